@@ -19,7 +19,7 @@ from models.base import (
     time_field,
     unique_live,
 )
-from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PROMPT
+from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PERSONA, PROMPT
 from models.machines import Machine
 
 
@@ -77,7 +77,8 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     of their life, `listed_at`.
     """
 
-    __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at"})
+    # the persona has versions of its own
+    __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at", "persona"})
 
     __tablename__ = "agents"
     __table_args__ = (
@@ -126,6 +127,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     llm_provider: LlmProvider | None = enum_field(LlmProvider, default=None)
     llm_model: str | None = text_field(LINE, default=None)
     system_prompt: str | None = text_field(PROMPT, default=None)
+    persona: str | None = text_field(PERSONA, default=None)
     avatar_seed: str | None = text_field(LINE, default=None)
     avatar_style: str | None = text_field(LINE, default=None)
     timeout_seconds: int = 1800

@@ -25,6 +25,8 @@ SUBJECT: Final = 255
 IMAGE: Final = 1024
 URL: Final = 2048
 DESCRIPTION: Final = 10_000
+PERSONA: Final = 1_500
+"""Who an agent is, in its own words; in bytes of UTF-8 (contract: Persona.cap_bytes), and so in characters, too."""
 STEER: Final = 16_000
 PROMPT: Final = 64_000
 CONFIG: Final = 128_000

@@ -22,7 +22,7 @@ from models.base import (
     time_field,
     unique_live,
 )
-from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, PAYLOAD
+from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, PAYLOAD, PERSONA
 from models.workspaces import Role
 
 
@@ -73,7 +73,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """
 
     __bookkeeping__: ClassVar = frozenset(
-        {"issue_counter", "cached_image", "config_hash"}
+        {"issue_counter", "cached_image", "config_hash", "persona"}
         | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
     )
 
@@ -102,6 +102,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     color: str | None = text_field(LINE, default=None)
     icon: str | None = text_field(LINE, default=None)
     avatar_style: str | None = text_field(LINE, default=None)
+    persona: str | None = text_field(PERSONA, default=None)
     container_memory_mb: int = 4096
     container_cpus: float = 2.0
     container_ttl_hours: int | None = None

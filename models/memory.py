@@ -29,6 +29,8 @@ class MemoryTier(StrEnum):
 class MemoryVersion(TenantTable, table=True):
     """A version of one memory. `path` is logical (`agent:martin/AGENT.md`); `written_by` the id of a user or an agent,
     or empty. Where the text was stored, `payload_ref` says so: it is a file named by the digest.
+
+    `owner_id`: the agent or crew whose persona it is. Paths name agents by slugs, which others may have later.
     """
 
     __tablename__ = "memory_versions"
@@ -40,6 +42,14 @@ class MemoryVersion(TenantTable, table=True):
         Index("memory_versions_sha256_idx", "workspace_id", "sha256"),
         Index("memory_versions_written_by_idx", "workspace_id", "written_by"),
         Index("memory_versions_written_at_idx", "written_at"),
+        Index(
+            "memory_versions_owner_id_idx",
+            "workspace_id",
+            "owner_id",
+            text("written_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("owner_id IS NOT NULL"),
+        ),
     )
     path: str = text_field(LINE * 3)
     tier: MemoryTier = enum_field(MemoryTier)
@@ -49,6 +59,7 @@ class MemoryVersion(TenantTable, table=True):
     written_by: str = text_field(ID, default="")
     parent_sha: str | None = text_field(LINE, default=None)
     payload_ref: str = text_field(LINE, default="")
+    owner_id: str | None = text_field(ID, default=None)
     agent_slug: str = text_field(
         LINE * 3, default=None, nullable=False, sa_column_args=(Computed(OF_AGENT, persisted=True),)
     )

@@ -47,7 +47,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     ),
     "agent_skills": held(mentions="config"),
     "agents": held(
-        mentions="name description role_title system_prompt schedule_prompt learning_reason hire_reason"
+        mentions="name description role_title system_prompt persona schedule_prompt learning_reason hire_reason"
         " mcp_config_json",
         hidden="webhook_secret",
         nothing="slug llm_model avatar_seed avatar_style cli_tools schedule_cron",
@@ -93,8 +93,8 @@ DECLARED: Final[Mapping[str, Held]] = {
     ),
     "crew_members": held(),
     "crews": held(
-        mentions="name description policy_reason escalation_config mcp_config_json devcontainer_config mise_config"
-        " services_json",
+        mentions="name description persona policy_reason escalation_config mcp_config_json devcontainer_config"
+        " mise_config services_json",
         nothing="slug color icon avatar_style allowed_domains runtime_image cached_image config_hash issue_prefix",
     ),
     "data_keys": held(nothing="wrapped_by wrapped"),
@@ -141,7 +141,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "mcp_tool_calls": held(mentions="error_message", nothing="crew_id agent_id mcp_server_id tool_name"),
     "memberships": held(nothing="capabilities"),
     "memory_configs": held(mentions="document"),
-    "memory_versions": held(whose="written_by", nothing="path sha256 parent_sha payload_ref agent_slug"),
+    "memory_versions": held(whose="written_by", nothing="path sha256 parent_sha payload_ref agent_slug owner_id"),
     "message_feedback": held(words="reason", nothing="message_id trace_id"),
     "message_reactions": held(nothing="message_id emoji"),
     "messages": held(words="content parts data", nothing="tool_name tool_summary"),

@@ -55,6 +55,7 @@ DOMAINS = (
     "integrations",
     "decision_links",
     "keeper",
+    "personas",
     # their events are declared, their operations are still to come
     "assignments",
     "pipelines",

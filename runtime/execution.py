@@ -120,6 +120,7 @@ def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = N
         crew_id=agent["crew_id"],
         crew_slug=agent["crew_slug"],
         system_prompt=agent["system_prompt"],
+        persona=agent["persona"],
         cli_adapter=CliAdapter(agent["cli_adapter"]),
         llm_provider=LlmProvider(agent["llm_provider"]) if agent["llm_provider"] else None,
         llm_model=agent["llm_model"],

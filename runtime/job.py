@@ -37,6 +37,8 @@ class Worker:
     llm_provider: LlmProvider | None
     llm_model: str | None
     tool_profile: ToolProfile
+    persona: str = ""
+    """Its own, or that of its crew."""
 
 
 @dataclass(frozen=True, slots=True)

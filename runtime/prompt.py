@@ -46,9 +46,8 @@ def assemble(job: Job, budget: int, system: str | None = None) -> Prompt:
 
 def _system(agent: Worker) -> str:
     crew = f' of the crew "{agent.crew_slug}"' if agent.crew_slug else ""
-    return "\n\n".join(
-        part for part in (agent.system_prompt.strip(), f'You are {agent.name} (agent "{agent.slug}"{crew}).') if part
-    )
+    named = f'You are {agent.name} (agent "{agent.slug}"{crew}).'
+    return "\n\n".join(part for part in (agent.system_prompt.strip(), named, agent.persona.strip()) if part)
 
 
 def _newest(history: tuple[Turn, ...], budget: int) -> tuple[Turn, ...]:

@@ -35,6 +35,8 @@ class AgentType:
     llm_provider: LlmProvider | None
     llm_model: str | None
     system_prompt: str | None
+    effective_persona: Edge | None = strawberry.field(name="persona")
+    persona_versions: Edges = strawberry.field(description="What the agent's own persona was, newest first.")
     avatar_seed: str | None
     avatar_style: str | None
     timeout_seconds: int

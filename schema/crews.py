@@ -57,6 +57,7 @@ class CrewType:
     color: str | None
     icon: str | None
     avatar_style: str | None
+    crew_persona: Edge | None = strawberry.field(name="persona")
     container_memory_mb: int
     container_cpus: float
     container_ttl_hours: int | None

@@ -35,6 +35,7 @@ MOST_LISTED: Final = 500
 MOST_AGENTS: Final = 1_000
 FOLDER: Final = "memory"
 STORED: Final = "sha256:"
+NEWEST_FIRST: Final = (col(MemoryVersion.written_at).desc(), col(MemoryVersion.id).desc())
 MISSING, GONE = "Version not found", "The text of this version is not stored"
 Prefix = Annotated[str, Field(strict=True, max_length=3 * bounds.LINE), TRIMMED]
 
@@ -299,11 +300,19 @@ def texts_of(workspace_id: str | None) -> str:
 
 
 async def keep_version(
-    ctx: Context, path: str, tier: MemoryTier, content: bytes, *, written_by: str = "", parent_sha: str | None = None
+    ctx: Context,
+    path: str,
+    tier: MemoryTier,
+    content: bytes,
+    *,
+    written_by: str = "",
+    owner_id: str | None = None,
+    most: int | None = None,
 ) -> MemoryVersion:
     """A new version with its text, for whoever writes a memory: a `late` command, which begins its transaction here.
 
-    The text is on the disk before the row is written, so that no row is without one.
+    The text is on the disk before the row is written, so that no row is without one. `most`: how many versions of the
+    owner's there are with it; the oldest go.
     """
     digest = hashlib.sha256(content).hexdigest()
     folder = folder_of(ctx, ctx.workspace_id)
@@ -311,6 +320,10 @@ async def keep_version(
         await ctx.begin()
         await ctx.lock(texts_of(ctx.workspace_id))
         await folder.keep(received, digest)
+        same = col(MemoryVersion.path) == path if owner_id is None else col(MemoryVersion.owner_id) == owner_id
+        before = await ctx.select(MemoryVersion, same).order_by(*NEWEST_FIRST).limit(most or 1).all()
+        if most is not None and len(before) == most:
+            await _forget(ctx, folder, before[-1], same, digest)
         return await ctx.insert(
             MemoryVersion(
                 path=path,
@@ -318,10 +331,27 @@ async def keep_version(
                 sha256=digest,
                 bytes=len(content),
                 written_by=written_by,
-                parent_sha=parent_sha,
+                parent_sha=before[0].sha256 if before else None,
                 payload_ref=STORED + digest,
+                owner_id=owner_id,
             )
         )
+
+
+async def _forget(ctx: Context, folder: Any, oldest: MemoryVersion, same: Any, kept: str) -> None:
+    """This version and those before it, with the texts that no other version has. Files go before their rows."""
+    v = ctx.table(MemoryVersion).c
+    gone = (same, tuple_(col(MemoryVersion.written_at), col(MemoryVersion.id)) <= (oldest.written_at, oldest.id))
+    going = await ctx.select(MemoryVersion, *gone).all()
+    ids, texts = [row.id for row in going], {row.sha256 for row in going if row.payload_ref} - {kept}
+    others = await ctx.report(select(v.sha256).where(v.sha256.in_(texts), v.id.not_in(ids)).distinct())
+    for digest in texts - {row[0] for row in others}:
+        try:
+            await folder.remove(digest)
+        except Refusal as refusal:
+            if refusal.code is not Code.NOT_FOUND:
+                raise
+    await ctx.delete_where(MemoryVersion, col(MemoryVersion.id).in_(ids))
 
 
 async def _at_once(content: bytes) -> AsyncIterator[bytes]:

@@ -170,8 +170,7 @@ async def _write(ctx: Context, agent: Agent, data: LearnFromFailure, rule: str) 
     while len("\n".join(lines).encode()) > MOST_LESSONS:
         del lines[1]
     content = ("\n".join(lines) + "\n").encode()
-    parent = None if before is None else before.sha256
-    await keep_version(ctx, path, MemoryTier.learned, content, written_by=agent.id, parent_sha=parent)
+    await keep_version(ctx, path, MemoryTier.learned, content, written_by=agent.id)
 
 
 async def _propose(ctx: Context, evaluation: Evaluation, row: KeeperRequest, data: LearnFromFailure) -> None:

@@ -30,7 +30,7 @@ def audit_row(audit: Any, caller: Caller, user_id: str, credential_id: str, chan
     actor_type, actor_id = by_whose_right(caller, user_id, credential_id)
     ip_address, user_agent = client_of(caller)
     return AuditLog(
-        user_id=user_id or None, actor_type=actor_type, actor_id=actor_id, action=audit.action,
+        id=audit.id, user_id=user_id or None, actor_type=actor_type, actor_id=actor_id, action=audit.action,
         entity_type=audit.entity_type, entity_id=audit.entity_id, data=audit.data, changes=changes,
         ip_address=ip_address, user_agent=user_agent,
     )  # fmt: skip

@@ -11,7 +11,7 @@ import orjson
 from sqlalchemy import Text, literal_column, select
 from sqlmodel import SQLModel
 
-from models.base import new_id, table_of
+from models.base import table_of
 from models.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.kernel import jobs
@@ -91,7 +91,7 @@ def _audited(
         named.append(columns)
         changes = ctx.changes.get(audit.entity_id or "")
         whose = ctx.user_id or None if place else ctx.whose
-        values += [new_id(), *place, whose, *by, audit.action, audit.entity_type, audit.entity_id]
+        values += [audit.id, *place, whose, *by, audit.action, audit.entity_type, audit.entity_id]
         values += [orjson.dumps(changes).decode() if changes else None, *client, data]
     return tuple(named)
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
-from models.bounds import cut
+from models.base import TenantRow, new_id, table_of
+from models.bounds import PERSONA, cut
 from models.kernel import AuditLog
 from models.workspaces import Workspace
 from resolvers.identity.caller import Caller
@@ -24,7 +24,7 @@ from resolvers.kernel.jobs import INSTANCE, Job, Queued
 from resolvers.kernel.request import Request
 
 R = TypeVar("R", bound=SQLModel)
-LONGEST_AUDITED = 1_000  # characters of one text
+LONGEST_AUDITED = PERSONA  # characters of one text: of a proposed persona there is no other copy
 ENTITY_TYPES = {"workspace_member": "WorkspaceMember"}  # as clients filter by it (contract: audit.list)
 
 
@@ -37,6 +37,7 @@ class Audit:
     entity_id: str | None
     data: dict[str, Any]
     personal: bool = False
+    id: str = field(default_factory=new_id)
 
 
 class Touched(NamedTuple):
@@ -91,15 +92,17 @@ class Recorder:
         action: str | None = None,
         personal: bool = False,
         **data: Any,
-    ) -> None:
-        """An audit row of this operation, which then gets no other one. Long texts are cut: it says what was done, and
-        is no copy.
+    ) -> str:
+        """An audit row of this operation, which then gets no other one; returns its id. Long texts are cut: it says
+        what was done, and is no copy.
 
         `action`: another than the operation declares. `personal`: in the log of the account, not of the workspace.
         """
         unprinted(data)
         brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
-        self.audits.append(Audit(action or self.operation.audit, entity_type, entity_id, brief, personal))
+        made = Audit(action or self.operation.audit, entity_type, entity_id, brief, personal)
+        self.audits.append(made)
+        return made.id
 
     @property
     def whose(self) -> str | None:

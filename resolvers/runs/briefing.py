@@ -28,6 +28,7 @@ class BriefedAgent(Output):
     crew_id: str | None
     crew_slug: str | None
     system_prompt: str
+    persona: str
     cli_adapter: CliAdapter
     llm_provider: LlmProvider | None
     llm_model: str | None
@@ -87,6 +88,7 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         crew_id=agent.crew_id,
         crew_slug=crew.slug if crew else None,
         system_prompt=agent.system_prompt or "",
+        persona=agent.persona or (crew.persona if crew else None) or "",
         cli_adapter=agent.cli_adapter,
         llm_provider=agent.llm_provider,
         llm_model=agent.llm_model,

@@ -30,7 +30,7 @@ CONTEXT = 2048  # tokens a conversation may have, the reply among them
 LONGEST_REPLY = 256
 PROMPT_BUDGET = CONTEXT - LONGEST_REPLY - 128  # the rest is for the template, and for guesses that were too low
 AT_ONCE = 2  # conversations; more wait
-PERSONA = 200  # characters of the agent's own prompt: with more, a model of this size forgets the question
+PERSONA = 200  # characters of the agent's persona and own prompt: with more, a model of this size forgets the question
 REMEMBERED = 6  # messages of the conversation
 GIST = 160  # characters of a reply of its own
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)|.*", re.DOTALL)
@@ -116,7 +116,7 @@ def local_prompt(job: Job) -> Prompt:
         f"You are a friendly and helpful assistant. Your name is {agent.name}."
         " Answer in one or two short, simple sentences."
     )
-    system = "\n\n".join(part for part in (system, _sentences(agent.system_prompt, PERSONA)) if part)
+    system = "\n\n".join(filter(None, (system, _sentences(f"{agent.persona} {agent.system_prompt}", PERSONA))))
     history = tuple(
         replace(turn, content=_gist(turn.content)) if turn.role == "assistant" else turn
         for turn in job.history[-REMEMBERED:]

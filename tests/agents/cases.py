@@ -19,6 +19,7 @@ def _agent(plot: Plot, slug: str, **changes: Any) -> Agent:
         "llm_provider": LlmProvider.ANTHROPIC,
         "llm_model": "model",
         "system_prompt": "Be brief",
+        "persona": "You like tea",
         "avatar_seed": slug,
         "avatar_style": "bottts",
         "crew_id": plot["crew"].id,

@@ -15,6 +15,7 @@ def _crew(plot: Plot, slug: str) -> Crew:
         color="#112233",
         icon="anchor",
         avatar_style="bottts",
+        persona="We like tea",
         container_ttl_hours=4,
         allowed_domains=["example.com"],
         mcp_config_json="{}",

@@ -29,6 +29,7 @@ from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, 
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.kernel import AuditActor, AuditLog, SecurityLog
 from models.labels import Label
+from models.memory import MemoryTier, MemoryVersion
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.notifications import Notification
 from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
@@ -198,6 +199,7 @@ class Sower:
         made = Crew(
             name=self.text(), slug=f"crew-{number}", description=self.maybe(self.text()), color=self.maybe(self.text()),
             icon=self.maybe(self.text()),
+            persona=self.maybe(self.text()),
             container_memory_mb=pick(WHOLE), container_cpus=pick(FLOATS), container_ttl_hours=self.maybe(pick(WHOLE)),
             network_mode=pick(list(NetworkMode)),
             allowed_domains=pick(JSON), mcp_config_json=self.maybe('{"a": [1, null]}'),
@@ -220,6 +222,7 @@ class Sower:
             status=pick(list(AgentStatus)),
             llm_provider=self.maybe(pick(list(LlmProvider))), llm_model=self.maybe(self.text()),
             system_prompt=self.maybe(self.text()),
+            persona=self.maybe(self.text()),
             timeout_seconds=pick(WHOLE), memory_enabled=pick([True, False]), schedule_next_run=self.maybe(self.time()),
             ephemeral=expired is not None,
             expires_at=self.maybe(self.time()), expired_at=expired,
@@ -312,6 +315,8 @@ class Sower:
                 created_at=self.time(),
                 **self.here,
             )
+            told = {"path": "p", "tier": MemoryTier.persona, "sha256": self.text()[:60], "bytes": pick(WHOLE)}
+            yield MemoryVersion(owner_id=agents[0].id, written_at=self.time(), **told, **self.here)
             one, other = self.random.sample(agents, 2)
             yield PeerConversation(
                 from_agent_id=one.id,

@@ -63,3 +63,13 @@ HERE: dict[str, Root] = {
 DERIVED: dict[tuple[str, str], Value] = {
     ("Skill", "agent_count"): lambda store, asker, row: len(assigned(store, asker, row)),
 }
+
+
+def crew_has(store: Store, crew: Row, skill: Row) -> bool:
+    """Whether a live agent of the crew has the skill, and it is enabled."""
+    agents = {row["id"] for row in store.live("agents") if row["crew_id"] == crew["id"]}
+    ties = (tie for tie in store.tables["agent_skills"] if tie["skill_id"] == skill["id"] and tie["enabled"])
+    return any(tie["agent_id"] in agents for tie in ties)
+
+
+JOINED = {("Crew", "skills"): crew_has}

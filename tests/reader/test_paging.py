@@ -74,6 +74,7 @@ OF_ONE = {
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
     ("Query", "escalations"): ("crewId", "Crew.escalations"),
     ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
+    ("Query", "agentPersonaVersions"): ("agentId", "Agent.personaVersions"),
 }
 
 
@@ -110,6 +111,7 @@ CHILDREN = {
     ("Crew", "issues"): ("crews", "p.slug", f"SELECT crew_id AS key FROM ({MISSIONS})"),
     ("Agent", "chats"): ("agents", "p.slug", "SELECT agent_id AS key FROM chats"),
     ("Agent", "runs"): ("agents", "p.slug", "SELECT agent_id AS key FROM runs"),
+    ("Agent", "personaVersions"): ("agents", "p.slug", "SELECT owner_id AS key FROM memory_versions"),
     ("Agent", "inboxItems"): (
         "agents",
         "p.slug",

@@ -24,6 +24,7 @@ from tests.reader import (
     keeper_twins,
     load_twins,
     mission_twins,
+    persona_twins,
     registry_twins,
     skill_twins,
     template_twins,
@@ -194,7 +195,7 @@ ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer} | regis
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
-HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE
+HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE | persona_twins.HERE
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -315,7 +316,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **told_twins.DERIVED,
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
-    **(integration_twins.DERIVED | keeper_twins.DERIVED),
+    **(integration_twins.DERIVED | keeper_twins.DERIVED | persona_twins.DERIVED),
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -327,10 +328,12 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ),
     **issue_twins.JOINED,
     **vault_twins.JOINED,
+    **skill_twins.JOINED,
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {
     "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,
     **issue_twins.CONDITIONS,
+    **persona_twins.CONDITIONS,
 }
 
 
@@ -340,6 +343,7 @@ def is_tagged(run: Row, tag: str) -> bool:
 
 
 REPORTS: dict[tuple[str, str], Any] = issue_twins.REPORTS | issue_twins.UNIONS | integration_twins.REPORTS
+REPORTS |= persona_twins.REPORTS
 OF_RUNS: dict[str, Rule] = {"status": "status", "agentId": "agent_id", "trigger": "trigger_type", "tag": is_tagged}
 NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Crew", "agents"): {"status": "status", "agentRole": "agent_role"},
@@ -376,7 +380,7 @@ def declared_order(edge: Edge) -> Order:
     return tuple(keys)
 
 
-MODEL_OF = {"Issue": "Mission"}
+MODEL_OF = {"Issue": "Mission", "PersonaVersion": "MemoryVersion"}
 """Types of the schema that are named otherwise than their model, and have pages below them."""
 
 
@@ -425,7 +429,7 @@ class Twins(Rules):
                 return registry_twins.found_first(arguments)
             others |= {"mcpRegistry": registry_twins.IN_ORDER}
             others |= {"skills": skill_twins.IN_ORDER, "agentSkills": by("created_at", "id")}
-            others |= {"proposedSkills": by("file_name", "id")}
+            others |= {"agentPersonaVersions": persona_twins.WRITTEN, "proposedSkills": by("file_name", "id")}
             return others.get(name, NEWEST)
         edge = GRAPHS[MODELS[model]][CAMEL.sub(lambda m: f"_{m[1].lower()}", name)]
         assert isinstance(edge, Edge)

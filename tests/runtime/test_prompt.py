@@ -27,6 +27,12 @@ def test_all_of_a_short_conversation() -> None:
     assert (prompt.turns, prompt.user, prompt.dropped) == (history, "What?", 0)
 
 
+def test_a_persona_follows_the_name() -> None:
+    work = job("x", system_prompt="")
+    friendly = dataclasses.replace(work, agent=dataclasses.replace(work.agent, persona=" You like tea. "))
+    assert assemble(friendly, 100).system == ('You are Viktor (agent "viktor" of the crew "backend").\n\nYou like tea.')
+
+
 def test_an_agent_without_crew_or_prompt() -> None:
     work = job("x", system_prompt=" ")
     alone = dataclasses.replace(work, agent=dataclasses.replace(work.agent, crew_slug=None))

@@ -292,7 +292,7 @@ async def test_a_briefing_has_the_turns_before_this_one(estate: Estate) -> None:
     assert (made["prompt"], made["max_turns"], made["trigger_type"]) == ("two", 7, "USER")
     assert made["agent"] == {
         "id": agent.id, "slug": agent.slug, "name": agent.name, "crew_id": None, "crew_slug": None,
-        "system_prompt": "Be brief.",
+        "system_prompt": "Be brief.", "persona": "",
         "cli_adapter": "CLAUDE_CODE", "llm_provider": None, "llm_model": "m-1", "tool_profile": "CODING",
         "timeout_seconds": 60, "deleted": False,
     }  # fmt: skip

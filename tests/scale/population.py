@@ -29,6 +29,7 @@ BIG = (
     "assignments",
     "peer_conversations",
     "escalations",
+    "memory_versions",
     "inbox_items",
     "notifications",
     "approvals",
@@ -309,6 +310,8 @@ class Population:
         told = {"from_agent_id": AGENTS, "crew_id": f"'{TEN}'", "reason": "'Since ' || i", "action": "'approve'"}
         kinds = {"type": "'TEXT'", "status": "'PENDING'"}
         await self.fill("escalations", first, last, id=f"'cescal' || {NUMBER}", **told, **kinds, **TIMES)
+        kept = {"path": "'agent:a/PERSONA.md'", "tier": "'persona'", "sha256": "'s'", "owner_id": AGENTS}
+        await self.fill("memory_versions", first, last, id=f"'cmemov' || {NUMBER}", written_at=WHEN, **kept)
 
     async def _inbox(self, first: int, last: int) -> None:
         """What filters look for are the oldest rows."""

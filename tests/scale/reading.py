@@ -241,6 +241,9 @@ READS = (
     ),
     *_list("the keeper's log", "/api/v1/admin/keeper/requests", "keeperRequests"),
     *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),
+    *_list(
+        "versions of a persona", f"/api/v1/agents/{AGENT}/persona/history", f'agentPersonaVersions(agentId: "{AGENT}"'
+    ),
     *_list("escalations", f"/api/v1/crews/{TEN}/escalations", f'escalations(crewId: "{TEN}"', status="PENDING"),
     Read("escalations: pending", "/api/v1/escalations/pending-count", kind=Kind.counted),
     *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),

@@ -1,0 +1,87 @@
+"""GraphQL: personas of agents and crews."""
+
+from datetime import datetime
+
+import strawberry
+
+from resolvers import personas as persona_ops
+from resolvers.personas.history import PERSONA_VERSION
+from resolvers.personas.reading import PersonaLayer
+from resolvers.rules.autonomy import PolicyDecision
+from schema.bridge import mutation, node, output, query
+from schema.results import DeletedType
+
+strawberry.enum(PersonaLayer)
+strawberry.enum(PolicyDecision)
+
+
+@node(persona_ops.Persona)
+class PersonaType:
+    """What an agent's runs begin with: its own persona, else that of its crew."""
+
+    agent_id: strawberry.ID
+    layer: PersonaLayer
+    from_default: bool = strawberry.field(description="Nobody has written one: it is made of the agent's role.")
+    content: str
+    bytes: int = strawberry.field(description="Length in UTF-8.")
+    cap_bytes: int = strawberry.field(description="The most that a persona can have.")
+
+
+@node(persona_ops.CrewPersona)
+class CrewPersonaType:
+    """What runs of the crew's agents begin with that have no persona of their own; empty if there is none."""
+
+    crew_id: strawberry.ID
+    layer: PersonaLayer
+    content: str
+    bytes: int
+    cap_bytes: int
+
+
+@node(PERSONA_VERSION)
+class PersonaVersionType:
+    """A persona as it was written."""
+
+    id: strawberry.ID
+    owner_id: strawberry.ID | None = strawberry.field(description="The agent or crew.")
+    sha256: str
+    bytes: int
+    written_at: datetime
+    writer: str = strawberry.field(name="writtenBy", description="A user's id, or `operator`.")
+    parent_sha: str | None = strawberry.field(description="Digest of the version before.")
+
+
+@output(persona_ops.PersonaWritten)
+class PersonaWrittenType:
+    layer: PersonaLayer
+    bytes: int
+    updated: datetime
+
+
+@output(persona_ops.PersonaSuggestion)
+class PersonaSuggestionType:
+    agent_id: strawberry.ID
+    decision: PolicyDecision
+    bytes: int
+    rationale: str
+    timestamp: datetime
+    applied: bool
+    pending: bool | None
+    reason: str | None
+    self_learning_gate: str | None
+
+
+@strawberry.type
+class PersonaQuery:
+    agent_persona = query(persona_ops.get_persona, PersonaType)
+    agent_persona_versions = query(persona_ops.list_persona_versions, PersonaVersionType)
+    crew_persona = query(persona_ops.get_crew_persona, CrewPersonaType)
+
+
+@strawberry.type
+class PersonaMutation:
+    set_agent_persona = mutation(persona_ops.set_persona, PersonaWrittenType)
+    delete_agent_persona = mutation(persona_ops.delete_persona, DeletedType)
+    suggest_agent_persona = mutation(persona_ops.suggest_persona, PersonaSuggestionType)
+    set_crew_persona = mutation(persona_ops.set_crew_persona, PersonaWrittenType)
+    delete_crew_persona = mutation(persona_ops.delete_crew_persona, DeletedType)
