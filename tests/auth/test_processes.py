@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 SERVERS, CALLS = 4, 30
 
 
+@pytest.mark.slow
 async def test_of_thirty_first_users_on_four_servers_exactly_one_is_made(database: Database, tmp_path: Path) -> None:
     shared = {
         "DATABASE_URL": database.url,

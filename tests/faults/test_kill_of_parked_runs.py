@@ -135,7 +135,8 @@ async def test_kill_while_what_was_decided_on_is_done(ground: Ground) -> None:
     assert ground.counted("effects") == Counter(run.id for run in ground.runs)
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [4, 40])
 async def test_kill_at_random(ground: Ground, kills: int) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

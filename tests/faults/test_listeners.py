@@ -35,6 +35,7 @@ async def make_crew(world: World, name: str) -> None:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_subscribers_go_on_after_a_kill_of_the_database(tmp_path: Path, anyio_backend: str) -> None:
     server = EmbeddedPostgres(tmp_path / "data", durable=True)
     connection = server.start()

@@ -84,6 +84,7 @@ def test_what_is_set_at_one_process_holds_in_the_other(pair: tuple[httpx2.Client
     assert sign_up(there, "late") == 403
 
 
+@pytest.mark.slow
 async def test_a_lost_ring_costs_half_a_second(pair: tuple[httpx2.Client, httpx2.Client], database: Database) -> None:
     """Nobody rings for what is written past the operations."""
     here, there = pair

@@ -105,6 +105,7 @@ async def test_once_over_two_processes(tower: Tower, processes: Callable[..., Wo
     assert await tower.labels(steady) in (len(seen), len(seen) + 1)
 
 
+@pytest.mark.slow
 async def test_a_long_tick_is_waited_for(tower: Tower, processes: Callable[..., Workers]) -> None:
     """By all processes; what it missed meanwhile is one tick."""
     workers = processes(steady)
@@ -291,6 +292,7 @@ async def test_the_engine_leaves_clocks_alone(tower: Tower, working: Working) ->
     assert await tower.status(rare) == "DELAYED"
 
 
+@pytest.mark.slow
 async def test_a_tick_that_ends_processes(tower: Tower, processes: Callable[..., Workers]) -> None:
     """Three of them at most, until the clock's next time."""
     workers = processes(crashing)

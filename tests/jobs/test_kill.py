@@ -127,6 +127,7 @@ async def test_two_workers_share(yard: Yard, workers: Workers) -> None:
     assert await yard.written("hold_ask_same") == once(times=2)
 
 
+@pytest.mark.slow
 async def test_poison(yard: Yard, workers: Workers) -> None:
     """A job that ends its process is not begun for ever."""
     await yard.enqueue(deadly, "poison")

@@ -237,7 +237,7 @@ def cases(draw: st.DrawFn) -> tuple[Sample, str]:
     return sample, Writer(draw, sample.kind, likely).document()
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(cases(), st.booleans(), st.one_of(st.none(), st.booleans()))
 def test_an_answer_is_the_executors(case: tuple[Sample, str], a: bool, b: bool | None) -> None:
     sample, document = case

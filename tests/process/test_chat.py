@@ -284,6 +284,7 @@ async def test_a_turn_that_ends_while_nobody_listens_is_read_from_the_history(pl
     assert (said.code, said.out, said.err) == (0, "Before. After.\n", TAKEN)
 
 
+@pytest.mark.slow
 async def test_a_message_whose_arrival_is_not_known_is_sent_once(place: World, player: Player) -> None:
     """The wire breaks soon after, or before, the message has passed it."""
     for number in range(6):

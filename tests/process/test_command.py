@@ -80,6 +80,7 @@ def test_a_signal_strikes_the_start_only_where_it_waits() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.slow
 def test_a_killed_server_starts_again_with_the_same_keys(data_dir: Path) -> None:
     with serving(env=environment(migrated(data_dir))) as served:
         keys = (data_dir / "secrets.env").read_text()
@@ -110,6 +111,7 @@ def test_several_processes_serve_one_port(data_dir: Path) -> None:
         assert served.end() == 0
 
 
+@pytest.mark.slow
 def test_the_commands_of_one_data_directory_share_its_database(data_dir: Path) -> None:
     with serving(env=environment(migrated(data_dir))) as served:
         assert "The database is at revision" in run("migrate", env=environment(data_dir)).stdout

@@ -120,6 +120,7 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@pytest.mark.slow
 async def test_the_browser_and_the_terminal_are_in_one_conversation(begun: Path) -> None:
     async with running(begun) as shown, browsing(begun.parent / "profile") as page:
         found = await ready(shown)

@@ -19,7 +19,7 @@ from tests.scale.table import written
 
 pytestmark = pytest.mark.anyio
 
-SIZES = [int(size) for size in os.environ.get("SCALE_ROWS", "1000,20000").split(",")]
+SIZES = [int(size) for size in os.environ.get("SCALE_ROWS", "1000,10000").split(",")]
 
 
 @pytest.fixture(scope="module")
