@@ -9,7 +9,11 @@ ROUTES = (
     GET(f"{CONNECTORS}/{{connectorId}}", catalog.get_connector, manifest.Connector),
     POST(f"{CONNECTORS}/{{connectorId}}/verify", verification.verify_connector, verification.VerifyResult),
     POST(
-        f"{CONNECTORS}/{{connectorId}}/install", installation.install_connector, installation.InstallResult, status=201
+        f"{CONNECTORS}/{{connectorId}}/install",
+        installation.install_connector,
+        installation.InstallResult,
+        status=201,
+        place_in_query=True,
     ),
     GET(RECIPES, recipes.list_recipes, list[recipes.ConnectorRecipe]),
     GET(f"{RECIPES}/{{slug}}", recipes.get_recipe, recipes.ConnectorRecipe),

@@ -167,6 +167,8 @@ class Dispatcher:
         """
         query = request.query
         request.place = query.pop("workspace_id", None)
+        if route.place_in_query:
+            request.caller.workspace = None
         raw: dict[str, Any]
         if route.body_limit is not None and len(request.body) > route.body_limit:
             request.fault, raw = Refusal(Code.TOO_LARGE, "Request body too large"), {}

@@ -15,11 +15,9 @@ from resolvers import integrations
 from rest_compat.table import DELETE, GET, PATCH, POST, From, Wire
 
 
-class WorkspaceIntegrationJSON(Wire, of=WorkspaceIntegration):
+class ServerJSON(Wire):
     """The `*_json` texts are as they were sent."""
 
-    id: str
-    workspace_id: str
     name: str
     display_name: str
     transport: Transport
@@ -30,31 +28,27 @@ class WorkspaceIntegrationJSON(Wire, of=WorkspaceIntegration):
     config_json: str | None
     icon: str | None
     enabled: bool
+
+
+class KeptServerJSON(ServerJSON):
+    id: str
     created_at: str
     updated_at: str
     agent_binding_count: int
+
+
+class WorkspaceIntegrationJSON(KeptServerJSON, of=WorkspaceIntegration):
+    """The `*_json` texts are as they were sent."""
+
+    workspace_id: str
     crew_server_count: int
 
 
-class CrewIntegrationJSON(Wire, of=CrewIntegration):
+class CrewIntegrationJSON(KeptServerJSON, of=CrewIntegration):
     """`auth_status` is empty where a server was just created or updated; the lists tell it."""
 
-    id: str
     crew_id: str
     workspace_mcp_server_id: str | None
-    name: str
-    display_name: str
-    transport: Transport
-    endpoint: str | None
-    command: str | None
-    args_json: str | None
-    env_json: str | None
-    config_json: str | None
-    icon: str | None
-    enabled: bool
-    created_at: str
-    updated_at: str
-    agent_binding_count: int
     auth_status: Annotated[str, From("unasked")]
 
 
@@ -104,19 +98,9 @@ class NewAgentBindingJSON(AgentBindingJSON, of=AgentIntegration):
     credential_name: Annotated[str | None, From("untold")]
 
 
-class ResolvedIntegrationJSON(Wire, of=integrations.ResolvedIntegration):
+class ResolvedIntegrationJSON(ServerJSON, of=integrations.ResolvedIntegration):
     server_id: str
     scope: IntegrationScope
-    name: str
-    display_name: str
-    transport: Transport
-    endpoint: str | None
-    command: str | None
-    args_json: str | None
-    env_json: str | None
-    config_json: str | None
-    icon: str | None
-    enabled: bool
     credential_id: str | None
     credential_name: str | None
 

@@ -215,7 +215,8 @@ def _parameters(route: Route, definitions: dict[str, Any]) -> list[dict[str, Any
         for name in PARAMETER.findall(route.path)
     ]
     if op.tenancy is Tenancy.WORKSPACE and "{workspaceId}" not in route.path:
-        text = "Id or slug of the workspace; the header X-Workspace-ID is an alternative."
+        text = "Id or slug of the workspace"
+        text += "." if route.place_in_query else "; the header X-Workspace-ID is an alternative."
         made.append(
             {
                 "name": "workspace_id",

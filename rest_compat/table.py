@@ -184,7 +184,8 @@ class Route:
     """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
 
     `in_query`: what a route with a body takes from the query all the same. `completes` adds to a query what its
-    absences mean. `envelope` wraps the answer in an object with that key.
+    absences mean. `place_in_query`: the header does not name the workspace. `envelope` wraps the answer in an object
+    with that key.
     `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
     `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
     takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
@@ -201,6 +202,7 @@ class Route:
     envelope: str | None = None
     optional_body: bool = False
     in_query: tuple[str, ...] = ()
+    place_in_query: bool = False
     completes: Callable[[dict[str, str]], dict[str, str]] | None = None
     reads: Reading | None = None
     answers: Writing | None = None

@@ -17,7 +17,8 @@ from models.bounds import DESCRIPTION, LINE, cut
 from models.integrations import CredentialPlacement, Transport
 from resolvers.audit.mcp_calls import record_mcp_call
 from resolvers.credentials.given import tell_use
-from resolvers.credentials.vault import opened
+from resolvers.credentials.references import value_of
+from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
 from resolvers.instance.telemetry import log
@@ -62,9 +63,9 @@ async def _secret(given: GivenServer) -> str | None:
     if given.sealed is None or given.credential_id is None:
         return None
     try:
-        return (await opened(given.credential_id, "value", given.sealed)).reveal()
-    except Unopenable:
-        log.warning("credential cannot be opened", credential_id=given.credential_id)
+        return (await value_of(given.credential_id, given.sealed, given.secret_ref)).reveal()
+    except (Unopenable, Refusal) as fault:
+        log.warning("credential cannot be opened", credential_id=given.credential_id, error=str(fault))
         return None
 
 

@@ -1,5 +1,6 @@
 """The one module that knows operations and Strawberry: hand-written types, bound fields, derived inputs."""
 
+import copy
 import inspect
 import sys
 from collections.abc import Callable
@@ -91,11 +92,23 @@ def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
     model, called = (shown.model, shown.name) if isinstance(shown, Subtype) else (shown, shown.__name__)
 
     def record(cls: C) -> C:
+        _take_fields(cls)
         _UNBOUND.append((model, cls, name or called))
         NODES.setdefault(shown, []).append(cls)
         return cls
 
     return record
+
+
+def _take_fields(cls: type[Any]) -> None:
+    """Those of plain base classes, which several types have in common, become its own."""
+    taken = dict[str, Any]()
+    for base in reversed(cls.__mro__[1:]):
+        for field, annotation in inspect.get_annotations(base).items():
+            taken[field] = annotation
+            if field in base.__dict__ and field not in cls.__dict__:
+                setattr(cls, field, copy.copy(base.__dict__[field]))
+    cls.__annotations__ = taken | inspect.get_annotations(cls)
 
 
 def bind_nodes() -> None:

@@ -191,11 +191,11 @@ class ConnectorQuery:
     connector = query(catalog.get_connector, ConnectorType)
     recipes = query(recipe_ops.list_recipes, ConnectorRecipeType)
     recipe = query(recipe_ops.get_recipe, ConnectorRecipeType)
-    verify_connector = query(verification.verify_connector, ConnectorVerifyResultType)
     recipe_preview = query(kits.preview_recipe, RecipePreviewType)
 
 
 @strawberry.type
 class ConnectorMutation:
+    verify_connector = mutation(verification.verify_connector, ConnectorVerifyResultType)
     install_connector = mutation(installation.install_connector, ConnectorInstallResultType)
     install_recipe = mutation(kits.install_recipe, RecipeInstallType)

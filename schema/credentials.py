@@ -136,12 +136,12 @@ class CredentialQuery:
     agent_credentials = query(credential_ops.list_assignments, AgentCredentialType)
     credential_events = query(credential_ops.list_events, CredentialEventNode)
     credential_rotations = query(credential_ops.list_rotations, CredentialRotationType)
-    credential_value_test = query(credential_ops.test_value, TestResultType)
     default_env_var = query(credential_ops.default_env_var, DefaultEnvVarType)
 
 
 @strawberry.type
 class CredentialMutation:
+    test_credential_value = mutation(credential_ops.test_value, TestResultType)
     create_credential = mutation(credential_ops.create_credential, CredentialNode)
     update_credential = mutation(credential_ops.update_credential, CredentialNode)
     delete_credential = mutation(credential_ops.delete_credential, SuccessType)

@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 from models.decision_links import DecisionKind
 from resolvers import decision_links as link_ops
 from resolvers.decision_links.questions import Decision
-from schema.bridge import mutation, output, query
+from schema.bridge import mutation, output
 
 strawberry.enum(DecisionKind)
 strawberry.enum(Decision)
@@ -37,10 +37,6 @@ class DecisionMadeType:
 
 
 @strawberry.type
-class DecisionLinkQuery:
-    decision_question = query(link_ops.show_by_link, DecisionQuestionType)
-
-
-@strawberry.type
 class DecisionLinkMutation:
+    open_decision_link = mutation(link_ops.show_by_link, DecisionQuestionType)
     decide_by_link = mutation(link_ops.decide_by_link, DecisionMadeType)

@@ -21,13 +21,10 @@ for choices in (CredentialPlacement, IntegrationScope, Transport):
     strawberry.enum(choices)
 
 
-@node(WorkspaceIntegration)
-class WorkspaceIntegrationType:
-    """An MCP server for all agents of the workspace. The `*Json` texts are as they were sent."""
+class ServerFields:
+    """What an MCP server is, whoever's it is."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    name: str = strawberry.field(description="Unique in the workspace.")
+    name: str
     display_name: str
     transport: str = strawberry.field(description="streamable-http or stdio.")
     endpoint: str | None
@@ -36,39 +33,38 @@ class WorkspaceIntegrationType:
     env_json: str | None
     config_json: str | None
     icon: str | None
+
+
+class KeptServerFields(ServerFields):
+    """What is known of one that is kept."""
+
+    id: strawberry.ID
+    workspace_id: strawberry.ID
     enabled: bool
     created_at: datetime
     updated_at: datetime
     version: int = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
     agent_binding_count: int
+
+
+@node(WorkspaceIntegration)
+class WorkspaceIntegrationType(KeptServerFields):
+    """An MCP server for all agents of the workspace. The `*Json` texts are as they were sent."""
+
+    name: str = strawberry.field(description="Unique in the workspace.")
     crew_server_count: int
     crew_integrations: Edges = strawberry.field(description="Servers of crews that are linked to it.")
 
 
 @node(CrewIntegration)
-class CrewIntegrationType:
+class CrewIntegrationType(KeptServerFields):
     """An MCP server for the agents of a crew; it takes the place of one of the same name of the workspace."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
     crew_id: strawberry.ID
     crew: Edge | None
     workspace_mcp_server_id: strawberry.ID | None
     workspace_integration: Edge | None = strawberry.field(description="That it is linked to: deleted with it.")
     name: str = strawberry.field(description="Unique in the crew.")
-    display_name: str
-    transport: str = strawberry.field(description="streamable-http or stdio.")
-    endpoint: str | None
-    command: str | None
-    args_json: str | None
-    env_json: str | None
-    config_json: str | None
-    icon: str | None
-    enabled: bool
-    created_at: datetime
-    updated_at: datetime
-    version: int = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
-    agent_binding_count: int
     auth_status: str = strawberry.field(description="connected, missing, expired, or none where none is needed.")
     tools: Edges = strawberry.field(description="Those that are known; one that is not counts as switched on.")
 
@@ -112,20 +108,11 @@ class AgentIntegrationType:
 
 
 @node(integration_ops.ResolvedIntegration)
-class ResolvedIntegrationType:
+class ResolvedIntegrationType(ServerFields):
     """An MCP server as an agent has it, after its binding was taken into account."""
 
     server_id: strawberry.ID
     scope: IntegrationScope
-    name: str
-    display_name: str
-    transport: str = strawberry.field(description="streamable-http or stdio.")
-    endpoint: str | None
-    command: str | None
-    args_json: str | None
-    env_json: str | None
-    config_json: str | None
-    icon: str | None
     enabled: bool = strawberry.field(description="Always true.")
     credential_id: strawberry.ID | None
     credential_name: str | None = strawberry.field(description="Null for one that the caller does not see.")

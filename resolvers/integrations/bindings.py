@@ -108,6 +108,12 @@ def list_resolved_integrations(scope: QueryScope, agent: Row[Agent], data: OfAge
     return scope.view(ResolvedIntegration, resolved_of(scope.id_of(agent), scope, scope)).order_by("name")
 
 
+async def _held(ctx: Context, scope: IntegrationScope, server_id: str) -> Any:
+    """The server, where there is one: it does not move while a credential is bound to it."""
+    model = SERVERS[scope]
+    return await ctx.select(model, col(model.id) == server_id).locked().first()
+
+
 @command(
     "agent_integrations.create",
     Action.CREATE,
@@ -120,8 +126,7 @@ async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) 
 
     From then on, agents that are not bound to the server do not use it.
     """
-    model = SERVERS[data.mcp_server_scope]
-    if not await ctx.select(model, col(model.id) == data.mcp_server_id).exists():
+    if await _held(ctx, data.mcp_server_scope, data.mcp_server_id) is None:
         raise fault("mcp_server_id", f"names no integration of a {data.mcp_server_scope} that is there")
     values = data.model_dump() | {"env_var_name": data.env_var_name or None}
     return await ctx.insert(AgentIntegration(**values), conflict=TAKEN)
@@ -138,6 +143,8 @@ async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) 
 async def update_agent_integration(ctx: Context, binding: AgentIntegration, data: UpdateBinding) -> IntegrationStatus:
     """Update a binding of an agent to an MCP server."""
     changes = data.something()
+    if changes.get("credential_id"):
+        await _held(ctx, binding.mcp_server_scope, binding.mcp_server_id)
     cleared = {name: None for name in ("credential_id", "env_var_name") if changes.get(name) == ""}
     await ctx.edit(binding, **(changes | cleared))
     return IntegrationStatus(status="updated")

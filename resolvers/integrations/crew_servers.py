@@ -15,7 +15,7 @@ from resolvers.integrations.servers import (
     IntegrationStatus,
     ServerFields,
     ServerPatch,
-    changed_server,
+    edit_server,
     new_server,
 )
 from resolvers.kernel import (
@@ -110,10 +110,12 @@ async def create_crew_integration(ctx: Context, crew: Crew, data: CreateCrewInte
 async def update_crew_integration(
     ctx: Context, server: CrewIntegration, data: UpdateCrewIntegration
 ) -> CrewIntegration:
-    """Update an MCP server of a crew."""
-    changes = changed_server(server, data)
+    """Update an MCP server of a crew.
+
+    With another scheme, host or port of the endpoint, or another command, no credential is bound to it any more.
+    """
     ctx.emit(IntegrationUpdated(id=server.id, scope="crew", crew_id=server.crew_id))
-    return await ctx.edit(server, **changes)
+    return await edit_server(ctx, server, data)
 
 
 @command(

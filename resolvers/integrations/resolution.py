@@ -1,6 +1,6 @@
 """Which MCP servers an agent can use (contract: integrations, rules.resolution)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, func, or_, select, union_all
 
@@ -41,8 +41,24 @@ def _of(server: Any, scope: IntegrationScope, crew_id: Any) -> Any:
     return select(*whose, server.c.workspace_id, *[server.c[name] for name in FIELDS]).where(server.c.enabled, *live)
 
 
-def resolved_of(agent_id: Any, row: Any, scope: Any) -> Any:
-    """The statement of an agent's ResolvedIntegration. `row`: whose workspace it is."""
+class Resolved(NamedTuple):
+    """What a statement of an agent's servers is made of: FROM entries of both, their join, and its conditions."""
+
+    servers: Any
+    bound: Any
+    joined: Any
+    conditions: list[Any]
+
+    @property
+    def columns(self) -> list[Any]:
+        """What a server is for the agent: a binding may have a `config_json` of its own."""
+        plain = [self.servers.c[name] for name in ("server_id", "scope", *FIELDS) if name != "config_json"]
+        config = func.coalesce(self.bound.c.config_override_json, self.servers.c.config_json)
+        return [*plain, config.label("config_json")]
+
+
+def rules(agent_id: Any, row: Any, scope: Any) -> Resolved:
+    """Which servers an agent can use. `row`: whose workspace it is."""
     workspace, _ = scope.beside(WorkspaceIntegration, row)
     crew, _ = scope.beside(CrewIntegration, row)
     both = _of(workspace, IntegrationScope.workspace, UNKNOWN), _of(crew, IntegrationScope.crew, crew.c.crew_id)
@@ -56,19 +72,21 @@ def resolved_of(agent_id: Any, row: Any, scope: Any) -> Any:
     elsewhere = select(ONE).where(*same, *ties)
     bound, bindings = scope.beside(AgentIntegration, row)
     tied = bound.c.mcp_server_id == servers.c.server_id, bound.c.mcp_server_scope == servers.c.scope
-    secret, secrets = scope.beside(Credential, row)
-    named = select(secret.c.name).where(secret.c.id == bound.c.credential_id, *secrets).correlate(bound)
-    plain = [servers.c[name] for name in ("server_id", "scope", *FIELDS) if name != "config_json"]
-    config = func.coalesce(bound.c.config_override_json, servers.c.config_json).label("config_json")
     nobody = scope.scalar(elsewhere.correlate(servers).limit(ONE)).is_(None)
     in_the_way = scope.scalar(hidden.correlate(servers).limit(ONE)).is_not(None)
     own = or_(servers.c.crew_id == crew_id, and_(servers.c.scope == said(IntegrationScope.workspace), ~in_the_way))
-    return (
-        select(*plain, config, bound.c.credential_id, scope.scalar(named).label("credential_name"))
-        .select_from(servers.outerjoin(bound, and_(bound.c.agent_id == agent_id, *tied, *bindings)))
-        .where(servers.c.workspace_id == row.workspace_id, own)
-        .where(or_(bound.c.enabled, and_(bound.c.id.is_(None), nobody)))
-    )
+    joined = servers.outerjoin(bound, and_(bound.c.agent_id == agent_id, *tied, *bindings))
+    usable = or_(bound.c.enabled, and_(bound.c.id.is_(None), nobody))
+    return Resolved(servers, bound, joined, [servers.c.workspace_id == row.workspace_id, own, usable])
+
+
+def resolved_of(agent_id: Any, row: Any, scope: Any) -> Any:
+    """The statement of an agent's ResolvedIntegration."""
+    found = rules(agent_id, row, scope)
+    secret, secrets = scope.beside(Credential, row)
+    named = select(secret.c.name).where(secret.c.id == found.bound.c.credential_id, *secrets).correlate(found.bound)
+    credential = found.bound.c.credential_id, scope.scalar(named).label("credential_name")
+    return select(*found.columns, *credential).select_from(found.joined).where(*found.conditions)
 
 
 graph(

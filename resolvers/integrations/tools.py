@@ -10,6 +10,7 @@ from sqlmodel import col
 from models import bounds
 from models.credentials import Credential, CredentialStatus
 from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, ToolBinding, Transport
+from resolvers.credentials.references import value_of
 from resolvers.integrations.crew_servers import CREW_SERVER, OfCrewServer
 from resolvers.integrations.graph import BY_NAME
 from resolvers.integrations.servers import fault
@@ -164,11 +165,11 @@ async def _headers(ctx: Context, server: CrewIntegration) -> Mapping[str, str]:
     secret = None
     if tie is not None:
         secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, active).first()
-    if tie is None or secret is None or secret.value is None or secret.secret_ref is not None:
+    if tie is None or secret is None or secret.value is None:
         return {}
     try:
-        value = await ctx.outside.vault.open(secret.value, table=Credential, column="value", row_id=secret.id)
-    except Unopenable:
+        value = await value_of(secret.id, secret.value, secret.secret_ref)
+    except (Unopenable, Refusal):
         return {}
     return headers_with(tie.cred_type, tie.cred_header, value.reveal())
 

@@ -9,7 +9,7 @@ from resolvers.integrations.servers import (
     IntegrationStatus,
     ServerFields,
     ServerPatch,
-    changed_server,
+    edit_server,
     new_server,
 )
 from resolvers.kernel import Action, ById, Code, Context, NoInput, QueryScope, Row, Rows, Subject, command, query
@@ -70,10 +70,12 @@ async def create_integration(ctx: Context, data: CreateIntegration) -> Workspace
 async def update_integration(
     ctx: Context, server: WorkspaceIntegration, data: UpdateIntegration
 ) -> WorkspaceIntegration:
-    """Update an MCP server of the workspace."""
-    changes = changed_server(server, data)
+    """Update an MCP server of the workspace.
+
+    With another scheme, host or port of the endpoint, or another command, no credential is bound to it any more.
+    """
     ctx.emit(IntegrationUpdated(id=server.id, scope="workspace"))
-    return await ctx.edit(server, **changes)
+    return await edit_server(ctx, server, data)
 
 
 @command(

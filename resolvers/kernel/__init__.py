@@ -125,6 +125,7 @@ from resolvers.kernel.retention import told as rules_told
 from resolvers.kernel.scopes import EVERYTHING, OPEN, SCOPES
 from resolvers.kernel.streamed import Streamed
 from resolvers.kernel.subject import Subject
+from resolvers.kernel.visibility import Scope
 from resolvers.kernel.walking import answer_of, pages
 
 __all__ = [  # noqa: RUF022 - by what they are for
@@ -132,7 +133,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "query", "command", "procedure", "job", "clock", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
-    "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Caller", "CredentialKind", "instance", "log",
+    "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Scope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
     "Input", "NoInput", "Flag", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text",
     "Description", "Notes", "Prompt", "ConfigText",

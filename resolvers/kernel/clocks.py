@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from models.bounds import LINE
+from resolvers.kernel import statements
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import database
 from resolvers.kernel.jobs import ENQUEUE, NAME, Job, Queued, in_order
@@ -64,6 +65,11 @@ class AcrossWorkspaces:
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         rows: list[Any] = await self._conn.fetch(sql, *values)
         return rows
+
+    async def select(self, statement: Any) -> list[Any]:
+        """The records of a Core statement, such as one that an operation reads by, too."""
+        sql, values = statements.generic(statement)
+        return await self.fetch(sql, *values)
 
     async def fetchval(self, sql: str, *values: Any) -> Any:
         return await self._conn.fetchval(sql, *values)

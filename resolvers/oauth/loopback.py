@@ -4,14 +4,13 @@ It speaks as little HTTP as that takes. Whatever comes is handed to the operatio
 """
 
 import asyncio
-import contextlib
 import html
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from resolvers.kernel import Caller, Code, Refusal
+from resolvers.kernel import Caller, Code, Refusal, log
 
 HOST: Final = "127.0.0.1"
 PATH: Final = "/callback"
@@ -20,6 +19,7 @@ MOST_LISTENERS = 16
 LARGEST: Final = 16 * 1024
 GIVEN: Final = ("code", "state", "error", "iss")
 CONNECTED: Final = "The account is connected. This window can be closed."
+FAILED: Final = "Something went wrong, and the account is not connected. Please begin again."
 PAGE: Final = "<!doctype html><meta charset=utf-8><title>Crewship</title><p>{}</p>"
 HEADERS: Final = (
     "content-type: text/html; charset=utf-8",
@@ -59,12 +59,15 @@ class Listener:
             self.timer.cancel()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+        try:
             async with asyncio.timeout(READING):
                 head = await reader.readuntil(b"\r\n\r\n")
             writer.write(await self._answer(head))
             await writer.drain()
-        writer.close()
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            pass
+        finally:
+            writer.close()
 
     async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
@@ -77,6 +80,9 @@ class Listener:
             await self.finish(Caller.nobody(), told)
         except Refusal as refusal:
             return _page("200 OK", refusal.detail)
+        except Exception:
+            log.exception("oauth_loopback_failed")
+            return _page("500 Internal Server Error", FAILED)
         return _page("200 OK", CONNECTED)
 
 

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from sqlmodel import col
 
@@ -19,6 +18,7 @@ from models.oauth import OAuthState
 from resolvers.credentials.vault import sealed
 from resolvers.kernel import Context
 from resolvers.oauth.client import Tokens
+from resolvers.rules.mcp_endpoint import origin
 
 MARK: Final = "-oauth"
 MOST_SERVERS, MOST_AGENTS = 100, 1_000
@@ -65,8 +65,8 @@ async def bind(ctx: Context, credential: Credential) -> None:
 def _is_for(credential: Credential, endpoint: str | None) -> bool:
     if credential.oauth_resource is None:
         return True
-    asked, called = urlsplit(credential.oauth_resource), urlsplit(endpoint or "")
-    return (asked.scheme, asked.netloc.lower()) == (called.scheme, called.netloc.lower())
+    asked = origin(credential.oauth_resource)
+    return asked is not None and asked == origin(endpoint or "")
 
 
 async def _give(ctx: Context, credential: Credential, server: WorkspaceIntegration | CrewIntegration) -> None:

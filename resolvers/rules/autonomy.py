@@ -3,7 +3,6 @@
 from enum import StrEnum
 from typing import Final
 
-from models.approvals import ApprovalMode
 from models.crews import AutonomyLevel, BehaviorMode
 
 
@@ -45,14 +44,8 @@ DECISIONS: Final[dict[PolicyAction | BehaviorMode, tuple[PolicyDecision, ...]]] 
     # full and block cannot be set together; should they meet, nothing is let through
     BehaviorMode.block: (_P.block_inbox, _P.block_inbox, _P.block_journal, _P.block_inbox),
 }
-APPROVALS: Final = (ApprovalMode.sync, ApprovalMode.sync, ApprovalMode["async"], None)
 
 
 def decide(action: PolicyAction | BehaviorMode, level: AutonomyLevel) -> PolicyDecision:
     """What an action, or a denied one in the crew's behavior mode, resolves to at a level."""
     return DECISIONS[action][_LEVELS.index(level)]
-
-
-def approval_mode(level: AutonomyLevel) -> ApprovalMode | None:
-    """Whether a run waits for an approval that a rule asks for; None where nobody is asked."""
-    return APPROVALS[_LEVELS.index(level)]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from resolvers.kernel import is_public_address, parse_address
 
-SCHEMES: Final = ("http", "https")
+PORTS: Final = {"http": 80, "https": 443}
 OWN_NAMES: Final = ("localhost", "local", "internal")
 
 
@@ -22,13 +22,25 @@ def endpoint_fault(url: str, *, private: bool = False) -> str | None:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "is no URL"
-    if parts.scheme not in SCHEMES:
+    if parts.scheme not in PORTS:
         return "has to begin with http:// or https://"
     if not host or port == 0:
         return "has no host, or a port that is none"
     if "@" in parts.netloc:
         return "may not have a user name or a password"
     return None if private or _is_outside(host) else "may not lead to this host or its networks"
+
+
+def origin(url: str) -> tuple[str, str, int | None] | None:
+    """Scheme, host and port of a URL that can be called, each in one spelling; None for any other."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in PORTS or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname.rstrip("."), PORTS[parts.scheme] if port is None else port
 
 
 def _is_outside(host: str) -> bool:

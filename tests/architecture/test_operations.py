@@ -158,6 +158,13 @@ def test_a_number_without_bounds_is_seen() -> None:
     assert len(unbounded(Sized)) == 2
 
 
+def test_no_secret_is_an_argument_of_a_graphql_query() -> None:
+    """Queries may be sent by GET, and an address is written into logs and histories."""
+    asked = [op for op in operations() if any(kind == "query" for kind, *_ in graphql_fields().get(op.name, ()))]
+    secret = {op.name for op in asked if any(not info.repr for info in op.input.model_fields.values())}
+    assert secret == set()
+
+
 @for_every(ROUTES, ids=lambda r: f"{r.method} {r.path}")
 def test_every_field_of_a_wire_model_resolves(route: Route) -> None:
     if route.wire is not None:

@@ -185,3 +185,13 @@ async def test_a_recipe_is_previewed_and_installed(world: World) -> None:
     assert (made["crew_slug"], made["credentials_reused"]) == ("research-2", list(VALUES))
     assert (await kept(world))["BRAVE_API_KEY"] == "canary-b"
     await world.database.execute("DELETE FROM crews WHERE slug LIKE 'research%'")
+
+
+async def test_the_query_alone_names_the_workspace(world: World) -> None:
+    before = await world.snapshot()
+    async with world.client(world.manager, **{"X-Workspace-ID": world.workspace.id}) as client:
+        nameless = await client.post(f"{CONNECTORS}/everything/install", json={})
+        both = await client.post(f"{CONNECTORS}/everything/install?workspace_id=nowhere", json={})
+    assert (nameless.status_code, nameless.json()["error"]) == (400, "workspace_id is required")
+    assert both.status_code == 403
+    assert await world.snapshot() == before

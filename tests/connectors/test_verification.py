@@ -117,3 +117,12 @@ async def test_nobody_inside_is_asked(world: World, url: str) -> None:
     answer = await verify(world, "mattermost", {"url": url, "token": "canary"})
     assert answer["ok"] is False
     assert "canary" not in answer["message"]
+
+
+async def test_values_are_in_no_address(world: World, provider: Provider) -> None:
+    document = '{ verifyConnector(connectorId: "github", fields: {a: "canary"}) { ok } }'
+    for query, status in ((document, 400), (f"mutation {document}", 405)):
+        async with world.client(world.manager) as client:
+            answer = await client.get("/graphql", params={"query": query}, headers={"accept": "application/json"})
+        assert answer.status_code == status
+    assert provider.asked == []

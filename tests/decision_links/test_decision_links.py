@@ -341,8 +341,8 @@ async def test_what_an_agent_asks_is_answered(world: World, receiver: Receiver, 
 
 async def test_graphql_shows_and_decides(world: World) -> None:
     _, token = await linked(world)
-    document = "query($t: String!) { decisionQuestion(token: $t) { kind title userName expiresAt } }"
-    shown = (await world.graphql(None, document, {"t": token}))["data"]["decisionQuestion"]
+    document = "mutation($t: String!) { openDecisionLink(input: {token: $t}) { kind title userName expiresAt } }"
+    shown = (await world.graphql(None, document, {"t": token}))["data"]["openDecisionLink"]
     assert (shown["kind"], shown["title"]) == ("approval", "The agent wants to call drop_table")
     change = "mutation($i: DecideByLinkInput!) { decideByLink(input: $i) { decision decidedBy } }"
     made = await world.graphql(None, change, {"i": {"token": token, "decision": "approve"}})

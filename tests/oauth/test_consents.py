@@ -12,6 +12,7 @@ from models.crews import Crew
 from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, WorkspaceIntegration
 from models.sealed import Sealed
 from resolvers.credentials.vault import opened
+from resolvers.oauth import loopback
 from tests.auth.browsers import signed_in
 from tests.oauth.server import Authorities, asked_for, challenge_of
 from tests.world import Person, World
@@ -228,6 +229,24 @@ async def test_an_answer_to_the_machine_of_the_server(world: World, authorities:
         with pytest.raises(httpx2.ConnectError):
             await client.get(asked["redirect_uri"], params=told)
     assert (await row_of(world, id))["status"] == "ACTIVE"
+
+
+async def test_a_browser_is_told_of_a_fault(
+    world: World, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = (await connect(world, authorities))["credential_id"]
+
+    async def fails(*_: Any) -> None:
+        raise RuntimeError("canary")
+
+    begun = (await world.rest(world.admin, "POST", f"{BASE}/loopback", {"credential_id": id})).json()
+    [listener] = loopback._listening
+    monkeypatch.setattr(listener, "finish", fails)
+    async with httpx2.AsyncClient(timeout=5) as client:
+        page = await client.get(asked_for(begun["auth_url"])["redirect_uri"], params={"code": "x"})
+    assert (page.status_code, "begin again" in page.text, "canary" in page.text) == (500, True, False)
+    assert page.headers["connection"] == "close"
+    assert loopback._listening == set()
 
 
 async def test_a_credential_that_cannot_ask_is_refused(world: World, authorities: Authorities) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.crews import AutonomyLevel, BehaviorMode
-from resolvers.rules.autonomy import PolicyAction, approval_mode, decide
+from resolvers.rules.autonomy import PolicyAction, decide
 
 CONTRACT = (Path(__file__).parents[1] / "contract" / "files" / "policies.yaml").read_text()
 ROWS = dict(re.findall(r"^    (\w+): \[PolicyDecision\] +# (.+)$", CONTRACT, re.MULTILINE))
@@ -22,9 +22,3 @@ def test_every_action_resolves_as_the_contract_says(name: str) -> None:
 
 def test_the_contract_names_no_other_action() -> None:
     assert set(ROWS) == set(NAMES)
-
-
-def test_approvals_are_waited_for_by_the_level() -> None:
-    told = re.search(r"ApprovalModes: .*# (\w+), (\w+), (\w+), (\w+);", CONTRACT)
-    assert told is not None
-    assert tuple(str(approval_mode(level) or "none") for level in AutonomyLevel) == told.groups()

@@ -2,8 +2,8 @@ import { graphql } from "./api.js";
 import { find } from "./dom.js";
 import { onSubmit } from "./form.js";
 
-const SHOW = `query Show($token: String!) {
-  decisionQuestion(token: $token) { title text tool arguments agentName workspaceName userName expiresAt }
+const SHOW = `mutation Show($input: ByTokenInput!) {
+  openDecisionLink(input: $input) { title text tool arguments agentName workspaceName userName expiresAt }
 }`;
 const DECIDE = "mutation Decide($input: DecideByLinkInput!) { decideByLink(input: $input) { decision } }";
 
@@ -46,9 +46,9 @@ async function decide({ comment, decision }, form) {
 }
 
 try {
-  const { decisionQuestion } = token ? await graphql(SHOW, { token }, { quiet: true }) : {};
-  if (!decisionQuestion) throw new Error("This page is opened by a link with a token. Open the link again.");
-  show(decisionQuestion);
+  const { openDecisionLink } = token ? await graphql(SHOW, { input: { token } }, { quiet: true }) : {};
+  if (!openDecisionLink) throw new Error("This page is opened by a link with a token. Open the link again.");
+  show(openDecisionLink);
   const form = find("#decision-form");
   for (const button of form.querySelectorAll("button")) {
     button.addEventListener("click", () => { form.elements.decision.value = button.value; });
