@@ -12,8 +12,10 @@ from typing import Any
 
 import orjson
 
+from models.agents import CliAdapter
 from models.audit import McpCallStatus
 from models.bounds import DESCRIPTION, LINE, cut
+from models.credentials import CredentialType
 from models.integrations import CredentialPlacement, Transport
 from resolvers.audit.mcp_calls import record_mcp_call
 from resolvers.credentials.given import tell_use
@@ -23,7 +25,8 @@ from resolvers.identity.caller import Caller
 from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Unopenable
-from resolvers.integrations.given import GivenServer, servers_of
+from resolvers.integrations.configuration import McpConfiguration, configuration_of, configured
+from resolvers.integrations.given import GivenServer, referred_by, servers_of
 from resolvers.integrations.testing import policy
 from resolvers.rules.mcp_credentials import headers_with
 from resolvers.rules.mcp_tools import ShownTool, shown_tools
@@ -35,6 +38,7 @@ SERVICE = "runtime"
 LARGEST_ARGUMENTS = 256 << 10
 NOT_ALLOWED = "The agent may not use this tool any more, so nothing was done."
 SECRET_INSIDE = "The arguments hold a secret of this run, which no MCP server is sent, so nothing was done."
+BY_LEAVE = "its credential is used by leave of the keeper"
 TOO_LARGE = f"The arguments have more than {LARGEST_ARGUMENTS} bytes, so nothing was done."
 
 
@@ -57,6 +61,22 @@ async def servers_for(job: Job) -> list[RunServer]:
     used = {server.given.credential_id for server in found if server.secret is not None}
     await tell_use(job.workspace_id, job.agent.id, [id for id in used if id is not None])
     return found
+
+
+async def configuration_for(
+    job: Job, servers: Sequence[RunServer], adapter: CliAdapter, *, stdio: bool = False, guarded: bool = False
+) -> McpConfiguration:
+    """What a coding agent is told of the servers of its run. It gets the values in its environment, where what it does
+    can read them; `guarded`: it gets no SECRET, as that is used by leave of the keeper alone.
+    """
+    known = await referred_by(job.workspace_id, job.agent.id, [server.given for server in servers] if stdio else [])
+    values = {name: one for name, one in known.items() if not (guarded and one.type == CredentialType.SECRET.value)}
+    told = [server for server in servers if not (guarded and server.given.credential_type == CredentialType.SECRET)]
+    texts = {name: one.value for name, one in values.items()}
+    made = configuration_of(adapter, [configured(server.given, server.secret, texts) for server in told], stdio=stdio)
+    made.left_out |= {server.given.name: BY_LEAVE for server in servers if server not in told}
+    await tell_use(job.workspace_id, job.agent.id, sorted({one.credential_id for one in values.values()}))
+    return made
 
 
 async def _secret(given: GivenServer) -> str | None:

@@ -1,6 +1,6 @@
 """What a run of an agent is given of MCP servers: what `agent_integrations.resolved` shows, with what is sealed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +10,36 @@ from models.agents import Agent
 from models.credentials import Credential, CredentialStatus
 from models.integrations import CredentialPlacement, IntegrationScope, Transport
 from models.sealed import Sealed
+from resolvers.credentials.references import values_of
 from resolvers.integrations.graph import ONE
 from resolvers.integrations.resolution import rules
 from resolvers.kernel import AcrossWorkspaces, Scope, across_workspaces
+from resolvers.rules.mcp_references import arguments_of, names_in, variables_of
 from resolvers.rules.mcp_tools import KnownTool
 
-MOST_SERVERS = 32
+MOST_SERVERS, MOST_REFERENCES = 32, 200
 TOOLS = """
     SELECT crew_integration_id, tool_name, enabled, fingerprint FROM tool_bindings
     WHERE workspace_id = $1 AND crew_integration_id = ANY($2::text[])
+"""
+
+
+REFERRED = """
+    SELECT wanted.name AS wanted, found.* FROM unnest($3::text[], $4::text[]) AS wanted (name, beginning)
+    CROSS JOIN LATERAL (
+        SELECT credentials.id, credentials.type, credentials.value, credentials.secret_ref
+        FROM credentials LEFT JOIN agent_credentials AS given ON given.workspace_id = $1 AND given.agent_id = $2
+            AND given.credential_id = credentials.id AND given.env_var_name = wanted.name
+        WHERE credentials.workspace_id = $1 AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
+            AND credentials.value IS NOT NULL AND (given.id IS NOT NULL OR (
+                starts_with(credentials.name, wanted.beginning) AND (credentials.scope = 'WORKSPACE' OR EXISTS (
+                    SELECT FROM credential_crews AS own JOIN agents ON agents.workspace_id = $1 AND agents.id = $2
+                    WHERE own.workspace_id = $1 AND own.credential_id = credentials.id
+                        AND own.crew_id = agents.crew_id
+                ))
+            ))
+        ORDER BY given.id IS NULL, given.priority, credentials.created_at DESC, credentials.id DESC LIMIT 1
+    ) AS found
 """
 
 
@@ -42,6 +63,7 @@ class GivenServer:
     credential_id: str | None
     sealed: Sealed | None = field(repr=False)
     secret_ref: str | None = None
+    credential_type: str | None = None
     tools: Mapping[str, KnownTool] = field(default_factory=dict)
 
 
@@ -60,6 +82,43 @@ async def servers_of(workspace_id: str, agent_id: str) -> list[GivenServer]:
     return [_given(row, known.get(row["server_id"], {})) for row in servers]
 
 
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """The credential that a `${NAME}` of a server stands for."""
+
+    credential_id: str
+    type: str
+    value: str = field(repr=False)
+
+
+async def referred_by(workspace_id: str, agent_id: str, servers: Sequence[GivenServer]) -> dict[str, Referred]:
+    """What the texts of servers refer to, by name: what the agent has under this name of a variable, else the newest
+    credential whose name begins so, of those that are for the whole workspace or for the agent's crew.
+    """
+    texts = [text for server in servers for text in _texts_of(server)]
+    names = sorted(set(names_in(*texts)))[:MOST_REFERENCES]
+    if not names:
+        return {}
+    beginnings = [name.lower().replace("_", "-") for name in names]
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        return await rows.fetch(REFERRED, workspace_id, agent_id, names, beginnings)
+
+    rows = await across_workspaces(find)
+    values = await values_of(rows)
+    return {
+        row["wanted"]: Referred(row["id"], row["type"], value)
+        for row, value in zip(rows, values, strict=True)
+        if value is not None
+    }
+
+
+def _texts_of(server: GivenServer) -> list[str]:
+    if server.transport is not Transport.stdio:
+        return []
+    return [*arguments_of(server.args_json), *variables_of(server.env_json).values()]
+
+
 def _given_to(workspace_id: str, agent_id: str) -> Any:
     """Only a credential that is ACTIVE is given, and none to an agent that is gone."""
     of = {"workspace": workspace_id, "user_id": "", "role": ""}
@@ -72,7 +131,7 @@ def _given_to(workspace_id: str, agent_id: str) -> Any:
     bound = found.bound.c
     return (
         select(*found.columns, bound.cred_type, bound.cred_header, bound.env_var_name)
-        .add_columns(secret.c.id.label("credential_id"), secret.c.value, secret.c.secret_ref)
+        .add_columns(secret.c.id.label("credential_id"), secret.c.value, secret.c.secret_ref, secret.c.type)
         .select_from(found.joined.outerjoin(secret, and_(secret.c.id == bound.credential_id, *secrets, *usable)))
         .where(*found.conditions, there)
         .order_by(found.servers.c.name)
@@ -96,5 +155,6 @@ def _given(row: Any, tools: Mapping[str, KnownTool]) -> GivenServer:
         row["credential_id"],
         None if row["value"] is None else Sealed(row["value"]),
         row["secret_ref"],
+        row["type"],
         tools,
     )
