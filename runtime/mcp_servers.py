@@ -23,6 +23,7 @@ from resolvers.credentials.references import value_of
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
+from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Unopenable
 from resolvers.integrations.configuration import McpConfiguration, configuration_of, configured
@@ -64,16 +65,18 @@ async def servers_for(job: Job) -> list[RunServer]:
 
 
 async def configuration_for(
-    job: Job, servers: Sequence[RunServer], adapter: CliAdapter, *, stdio: bool = False, guarded: bool = False
+    job: Job, servers: Sequence[RunServer], adapter: CliAdapter, *, guarded: bool = False
 ) -> McpConfiguration:
     """What a coding agent is told of the servers of its run. It gets the values in its environment, where what it does
     can read them; `guarded`: it gets no SECRET, as that is used by leave of the keeper alone.
     """
+    stdio = instance.settings.mcp_stdio
     known = await referred_by(job.workspace_id, job.agent.id, [server.given for server in servers] if stdio else [])
     values = {name: one for name, one in known.items() if not (guarded and one.type == CredentialType.SECRET.value)}
     told = [server for server in servers if not (guarded and server.given.credential_type == CredentialType.SECRET)]
     texts = {name: one.value for name, one in values.items()}
     made = configuration_of(adapter, [configured(server.given, server.secret, texts) for server in told], stdio=stdio)
+    made.secrets = list(texts.values())
     made.left_out |= {server.given.name: BY_LEAVE for server in servers if server not in told}
     await tell_use(job.workspace_id, job.agent.id, sorted({one.credential_id for one in values.values()}))
     return made

@@ -54,7 +54,7 @@ class ConfiguredServer:
 class McpConfiguration:
     """`settings` belong into the configuration of the coding agent, `document` is the same as a file of its own format,
     `environment` and `arguments` are added to its call. `names`: what the coding agent calls a server -> the server's
-    id; `left_out`: a server's name -> why.
+    id; `left_out`: a server's name -> why. `secrets`: what was filled in, beside the bindings' own; no frame shows it.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -63,6 +63,7 @@ class McpConfiguration:
     arguments: list[str] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    secrets: list[str] = field(default_factory=list, repr=False)
 
     def put(self, text: str) -> str:
         """The name of a variable that has this text."""

@@ -125,14 +125,14 @@ def _given_to(workspace_id: str, agent_id: str) -> Any:
     scope = Scope.of(lambda name: literal(of[name], Text()), limited=False)
     found = rules(literal(agent_id, Text()), scope, scope)
     secret, secrets = scope.beside(Credential, scope)
-    usable = secret.c.status == CredentialStatus.ACTIVE, secret.c.value.is_not(None)
+    usable = secret.c.status == CredentialStatus.ACTIVE
     agent, agents = scope.beside(Agent, scope)
     there = select(ONE).select_from(agent).where(agent.c.id == agent_id, *agents).exists()
     bound = found.bound.c
     return (
         select(*found.columns, bound.cred_type, bound.cred_header, bound.env_var_name)
         .add_columns(secret.c.id.label("credential_id"), secret.c.value, secret.c.secret_ref, secret.c.type)
-        .select_from(found.joined.outerjoin(secret, and_(secret.c.id == bound.credential_id, *secrets, *usable)))
+        .select_from(found.joined.outerjoin(secret, and_(secret.c.id == bound.credential_id, *secrets, usable)))
         .where(*found.conditions, there)
         .order_by(found.servers.c.name)
         .limit(MOST_SERVERS)
@@ -140,6 +140,7 @@ def _given_to(workspace_id: str, agent_id: str) -> Any:
 
 
 def _given(row: Any, tools: Mapping[str, KnownTool]) -> GivenServer:
+    """A credential without a value is none."""
     return GivenServer(
         row["server_id"],
         IntegrationScope(row["scope"]),
@@ -152,7 +153,7 @@ def _given(row: Any, tools: Mapping[str, KnownTool]) -> GivenServer:
         None if row["cred_type"] is None else CredentialPlacement(row["cred_type"]),
         row["cred_header"],
         row["env_var_name"],
-        row["credential_id"],
+        None if row["value"] is None else row["credential_id"],
         None if row["value"] is None else Sealed(row["value"]),
         row["secret_ref"],
         row["type"],

@@ -78,7 +78,7 @@ class Scope:
 
     def scalar(self, statement: Any) -> Any:
         """A one-value subquery of a derived value, tied to the row it belongs to."""
-        return statement.correlate(*self._outer).scalar_subquery()
+        return (statement.correlate(*self._outer) if self._outer else statement).scalar_subquery()
 
     def sees(self, model: type[SQLModel], table: Any, outer: Sequence[Any] = ()) -> list[Any]:
         """The condition for the rows of a FROM entry that the caller may see; none where that is every row. `outer`:

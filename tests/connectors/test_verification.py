@@ -120,7 +120,7 @@ async def test_nobody_inside_is_asked(world: World, url: str) -> None:
 
 
 async def test_values_are_in_no_address(world: World, provider: Provider) -> None:
-    document = '{ verifyConnector(connectorId: "github", fields: {a: "canary"}) { ok } }'
+    document = '{ verifyConnector(input: {connectorId: "github", fields: {a: "canary"}}) { ok } }'
     for query, status, said in (
         (document, 200, "Cannot query field 'verifyConnector'"),
         (f"mutation {document}", 405, "GET may only run queries"),

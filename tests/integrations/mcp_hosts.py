@@ -11,6 +11,9 @@ from typing import Any
 
 import uvicorn
 from mcp.server import MCPServer
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from pydantic import AnyHttpUrl
 
 BLOCK = b"x" * 65536
 OBJECT = {"type": "object", "properties": {}}
@@ -177,10 +180,24 @@ async def hostile() -> AsyncIterator[Hostile]:
         await asyncio.sleep(0)
 
 
+class Locked:
+    """Lets in who shows one token; `seen` is every one that was shown."""
+
+    def __init__(self, token: str) -> None:
+        self.token, self.seen = token, list[str]()
+
+    async def verify_token(self, token: str) -> AccessToken | None:
+        self.seen.append(token)
+        return AccessToken(token=token, client_id="crewship", scopes=[]) if token == self.token else None
+
+
 @contextlib.contextmanager
-def official() -> Iterator[dict[str, str]]:
-    """The URLs of one server of the official package, by transport."""
-    made = MCPServer("harbour", log_level="ERROR")
+def official(locked: Locked | None = None) -> Iterator[dict[str, str]]:
+    """The URLs of one server of the official package, by transport. `locked`: it demands a bearer token."""
+    elsewhere = AnyHttpUrl("http://127.0.0.1:1/")
+    told = AuthSettings(issuer_url=elsewhere, resource_server_url=elsewhere, validate_token_resource=False)
+    auth = told if locked else None
+    made = MCPServer("harbour", log_level="ERROR", token_verifier=locked, auth=auth)
 
     @made.tool()
     def add(a: int, b: int) -> int:

@@ -177,7 +177,7 @@ async def test_what_references_stand_for(world: World) -> None:
     theirs = await credential("others-key", "theirs", scope=CredentialScope.CREW)
     await credential("gone", "gone", status="REVOKED")
     assign = "INSERT INTO agent_credentials (id, workspace_id, agent_id, credential_id, env_var_name, priority)"
-    await world.database.execute(f"{assign} VALUES ('ac1', $1, $2, $3, 'OWN', 0)", here["workspace_id"], agent.id, own.id)
+    await world.database.execute(f"{assign} VALUES ('ac1', $1, $2, $3, 'OWN', 0)", *here.values(), agent.id, own.id)
     seen = "INSERT INTO credential_crews (id, workspace_id, credential_id, crew_id, position)"
     await world.database.execute(f"{seen} VALUES ('cc1', $1, $2, $3, 0)", here["workspace_id"], theirs.id, other.id)
     found = await referred_by(here["workspace_id"], agent.id, await servers_of(here["workspace_id"], agent.id))

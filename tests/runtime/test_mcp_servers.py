@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from models.agents import Agent as AgentRow
-from models.agents import LlmProvider
+from models.agents import CliAdapter, LlmProvider
 from models.approvals import ApprovalGate, ApprovalMode
 from models.base import new_id
 from models.crews import Crew
@@ -20,10 +20,12 @@ from models.integrations import (
     CrewIntegration,
     IntegrationScope,
     ToolBinding,
+    Transport,
     WorkspaceIntegration,
 )
 from models.runs import Run
 from resolvers.integrations import list_resolved_integrations
+from resolvers.integrations.configuration import NOT_STARTED
 from resolvers.integrations.given import servers_of
 from resolvers.kernel import across_workspaces, instance
 from resolvers.rules.content_scan import scan
@@ -34,7 +36,7 @@ from runtime.adapters.conversation import Answer
 from runtime.adapters.loop import AgentLoop
 from runtime.consent import Approvals
 from runtime.job import Job, Outcome, Sink
-from runtime.mcp_servers import NOT_ALLOWED, SECRET_INSIDE, servers_for, tools_of
+from runtime.mcp_servers import BY_LEAVE, NOT_ALLOWED, SECRET_INSIDE, configuration_for, servers_for, tools_of
 from runtime.outfit import InstanceOutfit
 from runtime.prompt import Prompt
 from tests.integrations.mcp_hosts import INJECTION, Hostile, hostile, official
@@ -262,3 +264,28 @@ async def test_an_instance_gives_a_run_its_servers(
         result = await tools["mcp__harbour__add"].run({"a": 2, "b": 3})
     assert (result.content.splitlines()[-1], result.is_error) == ("5", False)
     assert await calls(estate, row) == [("add", "success", None)]
+
+
+async def test_a_coding_agent_is_told_of_the_servers_of_its_run(
+    estate: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, web = await server_of(estate, "https://mcp.example.com/mcp")
+    here = {"workspace_id": estate.workspace.id}
+    local = CrewIntegration(
+        crew_id=row.crew_id, name="local", display_name="Local", transport=Transport.stdio, command="npx",
+        env_json='{"KEY": "${OWN}"}', **here,
+    )  # fmt: skip
+    secret = await give(estate, row.id, "OWN", VALUE)
+    scope = {"mcp_server_id": web.id, "mcp_server_scope": IntegrationScope.crew}
+    await estate.add(local, AgentIntegration(agent_id=row.id, credential_id=secret, **scope, **here))
+    run = replace(a_job(), workspace_id=estate.workspace.id, agent=replace(a_job().agent, id=row.id))
+    servers = await servers_for(run)
+    closed = await configuration_for(run, servers, CliAdapter.CLAUDE_CODE)
+    assert (list(closed.names), closed.left_out) == (["harbour"], {"local": NOT_STARTED})
+    assert (f"Bearer {VALUE}" in closed.environment.values(), closed.secrets) == (True, [])
+    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"mcp_stdio": True}))
+    opened = await configuration_for(run, servers, CliAdapter.CLAUDE_CODE)
+    assert (list(opened.names), opened.secrets) == (["harbour", "local"], [VALUE])
+    guarded = await configuration_for(run, servers, CliAdapter.CLAUDE_CODE, guarded=True)
+    assert (list(guarded.names), guarded.left_out) == (["local"], {"harbour": BY_LEAVE})
+    assert VALUE not in str(guarded.environment)
