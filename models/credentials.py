@@ -102,7 +102,7 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         Index(
             "credentials_oauth_expires_at_idx",
             "oauth_expires_at",
-            postgresql_where=text("status = 'ACTIVE' AND refresh_token IS NOT NULL AND deleted_at IS NULL"),
+            postgresql_where=text("status = 'ACTIVE' AND oauth_expires_at IS NOT NULL AND deleted_at IS NULL"),
         ),
     )
     __bookkeeping__: ClassVar = frozenset({"last_checked_at", "last_used_at", "last_used_ips"})

@@ -6,10 +6,13 @@ from resolvers.instance.vault import Unopenable
 from resolvers.oauth.client import TIMEOUT, Rejected, Tokens, refreshed
 from resolvers.oauth.refreshing import (
     DUE,
+    END,
     REFRESH,
     OfCredential,
     due,
+    end,
     enqueue_due,
+    enqueue_ended,
     expire,
     refresh_token_of,
     renew,
@@ -21,6 +24,7 @@ from runtime.clocks import Tick, ticks
 @ticks(DUE)
 async def look(tick: Tick) -> None:
     await tick.write(enqueue_due)
+    await tick.write(enqueue_ended)
 
 
 @carries(REFRESH)
@@ -46,3 +50,8 @@ async def refresh(work: Work, data: OfCredential) -> None:
         await work.write("expire", lambda ctx: expire(ctx, credential))
     else:
         await work.write("renew", lambda ctx: renew(ctx, credential, tokens))
+
+
+@carries(END)
+async def ended(work: Work, data: OfCredential) -> None:
+    await work.write("end", lambda ctx: end(ctx, data.credential_id))

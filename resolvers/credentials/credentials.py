@@ -28,6 +28,7 @@ from resolvers.credentials.shapes import (
     Tags,
     check_username,
     check_value,
+    ends_of,
     kept_tags,
 )
 from resolvers.credentials.vault import sealed, tell
@@ -165,7 +166,7 @@ async def update_credential(ctx: Context, credential: Credential, data: UpdateCr
     await _move(ctx, credential.id, changes)
     if value:
         changes |= {"value": await sealed(ctx, credential.id, "value", value), "last_error": None}
-        changes["status"] = CredentialStatus.ACTIVE
+        changes |= {"status": CredentialStatus.ACTIVE} | ends_of(credential)
         tell(ctx, credential.id, CredentialEventType.ROTATE, mode="inline", rotated_by=ctx.user_id or None)
     return await ctx.edit(credential, conflict=TAKEN, **changes)
 

@@ -11,7 +11,7 @@ from models.workspaces import Capability, Membership, Role
 from resolvers.credentials.creation import CreateCredential, add_credential
 from resolvers.credentials.references import values_of
 from resolvers.credentials.rotation import RotateCredential, rotate
-from resolvers.credentials.shapes import SecretText
+from resolvers.credentials.shapes import SecretText, ends_of
 from resolvers.credentials.vault import sealed
 from resolvers.kernel import (
     ADMINS,
@@ -182,6 +182,8 @@ async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
     for column, text in (("value", data.access_token), ("refresh_token", data.refresh_token)):
         if text:
             changes[column] = await sealed(ctx, data.id, column, text)
+    if data.access_token:
+        changes |= ends_of(await ctx.get(Credential, data.id))
     changes |= {
         name: value for name in ("last_error", "token_expires_at") if (value := getattr(data, name)) is not None
     }

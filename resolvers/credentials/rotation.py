@@ -16,7 +16,7 @@ from models.credentials import (
     RotationStatus,
 )
 from models.sealed import Sealed
-from resolvers.credentials.shapes import not_blank
+from resolvers.credentials.shapes import ends_of, not_blank
 from resolvers.credentials.vault import opened, sealed, tell
 from resolvers.kernel import (
     EVERYONE,
@@ -121,7 +121,8 @@ async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
     )
     rotation.old_value = await _kept(ctx, credential, rotation)
     value = await sealed(ctx, credential.id, "value", data.value)
-    await ctx.update(Credential, credential.id, value=value, status=CredentialStatus.ACTIVE, last_error=None)
+    changes = {"value": value, "status": CredentialStatus.ACTIVE, "last_error": None} | ends_of(credential)
+    await ctx.update(Credential, credential.id, **changes)
     ctx.audit("CREDENTIAL", credential.id, rotation_id=rotation.id, grace_seconds=data.grace_seconds)
     told: dict[str, Any] = {"rotation_id": rotation.id, "grace_seconds": data.grace_seconds}
     tell(ctx, credential.id, CredentialEventType.ROTATE, **told, rotated_by=ctx.user_id or None)

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from models import bounds
-from models.credentials import CredentialType
+from models.credentials import Credential, CredentialType
 from resolvers.kernel import at_most, invalid
 
 MOST_TAGS = 8
@@ -28,6 +28,11 @@ def not_blank(value: str) -> str:
     if not value.strip():
         raise PydanticCustomError("blank", "it may not be blank")
     return value
+
+
+def ends_of(credential: Credential) -> dict[str, Any]:
+    """Of a value that somebody gives: what ended was the token before. One that is renewed keeps its time."""
+    return {} if credential.refresh_token is not None else {"oauth_expires_at": None}
 
 
 def default_if_empty(default: Any) -> BeforeValidator:

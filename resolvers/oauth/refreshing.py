@@ -1,4 +1,6 @@
-"""Tokens that end soon are renewed: found by a clock, and renewed by a job, one at a time for each credential."""
+"""Tokens that end soon are renewed: found by a clock, and renewed by a job, one at a time for each credential. What has
+ended, and cannot be renewed, has expired.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -23,6 +25,15 @@ _DUE = """
     ORDER BY oauth_expires_at LIMIT $2
 """
 
+ENDED: Final = "The token has ended, and there is nothing to renew it with"
+_ENDED = """
+    SELECT workspace_id, id FROM credentials
+    WHERE status = 'ACTIVE' AND deleted_at IS NULL AND oauth_expires_at <= $1 AND (
+        refresh_token IS NULL OR type <> 'OAUTH2' OR oauth_client_id IS NULL OR oauth_token_url IS NULL
+    )
+    ORDER BY oauth_expires_at LIMIT $2
+"""
+
 
 class OfCredential(Input):
     credential_id: Id
@@ -31,10 +42,17 @@ class OfCredential(Input):
 DUE = clock("oauth.look_for_tokens", every=timedelta(minutes=5))
 REFRESH = job("oauth.refresh", OfCredential, unique="{credential_id}", serial=True, attempts=5, emits=CredentialExpired)
 
+END = job("oauth.end", OfCredential, unique="{credential_id}", emits=CredentialExpired)
+
 
 async def enqueue_due(rows: AcrossWorkspaces) -> None:
     for row in await rows.fetch(_DUE, instance.clock.now() + AHEAD, PORTION):
         rows.enqueue(REFRESH, row["workspace_id"], credential_id=row["id"])
+
+
+async def enqueue_ended(rows: AcrossWorkspaces) -> None:
+    for row in await rows.fetch(_ENDED, instance.clock.now(), PORTION):
+        rows.enqueue(END, row["workspace_id"], credential_id=row["id"])
 
 
 async def due(ctx: Context, id: str) -> Credential | None:
@@ -62,8 +80,21 @@ async def renew(ctx: Context, asked: Credential, tokens: Tokens) -> None:
 async def expire(ctx: Context, asked: Credential) -> None:
     credential = await _unchanged(ctx, asked)
     if credential is not None:
-        await ctx.update(Credential, credential.id, status=CredentialStatus.EXPIRED, last_error=REFUSED)
-        ctx.emit(CredentialExpired(credential_id=credential.id, reason=REFUSED))
+        await _expired(ctx, credential, REFUSED)
+
+
+async def end(ctx: Context, id: str) -> None:
+    """Unless somebody has connected it anew, or given it another value, meanwhile."""
+    credential = await ctx.select(Credential, col(Credential.id) == id).locked().first()
+    if credential is None or credential.status is not CredentialStatus.ACTIVE:
+        return
+    if credential.oauth_expires_at is not None and credential.oauth_expires_at <= instance.clock.now():
+        await _expired(ctx, credential, ENDED)
+
+
+async def _expired(ctx: Context, credential: Credential, why: str) -> None:
+    await ctx.update(Credential, credential.id, status=CredentialStatus.EXPIRED, last_error=why)
+    ctx.emit(CredentialExpired(credential_id=credential.id, reason=why))
 
 
 async def _unchanged(ctx: Context, asked: Credential) -> Credential | None:

@@ -1,13 +1,14 @@
 """Tokens are renewed before they end: once, whatever runs beside it; and what is refused has expired."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 import runtime.oauth
 from resolvers.kernel import across_workspaces
-from resolvers.oauth.refreshing import enqueue_due
+from resolvers.oauth.refreshing import ENDED, enqueue_due, enqueue_ended
 from tests.oauth.server import Authorities, asked_for
 from tests.oauth.test_consents import come_back, connect, row_of, text_of
 from tests.recovery.mailbox import delivering, idle
@@ -90,3 +91,40 @@ async def test_who_connects_anew_meanwhile_keeps_the_new_token(
     await renewed(world)
     assert len(authorities.to("/token")) == 1
     assert await text_of(await row_of(world, id), "value") == "canary-access"
+
+
+async def over(world: World, id: str) -> Any:
+    """The credential, after the clock has looked for what has ended."""
+    await asyncio.gather(*[across_workspaces(enqueue_ended) for _ in range(3)])
+    async with delivering(world):
+        await idle(world)
+    return await row_of(world, id)
+
+
+async def test_what_nothing_renews_expires_when_it_ends_and_the_workspace_is_told_once(
+    world: World, authorities: Authorities
+) -> None:
+    id = await ending(world, authorities)
+    bare = "UPDATE credentials SET refresh_token = NULL, oauth_expires_at = now() + $2::interval WHERE id = $1"
+    await world.database.execute(bare, id, timedelta(minutes=1))
+    since = await world.database.fetchval("SELECT coalesce(max(seq), 0) FROM events")
+    assert (await over(world, id))["status"] == "ACTIVE"
+    await world.database.execute(bare, id, timedelta(seconds=-1))
+    for _ in range(2):
+        row = await over(world, id)
+        assert (row["status"], row["last_error"], await text_of(row, "value")) == ("EXPIRED", ENDED, "canary-access")
+    told = [event for event in await world.events(since) if event["type"] == "credential.expired"]
+    assert [event["payload"] for event in told] == [{"credential_id": id, "reason": ENDED}]
+    assert authorities.asked == []
+
+
+@pytest.mark.parametrize(("method", "path"), [("PATCH", ""), ("POST", "/rotate")])
+async def test_a_value_that_somebody_gives_does_not_end_with_the_token_before(
+    world: World, authorities: Authorities, method: str, path: str
+) -> None:
+    id = await ending(world, authorities, "-1 minute")
+    await world.database.execute("UPDATE credentials SET refresh_token = NULL WHERE id = $1", id)
+    answer = await world.rest(world.owner, method, f"/api/v1/credentials/{id}{path}", {"value": "by hand"})
+    assert answer.status_code == 200
+    row = await over(world, id)
+    assert (row["status"], row["oauth_expires_at"], await text_of(row, "value")) == ("ACTIVE", None, "by hand")
