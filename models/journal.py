@@ -75,12 +75,15 @@ class JournalLine(Row, table=True):
         ],
         *[Index(f"journal_{key}_idx", "place", key, "at", "id") for key in ("entry_type", "severity", "actor_type")],
         Index(
-            "journal_pairs_idx",
-            text("journal_pairs(place, agent_id, crew_id, entry_type, severity, actor_type)"),
+            "journal_terms_idx",
+            text(
+                "journal_terms(place, at, agent_id, crew_id, mission_id, trace_id, entry_type, severity, actor_type,"
+                " words)"
+            ),
             postgresql_using="gin",
+            postgresql_with={"gin_pending_list_limit": "512"},
         ),
         Index("journal_priority_idx", "place", "at", "id", postgresql_where=text("priority <> 'normal'")),
-        Index("journal_words_idx", "words", postgresql_using="gin"),
         Index("journal_seen_idx", "place", "xid", "id"),
     )
     place: str = text_field(ID, primary_key=True)

@@ -1,5 +1,7 @@
 """The schema's history, forward only, and the way to the newest state. A database that is there is only looked at."""
 
+import asyncio
+import time
 from functools import cache
 from pathlib import Path
 
@@ -13,9 +15,9 @@ _LOCK = 0x6372657773686970  # "crewship"
 SETTINGS = {
     "application_name": "crewship-migrations",
     "crewship.workspaces": "*",  # a migration of data sees the rows of all tenants
-    "lock_timeout": "5min",  # for the advisory lock: another process may be migrating
     "statement_timeout": "15min",
 }
+LOCK_TIMEOUT = 300.0  # another process may be migrating
 PARTITIONING = "partitions_of(text), keep_partitions(text, text, integer), drop_partitions(text, timestamptz)"
 TABLE_LOCK_TIMEOUT = "10s"  # rather give up than queue every reader behind us
 
@@ -29,7 +31,7 @@ async def upgrade(dsn: str, *, application_role: str | None = None, row_level_se
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
-        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await _take_lock(connection)
         await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
         if await _revision(connection) != head():
             from models.migrations import revisions
@@ -55,6 +57,15 @@ async def current(dsn: str) -> str | None:
 def head() -> str:
     """The newest revision that this program knows: the number that a migration's file begins with."""
     return max(path.name.partition("_")[0] for path in Path(__file__).with_name("versions").glob("[0-9]*.py"))
+
+
+async def _take_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Asked for again and again: an index that is built concurrently would wait for a statement that waits here."""
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"another process has been migrating this database for {LOCK_TIMEOUT} seconds")
+        await asyncio.sleep(0.1)
 
 
 async def _revision(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:

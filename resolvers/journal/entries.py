@@ -58,6 +58,8 @@ class JournalEntryView(View):
     refs: dict[str, Any] | None
     seen: str
     """Where it stands in the order in which entries appear."""
+    looked: bool
+    """No entry: how far back it was looked for entries."""
 
 
 graph(
@@ -328,5 +330,6 @@ def entries_of(scope: QueryScope, lines: Any) -> Any:
         own.id, own.place.label("workspace_id"), own.at, shown.label("ts"), *plain, own.actor_id, own.trace_id,
         func.coalesce(details.c[0], own.entry_type, type_=SQLText()).label("summary"),
         details.c[1].label("payload"), details.c[2].label("refs"), seen.label("seen"),
+        (own.kind == text("")).label("looked"),
     ]  # fmt: skip
     return select(*columns).select_from(line.outerjoin(details, true()))

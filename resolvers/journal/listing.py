@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Integer, cast, func, literal_column, select
+from sqlalchemy import Integer, cast, func, literal_column, select, true
 from sqlalchemy import Text as SQLText
 from sqlmodel import SQLModel
 
@@ -48,7 +48,8 @@ graph(JournalCount, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 def list_journal(scope: QueryScope, data: ListJournal) -> Page[JournalEntryView]:
     """List journal entries.
 
-    What agents, users and the service did, newest first.
+    What agents, users and the service did, newest first. A page may have fewer entries than were asked for and have a
+    cursor: what is rare is looked for page by page.
     """
     return _found(scope, asked(data), data)
 
@@ -62,7 +63,7 @@ def follow_journal(scope: QueryScope, data: FollowJournal) -> Page[JournalEntryV
     xid, entry = data.xid.__clause_element__(), data.entry.__clause_element__()  # type: ignore[union-attr]
     line = func.journal_named(scope.workspace_id.__clause_element__(), entry).table_valued("at", "id", name="seen")
     at = select(cast(line.c.at, SQLText())).scalar_subquery()
-    return _found(scope, asked(data, xid=xid, after_at=at, after_id=entry), data)
+    return _found(scope, asked(data, xid=xid, after_at=at, after_id=entry, to_the_end=true()), data)
 
 
 @query("journal.list_as_seen", Action.READ, surfaces=NO_SURFACE)
@@ -88,7 +89,7 @@ def _found(scope: QueryScope, which: Any, data: ListJournal) -> Page[JournalEntr
         at, id = behind or (literal_column("NULL::timestamptz"), literal_column("NULL::text"))
         return entries_of(scope, func.journal_page(place, which, at, id, cast(most, Integer)))
 
-    branch = Branch(lines, total=func.journal_count(place, which))
+    branch = Branch(lines, total=func.journal_count(place, which), mark="looked")
     return scope.merge(JournalEntryView, branch).order_by(*NEWEST_FIRST).page(data)
 
 

@@ -1,13 +1,15 @@
-"""Pages of the journal are what its lines say, by whichever way they are found: by walking, an index, or windows."""
+"""Pages of the journal are what its lines say, by whichever way they are found: by walking, or by buckets of time."""
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from models.base import new_id
-from tests.world import World
+from tests.world import World, world_on
 
 pytestmark = pytest.mark.anyio
 LINES = """
@@ -46,6 +48,11 @@ def cases() -> Iterator[tuple[dict[str, Any], str]]:
     )
     yield {"crews": ["crew1"], "agents": ["agent4"]}, "AND crew_id = 'crew1' AND agent_id = 'agent4'"
     yield {"agents": ["nobody"], "types": ["type.3"]}, "AND false"
+    yield {"q": "brown quick fox3"}, "AND false"
+    yield {"without": ["type.1", "type.2"]}, "AND entry_type NOT IN ('type.1', 'type.2')"
+    yield {"without": [f"type.{n}" for n in range(5)]}, "AND false"
+    yield {"priorities": ["normal", "pin"], "crews": ["crew1"]}, "AND crew_id = 'crew1'"
+    yield {"priorities": ["pin"], "q": "fox3"}, "AND false"
     yield {"q": "quick brown"}, "AND substr(id, 18) ~ '^csearch' AND words @@ 'quick <-> brown'::tsquery"
     yield {"q": "fox3", "severities": ["warn"]}, "AND severity = 'warn' AND words @@ 'fox3'::tsquery"
     yield (
@@ -58,16 +65,23 @@ def cases() -> Iterator[tuple[dict[str, Any], str]]:
     )
 
 
-@pytest.mark.parametrize("walked", ["", "20"], ids=["few", "many"])
-async def test_pages_are_the_lines_that_match_in_their_order(world: World, place: str, walked: str) -> None:
-    """Whatever is asked, of a workspace with few lines, and as of one with many: window after window."""
+@pytest.mark.parametrize(
+    "settings", [{}, {"walked": "20"}, {"walked": "20", "patience": "0"}], ids=["few", "many", "in a hurry"]
+)
+async def test_pages_are_the_lines_that_match_in_their_order(
+    world: World, place: str, settings: dict[str, str]
+) -> None:
+    """Whatever is asked, of a workspace with few lines, and as of one with many: bucket after bucket, and in as many
+    pages as there is no time for.
+    """
     async with world.database.transaction():
-        await world.database.execute("SELECT set_config('crewship.journal_walked', $1, true)", walked)
+        for name, value in settings.items():
+            await world.database.execute("SELECT set_config('crewship.journal_' || $1, $2, true)", name, value)
         for asked, condition in cases():
             expected = [row["id"] for row in await world.database.fetch(PLAIN.format(condition), place)]
             for size in (random.choice([5, 7]), random.choice([30, 70]), 500):
                 found = await paged(world, place, asked, size)
-                assert found == expected[: size * PAGES], (asked, size)
+                assert found[: size * PAGES] == expected[: size * PAGES], (asked, size)
             counted = await world.database.fetchval("SELECT journal_count($1, $2::jsonb)", place, asked)
             assert counted == len(expected), asked
 
@@ -75,11 +89,64 @@ async def test_pages_are_the_lines_that_match_in_their_order(world: World, place
 async def paged(world: World, place: str, asked: dict[str, Any], size: int) -> list[str]:
     given = list[str]()
     after: tuple[Any, Any] = (None, None)
-    for _ in range(PAGES):
-        page = "SELECT at, id FROM journal_page($1, $2::jsonb, $3, $4, $5) ORDER BY at DESC, id DESC"
+    while len(given) < size * PAGES:
+        page = "SELECT at, id, kind FROM journal_page($1, $2::jsonb, $3, $4, $5) ORDER BY at DESC, id DESC"
         rows = await world.database.fetch(page, place, asked, *after, size)
-        given += [row["id"] for row in rows]
-        if len(rows) < size:
+        assert len(rows) <= size
+        given += [row["id"] for row in rows if row["kind"]]
+        if len(rows) < size and (not rows or rows[-1]["kind"]):
             break
         after = rows[-1]["at"], rows[-1]["id"]
     return given
+
+
+async def test_a_page_that_took_long_enough_ends_and_another_goes_on(database: Any, tmp_path: Path) -> None:
+    """On both surfaces: fewer rows than were asked for, and a cursor. A stream begins with what there is."""
+    superuser = await asyncpg.connect(database.server.dsn("postgres", database.name))
+    for name, value in (("walked", "100"), ("patience", "0")):
+        await superuser.execute(f"ALTER DATABASE {database.name} SET crewship.journal_{name} = '{value}'")
+    await superuser.close()
+    async with world_on(database, tmp_path) as world:
+        await world.database.execute(LINES, world.workspace.id, "hurried0")
+        sought = PLAIN.format("AND words @@ 'quick <-> brown'::tsquery")
+        expected = await world.database.fetch(sought, world.workspace.id)
+        assert len(expected) == 29
+        found, pages = list[str](), 0
+        cursor = ""
+        while pages == 0 or cursor:
+            asked = {"q": "quick brown", "limit": "10", "cursor": cursor, "workspace_id": world.workspace.id}
+            page = (await world.client(world.owner).get("/api/v1/journal", params=asked)).json()
+            assert page["count"] == len(page["entries"]) <= 10
+            found += [entry["id"] for entry in page["entries"]]
+            cursor, pages = page["next_cursor"], pages + 1
+        assert found == [row["id"] for row in expected]
+        assert pages > 3
+
+        found, pages, place = [], 0, {"endCursor": None, "hasNextPage": True}
+        while place["hasNextPage"]:
+            answer = await world.graphql(world.owner, CONNECTION, {"after": place["endCursor"]})
+            shown, place = answer["data"]["journal"], answer["data"]["journal"]["pageInfo"]
+            assert [edge["node"]["id"] for edge in shown["edges"]] == [node["id"] for node in shown["nodes"]]
+            found += [node["id"] for node in shown["nodes"]]
+            pages += 1
+        assert found == [row["id"] for row in expected]
+        assert pages > 3
+
+        listed = await world.graphql(world.owner, LISTED)
+        assert all(node["id"] for node in listed["data"]["journal"]["nodes"])
+        async with world.client(world.owner).stream(
+            "GET", f"/api/v1/journal/stream?q=quick%20brown&workspace_id={world.workspace.id}"
+        ) as stream:
+            begun = b""
+            async for chunk in stream.aiter_raw():
+                begun += chunk
+                if begun.count(b"event: entry") == len(expected):
+                    break
+
+
+CONNECTION = """query($ws: ID!, $after: String) {
+    journal(workspaceId: $ws, q: "quick brown", first: 10, after: $after) {
+        nodes { id } edges { node { id } } pageInfo { hasNextPage endCursor }
+    }
+}"""
+LISTED = """query($ws: ID!) { journal(workspaceId: $ws, q: "quick brown", first: 10) { nodes { id } } }"""

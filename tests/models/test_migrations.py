@@ -58,7 +58,9 @@ async def catalog(url: str) -> dict[str, set[tuple[str, ...]]]:
 
 
 INDEXED = """
-    CREATE FUNCTION journal_pairs(text, text, text, text, text, text) RETURNS bigint[]
+    CREATE FUNCTION journal_terms(
+        text, timestamptz, text, text, text, text, text, text, text, tsvector
+    ) RETURNS bigint[]
     LANGUAGE sql IMMUTABLE AS $$ SELECT '{}'::bigint[] $$
 """
 """What a declared index is an expression of: migrations alone make functions."""

@@ -18,10 +18,12 @@ from sqlalchemy import (
     func,
     literal_column,
     null,
+    or_,
     select,
     true,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.elements import FunctionFilter
 
 from models.base import TenantRow, most_characters
 from resolvers.kernel.inputs import Input, NoInput, Paging
@@ -306,7 +308,7 @@ class Builder(Sources):
                 cell = self._cell(window, item, inside)
                 most += cell.most * (1 + (size or ALL_ROWS))
                 cells.append(cell.text.label(f"n{place}"))
-        made = self._made(window, outer, *cells)
+        made = self._made(window, outer, *cells, marked=True)
         rows = made.subquery(self.trace.name("q")) if most <= self.room else self._bounded(made, outer)
         most = min(most, self.room)
         parts: list[tuple[str, Value]] = []
@@ -316,10 +318,12 @@ class Builder(Sources):
             elif isinstance(item, Column):
                 part = number(self._total(entry, outer))
             elif item.shape.form == "page_info":
-                part = self._page_info(item, rows.c[f"n{place}"], page)
+                part = self._page_info(item, rows.c[f"n{place}"], page, _number(rows))
             else:
+                kept = _kept(rows.c[f"n{place}"], page, _number(rows))
                 part = array(
-                    func.array_to_string(_kept(rows.c[f"n{place}"], page), literal_column("','"), type_=Text()), most
+                    func.array_to_string(kept, literal_column("','"), type_=Text()),
+                    most,
                 )
             parts.append((item.key, part))
         # HAVING: one row, also where no aggregate is left
@@ -367,13 +371,16 @@ class Builder(Sources):
         (listed_as,) = [part for part in shape.parts if isinstance(part, Nested)]
         row = self._object(rows, listed_as.shape.fields, [*outer, rows.alias])
         most = row.most * (1 + (size or ALL_ROWS))
-        cells = self._made(rows, outer, row.text.label("n0"), self._cursor(rows).label("n1"))
+        cells = self._made(rows, outer, row.text.label("n0"), self._cursor(rows).label("n1"), marked=True)
         made = cells.subquery(self.trace.name("q")) if most <= self.room else self._bounded(cells, outer)
-        kept, cursors = func.array_to_string(_kept(made.c.n0, window), literal_column("','"), type_=Text()), made.c.n1
-        last = func.array_agg(cursors, type_=ARRAY(Text))[clause(limit)]
+        found, cursors = _number(made), func.array_agg(made.c.n1, type_=ARRAY(Text))
+        kept = func.array_to_string(_kept(made.c.n0, window, found), literal_column("','"), type_=Text())
+        goes_on = [(found > clause(limit), cursors[clause(limit)])]
+        if rows.mark is not None:
+            goes_on.append((func.count() > found, cursors[func.count()]))
         values = {
-            "next": quoted(case((func.count() > clause(limit), last), else_=literal_column("''"))),
-            "shown": number(func.least(func.count(), clause(limit))),
+            "next": quoted(case(*goes_on, else_=literal_column("''"))),
+            "shown": number(func.least(found, clause(limit))),
         }
         rows_shown = array(kept, min(most, self.room))
         parts = [(part.key, values[part.name] if isinstance(part, Column) else rows_shown) for part in shape.parts]
@@ -428,13 +435,17 @@ class Builder(Sources):
                 parts.append((part.key, self._object(entry, part.shape.fields, outer)))
         return record(parts)
 
-    def _page_info(self, part: Nested, cursors: Any, window: Window) -> Value:
-        """There are more rows on the side that the window goes to if the spare one was found; on the other side, if it
-        does not begin at the end of the list.
+    def _page_info(self, part: Nested, cursors: Any, window: Window, rows: Any) -> Value:
+        """There are more rows on the side that the window goes to if the spare one was found, or looking for it was
+        stopped; on the other side, if it does not begin at the end of the list. `rows`: how many were found.
         """
-        found, (start, end) = func.array_agg(cursors, type_=ARRAY(Text)), _ends(window)
+        found, (start, end) = func.array_agg(cursors, type_=ARRAY(Text)), _ends(window, rows)
         skips = false() if window.offset is None else clause(window.offset) > ZERO
-        sides = [truth(func.count() > window.limit), truth(skips if window.place is None else true())]
+        more = rows > window.limit
+        if isinstance(rows, FunctionFilter):
+            end = case((and_(rows <= window.limit, func.count() > rows), func.count()), else_=end)
+            more = or_(more, func.count() > rows)
+        sides = [truth(more), truth(skips if window.place is None else true())]
         next_page, previous_page = reversed(sides) if window.backward else sides
         made = {
             "has_next_page": next_page,
@@ -450,13 +461,18 @@ class Builder(Sources):
         )
 
 
-def _ends(window: Window) -> tuple[Any, Any]:
-    """The first and the last row of a window among those that were read, one of which is to spare."""
+def _number(rows: Any) -> Any:
+    """How many rows of a window were read, one of which is to spare; a mark is none."""
+    return func.count().filter(rows.c.mark.is_(None)) if "mark" in rows.c else func.count()
+
+
+def _ends(window: Window, number: Any) -> tuple[Any, Any]:
+    """The first and the last row of a window among those that were read."""
     if window.backward:
-        return func.greatest(func.count() - clause(window.limit), ZERO) + ONE, func.count()
-    return ONE, func.least(func.count(), clause(window.limit))
+        return func.greatest(number - clause(window.limit), ZERO) + ONE, number
+    return ONE, func.least(number, clause(window.limit))
 
 
-def _kept(column: Any, window: Window) -> Any:
-    start, end = _ends(window)
+def _kept(column: Any, window: Window, number: Any) -> Any:
+    start, end = _ends(window, number)
     return func.array_agg(column, type_=ARRAY(Text))[start:end]

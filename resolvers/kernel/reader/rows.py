@@ -45,13 +45,16 @@ class Branch:
     the page can take before it is merged with the others, so that an index in the order of the list serves each.
 
     Where a function of the database finds them, `rows` is given how many are wanted and the place that they begin
-    behind, one value for each key of the order, and `total` is how many there are.
+    behind, one value for each key of the order, and `total` is how many there are. It may stop looking before a page is
+    full: its last row is a mark then, of which the boolean field `mark` of the View is true. It is none of the rows;
+    the page ends there, and the next one begins.
     """
 
     rows: Any
     each: Any = None
     by: Any = None
     total: Any = None
+    mark: str | None = None
 
 
 class Read(Generic[T]):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Text, cast, func, literal_column, select, true, union_all
+from sqlalchemy import BigInteger, Text, case, cast, func, literal_column, not_, select, true, union_all
 from sqlalchemy import Table as SQLTable
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
@@ -34,6 +34,7 @@ class Source:
     each: tuple[Any, Any] | None = None  # see filters.of_each
     whole: Any = None  # of branches that are cut to a window: all of their rows, to be counted
     total: Any = None  # of a branch that a function finds: the number of its rows
+    mark: str | None = None  # of such a branch: the column that tells where looking was stopped
 
     def column(self, name: str) -> Any:
         self.used.add(name)
@@ -155,7 +156,8 @@ class Sources:
             fields = [read.model.model_fields[key.lstrip("-")].annotation for key in read.order]
             place = Cursors(self.trace, read.window.place).place([sql_type(field) for field in fields])
         alias = branch.rows(enough, place).correlate(*outer).subquery(self.trace.name("t"))
-        return Source(read.model, alias, [], [_of_view(key, alias.c) for key in read.order], total=branch.total)
+        order = [_of_view(key, alias.c) for key in read.order]
+        return Source(read.model, alias, [], order, total=branch.total, mark=branch.mark)
 
     def _select(
         self, entry: Source, outer: Sequence[Any], window: Window, *columns: Any, where: Sequence[Any] = ()
@@ -183,7 +185,7 @@ class Sources:
         if window.backward:
             rows = select(*rows.c).select_from(rows).order_by(*order).subquery(self.trace.name("q"))
             order = [ClauseAdapter(rows).traverse(k) for k in order]
-        return Source(entry.model, rows, [], order)
+        return Source(entry.model, rows, [], order, mark=entry.mark)
 
     def _of_each(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
         """The window of the rows that have one of several values, out of the first rows with each value."""
@@ -201,11 +203,18 @@ class Sources:
         made = made if offset is None else made.offset(clause(offset))
         return made.correlate(*outer)
 
-    def _made(self, window: Source, outer: Sequence[Any], *columns: Any) -> Any:
-        """What is made of the rows of a window, which takes no more columns than that needs."""
+    def _made(self, window: Source, outer: Sequence[Any], *columns: Any, marked: bool = False) -> Any:
+        """What is made of the rows of a window, which takes no more columns than that needs. `marked`: with a column
+        `mark`, a text of the row that is a mark.
+        """
+        where: list[Any] = []
+        if window.mark is not None:
+            is_mark = window.column(window.mark)
+            columns = (*columns, case((is_mark, literal_column("''", Text()))).label("mark")) if marked else columns
+            where = [] if marked else [not_(is_mark)]
         kept = [c for c in window.alias.element.selected_columns if c.key in window.used]
         window.alias.element = window.alias.element.with_only_columns(*(kept or [ONE]))
-        return select(*columns).select_from(window.alias).correlate(*outer)
+        return select(*columns).select_from(window.alias).where(*where).correlate(*outer)
 
     def _total(self, entry: Source, outer: Sequence[Any]) -> Any:
         if entry.total is not None:
