@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all replay bench scale year journal budget attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all replay bench scale year journal canaries budget attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ year: $(VENV)/.dev ## Measure a simulated year of 200,000 runs (YEAR_RUNS), kept
 
 journal: $(VENV)/.dev ## Measure pages of the journal among ten million entries (JOURNAL_LINES); writes bench/journal.md
 	JOURNAL_LINES=$${JOURNAL_LINES:-10000000} JOURNAL_TABLE=$${JOURNAL_TABLE:-bench/journal.md} $(PYTEST) -q tests/scale/test_journal.py
+
+canaries: $(VENV)/.dev ## Search whatever a service says, keeps and starts for its secrets; writes bench/canaries.md
+	CANARIES_TABLE=bench/canaries.md $(PYTEST) -q tests/canaries
 
 budget: $(VENV)/.dev ## Measure starts and memory against their bars, as it is and with all operations of the contract
 	$(BIN)/python scripts/budget.py
