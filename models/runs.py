@@ -25,6 +25,9 @@ from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
 from models.chats import new_message_id
 from models.machines import Machine
 
+BY_WEBHOOK: Final = "WEBHOOK"
+"""The trigger of runs that are asked for from outside."""
+
 
 class RunStatus(StrEnum):
     RUNNING = "RUNNING"
@@ -68,6 +71,7 @@ class Run(TenantTable, table=True):
     A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its
     number, so that a worker that was believed dead can change nothing once another has taken over. `frames` counts what
     the holders have written: a batch names how many came before it, so that one sent twice is stored once.
+    A chat has one live run, but for the chat of an agent's webhooks, where each has its own.
     One that waits for an approval (`waits_for`) is held by nobody, and its lease has no end, until somebody decides:
     `waited` are the seconds that it has spent so, which no time limit counts, and `parks` how often.
     `message_seq` is the number of the message that asked for it. `began_at` is a column, since row-level security lets
@@ -90,8 +94,9 @@ class Run(TenantTable, table=True):
             "workspace_id",
             "chat_id",
             unique=True,
-            postgresql_where=text("status = 'RUNNING'"),
+            postgresql_where=text("status = 'RUNNING' AND trigger_type <> 'WEBHOOK'"),
         ),
+        Index("runs_chat_id_live_idx", "workspace_id", "chat_id", postgresql_where=text("status = 'RUNNING'")),
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
         Index("runs_trigger_type_list_idx", "workspace_id", "trigger_type", text("began_at DESC"), text("id DESC")),

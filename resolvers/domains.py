@@ -45,6 +45,7 @@ DOMAINS = (
     "notifications",
     "notification_channels",
     "webhook_endpoints",
+    "webhooks",
     "approvals",
     "credentials",
     "skills",

@@ -11,7 +11,7 @@ from resolvers.kernel import Event, Time
 AgentSlug = Annotated[str, Field(description="The slug of an agent.")]
 
 
-class AgentLogged(Event, type="agent.log", channel="workspace:{workspace_id}", planned=True):
+class AgentLogged(Event, type="agent.log", channel="workspace:{workspace_id}"):
     """One event of a run that was started by a webhook or by the engine.
 
     Runs started by chats, schedules and assignments do not send it.

@@ -102,6 +102,11 @@ class WebhookCredentials:
     proof: str
     timestamp: str = ""
 
+    @property
+    def is_signature(self) -> bool:
+        """Whether it was made for this body, and not the secret itself."""
+        return self.scheme is not SignatureScheme.plain_secret
+
     def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
         """BAD_REQUEST: stale, or a scheme that the agent does not take. UNAUTHENTICATED: not made by the secret."""
         if require_timestamp and self.scheme is not SignatureScheme.timestamped:

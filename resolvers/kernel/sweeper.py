@@ -124,6 +124,7 @@ RULES = (
     _where("passkey_challenges", "expires_at < now()"),
     _where("chat_presence", "until < now()"),
     _where("webhook_deliveries", "created_at < now() - interval '30 days'"),
+    _where("webhook_receipts", "created_at < now() - interval '30 days'"),
     _where("workers", "seen_at < now() - interval '1 day'"),
 )
 

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from models import bounds
 from models.chats import Chat, Message, MessageRole
-from models.runs import ChatEventType, Run, RunStatus
+from models.runs import BY_WEBHOOK, ChatEventType, Run, RunStatus
 from resolvers.costs.events import ALARMS
 from resolvers.costs.reserving import raise_alarms
 from resolvers.inbox.events import InboxChatReplied
@@ -117,7 +117,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
 
 
 async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> None:
-    message, counted = _message(chat, run, data)
+    # nobody talks in the chat of an agent's webhooks: what a run has said is in its frames
+    message, counted = (None, 0) if run.trigger_type == BY_WEBHOOK else _message(chat, run, data)
     changes: dict[str, Any] = {"message_count": plus(counted)} if counted else {}
     if message is not None:
         await ctx.insert(message)

@@ -7,7 +7,7 @@ from sqlmodel import col
 
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
-from models.runs import RUN_STATES, Run, RunStatus
+from models.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
 from resolvers.approvals import CALL_OFF
 from resolvers.kernel import Conflict, Context
 from resolvers.runs.assignments import end_assignment
@@ -73,13 +73,17 @@ async def end_run(ctx: Context, run_id: str, end: End) -> Run:
 
 async def close_run(ctx: Context, run: Run, end: End) -> Run:
     """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
+    exit_code = end.exit_code
+    if exit_code is None and run.trigger_type == BY_WEBHOOK:
+        exit_code = int(end.status != RunStatus.COMPLETED)  # nobody watched: it says how it went (contract)
     ended = await ctx.move(
         RUN_STATES,
         run.id,
         end.status,
         error_message=None if end.error_message is None else cut(end.error_message, ERROR),
-        exit_code=end.exit_code,
-        data={**(run.data or {}), **end.data} if end.data else run.data,
+        exit_code=exit_code,
+        # of a webhook's, what was sent is all that is told (contract: webhooks.trigger)
+        data={**(run.data or {}), **end.data} if end.data and run.trigger_type != BY_WEBHOOK else run.data,
         model=end.model or model_in(end.data) or run.model,
     )
     if run.waits_for is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from models.runs import NEVER, OUTPUT, RunStatus
+from models.runs import BY_WEBHOOK, NEVER, OUTPUT, RunStatus
 from resolvers.kernel import SCOPE_SQL, Code, Refusal, Topic, bus, database, translate
 from resolvers.runs.booking import Charge, booked
 
@@ -102,7 +102,22 @@ _STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped 
 WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
 BOOK_STEPS = f"{_STEPS}, {booked('$8')} SELECT 0 FROM held"
 
+SHOWN = 100_000  # characters of a frame in an event
 PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
+
+# Nobody has the chat of a webhook open: the workspace is told (contract: events, agent.log). What is too long for an
+# event is cut there, and whole in the frame.
+LOGGED = f"""
+    INSERT INTO events (workspace_id, channel, type, payload)
+    SELECT $2, 'workspace:' || $2, 'agent.log', jsonb_build_object(
+        'ts', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'level', 'info', 'agent', agents.slug,
+        'agent_id', agents.id, 'event', frame.payload ->> 'type',
+        'content', left(coalesce(frame.payload ->> 'content', ''), {SHOWN}), 'metadata',
+        CASE WHEN pg_column_size(frame.payload -> 'metadata') <= {SHOWN} THEN frame.payload -> 'metadata' END)
+    FROM raised JOIN agents ON agents.id = raised.agent_id AND agents.workspace_id = $2,
+        unnest($9::jsonb[]) WITH ORDINALITY AS frame (payload, number)
+    WHERE raised.trigger_type = '{BY_WEBHOOK}' AND frame.payload ->> 'type' IN ({PUT_OUT}) ORDER BY frame.number
+"""
 
 # The chat is locked before the run. Its number is raised after the fence: a worker that lost the run leaves no gap.
 _FRAMES = f"""
@@ -110,12 +125,12 @@ WITH chat AS (SELECT id FROM chats WHERE id = $8 AND workspace_id = $2 FOR NO KE
 held AS (
     UPDATE runs SET frames = runs.frames + cardinality($9::jsonb[]) FROM chat
     WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $10
-    RETURNING runs.id, runs.agent_id
+    RETURNING runs.id, runs.agent_id, runs.trigger_type
 ),
 raised AS (
     UPDATE chats SET last_seq = chats.last_seq + cardinality($9::jsonb[]) FROM held
     WHERE chats.id = $8 AND chats.workspace_id = $2
-    RETURNING chats.last_seq, held.agent_id
+    RETURNING chats.last_seq, held.agent_id, held.trigger_type
 ),
 written AS (
     INSERT INTO run_frames (chat_id, seq, workspace_id, run_id, agent_id, type, payload)
@@ -123,6 +138,7 @@ written AS (
         CASE WHEN frame.payload ->> 'type' IN ({PUT_OUT}) THEN raised.agent_id END, 'chat_event', frame.payload
     FROM raised, unnest($9::jsonb[]) WITH ORDINALITY AS frame (payload, number)
 ),
+logged AS ({LOGGED}),
 stepped AS ({STEPPED})"""
 WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
 BOOK_FRAMES = f"{_FRAMES}, {booked('$11')} SELECT last_seq FROM raised"

@@ -70,6 +70,7 @@ ADDED_ROUTES: dict[str, str] = {
     **dict.fromkeys(("budgets", "costs", "model_calls", "work_pauses"), "what models cost, and its limits"),
     "approval_gates": "which calls of tools need consent, beside those of the contract",
     "service_accounts": "what acts in a workspace and is no person",
+    **dict.fromkeys(("webhooks.list", "webhooks.test"), "what came of deliveries, and a way to try one"),
     "webhook_endpoints": "the events of a workspace, delivered to servers of others",
 }
 
@@ -106,7 +107,8 @@ MAPS: dict[str, str] = {
 
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {
-    "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"}
+    "webhooks.trigger": dict.fromkeys(("agent.log", "run.completed", "run.failed"), "of the run that goes on"),
+    "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"},
 }
 
 # operation -> events of its line that it does not send yet

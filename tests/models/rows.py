@@ -55,6 +55,7 @@ from models.skills import AgentSkill, Skill, SkillProposal
 from models.templates import WorkflowTemplate
 from models.triage_rules import MatchType, TriageRule
 from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
+from models.webhooks import WebhookReceipt
 from models.work_pauses import WorkPause
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.world import now
@@ -109,6 +110,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         *_remembered(agent, user),
         *_mission(crew, lead, agent, chat),
         *_budget(agent),
+        WebhookReceipt(agent_id=agent.id, key="k", event="ping", source="ci", scheme="body_only", run_id="r", **here),
         ModelCall(run_id=f"run-{name}", step="1 model", agent_id=agent.id, provider="p", model="m", **here),
         CostDay(day=date(2026, 1, 1), agent_id=agent.id, crew_id=crew.id, model="m", slot=0, **here),
         *_issues(crew, lead, user),

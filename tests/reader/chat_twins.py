@@ -1,7 +1,7 @@
 """What the oracle is told of chats; see tests/reader/twins.py."""
 
 from tests.reader.oracle import Asker, Listing, Order, Row, Single, Store, ordered
-from tests.reader.words import Arguments, Root, Value, by, only, tenants
+from tests.reader.words import NEWEST, Arguments, Root, Value, by, only, tenants
 
 LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
 LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
@@ -48,7 +48,12 @@ def of_message(store: Store, asker: Asker, row: Row) -> Listing:
     return counted(store, asker, row["id"], row["chat_id"], row["workspace_id"])
 
 
-HERE: dict[str, Root] = {"chats": chats, "agentChats": agent_chats}
+def webhook_receipts(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "WebhookReceipt") if r["agent_id"] == arguments["agentId"]]
+    return Listing("WebhookReceipt", ordered(rows, NEWEST), NEWEST, (50, 100))
+
+
+HERE: dict[str, Root] = {"chats": chats, "agentChats": agent_chats, "webhookReceipts": webhook_receipts}
 OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "chat": (chat, "chats", "id"),
     "messages": (messages, "chats", "chatId"),

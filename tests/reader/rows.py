@@ -36,6 +36,7 @@ from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
 from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
+from models.webhooks import WebhookReceipt
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
@@ -407,6 +408,10 @@ class Sower:
         ]
         yield from endpoints
         for number in range(30):
+            yield WebhookReceipt(
+                agent_id=pick(agents).id, key=self.text(), event=self.text(), source=self.text(), scheme="body_only",
+                run_id=new_id(), created_at=self.time(), **self.here,
+            )  # fmt: skip
             yield WebhookDelivery(
                 endpoint_id=pick(endpoints[:2]).id, event_type="x", subject=self.text(), payload={}, xid=number,
                 seq=number, state=pick(list(DeliveryState)), happened_at=self.time(), created_at=self.time(),

@@ -40,6 +40,7 @@ BIG = (
     "credential_rotations",
     "webhook_endpoints",
     "webhook_deliveries",
+    "webhook_receipts",
     "journal",
     "journal_entries",
     "events",
@@ -220,6 +221,8 @@ class Population:
             await self.fill("chats", 0, 0, id=f"'{CHAT}'", agent_id=f"'{AGENT}'", origin="'UI'", **kinds)
         said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'assistant'", "seq": "i"}
         await self.fill("messages", first, last, id=f"'msg_' || {NUMBER}", **said, **TIMES)
+        sent = {"agent_id": f"'{AGENT}'", "key": "i::text", "event": "'ping'", "scheme": "'body_only'"}
+        await self.fill("webhook_receipts", first, last, id=f"'crecpt' || {NUMBER}", **sent, **TIMES)
         reacted = {"chat_id": f"'{CHAT}'", "message_id": f"'msg_' || {NUMBER}", "emoji": "'👍'"}
         reacted |= {"user_id": f"'{self.user_id}'"}
         await self.fill("message_reactions", first, last, id=f"'creact' || {NUMBER}", **reacted, **TIMES)

@@ -116,6 +116,11 @@ READS = (
         f'webhookDeliveries(id: "{HOOK}"',
         state="failed",
     ),
+    *_list(
+        "deliveries to an agent",
+        f"/api/v1/agents/{AGENT}/webhook/deliveries",
+        f'webhookReceipts(agentId: "{AGENT}"',
+    ),
     Read("inbox: first page", "/api/v1/inbox?limit=20"),
     Read("inbox: failed runs that are active", "/api/v1/inbox?limit=20&state=active&kind=failed_run"),
     *(Read(f"inbox: {chosen}", field=f"inbox({chosen}") for chosen in INBOX),

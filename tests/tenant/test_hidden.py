@@ -41,6 +41,7 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("agents.list", "crew_id"): NAMED,
     ("agents.runs", "agent_id"): NAMED,
     ("chats.list", "agent_id"): NAMED,
+    ("webhooks.list", "agent_id"): NAMED,
     ("escalations.purge", "crew_id"): NAMED,
     ("chats.delete", "agent_id"): NAMED,
     ("chats.mark_read", "agent_id"): NAMED,

@@ -1,0 +1,62 @@
+"""REST: webhooks of agents."""
+
+from typing import Any
+
+import orjson
+
+from models.webhooks import WebhookReceipt
+from resolvers import webhooks
+from resolvers.kernel import Code, Refusal
+from resolvers.kernel.operation import Answer
+from rest_compat.table import GET, POST, Reply, Request, Wire
+
+DEPRECATED = [(b"deprecation", b'version="X-Webhook-Secret"'), (b"sunset", b"Thu, 31 Dec 2026 23:59:59 GMT")]
+"""As the contract spells it (webhooks.deprecated_answer_headers)."""
+
+
+class WebhookReceiptJSON(Wire, of=WebhookReceipt):
+    id: str
+    agent_id: str
+    event: str
+    source: str
+    scheme: str
+    run_id: str
+    created_at: str
+
+
+def _payload(request: Request) -> dict[str, Any]:
+    """What the body says; none at all is fine. What cannot be read is told behind the signature."""
+    request.query.pop("workspace_id", None)
+    if not request.body.strip():
+        return {}
+    try:
+        said = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        said = None
+    if not isinstance(said, dict):
+        request.fault = Refusal(Code.BAD_REQUEST, "The body is not a JSON object")
+        return {}
+    return {name: said[name] for name in ("event", "source", "data") if name in said}
+
+
+def _accepted(request: Request, answer: Answer) -> Reply:
+    by_secret = not request.headers.get(b"x-signature")
+    head = [(b"content-type", b"application/json"), *(DEPRECATED if by_secret else [])]
+    return Reply(202, answer.body or b"", head)
+
+
+AGENT = "/api/v1/agents/{agentId}"
+ROUTES = (
+    POST(
+        "/api/v1/webhooks/{crewId}/{agentId}/trigger",
+        webhooks.trigger,
+        webhooks.Accepted,
+        status=202,
+        reads=_payload,
+        answers=_accepted,
+    ),
+    POST(f"{AGENT}/webhook-secret/rotate", webhooks.rotate_secret, webhooks.WebhookSecretRotated),
+    POST(f"{AGENT}/webhook/test", webhooks.test_webhook, webhooks.Tested, status=202),
+    GET(f"{AGENT}/webhook/deliveries", webhooks.list_receipts, list[WebhookReceiptJSON]),
+    GET("/api/v1/internal/agents/{agentId}/webhook-secret", webhooks.get_secret, webhooks.WebhookSecret),
+)
