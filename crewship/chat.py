@@ -56,6 +56,12 @@ async def find_place(client: Client, agent: str) -> Place:
     )
 
 
+async def find_workspace(client: Client) -> dict[str, Any]:
+    """The workspace that the profile names, or the only one. Raises ClientError, with the names that would do."""
+    viewer = (await client.graphql(VIEWER))["viewer"]
+    return _workspace(viewer["workspaces"], client.profile.workspace)
+
+
 def _workspace(workspaces: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
     known = ", ".join(sorted(found["slug"] for found in workspaces))
     if not workspaces:

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from crewship.people import PANEL
+from crewship.people import app as people_app
+
 if TYPE_CHECKING:
     from crewship.reseal import Needed
     from resolvers.instance.settings import Settings
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 
+app.add_typer(people_app)
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(audit_app, name="audit")
 keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
@@ -83,7 +87,7 @@ def serve(
         run(load_settings(host=host, port=port, workers=workers, role=role))
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def chat(
     agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
     message: Annotated[

@@ -37,20 +37,37 @@ class Profile:
 VARIABLES = {"server": "CREWSHIP_SERVER", "token": "CREWSHIP_TOKEN", "workspace": "CREWSHIP_WORKSPACE"}
 
 
+def default_profile() -> Path:
+    """Where `crewship login` keeps a profile."""
+    place = os.environ.get("XDG_CONFIG_HOME") or ""
+    return (Path(place) if place.startswith("/") else Path.home() / ".config") / "crewship" / "profile"
+
+
 def find_profile(given: Mapping[str, str | None], file: Path | None = None) -> Profile:
-    """What the command line gives wins over a profile file, and that over the environment. Raises ClientError for a
-    file that is none.
+    """What the command line gives wins over a profile file that it names, that over the environment, and that over the
+    profile of `crewship login`, which is good for its own server alone. Raises ClientError for a file that is none.
     """
     kept = {} if file is None else read_profile(file)
     found = {
         name: given.get(name) or kept.get(variable) or os.environ.get(variable) or None
         for name, variable in VARIABLES.items()
     }
+    if file is None and found["token"] is None and _is_file(place := default_profile()):
+        kept = read_profile(place)
+        if found["server"] in (None, kept.get(VARIABLES["server"])):
+            found = {name: found[name] or kept.get(variable) for name, variable in VARIABLES.items()}
     profile = Profile(found["server"] or DEFAULT_SERVER, found["token"], found["workspace"])
     parts = urlsplit(profile.server)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ClientError(f"the server {profile.server!r} is no URL; give one such as {DEFAULT_SERVER}")
     return profile
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # of a home that may not be looked into
+        return False
 
 
 def read_profile(file: Path) -> dict[str, str]:
@@ -159,7 +176,7 @@ class Client:
     def _unauthenticated(self) -> str:
         if self.profile.token is None:
             return (
-                f"{self.server} asks who you are: give a token with --token"
+                f"{self.server} asks who you are: `crewship login`, or give a token with --token"
                 " or CREWSHIP_TOKEN (the web page or POST /api/v1/auth/cli-token makes one)"
             )
         return f"{self.server} does not know this token; give a valid one with --token or CREWSHIP_TOKEN"
