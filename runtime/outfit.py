@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from resolvers.credentials.given import environment, given_to
 from resolvers.instance.settings import Settings
+from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
@@ -57,7 +58,7 @@ class InstanceOutfit:
         if guarded:
             tools |= keeper_tools(job, given, sandbox)
         theirs, told = await tools_of(job, servers, redactor)
-        cwd = f"/output/{job.agent.slug}"
+        cwd = f"{OUTPUT}/{job.agent.slug}"
         keys = CredentialKeys(given, self._keys)
         adapter = await adapter_for(
             job,

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
+from resolvers.rules.agent_folders import SKILLS
 from runtime.job import Skill
 
-ROOT: Final = "/skills"
 MOST_LISTED: Final = 20_000  # characters of the prompt (contract: skills, runtime_use)
 MOST_GIVEN: Final = 8 << 20  # bytes of all files
 INTRODUCTION: Final = (
@@ -19,7 +19,7 @@ INTRODUCTION: Final = (
 
 
 def path_of(skill: Skill) -> str:
-    return f"{ROOT}/{skill.slug}/SKILL.md"
+    return f"{SKILLS}/{skill.slug}/SKILL.md"
 
 
 def listing(skills: Sequence[Skill]) -> str:

@@ -80,6 +80,7 @@ class AgentType:
     credentials: Edges = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
     integrations: Edges = strawberry.field(description="Bindings to MCP servers.")
     resolved_integrations: Edges = strawberry.field(description="MCP servers that the agent can use.")
+    folders: Edges = strawberry.field(description="Files that the agent's commands reach.")
     approvals: Edges = strawberry.field(description="What the agent waits, or waited, for consent to.")
     escalations: Edges = strawberry.field(description="What the agent has asked people to decide.")
 
@@ -93,6 +94,15 @@ class CrewsStatusType:
     error: int
     idle: int = strawberry.field(description="Agents in any status except RUNNING and ERROR.")
     queued: int = strawberry.field(description="Assignments waiting for a run.")
+
+
+@node(agent_ops.AgentFolder)
+class AgentFolderType:
+    """A folder that commands of an agent find in their sandbox."""
+
+    path: str
+    writable: bool
+    shared: bool = strawberry.field(description="With the agents of its crew.")
 
 
 @node(agent_ops.AgentLoad)

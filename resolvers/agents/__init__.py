@@ -1,5 +1,6 @@
 """Agents of a workspace."""
 
+from resolvers.agents.folders import AgentFolder
 from resolvers.agents.lifecycle import create_agent, delete_agent
 from resolvers.agents.listing import ListAgents, get_agent, list_agents
 from resolvers.agents.load import AgentLoad, CrewsStatus, agent_load, crews_status
@@ -8,7 +9,8 @@ from resolvers.agents.runs import list_runs_of_agent, stop_agent
 from resolvers.agents.update import update_agent
 
 __all__ = [
-    "AgentLoad", "CrewsStatus", "ListAgents", "agent_load", "create_agent", "crews_status", "delete_agent", "get_agent",
+    "AgentFolder", "AgentLoad", "CrewsStatus", "ListAgents", "agent_load", "create_agent", "crews_status",
+    "delete_agent", "get_agent",
     "list_agents", "list_logs",
     "list_runs_of_agent", "stop_agent", "update_agent",
 ]  # fmt: skip

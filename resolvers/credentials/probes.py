@@ -12,6 +12,7 @@ TIMEOUT, LARGEST_ANSWER = 10, 64 * 1024
 ONE_LINE = re.compile(r"[\x21-\x7e]+")
 BY_LOGIN = "sk-ant-oat"
 NO_CHECK = "There is no check for this provider"
+THROTTLED = "The provider knows the key, and takes no calls of it for the moment"
 LATER = "The token of a login cannot be checked beforehand; the first run will show it"
 NO_VALUE = "The credential has no value yet"
 UNSENDABLE = "The value has characters that no key has"
@@ -83,6 +84,6 @@ async def probed(ctx: Context, provider: str, type: str | None, value: str | Non
     except Refusal as refusal:
         return TestResult(valid=False, error=refusal.detail)
     if answer.status in probe.ok:
-        return TestResult(valid=True, status=answer.status)
+        return TestResult(valid=True, status=answer.status, error=THROTTLED if answer.status == 429 else None)
     said = dict(probe.bad).get(answer.status, f"The provider answers {answer.status}")
     return TestResult(valid=False, status=answer.status, error=said)

@@ -127,10 +127,17 @@ def entry(raw: Any) -> dict[str, Any] | None:
         "display_name": _text(server.get("title"), bounds.LINE) or name,
         "description": bounds.cut(_text(server.get("description"), None), bounds.DESCRIPTION),
         "source_url": _text(_object(server.get("repository")).get("url"), bounds.URL),
+        "transport": "stdio",
         "env_vars_json": "[]",
         "is_verified": official.get("status") == "active",
     }
-    return kept | (_of_package(server) or _of_remote(server) or {})
+    return kept | (_of_package(server) or _of_remote(server) | _home_of(server))
+
+
+def _home_of(server: dict[str, Any]) -> dict[str, Any]:
+    """Of what is a package, none is told (contract: mcp_registry.sync)."""
+    home = _text(server.get("websiteUrl"), bounds.URL)
+    return {"homepage_url": home} if home.startswith(("https://", "http://")) else {}
 
 
 def _of_package(server: dict[str, Any]) -> dict[str, Any] | None:
@@ -144,14 +151,18 @@ def _of_package(server: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _of_remote(server: dict[str, Any]) -> dict[str, Any] | None:
+def _of_remote(server: dict[str, Any]) -> dict[str, Any]:
     remote = _first(server.get("remotes"))
-    return remote and {
-        "transport": _text(remote.get("type"), bounds.LINE),
-        "endpoint": _text(remote.get("url"), bounds.URL),
-        "auth_type": "header" if _first(remote.get("headers")) else "",
-        "env_vars_json": _variables(remote.get("headers")),
-    }
+    return (
+        {}
+        if remote is None
+        else {
+            "transport": _text(remote.get("type"), bounds.LINE),
+            "endpoint": _text(remote.get("url"), bounds.URL),
+            "auth_type": "header" if _first(remote.get("headers")) else "",
+            "env_vars_json": _variables(remote.get("headers")),
+        }
+    )
 
 
 def _variables(raw: Any) -> str:

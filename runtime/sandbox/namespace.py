@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from resolvers.instance.confined import SANDBOX_UID
+from resolvers.rules.agent_folders import HOME, OUTPUT
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
@@ -37,7 +38,6 @@ START_TIMEOUT = 20.0
 NICE = 5  # the service goes first
 OOM_SCORE = 1000  # where memory runs out, a command ends first
 
-OUTPUT, HOME = "/output", "/home/agent"
 _UID = "1000"
 _STDIN = "/run/stdin"
 # Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if

@@ -10,12 +10,11 @@ import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from resolvers.instance.confined import NEW, kind_of, mode_of_replaced, open_directory, open_file
+from resolvers.rules.agent_folders import OUTPUT
 from runtime.sandbox.workdir import Workdir
 
-ROOT: Final = "/output"
 READ_LIMIT = 8 << 20
 DEEPEST = 32
 MOST_ENTRIES = 10_000  # of one directory that are looked at
@@ -51,20 +50,20 @@ class Place:
         if "\0" in path:
             raise FileError("A path holds no NUL")
         absolute = path.startswith("/")
-        names: list[str] = [] if absolute else [ROOT[1:], workdir.agent]
+        names: list[str] = [] if absolute else [OUTPUT[1:], workdir.agent]
         for part in path.split("/"):
             if part == "..":
                 names = names[:-1]
             elif part not in ("", "."):
                 names.append(part)
-        if names[:1] != [ROOT[1:]]:
-            raise FileError(f"{shown(path)} is outside {ROOT}, where all files are")
+        if names[:1] != [OUTPUT[1:]]:
+            raise FileError(f"{shown(path)} is outside {OUTPUT}, where all files are")
         if len(names) > DEEPEST:
             raise FileError(f"{shown(path)} is nested too deeply")
         return cls(tuple(names[1:]))
 
     def __str__(self) -> str:
-        return shown("/".join((ROOT, *self.names)))
+        return shown("/".join((OUTPUT, *self.names)))
 
 
 def shown(name: str) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from resolvers.instance.confined import open_file
+from resolvers.rules.agent_folders import OUTPUT
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, Workdir
-from runtime.tools.files import DEEPEST, ROOT, FileError, Found, Place, directory, is_file, read, shown, walk
+from runtime.tools.files import DEEPEST, FileError, Found, Place, directory, is_file, read, shown, walk
 
 MATCHES = 200
 LINE = 300  # characters of a line that are shown
@@ -110,7 +111,7 @@ async def search_expression(
         raise FileError("Regular expressions cannot be used on this server; search for literal text")
     await asyncio.to_thread(is_file, workdir, place)  # grep would wait for the writer of a pipe
     start = "/".join(
-        (ROOT if sandbox.isolation != "none" else str(workdir.storage.joinpath(*workdir.output)), *place.names)
+        (OUTPUT if sandbox.isolation != "none" else str(workdir.storage.joinpath(*workdir.output)), *place.names)
     )
     options = [
         "-rHnIZsE",

@@ -16,7 +16,9 @@ Answer = tuple[int, Any]
 
 @dataclass
 class Authorities:
-    """`resource`, `metadata`, `registration` and `token` change what is answered; `asked` is what came, in order."""
+    """`resource`, `metadata`, `registration` and `token` change what is answered; `asked` is what came, in order. While
+    there is a `hold`, nobody is told of a token.
+    """
 
     url: str = ""
     resource: dict[str, Any] | None = field(default_factory=dict)
@@ -24,6 +26,7 @@ class Authorities:
     registration: Answer = (201, {"client_id": "registered", "client_secret": "canary-of-the-client"})
     token: dict[str, Any] = field(default_factory=dict)
     status: int = 200
+    hold: asyncio.Event | None = None
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
@@ -47,6 +50,8 @@ class Authorities:
             body = json.loads(sent) if sent.startswith("{") else dict(parse_qsl(sent))
             path = urlsplit(target).path
             self.asked.append((method, path, body))
+            if path == "/token" and self.hold is not None:
+                await self.hold.wait()
             status, said = self._answer(path)
             text = said if isinstance(said, bytes) else json.dumps(said).encode()
             head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(text)}\r\nconnection: close\r\n\r\n"

@@ -109,6 +109,14 @@ HERE: dict[str, Root] = {
 }
 REPORTS: dict[tuple[str, str], Callable[[Store, Row], Listing]] = {
     ("Agent", "resolved_integrations"): resolved_of,
+    ("Agent", "folders"): lambda _, agent: Listing(
+        "AgentFolder",
+        [
+            {"path": "/home/agent", "writable": True, "shared": False},
+            {"path": "/output", "writable": True, "shared": agent["crew_id"] is not None},
+            {"path": "/skills", "writable": False, "shared": False},
+        ],
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """The skills that come with the server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -9,6 +10,8 @@ import pytest
 from crewship import bundled_skills
 from resolvers.skills.skill_md import parse
 from tests.conftest import Database
+from tests.faults.servers import KEYS, addresses
+from tests.process.commands import environment, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -69,5 +72,15 @@ async def test_they_are_brought_once_and_kept_as_they_are_shipped(database: Data
         await bundled_skills.bring(database.owner_url)
         third = await stored(owner)
         assert third["canvas-design"]["source"] == "CUSTOM", "somebody's skill stays"
+    finally:
+        await owner.close()
+
+
+async def test_a_start_of_the_server_brings_them(database: Database, tmp_path: Path) -> None:
+    owner = await asyncpg.connect(database.owner_url)
+    try:
+        assert await stored(owner) == {}
+        with serving(env=environment(tmp_path, **KEYS | addresses(database))):
+            assert (await stored(owner)).keys() == bundled_skills.texts().keys()
     finally:
         await owner.close()
