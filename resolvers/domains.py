@@ -57,6 +57,7 @@ DOMAINS = (
     "decision_links",
     "keeper",
     "personas",
+    "hiring",
     # their events are declared, their operations are still to come
     "assignments",
     "pipelines",

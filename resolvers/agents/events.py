@@ -26,7 +26,7 @@ class AgentLogged(Event, type="agent.log", channel="workspace:{workspace_id}"):
     metadata: dict[str, Any] | None
 
 
-class AgentHired(Event, type="agent.hired", channel="workspace:{workspace_id}", planned=True):
+class AgentHired(Event, type="agent.hired", channel="workspace:{workspace_id}"):
     """An ephemeral agent was hired into a crew, by a user or by another agent."""
 
     id: str
@@ -36,7 +36,7 @@ class AgentHired(Event, type="agent.hired", channel="workspace:{workspace_id}", 
     ephemeral: Literal["true"]
 
 
-class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id}", planned=True):
+class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id}"):
     """An ephemeral agent was hired again, or its time was extended."""
 
     id: str
@@ -45,7 +45,7 @@ class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id
     expires_at: Time
 
 
-class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{workspace_id}", planned=True):
+class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{workspace_id}"):
     """A hire that was waiting for review was approved: the agent can work."""
 
     id: str
@@ -54,7 +54,7 @@ class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{w
     status: Literal[AgentStatus.IDLE]
 
 
-class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id}", planned=True):
+class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id}"):
     """An ephemeral agent has expired."""
 
     id: str

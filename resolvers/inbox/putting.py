@@ -12,7 +12,9 @@ MARKS = ("read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id", "re
 """What is noted of an item with its state."""
 
 
-async def put(ctx: Context, kind: InboxKind, source_id: str, *, anew: bool = False, **item: Any) -> None:
+async def put(
+    ctx: Context, kind: InboxKind, source_id: str, *, anew: bool = False, id: str | None = None, **item: Any
+) -> None:
     """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated.
 
     `anew`: something else is called so now, and what was settled for the one before it is not about this one.
@@ -22,7 +24,7 @@ async def put(ctx: Context, kind: InboxKind, source_id: str, *, anew: bool = Fal
         await ctx.delete_where(InboxItem, *_same(kind, source_id), including_hidden=True)
     if await ctx.select(InboxItem, *_same(kind, source_id), including_hidden=True).exists():
         return
-    made = InboxItem(id=inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
+    made = InboxItem(id=id or inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
     ctx.record(made)
     ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread))
 

@@ -63,7 +63,7 @@ DOING |= {
     "Stream",
     "Update",
 }
-DOING |= {"Approve", "Judge", "Propose", "Reject", "Run", "Synchronise"}
+DOING |= {"Approve", "Hire", "Judge", "Propose", "Reject", "Run", "Synchronise"}
 DOING |= {"Clone", "Fork", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""

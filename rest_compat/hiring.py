@@ -1,0 +1,21 @@
+"""REST: agents that are hired for a while."""
+
+import orjson
+
+from resolvers import hiring
+from resolvers.hiring.hiring import HireApproved
+from resolvers.kernel.operation import Answer
+from rest_compat.table import POST, Reply, Request
+
+
+def _answers_hire(request: Request, answer: Answer) -> Reply:
+    """202 where somebody has to approve it."""
+    body = answer.body or b""
+    return Reply(202 if orjson.loads(body)["pending_review"] else 201, body, [(b"content-type", b"application/json")])
+
+
+ROUTES = (
+    POST("/api/v1/agents/hire", hiring.hire, hiring.Hire, status=201, answers=_answers_hire),
+    POST("/api/v1/agents/{agentId}/rehire", hiring.rehire, hiring.Hire),
+    POST("/api/v1/agents/{agentId}/approve-hire", hiring.approve_hire, HireApproved),
+)
