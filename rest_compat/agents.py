@@ -9,7 +9,7 @@ from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, L
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from resolvers import agents
-from resolvers.agents import files
+from resolvers.agents import desk, files, learning, peers
 from resolvers.crews.files import MOST, FileInfo, FileSaved
 from resolvers.kernel.outputs import Success
 from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
@@ -129,6 +129,17 @@ class StoppedJSON(Wire, of=Agent):
     status: AgentStatus
 
 
+class LearningJSON(Wire, of=Agent):
+    """Who has set it, when and why is absent until somebody has."""
+
+    agent_id: Annotated[str, From("id")]
+    enabled: Annotated[bool, From("learning_enabled")]
+    set_by_user_id: Annotated[str | None, From("learning_set_by_user_id"), Absent()]
+    set_at: Annotated[datetime | None, From("learning_set_at"), Absent()]
+    reason: Annotated[str | None, From("learning_reason"), Absent()]
+
+
+PEERS = "/api/v1/agents/{agentId}/peers"
 ROUTES = (
     GET("/api/v1/agents", agents.list_agents, list[AgentJSON]),
     POST("/api/v1/agents", agents.create_agent, NewAgentJSON, status=201),
@@ -148,4 +159,10 @@ ROUTES = (
         body=Upload(MOST, instead_of="content"),
     ),
     POST("/api/v1/agents/{agentId}/stop", agents.stop_agent, StoppedJSON),
+    GET("/api/v1/agents/{agentId}/learning", learning.get_learning, LearningJSON),
+    PATCH("/api/v1/agents/{agentId}/learning", learning.set_learning, LearningJSON),
+    GET("/api/v1/agents/{agentId}/inbox", desk.get_agent_inbox, desk.AgentInbox),
+    GET(PEERS, peers.list_peer_cards, peers.PeerCardList),
+    GET(f"{PEERS}/{{userId}}", peers.read_peer_card, peers.PeerCardText),
+    DELETE(f"{PEERS}/{{userId}}", peers.delete_peer_card, status=204),
 )

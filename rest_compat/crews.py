@@ -18,7 +18,7 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews
-from resolvers.crews import files, policies, provisioning
+from resolvers.crews import avatars, files, parts, policies, provisioning
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
 from resolvers.crews.provisioning import ProvisionStatus
@@ -164,6 +164,9 @@ ROUTES = (
     GET("/api/v1/policies", policies.list_policies, list[PolicyJSON]),
     GET("/api/v1/crews/{crewId}/policy", policies.get_policy, PolicyJSON),
     PUT("/api/v1/crews/{crewId}/policy", policies.set_policy, PolicyJSON),
+    POST("/api/v1/crews/{crewId}/apply-avatar-style", avatars.apply_avatar_style, avatars.AvatarsChanged),
+    GET("/api/v1/features/catalog", parts.list_features, parts.FeatureCatalog),
+    GET("/api/v1/runtimes/catalog", parts.list_runtimes, parts.RuntimeCatalog),
     GET("/api/v1/crew-connections", crews.list_connections, list[CrewConnectionJSON]),
     POST("/api/v1/crew-connections", crews.create_connection, ConnectionCreatedJSON, status=201),
     DELETE("/api/v1/crew-connections/{connectionId}", crews.delete_connection, status=204),

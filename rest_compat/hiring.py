@@ -5,13 +5,15 @@ import orjson
 from resolvers import hiring
 from resolvers.hiring.hiring import HireApproved
 from resolvers.kernel.operation import Answer
+from rest_compat.errors import JSON
 from rest_compat.table import POST, Reply, Request
 
 
 def _answers_hire(request: Request, answer: Answer) -> Reply:
     """202 where somebody has to approve it."""
     body = answer.body or b""
-    return Reply(202 if orjson.loads(body)["pending_review"] else 201, body, [(b"content-type", b"application/json")])
+    headers = [JSON, (b"idempotent-replayed", b"true")] if answer.replayed else [JSON]
+    return Reply(202 if orjson.loads(body)["pending_review"] else 201, body, headers)
 
 
 ROUTES = (

@@ -8,11 +8,11 @@ from strawberry.scalars import JSON
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.runs import ChatEventType, RunFrame
 from resolvers import agents as agent_ops
-from resolvers.agents import files
-from schema.bridge import Edge, Edges, mutation, node, query
-from schema.results import FileInfoType, FileSavedType, SuccessType
+from resolvers.agents import desk, files, learning, peers
+from schema.bridge import Edge, Edges, mutation, node, output, query
+from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
-for enum in (AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
+for enum in (desk.PeerDirection, AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
     strawberry.enum(enum)
 
 
@@ -42,6 +42,10 @@ class AgentType:
     timeout_seconds: int
     tool_profile: ToolProfile
     memory_enabled: bool
+    learning_enabled: bool = strawberry.field(description="Whether the agent changes itself without being asked.")
+    learning_set_by_user_id: strawberry.ID | None
+    learning_set_at: datetime | None
+    learning_reason: str | None
     cli_tools: str | None = strawberry.field(description="Names of command-line tools, comma-separated.")
     mcp_config_json: str | None = strawberry.field(
         description="MCP servers: a JSON object with `mcpServers`, as text, as sent. Null below MANAGER.",
@@ -136,6 +140,58 @@ class LogEntryType:
     event_metadata: JSON | None = strawberry.field(name="metadata")
 
 
+@output(peers.PeerCardEntry)
+class PeerCardEntryType:
+    id: strawberry.ID
+    user_id: strawberry.ID
+    user_slug: str
+    bytes: int
+    created_at: datetime
+    updated_at: datetime
+
+
+@output(peers.PeerCardList)
+class PeerCardListType:
+    agent_id: strawberry.ID
+    peers: list[PeerCardEntryType]
+
+
+@output(peers.PeerCardText)
+class PeerCardTextType:
+    agent_id: strawberry.ID
+    user_id: strawberry.ID
+    user_slug: str
+    content: str
+    bytes: int
+
+
+@output(desk.PeerMessage)
+class PeerMessageType:
+    id: strawberry.ID
+    from_agent_name: str
+    from_agent_slug: str
+    to_agent_name: str | None
+    to_agent_slug: str | None
+    question: str
+    response: str | None
+    escalated: bool
+    duration_ms: float | None
+    status: str
+    created_at: datetime
+    direction: desk.PeerDirection
+
+
+@output(desk.AgentInbox)
+class AgentInboxType:
+    approvals_pending: int
+    assignments_open: int
+    escalations_open: int
+    peer_messages: list[PeerMessageType]
+    cost_usd_this_month: float
+    llm_calls_this_month: float
+    tokens_used_this_month: float
+
+
 @strawberry.type
 class AgentQuery:
     agents = query(agent_ops.list_agents, AgentType)
@@ -143,6 +199,9 @@ class AgentQuery:
     crews_status = query(agent_ops.crews_status, CrewsStatusType)
     agent_load = query(agent_ops.agent_load, AgentLoadType)
     agent_files = query(files.list_agent_files, FileInfoType)
+    agent_learning = query(learning.get_learning, AgentType)
+    agent_inbox = query(desk.get_agent_inbox, AgentInboxType)
+    agent_peer_cards = query(peers.list_peer_cards, PeerCardListType)
     agent_logs = query(agent_ops.list_logs, LogEntryType)
 
 
@@ -152,4 +211,7 @@ class AgentMutation:
     update_agent = mutation(agent_ops.update_agent, AgentType)
     delete_agent = mutation(agent_ops.delete_agent, SuccessType)
     save_agent_file = mutation(files.save_agent_file, FileSavedType)
+    set_agent_learning = mutation(learning.set_learning, AgentType)
+    read_agent_peer_card = mutation(peers.read_peer_card, PeerCardTextType)
+    delete_agent_peer_card = mutation(peers.delete_peer_card, DeletedType)
     stop_agent = mutation(agent_ops.stop_agent, AgentType)

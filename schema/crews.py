@@ -17,11 +17,13 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews as crew_ops
-from resolvers.crews import capabilities, files, members, policies, provisioning
+from resolvers.crews import avatars, capabilities, files, members, parts, policies, provisioning
 from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
+strawberry.enum(parts.CatalogCategory)
+strawberry.enum(parts.PublisherTier)
 for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, ProvisionStatus, Role):
     strawberry.enum(choices)
 
@@ -245,6 +247,46 @@ class CacheDeletedType:
     status: str
 
 
+@output(avatars.AvatarsChanged)
+class AvatarsChangedType:
+    updated: int
+    style: str | None
+    reset: bool | None
+
+
+@output(parts.CatalogFeature)
+class CatalogFeatureType:
+    ref: str
+    name: str
+    description: str
+    category: parts.CatalogCategory
+    icon: str
+    size_hint: str
+    publisher: str
+    tier: parts.PublisherTier
+
+
+@output(parts.CatalogRuntime)
+class CatalogRuntimeType:
+    name: str
+    tool: str
+    description: str | None
+    category: parts.CatalogCategory
+    icon: str
+    versions: list[str] | None
+    default_version: str | None
+
+
+@output(parts.FeatureCatalog)
+class FeatureCatalogType:
+    features: list[CatalogFeatureType]
+
+
+@output(parts.RuntimeCatalog)
+class RuntimeCatalogType:
+    runtimes: list[CatalogRuntimeType]
+
+
 @strawberry.type
 class CrewQuery:
     crews = query(crew_ops.list_crews, CrewType)
@@ -253,6 +295,8 @@ class CrewQuery:
     crew_capabilities = query(crew_ops.get_capabilities, CrewCapabilitiesType)
     crew_members = query(crew_ops.list_members, CrewMemberType)
     crew_connections = query(crew_ops.list_connections, CrewLinkType)
+    feature_catalog = query(parts.list_features, FeatureCatalogType)
+    runtime_catalog = query(parts.list_runtimes, RuntimeCatalogType)
     cache_images = query(provisioning.list_cache_images, CacheImagesType)
     crew_policies = query(policies.list_policies, CrewType)
     crew_files = query(files.list_crew_files, FileInfoType)
@@ -275,4 +319,5 @@ class CrewMutation:
     restart_crew_agents = mutation(provisioning.restart_agents, RestartedType)
     delete_cache_image = mutation(provisioning.delete_cache_image, CacheDeletedType)
     save_crew_file = mutation(files.save_crew_file, FileSavedType)
+    apply_crew_avatar_style = mutation(avatars.apply_avatar_style, AvatarsChangedType)
     set_crew_policy = mutation(policies.set_policy, CrewType)

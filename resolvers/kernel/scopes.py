@@ -103,6 +103,8 @@ _OF_OPERATION: dict[str, Scopes] = {
     "keeper": frozenset({"workspace:admin"}),
     # who one is, what this server is, and a ticket, which has the scopes of its token
     "viewer": OPEN,
+    "features": OPEN,
+    "runtimes": OPEN,
     "system": OPEN,
     "keeper.status": OPEN,
     "ops": OPEN,

@@ -7,6 +7,7 @@ from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.credentials import AgentCredential
 from models.skills import AgentSkill
 from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
 from tests.world import now
 
 
@@ -81,3 +82,6 @@ def agent_credential(plot: Plot) -> AgentCredential:
 
 IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
 PROSE = frozenset({"agents.create", "agents.update", "agents.delete"})
+RECIPES = dict.fromkeys(
+    ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
+) | {"agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"})}

@@ -65,7 +65,7 @@ DOING |= {
 }
 DOING |= {"Approve", "Hire", "Judge", "Propose", "Reject", "Run", "Synchronise"}
 DOING |= {"Clone", "Fork", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
-NOTED = {"privacy.cards.list"}
+NOTED = {"agents.peers_get", "privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
 """What a summary begins with. A new verb is one of the trade, and none of these means the same."""

@@ -21,6 +21,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.trigger"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
+    **dict.fromkeys(("agents.peers_get", "agents.peers_delete"), _PRIVATE),
     **dict.fromkeys(("privacy.cards.list", "privacy.cards.purge", "privacy.consent.put"), _PRIVATE),
     "auth.forgot": "anybody may ask for anybody: the mail tells the account's owner, and the use of its link is told",
     "auth.refresh": "a heartbeat of the session; that a token is used twice, which ends it, is told",

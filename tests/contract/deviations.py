@@ -123,6 +123,7 @@ PLANNED_EVENTS: dict[str, dict[str, str]] = {
 _PROPOSED = {"inbox.updated": "the inbox shows at once what is proposed and what was decided (extras: inbox_sources)"}
 ADDED_EVENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
+    **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
     "checkpoints.fork": {"mission.updated": "boards show the new mission"},
     "chats.reactions_add": {"reaction.added": "whoever has the chat open sees it"},
     "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},

@@ -54,5 +54,6 @@ IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}
 WITHOUT_CONTAINERS = ("crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.list")
 RECIPES = dict.fromkeys(WITHOUT_CONTAINERS, Recipe(refused=Code.UNAVAILABLE)) | {
     "cache.images.delete": Recipe({"tag": "crewship-cache:1"}, refused=Code.UNAVAILABLE),
+    "crews.avatar.apply": Recipe({"avatar_style": "thumbs"}),
     "policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"}),
 }

@@ -25,7 +25,9 @@ OPERATIONS = [op for op in operations() if set(surfaces_of(op)) == {"rest", "gra
 
 ID = re.compile(r"\bc[a-z0-9]{24}\b|\bcc_[0-9a-f]{16}\b")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[0-9.]*(?:Z|[+-]\d\d(?::\d\d)?)?")
-RANDOM = re.compile(r"\$argon2id\$\S+|(?:\\x)?[0-9a-f]{16,}|\b[A-Z0-9]{4}-[A-Z0-9]{4}\b|(?<=//127\.0\.0\.1:)\d+")
+RANDOM = re.compile(
+    r"\$argon2id\$\S+|(?:\\x)?[0-9a-f]{16,}|\b[A-Z0-9]{4}-[A-Z0-9]{4}\b|(?<=-eph-)[a-z0-9]{6}|(?<=//127\.0\.0\.1:)\d+"
+)
 MOVES = {"salt", "seq", "xid", "created_at", "updated_at"}
 
 

@@ -180,10 +180,14 @@ def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
     return Single("Viewer", store.by_id("users", asker.user_id))
 
 
+def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return agent(store, asker, {"id": arguments["agentId"]})
+
+
 HERE: dict[str, Root] = {
     "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
-    "agents": agents, "agent": agent,
+    "agents": agents, "agent": agent, "agentLearning": agent_learning,
     "members": members, "invitations": invitations,
     "workspace": workspace,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,

@@ -1,0 +1,99 @@
+"""What the container of a crew can be built with: data of this package, the same for everybody."""
+
+import tomllib
+from enum import StrEnum
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any
+
+from resolvers.kernel import Absent, Action, Auth, Context, Input, Output, Tenancy, Text, procedure
+
+
+class CatalogCategory(StrEnum):
+    """What something in a container is for."""
+
+    languages = "languages"
+    tools = "tools"
+    cloud = "cloud"
+    databases = "databases"
+
+
+class PublisherTier(StrEnum):
+    """Who vouches for a feature."""
+
+    official = "official"
+    community = "community"
+    third_party = "third-party"
+
+
+class SearchCatalog(Input):
+    """`search` is looked for in names, descriptions and categories, ignoring case."""
+
+    search: Text = ""
+
+
+class CatalogFeature(Output):
+    """A devcontainer feature: `ref` goes into a crew's devcontainer configuration."""
+
+    ref: str
+    name: str
+    description: str
+    category: CatalogCategory
+    icon: str
+    size_hint: str
+    publisher: str = "devcontainers"
+    tier: PublisherTier = PublisherTier.official
+
+
+class CatalogRuntime(Output):
+    """A tool that mise installs: `tool` goes into a crew's mise configuration."""
+
+    name: str
+    tool: str
+    description: Annotated[str | None, Absent()] = None
+    category: CatalogCategory
+    icon: str
+    versions: Annotated[list[str] | None, Absent()] = None
+    default_version: Annotated[str | None, Absent()] = None
+
+
+class FeatureCatalog(Output):
+    """Devcontainer features."""
+
+    features: list[CatalogFeature]
+
+
+class RuntimeCatalog(Output):
+    """Tools by mise."""
+
+    runtimes: list[CatalogRuntime]
+
+
+@cache
+def _read() -> dict[str, list[Any]]:
+    read = tomllib.loads(files(__package__).joinpath("parts.toml").read_text(encoding="utf-8"))
+    features = [CatalogFeature(**each) for each in read["features"]]
+    return {"features": features, "runtimes": [CatalogRuntime(**each) for each in read["runtimes"]]}
+
+
+def _found(kind: str, search: str, *fields: str) -> list[Any]:
+    wanted = search.casefold()
+    return [each for each in _read()[kind] if any(wanted in (getattr(each, f) or "").casefold() for f in fields)]
+
+
+@procedure("features.catalog", Action.NONE, auth=Auth.USER, tenancy=Tenancy.NONE)
+async def list_features(ctx: Context, data: SearchCatalog) -> FeatureCatalog:
+    """List devcontainer features.
+
+    Those that are known here; others can be named in a configuration as well.
+    """
+    return FeatureCatalog(features=_found("features", data.search, "name", "description", "ref", "category"))
+
+
+@procedure("runtimes.catalog", Action.NONE, auth=Auth.USER, tenancy=Tenancy.NONE)
+async def list_runtimes(ctx: Context, data: SearchCatalog) -> RuntimeCatalog:
+    """List tools that mise installs.
+
+    Those that are known here; others can be named in a configuration as well.
+    """
+    return RuntimeCatalog(runtimes=_found("runtimes", data.search, "name", "tool", "description", "category"))
