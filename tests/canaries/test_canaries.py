@@ -21,6 +21,7 @@ from urllib.parse import quote
 import httpx2
 import orjson
 import pytest
+import structlog
 from pydantic import SecretStr
 from sqlmodel import SQLModel
 
@@ -31,7 +32,7 @@ from models.labels import Label
 from models.sealed import Sealed
 from resolvers.chats.sending import send_message
 from resolvers.instance.vault import Vault
-from resolvers.kernel import instance
+from resolvers.kernel import instance, log
 from resolvers.kernel.operation import OPERATIONS, Auth
 from runtime.keeper import SandboxedCommands
 from runtime.keeper_tools import RUN
@@ -203,13 +204,20 @@ def _told(made: Afloat) -> Iterator[None]:
             made.search.know(name, text)
         return await seal(vault, text, table=table, column=column, **place)
 
-    root, before = logging.getLogger(), instance.completions
-    made.lines.setFormatter(root.handlers[0].formatter)
+    root, before, logs = logging.getLogger(), instance.completions, structlog.get_config()
+    *others, render = logs["processors"]
+
+    def rendered(logger: Any, method: str, event: Any) -> Any:
+        made.lines.lines.append(str(line := render(logger, method, event)))
+        return line
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Vault, "seal", seen)
         patch.setattr(root, "handlers", [made.lines])
         instance.completions = made.judge
+        structlog.configure(processors=[*others, rendered])
         yield
+        structlog.configure(processors=logs["processors"])
         instance.completions = before
 
 
@@ -323,6 +331,7 @@ async def test_no_secret_is_shown_anywhere(afloat: Afloat) -> None:
     await use(afloat)
     await sail(afloat)
     await look(afloat, afloat.search)
+    assert afloat.lines.lines
     if REPORT:
         Path(REPORT).write_text(f"{ABOVE}\n{afloat.search.table()}")
     assert "\n".join(afloat.search.leaks) == ""
@@ -358,7 +367,7 @@ async def test_a_leak_is_found_wherever_it_is_planted(afloat: Afloat, tmp_path: 
     afloat.client, kept = client, afloat.client
     await afloat.call("labels.list", afloat.estate.world.owner)
     afloat.client = kept
-    logging.getLogger("crewship").error("it is %s", MARK.encode().hex())
+    log.error("it is", value=MARK.encode().hex())
     planted = afloat.folder / "planted"
     planted.write_bytes(base64.b64encode(f"xy{MARK}z".encode()))
     command = [sys.executable, "-c", "input()", MARK]

@@ -7,6 +7,7 @@ import pytest
 
 from models.base import new_id
 from resolvers.costs import calling
+from resolvers.instance import completions
 from tests.costs.vendor import KEY, budget, calls, key, shown
 from tests.costs.vendor import model as model
 from tests.onboarding.first_runs import newcomer
@@ -155,7 +156,8 @@ async def test_of_two_at_once_one_is_stored(world: World, model: Vendor) -> None
 
 async def test_a_budget_is_never_overspent(world: World, model: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     await key(world)
-    monkeypatch.setattr(calling, "price", lambda address, model, read, wrote: wrote / 100_000)
+    for module in (calling, completions):
+        monkeypatch.setattr(module, "price", lambda address, model, read, wrote: wrote / 100_000)
     limit = await budget(world, 0.1)  # a call costs at most 0.04096
     daily = await budget(world, 5, period="day")
     model.says(*[Says((skill_md("x"),), usage=(10, 4000, 0))] * 4)
