@@ -50,7 +50,7 @@ scale: $(VENV)/.dev ## Measure lists of up to a million rows; writes bench/scale
 year: $(VENV)/.dev ## Measure a simulated year of 200,000 runs (YEAR_RUNS), kept and swept; writes bench/year.md
 	YEAR_RUNS=$${YEAR_RUNS:-200000} YEAR_TABLE=$${YEAR_TABLE:-bench/year.md} $(PYTEST) -q tests/scale/test_year.py
 
-journal: $(VENV)/.dev ## Measure pages of the journal among ten million entries (JOURNAL_LINES); writes bench/journal.md
+journal: $(VENV)/.dev ## Measure pages of the journal among ten million entries (JOURNAL_LINES), kept in JOURNAL_KEPT; writes bench/journal.md
 	JOURNAL_LINES=$${JOURNAL_LINES:-10000000} JOURNAL_TABLE=$${JOURNAL_TABLE:-bench/journal.md} $(PYTEST) -q tests/scale/test_journal.py
 
 canaries: $(VENV)/.dev ## Search whatever a service says, keeps and starts for its secrets; writes bench/canaries.md
