@@ -50,7 +50,7 @@ class Application:
             await self.pages(scope, receive, send)
         elif scope["path"] == "/graphql":
             await self.graphql.http(scope, receive, send)
-        elif scope["path"] == ws.PATH:
+        elif scope["path"] in (ws.PATH, ws.TERMINAL):
             await ws.without_upgrade(scope, receive, send)
         elif scope["path"] == "/graphql/stream":
             await self.graphql.stream(scope, receive, send)
@@ -93,7 +93,11 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         lifespan=lifespan,
         exception_handlers={404: pages.not_found},
     )
-    sockets = {ws.PATH: functools.partial(ws.websocket, admit=admit), "/graphql": graphql.socket}
+    sockets = {
+        ws.PATH: functools.partial(ws.websocket, admit=admit),
+        ws.TERMINAL: functools.partial(ws.terminal, admit=admit),
+        "/graphql": graphql.socket,
+    }
     rest = Dispatcher((*ROUTES, *routes), otherwise=_Unknown(shown))
     app = Application(rest, graphql, shown, sockets)
     return Perimeter(

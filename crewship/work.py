@@ -16,6 +16,7 @@ from runtime.clocks import ticking
 from runtime.dbos_tables import prepare_engine
 from runtime.keeper import SandboxedCommands
 from runtime.service import Clockwork, Runtime
+from runtime.terminals import SandboxedTerminals
 
 LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the engine's tables
 
@@ -43,6 +44,7 @@ async def working(settings: Settings) -> AsyncIterator[None]:
         else Runtime(settings, jobs=carried(), clocks=ticking())
     )
     instance.commands = None if settings.role == "api" else SandboxedCommands(settings)
+    instance.terminals = None if settings.role == "api" else SandboxedTerminals(settings)
     await work.start()
     try:
         yield

@@ -9,7 +9,7 @@ from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, L
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from resolvers import agents
-from resolvers.agents import desk, files, learning, peers
+from resolvers.agents import desk, files, learning, peers, workplace
 from resolvers.crews.files import MOST, FileInfo, FileSaved
 from resolvers.kernel.outputs import Success
 from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
@@ -158,6 +158,8 @@ ROUTES = (
         FileSaved,
         body=Upload(MOST, instead_of="content"),
     ),
+    GET("/api/v1/agents/{agentId}/container-files", workplace.list_home, list[workplace.ContainerFile]),
+    GET("/api/v1/agents/{agentId}/git-log", workplace.git_log, list[workplace.GitCommit]),
     POST("/api/v1/agents/{agentId}/stop", agents.stop_agent, StoppedJSON),
     GET("/api/v1/agents/{agentId}/learning", learning.get_learning, LearningJSON),
     PATCH("/api/v1/agents/{agentId}/learning", learning.set_learning, LearningJSON),

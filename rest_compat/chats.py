@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, Message, MessageRole
 from resolvers import chats
+from resolvers.chats import attachments
 from rest_compat.envelopes import Envelope, FromInput
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Upload, Wire
 
 
 class ChatJSON(Wire, of=Chat):
@@ -76,6 +77,13 @@ ROUTES = (
     PATCH("/api/v1/agents/{agentId}/chats/{chatId}", chats.rename_chat, ChatJSON),
     DELETE("/api/v1/agents/{agentId}/chats/{chatId}", chats.delete_chat, status=204),
     PUT("/api/v1/agents/{agentId}/chats/{chatId}/read", chats.mark_read, chats.ReadMark),
+    POST(
+        "/api/v1/agents/{agentId}/chats/{chatId}/attachments",
+        attachments.attach_file,
+        attachments.Attachment,
+        status=201,
+        body=Upload(attachments.MOST_SENT, form=attachments.FIELD),
+    ),
     GET("/api/v1/chats", chats.list_chats, list[ChatSummaryJSON], envelope="data"),
     GET("/api/v1/chats/{chatId}", chats.get_chat, ChatSummaryJSON),
     GET("/api/v1/chats/{chatId}/messages", chats.list_messages, MessageListJSON, completes=_whole_history),

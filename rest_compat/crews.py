@@ -18,7 +18,7 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews
-from resolvers.crews import avatars, files, parts, policies, provisioning
+from resolvers.crews import avatars, files, git, parts, policies, provisioning
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
 from resolvers.crews.provisioning import ProvisionStatus
@@ -161,6 +161,7 @@ ROUTES = (
         files.FileSaved,
         body=Upload(files.MOST, instead_of="content"),
     ),
+    GET("/api/v1/crews/{crewId}/git-diff", git.git_diff, git.GitDiff),
     GET("/api/v1/policies", policies.list_policies, list[PolicyJSON]),
     GET("/api/v1/crews/{crewId}/policy", policies.get_policy, PolicyJSON),
     PUT("/api/v1/crews/{crewId}/policy", policies.set_policy, PolicyJSON),

@@ -31,14 +31,20 @@ class Upload:
     """The body of a route is a file of at most `most` bytes; what the operation takes beside it is in path and query.
 
     It is read by the operation, behind the gate: a `late` command that receives `ctx.request.upload`. `instead_of`: the
-    field of the input that is the content on surfaces without uploads; here it is not taken.
+    field of the input that is the content on surfaces without uploads; here it is not taken. `form`: the body is a
+    form, and the file its part of that name, which the operation takes out of it (`file_in`).
     """
 
     most: int
     instead_of: str | None = None
+    form: str | None = None
 
     def documented(self) -> dict[str, Any]:
         """The content of the request, for OpenAPI."""
+        if self.form is not None:
+            file = {"type": "string", "format": "binary", "maxLength": self.most}
+            form = {"type": "object", "properties": {self.form: file}, "required": [self.form]}
+            return {"multipart/form-data": {"schema": form}}
         return {"application/octet-stream": {"schema": {"type": "string", "format": "binary", "maxLength": self.most}}}
 
 

@@ -201,6 +201,7 @@ class Execution:
         except Failed as reason:
             return failed(str(reason))
         self._guard = fitted.guard
+        job = replace(job, attachments=fitted.attachments)
         return await self._work(await _within(job, fitted), fitted, left)
 
     async def _reserve(self) -> Any:

@@ -70,6 +70,8 @@ class Job:
     max_cost: int | None = None
     """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
     skills: tuple[Skill, ...] = ()
+    attachments: tuple[str, ...] = ()
+    """Paths of the files that people attached to the chat, as the agent knows them."""
 
 
 @dataclass(frozen=True, slots=True)

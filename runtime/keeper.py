@@ -1,6 +1,7 @@
 """Commands that the keeper has allowed, where agents' commands run; and requests that nobody has decided."""
 
 import asyncio
+from pathlib import Path
 
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.instance.settings import Settings
@@ -27,13 +28,7 @@ class SandboxedCommands:
         if not self._sandbox.runs_commands:
             raise NotRun("Commands are off on this server", unavailable=True)
         try:
-            workdir = Workdir.of(
-                self._settings.storage_path,
-                workspace_id=command.workspace_id,
-                agent_id=command.agent_id,
-                agent_slug=command.agent_slug,
-                crew_id=command.crew_id,
-            )
+            workdir = _workdir(self._settings.storage_path, command)
             ended = await self._sandbox.run(
                 [SHELL, "-c", command.command],
                 workdir=workdir,
@@ -43,6 +38,20 @@ class SandboxedCommands:
         except Failed as failed:
             raise NotRun(str(failed)) from None
         return Ran(ended.exit_code, ended.stdout + ended.stderr, ended.truncated)
+
+
+def _workdir(storage: Path, command: CommandOfAgent) -> Workdir:
+    if not command.agent_id and command.crew_id is not None:
+        return Workdir.of_crew(
+            storage, workspace_id=command.workspace_id, crew_id=command.crew_id, agent_slug=command.agent_slug
+        )
+    return Workdir.of(
+        storage,
+        workspace_id=command.workspace_id,
+        agent_id=command.agent_id,
+        agent_slug=command.agent_slug,
+        crew_id=command.crew_id,
+    )
 
 
 @ticks(LOOK)

@@ -14,6 +14,7 @@ from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
+from runtime.attachments import attached
 from runtime.consent import Approvals
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
@@ -31,6 +32,7 @@ from runtime.turn import Guard
 class Fitted:
     adapter: Adapter
     guard: Guard
+    attachments: tuple[str, ...] = ()
 
 
 class Outfit(Protocol):
@@ -71,7 +73,8 @@ class InstanceOutfit:
             consent=Approvals(),
             servers=told,
         )
-        return Fitted(adapter, ProtectingGuard(redactor, _set_aside))
+        found = await asyncio.to_thread(attached, workdir, job.chat_id)
+        return Fitted(adapter, ProtectingGuard(redactor, _set_aside), found)
 
     async def sandbox(self) -> Sandbox:
         async with self._looking:

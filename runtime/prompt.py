@@ -4,6 +4,7 @@ chats.behaviour 12).
 
 from dataclasses import dataclass
 
+from runtime import attachments
 from runtime.job import Job, Turn, Worker
 from runtime.skills import listing
 
@@ -35,7 +36,9 @@ def assemble(job: Job, budget: int, system: str | None = None) -> Prompt:
 
     `system` stands for the one of an agent that works with tools.
     """
-    system = "\n\n".join(filter(None, (_system(job.agent), listing(job.skills)))) if system is None else system
+    if system is None:
+        parts = (_system(job.agent), listing(job.skills), attachments.listing(job.attachments))
+        system = "\n\n".join(filter(None, parts))
     history = tuple(turn for turn in job.history if turn.content.strip())  # providers refuse an empty turn
     turns = _newest(history, budget - estimate(system) - estimate(job.prompt) - 2 * TURN_TOKENS)
     dropped = len(history) - len(turns)

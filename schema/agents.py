@@ -8,7 +8,7 @@ from strawberry.scalars import JSON
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.runs import ChatEventType, RunFrame
 from resolvers import agents as agent_ops
-from resolvers.agents import desk, files, learning, peers
+from resolvers.agents import desk, files, learning, peers, workplace
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
@@ -192,6 +192,26 @@ class AgentInboxType:
     tokens_used_this_month: float
 
 
+@output(workplace.ContainerFile)
+class ContainerFileType:
+    """An entry below /home in the sandbox of an agent. `path` is the one there; `size` is in bytes."""
+
+    path: str
+    name: str
+    size: float
+    is_dir: bool
+
+
+@output(workplace.GitCommit)
+class GitCommitType:
+    """A commit. `date` is ISO 8601, with the offset of its author."""
+
+    hash: str
+    message: str
+    author: str
+    date: str
+
+
 @strawberry.type
 class AgentQuery:
     agents = query(agent_ops.list_agents, AgentType)
@@ -202,6 +222,8 @@ class AgentQuery:
     agent_learning = query(learning.get_learning, AgentType)
     agent_inbox = query(desk.get_agent_inbox, AgentInboxType)
     agent_peer_cards = query(peers.list_peer_cards, PeerCardListType)
+    agent_container_files = query(workplace.list_home, ContainerFileType)
+    agent_git_log = query(workplace.git_log, GitCommitType)
     agent_logs = query(agent_ops.list_logs, LogEntryType)
 
 

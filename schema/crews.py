@@ -17,14 +17,16 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews as crew_ops
-from resolvers.crews import avatars, capabilities, files, members, parts, policies, provisioning
+from resolvers.crews import avatars, capabilities, files, git, members, parts, policies, provisioning
+from resolvers.crews.git import GitDiffStatus
 from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
 strawberry.enum(parts.CatalogCategory)
 strawberry.enum(parts.PublisherTier)
-for choices in (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, ProvisionStatus, Role):
+CHOICES = (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, ProvisionStatus, Role)
+for choices in (*CHOICES, GitDiffStatus):
     strawberry.enum(choices)
 
 
@@ -287,6 +289,29 @@ class RuntimeCatalogType:
     runtimes: list[CatalogRuntimeType]
 
 
+@output(git.GitChangedFile)
+class GitChangedFileType:
+    """A file that differs, with the numbers of lines; both are 0 for one that is no text."""
+
+    path: str
+    status: GitDiffStatus
+    additions: int
+    deletions: int
+
+
+@output(git.GitDiff)
+class GitDiffType:
+    """`diff` is a patch, cut off at 256 KiB: `truncated` then. Without a repository there is nothing but `isRepo`, and
+    `error` where that could not be known.
+    """
+
+    is_repo: bool
+    files: list[GitChangedFileType] | None
+    diff: str | None
+    truncated: bool | None
+    error: str | None
+
+
 @strawberry.type
 class CrewQuery:
     crews = query(crew_ops.list_crews, CrewType)
@@ -300,6 +325,7 @@ class CrewQuery:
     cache_images = query(provisioning.list_cache_images, CacheImagesType)
     crew_policies = query(policies.list_policies, CrewType)
     crew_files = query(files.list_crew_files, FileInfoType)
+    crew_git_diff = query(git.git_diff, GitDiffType)
     crew_policy = query(policies.get_policy, CrewType)
 
 

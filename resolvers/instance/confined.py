@@ -16,6 +16,8 @@ SANDBOX_UID: Final = 79001
 
 A user of no account, so that nothing else is theirs, and nobody's limits count them.
 """
+ATTACHMENTS: Final = "attachments"
+"""The folder in an agent's own that people put files into, one for each chat; the agent only reads it."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe waits for a writer.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY

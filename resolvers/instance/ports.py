@@ -1,6 +1,7 @@
 """What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -48,7 +49,10 @@ class Undeliverable(MailFailed):
 
 @dataclass(frozen=True, slots=True)
 class CommandOfAgent:
-    """A command of a shell, in the sandbox and the folder of an agent. `environment` holds secrets."""
+    """A command of a shell, in the sandbox and the folder of an agent. `environment` holds secrets.
+
+    Without `agent_id` it has nothing of an agent's but the folder; without `agent_slug`, that of the whole crew.
+    """
 
     workspace_id: str
     agent_id: str
@@ -73,6 +77,37 @@ class Commands(Protocol):
 
     async def run(self, command: CommandOfAgent) -> Ran:
         """Raises NotRun where there is no sandbox, or it could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalPlace:
+    """Where a terminal of people is, and of which size. Without `agent_slug` it is in the folder of the whole crew."""
+
+    workspace_id: str
+    crew_id: str
+    agent_slug: str
+    rows: int
+    columns: int
+    read_only: bool
+
+
+class OpenedTerminal(Protocol):
+    async def read(self) -> bytes:
+        """What its program has written; nothing when it has ended."""
+
+    async def write(self, typed: bytes) -> None:
+        """Waits while the program reads nothing."""
+
+    def resize(self, rows: int, columns: int) -> None: ...
+
+
+class Terminals(Protocol):
+    """What opens terminals of people: where agents' work is done."""
+
+    async def available(self) -> bool: ...
+
+    def open(self, place: TerminalPlace) -> AbstractAsyncContextManager[OpenedTerminal]:
+        """A shell, of which nothing is left when the block ends. Raises NotRun where it could not be started."""
 
 
 class NotRun(Exception):

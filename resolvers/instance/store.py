@@ -117,7 +117,7 @@ class Folder(Protocol):
     async def list(self, path: str = "") -> Sequence[Entry]:
         """By name; nothing where there is no such directory."""
 
-    async def walk(self, path: str = "") -> Sequence[Entry]:
+    async def walk(self, path: str = "", levels: int = DEEPEST) -> Sequence[Entry]:
         """All below a directory, each one before what is in it, by name; no link is followed, and what no path could
         name is left out. At most MOST_ENTRIES.
         """
@@ -317,8 +317,8 @@ class LocalFolder:
     async def list(self, path: str = "") -> Sequence[Entry]:
         return await _apart(self._list, names_of(path))
 
-    async def walk(self, path: str = "") -> Sequence[Entry]:
-        return await _apart(self._walk, names_of(path))
+    async def walk(self, path: str = "", levels: int = DEEPEST) -> Sequence[Entry]:
+        return await _apart(self._walk, names_of(path), levels)
 
     async def stat(self, path: str) -> Entry:
         return await _apart(self._stat, *name_and_parents(path))
@@ -355,11 +355,11 @@ class LocalFolder:
                 raise
         return []
 
-    def _walk(self, names: tuple[str, ...]) -> Sequence[Entry]:
+    def _walk(self, names: tuple[str, ...], levels: int) -> Sequence[Entry]:
         found: list[Entry] = []
         try:
             with _explained(_READING), self._directory(names) as here:
-                _descend(here, names, found)
+                _descend(here, names, min(len(names) + levels, DEEPEST), found)
         except Refusal as refusal:
             if refusal.code is not Code.NOT_FOUND:
                 raise
@@ -402,17 +402,17 @@ def _entries(here: int, names: tuple[str, ...]) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _descend(here: int, names: tuple[str, ...], found: list[Entry]) -> None:
+def _descend(here: int, names: tuple[str, ...], deepest: int, found: list[Entry]) -> None:
     """A directory that cannot be opened any more is an entry without anything in it."""
     for entry in _entries(here, names):
         if len(found) >= MOST_ENTRIES:
             return
         found.append(entry)
-        if entry.kind == "directory" and len(names) < DEEPEST - 1:
+        if entry.kind == "directory" and len(names) < deepest - 1:
             with contextlib.suppress(OSError):
                 below = open_directory(here, (entry.name,))
                 try:
-                    _descend(below, (*names, entry.name), found)
+                    _descend(below, (*names, entry.name), deepest, found)
                 finally:
                     os.close(below)
 

@@ -11,6 +11,7 @@ from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.instance.addresses import is_public_address, parse_address
 from resolvers.instance.completions import Completed, CompletionFailed, Model, Question
+from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.crypto import (
     Claims,
     TokenKind,
@@ -22,6 +23,7 @@ from resolvers.instance.crypto import (
     new_session_id,
     secret_equals,
 )
+from resolvers.instance.forms import file_in
 from resolvers.instance.license import Edition, Limit
 from resolvers.instance.log_level import LogLevel
 from resolvers.instance.mcp_client import McpFailed, McpServer, offered
@@ -172,7 +174,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Commands of agents, by `ctx.outside.commands`.
     "CommandOfAgent", "Ran", "NotRun",
     # Files, by `ctx.outside.store`.
-    "Arriving", "Entry", "Opened", "names_of",
+    "Arriving", "Entry", "Opened", "names_of", "file_in", "ATTACHMENTS",
     # Answers that go on.
     "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.

@@ -73,6 +73,7 @@ _OF_DOMAIN = {
     "saved_views": ("issues:read", "issues:write"),
     "slash_commands": _WORKSPACE,
     "work_pauses": ("runs:read", "runs:write"),
+    "terminals": ("crews:read", "crews:write"),
     "triage": ("issues:read", "issues:write"),
     "triage_rules": ("issues:read", "issues:write"),
     "templates": ("issues:read", "issues:write"),

@@ -36,14 +36,14 @@ async def websocket(
     await receive()  # websocket.connect
     if not _origin_allowed(transport):
         log.info("origin refused", method="GET", path=scope["path"], client=transport.client)
-        return await _decline(send, Refusal(Code.FORBIDDEN, ORIGIN))
+        return await decline(send, Refusal(Code.FORBIDDEN, ORIGIN))
     try:
         token = parse_query(scope["query_string"]).get("token")
         if token is not None:
-            return await _known(_caller(token, transport, scope["path"]), wire, receive, send, admit)
+            return await _known(caller_of(token, transport, scope["path"]), wire, receive, send, admit)
         leave = unauthenticated.enter(transport.client)
     except Refusal as refusal:
-        return await _decline(send, refusal)
+        return await decline(send, refusal)
     try:
         await send({"type": "websocket.accept"})
         await _introduced(transport, scope["path"], wire, receive, send, leave, admit)
@@ -59,7 +59,7 @@ def _origin_allowed(transport: Any) -> bool:
     )
 
 
-def _caller(token: str, transport: Any, path: str) -> Caller:
+def caller_of(token: str, transport: Any, path: str) -> Caller:
     agent = transport.headers.get(b"user-agent", b"").decode("latin-1")
     return credentials.ticket(
         token, client=transport.client, forwarded=transport.forwarded, user_agent=agent, path=path
@@ -75,7 +75,7 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit
         await send({"type": "websocket.accept"})
         await socket.serve(receive)
     except Refusal as refusal:
-        await _decline(send, refusal)
+        await decline(send, refusal)
     finally:
         socket.close()
 
@@ -100,7 +100,7 @@ async def _introduced(
             raise Unreadable("the first frame must be an auth frame")
     except Unreadable as fault:
         return await _send_away(wire, send, frames.error(str(fault)))
-    caller = _caller(message.token, transport, path)
+    caller = caller_of(message.token, transport, path)
     socket = Socket(caller, wire, send, admit)
     try:
         await identify(caller)
@@ -129,7 +129,7 @@ async def without_upgrade(scope: MutableMapping[str, Any], receive: Receive, sen
     try:
         if token is None:
             raise no_caller(Reason.no_credentials)
-        await identify(_caller(token, scope["crewship"], scope["path"]))
+        await identify(caller_of(token, scope["crewship"], scope["path"]))
     except Refusal as refusal:
         code, detail, headers = STATUS[refusal.code], refusal.detail, []
         if refusal.code is Code.UNAUTHENTICATED:
@@ -139,9 +139,9 @@ async def without_upgrade(scope: MutableMapping[str, Any], receive: Receive, sen
     await send({"type": "http.response.body", "body": problem(code, detail, scope["path"])})
 
 
-async def _decline(send: Send, refusal: Refusal) -> None:
+async def decline(send: Send, refusal: Refusal, told: frozenset[Code] = TOLD) -> None:
     """Instead of the upgrade, in plain text. What is neither the client's fault nor its origin's is ours."""
-    status = STATUS[refusal.code] if refusal.code in TOLD else STATUS[Code.INTERNAL]
+    status = STATUS[refusal.code] if refusal.code in told else STATUS[Code.INTERNAL]
     headers: Headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if refusal.code is Code.UNAUTHENTICATED:
         headers.append((b"www-authenticate", f'Bearer error="{refusal.reason}"'.encode()))

@@ -19,7 +19,7 @@ import os
 import resource
 import subprocess
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,9 @@ from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.programs import NotStarted, Programs
+from runtime.sandbox.reach import HOME, OUTPUT, Reach
 from runtime.sandbox.sums import Watch, admit
+from runtime.sandbox.terminal import TERM, Ends, Terminal
 from runtime.sandbox.workdir import Workdir
 
 log = logging.getLogger("crewship.sandbox")
@@ -47,6 +49,13 @@ echo
 read -r go || exit 125
 echo {OOM_SCORE} >/proc/self/oom_score_adj
 exec nice -n {NICE} "$@" <{_STDIN}
+"""
+# The terminal is where errors go, until the program has it whole, in a session that it controls.
+_TERMINAL = f"""
+echo
+read -r go || exit 125
+echo {OOM_SCORE} >/proc/self/oom_score_adj
+exec nice -n {NICE} setsid -c -w "$@" <&2 >&2
 """
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -80,7 +89,7 @@ _CONFIGURATION = (
 )
 
 
-def _limited(prlimit: Path, limits: Limits) -> list[str]:
+def _limited(prlimit: Path, limits: Limits, launcher: str = _LAUNCHER) -> list[str]:
     """What a command is called with to have its limits: for good, as all are hard: nobody in the sandbox may raise one.
 
     Set inside, as RLIMIT_NPROC counts a user's processes in a user namespace: outside, all sandboxes would share it.
@@ -95,7 +104,7 @@ def _limited(prlimit: Path, limits: Limits) -> list[str]:
         # no dump is that small; and unlike 0 it also keeps one from a program of the host (core(5))
         "core": (resource.RLIMIT_CORE, 1),
     }
-    made = ["/bin/sh", "-c", _LAUNCHER, "sh", str(prlimit)]
+    made = ["/bin/sh", "-c", launcher, "sh", str(prlimit)]
     for name, (number, limit) in wanted.items():
         _, most = resource.getrlimit(number)
         made.append(f"--{name}={limit if most == resource.RLIM_INFINITY else min(limit, most)}")
@@ -194,6 +203,35 @@ class Bubblewrap:
         finally:
             await to_the_end(outputs.close())
 
+    @contextlib.asynccontextmanager
+    async def terminal(
+        self, argv: Sequence[str], *, workdir: Workdir, size: tuple[int, int], read_only: bool = False
+    ) -> AsyncIterator[Terminal]:
+        """A program at a terminal of `size` rows and columns, until the block ends: nothing of it is left then.
+
+        Its home is empty and its own. `read_only`: it changes no files of the crew. Raises Failed as `run` does.
+        """
+        limits = await admit(workdir, self.limits)
+        outputs, ends = Outputs(limits.output), Ends.open(size, workdir.owner)
+        with ends:
+            try:
+                child = self._launch(
+                    argv, workdir, None, outputs, limits, NO_ENVIRONMENT, terminal=ends.theirs, read_only=read_only
+                )
+                try:
+                    if not await child.begin():
+                        raise NotStarted("bubblewrap made no sandbox for a terminal")
+                    ends.started()
+                    terminal = Terminal(ends.ours, Watch(child.pid, workdir, limits).until(child.pidfd))
+                    try:
+                        yield terminal
+                    finally:
+                        await terminal.close()
+                finally:
+                    await to_the_end(child.end())
+            finally:
+                await to_the_end(outputs.close())
+
     def _launch(
         self,
         argv: Sequence[str],
@@ -202,27 +240,32 @@ class Bubblewrap:
         outputs: Outputs,
         limits: Limits,
         environment: Mapping[str, str],
+        *,
+        terminal: int | None = None,
+        read_only: bool = False,
     ) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             keep(ours, gate)
             keep(theirs, gate_theirs)
-            output, home = keep(theirs, workdir.open_output()), keep(theirs, workdir.open_home())
+            reach = Reach.open(theirs, workdir, at_terminal=terminal is not None, read_only=read_only)
             files = {
                 path: keep(theirs, memory_file(content))
                 for path, content in {**_ETC, **workdir.given, _STDIN: stdin or b""}.items()
             }
             rules = keep(theirs, memory_file(self._filter or b""))
-            outside, shared = self._reach(output, home)
+            outside, shared = self._reach(reach)
             options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
+            launcher = _LAUNCHER if terminal is None else _TERMINAL
+            variables = {**environment, **self._environment()} | ({} if terminal is None else {"TERM": TERM})
             arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
             process = self._spawn(
-                [*outside, "--args", str(arguments), "--", *_limited(self.programs.prlimit, limits), *argv],
+                [*outside, "--args", str(arguments), "--", *_limited(self.programs.prlimit, limits, launcher), *argv],
                 gate_theirs,
-                outputs.theirs,
-                (output, home, rules, arguments, *files.values()),
-                environment,
+                outputs.theirs if terminal is None else (outputs.theirs[0], terminal),
+                (*reach.descriptors, rules, arguments, *files.values()),
+                variables,
             )
             try:
                 child = _Child(process, gate, outputs)
@@ -234,21 +277,21 @@ class Bubblewrap:
         outputs.started()
         return child
 
-    def _reach(self, output: int, home: int) -> tuple[list[str], list[str]]:
-        """How bubblewrap is called, and how it finds the two directories.
+    def _reach(self, reach: Reach) -> tuple[list[str], list[str]]:
+        """How bubblewrap is called, and how it finds the directories of the crew.
 
         Its options are read from a descriptor, and as root also the program has another path, so that /proc/1 shows
         none of the host's.
         """
         bwrap, setpriv = self.programs.bwrap, self.programs.setpriv
         if setpriv is None:
-            given = ["--bind-fd", str(output), OUTPUT, "--bind-fd", str(home), HOME, "--unsetenv", "LD_LIBRARY_PATH"]
+            given = [*reach.from_descriptors(), "--unsetenv", "LD_LIBRARY_PATH"]
             return [f"/proc/{os.getpid()}/fd/{self._program}"], given
         outside = [str(bwrap), "--unshare-pid", "--die-with-parent"]
         # The kernel lets the second one mount a /proc only while an uncovered one is in sight, and the first one covers
         # parts of its own.
         outside += ["--dev-bind", "/", "/", "--proc", "/proc", "--tmpfs", "/run", "--dev-bind", "/proc", "/run/proc"]
-        outside += ["--bind-fd", str(output), "/run/output", "--bind-fd", str(home), "/run/home"]
+        outside += reach.handed_on()
         program = str(bwrap)
         if (libraries := self.programs.libraries) is not None:
             package = f"/run/{bwrap.parents[1].name}"
@@ -265,7 +308,7 @@ class Bubblewrap:
             "--no-new-privs",
         ]
         outside += ["--", str(setpriv), *user, program]
-        return outside, ["--bind", "/run/output", OUTPUT, "--bind", "/run/home", HOME]
+        return outside, reach.from_run()
 
     def _options(self, shared: Sequence[str], files: dict[str, int], start: str) -> list[str]:
         temporary = ["--perms", "1777", "--size", str(self.limits.temporary), "--tmpfs"]
@@ -318,7 +361,7 @@ class Bubblewrap:
                 stdin=stdin,
                 stdout=out,
                 stderr=err,
-                env={**environment, **self._environment()},
+                env=dict(environment),
                 cwd="/",
                 pass_fds=descriptors,
                 start_new_session=True,

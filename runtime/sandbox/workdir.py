@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resolvers.instance.confined import open_directory, owner_of_agents_files
+from resolvers.instance.confined import ATTACHMENTS, open_directory, owner_of_agents_files
 from runtime.job import Failed, Job
 
 _NAME = re.compile(r"[a-z0-9_-]{1,200}")
@@ -52,6 +52,15 @@ class Workdir:
         return cls(storage, (*shared, "output"), (*own, "home"), _name(agent_slug), owner_of_agents_files())
 
     @classmethod
+    def of_crew(cls, storage: Path, *, workspace_id: str, crew_id: str, agent_slug: str = "") -> "Workdir":
+        """What works for people: in the folder that all agents of the crew share, or one of them, with a home that is
+        no agent's.
+        """
+        own = ("workspaces", _name(workspace_id), "crews", _name(crew_id))
+        agent = _name(agent_slug) if agent_slug else ""
+        return cls(storage, (*own, "output"), (*own, "home"), agent, owner_of_agents_files())
+
+    @classmethod
     def of_job(cls, storage: Path, job: Job) -> "Workdir":
         agent = job.agent
         return cls.of(
@@ -67,11 +76,18 @@ class Workdir:
         """The directory that the crew shares; it and the agent's own folder exist then."""
         output = self._open(self.output)
         try:
-            os.close(open_directory(output, (self.agent,), make=True, owner=self.owner))
+            os.close(open_directory(output, (self.agent,) if self.agent else (), make=True, owner=self.owner))
         except OSError as error:
             os.close(output)
             raise _unusable(error) from error
         return output
+
+    def open_attachments(self, output: int) -> int | None:
+        """What people gave the agent with its chats; None where that is nothing, or is no directory of ours."""
+        try:
+            return open_directory(output, (self.agent, ATTACHMENTS))
+        except OSError:
+            return None
 
     def open_home(self) -> int:
         return self._open(self.home)

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resolvers.instance.confined import NEW, kind_of, mode_of_replaced, open_directory, open_file
+from resolvers.instance.confined import ATTACHMENTS, NEW, kind_of, mode_of_replaced, open_directory, open_file
 from resolvers.rules.agent_folders import OUTPUT
 from runtime.sandbox.workdir import Workdir
 
@@ -135,6 +135,8 @@ def write_file(workdir: Workdir, place: Place, content: bytes) -> bool:
     """Replaces the whole file: a reader sees the old content or the new. True if there was none. It keeps its mode."""
     if not place.names:
         raise FileError(f"{place} is a directory")
+    if place.names[1:2] == (ATTACHMENTS,):
+        raise FileError(f"{place} is among the files that people have attached: they can be read, and not be changed")
     name = place.names[-1]
     with directory(workdir, Place(place.names[:-1]), make=True) as parent, explained(place):
         mode = mode_of_replaced(parent, name)

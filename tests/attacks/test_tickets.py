@@ -50,6 +50,7 @@ OPEN = {
     "issues.relations_list", "issues.runs",
     "issues.subtasks", "milestones.list", "projects.get", "projects.list",
     "recurring_issues.list", "saved_views.list", "templates.get", "templates.list", "triage_rules.list",
+    "terminals.check", "terminals.open",
     "agent_skills.list", "skills.get", "skills.list", "skills.proposed.list",
     "work_pauses.list", "workflow_templates.get", "workflow_templates.list",
     "missions.get", "missions.list", "missions.list_all", "missions.metrics", "missions.checkpoints_list",

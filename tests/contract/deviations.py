@@ -127,6 +127,7 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "checkpoints.fork": {"mission.updated": "boards show the new mission"},
     "chats.reactions_add": {"reaction.added": "whoever has the chat open sees it"},
     "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},
+    "chats.attach": {"file.event": "attachments are files of the crew (events: file.event)"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }
 

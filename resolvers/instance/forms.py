@@ -1,0 +1,108 @@
+"""The file in a form (multipart/form-data, RFC 7578), read as it arrives and never held whole."""
+
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Final
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from resolvers.errors import Code, Refusal
+from resolvers.instance.store import Arriving
+
+NO_FORM: Final = "A form with a file is needed (multipart/form-data)"
+TOO_LARGE: Final = "The form is too large"
+MOST_PARTS: Final = 100
+_Event = tuple[str, bytes]
+
+
+class _Parts:
+    """What a parser has found so far, in order: `headers`, `data` and `end` of parts, and the `end of the form`."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.found: deque[_Event] = deque()
+        self._name, self._value, self._headers = bytearray(), bytearray(), dict[bytes, bytes]()
+        self._parts = 0
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+                "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+                "on_header_end": self._header,
+                "on_headers_finished": lambda: self.found.append(
+                    ("headers", self._headers.get(b"content-disposition", b""))
+                ),
+                "on_part_data": lambda data, start, end: self.found.append(("data", data[start:end])),
+                "on_part_end": lambda: self.found.append(("end", b"")),
+                "on_end": lambda: self.found.append(("end of the form", b"")),
+            },
+        )
+
+    def _begin(self) -> None:
+        self._parts += 1
+        self._headers = {}
+        if self._parts > MOST_PARTS:
+            raise FormParserError("too many parts")
+
+    def _header(self) -> None:
+        self._headers[bytes(self._name).lower()] = bytes(self._value)
+        self._name.clear()
+        self._value.clear()
+
+    def write(self, piece: bytes) -> None:
+        if piece:
+            self._parser.write(piece)
+
+
+async def _events(arriving: Arriving, most: int) -> AsyncIterator[_Event]:
+    kind, options = parse_options_header(arriving.media_type)
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not boundary:
+        raise Refusal(Code.BAD_REQUEST, NO_FORM)
+    size, whole = 0, False
+    try:
+        parts = _Parts(boundary)
+        async for piece in arriving.content:
+            size += len(piece)
+            if size > most:
+                raise Refusal(Code.BAD_REQUEST, TOO_LARGE)
+            parts.write(piece)
+            while parts.found:
+                event = parts.found.popleft()
+                whole = whole or event[0] == "end of the form"
+                yield event
+    except FormParserError:
+        raise Refusal(Code.BAD_REQUEST, NO_FORM) from None
+    if not whole:
+        raise Refusal(Code.BAD_REQUEST, NO_FORM)
+
+
+def _file_name(disposition: bytes, field: str) -> str | None:
+    """What the part of that field is called; None for other parts, and for one that is no file."""
+    _, options = parse_options_header(disposition.decode("latin-1"))
+    if options.get(b"name") != field.encode() or not options.get(b"filename"):
+        return None
+    return options[b"filename"].decode("latin-1").encode("latin-1").decode(errors="replace")
+
+
+async def file_in(arriving: Arriving, field: str, most: int) -> tuple[str, Arriving]:
+    """What the file of a form is called, and the file: the first part of that field. `most`: bytes of the whole form.
+
+    Raises a Refusal, also while the file is read, for what is no whole form, too large, or has no such file.
+    """
+    events = _events(arriving, most)
+    async for kind, value in events:
+        name = _file_name(value, field) if kind == "headers" else None
+        if name is not None:
+            return name, Arriving(_content(events), most)
+    raise Refusal(Code.BAD_REQUEST, f"The form has no file {field}")
+
+
+async def _content(events: AsyncIterator[_Event]) -> AsyncIterator[bytes]:
+    """The rest of the form is read, too: a form that breaks off brings no file."""
+    ours = True
+    async for kind, value in events:
+        ours = ours and kind != "end"
+        if ours and kind == "data":
+            yield value

@@ -1,0 +1,275 @@
+"""/ws/terminal: a shell in the sandbox of a crew (contract: websocket.yaml, ws.terminal).
+
+Two frames say who is there and where; then binary frames are what is typed and shown. The right to the crew is one of
+those that the live connection watches: asked for when something about its user has changed, and every half minute.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Callable, MutableMapping
+from typing import Any, Final
+
+import orjson
+from prometheus_client import Gauge
+
+from resolvers.channels import identify
+from resolvers.crews.terminals import OpenTerminal, TerminalSize, check_terminal, close_terminal, open_terminal
+from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.instance.addresses import normal_origin, socket_origin_allowed
+from resolvers.instance.ports import NotRun, OpenedTerminal, TerminalPlace
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
+from resolvers.kernel.inputs import validate
+from resolvers.live import LiveConnection
+from resolvers.live.unauthenticated import unauthenticated
+from rest_compat.ws.endpoint import INTRODUCTION, TOLD, caller_of, decline
+from rest_compat.ws.frames import Wire
+from rest_compat.ws.socket import NORMAL, REVOKED, Admit, Receive, Send
+
+PATH: Final = "/ws/terminal"
+IDLE: Final = 30 * 60.0  # seconds without anything typed
+MOST, MOST_OF_USER = 50, 5  # in this process
+NO_LONGER, WITHDRAWN = "You have no access to this terminal any more", 1008
+_open: Counter[str] = Counter()
+Gauge("crewshipd_terminals", "Terminals open at /ws/terminal in this process").set_function(_open.total)
+
+
+class Left(Exception):
+    """Whoever had the terminal is gone."""
+
+
+async def terminal(
+    scope: MutableMapping[str, Any], receive: Receive, send: Send, admit: Admit = lambda client: True
+) -> None:
+    """The ASGI application of /ws/terminal."""
+    transport = scope["crewship"]
+    await receive()  # websocket.connect
+    try:
+        if instance.terminals is None or not await instance.terminals.available():
+            raise Refusal(Code.UNAVAILABLE, "terminal not available")
+        if not _origin_allowed(transport):
+            raise Refusal(Code.FORBIDDEN, "Origin not allowed")
+        if not admit(transport.client):
+            raise Refusal(Code.RATE_LIMITED, "Too many requests")
+        leave = unauthenticated.enter(transport.client)
+    except Refusal as refusal:
+        return await decline(send, refusal, TOLD | {Code.UNAVAILABLE})
+    try:
+        await send({"type": "websocket.accept"})
+        await Session(transport, scope["path"], scope["extensions"]["crewship.wire"], receive, send).serve(leave)
+    finally:
+        leave()
+
+
+def _origin_allowed(transport: Any) -> bool:
+    """A page of this server's, or a program that says it is none: a browser lets no other page say so."""
+    origin = transport.headers.get(b"origin")
+    if not origin:
+        return b"x-crewship-client" in transport.headers
+    allowed = frozenset(map(normal_origin, instance.settings.allowed_origins))
+    return socket_origin_allowed(origin, transport.host, production=True, allowed=allowed)
+
+
+class Watched:
+    """What the live connection asks again: whether the terminal may go on, as it is."""
+
+    cursor = ""
+
+    def __init__(self, session: "Session", crew_id: str, *, read_only: bool) -> None:
+        self._session, self._crew_id, self._read_only = session, crew_id, read_only
+        self._asking: asyncio.Task[None] | None = None
+        self._again = self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def doubt(self) -> None:
+        self._again = True
+        if not self.closed and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _ask(self) -> None:
+        """A database that cannot be asked changes nothing."""
+        while self._again and not self.closed:
+            self._again = False
+            try:
+                answer = await check_terminal(self._session.caller, {"crew_id": self._crew_id})
+            except Refusal as refusal:
+                if refusal.code is Code.UNAUTHENTICATED:
+                    self._session.revoked()
+                elif refusal.code in (Code.FORBIDDEN, Code.NOT_FOUND):
+                    self._session.end("the right was withdrawn", NO_LONGER, WITHDRAWN)
+            else:
+                if orjson.loads(answer.body or b"{}")["read_only"] != self._read_only:
+                    self._session.end("the right has changed", NO_LONGER, WITHDRAWN)
+
+
+class Session:
+    """One terminal of one user, from the handshake on."""
+
+    def __init__(self, transport: Any, path: str, wire: Wire, receive: Receive, send: Send) -> None:
+        self._transport, self._path, self._wire, self._receive, self._send = transport, path, wire, receive, send
+        self.caller = Caller.nobody()
+        self._ended = asyncio.Event()
+        self._reason, self._code = "its user left", NORMAL
+        self._typed = time.monotonic()
+
+    async def serve(self, leave: Callable[[], None]) -> None:
+        try:
+            async with asyncio.timeout(INTRODUCTION):
+                await self._identify()
+                given = validate(OpenTerminal, await self._frame())
+            leave()
+            await self._opened(given)
+        except TimeoutError:
+            self._say("error", "no frame came in time")
+        except Refusal as refusal:
+            self._say("error", refusal.detail)
+            if refusal.code is Code.UNAUTHENTICATED and self.caller.kind is CredentialKind.SESSION_TICKET:
+                self._code = REVOKED
+        except NotRun as reason:
+            self._say("error", str(reason))
+        except (Left, ConnectionError):
+            return
+        with contextlib.suppress(OSError):
+            await self._wire.drained()
+            await self._send({"type": "websocket.close", "code": self._code})
+
+    async def _identify(self) -> None:
+        first = await self._frame()
+        token = first.get("token")
+        if first.get("type") != "auth" or not isinstance(token, str):
+            raise Refusal(Code.BAD_REQUEST, "the first frame must be an auth frame")
+        self.caller = caller_of(token, self._transport, self._path)
+        await identify(self.caller)
+
+    async def _frame(self) -> dict[str, Any]:
+        """A text frame, as an object."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            raise Left
+        with contextlib.suppress(orjson.JSONDecodeError):
+            found = orjson.loads(message.get("text") or b"")
+            if isinstance(found, dict):
+                return found
+        raise Refusal(Code.BAD_REQUEST, "the frame is not a JSON object")
+
+    async def _opened(self, given: OpenTerminal) -> None:
+        assert instance.terminals is not None
+        user = self.caller.user_id
+        if _open.total() >= MOST or _open[user] >= MOST_OF_USER:
+            raise Refusal(Code.RATE_LIMITED, "Too many terminals are open")
+        live = LiveConnection(self.caller, self._wire, self)
+        _open[user] += 1
+        try:
+            live.admit()
+            raw = given.model_dump(mode="json", exclude_unset=True)
+            right = orjson.loads((await open_terminal(self.caller, raw)).body or b"{}")
+            began = time.monotonic()
+            try:
+                watched = Watched(self, given.crew_id, read_only=right["read_only"])
+                live.subscriptions[watched] = None
+                # changes of access come with the events: somebody has to listen for them to be read
+                await live.subscribe(f"crew:{given.crew_id}", lambda event, subscription: None)
+                watched.doubt()  # what has changed since it was asked
+                await self._run(given, right)
+            finally:
+                await self._record(given, right["workspace_id"], time.monotonic() - began)
+        finally:
+            live.close()
+            _open[user] -= 1
+
+    async def _run(self, given: OpenTerminal, right: dict[str, Any]) -> None:
+        assert instance.terminals is not None
+        agent = given.agent_slug or ""
+        place = TerminalPlace(
+            right["workspace_id"], given.crew_id, agent, given.rows, given.cols, read_only=right["read_only"]
+        )
+        async with instance.terminals.open(place) as opened:
+            if given.mode.value == "attach":
+                self._say("info", "Agents have no session of their own here: this is a shell in the agent's folder")
+            if right["read_only"]:
+                self._say("info", "The files of the crew are read-only")
+            tasks = [asyncio.create_task(work) for work in (self._show(opened), self._type(opened), self._idle())]
+            ended: asyncio.Task[Any] = asyncio.create_task(self._ended.wait())
+            try:
+                await asyncio.wait((*tasks, ended), return_when=asyncio.FIRST_COMPLETED)
+                for task in tasks:
+                    if task.done():
+                        task.result()
+            finally:
+                for task in (*tasks, ended):
+                    task.cancel()
+                await asyncio.gather(*tasks, ended, return_exceptions=True)
+
+    async def _show(self, opened: OpenedTerminal) -> None:
+        """A program waits for whoever does not read."""
+        while shown := await opened.read():
+            if self._wire.congested:
+                await self._wire.drained()
+            await self._send({"type": "websocket.send", "bytes": shown})
+        self._reason = "its program ended"
+
+    async def _type(self, opened: OpenedTerminal) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                raise Left
+            self._typed = time.monotonic()
+            if (typed := message.get("bytes")) is not None:
+                await opened.write(typed)
+            else:
+                self._obey(message.get("text"), opened)
+
+    def _obey(self, text: str | None, opened: OpenedTerminal) -> None:
+        """What is no message that is known is passed over."""
+        with contextlib.suppress(orjson.JSONDecodeError, Refusal):
+            said = orjson.loads(text or b"")
+            if isinstance(said, dict) and said.get("type") == "resize":
+                size = validate(TerminalSize, {key: said[key] for key in ("rows", "cols") if key in said})
+                opened.resize(size.rows, size.cols)
+
+    async def _idle(self) -> None:
+        while (left := self._typed + IDLE - time.monotonic()) > 0:  # noqa: ASYNC110 - each key puts it off
+            await asyncio.sleep(left)
+        self._reason = "nothing was typed"
+        self._say("info", f"Closed: nothing was typed for {IDLE / 60:.0f} minutes")
+
+    async def _record(self, given: OpenTerminal, workspace_id: str, seconds: float) -> None:
+        """As the server: whoever had it may be a member no more."""
+        told = {
+            "crew_id": given.crew_id,
+            "user_id": self.caller.user_id,
+            "agent_slug": given.agent_slug,
+            "seconds": int(seconds),
+            "reason": self._reason,
+        }
+        try:
+            await close_terminal(Caller.service("terminals", workspace_id), told)
+        except Refusal as refusal:
+            log.error("the end of a terminal was not recorded", code=refusal.code.value)
+
+    def _say(self, type: str, message: str) -> None:
+        self._wire.write(self._wire.frame(orjson.dumps({"type": type, "message": message})))
+
+    # ---- what the live connection has to say ---------------------------------------------------------------------
+
+    def end(self, reason: str, told: str, code: int) -> None:
+        if not self._ended.is_set():
+            self._reason, self._code = reason, code
+            self._say("error", told)
+            self._ended.set()
+
+    def lost(self, subscription: Any, reason: str) -> None:
+        pass
+
+    def refused(self, subscription: Any, refusal: Refusal) -> None:
+        self.end("the right was withdrawn", NO_LONGER, WITHDRAWN)
+
+    def revoked(self) -> None:
+        self.end("the session ended", "session_revoked", REVOKED)

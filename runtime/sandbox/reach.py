@@ -1,0 +1,78 @@
+"""The directories of a crew that a sandbox shows, each where it is and as it may be used."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from resolvers.instance.confined import ATTACHMENTS
+from runtime.sandbox.process import keep
+from runtime.sandbox.workdir import Workdir
+
+OUTPUT, HOME = "/output", "/home/agent"
+HOME_SIZE: Final = str(64 << 20)
+"""Bytes of a home that is memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An open directory: how it is called on the way, where it is shown, and whether it can be changed there."""
+
+    descriptor: int
+    name: str
+    at: str
+    read_only: bool = False
+
+    @property
+    def kind(self) -> str:
+        return "--ro-bind" if self.read_only else "--bind"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """In the order in which they are mounted: one may be within another."""
+
+    shown: tuple[Shown, ...]
+    with_home: bool
+
+    @classmethod
+    def open(cls, stack: contextlib.ExitStack, workdir: Workdir, *, at_terminal: bool, read_only: bool) -> "Reach":
+        """The descriptors are closed with the stack. At a terminal, people have a home of their own: the agent's holds
+        what its programs know.
+        """
+        output = keep(stack, workdir.open_output())
+        shown = [Shown(output, "output", OUTPUT, read_only)]
+        if not at_terminal:
+            shown.append(Shown(keep(stack, workdir.open_home()), "home", HOME))
+        if (attachments := workdir.open_attachments(output)) is not None:
+            at = os.path.join(OUTPUT, workdir.agent, ATTACHMENTS)
+            shown.append(Shown(keep(stack, attachments), ATTACHMENTS, at, read_only=True))
+        return cls(tuple(shown), with_home=not at_terminal)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(each.descriptor for each in self.shown)
+
+    def _home(self) -> list[str]:
+        return [] if self.with_home else ["--perms", "0700", "--size", HOME_SIZE, "--tmpfs", HOME]
+
+    def from_descriptors(self) -> list[str]:
+        """Options of the one bubblewrap that there is."""
+        made = self._home()
+        for each in self.shown:
+            made += [f"{each.kind}-fd", str(each.descriptor), each.at]
+        return made
+
+    def handed_on(self) -> list[str]:
+        """Options of the outer bubblewrap, which shows the directories to the inner one."""
+        made = []
+        for each in self.shown:
+            made += ["--bind-fd", str(each.descriptor), f"/run/{each.name}"]
+        return made
+
+    def from_run(self) -> list[str]:
+        """Options of the inner one."""
+        made = self._home()
+        for each in self.shown:
+            made += [each.kind, f"/run/{each.name}", each.at]
+        return made

@@ -1,0 +1,120 @@
+"""A terminal of a program in a sandbox: the end that people type at."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+
+from runtime.sandbox.process import PIECE, ready
+
+TERM: Final = "xterm-256color"
+
+
+@dataclass(slots=True)
+class Ends:
+    """Both ends of a pseudo terminal. Closed with the block."""
+
+    ours: int
+    theirs: int
+
+    @classmethod
+    def open(cls, size: tuple[int, int], owner: int | None) -> "Ends":
+        ours, theirs = os.openpty()
+        ends = cls(ours, theirs)
+        try:
+            os.set_blocking(ours, False)
+            if owner is not None:
+                os.fchown(theirs, owner, -1)
+            set_size(ours, *size)
+        except BaseException:
+            ends.__exit__(None, None, None)
+            raise
+        return ends
+
+    def started(self) -> None:
+        """The program has its end."""
+        os.close(self.theirs)
+        self.theirs = -1
+
+    def __enter__(self) -> "Ends":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for descriptor in (self.ours, self.theirs):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def set_size(descriptor: int, rows: int, columns: int) -> None:
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+class Terminal:
+    """`watching` says why the program was ended, or nothing where it has ended by itself."""
+
+    def __init__(self, descriptor: int, watching: Coroutine[Any, Any, str]) -> None:
+        self._descriptor = descriptor
+        self._watch = asyncio.ensure_future(watching)
+
+    async def read(self) -> bytes:
+        """What the program has written; nothing when it has ended."""
+        while True:
+            try:
+                return os.read(self._descriptor, PIECE)
+            except BlockingIOError:
+                waiting = asyncio.ensure_future(ready(self._descriptor))
+                try:
+                    await asyncio.wait((waiting, self._watch), return_when=asyncio.FIRST_COMPLETED)
+                    if not waiting.done():
+                        return b""
+                finally:
+                    waiting.cancel()
+                    await asyncio.gather(waiting, return_exceptions=True)
+            except OSError:  # nobody has the other end any more
+                return b""
+
+    async def write(self, typed: bytes) -> None:
+        """Waits while the program reads nothing."""
+        view = memoryview(typed)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BlockingIOError:
+                await _writable(self._descriptor)
+            except OSError:
+                return
+
+    def resize(self, rows: int, columns: int) -> None:
+        with contextlib.suppress(OSError):
+            set_size(self._descriptor, rows, columns)
+
+    async def excess(self) -> str:
+        """Why it was ended: what there was too much of; empty where it has ended by itself, or is still there."""
+        return self._watch.result() if self._watch.done() and not self._watch.cancelled() else ""
+
+    async def close(self) -> None:
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)
+
+
+async def _writable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    seen: asyncio.Future[None] = loop.create_future()
+
+    def see() -> None:
+        if not seen.done():
+            seen.set_result(None)
+
+    loop.add_writer(descriptor, see)
+    try:
+        await seen
+    finally:
+        loop.remove_writer(descriptor)
