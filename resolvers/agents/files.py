@@ -85,7 +85,7 @@ async def list_agent_files(ctx: Context, agent: Agent, data: ListAgentFiles) -> 
 
 @procedure("agents.files_download", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY, late=True)
 async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Opened:
-    """Download a file of an agent.
+    """Get a file of an agent.
 
     Ranges and conditional requests are answered.
     """
@@ -104,7 +104,7 @@ async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Op
     late=True,
 )
 async def save_agent_file(ctx: Context, agent: Agent, data: SaveAgentFile) -> FileSaved:
-    """Save a file of an agent.
+    """Write a file of an agent.
 
     It replaces one of the same path at once; missing folders are made. At most 16 MiB.
     """

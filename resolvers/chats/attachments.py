@@ -65,7 +65,7 @@ def file_name(given: str) -> str:
     late=True,
 )
 async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachment:
-    """Attach a file to a chat.
+    """Send a file to an agent with a chat.
 
     A form with the part `file`, of at most 25 MB. The agent is told of it in its next turn, and reads it; one of the
     same name is replaced. No message is sent.

@@ -131,7 +131,7 @@ async def list_crew_files(ctx: Context, crew: Crew, data: ListCrewFiles) -> list
 
 @procedure("crews.files.download", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY, late=True)
 async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened:
-    """Download a file of a crew.
+    """Get a file of a crew.
 
     Ranges and conditional requests are answered.
     """
@@ -152,7 +152,7 @@ async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened
     late=True,
 )
 async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSaved:
-    """Save a file of a crew.
+    """Write a file of a crew.
 
     It replaces one of the same path at once; missing folders are made. At most 16 MiB.
     """

@@ -123,9 +123,9 @@ async def ask_git(ctx: Context, crew_id: str, slug: str, script: str) -> Ran:
 
 @procedure("crews.git_diff", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), late=True)
 async def git_diff(ctx: Context, crew: Crew, data: GitDiffOf) -> GitDiff:
-    """Compare a folder of a crew with its default branch.
+    """Get what differs from the default branch in a folder.
 
-    The working tree with the commit where its branch left the default one, as git has it. At most 5,000 files.
+    Compares the working tree with the commit where its branch left the default one, as git has it. At most 5,000 files.
     """
     names = names_of(data.agent_slug)
     if len(names) > 1 or not await is_repository(ctx, crew.id, "".join(names)):

@@ -93,7 +93,7 @@ def _right(ctx: Context) -> TerminalRight:
     tickets=True,
 )
 async def open_terminal(ctx: Context, data: OpenTerminal) -> TerminalRight:
-    """Open a terminal in the sandbox of a crew."""
+    """Start a terminal in the sandbox of a crew."""
     if data.mode is TerminalMode.attach and not data.agent_slug:
         raise Refusal(Code.BAD_REQUEST, "agent_slug: is needed to attach")
     if data.agent_slug:
