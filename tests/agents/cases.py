@@ -6,6 +6,7 @@ from typing import Any
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.credentials import AgentCredential
 from models.skills import AgentSkill
+from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -80,6 +81,7 @@ def agent_credential(plot: Plot) -> AgentCredential:
     return AgentCredential(agent_id=agent.id, credential_id=given.id, env_var_name="TOKEN", **plot.here)
 
 
+RECIPES = {"agents.files_download": Recipe(refused=Code.NOT_FOUND)}
 IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
 PROSE = frozenset({"agents.create", "agents.update", "agents.delete"})
 RECIPES = dict.fromkeys(

@@ -15,8 +15,6 @@ from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 UNUSED = {
-    "Entry",
-    "names_of",
     "told_of_secrets",
     "either",
 }

@@ -55,5 +55,6 @@ WITHOUT_CONTAINERS = ("crews.provision", "crews.provision.rebuild", "crews.resta
 RECIPES = dict.fromkeys(WITHOUT_CONTAINERS, Recipe(refused=Code.UNAVAILABLE)) | {
     "cache.images.delete": Recipe({"tag": "crewship-cache:1"}, refused=Code.UNAVAILABLE),
     "crews.avatar.apply": Recipe({"avatar_style": "thumbs"}),
+    "crews.files.download": Recipe(refused=Code.NOT_FOUND),
     "policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"}),
 }

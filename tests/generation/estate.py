@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import asyncpg
@@ -57,6 +58,8 @@ class Estate:
         outcome.changes = await self.recorder.changes()
         if self.recorder.dirty and not keep:
             await self.recorder.undo()
+            files = self.world.settings.storage_path / "workspaces" / self.home.workspace.id / "crews"
+            rmtree(files, ignore_errors=True)
         return outcome
 
 

@@ -109,7 +109,11 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
     body: dict[str, Any] = {}
     if route.takes_body:
         body = {"content": content_of(route, raw), "headers": {"content-type": "application/json"}}
-    elif route.method in ("GET", "DELETE"):
+    elif route.upload is not None and route.upload.form is not None:
+        body = {"files": {route.upload.form: ("example.txt", b"example")}}
+    elif route.upload is not None:
+        body = {"content": str(raw.pop(route.upload.instead_of or "", "")).encode()}
+    if not route.takes_body and (route.method in ("GET", "DELETE") or route.upload is not None):
         query |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in raw.items()}
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     headers |= {"idempotency-key": call.key} if call.key is not None else {}

@@ -67,7 +67,7 @@ def places(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
 def inputs(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
     raw, schema, route = valid(op, estate), schema_of(op), routes_of(op)[0]
     for name, part in fields_of(op).items():
-        if name in bodyless(op):
+        if name in bodyless(op) or (route.upload is not None and name == route.upload.instead_of):
             continue
         if name in schema.get("required", ()):
             yield Scenario(f"{name} missing", {n: v for n, v in raw.items() if n != name}, estate.caller(op))
