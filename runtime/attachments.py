@@ -6,8 +6,8 @@ from itertools import islice
 from typing import Final
 
 from resolvers.instance.confined import ATTACHMENTS, open_directory
-from runtime.sandbox.workdir import Workdir
 from resolvers.rules.agent_folders import OUTPUT
+from runtime.sandbox.workdir import Workdir
 from runtime.tools.files import shown
 
 MOST_LOOKED_AT: Final = 1000

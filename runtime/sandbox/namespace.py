@@ -29,7 +29,7 @@ from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.programs import NotStarted, Programs
-from runtime.sandbox.reach import HOME, OUTPUT, Reach
+from runtime.sandbox.reach import Reach
 from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.terminal import TERM, Ends, Terminal
 from runtime.sandbox.workdir import Workdir

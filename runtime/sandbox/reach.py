@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from resolvers.instance.confined import ATTACHMENTS
+from resolvers.rules.agent_folders import HOME, OUTPUT
 from runtime.sandbox.process import keep
 from runtime.sandbox.workdir import Workdir
 
-OUTPUT, HOME = "/output", "/home/agent"
 HOME_SIZE: Final = str(64 << 20)
 """Bytes of a home that is memory."""
 
