@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import (
@@ -136,6 +136,29 @@ class ChatReadCursor(TenantRow, table=True):
     chat_id: str = Field(primary_key=True)
     last_read_seq: int
     last_read_at: datetime = stored_at()
+
+
+class ParticipantRole(StrEnum):
+    owner = "owner"
+    member = "member"
+
+
+class ChatParticipant(TenantTable, table=True):
+    """Who takes part in a group chat, for as long as they are members of the workspace."""
+
+    __tablename__ = "chat_participants"
+    __table_args__ = (
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        ForeignKeyConstraint(
+            ["user_id", "workspace_id"], ["memberships.user_id", "memberships.workspace_id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("workspace_id", "chat_id", "user_id"),
+        Index("chat_participants_user_id_idx", "user_id", "workspace_id"),
+    )
+    chat_id: str
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    role: ParticipantRole = enum_field(ParticipantRole.member)
+    joined_at: datetime = stored_at("clock_timestamp()")
 
 
 class MessageReaction(TenantTable, table=True):

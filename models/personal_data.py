@@ -70,6 +70,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "budget_spends": held(nothing="budget_id span"),
     "budgets": held(nothing="warned_in exceeded_in"),
     "call_reservations": held(nothing="call_id"),
+    "chat_participants": held(),
     "chat_presence": held(whose="user_id", nothing="chat_id process"),
     "chat_read_cursors": held(),
     "chats": held(words="title"),

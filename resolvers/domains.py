@@ -13,6 +13,7 @@ DOMAINS = (
     "crews",
     "agents",
     "chats",
+    "conversations",
     "runs",
     "costs",
     "labels",

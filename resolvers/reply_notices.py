@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.agents import Agent
-from models.chats import Chat, ChatPresence, ChatReadCursor, Message
+from models.chats import Chat, ChatParticipant, ChatPresence, ChatReadCursor, ChatVisibility, Message, MessageRole
 from models.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType, inbox_item_id
 from resolvers.inbox.events import InboxChatRead, InboxChatReplied
 from resolvers.kernel import NOW, Context
@@ -17,7 +17,7 @@ PREVIEW = 120  # characters
 
 async def notify_of_reply(ctx: Context, chat: Chat, reply: Message) -> None:
     """Notices of a reply that this call stores in a chat it has locked; the operation declares InboxChatReplied."""
-    absent = [user_id for user_id in _readers(chat) if not await _listens(ctx, chat.id, user_id)]
+    absent = [user_id for user_id in await _readers(ctx, chat, reply) if not await _listens(ctx, chat.id, user_id)]
     if not absent:
         return
     await hold_notices(ctx, chat.id, shared=False)
@@ -49,8 +49,16 @@ async def hold_notices(ctx: Context, chat_id: str, *, shared: bool = True) -> No
     await ctx.lock(f"reply notices of {ctx.workspace_id}/{chat_id}", shared=shared)
 
 
-def _readers(chat: Chat) -> list[str]:
-    return [] if chat.created_by is None else [chat.created_by]
+async def _readers(ctx: Context, chat: Chat, reply: Message) -> list[str]:
+    """The chat's creator and its participants; in a group not who was answered."""
+    creator = [] if chat.created_by is None else [chat.created_by]
+    if chat.visibility != ChatVisibility.group:
+        return creator
+    asked = (col(Message.chat_id) == chat.id, col(Message.seq) < reply.seq, col(Message.role) == MessageRole.user)
+    message = await ctx.select(Message, *asked).order_by(col(Message.seq).desc()).limit(1).first()
+    others = await ctx.select(ChatParticipant, col(ChatParticipant.chat_id) == chat.id).all()
+    author = None if message is None else message.author_user_id
+    return sorted({*creator, *[other.user_id for other in others]} - {author})
 
 
 def _source_id(chat_id: str, user_id: str) -> str:

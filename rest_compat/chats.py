@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, Message, MessageRole
+from models.chats import Chat, ChatMode, ChatOrigin, ChatParticipant, ChatStatus, Message, MessageRole, ParticipantRole
 from resolvers import chats
 from resolvers.chats import attachments
 from rest_compat.envelopes import Envelope, FromInput
@@ -65,12 +65,21 @@ class ReactionJSON(Wire, of=chats.ReactionCount):
     mine: bool
 
 
+class ParticipantJSON(Wire, of=ChatParticipant):
+    user_id: str
+    email: Annotated[str | None, Absent()]
+    full_name: Annotated[str | None, Absent()]
+    role: ParticipantRole
+    joined_at: datetime
+
+
 def _whole_history(query: dict[str, str]) -> dict[str, str]:
     """Who names no window wants everything (contract: chats.messages)."""
     return dict(query) if query.keys() & {"limit", "offset"} else query | {"limit": chats.ALL}
 
 
-MESSAGE = "/api/v1/chats/{chatId}/messages/{messageId}"
+CHAT = "/api/v1/chats/{chatId}"
+MESSAGE = f"{CHAT}/messages/{{messageId}}"
 ROUTES = (
     GET("/api/v1/agents/{agentId}/chats", chats.list_chats_of_agent, list[ChatJSON]),
     POST("/api/v1/agents/{agentId}/chats", chats.create_chat, ChatCreatedJSON, status=201),
@@ -90,5 +99,8 @@ ROUTES = (
     GET(f"{MESSAGE}/reactions", chats.list_reactions, list[ReactionJSON], envelope="reactions"),
     POST(f"{MESSAGE}/reactions", chats.add_reaction, status=204),
     DELETE(f"{MESSAGE}/reactions/{{emoji}}", chats.remove_reaction, status=204),
+    GET(f"{CHAT}/participants", chats.list_participants, list[ParticipantJSON], envelope="participants"),
+    POST(f"{CHAT}/participants", chats.add_participant, status=204),
+    DELETE(f"{CHAT}/participants/{{userId}}", chats.remove_participant, status=204),
     POST("/api/v1/chats/{chatId}/steer", chats.steer_chat, chats.Steered, status=202),
 )

@@ -5,13 +5,34 @@ from datetime import datetime
 import strawberry
 from strawberry.scalars import JSON
 
-from models.chats import Chat, ChatMode, ChatOrigin, ChatStatus, ChatVisibility, Message, MessageRole
+from models.chats import (
+    Chat,
+    ChatMode,
+    ChatOrigin,
+    ChatParticipant,
+    ChatStatus,
+    ChatVisibility,
+    Message,
+    MessageRole,
+    ParticipantRole,
+)
 from resolvers import chats as chat_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, SuccessType
 
-for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole):
+for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole, ParticipantRole):
     strawberry.enum(choices)
+
+
+@node(ChatParticipant)
+class ChatParticipantType:
+    """A user who takes part in a group chat."""
+
+    id: strawberry.ID
+    user_id: strawberry.ID
+    user: Edge | None
+    role: ParticipantRole
+    joined_at: datetime
 
 
 @node(chat_ops.ReactionCount, name="Reaction")
@@ -73,6 +94,7 @@ class ChatType:
     created_at: datetime
     updated_at: datetime
     messages: Edges
+    participants: Edges
     runs: Edges
 
 
@@ -117,6 +139,7 @@ class ChatQuery:
     agent_chats = query(chat_ops.list_chats_of_agent, ChatType)
     chat = query(chat_ops.get_chat, ChatType)
     messages = query(chat_ops.list_messages, MessageType)
+    chat_participants = query(chat_ops.list_participants, ChatParticipantType)
     message_reactions = query(chat_ops.list_reactions, ReactionType)
 
 
@@ -126,6 +149,8 @@ class ChatMutation:
     rename_chat = mutation(chat_ops.rename_chat, ChatType)
     delete_chat = mutation(chat_ops.delete_chat, DeletedType)
     mark_chat_read = mutation(chat_ops.mark_read, ReadMarkType)
+    add_chat_participant = mutation(chat_ops.add_participant, SuccessType)
+    remove_chat_participant = mutation(chat_ops.remove_participant, SuccessType)
     add_reaction = mutation(chat_ops.add_reaction, SuccessType)
     remove_reaction = mutation(chat_ops.remove_reaction, SuccessType)
     steer_chat = mutation(chat_ops.steer_chat, SteeredType)

@@ -3,12 +3,33 @@
 from resolvers.chats.lifecycle import create_chat, delete_chat, rename_chat
 from resolvers.chats.listing import ReadMark, get_chat, list_chats, list_chats_of_agent, mark_read
 from resolvers.chats.messages import ALL, list_messages
+from resolvers.chats.participants import add_participant, list_participants, remove_participant
 from resolvers.chats.reactions import ReactionCount, add_reaction, list_reactions, remove_reaction
 from resolvers.chats.sending import Cancelled, Sent, cancel_message, send_message
 from resolvers.chats.steering import Steered, steer_chat
 
 __all__ = [
-    "ALL", "Cancelled", "ReactionCount", "ReadMark", "Sent", "Steered", "add_reaction", "cancel_message",
-    "create_chat", "delete_chat", "get_chat", "list_chats", "list_chats_of_agent", "list_messages", "list_reactions",
-    "mark_read", "remove_reaction", "rename_chat", "send_message", "steer_chat",
+    "ALL",
+    "Cancelled",
+    "ReactionCount",
+    "ReadMark",
+    "Sent",
+    "Steered",
+    "add_participant",
+    "add_reaction",
+    "cancel_message",
+    "create_chat",
+    "delete_chat",
+    "get_chat",
+    "list_chats",
+    "list_chats_of_agent",
+    "list_messages",
+    "list_participants",
+    "list_reactions",
+    "mark_read",
+    "remove_participant",
+    "remove_reaction",
+    "rename_chat",
+    "send_message",
+    "steer_chat",
 ]  # fmt: skip

@@ -52,6 +52,7 @@ _OF_DOMAIN = {
     "recipes": ("credentials:read", "credentials:write"),
     "escalations": ("crews:read", "crews:write"),
     "feature_flags": _WORKSPACE,
+    "conversations": ("chats:read", "chats:write"),
     "feedback": ("chats:read", "chats:write"),
     "approval_gates": _WORKSPACE,
     "approvals": _WORKSPACE,

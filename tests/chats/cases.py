@@ -1,6 +1,6 @@
 """Cases of chats, for the tests that are made for every operation."""
 
-from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageReaction, MessageRole
+from models.chats import Chat, ChatOrigin, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -51,6 +51,11 @@ def chat_read_cursor(plot: Plot) -> ChatReadCursor:
 
 
 @entity
+def chat_participant(plot: Plot) -> ChatParticipant:
+    return ChatParticipant(chat_id=plot["chat"].id, user_id=plot.second.user_id, **plot.here)
+
+
+@entity
 def message_reaction(plot: Plot) -> MessageReaction:
     return MessageReaction(
         chat_id=plot["chat"].id, message_id=plot["message"].id, emoji=EMOJI, user_id=plot.owner.user_id, **plot.here
@@ -75,7 +80,8 @@ RECIPES = {
 }
 PROSE = frozenset(
     {
-        "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.reactions_add",
+        "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.participants_add",
+        "chats.participants_remove", "chats.reactions_add",
         "chats.reactions_remove", "chats.rename", "chats.send", "chats.steer",
     }
 )  # fmt: skip

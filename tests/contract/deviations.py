@@ -125,6 +125,8 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
     "checkpoints.fork": {"mission.updated": "boards show the new mission"},
+    "chats.participants_add": {"participant.added": "whoever has the chat open sees it"},
+    "chats.participants_remove": {"participant.removed": "whoever has the chat open sees it"},
     "chats.reactions_add": {"reaction.added": "whoever has the chat open sees it"},
     "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},
     "chats.attach": {"file.event": "attachments are files of the crew (events: file.event)"},
@@ -138,6 +140,7 @@ ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.fail
 # operation -> statuses of its line that it never answers
 _NOT_ASKED = "without a container runtime nothing else is asked"
 NEVER: dict[str, dict[int, str]] = {
+    "conversations.search": {503: "there is nothing to set up"},
     "chats.list_all": {404: "what a server answers that does not serve this route"},
     "crews.provision": dict.fromkeys((404, 409), _NOT_ASKED),
     "crews.provision.rebuild": dict.fromkeys((404, 409), _NOT_ASKED),

@@ -28,6 +28,7 @@ MORE_KEYS = {"run.completed": {"agent_slug": "str"}, "run.failed": {"agent_slug"
 OURS = {
     "budget.created", "budget.deleted", "budget.exceeded", "budget.updated", "budget.warning", "agent.work_paused",
     "agent.work_resumed", "reaction.added", "reaction.removed",
+    "participant.added", "participant.removed",
 }  # fmt: skip
 DESCRIBED = {"slug": "str"}  # a word that says what a text is, and not which
 

@@ -16,7 +16,7 @@ from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import Chat, ChatReadCursor, Message, MessageReaction, MessageRole
+from models.chats import Chat, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
 from models.costs import CostDay, ModelCall
 from models.credentials import (
     AgentCredential,
@@ -206,6 +206,7 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
     return [
         Message(chat_id=chat.id, seq=1, agent_id=chat.agent_id, **asked),
         ChatReadCursor(chat_id=chat.id, user_id=user.id, last_read_seq=1, **here),
+        ChatParticipant(chat_id=chat.id, user_id=user.id, **here),
         MessageReaction(chat_id=chat.id, message_id="msg_1_0", emoji="👍", user_id=user.id, **here),
         JournalEntry(entry_type="file.written", summary="The log", **here),
         Approval(kind=ApprovalKind.custom, reason="Why", **here),

@@ -48,6 +48,14 @@ def of_message(store: Store, asker: Asker, row: Row) -> Listing:
     return counted(store, asker, row["id"], row["chat_id"], row["workspace_id"])
 
 
+JOINED: Order = by("joined_at", "user_id", "id")
+
+
+def participants(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "ChatParticipant") if r["chat_id"] == arguments["chatId"]]
+    return Listing("ChatParticipant", ordered(rows, JOINED))
+
+
 def webhook_receipts(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     rows = [r for r in tenants(store, asker, "WebhookReceipt") if r["agent_id"] == arguments["agentId"]]
     return Listing("WebhookReceipt", ordered(rows, NEWEST), NEWEST, (50, 100))
@@ -58,8 +66,19 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "chat": (chat, "chats", "id"),
     "messages": (messages, "chats", "chatId"),
     "messageReactions": (reactions, "chats", "chatId"),
+    "chatParticipants": (participants, "chats", "chatId"),
 }
 ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "messages": SAID}
-STRICT = (chat, reactions)
+STRICT = (chat, reactions, participants)
 """Roots that refuse a chat which is not there."""
-DERIVED: dict[tuple[str, str], Value] = {("Message", "reactions"): of_message}
+REPORTS: dict[tuple[str, str], Value] = {("Message", "reactions"): of_message}
+"""Of a row, as whoever asks sees it."""
+
+
+def of_user(column: str) -> Value:
+    return lambda store, _, row: next(u[column] for u in store.tables["users"] if u["id"] == row["user_id"])
+
+
+DERIVED: dict[tuple[str, str], Value] = {
+    ("ChatParticipant", column): of_user(column) for column in ("email", "full_name")
+}

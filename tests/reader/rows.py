@@ -14,7 +14,7 @@ from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
 from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import Chat, ChatOrigin, ChatReadCursor, Message, MessageReaction, MessageRole
+from models.chats import Chat, ChatOrigin, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
 from models.costs import ModelCall
 from models.credentials import (
     AgentCredential,
@@ -262,6 +262,8 @@ class Sower:
                     chat_id=chat.id, message_id=message.id, emoji=emoji, user_id=person.user_id, **self.here
                 )
         for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
+            if person.membership_id is not None:
+                yield ChatParticipant(chat_id=chat.id, user_id=person.user_id, joined_at=self.time(), **self.here)
             yield ChatReadCursor(
                 chat_id=chat.id,
                 user_id=person.user_id,

@@ -440,6 +440,8 @@ class Twins(Rules):
         return declared_order(edge)
 
     def follow(self, model: str, name: str, store: Store, asker: Asker, row: Row, arguments: Arguments) -> Any:
+        if (model, name) in chat_twins.REPORTS:
+            return chat_twins.REPORTS[model, name](store, asker, row)
         if (model, name) in DERIVED:
             return DERIVED[model, name](store, asker, row)
         if (model, name) in CONFIDENTIAL:
