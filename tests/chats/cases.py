@@ -52,7 +52,7 @@ def chat_read_cursor(plot: Plot) -> ChatReadCursor:
 
 @entity
 def chat_participant(plot: Plot) -> ChatParticipant:
-    return ChatParticipant(chat_id=plot["chat"].id, user_id=plot.second.user_id, **plot.here)
+    return ChatParticipant(chat_id=plot["chat"].id, user_id=plot.owner.user_id, **plot.here)
 
 
 @entity
