@@ -34,7 +34,14 @@ OF_NO_ROW = {
     "mcp_registry.sync",
 }
 """What they change has no id."""
-SAME = {"agents.persona_suggest", "auth.signout", "chats.cancel", "service_accounts.deactivate", "triage.process"}
+SAME = {
+    "agents.persona_suggest",
+    "auth.signout",
+    "chats.cancel",
+    "chats.participants_remove",
+    "service_accounts.deactivate",
+    "triage.process",
+}
 """What the valid input of the generator leaves as it is."""
 SEALED = {m.class_.__tablename__: secrets_of(m.class_) for m in Row._sa_registry.mappers}
 CANARY = "canary-4f1d9c2b7e"

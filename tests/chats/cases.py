@@ -72,6 +72,7 @@ def free_reaction(plot: Plot) -> MessageReaction:
 
 FREE = frozenset({"message_id"})  # nothing says that there is one
 RECIPES = {
+    "chats.participants_add": Recipe({"role": "owner"}),
     "chats.reactions_list": Recipe({"message_id": "turn-1"}, chosen=FREE),
     "chats.reactions_add": Recipe({"message_id": "turn-1", "emoji": "🎉"}, chosen=FREE),
     "chats.reactions_remove": Recipe({"message_id": "turn-1", "emoji": EMOJI}, chosen=FREE),

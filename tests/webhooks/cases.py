@@ -1,6 +1,7 @@
 """Cases of agents' webhooks, for the tests that are made for every operation."""
 
 from models.webhooks import WebhookReceipt
+from resolvers.errors import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 
@@ -14,6 +15,7 @@ def webhook_receipt(plot: Plot) -> WebhookReceipt:
 
 
 RECIPES = {
+    "webhooks.trigger": Recipe(refused=Code.UNAUTHENTICATED),  # nobody has signed it
     "agents.webhook_secret_rotate": Recipe(ids={"id": "agent"}),
     "webhooks.test": Recipe(ids={"id": "agent"}),
 }
