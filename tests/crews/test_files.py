@@ -4,12 +4,14 @@ import asyncio
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx2
 import orjson
+import psutil
 import pytest
 
 from models.agents import Agent
@@ -238,3 +240,20 @@ async def test_who_looks_at_a_crew_is_told_of_its_files(place: Place) -> None:
         "SELECT entity_id FROM audit_logs WHERE action = 'file.saved' AND entity_id = $1", place.crew.id
     )
     assert len(logged) == 2
+
+
+@pytest.mark.slow
+async def test_five_gigabytes_are_sent_in_constant_memory(place: Place) -> None:
+    """Server and client are this process: what both hold of the file is in its memory."""
+    size, process = 5 << 30, psutil.Process()
+    os.truncate(place.made("huge"), size)
+    before, most, got, began = process.memory_info().rss, 0, 0, time.monotonic()
+    asked = {"workspace_id": place.world.workspace.id, "path": f"{place.crew.id}/huge"}
+    client = place.world.client(place.world.viewer)
+    async with client.stream("GET", f"/api/v1/crews/{place.crew.id}/files/download", params=asked) as answer:
+        async for piece in answer.aiter_raw():
+            got += len(piece)
+            most = max(most, process.memory_info().rss) if got % (64 << 20) < len(piece) else most
+    print(f"{size / (time.monotonic() - began) / 1e6:.0f} MB/s, {(most - before) / 1e6:.1f} MB more memory")
+    assert (answer.status_code, got) == (200, size)
+    assert most - before < 64 << 20
