@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from crewship.people import PANEL
 from crewship.people import app as people_app
 
 if TYPE_CHECKING:
@@ -85,37 +84,6 @@ def serve(
         from resolvers.instance.settings import load_settings
 
         run(load_settings(host=host, port=port, workers=workers, role=role))
-
-
-@app.command(rich_help_panel=PANEL)
-def chat(
-    agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
-    message: Annotated[
-        str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")
-    ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Begin another chat instead of going on in the last one.")] = False,
-    server: Annotated[
-        str | None, typer.Option(help="URL of the server (CREWSHIP_SERVER); http://127.0.0.1:8080 without one.")
-    ] = None,
-    token: Annotated[str | None, typer.Option(help="CLI token (CREWSHIP_TOKEN).")] = None,
-    workspace: Annotated[
-        str | None, typer.Option(help="Slug or id of the workspace, if you are in several (CREWSHIP_WORKSPACE).")
-    ] = None,
-    profile: Annotated[
-        Path | None, typer.Option(help="File with lines such as CREWSHIP_TOKEN=… to take these from.")
-    ] = None,
-) -> None:
-    """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
-
-    Ctrl-C cancels the answer that is being given, Ctrl-D leaves.
-    """
-    from crewship.chat import chat as converse
-    from crewship.client import ClientError, find_profile
-
-    with _explained(ClientError):
-        found = find_profile({"server": server, "token": token, "workspace": workspace}, profile)
-        code = converse(found, agent, message, new=new)
-    raise typer.Exit(code)
 
 
 @app.command()

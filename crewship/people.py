@@ -1,6 +1,10 @@
 """The commands by which people work with a server: they ask its GraphQL schema, and follow it over its socket."""
 
-from collections.abc import Coroutine
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,26 +26,47 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a l
 AgentName = Annotated[str | None, typer.Option(help="Only of the agent with that slug or id.")]
 
 
-def _of(server: str | None, token: str | None, workspace: str | None, profile: Path | None) -> Any:
-    from crewship.client import find_profile
+def of_a_server(command: Callable[..., None]) -> Callable[..., None]:
+    """The command has the options by which a server is found; it is called with the profile that they come to."""
+    own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "found"]
+    options = {"server": Server, "token": Token, "workspace": Workspace, "profile": ProfileFile}
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in options.items()]
 
-    return find_profile({"server": server, "token": token, "workspace": workspace}, profile)
+    @functools.wraps(command)
+    def found_first(**given: Any) -> None:
+        from crewship.client import find_profile
+
+        file = given.pop("profile")
+        with explained():
+            found = find_profile({name: given.pop(name) for name in ("server", "token", "workspace")}, file)
+            command(found, **given)
+
+    found_first.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+    found_first.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
+    return found_first
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """What a person can correct is one line, and exit code 1."""
+    from crewship.client import ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        print(f"crewship: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _carry_out(work: Coroutine[Any, Any, int]) -> None:
-    """The exit code is what comes of it; 130 after Ctrl-C, and 1 with one line on what a person can correct."""
+    """The exit code is what comes of it; 130 after Ctrl-C."""
     import asyncio
-    import sys
-
-    from crewship.client import ClientError
 
     try:
         code = asyncio.run(work)
     except KeyboardInterrupt:
         code = 130
-    except ClientError as error:
-        print(f"crewship: {error}", file=sys.stderr)
-        code = 1
     raise typer.Exit(code)
 
 
@@ -54,104 +79,93 @@ def login(server: Server = None, profile: ProfileFile = None) -> None:
     """
     from crewship.login import log_in
 
-    _carry_out(log_in(server, profile))
+    with explained():
+        _carry_out(log_in(server, profile))
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def runs(
+    found: Any,
     agent: AgentName = None,
     status: Annotated[str | None, typer.Option(help="RUNNING, COMPLETED, FAILED, CANCELLED or TIMEOUT.")] = None,
     number: Number = 20,
     as_json: AsJson = False,
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """What agents have done and are doing."""
     from crewship.listing import RUNS, show
 
-    _carry_out(show(_of(server, token, workspace, profile), RUNS, number, as_json, agent=agent, status=status))
+    _carry_out(show(found, RUNS, number, as_json, agent=agent, status=status))
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def issues(
+    found: Any,
     status: Annotated[str | None, typer.Option(help="Such as TODO, IN_PROGRESS or DONE.")] = None,
     search: Annotated[str | None, typer.Option("--search", "-q", help="Words of the title.")] = None,
     number: Number = 20,
     as_json: AsJson = False,
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """Issues of the workspace."""
     from crewship.listing import ISSUES, show
 
-    _carry_out(show(_of(server, token, workspace, profile), ISSUES, number, as_json, status=status, search=search))
+    _carry_out(show(found, ISSUES, number, as_json, status=status, search=search))
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def missions(
+    found: Any,
     status: Annotated[str | None, typer.Option(help="Such as PLANNING, IN_PROGRESS or COMPLETED.")] = None,
     number: Number = 20,
     as_json: AsJson = False,
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """Missions of the workspace."""
     from crewship.listing import MISSIONS, show
 
-    _carry_out(show(_of(server, token, workspace, profile), MISSIONS, number, as_json, status=status))
+    _carry_out(show(found, MISSIONS, number, as_json, status=status))
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def approvals(
+    found: Any,
     status: Annotated[
         str | None, typer.Option(help="pending, approved, denied, timeout or cancelled; all for each.")
     ] = None,
     number: Number = 20,
     as_json: AsJson = False,
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """What agents wait for: those that are pending, unless you ask for others."""
     from crewship.listing import APPROVALS, show
 
-    _carry_out(show(_of(server, token, workspace, profile), APPROVALS, number, as_json, status=status))
+    _carry_out(show(found, APPROVALS, number, as_json, status=status))
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def approve(
+    found: Any,
     id: Annotated[str, typer.Argument(help="Id of the approval, as `crewship approvals` shows it.")],
     deny: Annotated[bool, typer.Option("--deny", help="Deny it.")] = False,
     comment: Annotated[str | None, typer.Option(help="What the agent and others read with it.")] = None,
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """Approve what an agent waits for, or deny it."""
     from crewship.listing import decide
 
-    _carry_out(decide(_of(server, token, workspace, profile), id, approved=not deny, comment=comment))
+    _carry_out(decide(found, id, approved=not deny, comment=comment))
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def logs(
+    found: Any,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
     agent: AgentName = None,
     search: Annotated[str | None, typer.Option("--search", "-q", help="Words that are in it.")] = None,
     number: Number = 20,
     as_json: AsJson = False,
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """The journal of the workspace, the newest entry last.
 
@@ -159,7 +173,6 @@ def logs(
     """
     from crewship.listing import follow_journal, show_journal
 
-    found = _of(server, token, workspace, profile)
     wanted = {"agent": agent, "search": search}
     _carry_out(
         follow_journal(found, number, as_json, **wanted) if follow else show_journal(found, number, as_json, **wanted)
@@ -167,23 +180,32 @@ def logs(
 
 
 @app.command(rich_help_panel=PANEL)
+@of_a_server
 def ask(
+    found: Any,
     agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
     message: Annotated[str, typer.Argument(help="What to ask.")],
-    server: Server = None,
-    token: Token = None,
-    workspace: Workspace = None,
-    profile: ProfileFile = None,
 ) -> None:
     """Ask an agent one thing, in a chat of its own. Exit code 0 when it did what it was asked, 1 when not."""
-    import sys
-
     from crewship.chat import chat as converse
-    from crewship.client import ClientError
 
-    try:
-        code = converse(_of(server, token, workspace, profile), agent, message, new=True)
-    except ClientError as error:
-        print(f"crewship: {error}", file=sys.stderr)
-        code = 1
-    raise typer.Exit(code)
+    raise typer.Exit(converse(found, agent, message, new=True))
+
+
+@app.command(rich_help_panel=PANEL)
+@of_a_server
+def chat(
+    found: Any,
+    agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
+    message: Annotated[
+        str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Begin another chat instead of going on in the last one.")] = False,
+) -> None:
+    """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
+
+    Ctrl-C cancels the answer that is being given, Ctrl-D leaves.
+    """
+    from crewship.chat import chat as converse
+
+    raise typer.Exit(converse(found, agent, message, new=new))

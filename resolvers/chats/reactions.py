@@ -147,7 +147,7 @@ def list_reactions(scope: QueryScope, data: OfMessage) -> Rows[ReactionCount]:
     errors=(Code.NOT_FOUND,),
 )
 async def add_reaction(ctx: Context, data: AddReaction) -> Success:
-    """React to a message.
+    """Add a reaction to a message.
 
     Idempotent. A message has at most 50 different reactions.
     """
@@ -180,7 +180,7 @@ async def add_reaction(ctx: Context, data: AddReaction) -> Success:
     errors=(Code.NOT_FOUND,),
 )
 async def remove_reaction(ctx: Context, data: RemoveReaction) -> Success:
-    """Take back own reaction.
+    """Remove a reaction of one's own.
 
     Idempotent.
     """

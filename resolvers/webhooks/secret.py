@@ -55,7 +55,7 @@ class WebhookSecret(Output):
     secret=True,
 )
 async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecretRotated:
-    """Replace the secret of an agent's webhook.
+    """Rotate the secret of an agent's webhook.
 
     32 random bytes as hex digits. The one before is good no more.
     """

@@ -383,7 +383,7 @@ async def test_a_leak_is_found_wherever_it_is_planted(afloat: Afloat, tmp_path: 
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", [MARK, marked("x"), PASSWORD])
+@pytest.mark.parametrize("text", [MARK, marked("x"), PASSWORD], ids=["mark", "marked", "password"])
 def test_every_form_is_found_wherever_it_stands(text: str) -> None:
     search = Search({})
     search.know("it", text)

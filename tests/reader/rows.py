@@ -10,7 +10,6 @@ from sqlmodel import SQLModel
 from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
 from models.assignments import Escalation, PeerConversation
-from models.audit import McpCallStatus, McpServerScope, McpToolCall
 from models.auth import User
 from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
@@ -27,7 +26,7 @@ from models.credentials import (
 )
 from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
-from models.kernel import AuditActor, AuditLog, SecurityLog
+from models.kernel import SecurityLog
 from models.labels import Label
 from models.memory import MemoryTier, MemoryVersion
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
@@ -41,6 +40,7 @@ from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
+from tests.reader.log_rows import logs
 from tests.reader.skill_rows import proposed, taught
 from tests.reader.tracker_rows import recurring, rules, views
 from tests.world import Person, World
@@ -382,7 +382,7 @@ class Sower:
                 completed_at=now - ago if status is TaskStatus.COMPLETED else None, token_count=pick([0, 5, 2**20]),
                 token_budget=pick([None, 0, 2**20]), **self.here,
             )  # fmt: skip
-        yield from self.logs(crews, agents)
+        yield from logs(self, crews, agents)
         yield from self.inbox(agents)
         yield from self.told(crews, agents)
 
@@ -438,37 +438,6 @@ class Sower:
                 payload=self.maybe({"t": self.text()}),
                 read_at=self.maybe(self.time()),
                 **self.stamps(),
-                **self.here,
-            )
-
-    def logs(self, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:
-        pick = self.random.choice
-        for number in range(12):
-            created = self.time()
-            yield AuditLog(
-                user_id=self.maybe(pick(self.people).user_id, 0.8),
-                action=pick(["crew.created", "create", "update"]),
-                entity_type=pick(["CREW", "AGENT", "agent", self.text()]),
-                entity_id=self.maybe(pick(agents).id),
-                data={"n": number, "t": self.text(), "nested": {"longer": [1, None, {}], "l": self.text()}},
-                actor_type=pick(list(AuditActor)),
-                actor_id=self.maybe(pick(self.people).user_id),
-                changes=self.maybe({"name": {"before": self.text(), "after": None}, "b": {"before": 1, "after": [2]}}),
-                ip_address=self.maybe("192.0.2.1"),
-                user_agent=self.maybe(self.text()),
-                created_at=created,
-                **self.here,
-            )
-            yield McpToolCall(
-                agent_id=pick(agents).id,
-                crew_id=self.maybe(pick(crews).id),
-                mcp_server_id=pick(["charts", "tides"]),
-                mcp_server_scope=pick(list(McpServerScope)),
-                tool_name=self.text(),
-                status=pick(list(McpCallStatus)),
-                duration_ms=self.maybe(pick(WHOLE)),
-                error_message=self.maybe(self.text()),
-                created_at=created,
                 **self.here,
             )
 
