@@ -229,6 +229,7 @@ def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
         "admin_token_hmac_key": SecretStr("cd" * 32),
         "internal_token": SecretStr("ef" * 32),
         "data_dir": directory,
+        "storage_path": directory / "files",
         "ratelimit_disabled": True,
         "log_level": "error",
         "role": "api",  # one runtime a process: what tests it starts its own
