@@ -81,9 +81,11 @@ def agent_credential(plot: Plot) -> AgentCredential:
     return AgentCredential(agent_id=agent.id, credential_id=given.id, env_var_name="TOKEN", **plot.here)
 
 
-RECIPES = {"agents.files_download": Recipe(refused=Code.NOT_FOUND)}
 IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
 PROSE = frozenset({"agents.create", "agents.update", "agents.delete"})
 RECIPES = dict.fromkeys(
     ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
-) | {"agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"})}
+) | {
+    "agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"}),
+    "agents.files_download": Recipe(refused=Code.NOT_FOUND),
+}
