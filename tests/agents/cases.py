@@ -82,7 +82,7 @@ def agent_credential(plot: Plot) -> AgentCredential:
 
 
 IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
-PROSE = frozenset({"agents.create", "agents.update", "agents.delete"})
+PROSE = frozenset({"agents.create", "agents.update", "agents.delete", "agents.peers_get", "agents.peers_delete"})
 RECIPES = dict.fromkeys(
     ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
 ) | {

@@ -17,7 +17,7 @@ evaluator without a model 503).
 # Lists of an unknown row: empty, no refusal; with the answer (contract: agents.runs, chats.list, chats.messages).
 EMPTY: dict[str, Any] = {
     "agents.runs": [], "chats.list": [], "chats.messages": {"messages": []}, "missions.list": [],
-    "escalations.list": [], "escalations.purge": {"deleted": 0},
+    "escalations.list": [], "escalations.purge": {"deleted": 0}, "webhooks.list": [],
 }  # fmt: skip
 PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 

@@ -3,3 +3,4 @@
 from tests.generation.recipes import Recipe
 
 RECIPES = {"channels.user": Recipe(ids={"id": "user"})}
+PROSE = ("terminals.open",)
