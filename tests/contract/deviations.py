@@ -116,7 +116,8 @@ PLANNED_EVENTS: dict[str, dict[str, str]] = {
     "crews.provision": dict.fromkeys(
         [f"provision.{told}" for told in ("started", "progress", "event", "completed", "failed")],
         "without a container runtime nothing is built",
-    )
+    ),
+    "webhooks.trigger": dict.fromkeys(("run.completed", "run.failed"), "the end of the run tells of itself"),
 }
 
 # operation -> events that its line does not have
@@ -129,6 +130,7 @@ ADDED_EVENTS: dict[str, dict[str, str]] = {
     "chats.participants_remove": {"participant.removed": "whoever has the chat open sees it"},
     "chats.reactions_add": {"reaction.added": "whoever has the chat open sees it"},
     "chats.reactions_remove": {"reaction.removed": "whoever has the chat open sees it"},
+    "agents.files_save": {"file.event": "the folder of an agent is in that of its crew (events: file.event)"},
     "chats.attach": {"file.event": "attachments are files of the crew (events: file.event)"},
     "agents.stop": {"agent.status": "dashboards show the status that this event tells them (agents.stop: notes)"},
 }
@@ -140,7 +142,6 @@ ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.fail
 # operation -> statuses of its line that it never answers
 _NOT_ASKED = "without a container runtime nothing else is asked"
 NEVER: dict[str, dict[int, str]] = {
-    "conversations.search": {503: "there is nothing to set up"},
     "chats.list_all": {404: "what a server answers that does not serve this route"},
     "crews.provision": dict.fromkeys((404, 409), _NOT_ASKED),
     "crews.provision.rebuild": dict.fromkeys((404, 409), _NOT_ASKED),
@@ -150,5 +151,6 @@ NEVER: dict[str, dict[int, str]] = {
 
 # operation -> why its declaration differs from the line
 DECLARED: dict[str, str] = {
+    "agents.peers_get": "it is recorded who reads a card, which makes it a command, open to every member",
     "saved_views.delete": "its `owner` is who owns the view, a member of any role (the recordings have it so)",
 }

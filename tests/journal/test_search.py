@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from crewship.postgres import APPLICATION
 from models.base import new_id
 from tests.world import World, world_on
 
@@ -104,7 +105,9 @@ async def test_a_page_that_took_long_enough_ends_and_another_goes_on(database: A
     """On both surfaces: fewer rows than were asked for, and a cursor. A stream looks to the end."""
     superuser = await asyncpg.connect(database.server.dsn("postgres", database.name))
     for name, value in (("walked", "100"), ("patience", "0")):
-        await superuser.execute(f"ALTER DATABASE {database.name} SET crewship.journal_{name} = '{value}'")
+        await superuser.execute(
+            f"ALTER ROLE {APPLICATION} IN DATABASE {database.name} SET crewship.journal_{name} = '{value}'"
+        )
     await superuser.close()
     async with world_on(database, tmp_path) as world:
         await world.database.execute(LINES, world.workspace.id, "hurried0")

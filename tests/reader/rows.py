@@ -65,8 +65,9 @@ JSON = [[], ["a.example", "*.b.example"], ['"q"', "☃", "\\"]]
 class Sower:
     """Rows of one workspace. Times fall on few instants, so that many are equal; some differ below the second."""
 
-    def __init__(self, seed: int, workspace: Workspace, people: list[Person]) -> None:
-        self.random, self.workspace, self.people = random.Random(seed), workspace, people
+    def __init__(self, seed: int, workspace: Workspace, people: list[Person], members: set[str]) -> None:
+        """`members`: ids of the users who are in the workspace."""
+        self.random, self.workspace, self.people, self.members = random.Random(seed), workspace, people, members
 
     @property
     def here(self) -> dict[str, Any]:
@@ -262,7 +263,7 @@ class Sower:
                     chat_id=chat.id, message_id=message.id, emoji=emoji, user_id=person.user_id, **self.here
                 )
         for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
-            if person.membership_id is not None:
+            if person.user_id in self.members:
                 yield ChatParticipant(chat_id=chat.id, user_id=person.user_id, joined_at=self.time(), **self.here)
             yield ChatReadCursor(
                 chat_id=chat.id,
@@ -411,7 +412,7 @@ class Sower:
         yield from endpoints
         for number in range(30):
             yield WebhookReceipt(
-                agent_id=pick(agents).id, key=self.text(), event=self.text(), source=self.text(), scheme="body_only",
+                agent_id=pick(agents[:2]).id, key=self.text(), event=self.text(), source=self.text(), scheme="body_only",
                 run_id=new_id(), created_at=self.time(), **self.here,
             )  # fmt: skip
             yield WebhookDelivery(
@@ -456,7 +457,8 @@ async def sow(world: World, seed: int) -> None:
     """Both workspaces, with members that each of them knows."""
     people = list(world.people.values())
     for number, workspace in enumerate((world.workspace, world.other)):
-        sower = Sower(seed + number, workspace, people)
+        known = await world.database.fetch("SELECT user_id FROM memberships WHERE workspace_id = $1", workspace.id)
+        sower = Sower(seed + number, workspace, people, {row["user_id"] for row in known})
         await world.add(*map(fitted, sower.rows()))
     await world.add(
         *[
