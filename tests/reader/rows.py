@@ -412,8 +412,8 @@ class Sower:
         yield from endpoints
         for number in range(30):
             yield WebhookReceipt(
-                agent_id=pick(agents[:2]).id, key=self.text(), event=self.text(), source=self.text(), scheme="body_only",
-                run_id=new_id(), created_at=self.time(), **self.here,
+                agent_id=pick(agents[:2]).id, key=self.text(), event=self.text(), source=self.text(),
+                scheme="body_only", run_id=new_id(), created_at=self.time(), **self.here,
             )  # fmt: skip
             yield WebhookDelivery(
                 endpoint_id=pick(endpoints[:2]).id, event_type="x", subject=self.text(), payload={}, xid=number,

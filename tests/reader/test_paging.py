@@ -391,4 +391,4 @@ def test_every_page_of_an_operation_is_walked_here() -> None:
         for n, f in query.fields.items()
         if getattr(f.extensions[BACKREF].metadata.get("operation"), "form", None) is Page
     }
-    assert roots == {name for type_, name in pages() if type_ == "Query"}
+    assert roots == {name for type_, name in [*pages(), RANKED] if type_ == "Query"}
