@@ -14,6 +14,7 @@ from models.base import (
     Versioned,
     belongs_to,
     enum_field,
+    secret_field,
     tenant_key,
     text_field,
     time_field,
@@ -21,6 +22,7 @@ from models.base import (
 )
 from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PERSONA, PROMPT
 from models.machines import Machine
+from models.sealed import Sealed
 
 
 class AgentRole(StrEnum):
@@ -140,7 +142,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     schedule_enabled: bool = False
     schedule_last_run: datetime | None = time_field(default=None)
     schedule_next_run: datetime | None = time_field(default=None)
-    webhook_secret: str | None = text_field(LINE, default=None)
+    webhook_secret: Sealed | None = secret_field(LINE, default=None)
     webhook_require_timestamp: bool = False
     learning_enabled: bool = False
     learning_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

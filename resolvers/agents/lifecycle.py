@@ -1,6 +1,5 @@
 """How an agent comes into being, and how it goes."""
 
-import secrets
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -10,6 +9,7 @@ from sqlmodel import col
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.crews import Crew
 from resolvers.agents.permission import EDITED, may_create, may_edit
+from resolvers.agents.webhook_secret import sealed
 from resolvers.kernel import (
     Action,
     Bool,
@@ -114,7 +114,8 @@ async def add_agent(ctx: Context, data: CreateAgent) -> Agent:
     values = data.model_dump()
     if data.agent_role is AgentRole.LEAD and data.lead_mode is None:
         values["lead_mode"] = LeadMode.active
-    agent = Agent(**values, webhook_secret=secrets.token_hex(32), created_by_user_id=ctx.user_id or None)
+    agent = Agent(**values, created_by_user_id=ctx.user_id or None)
+    agent.webhook_secret = await sealed(ctx, agent.id)
     return await ctx.insert(agent, conflict=TAKEN)
 
 

@@ -1,7 +1,6 @@
 """What a template becomes: a crew, its agents, and the keys that they are given."""
 
 import re
-import secrets
 from collections.abc import Sequence
 from typing import Annotated, Final, NamedTuple
 
@@ -14,6 +13,7 @@ from models.credentials import AgentCredential, Credential, CredentialScope, Cre
 from models.crews import Crew
 from models.journal import JournalEntry, Severity
 from resolvers.agents.lifecycle import TAKEN
+from resolvers.agents.webhook_secret import sealed
 from resolvers.crew_templates.catalog import CrewTemplate, catalog
 from resolvers.crews.crews import SLUG_TAKEN, release_slug, require_free_slug, room_for_a_crew
 from resolvers.kernel import (
@@ -141,11 +141,12 @@ async def make_crew(ctx: Context, template: CrewTemplate, name: str, slug: str) 
             crew_id=crew.id,
             lead_mode=LeadMode.active if one.agent_role is AgentRole.LEAD else None,
             memory_enabled=True,
-            webhook_secret=secrets.token_hex(32),
             created_by_user_id=ctx.user_id or None,
         )
         for one, agent_slug in zip(template.agents, slugs_of(template, slug), strict=True)
     ]
+    for agent in agents:
+        agent.webhook_secret = await sealed(ctx, agent.id)
     await ctx.insert_all(agents, conflict=TAKEN)
     return Made(crew, agents)
 

@@ -1,6 +1,5 @@
 """How an agent is hired, hired again and approved (contract: agents.hire, rehire, approve_hire)."""
 
-import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -15,6 +14,7 @@ from models.crews import Crew
 from models.inbox import InboxKind, InboxPriority, SenderType
 from resolvers.agents.events import AgentHireApproved, AgentHired, AgentRehired
 from resolvers.agents.lifecycle import TAKEN
+from resolvers.agents.webhook_secret import sealed
 from resolvers.crew_templates.catalog import catalog
 from resolvers.crew_templates.deployment import give_keys
 from resolvers.inbox.events import InboxItemUpdated
@@ -171,8 +171,8 @@ async def hire(ctx: Context, data: HireAgent) -> Hire:
         expires_at=now + timedelta(minutes=data.ttl_minutes),
         parent_lead_id=data.parent_lead_id,
         hire_reason=_line(now, "hire", data.reason),
-        webhook_secret=secrets.token_hex(32),
     )
+    agent.webhook_secret = await sealed(ctx, agent.id)
     await ctx.insert(agent, conflict=TAKEN)
     await give_keys(ctx, [agent])
     item = await _ask(ctx, agent, data) if pending else None

@@ -1,10 +1,9 @@
 """The secret that signs what is sent to an agent: made with it, shown when it is replaced, and to its runtime."""
 
-import secrets
-
 from models.agents import Agent
 from models.crews import Crew
 from resolvers.agents.permission import EDITED, may_edit
+from resolvers.agents.webhook_secret import new_secret, opened, sealed
 from resolvers.kernel import (
     REST_ONLY,
     Action,
@@ -59,8 +58,8 @@ async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecret
 
     32 random bytes as hex digits. The one before is good no more.
     """
-    made = secrets.token_hex(32)
-    await ctx.update(Agent, agent.id, webhook_secret=made)
+    made = new_secret()
+    await ctx.update(Agent, agent.id, webhook_secret=await sealed(ctx, agent.id, made))
     return WebhookSecretRotated(webhook_secret=made, rotated_at=await ctx.now())
 
 
@@ -79,6 +78,7 @@ async def get_secret(ctx: Context, data: FindSecret) -> WebhookSecret:
         raise Refusal(Code.NOT_FOUND, MISSING)
     if agent.crew_id is not None:
         await ctx.get(Crew, agent.crew_id, missing=MISSING)
-    if not agent.webhook_secret:
+    secret = await opened(agent)
+    if secret is None:
         raise Refusal(Code.NOT_FOUND, "The agent has no webhook secret")
-    return WebhookSecret(webhook_secret=agent.webhook_secret)
+    return WebhookSecret(webhook_secret=secret.reveal())

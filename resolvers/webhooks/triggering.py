@@ -19,6 +19,7 @@ from models.runs import BY_WEBHOOK, Run, RunStatus
 from models.webhooks import WebhookReceipt
 from resolvers.agents.events import AgentLogged
 from resolvers.agents.permission import EDITED, may_edit
+from resolvers.agents.webhook_secret import opened
 from resolvers.kernel import (
     ENDS,
     EVERYONE,
@@ -95,12 +96,12 @@ class Tested(Output):
 
 async def signed(ctx: Context, agent: Agent) -> None:
     """Refused is first an agent without a secret, then what is not signed, and only then what cannot be read."""
-    shown = ctx.caller.webhook
-    if not agent.webhook_secret or shown is None:
+    shown, secret = ctx.caller.webhook, await opened(agent)
+    if secret is None or shown is None:
         raise Refusal(Code.NOT_FOUND, MISSING)
     shown.verify(
         ctx.caller.body,
-        secret=agent.webhook_secret,
+        secret=secret.reveal(),
         require_timestamp=agent.webhook_require_timestamp,
         now=instance.clock.seconds(),
     )

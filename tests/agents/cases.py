@@ -9,6 +9,7 @@ from models.skills import AgentSkill
 from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
+from tests.sealing import sealed_before
 from tests.world import now
 
 
@@ -38,7 +39,9 @@ def lead(plot: Plot) -> Agent:
 @entity
 def agent(plot: Plot) -> Agent:
     """Works for the lead."""
-    return _agent(plot, "hand", parent_lead_id=plot["lead"].id, webhook_secret="5e" * 32)
+    made = _agent(plot, "hand", parent_lead_id=plot["lead"].id)
+    made.__dict__["webhook_secret"] = sealed_before("5e" * 32, table=Agent, column="webhook_secret", row_id=made.id)
+    return made
 
 
 @entity

@@ -10,7 +10,9 @@ from models.base import new_id
 from models.chats import Chat
 from models.credentials import AgentCredential, Credential, CredentialType
 from models.crews import Crew
+from models.sealed import Sealed
 from models.skills import AgentSkill, Skill
+from resolvers.instance.running import instance
 from tests.world import World, stored
 
 pytestmark = pytest.mark.anyio
@@ -434,9 +436,8 @@ async def test_a_list_is_a_hundred_agents_unless_told_otherwise_and_five_hundred
 
 async def test_no_answer_tells_the_webhook_secret(world: World) -> None:
     made = await world.rest(world.owner, "POST", "/api/v1/agents", {"name": "Agent", "slug": new_id()})
-    secret = await world.database.fetchval("SELECT webhook_secret FROM agents WHERE id = $1", made.json()["id"])
-    assert len(secret) == 64
-    assert int(secret, 16) >= 0
+    secret = await webhook_secret(world, made.json()["id"])
+    assert len(bytes.fromhex(secret)) == 32
     path = f"/api/v1/agents/{made.json()['id']}"
     answers = [
         made,
@@ -447,7 +448,13 @@ async def test_no_answer_tells_the_webhook_secret(world: World) -> None:
     assert secret not in str(await world.audit())
     assert secret not in str(await world.events())
     another = await create(world)
-    assert await world.database.fetchval("SELECT webhook_secret FROM agents WHERE id = $1", another["id"]) != secret
+    assert await webhook_secret(world, another["id"]) != secret
+
+
+async def webhook_secret(world: World, agent_id: str) -> str:
+    kept = await world.database.fetchval("SELECT webhook_secret FROM agents WHERE id = $1", agent_id)
+    place: dict[str, Any] = {"table": Agent, "column": "webhook_secret", "row_id": agent_id}
+    return (await instance.vault.open(Sealed(kept), **place)).reveal()
 
 
 async def test_a_crew_that_is_deleted_leaves_its_agents_without_a_name_for_it(world: World) -> None:

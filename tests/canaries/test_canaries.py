@@ -71,6 +71,7 @@ ALLOWED: Final = {
     ("answers", "notification_channels.create"): ONCE,
     ("answers", "webhook_endpoints.create"): ONCE,
     ("answers", "webhook_endpoints.rotate_secret"): ONCE,
+    ("answers", "webhooks.internal_secret"): "a runtime of the agent is given it, by the internal token (contract)",
     ("environments of processes", "a command of an agent"): "has the variables that its agent is given",
     (
         "other tables, as a dump has them",

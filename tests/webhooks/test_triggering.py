@@ -10,6 +10,7 @@ import pytest
 from models.agents import Agent
 from models.crews import Crew
 from resolvers.identity.machine_tokens import webhook_signature
+from resolvers.instance.running import instance
 from tests.chats.conftest import world as world
 from tests.chats.rooms import events, position, rows
 from tests.world import World
@@ -18,13 +19,15 @@ pytestmark = pytest.mark.anyio
 SECRET, PING = "topsecret", b'{"event":"ping"}'
 
 
-async def hooked(world: World, **values: Any) -> Agent:
+async def hooked(world: World, secret: str | None = SECRET, **values: Any) -> Agent:
     crew = Crew(workspace_id=world.workspace.id, name="Harbour", slug=f"c{time.monotonic_ns()}")
     agent = Agent(
         **{"workspace_id": world.workspace.id, "name": "Hook", "slug": f"a{time.monotonic_ns()}", "crew_id": crew.id}
-        | {"webhook_secret": SECRET}
         | values
     )
+    if secret is not None:
+        place: dict[str, Any] = {"table": Agent, "row_id": agent.id, "workspace_id": world.workspace.id}
+        agent.webhook_secret = await instance.vault.seal(secret, column="webhook_secret", **place)
     await world.add(crew, agent)
     return agent
 
@@ -82,8 +85,8 @@ async def test_refusals_come_in_the_order_of_the_contract(world: World) -> None:
         (401, await post(world, ghost)),
         (404, await post(world, ghost, x_signature="f")),
         (404, await send(world, agent, crew="cother")),
-        (404, await post(world, await hooked(world, webhook_secret=None), x_signature="f")),
-        (404, await post(world, await hooked(world, webhook_secret=""), x_webhook_secret="f")),
+        (404, await post(world, await hooked(world, secret=None), x_signature="f")),
+        (404, await post(world, await hooked(world, secret=""), x_webhook_secret="f")),
         (400, await post(world, agent, b"{nope", x_signature="f", x_timestamp=stale)),
         (400, await post(world, agent, x_signature="f", x_timestamp="99999999999999999999")),
         (400, await post(world, agent, x_signature="f", x_timestamp="soon")),
