@@ -12,6 +12,7 @@ import pytest
 from runtime.job import Failed
 from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
+from runtime.sandbox.reach import Reach, Shown
 from runtime.sandbox.sums import HOPELESS, measure
 from runtime.tools import tools_for
 from tests.runtime.sandbox.machine import (  # noqa: F401
@@ -242,7 +243,9 @@ async def test_nothing_is_made_below_what_an_agent_controls(programs: Programs, 
             Programs(programs.bwrap, programs.prlimit, setpriv, programs.release),
             private=(data_dir, Path("/usr/share")),
         )
-        outside, shared = sandbox._reach(7, 8)
+        outside, shared = sandbox._reach(
+            Reach((Shown(7, "output", "/output"), Shown(8, "home", "/home/agent")), with_home=True)
+        )
         inner = made_by(sandbox._options(shared, {"/etc/passwd": 9, "/run/stdin": 10}, "/output/bob"))
         before = outside[1 : outside.index("--")] if "--" in outside else []
         for places in (inner, made_by(before)):

@@ -278,7 +278,8 @@ async def test_a_coding_agent_is_told_of_the_servers_of_its_run(
     secret = await give(estate, row.id, "OWN", VALUE)
     scope = {"mcp_server_id": web.id, "mcp_server_scope": IntegrationScope.crew}
     await estate.add(local, AgentIntegration(agent_id=row.id, credential_id=secret, **scope, **here))
-    run = replace(a_job(), workspace_id=estate.workspace.id, agent=replace(a_job().agent, id=row.id))
+    job = a_job("add")
+    run = replace(job, workspace_id=estate.workspace.id, agent=replace(job.agent, id=row.id))
     servers = await servers_for(run)
     closed = await configuration_for(run, servers, CliAdapter.CLAUDE_CODE)
     assert (list(closed.names), closed.left_out) == (["harbour"], {"local": NOT_STARTED})
