@@ -67,6 +67,7 @@ def test_tickets_open_these_operations_and_no_others() -> None:
         "chats.cancel",
         "chats.send",
         "chats.steer",
+        "terminals.open",
     }
 
 
