@@ -1,1 +1,1 @@
-"""Work and questions from agent to agent. No operation is offered yet."""
+"""Work and questions from agent to agent."""

@@ -34,6 +34,21 @@ def activity(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("ActivityItem", ordered(rows, NEWEST), NEWEST, (30, 100))
 
 
+def between_agents(model: str, table: str, acts: str, other: str) -> Root:
+    """On either side is an agent of the crew: also a deleted one, and of a deleted crew."""
+
+    def listing(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+        crew = {agent["id"] for agent in store.tables["agents"] if agent["crew_id"] == arguments["crewId"]}
+        rows = [
+            row
+            for row in store.live(table)
+            if row["workspace_id"] == asker.workspace_id and crew & {row[acts], row[other]}
+        ]
+        return Listing(model, ordered(rows, NEWEST), NEWEST, (50, 100))
+
+    return listing
+
+
 def named(table: str, key: str, column: str) -> Value:
     """Of a deleted row, too."""
     return lambda store, _, row: next((r[column] for r in store.tables[table] if r["id"] == row[key]), None)
@@ -69,6 +84,8 @@ def pending_escalations(store: Store, asker: Asker, _: Arguments) -> Single:
 
 ROOTS: dict[str, Root] = {
     "activity": activity,
+    "crewAssignments": between_agents("AssignmentItem", "assignments", "assigned_by_id", "assigned_to_id"),
+    "peerConversations": between_agents("PeerConversationItem", "peer_conversations", "from_agent_id", "to_agent_id"),
     "escalations": escalations,
     "pendingEscalations": pending_escalations,
 }
@@ -89,6 +106,16 @@ DERIVED: dict[tuple[str, str], Value] = (
             row["resolution"] if row["type"] != "CREDENTIAL" else None if row["status"] == "PENDING" else HANDED_OVER
         ),
         ("Escalation", "metadata"): lambda _, __, row: row["data"],
+    }
+    | {
+        ("AssignmentItem", f"assigned_{end}_{column}"): named("agents", f"assigned_{end}_id", column)
+        for end in ("by", "to")
+        for column in ("name", "slug")
+    }
+    | {
+        ("PeerConversationItem", f"{end}_{column}"): named("agents", f"{end}_agent_id", column)
+        for end in ("from", "to")
+        for column in ("name", "slug")
     }
     | {("ActivityItem", f"crew_{column}"): of_crew(column) for column in ("id", "name", "slug", "color")}
 )

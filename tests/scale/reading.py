@@ -251,6 +251,8 @@ READS = (
     ),
     *_list("escalations", f"/api/v1/crews/{TEN}/escalations", f'escalations(crewId: "{TEN}"', status="PENDING"),
     Read("escalations: pending", "/api/v1/escalations/pending-count", kind=Kind.counted),
+    *_list("assignments of a crew", f"/api/v1/crews/{TEN}/assignments", f'crewAssignments(crewId: "{TEN}"'),
+    *_list("peer conversations", f"/api/v1/crews/{TEN}/peer-conversations", f'peerConversations(crewId: "{TEN}"'),
     *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),
     Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
     Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),

@@ -39,6 +39,8 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("activity.list", "crew_id"): NAMED,
     ("activity.list", "agent_id"): NAMED,
     ("agents.list", "crew_id"): NAMED,
+    ("crews.assignments.list", "crew_id"): NAMED,
+    ("crews.peer_conversations.list", "crew_id"): NAMED,
     ("agents.runs", "agent_id"): NAMED,
     ("chats.list", "agent_id"): NAMED,
     ("webhooks.list", "agent_id"): NAMED,

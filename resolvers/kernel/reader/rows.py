@@ -1,6 +1,6 @@
 """Which rows: what a query operation returns, before anybody asked for a shape."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -44,6 +44,9 @@ class Branch:
     `each`: a select of the values that the expression `by` may have, where these are several. The branch is cut to what
     the page can take before it is merged with the others, so that an index in the order of the list serves each.
 
+    `unless`: which of its rows another branch has, as a condition on their columns. They are dropped behind that cut, so
+    that a branch that has few of its own is not read to its end.
+
     Where a function of the database finds them, `rows` is given how many are wanted and the place that they begin
     behind, one value for each key of the order, and `total` is how many there are. It may stop looking before a page is
     full: its last row is a mark then, of which the boolean field `mark` of the View is true. It is none of the rows;
@@ -55,6 +58,7 @@ class Branch:
     by: Any = None
     total: Any = None
     mark: str | None = None
+    unless: Callable[[Any], Any] | None = None
 
 
 class Read(Generic[T]):

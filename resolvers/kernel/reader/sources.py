@@ -138,14 +138,18 @@ class Sources:
             beyond = [] if cursor is None else Cursors(self.trace, cursor).beyond(order)
             first = rows.where(*beyond).order_by(*order)
             for made, kept in ((first if enough is None else first.limit(enough), cut), (rows, whole)):
-                made = made.correlate(*around)
-                if value is not None:
-                    own = made.lateral(self.trace.name("q"))
-                    made = select(*own.c).select_from(value.join(own, true())).correlate(*outer)
-                kept.append(made)
+                kept.append(self._of_branch(branch, made.correlate(*around), value, outer))
         alias = union_all(*cut).subquery(self.trace.name("t"))
         order = [_of_view(key, alias.c) for key in read.order]
         return Source(read.model, alias, [], order, whole=union_all(*whole).subquery(self.trace.name("t")))
+
+    def _of_branch(self, branch: Branch, made: Any, value: Any, outer: Sequence[Any]) -> Any:
+        if value is None and branch.unless is None:
+            return made
+        own = made.subquery(self.trace.name("q")) if value is None else made.lateral(self.trace.name("q"))
+        rows = select(*own.c).select_from(own if value is None else value.join(own, true()))
+        rows = rows if branch.unless is None else rows.where(not_(branch.unless(own.c)))
+        return rows.correlate(*outer)
 
     def _found(self, read: Read[Any], branch: Branch, enough: Any, outer: Sequence[Any]) -> Source:
         """What a function of the database finds: it begins behind the cursor, and ends, by itself."""
