@@ -9,7 +9,7 @@ from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, L
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from resolvers import agents
-from resolvers.agents import desk, files, learning, peers, workplace
+from resolvers.agents import debugging, desk, files, learning, peers, workplace
 from resolvers.crews.files import MOST, FileInfo, FileSaved
 from resolvers.kernel.outputs import Success
 from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
@@ -150,6 +150,7 @@ ROUTES = (
     DELETE("/api/v1/agents/{agentId}", agents.delete_agent, Success),
     GET("/api/v1/agents/{agentId}/runs", agents.list_runs_of_agent, list[AgentRunJSON]),
     GET("/api/v1/agents/{agentId}/logs", agents.list_logs, list[LogEntryJSON]),
+    GET("/api/v1/agents/{agentId}/debug", debugging.debug_agent, debugging.AgentDebug),
     GET("/api/v1/agents/{agentId}/files", files.list_agent_files, list[FileInfo]),
     GET("/api/v1/agents/{agentId}/files/download", files.download_agent_file, gives=Download()),
     PUT(

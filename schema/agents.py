@@ -6,9 +6,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
-from models.runs import ChatEventType, RunFrame
+from models.runs import ChatEventType, RunFrame, RunStatus
 from resolvers import agents as agent_ops
-from resolvers.agents import desk, files, learning, peers, workplace
+from resolvers.agents import debugging, desk, files, learning, peers, workplace
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
@@ -212,6 +212,62 @@ class GitCommitType:
     date: str
 
 
+@output(debugging.DebuggedAgent)
+class DebuggedAgentType:
+    id: strawberry.ID
+    name: str
+    cli_adapter: CliAdapter
+    db_status: AgentStatus
+
+
+@output(debugging.DebugEntry)
+class DebugEntryType:
+    ts: datetime
+    level: str
+    agent: str
+    event: ChatEventType
+    content: str | None
+    tool: str | None
+    metadata: JSON | None
+
+
+@output(debugging.WorkersFound)
+class WorkersFoundType:
+    workers: int
+    runtimes: list[str]
+
+
+@output(debugging.LatestRun)
+class LatestRunType:
+    status: str
+    agent_id: strawberry.ID | None
+    id: strawberry.ID | None
+    chat_id: strawberry.ID | None
+    started_at: datetime | None
+
+
+@output(debugging.ServiceEntry)
+class ServiceEntryType:
+    time: datetime
+    level: str
+    msg: str
+    run_id: strawberry.ID
+    chat_id: strawberry.ID | None
+    status: RunStatus | None
+    exit_code: int | None
+    error: str | None
+
+
+@output(debugging.AgentDebug)
+class AgentDebugType:
+    agent: DebuggedAgentType
+    crewshipd_reachable: bool
+    crewshipd: WorkersFoundType | None
+    runtime: LatestRunType
+    service_logs: list[ServiceEntryType]
+    agent_logs: list[DebugEntryType]
+
+
 @strawberry.type
 class AgentQuery:
     agents = query(agent_ops.list_agents, AgentType)
@@ -225,6 +281,7 @@ class AgentQuery:
     agent_container_files = query(workplace.list_home, ContainerFileType)
     agent_git_log = query(workplace.git_log, GitCommitType)
     agent_logs = query(agent_ops.list_logs, LogEntryType)
+    agent_debug = query(debugging.debug_agent, AgentDebugType)
 
 
 @strawberry.type

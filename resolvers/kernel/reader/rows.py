@@ -44,8 +44,8 @@ class Branch:
     `each`: a select of the values that the expression `by` may have, where these are several. The branch is cut to what
     the page can take before it is merged with the others, so that an index in the order of the list serves each.
 
-    `unless`: which of its rows another branch has, as a condition on their columns. They are dropped behind that cut, so
-    that a branch that has few of its own is not read to its end.
+    `unless`: which of its rows another branch has, as a condition on their columns. They are dropped behind that cut,
+    so that a branch that has few of its own is not read to its end.
 
     Where a function of the database finds them, `rows` is given how many are wanted and the place that they begin
     behind, one value for each key of the order, and `total` is how many there are. It may stop looking before a page is
