@@ -18,6 +18,7 @@ evaluator without a model 503).
 EMPTY: dict[str, Any] = {
     "agents.runs": [], "chats.list": [], "chats.messages": {"messages": []}, "missions.list": [],
     "escalations.list": [], "escalations.purge": {"deleted": 0}, "webhooks.list": [],
+    "crews.assignments.list": [], "crews.peer_conversations.list": [],
 }  # fmt: skip
 PROBLEM = {"type", "title", "status", "detail", "instance", "error"}
 

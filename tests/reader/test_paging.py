@@ -74,6 +74,8 @@ OF_ONE = {
     ("Query", "messages"): ("chatId", "Chat.messages"),
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
+    ("Query", "crewAssignments"): ("crewId", "Crew.agents"),
+    ("Query", "peerConversations"): ("crewId", "Crew.agents"),
     ("Query", "escalations"): ("crewId", "Crew.escalations"),
     ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
     ("Query", "agentPersonaVersions"): ("agentId", "Agent.personaVersions"),
