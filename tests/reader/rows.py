@@ -321,15 +321,16 @@ class Sower:
             )
             told = {"path": "p", "tier": MemoryTier.persona, "sha256": self.text()[:60], "bytes": pick(WHOLE)}
             yield MemoryVersion(owner_id=agents[0].id, written_at=self.time(), **told, **self.here)
-            one, other = self.random.sample(agents, 2)
-            yield PeerConversation(
-                from_agent_id=one.id,
-                to_agent_id=other.id,
-                question=self.text(),
-                response=self.maybe(self.text()),
-                created_at=self.time(),
-                **self.here,
-            )
+            for _ in range(3):
+                one, other = self.random.sample(agents, 2)
+                yield PeerConversation(
+                    from_agent_id=one.id,
+                    to_agent_id=other.id,
+                    question=self.text(),
+                    response=self.maybe(self.text()),
+                    created_at=self.time(),
+                    **self.here,
+                )
             for crew, asks in ((pick(crews), one), (crews[0], agents[0])):
                 told = {"reason": self.text(), "context": self.maybe(self.text()), "created_at": self.time()}
                 yield Escalation(crew_id=crew.id, from_agent_id=asks.id, **told, **self.here)

@@ -75,7 +75,7 @@ OF_ONE = {
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
     ("Query", "crewAssignments"): ("crewId", "Crew.agents"),
-    ("Query", "peerConversations"): ("crewId", "Crew.agents"),
+    ("Query", "peerConversations"): ("crewId", "Crew.peerConversations"),
     ("Query", "escalations"): ("crewId", "Crew.escalations"),
     ("Query", "checkpoints"): ("missionId", "Mission.checkpoints"),
     ("Query", "agentPersonaVersions"): ("agentId", "Agent.personaVersions"),
@@ -121,6 +121,12 @@ CHILDREN = {
         "agents",
         "p.slug",
         "SELECT sender_id AS key FROM inbox_items WHERE target_user_id IS NULL",
+    ),
+    ("Crew", "peerConversations"): (
+        "crews",
+        "p.slug",
+        "SELECT a.crew_id AS key FROM agents AS a JOIN peer_conversations AS b ON a.id IN (b.from_agent_id,"
+        " b.to_agent_id) WHERE a.crew_id IS NOT NULL",
     ),
     ("Crew", "approvals"): ("crews", "p.slug", "SELECT crew_id AS key FROM approvals WHERE status = 'pending'"),
     ("Agent", "approvals"): ("agents", "p.slug", "SELECT agent_id AS key FROM approvals WHERE status = 'pending'"),
