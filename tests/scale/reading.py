@@ -215,8 +215,9 @@ READS = (
         priority="pin",
         since="2024-01-01T00:00:00Z",
         until="2999-01-01T00:00:00Z",
-        q="rare",
     ),
+    # buckets of time are looked at beside the newest lines, as soon as there are more than these
+    Read("journal: q=rare", "/api/v1/journal?limit=20&q=rare", kind=Kind.counted),
     *_list(
         "calls of models",
         "/api/v1/model-calls",
