@@ -84,7 +84,7 @@ async def test_runs_are_listed_for_people_and_for_programs(place: World, player:
     assert (agent, status) == ("scout", "COMPLETED")
     [line] = (await run(place, "runs", "-n", "1", "--json")).out.splitlines()
     assert json.loads(line)["id"] == id
-    assert (await run(place, "runs", "--status", "FAILED")).err == "No agent has run yet.\n"
+    assert (await run(place, "runs", "--status", "FAILED")).err == "There is no such run.\n"
     wrong = await run(place, "runs", "--status", "none")
     assert (wrong.code, wrong.out, len(wrong.err.splitlines())) == (1, "", 1), wrong.err
 
@@ -104,7 +104,7 @@ async def test_what_waits_is_listed_and_decided_once(place: World) -> None:
     again = await run(place, "approve", row.id)
     assert (again.code, len(again.err.splitlines())) == (1, 1), again.err
     assert await place.database.fetchval("SELECT status FROM approvals WHERE id = $1", row.id) == "denied"
-    assert (await run(place, "approvals")).err == "Nobody waits for an approval.\n"
+    assert (await run(place, "approvals")).err == "There is no such approval.\n"
 
 
 async def test_the_journal_is_followed_over_a_broken_connection(place: World, player: Player) -> None:
