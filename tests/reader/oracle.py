@@ -4,8 +4,8 @@ It knows the schema, and the declarations of the graphs; it shares no code with 
 sorted and cut here by hand, and a cursor is no text but the row it points behind.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cmp_to_key
@@ -44,11 +44,11 @@ IN_BRIEF = {"__typename"}
 
 
 class Refused(Exception):
-    """The root answers null and this code."""
+    """The root answers null and one of these codes: which of several faults is told is not promised."""
 
-    def __init__(self, code: str, *, by_the_gate: bool = False) -> None:
-        super().__init__(code)
-        self.code, self.by_the_gate = code, by_the_gate or code != "NOT_FOUND"
+    def __init__(self, *codes: str, by_the_gate: bool = False) -> None:
+        super().__init__(*codes)
+        self.codes, self.by_the_gate = frozenset(codes), by_the_gate or codes != ("NOT_FOUND",)
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,14 @@ class Store:
 class Rules:
     """What the oracle is told of a schema: its roots, edges and derived values. See tests/reader/twins.py."""
 
+    def here(self, name: str, store: Store, asker: Asker, arguments: Mapping[str, Any]) -> Asker:
+        """The asker in the workspace that a root is asked of, which may be another than that of the request."""
+        raise NotImplementedError
+
+    def may_follow(self, type_: str, name: str, asker: Asker) -> bool:
+        """Whether the asker may see what a field leads to: who may not is refused the root."""
+        raise NotImplementedError
+
     def root(self, name: str, store: Store, asker: Asker, arguments: Mapping[str, Any]) -> Listing | Single:
         raise NotImplementedError
 
@@ -164,14 +172,16 @@ class Oracle:
     texts: dict[Cursor, str] = field(default_factory=dict)
     cursors: dict[str, Cursor] = field(default_factory=dict)
 
-    def answer(self, asker: Asker, text: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-        """The data, and the code of each root that is refused."""
+    def answer(
+        self, asker: Asker, text: str, values: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, frozenset[str]]]:
+        """The data, and of each root that is refused the codes it may be refused with."""
         tree = parse(text)
         [operation] = [d for d in tree.definitions if isinstance(d, OperationDefinitionNode)]
         fragments = {d.name.value: d for d in tree.definitions if isinstance(d, FragmentDefinitionNode)}
         variables = get_variable_values(self.schema, operation.variable_definitions or (), dict(values))
         walk = Evaluation(self, asker, fragments, variables)
-        data, refused = dict[str, Any](), dict[str, str]()
+        data, refused = dict[str, Any](), dict[str, frozenset[str]]()
         for key, nodes in walk.collect([operation]).items():
             if nodes[0].name.value in IN_BRIEF:
                 data[key] = "Query"
@@ -179,7 +189,7 @@ class Oracle:
             try:
                 data[key] = walk.root(nodes)
             except Refused as refusal:
-                data[key], refused[key] = None, refusal.code
+                data[key], refused[key] = None, refusal.codes
         return data, refused
 
     def agrees(self, expected: Any, given: Any) -> bool:
@@ -246,40 +256,51 @@ class Evaluation:
         definition = query.fields[nodes[0].name.value]
         arguments = self.arguments(definition, nodes[0])
         try:
-            found = self.oracle.rules.root(nodes[0].name.value, self.oracle.store, self.asker, arguments)
+            here = self.oracle.rules.here(nodes[0].name.value, self.oracle.store, self.asker, arguments)
+            walk = replace(self, asker=here)
+            found = self.oracle.rules.root(nodes[0].name.value, self.oracle.store, here, arguments)
         except Refused as refusal:
             if not refusal.by_the_gate:  # what was sent is judged before what is there
-                self.check(query, {"": nodes})
+                walk.check(query, {"": nodes})
             raise
-        self.check(query, {"": nodes})
-        return self.shown(found, definition.type, nodes, arguments)
+        walk.check(query, {"": nodes})
+        return walk.shown(found, definition.type, nodes, arguments)
 
     def check(self, type_: Any, fields: Mapping[str, list[FieldNode]]) -> None:
-        """Cursors of all lists below, whether there are rows to list or not."""
+        """Gates and cursors of all lists below, whether there are rows to list or not."""
+        faults = set(self.faults(type_, fields))
+        if faults:
+            raise Refused(*faults)
+
+    def faults(self, type_: Any, fields: Mapping[str, list[FieldNode]]) -> Iterator[str]:
         for group in fields.values():
             name = group[0].name.value
             if name in IN_BRIEF:
                 continue
+            if not self.oracle.rules.may_follow(type_.name, name, self.asker):
+                yield "FORBIDDEN"
             definition = type_.fields[name]
-            arguments = self.arguments(definition, group[0])
-            if walks_back(arguments) and not {"first", "after"}.isdisjoint(sent(arguments)):
-                raise Refused("BAD_REQUEST")
-            cursor = arguments.get("before" if walks_back(arguments) else "after")
-            if cursor is not None:
-                known, kinds = (
-                    self.oracle.cursors.get(cursor),
-                    kinds_of(self.oracle.rules.order(type_.name, name, arguments)),
-                )
-                counted = all(g[0].name.value in ("totalCount", *IN_BRIEF) for g in self.collect(group).values())
-                # a mere total asks nothing of the cursor
-                if known is None or (known.keys(kinds) is None and not counted):
-                    raise Refused("BAD_REQUEST")
+            if not self.is_at_home(type_, group, self.arguments(definition, group[0])):
+                yield "BAD_REQUEST"
             inner: Any = get_named_type(definition.type)
             if isinstance(inner, GraphQLUnionType):
                 for member in inner.types:
-                    self.check(member, self.collect(group, member))
+                    yield from self.faults(member, self.collect(group, member))
             elif not is_leaf_type(inner):
-                self.check(inner, self.collect(group))
+                yield from self.faults(inner, self.collect(group))
+
+    def is_at_home(self, type_: Any, group: list[FieldNode], arguments: Mapping[str, Any]) -> bool:
+        """Whether the cursor that is sent, if any, is one of this list."""
+        if walks_back(arguments) and not {"first", "after"}.isdisjoint(sent(arguments)):
+            return False
+        cursor = arguments.get("before" if walks_back(arguments) else "after")
+        if cursor is None:
+            return True
+        known = self.oracle.cursors.get(cursor)
+        kinds = kinds_of(self.oracle.rules.order(type_.name, group[0].name.value, arguments))
+        counted = all(g[0].name.value in ("totalCount", *IN_BRIEF) for g in self.collect(group).values())
+        # a mere total asks nothing of the cursor
+        return known is not None and (known.keys(kinds) is not None or counted)
 
     def shown(self, found: Listing | Single, type_: Any, nodes: list[FieldNode], arguments: Mapping[str, Any]) -> Any:
         named: Any = get_named_type(type_)

@@ -4,6 +4,7 @@ from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single
 from tests.reader.words import Arguments, Root, Value, by, only, tenants
 
 SEARCHED = ("name", "display_name", "description")
+DECIDES = ("OWNER", "ADMIN", "MANAGER")
 RANKS = ("OFFICIAL", "CURATED", "COMMUNITY", "EXPERIMENTAL")
 IN_ORDER: Order = (Key(lambda row: RANKS.index(row["maturity"]), False, "whole"), *by("name", "id"))
 
@@ -50,7 +51,7 @@ def agent_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 
 def proposed_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    if asker.role not in ("OWNER", "ADMIN", "MANAGER"):
+    if asker.role not in DECIDES:
         raise Refused("FORBIDDEN")
     crews = [crew for crew in tenants(store, asker, "Crew") if crew["id"] == arguments["crewId"]]
     if not crews:
@@ -62,6 +63,8 @@ def proposed_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing
 HERE: dict[str, Root] = {
     "skills": skills, "skill": skill, "agentSkills": agent_skills, "proposedSkills": proposed_skills,
 }  # fmt: skip
+GATED = {("Crew", "skillProposals"): DECIDES}
+"""Fields that lead to rows which not every member may see."""
 DERIVED: dict[tuple[str, str], Value] = {
     ("Skill", "agent_count"): lambda store, asker, row: len(assigned(store, asker, row)),
 }

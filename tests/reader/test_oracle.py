@@ -41,10 +41,11 @@ async def judge(
         return {}
     data, refused = oracle.answer(Asker(person.user_id, None, library.world.workspace.id), text, variables)
     codes = {e["path"][0]: e["extensions"]["code"] for e in given.get("errors", ())}
-    assert codes == refused, f"\n{text}\n{json.dumps(variables)}\n{given.get('errors')}"
+    asked = f"\n{text}\n{json.dumps(variables)}"
+    assert codes.keys() == refused.keys(), f"{asked}\n{given.get('errors')}\n{refused}"
+    assert all(code in refused[root] for root, code in codes.items()), f"{asked}\n{given.get('errors')}\n{refused}"
     assert oracle.agrees(plain(data), plain(given["data"])), (
-        f"\n{text}\n{json.dumps(variables)}\nexpected"
-        f" {str(plain(data))[:3000]}\ngiven    {str(plain(given['data']))[:3000]}"
+        f"{asked}\nexpected {str(plain(data))[:3000]}\ngiven    {str(plain(given['data']))[:3000]}"
     )
     return given
 

@@ -389,11 +389,11 @@ MODEL_OF = {"Issue": "Mission", "PersonaVersion": "MemoryVersion"}
 
 
 class Twins(Rules):
-    def root(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Listing | Single:
+    def here(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Asker:
         if name in ANYWHERE:
-            return ANYWHERE[name](store, asker, arguments)
+            return asker
         if name in OF_ROWS:
-            return self.of_row(*OF_ROWS[name], store, asker, arguments)
+            return self.beside(*OF_ROWS[name], store, asker, arguments)
         named = [
             arguments[n]
             for n in (("id", "slug") if name == "workspace" else ("workspaceId",))
@@ -401,23 +401,28 @@ class Twins(Rules):
         ]
         if len(named) > 1:
             raise Refused("BAD_REQUEST")
-        return HERE[name](store, member(store, asker, named[0] if named else asker.workspace_id), arguments)
+        return member(store, asker, named[0] if named else asker.workspace_id)
 
-    def of_row(
-        self, root: Any, table: str, argument: str, store: Store, asker: Asker, arguments: Arguments
-    ) -> Listing | Single:
+    def root(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Listing | Single:
+        root = ANYWHERE.get(name) or (OF_ROWS[name][0] if name in OF_ROWS else HERE[name])
+        return root(store, asker, arguments)
+
+    def beside(self, root: Any, table: str, argument: str, store: Store, asker: Asker, arguments: Arguments) -> Asker:
         """A row that the asker cannot reach is one that is not there; a list below it is empty."""
         row = store.by_id(table, arguments[argument])
         try:
-            here = member(store, asker, row["workspace_id"] if row else None)
+            return member(store, asker, row["workspace_id"] if row else None)
         except Refused:
             if root in chat_twins.STRICT:
                 raise Refused("NOT_FOUND", by_the_gate=True) from None
             # who names a workspace beside the row is told whether it is theirs
             member(store, asker, asker.workspace_id)
-            here = Asker(asker.user_id)
-        found: Listing | Single = root(store, here, arguments)
-        return found
+            return Asker(asker.user_id)
+
+    def may_follow(self, type_: str, name: str, asker: Asker) -> bool:
+        if (type_, name) not in skill_twins.GATED or asker.workspace_id is None:  # there is nothing to follow
+            return True
+        return asker.role in skill_twins.GATED[type_, name]
 
     def order(self, type_: str, name: str, arguments: Arguments) -> Order:
         model = MODEL_OF.get(type_, type_)
