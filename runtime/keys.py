@@ -1,14 +1,15 @@
 """The port to what providers of models ask for: keys and addresses. Adapters know nothing of where they come from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from pydantic import SecretStr
 
 from models.agents import LlmProvider
 from models.credentials import CredentialType
-from resolvers.credentials.given import Given
+from resolvers.credentials.given import Given, value_before
 from resolvers.instance.settings import Settings
 
 VARIABLES: dict[LlmProvider, str] = {
@@ -24,10 +25,13 @@ KEYS = frozenset({CredentialType.API_KEY.value, CredentialType.SECRET.value})
 
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
-    """Without `key` the provider asks for none; without `base_url` it is the vendor's own address."""
+    """Without `key` the provider asks for none; without `base_url` it is the vendor's own address. `before` finds the
+    key that was rotated away and is still good, if there is one.
+    """
 
     key: SecretStr | None
     base_url: str | None
+    before: Callable[[], Awaitable[SecretStr | None]] | None = field(default=None, compare=False)
 
 
 class Keys(Protocol):
@@ -71,5 +75,6 @@ class CredentialKeys:
         for each in self._given:
             of_login = each.type == CredentialType.AI_CLI_TOKEN.value or each.value.startswith(OF_LOGIN)
             if each.provider == provider.value and each.type in KEYS and not of_login:
-                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider))
+                before = partial(value_before, workspace_id, each.credential_id)
+                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), before)
         return await self._otherwise.find(workspace_id, provider)

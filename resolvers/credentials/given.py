@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
+
 from models.base import new_id
-from models.credentials import CredentialType
+from models.credentials import CredentialRotation, CredentialType
+from models.sealed import Sealed
 from resolvers.credentials.references import values_of
-from resolvers.kernel import AcrossWorkspaces, across_workspaces
+from resolvers.kernel import AcrossWorkspaces, Unopenable, across_workspaces, instance, log
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 STEERING = frozenset({"PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "TERM", "LANG", "PWD"})
@@ -38,6 +41,14 @@ TAKEN = """
     INSERT INTO credential_events (id, workspace_id, credential_id, event_type, agent_id, details)
     SELECT made.id, $1, used.id, 'USE', $2, '{"source": "run"}'
     FROM used JOIN unnest($3::text[], $4::text[]) AS made (credential_id, id) ON made.credential_id = used.id
+"""
+BEFORE = """
+    SELECT rotation.id, rotation.old_value
+    FROM credential_rotations AS rotation
+    JOIN credentials ON credentials.workspace_id = rotation.workspace_id AND credentials.id = rotation.credential_id
+    WHERE rotation.workspace_id = $1 AND rotation.credential_id = $2 AND rotation.status = 'ACTIVE'
+        AND rotation.expires_at > now() AND rotation.old_value IS NOT NULL AND credentials.secret_ref IS NULL
+    ORDER BY rotation.rotated_at DESC, rotation.id DESC LIMIT 1
 """
 
 
@@ -69,6 +80,27 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
 
     rows = await across_workspaces(find)
     return [_given(row, value) for row, value in zip(rows, await values_of(rows), strict=True) if value is not None]
+
+
+async def value_before(workspace_id: str, credential_id: str) -> SecretStr | None:
+    """The value before the last rotation, while it is still good: for who is refused with the new one. None of a value
+    that is kept in another store, where only what opens that store was rotated.
+    """
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        return await rows.fetch(BEFORE, workspace_id, credential_id)
+
+    for row in await across_workspaces(find):
+        try:
+            old = await instance.vault.open(
+                Sealed(row["old_value"]), table=CredentialRotation, column="old_value", row_id=row["id"]
+            )
+        except Unopenable:
+            log.warning("credential cannot be opened", credential_id=credential_id, column="old_value")
+        else:
+            log.warning("new value of a credential was refused: the one before is used", credential_id=credential_id)
+            return SecretStr(old.reveal())
+    return None
 
 
 async def tell_use(workspace_id: str, agent_id: str, ids: Sequence[str]) -> None:

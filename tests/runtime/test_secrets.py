@@ -11,8 +11,8 @@ import pytest
 
 from models.agents import LlmProvider
 from models.base import new_id
-from models.credentials import AgentCredential, Credential, CredentialStatus, CredentialType
-from resolvers.credentials.given import Given, environment, given_to, is_variable
+from models.credentials import AgentCredential, Credential, CredentialRotation, CredentialStatus, CredentialType
+from resolvers.credentials.given import Given, environment, given_to, is_variable, value_before
 from resolvers.rules.redaction import Redactor
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.outfit import InstanceOutfit
@@ -93,6 +93,40 @@ async def test_equals_take_turns_and_each_use_is_told(estate: Estate) -> None:
     )
     assert {(row[0], row[1], row[2]) for row in told} == {(id, agent.id, "USE") for id in ids}
     assert len(told) == 3
+
+
+async def turned(estate: Estate, credential_id: str, old: str, seconds: int, status: str = "ACTIVE") -> None:
+    id = new_id()
+    kept = sealed_before(old, table=CredentialRotation, column="old_value", row_id=id)
+    await estate.owner.execute(
+        "INSERT INTO credential_rotations (id, workspace_id, credential_id, grace_seconds, rotated_at, expires_at,"
+        " status, old_value) VALUES ($1, $2, $3, 60, now() - make_interval(secs => 9 - $4), now() +"
+        " make_interval(secs => $4), $5, $6)",
+        *(id, estate.workspace.id, credential_id, seconds, status, kept if status == "ACTIVE" else None),
+    )
+
+
+async def test_the_value_before_is_found_while_it_is_good(estate: Estate) -> None:
+    agent, here = await estate.agent(), estate.workspace.id
+    id = await give(estate, agent.id, "A", "new", type=CredentialType.API_KEY, provider="ANTHROPIC")
+    assert await value_before(here, id) is None
+    await turned(estate, id, "over", -5)
+    await turned(estate, id, "given up", 30, "CANCELLED")
+    assert await value_before(here, id) is None
+    for old, seconds in (("older", 20), ("old", 40)):
+        await turned(estate, id, old, seconds)
+    found = await value_before(here, id)
+    assert found is not None
+    assert (found.get_secret_value(), await value_before("another", id)) == ("old", None)
+    access = await CredentialKeys(await given_to(here, agent.id), EnvironmentKeys(estate.settings)).find(
+        here, LlmProvider.ANTHROPIC
+    )
+    assert access is not None
+    assert access.before is not None
+    assert await access.before() == found
+    elsewhere = "https://bao.example.com/v1/a/data/b"
+    await estate.owner.execute("UPDATE credentials SET secret_ref = $2 WHERE id = $1", id, elsewhere)
+    assert await value_before(here, id) is None
 
 
 async def test_a_credential_that_cannot_be_opened_is_left_out(estate: Estate) -> None:

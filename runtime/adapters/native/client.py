@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse, Usage
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
 from runtime.keys import ProviderKey
 
 T = TypeVar("T")
+UNAUTHORIZED = 401
 CONNECT, SILENCE = 10.0, 300.0  # seconds; a model that thinks may be silent for long
 NO_KEY = "none"  # the SDKs want one
 
@@ -45,16 +48,41 @@ class StreamingProvider:
 
     def __init__(self, name: str, model: str, access: ProviderKey, variable: str) -> None:
         self.name, self.model = name, model
-        self._key = access.key.get_secret_value().strip() if access.key else None
         self._base_url = access.base_url or self.address
-        self._refusals = Refusals(name, model, variable, self._key)
+        self._variable, self._before = variable, access.before
+        self._use(access.key)
         self._client: Any = None
+
+    def _use(self, key: SecretStr | None) -> None:
+        self._key = key.get_secret_value().strip() if key else None
+        self._refusals = Refusals(self.name, self.model, self._variable, self._key)
 
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
 
     async def call(self, request: Request, delta: Delta) -> Reply:
+        """With a key that was rotated and is refused, once more with the one before: a vendor may know the new one
+        late.
+        """
+        try:
+            return await self._call(request, delta)
+        except ProviderError as refused:
+            if refused.status != UNAUTHORIZED or not await self._go_back():
+                raise
+        return await self._call(request, delta)
+
+    async def _go_back(self) -> bool:
+        find, self._before = self._before, None
+        before = await find() if find is not None else None
+        if before is None:
+            return False
+        await self.close()
+        self._client = None
+        self._use(before)
+        return True
+
+    async def _call(self, request: Request, delta: Delta) -> Reply:
         if not _is_address(self._base_url):
             raise self._refusals.of_address()
         if self._key and not (self._key.isascii() and self._key.isprintable()):

@@ -50,8 +50,11 @@ class Lookup:
 
 
 class OneKey:
-    def __init__(self, server: Vendor, key: str | None = KEY) -> None:
-        self.access = ProviderKey(SecretStr(key) if key else None, server.base_url)
+    def __init__(self, server: Vendor, key: str | None = KEY, before: str | None = None) -> None:
+        async def find() -> SecretStr | None:
+            return SecretStr(before) if before else None
+
+        self.access = ProviderKey(SecretStr(key) if key else None, server.base_url, find)
 
     async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
         return self.access
@@ -62,7 +65,12 @@ def provider(server: Vendor) -> LlmProvider:
 
 
 async def adapter(
-    server: Vendor, work: Job, *tools: Lookup, key: str | None = KEY, backoff: Backoff = QUICK
+    server: Vendor,
+    work: Job,
+    *tools: Lookup,
+    key: str | None = KEY,
+    before: str | None = None,
+    backoff: Backoff = QUICK,
 ) -> Adapter:
     settings = load_settings(run_adapter="native")
     known = Redactor([KEY, SECRET])
@@ -70,7 +78,7 @@ async def adapter(
     return await adapter_for(
         work,
         settings,
-        keys=OneKey(server, key),
+        keys=OneKey(server, key, before),
         tools=chosen,
         scan=scan,
         redactor=known,
@@ -84,11 +92,13 @@ async def run(
     journal: Journal,
     *tools: Lookup,
     key: str | None = KEY,
+    before: str | None = None,
     crash: Mapping[str, str] | None = None,
     **changes: Any,
 ) -> Outcome:
     work = job(changes.pop("prompt", "What is it?"), provider=provider(server), model="m-1", **changes)
-    return await (await adapter(server, work, *tools, key=key)).run(work, journal.attempt(**(crash or {})))
+    made = await adapter(server, work, *tools, key=key, before=before)
+    return await made.run(work, journal.attempt(**(crash or {})))
 
 
 def shown(events: list[Event]) -> list[tuple[str, str, dict[str, Any] | None]]:

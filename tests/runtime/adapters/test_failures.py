@@ -8,11 +8,12 @@ import pytest
 
 from models.runs import ChatEventType
 from runtime.job import Failed
-from tests.runtime.adapters.agents import KEY, run
+from tests.runtime.adapters.agents import KEY, Lookup, run
 from tests.runtime.adapters.sinks import Journal
-from tests.runtime.adapters.vendors import Breaks, Refuses, Says, Vendor
+from tests.runtime.adapters.vendors import Breaks, Call, Refuses, Says, Vendor
 
 pytestmark = pytest.mark.anyio
+OLD = "sk-test-before-9876543210"
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,35 @@ async def test_an_answer_that_cannot_be_read_is_a_failure(server: Vendor, journa
     server.says(Breaks(how=how))
     with pytest.raises(Failed, match="sent an answer that cannot be read"):
         await run(server, journal)
+
+
+def keys_used(server: Vendor) -> list[str]:
+    return [h.get("x-api-key") or h["authorization"].removeprefix("Bearer ") for h in server.headers]
+
+
+async def test_a_rotated_key_that_is_refused_is_followed_by_the_one_before(server: Vendor, journal: Journal) -> None:
+    call = Says(calls=(Call.of("t1", "lookup", q="x"),))
+    server.says(Refuses(401, "authentication_error"), call, Says(text=("It is 42.",)))
+    outcome = await run(server, journal, Lookup(), before=OLD)
+    assert outcome.error is None
+    assert keys_used(server) == [KEY, OLD, OLD]  # the run goes on with what was taken
+
+
+@pytest.mark.parametrize(("before", "asked"), [(None, [KEY]), (OLD, [KEY, OLD])])
+async def test_a_key_is_tried_again_at_most_once(
+    server: Vendor, journal: Journal, before: str | None, asked: list[str]
+) -> None:
+    server.says(Refuses(401, "authentication_error"), Refuses(401, "authentication_error", f"not {before}"))
+    with pytest.raises(Failed, match=r"refused the key \(HTTP 401\)") as failed:
+        await run(server, journal, before=before)
+    assert (keys_used(server), OLD in str(failed.value)) == (asked, False)
+
+
+async def test_a_key_that_may_not_is_not_followed_by_another(server: Vendor, journal: Journal) -> None:
+    server.says(Refuses(403, "permission_error"))
+    with pytest.raises(Failed, match=r"HTTP 403"):
+        await run(server, journal, before=OLD)
+    assert keys_used(server) == [KEY]
 
 
 LONG = "prompt is too long: 210000 tokens > 200000 maximum"
