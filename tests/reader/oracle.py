@@ -77,7 +77,7 @@ def converted(wanted: str, kind: str, value: Any) -> Any:
         return value.astimezone(UTC).isoformat()
     if (wanted, kind) == ("whole", "float") and abs(value) < 2**63:
         return int(value)
-    if wanted == kind or (wanted, kind) in (("float", "whole"), ("float", "flag")):
+    if wanted == kind or (wanted, kind) in (("float", "whole"), ("float", "flag"), ("whole", "flag")):
         return value
     raise ValueError
 

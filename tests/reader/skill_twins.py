@@ -53,6 +53,8 @@ def agent_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 def proposed_skills(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     if asker.role not in DECIDES:
         raise Refused("FORBIDDEN")
+    if not arguments["crewId"]:
+        raise Refused("BAD_REQUEST")
     crews = [crew for crew in tenants(store, asker, "Crew") if crew["id"] == arguments["crewId"]]
     if not crews:
         raise Refused("NOT_FOUND")
