@@ -9,7 +9,7 @@ from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, L
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunFrame, RunStatus
 from resolvers import agents
-from resolvers.agents import debugging, desk, files, learning, peers, workplace
+from resolvers.agents import debugging, desk, files, learning, models, peers, workplace
 from resolvers.crews.files import MOST, FileInfo, FileSaved
 from resolvers.kernel.outputs import Success
 from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
@@ -145,6 +145,7 @@ ROUTES = (
     POST("/api/v1/agents", agents.create_agent, NewAgentJSON, status=201),
     GET("/api/v1/agents/crews-status", agents.crews_status, CrewsStatusJSON),
     GET("/api/v1/agent-load", agents.agent_load, list[AgentLoadJSON]),
+    GET("/api/v1/models", models.list_models, models.ModelList),
     GET("/api/v1/agents/{agentId}", agents.get_agent, AgentJSON),
     PATCH("/api/v1/agents/{agentId}", agents.update_agent, AgentJSON),
     DELETE("/api/v1/agents/{agentId}", agents.delete_agent, Success),

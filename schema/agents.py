@@ -8,12 +8,15 @@ from strawberry.scalars import JSON
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.runs import ChatEventType, RunFrame, RunStatus
 from resolvers import agents as agent_ops
-from resolvers.agents import debugging, desk, files, learning, peers, workplace
+from resolvers.agents import debugging, desk, files, learning, models, peers, workplace
+from resolvers.rules.model_catalog import ModelProvider
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
 for enum in (desk.PeerDirection, AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
     strawberry.enum(enum)
+strawberry.enum(ModelProvider, description="A provider that has a list of models.")
+strawberry.enum(models.ModelSource)
 
 
 @node(Agent)
@@ -138,6 +141,24 @@ class LogEntryType:
     content: str
     tool: str | None = strawberry.field(description="Name of the tool called.")
     event_metadata: JSON | None = strawberry.field(name="metadata")
+
+
+@output(models.ModelInfo)
+class ModelInfoType:
+    """A model that agents can be given: `id` is what an agent's `llmModel` takes."""
+
+    id: str
+    display_name: str | None
+    provider: str = strawberry.field(description="In lower case.")
+
+
+@output(models.ModelList)
+class ModelListType:
+    """`live`: the provider was asked. `curated`: these are the usual ones, since it was not, or has not answered."""
+
+    provider: ModelProvider
+    source: models.ModelSource
+    models: list[ModelInfoType]
 
 
 @output(peers.PeerCardEntry)
@@ -274,6 +295,7 @@ class AgentQuery:
     agent = query(agent_ops.get_agent, AgentType)
     crews_status = query(agent_ops.crews_status, CrewsStatusType)
     agent_load = query(agent_ops.agent_load, AgentLoadType)
+    models = query(models.list_models, ModelListType)
     agent_files = query(files.list_agent_files, FileInfoType)
     agent_learning = query(learning.get_learning, AgentType)
     agent_inbox = query(desk.get_agent_inbox, AgentInboxType)

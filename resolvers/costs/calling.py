@@ -7,9 +7,9 @@ answer is paid for, whatever becomes of the operation that wanted it.
 import asyncio
 import re
 from datetime import UTC, timedelta
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from sqlmodel import col
 
 from models.agents import LlmProvider
@@ -17,11 +17,11 @@ from models.base import new_id, table_of
 from models.bounds import LINE, cut
 from models.budgets import Budget, BudgetScope, BudgetSpend, CallReservation
 from models.costs import SLOTS, CostDay, ModelCall
-from models.credentials import Credential, CredentialEventType, CredentialScope, CredentialStatus, CredentialType
+from models.credentials import Credential, CredentialEventType
 from resolvers.costs.events import ALARMS
 from resolvers.costs.money import micros
 from resolvers.costs.reserving import alarm, states
-from resolvers.credentials.references import value_of
+from resolvers.credentials.keys import Key, credential_of, opened_key
 from resolvers.credentials.vault import tell
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
@@ -42,10 +42,8 @@ from resolvers.kernel import (
     Question,
     Refusal,
     Text,
-    Unopenable,
     command,
     instance,
-    log,
     price,
 )
 
@@ -55,20 +53,10 @@ LASTS: Final = timedelta(minutes=5)
 """How long money is set aside for a call whose process died."""
 SLOT: Final = SLOTS
 """Of sums: runs do not have it."""
-MOST_LOOKED_AT: Final = 100
-"""Keys: slots that nobody has filled come with them."""
 VENDOR: Final = "https://api.anthropic.com"
 SERVICE: Final = "models"
 NOT_COVERED: Final = "What is left of the budget of the workspace does not cover the call"
-SEALED: Final = "The key of the workspace cannot be opened"
 Micros = Annotated[Int, Field(ge=0)]
-
-
-class Key(NamedTuple):
-    """`id` is that of the credential."""
-
-    id: str
-    value: SecretStr
 
 
 class NotCovered(Exception):
@@ -113,24 +101,10 @@ class Held(Output):
 
 async def key_of(ctx: Context, missing: Refusal) -> Key:
     """The workspace's oldest active key of Anthropic that is for all of it, opened; `missing` where there is none."""
-    found = ctx.select(
-        Credential,
-        col(Credential.provider) == LlmProvider.ANTHROPIC.value,
-        col(Credential.type) == CredentialType.API_KEY,
-        col(Credential.status) == CredentialStatus.ACTIVE,
-        col(Credential.scope) == CredentialScope.WORKSPACE.value,
-        including_hidden=True,
-    )
-    oldest = await found.order_by(col(Credential.created_at), col(Credential.id)).limit(MOST_LOOKED_AT).all()
-    filled = next((each for each in oldest if each.value is not None), None)
-    if filled is None or filled.value is None:
+    found = await credential_of(ctx, LlmProvider.ANTHROPIC.value)
+    if found is None:
         raise missing
-    try:  # a store that does not give it is BAD_GATEWAY, too
-        value = (await value_of(filled.id, filled.value, filled.secret_ref)).reveal()
-    except Unopenable:
-        log.warning("credential cannot be opened", credential_id=filled.id)
-        raise Refusal(Code.BAD_GATEWAY, SEALED) from None
-    return Key(filled.id, SecretStr(value.strip()))
+    return await opened_key(found)
 
 
 async def ask(ctx: Context, key: Key, model: str, question: Question, purpose: str) -> str:

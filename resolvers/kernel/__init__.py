@@ -76,6 +76,7 @@ from resolvers.kernel.inputs import (
     is_id,
 )
 from resolvers.kernel.jobs import job
+from resolvers.kernel.kept import Kept
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.patch import Emptied, Patch
@@ -141,7 +142,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Description", "Notes", "Prompt", "ConfigText",
     "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
-    "within", "ENDS", "faults", "is_public_address", "parse_address",
+    "within", "ENDS", "faults", "Kept", "is_public_address", "parse_address",
     "McpServer", "McpFailed", "offered",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",

@@ -45,6 +45,7 @@ _OF_DOMAIN = {
     "budgets": _WORKSPACE,
     "costs": _WORKSPACE,
     "model_calls": _WORKSPACE,
+    "models": ("agents:read", "agents:write"),
     "crew_ai": ("crews:read", "crews:write"),
     "crew_connections": ("crews:read", "crews:write"),
     "connectors": ("credentials:read", "credentials:write"),

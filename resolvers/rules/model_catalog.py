@@ -6,8 +6,6 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from resolvers.kernel import invalid
-
 
 class ModelProvider(StrEnum):
     """Providers that have a list of models."""
@@ -68,13 +66,6 @@ _PREFIXES = (
     ("o4", ModelProvider.OPENAI),
     ("gemini", ModelProvider.GOOGLE),
 )
-
-
-def parse_model_provider(text: str) -> ModelProvider:
-    try:
-        return ModelProvider(text.upper())
-    except ValueError:
-        raise invalid("provider", f"must be one of {', '.join(ModelProvider)}") from None
 
 
 def provider_of(model: str) -> ModelProvider | None:

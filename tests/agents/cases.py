@@ -90,5 +90,6 @@ RECIPES = dict.fromkeys(
     ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
 ) | {
     "agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"}),
+    "models.list": Recipe({"provider": "GOOGLE"}),
     "agents.files_download": Recipe(refused=Code.NOT_FOUND),
 }

@@ -3,9 +3,8 @@
 import pytest
 from hypothesis import given
 
-from resolvers.rules.model_catalog import CURATED, ModelProvider, parse_model_provider, provider_of
-from tests.rules.refusals import refused
-from tests.rules.texts import anything, value_or_refusal
+from resolvers.rules.model_catalog import CURATED, ModelProvider, provider_of
+from tests.rules.texts import anything
 
 
 def test_curated() -> None:
@@ -32,20 +31,8 @@ def test_a_display_name_says_what_the_id_says(provider: ModelProvider) -> None:
         assert model.display_name.lower().translate({ord(" "): "-", ord("."): "-"}) == model.id.replace(".", "-")
 
 
-@pytest.mark.parametrize("text", ["anthropic", "OpenAI", "GOOGLE", "ollama"])
-def test_provider_in_any_case(text: str) -> None:
-    assert parse_model_provider(text) == text.upper()
-
-
-@pytest.mark.parametrize("text", ["", "CURSOR", "FACTORY", " openai", "openai\x00"])
-def test_provider_refused(text: str) -> None:
-    with refused("provider", "ANTHROPIC, OPENAI, GOOGLE, OLLAMA"):
-        parse_model_provider(text)
-
-
 @given(anything)
 def test_total(text: str) -> None:
-    assert value_or_refusal(parse_model_provider, text) in {None, *ModelProvider}
     assert provider_of(text) in {None, *ModelProvider}
 
 
