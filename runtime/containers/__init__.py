@@ -1,0 +1,1 @@
+"""Crews' containers: a sandbox that an engine makes from an image, by the API that Docker and podman share."""

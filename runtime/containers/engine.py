@@ -1,0 +1,178 @@
+"""The engine that makes containers, as it is spoken to: its answers, and its faults as texts that a user may read."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from runtime.job import Failed
+
+if TYPE_CHECKING:
+    from aiodocker import Docker
+    from aiodocker.containers import DockerContainer
+    from aiodocker.stream import Stream
+
+API_VERSION: Final = "v1.41"
+"""Docker 20.10 and later, and podman 4 and later."""
+ASK, MAKE, PULL = 15.0, 60.0, 1200.0
+"""Seconds for a question, for making or removing a container, and for an image to come from its registry."""
+GONE = "The container engine does not answer"
+NOBODY: Final = 900  # the library's status where no engine is
+LOOKS, PAUSE = 50, 0.02  # at a command that has said all and has not ended, and seconds between them
+
+
+class EngineGone(Failed):
+    """Nothing is known of what was asked for: it may have been done."""
+
+    def __init__(self) -> None:
+        super().__init__(GONE)
+
+
+class EngineRefused(Failed):
+    """The engine's own words, cut: they name images and limits, and none of the server's secrets."""
+
+    def __init__(self, status: int, told: str) -> None:
+        super().__init__(f"The container engine answers {status}: {told[:300]}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """Which engine it is, by its own words."""
+
+    name: str
+    version: str
+    rootless: bool
+
+
+@contextlib.asynccontextmanager
+async def _told(seconds: float | None) -> AsyncIterator[None]:
+    """Faults of the library, the socket and the engine become ours."""
+    import aiohttp
+    from aiodocker import DockerError
+
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except DockerError as error:
+        if error.status == NOBODY:
+            raise EngineGone from error
+        raise EngineRefused(error.status, str(error.message)) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise EngineGone from error
+
+
+class Engine:
+    """One connection pool for an event loop. The library is loaded with the first question."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._client: Docker | None = None
+
+    def _docker(self) -> "Docker":
+        if self._client is None:
+            from aiodocker import Docker
+
+            self._client = Docker(self.address, api_version=API_VERSION)
+        return self._client
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def kind(self) -> EngineKind:
+        async with _told(ASK):
+            version = await self._docker().version()
+            info = await self._docker().system.info()
+        names = [str(part.get("Name", "")).lower() for part in version.get("Components") or ()]
+        name = "podman" if any("podman" in each for each in names) else "docker"
+        rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
+        return EngineKind(name, str(version.get("Version", "")), rootless)
+
+    async def list(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        """Containers that have all of these labels, running or not."""
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        async with _told(ASK):
+            found = await self._docker().containers.list(all=True, filters=filters)
+        return [each._container for each in found]
+
+    async def inspect(self, container: str) -> Mapping[str, Any] | None:
+        """None where there is no such container."""
+        try:
+            async with _told(ASK):
+                shown: Mapping[str, Any] = await self._one(container).show()
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return shown
+
+    async def create(self, name: str, configuration: Mapping[str, Any]) -> str:
+        """Made and not started. Raises EngineRefused: 404 without its image, 409 where the name is taken."""
+        async with _told(MAKE):
+            made = await self._docker().containers.create(config=dict(configuration), name=name)
+        return str(made.id)
+
+    async def start(self, container: str) -> None:
+        async with _told(MAKE):
+            await self._one(container).start()
+
+    async def remove(self, container: str) -> bool:
+        """By force, with all that runs in it. False where there is none."""
+        try:
+            async with _told(MAKE):
+                await self._one(container).delete(force=True, v=True)
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return False
+            raise
+        return True
+
+    async def log(self, container: str, lines: int) -> str:
+        """The last lines that its first process has written."""
+        async with _told(ASK):
+            return "".join(await self._one(container).log(stdout=True, stderr=True, tail=lines))
+
+    def _one(self, container: str) -> "DockerContainer":
+        return self._docker().containers.container(container)
+
+    @contextlib.asynccontextmanager
+    async def running(
+        self, container: str, argv: Sequence[str], *, user: str, workdir: str, environment: Mapping[str, str]
+    ) -> AsyncIterator["Running"]:
+        """A program in a container that runs. It goes on where the block ends before it does."""
+        async with _told(ASK):
+            made = await self._one(container).exec(
+                list(argv), user=user, workdir=workdir, environment=dict(environment), stdin=False, tty=False
+            )
+            stream = made.start(detach=False)
+            await stream.__aenter__()
+        try:
+            yield Running(made, stream)
+        finally:
+            await stream.close()
+
+
+class Running:
+    """What a program says, and how it ended."""
+
+    def __init__(self, made: Any, stream: "Stream") -> None:
+        self._made, self._stream = made, stream
+
+    async def pieces(self) -> AsyncIterator[tuple[int, bytes]]:
+        """1 and what was written to stdout, or 2 and what to stderr, until both are closed."""
+        async with _told(None):
+            while (piece := await self._stream.read_out()) is not None:
+                yield piece.stream, piece.data
+
+    async def exit_code(self) -> int:
+        """Of a program whose outputs are closed. An engine may learn of the end a moment later."""
+        async with _told(ASK):
+            for _ in range(LOOKS):
+                found = await self._made.inspect()
+                if not found["Running"]:
+                    break
+                await asyncio.sleep(PAUSE)
+        return int(found["ExitCode"] or 0)

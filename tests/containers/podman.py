@@ -1,0 +1,66 @@
+"""A podman that tests start for themselves, on a store of their own, and an image that needs no registry."""
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+IMAGE = "localhost/crewship-test/busybox:latest"
+# An engine does not know control groups of both versions at once; where a machine has both, it is shown the first.
+_SERVICE = """
+umount /sys/fs/cgroup/unified 2>/dev/null
+exec podman --root "$1/root" --runroot "$1/run" --cgroup-manager cgroupfs system service --time=0 "unix://$1/engine.sock"
+"""
+
+
+def why_not() -> str:
+    """What is missing for an engine of our own; empty if nothing is."""
+    if os.geteuid() != 0:
+        return "an engine is started as root"
+    missing = [name for name in ("podman", "crun", "unshare", "busybox") if shutil.which(name) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
+def rootfs() -> bytes:
+    """A tar of busybox under the names of its programs."""
+    program = Path(str(shutil.which("busybox")))
+    names = subprocess.run([program, "--list"], capture_output=True, check=True, text=True).stdout.split()
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as tar:
+        for folder in ("bin", "etc", "tmp", "proc", "sys", "dev", "var"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        tar.add(program, "bin/busybox")
+        for name in set(names) - {"busybox"}:
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return made.getvalue()
+
+
+@contextmanager
+def podman(folder: Path) -> Iterator[str]:
+    """Its address. With the block all its containers end, and what it stored is removed."""
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SERVICE, "sh", str(folder)]
+    ours = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run"), "--cgroup-manager", "cgroupfs"]
+    subprocess.run([*ours, "import", "-", IMAGE], input=rootfs(), capture_output=True, check=True)
+    with (folder / "service.log").open("wb") as log:
+        service = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    try:
+        ends = time.monotonic() + 20
+        while not (folder / "engine.sock").is_socket():
+            if service.poll() is not None or time.monotonic() > ends:
+                raise RuntimeError((folder / "service.log").read_text())
+            time.sleep(0.02)
+        yield f"unix://{folder / 'engine.sock'}"
+    finally:
+        subprocess.run([*ours, "rm", "--all", "--force", "--time", "0"], capture_output=True, check=False)
+        service.terminate()
+        service.wait(20)
+        subprocess.run(["umount", str(folder / "root" / "overlay")], capture_output=True, check=False)

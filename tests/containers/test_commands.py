@@ -1,0 +1,149 @@
+"""Commands in containers of a real engine."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.containers.engine import Engine
+from runtime.containers.place import CREW, INSTANCE, CrewContainer, instance_of
+from runtime.containers.sandbox import ContainerSandbox
+from runtime.job import Failed
+from runtime.sandbox.boundary import Limits
+from runtime.sandbox.workdir import Workdir
+from tests.containers.podman import IMAGE, podman, why_not
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
+
+CREW_ID = "c" + "1" * 24
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with podman(tmp_path_factory.mktemp("podman")) as made:
+        yield made
+
+
+@pytest.fixture
+async def engine(address: str) -> AsyncIterator[Engine]:
+    made = Engine(address)
+    yield made
+    for found in await made.list({}):
+        await made.remove(str(found["Id"]))
+    await made.close()
+
+
+@pytest.fixture
+def workdir(tmp_path: Path) -> Workdir:
+    return Workdir.of(tmp_path, workspace_id="w", agent_id="a", agent_slug="nell", crew_id=CREW_ID)
+
+
+def of(image: str = IMAGE, **how: object) -> CrewContainer:
+    return CrewContainer("w", CREW_ID, image, **how)  # type: ignore[arg-type]
+
+
+def sandbox(engine: Engine, crew: CrewContainer | None = None, **limits: int) -> ContainerSandbox:
+    return ContainerSandbox(engine, crew or of(), Limits(**limits))
+
+
+async def test_a_command_is_alone(engine: Engine, workdir: Workdir) -> None:
+    script = """
+        id -u; pwd; grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/self/status; ls /sys/class/net
+        touch /x 2>/dev/null || echo refused; touch /skills/x 2>/dev/null || echo refused
+        echo made >made; echo home >~/x; echo tmp >/tmp/x; echo oops >&2; ls -a /run /var; exit 3
+    """
+    ended = await sandbox(engine).run(["sh", "-c", script], workdir=workdir, timeout=60)
+    lines = ended.stdout.split("\n")
+    assert lines[:6] == [
+        "79001", "/output/nell", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "lo",
+    ]  # fmt: skip
+    assert lines[6:8] == ["refused", "refused"]
+    assert ended.stderr == "oops\n"
+    assert ended.exit_code == 3
+    assert (workdir.path / "made").read_text() == "made\n"
+    assert workdir.storage.joinpath(*workdir.home, "x").read_text() == "home\n"
+    assert "engine.sock" not in ended.stdout
+    assert "podman.sock" not in ended.stdout
+    assert "docker.sock" not in ended.stdout
+
+
+async def test_the_container_stays_and_is_found_by_another_process(
+    engine: Engine, workdir: Workdir, address: str
+) -> None:
+    first = await sandbox(engine).run(["sh", "-c", "echo 1 >/tmp/kept"], workdir=workdir, timeout=60)
+    other = Engine(address)
+    try:
+        second = await sandbox(other).run(["cat", "/tmp/kept"], workdir=workdir, timeout=60)
+    finally:
+        await other.close()
+    assert (first.exit_code, second.stdout) == (0, "1\n")
+    [one] = await engine.list({INSTANCE: instance_of(workdir.storage), CREW: CREW_ID})
+    assert one["State"] == "running"
+
+
+async def test_other_rules_are_another_container_and_another_image_waits_for_a_restart(
+    engine: Engine, workdir: Workdir
+) -> None:
+    await sandbox(engine).run(["touch", "/tmp/kept"], workdir=workdir, timeout=60)
+    other = await sandbox(engine, of("localhost/other:1")).run(["ls", "/tmp/kept"], workdir=workdir, timeout=60)
+    assert other.exit_code == 0
+    fewer = await sandbox(engine, of(memory_mb=100)).run(["ls", "/tmp/kept"], workdir=workdir, timeout=60)
+    assert fewer.exit_code != 0
+    assert len(await engine.list({CREW: CREW_ID})) == 1
+
+
+async def test_what_takes_too_long_is_ended_and_nothing_of_it_is_left(engine: Engine, workdir: Workdir) -> None:
+    box = sandbox(engine)
+    await box.run(["true"], workdir=workdir, timeout=60)
+    ended = await box.run(["sh", "-c", "echo begun; sleep 1234 & sleep 1234"], workdir=workdir, timeout=1)
+    assert (ended.exit_code, ended.timed_out, ended.stdout) == (137, True, "begun\n")
+    left = await box.run(["ps"], workdir=workdir, timeout=60)
+    assert "1234" not in left.stdout
+
+
+async def test_a_cancelled_command_is_ended(engine: Engine, workdir: Workdir) -> None:
+    box = sandbox(engine)
+    await box.run(["true"], workdir=workdir, timeout=60)
+    at_it = asyncio.ensure_future(box.run(["sh", "-c", "touch at-it; sleep 4321"], workdir=workdir, timeout=60))
+    while not (workdir.path / "at-it").exists():
+        await asyncio.sleep(0.02)
+    at_it.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await at_it
+    assert "4321" not in (await box.run(["ps"], workdir=workdir, timeout=60)).stdout
+
+
+async def test_processes_and_memory_are_bounded(engine: Engine, workdir: Workdir) -> None:
+    box = sandbox(engine, of(memory_mb=64), processes=16)
+    fork = await box.run(["sh", "-c", "for i in $(seq 40); do sleep 5 & done"], workdir=workdir, timeout=60)
+    assert "fork" in fork.stderr
+    await asyncio.sleep(0)
+    box = sandbox(engine, of(memory_mb=64), processes=64)
+    eaten = await box.run(["sh", "-c", "tail -c 200000000 /dev/zero"], workdir=workdir, timeout=60)
+    assert eaten.exit_code == 137
+
+
+async def test_output_is_cut_and_input_is_read(engine: Engine, workdir: Workdir) -> None:
+    box = sandbox(engine, output=1000)
+    long = await box.run(["sh", "-c", "seq 100000; seq 9 >&2"], workdir=workdir, timeout=60)
+    assert long.truncated
+    assert "more bytes of output were left out" in long.stdout
+    assert long.stderr == "1\n2\n3\n4\n5\n6\n7\n8\n9\n"
+    fed = await box.run(["cat"], workdir=workdir, timeout=60, stdin=b"given\n")
+    assert fed.stdout == "given\n"
+
+
+async def test_an_image_that_is_not_there(engine: Engine, workdir: Workdir) -> None:
+    with pytest.raises(Failed, match="The image localhost/none:1 is not on the container engine"):
+        await sandbox(engine, of("localhost/none:1")).run(["true"], workdir=workdir, timeout=60)
+    assert not await engine.list({})
+
+
+async def test_an_engine_that_is_not_there(tmp_path: Path, workdir: Workdir) -> None:
+    gone = Engine(f"unix://{tmp_path}/none.sock")
+    try:
+        with pytest.raises(Failed, match="The container engine does not answer"):
+            await sandbox(gone).run(["true"], workdir=workdir, timeout=60)
+    finally:
+        await gone.close()
