@@ -1,7 +1,8 @@
 # Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
 
 VENV ?= .venv
-JOBS ?= 2
+# More than there are cores: a third of what tests take is waiting for other processes.
+JOBS ?= 3
 RECORDINGS ?= ../shared/replay
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
@@ -33,10 +34,10 @@ demo: $(VENV)/.demo ## Talk with an agent on this machine: a small local model, 
 
 # What fails beside other tests on a busy machine is run once more by itself: what fails twice, fails.
 test: $(VENV)/.dev ## Run the tests that every change has to pass
-	$(PYTEST) -n $(JOBS) --dist loadfile -m "not slow" || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
-	$(PYTEST) -n $(JOBS) --dist loadfile -rs
+	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs
 
 replay: $(VENV)/.dev ## Play recorded exchanges against fresh servers: make replay [groups="crews agents"]; they lie beside the project, or in RECORDINGS
 	$(BIN)/python scripts/replay.py $(RECORDINGS) $(groups)

@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,11 @@ import pytest
 from crewship.postgres import APPLICATION, OWNER, Connection, EmbeddedPostgres
 from models.migrations import upgrade
 from runtime.dbos_tables import prepare_engine
+
+# Whatever the shell says: without bytecode every worker and every server under test would compile the program, and the
+# workers the tests, again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TEMPLATE = "template_crewship"
 
@@ -62,6 +68,10 @@ def pytest_configure_node(node: Any) -> None:
     """Runs in xdist's controller, once for each worker."""
     made = _new_server(node.config)
     node.workerinput["postgres"] = {"port": made.port, "sockets": str(made.sockets), "passwords": made.passwords}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
@@ -155,6 +165,7 @@ def empty_database(postgres: Connection) -> Iterator[Database]:
     yield from _copy(postgres, None)
 
 
+from tests.order import place  # noqa: E402
 from tests.stalls import VARIABLE, no_stalls, recording  # noqa: E402, F401
 from tests.world import world  # noqa: E402, F401
 

@@ -37,7 +37,8 @@ REMARK = re.compile(r"\s*([(,;]|when\b)")  # begins what is said beside a kind
 
 @cache
 def documents() -> dict[str, dict[str, Any]]:
-    return {file.stem: yaml.safe_load(file.read_text()) for file in sorted(FILES.glob("*.yaml"))}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as quick, where PyYAML has it
+    return {file.stem: yaml.load(file.read_text(), loader) for file in sorted(FILES.glob("*.yaml"))}
 
 
 def routes() -> Iterator[tuple[str, dict[str, Any]]]:
