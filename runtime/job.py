@@ -72,6 +72,8 @@ class Job:
     skills: tuple[Skill, ...] = ()
     attachments: tuple[str, ...] = ()
     """Paths of the files that people attached to the chat, as the agent knows them."""
+    restricted: bool = False
+    """Its processes reach what the restricted mode lets them, whatever the mode of the crew is."""
 
 
 @dataclass(frozen=True, slots=True)

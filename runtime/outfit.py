@@ -21,8 +21,9 @@ from runtime.job import Adapter, Job
 from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_servers import servers_for, tools_of
+from runtime.network import gateway_for
 from runtime.quarantine import quarantine
-from runtime.sandbox import Sandbox, Workdir, detect
+from runtime.sandbox import Isolation, Sandbox, Workdir, detect
 from runtime.skills import files_of
 from runtime.tools import tools_for
 from runtime.turn import Guard
@@ -56,7 +57,8 @@ class InstanceOutfit:
         redactor = Redactor((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
         sandbox, guarded = await self.sandbox(), self._settings.keeper_enabled
-        tools = tools_for(job, sandbox, workdir, environment(given, guarded=guarded))
+        network = await gateway_for(job, redactor) if sandbox.isolation is not Isolation.none else None
+        tools = tools_for(job, sandbox, workdir, environment(given, guarded=guarded), network)
         if guarded:
             tools |= keeper_tools(job, given, sandbox)
         theirs, told = await tools_of(job, servers, redactor)

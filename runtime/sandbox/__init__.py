@@ -1,6 +1,6 @@
 """Where agents' commands run, and what keeps them there."""
 
-from runtime.sandbox.boundary import NO_ENVIRONMENT, Finished, Isolation, Limits, NetworkAccess, Report, Sandbox
+from runtime.sandbox.boundary import NO_ENVIRONMENT, Finished, Isolation, Limits, Network, Report, Sandbox
 from runtime.sandbox.detection import describe, detect
 from runtime.sandbox.no_processes import refuse_processes
 from runtime.sandbox.sums import require_room
@@ -12,7 +12,7 @@ __all__ = [
     "Finished",
     "Isolation",
     "Limits",
-    "NetworkAccess",
+    "Network",
     "Report",
     "Sandbox",
     "Unconfined",

@@ -1,6 +1,8 @@
 """What a sandbox is to those who use it: which boundary it is, what it takes, what it gives back."""
 
+import socket
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -19,10 +21,21 @@ class Isolation(StrEnum):
     none = "none"
 
 
-class NetworkAccess(StrEnum):
-    """What a sandboxed process can reach. There is no network device but an empty loopback of its own."""
+class Network(Protocol):
+    """What processes in a sandbox reach beside themselves: they have a loopback of their own, and what listens there is
+    answered from outside.
+    """
 
-    none = "none"
+    @property
+    def listens(self) -> Sequence[tuple[str, int]]:
+        """Addresses of the sandbox's loopback, and ports."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What programs are told of it."""
+
+    def serve(self, listening: Sequence[socket.socket]) -> AbstractAsyncContextManager[None]:
+        """Answers at these sockets, one for each of `listens`, while the block lasts, and closes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +100,13 @@ class Sandbox(Protocol):
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
         environment: Mapping[str, str] = NO_ENVIRONMENT,
+        network: Network | None = None,
     ) -> Finished:
         """Run a program until it ends or for `timeout` seconds; then, or when cancelled, nothing of it is left.
 
         Starts in the agent's own folder. Without `stdin` there is nothing to read; `environment` is beside its own.
         Raises Failed when it could not be started at all, or the files of its crew are far beyond the limits; a program
-        that does not exist is exit code 127.
+        that does not exist is exit code 127. Without a `network` it reaches nothing.
         """
 
 

@@ -26,7 +26,8 @@ from typing import Final
 from resolvers.instance.confined import SANDBOX_UID
 from resolvers.rules.agent_folders import HOME, OUTPUT
 from runtime.sandbox import seccomp
-from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
+from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
+from runtime.sandbox.network import Handover, served
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.reach import Reach
@@ -182,25 +183,29 @@ class Bubblewrap:
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
         environment: Mapping[str, str] = NO_ENVIRONMENT,
+        network: Network | None = None,
     ) -> Finished:
         limits = await admit(workdir, self.limits)
-        outputs = Outputs(limits.output)
+        outputs, handover = Outputs(limits.output), None if network is None else Handover(network)
         try:
-            child = self._launch(argv, workdir, stdin, outputs, limits, environment)
+            child = self._launch(argv, workdir, stdin, outputs, limits, environment, handover=handover)
             timed_out, excess = False, ""
             try:
                 begun = await child.begin()
                 outputs.collect()
-                try:
-                    async with asyncio.timeout(timeout):
-                        excess = await Watch(child.pid, workdir, limits).until(child.pidfd)
-                except TimeoutError:
-                    timed_out = True
+                async with served(handover, begun=begun):
+                    try:
+                        async with asyncio.timeout(timeout):
+                            excess = await Watch(child.pid, workdir, limits).until(child.pidfd)
+                    except TimeoutError:
+                        timed_out = True
             finally:
                 await to_the_end(child.end())
             await outputs.rest()
             return child.finished(begun=begun, timed_out=timed_out, excess=excess)
         finally:
+            if handover is not None:
+                handover.close()
             await to_the_end(outputs.close())
 
     @contextlib.asynccontextmanager
@@ -243,6 +248,7 @@ class Bubblewrap:
         *,
         terminal: int | None = None,
         read_only: bool = False,
+        handover: Handover | None = None,
     ) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
@@ -257,8 +263,11 @@ class Bubblewrap:
             rules = keep(theirs, memory_file(self._filter or b""))
             outside, shared = self._reach(reach)
             options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
+            if handover is None:
+                options.append("--unshare-net")
             launcher = _LAUNCHER if terminal is None else _TERMINAL
             variables = {**environment, **self._environment()} | ({} if terminal is None else {"TERM": TERM})
+            variables |= {} if handover is None else handover.environment
             arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
             process = self._spawn(
                 [*outside, "--args", str(arguments), "--", *_limited(self.programs.prlimit, limits, launcher), *argv],
@@ -266,6 +275,7 @@ class Bubblewrap:
                 outputs.theirs if terminal is None else (outputs.theirs[0], terminal),
                 (*reach.descriptors, rules, arguments, *files.values()),
                 variables,
+                handover,
             )
             try:
                 child = _Child(process, gate, outputs)
@@ -316,7 +326,6 @@ class Bubblewrap:
             "--unshare-user",
             "--unshare-ipc",
             "--unshare-pid",
-            "--unshare-net",
             "--unshare-uts",
             "--unshare-cgroup-try",
             "--disable-userns",
@@ -352,12 +361,17 @@ class Bubblewrap:
         outputs: Sequence[int],
         descriptors: Sequence[int],
         environment: Mapping[str, str],
+        handover: Handover | None = None,
     ) -> subprocess.Popen[bytes]:
         out, err = outputs
+        called = ["bwrap", *command[1:]]  # a name for it; `executable` is the path
+        if handover is not None:
+            called = handover.command(command[0], called)
+            descriptors = (*descriptors, handover.theirs.fileno())
         try:
             return subprocess.Popen(  # noqa: S603 - what runs is confined, which is what this module is for
-                ["bwrap", *command[1:]],  # noqa: S607 - a name for it; `executable` is the path
-                executable=command[0],
+                called,
+                executable=command[0] if handover is None else called[0],
                 stdin=stdin,
                 stdout=out,
                 stderr=err,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from runtime.job import Failed
-from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
+from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.process import Outputs, end, keep, memory_file, to_the_end
 from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.workdir import Workdir
@@ -38,7 +38,8 @@ except OSError as error:
 
 
 class Unconfined:
-    """`unsafe` lets commands run. They can do what the service can; environment, limits and folder are theirs.
+    """`unsafe` lets commands run. They can do what the service can, and reach what it reaches, whatever `network` is;
+    environment, limits and folder are theirs.
 
     A process that leaves its session outlives the command: nothing but a pid namespace can hold it.
     """
@@ -61,6 +62,7 @@ class Unconfined:
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
         environment: Mapping[str, str] = NO_ENVIRONMENT,
+        network: Network | None = None,
     ) -> Finished:
         if not self._unsafe:
             raise Failed(REFUSED)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from models.agents import ToolProfile
+from runtime.egress import Gateway
 from runtime.job import Failed, Job
 from runtime.sandbox import NO_ENVIRONMENT, Finished, Isolation, Sandbox, Workdir, require_room
 from runtime.tools.arguments import Arguments, ListFiles, ReadFile, RunCommand, SearchFiles, WriteFile, schema_of
@@ -22,6 +23,7 @@ A = TypeVar("A", bound=Arguments)
 CONTENT = 48_000  # characters of a result: some 12,000 tokens
 TAIL = 16_000  # of them from the end, where they had to be cut: errors stand there
 ENTRIES = 1000
+MOST_REFUSALS: Final = 10  # of one command that are shown
 # models write bash
 SHELL: Final = next((shell for shell in ("/bin/bash", "/bin/sh") if os.access(shell, os.X_OK)), "/bin/sh")
 
@@ -45,12 +47,16 @@ class Tool:
 
 
 def tools_for(
-    job: Job, sandbox: Sandbox, workdir: Workdir, environment: Mapping[str, str] = NO_ENVIRONMENT
+    job: Job,
+    sandbox: Sandbox,
+    workdir: Workdir,
+    environment: Mapping[str, str] = NO_ENVIRONMENT,
+    network: Gateway | None = None,
 ) -> dict[str, Tool]:
     """The tools of the agent's profile, by name. Commands need more than MINIMAL, and a sandbox that runs any; they
-    alone are given the `environment`.
+    alone are given the `environment` and the `network`.
     """
-    agent = _Toolbox(sandbox, workdir, environment)
+    agent = _Toolbox(sandbox, workdir, environment, network)
     tools = [
         _tool("read_file", "Show a text file, or a part of it by lines.", ReadFile, agent.read),
         _tool("write_file", "Write a text file: make it, or replace all of it.", WriteFile, agent.write),
@@ -95,15 +101,19 @@ def fit(content: str) -> str:
 
 
 class _Toolbox:
-    def __init__(self, sandbox: Sandbox, workdir: Workdir, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, workdir: Workdir, environment: Mapping[str, str], network: Gateway | None
+    ) -> None:
         self._sandbox, self._workdir, self._given = sandbox, workdir, environment
+        self._network = network
 
     @property
     def command_description(self) -> str:
         where = "in your own folder"
         if self._sandbox.isolation is not Isolation.none:
+            reaches = "without a network" if self._network is None else self._network.description
             where = (
-                f"in /output/{self._workdir.agent}, without a network;"
+                f"in /output/{self._workdir.agent}, {reaches};"
                 " only /output, your home and /tmp can be written, and /tmp is empty each time"
             )
         return f"Run a shell command {where}. When it ends, so does everything it has started."
@@ -152,13 +162,17 @@ class _Toolbox:
     async def run(self, data: RunCommand) -> ToolResult:
         if "\0" in data.command:
             raise FileError("A command holds no NUL")
+        known = 0 if self._network is None else len(self._network.refusals)
         ended = await self._sandbox.run(
             [SHELL, "-c", data.command],
             workdir=self._workdir,
             timeout=data.timeout_seconds,
             environment=self._given,
+            network=self._network,
         )
-        return ToolResult(_transcript(ended, data.timeout_seconds), is_error=ended.exit_code != 0)
+        refusals = [] if self._network is None else self._network.refusals[known : known + MOST_REFUSALS]
+        said = "\n".join([_transcript(ended, data.timeout_seconds), *(f"[network: {each}]" for each in refusals)])
+        return ToolResult(said, is_error=ended.exit_code != 0)
 
 
 def _page(lines: list[str], offset: int, limit: int) -> str:

@@ -1,0 +1,92 @@
+"""A network namespace with nothing but a loopback, and sockets that listen in it and are answered from outside.
+
+A socket belongs to the namespace it was made in, wherever it is held: a helper makes the namespace and the sockets,
+hands these to the service, and becomes bubblewrap, which makes the rest of the sandbox around it. So no program in the
+sandbox carries bytes for others, and nothing of the host's network has a name there.
+"""
+
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import orjson
+
+from runtime.sandbox.boundary import Network
+from runtime.sandbox.programs import NotStarted
+
+# Without a user namespace of its own a plain user may make no other. CLONE_NEWUSER, CLONE_NEWNET, SIOCSIFFLAGS.
+_HELPER = """
+import ctypes, fcntl, json, os, socket, struct, sys
+door, program, addresses = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+opened = os.open(program, os.O_PATH | os.O_CLOEXEC)
+user, group = os.geteuid(), os.getegid()
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.unshare(0x40000000 | (0 if user == 0 else 0x10000000)):
+    sys.exit(f"no network namespace: {os.strerror(ctypes.get_errno())}")
+if user:
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any:
+    up = struct.pack("16sh", b"lo", 1)
+    fcntl.ioctl(any, 0x8914, up + bytes(40 - len(up)))
+made = [socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) for host, _ in addresses]
+for one, address in zip(made, addresses):
+    one.bind(tuple(address))
+    one.listen(128)
+with socket.socket(fileno=door) as given:
+    socket.send_fds(given, [b"."], [one.fileno() for one in made])
+os.execve(opened, sys.argv[4:], os.environ)
+"""
+
+
+class Handover:
+    """The sockets of one sandbox on their way to the service."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._addresses = [list(address) for address in network.listens]
+        self._ours, self.theirs = socket.socketpair()
+
+    def command(self, program: str, arguments: Sequence[str]) -> list[str]:
+        """What is started instead of `program`, which it becomes."""
+        told = (str(self.theirs.fileno()), program, orjson.dumps(self._addresses).decode())
+        return [sys.executable, "-I", "-S", "-c", _HELPER, *told, *arguments]
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return self._network.environment
+
+    def serve(self) -> AbstractAsyncContextManager[None]:
+        """Raises NotStarted."""
+        return self._network.serve(self._sockets())
+
+    def _sockets(self) -> list[socket.socket]:
+        """What has come, when bubblewrap is there."""
+        self.theirs.close()
+        self._ours.setblocking(False)
+        try:
+            _, descriptors, _, _ = socket.recv_fds(self._ours, 1, len(self._addresses))
+        except BlockingIOError:
+            descriptors = []
+        made = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if len(made) != len(self._addresses):
+            for one in made:
+                one.close()
+            raise NotStarted("the sockets of the sandbox's network did not come")
+        return made
+
+    def close(self) -> None:
+        self._ours.close()
+        self.theirs.close()
+
+
+@asynccontextmanager
+async def served(handover: Handover | None, *, begun: bool) -> AsyncIterator[None]:
+    """The network of a program, if it has one, and has `begun`."""
+    if handover is None or not begun:
+        yield
+        return
+    async with handover.serve():
+        yield

@@ -1,0 +1,103 @@
+"""The way out of a run: its crew's rules as they are, what its agent reads of a refusal, and what the journal keeps."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from models.agents import CliAdapter, ToolProfile
+from models.crews import Crew, NetworkMode
+from resolvers.rules.redaction import Redactor
+from runtime.egress import Endpoint, Refused
+from runtime.job import Job, Worker
+from runtime.network import gateway_for
+from runtime.sandbox import Unconfined, Workdir
+from runtime.sandbox.namespace import Bubblewrap
+from runtime.tools import tools_for
+from tests.runtime.estate import Estate
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
+SECRET = "sesame-open-4711"
+
+
+async def job_of(estate: Estate, *, restricted: bool = False, **network: object) -> Job:
+    crew = Crew(workspace_id=estate.workspace.id, name="Crew", slug=f"crew-{secrets.token_hex(6)}", **network)
+    await estate.add(crew)
+    agent = await estate.agent(crew_id=crew.id)
+    worker = Worker(
+        agent.id, "bob", agent.name, crew.id, crew.slug, "", CliAdapter.CLAUDE_CODE, None, None, ToolProfile.CODING
+    )
+    return Job("run1", estate.workspace.id, None, worker, "", restricted=restricted)
+
+
+def allows(gateway: object, authority: str) -> bool:
+    try:
+        gateway.judge(Endpoint.of(authority), tunnel=True)  # type: ignore[attr-defined]
+    except Refused:
+        return False
+    return True
+
+
+async def test_the_rules_are_those_of_the_crew_as_it_is(estate: Estate) -> None:
+    job = await job_of(estate, allowed_domains=["one.example.com"])
+    declared = ["http://127.0.0.1:11434/v1", "https://models.example.com:8443"]
+    gateway = await gateway_for(job, Redactor(), hosts=["own.example.com"], declared=declared)
+    reached = ("one.example.com:443", "own.example.com:443", "127.0.0.1:11434", "models.example.com:8443")
+    assert all(allows(gateway, each) for each in (*reached, "api.anthropic.com:443"))
+    others = ("two.example.com:443", "one.example.com:8443", "127.0.0.1:11435", "models.example.com:443", "1.1.1.1:443")
+    assert not any(allows(gateway, each) for each in others)
+
+    change = "UPDATE crews SET allowed_domains = $2, network_mode = $3 WHERE id = $1"
+    await estate.owner.execute(change, job.agent.crew_id, ["two.example.com"], NetworkMode.restricted)
+    await gateway.renew()
+    assert allows(gateway, "two.example.com:443")
+    assert not allows(gateway, "one.example.com:443")
+    await estate.owner.execute(change, job.agent.crew_id, [], NetworkMode.free)
+    await gateway.renew()
+    assert allows(gateway, "1.1.1.1:22")
+    await estate.owner.execute("UPDATE crews SET deleted_at = now() WHERE id = $1", job.agent.crew_id)
+    await gateway.renew()
+    assert not allows(gateway, "1.1.1.1:22")
+
+
+async def test_a_run_by_a_webhook_is_restricted(estate: Estate) -> None:
+    gateway = await gateway_for(await job_of(estate, restricted=True, network_mode=NetworkMode.free), Redactor())
+    assert not allows(gateway, "1.1.1.1:22")
+    assert allows(gateway, "api.openai.com:443")
+
+
+async def test_a_refusal_is_told_to_the_agent_and_the_journal(
+    estate: Estate, sandbox: Bubblewrap, workdir: Workdir, python: str
+) -> None:
+    job = await job_of(estate)
+    network = await gateway_for(job, Redactor((SECRET,)))
+    command = tools_for(job, sandbox, workdir, network=network)["run_command"]
+    assert "HTTPS_PROXY" in command.description
+    ask = (
+        f"{python} -c 'import urllib.request as u; u.urlopen(\"https://{SECRET}.example.net/x?y\", timeout=9)'"
+        f" 2>&1 | tail -1"
+    )
+    said = await command.run({"command": ask})
+    assert f"[network: {SECRET}.example.net:443 was refused: the host is not on the allow-list of the crew]" in (
+        said.content
+    )
+    rows = await estate.owner.fetch(
+        "SELECT summary, actor_type, agent_id, crew_id, payload, refs FROM journal_entries WHERE entry_type = $1",
+        "network.egress",
+    )
+    [row] = [dict(row) for row in rows]
+    assert (row["actor_type"], row["agent_id"], row["crew_id"]) == ("sidecar", job.agent.id, job.agent.crew_id)
+    assert row["payload"]["method"] == "CONNECT"
+    assert row["payload"]["status_code"] == 403
+    assert row["refs"] == {"run_id": "run1"}
+    assert SECRET not in str(row)
+    assert ".example.net" in row["summary"]
+
+
+async def test_commands_without_a_boundary_have_no_proxy(estate: Estate, tmp_path: Path) -> None:
+    """What they reach cannot be held: they are told of no proxy that would say otherwise."""
+    job = await job_of(estate)
+    place = Workdir.of(tmp_path, workspace_id="w", agent_id="a", agent_slug="bob")
+    network = await gateway_for(job, Redactor())
+    ended = await Unconfined(unsafe=True).run(["env"], workdir=place, timeout=10, network=network)
+    assert "PROXY" not in ended.stdout
