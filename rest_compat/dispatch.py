@@ -156,6 +156,8 @@ class Dispatcher:
         if session is not None:
             cookies = credentials.session_cookies(session, https=caller.https)
             made.headers += [(b"set-cookie", text.encode()) for text in cookies]
+        if route.heads is not None:
+            made.headers += route.heads(caller)
         if route.operation.deprecated is not None:
             made.headers += deprecation_headers(route.operation.deprecated)
         return made

@@ -31,6 +31,7 @@ from resolvers.kernel.reader import (
     intern,
 )
 from resolvers.kernel.streamed import Streamed
+from rest_compat.errors import Headers
 from rest_compat.streams import Download, Part, Streaming, Upload
 
 CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
@@ -191,7 +192,7 @@ class Route:
     takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
     is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
     `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to;
-    `in_text`: it is plain text.
+    `in_text`: it is plain text. `heads`: headers of every answer, refusals too, by what is known of the caller then.
     """
 
     method: str
@@ -208,6 +209,7 @@ class Route:
     answers: Writing | None = None
     refuses: Refusing | None = None
     in_text: bool = False
+    heads: Callable[[Caller], Headers] | None = None
     body_limit: int | None = None
     redirects: str | None = None
     probe: bool = False

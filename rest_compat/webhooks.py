@@ -6,9 +6,9 @@ import orjson
 
 from models.webhooks import WebhookReceipt
 from resolvers import webhooks
-from resolvers.kernel import Code, Refusal
-from resolvers.kernel.operation import Answer
-from rest_compat.table import GET, POST, Reply, Request, Wire
+from resolvers.kernel import Caller, Code, Refusal
+from rest_compat.errors import Headers
+from rest_compat.table import GET, POST, Request, Wire
 
 DEPRECATED = [(b"deprecation", b'version="X-Webhook-Secret"'), (b"sunset", b"Thu, 31 Dec 2026 23:59:59 GMT")]
 """As the contract spells it (webhooks.deprecated_answer_headers)."""
@@ -39,10 +39,10 @@ def _payload(request: Request) -> dict[str, Any]:
     return {name: said[name] for name in ("event", "source", "data") if name in said}
 
 
-def _accepted(request: Request, answer: Answer) -> Reply:
-    by_secret = not request.headers.get(b"x-signature")
-    head = [(b"content-type", b"application/json"), *(DEPRECATED if by_secret else [])]
-    return Reply(202, answer.body or b"", head)
+def _warned(caller: Caller) -> Headers:
+    """Whoever was let in by the secret itself, whatever becomes of what they sent."""
+    shown = caller.webhook
+    return list(DEPRECATED) if shown is not None and shown.accepted and not shown.is_signature else []
 
 
 AGENT = "/api/v1/agents/{agentId}"
@@ -53,7 +53,7 @@ ROUTES = (
         webhooks.Accepted,
         status=202,
         reads=_payload,
-        answers=_accepted,
+        heads=_warned,
     ),
     POST(f"{AGENT}/webhook-secret/rotate", webhooks.rotate_secret, webhooks.WebhookSecretRotated),
     POST(f"{AGENT}/webhook/test", webhooks.test_webhook, webhooks.Tested, status=202),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, literal_column, select, union
 
 from models.agents import Agent
 from models.approvals import Approval, ApprovalStatus
@@ -18,6 +18,8 @@ MOST_MESSAGES: Final = 20
 OPEN: Final = (AssignmentStatus.PENDING, AssignmentStatus.QUEUED, AssignmentStatus.RUNNING)
 MONTH: Any = func.date_trunc("month", func.timezone("UTC", func.now()))
 MICROS: Final = 1_000_000
+NAMES: Final = ("name", "slug")
+SHOWN: Final = ("id", "question", "response", "escalated", "duration_ms", "status")
 
 
 class PeerDirection(StrEnum):
@@ -72,18 +74,19 @@ async def get_agent_inbox(ctx: Context, agent: Agent, data: OfDesk) -> AgentInbo
     pending = select(func.count()).where(approvals.agent_id == agent.id, approvals.status == ApprovalStatus.pending)
     work = select(func.count()).where(given.assigned_to_id == agent.id, given.status.in_(OPEN))
     asked = select(func.count()).where(raised.from_agent_id == agent.id, raised.status == EscalationStatus.PENDING)
-    counts = [(await ctx.report(each))[0][0] for each in (pending, work, asked)]
     days = ctx.table(CostDay).c
     sums = [func.coalesce(func.sum(amount), literal_column("0")) for amount in _amounts(days)]
-    (spent,) = await ctx.report(select(*sums).where(days.agent_id == agent.id, days.day >= MONTH))
+    spent = select(*sums).where(days.agent_id == agent.id, days.day >= MONTH).subquery()
+    counts = [each.scalar_subquery() for each in (pending, work, asked)]
+    (found,) = await ctx.report(select(*counts, *spent.c))
     return AgentInbox(
-        approvals_pending=counts[0],
-        assignments_open=counts[1],
-        escalations_open=counts[2],
+        approvals_pending=found[0],
+        assignments_open=found[1],
+        escalations_open=found[2],
         peer_messages=[] if agent.crew_id is None else await _messages(ctx, agent),
-        cost_usd_this_month=float(spent[0]) / MICROS,
-        llm_calls_this_month=int(spent[1]),
-        tokens_used_this_month=int(spent[2]),
+        cost_usd_this_month=float(found[3]) / MICROS,
+        llm_calls_this_month=int(found[4]),
+        tokens_used_this_month=int(found[5]),
     )
 
 
@@ -93,33 +96,30 @@ def _amounts(days: Any) -> tuple[Any, ...]:
 
 async def _messages(ctx: Context, agent: Agent) -> list[PeerMessage]:
     """Of both directions: the newest of each, by an index of its own, and of these the newest."""
-    found: list[Any] = []
-    for end in ("from_agent_id", "to_agent_id"):
-        rows = ctx.table(PeerConversation).c
-        newest = select(*rows).where(rows[end] == agent.id).order_by(rows.created_at.desc(), rows.id.desc())
-        found += await ctx.report(newest.limit(MOST_MESSAGES))
-    found.sort(key=lambda row: (row["created_at"], row["id"]), reverse=True)
-    shown = found[:MOST_MESSAGES]
-    agents = ctx.table(Agent, including_deleted=True).c
-    ids = {row[end] for row in shown for end in ("from_agent_id", "to_agent_id")}
-    known = select(agents.id, agents.name, agents.slug).where(agents.id.in_(ids))
-    names = {row["id"]: row for row in await ctx.report(known)} if ids else {}
-    return [_message(row, agent, names) for row in shown]
+    rows = ctx.table(PeerConversation)
+
+    def newest(end: str) -> Any:
+        order = (rows.c.created_at.desc(), rows.c.id.desc())
+        return select(rows).where(rows.c[end] == agent.id).order_by(*order).limit(MOST_MESSAGES).subquery()
+
+    # one that an agent has with itself is in both, and shown once
+    both = union(*[select(newest(end)) for end in ("from_agent_id", "to_agent_id")]).subquery()
+    asks, answers = (ctx.table(Agent, including_deleted=True).alias() for _ in range(2))
+    named = select(
+        both,
+        *[side.c[what].label(f"{end}_{what}") for end, side in (("from", asks), ("to", answers)) for what in NAMES],
+    ).where(asks.c.id == both.c.from_agent_id, answers.c.id == both.c.to_agent_id)
+    shown = named.order_by(both.c.created_at.desc(), both.c.id.desc()).limit(MOST_MESSAGES)
+    return [_message(row, agent) for row in await ctx.report(shown)]
 
 
-def _message(row: Any, agent: Agent, names: dict[str, Any]) -> PeerMessage:
-    asks, answers = names[row["from_agent_id"]], names[row["to_agent_id"]]
+def _message(row: Any, agent: Agent) -> PeerMessage:
     return PeerMessage(
-        id=row["id"],
-        from_agent_name=asks["name"],
-        from_agent_slug=asks["slug"],
-        to_agent_name=answers["name"],
-        to_agent_slug=answers["slug"],
-        question=row["question"],
-        response=row["response"],
-        escalated=row["escalated"],
-        duration_ms=row["duration_ms"],
-        status=row["status"],
+        **{name: row[name] for name in SHOWN},
+        from_agent_name=row["from_name"],
+        from_agent_slug=row["from_slug"],
+        to_agent_name=row["to_name"],
+        to_agent_slug=row["to_slug"],
         created_at=row["created_at"].astimezone(UTC),
         direction=PeerDirection.outgoing if row["from_agent_id"] == agent.id else PeerDirection.incoming,
     )

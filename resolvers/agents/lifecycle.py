@@ -8,8 +8,11 @@ from sqlmodel import col
 
 from models.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.crews import Crew
+from models.inbox import InboxKind
 from resolvers.agents.permission import EDITED, may_create, may_edit
 from resolvers.agents.webhook_secret import sealed
+from resolvers.inbox.events import InboxItemUpdated
+from resolvers.inbox.putting import settle
 from resolvers.kernel import (
     Action,
     Bool,
@@ -146,18 +149,20 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
     subject=EDITED,
     allow=may_edit,
     audit="delete",
-    emits=AgentDeleted,
+    emits=(AgentDeleted, InboxItemUpdated),
     errors=(Code.NOT_FOUND,),
     versioned=Agent,
 )
 async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     """Delete an agent.
 
-    Its chats, runs and assignments are kept; its slug can be reused.
+    Its chats, runs and assignments are kept; its slug can be reused. Where its hire waits for an approval, nobody is
+    asked any more.
 
     A MANAGER can delete agents they created and agents of crews they administer.
     """
     await ctx.delete(Agent, agent.id)
+    await settle(ctx, InboxKind.waitpoint, agent.id, "deleted")
     ctx.audit("AGENT", agent.id)
     ctx.emit(AgentDeleted(id=agent.id))
     return Success()

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field
 from sqlalchemy import select
 from sqlmodel import col
 
-from models.agents import Agent, AgentStatus
+from models.agents import Agent
 from models.chats import Chat, ChatVisibility, Message, MessageRole
 from models.crews import Crew
 from models.runs import ChatEventType, Run, RunStatus
@@ -30,7 +30,7 @@ from resolvers.kernel import (
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin
-from resolvers.runs.lifecycle import end_run, hold_starts, start_run
+from resolvers.runs.lifecycle import check_can_work, end_run, hold_starts, start_run
 
 BUSY = "The agent is busy with another message of this chat"
 MOST_TURNS = 200
@@ -91,7 +91,8 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     The agent answers it. A chat has at most one live run.
 
     In a group chat the agent answers messages that mention it as `@slug`. CONFLICT has a `reason`: already_running for
-    a run of the caller, agent_busy for a run of another user, pending_review for an agent that waits for approval.
+    a run of the caller, agent_busy for a run of another user, pending_review for an agent that waits for approval,
+    agent_expired for one whose time is over.
     """
     agent = await _agent_of(ctx, data.chat_id)
     if agent is not None:
@@ -99,10 +100,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     chat = await ctx.get(Chat, data.chat_id, lock=True)
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
-    if agent.status == AgentStatus.PENDING_REVIEW:
-        raise Refusal(
-            Code.CONFLICT, "The agent waits for an approval", reason="pending_review", extra={"agent_id": agent.id}
-        )
+    check_can_work(agent)
     live = await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).first()
     if live is not None and live.triggered_by == ctx.user_id:
         raise Refusal(Code.CONFLICT, "Your last message is still being answered", reason="already_running")

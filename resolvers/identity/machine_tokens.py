@@ -94,13 +94,17 @@ class SignatureScheme(StrEnum):
     plain_secret = "plain_secret"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebhookCredentials:
-    """What a webhook request shows. In order: `read_webhook` (401), the secret, the body, `verify` (400, then 401)."""
+    """What a webhook request shows. In order: `read_webhook` (401), the secret, the body, `verify` (400, then 401).
+
+    `accepted`: they were verified.
+    """
 
     scheme: SignatureScheme
     proof: str
     timestamp: str = ""
+    accepted: bool = field(default=False, compare=False)
 
     @property
     def is_signature(self) -> bool:
@@ -115,6 +119,7 @@ class WebhookCredentials:
             raise Refusal(Code.BAD_REQUEST, "X-Timestamp is not within 5 minutes of the server's clock")
         if not secret or not secret_equals(self.proof, self._expected(body, secret)):
             raise Refusal(Code.UNAUTHENTICATED, "Invalid webhook signature")
+        self.accepted = True
 
     def _expected(self, body: bytes, secret: str) -> str:
         if self.scheme is SignatureScheme.plain_secret:

@@ -16,8 +16,9 @@ from models.missions import Assignment, AssignmentStatus, Mission, MissionTask
 from models.runs import Run
 from resolvers.assignments.events import AssignmentQueued, AssignmentUnqueued
 from resolvers.kernel import NOW, Context, Id, Input, Topic, job
+from resolvers.runs.assignments import ASSIGNMENT_ENDED
 from resolvers.runs.events import RUN_STARTS
-from resolvers.runs.lifecycle import hold_starts, start_run
+from resolvers.runs.lifecycle import hold_starts, start_run, why_idle
 from resolvers.runs.pauses import PAUSED, is_paused, paused_on
 
 TRIGGER = "ASSIGNMENT"
@@ -28,6 +29,7 @@ PAUSE = timedelta(minutes=30)
 """An agent that has failed so often in a row is given nothing; after this long, or when somebody has changed it, it is
 tried with one.
 """
+GONE = "The agent has been deleted"
 NO_AGENT = "The task has no agent that could do it"
 NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"
 BROKEN = "The agent has failed several times in a row, and is given no work for a while"
@@ -52,6 +54,8 @@ async def agent_for(ctx: Context, mission: Mission, task: MissionTask, tasks: li
         agent = await ctx.select(Agent, col(Agent.id) == task.assigned_agent_id).first()
     if agent is None:
         return NO_AGENT
+    if (idle := why_idle(agent)) is not None:
+        return idle.detail
     if not await _is_connected(ctx, mission, agent):
         return NOT_CONNECTED
     if await is_paused(ctx, agent.id, mission.id):
@@ -63,7 +67,8 @@ async def _least_busy(ctx: Context, mission: Mission, tasks: list[MissionTask]) 
     """Of the mission's crew who has the fewest of its tasks, by name; its lead where there is nobody else, and one that
     is paused where all are.
     """
-    agents = await ctx.select(Agent, col(Agent.crew_id) == mission.crew_id).all()
+    of_crew = await ctx.select(Agent, col(Agent.crew_id) == mission.crew_id).all()
+    agents = [agent for agent in of_crew if why_idle(agent) is None]
     paused, busy = await paused_on(ctx, mission.id), Counter(task.assigned_agent_id for task in tasks)
 
     def turn(agent: Agent) -> tuple[Any, ...]:
@@ -142,9 +147,19 @@ async def give_turns(ctx: Context, agent_id: str) -> None:
     oldest = (col(Assignment.created_at), col(Assignment.id))
     for assignment in await ctx.select(Assignment, *queued).order_by(*oldest).limit(MOST_OF_CREW - at_work).all():
         worker = await ctx.select(Agent, col(Agent.id) == assignment.assigned_to_id, including_deleted=True).one()
+        if (why := GONE if worker.deleted_at is not None else why_idle(worker)) is not None:
+            await _give_up(ctx, assignment, why if isinstance(why, str) else why.detail)
+            continue
         await ctx.update(Assignment, assignment.id, status=AssignmentStatus.RUNNING, started_at=NOW)
         ctx.emit(AssignmentUnqueued(id=assignment.id, crew_id=worker.crew_id or ""))
         await _run(ctx, worker, assignment)
+
+
+async def _give_up(ctx: Context, assignment: Assignment, why: str) -> None:
+    """An assignment that waited longer than its agent could work has failed."""
+    ended = {"status": AssignmentStatus.FAILED, "finished_at": NOW, "error_message": why}
+    await ctx.update(Assignment, assignment.id, **ended)
+    ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=assignment.id)
 
 
 async def _hold_slots(ctx: Context, agent: Agent) -> None:

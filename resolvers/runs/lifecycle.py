@@ -9,12 +9,14 @@ from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
 from models.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
 from resolvers.approvals import CALL_OFF
-from resolvers.kernel import Conflict, Context
+from resolvers.kernel import Code, Conflict, Context, Refusal
 from resolvers.runs.assignments import end_assignment
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 from resolvers.runs.failures import tell_of_failure
 
 MISSING = "Run not found"
+WAITS = "The agent waits for an approval"
+OVER = "The time for which the agent was hired is over"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 
 
@@ -31,6 +33,21 @@ class End:
     data: dict[str, Any] | None = None
     model: str | None = None
     reply: str | None = None
+
+
+def why_idle(agent: Agent) -> Refusal | None:
+    """Why no run of the agent may start: it was not approved yet, or its time is over until somebody hires it again."""
+    if agent.status == AgentStatus.PENDING_REVIEW:
+        return Refusal(Code.CONFLICT, WAITS, reason="pending_review", extra={"agent_id": agent.id})
+    if agent.expired_at is not None:
+        return Refusal(Code.CONFLICT, OVER, reason="agent_expired", extra={"agent_id": agent.id})
+    return None
+
+
+def check_can_work(agent: Agent) -> None:
+    """CONFLICT where no run of the agent may start."""
+    if (refusal := why_idle(agent)) is not None:
+        raise refusal
 
 
 async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> None:

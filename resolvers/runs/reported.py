@@ -26,7 +26,7 @@ from resolvers.kernel import (
     invalid,
 )
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
-from resolvers.runs.lifecycle import MISSING, End, end_run, hold_starts, model_in, start_run
+from resolvers.runs.lifecycle import MISSING, End, check_can_work, end_run, hold_starts, model_in, start_run
 
 CONFLICT = {
     "runs_pkey": "A run with this id already exists",
@@ -68,8 +68,8 @@ async def report_start(ctx: Context, data: CreateRun) -> Run:
 
     The agent of the run becomes RUNNING.
     """
-    await ctx.get(Agent, data.agent_id)
     await hold_starts(ctx, data.agent_id)
+    check_can_work(await ctx.get(Agent, data.agent_id))
     if data.chat_id is not None and await ctx.select(Chat, col(Chat.id) == data.chat_id).locked().first() is None:
         raise invalid("chat_id", "there is no such chat in this workspace")
     run = Run(

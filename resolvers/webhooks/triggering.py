@@ -10,7 +10,7 @@ from pydantic import Field
 from sqlmodel import col
 
 from models import bounds
-from models.agents import Agent, AgentStatus
+from models.agents import Agent
 from models.base import new_id
 from models.bounds import cut
 from models.chats import Chat
@@ -50,7 +50,7 @@ from resolvers.kernel import (
 from resolvers.rules.content_scan import scan
 from resolvers.runs.events import RUN_STARTS
 from resolvers.runs.frames import append_frames, run_begin
-from resolvers.runs.lifecycle import hold_starts, start_run
+from resolvers.runs.lifecycle import check_can_work, hold_starts, start_run
 
 SEEN_FOR = timedelta(hours=24)
 MOST_A_MINUTE = 60
@@ -198,8 +198,7 @@ async def _start(
 
 
 async def _has_room(ctx: Context, agent: Agent, now: Any) -> None:
-    if agent.status == AgentStatus.PENDING_REVIEW:
-        raise Refusal(Code.CONFLICT, "The agent waits for an approval", reason="pending_review")
+    check_can_work(agent)
     last_minute = (
         col(WebhookReceipt.agent_id) == agent.id,
         col(WebhookReceipt.created_at) > now - timedelta(minutes=1),

@@ -9,6 +9,7 @@ import pytest
 
 from models.agents import Agent, AgentRole
 from models.base import new_id
+from models.chats import Chat
 from models.credentials import Credential, CredentialType
 from models.crews import AutonomyLevel, Crew
 from tests.world import Person, World, now
@@ -105,6 +106,32 @@ async def test_a_guided_crew_asks_and_somebody_approves_once(world: World) -> No
     assert (settled["state"], settled["resolved_action"]) == ("resolved", "approved")
     assert settled["resolved_by_user_id"] == world.manager.user_id
     assert len(await told(world, made["id"], "agent.hire_approved")) == 1
+
+
+async def test_nobody_is_asked_about_a_hire_that_was_deleted(world: World) -> None:
+    crew = await crew_of(world, AutonomyLevel.guided)
+    made, other = (await hire(world, crew)).json(), (await hire(world, crew, reason="Another")).json()
+    assert (await world.rest(world.owner, "DELETE", f"/api/v1/agents/{made['id']}")).status_code == 200
+    settled = await item_of(world, made["id"])
+    assert (settled["state"], settled["resolved_action"], settled["resolved_by_user_id"]) == (
+        "resolved", "deleted", world.owner.user_id
+    )  # fmt: skip
+    assert (await item_of(world, other["id"]))["state"] == "unread"
+
+
+async def test_a_ghost_takes_no_messages_until_it_is_hired_again(world: World) -> None:
+    crew = await crew_of(world, max_ephemeral_agents=5)
+    agent = await agent_of(world, crew, ephemeral=True, expired_at=now(), expires_at=now())
+    chat = Chat(agent_id=agent.id, workspace_id=world.workspace.id, created_by=world.manager.user_id)
+    await world.add(chat)
+    send = 'mutation($id: ID!) { sendMessage(input: {chatId: $id, content: "Hello"}) { runId } }'
+    refused = await world.graphql(world.manager, send, {"id": chat.id})
+    assert refused["errors"][0]["extensions"]["reason"] == "agent_expired", refused
+    assert await world.database.fetchval("SELECT count(*) FROM runs WHERE agent_id = $1", agent.id) == 0
+    assert (await act(world, agent.id, "rehire", reason="Again")).status_code == 200
+    taken = await world.graphql(world.manager, send, {"id": chat.id})
+    assert "errors" not in taken, taken
+    assert await world.database.fetchval("SELECT count(*) FROM runs WHERE agent_id = $1", agent.id) == 1
 
 
 async def test_a_strict_crew_refuses_and_nobody_is_there(world: World) -> None:

@@ -11,9 +11,10 @@ from models.agents import Agent
 from models.crews import Crew
 from resolvers.identity.machine_tokens import webhook_signature
 from resolvers.instance.running import instance
+from resolvers.runs.lifecycle import OVER
 from tests.chats.conftest import world as world
 from tests.chats.rooms import events, position, rows
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 SECRET, PING = "topsecret", b'{"event":"ping"}'
@@ -117,6 +118,23 @@ async def test_the_secret_itself_is_taken_and_said_to_be_deprecated(world: World
     assert answer.status_code == 202
     assert answer.headers["deprecation"] == 'version="X-Webhook-Secret"'
     assert answer.headers["sunset"] == "Thu, 31 Dec 2026 23:59:59 GMT"
+    unread = await post(world, agent, b"{", x_webhook_secret=SECRET)
+    assert (unread.status_code, unread.headers["deprecation"]) == (400, 'version="X-Webhook-Secret"')
+    others = [
+        await post(world, agent, x_webhook_secret="another"),
+        await send(world, agent),
+        await send(world, agent, b"{"),
+    ]
+    assert [(other.status_code, "deprecation" in other.headers) for other in others] == [
+        (401, False), (202, False), (400, False)
+    ]  # fmt: skip
+
+
+async def test_a_ghost_starts_nothing(world: World) -> None:
+    agent = await hooked(world, ephemeral=True, expired_at=now())
+    answer = await send(world, agent)
+    assert (answer.status_code, answer.json()["detail"]) == (409, OVER)
+    assert await runs(world, agent) == []
 
 
 async def test_a_delivery_is_started_once_in_a_day(world: World) -> None:
