@@ -5,6 +5,7 @@ database one worker copies would hold up what another times. They belong to the 
 """
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -29,11 +30,18 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TEMPLATE = "template_crewship"
+MEMORY = 6 << 30  # bytes; a server of tests takes up to one and a half
+
+
+def _place() -> str | None:
+    """In memory where there is enough: a database is a thousand files, which are copied for each test or module."""
+    memory = Path("/dev/shm")
+    return str(memory) if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY else None
 
 
 class Server:
     def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="crewship-test-"))
+        self._directory = Path(tempfile.mkdtemp(prefix="crewship-test-", dir=_place()))
         self._postgres = EmbeddedPostgres(self._directory, durable=False)
         self.connection = self._postgres.start()
 
@@ -46,6 +54,7 @@ SERVERS = pytest.StashKey[list[Server]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    gc.disable()  # until all tests are collected: nothing of what is loaded goes
     config.stash[SERVERS] = []
     recording(fresh=True)
 
@@ -72,6 +81,11 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # a round of the collector need not walk 22,000 tests each time
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
