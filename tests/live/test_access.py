@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import asyncpg
 import pytest
@@ -48,13 +48,17 @@ async def own_connection(world: World) -> "asyncpg.Connection[asyncpg.Record]":
     return await connect_for_all(world.settings.database_url.get_secret_value())
 
 
+NUMBERS = itertools.count()
+"""Of all tests here: what was still under way when one ended, the next one may hear, and takes for what it is."""
+
+
 @dataclass
 class Writers:
     """Write numbered events and frames without a pause: a number is taken when its statement begins."""
 
     world: World
     chat: Chat
-    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+    numbers: "itertools.count[int]" = NUMBERS
 
     async def events(self) -> None:
         conn = await own_connection(self.world)

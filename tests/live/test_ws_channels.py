@@ -351,9 +351,9 @@ async def test_the_web_interface_can_read_every_frame(world: World) -> None:
         await subscribed(client, own(world), f"session:{chat.id}", "kitchen:1")
         await client.subscribe(own(world), after="nonsense")
         await client.connection.send("{")
+        await client.settle()  # to ask anew is to listen from now on
         await write_frames(world, chat, text("a"))
         await emit(world, own(world), {"n": 1})
-        await client.settle()
         await client.until(lambda: client.of("chat_event") and client.of("test.happened"))
         for frame in client.heard:
             assert isinstance(frame["type"], str)
