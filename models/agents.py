@@ -71,6 +71,16 @@ class ToolProfile(StrEnum):
     FULL = "FULL"
 
 
+class WebhookScheme(StrEnum):
+    """Who sends to the agent's webhook, which says how it is signed."""
+
+    crewship = "crewship"
+    standard_webhooks = "standard_webhooks"
+    github = "github"
+    stripe = "stripe"
+    slack = "slack"
+
+
 class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A worker with a model, an adapter and a prompt.
 
@@ -143,6 +153,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     schedule_last_run: datetime | None = time_field(default=None)
     schedule_next_run: datetime | None = time_field(default=None)
     webhook_secret: Sealed | None = secret_field(LINE, default=None)
+    webhook_scheme: WebhookScheme = enum_field(WebhookScheme.crewship)
     webhook_require_timestamp: bool = False
     learning_enabled: bool = False
     learning_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

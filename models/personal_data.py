@@ -209,7 +209,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "tool_bindings": held(mentions="description", nothing="tool_name fingerprint"),
     "triage_rules": held(mentions="name pattern", nothing="priority labels_json"),
     "users": held(whose="id", hidden="password_hash", nothing="email full_name avatar_url"),
-    "webhook_receipts": held(nothing="key event source scheme run_id"),
+    "webhook_receipts": held(nothing="key proof event source scheme reason run_id"),
     "webhook_deliveries": held(mentions="payload answer", nothing="event_type subject error"),
     "webhook_endpoints": held(mentions="name url", hidden="secret old_secret", nothing="event_types"),
     "work_pauses": held(mentions="last_error"),

@@ -1,31 +1,48 @@
 """What others have sent to agents."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import Index
 
-from models.base import TenantTable, belongs_to, stored_at, text_field
+from models.base import TenantTable, belongs_to, enum_field, stored_at, text_field, time_field
 from models.bounds import ID, LINE
 
 
-class WebhookReceipt(TenantTable, table=True):
-    """A delivery that was accepted from outside, or a test. `key` tells it from others: the same one is accepted once
-    in 24 hours. `run_id` is what it has started.
+class WebhookResult(StrEnum):
+    """A duplicate is accepted, and starts nothing; a challenge is answered."""
 
-    What was sent is in the prompt of the run.
+    accepted = "accepted"
+    duplicate = "duplicate"
+    challenge = "challenge"
+    refused = "refused"
+
+
+class WebhookReceipt(TenantTable, table=True):
+    """A delivery from outside, as far as its result; several that are alike, where `times` says so.
+
+    `key` and `proof` tell an accepted one from others: neither is accepted twice in 24 hours. `run_id` is what it has
+    started. What was sent is in the prompt of the run, and of a refused one nothing is kept.
     """
 
     __tablename__ = "webhook_receipts"
     __table_args__ = (
         belongs_to("agent_id", "agents"),
         Index("webhook_receipts_list_idx", "workspace_id", "agent_id", "created_at", "id"),
+        Index("webhook_receipts_result_idx", "workspace_id", "agent_id", "result", "created_at", "id"),
         Index("webhook_receipts_key_idx", "workspace_id", "agent_id", "key", "created_at"),
+        Index("webhook_receipts_proof_idx", "workspace_id", "agent_id", "proof", "created_at"),
         Index("webhook_receipts_created_at_idx", "created_at"),
     )
     agent_id: str
-    key: str = text_field(LINE)
-    event: str = text_field(LINE)
-    source: str = text_field(LINE)
+    result: WebhookResult = enum_field(WebhookResult.accepted)
+    reason: str | None = text_field(LINE, default=None)
+    key: str | None = text_field(LINE, default=None)
+    proof: str | None = text_field(LINE, default=None)
+    event: str = text_field(LINE, default="")
+    source: str = text_field(LINE, default="")
     scheme: str = text_field(LINE)
-    run_id: str = text_field(ID)
+    run_id: str | None = text_field(ID, default=None)
+    times: int = 1
+    last_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at("clock_timestamp()")

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-import orjson
-
-from models.webhooks import WebhookReceipt
+from models.webhooks import WebhookReceipt, WebhookResult
 from resolvers import webhooks
-from resolvers.kernel import Caller, Code, Refusal
-from rest_compat.errors import Headers
-from rest_compat.table import GET, POST, Request, Wire
+from resolvers.kernel import Caller, Refusal
+from resolvers.kernel.operation import Answer
+from rest_compat.errors import JSON, Headers
+from rest_compat.table import GET, POST, PUT, Reply, Request, Wire
 
 DEPRECATED = [(b"deprecation", b'version="X-Webhook-Secret"'), (b"sunset", b"Thu, 31 Dec 2026 23:59:59 GMT")]
 """As the contract spells it (webhooks.deprecated_answer_headers)."""
@@ -20,29 +19,35 @@ class WebhookReceiptJSON(Wire, of=WebhookReceipt):
     event: str
     source: str
     scheme: str
-    run_id: str
+    result: WebhookResult
+    reason: str | None
+    run_id: str | None
+    times: int
+    last_at: str | None
     created_at: str
 
 
 def _payload(request: Request) -> dict[str, Any]:
-    """What the body says; none at all is fine. What cannot be read is told behind the signature."""
+    """What the body says, in the words of its sender. What cannot be read is told behind the signature."""
     request.query.pop("workspace_id", None)
-    if not request.body.strip():
-        return {}
+    shown = request.caller.webhook
     try:
-        said = orjson.loads(request.body)
-    except orjson.JSONDecodeError:
-        said = None
-    if not isinstance(said, dict):
-        request.fault = Refusal(Code.BAD_REQUEST, "The body is not a JSON object")
+        return {} if shown is None else shown.told(request.body)
+    except Refusal as fault:
+        request.fault = fault
         return {}
-    return {name: said[name] for name in ("event", "source", "data") if name in said}
 
 
 def _warned(caller: Caller) -> Headers:
     """Whoever was let in by the secret itself, whatever becomes of what they sent."""
     shown = caller.webhook
     return list(DEPRECATED) if shown is not None and shown.accepted and not shown.is_signature else []
+
+
+def _accepted(request: Request, answer: Answer) -> Reply:
+    """A challenge is only heard with 200."""
+    body = answer.body or b""
+    return Reply(200 if b'"challenge":' in body else 202, body, [JSON])
 
 
 AGENT = "/api/v1/agents/{agentId}"
@@ -53,9 +58,12 @@ ROUTES = (
         webhooks.Accepted,
         status=202,
         reads=_payload,
+        answers=_accepted,
         heads=_warned,
     ),
     POST(f"{AGENT}/webhook-secret/rotate", webhooks.rotate_secret, webhooks.WebhookSecretRotated),
+    GET(f"{AGENT}/webhook", webhooks.get_webhook, webhooks.Webhook),
+    PUT(f"{AGENT}/webhook", webhooks.configure_webhook, webhooks.Webhook),
     POST(f"{AGENT}/webhook/test", webhooks.test_webhook, webhooks.Tested, status=202),
     GET(f"{AGENT}/webhook/deliveries", webhooks.list_receipts, list[WebhookReceiptJSON]),
     GET("/api/v1/internal/agents/{agentId}/webhook-secret", webhooks.get_secret, webhooks.WebhookSecret),

@@ -1,22 +1,20 @@
-"""The secret that signs what is sent to an agent from outside: 32 random bytes, as hex digits."""
+"""The secret that signs what is sent to an agent from outside."""
 
-import secrets
-
-from models.agents import Agent
+from models.agents import Agent, WebhookScheme
 from models.sealed import Sealed
-from resolvers.kernel import Context, Revealed, instance
+from resolvers.kernel import Context, Revealed, instance, new_webhook_secret
 
 COLUMN = "webhook_secret"
-
-
-def new_secret() -> str:
-    return secrets.token_hex(32)
 
 
 async def sealed(ctx: Context, agent_id: str, secret: str | None = None) -> Sealed:
     """The secret, or a new one, for this agent alone, which is one of the call's workspace."""
     return await instance.vault.seal(
-        secret or new_secret(), table=Agent, column=COLUMN, row_id=agent_id, workspace_id=ctx.workspace_id
+        secret or new_webhook_secret(WebhookScheme.crewship),
+        table=Agent,
+        column=COLUMN,
+        row_id=agent_id,
+        workspace_id=ctx.workspace_id,
     )
 
 

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Literal
 
 from resolvers.errors import Reason, Refusal
-from resolvers.identity.machine_tokens import OnBehalf, WebhookCredentials
+from resolvers.identity.machine_tokens import OnBehalf
+from resolvers.identity.webhook_senders import Claim
 
 
 class CredentialKind(StrEnum):
@@ -56,7 +57,7 @@ class Caller:
     refused: Refusal | None = None  # why the credential of a machine does not count
     bound: str | None = None  # id of the one workspace an internal token is good for
     on_behalf: OnBehalf | None = None  # whom an internal call names as its cause: a claim, until a guard asks
-    webhook: WebhookCredentials | None = None
+    webhook: Claim | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""

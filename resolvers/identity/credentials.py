@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from models.auth import TokenTier
 from resolvers.errors import Reason, Refusal
-from resolvers.identity import cookies, machine_tokens
+from resolvers.identity import cookies, machine_tokens, webhook_senders
 from resolvers.identity.caller import Caller, CredentialKind, SessionChange
 from resolvers.instance.addresses import Reach
 from resolvers.instance.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
@@ -74,11 +74,8 @@ def internal(
 
 def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:
     """What a webhook claims; a guard verifies it once the agent's secret is known (contract: webhooks.trigger)."""
-    signature, timestamp, secret = (
-        headers.get(name, b"").decode("latin-1") for name in (b"x-signature", b"x-timestamp", b"x-webhook-secret")
-    )
     try:
-        shown = machine_tokens.read_webhook(signature=signature, timestamp=timestamp, secret=secret)
+        shown = webhook_senders.read_claim(headers)
     except Refusal as refusal:
         return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
     return _arrived(

@@ -1,21 +1,15 @@
-"""Credentials of machines: the internal token of agents' containers, and signed webhooks (contract:
-auth.internal_token, webhooks.trigger).
-"""
+"""The internal token of agents' containers (contract: auth.internal_token)."""
 
 import hmac
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.instance.addresses import Reach, reach
 from resolvers.instance.crypto import secret_equals
 
-TIMESTAMP_TOLERANCE = 300  # seconds either side, both ends included
-
 _WORKSPACE_PREFIX = "wsv1."
 _WORKSPACE_CONTEXT = b"crewship internal-token workspace binding v1\0"  # contract: auth.internal_token
 _CALLER_CONTEXT = b"crewship internal-token caller-identity v1"
-_LONGEST_TIMESTAMP = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,71 +80,6 @@ def caller_signature(token: str, workspace_id: str, user_id: str) -> str:
     """X-Caller-Signature: lower-case hex HMAC-SHA256 by the internal token as it is sent (contract)."""
     signed = b"\0".join((_CALLER_CONTEXT, _utf8(workspace_id), _utf8(user_id)))
     return hmac.digest(_utf8(token), signed, "sha256").hex()
-
-
-class SignatureScheme(StrEnum):
-    timestamped = "timestamped"
-    body_only = "body_only"
-    plain_secret = "plain_secret"
-
-
-@dataclass(slots=True)
-class WebhookCredentials:
-    """What a webhook request shows. In order: `read_webhook` (401), the secret, the body, `verify` (400, then 401).
-
-    `accepted`: they were verified.
-    """
-
-    scheme: SignatureScheme
-    proof: str
-    timestamp: str = ""
-    accepted: bool = field(default=False, compare=False)
-
-    @property
-    def is_signature(self) -> bool:
-        """Whether it was made for this body, and not the secret itself."""
-        return self.scheme is not SignatureScheme.plain_secret
-
-    def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
-        """BAD_REQUEST: stale, or a scheme that the agent does not take. UNAUTHENTICATED: not made by the secret."""
-        if require_timestamp and self.scheme is not SignatureScheme.timestamped:
-            raise Refusal(Code.BAD_REQUEST, "X-Timestamp and X-Signature are required for this agent")
-        if self.scheme is SignatureScheme.timestamped and not _fresh(self.timestamp, now):
-            raise Refusal(Code.BAD_REQUEST, "X-Timestamp is not within 5 minutes of the server's clock")
-        if not secret or not secret_equals(self.proof, self._expected(body, secret)):
-            raise Refusal(Code.UNAUTHENTICATED, "Invalid webhook signature")
-        self.accepted = True
-
-    def _expected(self, body: bytes, secret: str) -> str:
-        if self.scheme is SignatureScheme.plain_secret:
-            return secret
-        return webhook_signature(body, secret, self.timestamp if self.scheme is SignatureScheme.timestamped else None)
-
-
-def read_webhook(*, signature: str | None, timestamp: str | None, secret: str | None) -> WebhookCredentials:
-    """The credentials of X-Signature, X-Timestamp and X-Webhook-Secret; the last counts only without the first. An
-    empty header is an absent one.
-    """
-    if signature:
-        return WebhookCredentials(
-            SignatureScheme.timestamped if timestamp else SignatureScheme.body_only, signature, timestamp or ""
-        )
-    if secret:
-        return WebhookCredentials(SignatureScheme.plain_secret, secret)
-    raise Refusal(Code.UNAUTHENTICATED, "X-Signature is required")
-
-
-def webhook_signature(body: bytes, secret: str, timestamp: str | None = None) -> str:
-    """Lower-case hex HMAC-SHA256 of the body, or of `<timestamp>.<body>`; the timestamp is signed as it is written."""
-    signed = body if timestamp is None else _utf8(timestamp) + b"." + body
-    return hmac.digest(_utf8(secret), signed, "sha256").hex()
-
-
-def _fresh(timestamp: str, now: float) -> bool:
-    digits = timestamp.removeprefix("-")
-    if len(timestamp) > _LONGEST_TIMESTAMP or not (digits.isascii() and digits.isdigit()):
-        return False
-    return abs(int(timestamp) - int(now)) <= TIMESTAMP_TOLERANCE
 
 
 def _utf8(text: str) -> bytes:

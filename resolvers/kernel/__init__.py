@@ -9,6 +9,12 @@ from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
+from resolvers.identity.webhook_senders import Claim as WebhookClaim
+from resolvers.identity.webhook_senders import Unproven
+from resolvers.identity.webhook_senders import fits as signs_webhooks
+from resolvers.identity.webhook_senders import new_secret as new_webhook_secret
+from resolvers.identity.webhook_senders import read_claim as read_webhook
+from resolvers.identity.webhook_senders import sign as sign_webhook
 from resolvers.instance.addresses import is_public_address, parse_address
 from resolvers.instance.completions import Completed, CompletionFailed, Model, Question
 from resolvers.instance.confined import ATTACHMENTS
@@ -157,6 +163,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
     "known_capabilities",
     "EVERYTHING", "SCOPES", "OPEN", "Edition", "Limit",
+    # Webhooks in: what is sent to agents.
+    "WebhookClaim", "Unproven", "read_webhook", "sign_webhook", "signs_webhooks", "new_webhook_secret",
     # Signing in: for the domain of accounts and sessions.
     "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
     "secret_equals", "check_password",

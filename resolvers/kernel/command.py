@@ -38,6 +38,12 @@ from resolvers.kernel.subject import Subject
 T = TypeVar("T")
 
 
+Refused = Callable[[Caller, dict[str, Any], Refusal], Awaitable[None]]
+"""`async def f(caller, named, refusal)`: told of a refused call when all of it is rolled back, and of the ids that its
+subject was named by: nothing else of the request was looked at.
+"""
+
+
 @dataclass(eq=False)
 class Called(Operation[D], Generic[D, T]):
     """What commands and procedures share: an async function that gets a Context."""
@@ -133,10 +139,19 @@ class Replayed(Exception):
 @dataclass(eq=False)
 class Command(Called[D, T], Generic[D, T]):
     again: str | None = None
+    refused: Refused | None = None
 
     kind = "command"
 
     async def _call(self, caller: Caller, request: Request) -> Answer:
+        try:
+            return await self._attempts(caller, request)
+        except Refusal as refusal:
+            if self.refused is not None and self.subject is not None:
+                await self.refused(caller, self.subject.named(request.raw), refusal)
+            raise
+
+    async def _attempts(self, caller: Caller, request: Request) -> Answer:
         attempt = 1
         while True:
             try:
@@ -303,6 +318,7 @@ def command(
     locked: bool = False,
     or_capability: Capability | None = None,
     again: str | None = None,
+    refused: Refused | None = None,
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
@@ -311,6 +327,7 @@ def command(
     and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and before the input is
     validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never
     stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
+    `refused`: is told of calls that were refused, for a log of them.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -324,7 +341,7 @@ def command(
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
             tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
-            run=function,
+            refused=refused, run=function,
         )  # fmt: skip
 
     return bind

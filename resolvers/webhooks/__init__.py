@@ -1,9 +1,18 @@
 """Webhooks of agents: what others send starts a run."""
 
-from resolvers.webhooks.secret import WebhookSecret, WebhookSecretRotated, get_secret, rotate_secret
-from resolvers.webhooks.triggering import Accepted, Tested, list_receipts, test_webhook, trigger
+from resolvers.webhooks.receipts import list_receipts
+from resolvers.webhooks.secret import (
+    Webhook,
+    WebhookSecret,
+    WebhookSecretRotated,
+    configure_webhook,
+    get_secret,
+    get_webhook,
+    rotate_secret,
+)
+from resolvers.webhooks.triggering import Accepted, Tested, test_webhook, trigger
 
 __all__ = [
-    "Accepted", "Tested", "WebhookSecret", "WebhookSecretRotated", "get_secret", "list_receipts", "rotate_secret",
-    "test_webhook", "trigger",
+    "Accepted", "Tested", "Webhook", "WebhookSecret", "WebhookSecretRotated", "configure_webhook", "get_secret",
+    "get_webhook", "list_receipts", "rotate_secret", "test_webhook", "trigger",
 ]  # fmt: skip

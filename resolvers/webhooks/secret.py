@@ -1,9 +1,17 @@
-"""The secret that signs what is sent to an agent: made with it, shown when it is replaced, and to its runtime."""
+"""How what is sent to an agent is signed, and with what: the secret is made with it, shown when it is replaced, and to
+its runtime.
+"""
 
-from models.agents import Agent
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from models import bounds
+from models.agents import Agent, WebhookScheme
 from models.crews import Crew
 from resolvers.agents.permission import EDITED, may_edit
-from resolvers.agents.webhook_secret import new_secret, opened, sealed
+from resolvers.agents.update import AgentUpdated
+from resolvers.agents.webhook_secret import opened, sealed
 from resolvers.kernel import (
     REST_ONLY,
     Action,
@@ -16,12 +24,18 @@ from resolvers.kernel import (
     Input,
     Output,
     Refusal,
+    Subject,
     Time,
     command,
+    invalid,
+    new_webhook_secret,
     procedure,
+    signs_webhooks,
 )
 
 MISSING = "Agent not found"
+
+ChosenSecret = Annotated[str, Field(strict=True, min_length=16, max_length=bounds.LINE)]
 
 
 class WebhookSecretRotated(Output):
@@ -44,6 +58,58 @@ class WebhookSecret(Output):
     webhook_secret: str
 
 
+class ConfigureWebhook(ById):
+    """Without a `secret` the agent keeps the one it has."""
+
+    scheme: WebhookScheme
+    secret: Annotated[ChosenSecret | None, Field(repr=False)] = None
+
+
+class Webhook(Output):
+    """How what is sent to an agent is to be signed, and the path that it is sent to; null for an agent of no crew."""
+
+    agent_id: str
+    scheme: WebhookScheme
+    require_timestamp: bool
+    has_secret: bool
+    path: str | None
+
+
+@procedure("webhooks.get", subject=Subject(Agent, called="Agent"), errors=(Code.NOT_FOUND,))
+async def get_webhook(ctx: Context, agent: Agent, data: ById) -> Webhook:
+    """Get how an agent's webhook is signed."""
+    return _shown(agent)
+
+
+@command(
+    "webhooks.configure",
+    Action.UPDATE,
+    subject=EDITED,
+    allow=may_edit,
+    audit="agent.webhook_configured",
+    emits=AgentUpdated,
+    errors=(Code.NOT_FOUND,),
+)
+async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) -> Webhook:
+    """Set who sends to an agent's webhook.
+
+    Deliveries signed in another way are refused from now on. The secret is at least 16 characters, as the sender shows
+    it; that of Standard Webhooks is `whsec_` and base64.
+    """
+    secret = data.secret
+    if secret is None and (known := await opened(agent)) is not None:
+        secret = known.reveal()
+    if secret is not None and not signs_webhooks(data.scheme, secret):
+        raise invalid("secret", "the sender signs with whsec_ and 16 to 128 bytes of base64")
+    changes: dict[str, Any] = {"webhook_scheme": data.scheme}
+    if data.secret is not None:
+        changes["webhook_secret"] = await sealed(ctx, agent.id, data.secret)
+    changed = await ctx.update(Agent, agent.id, **changes)
+    ctx.audit("AGENT", agent.id, scheme=data.scheme, secret_replaced=data.secret is not None)
+    ctx.emit(AgentUpdated(id=agent.id))
+    return _shown(changed)
+
+
 @command(
     "agents.webhook_secret_rotate",
     Action.UPDATE,
@@ -56,9 +122,9 @@ class WebhookSecret(Output):
 async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecretRotated:
     """Rotate the secret of an agent's webhook.
 
-    32 random bytes as hex digits. The one before is good no more.
+    32 random bytes as hex digits; for Standard Webhooks `whsec_` and base64. The one before is good no more.
     """
-    made = new_secret()
+    made = new_webhook_secret(agent.webhook_scheme)
     await ctx.update(Agent, agent.id, webhook_secret=await sealed(ctx, agent.id, made))
     return WebhookSecretRotated(webhook_secret=made, rotated_at=await ctx.now())
 
@@ -82,3 +148,13 @@ async def get_secret(ctx: Context, data: FindSecret) -> WebhookSecret:
     if secret is None:
         raise Refusal(Code.NOT_FOUND, "The agent has no webhook secret")
     return WebhookSecret(webhook_secret=secret.reveal())
+
+
+def _shown(agent: Agent) -> Webhook:
+    return Webhook(
+        agent_id=agent.id,
+        scheme=agent.webhook_scheme,
+        require_timestamp=agent.webhook_require_timestamp,
+        has_secret=agent.webhook_secret is not None,
+        path=None if agent.crew_id is None else f"/api/v1/webhooks/{agent.crew_id}/{agent.id}/trigger",
+    )

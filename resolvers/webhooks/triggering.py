@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import orjson
@@ -10,58 +10,51 @@ from pydantic import Field
 from sqlmodel import col
 
 from models import bounds
-from models.agents import Agent
+from models.agents import Agent, WebhookScheme
 from models.base import new_id
 from models.bounds import cut
 from models.chats import Chat
-from models.crews import Crew
 from models.runs import BY_WEBHOOK, Run, RunStatus
-from models.webhooks import WebhookReceipt
+from models.webhooks import WebhookReceipt, WebhookResult
 from resolvers.agents.events import AgentLogged
 from resolvers.agents.permission import EDITED, may_edit
 from resolvers.agents.webhook_secret import opened
 from resolvers.kernel import (
     ENDS,
-    EVERYONE,
     REST_ONLY,
+    Absent,
     Action,
     Auth,
     ById,
+    Caller,
     Code,
     Context,
+    CredentialKind,
     Entity,
     Id,
     Input,
     Output,
-    Page,
-    Paging,
-    QueryScope,
     Refusal,
-    Subject,
     Topic,
+    Unproven,
+    WebhookClaim,
     command,
-    graph,
     instance,
     log,
-    one,
-    query,
+    read_webhook,
+    sign_webhook,
     within,
 )
 from resolvers.rules.content_scan import scan
 from resolvers.runs.events import RUN_STARTS
 from resolvers.runs.frames import append_frames, run_begin
 from resolvers.runs.lifecycle import check_can_work, hold_starts, start_run
+from resolvers.webhooks.receipts import HOOKED, note, note_refusal
 
 SEEN_FOR = timedelta(hours=24)
 MOST_A_MINUTE = 60
 MOST_RUNNING = 8
-NOT_JSON = "The body is not a JSON object"
 MISSING = "Agent not found"
-
-HOOKED = Subject(Agent, "agent_id", of=Subject(Crew, "crew_id"))
-NEWEST_FIRST = (col(WebhookReceipt.created_at).desc(), col(WebhookReceipt.id).desc())
-
-graph(WebhookReceipt, gate=Action.READ, scope="webhooks:read", visible=EVERYONE, run=one(Run, "run_id"))
 
 Word = Annotated[str, Field(strict=True, max_length=bounds.PROMPT)]
 
@@ -76,22 +69,18 @@ class Trigger(Input):
     data: Annotated[Any, within(bounds.PAYLOAD), ENDS] = None
 
 
-class ListReceipts(Paging):
-    """Accepted deliveries to one agent; none for an unknown one."""
-
-    agent_id: Id
-
-
 class Accepted(Output):
-    """The delivery was accepted, now or before: its run is queued."""
+    """The delivery was accepted, now or before: its run is queued. `challenge`: what the sender has asked to hear."""
 
     status: str = "accepted"
+    challenge: Annotated[str | None, Absent()] = None
 
 
 class Tested(Output):
-    """The run that the test has started."""
+    """The run that the test has started, and how the delivery was signed."""
 
     run_id: str
+    scheme: WebhookScheme
 
 
 async def signed(ctx: Context, agent: Agent) -> None:
@@ -99,6 +88,8 @@ async def signed(ctx: Context, agent: Agent) -> None:
     shown, secret = ctx.caller.webhook, await opened(agent)
     if secret is None or shown is None:
         raise Refusal(Code.NOT_FOUND, MISSING)
+    if shown.sender != agent.webhook_scheme:
+        raise Unproven(Code.UNAUTHENTICATED, "Invalid webhook signature", "another_scheme")
     shown.verify(
         ctx.caller.body,
         secret=secret.reveal(),
@@ -117,16 +108,22 @@ async def signed(ctx: Context, agent: Agent) -> None:
     emits=(*RUN_STARTS, AgentLogged),
     errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.CONFLICT, Code.TOO_LARGE, Code.RATE_LIMITED),
     surfaces=REST_ONLY,
+    refused=note_refusal,
 )
 async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
     """Start a run by a webhook.
 
-    The body is signed with the secret of the agent. What was accepted within 24 hours is not started again: it is told
-    by its signature, else by its Idempotency-Key, else by what it says. At most 60 starts a minute and 8 runs at once.
+    The body is signed with the secret of the agent, as the agent's scheme says. What was accepted within 24 hours is
+    not started again: it is told by the name that its sender gives it, its signature, else by its Idempotency-Key, else
+    by what it says. At most 60 starts a minute and 8 runs at once. The challenge of Slack is answered with 200, and
+    starts nothing.
     """
     shown = ctx.caller.webhook
     assert shown is not None
-    await _start(ctx, agent, data.event, data.source, data.data, scheme=shown.scheme, key=_key(ctx, data))
+    if (challenge := shown.challenge(ctx.caller.body)) is not None:
+        await note(ctx, agent.id, WebhookResult.challenge, event=data.event, source=data.source, scheme=shown.scheme)
+        return Accepted(challenge=cut(challenge, bounds.LINE))
+    await _start(ctx, agent, data, shown.scheme)
     return Accepted()
 
 
@@ -135,83 +132,117 @@ async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
     Action.UPDATE,
     subject=EDITED,
     allow=may_edit,
-    audit="webhook_receipt.tested",
-    emits=(*RUN_STARTS, AgentLogged),
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.RATE_LIMITED),
+    audit="agent.webhook_tested",
+    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.UNAUTHENTICATED, Code.RATE_LIMITED),
+    late=True,
 )
 async def test_webhook(ctx: Context, agent: Agent, data: ById) -> Tested:
-    """Start a run as by a webhook, to test it.
+    """Send a test delivery to an agent's webhook.
 
-    Its event is `test`. The limits of webhooks hold.
+    It is signed as the agent's sender signs, and comes in by the same door: secret, scheme, limits and log are those of
+    any delivery. Its event is `test`, or the `ping` of GitHub.
     """
-    run_id = await _start(ctx, agent, "test", "crewship", {"test": True}, scheme="test", key=new_id())
-    assert run_id is not None
-    return Tested(run_id=run_id)
+    secret = await opened(agent)
+    if agent.crew_id is None or secret is None:
+        raise Refusal(Code.CONFLICT, "The agent has no crew or no webhook secret: nothing can be sent to it")
+    headers, body = sign_webhook(agent.webhook_scheme, secret.reveal(), instance.clock.seconds())
+    claim = read_webhook(headers)
+    sender = Caller(CredentialKind.WEBHOOK, "webhook", webhook=claim, body=body)
+    await trigger(sender, {"crew_id": agent.crew_id, "agent_id": agent.id} | claim.told(body))
+    await ctx.begin()
+    sent = (col(WebhookReceipt.agent_id) == agent.id, col(WebhookReceipt.proof) == _proof_of(claim))
+    receipt = await ctx.select(WebhookReceipt, *sent).one(MISSING)
+    ctx.audit("AGENT", agent.id, scheme=agent.webhook_scheme, run_id=receipt.run_id)
+    return Tested(run_id=receipt.run_id or "", scheme=agent.webhook_scheme)
 
 
-@query("webhooks.list", Action.READ)
-def list_receipts(scope: QueryScope, data: ListReceipts) -> Page[WebhookReceipt]:
-    """List deliveries to an agent.
+def _names(ctx: Context, data: Trigger) -> tuple[str, str | None]:
+    """What tells a delivery from others to the same agent: what it is called, and what it was signed with.
 
-    Those accepted in the last 30 days, newest first.
+    GitHub signs no name and no time: what is sent again under another name is known by its signature.
     """
-    receipts = scope.select(WebhookReceipt).where(col(WebhookReceipt.agent_id) == data.agent_id)
-    return receipts.order_by(*NEWEST_FIRST).page(data)
-
-
-def _key(ctx: Context, data: Trigger) -> str:
-    """What tells a delivery from others to the same agent."""
     shown = ctx.caller.webhook
-    if shown is not None and shown.is_signature:
-        said = f"signature {shown.proof.lower()}"
+    assert shown is not None
+    proof = _proof_of(shown)
+    if named := shown.replay_id(ctx.caller.body):
+        said = f"delivery {named}"
+    elif proof is not None:
+        return proof, proof
     elif ctx.request.key:
         said = f"key {ctx.request.key}"
     else:
         said = "body " + orjson.dumps([data.event, data.source, data.data], option=orjson.OPT_SORT_KEYS).decode()
+    return _hash(said), proof
+
+
+def _proof_of(shown: WebhookClaim) -> str | None:
+    return _hash(f"signature {shown.proof.lower()}") if shown.is_signature else None
+
+
+def _hash(said: str) -> str:
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def _start(
-    ctx: Context, agent: Agent, event: str, source: str, sent: Any, *, scheme: str, key: str
-) -> str | None:
-    """The id of the run; None where the same delivery was accepted before."""
+async def _start(ctx: Context, agent: Agent, data: Trigger, scheme: str) -> str:
+    """The id of the run, of this or of the same delivery before."""
     await ctx.lock(f"webhooks of {agent.id}")  # of two deliveries at once the second finds the first
-    now = await ctx.now()
-    of_agent = col(WebhookReceipt.agent_id) == agent.id
-    lately = (of_agent, col(WebhookReceipt.key) == key, col(WebhookReceipt.created_at) > now - SEEN_FOR)
-    if await ctx.select(WebhookReceipt, *lately).exists():
-        return None
+    now, (key, proof) = await ctx.now(), _names(ctx, data)
+    known = await _accepted(ctx, agent, now, col(WebhookReceipt.key) == key)
+    if known is None and proof is not None:
+        known = await _accepted(ctx, agent, now, col(WebhookReceipt.proof) == proof)
+    said = {"event": data.event, "source": data.source, "scheme": scheme}
+    if known is not None:
+        await note(ctx, agent.id, WebhookResult.duplicate, run_id=known.run_id, **said)
+        return known.run_id or ""
     await _has_room(ctx, agent, now)
     await hold_starts(ctx, agent.id)
-    chat = await _chat(ctx, agent, event)
-    prompt = fenced(event, source, sent)
+    chat = await _chat(ctx, agent, data.event)
+    prompt = fenced(data.event, data.source, data.data)
     if (finding := scan(prompt)) is not None:
         log.warning("a webhook may try to steer an agent", agent_id=agent.id, rule=finding.pattern)
-    noted = {"event": event, "source": source, "trigger": BY_WEBHOOK}
+    noted = {"event": data.event, "source": data.source, "trigger": BY_WEBHOOK}
     run = Run(id=new_id(), agent_id=agent.id, chat_id=chat.id, trigger_type=BY_WEBHOOK, prompt=prompt, data=noted)
     await start_run(ctx, run, conflict="The run could not be started")
     await append_frames(ctx, chat, run, run_begin(chat))
     ctx.ring(Topic.queue)
-    of: dict[str, Any] = {"agent_id": agent.id, "key": key, "run_id": run.id, "scheme": scheme}
-    await ctx.insert(WebhookReceipt(event=cut(event, bounds.LINE), source=cut(source, bounds.LINE), **of))
+    shown: dict[str, Any] = {
+        "event": cut(data.event, bounds.LINE),
+        "source": cut(data.source, bounds.LINE),
+        "scheme": scheme,
+    }
+    await ctx.insert(WebhookReceipt(agent_id=agent.id, key=key, proof=proof, run_id=run.id, **shown))
     return run.id
 
 
-async def _has_room(ctx: Context, agent: Agent, now: Any) -> None:
+async def _accepted(ctx: Context, agent: Agent, now: datetime, same: Any) -> WebhookReceipt | None:
+    lately = (col(WebhookReceipt.agent_id) == agent.id, same, col(WebhookReceipt.created_at) > now - SEEN_FOR)
+    return await ctx.select(WebhookReceipt, *lately).first()
+
+
+async def _has_room(ctx: Context, agent: Agent, now: datetime) -> None:
     check_can_work(agent)
     last_minute = (
         col(WebhookReceipt.agent_id) == agent.id,
+        col(WebhookReceipt.result) == WebhookResult.accepted,
         col(WebhookReceipt.created_at) > now - timedelta(minutes=1),
     )
     if await ctx.select(WebhookReceipt, *last_minute).count() >= MOST_A_MINUTE:
-        raise Refusal(Code.RATE_LIMITED, f"At most {MOST_A_MINUTE} deliveries a minute start a run of an agent")
+        raise Refusal(
+            Code.RATE_LIMITED,
+            f"At most {MOST_A_MINUTE} deliveries a minute start a run of an agent",
+            reason="too_many_a_minute",
+        )
     running = (
         col(Run.agent_id) == agent.id,
         col(Run.status) == RunStatus.RUNNING,
         col(Run.trigger_type) == BY_WEBHOOK,
     )
     if await ctx.select(Run, *running).count() >= MOST_RUNNING:
-        raise Refusal(Code.RATE_LIMITED, f"At most {MOST_RUNNING} runs of an agent by webhooks go on at once")
+        raise Refusal(
+            Code.RATE_LIMITED,
+            f"At most {MOST_RUNNING} runs of an agent by webhooks go on at once",
+            reason="too_many_running",
+        )
 
 
 async def _chat(ctx: Context, agent: Agent, event: str) -> Chat:

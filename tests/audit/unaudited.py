@@ -18,7 +18,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
         [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG
     ),
-    **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.trigger"), _LOG),
+    **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.note_refused", "webhooks.trigger"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
     **dict.fromkeys(("agents.peers_get", "agents.peers_delete"), _PRIVATE),

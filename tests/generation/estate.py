@@ -22,6 +22,9 @@ from tests.world import Person, World, world_on
 OWN = "\0own"  # stands for the workspace of the world
 
 
+LOGS_OF_REFUSALS = frozenset({"webhook_receipts"})
+
+
 class Estate:
     """`home` is the workspace the cases work in, `away` the other tenant's."""
 
@@ -56,6 +59,8 @@ class Estate:
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
         outcome.changes = await self.recorder.changes()
+        if outcome.code and getattr(op, "refused", None) is not None:  # what it notes is the domain's to test
+            outcome.changes = [change for change in outcome.changes if change.table not in LOGS_OF_REFUSALS]
         if self.recorder.dirty and not keep:
             await self.recorder.undo()
             files = self.world.settings.storage_path / "workspaces" / self.home.workspace.id / "crews"

@@ -10,7 +10,7 @@ from crewship.postgres import APPLICATION
 from models import migrations
 from models.labels import Label
 from resolvers.errors import Code, Refusal
-from resolvers.identity import credentials, machine_tokens
+from resolvers.identity import credentials, machine_tokens, webhook_senders
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.instance.running import instance
 from resolvers.kernel.command import command, procedure
@@ -258,7 +258,7 @@ async def hook(world: World, label: str, **headers: str) -> tuple[int, Any]:
 
 
 async def test_a_webhook_acts_where_its_entity_is(world: World, labels: dict[str, Label]) -> None:
-    signature = machine_tokens.webhook_signature(b'{"event":"e"}', SECRET)
+    signature = webhook_senders.webhook_signature(b'{"event":"e"}', SECRET)
     for slug, headers in (("other", {"x-signature": signature}), ("workspace", {"x-webhook-secret": SECRET})):
         status, answer = await hook(world, labels[slug].id, **headers)
         assert (status, answer.json()["workspace"]) == (202, labels[slug].workspace_id)

@@ -8,8 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resolvers.errors import Code, Refusal
-from resolvers.identity import machine_tokens
-from resolvers.identity.machine_tokens import Caller, InternalPrincipal, SignatureScheme
+from resolvers.identity import machine_tokens, webhook_senders
+from resolvers.identity.machine_tokens import Caller, InternalPrincipal
+from resolvers.identity.webhook_senders import SignatureScheme
 
 MASTER = "5ec7e7" * 10
 BOUND = machine_tokens.issue_workspace_token(MASTER, "cworkspace")
@@ -88,6 +89,13 @@ BODY_ONLY = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
 TIMESTAMPED = hmac.new(SECRET.encode(), b"1751558400." + BODY, hashlib.sha256).hexdigest()
 
 
+def read(signature: str | None, timestamp: str | None, plain: str | None) -> webhook_senders.Claim:
+    shown = {b"x-signature": signature, b"x-timestamp": timestamp, b"x-webhook-secret": plain}
+    return webhook_senders.read_claim(
+        {name: value.encode("latin-1", "replace") for name, value in shown.items() if value is not None}
+    )
+
+
 def accept(
     *,
     signature: str | None = None,
@@ -99,11 +107,11 @@ def accept(
     now: float = NOW,
 ) -> SignatureScheme | Code:
     try:
-        shown = machine_tokens.read_webhook(signature=signature, timestamp=timestamp, secret=plain)
+        shown = read(signature, timestamp, plain)
         shown.verify(body, secret=secret, require_timestamp=require, now=now)
     except Refusal as refusal:
         return refusal.code
-    return shown.scheme
+    return SignatureScheme(shown.scheme)
 
 
 def test_each_scheme_of_the_contract_is_accepted() -> None:
@@ -133,7 +141,7 @@ def test_the_plain_secret_counts_only_without_a_signature() -> None:
 def test_nothing_shown_is_refused_before_the_secret_is_looked_up() -> None:
     for timestamp in (None, "1751558400", "junk"):
         with pytest.raises(Refusal) as caught:
-            machine_tokens.read_webhook(signature=None, timestamp=timestamp, secret="")
+            read(None, timestamp, "")
         assert caught.value.code is Code.UNAUTHENTICATED
 
 
@@ -190,7 +198,7 @@ def test_an_agent_may_require_timestamps() -> None:
     st.binary(max_size=100), st.text(min_size=1, max_size=40), st.none() | st.integers(NOW - 300, NOW + 300).map(str)
 )
 def test_what_is_signed_is_accepted(body: bytes, secret: str, timestamp: str | None) -> None:
-    signature = machine_tokens.webhook_signature(body, secret, timestamp)
+    signature = webhook_senders.webhook_signature(body, secret, timestamp)
     assert accept(signature=signature, timestamp=timestamp, body=body, secret=secret) is (
         SignatureScheme.timestamped if timestamp else SignatureScheme.body_only
     )

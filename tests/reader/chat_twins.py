@@ -58,6 +58,7 @@ def participants(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 def webhook_receipts(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     rows = [r for r in tenants(store, asker, "WebhookReceipt") if r["agent_id"] == arguments["agentId"]]
+    rows = [r for r in rows if arguments.get("result") in (None, r["result"])]
     return Listing("WebhookReceipt", ordered(rows, NEWEST), NEWEST, (50, 100))
 
 

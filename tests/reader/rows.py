@@ -35,7 +35,7 @@ from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.service_accounts import ServiceAccount, service_account_id
 from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
-from models.webhooks import WebhookReceipt
+from models.webhooks import WebhookReceipt, WebhookResult
 from models.workspaces import Invitation, Membership, Role, Workspace
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
@@ -414,7 +414,8 @@ class Sower:
         for number in range(30):
             yield WebhookReceipt(
                 agent_id=pick(agents[:2]).id, key=self.text(), event=self.text(), source=self.text(),
-                scheme="body_only", run_id=new_id(), created_at=self.time(), **self.here,
+                scheme="body_only", run_id=new_id(), created_at=self.time(), result=pick(list(WebhookResult)),
+                **self.here,
             )  # fmt: skip
             yield WebhookDelivery(
                 endpoint_id=pick(endpoints[:2]).id, event_type="x", subject=self.text(), payload={}, xid=number,

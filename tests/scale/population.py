@@ -221,7 +221,13 @@ class Population:
             await self.fill("chats", 0, 0, id=f"'{CHAT}'", agent_id=f"'{AGENT}'", origin="'UI'", **kinds)
         said = {"chat_id": f"'{CHAT}'", "content": "'message ' || i", "role": "'assistant'", "seq": "i"}
         await self.fill("messages", first, last, id=f"'msg_' || {NUMBER}", **said, **TIMES)
-        sent = {"agent_id": f"'{AGENT}'", "key": "i::text", "event": "'ping'", "scheme": "'body_only'"}
+        sent = {
+            "agent_id": f"'{AGENT}'",
+            "key": "i::text",
+            "event": "'ping'",
+            "scheme": "'body_only'",
+            "result": "'accepted'",
+        }
         await self.fill("webhook_receipts", first, last, id=f"'crecpt' || {NUMBER}", **sent, **TIMES)
         reacted = {"chat_id": f"'{CHAT}'", "message_id": f"'msg_' || {NUMBER}", "emoji": "'👍'"}
         reacted |= {"user_id": f"'{self.user_id}'"}

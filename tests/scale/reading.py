@@ -117,9 +117,8 @@ READS = (
         state="failed",
     ),
     *_list(
-        "deliveries to an agent",
-        f"/api/v1/agents/{AGENT}/webhook/deliveries",
-        f'webhookReceipts(agentId: "{AGENT}"',
+        *("deliveries", f"/api/v1/agents/{AGENT}/webhook/deliveries", f'webhookReceipts(agentId: "{AGENT}"'),
+        result="accepted",
     ),
     Read("inbox: first page", "/api/v1/inbox?limit=20"),
     Read("inbox: failed runs that are active", "/api/v1/inbox?limit=20&state=active&kind=failed_run"),

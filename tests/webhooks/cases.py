@@ -17,6 +17,10 @@ def webhook_receipt(plot: Plot) -> WebhookReceipt:
 RECIPES = {
     "webhooks.trigger": Recipe(refused=Code.UNAUTHENTICATED),  # nobody has signed it
     "agents.webhook_secret_rotate": Recipe(ids={"id": "agent"}),
+    "webhooks.configure": Recipe(
+        values={"scheme": "github", "secret": "a secret of sixteen or more"}, ids={"id": "agent"}
+    ),
+    "webhooks.get": Recipe(ids={"id": "agent"}),
     "webhooks.test": Recipe(ids={"id": "agent"}),
 }
-PROSE = frozenset({"agents.webhook_secret_rotate", "webhooks.test"})
+PROSE = frozenset({"agents.webhook_secret_rotate", "webhooks.configure", "webhooks.test"})

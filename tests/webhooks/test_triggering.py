@@ -9,7 +9,7 @@ import pytest
 
 from models.agents import Agent
 from models.crews import Crew
-from resolvers.identity.machine_tokens import webhook_signature
+from resolvers.identity.webhook_senders import webhook_signature
 from resolvers.instance.running import instance
 from resolvers.runs.lifecycle import OVER
 from tests.chats.conftest import world as world
@@ -163,8 +163,8 @@ async def test_limits_are_refused_and_give_the_key_up(world: World) -> None:
     await end_all(world, agent)
     assert (await send(world, agent, bodies[8])).status_code == 202, "a retry works"
     await world.database.execute(
-        "INSERT INTO webhook_receipts (id, workspace_id, agent_id, key, event, source, scheme, run_id)"
-        " SELECT 'creceipt' || i, $1, $2, i::text, '', '', '', '' FROM generate_series(10, 60) AS i",
+        "INSERT INTO webhook_receipts (id, workspace_id, agent_id, key, event, source, scheme, run_id, result, times)"
+        " SELECT 'creceipt' || i, $1, $2, i::text, '', '', '', '', 'accepted', 1 FROM generate_series(10, 60) AS i",
         world.workspace.id,
         agent.id,
     )
