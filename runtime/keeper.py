@@ -1,17 +1,22 @@
 """Commands that the keeper has allowed, where agents' commands run; and requests that nobody has decided."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.instance.settings import Settings
 from resolvers.keeper.closing import CLOSE, LOOK, OfRequest, close, enqueue_overdue
+from resolvers.keeper.consolidating import CONSOLIDATE, OfLearningCrew, enqueue_due, note, reviewed
+from resolvers.keeper.consolidating import LOOK as MEMORY
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, Workdir, detect
 
 SHELL = "/bin/sh"
+PATIENCE = 180.0
+"""Seconds for a call of a model, and what is written of it."""
 
 
 class SandboxedCommands:
@@ -62,3 +67,18 @@ async def look(tick: Tick) -> None:
 @carries(CLOSE)
 async def closed(work: Work, data: OfRequest) -> None:
     await work.write("close", lambda ctx: close(ctx, data.request_id))
+
+
+@ticks(MEMORY)
+async def look_at_memories(tick: Tick) -> None:
+    await tick.write(enqueue_due)
+
+
+@carries(CONSOLIDATE)
+async def consolidated(work: Work, data: OfLearningCrew) -> None:
+    """Card by card: each is a call of a model, and one that fails keeps no other from being written."""
+    workspace_id = work.workspace_id
+    peers = await work.call("review", lambda _: reviewed(workspace_id, data.crew_id), timeout=PATIENCE)
+    for number, peer in enumerate(peers):
+        noted = partial(note, workspace_id, peer)
+        await work.call(f"card {number}", noted, timeout=PATIENCE)

@@ -65,6 +65,11 @@ async def evaluate_memory_health(ctx: Context, data: EvaluateMemoryHealth) -> Me
 
     A DENY means: consolidate. Where it contradicts itself, people are asked first.
     """
+    return await health_of(ctx, data)
+
+
+async def health_of(ctx: Context, data: EvaluateMemoryHealth) -> MemoryHealthVerdict:
+    """The verdict, which is in the log by then. Begins the transaction."""
     scores = {name: _score(name, data.snapshot.get(name, 0)) for name in SCORES}
     sizes = ("agent_md_bytes", "persona_md_bytes", "crew_md_bytes", "stalest_entry_days", "contradiction_count")
     evaluation = Evaluation(
