@@ -73,8 +73,18 @@ class CredentialKeys:
     async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
         """A token of a login opens the vendor's own programs alone, and is passed over."""
         for each in self._given:
-            of_login = each.type == CredentialType.AI_CLI_TOKEN.value or each.value.startswith(OF_LOGIN)
-            if each.provider == provider.value and each.type in KEYS and not of_login:
+            if each.provider == provider.value and each.type in KEYS and not _of_login(each):
                 before = partial(value_before, workspace_id, each.credential_id)
                 return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), before)
         return await self._otherwise.find(workspace_id, provider)
+
+    def login(self, provider: LlmProvider) -> ProviderKey | None:
+        """For the vendor's own programs, where the agent holds one."""
+        for each in self._given:
+            if each.provider == provider.value and _of_login(each):
+                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), None)
+        return None
+
+
+def _of_login(given: Given) -> bool:
+    return given.type == CredentialType.AI_CLI_TOKEN.value or given.value.startswith(OF_LOGIN)

@@ -10,11 +10,13 @@ from pydantic import SecretStr
 
 from resolvers.credentials.given import environment, given_to
 from resolvers.instance.settings import Settings
+from resolvers.integrations.configuration import McpConfiguration
 from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.attachments import attached
+from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
 from runtime.consent import Approvals
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
@@ -23,7 +25,7 @@ from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_servers import servers_for, tools_of
 from runtime.network import gateway_for
 from runtime.quarantine import quarantine
-from runtime.sandbox import Isolation, Sandbox, Workdir, detect
+from runtime.sandbox import Isolation, Network, Sandbox, Workdir, detect
 from runtime.skills import files_of
 from runtime.tools import tools_for
 from runtime.turn import Guard
@@ -52,18 +54,26 @@ class InstanceOutfit:
 
     async def fit(self, job: Job) -> Fitted:
         given = await given_to(job.workspace_id, job.agent.id)
-        servers = await servers_for(job) if self._settings.run_adapter in ("auto", "native") else []
+        servers = await servers_for(job) if self._settings.run_adapter in ("auto", "native", "cli") else []
         values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
         redactor = Redactor((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
         sandbox, guarded = await self.sandbox(), self._settings.keeper_enabled
         network = await gateway_for(job, redactor) if sandbox.isolation is not Isolation.none else None
-        tools = tools_for(job, sandbox, workdir, environment(given, guarded=guarded), network)
+        keys, variables = CredentialKeys(given, self._keys), environment(given, guarded=guarded)
+        guard, found = ProtectingGuard(redactor, _set_aside), await asyncio.to_thread(attached, workdir, job.chat_id)
+        if is_asked_for(self._settings):
+            try:
+                coding = await self._coding(job, keys, sandbox, workdir, variables, network)
+                return Fitted(coding, guard, found)
+            except Unfit:
+                if self._settings.run_adapter == "cli":
+                    raise
+        tools = tools_for(job, sandbox, workdir, variables, network)
         if guarded:
             tools |= keeper_tools(job, given, sandbox)
         theirs, told = await tools_of(job, servers, redactor)
         cwd = f"{OUTPUT}/{job.agent.slug}"
-        keys = CredentialKeys(given, self._keys)
         adapter = await adapter_for(
             job,
             self._settings,
@@ -75,8 +85,30 @@ class InstanceOutfit:
             consent=Approvals(),
             servers=told,
         )
-        found = await asyncio.to_thread(attached, workdir, job.chat_id)
-        return Fitted(adapter, ProtectingGuard(redactor, _set_aside), found)
+        return Fitted(adapter, guard, found)
+
+    async def _coding(
+        self,
+        job: Job,
+        keys: CredentialKeys,
+        sandbox: Sandbox,
+        workdir: Workdir,
+        variables: dict[str, str],
+        network: Network | None,
+    ) -> Adapter:
+        installed, boundary = installed_for(job, self._settings, sandbox)
+        assert network is not None, "what has a boundary has a way out"
+        return await adapter_with(
+            job,
+            installed,
+            boundary,
+            keys=keys,
+            workdir=workdir,
+            network=network,
+            environment=variables,
+            mcp=McpConfiguration(),
+            ways={},
+        )
 
     async def sandbox(self) -> Sandbox:
         async with self._looking:

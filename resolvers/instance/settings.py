@@ -238,9 +238,11 @@ class Settings(BaseSettings):
     )
     max_concurrent_runs: PositiveInt = variable("CREWSHIP_MAX_CONCURRENT_RUNS", 8, takes="a number of runs, at least 1")
     run_max_tokens: PositiveInt = variable("CREWSHIP_RUN_MAX_TOKENS", 2_000_000, takes="a number of tokens, at least 1")
-    run_adapter: Literal["auto", "native", "local_model", "scripted"] = variable(
-        "CREWSHIP_RUN_ADAPTER", "auto", takes="auto, native, local_model or scripted"
+    run_adapter: Literal["auto", "native", "cli", "local_model", "scripted"] = variable(
+        "CREWSHIP_RUN_ADAPTER", "auto", takes="auto, native, cli, local_model or scripted"
     )
+    # Where npm has installed coding agents.
+    coding_agents: Directory | None = variable("CREWSHIP_CODING_AGENTS", takes="a directory")
     local_model: bool = variable("CREWSHIP_LOCAL_MODEL", False, takes=BOOLEAN)
     unsafe_process: bool = variable("CREWSHIP_UNSAFE_PROCESS", False, takes=BOOLEAN)
     container_provider: Literal["auto", "docker", "apple"] = variable(

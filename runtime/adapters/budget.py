@@ -42,13 +42,17 @@ class Budget:
         return None if self.limit is None else max(0, self.limit - self.spent)
 
     def count(self, request: Request, reply: Reply, ms: int, cost: float | None) -> None:
+        usage = reply["usage"]
+        self.book(usage, ms, cost, 0 if usage is not None else sum(estimated(request, reply)))
+
+    def book(self, usage: Usage | None, ms: int, cost: float | None, guessed: int = 0) -> None:
+        """One call. `guessed`: its tokens by our own count, where the provider has told none."""
         self.turns += 1
         self.api_ms += ms
         self.cost = None if self.cost is None or cost is None else self.cost + cost
-        usage = reply["usage"]
         if usage is None:
             self.known = False
-            self._estimated += sum(estimated(request, reply))
+            self._estimated += guessed
             return
         self.usage = {
             "input_tokens": self.usage["input_tokens"] + usage["input_tokens"],

@@ -20,6 +20,7 @@ import resource
 import subprocess
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.network import Handover, served
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
+from runtime.sandbox.program import Mount, Program, Start
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.reach import Reach
 from runtime.sandbox.sums import Watch, admit
@@ -39,6 +41,8 @@ log = logging.getLogger("crewship.sandbox")
 
 START_TIMEOUT = 20.0
 NICE = 5  # the service goes first
+UNLIMITED = 1 << 47  # bytes: what a processor can address
+MOST_THREADS = 1024  # of a program that starts others
 OOM_SCORE = 1000  # where memory runs out, a command ends first
 
 _UID = "1000"
@@ -237,6 +241,43 @@ class Bubblewrap:
             finally:
                 await to_the_end(outputs.close())
 
+    @contextlib.asynccontextmanager
+    async def program(self, start: Start, *, workdir: Workdir) -> AsyncIterator[Program]:
+        """A program that is listened to, until the block ends: nothing of it is left then.
+
+        Its address space has no limit: engines of languages reserve more than any machine has. Raises Failed as `run`.
+        """
+        limits = replace(await admit(workdir, self.limits), address_space=UNLIMITED, processes=MOST_THREADS)
+        outputs, handover = Outputs(limits.output), None if start.network is None else Handover(start.network)
+        try:
+            child = self._launch(
+                start.argv,
+                workdir,
+                start.stdin,
+                outputs,
+                limits,
+                start.environment,
+                handover=handover,
+                mounts=start.mounts,
+            )
+            try:
+                if not await child.begin():
+                    raise NotStarted("bubblewrap made no sandbox for a program")
+                outputs.collect(first=1)
+                async with served(handover, begun=True):
+                    watching = Watch(child.pid, workdir, limits).until(child.pidfd)
+                    program = Program(outputs.stdout, watching, child.exit_code, outputs.stderr)
+                    try:
+                        yield program
+                    finally:
+                        await program.close()
+            finally:
+                await to_the_end(child.end())
+        finally:
+            if handover is not None:
+                handover.close()
+            await to_the_end(outputs.close())
+
     def _launch(
         self,
         argv: Sequence[str],
@@ -249,13 +290,14 @@ class Bubblewrap:
         terminal: int | None = None,
         read_only: bool = False,
         handover: Handover | None = None,
+        mounts: Sequence[Mount] = (),
     ) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             keep(ours, gate)
             keep(theirs, gate_theirs)
-            reach = Reach.open(theirs, workdir, at_terminal=terminal is not None, read_only=read_only)
+            reach = Reach.open(theirs, workdir, mounts, at_terminal=terminal is not None, read_only=read_only)
             files = {
                 path: keep(theirs, memory_file(content))
                 for path, content in {**_ETC, **workdir.given, _STDIN: stdin or b""}.items()
@@ -424,6 +466,10 @@ class _Child:
         self._process.poll()
         for descriptor in (self._gate, *known):
             os.close(descriptor)
+
+    def exit_code(self) -> int | None:
+        code: int | None = self._process.poll()
+        return code
 
     def finished(self, *, begun: bool, timed_out: bool, excess: str) -> Finished:
         code = self._process.returncode

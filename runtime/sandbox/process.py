@@ -114,8 +114,16 @@ class Outputs:
         await ready(self._ours[0])
         return bool(os.read(self._ours[0], 1))
 
-    def collect(self) -> None:
-        self._tasks = [asyncio.ensure_future(collector.run()) for collector in self._collectors]
+    def collect(self, first: int = 0) -> None:
+        """`first` is 1 where somebody else reads stdout."""
+        self._tasks = [asyncio.ensure_future(collector.run()) for collector in self._collectors[first:]]
+
+    @property
+    def stdout(self) -> int:
+        return self._ours[0]
+
+    def stderr(self) -> str:
+        return self._collectors[1].text
 
     async def rest(self) -> None:
         """What is left in the pipes of a process that has ended. Waits a moment only: where processes cannot be ended

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.rules.agent_folders import HOME, OUTPUT
 from runtime.sandbox.process import keep
+from runtime.sandbox.program import Mount
 from runtime.sandbox.workdir import Workdir
 
 HOME_SIZE: Final = str(64 << 20)
@@ -36,7 +38,15 @@ class Reach:
     with_home: bool
 
     @classmethod
-    def open(cls, stack: contextlib.ExitStack, workdir: Workdir, *, at_terminal: bool, read_only: bool) -> "Reach":
+    def open(
+        cls,
+        stack: contextlib.ExitStack,
+        workdir: Workdir,
+        mounts: Sequence[Mount] = (),
+        *,
+        at_terminal: bool,
+        read_only: bool,
+    ) -> "Reach":
         """The descriptors are closed with the stack. At a terminal, people have a home of their own: the agent's holds
         what its programs know.
         """
@@ -47,6 +57,9 @@ class Reach:
         if (attachments := workdir.open_attachments(output)) is not None:
             at = os.path.join(OUTPUT, workdir.agent, ATTACHMENTS)
             shown.append(Shown(keep(stack, attachments), ATTACHMENTS, at, read_only=True))
+        for number, mount in enumerate(mounts):
+            opened = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            shown.append(Shown(keep(stack, opened), f"mount{number}", mount.at, read_only=True))
         return cls(tuple(shown), with_home=not at_terminal)
 
     @property

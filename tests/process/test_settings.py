@@ -44,7 +44,7 @@ def test_the_defaults_are_safe() -> None:
         ("CREWSHIP_RATELIMIT_API", "0", "a number of requests"),
         ("CREWSHIP_POOL_SIZE", "none", "a number of database connections"),
         ("CREWSHIP_MAX_CONCURRENT_RUNS", "0", "a number of runs, at least 1"),
-        ("CREWSHIP_RUN_ADAPTER", "magic", "auto, native, local_model or scripted"),
+        ("CREWSHIP_RUN_ADAPTER", "magic", "auto, native, cli, local_model or scripted"),
         ("CREWSHIP_CONTAINER_PROVIDER", "podman", "auto, docker or apple"),
         ("CREWSHIP_LOG_LEVEL", "loud", "debug, info, warn or error"),
     ],

@@ -1,0 +1,389 @@
+"""The one runner of all coding agents of others: a process in the sandbox, whose stream becomes the run's frames.
+
+A step ends with each call of its model, which is booked with it. What such a process was doing cannot be begun again:
+whoever takes the run over finds its steps, and ends it with the recovery message unless the last of them was the end.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from models.agents import LlmProvider
+from models.bounds import LINE
+from models.runs import ChatEventType
+from resolvers.costs.money import micros
+from resolvers.integrations.configuration import McpConfiguration
+from runtime.adapters.budget import Budget
+from runtime.adapters.conversation import Usage
+from runtime.adapters.native.prices import price
+from runtime.adapters.native.refusals import Refusals
+from runtime.coding.declaration import CodingAgent, Task
+from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
+from runtime.coding.gateway import MODEL, Gateway, Metered, Refused, Way
+from runtime.coding.inbox import Inbox
+from runtime.coding.installed import Installed
+from runtime.coding.lines import Lines, NoJson
+from runtime.coding.metering import usage_of
+from runtime.coding.sessions import Session
+from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, over_budget
+from runtime.keys import ProviderKey
+from runtime.prompt import BYTES_A_TOKEN, Prompt, assemble
+from runtime.sandbox.boundary import Network
+from runtime.sandbox.namespace import Bubblewrap
+from runtime.sandbox.program import Program, Start
+from runtime.sandbox.workdir import Workdir
+
+SILENCE: Final = 900.0  # seconds without a word; a tool may work for ten minutes
+LONGEST_ERROR: Final = 500
+PROMPT_BUDGET: Final = 60_000
+TURNS: Final = 50  # of a job that names none
+STAND_IN: Final = "sk-stand-in-"
+REACHED, SPENT, USED = "turns", "money", "tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The program has ended by itself, or was ended for `excess` of something."""
+
+    exit_code: int | None
+    stderr: str
+    excess: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Whose model it is, what it is called, and how it is reached."""
+
+    provider: LlmProvider
+    vendor: str
+    name: str
+    address: str
+    access: ProviderKey
+    variable: str
+    of_login: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a coding agent of a run works with. `environment`: what its agent is given; none of it holds the key."""
+
+    installed: Installed
+    sandbox: Bubblewrap
+    workdir: Workdir
+    network: Network
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mcp: McpConfiguration = field(default_factory=McpConfiguration)
+    ways: Mapping[str, Way] = field(default_factory=dict, repr=False)
+
+
+class CodingAdapter:
+    name = "cli"
+
+    def __init__(self, agent: CodingAgent, model: Model, equipment: Equipment, *, silence: float = SILENCE) -> None:
+        self.agent, self.model, self.equipment, self.silence = agent, model, equipment, silence
+
+    async def tokens_for(self, micros: int) -> int | None:
+        cost = await self.cost(self.model.name, usage_of(1_000_000, 0))
+        return int(micros / cost) if cost else None
+
+    async def cost(self, model: str, usage: Usage) -> float | None:
+        """Of a login none is known: it is paid for by the month."""
+        return None if self.model.of_login else await asyncio.to_thread(price, self.model.address, model, usage)
+
+    async def run(self, job: Job, sink: Sink) -> Outcome:
+        async with _Run(self, job, sink) as run:
+            return await run.work()
+
+
+class _Run:
+    """One job. The process is there from the first step on, and gone when the block ends."""
+
+    def __init__(self, adapter: CodingAdapter, job: Job, sink: Sink) -> None:
+        self.adapter, self.job, self.sink = adapter, job, sink
+        self.agent, self.model, self.equipment = adapter.agent, adapter.model, adapter.equipment
+        self.budget = Budget(job.max_tokens)
+        self.turns = job.max_turns if job.max_turns > 0 else TURNS
+        self.began = time.time()
+        self._stack = contextlib.AsyncExitStack()
+        self._inbox: Inbox[Metered | Refused, Event | Gone | Exception] = Inbox()
+        self._over = ""
+        self._works = self._told = self._shown = False
+        self._ended: Ended | None = None
+
+    async def __aenter__(self) -> "_Run":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def work(self) -> Outcome:
+        number, over, error = 0, "", None
+        while True:
+            number += 1
+            outcome = await self.sink.step(f"{number} call", self._segment, acts=True)
+            self._count(outcome)
+            if outcome["ended"]:
+                over, error = outcome["over"], outcome["error"]
+                break
+        await self._stack.aclose()
+        return await self._result(over, error)
+
+    # ---- the process ---------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        adapter, stack = self.agent.adapter, self._stack
+        session = await asyncio.to_thread(Session.open, self.equipment.workdir, self.job, adapter)
+        stack.push_async_callback(asyncio.to_thread, session.close)
+        self.session = session
+        await self._launch()
+
+    async def _launch(self) -> None:
+        """Once more with a new session, where the old one is not found any more."""
+        prompt = assemble(self.job, PROMPT_BUDGET)
+        stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
+        key = self.model.access.key.get_secret_value().strip() if self.model.access.key else ""
+        ways = {MODEL: Way(self.model.address, {stand_in: key}), **self.equipment.ways}
+        gateway = Gateway(ways, self.equipment.network, leave=self._leave, tell=self._inbox.call)
+        task = Task(
+            prompt=self.job.prompt if self.session.known else _with_history(prompt),
+            system=prompt.system,
+            model=self.model.name,
+            provider=self.model.provider,
+            session=self.session.known or str(uuid.uuid4()),
+            resumes=self.session.known is not None,
+            profile=self.job.agent.tool_profile,
+            address=gateway.address,
+            stand_in=stand_in,
+            of_login=self.model.of_login,
+            mcp=self.equipment.mcp,
+        )
+        line = self.agent.command(task)
+        given = {path: content.encode() for path, content in line.files.items()}
+        start = Start(
+            (*self.equipment.installed.argv, *line.arguments),
+            task.prompt.encode(errors="replace"),
+            {**_without(self.equipment.environment, key), **line.environment},
+            self.equipment.installed.mounts,
+            gateway,
+        )
+        workdir = replace(self.session.workdir, given={**self.session.workdir.given, **given})
+        process = contextlib.AsyncExitStack()
+        await self._stack.enter_async_context(process)
+        program = await process.enter_async_context(self.equipment.sandbox.program(start, workdir=workdir))
+        pump = asyncio.create_task(self._pump(program, gateway))
+        process.push_async_callback(_ended, pump)
+        self._process, self._works = process, True
+
+    async def _pump(self, program: Program, gateway: Gateway) -> None:
+        lines, reading = Lines(), self.agent.reading()
+        try:
+            while piece := await program.read():
+                await self._take(lines.feed(piece), reading)
+            await self._take(lines.end(), reading)
+            await gateway.close()
+            await self._inbox.put(Gone(program.exit_code, program.stderr, program.excess))
+        except NoJson as error:
+            await self._inbox.put(Failed(f"{self.agent.name} printed {error}"))
+        except Exception as error:
+            await self._inbox.put(error)
+
+    async def _take(self, told: list[dict[str, Any]], reading: Any) -> None:
+        for each in told:
+            try:
+                events = list(reading.take(each))
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+                kind = str(each.get("type"))[:LINE]
+                raise NoJson(f"an event that cannot be read: {kind}") from None
+            for event in events:
+                await self._inbox.put(event)
+
+    def _leave(self) -> str:
+        """Asked before each call of a model: none is begun that the run may not make."""
+        most, spent = self.job.max_cost, micros(self.budget.cost)
+        if self.budget.turns >= self.turns:
+            self._over = self._over or REACHED
+        elif self.budget.left == 0:
+            self._over = self._over or USED
+        elif most is not None and spent is not None and spent >= max(most, 1):
+            self._over = self._over or SPENT
+        if self._over:
+            self._inbox.halt()
+        return "The run has used what it may use" if self._over else ""
+
+    # ---- a step --------------------------------------------------------------------------------------------------
+
+    async def _segment(self) -> dict[str, Any]:
+        """Until the next call of its model is answered, or its end."""
+        if not self._works:
+            if self.budget.turns or self._told:
+                raise Interrupted("the process of the coding agent is gone")
+            await self._start()
+        while True:
+            happened = await self._next()
+            if isinstance(happened, Metered):
+                return await self._charged(happened)
+            if isinstance(happened, Refused):
+                refusals = Refusals(self.model.vendor, self.model.name, self.model.variable, None)
+                raise Failed(refusals.of_key(happened.status).message)
+            if isinstance(happened, Exception):
+                raise happened
+            if isinstance(happened, Gone):
+                if self._is_lost(happened):
+                    await self._again()
+                    continue
+                return _end(error=self._fault(happened))
+            if happened is None:
+                return _end(over=self._over)
+            await self._show(happened)
+
+    async def _next(self) -> Event | Gone | Exception | Metered | Refused | None:
+        """None when the run is to end here."""
+        try:
+            return await self._inbox.next(self.adapter.silence)
+        except TimeoutError:
+            minutes = self.adapter.silence / 60
+            raise Failed(f"{self.agent.name} has said nothing for {minutes:g} minutes, and was ended.") from None
+
+    async def _charged(self, call: Metered) -> dict[str, Any]:
+        usage = call.usage or usage_of(-(-call.read // BYTES_A_TOKEN), -(-call.wrote // BYTES_A_TOKEN))
+        model = call.model or self.model.name
+        cost = await self.adapter.cost(model, usage)
+        self.sink.charge(
+            Charge(
+                self.model.vendor,
+                model[:LINE],
+                usage["input_tokens"],
+                usage["output_tokens"],
+                usage["cache_read_input_tokens"],
+                usage["cache_creation_input_tokens"],
+                micros(cost),
+                estimated=call.usage is None,
+            )
+        )
+        guessed = usage["input_tokens"] + usage["output_tokens"]
+        return _end(ended=False) | {"usage": call.usage, "guessed": guessed, "ms": call.ms, "cost": cost}
+
+    def _count(self, outcome: dict[str, Any]) -> None:
+        if not outcome["ended"]:
+            cost = outcome["cost"] if outcome["usage"] is not None else None
+            self.budget.book(outcome["usage"], outcome["ms"], cost, outcome["guessed"])
+
+    # ---- what is shown -------------------------------------------------------------------------------------------
+
+    async def _show(self, event: Event) -> None:
+        if isinstance(event, Began):
+            await asyncio.to_thread(self.session.keep, event.session)
+            return await self._init(event)
+        if not self._told:
+            await self._init(Began(""))
+        self._shown = self._shown or not isinstance(event, Ended)
+        match event:
+            case Said():
+                extra = _within(event.within) | ({"streaming": True} if event.kind == "thinking" else {})
+                await self.sink.emit(ChatEventType(event.kind), event.text, extra or None)
+            case Called():
+                told = {"tool_name": event.tool, "tool_id": event.id, "input": dict(event.input)}
+                await self.sink.emit(ChatEventType.tool_call, event.tool, told | _within(event.within))
+            case Answered():
+                answered: dict[str, Any] = {"tool_use_id": event.id, **_within(event.within)}
+                answered |= {"is_error": True} if event.is_error else {}
+                await self.sink.emit(ChatEventType.tool_result, event.content, answered)
+            case TriesAgain():
+                await self.sink.emit(ChatEventType.system, "api_retry", {"subtype": "api_retry", **event.metadata})
+            case Ended():
+                self._ended = event
+
+    async def _init(self, event: Began) -> None:
+        if self._told:
+            return
+        self._told = True
+        metadata = {
+            "subtype": "init",
+            "model": event.model or self.model.name,
+            "tools": list(event.tools),
+            "cwd": f"/output/{self.job.agent.slug}",
+            "mcp_servers": list(event.servers),
+        }
+        await self.sink.emit(ChatEventType.system, "init", metadata)
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def _is_lost(self, gone: Gone) -> bool:
+        """A session that the coding agent does not find any more: nothing was shown, and nothing was asked."""
+        return bool(self.session.known and gone.exit_code and not self._shown and not self.budget.turns)
+
+    async def _again(self) -> None:
+        await self._process.aclose()
+        await asyncio.to_thread(self.session.forget)
+        self._ended = None
+        await self._launch()
+
+    def _fault(self, gone: Gone) -> str | None:
+        """Why it is no success. An exit code of 0 is none: it has to say so itself."""
+        if gone.excess:
+            return f"{self.agent.name} was ended: {gone.excess}"
+        if self._ended is not None and (self._ended.error is not None or not gone.exit_code):
+            error = self._ended.error
+            return None if error is None else f"{self.agent.name}: {_cut(error)}"
+        said = _cut(gone.stderr.strip())
+        how = "without a result" if not gone.exit_code else f"with exit code {gone.exit_code}"
+        return f"{self.agent.name} ended {how}{f': {said}' if said else '.'}"
+
+    async def _result(self, over: str, error: str | None) -> Outcome:
+        data: dict[str, Any] = {}
+        subtype = "success" if error is None else "error_during_execution"
+        if over == REACHED:
+            turns = "its one turn" if self.turns == 1 else f"its {self.turns} turns"
+            subtype, error = "error_max_turns", f"The agent has used {turns}, and was ended before the work was done."
+        elif over == USED:
+            subtype = "error_max_tokens"
+            error = f"The run has used its {self.job.max_tokens:,} tokens, and was ended before the work was done."
+        elif over == SPENT:
+            outcome = over_budget(self.job.max_cost or 0)
+            subtype, error, data = "error_max_budget_usd", outcome.error, outcome.data
+        known = self.budget.metadata(self.model.name)
+
+        async def body() -> None:
+            ms = round((time.time() - self.began) * 1000)
+            metadata: dict[str, Any] = {"subtype": subtype, "duration_ms": ms, "is_error": error is not None, **known}
+            metadata |= {"errors": [error]} if error else {}
+            await self.sink.emit(ChatEventType.result, self._ended.text if self._ended and not error else "", metadata)
+
+        await self.sink.step("result", body)
+        kept = {key: value for key, value in known.items() if value is not None and key != "duration_api_ms"}
+        return Outcome(error=error, exit_code=None if error else 0, data={"model": self.model.name, **kept, **data})
+
+
+def _end(*, ended: bool = True, over: str = "", error: str | None = None) -> dict[str, Any]:
+    return {"ended": ended, "over": over, "error": error}
+
+
+def _within(call: str) -> dict[str, Any]:
+    return {"parent_tool_use_id": call} if call else {}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_ERROR else f"{text[: LONGEST_ERROR - 3]}..."
+
+
+def _without(environment: Mapping[str, str], key: str) -> dict[str, str]:
+    """No variable holds the key: the stand-in is what the coding agent has of it."""
+    return {name: value for name, value in environment.items() if not key or key not in value}
+
+
+def _with_history(prompt: Prompt) -> str:
+    """What was said before, for a session that begins in the middle of a chat."""
+    if not prompt.turns:
+        return prompt.user
+    said = "\n\n".join(f"{'User' if turn.role == 'user' else 'You'}: {turn.content}" for turn in prompt.turns)
+    return f"The conversation so far:\n\n{said}\n\nThe user's next message, which you answer now:\n\n{prompt.user}"
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,80 @@
+"""Whether an agent works through the coding agent that it is set to."""
+
+from collections.abc import Mapping
+
+from models.agents import LlmProvider
+from resolvers.instance.settings import Settings
+from resolvers.integrations.configuration import McpConfiguration
+from runtime.adapters import model_of, provider_of
+from runtime.coding.adapter import CodingAdapter, Equipment, Model
+from runtime.coding.gateway import Way
+from runtime.coding.installed import KNOWN, Installed, Missing, find
+from runtime.job import Failed, Job
+from runtime.keys import VARIABLES, CredentialKeys, ProviderKey
+from runtime.sandbox import Sandbox, Workdir
+from runtime.sandbox.boundary import Network
+from runtime.sandbox.namespace import Bubblewrap
+
+VENDORS: Mapping[LlmProvider, tuple[str, str]] = {
+    LlmProvider.ANTHROPIC: ("Anthropic", "https://api.anthropic.com"),
+    LlmProvider.OPENAI: ("OpenAI", "https://api.openai.com/v1"),
+    LlmProvider.GOOGLE: ("Google", "https://generativelanguage.googleapis.com"),
+}
+
+
+class Unfit(Failed):
+    """Why an agent does not work through its coding agent: our own loop does it, unless that is ruled out."""
+
+
+def is_asked_for(settings: Settings) -> bool:
+    return settings.run_adapter == "cli" or (settings.run_adapter == "auto" and settings.coding_agents is not None)
+
+
+def installed_for(job: Job, settings: Settings, sandbox: Sandbox) -> tuple[Installed, Bubblewrap]:
+    """Raises Unfit."""
+    agent = KNOWN.get(job.agent.cli_adapter)
+    if agent is None:
+        raise Unfit(f"{job.agent.cli_adapter} is not run by this release. Choose another adapter for the agent.")
+    found = find(agent, settings.coding_agents)
+    if isinstance(found, Missing):
+        raise Unfit(f"{agent.name} cannot be run: {found.why}. `crewship doctor` says how to get it.")
+    if not isinstance(sandbox, Bubblewrap):
+        raise Unfit(f"{agent.name} is run in a sandbox alone, and there is none here. `crewship doctor` says why.")
+    if provider_of(job.agent) not in agent.providers:
+        names = ", ".join(agent.providers)
+        raise Unfit(f"{agent.name} does not work with models of {provider_of(job.agent)}, but of {names}.")
+    if job.gates:
+        raise Unfit(f"{agent.name} asks nobody before it uses a tool, and tools of this agent are to be asked for.")
+    return found, sandbox
+
+
+async def adapter_with(
+    job: Job,
+    found: Installed,
+    sandbox: Bubblewrap,
+    *,
+    keys: CredentialKeys,
+    workdir: Workdir,
+    network: Network,
+    environment: Mapping[str, str],
+    mcp: McpConfiguration,
+    ways: Mapping[str, Way],
+) -> CodingAdapter:
+    """Raises Unfit where there is no key."""
+    provider = provider_of(job.agent)
+    login = keys.login(provider) if found.agent.takes_login else None
+    access: ProviderKey | None = login or await keys.find(job.workspace_id, provider)
+    variable = VARIABLES.get(provider, "")
+    if access is None:
+        raise Unfit(f"There is no key for {provider}. Set {variable}, or give the agent a credential.")
+    vendor, address = VENDORS[provider]
+    model = Model(
+        provider,
+        vendor,
+        model_of(job.agent, provider),
+        access.base_url or address,
+        access,
+        variable,
+        of_login=login is not None,
+    )
+    return CodingAdapter(found.agent, model, Equipment(found, sandbox, workdir, network, environment, mcp, ways))

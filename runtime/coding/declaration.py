@@ -1,0 +1,66 @@
+"""What there is to know of one coding agent: how it is started without a terminal, and how its stream is read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from models.agents import CliAdapter, LlmProvider, ToolProfile
+from resolvers.integrations.configuration import McpConfiguration
+from runtime.coding.events import Reading
+
+FOLDER: Final = "/opt/coding-agent"
+"""Where a coding agent finds its own program."""
+FILES: Final = "/etc/coding-agent"
+"""Where it finds what it is configured by; it cannot change that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a coding agent is started for.
+
+    `session` is the name of the one that goes on where `resumes`, else one that it may take for a new one. `address`
+    and `stand_in` stand for the API of its model and for the key to it; `of_login`: that is one of a subscription.
+    """
+
+    prompt: str
+    system: str
+    model: str
+    provider: LlmProvider
+    session: str
+    resumes: bool
+    profile: ToolProfile
+    address: str
+    stand_in: str = field(repr=False)
+    of_login: bool = False
+    mcp: McpConfiguration = field(default_factory=McpConfiguration)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """Arguments behind the program, variables, and files by their paths in the sandbox. The prompt is what it reads."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CodingAgent:
+    """`package` and `version`: of npm, the one that the tests are run with. `entry`: the path of its program below
+    `node_modules`; `needs_node`: that is a script. `providers`: whose models it can work with.
+    """
+
+    adapter: CliAdapter
+    name: str
+    package: str
+    version: str
+    entry: str
+    providers: tuple[LlmProvider, ...]
+    command: Callable[[Task], CommandLine]
+    reading: Callable[[], Reading]
+    needs_node: bool = False
+    takes_login: bool = False
+
+    @property
+    def how_to_get(self) -> str:
+        return f"npm install --prefix FOLDER {self.package}@{self.version}, and CREWSHIP_CODING_AGENTS=FOLDER"

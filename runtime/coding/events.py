@@ -1,0 +1,67 @@
+"""What a coding agent tells of its work, in the same words for all of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """`session` is the name by which it is resumed."""
+
+    session: str
+    model: str = ""
+    tools: tuple[str, ...] = ()
+    servers: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A piece of text, or of what it thinks."""
+
+    kind: Literal["text", "thinking"]
+    text: str
+    within: str = ""
+    """The call of a tool that works by a model of its own, where it is what such a one says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    id: str
+    tool: str
+    input: Mapping[str, Any] = field(default_factory=dict)
+    within: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of a call."""
+
+    id: str
+    content: str
+    is_error: bool = False
+    within: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TriesAgain:
+    """A call of its model failed, and it makes another one."""
+
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It says that it is done: with an error, or well."""
+
+    error: str | None = None
+    text: str = ""
+
+
+Event = Began | Said | Called | Answered | TriesAgain | Ended
+
+
+class Reading(Protocol):
+    """One stream. What it does not know it passes over; a known event of another shape raises an error of any kind."""
+
+    def take(self, told: dict[str, Any]) -> Iterable[Event]: ...

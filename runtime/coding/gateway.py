@@ -1,0 +1,259 @@
+"""The one way out of a coding agent: to the API of its model, and to the MCP servers of its run.
+
+It listens where the sandbox alone can reach it. The coding agent is given a stand-in for the key, which is good here
+and nowhere else; the key itself is put in on the way out. Each call of a model is asked for leave, and metered.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import h11
+
+from resolvers.instance.telemetry import log
+from runtime.adapters.conversation import Usage
+from runtime.adapters.native.client import CONNECT, SILENCE
+from runtime.coding.metering import Meter, reading_of
+from runtime.sandbox.boundary import Network
+
+LARGEST_REQUEST: Final = 64 << 20
+AT_ONCE: Final = 32
+PIECE: Final = 64 << 10
+OF_A_HOP: Final = frozenset(
+    {
+        b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer",
+        b"transfer-encoding", b"upgrade", b"host", b"content-length", b"accept-encoding", b"expect",
+    }
+)  # fmt: skip
+MODEL: Final = "model"
+LOOPBACK: Final = "127.0.0.1"
+FIRST_PORT: Final = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """A call of a model that was answered. `usage` is None where the answer told of none; then `read` and `wrote` are
+    the bytes of both.
+    """
+
+    model: str
+    usage: Usage | None
+    read: int
+    wrote: int
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The provider refuses the key: no further call can change that."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where requests below `/<name>` go. `swaps`: what of a header stands for a secret -> the secret."""
+
+    address: str
+    swaps: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+Tell = Callable[[Metered | Refused], None]
+
+
+class Gateway:
+    """Beside what the processes of its crew reach. `leave` says why a call of a model is not made any more; empty where
+    it is.
+    """
+
+    def __init__(self, ways: Mapping[str, Way], crew: Network, *, leave: Callable[[], str], tell: Tell) -> None:
+        self._ways, self._crew, self._leave, self._tell = dict(ways), crew, leave, tell
+        taken = {port for _, port in crew.listens}
+        self._port = next(port for port in range(FIRST_PORT, FIRST_PORT + len(taken) + 1) if port not in taken)
+        self._tasks = set[asyncio.Task[None]]()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    @property
+    def address(self) -> str:
+        """Of the model's API, as the coding agent has it."""
+        return f"http://{LOOPBACK}:{self._port}/{MODEL}"
+
+    @property
+    def listens(self) -> Sequence[tuple[str, int]]:
+        return (*self._crew.listens, (LOOPBACK, self._port))
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        return self._crew.environment
+
+    @contextlib.asynccontextmanager
+    async def serve(self, listening: Sequence[socket.socket]) -> AsyncIterator[None]:
+        async with self._crew.serve(listening[:-1]), self._answering(listening[-1]):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, listener: socket.socket) -> AsyncIterator[None]:
+        http, tls = await asyncio.to_thread(_load)
+        timeout = http.Timeout(SILENCE, connect=CONNECT)
+        limits = http.Limits(max_connections=AT_ONCE)
+        # A redirect would carry the key, and the conversation, to somebody else.
+        async with http.AsyncClient(verify=tls, follow_redirects=False, timeout=timeout, limits=limits) as client:
+            self._http, self._client = http, client
+            server = await asyncio.start_server(self._accept, sock=listener)
+            try:
+                yield
+            finally:
+                server.close()
+                await self.close()
+
+    async def close(self) -> None:
+        """What is under way is broken off; what it is known to have used has been told then."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with self._slots:
+                await _Line(self, reader, writer).serve()
+        except (OSError, h11.ProtocolError, asyncio.IncompleteReadError):
+            pass  # it has gone, or speaks no HTTP
+        except Exception:
+            log.exception("gateway_failed")
+        finally:
+            writer.close()
+
+
+class _Line:
+    """One connection, on which requests follow each other."""
+
+    def __init__(self, gateway: Gateway, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.gateway, self._reader, self._writer = gateway, reader, writer
+        self._wire = h11.Connection(h11.SERVER)
+
+    async def serve(self) -> None:
+        while True:
+            request = await self._next()
+            if not isinstance(request, h11.Request):
+                return
+            body = await self._body()
+            if body is None:
+                await self._say(413, "The request is too large")
+                return
+            await self._answer(request, body)
+            if self._wire.our_state is not h11.DONE or self._wire.their_state is not h11.DONE:
+                return
+            self._wire.start_next_cycle()
+
+    async def _next(self) -> Any:
+        while (event := self._wire.next_event()) is h11.NEED_DATA:
+            if self._wire.they_are_waiting_for_100_continue:
+                await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+            self._wire.receive_data(await self._reader.read(PIECE))
+        return event
+
+    async def _body(self) -> bytes | None:
+        made = bytearray()
+        while isinstance(event := await self._next(), h11.Data):
+            made += event.data
+            if len(made) > LARGEST_REQUEST:
+                return None
+        return bytes(made) if isinstance(event, h11.EndOfMessage) else None
+
+    async def _send(self, *events: Any) -> None:
+        for event in events:
+            self._writer.write(self._wire.send(event) or b"")
+        await self._writer.drain()
+
+    async def _say(self, status: int, message: str) -> None:
+        body = json.dumps({"error": {"type": "invalid_request_error", "message": message}}).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        await self._send(h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage())
+
+    async def _answer(self, request: h11.Request, body: bytes) -> None:
+        name, _, rest = request.target.decode("ascii", "replace").lstrip("/").partition("/")
+        way = self.gateway._ways.get(name)
+        if way is None:
+            return await self._say(404, "There is nothing here")
+        reading = reading_of(urlsplit(f"/{rest}").path) if name == MODEL else None
+        if reading is not None and (why := self.gateway._leave()):
+            return await self._say(403, why)
+        # What is asked twice at once is answered in one encoding, which can be read on the way.
+        headers = [(key, _swapped(value, way.swaps)) for key, value in request.headers if key not in OF_A_HOP]
+        sent = self.gateway._client.build_request(
+            request.method.decode(),
+            f"{way.address.rstrip('/')}/{rest}",
+            headers=[*headers, (b"accept-encoding", b"identity")],
+            content=body,
+        )
+        began = asyncio.get_running_loop().time()
+        try:
+            answer = await self.gateway._client.send(sent, stream=True)
+        except self.gateway._http.HTTPError as error:
+            log.info("gateway_unreachable", error=type(error).__name__)
+            return await self._say(502, "The provider could not be reached")
+        streamed = "event-stream" in answer.headers.get("content-type", "")
+        meter = Meter(reading, streamed=streamed) if reading is not None else None
+        try:
+            await self._pass_on(answer, meter)
+        finally:
+            if meter is not None:
+                self._told(answer.status_code, meter, _model_of(request, body), len(body), began)
+            await answer.aclose()
+
+    async def _pass_on(self, answer: Any, meter: Meter | None) -> None:
+        kept = [(key, value) for key, value in answer.headers.raw if key.lower() not in OF_A_HOP]
+        await self._send(h11.Response(status_code=answer.status_code, headers=kept))
+        try:
+            async for piece in answer.aiter_raw():
+                if meter is not None:
+                    meter.feed(piece)
+                await self._send(h11.Data(piece))
+        except self.gateway._http.HTTPError:
+            raise ConnectionAbortedError from None  # what was cut on one side is cut on the other
+        if meter is not None:
+            meter.end()
+        await self._send(h11.EndOfMessage())
+
+    def _told(self, status: int, meter: Meter, model: str, read: int, began: float) -> None:
+        if status in (401, 403):
+            self.gateway._tell(Refused(status))
+        elif status < 300:
+            ms = round((asyncio.get_running_loop().time() - began) * 1000)
+            self.gateway._tell(Metered(model, meter.usage, read, meter.length, ms))
+
+
+def _swapped(value: bytes, swaps: Mapping[str, str]) -> bytes:
+    for shown, secret in swaps.items():
+        value = value.replace(shown.encode(), secret.encode())
+    return value
+
+
+def _model_of(request: h11.Request, body: bytes) -> str:
+    """Google's wire has it in the path."""
+    path = urlsplit(request.target.decode("ascii", "replace")).path
+    if ":" in path:
+        return path.rpartition("/")[2].partition(":")[0]
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    model = told.get("model") if isinstance(told, dict) else None
+    return model if isinstance(model, str) else ""
+
+
+def _load() -> tuple[Any, Any]:
+    http = importlib.import_module("httpx2")
+    return http, http.create_ssl_context()

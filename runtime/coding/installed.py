@@ -1,0 +1,71 @@
+"""Which coding agents are installed on this machine, in which version, and how to get one that is missing."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from runtime.coding.claude_code import CLAUDE_CODE
+from runtime.coding.declaration import FOLDER, CodingAgent
+from runtime.sandbox.program import Mount
+
+KNOWN: Final = {agent.adapter: agent for agent in (CLAUDE_CODE,)}
+"""By the adapter that an agent is set to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """How one is called in the sandbox, and what has to be shown there for it."""
+
+    agent: CodingAgent
+    version: str
+    argv: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why one cannot be used, and what to do about it."""
+
+    agent: CodingAgent
+    why: str
+    fix: str
+
+
+def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
+    """`folder`: where npm has installed it, as `--prefix` names it."""
+    if folder is None:
+        return Missing(agent, "CREWSHIP_CODING_AGENTS is not set", agent.how_to_get)
+    modules = folder / "node_modules"
+    program = modules / agent.entry
+    if not program.is_file():
+        return Missing(agent, f"it is not installed in {folder}", agent.how_to_get)
+    if not agent.needs_node and not os.access(program, os.X_OK):
+        return Missing(agent, f"{program} cannot be run", agent.how_to_get)
+    argv: tuple[str, ...] = (f"{FOLDER}/{agent.entry}",)
+    mounts: tuple[Mount, ...] = (Mount(modules, FOLDER),)
+    if agent.needs_node:
+        node = shutil.which("node")
+        if node is None:
+            return Missing(agent, "it needs Node.js, which is not on the PATH", "install Node.js 20 or newer")
+        real = Path(node).resolve()
+        argv = (str(real), *argv)
+        if not real.is_relative_to("/usr"):
+            mounts = (*mounts, Mount(real.parents[1], str(real.parents[1])))
+    return Installed(agent, _version(modules / agent.package), argv, mounts)
+
+
+def report(folder: Path | None) -> Iterator[Installed | Missing]:
+    for agent in KNOWN.values():
+        yield find(agent, folder)
+
+
+def _version(package: Path) -> str:
+    try:
+        told = json.loads((package / "package.json").read_text())
+        return str(told["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "of unknown version"

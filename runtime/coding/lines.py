@@ -1,0 +1,52 @@
+"""Lines of JSON from a program that nobody vouches for."""
+
+import json
+from typing import Any, Final
+
+LONGEST: Final = 8 << 20
+"""Bytes of a line: a tool's whole answer is in one."""
+SHOWN: Final = 200
+
+
+class NoJson(Exception):
+    """What is wrong with the stream, for whoever reads of the run."""
+
+
+class Lines:
+    """The objects of a stream, whatever pieces it comes in."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, piece: bytes) -> list[dict[str, Any]]:
+        """Raises NoJson for a line that is none, or is too long; then there is nothing more to feed."""
+        *lines, rest = piece.split(b"\n")
+        made = []
+        for line in lines:
+            self._hold(line)
+            made += self._read()
+        self._hold(rest)
+        return made
+
+    def end(self) -> list[dict[str, Any]]:
+        """Of the last line, which may have no end."""
+        return self._read()
+
+    def _hold(self, part: bytes) -> None:
+        if len(self._held) + len(part) > LONGEST:
+            raise NoJson(f"a line of more than {LONGEST >> 20} MiB")
+        self._held += part
+
+    def _read(self) -> list[dict[str, Any]]:
+        line = bytes(self._held).strip()
+        self._held.clear()
+        if not line:
+            return []
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            told = None
+        if not isinstance(told, dict):
+            text = "".join(letter if letter.isprintable() else "?" for letter in line[:SHOWN].decode(errors="replace"))
+            raise NoJson(f"a line that is no JSON object: {text}")
+        return [told]

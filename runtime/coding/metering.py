@@ -1,0 +1,144 @@
+"""What a call of a model has used, read from the answer on its way to the coding agent.
+
+By the wire, and not by what a coding agent tells of itself: some count over a whole session, some tell nothing before
+they end, and all can be told otherwise by what they work on.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from runtime.adapters.conversation import Usage
+
+LARGEST: Final = 16 << 20
+"""Bytes of a line, and of an answer that is no stream: what is longer is passed on, and not read."""
+
+
+def usage_of(read: int, wrote: int, cached: int = 0, written: int = 0) -> Usage:
+    """`read`: what was neither read from nor written to a cache."""
+    numbers = (read, wrote, cached, written)
+    read, wrote, cached, written = (max(0, number) for number in numbers)
+    return Usage(
+        input_tokens=read, output_tokens=wrote, cache_read_input_tokens=cached, cache_creation_input_tokens=written
+    )
+
+
+def _count(told: Mapping[str, Any], *names: str) -> int:
+    """The first of the numbers that is there."""
+    for name in names:
+        value = told.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return 0
+
+
+def _inner(told: Any, *names: str) -> Mapping[str, Any]:
+    for name in names:
+        told = told.get(name) if isinstance(told, Mapping) else None
+    return told if isinstance(told, Mapping) else {}
+
+
+def _messages(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+    """Anthropic's: at the start, and as it then stands at the end; what is not told again stays."""
+    found = _inner(told, "message", "usage") or _inner(told, "usage")
+    if not found:
+        return before
+    last = before or usage_of(0, 0)
+
+    def now(name: str) -> int:
+        return _count(found, name) if isinstance(found.get(name), int) else int(last[name])  # type: ignore[literal-required]
+
+    return usage_of(
+        now("input_tokens"),
+        now("output_tokens"),
+        now("cache_read_input_tokens"),
+        now("cache_creation_input_tokens"),
+    )
+
+
+def _responses(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+    found = _inner(told, "response", "usage") or _inner(told, "usage")
+    if not found:
+        return before
+    cached = _count(_inner(found, "input_tokens_details"), "cached_tokens")
+    return usage_of(_count(found, "input_tokens") - cached, _count(found, "output_tokens"), cached)
+
+
+def _completions(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+    found = _inner(told, "usage")
+    if not found:
+        return before
+    cached = _count(_inner(found, "prompt_tokens_details"), "cached_tokens")
+    return usage_of(_count(found, "prompt_tokens") - cached, _count(found, "completion_tokens"), cached)
+
+
+def _generated(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+    found = _inner(told, "usageMetadata")
+    if not found:
+        return before
+    cached = _count(found, "cachedContentTokenCount")
+    wrote = _count(found, "candidatesTokenCount") + _count(found, "thoughtsTokenCount")
+    return usage_of(_count(found, "promptTokenCount") - cached, wrote, cached)
+
+
+Reading = Callable[[Mapping[str, Any], Usage | None], Usage | None]
+WIRES: Final[Mapping[str, Reading]] = {
+    "/messages": _messages,
+    "/responses": _responses,
+    "/chat/completions": _completions,
+    ":streamGenerateContent": _generated,
+    ":generateContent": _generated,
+}
+"""By the end of the path: what else is asked of a provider (its models, the length of a text) costs nothing."""
+
+
+def reading_of(path: str) -> Reading | None:
+    return next((reading for end, reading in WIRES.items() if path.endswith(end)), None)
+
+
+class Meter:
+    """Of one answer. `usage` is None until it has told of any."""
+
+    def __init__(self, reading: Reading, *, streamed: bool) -> None:
+        self._reading, self._streamed = reading, streamed
+        self._held = bytearray()
+        self._skipping = False
+        self.usage: Usage | None = None
+        self.length = 0
+
+    def feed(self, piece: bytes) -> None:
+        self.length += len(piece)
+        if not self._streamed:
+            if len(self._held) <= LARGEST:
+                self._held += piece
+            return
+        *lines, rest = piece.split(b"\n")
+        for line in lines:
+            self._held += line
+            self._line()
+        self._held += rest
+        if len(self._held) > LARGEST:
+            self._held.clear()
+            self._skipping = True
+
+    def end(self) -> None:
+        if self._streamed:
+            self._line()
+        elif len(self._held) <= LARGEST:
+            self._take(bytes(self._held))
+
+    def _line(self) -> None:
+        line, skipped = bytes(self._held), self._skipping
+        self._held.clear()
+        self._skipping = False
+        if line.startswith(b"data:") and not skipped:
+            self._take(line[5:])
+
+    def _take(self, text: bytes) -> None:
+        try:
+            told = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        for each in told if isinstance(told, list) else (told,):
+            if isinstance(each, Mapping):
+                self.usage = self._reading(each, self.usage)

@@ -1,0 +1,79 @@
+"""What a coding agent remembers of a chat: its home, which lasts as long as people come back, and the name by which it
+finds the conversation in there.
+
+    <storage>/workspaces/<workspace>/agents/<agent id>/coding/<chat>/<coding agent>/home/    its HOME
+    <storage>/workspaces/<workspace>/agents/<agent id>/coding/<chat>/<coding agent>/session  the name
+
+A run without a chat has a home of its own, which ends with it.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from models.agents import CliAdapter
+from runtime.job import Job
+from runtime.sandbox.workdir import Workdir
+
+KEPT: Final = 30 * 86400.0
+"""Seconds without a word in the chat."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+
+@dataclass(slots=True)
+class Session:
+    """`known` is the name of the conversation that goes on, None where there is none."""
+
+    folder: Path
+    workdir: Workdir
+    lasts: bool
+    known: str | None
+
+    @classmethod
+    def open(cls, workdir: Workdir, job: Job, adapter: CliAdapter) -> "Session":
+        """Those of the agent that nobody has come back to are forgotten here."""
+        above = (*workdir.home[:-1], "coding")
+        _forget_old(workdir.storage.joinpath(*above))
+        place = (*above, job.chat_id or job.run_id, adapter.value.lower())
+        own = replace(workdir, home=(*place, "home"))
+        os.close(own.open_home())
+        folder = workdir.storage.joinpath(*place)
+        return cls(folder, own, job.chat_id is not None, _known(folder) if job.chat_id else None)
+
+    def keep(self, name: str) -> None:
+        """As soon as the coding agent has told it: it goes on with what a run that was cut off has done."""
+        if self.lasts and _NAME.fullmatch(name):
+            made = self.folder / "session.new"
+            made.write_text(name)
+            made.replace(self.folder / "session")
+
+    def forget(self) -> None:
+        (self.folder / "session").unlink(missing_ok=True)
+        self.known = None
+
+    def close(self) -> None:
+        if not self.lasts:
+            shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+
+def _known(folder: Path) -> str | None:
+    try:
+        name = (folder / "session").read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if _NAME.fullmatch(name) else None
+
+
+def _forget_old(chats: Path) -> None:
+    oldest = time.time() - KEPT
+    with contextlib.suppress(OSError), os.scandir(chats) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                folders = [entry.stat(follow_symlinks=False), *(each.stat() for each in os.scandir(entry.path))]
+                if max(folder.st_mtime for folder in folders) < oldest:
+                    shutil.rmtree(entry.path, ignore_errors=True)

@@ -1,0 +1,83 @@
+"""A program in a sandbox that is listened to while it works."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtime.sandbox.boundary import Network
+from runtime.sandbox.process import COLLECT_AFTER, PIECE, ready
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A directory of the host that a program finds at a path of the sandbox, and cannot change."""
+
+    source: Path
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a program is started: what it reads, is given and finds."""
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    mounts: tuple[Mount, ...] = ()
+    network: Network | None = None
+
+
+class Program:
+    """`watching` says why it was ended, or nothing where it has ended by itself; `code` is its exit code then."""
+
+    def __init__(
+        self,
+        stdout: int,
+        watching: Coroutine[Any, Any, str],
+        code: Callable[[], int | None],
+        stderr: Callable[[], str],
+    ) -> None:
+        self._stdout = stdout
+        self._watch = asyncio.ensure_future(watching)
+        self._code, self._stderr = code, stderr
+        self.excess = ""
+
+    async def read(self) -> bytes:
+        """What it has printed; nothing when it has ended. Nobody else who still has its output is waited for."""
+        while True:
+            waiting = asyncio.ensure_future(ready(self._stdout))
+            try:
+                timeout = COLLECT_AFTER if self._watch.done() else None
+                await asyncio.wait(
+                    {waiting} if self._watch.done() else {waiting, self._watch},
+                    timeout=timeout,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if waiting.done():
+                    if piece := os.read(self._stdout, PIECE):
+                        return piece
+                    await asyncio.wait({self._watch})
+                elif timeout is None:
+                    continue  # it has just ended: once more for what is left
+                self.excess = self._watch.result()
+                return b""
+            finally:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it works, and where it was ended."""
+        return self._code()
+
+    @property
+    def stderr(self) -> str:
+        """The beginning of it."""
+        return self._stderr()
+
+    async def close(self) -> None:
+        self._watch.cancel()
+        await asyncio.gather(self._watch, return_exceptions=True)

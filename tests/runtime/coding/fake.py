@@ -1,0 +1,145 @@
+"""A program that speaks as coding agents do, and misbehaves as its prompt says.
+
+It runs in the sandbox, on Python alone.
+
+Its dialect is in the path it is called by. What it is asked, it asks its model; a tool call of the model is a command.
+"""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+
+def tell(**event):
+    print(json.dumps(event), flush=True)
+
+
+def post(path, headers, body):
+    """Events of the answer's stream."""
+    base = os.environ["ANTHROPIC_BASE_URL"]
+    request = urllib.request.Request(
+        base + path, json.dumps(body).encode(), {"content-type": "application/json", **headers}
+    )
+    with urllib.request.urlopen(request) as answer:
+        for line in answer:
+            if line.startswith(b"data: "):
+                yield json.loads(line[6:])
+
+
+class Claude:
+    """Claude Code's dialect."""
+
+    def __init__(self, arguments):
+        named = dict(itertools.pairwise(arguments))
+        self.session = named.get("--resume") or named.get("--session-id")
+        self.model = named["--model"]
+        self.system = Path(named["--append-system-prompt-file"]).read_text()
+        file = os.path.expanduser(f"~/{self.session}.json")
+        if "--resume" in named and not os.path.exists(file):
+            tell(type="result", subtype="error_during_execution", is_error=True, errors=["No conversation found"])
+            sys.exit(1)
+        self.messages = json.loads(Path(file).read_text()) if "--resume" in named else []
+        self.file = file
+
+    def begin(self):
+        tell(type="system", subtype="init", session_id=self.session, model=self.model, tools=["Bash"], mcp_servers=[])
+
+    def work(self, prompt):
+        self.messages.append({"role": "user", "content": prompt})
+        while True:
+            calls, text = self.ask()
+            if not calls:
+                break
+            answers = []
+            for call in calls:
+                made = subprocess.run(call["input"]["command"], shell=True, capture_output=True, text=True, check=False)
+                block = {"type": "tool_result", "tool_use_id": call["id"], "content": made.stdout + made.stderr}
+                block["is_error"] = made.returncode != 0
+                tell(type="user", message={"role": "user", "content": [block]})
+                answers.append(block)
+            self.messages.append({"role": "user", "content": answers})
+        Path(self.file).write_text(json.dumps(self.messages))
+        tell(type="result", subtype="success", is_error=False, result=text, session_id=self.session, num_turns=99)
+
+    def ask(self):
+        body = {"model": self.model, "messages": self.messages, "system": self.system, "stream": True}
+        blocks, inputs = {}, {}
+        headers = {"x-api-key": os.environ["ANTHROPIC_API_KEY"], "anthropic-version": "2023-06-01"}
+        try:
+            for event in post("/v1/messages", headers, body):
+                tell(type="stream_event", event=event, session_id=self.session)
+                if event["type"] == "message_start":
+                    id = event["message"]["id"]
+                elif event["type"] == "content_block_start":
+                    blocks[event["index"]] = dict(event["content_block"])
+                elif event["type"] == "content_block_delta":
+                    delta, block = event["delta"], blocks[event["index"]]
+                    if delta["type"] == "text_delta":
+                        block["text"] = block.get("text", "") + delta["text"]
+                    elif delta["type"] == "input_json_delta":
+                        inputs[event["index"]] = inputs.get(event["index"], "") + delta["partial_json"]
+        except urllib.error.HTTPError as error:
+            self.fail(f"API Error: {error.code}")
+        except OSError:
+            self.fail("Connection error.")
+        for index, text in inputs.items():
+            blocks[index]["input"] = json.loads(text)
+        made = list(blocks.values())
+        for block in made:
+            tell(type="assistant", message={"id": id, "content": [block], "usage": {"input_tokens": 7}})
+        self.messages.append({"role": "assistant", "content": made})
+        text = "".join(block.get("text", "") for block in made if block["type"] == "text")
+        return [block for block in made if block["type"] == "tool_use"], text
+
+    def fail(self, said):
+        tell(type="result", subtype="success", is_error=True, result=said)
+        sys.exit(1)
+
+
+def main():
+    prompt = sys.stdin.read()
+    agent = Claude(sys.argv[1:])
+    hostile = prompt.rpartition("DO ")[2] if "DO " in prompt else ""
+    if hostile == "nothing":
+        time.sleep(3600)
+    if hostile == "fail early":
+        print("no such option", file=sys.stderr)
+        sys.exit(64)
+    agent.begin()
+    if hostile == "garbage":
+        sys.stdout.buffer.write(b"\x00\xff\x1b[31m oops\n")
+    elif hostile == "half":
+        print('{"type": "assistant", "mess', end="", flush=True)
+        sys.exit(0)
+    elif hostile == "long":
+        for _ in range(1600):
+            sys.stdout.buffer.write(b"x" * 65536)
+    elif hostile == "shape":
+        tell(type="assistant", message=[17])
+    elif hostile == "unknown":
+        tell(type="of the future", event={"a": 1})
+        agent.work(prompt)
+    elif hostile == "say nothing more":
+        sys.exit(0)
+    elif hostile == "leave somebody":
+        subprocess.Popen(["setsid", "sh", "-c", "echo $$ > ~/left; exec sleep 3600"], start_new_session=True)
+        time.sleep(0.2)
+        agent.work(prompt)
+    elif hostile == "show":
+        told = {"env": dict(os.environ), "argv": sys.argv, "uid": os.getuid(), "home": os.listdir(os.environ["HOME"])}
+        tell(type="assistant", message={"id": "m", "content": [{"type": "text", "text": json.dumps(told)}]})
+        tell(type="result", subtype="success", is_error=False, result="")
+    else:
+        agent.work(prompt)
+    sys.stdout.flush()
+    if hostile in ("garbage", "long", "shape"):
+        time.sleep(3600)
+
+
+main()

@@ -1,0 +1,230 @@
+"""What the runner makes of a coding agent: frames, charges, limits; and nothing is left of one that misbehaves."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.runs import ChatEventType as E
+from runtime.coding.adapter import CodingAdapter
+from runtime.job import Failed, Interrupted, Turn
+from tests.runtime.adapters.sinks import Crash, Journal, job
+from tests.runtime.adapters.vendors import Call, Refuses, Says, Vendor
+from tests.runtime.coding.conftest import KEY
+
+pytestmark = pytest.mark.anyio
+Agents = Callable[..., CodingAdapter]
+LOOK = Says(text=("I will ", "look."), calls=(Call.of("t1", "Bash", command="echo found"),), usage=(100, 20, 7))
+DONE = Says(text=("It is ", "there."), usage=(200, 30, 0))
+
+
+async def test_a_turn_with_a_tool_is_shown_and_booked(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(LOOK, DONE)
+    outcome = await agent().run(job("look"), journal.attempt())
+    assert (outcome.error, outcome.exit_code) == (None, 0)
+    assert journal.kinds == ["system", "text", "tool_call", "tool_result", "text", "result"]
+    assert journal.text == "I will look.It is there."
+    call, result = journal.of(E.tool_call, E.tool_result)
+    assert call.metadata == {"tool_name": "Bash", "tool_id": "t1", "input": {"command": "echo found"}}
+    assert (result.content, result.metadata) == ("found\n", {"tool_use_id": "t1"})
+    charged = [(c.model, c.input_tokens, c.output_tokens, c.cached_input_tokens) for c in journal.charges.values()]
+    assert charged == [("claude-sonnet-4-5", 100, 20, 7), ("claude-sonnet-4-5", 200, 30, 0)]
+    told = journal.result
+    assert (told["num_turns"], told["is_error"], told["content"]) == (2, False, "It is there.")
+    assert told["usage"]["input_tokens"] == 300
+
+
+async def test_the_key_stays_outside(agent: Agents, server: Vendor, journal: Journal) -> None:
+    """Its model's server gets it; in the sandbox nothing has it: neither what we give, nor what the agent is given."""
+    await agent(ANTHROPIC_API_KEY=KEY, OTHER="kept").run(job("DO show"), journal.attempt())
+    told = json.loads(journal.text)
+    assert KEY not in journal.text
+    assert told["env"]["OTHER"] == "kept"
+    assert (told["uid"], told["home"]) == (1000, [])
+    assert told["env"]["ANTHROPIC_API_KEY"].startswith("sk-stand-in-")
+    server.says(DONE)
+    await agent().run(job("hello"), Journal().attempt())
+    assert server.headers[-1]["x-api-key"] == KEY
+
+
+async def test_the_conversation_goes_on_in_the_next_turn(agent: Agents, server: Vendor) -> None:
+    server.says(DONE, DONE)
+    history = (Turn("user", "I am Ada."), Turn("assistant", "Hello, Ada."))
+    await agent().run(job("Who am I?", history=history), Journal().attempt())
+    await agent().run(job("And now?", history=history), Journal().attempt())
+    first, second = server.asked
+    assert "I am Ada." in first["messages"][0]["content"]
+    assert [message["role"] for message in second["messages"]] == ["user", "assistant", "user"]
+    assert second["messages"][2]["content"] == "And now?"
+    assert "Viktor" in second["system"]
+
+
+async def test_a_session_that_is_lost_begins_anew(
+    agent: Agents, server: Vendor, journal: Journal, tmp_path: Path
+) -> None:
+    server.says(DONE, DONE)
+    await agent().run(job("one"), Journal().attempt())
+    [kept] = tmp_path.rglob("coding/*/*/session")
+    kept.write_text("00000000-0000-0000-0000-000000000000")
+    outcome = await agent().run(job("two", history=[Turn("user", "one")]), journal.attempt())
+    assert (outcome.error, journal.text) == (None, "It is there.")
+    assert "one" in server.asked[1]["messages"][0]["content"]
+    assert kept.read_text() != "00000000-0000-0000-0000-000000000000"
+
+
+async def test_a_run_without_a_chat_leaves_no_home(agent: Agents, server: Vendor, tmp_path: Path) -> None:
+    server.says(DONE)
+    await agent().run(replace(job("one"), chat_id=None), Journal().attempt())
+    assert list(tmp_path.rglob("coding/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "subtype", "says"),
+    [
+        ({"max_turns": 1}, "error_max_turns", "The agent has used its one turn, and was ended"),
+        ({"max_tokens": 50}, "error_max_tokens", "The run has used its 50 tokens, and was ended"),
+        ({"max_cost": 10}, "error_max_budget_usd", "that its budget left to it, and was ended"),
+    ],
+)
+async def test_a_run_over_its_limits_asks_no_model_again(
+    agent: Agents,
+    server: Vendor,
+    journal: Journal,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, int],
+    subtype: str,
+    says: str,
+) -> None:
+    async def cost(*_: object) -> float:
+        return 0.001
+
+    monkeypatch.setattr(CodingAdapter, "cost", cost)
+    server.says(LOOK, DONE)
+    outcome = await agent().run(job("look", **limits), journal.attempt())
+    assert says in (outcome.error or "")
+    assert (journal.result["subtype"], len(server.asked), len(journal.charges)) == (subtype, 1, 1)
+    assert journal.kinds[-2:] == ["tool_result", "result"]
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("garbage", "Claude Code printed a line that is no JSON object: ?�?[31m oops"),
+        ("half", 'Claude Code printed a line that is no JSON object: {"type": "assistant", "mess'),
+        ("long", "Claude Code printed a line of more than 8 MiB"),
+        ("shape", "Claude Code printed an event that cannot be read: assistant"),
+        ("nothing", "Claude Code has said nothing for 0.05 minutes, and was ended."),
+    ],
+)
+async def test_what_makes_no_sense_ends_the_run(
+    agent: Agents, journal: Journal, tmp_path: Path, does: str, says: str
+) -> None:
+    began = time.monotonic()
+    with pytest.raises(Failed) as failed:
+        await agent(silence=3.0).run(job(f"DO {does}"), journal.attempt())
+    assert says in str(failed.value)
+    assert time.monotonic() - began < 30
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("say nothing more", "Claude Code ended without a result."),
+        ("fail early", "Claude Code ended with exit code 64: no such option"),
+    ],
+)
+async def test_an_end_without_a_result_is_none(agent: Agents, journal: Journal, does: str, says: str) -> None:
+    outcome = await agent().run(job(f"DO {does}"), journal.attempt())
+    assert outcome.error == says
+    assert journal.result["errors"] == [says]
+
+
+async def test_what_is_not_known_is_passed_over(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(DONE)
+    assert (await agent().run(job("DO unknown"), journal.attempt())).error is None
+
+
+async def test_what_it_has_started_ends_with_it(
+    agent: Agents, server: Vendor, journal: Journal, tmp_path: Path
+) -> None:
+    server.says(DONE)
+    assert (await agent().run(job("DO leave somebody"), journal.attempt())).error is None
+    assert left(tmp_path) == []
+
+
+async def test_a_cancelled_run_is_gone_within_two_seconds(
+    agent: Agents, server: Vendor, journal: Journal, tmp_path: Path
+) -> None:
+    server.says(Says(text=("one ", "two ", "three") * 50, pause=0.2))
+    task = asyncio.create_task(agent().run(job("talk"), journal.attempt()))
+    async with asyncio.timeout(30):
+        while not journal.text:
+            await asyncio.sleep(0.02)
+        assert left(tmp_path) != []
+    began = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - began < 2
+    assert left(tmp_path) == []
+
+
+async def test_a_refused_key_ends_the_run_at_once(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(Refuses(401, "authentication_error"))
+    with pytest.raises(Failed, match=r"Anthropic refused the key \(HTTP 401\). Check ANTHROPIC_API_KEY."):
+        await agent().run(job("hello"), journal.attempt())
+
+
+async def test_another_error_is_told_by_the_agent(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(Refuses(400))
+    outcome = await agent().run(job("hello"), journal.attempt())
+    assert outcome.error == "Claude Code: API Error: 400"
+    assert journal.charges == {}
+
+
+@pytest.mark.parametrize("crash", ["1 call", "2 call"])
+async def test_a_run_that_was_cut_off_is_not_begun_again(
+    agent: Agents, server: Vendor, journal: Journal, crash: str
+) -> None:
+    server.says(LOOK, DONE)
+    with pytest.raises(Crash):
+        await agent().run(job("look"), journal.attempt(crash_in=crash))
+    asked = len(server.asked)
+    with pytest.raises(Interrupted):
+        await agent().run(job("look"), journal.attempt())
+    assert len(server.asked) == asked
+
+
+async def test_a_run_whose_end_is_known_ends_the_same_way(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(LOOK, DONE)
+    with pytest.raises(Crash):
+        await agent().run(job("look"), journal.attempt(crash_after="3 call"))
+    outcome = await agent().run(job("look"), journal.attempt())
+    assert (outcome.error, len(server.asked)) == (None, 2)
+    assert journal.result["num_turns"] == 2
+
+
+async def test_a_run_between_two_steps_is_not_begun_again(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(LOOK, DONE)
+    with pytest.raises(Crash):
+        await agent().run(job("look"), journal.attempt(crash_after="1 call"))
+    with pytest.raises(Interrupted):
+        await agent().run(job("look"), journal.attempt())
+
+
+def left(mark: Path) -> list[str]:
+    """Processes that have the variable of this test, whoever has started them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if f"MARK={mark}\0".encode() in variables:
+            found.append(process.name)
+    return found
