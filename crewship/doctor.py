@@ -32,7 +32,9 @@ from resolvers.instance.ports import MailFailed
 from resolvers.instance.settings import Settings
 from resolvers.instance.sign_in_providers import SignInProvider
 from resolvers.sign_in_providers import openid
+from runtime.containers.engine import Engine, EngineKind
 from runtime.dbos_engine import POOL
+from runtime.job import Failed
 from runtime.sandbox import Isolation, describe
 
 
@@ -60,6 +62,7 @@ def examine(settings: Settings) -> list[Check]:
         *_check_stored(settings),
         check_port(settings),
         check_isolation(settings),
+        check_containers(settings),
         check_mail(settings),
         *check_sign_in_providers(settings),
     ]
@@ -228,6 +231,28 @@ def check_isolation(settings: Settings) -> Check:
     if report.isolation is Isolation.namespace:
         return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {report.program}")
     return Check("isolation", True, report.why, report.fix)
+
+
+def check_containers(settings: Settings) -> Check:
+    """Which engine makes crews' containers. Without one everything else works; one that is named has to answer."""
+    if settings.container_engine is None:
+        fix = "to have them, set CREWSHIP_CONTAINER_SOCKET to the socket of Docker or podman"
+        return Check("containers", True, "crews have none: no container engine is configured", fix)
+
+    async def ask() -> EngineKind:
+        engine = Engine(str(settings.container_engine))
+        try:
+            return await engine.kind()
+        finally:
+            await engine.close()
+
+    try:
+        kind = asyncio.run(ask())
+    except Failed as failed:
+        fix = f"start the engine, or mend CREWSHIP_CONTAINER_SOCKET ({settings.container_engine})"
+        return Check("containers", False, str(failed), fix)
+    rights = "without root" if kind.rootless else "as root"
+    return Check("containers", True, f"made by {kind.name} {kind.version}, which runs {rights}")
 
 
 def check_mail(settings: Settings) -> Check:

@@ -13,6 +13,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from runtime.background import carried
 from runtime.clocks import ticking
+from runtime.containers.choice import EngineContainers
 from runtime.dbos_tables import prepare_engine
 from runtime.keeper import SandboxedCommands
 from runtime.service import Clockwork, Runtime
@@ -45,8 +46,13 @@ async def working(settings: Settings) -> AsyncIterator[None]:
     )
     instance.commands = None if settings.role == "api" else SandboxedCommands(settings)
     instance.terminals = None if settings.role == "api" else SandboxedTerminals(settings)
+    address = settings.container_engine
+    containers = None if address is None else EngineContainers(settings, address)
+    instance.containers = containers
     await work.start()
     try:
         yield
     finally:
         await work.stop()
+        if containers is not None:
+            await containers.engine.close()

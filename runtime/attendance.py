@@ -5,9 +5,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from models.base import new_id
+from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.system import workers
 from resolvers.system.runtimes import UNCONFINED
+from runtime.containers.choice import EngineContainers
+from runtime.job import Failed
 from runtime.sandbox import Isolation, Sandbox
 from runtime.sandbox.namespace import Bubblewrap
 
@@ -32,8 +35,9 @@ class Attendance:
             await workers.gone(self._worker)
 
     async def _attend(self) -> None:
-        runtime, version = runtime_of(await self._sandbox())
+        sandbox = await self._sandbox()
         while True:
+            runtime, version = await engine_of() or runtime_of(sandbox)
             try:
                 await workers.there(self._worker, runtime, version)
                 self._failing = False
@@ -42,6 +46,18 @@ class Attendance:
                     log.warning("nobody is told of this worker", error=type(error).__name__)
                 self._failing = True
             await asyncio.sleep(self._every)
+
+
+async def engine_of() -> tuple[str, str] | None:
+    """Which engine makes crews' containers, and its version; None where none answers."""
+    containers = instance.containers
+    if not isinstance(containers, EngineContainers):
+        return None
+    try:
+        kind = await containers.engine.kind()
+    except Failed:
+        return None
+    return kind.name, kind.version
 
 
 def runtime_of(sandbox: Sandbox) -> tuple[str | None, str | None]:

@@ -1,6 +1,5 @@
 """Commands that the keeper has allowed, where agents' commands run; and requests that nobody has decided."""
 
-import asyncio
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +10,9 @@ from resolvers.keeper.consolidating import CONSOLIDATE, OfLearningCrew, enqueue_
 from resolvers.keeper.consolidating import LOOK as MEMORY
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
+from runtime.containers.choice import Sandboxes
 from runtime.job import Failed
-from runtime.sandbox import Sandbox, Workdir, detect
+from runtime.sandbox import Sandbox, Workdir
 
 SHELL = "/bin/sh"
 PATIENCE = 180.0
@@ -20,21 +20,19 @@ PATIENCE = 180.0
 
 
 class SandboxedCommands:
-    """In the folder of the agent, as its own commands are. The sandbox is looked for once, when it is first needed."""
+    """In the folder of the agent, as its own commands are."""
 
     def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
-        self._settings, self._sandbox = settings, sandbox
-        self._looking = asyncio.Lock()
+        self._settings, self._sandboxes = settings, Sandboxes(settings, sandbox)
 
     async def run(self, command: CommandOfAgent) -> Ran:
-        async with self._looking:
-            if self._sandbox is None:
-                self._sandbox = await detect(self._settings)
-        if not self._sandbox.runs_commands:
-            raise NotRun("Commands are off on this server", unavailable=True)
         try:
+            crew_id = command.crew_id if command.agent_id else None
+            sandbox = await self._sandboxes.of_crew(command.workspace_id, crew_id)
+            if not sandbox.runs_commands:
+                raise NotRun("Commands are off on this server", unavailable=True)
             workdir = _workdir(self._settings.storage_path, command)
-            ended = await self._sandbox.run(
+            ended = await sandbox.run(
                 [SHELL, "-c", command.command],
                 workdir=workdir,
                 timeout=command.timeout,

@@ -18,6 +18,7 @@ from runtime.adapters import adapter_for
 from runtime.attachments import attached
 from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
 from runtime.consent import Approvals
+from runtime.containers.choice import Sandboxes
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keeper_tools import keeper_tools
@@ -25,7 +26,7 @@ from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_servers import servers_for, tools_of
 from runtime.network import gateway_for
 from runtime.quarantine import quarantine
-from runtime.sandbox import Isolation, Network, Sandbox, Workdir, detect
+from runtime.sandbox import Isolation, Network, Sandbox, Workdir
 from runtime.skills import files_of
 from runtime.tools import tools_for
 from runtime.turn import Guard
@@ -44,13 +45,12 @@ class Outfit(Protocol):
 
 
 class InstanceOutfit:
-    """What the settings of this instance give every agent. The sandbox is looked for once, when it is first needed."""
+    """What the settings of this instance give every agent."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._keys = settings, EnvironmentKeys(settings)
         self._known = tuple(_secrets(settings))
-        self._sandbox: Sandbox | None = None
-        self._looking = asyncio.Lock()
+        self._sandboxes = Sandboxes(settings)
 
     async def fit(self, job: Job) -> Fitted:
         given = await given_to(job.workspace_id, job.agent.id)
@@ -58,7 +58,8 @@ class InstanceOutfit:
         values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
         redactor = Redactor((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
-        sandbox, guarded = await self.sandbox(), self._settings.keeper_enabled
+        sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id)
+        guarded = self._settings.keeper_enabled
         network = await gateway_for(job, redactor) if sandbox.isolation is not Isolation.none else None
         keys, variables = CredentialKeys(given, self._keys), environment(given, guarded=guarded)
         guard, found = ProtectingGuard(redactor, _set_aside), await asyncio.to_thread(attached, workdir, job.chat_id)
@@ -111,10 +112,8 @@ class InstanceOutfit:
         )
 
     async def sandbox(self) -> Sandbox:
-        async with self._looking:
-            if self._sandbox is None:
-                self._sandbox = await detect(self._settings)
-            return self._sandbox
+        """Of this machine."""
+        return await self._sandboxes.of_machine()
 
 
 def _set_aside(content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:

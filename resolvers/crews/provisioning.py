@@ -7,6 +7,7 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy import case, literal_column
 from sqlmodel import col
 
+from models.agents import Agent
 from models.crews import Crew
 from resolvers.crews.members import ByCrew
 from resolvers.kernel import (
@@ -15,8 +16,10 @@ from resolvers.kernel import (
     Context,
     Input,
     NoInput,
+    NotRun,
     Output,
     QueryScope,
+    Refusal,
     Row,
     Text,
     command,
@@ -111,13 +114,31 @@ async def rebuild_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
     raise no_containers()
 
 
-@command("crews.restart_agents", Action.UPDATE, errors=(Code.UNAVAILABLE,))
+@command(
+    "crews.restart_agents",
+    Action.UPDATE,
+    audit="crew.restarted",
+    errors=(Code.UNAVAILABLE, Code.NOT_FOUND, Code.BAD_GATEWAY),
+    late=True,
+)
 async def restart_agents(ctx: Context, data: ByCrew) -> Restarted:
-    """Restart the container of a crew.
+    """Restart the containers of a crew.
 
-    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    They are removed with all that runs in them; the next command of an agent makes a new one, from the image that the
+    crew has then. UNAVAILABLE without a container engine, which is told before the crew is looked for.
     """
-    raise no_containers()
+    containers: Any = ctx.outside.containers
+    if containers is None:
+        raise no_containers()
+    crew = await ctx.get(Crew, data.crew_id, missing="crew not found")
+    try:
+        removed = await containers.remove(crew.workspace_id, crew.id)
+    except NotRun as failed:
+        raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
+    await ctx.begin()
+    agents = await ctx.select(Agent, col(Agent.crew_id) == crew.id).count() if removed else 0
+    ctx.audit("CREW", crew.id, containers=removed)
+    return Restarted(restarted=agents)
 
 
 @procedure("cache.images.list", Action.READ, errors=(Code.UNAVAILABLE,))

@@ -110,6 +110,16 @@ class Terminals(Protocol):
         """A shell, of which nothing is left when the block ends. Raises NotRun where it could not be started."""
 
 
+class Containers(Protocol):
+    """Crews' containers, as operations see them. Each raises NotRun where the engine does not do it."""
+
+    async def remove(self, workspace_id: str, crew_id: str) -> int:
+        """By force, with what runs in them; says how many there were."""
+
+    async def outdated(self, workspace_id: str, crew_id: str, image: str) -> int:
+        """How many of a crew run from another image."""
+
+
 class NotRun(Exception):
     """Nothing was run. `unavailable`: nothing ever is, on this machine."""
 

@@ -67,6 +67,7 @@ def _within(shared: Path) -> Path:
     return Path(os.path.abspath(shared)) / "crewship"
 
 
+DOCKER: Final = "unix:///var/run/docker.sock"
 LIVE: Final[JsonDict] = {"live": True}
 
 
@@ -248,6 +249,8 @@ class Settings(BaseSettings):
     container_provider: Literal["auto", "docker", "apple"] = variable(
         "CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker or apple"
     )
+    container_socket: Directory | None = variable("CREWSHIP_CONTAINER_SOCKET", takes="a file path")
+    runtime_image: str | None = variable("CREWSHIP_RUNTIME_IMAGE", takes="the name of an image")
     command_memory: PositiveInt | None = variable("CREWSHIP_COMMAND_MEMORY_MB", takes="a number of MiB, at least 1")
     crew_storage: PositiveInt = variable("CREWSHIP_CREW_STORAGE_MB", 2048, takes="a number of MiB, at least 1")
     crew_files: PositiveInt = variable("CREWSHIP_CREW_FILES", 100_000, takes="a number of files, at least 1")
@@ -314,6 +317,13 @@ class Settings(BaseSettings):
     def keeper_enabled(self) -> bool:
         """An address alone turns the keeper on (contract: keeper, gatekeeper.config)."""
         return bool(self.keeper_address) if self.keeper_switch is None else self.keeper_switch
+
+    @property
+    def container_engine(self) -> str | None:
+        """The address of the engine that makes crews' containers; None: they have none."""
+        if self.container_socket is not None:
+            return f"unix://{self.container_socket}"
+        return DOCKER if self.container_provider == "docker" else None
 
     @property
     def production(self) -> bool:

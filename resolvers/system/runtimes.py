@@ -11,13 +11,14 @@ from models.workers import Worker
 from resolvers.kernel import Absent, Action, Context, NoInput, Output, Tenancy, instance, procedure
 from resolvers.system.workers import alive
 
+ENGINES: Final = frozenset({"docker", "podman"})
 MOST_WORKERS: Final = 1_000
 UNCONFINED: Final = "process"
 """The runtime of a worker that runs commands without any boundary (CREWSHIP_UNSAFE_PROCESS)."""
 
 
 class FoundRuntime(Output):
-    """`socket` is empty: nothing is run by a daemon."""
+    """`socket` is the path of a container engine's, and empty where nothing is run by a daemon."""
 
     runtime: str
     version: str
@@ -55,8 +56,9 @@ class Runtime(Output):
 async def runtime(ctx: Context, data: NoInput) -> Runtime:
     """Get the runtime of agents' commands.
 
-    As the workers have found it: `bubblewrap`, or `process` where a worker runs commands without isolation. Not
-    available without a worker, or if none can run commands; `crewship doctor` on the worker says why.
+    As the workers have found it: the container engine, `docker` or `podman`; without one `bubblewrap`, or `process`
+    where a worker runs commands without isolation. Not available without a worker, or if none can run commands;
+    `crewship doctor` on the worker says why.
     """
     found = await ctx.select(Worker, alive(), col(Worker.runtime).is_not(None)).limit(MOST_WORKERS).all()
     kinds = sorted({(w.runtime or "", w.version or "") for w in found}, key=lambda kind: (kind[0] == UNCONFINED, kind))
@@ -65,9 +67,13 @@ async def runtime(ctx: Context, data: NoInput) -> Runtime:
         available=first is not None,
         runtime=first and first[0],
         version=(first and first[1]) or None,
-        socket=None,
-        runtimes=[FoundRuntime(runtime=name, version=version) for name, version in kinds],
+        socket=_socket_of(first[0]) or None if first else None,
+        runtimes=[FoundRuntime(runtime=name, version=version, socket=_socket_of(name)) for name, version in kinds],
         install_links=None if kinds else InstallLinks(),
         language_version=platform.python_version(),
         uptime_seconds=int(instance.uptime()),
     )
+
+
+def _socket_of(runtime: str) -> str:
+    return (instance.settings.container_engine or "").removeprefix("unix://") if runtime in ENGINES else ""

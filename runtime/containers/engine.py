@@ -130,6 +130,17 @@ class Engine:
             raise
         return True
 
+    async def image(self, name: str) -> str | None:
+        """The id of an image; None where the engine does not have it."""
+        try:
+            async with _told(ASK):
+                found: Mapping[str, Any] = await self._docker().images.inspect(name)
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        return str(found["Id"])
+
     async def log(self, container: str, lines: int) -> str:
         """The last lines that its first process has written."""
         async with _told(ASK):

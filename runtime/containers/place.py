@@ -34,14 +34,13 @@ def instance_of(storage: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CrewContainer:
-    """What a crew has said of its containers; `network`: whether they reach the network."""
+    """What a crew has said of its containers."""
 
     workspace_id: str
     crew_id: str
     image: str
     memory_mb: int = 4096
     cpus: float = 2.0
-    network: bool = False
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -120,7 +119,7 @@ class ContainerPlace:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
-            "NetworkMode": "bridge" if crew.network else "none",
+            "NetworkMode": "none",
             "IpcMode": "private",
             "PidsLimit": limits.processes,
             "Memory": memory,

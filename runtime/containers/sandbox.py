@@ -12,9 +12,10 @@ from typing import Final
 
 from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.containers.engine import Engine, EngineRefused, Running
+from runtime.containers.network import served
 from runtime.containers.place import CONFIGURED, ContainerPlace, CrewContainer
 from runtime.job import Failed
-from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits
+from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.process import to_the_end
 from runtime.sandbox.sums import admit
 from runtime.sandbox.workdir import Workdir
@@ -62,12 +63,15 @@ class ContainerSandbox:
         timeout: float,  # noqa: ASYNC109
         stdin: bytes | None = None,
         environment: Mapping[str, str] = NO_ENVIRONMENT,
+        network: Network | None = None,
     ) -> Finished:
         """As the port says, but that what a command has put into the background lives as long as the container."""
         await admit(workdir, self.limits)
         given = await asyncio.to_thread(_give, workdir)
         place = ContainerPlace.of(self._crew, workdir, given=given, at_terminal=False, read_only=False)
-        container = await ensure(self._engine, place, self.limits)
+        container, pid = await ensure(self._engine, place, self.limits)
+        if network is not None:
+            environment = {**environment, **network.environment}
         launched = ["/bin/sh", "-c", _LAUNCHER, "sh", *argv]
         name = None
         if stdin is not None:
@@ -75,7 +79,8 @@ class ContainerSandbox:
             await asyncio.to_thread(_write, given / name, stdin)
             launched = ["/bin/sh", "-c", f"exec <{SKILLS}/{name}\n{_LAUNCHER}", "sh", *argv]
         try:
-            return await self._attended(container, place, launched, workdir, timeout, environment)
+            async with served(network, pid):
+                return await self._attended(container, place, launched, workdir, timeout, environment)
         finally:
             if name is not None:
                 (given / name).unlink(missing_ok=True)
@@ -122,9 +127,9 @@ class ContainerSandbox:
                 await self._engine.remove(container)
 
 
-async def ensure(engine: Engine, place: ContainerPlace, limits: Limits) -> str:
+async def ensure(engine: Engine, place: ContainerPlace, limits: Limits) -> tuple[str, int]:
     """The container of a place, running: the one that is there, whichever process has made it, unless it was made by
-    other rules.
+    other rules. With the number of its first process.
     """
     kind = await engine.kind()
     configuration = place.configuration(limits, keep_id=kind.rootless and kind.name == "podman")
@@ -140,7 +145,7 @@ async def ensure(engine: Engine, place: ContainerPlace, limits: Limits) -> str:
         if any(labels.get(name) != value for name, value in place.labels(wanted).items() if name != CONFIGURED):
             raise Failed(f"The container {place.name} is not of this server")
         if labels.get(CONFIGURED) == wanted and found["State"]["Running"]:
-            return str(found["Id"])
+            return str(found["Id"]), int(found["State"]["Pid"])
         if labels.get(CONFIGURED) != wanted or found["State"]["Status"] not in ("created", "configured"):
             await engine.remove(str(found["Id"]))
             continue

@@ -13,7 +13,7 @@ from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
 
 PROBE_TIMEOUT = 30.0
-NO_CONTAINERS = "agents' commands are not run in containers by this release"
+NO_CONTAINERS = "crews have no containers: no container engine is configured"
 # What engines forbid a container and a sandbox in it needs: to make namespaces, to mount in them, and a /proc of which
 # nothing is covered.
 CONTAINER_OPTIONS = ("seccomp=unconfined", "apparmor=unconfined", "systempaths=unconfined")
@@ -40,8 +40,7 @@ async def describe(settings: Settings) -> Report:
     """What `detect` gives, and why nothing better."""
     sandbox, missing = await _examine(settings)
     if sandbox.isolation is Isolation.namespace:
-        asked = "CREWSHIP_CONTAINER_PROVIDER is set to" if settings.container_provider != "auto" else ""
-        why = f"{asked} {settings.container_provider}, but {NO_CONTAINERS}" if asked else NO_CONTAINERS
+        why = NO_CONTAINERS if settings.container_engine is None else ""
         return Report(
             sandbox.isolation,
             sandbox.runs_commands,

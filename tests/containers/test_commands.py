@@ -1,11 +1,16 @@
 """Commands in containers of a real engine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from resolvers.instance.settings import load_settings
+from runtime.containers.choice import EngineContainers
 from runtime.containers.engine import Engine
 from runtime.containers.place import CREW, INSTANCE, CrewContainer, instance_of
 from runtime.containers.sandbox import ContainerSandbox
@@ -147,3 +152,54 @@ async def test_an_engine_that_is_not_there(tmp_path: Path, workdir: Workdir) -> 
             await sandbox(gone).run(["true"], workdir=workdir, timeout=60)
     finally:
         await gone.close()
+
+
+class Greeting:
+    """A way out that says one word to whoever calls."""
+
+    listens = (("127.0.0.1", 3128),)
+    environment: ClassVar = {"HTTPS_PROXY": "http://127.0.0.1:3128"}
+
+    @contextlib.asynccontextmanager
+    async def serve(self, listening: Sequence[socket.socket]) -> AsyncIterator[None]:
+        async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"hello\n")
+            writer.close()
+
+        server = await asyncio.start_server(greet, sock=listening[0])
+        async with server:
+            yield
+
+
+async def test_what_listens_in_a_container_is_answered_by_the_service_while_a_command_runs(
+    engine: Engine, workdir: Workdir
+) -> None:
+    box = sandbox(engine)
+    call = ["sh", "-c", "echo $HTTPS_PROXY; nc 127.0.0.1 3128; ls /sys/class/net"]
+    both = [box.run(call, workdir=workdir, timeout=60, network=Greeting()) for _ in range(2)]
+    answers = [ended.stdout for ended in await asyncio.gather(*both)]
+    assert answers == ["http://127.0.0.1:3128\nhello\nlo\n"] * 2
+    alone = await box.run(call, workdir=workdir, timeout=60)
+    assert (alone.stdout, alone.exit_code) == ("\nlo\n", 0)
+
+
+async def test_restarts_and_ends_touch_the_containers_of_this_server_alone(
+    engine: Engine, workdir: Workdir, address: str
+) -> None:
+    await sandbox(engine).run(["true"], workdir=workdir, timeout=60)
+    foreign = await engine.create("foreign", {"Image": IMAGE, "Cmd": ["true"], "Labels": {CREW: CREW_ID}})
+    settings = load_settings(storage_path=workdir.storage, container_socket=address.removeprefix("unix://"))
+    ours = EngineContainers(settings, address)
+    try:
+        [kept] = await ours.kept()
+        assert (kept.workspace_id, kept.crew_id, kept.agent_id) == ("w", CREW_ID, "a")
+        assert await ours.outdated("w", CREW_ID, IMAGE) == 0
+        assert await ours.outdated("w", CREW_ID, "localhost/none:1") == 1
+        assert await ours.remove("x", CREW_ID) == 0
+        assert await ours.remove("w", CREW_ID) == 1
+        assert await ours.kept() == []
+    finally:
+        await ours.engine.close()
+    assert await engine.inspect(foreign) is not None
+    kind = await engine.kind()
+    assert (kind.name, kind.rootless) == ("podman", False)

@@ -146,7 +146,6 @@ NEVER: dict[str, dict[int, str]] = {
     "chats.list_all": {404: "what a server answers that does not serve this route"},
     "crews.provision": dict.fromkeys((404, 409), _NOT_ASKED),
     "crews.provision.rebuild": dict.fromkeys((404, 409), _NOT_ASKED),
-    "crews.restart_agents": {404: _NOT_ASKED},
     "cache.images.delete": {409: _NOT_ASKED},
 }
 

@@ -27,15 +27,16 @@ async def test_namespaces_are_found(programs: Programs, tmp_path: Path) -> None:
     assert sandbox.isolation is report.isolation is Isolation.namespace
     assert sandbox.runs_commands
     assert report.runs_commands
-    assert "not run in containers" in report.why
+    assert report.why == "crews have no containers: no container engine is configured"
     assert report.fix == ""
     assert list(tmp_path.iterdir()) == [], "looking changes nothing"
 
 
-async def test_who_asks_for_containers_is_told(programs: Programs, tmp_path: Path) -> None:
-    report = await describe(settings_in(tmp_path, CREWSHIP_CONTAINER_PROVIDER="docker"))
-    assert report.isolation is Isolation.namespace
-    assert report.why.startswith("CREWSHIP_CONTAINER_PROVIDER is set to docker, but")
+async def test_with_an_engine_crews_without_an_image_keep_this_sandbox(programs: Programs, tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, CREWSHIP_CONTAINER_PROVIDER="docker")
+    assert settings.container_engine == "unix:///var/run/docker.sock"
+    report = await describe(settings)
+    assert (report.isolation, report.why) == (Isolation.namespace, "")
 
 
 def without_program(monkeypatch: pytest.MonkeyPatch, bwrap: Path | None) -> None:

@@ -1,0 +1,88 @@
+"""Which container a crew's agents work in, and which containers are nobody's any more."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from resolvers.kernel import AcrossWorkspaces, Refusal, across_workspaces, clock, instance
+from resolvers.rules.devcontainer import parse_devcontainer
+from resolvers.rules.mise import parse_mise
+
+NOT_BUILT = "The image of the crew's container is not built"
+SETTINGS = """
+    SELECT runtime_image, devcontainer_config, mise_config, cached_image, container_memory_mb, container_cpus
+    FROM crews WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL
+"""
+LIVE = """
+    SELECT given.crew, given.agent, crews.container_ttl_hours AS hours
+    FROM unnest($1::text[], $2::text[], $3::text[]) AS given (place, crew, agent)
+    JOIN crews ON crews.workspace_id = given.place AND crews.id = given.crew AND crews.deleted_at IS NULL
+    WHERE given.agent = '' OR EXISTS (
+        SELECT FROM agents WHERE agents.workspace_id = given.place AND agents.id = given.agent
+            AND agents.crew_id = given.crew AND agents.deleted_at IS NULL
+    )
+"""
+REMOVE_CONTAINERS = clock("crews.containers", every=timedelta(minutes=1))
+"""Containers are removed whose crew or agent is gone, or whose time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """What the containers of a crew are made from. `image` is empty where a build has to come first."""
+
+    image: str
+    memory_mb: int
+    cpus: float
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A container that the engine has, by its labels."""
+
+    id: str
+    workspace_id: str
+    crew_id: str
+    agent_id: str
+    made_at: datetime
+
+
+async def workplace_of(workspace_id: str, crew_id: str) -> Workplace | None:
+    """None for a crew that names no image, where the instance names none either."""
+
+    async def find(rows: AcrossWorkspaces) -> Sequence[Mapping[str, Any]]:
+        return await rows.fetch(SETTINGS, workspace_id, crew_id)
+
+    found = await across_workspaces(find)
+    return _workplace(found[0]) if found else None
+
+
+def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
+    try:
+        devcontainer = parse_devcontainer(crew["devcontainer_config"]) if crew["devcontainer_config"] else None
+        mise = parse_mise(crew["mise_config"]) if crew["mise_config"] else None
+    except Refusal:  # stored by other rules than today's
+        devcontainer = mise = None
+    image = (devcontainer and devcontainer.image) or crew["runtime_image"] or instance.settings.runtime_image
+    if crew["cached_image"] is not None:
+        image = crew["cached_image"]
+    elif mise is not None or (devcontainer is not None and devcontainer.needs_image):
+        image = ""
+    if image is None:
+        return None
+    variables = {**((mise and mise.env) or {}), **((devcontainer and devcontainer.container_env) or {})}
+    return Workplace(image, crew["container_memory_mb"], crew["container_cpus"], variables)
+
+
+async def overdue(rows: AcrossWorkspaces, there: Sequence[Kept], now: datetime) -> list[str]:
+    """Those to be removed."""
+    given = [[each.workspace_id for each in there], [each.crew_id for each in there], [each.agent_id for each in there]]
+    live = await rows.fetch(LIVE, *given)
+    hours = {(row["crew"], row["agent"]): row["hours"] for row in live}
+    whose = [(each, (each.crew_id, each.agent_id)) for each in there]
+    return [each.id for each, key in whose if key not in hours or _over(each.made_at, hours[key], now)]
+
+
+def _over(made_at: datetime, hours: int | None, now: datetime) -> bool:
+    return hours is not None and made_at + timedelta(hours=hours) <= now
