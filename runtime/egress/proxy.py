@@ -17,7 +17,7 @@ from runtime.egress.server_name import NotTls, ServerName
 from runtime.egress.wire import Wire, relay
 
 HEAD = 32 << 10
-"""Bytes of the head of a message."""
+"""Bytes of the head of a message, beside those that came with its end."""
 HEAD_SECONDS = 15.0
 """Until the head of a request, or the first message of TLS, is there."""
 KEPT_SECONDS = 60.0

@@ -54,7 +54,11 @@ class Outside:
         opened = socket.socket()
         opened.setblocking(False)
         there = self.tls.port if port == 443 and addresses[0] != NO_TLS else self.plain.port
-        await asyncio.get_running_loop().sock_connect(opened, ("127.0.0.1", there))
+        try:
+            await asyncio.get_running_loop().sock_connect(opened, ("127.0.0.1", there))
+        except OSError:
+            opened.close()
+            raise
         return opened
 
     def gateway(
