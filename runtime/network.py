@@ -1,6 +1,6 @@
-"""The way out of a run's processes: its crew's policy as it is now, and the journal of what was asked for."""
+"""The way out of a crew's processes: its policy as it is now, and the journal of what was asked for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from models.crews import NetworkMode
 from resolvers.crews.network import network_of
@@ -16,24 +16,40 @@ SERVICE = "runtime"
 async def gateway_for(
     job: Job, redactor: Redactor, *, hosts: Iterable[str] = (), declared: Iterable[str] = ()
 ) -> Gateway:
-    """Beside what the crew allows: `hosts` that the run's credentials point to, by their exact names, and the
+    """Of a run. Beside what the crew allows: `hosts` that its credentials point to, by their exact names, and the
     operator's `declared` servers of models by their URLs, each at its host and port alone, also on this machine.
     """
-    names, endpoints = frozenset(hosts), frozenset(map(Endpoint.of_url, declared))
+    about = {"agent_id": job.agent.id, "refs": {"run_id": job.run_id}}
+    also = Policy(hosts=frozenset(hosts), endpoints=frozenset(map(Endpoint.of_url, declared)))
+    return await gateway_of(job.workspace_id, job.agent.crew_id, about, redactor, also=also, restricted=job.restricted)
+
+
+async def gateway_of(
+    workspace_id: str,
+    crew_id: str | None,
+    about: Mapping[str, object],
+    redactor: Redactor,
+    *,
+    also: Policy | None = None,
+    restricted: bool = False,
+) -> Gateway:
+    """`about`: what else entries of the journal say. `also`: its hosts and endpoints are reached beside the crew's."""
+    beside = also or Policy()
 
     async def policy() -> Policy:
-        crew = await network_of(job.workspace_id, job.agent.crew_id)
-        mode = NetworkMode.restricted if job.restricted else crew.mode
-        return Policy(mode, frozenset(crew.allowed_domains), names, endpoints)
+        crew = await network_of(workspace_id, crew_id)
+        mode = NetworkMode.restricted if restricted else crew.mode
+        return Policy(mode, frozenset(crew.allowed_domains), beside.hosts, beside.endpoints)
 
     async def tell(seen: Sequence[Seen]) -> None:
         for each in seen:
-            await _record(job, each, redactor)
+            entry = {"workspace_id": workspace_id, "crew_id": crew_id, **about, **_entry(each, redactor)}
+            await emit_journal_entry(Caller.service(SERVICE, workspace_id), entry)
 
     return Gateway(await policy(), refresh=policy, tell=tell)
 
 
-async def _record(job: Job, seen: Seen, redactor: Redactor) -> None:
+def _entry(seen: Seen, redactor: Redactor) -> dict[str, object]:
     """A host may be made of what a program knows: what is a secret of the run is taken out."""
     payload = {
         "host": redactor.redact(seen.host),
@@ -42,13 +58,8 @@ async def _record(job: Job, seen: Seen, redactor: Redactor) -> None:
         "status_code": 403 if seen.refused else 200,
         "reason": seen.refused or None,
     }
-    entry = {
-        "workspace_id": job.workspace_id,
+    return {
         "type": "network.egress",
         "summary": redactor.redact(str(seen)),
-        "crew_id": job.agent.crew_id,
-        "agent_id": job.agent.id,
         "payload": {name: value for name, value in payload.items() if value is not None},
-        "refs": {"run_id": job.run_id},
     }
-    await emit_journal_entry(Caller.service(SERVICE, job.workspace_id), entry)

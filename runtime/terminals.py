@@ -7,7 +7,9 @@ from pathlib import Path
 
 from resolvers.instance.ports import NotRun, OpenedTerminal, TerminalPlace
 from resolvers.instance.settings import Settings
+from resolvers.rules.redaction import Redactor
 from runtime.job import Failed
+from runtime.network import gateway_of
 from runtime.sandbox import Sandbox, Workdir, detect
 from runtime.sandbox.namespace import Bubblewrap
 
@@ -47,7 +49,10 @@ class SandboxedTerminals:
                 agent_slug=place.agent_slug,
             )
             size = (place.rows, place.columns)
-            async with sandbox.terminal([str(shell)], workdir=workdir, size=size, read_only=place.read_only) as made:
+            network = await gateway_of(place.workspace_id, place.crew_id, {}, Redactor())
+            async with sandbox.terminal(
+                [str(shell)], workdir=workdir, size=size, read_only=place.read_only, network=network
+            ) as made:
                 yield made
         except Failed as failed:
             raise NotRun(str(failed)) from None

@@ -214,7 +214,13 @@ class Bubblewrap:
 
     @contextlib.asynccontextmanager
     async def terminal(
-        self, argv: Sequence[str], *, workdir: Workdir, size: tuple[int, int], read_only: bool = False
+        self,
+        argv: Sequence[str],
+        *,
+        workdir: Workdir,
+        size: tuple[int, int],
+        read_only: bool = False,
+        network: Network | None = None,
     ) -> AsyncIterator[Terminal]:
         """A program at a terminal of `size` rows and columns, until the block ends: nothing of it is left then.
 
@@ -222,23 +228,28 @@ class Bubblewrap:
         """
         limits = await admit(workdir, self.limits)
         outputs, ends = Outputs(limits.output), Ends.open(size, workdir.owner)
+        handover = None if network is None else Handover(network)
         with ends:
             try:
                 child = self._launch(
-                    argv, workdir, None, outputs, limits, NO_ENVIRONMENT, terminal=ends.theirs, read_only=read_only
-                )
+                    argv, workdir, None, outputs, limits, NO_ENVIRONMENT,
+                    terminal=ends.theirs, read_only=read_only, handover=handover,
+                )  # fmt: skip
                 try:
                     if not await child.begin():
                         raise NotStarted("bubblewrap made no sandbox for a terminal")
                     ends.started()
                     terminal = Terminal(ends.ours, Watch(child.pid, workdir, limits).until(child.pidfd))
                     try:
-                        yield terminal
+                        async with served(handover, begun=True):
+                            yield terminal
                     finally:
                         await terminal.close()
                 finally:
                     await to_the_end(child.end())
             finally:
+                if handover is not None:
+                    handover.close()
                 await to_the_end(outputs.close())
 
     @contextlib.asynccontextmanager

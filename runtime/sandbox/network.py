@@ -10,15 +10,14 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-import orjson
-
 from runtime.sandbox.boundary import Network
 from runtime.sandbox.programs import NotStarted
 
-# Without a user namespace of its own a plain user may make no other. CLONE_NEWUSER, CLONE_NEWNET, SIOCSIFFLAGS.
+# Modules in C alone, as it is started with every command. A plain user makes no namespace without one of users.
+# CLONE_NEWNET, CLONE_NEWUSER; SIOCSIFFLAGS: IFF_UP.
 _HELPER = """
-import ctypes, fcntl, json, os, socket, struct, sys
-door, program, addresses = int(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+import ctypes, fcntl, os, struct, sys, _socket
+door, program, addresses = int(sys.argv[1]), sys.argv[2], sys.argv[3].split()
 opened = os.open(program, os.O_PATH | os.O_CLOEXEC)
 user, group = os.geteuid(), os.getegid()
 libc = ctypes.CDLL(None, use_errno=True)
@@ -28,15 +27,19 @@ if user:
     for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
         with open(f"/proc/self/{name}", "w") as file:
             file.write(text)
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any:
-    up = struct.pack("16sh", b"lo", 1)
-    fcntl.ioctl(any, 0x8914, up + bytes(40 - len(up)))
-made = [socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) for host, _ in addresses]
-for one, address in zip(made, addresses):
-    one.bind(tuple(address))
+made = []
+for address in addresses:
+    host, port = address.rsplit(",", 1)
+    one = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
+    if not made:
+        fcntl.ioctl(one.fileno(), 0x8914, struct.pack("16sh22x", b"lo", 1))
+    one.bind((host, int(port)))
     one.listen(128)
-with socket.socket(fileno=door) as given:
-    socket.send_fds(given, [b"."], [one.fileno() for one in made])
+    made.append(one)
+numbers = struct.pack(f"{len(made)}i", *[one.fileno() for one in made])
+given = _socket.socket(fileno=door)
+given.sendmsg([b"."], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, numbers)])
+given.close()
 os.execve(opened, sys.argv[4:], os.environ)
 """
 
@@ -46,12 +49,12 @@ class Handover:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._addresses = [list(address) for address in network.listens]
+        self._addresses = [f"{host},{port}" for host, port in network.listens]
         self._ours, self.theirs = socket.socketpair()
 
     def command(self, program: str, arguments: Sequence[str]) -> list[str]:
         """What is started instead of `program`, which it becomes."""
-        told = (str(self.theirs.fileno()), program, orjson.dumps(self._addresses).decode())
+        told = (str(self.theirs.fileno()), program, " ".join(self._addresses))
         return [sys.executable, "-I", "-S", "-c", _HELPER, *told, *arguments]
 
     @property

@@ -14,6 +14,7 @@ from runtime.network import gateway_for
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.tools import tools_for
+from tests.runtime.egress.outside import Outside
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
@@ -101,3 +102,21 @@ async def test_commands_without_a_boundary_have_no_proxy(estate: Estate, tmp_pat
     network = await gateway_for(job, Redactor())
     ended = await Unconfined(unsafe=True).run(["env"], workdir=place, timeout=10, network=network)
     assert "PROXY" not in ended.stdout
+
+
+async def test_a_terminal_has_the_same_way_out(
+    outside: Outside, sandbox: Bubblewrap, workdir: Workdir, python: str
+) -> None:
+    script = (
+        "import urllib.request as u; print(u.urlopen('http://allowed.example.com/').status);"
+        " u.urlopen('http://other.example.net/')"
+    )
+    said = b""
+    async with sandbox.terminal(
+        [python, "-c", script], workdir=workdir, size=(24, 80), network=outside.gateway()
+    ) as terminal:
+        while piece := await terminal.read():
+            said += piece
+    assert b"200" in said
+    assert b"HTTP Error 403" in said
+    assert outside.refused == [("other.example.net", "the host is not on the allow-list of the crew")]
