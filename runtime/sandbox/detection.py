@@ -1,17 +1,21 @@
 """Which boundary this machine can draw around commands, found out by drawing it."""
 
+import contextlib
 import os
+import socket
 import tempfile
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from resolvers.instance.settings import Settings
 from runtime.job import Failed
-from runtime.sandbox.boundary import MIB, Isolation, Limits, Report, Sandbox
+from runtime.sandbox.boundary import MIB, NO_ENVIRONMENT, Isolation, Limits, Network, Report, Sandbox
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
 
+NO_NETWORK = "commands reach no network, whatever their crew allows"
 PROBE_TIMEOUT = 30.0
 NO_CONTAINERS = "crews have no containers: no container engine is configured"
 # What engines forbid a container and a sandbox in it needs: to make namespaces, to mount in them, and a /proc of which
@@ -31,7 +35,9 @@ echo made >made
 
 
 async def detect(settings: Settings) -> Sandbox:
-    """The strongest sandbox that works here. Never raises: what does not work is `none`, and `describe` says why."""
+    """The strongest sandbox that works here, with a way out where that works, too. Never raises: what does not work is
+    `none`, and `describe` says why.
+    """
     sandbox, _ = await _examine(settings)
     return sandbox
 
@@ -41,6 +47,8 @@ async def describe(settings: Settings) -> Report:
     sandbox, missing = await _examine(settings)
     if sandbox.isolation is Isolation.namespace:
         why = NO_CONTAINERS if settings.container_engine is None else ""
+        if missing:
+            why = f"{why}; {NO_NETWORK}: {missing}" if why else f"{NO_NETWORK}: {missing}"
         return Report(
             sandbox.isolation,
             sandbox.runs_commands,
@@ -64,19 +72,37 @@ async def _examine(settings: Settings) -> tuple[Sandbox, str]:
     try:
         private = (settings.data_dir, settings.storage_path, settings.socket_path.parent)
         sandbox = Bubblewrap(Programs.find(), limits=limits_of(settings), private=private)
-        await _probe(sandbox)
+        await _probe(sandbox, None)
     except NotStarted as failed:
         return Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings)), failed.detail
     except (Failed, OSError) as failed:
         return Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings)), str(failed)
+    try:
+        await _probe(sandbox, _NoWay())
+    except (Failed, OSError) as failed:
+        sandbox.networks = False
+        return sandbox, failed.detail if isinstance(failed, NotStarted) else str(failed)
     return sandbox, ""
 
 
-async def _probe(sandbox: Bubblewrap) -> None:
+class _NoWay:
+    """A network whose proxy is there, and answers nothing."""
+
+    listens = (("127.0.0.1", 3128),)
+    environment = NO_ENVIRONMENT
+
+    @contextlib.asynccontextmanager
+    async def serve(self, listening: Sequence[socket.socket]) -> AsyncIterator[None]:
+        yield
+        for one in listening:
+            one.close()
+
+
+async def _probe(sandbox: Bubblewrap, network: Network | None) -> None:
     """Runs a command as an agent would, and looks whether it is as alone as it should be."""
     with tempfile.TemporaryDirectory(prefix="crewship-probe-") as directory:
         workdir = Workdir.of(Path(directory), workspace_id="probe", agent_id="probe", agent_slug="probe")
-        ended = await sandbox.run(["sh", "-c", _TRIAL], workdir=workdir, timeout=PROBE_TIMEOUT)
+        ended = await sandbox.run(["sh", "-c", _TRIAL], workdir=workdir, timeout=PROBE_TIMEOUT, network=network)
         if ended.exit_code != 0 or not (workdir.path / "made").exists():
             raise NotStarted(
                 f"a trial command ended with {ended.exit_code}: {ended.stderr.strip() or 'without a word'}"

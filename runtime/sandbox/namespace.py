@@ -171,6 +171,8 @@ class Bubblewrap:
     def __init__(self, programs: Programs, *, limits: Limits | None = None, private: Sequence[Path] = ()) -> None:
         self.limits = limits or Limits()
         self.programs = programs
+        self.networks = True
+        """Whether a program's `network` can be made here; where it cannot, the program reaches nothing."""
         self._masks = _masks(private)
         self._program = None if programs.setpriv else _sealed(programs.bwrap)
         if self._program is not None:
@@ -190,7 +192,7 @@ class Bubblewrap:
         network: Network | None = None,
     ) -> Finished:
         limits = await admit(workdir, self.limits)
-        outputs, handover = Outputs(limits.output), None if network is None else Handover(network)
+        outputs, handover = Outputs(limits.output), self._handover(network)
         try:
             child = self._launch(argv, workdir, stdin, outputs, limits, environment, handover=handover)
             timed_out, excess = False, ""
@@ -228,7 +230,7 @@ class Bubblewrap:
         """
         limits = await admit(workdir, self.limits)
         outputs, ends = Outputs(limits.output), Ends.open(size, workdir.owner)
-        handover = None if network is None else Handover(network)
+        handover = self._handover(network)
         with ends:
             try:
                 child = self._launch(
@@ -259,7 +261,7 @@ class Bubblewrap:
         Its address space has no limit: engines of languages reserve more than any machine has. Raises Failed as `run`.
         """
         limits = replace(await admit(workdir, self.limits), address_space=UNLIMITED, processes=MOST_THREADS)
-        outputs, handover = Outputs(limits.output), None if start.network is None else Handover(start.network)
+        outputs, handover = Outputs(limits.output), self._handover(start.network)
         try:
             child = self._launch(
                 start.argv,
@@ -288,6 +290,9 @@ class Bubblewrap:
             if handover is not None:
                 handover.close()
             await to_the_end(outputs.close())
+
+    def _handover(self, network: Network | None) -> Handover | None:
+        return Handover(network) if network is not None and self.networks else None
 
     def _launch(
         self,

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from runtime.job import Failed
-from runtime.sandbox import Isolation, Limits, Unconfined, Workdir, describe, detect
-from runtime.sandbox.detection import CONTAINER_OPTIONS, advice
+from runtime.sandbox import Isolation, Limits, Unconfined, Workdir, describe, detect, network
+from runtime.sandbox.detection import CONTAINER_OPTIONS, NO_NETWORK, _NoWay, advice
 from runtime.sandbox.namespace import NotStarted, Programs
 from tests.runtime.sandbox.machine import settings_in, shell, stands_still, until
 
@@ -75,6 +75,20 @@ async def test_a_program_that_may_not_make_namespaces(monkeypatch: pytest.Monkey
     assert report.isolation is Isolation.none
     assert report.why == "bwrap: No permissions to create a new namespace; commands are off"
     assert report.fix
+
+
+async def test_where_no_network_can_be_made_commands_reach_none(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, workdir: Workdir
+) -> None:
+    monkeypatch.setattr(network, "_HELPER", "import sys; sys.exit('no network namespace: forbidden')")
+    settings = settings_in(tmp_path / "data", CREWSHIP_CONTAINER_PROVIDER="docker")
+    report, sandbox = await describe(settings), await detect(settings)
+    assert report.isolation is Isolation.namespace
+    assert report.why == f"{NO_NETWORK}: no network namespace: forbidden"
+    ended = await sandbox.run(shell("env; cat /proc/net/dev"), workdir=workdir, timeout=10, network=_NoWay())
+    assert ended.exit_code == 0
+    assert "PROXY" not in ended.stdout
+    assert [line.split(":")[0].strip() for line in ended.stdout.splitlines() if ": " in line][-1] == "lo"
 
 
 async def test_a_program_that_isolates_nothing_is_not_believed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -158,6 +172,10 @@ print(asyncio.run(sandbox.run(argv, workdir=workdir, timeout=20)).stdout)
 """
 
 
+# Nor was a program started by the rights of root alone.
+STARTS = "import pydantic_core, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="the whole suite runs as a plain user already")
 def test_a_plain_user_has_the_same_sandbox(programs: Programs) -> None:
     """The service in its image is no root. Needs an interpreter of this version that user 65534 may run."""
@@ -180,13 +198,14 @@ def test_a_plain_user_has_the_same_sandbox(programs: Programs) -> None:
             return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
 
         for interpreter in (sys.executable, f"/usr/bin/python{version}", f"/usr/local/bin/python{version}"):
-            if as_nobody(interpreter, "import pydantic_core").returncode == 0:
+            if as_nobody(interpreter, STARTS).returncode == 0:
                 break
         else:
             pytest.skip(f"NO PYTHON {version} THAT A PLAIN USER MAY RUN with these packages: nothing is proved")
         ended = as_nobody(interpreter, PROBE)
     if ended.stdout.startswith("none"):
         pytest.skip(f"THIS HOST GIVES PLAIN USERS NO NAMESPACES: {ended.stdout}")
+    assert NO_NETWORK not in ended.stdout
     assert ended.stdout.split("\n", 1)[1].split() == ["1000", "CapEff:", "0" * 16], ended.stderr
 
 

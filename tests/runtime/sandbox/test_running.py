@@ -249,18 +249,25 @@ async def test_nothing_is_begun_for_a_service_that_is_gone(sandbox: Bubblewrap, 
 SERVICE = """
 import asyncio, sys
 from pathlib import Path
+from runtime.egress import Gateway, Policy
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
 workdir = Workdir.of(Path(sys.argv[1]), workspace_id="ws1", agent_id="id-bob", agent_slug="bob", crew_id="crew1")
-asyncio.run(Bubblewrap(Programs.find()).run(["/bin/sh", "-c", sys.argv[2]], workdir=workdir, timeout=60))
+async def run():
+    network = Gateway(Policy()) if sys.argv[3] else None
+    sandbox = Bubblewrap(Programs.find())
+    await sandbox.run(["/bin/sh", "-c", sys.argv[2]], workdir=workdir, timeout=60, network=network)
+asyncio.run(run())
 """
 
 
-async def test_nothing_outlives_a_service_that_is_killed(sandbox: Bubblewrap, workdir: Workdir) -> None:
+@pytest.mark.parametrize("network", ["", "network"])
+async def test_nothing_outlives_a_service_that_is_killed(network: str, sandbox: Bubblewrap, workdir: Workdir) -> None:
     assert sandbox.isolation is Isolation.namespace
     counter = workdir.path / "counter"
+    command = f"({COUNTING}) & setsid sh -c '{COUNTING}' & wait"
     service = subprocess.Popen(
-        [sys.executable, "-c", SERVICE, str(workdir.storage), f"({COUNTING}) & setsid sh -c '{COUNTING}' & wait"],
+        [sys.executable, "-c", SERVICE, str(workdir.storage), command, network],
         env={"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     try:
