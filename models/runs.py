@@ -25,6 +25,7 @@ from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
 from models.chats import new_message_id
 from models.machines import Machine
 
+BY_USER: Final = "USER"
 BY_WEBHOOK: Final = "WEBHOOK"
 """The trigger of runs that are asked for from outside."""
 
@@ -117,7 +118,7 @@ class Run(TenantTable, table=True):
     message_seq: int | None = None
     assignment_id: str | None = None
     triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
-    trigger_type: str = text_field(NAME, default="USER")
+    trigger_type: str = text_field(NAME, default=BY_USER)
     status: RunStatus = enum_field(RunStatus.RUNNING)
     prompt: str = text_field(CONFIG, default="")
     max_turns: int | None = None

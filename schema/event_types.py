@@ -64,6 +64,8 @@ _WHOSE = "Chat of this frame; an agent can work in several chats."
 @strawberry.type(description="First frame of a run: the work of an agent in response to one message.")
 class RunBegin(EventInterface):
     from_seq: int = strawberry.field(description="Number of the last frame of the chat before the run.")
+    agent_id: strawberry.ID | None = strawberry.field(description="In a group chat: who answers.")
+    agent_slug: str | None
     # never null; of ChatFrame's type, to be asked for beside it
     seq: int | None = strawberry.field(description="Number of this frame in its chat.")
     chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
@@ -199,7 +201,11 @@ class Form:
 
 
 _FRAMES: dict[str, tuple[Any, tuple[str, ...], Form]] = {
-    "run_begin": (RunBegin, ("from_seq",), Form("RunBegin", frozenset({"from_seq"}), frozenset({"from_seq"}), {})),
+    "run_begin": (
+        RunBegin,
+        ("from_seq", "agent_id", "agent_slug"),
+        Form("RunBegin", frozenset({"from_seq"}), frozenset({"from_seq", "agent_id", "agent_slug"}), {}),
+    ),
     "chat_event": (
         ChatFrame,
         ("type", "content", "metadata"),

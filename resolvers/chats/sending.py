@@ -8,9 +8,8 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.chats import Chat, ChatVisibility, Message, MessageRole
-from models.crews import Crew
 from models.runs import ChatEventType, Run, RunStatus
-from resolvers.chats.mentions import mentions
+from resolvers.chats.group import BUSY, ask, mentioned
 from resolvers.kernel import (
     GRAPHQL_ONLY,
     Action,
@@ -23,16 +22,15 @@ from resolvers.kernel import (
     Output,
     Prompt,
     Refusal,
-    Topic,
     command,
     plus,
 )
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin
-from resolvers.runs.lifecycle import check_can_work, end_run, hold_starts, start_run
+from resolvers.runs.lifecycle import check_can_work, end_run, hold_starts
+from resolvers.runs.passing_on import TURNS
 
-BUSY = "The agent is busy with another message of this chat"
 MOST_TURNS = 200
 LONGEST_TITLE, CUT_TITLE = 60, 57
 
@@ -90,13 +88,17 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
 
     The agent answers it. A chat has at most one live run.
 
-    In a group chat the agent answers messages that mention it as `@slug`. CONFLICT has a `reason`: already_running for
+    In a group chat the agent answers messages that mention it as `@slug`, and so do the other agents of its crew: one
+    after the other, in the order of the mentions. An agent that mentions another asks it; after 8 turns they end, and
+    a cancelled run ends them at once. CONFLICT has a `reason`: already_running for
     a run of the caller, agent_busy for a run of another user, pending_review for an agent that waits for approval,
     agent_expired for one whose time is over.
     """
     agent = await _agent_of(ctx, data.chat_id)
+    named = [] if agent is None else await mentioned(ctx, agent, data.content)
     if agent is not None:
-        await hold_starts(ctx, agent.id)
+        for id in sorted({agent.id, *[other.id for other in named[:1]]}):  # in one order, whoever asks
+            await hold_starts(ctx, id)
     chat = await ctx.get(Chat, data.chat_id, lock=True)
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
@@ -104,12 +106,17 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     live = await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).first()
     if live is not None and live.triggered_by == ctx.user_id:
         raise Refusal(Code.CONFLICT, "Your last message is still being answered", reason="already_running")
-    is_asked = chat.visibility != ChatVisibility.group or mentions(data.content, agent.slug)
-    if live is not None and is_asked:
+    is_group = chat.visibility == ChatVisibility.group
+    to_answer = named if is_group else [agent]
+    for other in to_answer[:1]:
+        check_can_work(other)
+    if live is not None and to_answer:
         raise Refusal(Code.CONFLICT, BUSY, reason="agent_busy", extra={"chat_id": chat.id})
     asked: dict[str, Any] = {"role": MessageRole.user, "content": data.content, "author_user_id": ctx.user_id or None}
     message = await ctx.insert(Message(chat_id=chat.id, seq=chat.last_message_seq + 1, agent_id=agent.id, **asked))
-    return await (_ask(ctx, chat, agent, message, data) if is_asked else _say(ctx, chat, message, alone=live is None))
+    if to_answer:
+        return await _ask(ctx, chat, to_answer, message, data)
+    return await _say(ctx, chat, message, alone=live is None)
 
 
 async def _agent_of(ctx: Context, chat_id: str) -> Agent | None:
@@ -117,8 +124,9 @@ async def _agent_of(ctx: Context, chat_id: str) -> Agent | None:
     return await ctx.select(Agent, col(Agent.id).in_(select(chat.agent_id).where(chat.id == chat_id))).first()
 
 
-async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: SendMessage) -> Sent:
-    crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()
+async def _ask(ctx: Context, chat: Chat, asked: list[Agent], message: Message, data: SendMessage) -> Sent:
+    agent, *others = asked
+    turns = {"number": 1, "next": [other.id for other in others]}
     run = Run(
         agent_id=agent.id,
         chat_id=chat.id,
@@ -126,17 +134,9 @@ async def _ask(ctx: Context, chat: Chat, agent: Agent, message: Message, data: S
         triggered_by=ctx.user_id or None,
         prompt=data.content,
         max_turns=data.max_turns or None,
-        data={
-            "cli_adapter": agent.cli_adapter,
-            "crew_id": crew.id if crew else None,
-            "crew_slug": crew.slug if crew else None,
-            "agent_slug": agent.slug,
-            "tags": ["chat", agent.cli_adapter],
-        },
+        data={TURNS: turns} if others else {},
     )
-    await start_run(ctx, run, conflict=BUSY)
-    seq = await append_frames(ctx, chat, run, run_begin(chat), _shown(message), **_counted(chat, message))
-    ctx.ring(Topic.queue)
+    seq = await ask(ctx, chat, agent, run, _shown(message), **_counted(chat, message))
     return Sent(run_id=run.id, message_id=message.id, from_seq=chat.last_seq, seq=seq)
 
 

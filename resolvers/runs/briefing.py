@@ -66,7 +66,8 @@ class BriefedSkill(Output):
 class Briefing(Output):
     """`history` is what users and agents wrote in the chat before this run, oldest first.
 
-    It does not include the turn that started the run. `budgeted`: money may have to be set aside for it.
+    What another agent of a group wrote begins with its name. It does not include the turn that started the run.
+    `budgeted`: money may have to be set aside for it.
     """
 
     agent: BriefedAgent
@@ -153,4 +154,20 @@ async def _history(ctx: Context, run: Run) -> list[BriefedTurn]:
         return []
     before = (col(Message.chat_id) == run.chat_id, col(Message.seq) < run.message_seq, col(Message.role).in_(SPOKEN))
     newest = await ctx.select(Message, *before).order_by(col(Message.seq).desc()).limit(TOLD).all()
-    return [BriefedTurn(role=message.role, content=message.content) for message in reversed(newest)]
+    others = await _others(ctx, run, newest)
+    return [_turn(message, others) for message in reversed(newest)]
+
+
+async def _others(ctx: Context, run: Run, said: list[Message]) -> dict[str, str]:
+    """Slugs of the other agents that have spoken, in a group."""
+    ids = {message.agent_id for message in said if message.role == MessageRole.assistant} - {run.agent_id, None}
+    found = await ctx.select(Agent, col(Agent.id).in_(ids), including_deleted=True).all() if ids else []
+    return {agent.id: agent.slug for agent in found}
+
+
+def _turn(message: Message, others: dict[str, str]) -> BriefedTurn:
+    """What another agent has said is no turn of this one: it is told as who said it."""
+    slug = others.get(message.agent_id or "") if message.role == MessageRole.assistant else None
+    if slug is None:
+        return BriefedTurn(role=message.role, content=message.content)
+    return BriefedTurn(role=MessageRole.user, content=f"@{slug} wrote:\n{message.content}")

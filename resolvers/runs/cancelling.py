@@ -8,6 +8,7 @@ from models.runs import ChatEventType, Run, RunStatus
 from resolvers.kernel import NOW, Context, Topic, plus
 from resolvers.runs.frames import append_frames, chat_event
 from resolvers.runs.lifecycle import End
+from resolvers.runs.passing_on import turns_of
 
 CANCELLED = "cancelled"
 NEVER_RAN = End(RunStatus.CANCELLED, error_message=CANCELLED, data={"duration_ms": 0})
@@ -20,7 +21,8 @@ def waits(run: Run) -> bool:
 
 async def show_cancelled(ctx: Context, chat: Chat, run: Run) -> None:
     """What is left of a turn called off before it began: the user's message, counted, and the end for listeners."""
-    await append_frames(ctx, chat, run, chat_event(ChatEventType.done), message_count=plus(1))
+    counted = {"message_count": plus(1)} if turns_of(run)[0] == 1 else {}
+    await append_frames(ctx, chat, run, chat_event(ChatEventType.done), **counted)
 
 
 async def ask_to_cancel(ctx: Context, run_id: str) -> None:

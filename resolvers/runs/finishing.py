@@ -37,6 +37,7 @@ from resolvers.reply_notices import notify_of_reply
 from resolvers.runs.events import RUN_ENDS, ChatEvent
 from resolvers.runs.frames import Frame, append_frames, chat_event
 from resolvers.runs.lifecycle import MISSING, End, end_run
+from resolvers.runs.passing_on import pass_on, turns_of
 
 NO_OUTPUT = "The agent ended without saying anything"
 SERVER_RESTART = (
@@ -111,6 +112,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     ended = await end_run(
         ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model, reply)
     )
+    if chat is not None:
+        pass_on(ctx, chat, ended, reply)
     if data.budgeted:
         await raise_alarms(ctx, ended)
     return RunEnd(id=ended.id, status=ended.status)
@@ -119,6 +122,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
 async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> None:
     # nobody talks in the chat of an agent's webhooks: what a run has said is in its frames
     message, counted = (None, 0) if run.trigger_type == BY_WEBHOOK else _message(chat, run, data)
+    if counted and turns_of(run)[0] > 1:  # the user's message was counted with the first turn
+        counted -= 1
     changes: dict[str, Any] = {"message_count": plus(counted)} if counted else {}
     if message is not None:
         await ctx.insert(message)

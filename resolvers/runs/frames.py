@@ -16,8 +16,9 @@ class Frame(NamedTuple):
     payload: dict[str, Any]
 
 
-def run_begin(chat: Chat) -> Frame:
-    return Frame("run_begin", {"from_seq": chat.last_seq})
+def run_begin(chat: Chat, **whose: str) -> Frame:
+    """`whose`: the agent, where a chat has several."""
+    return Frame("run_begin", {"from_seq": chat.last_seq} | whose)
 
 
 def chat_event(type: ChatEventType, content: str = "", **metadata: Any) -> Frame:

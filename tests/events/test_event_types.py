@@ -37,6 +37,7 @@ DECLARED = sorted(event_types.declared(), key=type_name)
 TYPES = EventTypes(DECLARED)
 FRAMES = [
     ("run_begin", {"from_seq": 3}, "RunBegin"),
+    ("run_begin", {"from_seq": 3, "agent_id": "c1", "agent_slug": "mate"}, "RunBegin"),
     ("chat_event", {"type": "text", "content": "Hi"}, "ChatFrame"),
     ("chat_event", {"type": "done", "content": "", "metadata": {"no_reply": True}}, "ChatFrame"),
 ]
