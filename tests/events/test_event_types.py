@@ -147,7 +147,7 @@ def test_a_type_says_when_its_event_is_sent(graph: GraphQLSchema) -> None:
                 " restoredSteps: Int!"
             ),
         ),
-        ("RunBegin", "cursor: String! fromSeq: Int! seq: Int chatId: ID!"),
+        ("RunBegin", "cursor: String! fromSeq: Int! agentId: ID agentSlug: String seq: Int chatId: ID!"),
         ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID!"),
         ("StreamReset", "cursor: String! reason: String!"),
     ],
