@@ -173,11 +173,11 @@ class _Network:
         return stream
 
 
-async def addresses_of(host: str, port: int) -> list[str]:
+async def addresses_of(host: str, port: int, threads: ThreadPoolExecutor = _names) -> list[str]:
     """All addresses of a name, or of an address in any spelling, in the order to be tried (RFC 6724)."""
     ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        found = await asyncio.get_running_loop().run_in_executor(_names, ask)
+        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
     except (OSError, UnicodeError):
         found = []
     if not found:

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,16 +21,28 @@ from runtime.sandbox.process import to_the_end
 PORTS: Final = (3128, 3129)
 """Of the proxy inside: the second one where a declared endpoint has the first."""
 LOOPBACK: Final = "127.0.0.1"
+UNPRINTABLE: Final = "a host of characters that are in no name"
 MOST_TOLD: Final = 200  # of one run
 TELLING: Final = 5.0  # seconds
 BUSY: Final = 0.1  # seconds until the next try where no connection can be taken
 
 
+# Apart from the names that the service looks up for itself: programs choose these, and servers that never answer.
+_names = ThreadPoolExecutor(8, thread_name_prefix="egress-names")
+
+
+async def look_up(host: str, port: int) -> list[str]:
+    return await addresses_of(host, port, _names)
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of the connections of one run. `fresh`: seconds after which a policy is asked for again."""
+    """Of the connections of one run. `names` are looked up at once; `fresh`: seconds after which a policy is asked for
+    again.
+    """
 
     connections: int = 128
+    names: int = 4
     idle: float = 600.0
     connect: float = 10.0
     fresh: float = 2.0
@@ -96,12 +109,12 @@ class Gateway:
         refresh: Refresh | None = None,
         tell: Tell | None = None,
         bounds: Bounds | None = None,
-        look_up: Look = addresses_of,
+        look_up: Look = look_up,
         dial: Dial = dial,
     ) -> None:
         self._policy, self._refresh, self._tell = policy, refresh, tell
         self._bounds, self._look_up, self._dial = bounds or Bounds(), look_up, dial
-        self._room = asyncio.Semaphore(self._bounds.connections)
+        self._room, self._asking = asyncio.Semaphore(self._bounds.connections), asyncio.Semaphore(self._bounds.names)
         self._open = set[_Connection]()
         self._known, self._untold = set[Seen](), list[Seen]()
         self.refusals = list[Seen]()
@@ -259,7 +272,8 @@ class Gateway:
         """To an address that was judged: the name is looked up once. Raises Refused and Unreachable."""
         try:
             async with asyncio.timeout(self._bounds.connect):
-                found = await self._look_up(target.host, target.port)
+                async with self._asking:
+                    found = await self._look_up(target.host, target.port)
                 if not all(map(grant.reachable.allows, found)):
                     raise Refused("the host has an address that may not be called from here")
                 return await self._dial(found[:ADDRESSES], target.port, self._bounds.connect)
@@ -291,7 +305,7 @@ class _Way:
         return grant
 
     def refuse(self, host: str, method: str, why: str, port: int = 0) -> Refused:
-        self._gateway.told(Seen(host, port, method, why))
+        self._gateway.told(Seen(host if host.isprintable() else UNPRINTABLE, port, method, why))
         return Refused(why)
 
     async def connect(self, target: Endpoint, grant: Grant) -> Wire:

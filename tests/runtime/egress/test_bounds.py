@@ -177,6 +177,26 @@ async def test_a_name_is_looked_up_once_and_what_was_judged_is_called(outside: O
     assert len(outside.looked_up) == 3
 
 
+async def test_names_that_never_answer_leave_threads_to_others(outside: Outside) -> None:
+    asked, most = 0, 0
+
+    async def look_up(host: str, port: int) -> list[str]:
+        nonlocal asked, most
+        asked, most = asked + 1, max(most, asked + 1)
+        try:
+            await asyncio.sleep(60)
+        finally:
+            asked -= 1
+        return []
+
+    outside.look_up = look_up  # type: ignore[method-assign]
+    gateway = outside.gateway(Policy(NetworkMode.free), bounds=Bounds(names=4, connect=0.3))
+    async with listening(gateway) as address:
+        answers = await asyncio.gather(*(said(address, LAST) for _ in range(20)))
+    assert all(b" 502 " in answer for answer in answers)
+    assert most == 4
+
+
 async def test_sockets_and_connections_end_with_the_block(outside: Outside) -> None:
     before = _descriptors()
     gateway = outside.gateway(Policy(endpoints=frozenset({ENDPOINT})))
