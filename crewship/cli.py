@@ -1,6 +1,7 @@
 """The command `crewship`. The application is imported when a command needs it, so that `--help` answers at once."""
 
 import asyncio
+import gc
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,10 @@ app.add_typer(audit_app, name="audit")
 keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
 app.add_typer(keys_app, name="keys")
 
+WHILE_LOADING = (200_000, 10)
+"""For the collector of garbage: what is imported stays, and to walk it again and again is a fifth of a start. A server
+has its own once it is open.
+"""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -334,6 +339,7 @@ def _cell(value: Any) -> str:
 
 
 def main() -> None:
+    gc.set_threshold(*WHILE_LOADING)
     app()
 
 

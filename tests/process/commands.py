@@ -88,13 +88,13 @@ def serving(*arguments: str, env: Mapping[str, str], command: Sequence[str] = CR
             process.stdout.close()
 
 
-def status_of(port: int, path: str = "/api/openapi.json") -> int:
+def status_of(port: int, path: str = "/healthz") -> int:
     """The status of one request, spoken by hand: no client's retries or pools in the way."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         return _ask(connection, path)
 
 
-def status_over(path: Path, target: str = "/api/openapi.json") -> int:
+def status_over(path: Path, target: str = "/healthz") -> int:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(PATIENCE)
         connection.connect(str(path))
