@@ -32,6 +32,7 @@ from resolvers.instance.ports import MailFailed
 from resolvers.instance.settings import Settings
 from resolvers.instance.sign_in_providers import SignInProvider
 from resolvers.sign_in_providers import openid
+from runtime.coding.installed import Installed, Missing, report
 from runtime.containers.engine import Engine, EngineKind
 from runtime.dbos_engine import POOL
 from runtime.job import Failed
@@ -63,6 +64,7 @@ def examine(settings: Settings) -> list[Check]:
         check_port(settings),
         check_isolation(settings),
         check_containers(settings),
+        check_coding_agents(settings),
         check_mail(settings),
         *check_sign_in_providers(settings),
     ]
@@ -227,10 +229,22 @@ async def _check_connections(settings: Settings, connection: "asyncpg.Connection
 
 def check_isolation(settings: Settings) -> Check:
     """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
-    report = asyncio.run(describe(settings))
-    if report.isolation is Isolation.namespace:
-        return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {report.program}")
-    return Check("isolation", True, report.why, report.fix)
+    sandbox = asyncio.run(describe(settings))
+    if sandbox.isolation is Isolation.namespace:
+        return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {sandbox.program}")
+    return Check("isolation", True, sandbox.why, sandbox.fix)
+
+
+def check_coding_agents(settings: Settings) -> Check:
+    """Which coding agents this machine has. Without any, agents work by our own loop: that is told, and no fault."""
+    if settings.coding_agents is None:
+        return Check("coding agents", True, "none: CREWSHIP_CODING_AGENTS is not set")
+    found = list(report(settings.coding_agents))
+    there = [f"{one.agent.name} {one.version}" for one in found if isinstance(one, Installed)]
+    missing = [one for one in found if isinstance(one, Missing)]
+    said = [", ".join(there) or "none", *(f"{one.agent.name}: {one.why}" for one in missing)]
+    fixes = [f"to have {one.agent.name}, {one.fix}" for one in missing]
+    return Check("coding agents", bool(there), "; ".join(said), "; ".join(fixes))
 
 
 def check_containers(settings: Settings) -> Check:

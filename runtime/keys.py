@@ -47,6 +47,7 @@ class EnvironmentKeys:
         self._keys = {
             LlmProvider.ANTHROPIC: ProviderKey(settings.anthropic_api_key, settings.anthropic_base_url),
             LlmProvider.OPENAI: ProviderKey(settings.openai_api_key, settings.openai_base_url),
+            LlmProvider.GOOGLE: ProviderKey(settings.gemini_api_key, settings.gemini_base_url),
             LlmProvider.OLLAMA: ProviderKey(None, f"{ollama.rstrip('/').removesuffix('/v1')}/v1" if ollama else None),
         }
 

@@ -263,6 +263,11 @@ class Settings(BaseSettings):
     anthropic_base_url: str | None = variable(
         "ANTHROPIC_BASE_URL", takes="the URL of an API like Anthropic's, such as https://api.anthropic.com"
     )
+    gemini_api_key: SecretStr | None = variable("GEMINI_API_KEY", takes="a secret text")
+    gemini_base_url: str | None = variable(
+        "GOOGLE_GEMINI_BASE_URL",
+        takes="the URL of an API like Gemini's, such as https://generativelanguage.googleapis.com",
+    )
     ollama_base_url: str | None = variable(
         "OLLAMA_BASE_URL", takes="the URL of an Ollama server, such as http://127.0.0.1:11434"
     )

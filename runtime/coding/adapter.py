@@ -165,8 +165,8 @@ class _Run:
         line = self.agent.command(task)
         given = {path: content.encode() for path, content in line.files.items()}
         start = Start(
-            (*self.equipment.installed.argv, *line.arguments),
-            task.prompt.encode(errors="replace"),
+            line.argv(self.equipment.installed.argv),
+            (line.prompt or task.prompt).encode(errors="replace"),
             {**_without(self.equipment.environment, key), **line.environment},
             self.equipment.installed.mounts,
             gateway,

@@ -10,16 +10,18 @@ from runtime.coding.adapter import CodingAdapter, Equipment, Model
 from runtime.coding.gateway import Way
 from runtime.coding.installed import KNOWN, Installed, Missing, find
 from runtime.job import Failed, Job
-from runtime.keys import VARIABLES, CredentialKeys, ProviderKey
+from runtime.keys import CredentialKeys, ProviderKey
 from runtime.sandbox import Sandbox, Workdir
 from runtime.sandbox.boundary import Network
 from runtime.sandbox.namespace import Bubblewrap
 
-VENDORS: Mapping[LlmProvider, tuple[str, str]] = {
-    LlmProvider.ANTHROPIC: ("Anthropic", "https://api.anthropic.com"),
-    LlmProvider.OPENAI: ("OpenAI", "https://api.openai.com/v1"),
-    LlmProvider.GOOGLE: ("Google", "https://generativelanguage.googleapis.com"),
+VENDORS: Mapping[LlmProvider, tuple[str, str, str]] = {
+    LlmProvider.ANTHROPIC: ("Anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY"),
+    LlmProvider.OPENAI: ("OpenAI", "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    LlmProvider.GOOGLE: ("Google", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY"),
+    LlmProvider.OLLAMA: ("Ollama", "", "OLLAMA_BASE_URL"),
 }
+"""What they are called, where they are, and the variable that opens them."""
 
 
 class Unfit(Failed):
@@ -64,10 +66,9 @@ async def adapter_with(
     provider = provider_of(job.agent)
     login = keys.login(provider) if found.agent.takes_login else None
     access: ProviderKey | None = login or await keys.find(job.workspace_id, provider)
-    variable = VARIABLES.get(provider, "")
+    vendor, address, variable = VENDORS[provider]
     if access is None:
         raise Unfit(f"There is no key for {provider}. Set {variable}, or give the agent a credential.")
-    vendor, address = VENDORS[provider]
     model = Model(
         provider,
         vendor,

@@ -1,5 +1,6 @@
 """What there is to know of one coding agent: how it is started without a terminal, and how its stream is read."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -37,17 +38,26 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """Arguments behind the program, variables, and files by their paths in the sandbox. The prompt is what it reads."""
+    """Arguments behind the program, variables, and files by their paths in the sandbox. It reads `prompt`, or else that
+    of the task. `first` is a shell's command before it: for what it looks for in its home alone.
+    """
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     files: Mapping[str, str] = field(default_factory=dict)
+    prompt: str | None = None
+    first: str = ""
+
+    def argv(self, program: tuple[str, ...]) -> tuple[str, ...]:
+        called = (*program, *self.arguments)
+        return ("sh", "-c", f'{self.first} && exec "$@"', "sh", *called) if self.first else called
 
 
 @dataclass(frozen=True, slots=True)
 class CodingAgent:
     """`package` and `version`: of npm, the one that the tests are run with. `entry`: the path of its program below
-    `node_modules`; `needs_node`: that is a script. `providers`: whose models it can work with.
+    `node_modules`, which may name the machine; `needs_node`: that is a script. `providers`: whose models it can work
+    with. `takes_login`: it can be called with the token of a subscription.
     """
 
     adapter: CliAdapter
@@ -60,6 +70,11 @@ class CodingAgent:
     reading: Callable[[], Reading]
     needs_node: bool = False
     takes_login: bool = False
+
+    @property
+    def program(self) -> str:
+        machine = os.uname().machine
+        return self.entry.format(machine=machine, npm={"x86_64": "x64", "aarch64": "arm64"}.get(machine, machine))
 
     @property
     def how_to_get(self) -> str:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from runtime.coding.claude_code import CLAUDE_CODE
+from runtime.coding.codex_cli import CODEX_CLI
 from runtime.coding.declaration import FOLDER, CodingAgent
+from runtime.coding.gemini_cli import GEMINI_CLI
+from runtime.coding.opencode import OPENCODE
 from runtime.sandbox.program import Mount
 
-KNOWN: Final = {agent.adapter: agent for agent in (CLAUDE_CODE,)}
+KNOWN: Final = {agent.adapter: agent for agent in (CLAUDE_CODE, CODEX_CLI, GEMINI_CLI, OPENCODE)}
 """By the adapter that an agent is set to."""
 
 
@@ -40,12 +43,12 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
     if folder is None:
         return Missing(agent, "CREWSHIP_CODING_AGENTS is not set", agent.how_to_get)
     modules = folder / "node_modules"
-    program = modules / agent.entry
+    program = modules / agent.program
     if not program.is_file():
         return Missing(agent, f"it is not installed in {folder}", agent.how_to_get)
     if not agent.needs_node and not os.access(program, os.X_OK):
         return Missing(agent, f"{program} cannot be run", agent.how_to_get)
-    argv: tuple[str, ...] = (f"{FOLDER}/{agent.entry}",)
+    argv: tuple[str, ...] = (f"{FOLDER}/{agent.program}",)
     mounts: tuple[Mount, ...] = (Mount(modules, FOLDER),)
     if agent.needs_node:
         node = shutil.which("node")
@@ -58,7 +61,7 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
     return Installed(agent, _version(modules / agent.package), argv, mounts)
 
 
-def report(folder: Path | None) -> Iterator[Installed | Missing]:
+def report(folder: Path) -> Iterator[Installed | Missing]:
     for agent in KNOWN.values():
         yield find(agent, folder)
 

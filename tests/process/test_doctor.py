@@ -72,6 +72,7 @@ def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
         "keys",
         "port",
         "isolation",
+        "coding agents",
         "mail",
     }
     assert all(check.ok for check in checks.values())

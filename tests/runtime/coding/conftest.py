@@ -33,11 +33,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("coding-agents")
     made.chmod(0o755)
     for agent in KNOWN.values():
-        program = made / "node_modules" / agent.entry
-        program.parent.mkdir(parents=True)
+        program = made / "node_modules" / agent.program
+        program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{FAKE.read_text()}")
         program.chmod(0o755)
-        (made / "node_modules" / agent.package / "package.json").write_text('{"version": "9.9.9"}')
+        package = made / "node_modules" / agent.package
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "package.json").write_text('{"version": "9.9.9"}')
     return made
 
 
