@@ -91,6 +91,7 @@ async def test_heads_have_bounds(outside: Outside) -> None:
     "asked",
     [
         b"\x05\x01\x00",  # SOCKS
+        b"PRI * HTTP/2.0\r\n\r\nSM",
         b"GET / HTTP/1.1\r\nHost: here\r\n\r\n",
         b"GET ftp://allowed.example.com/ HTTP/1.1\r\nHost: allowed.example.com\r\n\r\n",
         b"GET https://allowed.example.com/ HTTP/1.1\r\nHost: allowed.example.com\r\n\r\n",
