@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,8 +26,21 @@ def why_not() -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def rootfs() -> bytes:
-    """A tar of busybox under the names of its programs."""
+def with_python(interpreter: str) -> bytes:
+    """The same beside an interpreter of this machine, with its standard library and what these load."""
+    where = "import os, sys, sysconfig; print(sysconfig.get_path('stdlib'), os.path.realpath(sys.executable))"
+    said = subprocess.run([interpreter, "-c", where], capture_output=True, check=True, text=True)
+    library, program = said.stdout.split()
+    loading = [program, *map(str, Path(library, "lib-dynload").glob("*.so"))]
+    told = subprocess.run(["ldd", *loading], capture_output=True, check=False, text=True).stdout
+    loaded = {word for word in told.split() if word.startswith("/") and not word.endswith(":")}
+    return rootfs([program, library, *sorted(loaded)], interpreter)
+
+
+def rootfs(beside: Sequence[str] = (), also_called: str = "") -> bytes:
+    """A tar of busybox under the names of its programs; `beside`: files of this machine, each where it is here, and
+    another name of the first.
+    """
     program = Path(str(shutil.which("busybox")))
     names = subprocess.run([program, "--list"], capture_output=True, check=True, text=True).stdout.split()
     made = io.BytesIO()
@@ -41,15 +54,28 @@ def rootfs() -> bytes:
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
+        for path in beside:
+            tar.add(os.path.realpath(path), path, filter=_of_use)
+        if also_called and also_called != beside[0]:
+            link = tarfile.TarInfo(also_called)
+            link.type, link.linkname = tarfile.SYMTYPE, beside[0]
+            tar.addfile(link)
     return made.getvalue()
 
 
+def _of_use(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    left_out = {"__pycache__", "test", "idlelib", "ensurepip", "dist-packages", "lib2to3", "turtledemo", "tkinter"}
+    return None if left_out & set(entry.name.split("/")) else entry
+
+
 @contextmanager
-def podman(folder: Path) -> Iterator[str]:
-    """Its address. With the block all its containers end, and what it stored is removed."""
+def podman(folder: Path, image: bytes | None = None) -> Iterator[str]:
+    """Its address; `image`: a tar for the one that it has. With the block all its containers end, and what it stored
+    is removed.
+    """
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SERVICE, "sh", str(folder)]
     ours = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run"), "--cgroup-manager", "cgroupfs"]
-    subprocess.run([*ours, "import", "-", IMAGE], input=rootfs(), capture_output=True, check=True)
+    subprocess.run([*ours, "import", "-", IMAGE], input=image or rootfs(), capture_output=True, check=True)
     with (folder / "service.log").open("wb") as log:
         service = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
