@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field
@@ -22,7 +22,7 @@ from models.base import (
     time_field,
     unique_live,
 )
-from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, PAYLOAD, PERSONA
+from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, NOTES, PAYLOAD, PERSONA
 from models.workspaces import Role
 
 
@@ -73,7 +73,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """
 
     __bookkeeping__: ClassVar = frozenset(
-        {"issue_counter", "cached_image", "config_hash", "persona"}
+        {"issue_counter", "cached_image", "config_hash", "build", "persona"}
         | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
     )
 
@@ -116,6 +116,8 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     services_json: str | None = text_field(CONFIG, default=None)
     cached_image: str | None = text_field(IMAGE, default=None)
     config_hash: str | None = text_field(LINE, default=None)
+    build: dict[str, Any] | None = json_field(NOTES, default=None)
+    """The build of the image that was begun last: what `resolvers/crews/building.py` says of it."""
     issue_prefix: str | None = text_field(LINE, default=None)
     issue_counter: int = 0
     max_ephemeral_agents: int = 10

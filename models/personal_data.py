@@ -95,7 +95,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "crew_members": held(),
     "crews": held(
         mentions="name description persona policy_reason escalation_config mcp_config_json devcontainer_config"
-        " mise_config services_json",
+        " mise_config services_json build",
         nothing="slug color icon avatar_style allowed_domains runtime_image cached_image config_hash issue_prefix",
     ),
     "data_keys": held(nothing="wrapped_by wrapped"),

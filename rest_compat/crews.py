@@ -115,13 +115,21 @@ class ConnectionCreatedJSON(Wire, of=CrewConnection):
 
 
 class ProvisionStatusJSON(Wire, of=Crew):
-    """Without a builder of images there is no job, and no agent waits for a restart."""
+    """What is of a build is absent until there is one."""
 
     status: Annotated[ProvisionStatus, From("provision_status")]
     devcontainer_config: str | None
     cached_image: str | None
     config_hash: str | None
     agents_pending_restart: Annotated[int, Fixed("0")]
+    error: Annotated[str | None, From("build_error"), Absent()]
+    step: Annotated[int | None, From("build_step"), Absent()]
+    total: Annotated[int | None, From("build_total"), Absent()]
+    message: Annotated[str | None, From("build_message"), Absent()]
+    steps: Annotated[list[str] | None, From("build_steps"), Absent()]
+    log_tail: Annotated[list[str] | None, From("build_log"), Absent()]
+    started_at: Annotated[str | None, From("build_started_at"), Absent()]
+    completed_at: Annotated[str | None, From("build_completed_at"), Absent()]
 
 
 class PolicyJSON(Wire, of=Crew):

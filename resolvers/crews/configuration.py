@@ -74,5 +74,5 @@ def stored_on_update(crew: Crew, sent: dict[str, Any]) -> dict[str, Any]:
     if changes.get("container_ttl_hours") == 0:
         changes["container_ttl_hours"] = None
     if any(name in sent for name in BUILT_INTO_IMAGE):
-        changes |= {"cached_image": None, "config_hash": None}
+        changes |= {"cached_image": None, "config_hash": None, "build": None}
     return changes

@@ -12,6 +12,7 @@ from models.agents import Agent, AgentRole, AgentStatus
 from models.crews import Crew, CrewMember, NetworkMode
 from models.missions import Mission
 from models.workspaces import Workspace
+from resolvers.crews.building import BUILD, begun
 from resolvers.crews.configuration import stored_on_create, stored_on_update
 from resolvers.kernel import (
     EVERYONE,
@@ -218,7 +219,11 @@ async def add_crew(ctx: Context, data: CreateCrew) -> Crew:
         if given[name] <= 0:
             del given[name]
     await release_slug(ctx, data.slug)
-    return await ctx.insert(Crew(**given, created_by=ctx.user_id or None), conflict=SLUG_TAKEN)
+    crew = Crew(**given, created_by=ctx.user_id or None)
+    crew.build = begun(crew, await ctx.now())
+    if crew.build is not None:
+        ctx.enqueue(BUILD, crew_id=crew.id, build_id=crew.build["id"])
+    return await ctx.insert(crew, conflict=SLUG_TAKEN)
 
 
 @command(
@@ -262,6 +267,12 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     changes = stored_on_update(crew, sent)
     if sent.get("slug", crew.slug) != crew.slug:
         await release_slug(ctx, sent["slug"])
+    if "cached_image" in changes:
+        now = await ctx.now()
+        wanted = {name: changes.get(name, getattr(crew, name)) for name in ("devcontainer_config", "mise_config")}
+        changes["build"] = build = begun(Crew(name=crew.name, slug=crew.slug, **wanted), now)
+        if build is not None:
+            ctx.enqueue(BUILD, crew_id=crew.id, build_id=build["id"])
     edited = await ctx.edit(crew, conflict=SLUG_TAKEN, **changes)
     ctx.audit(ENTITY, crew.id, fields=sorted(sent))  # names alone: the texts may hold secrets
     ctx.emit(CrewUpdated(id=crew.id, name=edited.name, slug=edited.slug))

@@ -31,14 +31,14 @@ class ContainerMeasured(Event, type="container.stats", channel="workspace:{works
     timestamp: Time
 
 
-class ProvisionStarted(Event, type="provision.started", channel="workspace:{workspace_id}", planned=True):
+class ProvisionStarted(Event, type="provision.started", channel="workspace:{workspace_id}"):
     """The build of a crew's container is planned: on request, or after a change, a message or an assignment."""
 
     crew_id: str
     steps: list[str]
 
 
-class ProvisionAdvanced(Event, type="provision.progress", channel="workspace:{workspace_id}", planned=True):
+class ProvisionAdvanced(Event, type="provision.progress", channel="workspace:{workspace_id}"):
     """A build has reached a step of its plan; `message` is the exact text of the step."""
 
     crew_id: str
@@ -61,7 +61,7 @@ class ProvisionStepReported(Event, type="provision.event", channel="workspace:{w
     duration_ms: Long | None = None
 
 
-class ProvisionCompleted(Event, type="provision.completed", channel="workspace:{workspace_id}", planned=True):
+class ProvisionCompleted(Event, type="provision.completed", channel="workspace:{workspace_id}"):
     """A build has completed; the crew's container starts from this image."""
 
     crew_id: str
@@ -69,7 +69,7 @@ class ProvisionCompleted(Event, type="provision.completed", channel="workspace:{
     config_hash: str
 
 
-class ProvisionFailed(Event, type="provision.failed", channel="workspace:{workspace_id}", planned=True):
+class ProvisionFailed(Event, type="provision.failed", channel="workspace:{workspace_id}"):
     """A build has failed."""
 
     crew_id: str

@@ -1,14 +1,15 @@
-"""The build of a crew's image. This server runs agents' commands without containers: it builds none."""
+"""The image of a crew, and its containers."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Text as SQLText
-from sqlalchemy import case, literal_column
+from sqlalchemy import case, func, literal_column
 from sqlmodel import col
 
 from models.agents import Agent
 from models.crews import Crew
+from resolvers.crews.building import start
 from resolvers.crews.members import ByCrew
 from resolvers.kernel import (
     Action,
@@ -25,10 +26,13 @@ from resolvers.kernel import (
     command,
     derived,
     extend,
+    instance,
     procedure,
     query,
 )
 from resolvers.rules.containers import no_containers
+
+STARTED: Final = "The image of the crew is being built"
 
 
 class ProvisionStatus(StrEnum):
@@ -43,17 +47,39 @@ def _status(crew: Any, _: QueryScope) -> Any:
     completed, idle = (
         literal_column(f"'{status.value}'", SQLText()) for status in (ProvisionStatus.completed, ProvisionStatus.idle)
     )
-    return case((crew.cached_image.is_not(None), completed), else_=idle)
+    known = case((crew.cached_image.is_not(None), completed), else_=idle)
+    return func.coalesce(crew.build["status"].astext, known)
 
 
-extend(Crew, provision_status=derived(ProvisionStatus, _status))
+def _told(key: str, type: Any) -> Any:
+    """What the last build says of itself."""
+
+    def found(crew: Any, _: QueryScope) -> Any:
+        return crew.build[key].astext if type is str else crew.build[key]
+
+    return derived(type, found)
+
+
+extend(
+    Crew,
+    provision_status=derived(ProvisionStatus, _status),
+    build_error=_told("error", str),
+    build_step=_told("step", int),
+    build_total=_told("total", int),
+    build_message=_told("message", str),
+    build_steps=_told("steps", list[str]),
+    build_log=_told("log_tail", list[str]),
+    build_started_at=_told("started_at", str),
+    build_completed_at=_told("completed_at", str),
+)
 
 
 @query("crews.provision.status", Action.READ, errors=(Code.NOT_FOUND,))
 def get_provision_status(scope: QueryScope, data: ByCrew) -> Row[Crew]:
     """Get the build status of a crew's image.
 
-    Completed if the crew has an image, otherwise idle: this server builds no images.
+    That of the last build, until the configuration changes; without one completed if the crew has an image, otherwise
+    idle.
     """
     return scope.select(Crew).where(col(Crew.id) == data.crew_id).one("crew not found")
 
@@ -96,22 +122,33 @@ class ByImage(Input):
     force: Text = ""
 
 
-@command("crews.provision", Action.CREATE, errors=(Code.UNAVAILABLE,))
+REFUSALS = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.CONFLICT, Code.RATE_LIMITED)
+
+
+@command("crews.provision", Action.CREATE, audit="crew.provisioned", errors=REFUSALS)
 async def provision_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
     """Build the image of a crew.
 
-    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    In the background: its status tells how it goes. UNAVAILABLE without a container engine, which is told first.
     """
-    raise no_containers()
+    if instance.containers is None:
+        raise no_containers()
+    await start(ctx, data.crew_id)
+    ctx.audit("CREW", data.crew_id)
+    return ProvisionStarted(message=STARTED)
 
 
-@command("crews.provision.rebuild", Action.CREATE, errors=(Code.UNAVAILABLE,))
+@command("crews.provision.rebuild", Action.CREATE, audit="crew.rebuilt", errors=REFUSALS, writes_on_refusal=True)
 async def rebuild_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
     """Rebuild the image of a crew.
 
-    Requires a container runtime, which this server does not have: always UNAVAILABLE. The image that is known stays.
+    The image is forgotten first, also where the build is refused then.
     """
-    raise no_containers()
+    if instance.containers is None:
+        raise no_containers()
+    await start(ctx, data.crew_id, rebuild=True)
+    ctx.audit("CREW", data.crew_id)
+    return ProvisionStarted(message=STARTED)
 
 
 @command(

@@ -116,9 +116,6 @@ class Containers(Protocol):
     async def remove(self, workspace_id: str, crew_id: str) -> int:
         """By force, with what runs in them; says how many there were."""
 
-    async def outdated(self, workspace_id: str, crew_id: str, image: str) -> int:
-        """How many of a crew run from another image."""
-
 
 class NotRun(Exception):
     """Nothing was run. `unavailable`: nothing ever is, on this machine."""

@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from resolvers.crews.building import Plan
 from resolvers.crews.containers import NOT_BUILT, Kept, workplace_of
 from resolvers.instance.ports import NotRun
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
+from runtime.containers.build import Builder
 from runtime.containers.engine import Engine
-from runtime.containers.place import AGENT, CREW, INSTANCE, WORKSPACE, CrewContainer, instance_of
+from runtime.containers.place import AGENT, BUILD, CREW, INSTANCE, WORKSPACE, CrewContainer, instance_of
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, detect
@@ -51,6 +53,7 @@ class EngineContainers:
 
     def __init__(self, settings: Settings, address: str) -> None:
         self.engine = Engine(address)
+        self.limits = limits_of(settings)
         self._ours = {INSTANCE: instance_of(settings.storage_path)}
 
     async def remove(self, workspace_id: str, crew_id: str) -> int:
@@ -60,16 +63,8 @@ class EngineContainers:
         except Failed as failed:
             raise NotRun(str(failed)) from None
 
-    async def outdated(self, workspace_id: str, crew_id: str, image: str) -> int:
-        try:
-            wanted = await self.engine.image(image)
-            found = await self._of_crew(workspace_id, crew_id)
-        except Failed as failed:
-            raise NotRun(str(failed)) from None
-        running = [each for each in found if each["State"] == "running" and each["Labels"].get(AGENT)]
-        return sum(
-            each["ImageID"].removeprefix("sha256:") != (wanted or "").removeprefix("sha256:") for each in running
-        )
+    def builder(self, plan: Plan, build_id: str) -> Builder:
+        return Builder(self.engine, plan, build_id, self._ours[INSTANCE], self.limits)
 
     async def kept(self) -> list[Kept]:
         return [
@@ -81,7 +76,14 @@ class EngineContainers:
                 datetime.fromtimestamp(each["Created"], UTC),
             )
             for each in await self.engine.list(self._ours)
+            if BUILD not in each["Labels"]
         ]
+
+    async def remove_builds(self, before: datetime) -> None:
+        """Of builds whose process has died, and whose crew is not built again."""
+        for each in await self.engine.list(self._ours):
+            if BUILD in each["Labels"] and datetime.fromtimestamp(each["Created"], UTC) < before:
+                await self.engine.remove(each["Id"])
 
     async def _of_crew(self, workspace_id: str, crew_id: str) -> Sequence[Mapping[str, Any]]:
         return await self.engine.list({**self._ours, WORKSPACE: workspace_id, CREW: crew_id})

@@ -141,6 +141,16 @@ class Engine:
             raise
         return str(found["Id"])
 
+    async def pull(self, name: str) -> None:
+        """From its registry. Raises EngineRefused where there is none, or none of that name."""
+        async with _told(PULL):
+            await self._docker().images.pull(name)
+
+    async def commit(self, container: str, repository: str, tag: str, labels: Mapping[str, str]) -> None:
+        """An image of what is in a container now."""
+        async with _told(PULL):
+            await self._one(container).commit(repository=repository, tag=tag, config={"Labels": dict(labels)})
+
     async def log(self, container: str, lines: int) -> str:
         """The last lines that its first process has written."""
         async with _told(ASK):

@@ -17,11 +17,11 @@ from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.workdir import Workdir
 
-INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED = (
-    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured")
+INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD = (
+    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured", "build")
 )
 # Ends at once when it is told to, and adopts what commands leave behind: the engine puts its own init before it.
-_WAITS: Final = ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
+WAITS: Final = ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
 _SMALLEST, _FEWEST = 64 * MIB, 0.05
 """Bytes of memory and processors: with less, no engine starts anything."""
 _MOST_PROCESSES: Final = 4096
@@ -136,7 +136,7 @@ class ContainerPlace:
             host["UsernsMode"] = "keep-id"
         made = {
             "Image": crew.image,
-            "Entrypoint": list(_WAITS),
+            "Entrypoint": list(WAITS),
             "Cmd": [],
             "User": self.user,
             "WorkingDir": OUTPUT,

@@ -9,7 +9,6 @@ _PRIVATE = "has a log of its own, apart from the audit log, so that nobody learn
 
 UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("admin.legacy_prune", "admin.runtime_prune", "cache.images.delete"), _NOTHING),
-    **dict.fromkeys(("crews.provision", "crews.provision.rebuild", "crews.restart_agents"), _NOTHING),
     **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "model_calls.book", "model_calls.hold", "runs.create_internal"), _RUNTIME),

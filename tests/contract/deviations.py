@@ -108,16 +108,16 @@ MAPS: dict[str, str] = {
 
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {
+    "crews.provision": dict.fromkeys(
+        [f"provision.{told}" for told in ("started", "progress", "completed", "failed")], "of the build that goes on"
+    )
+    | {"provision.event": "the steps of a build are told by provision.progress"},
     "webhooks.trigger": dict.fromkeys(("agent.log", "run.completed", "run.failed"), "of the run that goes on"),
     "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"},
 }
 
 # operation -> events of its line that it does not send yet
 PLANNED_EVENTS: dict[str, dict[str, str]] = {
-    "crews.provision": dict.fromkeys(
-        [f"provision.{told}" for told in ("started", "progress", "event", "completed", "failed")],
-        "without a container runtime nothing is built",
-    ),
     "webhooks.trigger": dict.fromkeys(("run.completed", "run.failed"), "the end of the run tells of itself"),
 }
 
@@ -144,8 +144,6 @@ ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.fail
 _NOT_ASKED = "without a container runtime nothing else is asked"
 NEVER: dict[str, dict[int, str]] = {
     "chats.list_all": {404: "what a server answers that does not serve this route"},
-    "crews.provision": dict.fromkeys((404, 409), _NOT_ASKED),
-    "crews.provision.rebuild": dict.fromkeys((404, 409), _NOT_ASKED),
     "cache.images.delete": {409: _NOT_ASKED},
 }
 

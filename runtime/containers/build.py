@@ -1,0 +1,108 @@
+"""An image of a crew, made in a container from the one that the crew names, and committed.
+
+The container has the engine's network, as what it installs comes from there, and nothing of the host or of a crew.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Final
+
+from resolvers.crews.building import Plan
+from runtime.containers.engine import Engine
+from runtime.containers.place import BUILD, INSTANCE, WAITS, limits_of
+from runtime.job import Failed
+from runtime.sandbox.boundary import MIB, Limits
+
+COMMON_UTILS: Final = "/common-utils"
+NO_FEATURE: Final = "The feature {} is not built in: put what it brings into the image, or use postCreateCommand"
+NO_MISE: Final = "The image has no mise, which is to install tools"
+KEPT: Final = 4000  # bytes of what a step that fails has said last
+# What package managers do as root, and no more.
+_RIGHTS: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
+_AGENT: Final = """
+set -e
+grep -q '^agent:' /etc/group || echo 'agent:x:1001:' >>/etc/group
+grep -q '^agent:' /etc/passwd || echo 'agent:x:1001:1001:agent:/home/agent:/bin/sh' >>/etc/passwd
+mkdir -p /home/agent /output /skills
+chown 1001:1001 /home/agent
+"""
+_MISE: Final = """
+command -v mise >/dev/null || exit 44
+export MISE_DATA_DIR=/usr/local/share/mise MISE_CONFIG_DIR=/etc/mise MISE_YES=1
+mkdir -p /etc/mise && mise use --global "$@" && mise reshim
+"""
+
+
+class Builder:
+    """The container of one build, known by its id."""
+
+    def __init__(self, engine: Engine, plan: Plan, build_id: str, instance: str, limits: Limits) -> None:
+        self._engine, self._plan, self._limits = engine, plan, limits
+        self._name, self._labels = f"crewship-build-{build_id}", {INSTANCE: instance, BUILD: build_id}
+
+    async def steps(self) -> AsyncGenerator[str, None]:
+        """Says each step before it does it. Nothing is left of the container, however that ends."""
+        plan, steps = self._plan, iter(self._plan.steps)
+        await self._engine.remove(self._name)  # of an attempt whose process died
+        yield next(steps)
+        if await self._engine.image(plan.image) is None:
+            await self._engine.pull(plan.image)
+        try:
+            container = await self._engine.create(self._name, self._configuration())
+            await self._engine.start(container)
+            for ref, _ in plan.features:
+                yield next(steps)
+                await self._feature(container, ref)
+            if plan.tools:
+                yield next(steps)
+                await self._run(container, ["/bin/sh", "-c", _MISE, "sh", *(f"{name}@{of}" for name, of in plan.tools)])
+            if plan.commands:
+                yield next(steps)
+                for command in plan.commands:
+                    await self._run(container, command)
+            yield next(steps)
+            repository, _, tag = plan.tag.partition(":")
+            await self._engine.commit(container, repository, tag, {INSTANCE: self._labels[INSTANCE]})
+        finally:
+            with contextlib.suppress(Failed):
+                await self._engine.remove(self._name)
+
+    async def _feature(self, container: str, ref: str) -> None:
+        if COMMON_UTILS not in ref:
+            raise Failed(NO_FEATURE.format(ref))
+        await self._run(container, ["/bin/sh", "-c", _AGENT])
+
+    async def _run(self, container: str, argv: Sequence[str]) -> None:
+        said = bytearray()
+        async with self._engine.running(container, argv, user="0:0", workdir="/", environment={}) as running:
+            async for _, piece in running.pieces():
+                said = (said + piece)[-KEPT:]
+            code = await running.exit_code()
+        if code == 44 and argv[2] == _MISE:
+            raise Failed(NO_MISE)
+        if code:
+            raise Failed(f"A step ended with {code}: {said.decode(errors='replace').strip()}")
+
+    def _configuration(self) -> Mapping[str, Any]:
+        return {
+            "Image": self._plan.image,
+            "Entrypoint": list(WAITS),
+            "Cmd": [],
+            "User": "0:0",
+            "Labels": self._labels,
+            "HostConfig": {
+                "Init": True,
+                "Privileged": False,
+                "CapDrop": ["ALL"],
+                "CapAdd": list(_RIGHTS),
+                "SecurityOpt": ["no-new-privileges"],
+                "PidsLimit": 1024,
+                "Memory": self._limits.memory_sum or 4096 * MIB,
+                "RestartPolicy": {"Name": "no"},
+                "Ulimits": [
+                    {"Name": name, "Soft": most, "Hard": most}
+                    for name, most in limits_of(self._limits)
+                    if name != "fsize"
+                ],
+            },
+        }

@@ -1,0 +1,164 @@
+"""Builds of crews' images: what is told of them, and, on a real engine, what comes of them."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.base import new_id
+from models.crews import Crew
+from resolvers.crews import building
+from resolvers.crews.building import BUILD, OfBuild, Plan
+from resolvers.instance.running import instance
+from resolvers.instance.settings import load_settings
+from resolvers.kernel import steps
+from runtime.containers.build import Builder
+from runtime.containers.choice import EngineContainers
+from runtime.containers.engine import Engine
+from runtime.containers.place import CREW, CrewContainer
+from runtime.containers.sandbox import ContainerSandbox
+from runtime.job import Failed
+from runtime.sandbox.boundary import Limits
+from runtime.sandbox.workdir import Workdir
+from tests.containers.podman import IMAGE, podman, why_not
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+COMMON = "ghcr.io/devcontainers/features/common-utils:2"
+
+
+@pytest.fixture
+async def configured(world: World, tmp_path: Path) -> AsyncIterator[None]:
+    """An engine that nobody asks: what begins a build does not."""
+    settings = load_settings(container_socket=tmp_path / "gone.sock", storage_path=tmp_path)
+    instance.containers = containers = EngineContainers(settings, str(settings.container_engine))
+    yield
+    instance.containers = None
+    await containers.engine.close()
+
+
+async def crew(world: World, **given: Any) -> Crew:
+    row = Crew(workspace_id=world.workspace.id, name="Engine", slug=new_id(), **given)
+    await world.add(row)
+    return row
+
+
+def test_the_plan_of_an_image() -> None:
+    config = '{"image": "debian:13", "features": {"ghcr.io/a/b/x:1": {}, "%s": {}}, "postCreateCommand": ["a", "b"]}'
+    row = Crew(name="E", slug="e", devcontainer_config=config % COMMON, mise_config='[tools]\nnode = "22"')
+    plan = Plan.of(row)
+    assert plan is not None
+    assert plan.steps == [
+        "Pull debian:13", f"Install feature {COMMON}", "Install feature ghcr.io/a/b/x:1", "Install tools with mise",
+        "Run postCreateCommand", "Commit the image",
+    ]  # fmt: skip
+    assert plan.commands == (("a", "b"),)
+    assert plan.tag == f"crewship-cache:{plan.digest}"
+    other = Plan.of(Crew(name="E", slug="e", devcontainer_config=config % COMMON, mise_config='[tools]\nnode = "24"'))
+    assert other is not None
+    assert other.digest != plan.digest
+    assert Plan.of(Crew(name="E", slug="e", devcontainer_config='{"image": "debian:13"}')) is None
+
+
+@pytest.mark.usefixtures("configured")
+async def test_a_build_is_told_of_from_its_beginning_to_its_end(world: World) -> None:
+    row = await crew(world, devcontainer_config='{"image": "debian:13", "postCreateCommand": "true"}')
+    path = f"/api/v1/crews/{row.id}/provision"
+    begun = await world.rest(world.manager, "POST", path)
+    assert (begun.status_code, begun.json()["status"]) == (202, "started")
+    again = await world.rest(world.manager, "POST", path)
+    assert (again.status_code, again.json()["job_status"]) == (409, "pending")
+    found = (await world.rest(world.viewer, "GET", path)).json()
+    assert found["status"] == "pending"
+    assert "step" not in found
+    build = await world.database.fetchval("SELECT build->>'id' FROM crews WHERE id = $1", row.id)
+    data, plan = OfBuild(crew_id=row.id, build_id=build), Plan.of(row)
+    assert plan is not None
+    for change in (
+        lambda ctx: building.begin(ctx, data, plan.steps),
+        lambda ctx: building.advance(ctx, data, 2, plan.steps),
+    ):
+        await written(world, change)
+    found = (await world.rest(world.viewer, "GET", path)).json()
+    assert (found["status"], found["step"], found["total"]) == ("running", 2, 3)
+    assert found["message"] == found["steps"][1] == found["log_tail"][0] == "Run postCreateCommand"
+    await written(world, lambda ctx: building.complete(ctx, data, plan))
+    found = (await world.rest(world.viewer, "GET", path)).json()
+    assert (found["status"], found["cached_image"], found["config_hash"]) == ("completed", plan.tag, plan.digest)
+    await written(world, lambda ctx: building.fail(ctx, data, "too late"))
+    assert (await world.rest(world.viewer, "GET", path)).json()["status"] == "completed"
+    rebuilt = await world.rest(world.manager, "POST", f"/api/v1/crews/{row.id}/rebuild")
+    assert rebuilt.status_code == 202
+    found = (await world.rest(world.viewer, "GET", path)).json()
+    assert (found["status"], found["cached_image"]) == ("pending", None)
+
+
+@pytest.mark.usefixtures("configured")
+async def test_what_is_refused(world: World) -> None:
+    bare = await crew(world, runtime_image="debian:13", cached_image="crewship-cache:1")
+    for action, left in (("provision", "crewship-cache:1"), ("rebuild", None)):
+        answer = await world.rest(world.manager, "POST", f"/api/v1/crews/{bare.id}/{action}")
+        assert (answer.status_code, answer.json()["error"]) == (400, "The crew has no devcontainer_config")
+        found = (await world.rest(world.owner, "GET", f"/api/v1/crews/{bare.id}/provision")).json()
+        assert found["cached_image"] == left
+    row = await crew(world, devcontainer_config='{"image": "debian:13"}')
+    assert (await world.rest(world.viewer, "POST", f"/api/v1/crews/{row.id}/provision")).status_code == 403
+    unknown = await world.rest(world.owner, "POST", "/api/v1/crews/cnone0000000000000000000/provision")
+    assert unknown.status_code == 404
+
+
+@pytest.mark.usefixtures("configured")
+async def test_a_changed_configuration_begins_a_build_by_itself(world: World) -> None:
+    made = await world.rest(
+        world.owner,
+        "POST",
+        "/api/v1/crews",
+        {"name": "New", "slug": new_id(), "devcontainer_config": '{"image": "debian:13"}'},
+    )
+    assert made.status_code == 201
+    path = f"/api/v1/crews/{made.json()['id']}"
+    assert (await world.rest(world.owner, "GET", f"{path}/provision")).json()["status"] == "pending"
+    changed = await world.rest(world.owner, "PATCH", path, {"devcontainer_config": '{"image": "debian:12"}'})
+    assert changed.status_code == 200
+    assert (await world.rest(world.owner, "GET", f"{path}/provision")).json()["status"] == "idle"
+
+
+async def written(world: World, change: Any) -> None:
+    """As a step of the build's job, which is not asked who holds it."""
+    always = steps.Mark("SELECT true AS live, true AS fresh", ())
+    await steps.write(BUILD, world.workspace.id, always, change)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+async def test_an_image_is_built_kept_and_worked_in(tmp_path_factory: pytest.TempPathFactory) -> None:
+    storage = tmp_path_factory.mktemp("files")
+    with podman(tmp_path_factory.mktemp("podman")) as address:
+        engine = Engine(address)
+        try:
+            command = "grep -q ^agent: /etc/passwd && echo built >/built && chown 1001 /built"
+            plan = Plan(IMAGE, ((COMMON, {}),), (), (("/bin/sh", "-c", command),))
+            told = [step async for step in Builder(engine, plan, "b1", "i", Limits()).steps()]
+            assert told == plan.steps
+            assert await engine.image(plan.tag) is not None
+            assert await engine.list({}) == []
+            workdir = Workdir.of(storage, workspace_id="w", agent_id="a", agent_slug="nell", crew_id="c" * 25)
+            box = ContainerSandbox(engine, CrewContainer("w", "c" * 25, plan.tag), Limits())
+            assert (await box.run(["cat", "/built"], workdir=workdir, timeout=60)).stdout == "built\n"
+            for one in await engine.list({CREW: "c" * 25}):
+                await engine.remove(one["Id"])
+            failing = {
+                "A step ended with 3: why": Plan(IMAGE, (), (), (("/bin/sh", "-c", "echo why; exit 3"),)),
+                "is not built in": Plan(IMAGE, (("ghcr.io/a/b/x:1", {}),), (), ()),
+                "no mise": Plan(IMAGE, (), (("node", "22"),), ()),
+                "The container engine answers": Plan("localhost:1/none/none:1", (), (), (("true",),)),
+            }
+            for why, other in failing.items():
+                with pytest.raises(Failed, match=why):
+                    _ = [step async for step in Builder(engine, other, "b2", "i", Limits()).steps()]
+                assert await engine.list({}) == []
+                assert await engine.image(other.tag) is None
+        finally:
+            await engine.close()
