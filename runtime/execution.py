@@ -41,6 +41,7 @@ from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
 from runtime.storable import size_of, storable
 from runtime.turn import Guard, Lost, TurnSink
+from runtime.watching import watched
 
 SERVICE = "runtime"
 TIMEOUT = 1800.0  # seconds, for an agent whose own is 0
@@ -203,7 +204,8 @@ class Execution:
             return failed(str(reason))
         self._guard = fitted.guard
         job = replace(job, attachments=fitted.attachments)
-        return await self._work(await _within(job, fitted), fitted, left)
+        async with watched(job, fitted.writes):
+            return await self._work(await _within(job, fitted), fitted, left)
 
     async def _reserve(self) -> Any:
         """Raises Lost where the run is somebody else's by now."""

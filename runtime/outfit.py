@@ -31,12 +31,16 @@ from runtime.skills import files_of
 from runtime.tools import tools_for
 from runtime.turn import Guard
 
+WITHOUT_PROCESSES = frozenset({"scripted", "local_model"})
+
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     adapter: Adapter
     guard: Guard
     attachments: tuple[str, ...] = ()
+    writes: Workdir | None = None
+    """Where its processes write, if it has any: that is watched while it works."""
 
 
 class Outfit(Protocol):
@@ -66,7 +70,7 @@ class InstanceOutfit:
         if is_asked_for(self._settings):
             try:
                 coding = await self._coding(job, keys, sandbox, workdir, variables, network)
-                return Fitted(coding, guard, found)
+                return Fitted(coding, guard, found, workdir)
             except Unfit:
                 if self._settings.run_adapter == "cli":
                     raise
@@ -86,7 +90,8 @@ class InstanceOutfit:
             consent=Approvals(),
             servers=told,
         )
-        return Fitted(adapter, guard, found)
+        writes = workdir if sandbox.runs_commands and adapter.name not in WITHOUT_PROCESSES else None
+        return Fitted(adapter, guard, found, writes)
 
     async def _coding(
         self,
