@@ -5,6 +5,8 @@ database one worker copies would hold up what another times. They belong to the 
 """
 
 import asyncio
+import contextlib
+import fcntl
 import gc
 import logging
 import os
@@ -12,6 +14,7 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,18 +33,32 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 TEMPLATE = "template_crewship"
+PREFIX = "crewship-test-"
+A_START = 60.0  # seconds until a server that begins holds its lock, at most
 MEMORY = 6 << 30  # bytes; a server of tests takes up to one and a half
 
 
 def _place() -> str | None:
     """In memory where there is enough: a database is a thousand files, which are copied for each test or module."""
     memory = Path("/dev/shm")
-    return str(memory) if os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > MEMORY else None
+    if not os.access(memory, os.W_OK):
+        return None
+    for left in memory.glob(f"{PREFIX}*"):
+        _clear(left)
+    return str(memory) if shutil.disk_usage(memory).free > MEMORY else None
+
+
+def _clear(left: Path) -> None:
+    """What tests that were killed have left would stay in memory: nobody holds its lock any more."""
+    with contextlib.suppress(OSError), (left / "postgres.lock").open() as lock:
+        if time.time() - left.stat().st_mtime > A_START:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
 
 
 class Server:
     def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix="crewship-test-", dir=_place()))
+        self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_place()))
         self._postgres = EmbeddedPostgres(self._directory, durable=False)
         self.connection = self._postgres.start()
 
