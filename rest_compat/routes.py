@@ -47,10 +47,10 @@ def _named(subject: Subject | None) -> str | None:
     return own if subject.of is None else f"{own} of {_named(subject.of)}"
 
 
-def _socket() -> dict[str, Any]:
-    """/ws among the operations: no operation serves it, and tools look for it there."""
+def _socket(name: str, path: str, scope: str, *errors: Code) -> dict[str, Any]:
+    """A socket among the operations: no operation serves it, and tools look for it there."""
     return {
-        "operation": "ws.connect",
+        "operation": name,
         "kind": "socket",
         "auth": "ticket",
         "role": Action.NONE.value,
@@ -58,18 +58,24 @@ def _socket() -> dict[str, Any]:
         "or_capability": None,
         "visibility": None,
         "subject": None,
-        "scope": "none",
-        "rest": [{"method": "GET", "path": ws.PATH, "status": 101}],
+        "scope": scope,
+        "rest": [{"method": "GET", "path": path, "status": 101}],
         "graphql": [],
         "emits": [],
         "audit": None,
-        "errors": [code.value for code in (Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED)],
+        "errors": [code.value for code in errors],
     }
 
 
+SOCKETS = (
+    _socket("ws.connect", ws.PATH, "none", Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.RATE_LIMITED),
+    _socket("ws.terminal", ws.TERMINAL, "entity", Code.FORBIDDEN, Code.RATE_LIMITED, Code.UNAVAILABLE),
+)
+
+
 def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, Any]]:
-    """The registry, one object an operation, and the socket. `graphql`: operation -> its fields, unknown here."""
-    made = [_socket()]
+    """The registry, one object an operation, and the sockets. `graphql`: operation -> its fields, unknown here."""
+    made = list(SOCKETS)
     for name, op in OPERATIONS.items():
         routes = [route for route in ROUTES if route.operation is op]
         made.append(
