@@ -41,7 +41,6 @@ OPEN = {
     "channels.workspace",
     "chats.cancel", "chats.get", "chats.list", "chats.list_all", "chats.messages", "chats.participants_list",
     "chats.reactions_list", "chats.resume", "chats.send", "chats.steer", "conversations.search", "crews.persona.get",
-    "webhooks.get",
     "webhooks.list",
     "crew_connections.list", "crews.assignments.list", "crews.capabilities", "crews.get", "crews.list",
     "crews.members.list", "crews.peer_conversations.list",

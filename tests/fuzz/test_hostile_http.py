@@ -12,7 +12,7 @@ from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route
 from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.fuzz.sockets import chunked, request, speak
-from tests.generation.estate import Estate
+from tests.generation.estate import LOGS_OF_REFUSALS, Estate
 from tests.generation.inputs import valid
 from tests.generation.surfaces import content_of
 
@@ -334,4 +334,8 @@ async def test_a_foreign_row_is_answered_like_none(route: Route, estate: Estate)
             )
         )
     assert told[0] == told[1]
-    assert await estate.recorder.changes() == []
+    changes = await estate.recorder.changes()
+    if getattr(route.operation, "refused", None) is not None:
+        changes = [change for change in changes if change.table not in LOGS_OF_REFUSALS]
+        await estate.recorder.undo()
+    assert changes == []

@@ -59,7 +59,9 @@ class Estate:
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
         outcome.changes = await self.recorder.changes()
-        if outcome.code and getattr(op, "refused", None) is not None:  # what it notes is the domain's to test
+        if (
+            outcome.code and not keep and getattr(op, "refused", None) is not None
+        ):  # what it notes is the domain's to test
             outcome.changes = [change for change in outcome.changes if change.table not in LOGS_OF_REFUSALS]
         if self.recorder.dirty and not keep:
             await self.recorder.undo()
