@@ -3,6 +3,7 @@
 import pytest
 
 from models.agents import Agent
+from models.base import new_id
 from models.chats import Chat
 from models.runs import Run, RunFrame
 from tests.live.graphql import Talk, talking
@@ -21,9 +22,7 @@ FRAMES = """
 @pytest.fixture
 async def chat(world: World) -> Chat:
     """Two turns, the second one half way: frames 1-3 and 4-6."""
-    agent = Agent(
-        workspace_id=world.workspace.id, name="Scout", slug=f"scout-{world.database.get_server_pid()}-{id(object())}"
-    )
+    agent = Agent(workspace_id=world.workspace.id, name="Scout", slug=new_id())
     made = Chat(workspace_id=world.workspace.id, agent_id=agent.id, last_seq=6)
     of = {"workspace_id": world.workspace.id, "chat_id": made.id}
     first = Run(agent_id=agent.id, status="COMPLETED", **of)

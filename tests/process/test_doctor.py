@@ -68,6 +68,7 @@ def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
         "database",
         "database role",
         "connections",
+        "containers",
         "migrations",
         "keys",
         "port",
