@@ -4,6 +4,7 @@ _NOTHING = "without a container runtime it changes nothing, and is always refuse
 _OWN = "a person's own, which nobody else sees: neither the workspace nor the account is changed"
 _RUNTIME = "how the runtime keeps its books: the run and its frames say all of it"
 _LOG = "the row that it writes is itself an entry of a log"
+_RUNTIME_TOLD = "done by the runtime itself: the keeper's log or an event, and what is kept of it, say all of it"
 _FIRST_HALF = "the first half of signing in, or of adding a passkey: nothing is changed until the second, which is told"
 _PRIVATE = "has a log of its own, apart from the audit log, so that nobody learns who has opted out (contract: privacy)"
 
@@ -17,6 +18,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
         [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG
     ),
+    **dict.fromkeys(("files.report", "keeper.consolidate_card", "keeper.review_memory"), _RUNTIME_TOLD),
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.note_refused", "webhooks.trigger"), _LOG),
     **dict.fromkeys(("auth.google_redirect", "auth.oidc_redirect"), _FIRST_HALF),
     **dict.fromkeys(("auth.passkey_options", "auth.passkey_sign_in_options"), _FIRST_HALF),
