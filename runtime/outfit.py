@@ -1,7 +1,7 @@
 """What a run is carried out with: its adapter, and the guard in front of whoever reads of it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -10,20 +10,20 @@ from pydantic import SecretStr
 
 from resolvers.credentials.given import environment, given_to
 from resolvers.instance.settings import Settings
-from resolvers.integrations.configuration import McpConfiguration
 from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.attachments import attached
 from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
+from runtime.coding.mcp import configuration_through
 from runtime.consent import Approvals
 from runtime.containers.choice import Sandboxes
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
-from runtime.mcp_servers import servers_for, tools_of
+from runtime.mcp_servers import RunServer, servers_for, tools_of
 from runtime.network import gateway_for
 from runtime.quarantine import quarantine
 from runtime.sandbox import Isolation, Network, Sandbox, Workdir
@@ -69,7 +69,8 @@ class InstanceOutfit:
         guard, found = ProtectingGuard(redactor, _set_aside), await asyncio.to_thread(attached, workdir, job.chat_id)
         if is_asked_for(self._settings):
             try:
-                coding = await self._coding(job, keys, sandbox, workdir, variables, network)
+                coding, more = await self._coding(job, keys, sandbox, workdir, variables, network, servers)
+                guard = ProtectingGuard(Redactor((*self._known, *values, *more)), _set_aside)
                 return Fitted(coding, guard, found, workdir)
             except Unfit:
                 if self._settings.run_adapter == "cli":
@@ -101,10 +102,14 @@ class InstanceOutfit:
         workdir: Workdir,
         variables: dict[str, str],
         network: Network | None,
-    ) -> Adapter:
+        servers: Sequence[RunServer],
+    ) -> tuple[Adapter, list[str]]:
+        """And the secrets that it is given by this alone."""
         installed, boundary = installed_for(job, self._settings, sandbox)
         assert network is not None, "what has a boundary has a way out"
-        return await adapter_with(
+        guarded = self._settings.keeper_enabled
+        mcp, ways = await configuration_through(job, servers, installed.agent.adapter, network, guarded=guarded)
+        made = await adapter_with(
             job,
             installed,
             boundary,
@@ -112,9 +117,10 @@ class InstanceOutfit:
             workdir=workdir,
             network=network,
             environment=variables,
-            mcp=McpConfiguration(),
-            ways={},
+            mcp=mcp,
+            ways=ways,
         )
+        return made, mcp.secrets
 
     async def sandbox(self) -> Sandbox:
         """Of this machine."""

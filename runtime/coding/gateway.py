@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import h11
 
+from resolvers.errors import Refusal
+from resolvers.instance.outbound import Policy, guarded_client
 from resolvers.instance.telemetry import log
 from runtime.adapters.conversation import Usage
 from runtime.adapters.native.client import CONNECT, SILENCE
@@ -23,6 +25,8 @@ from runtime.coding.metering import Meter, reading_of
 from runtime.sandbox.boundary import Network
 
 LARGEST_REQUEST: Final = 64 << 20
+LARGEST_ANSWERS: Final = 256 << 20
+"""Of all MCP servers of a run."""
 AT_ONCE: Final = 32
 PIECE: Final = 64 << 10
 OF_A_HOP: Final = frozenset(
@@ -58,13 +62,22 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where requests below `/<name>` go. `swaps`: what of a header stands for a secret -> the secret."""
+    """Where requests below `/<name>` go. `swaps`: what of a header stands for a secret -> the secret. `policy`: of what
+    users have named; None for the operator's own.
+    """
 
     address: str
     swaps: Mapping[str, str] = field(default_factory=dict, repr=False)
+    policy: Policy | None = None
 
 
 Tell = Callable[[Metered | Refused], None]
+
+
+def port_beside(crew: Network) -> int:
+    """The first one that nothing else listens at."""
+    taken = {port for _, port in crew.listens}
+    return next(port for port in range(FIRST_PORT, FIRST_PORT + len(taken) + 1) if port not in taken)
 
 
 class Gateway:
@@ -74,8 +87,7 @@ class Gateway:
 
     def __init__(self, ways: Mapping[str, Way], crew: Network, *, leave: Callable[[], str], tell: Tell) -> None:
         self._ways, self._crew, self._leave, self._tell = dict(ways), crew, leave, tell
-        taken = {port for _, port in crew.listens}
-        self._port = next(port for port in range(FIRST_PORT, FIRST_PORT + len(taken) + 1) if port not in taken)
+        self._port = port_beside(crew)
         self._tasks = set[asyncio.Task[None]]()
         self._slots = asyncio.Semaphore(AT_ONCE)
 
@@ -103,8 +115,15 @@ class Gateway:
         timeout = http.Timeout(SILENCE, connect=CONNECT)
         limits = http.Limits(max_connections=AT_ONCE)
         # A redirect would carry the key, and the conversation, to somebody else.
-        async with http.AsyncClient(verify=tls, follow_redirects=False, timeout=timeout, limits=limits) as client:
-            self._http, self._client = http, client
+        policies = {way.policy for way in self._ways.values() if way.policy is not None}
+        async with (
+            http.AsyncClient(verify=tls, follow_redirects=False, timeout=timeout, limits=limits) as client,
+            contextlib.AsyncExitStack() as guarded,
+        ):
+            self._http, self._clients = http, dict[Policy | None, Any]({None: client})
+            for policy in policies:
+                opened = guarded_client(policy, seconds=SILENCE, most=LARGEST_ANSWERS)
+                self._clients[policy], _ = await guarded.enter_async_context(opened)
             server = await asyncio.start_server(self._accept, sock=listener)
             try:
                 yield
@@ -192,16 +211,17 @@ class _Line:
             return await self._say(403, why)
         # What is asked twice at once is answered in one encoding, which can be read on the way.
         headers = [(key, _swapped(value, way.swaps)) for key, value in request.headers if key not in OF_A_HOP]
-        sent = self.gateway._client.build_request(
+        client = self.gateway._clients[way.policy]
+        sent = client.build_request(
             request.method.decode(),
-            f"{way.address.rstrip('/')}/{rest}",
+            f"{way.address.rstrip('/')}/{rest}" if rest else way.address,
             headers=[*headers, (b"accept-encoding", b"identity")],
             content=body,
         )
         began = asyncio.get_running_loop().time()
         try:
-            answer = await self.gateway._client.send(sent, stream=True)
-        except self.gateway._http.HTTPError as error:
+            answer = await client.send(sent, stream=True)
+        except (self.gateway._http.HTTPError, self.gateway._http.InvalidURL, Refusal) as error:
             log.info("gateway_unreachable", error=type(error).__name__)
             return await self._say(502, "The provider could not be reached")
         streamed = "event-stream" in answer.headers.get("content-type", "")
@@ -221,7 +241,7 @@ class _Line:
                 if meter is not None:
                     meter.feed(piece)
                 await self._send(h11.Data(piece))
-        except self.gateway._http.HTTPError:
+        except (self.gateway._http.HTTPError, Refusal):
             raise ConnectionAbortedError from None  # what was cut on one side is cut on the other
         if meter is not None:
             meter.end()

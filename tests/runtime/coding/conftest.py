@@ -69,7 +69,13 @@ def boundary(programs: Any, why_not: str) -> Bubblewrap:  # noqa: F811
 
 @pytest.fixture
 def agent(folder: Path, server: Vendor, boundary: Bubblewrap, tmp_path: Path) -> Callable[..., CodingAdapter]:
-    def made(adapter: CliAdapter = CliAdapter.CLAUDE_CODE, silence: float = 60.0, **given: str) -> CodingAdapter:
+    def made(
+        adapter: CliAdapter = CliAdapter.CLAUDE_CODE,
+        silence: float = 60.0,
+        mcp: Any = None,
+        ways: Any = None,
+        **given: str,
+    ) -> CodingAdapter:
         found = find(KNOWN[adapter], folder)
         assert isinstance(found, Installed)
         access = ProviderKey(SecretStr(KEY), server.url)
@@ -78,6 +84,8 @@ def agent(folder: Path, server: Vendor, boundary: Bubblewrap, tmp_path: Path) ->
         network = Gateway(Policy(NetworkMode.restricted, frozenset()))
         found = replace(found, mounts=(*found.mounts, Mount(Path(sys.base_prefix), sys.base_prefix)))
         equipment = Equipment(found, boundary, workdir, network, {"MARK": str(tmp_path), **given})
+        if mcp is not None:
+            equipment = replace(equipment, mcp=mcp, ways=ways)
         return CodingAdapter(KNOWN[adapter], model, equipment, silence=silence)
 
     return made

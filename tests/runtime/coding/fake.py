@@ -46,6 +46,7 @@ class Claude:
             sys.exit(1)
         self.messages = json.loads(Path(file).read_text()) if "--resume" in named else []
         self.file = file
+        self.servers = named.get("--mcp-config")
 
     def begin(self):
         tell(type="system", subtype="init", session_id=self.session, model=self.model, tools=["Bash"], mcp_servers=[])
@@ -97,6 +98,18 @@ class Claude:
         text = "".join(block.get("text", "") for block in made if block["type"] == "text")
         return [block for block in made if block["type"] == "tool_use"], text
 
+    def call_servers(self):
+        """Each one, with what stands in the environment for its headers."""
+        for server in json.loads(Path(self.servers).read_text())["mcpServers"].values():
+            headers = {name: os.path.expandvars(value) for name, value in server["headers"].items()}
+            body = json.dumps({"method": "ping", "from": headers}).encode()
+            request = urllib.request.Request(server["url"], body, {"content-type": "application/json", **headers})
+            try:
+                said = urllib.request.urlopen(request).read().decode()
+            except urllib.error.HTTPError as error:
+                said = f"{error.code} {error.read().decode()}"
+            tell(type="assistant", message={"id": "m", "content": [{"type": "text", "text": said}]})
+
     def fail(self, said):
         tell(type="result", subtype="success", is_error=True, result=said)
         sys.exit(1)
@@ -130,6 +143,9 @@ def main():
     elif hostile == "leave somebody":
         subprocess.Popen(["setsid", "sh", "-c", "echo $$ > ~/left; exec sleep 3600"], start_new_session=True)
         time.sleep(0.2)
+        agent.work(prompt)
+    elif hostile == "call servers":
+        agent.call_servers()
         agent.work(prompt)
     elif hostile == "show":
         told = {"env": dict(os.environ), "argv": sys.argv, "uid": os.getuid(), "home": os.listdir(os.environ["HOME"])}
