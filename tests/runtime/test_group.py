@@ -20,8 +20,12 @@ from tests.runtime.doubles import Wardrobe, says
 from tests.runtime.estate import Estate
 
 pytestmark = pytest.mark.anyio
-JOBS = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING')"
-LIVE = "SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING'"
+UNDER_WAY = """
+    SELECT (SELECT count(*) FROM dbos.workflow_status
+            WHERE status IN ('ENQUEUED', 'PENDING') AND name = 'chats.pass_on')
+        + (SELECT count(*) FROM runs WHERE chat_id = $1 AND status = 'RUNNING')
+"""
+"""In one statement: the end of a run enqueues the job that starts the next."""
 
 
 class Players:
@@ -64,7 +68,7 @@ async def crew_of(estate: Estate, *names: str) -> tuple[str, list[Agent], Chat]:
 async def over(estate: Estate, chat: Chat) -> None:
     """Nobody speaks, and nobody will."""
     async with asyncio.timeout(60):
-        while await estate.owner.fetchval(JOBS) or await estate.owner.fetchval(LIVE, chat.id):
+        while await estate.owner.fetchval(UNDER_WAY, chat.id):
             await asyncio.sleep(0.02)
 
 
