@@ -62,7 +62,8 @@ def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConve
     place, sought = scope.workspace_id.__clause_element__(), data.query.__clause_element__()  # type: ignore[attr-defined]
     asked = func.jsonb_build_object(
         literal_column("'agents'"), func.jsonb_build_array(scope.id_of(agent), type_=JSONB()),
-        literal_column("'types'"), TYPES, literal_column("'q'"), sought, type_=JSONB(),
+        literal_column("'types'"), TYPES, literal_column("'q'"), sought,
+        literal_column("'to_the_end'"), literal_column("true"), type_=JSONB(),
     )  # fmt: skip
     nothing: Any = literal_column("NULL")
     behind = (cast(nothing, DateTime(timezone=True)), cast(nothing, Text))
