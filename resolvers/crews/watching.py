@@ -38,7 +38,7 @@ class ReportFiles(Input):
 
 @command("files.report", Action.UPDATE, emits=FileChanged, errors=(Code.NOT_FOUND,), surfaces=NO_SURFACE)
 async def report_files(ctx: Context, data: ReportFiles) -> None:
-    """Tell of files that a process has changed.
+    """Record files that a process has changed.
 
     On the channel of the crew, and in the journal what was written.
     """

@@ -76,6 +76,7 @@ _OF_DOMAIN = {
     "slash_commands": _WORKSPACE,
     "work_pauses": ("runs:read", "runs:write"),
     "terminals": ("crews:read", "crews:write"),
+    "files": ("crews:read", "crews:write"),
     "triage": ("issues:read", "issues:write"),
     "triage_rules": ("issues:read", "issues:write"),
     "templates": ("issues:read", "issues:write"),

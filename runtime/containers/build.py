@@ -62,7 +62,7 @@ class Builder:
                     await self._run(container, command)
             yield next(steps)
             repository, _, tag = plan.tag.partition(":")
-            await self._engine.commit(container, repository, tag, {INSTANCE: self._labels[INSTANCE]})
+            await self._engine.keep_image(container, repository, tag, {INSTANCE: self._labels[INSTANCE]})
         finally:
             with contextlib.suppress(Failed):
                 await self._engine.remove(self._name)

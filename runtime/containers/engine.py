@@ -146,7 +146,7 @@ class Engine:
         async with _told(PULL):
             await self._docker().images.pull(name)
 
-    async def commit(self, container: str, repository: str, tag: str, labels: Mapping[str, str]) -> None:
+    async def keep_image(self, container: str, repository: str, tag: str, labels: Mapping[str, str]) -> None:
         """An image of what is in a container now."""
         async with _told(PULL):
             await self._one(container).commit(repository=repository, tag=tag, config={"Labels": dict(labels)})

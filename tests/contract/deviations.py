@@ -116,8 +116,12 @@ LATER_EVENTS: dict[str, dict[str, str]] = {
     "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"},
 }
 
-# operation -> events of its line that it does not send yet
+# operation -> events of its line that it does not send itself
 PLANNED_EVENTS: dict[str, dict[str, str]] = {
+    "crews.provision": dict.fromkeys(
+        [f"provision.{told}" for told in ("started", "progress", "completed", "failed")], "the build, a job, tells them"
+    )
+    | {"provision.event": "the steps of a build are told by provision.progress"},
     "webhooks.trigger": dict.fromkeys(("run.completed", "run.failed"), "the end of the run tells of itself"),
 }
 

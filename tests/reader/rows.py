@@ -61,6 +61,11 @@ WHOLE = [0, 1, -1, 2**31 - 1, -(2**31), 4096]
 FLOATS = [2.0, 0.1, 1 / 3, 1e-300, 1e300, -0.0, 123456.789]
 JSON = [[], ["a.example", "*.b.example"], ['"q"', "☃", "\\"]]
 
+BUILD = {
+    "status": "failed", "error": "there is no such feature", "step": 2, "total": 3, "message": "Install feature x",
+    "steps": ["Pull x", "Install feature x"], "log_tail": [], "started_at": "2026-03-01T12:00:00Z",
+}  # fmt: skip
+
 
 class Sower:
     """Rows of one workspace. Times fall on few instants, so that many are equal; some differ below the second."""
@@ -207,7 +212,7 @@ class Sower:
             allowed_domains=pick(JSON), mcp_config_json=self.maybe('{"a": [1, null]}'),
             policy_set_at=self.maybe(self.time()),
             policy_set_by_user_id=self.maybe(pick(self.people).user_id), issue_counter=pick(WHOLE),
-            issue_prefix=self.maybe(self.text()), **self.here, **self.stamps(),
+            issue_prefix=self.maybe(self.text()), build=BUILD if number % 2 else None, **self.here, **self.stamps(),
         )  # fmt: skip
         if number in (2, 5):
             made.deleted_at = self.time()
