@@ -16,6 +16,7 @@ from tests.reader import (
     activity_twins,
     admin_twins,
     audit_twins,
+    build_twins,
     chat_twins,
     cost_twins,
     inbox_twins,
@@ -270,24 +271,12 @@ def active(store: Store, asker: Asker, row: Row) -> bool:
     return row["enabled"] and bucket < row["percentage"] if decided is None else bool(decided)
 
 
-def build_status(store: Store, asker: Asker, row: Row) -> str:
-    known = "idle" if row["cached_image"] is None else "completed"
-    return known if row["build"] is None else str(row["build"]["status"])
-
-
-def of_build(key: str) -> Value:
-    return lambda store, _, row: None if row["build"] is None else row["build"].get(key)
-
-
-BUILD = {name: name for name in ("error", "step", "total", "message", "steps", "started_at", "completed_at")}
-BUILD["log"] = "log_tail"
 CONFIGURATION = ("mcp_config_json", "devcontainer_config", "mise_config", "services_json")
 CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFIGURATION)}
 """Null below MANAGER."""
 
 DERIVED: dict[tuple[str, str], Value] = {
-    ("Crew", "provision_status"): build_status,
-    **{("Crew", f"build_{name}"): of_build(key) for name, key in BUILD.items()},
+    **build_twins.DERIVED,
     ("FeatureFlag", "override_enabled"): override,
     ("FeatureFlag", "active"): active,
     ("InstanceSetting", "value"): lambda store, _, row: "***" if row["plain"] is None else row["plain"],
