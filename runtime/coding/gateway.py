@@ -21,7 +21,7 @@ from resolvers.instance.outbound import Policy, guarded_client
 from resolvers.instance.telemetry import log
 from runtime.adapters.conversation import Usage
 from runtime.adapters.native.client import CONNECT, SILENCE
-from runtime.coding.metering import Meter, reading_of
+from runtime.coding.metering import Meter, is_free, reading_of
 from runtime.sandbox.boundary import Network
 
 LARGEST_REQUEST: Final = 64 << 20
@@ -206,7 +206,10 @@ class _Line:
         way = self.gateway._ways.get(name)
         if way is None:
             return await self._say(404, "There is nothing here")
-        reading = reading_of(urlsplit(f"/{rest}").path) if name == MODEL else None
+        path = urlsplit(f"/{rest}").path
+        reading = reading_of(path) if name == MODEL else None
+        if name == MODEL and reading is None and not is_free(request.method, path):
+            return await self._say(404, "Only calls of a model pass here")
         if reading is not None and (why := self.gateway._leave()):
             return await self._say(403, why)
         # What is asked twice at once is answered in one encoding, which can be read on the way.

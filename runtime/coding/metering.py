@@ -5,6 +5,7 @@ they end, and all can be told otherwise by what they work on.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -89,11 +90,22 @@ WIRES: Final[Mapping[str, Reading]] = {
     ":streamGenerateContent": _generated,
     ":generateContent": _generated,
 }
-"""By the end of the path: what else is asked of a provider (its models, the length of a text) costs nothing."""
+"""By the end of the path."""
+FREE: Final = ("/messages/count_tokens", ":countTokens")
+_MODELS: Final = re.compile(r"/(v1(beta)?/)?models(/[A-Za-z0-9._:-]+)?")
 
 
 def reading_of(path: str) -> Reading | None:
     return next((reading for end, reading in WIRES.items() if path.endswith(end)), None)
+
+
+def is_free(method: bytes, path: str) -> bool:
+    """What costs nothing and changes nothing: the length of a text, and which models there are. Whatever else the key
+    would open (batches, files, images, other models' tasks) is spent past every budget.
+    """
+    if method == b"POST":
+        return path.endswith(FREE)
+    return method in (b"GET", b"HEAD") and _MODELS.fullmatch(path) is not None
 
 
 class Meter:

@@ -69,6 +69,7 @@ class Engine:
     def __init__(self, address: str) -> None:
         self.address = address
         self._client: Docker | None = None
+        self._known: EngineKind | None = None
 
     def _docker(self) -> "Docker":
         if self._client is None:
@@ -89,7 +90,12 @@ class Engine:
         names = [str(part.get("Name", "")).lower() for part in version.get("Components") or ()]
         name = "podman" if any("podman" in each for each in names) else "docker"
         rootless = any("rootless" in str(option) for option in info.get("SecurityOptions") or ())
-        return EngineKind(name, str(version.get("Version", "")), rootless)
+        self._known = EngineKind(name, str(version.get("Version", "")), rootless)
+        return self._known
+
+    async def known_kind(self) -> EngineKind:
+        """As it was told last: a command does not ask for it again."""
+        return self._known or await self.kind()
 
     async def list(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
         """Containers that have all of these labels, running or not."""

@@ -131,7 +131,7 @@ async def ensure(engine: Engine, place: ContainerPlace, limits: Limits) -> tuple
     """The container of a place, running: the one that is there, whichever process has made it, unless it was made by
     other rules. With the number of its first process.
     """
-    kind = await engine.kind()
+    kind = await engine.known_kind()
     configuration = place.configuration(limits, keep_id=kind.rootless and kind.name == "podman")
     wanted = configuration["Labels"][CONFIGURED]
     for _ in range(3):
