@@ -22,9 +22,11 @@ from runtime.adapters.budget import Budget
 from runtime.adapters.conversation import Usage
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
+from runtime.coding.account import Booking, RunAccount
+from runtime.coding.allowance import REACHED, SPENT, USED, Allowance
 from runtime.coding.declaration import CodingAgent, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
-from runtime.coding.gateway import MODEL, Gateway, Metered, Refused, Way
+from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Refused, StandIn, Way
 from runtime.coding.inbox import Inbox
 from runtime.coding.installed import Installed
 from runtime.coding.lines import Lines, NoJson
@@ -32,7 +34,7 @@ from runtime.coding.metering import usage_of
 from runtime.coding.sessions import Session
 from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, over_budget
 from runtime.keys import ProviderKey
-from runtime.prompt import BYTES_A_TOKEN, Prompt, assemble
+from runtime.prompt import Prompt, assemble
 from runtime.sandbox.boundary import Network
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.program import Program, Start
@@ -43,7 +45,6 @@ LONGEST_ERROR: Final = 500
 PROMPT_BUDGET: Final = 60_000
 TURNS: Final = 50  # of a job that names none
 STAND_IN: Final = "sk-stand-in-"
-REACHED, SPENT, USED = "turns", "money", "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Gone:
     exit_code: int | None
     stderr: str
     excess: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """It has used what it may use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +116,10 @@ class _Run:
         self.turns = job.max_turns if job.max_turns > 0 else TURNS
         self.began = time.time()
         self._stack = contextlib.AsyncExitStack()
-        self._inbox: Inbox[Metered | Refused, Event | Gone | Exception] = Inbox()
-        self._over = ""
+        self._inbox: Inbox[Booking | Refused, Event | Gone | Exception] = Inbox()
+        allowance = Allowance(turns=self.turns, tokens=job.max_tokens, micros=job.max_cost)
+        self._account = RunAccount(adapter.model.name, adapter.cost, allowance, self._inbox)
+        self._last: Gone | Exception | Over | None = None
         self._works = self._told = self._shown = False
         self._ended: Ended | None = None
 
@@ -147,8 +155,8 @@ class _Run:
         prompt = assemble(self.job, PROMPT_BUDGET)
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
         key = self.model.access.key.get_secret_value().strip() if self.model.access.key else ""
-        ways = {MODEL: Way(self.model.address, {stand_in: key}), **self.equipment.ways}
-        gateway = Gateway(ways, self.equipment.network, leave=self._leave, tell=self._inbox.call)
+        ways = {MODEL: Way(self.model.address, StandIn(stand_in, key, OF_KEYS)), **self.equipment.ways}
+        gateway = Gateway(ways, self.equipment.network, self._account)
         task = Task(
             prompt=self.job.prompt if self.session.known else _with_history(prompt),
             system=prompt.system,
@@ -202,19 +210,6 @@ class _Run:
             for event in events:
                 await self._inbox.put(event)
 
-    def _leave(self) -> str:
-        """Asked before each call of a model: none is begun that the run may not make."""
-        most, spent = self.job.max_cost, micros(self.budget.cost)
-        if self.budget.turns >= self.turns:
-            self._over = self._over or REACHED
-        elif self.budget.left == 0:
-            self._over = self._over or USED
-        elif most is not None and spent is not None and spent >= max(most, 1):
-            self._over = self._over or SPENT
-        if self._over:
-            self._inbox.halt()
-        return "The run has used what it may use" if self._over else ""
-
     # ---- a step --------------------------------------------------------------------------------------------------
 
     async def _segment(self) -> dict[str, Any]:
@@ -225,48 +220,59 @@ class _Run:
             await self._start()
         while True:
             happened = await self._next()
-            if isinstance(happened, Metered):
-                return await self._charged(happened)
-            if isinstance(happened, Refused):
-                refusals = Refusals(self.model.vendor, self.model.name, self.model.variable, None)
-                raise Failed(refusals.of_key(happened.status).message)
+            if isinstance(happened, Booking):
+                return self._booked(happened)
+            if isinstance(happened, Gone):
+                return _end(error=self._fault(happened))
             if isinstance(happened, Exception):
                 raise happened
-            if isinstance(happened, Gone):
-                if self._is_lost(happened):
-                    await self._again()
-                    continue
-                return _end(error=self._fault(happened))
-            if happened is None:
-                return _end(over=self._over)
+            if isinstance(happened, Over):
+                return _end(over=self._account.over)
             await self._show(happened)
 
-    async def _next(self) -> Event | Gone | Exception | Metered | Refused | None:
-        """None when the run is to end here."""
+    async def _next(self) -> Event | Booking | Gone | Exception | Over:
+        """Before the end, what was under way by then and is paid for."""
+        while self._last is None:
+            happened = await self._heard()
+            if isinstance(happened, Refused):
+                refusals = Refusals(self.model.vendor, self.model.name, self.model.variable, None)
+                happened = Failed(refusals.of_key(happened.status).message)
+            if isinstance(happened, Gone) and self._is_lost(happened):
+                await self._again()
+            elif isinstance(happened, (Gone, Exception, Over)):
+                self._last = happened
+                await self._stack.aclose()
+            else:
+                return happened
+        while (call := self._inbox.call_left()) is not None:
+            if isinstance(call, Booking):
+                return call
+        return self._last
+
+    async def _heard(self) -> Event | Booking | Refused | Gone | Exception | Over:
         try:
-            return await self._inbox.next(self.adapter.silence)
+            return await self._inbox.next(self.adapter.silence) or Over()
         except TimeoutError:
             minutes = self.adapter.silence / 60
-            raise Failed(f"{self.agent.name} has said nothing for {minutes:g} minutes, and was ended.") from None
+            return Failed(f"{self.agent.name} has said nothing for {minutes:g} minutes, and was ended.")
 
-    async def _charged(self, call: Metered) -> dict[str, Any]:
-        usage = call.usage or usage_of(-(-call.read // BYTES_A_TOKEN), -(-call.wrote // BYTES_A_TOKEN))
-        model = call.model or self.model.name
-        cost = await self.adapter.cost(model, usage)
+    def _booked(self, call: Booking) -> dict[str, Any]:
+        usage = call.usage
         self.sink.charge(
             Charge(
                 self.model.vendor,
-                model[:LINE],
+                call.model[:LINE],
                 usage["input_tokens"],
                 usage["output_tokens"],
                 usage["cache_read_input_tokens"],
                 usage["cache_creation_input_tokens"],
-                micros(cost),
-                estimated=call.usage is None,
+                micros(call.cost),
+                estimated=not call.counted,
             )
         )
+        counted = usage if call.counted else None
         guessed = usage["input_tokens"] + usage["output_tokens"]
-        return _end(ended=False) | {"usage": call.usage, "guessed": guessed, "ms": call.ms, "cost": cost}
+        return _end(ended=False) | {"usage": counted, "guessed": guessed, "ms": call.ms, "cost": call.cost}
 
     def _count(self, outcome: dict[str, Any]) -> None:
         if not outcome["ended"]:

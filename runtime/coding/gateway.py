@@ -1,17 +1,19 @@
 """The one way out of a coding agent: to the API of its model, and to the MCP servers of its run.
 
 It listens where the sandbox alone can reach it. The coding agent is given a stand-in for the key, which is good here
-and nowhere else; the key itself is put in on the way out. Each call of a model is asked for leave, and metered.
+and nowhere else; the key itself is put in on the way out. For each call of a model what it may use is set aside before
+it is made, and it is metered.
 """
 
 import asyncio
 import contextlib
 import importlib
 import json
+import re
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 import h11
@@ -21,7 +23,9 @@ from resolvers.instance.outbound import Policy, guarded_client
 from resolvers.instance.telemetry import log
 from runtime.adapters.conversation import Usage
 from runtime.adapters.native.client import CONNECT, SILENCE
-from runtime.coding.metering import Meter, is_free, reading_of
+from runtime.coding.allowance import Exhausted
+from runtime.coding.asked import Asked, Unmeasured, asked_of
+from runtime.coding.metering import Meter, Reading, is_free, reading_of
 from runtime.sandbox.boundary import Network
 
 LARGEST_REQUEST: Final = 64 << 20
@@ -35,20 +39,21 @@ OF_A_HOP: Final = frozenset(
         b"transfer-encoding", b"upgrade", b"host", b"content-length", b"accept-encoding", b"expect",
     }
 )  # fmt: skip
+REFUSED: Final = (401, 403)
+CLIMBS: Final = re.compile(r"(^|/)(\.|%2e){1,2}(/|$)", re.IGNORECASE)
+"""Of a path: what a client or a server may resolve to another one."""
 MODEL: Final = "model"
+OF_KEYS: Final = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
+"""Headers in which the APIs of models take their key."""
 LOOPBACK: Final = "127.0.0.1"
 FIRST_PORT: Final = 8080
 
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """A call of a model that was answered. `usage` is None where the answer told of none; then `read` and `wrote` are
-    the bytes of both.
-    """
+    """A call of a model that was answered. `usage` is None where the answer told of none; `wrote` are its bytes."""
 
-    model: str
     usage: Usage | None
-    read: int
     wrote: int
     ms: int
 
@@ -61,17 +66,33 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class StandIn:
+    """`shown` stands for `secret` in the headers `names` alone: what is sent in another one, a server may quote."""
+
+    shown: str
+    secret: str = field(repr=False)
+    names: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Way:
-    """Where requests below `/<name>` go. `swaps`: what of a header stands for a secret -> the secret. `policy`: of what
-    users have named; None for the operator's own.
-    """
+    """Where requests below `/<name>` go. `policy`: of what users have named; None for the operator's own."""
 
     address: str
-    swaps: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: StandIn | None = None
     policy: Policy | None = None
 
 
-Tell = Callable[[Metered | Refused], None]
+class Reservation(Protocol):
+    async def settle(self, became: Metered | Refused | None) -> None:
+        """None: of a call that has used nothing."""
+
+
+class Account(Protocol):
+    """Whose calls of a model they are."""
+
+    async def reserve(self, call: Asked) -> Reservation:
+        """Raises Exhausted where it is not made any more; may wait for others that are under way."""
 
 
 def port_beside(crew: Network) -> int:
@@ -81,12 +102,10 @@ def port_beside(crew: Network) -> int:
 
 
 class Gateway:
-    """Beside what the processes of its crew reach. `leave` says why a call of a model is not made any more; empty where
-    it is.
-    """
+    """Beside what the processes of its crew reach."""
 
-    def __init__(self, ways: Mapping[str, Way], crew: Network, *, leave: Callable[[], str], tell: Tell) -> None:
-        self._ways, self._crew, self._leave, self._tell = dict(ways), crew, leave, tell
+    def __init__(self, ways: Mapping[str, Way], crew: Network, account: Account) -> None:
+        self._ways, self._crew, self._account = dict(ways), crew, account
         self._port = port_beside(crew)
         self._tasks = set[asyncio.Task[None]]()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -206,34 +225,70 @@ class _Line:
         way = self.gateway._ways.get(name)
         if way is None:
             return await self._say(404, "There is nothing here")
-        path = urlsplit(f"/{rest}").path
-        reading = reading_of(path) if name == MODEL else None
-        if name == MODEL and reading is None and not is_free(request.method, path):
+        url = f"{way.address.rstrip('/')}/{rest}" if rest else way.address
+        if name != MODEL:
+            return await self._forward(way, url, request, body)
+        path = urlsplit(f"http://{LOOPBACK}/{rest}").path
+        reading = None if CLIMBS.search(path) else reading_of(path)
+        if reading is not None:
+            return await self._call(way, url, request, body, reading)
+        if CLIMBS.search(path) or not is_free(request.method, path):
             return await self._say(404, "Only calls of a model pass here")
-        if reading is not None and (why := self.gateway._leave()):
-            return await self._say(403, why)
-        # What is asked twice at once is answered in one encoding, which can be read on the way.
-        headers = [(key, _swapped(value, way.swaps)) for key, value in request.headers if key not in OF_A_HOP]
+        await self._forward(way, url, request, body)
+
+    async def _call(self, way: Way, url: str, request: h11.Request, body: bytes, reading: Reading) -> None:
+        try:
+            call = asked_of(request, body)
+            reservation = await self.gateway._account.reserve(call)
+        except Unmeasured as unmeasured:
+            return await self._say(400, str(unmeasured))
+        except Exhausted:
+            return await self._say(403, "The run has used what it may use")
+        became: Metered | Refused | None = None
+        try:
+            if self._reader.at_eof():
+                return  # it has not waited for its turn
+            began, meter = asyncio.get_running_loop().time(), None
+            try:
+                async with self._sent(way, url, request, body) as answer:
+                    if answer is None:
+                        return
+                    if answer.status_code in REFUSED:
+                        became = Refused(answer.status_code)
+                        # What it says may quote the key.
+                        return await self._say(answer.status_code, "The provider refuses the key")
+                    streamed = "event-stream" in answer.headers.get("content-type", "")
+                    meter = Meter(reading, streamed=streamed) if answer.status_code < 300 else None
+                    await self._pass_on(answer, meter)
+            finally:
+                if meter is not None:
+                    ms = round((asyncio.get_running_loop().time() - began) * 1000)
+                    became = Metered(meter.usage, meter.length, ms)
+        finally:
+            await reservation.settle(became)
+
+    async def _forward(self, way: Way, url: str, request: h11.Request, body: bytes) -> None:
+        async with self._sent(way, url, request, body) as answer:
+            if answer is not None:
+                await self._pass_on(answer, None)
+
+    @contextlib.asynccontextmanager
+    async def _sent(self, way: Way, url: str, request: h11.Request, body: bytes) -> AsyncIterator[Any]:
+        """Its answer, whose body is to come; None where there is none, which has been told then."""
         client = self.gateway._clients[way.policy]
-        sent = client.build_request(
-            request.method.decode(),
-            f"{way.address.rstrip('/')}/{rest}" if rest else way.address,
-            headers=[*headers, (b"accept-encoding", b"identity")],
-            content=body,
-        )
-        began = asyncio.get_running_loop().time()
+        # What is asked twice at once is answered in one encoding, which can be read on the way.
+        headers = [*_headers(request.headers, way.key), (b"accept-encoding", b"identity")]
+        sent = client.build_request(request.method.decode(), url, headers=headers, content=body)
         try:
             answer = await client.send(sent, stream=True)
         except (self.gateway._http.HTTPError, self.gateway._http.InvalidURL, Refusal) as error:
             log.info("gateway_unreachable", error=type(error).__name__)
-            return await self._say(502, "The provider could not be reached")
-        streamed = "event-stream" in answer.headers.get("content-type", "")
-        meter = Meter(reading, streamed=streamed) if reading is not None else None
+            await self._say(502, "The provider could not be reached")
+            yield None
+            return
         try:
-            await self._pass_on(answer, meter)
+            yield answer
         finally:
-            if meter is not None:
-                self._told(answer.status_code, meter, _model_of(request, body), len(body), began)
             await answer.aclose()
 
     async def _pass_on(self, answer: Any, meter: Meter | None) -> None:
@@ -250,31 +305,14 @@ class _Line:
             meter.end()
         await self._send(h11.EndOfMessage())
 
-    def _told(self, status: int, meter: Meter, model: str, read: int, began: float) -> None:
-        if status in (401, 403):
-            self.gateway._tell(Refused(status))
-        elif status < 300:
-            ms = round((asyncio.get_running_loop().time() - began) * 1000)
-            self.gateway._tell(Metered(model, meter.usage, read, meter.length, ms))
 
-
-def _swapped(value: bytes, swaps: Mapping[str, str]) -> bytes:
-    for shown, secret in swaps.items():
-        value = value.replace(shown.encode(), secret.encode())
-    return value
-
-
-def _model_of(request: h11.Request, body: bytes) -> str:
-    """Google's wire has it in the path."""
-    path = urlsplit(request.target.decode("ascii", "replace")).path
-    if ":" in path:
-        return path.rpartition("/")[2].partition(":")[0]
-    try:
-        told = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    model = told.get("model") if isinstance(told, dict) else None
-    return model if isinstance(model, str) else ""
+def _headers(given: Iterable[tuple[bytes, bytes]], key: StandIn | None) -> Iterator[tuple[bytes, bytes]]:
+    for name, value in given:
+        if name in OF_A_HOP:
+            continue
+        if key is not None and name.decode("ascii", "replace") in key.names:
+            value = value.replace(key.shown.encode(), key.secret.encode())
+        yield name, value
 
 
 def _load() -> tuple[Any, Any]:

@@ -34,6 +34,9 @@ class Inbox(Generic[C, E]):
         self._halted = True
         self._changed.set()
 
+    def call_left(self) -> C | None:
+        return self._calls.popleft() if self._calls else None
+
     async def next(self, seconds: float) -> C | E | None:
         """None is the halt. Raises TimeoutError after so long without anything."""
         while True:

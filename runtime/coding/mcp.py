@@ -10,7 +10,7 @@ from resolvers.instance.mcp_client import McpServer
 from resolvers.integrations.configuration import McpConfiguration
 from resolvers.integrations.testing import policy
 from resolvers.rules.mcp_credentials import headers_with
-from runtime.coding.gateway import LOOPBACK, Way, port_beside
+from runtime.coding.gateway import LOOPBACK, StandIn, Way, port_beside
 from runtime.job import Job
 from runtime.mcp_servers import RunServer, configuration_for
 from runtime.sandbox.boundary import Network
@@ -32,16 +32,17 @@ async def configuration_through(
             continue
         name, secret = f"mcp{number}", server.secret
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
-        if secret is not None and _stands(server, stand_in):
-            ways[name], secret = Way(given.endpoint, {stand_in: secret}, policy()), stand_in
+        names = _names(server, stand_in)
+        if secret is not None and names:
+            ways[name], secret = Way(given.endpoint, StandIn(stand_in, secret, names), policy()), stand_in
         else:
-            ways[name] = Way(given.endpoint, {}, policy())
+            ways[name] = Way(given.endpoint, None, policy())
         endpoint = f"http://{LOOPBACK}:{port_beside(network)}/{name}"
         told.append(replace(server, given=replace(given, endpoint=endpoint), secret=secret))
     return await configuration_for(job, told, adapter, guarded=guarded), ways
 
 
-def _stands(server: RunServer, stand_in: str) -> bool:
-    """Whether it can be found in the header again: not where that is encoded."""
+def _names(server: RunServer, stand_in: str) -> frozenset[str]:
+    """Of the headers in which it can be found again: not of one that encodes it."""
     placed = headers_with(server.given.cred_type or CredentialPlacement.bearer, server.given.cred_header, stand_in)
-    return any(stand_in in value for value in placed.values())
+    return frozenset(name for name, value in placed.items() if stand_in in value)

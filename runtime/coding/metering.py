@@ -24,6 +24,11 @@ def usage_of(read: int, wrote: int, cached: int = 0, written: int = 0) -> Usage:
     )
 
 
+def tokens_of(usage: Usage) -> int:
+    cached = usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
+    return usage["input_tokens"] + usage["output_tokens"] + cached
+
+
 def _count(told: Mapping[str, Any], *names: str) -> int:
     """The first of the numbers that is there."""
     for name in names:

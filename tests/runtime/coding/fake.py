@@ -5,14 +5,17 @@ It runs in the sandbox, on Python alone.
 Its dialect is in the path it is called by. What it is asked, it asks its model; a tool call of the model is a command.
 """
 
+import contextlib
 import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -98,6 +101,13 @@ class Claude:
         text = "".join(block.get("text", "") for block in made if block["type"] == "text")
         return [block for block in made if block["type"] == "tool_use"], text
 
+    def ask_aside(self, number):
+        """As one that works beside others; nothing is told of it."""
+        body = {"model": self.model, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}], "stream": True}
+        headers = {"x-api-key": os.environ["ANTHROPIC_API_KEY"]}
+        with contextlib.suppress(OSError):
+            list(post("/v1/messages", headers, body))
+
     def call_servers(self):
         """Each one, with what stands in the environment for its headers."""
         for server in json.loads(Path(self.servers).read_text())["mcpServers"].values():
@@ -144,6 +154,14 @@ def main():
         subprocess.Popen(["setsid", "sh", "-c", "echo $$ > ~/left; exec sleep 3600"], start_new_session=True)
         time.sleep(0.2)
         agent.work(prompt)
+    elif hostile == "ask many at once":
+        with ThreadPoolExecutor(32) as threads:
+            list(threads.map(agent.ask_aside, range(32)))
+        agent.work(prompt)
+    elif hostile == "ask and print garbage":
+        threading.Thread(target=agent.ask_aside, args=(0,), daemon=True).start()
+        time.sleep(0.5)
+        print("oops", flush=True)
     elif hostile == "call servers":
         agent.call_servers()
         agent.work(prompt)
@@ -154,7 +172,7 @@ def main():
     else:
         agent.work(prompt)
     sys.stdout.flush()
-    if hostile in ("garbage", "long", "shape"):
+    if hostile in ("garbage", "long", "shape", "ask and print garbage"):
         time.sleep(3600)
 
 

@@ -1,6 +1,8 @@
 """What passes the gateway with the key: calls of a model, which are metered, and what costs nothing."""
 
+import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -8,9 +10,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from runtime.coding.gateway import MODEL, Gateway, Metered, Way
-from runtime.coding.metering import is_free
-from tests.runtime.adapters.vendors import Says, Vendor
+from runtime.coding.account import RunAccount
+from runtime.coding.allowance import Allowance
+from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Metered, Refused, StandIn, Way
+from runtime.coding.inbox import Inbox
+from runtime.coding.metering import is_free, tokens_of
+from tests.runtime.adapters.vendors import Refuses, Says, Vendor
 
 pytestmark = pytest.mark.anyio
 KEY, STAND_IN = "sk-the-key-itself", "stand-in"
@@ -42,19 +47,152 @@ def test_what_costs_nothing(method: bytes, path: str, free: bool) -> None:
     assert is_free(method, path) is free
 
 
-async def test_the_key_opens_nothing_but_a_model(server: Vendor) -> None:
-    told = list[Any]()
-    way = Way(server.address, {STAND_IN: KEY})
+class Account:
+    """Lets every call through, and keeps what became of it."""
+
+    def __init__(self) -> None:
+        self.told = list[Any]()
+
+    async def reserve(self, call: Any) -> "Account":
+        return self
+
+    async def settle(self, became: Any) -> None:
+        self.told.append(became)
+
+
+@contextlib.asynccontextmanager
+async def gateway(server: Vendor, account: Any) -> AsyncIterator[tuple[str, httpx2.AsyncClient]]:
+    """The address of the model's API behind one, and a client that has the stand-in."""
+    way = Way(server.address, StandIn(STAND_IN, KEY, OF_KEYS))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
-    gateway = Gateway({MODEL: way}, Nowhere(), leave=lambda: "", tell=told.append)
-    asked = {"model": "m-1", "max_tokens": 5, "stream": False, "messages": [{"role": "user", "content": "x"}]}
-    async with gateway.serve([listener]), httpx2.AsyncClient(headers={"x-api-key": STAND_IN}) as client:
-        for path in ("/v1/messages/batches", "/v1/files", "/v1/messages/", "/v1/batches?/messages"):
-            refused = await client.post(f"http://127.0.0.1:{port}/{MODEL}{path}", json=asked)
-            assert (refused.status_code, "Only calls of a model" in refused.text) == (404, True), path
-        assert (server.asked, told) == ([], [])
+    limits = httpx2.Limits(max_connections=100)
+    async with (
+        Gateway({MODEL: way}, Nowhere(), account).serve([listener]),
+        httpx2.AsyncClient(headers={"x-api-key": STAND_IN}, limits=limits, timeout=60) as client,
+    ):
+        yield f"http://127.0.0.1:{port}/{MODEL}", client
+
+
+ASKED = {"model": "m-1", "max_tokens": 5, "stream": False, "messages": [{"role": "user", "content": "x"}]}
+
+
+async def test_the_key_opens_nothing_but_a_model(server: Vendor) -> None:
+    account = Account()
+    async with gateway(server, account) as (address, client):
+        for path in (
+            "/v1/messages/batches", "/v1/files", "/v1/messages/", "/v1/batches?/messages", "/v1/files#/messages",
+            "//files/v1/models", "/v1/files/%2E%2e/messages", "/v1/files/../models",
+        ):  # fmt: skip
+            assert await raw(address, path) == 404, path
+        assert (server.asked, account.told) == ([], [])
         server.says(Says(text=("hello",)))
-        answered = await client.post(f"http://127.0.0.1:{port}/{MODEL}/v1/messages", json=asked)
+        answered = await client.post(f"{address}/v1/messages", json=ASKED)
     assert (answered.status_code, server.headers[0]["x-api-key"]) == (200, KEY)
-    assert [type(each) for each in told] == [Metered]
+    assert [type(each) for each in account.told] == [Metered]
+
+
+async def raw(address: str, path: str) -> int:
+    """The status of a call whose target nobody puts into order."""
+    host, _, port = address.removeprefix("http://").partition("/")[0].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = json.dumps(ASKED)
+    target = f"/{MODEL}{path}"
+    writer.write(f"POST {target} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+    line = await reader.readline()
+    writer.close()
+    return int(line.split()[1])
+
+
+async def test_the_key_is_put_where_keys_are_and_nowhere_else(server: Vendor) -> None:
+    """A provider quotes what it does not like of other headers, and its answer is read in the sandbox."""
+    server.says(Says(text=("hello",)))
+    quoted = {"anthropic-beta": STAND_IN, "user-agent": STAND_IN, "x-request-id": STAND_IN}
+    async with gateway(server, Account()) as (address, client):
+        headers = {**quoted, "authorization": f"Bearer {STAND_IN}"}
+        await client.post(f"{address}/v1/messages", json=ASKED, headers=headers)
+    [sent] = server.headers
+    assert (sent["x-api-key"], sent["authorization"]) == (KEY, f"Bearer {KEY}")
+    assert [name for name, value in sent.items() if KEY in value] == ["x-api-key", "authorization"]
+
+
+async def test_what_a_provider_says_of_a_refused_key_stays_outside(server: Vendor) -> None:
+    server.says(Refuses(401, message=f"{KEY} is no key"))
+    account = Account()
+    async with gateway(server, account) as (address, client):
+        answered = await client.post(f"{address}/v1/messages", json=ASKED)
+    assert (answered.status_code, KEY in answered.text) == (401, False)
+    assert account.told == [Refused(401)]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"[]", {}), (b"{", {}), (b"", {}), (json.dumps({**ASKED, "background": True}).encode(), {}),
+        (json.dumps(ASKED).encode(), {"content-encoding": "gzip"}),
+    ],
+)  # fmt: skip
+async def test_what_could_not_be_metered_is_not_asked(server: Vendor, body: bytes, headers: dict[str, str]) -> None:
+    account = Account()
+    async with gateway(server, account) as (address, client):
+        answered = await client.post(f"{address}/v1/messages", content=body, headers=headers)
+    assert (answered.status_code, server.asked, account.told) == (400, [], [])
+
+
+@pytest.mark.parametrize(
+    ("limits", "passed"),
+    [
+        # A call reserves 41 tokens of input (123 bytes) and 5 of output, and uses 15: two are left room for at once,
+        # and the last one begins with 10 left.
+        ({"tokens": 100}, 7),
+        ({"micros": 100}, 7),
+        ({"turns": 3}, 3),
+    ],
+)
+async def test_calls_at_once_use_no_more_than_one_beyond(server: Vendor, limits: dict[str, int], passed: int) -> None:
+    async def cost(model: str, usage: Any) -> float:
+        return tokens_of(usage) / 1_000_000
+
+    inbox: Inbox[Any, Any] = Inbox()
+    allowance = Allowance(**{"turns": 50, "tokens": None, "micros": None, **limits})
+    account = RunAccount("m-1", cost, allowance, inbox)
+    server.says(*[Says(text=("hel", "lo"), pause=0.02)] * 32)
+    async with gateway(server, account) as (address, client):
+        body = {**ASKED, "stream": True}
+        answers = await asyncio.gather(*[client.post(f"{address}/v1/messages", json=body) for _ in range(32)])
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [200] * passed + [403] * (32 - passed)
+    assert len(server.asked) == passed
+    bookings = [inbox.call_left() for _ in range(passed)]
+    assert inbox.call_left() is None
+    assert sum(tokens_of(each.usage) for each in bookings) == 15 * passed
+    assert account.over == {"tokens": "tokens", "micros": "money", "turns": "turns"}[next(iter(limits))]
+
+
+async def test_a_call_that_fails_gives_back_what_was_set_aside(server: Vendor) -> None:
+    async def cost(model: str, usage: Any) -> None:
+        return None
+
+    account = RunAccount("m-1", cost, Allowance(turns=1, tokens=None, micros=None), Inbox())
+    server.says(Refuses(500), Refuses(529), Says(text=("hello",)))
+    async with gateway(server, account) as (address, client):
+        statuses = [(await client.post(f"{address}/v1/messages", json=ASKED)).status_code for _ in range(4)]
+    assert statuses == [500, 529, 200, 403]
+
+
+async def test_who_has_gone_while_waiting_is_not_asked_for(server: Vendor) -> None:
+    async def cost(model: str, usage: Any) -> None:
+        return None
+
+    account = RunAccount("m-1", cost, Allowance(turns=2, tokens=60, micros=None), Inbox())
+    server.says(Says(text=("a", "b", "c"), pause=0.2), Says(text=("late",)))
+    async with gateway(server, account) as (address, client):
+        first = asyncio.create_task(client.post(f"{address}/v1/messages", json={**ASKED, "stream": True}))
+        async with asyncio.timeout(10):
+            while not server.asked:
+                await asyncio.sleep(0.01)
+        with pytest.raises(httpx2.TimeoutException):
+            await client.post(f"{address}/v1/messages", json=ASKED, timeout=0.1)
+        await first
+        last = await client.post(f"{address}/v1/messages", json=ASKED)
+    assert (last.status_code, len(server.asked)) == (200, 2)

@@ -110,6 +110,23 @@ async def test_a_run_over_its_limits_asks_no_model_again(
     assert journal.kinds[-2:] == ["tool_result", "result"]
 
 
+async def test_many_calls_at_once_use_no_more_than_one_beyond(agent: Agents, server: Vendor, journal: Journal) -> None:
+    server.says(*[Says(text=("hel", "lo"), pause=0.05)] * 40)
+    outcome = await agent().run(job("DO ask many at once", max_tokens=100), journal.attempt())
+    assert "has used its 100 tokens" in (outcome.error or "")
+    used = [one.input_tokens + one.output_tokens for one in journal.charges.values()]
+    assert len(used) == len(server.asked)
+    assert 100 <= sum(used) <= 115
+
+
+async def test_a_call_that_is_broken_off_is_booked(agent: Agents, server: Vendor, journal: Journal) -> None:
+    """Whatever ends the run: what was under way by then is paid for."""
+    server.says(Says(text=("hel", "lo", "you"), pause=2.0))
+    with pytest.raises(Failed, match="no JSON object: oops"):
+        await agent().run(job("DO ask and print garbage"), journal.attempt())
+    assert [(one.input_tokens, one.estimated) for one in journal.charges.values()] == [(10, False)]
+
+
 @pytest.mark.parametrize(
     ("does", "says"),
     [

@@ -1,0 +1,76 @@
+"""What a run pays for calls of its model: set aside before each, and booked when it is answered."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resolvers.costs.money import micros
+from runtime.adapters.conversation import Usage
+from runtime.coding.allowance import NOTHING, Allowance, Exhausted, Use
+from runtime.coding.asked import Asked
+from runtime.coding.gateway import Metered, Refused
+from runtime.coding.inbox import Inbox
+from runtime.coding.metering import tokens_of, usage_of
+from runtime.prompt import BYTES_A_TOKEN
+
+Cost = Callable[[str, Usage], Awaitable[float | None]]
+"""US dollars of a model's usage; None where it has no known price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """A call that is paid for. `counted`: by its provider, and not by us."""
+
+    model: str
+    usage: Usage
+    counted: bool
+    cost: float | None
+    ms: int
+
+
+class RunAccount:
+    """Of one process of a coding agent. `over` says what it has used up, if anything: then it is to end."""
+
+    def __init__(self, model: str, cost: Cost, allowance: Allowance, inbox: Inbox[Booking | Refused, Any]) -> None:
+        self._model, self._cost, self._allowance, self._inbox = model, cost, allowance, inbox
+        self.over = ""
+
+    async def reserve(self, call: Asked) -> "Reserved":
+        model, most = call.model or self._model, usage_of(call.reads, call.writes)
+        reserved = Reserved(self, call, Use(1, tokens_of(most), await self._micros(model, most)))
+        try:
+            await self._allowance.take(reserved.most)
+        except Exhausted as exhausted:
+            self.over = self.over or exhausted.of
+            self._inbox.halt()
+            raise
+        return reserved
+
+    async def settle(self, call: Asked, most: Use, became: Metered | Refused | None) -> None:
+        used = NOTHING
+        try:
+            if isinstance(became, Refused):
+                self._inbox.call(became)
+            elif became is not None:
+                usage = became.usage or usage_of(call.reads, -(-became.wrote // BYTES_A_TOKEN))
+                model = call.model or self._model
+                used = Use(1, tokens_of(usage), await self._micros(model, usage))
+                cost = await self._cost(model, usage)
+                self._inbox.call(Booking(model, usage, became.usage is not None, cost, became.ms))
+        finally:
+            self._allowance.settle(most, used)
+
+    async def _micros(self, model: str, usage: Usage) -> int:
+        """A model that has no price, and that nobody has chosen for the agent, is taken for the one that was."""
+        cost = await self._cost(model, usage)
+        return micros(cost if cost is not None else await self._cost(self._model, usage)) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    account: RunAccount
+    call: Asked
+    most: Use
+
+    async def settle(self, became: Metered | Refused | None) -> None:
+        await self.account.settle(self.call, self.most, became)

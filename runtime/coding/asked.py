@@ -1,0 +1,65 @@
+"""What a call of a model asks for, as far as it has to be known before it is made."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import h11
+
+from runtime.prompt import BYTES_A_TOKEN
+
+LONGEST_ANSWER: Final = 16_384
+"""Tokens, of a call that names no bound."""
+BEYOND_ALL: Final = 100_000_000
+_BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+
+class Unmeasured(Exception):
+    """Why what it uses could not be known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`reads` and `writes`: tokens, at most, as far as can be told from what is sent."""
+
+    model: str
+    reads: int
+    writes: int
+
+
+def asked_of(request: h11.Request, body: bytes) -> Asked:
+    """Raises Unmeasured for what cannot be read, or would be answered later."""
+    if any(name == b"content-encoding" for name, _ in request.headers):
+        raise Unmeasured("A call of a model is sent without a content encoding")
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        raise Unmeasured("A call of a model is a JSON object")
+    if told.get("background"):
+        raise Unmeasured("A call of a model is answered at once, and not in the background")
+    return Asked(_model_of(request, told), -(-len(body) // BYTES_A_TOKEN), _most(told))
+
+
+def _model_of(request: h11.Request, told: Mapping[str, Any]) -> str:
+    """Google's wire has it in the path."""
+    path = urlsplit(request.target.decode("ascii", "replace")).path
+    if ":" in path:
+        return path.rpartition("/")[2].partition(":")[0]
+    model = told.get("model")
+    return model if isinstance(model, str) else ""
+
+
+def _most(told: Mapping[str, Any]) -> int:
+    """The least of its bounds, for each of the answers that it wants."""
+    google = told.get("generationConfig") or told.get("generation_config")
+    given = [told.get(name) for name in _BOUNDS]
+    if isinstance(google, dict):
+        given += [google.get("maxOutputTokens"), google.get("max_output_tokens")]
+    bounds = [bound for bound in given if isinstance(bound, int) and bound > 0]
+    answers = told.get("n")
+    most = min(bounds, default=LONGEST_ANSWER) * (answers if isinstance(answers, int) and answers > 1 else 1)
+    return min(most, BEYOND_ALL)
