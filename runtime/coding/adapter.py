@@ -26,9 +26,10 @@ from runtime.coding.account import Booking, RunAccount
 from runtime.coding.allowance import REACHED, SPENT, USED, Allowance
 from runtime.coding.declaration import CodingAgent, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
-from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Refused, StandIn, Way
+from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Refused, Way
 from runtime.coding.inbox import Inbox
 from runtime.coding.installed import Installed
+from runtime.coding.keys import Key, StandIn
 from runtime.coding.lines import Lines, NoJson
 from runtime.coding.metering import usage_of
 from runtime.coding.sessions import Session
@@ -154,8 +155,10 @@ class _Run:
         """Once more with a new session, where the old one is not found any more."""
         prompt = assemble(self.job, PROMPT_BUDGET)
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
-        key = self.model.access.key.get_secret_value().strip() if self.model.access.key else ""
-        ways = {MODEL: Way(self.model.address, StandIn(stand_in, key, OF_KEYS)), **self.equipment.ways}
+        access = self.model.access
+        key = access.key.get_secret_value().strip() if access.key else ""
+        shown = StandIn(stand_in, Key(key, access.before), OF_KEYS)
+        ways = {MODEL: Way(self.model.address, shown), **self.equipment.ways}
         gateway = Gateway(ways, self.equipment.network, self._account)
         task = Task(
             prompt=self.job.prompt if self.session.known else _with_history(prompt),

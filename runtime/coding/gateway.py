@@ -12,7 +12,7 @@ import json
 import re
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -22,9 +22,10 @@ from resolvers.errors import Refusal
 from resolvers.instance.outbound import Policy, guarded_client
 from resolvers.instance.telemetry import log
 from runtime.adapters.conversation import Usage
-from runtime.adapters.native.client import CONNECT, SILENCE
+from runtime.adapters.native.client import CONNECT, SILENCE, UNAUTHORIZED
 from runtime.coding.allowance import Exhausted
 from runtime.coding.asked import Asked, Unmeasured, asked_of
+from runtime.coding.keys import StandIn
 from runtime.coding.metering import Meter, Reading, is_free, reading_of
 from runtime.sandbox.boundary import Network
 
@@ -66,20 +67,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
-    """`shown` stands for `secret` in the headers `names` alone: what is sent in another one, a server may quote."""
-
-    shown: str
-    secret: str = field(repr=False)
-    names: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Way:
     """Where requests below `/<name>` go. `policy`: of what users have named; None for the operator's own."""
 
     address: str
-    key: StandIn | None = None
+    stand_in: StandIn | None = None
     policy: Policy | None = None
 
 
@@ -275,12 +267,13 @@ class _Line:
     @contextlib.asynccontextmanager
     async def _sent(self, way: Way, url: str, request: h11.Request, body: bytes) -> AsyncIterator[Any]:
         """Its answer, whose body is to come; None where there is none, which has been told then."""
-        client = self.gateway._clients[way.policy]
-        # What is asked twice at once is answered in one encoding, which can be read on the way.
-        headers = [*_headers(request.headers, way.key), (b"accept-encoding", b"identity")]
-        sent = client.build_request(request.method.decode(), url, headers=headers, content=body)
         try:
-            answer = await client.send(sent, stream=True)
+            key = way.stand_in.key if way.stand_in is not None else None
+            used = key.secret if key is not None else ""
+            answer = await self._once(way, url, request, body)
+            if answer.status_code == UNAUTHORIZED and key is not None and await key.go_back(used):
+                await answer.aclose()
+                answer = await self._once(way, url, request, body)
         except (self.gateway._http.HTTPError, self.gateway._http.InvalidURL, Refusal) as error:
             log.info("gateway_unreachable", error=type(error).__name__)
             await self._say(502, "The provider could not be reached")
@@ -290,6 +283,13 @@ class _Line:
             yield answer
         finally:
             await answer.aclose()
+
+    async def _once(self, way: Way, url: str, request: h11.Request, body: bytes) -> Any:
+        client = self.gateway._clients[way.policy]
+        # What is asked twice at once is answered in one encoding, which can be read on the way.
+        headers = [*_headers(request.headers, way.stand_in), (b"accept-encoding", b"identity")]
+        sent = client.build_request(request.method.decode(), url, headers=headers, content=body)
+        return await client.send(sent, stream=True)
 
     async def _pass_on(self, answer: Any, meter: Meter | None) -> None:
         kept = [(key, value) for key, value in answer.headers.raw if key.lower() not in OF_A_HOP]
@@ -306,12 +306,12 @@ class _Line:
         await self._send(h11.EndOfMessage())
 
 
-def _headers(given: Iterable[tuple[bytes, bytes]], key: StandIn | None) -> Iterator[tuple[bytes, bytes]]:
+def _headers(given: Iterable[tuple[bytes, bytes]], stand_in: StandIn | None) -> Iterator[tuple[bytes, bytes]]:
     for name, value in given:
         if name in OF_A_HOP:
             continue
-        if key is not None and name.decode("ascii", "replace") in key.names:
-            value = value.replace(key.shown.encode(), key.secret.encode())
+        if stand_in is not None and name.decode("ascii", "replace") in stand_in.names:
+            value = value.replace(stand_in.shown.encode(), stand_in.key.secret.encode())
         yield name, value
 
 

@@ -10,7 +10,8 @@ from resolvers.instance.mcp_client import McpServer
 from resolvers.integrations.configuration import McpConfiguration
 from resolvers.integrations.testing import policy
 from resolvers.rules.mcp_credentials import headers_with
-from runtime.coding.gateway import LOOPBACK, StandIn, Way, port_beside
+from runtime.coding.gateway import LOOPBACK, Way, port_beside
+from runtime.coding.keys import Key, StandIn
 from runtime.job import Job
 from runtime.mcp_servers import RunServer, configuration_for
 from runtime.sandbox.boundary import Network
@@ -34,7 +35,7 @@ async def configuration_through(
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
         names = _names(server, stand_in)
         if secret is not None and names:
-            ways[name], secret = Way(given.endpoint, StandIn(stand_in, secret, names), policy()), stand_in
+            ways[name], secret = Way(given.endpoint, StandIn(stand_in, Key(secret), names), policy()), stand_in
         else:
             ways[name] = Way(given.endpoint, None, policy())
         endpoint = f"http://{LOOPBACK}:{port_beside(network)}/{name}"

@@ -74,6 +74,7 @@ class Vendor:
         self.headers: list[dict[str, str]] = []
         self.gone = asyncio.Event()  # a client has left before the end
         self.silent = False
+        self.knows: set[str] | None = None  # keys, where others are refused
 
     def says(self, *answers: Says | Refuses | Breaks) -> None:
         self.answers += answers
@@ -87,6 +88,9 @@ class Vendor:
         self.headers.append(dict(request.headers))
         if self.silent:
             await self.gone.wait()
+        if self.knows is not None and request.headers.get("x-api-key") not in self.knows:
+            error = {"type": "authentication_error", "message": "no"}
+            return JSONResponse({"type": "error", "error": error}, 401)
         answer = self.answers.pop(0)
         if isinstance(answer, Refuses):
             error = {"type": answer.type, "code": answer.type, "message": answer.message}

@@ -9,11 +9,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from runtime.coding.account import RunAccount
 from runtime.coding.allowance import Allowance
-from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Metered, Refused, StandIn, Way
+from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Metered, Refused, Way
 from runtime.coding.inbox import Inbox
+from runtime.coding.keys import Before, Key, StandIn
 from runtime.coding.metering import is_free, tokens_of
 from tests.runtime.adapters.vendors import Refuses, Says, Vendor
 
@@ -61,9 +63,11 @@ class Account:
 
 
 @contextlib.asynccontextmanager
-async def gateway(server: Vendor, account: Any) -> AsyncIterator[tuple[str, httpx2.AsyncClient]]:
+async def gateway(
+    server: Vendor, account: Any, before: Before | None = None
+) -> AsyncIterator[tuple[str, httpx2.AsyncClient]]:
     """The address of the model's API behind one, and a client that has the stand-in."""
-    way = Way(server.address, StandIn(STAND_IN, KEY, OF_KEYS))
+    way = Way(server.address, StandIn(STAND_IN, Key(KEY, before), OF_KEYS))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     limits = httpx2.Limits(max_connections=100)
@@ -123,6 +127,42 @@ async def test_what_a_provider_says_of_a_refused_key_stays_outside(server: Vendo
         answered = await client.post(f"{address}/v1/messages", json=ASKED)
     assert (answered.status_code, KEY in answered.text) == (401, False)
     assert account.told == [Refused(401)]
+
+
+async def test_a_rotated_key_that_is_refused_is_followed_by_the_one_before(server: Vendor) -> None:
+    """As our own loop does: once, and for all calls that go on."""
+    found = list[str]()
+
+    async def before() -> SecretStr:
+        found.append("asked for")
+        await asyncio.sleep(0.01)
+        return SecretStr(" sk-the-one-before\n")
+
+    server.knows = {"sk-the-one-before"}
+    server.says(*[Says(text=("hello",))] * 9)
+    account = Account()
+    async with gateway(server, account, before) as (address, client):
+        answers = await asyncio.gather(*[client.post(f"{address}/v1/messages", json=ASKED) for _ in range(8)])
+        answers.append(await client.post(f"{address}/v1/messages", json=ASKED))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(found) == 1
+        assert server.headers[-1]["x-api-key"] == "sk-the-one-before"
+        assert [type(each) for each in account.told] == [Metered] * 9
+        server.knows = {"another"}
+        last = await client.post(f"{address}/v1/messages", json=ASKED)
+    assert (last.status_code, account.told[-1], len(found)) == (401, Refused(401), 1)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_without_a_key_before_a_refusal_stands(server: Vendor, status: int) -> None:
+    async def before() -> None:
+        return None
+
+    server.says(Refuses(status))
+    account = Account()
+    async with gateway(server, account, before) as (address, client):
+        answered = await client.post(f"{address}/v1/messages", json=ASKED)
+    assert (answered.status_code, account.told, len(server.asked)) == (status, [Refused(status)], 1)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from models.runs import ChatEventType as E
 from runtime.coding.adapter import CodingAdapter
@@ -195,6 +196,21 @@ async def test_a_refused_key_ends_the_run_at_once(agent: Agents, server: Vendor,
     server.says(Refuses(401, "authentication_error"))
     with pytest.raises(Failed, match=r"Anthropic refused the key \(HTTP 401\). Check ANTHROPIC_API_KEY."):
         await agent().run(job("hello"), journal.attempt())
+
+
+async def test_a_key_that_was_rotated_too_early_goes_on_with_the_one_before(
+    agent: Agents, server: Vendor, journal: Journal
+) -> None:
+    async def before() -> SecretStr:
+        return SecretStr("sk-the-one-before")
+
+    made = agent()
+    made.model = replace(made.model, access=replace(made.model.access, before=before))
+    server.knows = {"sk-the-one-before"}
+    server.says(LOOK, DONE)
+    assert (await made.run(job("look"), journal.attempt())).error is None
+    assert [headers["x-api-key"] for headers in server.headers] == [KEY, *["sk-the-one-before"] * 2]
+    assert len(journal.charges) == 2
 
 
 async def test_another_error_is_told_by_the_agent(agent: Agents, server: Vendor, journal: Journal) -> None:

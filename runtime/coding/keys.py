@@ -1,0 +1,39 @@
+"""The key that calls of a coding agent go out with, and what stands for it in the sandbox."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from pydantic import SecretStr
+
+Before = Callable[[], Awaitable[SecretStr | None]]
+
+
+class Key:
+    """`before` finds the one that was rotated away and is still good: a server may know the new one late."""
+
+    def __init__(self, secret: str, before: Before | None = None) -> None:
+        self.secret = secret
+        self._before = before
+        self._going_back = asyncio.Lock()
+
+    async def go_back(self, refused: str) -> bool:
+        """Whether there is another one to try than the one that was refused. All calls go on with it."""
+        async with self._going_back:
+            if self.secret != refused:
+                return True  # another call has been here
+            find, self._before = self._before, None
+            before = await find() if find is not None else None
+            if before is None:
+                return False
+            self.secret = before.get_secret_value().strip()
+            return self.secret != refused
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """`shown` stands for the key in the headers `names` alone: what is sent in another one, a server may quote."""
+
+    shown: str
+    key: Key = field(repr=False)
+    names: frozenset[str]
