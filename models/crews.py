@@ -73,7 +73,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """
 
     __bookkeeping__: ClassVar = frozenset(
-        {"issue_counter", "cached_image", "config_hash", "build", "persona"}
+        {"issue_counter", "cached_image", "config_hash", "build", "persona", "memory_reviewed_at"}
         | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
     )
 
@@ -126,6 +126,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     policy_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     policy_set_at: datetime | None = time_field(default=None)
     policy_reason: str | None = text_field(DESCRIPTION, default=None)
+    memory_reviewed_at: datetime | None = time_field(default=None)
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 

@@ -44,7 +44,16 @@ class JournalEntry(TenantTable, table=True):
     """What no other row tells. Ids are not tied to their rows: entries outlive them."""
 
     __tablename__ = "journal_entries"
-    __table_args__ = (Index("journal_entries_workspace_id_idx", "workspace_id"),)
+    __table_args__ = (
+        Index("journal_entries_workspace_id_idx", "workspace_id"),
+        Index(
+            "journal_entries_skill_idx",
+            "workspace_id",
+            text("(payload ->> 'skill_id')"),
+            "created_at",
+            postgresql_where=text("entry_type = 'skill.invoked'"),
+        ),
+    )
     entry_type: str = text_field(NAME)
     severity: Severity = enum_field(Severity.info)
     actor_type: JournalActor = enum_field(JournalActor.system)

@@ -3,6 +3,7 @@
 import secrets
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import Computed, Index, Integer, UniqueConstraint
 from sqlmodel import Field
@@ -94,9 +95,14 @@ class Skill(Table, Versioned, Timestamps, table=True):
     """A skill of the catalog, which is the instance's: every workspace reads it. `made_in` is the workspace that may
     change it; of a bundled one it is null, and nobody may.
 
-    `name_key` is the name without its letter case: names that differ in nothing else are one. `tags` and
+    `name_key` is the name without its letter case: names that differ in nothing else are one. `reviewed_at` is when it
+    was looked at by the daily review. `tags` and
     `credential_requirements` are JSON texts. `fingerprint` tells whether a bundled one is as this release has it.
     """
+
+    __bookkeeping__: ClassVar = frozenset(
+        {"verification", "lifecycle_state", "last_used_at", "usage_count", "reviewed_at"}
+    )
 
     __tablename__ = "skills"
     __table_args__ = (
@@ -148,6 +154,7 @@ class Skill(Table, Versioned, Timestamps, table=True):
     lifecycle_state: SkillLifecycle = enum_field(SkillLifecycle.active)
     last_used_at: datetime | None = time_field(default=None)
     usage_count: int = 0
+    reviewed_at: datetime | None = time_field(default=None)
     fingerprint: str | None = text_field(NAME, default=None)
 
 

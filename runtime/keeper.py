@@ -8,6 +8,8 @@ from resolvers.instance.settings import Settings
 from resolvers.keeper.closing import CLOSE, LOOK, OfRequest, close, enqueue_overdue
 from resolvers.keeper.consolidating import CONSOLIDATE, OfLearningCrew, enqueue_due, note, reviewed
 from resolvers.keeper.consolidating import LOOK as MEMORY
+from resolvers.keeper.reviewing_skills import LOOK as SKILLS
+from resolvers.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, review_daily
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 from runtime.containers.choice import Sandboxes
@@ -69,7 +71,20 @@ async def closed(work: Work, data: OfRequest) -> None:
 
 @ticks(MEMORY)
 async def look_at_memories(tick: Tick) -> None:
-    await tick.write(enqueue_due)
+    while await tick.write(enqueue_due):
+        pass
+
+
+@ticks(SKILLS)
+async def look_at_all_skills(tick: Tick) -> None:
+    while await tick.write(look_at_skills):
+        pass
+
+
+@carries(REVIEW)
+async def reviewed_skill(work: Work, data: OfSkill) -> None:
+    asked = partial(review_daily, work.workspace_id, data.skill_id)
+    await work.call("review", asked, timeout=PATIENCE)
 
 
 @carries(CONSOLIDATE)

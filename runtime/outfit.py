@@ -27,7 +27,7 @@ from runtime.mcp_servers import RunServer, servers_for, tools_of
 from runtime.network import gateway_for
 from runtime.quarantine import quarantine
 from runtime.sandbox import Isolation, Network, Sandbox, Workdir
-from runtime.skills import files_of
+from runtime.skills import files_of, noting_uses
 from runtime.tools import tools_for
 from runtime.turn import Guard
 
@@ -75,7 +75,7 @@ class InstanceOutfit:
             except Unfit:
                 if self._settings.run_adapter == "cli":
                     raise
-        tools = tools_for(job, sandbox, workdir, variables, network)
+        tools = noting_uses(job, tools_for(job, sandbox, workdir, variables, network))
         if guarded:
             tools |= keeper_tools(job, given, sandbox)
         theirs, told = await tools_of(job, servers, redactor)

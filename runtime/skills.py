@@ -3,12 +3,17 @@ lies in a folder of its own, which the agent reads when it comes to that.
 """
 
 import json
+import posixpath
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from resolvers.instance.telemetry import log
 from resolvers.rules.agent_folders import SKILLS
-from runtime.job import Skill
+from resolvers.skills.using import READS, tell_of_use
+from runtime.job import Job, Skill
+from runtime.tools import Tool, ToolResult
 
 MOST_LISTED: Final = 20_000  # characters of the prompt (contract: skills, runtime_use)
 MOST_GIVEN: Final = 8 << 20  # bytes of all files
@@ -57,3 +62,24 @@ def _skill_md(skill: Skill) -> bytes:
     """A text in quotes is the same in JSON and in YAML."""
     head = f"name: {json.dumps(skill.slug)}\ndescription: {json.dumps(skill.description)}"
     return f"---\n{head}\n---\n\n{skill.content}".encode(errors="replace")
+
+
+def noting_uses(job: Job, tools: Mapping[str, Tool]) -> dict[str, Tool]:
+    """The tools of a run, of which the one that reads a SKILL.md tells that the skill is used: once a run."""
+    reader = tools.get(READS)
+    if reader is None or not job.skills:
+        return dict(tools)
+    unused = {path_of(skill): skill.slug for skill in job.skills}
+
+    async def read(arguments: dict[str, Any]) -> ToolResult:
+        result = await reader.run(arguments)
+        path = arguments.get("path")
+        slug = None if result.is_error or not isinstance(path, str) else unused.pop(posixpath.normpath(path), None)
+        if slug is not None:
+            try:
+                await tell_of_use(job.workspace_id, job.agent.id, job.run_id, slug)
+            except Exception:
+                log.exception("use_of_skill_not_noted", run_id=job.run_id, workspace_id=job.workspace_id)
+        return result
+
+    return dict(tools) | {READS: replace(reader, run=read)}

@@ -27,6 +27,7 @@ from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put
 from resolvers.keeper.evaluating import model_of
 from resolvers.keeper.memory_health import EvaluateMemoryHealth, health_of
+from resolvers.keeper.nights import last_at
 from resolvers.keeper.prompts import LONGEST_TEXT, fenced, quoted
 from resolvers.kernel import (
     NO_SURFACE,
@@ -58,7 +59,9 @@ PURPOSE: Final = "memory.consolidation"
 AT: Final = time(3, 30)
 """In UTC, daily (contract)."""
 LOOK: Final = clock("keeper.memory_health", every=timedelta(minutes=10))
-MOST_DUE: Final = 1_000
+PORTION: Final = 500
+MOST_CHATS, MOST_PEERS = 2_000, 1_000
+"""Of a crew, that are looked at in a night."""
 MOST_CARDS: Final = 50
 """Of a crew in a night: those that are longest behind."""
 LOOKS_BACK: Final = timedelta(days=30)
@@ -82,20 +85,18 @@ Rules, which nothing below can change:
 
 Answer with the card and nothing else, or with NOTHING where there is nothing to keep."""
 DUE: Final = """
-    SELECT c.id, c.workspace_id FROM crews c
-    WHERE c.deleted_at IS NULL
+    WITH due AS MATERIALIZED (
+    SELECT c.id FROM crews c
+    WHERE c.deleted_at IS NULL AND (c.memory_reviewed_at IS NULL OR c.memory_reviewed_at < $1)
         AND EXISTS (
             SELECT FROM agents a JOIN chats t ON t.workspace_id = a.workspace_id AND t.agent_id = a.id
             WHERE a.workspace_id = c.workspace_id AND a.crew_id = c.id AND a.learning_enabled AND a.memory_enabled
                 AND a.deleted_at IS NULL AND a.expired_at IS NULL
                 AND t.last_activity_at > $1::timestamptz - interval '1 day'
         )
-        AND NOT EXISTS (
-            SELECT FROM keeper_requests k
-            WHERE k.workspace_id = c.workspace_id AND k.created_at >= $1 AND k.crew_id = c.id
-                AND k.request_type = 'memory_health'
-        )
-    ORDER BY c.id LIMIT $2
+    ORDER BY c.memory_reviewed_at NULLS FIRST, c.id LIMIT $2 FOR UPDATE SKIP LOCKED
+    )
+    UPDATE crews c SET memory_reviewed_at = $3 FROM due WHERE c.id = due.id RETURNING c.id, c.workspace_id
 """
 
 
@@ -127,23 +128,22 @@ class MemoryReview(Output):
 CONSOLIDATE: Final = job("keeper.consolidate", OfLearningCrew, unique="{crew_id}", serial=True, attempts=3)
 
 
-def last_night(now: datetime) -> datetime:
-    """When the day began to which a judgement counts."""
-    today = now.replace(hour=AT.hour, minute=AT.minute, second=0, microsecond=0)
-    return today if now >= today else today - timedelta(days=1)
-
-
-async def enqueue_due(rows: AcrossWorkspaces) -> None:
-    """A job for each crew that has talked with people, and whose memory was not judged since half past three."""
+async def enqueue_due(rows: AcrossWorkspaces) -> int:
+    """A job for each of the next crews that have talked with people, and that nobody has looked at since half past
+    three; how many they were.
+    """
     if model_of(AuxSlot.memory_health) is None or model_of(AuxSlot.curator) is None:
-        return
-    for row in await rows.fetch(DUE, last_night(instance.clock.now()), MOST_DUE):
+        return 0
+    now = instance.clock.now()
+    found = await rows.fetch(DUE, last_at(AT, now), PORTION, now)
+    for row in found:
         rows.enqueue(CONSOLIDATE, row["workspace_id"], crew_id=row["id"])
+    return len(found)
 
 
-async def _peers(ctx: Context, crew_id: str) -> list[Peer]:
+async def _peers(ctx: Context, crew_id: str, *, agent_id: str | None = None, user_id: str | None = None) -> list[Peer]:
     """Members who have talked to an agent of the crew that learns by itself, within 30 days, and have not opted out;
-    who has waited longest first.
+    who has waited longest first. Of the crew's newest chats; or of one person with one agent.
     """
     chats, messages, cards = ctx.table(Chat).c, ctx.table(Message).c, ctx.table(PeerCard).c
     members, choices, agents = ctx.table(Membership).c, ctx.table(PeerConsent).c, ctx.table(Agent).c
@@ -151,13 +151,23 @@ async def _peers(ctx: Context, crew_id: str) -> list[Peer]:
     learners = select(agents.id).where(
         agents.crew_id == crew_id, agents.learning_enabled, agents.memory_enabled, agents.expired_at.is_(None)
     )
-    spoken = (
-        select(chats.agent_id, messages.author_user_id, func.max(messages.created_at).label("spoke_at"))
-        .where(chats.agent_id.in_(learners), chats.last_activity_at > since, messages.chat_id == chats.id)
-        .where(messages.role == MessageRole.user, messages.author_user_id.is_not(None), messages.created_at > since)
-        .group_by(chats.agent_id, messages.author_user_id)
+    newest = (
+        select(chats.id, chats.agent_id)
+        .where(chats.agent_id.in_(learners if agent_id is None else learners.where(agents.id == agent_id)))
+        .where(chats.last_activity_at > since)
+        .order_by(chats.last_activity_at.desc(), chats.id.desc())
+        .limit(MOST_CHATS)
         .subquery()
     )
+    said = (
+        select(newest.c.agent_id, messages.author_user_id, func.max(messages.created_at).label("spoke_at"))
+        .where(messages.chat_id == newest.c.id)
+        .where(messages.role == MessageRole.user, messages.author_user_id.is_not(None), messages.created_at > since)
+        .group_by(newest.c.agent_id, messages.author_user_id)
+    )
+    if user_id is not None:
+        said = said.where(messages.author_user_id == user_id)
+    spoken = said.subquery()
     noted = (
         select(cards.updated_at)
         .where(cards.agent_id == spoken.c.agent_id, cards.user_id == spoken.c.author_user_id)
@@ -168,6 +178,7 @@ async def _peers(ctx: Context, crew_id: str) -> list[Peer]:
         select(*spoken.c, noted.label("noted_at"))
         .where(spoken.c.author_user_id.in_(select(members.user_id)), spoken.c.author_user_id.not_in(opted_out))
         .order_by(spoken.c.spoke_at, spoken.c.agent_id, spoken.c.author_user_id)
+        .limit(MOST_PEERS)
     )
     return [
         Peer(
@@ -234,8 +245,10 @@ async def consolidate_card(ctx: Context, data: OfPeer) -> None:
     if crew is None or model is None:
         return
     decision = decide(PolicyAction.memory_write, crew.autonomy_level)
-    behind = {(peer.agent_id, peer.user_id) for peer in await _peers(ctx, crew.id) if peer.behind}
-    if decision not in BY_ITSELF or (agent.id, data.user_id) not in behind:
+    if decision not in BY_ITSELF:
+        return
+    peers = await _peers(ctx, crew.id, agent_id=agent.id, user_id=data.user_id)
+    if not any(peer.behind for peer in peers):
         return
     card = await ctx.select(
         PeerCard, col(PeerCard.agent_id) == agent.id, col(PeerCard.user_id) == data.user_id, including_hidden=True

@@ -83,6 +83,11 @@ async def review_skill(ctx: Context, data: ReviewSkill) -> SkillVerdict:
 
     What it is to become follows from when it was used last, and not from the verdict.
     """
+    return await review_of(ctx, data)
+
+
+async def review_of(ctx: Context, data: ReviewSkill) -> SkillVerdict:
+    """The verdict, which is in the log by then. Begins the transaction."""
     proposed = proposed_of(data.lifecycle_state, _time(data.last_used_at), data.assignments, instance_now(ctx))
     evaluation = Evaluation(
         KeeperRequestType.skill_review,

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from models.agents import Agent
 from models.budgets import CallReservation
 from models.chats import Chat, Message, MessageRole
+from models.crews import Crew
 from models.privacy import PeerConsent
 from models.runs import Run
 from resolvers.instance.completions import CompletionFailed, Question
 from resolvers.keeper import consolidating
-from resolvers.keeper.consolidating import CONSOLIDATE, LOOK, Peer, enqueue_due, last_night, note, reviewed
-from resolvers.kernel import Caller, instance
+from resolvers.keeper.consolidating import AT, CONSOLIDATE, LOOK, Peer, enqueue_due, note, reviewed
+from resolvers.keeper.nights import last_at
+from resolvers.kernel import AcrossWorkspaces, Caller, across_workspaces, instance
 from resolvers.kernel.clocks import CLOCKS
 from resolvers.runs.briefing import brief
 from tests.keeper.conftest import SECRET, ScriptedModel, Ship, verdict
@@ -228,8 +231,8 @@ async def test_where_no_budget_covers_it_no_model_is_asked(deck: Ship, model: Sc
 
 def test_the_night_begins_at_half_past_three() -> None:
     noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
-    assert last_night(noon) == datetime(2026, 6, 1, 3, 30, tzinfo=UTC)
-    assert last_night(noon.replace(hour=3, minute=29)) == datetime(2026, 5, 31, 3, 30, tzinfo=UTC)
+    assert last_at(AT, noon) == datetime(2026, 6, 1, 3, 30, tzinfo=UTC)
+    assert last_at(AT, noon.replace(hour=3, minute=29)) == datetime(2026, 5, 31, 3, 30, tzinfo=UTC)
     assert CLOCKS[LOOK.name].every == timedelta(minutes=10)
 
 
@@ -249,12 +252,47 @@ async def waiting(deck: Ship) -> int:
     return len(made)
 
 
+async def a_day_later(deck: Ship) -> None:
+    await deck.world.database.execute("UPDATE crews SET memory_reviewed_at = now() - interval '25 hours'")
+
+
+async def test_a_crew_whose_people_have_opted_out_is_looked_at_once_a_day(deck: Ship, model: ScriptedModel) -> None:
+    here = {"workspace_id": deck.world.workspace.id}
+    await deck.world.add(PeerConsent(user_id=deck.world.member.user_id, opted_out=True, opted_out_at=now(), **here))
+    assert await waiting(deck) == 1
+    assert (await consolidated(deck), model.asked) == ([], []), "nothing is judged"
+    assert await waiting(deck) == 0
+
+
+async def test_who_waits_longest_comes_first(deck: Ship, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consolidating, "PORTION", 1)
+    await deck.world.database.execute("UPDATE crews SET deleted_at = now() WHERE id <> $1", deck.crew.id)
+    other = Crew(name="Aft", slug="aft", workspace_id=deck.world.workspace.id, id="c" + "0" * 24)
+    agent = Agent(name="Ben", slug="ben-aft", crew_id=other.id, workspace_id=other.workspace_id)
+    agent.learning_enabled = agent.memory_enabled = True
+    chat = Chat(agent_id=agent.id, last_activity_at=now(), workspace_id=other.workspace_id)
+    await deck.world.add(other, agent, chat)
+    before = "UPDATE crews SET memory_reviewed_at = now() - interval '2 days' WHERE id = $1"
+    await deck.world.database.execute(before, other.id)
+    asked = list[str]()
+
+    async def look(rows: AcrossWorkspaces) -> int:
+        found = await enqueue_due(rows)
+        asked.extend(queued.args for queued in rows.queued)
+        rows.queued.clear()
+        return found
+
+    while await across_workspaces(look):
+        pass
+    assert [deck.crew.id in asked[0], other.id in asked[1], len(asked)] == [True, True, 2]
+
+
 async def test_a_crew_is_looked_at_once_a_day(deck: Ship, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await waiting(deck) == 1
-    await reviewed(deck.world.workspace.id, deck.crew.id)
     assert await waiting(deck) == 0
-    await deck.world.database.execute("UPDATE keeper_requests SET created_at = now() - interval '25 hours'")
+    await a_day_later(deck)
     assert await waiting(deck) == 1
+    await a_day_later(deck)
     await learning(deck, learns=False)
     assert await waiting(deck) == 0
     await learning(deck)

@@ -17,7 +17,7 @@ from runtime.job import Job, Skill, Worker
 from runtime.prompt import assemble
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
-from runtime.skills import MOST_LISTED, files_of, listing
+from runtime.skills import MOST_LISTED, files_of, listing, noting_uses
 from runtime.tools import tools_for
 from tests.runtime.estate import Estate, estate_on
 from tests.runtime.sandbox.machine import *  # noqa: F403
@@ -101,6 +101,24 @@ async def test_skills_are_read_without_a_sandbox_too(taught: Workdir) -> None:
         assert (await tools["read_file"].run({"path": path})).is_error, path
     written = await tools["write_file"].run({"path": "/skills/reef-knots/SKILL.md", "content": "x"})
     assert written.is_error
+
+
+async def test_reading_a_skill_is_told_once_a_run(taught: Workdir, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = list[tuple[str, ...]]()
+
+    async def tell(*use: str) -> None:
+        noted.append(use)
+        if len(noted) == 2:
+            raise RuntimeError("no database")
+
+    monkeypatch.setattr("runtime.skills.tell_of_use", tell)
+    tools = noting_uses(JOB, tools_for(JOB, Unconfined(), taught))
+    paths = ("/skills/reef-knots/SKILL.md", "/skills/./reef-knots/SKILL.md", "/skills/none/SKILL.md", "x")
+    read = [(await tools["read_file"].run({"path": path})).is_error for path in paths]
+    assert (read, noted) == ([False, False, True, True], [("ws1", "id-bob", "run1", "reef-knots")])
+    assert (await tools["read_file"].run({"path": 7})).is_error
+    waves = await tools["read_file"].run({"path": "/skills/wellenzählen/SKILL.md"})
+    assert ("Waves" in waves.content, len(noted)) == (True, 2), "a use that cannot be noted is read all the same"
 
 
 @pytest.fixture
