@@ -22,6 +22,7 @@ from resolvers.kernel import (
     people_only,
 )
 from resolvers.recovery import Password, end_links, set_password
+from resolvers.workspaces.files import WORKSPACE_GONE
 from resolvers.workspaces.members import is_last_owner
 from resolvers.workspaces.workspaces import workspaces_of
 
@@ -133,6 +134,7 @@ async def _leave_workspaces(ctx: Context) -> None:
         others = ctx.select(Membership, col(Membership.user_id) != ctx.user_id)
         if not await others.exists():
             await ctx.update(Workspace, workspace.id, deleted_at=NOW)
+            ctx.enqueue(WORKSPACE_GONE, workspace_id=workspace.id)
             continue
         if await is_last_owner(ctx, ctx.user_id):
             kept.append(workspace.name)

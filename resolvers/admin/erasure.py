@@ -34,6 +34,7 @@ from resolvers.kernel import (
     forget_answers,
     keep_digests,
 )
+from resolvers.workspaces.files import CHAT_GONE, speakers_in
 from resolvers.workspaces.members import is_last_owner
 
 ERASED: Final = "erased"  # no longer than what it stands for
@@ -144,6 +145,9 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
             done[name] = done.get(name, 0) + rows
 
     pattern = names_of(user)
+    spoken = speakers_in(ctx.workspace_id or "", _chats_of(ctx, user.id))
+    for agent_id, chat_id in await ctx.report(spoken):
+        ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=chat_id)
     await keep_digests(ctx, user.id, pattern)
     for model, condition in _conversations(ctx, user.id):
         if model is Message:
@@ -162,6 +166,14 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
         count(model, await _take_out(ctx, model, pattern))
     count(OutboxEvent, await _forget_events(ctx, user.id, pattern))
     return done
+
+
+def _chats_of(ctx: Context, person: str) -> Any:
+    """Whatever agents remember of these has words of the person in it."""
+    chat, message = table_of(Chat).c, table_of(Message).c
+    begun = select(chat.id).where(chat.workspace_id == ctx.workspace_id, chat.created_by == person)
+    wrote = (message.workspace_id == ctx.workspace_id, message.author_user_id == person)
+    return begun.union(select(message.chat_id).where(*wrote))
 
 
 def _conversations(ctx: Context, person: str) -> list[tuple[type[SQLModel], Any]]:

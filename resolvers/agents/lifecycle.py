@@ -35,6 +35,7 @@ from resolvers.kernel import (
     instance,
     invalid,
 )
+from resolvers.workspaces.files import AGENT_GONE
 
 HAS_LEAD = "The crew already has a LEAD"
 SLUG_TAKEN = "An agent with this slug already exists"
@@ -156,12 +157,14 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     """Delete an agent.
 
-    Its chats, runs and assignments are kept; its slug can be reused. Where its hire waits for an approval, nobody is
+    Its chats, runs and assignments are kept, and what it made for its crew; its home and files attached to its chats
+    are removed. Its slug can be reused. Where its hire waits for an approval, nobody is
     asked any more.
 
     A MANAGER can delete agents they created and agents of crews they administer.
     """
     await ctx.delete(Agent, agent.id)
+    ctx.enqueue(AGENT_GONE, agent_id=agent.id)
     await settle(ctx, InboxKind.waitpoint, agent.id, "deleted")
     ctx.audit("AGENT", agent.id)
     ctx.emit(AgentDeleted(id=agent.id))

@@ -15,6 +15,7 @@ from models.runs import Run, RunStatus
 from resolvers.chats.listing import ChatOfAgent
 from resolvers.chats.permission import CHANGED, may_change
 from resolvers.kernel import Action, Code, Context, Deleted, Description, Id, Input, Refusal, command
+from resolvers.workspaces.files import CHAT_GONE, speakers_in
 
 TAKEN = "session_id belongs to another chat"
 LONGEST_TITLE = 200
@@ -22,7 +23,7 @@ LONGEST_TITLE = 200
 
 def _storable_id(id: str) -> str:
     """An id also names a channel and a folder (contract: chats.create)."""
-    if "/" in id or "\\" in id or ".." in id or not id.isprintable():
+    if "/" in id or "\\" in id or ".." in id or id == "." or not id.isprintable():
         raise PydanticCustomError("session_id", "must not hold /, \\, .. or control characters")
     return id
 
@@ -107,11 +108,15 @@ async def rename_chat(ctx: Context, chat: Chat, data: RenameChat) -> Chat:
 async def delete_chat(ctx: Context, chat: Chat, data: ChatOfAgent) -> Deleted:
     """Delete a chat.
 
-    Deletes its messages; its runs are kept. Allowed for its creator and for users who can edit its agent.
+    Deletes its messages, attached files, and what coding agents remember of it; its runs are kept. Allowed for its
+    creator and for users who can edit its agent.
     """
     if await ctx.select(Assignment, col(Assignment.chat_id) == chat.id).exists():
         raise Refusal(Code.CONFLICT, "Assignments refer to this chat")
     if await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).exists():
         raise Refusal(Code.CONFLICT, "A run is live in this chat")
+    speakers = await ctx.report(speakers_in(chat.workspace_id, [chat.id]))
+    for agent_id in {chat.agent_id, *(row[0] for row in speakers)}:
+        ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=chat.id)
     await ctx.delete(Chat, chat.id)
     return Deleted(id=chat.id)

@@ -49,6 +49,7 @@ from resolvers.kernel import (
     many,
     query,
 )
+from resolvers.workspaces.files import CREW_GONE
 
 NOT_FOUND = "Crew not found"
 SLUG_TAKEN = "A crew with this slug already exists"
@@ -302,12 +303,13 @@ async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
 async def delete_crew(ctx: Context, data: ById) -> Success:
     """Delete a crew.
 
-    Its missions, their tasks and its memberships are deleted permanently; its agents, connections and escalations are
-    kept.
+    Its missions, their tasks, its memberships and its files are deleted permanently; its agents, connections and
+    escalations are kept.
     """
     crew = await ctx.delete(Crew, data.id)
     await ctx.delete_where(Mission, col(Mission.crew_id) == crew.id)
     await ctx.delete_where(CrewMember, col(CrewMember.crew_id) == crew.id)
+    ctx.enqueue(CREW_GONE, crew_id=crew.id)
     ctx.audit(ENTITY, crew.id, name=crew.name, slug=crew.slug)
     ctx.emit(CrewDeleted(id=crew.id))
     return Success()

@@ -14,7 +14,7 @@ import secrets
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from resolvers.errors import Code, Refusal
+from resolvers.instance import clearing
 from resolvers.instance.confined import (
     NEW,
     kind_of,
@@ -147,6 +148,17 @@ class Store(Protocol):
     def receive(self, arriving: Arriving) -> contextlib.AbstractAsyncContextManager[Received]:
         """Reads it to its end, and to the disk."""
 
+    async def discard(self, *names: str) -> bool:
+        """Removes the folder that names lead to, or file, with all that is in it, and follows no link there. False
+        where there is none. Done again after it was cut off it removes the rest.
+        """
+
+    def pages(self, *names: str) -> AsyncGenerator[Sequence[str], None]:
+        """The names of directories in a folder, in no order; some at once."""
+
+    async def clear(self) -> None:
+        """Removes what processes have left that died while they removed something."""
+
 
 def names_of(path: str) -> tuple[str, ...]:
     """The names in a client's path; () for the folder itself. Raises a Refusal for what could mean anything else.
@@ -250,7 +262,7 @@ class LocalStore:
             os.close(base)
 
     def folder(self, *ids: str, agents: bool = False) -> "LocalFolder":
-        if not ids or not all(map(_ID.fullmatch, ids)) or ids[0] == INCOMING:
+        if not ids or not all(map(_ID.fullmatch, ids)) or ids[0] in (INCOMING, clearing.REMOVED):
             raise ValueError("a folder is named by ids")
         return LocalFolder(self, ids, owner_of_agents_files() if agents else None, 0o644 if agents else 0o600)
 
@@ -269,6 +281,22 @@ class LocalStore:
             yield received
         finally:
             await asyncio.shield(_apart(received.close))
+
+    async def discard(self, *names: str) -> bool:
+        return await _apart(clearing.discard, self.open_base, names)
+
+    async def pages(self, *names: str) -> AsyncGenerator[Sequence[str], None]:
+        listed = await _apart(clearing.listed, self.open_base, names)
+        if listed is None:
+            return
+        try:
+            while (page := await _apart(clearing.directories, listed)) is not None:
+                yield page
+        finally:
+            listed.close()
+
+    async def clear(self) -> None:
+        await _apart(clearing.clear, self.open_base)
 
     def _incoming(self) -> LocalReceived:
         directory = self.open_base((INCOMING,), make=True)

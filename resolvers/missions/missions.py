@@ -35,6 +35,7 @@ from resolvers.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.missions.events import CrewMissionCreated, MissionStatusChanged, MissionUpdated
 from resolvers.missions.graph import NEWEST_FIRST, FilterMissions
 from resolvers.missions.holding import take_back
+from resolvers.workspaces.files import CHAT_GONE, speakers_in
 
 NO_LEAD = "there is no such agent in this crew"
 DELETABLE = (MissionStatus.PLANNING, MissionStatus.CANCELLED)
@@ -200,5 +201,7 @@ async def delete_mission(ctx: Context, mission: Mission, data: InCrew) -> Delete
         raise Refusal(Code.BAD_REQUEST, fault)
     await ctx.delete(Mission, mission.id)
     if not await ctx.select(Assignment, col(Assignment.chat_id) == mission.id).exists():
+        for agent_id, _ in await ctx.report(speakers_in(mission.workspace_id, [mission.id])):
+            ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=mission.id)
         await ctx.delete_where(Chat, col(Chat.id) == mission.id)
     return Deleted(id=mission.id)

@@ -98,6 +98,8 @@ async def test_a_workspace_of_nobody_else_goes_along(world: World) -> None:
     joined = await founded(world, await new_user(world), (user.id, Role.ADMIN))
     assert (await delete(browser)).status_code == 200
     assert [await deleted(world, each) for each in (*alone, joined)] == [True, True, False]
+    enqueued = "SELECT count(*) FROM dbos.workflow_status WHERE name = 'workspaces.files_of_workspace'"
+    assert await world.database.fetchval(enqueued) == 2, "their files go with them"
     assert await world.database.fetchval("SELECT count(*) FROM memberships WHERE workspace_id = $1", joined.id) == 1
 
 
