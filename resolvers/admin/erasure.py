@@ -170,10 +170,9 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
 
 def _chats_of(ctx: Context, person: str) -> Any:
     """Whatever agents remember of these has words of the person in it."""
-    chat, message = table_of(Chat).c, table_of(Message).c
-    begun = select(chat.id).where(chat.workspace_id == ctx.workspace_id, chat.created_by == person)
-    wrote = (message.workspace_id == ctx.workspace_id, message.author_user_id == person)
-    return begun.union(select(message.chat_id).where(*wrote))
+    chat, message = ctx.table(Chat).c, ctx.table(Message).c
+    begun = select(chat.id).where(chat.created_by == person)
+    return begun.union(select(message.chat_id).where(message.author_user_id == person))
 
 
 def _conversations(ctx: Context, person: str) -> list[tuple[type[SQLModel], Any]]:

@@ -43,6 +43,10 @@ PAST_THE_DOOR = {
     ("resolvers/costs/reserving.py", "Assignment"): "the assignment of a run, tied to its workspace",
     ("resolvers/skills/catalog.py", "Agent"): "the agents of a crew, tied to its workspace",
     ("resolvers/skills/catalog.py", "AgentSkill"): "the skills of those agents, tied to their workspace",
+    **{
+        ("resolvers/workspaces/files.py", table): "which of the names on disk are rows, of a workspace that is said"
+        for table in ("Agent", "Chat", "Crew", "Run")
+    },
     ("resolvers/costs/budgets.py", "BudgetSpend"): "the sums of a budget that is deleted: they have no rows but its",
 }
 
