@@ -237,14 +237,15 @@ def check_isolation(settings: Settings) -> Check:
 
 def check_coding_agents(settings: Settings) -> Check:
     """Which coding agents this machine has. Without any, agents work by our own loop: that is told, and no fault."""
-    if settings.coding_agents is None:
-        return Check("coding agents", True, "none: CREWSHIP_CODING_AGENTS is not set")
-    found = list(report(settings.coding_agents))
+    folder = settings.coding_agents
+    found = list(report(folder))
     there = [f"{one.agent.name} {one.version}" for one in found if isinstance(one, Installed)]
     missing = [one for one in found if isinstance(one, Missing)]
-    said = [", ".join(there) or "none", *(f"{one.agent.name}: {one.why}" for one in missing)]
-    fixes = [f"to have {one.agent.name}, {one.fix}" for one in missing]
-    return Check("coding agents", bool(there), "; ".join(said), "; ".join(fixes))
+    fixes = "; ".join(f"to have {one.agent.name}, {one.fix}" for one in missing)
+    if folder is None:
+        return Check("coding agents", True, "none: CREWSHIP_CODING_AGENTS is not set", fixes)
+    said = [f"in {folder}: {', '.join(there) or 'none'}", *(f"{one.agent.name}: {one.why}" for one in missing)]
+    return Check("coding agents", bool(there), "; ".join(said), fixes)
 
 
 def check_containers(settings: Settings) -> Check:

@@ -213,7 +213,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "webhook_deliveries": held(mentions="payload answer", nothing="event_type subject error"),
     "webhook_endpoints": held(mentions="name url", hidden="secret old_secret", nothing="event_types"),
     "work_pauses": held(mentions="last_error"),
-    "workers": held(nothing="runtime version"),
+    "workers": held(nothing="runtime version coding_agents"),
     "workflow_templates": held(mentions="name description template_json", nothing="icon color"),
     "workspace_mcp_servers": held(
         mentions="name display_name args_json env_json config_json", nothing="endpoint command icon"

@@ -1,11 +1,12 @@
 """Processes that carry out runs, and what each of them can run commands with."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Index
 
-from models.base import Table, stored_at, text_field
-from models.bounds import LINE
+from models.base import Table, json_field, stored_at, text_field
+from models.bounds import LINE, NOTES
 
 
 class Worker(Table, table=True):
@@ -16,4 +17,6 @@ class Worker(Table, table=True):
     runtime: str | None = text_field(LINE, default=None)
     """What draws the boundary around agents' commands; null: it runs none."""
     version: str | None = text_field(LINE, default=None)
+    coding_agents: list[dict[str, Any]] | None = json_field(NOTES, default=None)
+    """Which ones it has, in which version, and why it has not the others; null: it does not say."""
     seen_at: datetime = stored_at()

@@ -3,12 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from models.base import new_id
+from models.bounds import LINE
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.system import workers
+from resolvers.system.coding_agents import FoundCodingAgent
 from resolvers.system.runtimes import UNCONFINED
+from runtime.coding.installed import Installed, Missing, report
 from runtime.containers.choice import EngineContainers
 from runtime.job import Failed
 from runtime.sandbox import Isolation, Sandbox
@@ -38,8 +42,9 @@ class Attendance:
         sandbox = await self._sandbox()
         while True:
             runtime, version = await engine_of() or runtime_of(sandbox)
+            coding_agents = await asyncio.to_thread(coding_agents_on, sandbox, instance.settings.coding_agents)
             try:
-                await workers.there(self._worker, runtime, version)
+                await workers.there(self._worker, runtime, version, coding_agents)
                 self._failing = False
             except Exception as error:
                 if not self._failing:
@@ -58,6 +63,23 @@ async def engine_of() -> tuple[str, str] | None:
     except Failed:
         return None
     return kind.name, kind.version
+
+
+def coding_agents_on(sandbox: Sandbox, folder: Path | None) -> list[FoundCodingAgent]:
+    """Those that a run would find here."""
+    return [_told(one, isinstance(sandbox, Bubblewrap)) for one in report(folder)]
+
+
+def _told(found: Installed | Missing, confined: bool) -> FoundCodingAgent:
+    agent = found.agent
+    if isinstance(found, Missing):
+        return FoundCodingAgent(
+            adapter=agent.adapter, name=agent.name, installed=False, missing=found.why, fix=found.fix
+        )
+    if not confined:
+        why, fix = "it is run in a sandbox alone, and there is none", "`crewship doctor` says why"
+        return FoundCodingAgent(adapter=agent.adapter, name=agent.name, installed=False, missing=why, fix=fix)
+    return FoundCodingAgent(adapter=agent.adapter, name=agent.name, installed=True, version=found.version[:LINE])
 
 
 def runtime_of(sandbox: Sandbox) -> tuple[str | None, str | None]:

