@@ -127,7 +127,7 @@ async def settle(settings: Settings, dsn: str) -> Settings:
     connection = await asyncpg.connect(dsn)
     try:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await hold(connection)
             await connection.fetchval(ALL_ROWS)
             facts = {
                 row["name"]: row["value"]
@@ -138,7 +138,7 @@ async def settle(settings: Settings, dsn: str) -> Settings:
             if empty:
                 complete = _make_missing(complete)
             present = held(complete)
-            problems = judge(facts, present, settings.data_dir)
+            problems = [*judge(facts, present, settings.data_dir), *_gone(facts, complete)]
             if empty and not is_strong(present[SIGNING]):
                 problems.append(TOO_SHORT)
             problems += [
@@ -154,6 +154,19 @@ async def settle(settings: Settings, dsn: str) -> Settings:
     if weakness := weak(complete):
         log.error("%s", weakness)
     return complete
+
+
+async def hold(connection: Any) -> None:
+    """Until the transaction ends nobody else decides about the keys of the database."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+
+
+def _gone(facts: Mapping[str, str], settings: Settings) -> list[str]:
+    """What is wrong with the key that is to wrap and sign."""
+    first = next((name_of(number) for number in wrapping_keys(settings)), None)
+    if first is None or facts.get(f"key.{first}") != DROPPED:
+        return []
+    return [f"{first} was dropped, and would sign and wrap again: bring the key that this database is in use with"]
 
 
 async def _record(

@@ -61,6 +61,7 @@ RETIRE = "UPDATE data_keys SET retired_at = now() WHERE id = $1 AND retired_at I
 ADD = "INSERT INTO data_keys (id, workspace_id, wrapped_by, wrapped) VALUES ($1, $2, $3, $4)"
 FORGET = "DELETE FROM data_keys WHERE retired_at < now() - $1::interval AND id <> ALL($2::text[]) RETURNING 1"
 DROP = "UPDATE instance_facts SET value = $2 WHERE name = $1 RETURNING 1"
+"""Holds the row of the fact: what would need the key waits, and is refused by the database when it was dropped."""
 LEFT = "SELECT count(*) FROM data_keys WHERE retired_at IS NOT NULL"
 Place = tuple[type[SQLModel], str]
 
@@ -233,8 +234,17 @@ async def drop(settings: Settings, access: Access, name: str) -> None:
     async with _opened(settings, access) as (conn, vault):
         if name in (await _wrapping(vault), name_of(vault.number)):
             raise keys.KeysError(f"{name} is what wraps and signs now: bring another key first (docs/secrets.md)")
-        count = (await _needed(conn, "")).keys.get(name, 0)
-        if count:
-            raise keys.KeysError(f"{name} is still needed for {count} data keys, values and signatures")
-        if not await conn.fetchval(DROP, f"key.{name}", keys.DROPPED):
-            raise keys.KeysError(f"{name} is not known to this database")
+        await _check_unneeded(conn, name)  # while nobody waits
+        try:
+            async with conn.transaction():
+                await keys.hold(conn)
+                if not await conn.fetchval(DROP, f"key.{name}", keys.DROPPED):
+                    raise keys.KeysError(f"{name} is not known to this database")
+                await _check_unneeded(conn, name)
+        except asyncpg.QueryCanceledError:
+            raise keys.KeysError(f"Somebody has been writing with {name} all the while: try again") from None
+
+
+async def _check_unneeded(conn: Any, name: str) -> None:
+    if count := (await _needed(conn, "")).keys.get(name, 0):
+        raise keys.KeysError(f"{name} is still needed for {count} data keys, values and signatures")

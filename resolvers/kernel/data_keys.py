@@ -7,6 +7,7 @@ import asyncpg
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.data_keys import StoredKey
+from resolvers.instance.telemetry import log
 from resolvers.instance.wrapping import Wrapped
 from resolvers.kernel.clocks import ALL_WORKSPACES
 from resolvers.kernel.database import database
@@ -14,6 +15,8 @@ from resolvers.kernel.database import database
 COLUMNS = "id, workspace_id, wrapped_by, wrapped"
 CURRENT = f"SELECT {COLUMNS} FROM data_keys WHERE workspace_id IS NOT DISTINCT FROM $1 AND retired_at IS NULL"
 FIND = f"SELECT {COLUMNS} FROM data_keys WHERE id = $1"
+DROPPED = "CS423"  # SQLSTATE of needs_key(), which triggers call
+GONE = "The key of this server was dropped: restart it with the one that is in use"
 ADD = f"INSERT INTO data_keys ({COLUMNS}) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 
 
@@ -40,6 +43,11 @@ class DataKeyStore:
                 await conn.execute(ADD, made.id, made.workspace_id, *made.wrapped)
             except asyncpg.ForeignKeyViolationError:  # it was deleted meanwhile
                 raise Refusal(Code.NOT_FOUND, "Not found") from None
+            except asyncpg.PostgresError as error:
+                if error.sqlstate != DROPPED:
+                    raise
+                log.error("the key that wraps here was dropped", key=made.wrapped.by)
+                raise Refusal(Code.UNAVAILABLE, GONE) from None
             found = stored(await conn.fetchrow(CURRENT, made.workspace_id))
         assert found is not None
         return found

@@ -1,21 +1,27 @@
 """Keys that wrap follow each other, data keys too, and one goes when nothing needs it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from pydantic import SecretStr
 
 from crewship import keys
-from crewship.reseal import drop, needed, reseal
+from crewship.reseal import ADD, drop, needed, reseal
 from crewship.serve import Access
 from models.sealed import Sealed
+from models.workspaces import Workspace
+from resolvers.errors import Code, Refusal
 from resolvers.instance.running import instance
+from resolvers.instance.settings import Settings
 from tests.instance.test_reseal import INSERT, OLD, THIRD, dsn_of, fill, place, vault_of
 from tests.world import World, settings_for, world_on
 
 pytestmark = pytest.mark.anyio
+LAST = "ENCRYPTION_KEY_V3"
 SEAL = """
     INSERT INTO audit_seals (workspace_id, number, first_seq, last_seq, rows, first_at, last_at, hash, signature)
     VALUES ($1, 1, 1, 1, 1, now(), now(), 'hash', $2)
@@ -89,3 +95,101 @@ async def test_a_data_key_is_replaced_and_goes_when_nobody_seals_with_it(own: Wo
     for id, text in (("creplaced0", "creplaced0"), ("creplaced1", "creplaced1"), ("clate", "late")):
         stored = await own.database.fetchval("SELECT value FROM credentials WHERE id = $1", id)
         assert (await vault_of(OLD).open(Sealed(stored), **place(id))).reveal() == text
+
+
+@pytest.fixture
+async def third(own: World, tmp_path: Path) -> tuple[Settings, Access]:
+    """A server that wraps with the third key, and still knows the first, of which the database knows, too."""
+    dsn = dsn_of(own)
+    known = [(f"key.{name}", keys.fingerprint(name, key)) for name, key in (("ENCRYPTION_KEY", OLD), (LAST, THIRD))]
+    await own.database.executemany("INSERT INTO instance_facts (name, value) VALUES ($1, $2)", known)
+    return settings_for(dsn, tmp_path, encryption_keys={3: SecretStr(THIRD)}), Access(dsn, dsn, None)
+
+
+async def fact(world: World) -> str:
+    return str(await world.database.fetchval("SELECT value FROM instance_facts WHERE name = 'key.ENCRYPTION_KEY'"))
+
+
+async def test_a_drop_waits_for_whoever_is_about_to_need_the_key(own: World, third: tuple[Settings, Access]) -> None:
+    made = await vault_of(OLD).data_keys.make(own.workspace.id)
+    writing = await asyncpg.connect(dsn_of(own))
+    try:
+        await writing.execute("BEGIN; SELECT set_config('crewship.workspaces', '*', true)")
+        await writing.execute(ADD, made.id, own.workspace.id, *made.wrapped)
+        dropping = asyncio.create_task(drop(*third, "ENCRYPTION_KEY"))
+        while not await own.database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            assert not dropping.done()
+            await asyncio.sleep(0.01)
+        await writing.execute("COMMIT")
+        with pytest.raises(keys.KeysError, match="still needed for 1"):
+            await dropping
+    finally:
+        await writing.close()
+    assert await fact(own) == keys.fingerprint("ENCRYPTION_KEY", OLD)
+
+
+async def test_nothing_is_written_that_needs_a_dropped_key(own: World, third: tuple[Settings, Access]) -> None:
+    old = vault_of(OLD)
+    await own.database.execute(SEAL, own.workspace.id, vault_of(THIRD).sign(b"a seal"))
+    await drop(*third, "ENCRYPTION_KEY")
+    before = await own.snapshot()
+    with pytest.raises(Refusal) as refused:
+        await old.seal("late", **place("clate"), workspace_id=own.workspace.id)
+    assert (refused.value.code, OLD in str(refused.value)) == (Code.UNAVAILABLE, False)
+    signed = old.sign(b"a seal")
+    for sql, values in (
+        (SEAL.replace("$1, 1,", "$1, 2,"), (own.workspace.id, signed)),
+        ("UPDATE audit_seals SET dropped_signature = $1", (signed,)),
+        ("UPDATE audit_logs SET erased_signature = $1", (signed,)),
+        ("UPDATE audit_seals SET signature = $1", (signed,)),
+    ):
+        if "audit_logs" in sql:
+            await own.rest(own.owner, "POST", "/api/v1/labels", {"name": "Told", "color": "#112233"})
+            before = await own.snapshot()
+        with pytest.raises(asyncpg.PostgresError, match="ENCRYPTION_KEY was dropped"):
+            await own.database.execute(sql, *values)
+    assert await own.snapshot() == before
+    await own.database.execute("UPDATE audit_seals SET rows = rows, dropped_signature = $1", vault_of(THIRD).sign(b"x"))
+    with pytest.raises(keys.KeysError, match="ENCRYPTION_KEY was dropped"):
+        await keys.settle(settings_for(dsn_of(own), own.settings.data_dir), dsn_of(own))
+
+
+async def test_drops_rotations_and_an_old_server_at_once(own: World, third: tuple[Settings, Access]) -> None:
+    """Whatever was written can be read with the key that is left, and what cannot was refused."""
+    workspaces = [Workspace(name=f"W{number}", slug=f"w{number}") for number in range(60)]
+    await own.add(*workspaces)
+    written, refused, let_go = list[str](), list[str](), list[bool]()
+
+    async def old_server() -> None:
+        for number, workspace in enumerate(workspaces):
+            id, late = f"cold{number}", bool(let_go)
+            try:
+                sealed = await vault_of(OLD).seal(id, **place(id), workspace_id=workspace.id)
+            except Refusal:
+                refused.append(id)
+                if late:
+                    return
+                continue
+            await own.database.execute(INSERT, workspace.id, [id], [bytes(sealed)])
+            written.append(id)
+            await asyncio.sleep(0.01 if number % 8 else 0.5)  # an operator gets through now and then
+
+    async def operator() -> None:
+        while not let_go:
+            try:
+                await drop(*third, "ENCRYPTION_KEY")
+                let_go.append(True)
+            except keys.KeysError as error:
+                if "still needed" not in str(error):
+                    raise
+                await reseal(*third, lambda _: None)
+
+    await asyncio.gather(operator(), operator(), old_server())
+    assert written
+    assert refused, "there was none that came too late"
+    assert await fact(own) == keys.DROPPED
+    assert (await needed(*third)).keys.get("ENCRYPTION_KEY", 0) == 0
+    alone = vault_of(THIRD)
+    for id in written:
+        stored = await own.database.fetchval("SELECT value FROM credentials WHERE id = $1", id)
+        assert (await alone.open(Sealed(stored), **place(id))).reveal() == id
