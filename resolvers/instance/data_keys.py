@@ -119,7 +119,10 @@ class DataKeys:
         return await self._open(stored)
 
     async def _open(self, stored: StoredKey) -> DataKey:
-        made = DataKey(stored.id, AESGCM(await self._unwrap(stored)), time.monotonic() + self._lifetime)
+        key = await self._unwrap(stored)
+        if len(key) != SIZE:
+            raise Unwrappable("What is stored of a data key is none")
+        made = DataKey(stored.id, AESGCM(key), time.monotonic() + self._lifetime)
         return _remember(self._opened, stored.id, made)
 
     async def _unwrap(self, stored: StoredKey) -> bytes:

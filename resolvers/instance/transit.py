@@ -8,8 +8,8 @@ Which version of its key has wrapped a data key stands in the ciphertext, and in
 """
 
 import base64
-import binascii
 import logging
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ PREFIX = "transit/"
 TIMEOUT, MOST = 5.0, 64 * 1024
 DENIED = 403
 LARGEST_TOKEN = 16 * 1024  # bytes
+TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,13 @@ class Transit:
         answer = await self._call(f"{self._mount}/decrypt/{quote(key, safe='')}", asked)
         if answer.status == 400:
             raise Unwrappable(f"A data key cannot be unwrapped with {wrapped.by}")
-        if answer.status != 200:
-            raise self._unavailable(answer)
         try:
-            return base64.b64decode(_text(answer, "plaintext"), validate=True)
-        except binascii.Error:
-            raise self._unavailable(answer) from None
+            plain = base64.b64decode(_text(answer, "plaintext"), validate=True)
+        except ValueError:
+            plain = b""
+        if answer.status != 200 or not plain:
+            raise self._unavailable(answer)
+        return plain
 
     async def _call(self, path: str, asked: dict[str, str]) -> Answered:
         """Once more with a new token, where that of a role is not taken any more."""
@@ -94,7 +96,10 @@ class Transit:
 
     async def _signed_in(self) -> str:
         if self._login.role_id is None:
-            return self._login.token or _read(self._login.token_file)
+            token = self._login.token or _read(self._login.token_file)
+            if not TOKEN.fullmatch(token):  # without one it says that the request is bad, as of what it cannot unwrap
+                raise _unavailable("there is no token in what should hold it")
+            return token
         if self._until <= time.monotonic():
             secret = self._login.secret_id or _read(self._login.secret_id_file)
             asked = {"role_id": self._login.role_id, "secret_id": secret}

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tests.kernel.servers import answering, response
 
 ROOT, ROLE, SECRET_ID = "s.root-of-tests", "role-of-tests", "secret-id-of-tests"
-STATUS = {200: "200 OK", 400: "400 Bad Request", 403: "403 Forbidden", 404: "404 Not Found", 503: "503 Unavailable"}
 
 
 @dataclass
@@ -28,6 +27,7 @@ class OpenBao:
     url: str = ""
     namespace: str | None = None
     sealed: bool = False
+    answers: tuple[int, Any] | None = None  # whatever it is asked
     silent: bool = False
     lease: int = 3600
     versions: list[bytes] = field(default_factory=lambda: [os.urandom(32)])  # of the key `crewship`
@@ -41,6 +41,8 @@ class OpenBao:
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, Any]:
         self.asked.append(f"{method} {path}")
+        if self.answers is not None:
+            return self.answers
         if self.sealed:
             return 503, {"errors": ["Vault is sealed"]}
         if headers.get("x-vault-namespace") != self.namespace:
@@ -99,7 +101,7 @@ async def openbao() -> AsyncIterator[OpenBao]:
             if made.silent:
                 return
             status, answer = made.answer(method, path, headers, body)
-            writer.write(response(json.dumps(answer).encode(), STATUS[status], "content-type: application/json"))
+            writer.write(response(json.dumps(answer).encode(), f"{status} of tests", "content-type: application/json"))
             await writer.drain()
 
     async with answering(serve) as server:

@@ -92,6 +92,35 @@ async def test_a_token_in_a_file_may_be_renewed_and_a_namespace_is_told(bao: Ope
     assert "404" in (await refused(Transit(bao.url, "crewship", Login(token=ROOT)).wrap(KEY, PLACE))).detail
 
 
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (307, {}), (412, {"errors": ["required index state not present"]}), (429, {"errors": ["rate limit exceeded"]}),
+        (472, {}), (473, {}), (500, {"errors": ["internal error"]}), (503, {"errors": ["Vault is sealed"]}),
+        (200, {"data": None, "wrap_info": {"token": "s.wrapping", "ttl": 60}}), (200, []), (200, None),
+        (200, {"data": {"ciphertext": 7, "plaintext": 7}}), (200, {"data": {"ciphertext": "x", "plaintext": "é"}}),
+        (200, {"data": {"ciphertext": "vault:v1:" + "A" * 70_000, "plaintext": "A" * 70_000}}), (204, {}),
+    ],
+)  # fmt: skip
+async def test_what_is_no_answer_loses_no_key(bao: OpenBao, status: int, answer: Any) -> None:
+    """A key that cannot be unwrapped now can be later: none of these says that it never can."""
+    one = by_token(bao)
+    wrapped = await one.wrap(KEY, PLACE)
+    bao.answers = (status, answer)
+    await refused(one.wrap(KEY, PLACE))
+    await refused(one.unwrap(wrapped, PLACE))
+    bao.answers = None
+    assert await one.unwrap(wrapped, PLACE) == KEY
+
+
+@pytest.mark.parametrize("token", ["", "\n", "two\nlines", "a b", "\x00", "ü"])
+async def test_a_file_without_a_token_is_told_of(bao: OpenBao, tmp_path: Path, token: str) -> None:
+    (path := tmp_path / "token").write_text(token)
+    one = Transit(bao.url, "crewship", Login(token_file=path))
+    assert "there is no token" in (await refused(one.unwrap(Wrapped("transit/crewship:v1", b"x"), PLACE))).detail
+    assert bao.asked == []
+
+
 async def test_what_is_unwrapped_goes_on_for_a_while_without_it(bao: OpenBao, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(data_keys.time, "monotonic", lambda: now[0])
