@@ -42,6 +42,10 @@ log = logging.getLogger("crewship.sandbox")
 START_TIMEOUT = 20.0
 NICE = 5  # the service goes first
 UNLIMITED = 1 << 47  # bytes: what a processor can address
+RESERVED = 4 << 30
+"""Bytes that a program may reserve to write to, beside what it holds: an engine that cannot have the gigabyte in which
+it compiles runs without compiling, many times slower, and says nothing of it.
+"""
 MOST_THREADS = 1024  # of a program that starts others
 OOM_SCORE = 1000  # where memory runs out, a command ends first
 
@@ -260,7 +264,9 @@ class Bubblewrap:
 
         Its address space has no limit: engines of languages reserve more than any machine has. Raises Failed as `run`.
         """
-        limits = replace(await admit(workdir, self.limits), address_space=UNLIMITED, processes=MOST_THREADS)
+        limits = await admit(workdir, self.limits)
+        writable = limits.memory_sum + RESERVED
+        limits = replace(limits, address_space=UNLIMITED, processes=MOST_THREADS, memory=writable)
         outputs, handover = Outputs(limits.output), self._handover(start.network)
         try:
             child = self._launch(
