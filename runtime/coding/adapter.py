@@ -256,8 +256,9 @@ class _Run:
         try:
             return await self._inbox.next(self.adapter.silence) or Over()
         except TimeoutError:
-            minutes = self.adapter.silence / 60
-            return Failed(f"{self.agent.name} has said nothing for {minutes:g} minutes, and was ended.")
+            silence = self.adapter.silence
+            how_long = f"{silence / 60:g} minutes" if silence >= 60 else f"{silence:g} seconds"
+            return Failed(f"{self.agent.name} has said nothing for {how_long}, and was ended.")
 
     def _booked(self, call: Booking) -> dict[str, Any]:
         usage = call.usage

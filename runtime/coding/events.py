@@ -1,8 +1,18 @@
-"""What a coding agent tells of its work, in the same words for all of them."""
+"""What a coding agent tells of its work, in the same words for all of them.
+
+Each is checked when it is made, as it comes from a program that nobody vouches for: a field of another type is a
+TypeError.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+
+
+def _is(kind: type, *values: object) -> None:
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{type(value).__name__} is no {kind.__name__}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +24,9 @@ class Began:
     tools: tuple[str, ...] = ()
     servers: tuple[Mapping[str, Any], ...] = ()
 
+    def __post_init__(self) -> None:
+        _is(str, self.session, self.model)
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -24,6 +37,9 @@ class Said:
     within: str = ""
     """The call of a tool that works by a model of its own, where it is what such a one says."""
 
+    def __post_init__(self) -> None:
+        _is(str, self.text, self.within)
+
 
 @dataclass(frozen=True, slots=True)
 class Called:
@@ -31,6 +47,10 @@ class Called:
     tool: str
     input: Mapping[str, Any] = field(default_factory=dict)
     within: str = ""
+
+    def __post_init__(self) -> None:
+        _is(str, self.id, self.tool, self.within)
+        _is(Mapping, self.input)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +61,9 @@ class Answered:
     content: str
     is_error: bool = False
     within: str = ""
+
+    def __post_init__(self) -> None:
+        _is(str, self.id, self.content, self.within)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,9 @@ class Ended:
 
     error: str | None = None
     text: str = ""
+
+    def __post_init__(self) -> None:
+        _is(str, self.text, self.error or "")
 
 
 Event = Began | Said | Called | Answered | TriesAgain | Ended

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 LONGEST: Final = 8 << 20
 """Bytes of a line: a tool's whole answer is in one."""
+MOST: Final = 64 << 20
+"""Bytes of a whole stream: all of it is read, and most of it is kept."""
 SHOWN: Final = 200
 
 
@@ -17,9 +19,13 @@ class Lines:
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._read_so_far = 0
 
     def feed(self, piece: bytes) -> list[dict[str, Any]]:
-        """Raises NoJson for a line that is none, or is too long; then there is nothing more to feed."""
+        """Raises NoJson for a line that is none, and for what is too long; then there is nothing more to feed."""
+        self._read_so_far += len(piece)
+        if self._read_so_far > MOST:
+            raise NoJson(f"more than {MOST >> 20} MiB")
         *lines, rest = piece.split(b"\n")
         made = []
         for line in lines:

@@ -82,7 +82,9 @@ def agent(folder: Path, server: Vendor, boundary: Bubblewrap, tmp_path: Path) ->
         model = Model(LlmProvider.ANTHROPIC, "Anthropic", "claude-sonnet-4-5", server.url, access, "ANTHROPIC_API_KEY")
         workdir = Workdir.of_job(tmp_path, job("x"))
         network = Gateway(Policy(NetworkMode.restricted, frozenset()))
-        found = replace(found, mounts=(*found.mounts, Mount(Path(sys.base_prefix), sys.base_prefix)))
+        # Also where the real one is a script of another language.
+        python = Mount(Path(sys.base_prefix), sys.base_prefix)
+        found = replace(found, argv=found.argv[-1:], mounts=(*found.mounts, python))
         equipment = Equipment(found, boundary, workdir, network, {"MARK": str(tmp_path), **given})
         if mcp is not None:
             equipment = replace(equipment, mcp=mcp, ways=ways)

@@ -8,6 +8,7 @@ Its dialect is in the path it is called by. What it is asked, it asks its model;
 import contextlib
 import itertools
 import json
+import mmap
 import os
 import subprocess
 import sys
@@ -125,8 +126,16 @@ class Claude:
         sys.exit(1)
 
 
+def misshapen(hostile):
+    """Events of the other dialects, none of which is as it should be."""
+    tell(**json.loads(hostile))
+    time.sleep(3600)
+
+
 def main():
     prompt = sys.stdin.read()
+    if "ANTHROPIC_BASE_URL" not in os.environ:
+        return misshapen(prompt.rpartition("DO ")[2])
     agent = Claude(sys.argv[1:])
     hostile = prompt.rpartition("DO ")[2] if "DO " in prompt else ""
     if hostile == "nothing":
@@ -145,6 +154,35 @@ def main():
             sys.stdout.buffer.write(b"x" * 65536)
     elif hostile == "shape":
         tell(type="assistant", message=[17])
+    elif hostile == "types":
+        tell(type="assistant", message={"id": "m", "content": [{"type": "text", "text": {"a": 1}}]})
+    elif hostile == "deep":
+        print('{"type":' + "[" * 200_000, flush=True)
+    elif hostile == "half and wait":
+        print('{"type": "assistant", "mess', end="", flush=True)
+        time.sleep(3600)
+    elif hostile == "blank lines":
+        while True:
+            print(flush=True)
+            time.sleep(0.05)
+    elif hostile == "flood":
+        line = json.dumps({"type": "of the future", "event": "x" * 65536}) + "\n"
+        for _ in range(1600):
+            sys.stdout.write(line)
+    elif hostile == "flood of errors":
+        for _ in range(160):
+            sys.stderr.write("x" * 65536)
+        agent.work(prompt)
+    elif hostile == "fill memory":
+        held = [bytearray(os.urandom(1 << 20)) * 32 for _ in range(64)]
+        time.sleep(3600)
+    elif hostile == "reserve":
+        mmap.mmap(-1, 5 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        agent.work(prompt)
+    elif hostile == "fill the disk":
+        for number in range(64):
+            Path(f"/output/filled-{number}").write_bytes(b"x" * (16 << 20))
+        time.sleep(3600)
     elif hostile == "unknown":
         tell(type="of the future", event={"a": 1})
         agent.work(prompt)
@@ -172,7 +210,7 @@ def main():
     else:
         agent.work(prompt)
     sys.stdout.flush()
-    if hostile in ("garbage", "long", "shape", "ask and print garbage"):
+    if hostile in ("garbage", "long", "shape", "types", "deep", "flood", "ask and print garbage"):
         time.sleep(3600)
 
 

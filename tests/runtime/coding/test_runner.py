@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from models.agents import CliAdapter
 from models.runs import ChatEventType as E
 from runtime.coding.adapter import CodingAdapter
+from runtime.coding.installed import KNOWN
 from runtime.job import Failed, Interrupted, Turn
+from runtime.sandbox.namespace import Bubblewrap
 from tests.runtime.adapters.sinks import Crash, Journal, job
 from tests.runtime.adapters.vendors import Call, Refuses, Says, Vendor
 from tests.runtime.coding.conftest import KEY
@@ -134,19 +138,73 @@ async def test_a_call_that_is_broken_off_is_booked(agent: Agents, server: Vendor
         ("garbage", "Claude Code printed a line that is no JSON object: ?�?[31m oops"),
         ("half", 'Claude Code printed a line that is no JSON object: {"type": "assistant", "mess'),
         ("long", "Claude Code printed a line of more than 8 MiB"),
+        ("flood", "Claude Code printed more than 64 MiB"),
+        ("deep", 'Claude Code printed a line that is no JSON object: {"type":[[['),
         ("shape", "Claude Code printed an event that cannot be read: assistant"),
-        ("nothing", "Claude Code has said nothing for 0.05 minutes, and was ended."),
+        ("types", "Claude Code printed an event that cannot be read: assistant"),
+        ("nothing", "Claude Code has said nothing for 1.5 seconds, and was ended."),
+        ("half and wait", "Claude Code has said nothing for 1.5 seconds, and was ended."),
+        ("blank lines", "Claude Code has said nothing for 1.5 seconds, and was ended."),
     ],
 )
 async def test_what_makes_no_sense_ends_the_run(
     agent: Agents, journal: Journal, tmp_path: Path, does: str, says: str
 ) -> None:
+    """And leaves nothing: no process, no home, no file."""
     began = time.monotonic()
     with pytest.raises(Failed) as failed:
-        await agent(silence=3.0).run(job(f"DO {does}"), journal.attempt())
+        await agent(silence=1.5).run(replace(job(f"DO {does}"), chat_id=None), journal.attempt())
     assert says in str(failed.value)
+    assert len(str(failed.value)) < 400
     assert time.monotonic() - began < 30
     assert left(tmp_path) == []
+    assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
+    assert list(tmp_path.rglob("coding/*")) == []
+
+
+@pytest.mark.parametrize(
+    ("adapter", "event"),
+    [
+        (CliAdapter.CODEX_CLI, {"type": "item.completed", "item": 17}),
+        (CliAdapter.CODEX_CLI, {"type": "thread.started", "thread_id": None}),
+        (CliAdapter.CODEX_CLI, {"type": "item.completed", "item": {"id": "i", "type": "agent_message", "text": 1}}),
+        (CliAdapter.GEMINI_CLI, {"type": "message"}),
+        (CliAdapter.GEMINI_CLI, {"type": "message", "role": "assistant", "content": 1}),
+        (CliAdapter.OPENCODE, {"type": "text", "part": {"text": 17}}),
+        (CliAdapter.OPENCODE, {"type": "tool_use", "part": {"callID": 1, "tool": "t", "state": {"status": "x"}}}),
+        (CliAdapter.OPENCODE, {"type": "tool_use", "part": {"callID": "c", "tool": "t", "state": "completed"}}),
+    ],
+)
+async def test_an_event_of_another_shape_ends_the_run(
+    agent: Agents, journal: Journal, tmp_path: Path, adapter: CliAdapter, event: dict[str, Any]
+) -> None:
+    name = KNOWN[adapter].name
+    with pytest.raises(Failed, match=f"^{name} printed an event that cannot be read: {event['type']}$"):
+        await agent(adapter).run(job(f"DO {json.dumps(event)}"), journal.attempt())
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [
+        ("fill memory", "its processes took more than 256 MiB of memory together"),
+        ("fill the disk", "The files of this crew take more than 64 MiB"),
+    ],
+)
+async def test_one_that_takes_too_much_is_ended(
+    agent: Agents, journal: Journal, tmp_path: Path, boundary: Bubblewrap, does: str, says: str
+) -> None:
+    boundary.limits = replace(boundary.limits, memory_sum=256 << 20, disk=64 << 20)
+    outcome = await agent().run(job(f"DO {does}"), journal.attempt())
+    assert (outcome.error or "").startswith(f"Claude Code was ended: {says}")
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("does", ["reserve", "flood of errors"])
+async def test_what_does_no_harm_is_let_be(agent: Agents, server: Vendor, journal: Journal, does: str) -> None:
+    """An engine that compiles reserves gigabytes to write to, and holds a fraction of them."""
+    server.says(DONE)
+    assert (await agent().run(job(f"DO {does}"), journal.attempt())).error is None
 
 
 @pytest.mark.parametrize(
