@@ -174,7 +174,9 @@ def main():
             sys.stderr.write("x" * 65536)
         agent.work(prompt)
     elif hostile == "fill memory":
-        held = [bytearray(os.urandom(1 << 20)) * 32 for _ in range(64)]
+        held = []
+        while len(held) < 64:
+            held.append(bytearray(os.urandom(1 << 20)) * 32)
         time.sleep(3600)
     elif hostile == "reserve":
         mmap.mmap(-1, 5 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
