@@ -73,7 +73,8 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """
 
     __bookkeeping__: ClassVar = frozenset(
-        {"issue_counter", "cached_image", "config_hash", "build", "persona", "memory_reviewed_at"}
+        {"issue_counter", "cached_image", "config_hash", "build", "agents_pending_restart", "persona"}
+        | {"memory_reviewed_at"}
         | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
     )
 
@@ -95,6 +96,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             postgresql_ops={"slug": "text_pattern_ops"},  # for the ranges of `release_slug`, whatever the collation
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
+        Index("crews_pending_restart_idx", "id", postgresql_where=text("agents_pending_restart > 0")),
     )
     name: str = text_field(LINE)
     slug: str = text_field(LINE * 2)
@@ -118,6 +120,8 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     config_hash: str | None = text_field(LINE, default=None)
     build: dict[str, Any] | None = json_field(NOTES, default=None)
     """The build of the image that was begun last: what `resolvers/crews/building.py` says of it."""
+    agents_pending_restart: int = 0
+    """How many of its agents have a container of an older image, as it was measured last."""
     issue_prefix: str | None = text_field(LINE, default=None)
     issue_counter: int = 0
     max_ephemeral_agents: int = 10

@@ -18,12 +18,12 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews
-from resolvers.crews import avatars, files, git, parts, policies, provisioning
+from resolvers.crews import avatars, files, git, images, parts, policies, provisioning
 from resolvers.crews.capabilities import CrewCapabilities
 from resolvers.crews.members import MemberRoleUpdated
 from resolvers.crews.provisioning import ProvisionStatus
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, Fixed, From, Null, Upload, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Download, From, Null, Upload, Wire
 
 Optional = Annotated[str | None, Absent()]
 
@@ -121,7 +121,7 @@ class ProvisionStatusJSON(Wire, of=Crew):
     devcontainer_config: str | None
     cached_image: str | None
     config_hash: str | None
-    agents_pending_restart: Annotated[int, Fixed("0")]
+    agents_pending_restart: int
     error: Annotated[str | None, From("build_error"), Absent()]
     step: Annotated[int | None, From("build_step"), Absent()]
     total: Annotated[int | None, From("build_total"), Absent()]
@@ -155,8 +155,8 @@ ROUTES = (
     POST("/api/v1/crews/{crewId}/provision", provisioning.provision_crew, provisioning.ProvisionStarted, status=202),
     POST("/api/v1/crews/{crewId}/rebuild", provisioning.rebuild_crew, provisioning.ProvisionStarted, status=202),
     POST("/api/v1/crews/{crewId}/restart-agents", provisioning.restart_agents, provisioning.Restarted),
-    GET("/api/v1/cache/images", provisioning.list_cache_images, provisioning.CacheImages),
-    DELETE("/api/v1/cache/images/{tag}", provisioning.delete_cache_image, provisioning.CacheDeleted),
+    GET("/api/v1/cache/images", images.list_cache_images, images.CacheImages),
+    DELETE("/api/v1/cache/images/{tag}", images.delete_cache_image, images.CacheDeleted),
     GET("/api/v1/crews/{crewId}/members", crews.list_members, list[CrewMemberJSON]),
     POST("/api/v1/crews/{crewId}/members", crews.add_member, AddedMemberJSON, status=201),
     PATCH("/api/v1/crews/{crewId}/members/{memberId}", crews.update_member, MemberRoleUpdated),

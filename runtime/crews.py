@@ -2,10 +2,15 @@
 
 import asyncio
 import contextlib
+import time
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 from resolvers.crews.building import BUILD, OfBuild, Plan, advance, begin, complete, crew_of, fail
-from resolvers.crews.containers import REMOVE_CONTAINERS, overdue
+from resolvers.crews.containers import REMOVE_CONTAINERS, STOP, OfCrew, overdue
+from resolvers.crews.measuring import MEASURE, MOST, note_pending, report_containers
+from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel import Refusal
@@ -15,7 +20,9 @@ from runtime.containers.choice import EngineContainers
 from runtime.job import Failed
 
 LONGEST = 1800.0  # seconds of a build
+LONGEST_LOOK = 60.0  # seconds
 LAST_ATTEMPT = 3
+SERVICE = "runtime"
 NO_ENGINE = "No container engine is configured where builds are made"
 FAILED = "The build has failed, for a reason that the server's log tells"
 
@@ -25,7 +32,7 @@ async def remove_containers(tick: Tick) -> None:
     """What a killed server has left is among them: a container is known by its labels, and by nothing in memory."""
     containers = instance.containers
     if not isinstance(containers, EngineContainers):
-        return
+        return await tick.write(lambda rows: note_pending(rows, {}))
     try:
         await containers.remove_builds(tick.now - timedelta(seconds=2 * LONGEST))
         there = await containers.kept()
@@ -33,6 +40,35 @@ async def remove_containers(tick: Tick) -> None:
             await containers.engine.remove(container)
     except Failed as failed:
         log.warning("containers are not looked after", reason=str(failed))
+
+
+@ticks(MEASURE)
+async def measure(tick: Tick) -> None:
+    """Each container is told of once, whichever process measures; an engine that is gone tells nothing."""
+    containers = instance.containers
+    if not isinstance(containers, EngineContainers):
+        return
+    try:
+        async with asyncio.timeout(LONGEST_LOOK):
+            found, pending = await containers.measured(), await containers.pending()
+    except (Failed, TimeoutError):
+        return
+    await tick.write(lambda rows: note_pending(rows, pending))
+    of_workspaces: dict[str, list[dict[str, Any]]] = {}
+    for workspace_id, told in found:
+        of_workspaces.setdefault(workspace_id, []).append(told)
+    for workspace_id, told_of_it in of_workspaces.items():
+        with contextlib.suppress(Refusal):  # the workspace is gone, and soon its containers are
+            await report_containers(Caller.service(SERVICE, workspace_id), {"containers": told_of_it[:MOST]})
+
+
+@carries(STOP)
+async def stop(work: Work, data: OfCrew) -> None:
+    """An engine that is gone is asked again later: until then its containers are what they were."""
+    containers = instance.containers
+    if isinstance(containers, EngineContainers):
+        workspace_id = work.workspace_id
+        await work.call("stop", lambda _: containers.remove(workspace_id, data.crew_id), timeout=LONGEST_LOOK)
 
 
 @carries(BUILD)
@@ -43,9 +79,10 @@ async def build(work: Work, data: OfBuild) -> None:
         return
     try:
         plan = Plan.of(crew)
+        hit = False
         async with asyncio.timeout(LONGEST):
             if plan is not None:
-                await _made(work, data, plan)
+                hit = not await _made(work, data, plan)
     except (Failed, Refusal) as failed:
         why = str(failed)
     except TimeoutError:
@@ -56,21 +93,23 @@ async def build(work: Work, data: OfBuild) -> None:
         log.exception("an image could not be built", crew_id=data.crew_id)
         why = FAILED
     else:
-        await work.write("complete", lambda ctx: complete(ctx, data, plan))
+        await work.write("complete", lambda ctx: complete(ctx, data, plan, hit=hit))
         return
     await work.write("fail", lambda ctx: fail(ctx, data, why))
 
 
-async def _made(work: Work, data: OfBuild, plan: Plan) -> None:
+async def _made(work: Work, data: OfBuild, plan: Plan) -> bool:
+    """False where the engine has the image already."""
     containers = instance.containers
     if not isinstance(containers, EngineContainers):
         raise Failed(NO_ENGINE)
     if await containers.engine.image(plan.tag) is not None:
-        return
-    steps = plan.steps
-    await work.write("begin", lambda ctx: begin(ctx, data, steps))
-    number = 0
+        return work.done("begin")  # by an attempt that died before it could say so
+    await work.write("begin", lambda ctx: begin(ctx, data, plan))
+    number, since = 0, time.monotonic()
     async with contextlib.aclosing(containers.builder(plan, data.build_id).steps()) as made:
         async for _ in made:
-            number += 1
-            await work.write(f"step {number}", lambda ctx, at=number: advance(ctx, data, at, steps))  # type: ignore[misc]
+            number, took, since = number + 1, int((time.monotonic() - since) * 1000), time.monotonic()
+            told = partial(advance, data=data, step=number, plan=plan, took=took)
+            await work.write(f"step {number}", told)
+    return True

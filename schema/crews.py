@@ -17,7 +17,7 @@ from models.crews import (
 )
 from models.workspaces import Role
 from resolvers import crews as crew_ops
-from resolvers.crews import avatars, capabilities, files, git, members, parts, policies, provisioning
+from resolvers.crews import avatars, capabilities, files, git, images, members, parts, policies, provisioning
 from resolvers.crews.git import GitDiffStatus
 from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
@@ -224,7 +224,7 @@ class RestartedType:
     restarted: int
 
 
-@output(provisioning.CacheImage)
+@output(images.CacheImage)
 class CacheImageType:
     """`createdAt` is in Unix seconds; `referencedBy` are slugs of crews of the workspace."""
 
@@ -234,14 +234,14 @@ class CacheImageType:
     referenced_by: list[str]
 
 
-@output(provisioning.CacheImages)
+@output(images.CacheImages)
 class CacheImagesType:
     """Images that were built for crews."""
 
     images: list[CacheImageType]
 
 
-@output(provisioning.CacheDeleted)
+@output(images.CacheDeleted)
 class CacheDeletedType:
     """An image that was deleted."""
 
@@ -322,7 +322,7 @@ class CrewQuery:
     crew_connections = query(crew_ops.list_connections, CrewLinkType)
     feature_catalog = query(parts.list_features, FeatureCatalogType)
     runtime_catalog = query(parts.list_runtimes, RuntimeCatalogType)
-    cache_images = query(provisioning.list_cache_images, CacheImagesType)
+    cache_images = query(images.list_cache_images, CacheImagesType)
     crew_policies = query(policies.list_policies, CrewType)
     crew_files = query(files.list_crew_files, FileInfoType)
     crew_git_diff = query(git.git_diff, GitDiffType)
@@ -343,7 +343,7 @@ class CrewMutation:
     provision_crew = mutation(provisioning.provision_crew, ProvisionStartedType)
     rebuild_crew = mutation(provisioning.rebuild_crew, ProvisionStartedType)
     restart_crew_agents = mutation(provisioning.restart_agents, RestartedType)
-    delete_cache_image = mutation(provisioning.delete_cache_image, CacheDeletedType)
+    delete_cache_image = mutation(images.delete_cache_image, CacheDeletedType)
     save_crew_file = mutation(files.save_crew_file, FileSavedType)
     apply_crew_avatar_style = mutation(avatars.apply_avatar_style, AvatarsChangedType)
     set_crew_policy = mutation(policies.set_policy, CrewType)

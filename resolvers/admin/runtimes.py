@@ -1,8 +1,10 @@
-"""Containers of crews. This server runs agents' commands without any, so that there is nothing to look for or remove:
-the answer is the documented one of a server without a container runtime.
+"""Containers of a workspace's crews, and what earlier releases have left of them. Without an engine there is nothing to
+look for or remove: the answer is the documented one of a server without a container runtime.
 """
 
-from resolvers.kernel import Action, Code, Context, NoInput, Output, command, procedure
+from typing import Any
+
+from resolvers.kernel import Action, Code, Context, NoInput, NotRun, Output, Refusal, command, procedure
 from resolvers.rules.containers import no_containers
 
 
@@ -19,28 +21,66 @@ class Pruned(Output):
     count: int
 
 
-@procedure("admin.legacy_detect", Action.MANAGE, errors=(Code.UNAVAILABLE,))
+def _containers(ctx: Context) -> Any:
+    if ctx.outside.containers is None:
+        raise no_containers()
+    return ctx.outside.containers
+
+
+@procedure("admin.legacy_detect", Action.MANAGE, errors=(Code.UNAVAILABLE, Code.BAD_GATEWAY), late=True)
 async def detect_legacy_resources(ctx: Context, data: NoInput) -> LegacyResources:
     """Check for legacy containers.
 
-    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    Those of the workspace's crews that earlier releases have made and this one does not use. UNAVAILABLE without a
+    container engine.
     """
-    raise no_containers()
+    try:
+        found = await _containers(ctx).outdated(ctx.workspace_id or "")
+    except NotRun as failed:
+        raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
+    return LegacyResources(present=bool(found))
 
 
-@command("admin.legacy_prune", Action.MANAGE, errors=(Code.UNAVAILABLE,))
+@command(
+    "admin.legacy_prune",
+    Action.MANAGE,
+    audit="workspace.legacy_containers_removed",
+    errors=(Code.UNAVAILABLE, Code.BAD_GATEWAY),
+    late=True,
+)
 async def prune_legacy_resources(ctx: Context, data: NoInput) -> Pruned:
     """Remove legacy containers.
 
-    Requires a container runtime, which this server does not have: always UNAVAILABLE.
+    Where the engine fails on the way, BAD_GATEWAY says in `removed` what is gone. UNAVAILABLE without a container
+    engine.
     """
-    raise no_containers()
+    return await _pruned(ctx, outdated=True)
 
 
-@command("admin.runtime_prune", Action.MANAGE, errors=(Code.UNAVAILABLE,))
+@command(
+    "admin.runtime_prune",
+    Action.MANAGE,
+    audit="workspace.containers_removed",
+    errors=(Code.UNAVAILABLE, Code.BAD_GATEWAY),
+    late=True,
+)
 async def prune_crew_runtimes(ctx: Context, data: NoInput) -> Pruned:
     """Remove the containers of crews.
 
-    Requires a container runtime, which this server does not have: always UNAVAILABLE. Files of agents are kept.
+    All of the workspace's, with what runs in them, and the volumes of their services. Images and files of agents are
+    kept. Where the engine fails on the way, BAD_GATEWAY says in `removed` what is gone. UNAVAILABLE without a container
+    engine.
     """
-    raise no_containers()
+    return await _pruned(ctx, outdated=False)
+
+
+async def _pruned(ctx: Context, *, outdated: bool) -> Pruned:
+    containers, removed, workspace_id = _containers(ctx), list[str](), ctx.workspace_id or ""
+    try:
+        await containers.prune(workspace_id, removed, outdated=outdated)
+    except NotRun as failed:
+        so_far = {"removed": removed, "count": len(removed)}
+        raise Refusal(Code.BAD_GATEWAY, str(failed), extra=so_far) from None
+    await ctx.begin()
+    ctx.audit("WORKSPACE", workspace_id, removed=len(removed))
+    return Pruned(removed=removed, count=len(removed))

@@ -5,7 +5,6 @@ A build is a background job, and one field of the crew while it is under way and
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,7 +14,15 @@ from sqlmodel import col
 from models.base import new_id
 from models.bounds import cut
 from models.crews import Crew
-from resolvers.crews.events import ProvisionAdvanced, ProvisionCompleted, ProvisionFailed, ProvisionStarted
+from resolvers.crews.events import (
+    ProvisionAdvanced,
+    ProvisionCompleted,
+    ProvisionFailed,
+    ProvisionStarted,
+    ProvisionStep,
+    ProvisionStepReported,
+)
+from resolvers.crews.progress import note, tell
 from resolvers.kernel import Code, Context, Id, Input, Refusal, instance, job
 from resolvers.rules.devcontainer import Devcontainer, Lifecycle, parse_devcontainer
 from resolvers.rules.mise import Mise, parse_mise
@@ -41,7 +48,7 @@ BUILD = job(
     unique="{crew_id}:{build_id}",
     at_once=2,
     attempts=3,
-    emits=(ProvisionStarted, ProvisionAdvanced, ProvisionCompleted, ProvisionFailed),
+    emits=(ProvisionStarted, ProvisionAdvanced, ProvisionStepReported, ProvisionCompleted, ProvisionFailed),
 )
 
 
@@ -84,6 +91,10 @@ class Plan:
         if self.commands:
             made.append("Run postCreateCommand")
         return [*made, "Commit the image"]
+
+    def feature_of(self, step: int) -> str | None:
+        """The feature that a step installs; steps count from 1, and the first one pulls."""
+        return self.features[step - 2][0] if 2 <= step < 2 + len(self.features) else None
 
 
 def _features(devcontainer: Devcontainer) -> tuple[tuple[str, Any], ...]:
@@ -134,7 +145,12 @@ async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
         raise Refusal(Code.RATE_LIMITED, FULL, commit=rebuild)
     id = new_id()
     await ctx.update(Crew, crew.id, build={"id": id, "status": "pending", "started_at": now.isoformat()})
+    queued(ctx, crew)
     ctx.enqueue(BUILD, crew_id=crew.id, build_id=id)
+
+
+def queued(ctx: Context, crew: Crew) -> None:
+    note(ctx, crew.id, "queued", f"The image of {crew.name} is to be built")
 
 
 async def crew_of(ctx: Context, data: OfBuild) -> Crew | None:
@@ -144,23 +160,34 @@ async def crew_of(ctx: Context, data: OfBuild) -> Crew | None:
     return crew if build.get("id") == data.build_id and build.get("status") in LIVE else None
 
 
-async def begin(ctx: Context, data: OfBuild, steps: Sequence[str]) -> None:
+async def begin(ctx: Context, data: OfBuild, plan: Plan) -> None:
     if (crew := await crew_of(ctx, data)) is not None:
-        await _note(ctx, crew, status="running", steps=list(steps), log_tail=[])
-        ctx.emit(ProvisionStarted(crew_id=crew.id, steps=list(steps)))
+        steps = plan.steps
+        await _note(ctx, crew, status="running", steps=steps, log_tail=[])
+        note(ctx, crew.id, "building", f"The image of {crew.name} is being built", steps=len(steps))
+        ctx.emit(ProvisionStarted(crew_id=crew.id, steps=steps))
+        tell(ctx, crew.id, "provision.start", status="started")
+        tell(ctx, crew.id, "resolve_features", status="completed", detail=f"{len(plan.features)} features")
 
 
-async def advance(ctx: Context, data: OfBuild, step: int, steps: Sequence[str]) -> None:
-    """`step` counts from 1."""
+async def advance(ctx: Context, data: OfBuild, step: int, plan: Plan, took: int = 0) -> None:
+    """`step` counts from 1; `took`: milliseconds of the one before."""
     if (crew := await crew_of(ctx, data)) is not None:
-        message, total = steps[step - 1], len(steps)
+        message, total = plan.steps[step - 1], len(plan.steps)
         told = [*(crew.build or {}).get("log_tail", []), message][-LOG:]
         await _note(ctx, crew, step=step, total=total, message=message, log_tail=told)
+        note(ctx, crew.id, "step", message, step=step, total=total)
         ctx.emit(ProvisionAdvanced(crew_id=crew.id, step=step, total=total, message=message))
+        if (feature := plan.feature_of(step - 1)) is not None:
+            tell(ctx, crew.id, "feature_install", feature=feature, status="completed", duration_ms=took)
+        if step == 1:
+            tell(ctx, crew.id, "image_build_start", status="started", detail=message)
+        if (feature := plan.feature_of(step)) is not None:
+            tell(ctx, crew.id, "feature_install", feature=feature, status="started")
 
 
-async def complete(ctx: Context, data: OfBuild, plan: Plan | None) -> None:
-    """A build of nothing leaves the crew without an image of its own."""
+async def complete(ctx: Context, data: OfBuild, plan: Plan | None, *, hit: bool = False) -> None:
+    """A build of nothing leaves the crew without an image of its own. `hit`: the engine had the image already."""
     if (crew := await crew_of(ctx, data)) is None:
         return
     if plan != Plan.of(crew):
@@ -168,14 +195,22 @@ async def complete(ctx: Context, data: OfBuild, plan: Plan | None) -> None:
     tag, digest = ("", "") if plan is None else (plan.tag, plan.digest)
     now = await ctx.now()
     await _note(ctx, crew, status="completed", completed_at=now.isoformat(), image=tag, digest=digest)
+    note(ctx, crew.id, "complete", f"The image of {crew.name} is there", cached_image=tag)
     ctx.emit(ProvisionCompleted(crew_id=crew.id, cached_image=tag, config_hash=digest))
+    if plan is not None:
+        took = (now - datetime.fromisoformat((crew.build or {})["started_at"])).total_seconds()
+        step: ProvisionStep = "provision.cache_hit" if hit else "image_build_done"
+        tell(ctx, crew.id, step, status="completed", tag=tag, duration_ms=None if hit else max(int(took * 1000), 0))
+        tell(ctx, crew.id, "ready", status="completed", tag=tag)
 
 
 async def fail(ctx: Context, data: OfBuild, why: str) -> None:
     if (crew := await crew_of(ctx, data)) is not None:
         told = cut(why.replace("\0", ""), ERROR)
         await _note(ctx, crew, status="failed", error=told, completed_at=(await ctx.now()).isoformat())
+        note(ctx, crew.id, "failed", f"The image of {crew.name} could not be built", error=told)
         ctx.emit(ProvisionFailed(crew_id=crew.id, error=told))
+        tell(ctx, crew.id, "provision.failed", status="failed", error=told)
 
 
 async def _note(ctx: Context, crew: Crew, *, image: str = "", digest: str = "", **told: Any) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from resolvers.kernel import AcrossWorkspaces, Refusal, across_workspaces, clock, instance
+from resolvers.kernel import AcrossWorkspaces, Id, Input, Refusal, across_workspaces, clock, instance, job
 from resolvers.rules.devcontainer import parse_devcontainer
 from resolvers.rules.mise import parse_mise
 
@@ -25,6 +25,15 @@ LIVE = """
 """
 REMOVE_CONTAINERS = clock("crews.containers", every=timedelta(minutes=1))
 """Containers are removed whose crew or agent is gone, or whose time is over."""
+
+
+class OfCrew(Input):
+    crew_id: Id
+
+
+STOP = job("crews.stop_containers", OfCrew, unique="{crew_id}", attempts=10)
+"""What they may reach, or what stands beside them, has changed: they are made anew by the next command."""
+REMADE = frozenset({"network_mode", "allowed_domains", "services_json"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from models.agents import Agent, AgentRole, AgentStatus
 from models.crews import Crew, CrewMember, NetworkMode
 from models.missions import Mission
 from models.workspaces import Workspace
-from resolvers.crews.building import BUILD, begun
+from resolvers.crews.building import BUILD, begun, queued
 from resolvers.crews.configuration import stored_on_create, stored_on_update
+from resolvers.crews.containers import REMADE, STOP
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -223,6 +224,7 @@ async def add_crew(ctx: Context, data: CreateCrew) -> Crew:
     crew = Crew(**given, created_by=ctx.user_id or None)
     crew.build = begun(crew, await ctx.now())
     if crew.build is not None:
+        queued(ctx, crew)
         ctx.enqueue(BUILD, crew_id=crew.id, build_id=crew.build["id"])
     return await ctx.insert(crew, conflict=SLUG_TAKEN)
 
@@ -273,7 +275,10 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
         wanted = {name: changes.get(name, getattr(crew, name)) for name in ("devcontainer_config", "mise_config")}
         changes["build"] = build = begun(Crew(name=crew.name, slug=crew.slug, **wanted), now)
         if build is not None:
+            queued(ctx, crew)
             ctx.enqueue(BUILD, crew_id=crew.id, build_id=build["id"])
+    if sent.keys() & REMADE and instance.containers is not None:
+        ctx.enqueue(STOP, crew_id=crew.id)
     edited = await ctx.edit(crew, conflict=SLUG_TAKEN, **changes)
     ctx.audit(ENTITY, crew.id, fields=sorted(sent))  # names alone: the texts may hold secrets
     ctx.emit(CrewUpdated(id=crew.id, name=edited.name, slug=edited.slug))

@@ -13,7 +13,10 @@ ProvisionStep = Literal[
 ]  # fmt: skip
 
 
-class ContainerMeasured(Event, type="container.stats", channel="workspace:{workspace_id}", planned=True):
+StepStatus = Literal["started", "completed", "failed"]
+
+
+class ContainerMeasured(Event, type="container.stats", channel="workspace:{workspace_id}"):
     """Sent every five seconds for each running container of a crew.
 
     Memory is in bytes; network traffic is in bytes since the start of the container.
@@ -47,14 +50,14 @@ class ProvisionAdvanced(Event, type="provision.progress", channel="workspace:{wo
     message: str
 
 
-class ProvisionStepReported(Event, type="provision.event", channel="workspace:{workspace_id}", planned=True):
+class ProvisionStepReported(Event, type="provision.event", channel="workspace:{workspace_id}"):
     """Progress of a build, or of preparing a container for a run."""
 
     crew_id: str
     phase: str
     step: ProvisionStep
     feature: str | None = None
-    status: Literal["started", "completed", "failed"] | None = None
+    status: StepStatus | None = None
     detail: str | None = None
     error: str | None = None
     tag: str | None = None

@@ -15,19 +15,15 @@ from resolvers.kernel import (
     Action,
     Code,
     Context,
-    Input,
-    NoInput,
     NotRun,
     Output,
     QueryScope,
     Refusal,
     Row,
-    Text,
     command,
     derived,
     extend,
     instance,
-    procedure,
     query,
 )
 from resolvers.rules.containers import no_containers
@@ -97,31 +93,6 @@ class Restarted(Output):
     restarted: int
 
 
-class CacheImage(Output):
-    """`created_at` is in Unix seconds; `referenced_by` are slugs of crews of the workspace."""
-
-    tag: str
-    size: int
-    created_at: int
-    referenced_by: list[str]
-
-
-class CacheImages(Output):
-    images: list[CacheImage]
-
-
-class CacheDeleted(Output):
-    tag: str
-    status: str = "deleted"
-
-
-class ByImage(Input):
-    """`force` also deletes an image that crews of the workspace use."""
-
-    tag: Text
-    force: Text = ""
-
-
 REFUSALS = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.CONFLICT, Code.RATE_LIMITED)
 
 
@@ -174,23 +145,7 @@ async def restart_agents(ctx: Context, data: ByCrew) -> Restarted:
         raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
     await ctx.begin()
     agents = await ctx.select(Agent, col(Agent.crew_id) == crew.id).count() if removed else 0
+    if crew.agents_pending_restart:
+        await ctx.update(Crew, crew.id, agents_pending_restart=0)
     ctx.audit("CREW", crew.id, containers=removed)
     return Restarted(restarted=agents)
-
-
-@procedure("cache.images.list", Action.READ, errors=(Code.UNAVAILABLE,))
-async def list_cache_images(ctx: Context, data: NoInput) -> CacheImages:
-    """List cached images.
-
-    Requires a container runtime, which this server does not have: always UNAVAILABLE.
-    """
-    raise no_containers()
-
-
-@command("cache.images.delete", Action.DELETE, errors=(Code.UNAVAILABLE,))
-async def delete_cache_image(ctx: Context, data: ByImage) -> CacheDeleted:
-    """Delete a cached image.
-
-    Requires a container runtime, which this server does not have: always UNAVAILABLE.
-    """
-    raise no_containers()

@@ -1,6 +1,6 @@
 """What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -110,11 +110,36 @@ class Terminals(Protocol):
         """A shell, of which nothing is left when the block ends. Raises NotRun where it could not be started."""
 
 
+@dataclass(frozen=True, slots=True)
+class CachedImage:
+    """An image that was built for crews: its name without a registry, bytes, and Unix seconds."""
+
+    tag: str
+    size: int
+    created_at: int
+
+
 class Containers(Protocol):
     """Crews' containers, as operations see them. Each raises NotRun where the engine does not do it."""
 
     async def remove(self, workspace_id: str, crew_id: str) -> int:
         """By force, with what runs in them; says how many there were."""
+
+    async def images(self) -> Sequence[CachedImage]:
+        """Of the whole engine."""
+
+    async def remove_image(self, tag: str, *, force: bool) -> bool:
+        """False where there is none. Raises InUse while a container uses it, unless it is forced."""
+
+    async def outdated(self, workspace_id: str) -> Sequence[str]:
+        """Names of what earlier releases have made for the workspace, and this one does not use."""
+
+    async def prune(self, workspace_id: str, removed: list[str], *, outdated: bool) -> None:
+        """All that is the workspace's, or what is outdated of it; appends each name that is gone."""
+
+
+class InUse(Exception):
+    """A container uses the image."""
 
 
 class NotRun(Exception):

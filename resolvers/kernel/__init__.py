@@ -35,7 +35,7 @@ from resolvers.instance.log_level import LogLevel
 from resolvers.instance.mcp_client import McpFailed, McpServer, offered
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
-from resolvers.instance.ports import CommandOfAgent, Mail, MailFailed, NotRun, Ran, Undeliverable
+from resolvers.instance.ports import CommandOfAgent, InUse, Mail, MailFailed, NotRun, Ran, Undeliverable
 from resolvers.instance.prices import price
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
@@ -181,7 +181,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Models that judge, by `ctx.outside.completions`.
     "Model", "Question", "Completed", "CompletionFailed", "price",
     # Commands of agents, by `ctx.outside.commands`.
-    "CommandOfAgent", "Ran", "NotRun",
+    "CommandOfAgent", "Ran", "NotRun", "InUse",
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of", "file_in", "ATTACHMENTS",
     # Answers that go on.

@@ -3,22 +3,53 @@ sandbox of this machine.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from resolvers.crews.building import Plan
+from resolvers.crews.building import CACHE, Plan
 from resolvers.crews.containers import NOT_BUILT, Kept, workplace_of
-from resolvers.instance.ports import NotRun
+from resolvers.crews.progress import report_step
+from resolvers.identity.caller import Caller
+from resolvers.instance.ports import CachedImage, InUse, NotRun
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
+from resolvers.kernel import Refusal
 from runtime.containers.build import Builder
-from runtime.containers.engine import Engine
-from runtime.containers.place import AGENT, BUILD, CREW, INSTANCE, WORKSPACE, CrewContainer, instance_of
-from runtime.containers.sandbox import ContainerSandbox
+from runtime.containers.engine import Engine, EngineRefused
+from runtime.containers.measuring import Cpu, cpu_of, measured
+from runtime.containers.place import (
+    AGENT,
+    BUILD,
+    CREW,
+    CURRENT,
+    INSTANCE,
+    LAYOUT,
+    WORKSPACE,
+    CrewContainer,
+    instance_of,
+)
+from runtime.containers.sandbox import ContainerSandbox, Tell
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, detect
 from runtime.sandbox.detection import limits_of
+
+SERVICE: Final = "runtime"
+MOST_TOLD: Final = 500
+AT_ONCE: Final = 8  # containers that are measured
+REGISTRIES: Final = ("", "docker.io/library/", "localhost/")
+"""What engines put before the name of an image that is of no registry."""
+
+
+def cached_tag(name: str) -> str:
+    """The tag of an image that was built for crews, as it is stored; empty for any other."""
+    registry, found, rest = name.rpartition(f"{CACHE}:")
+    return f"{CACHE}:{rest}" if found and rest and registry in REGISTRIES else ""
+
+
+def _name(container: Mapping[str, Any]) -> str:
+    return str((container.get("Names") or [container["Id"]])[0]).removeprefix("/")
 
 
 class Sandboxes:
@@ -45,7 +76,20 @@ class Sandboxes:
         if not found.image:
             raise Failed(NOT_BUILT)
         crew = CrewContainer(workspace_id, crew_id, found.image, found.memory_mb, found.cpus, found.environment)
-        return ContainerSandbox(containers.engine, crew, limits_of(self._settings))
+        return ContainerSandbox(containers.engine, crew, limits_of(self._settings), telling(workspace_id, crew_id))
+
+
+def telling(workspace_id: str, crew_id: str) -> Tell:
+    """Whoever looks at the crew sees its containers being made."""
+
+    async def tell(step: str, status: str, error: str | None, took: int) -> None:
+        told = {"crew_id": crew_id, "step": step, "status": status}
+        more = {"error": error[:MOST_TOLD]} if error else {}
+        times = {"duration_ms": took} if took else {}
+        with contextlib.suppress(Refusal):  # the workspace is gone
+            await report_step(Caller.service(SERVICE, workspace_id), told | more | times)
+
+    return tell
 
 
 class EngineContainers:
@@ -55,6 +99,7 @@ class EngineContainers:
         self.engine = Engine(address)
         self.limits = limits_of(settings)
         self._ours = {INSTANCE: instance_of(settings.storage_path)}
+        self._cpu: dict[str, Cpu] = {}
 
     async def remove(self, workspace_id: str, crew_id: str) -> int:
         try:
@@ -62,6 +107,49 @@ class EngineContainers:
             return sum([await self.engine.remove(each["Id"]) for each in found])
         except Failed as failed:
             raise NotRun(str(failed)) from None
+
+    async def images(self) -> Sequence[CachedImage]:
+        try:
+            found = await self.engine.images()
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+        tags = [(cached, each) for each in found for name in each.get("RepoTags") or () if (cached := cached_tag(name))]
+        return [
+            CachedImage(tag, int(each.get("Size") or 0), int(each.get("Created") or 0))
+            for tag, each in sorted(tags, key=lambda one: one[0])
+        ]
+
+    async def remove_image(self, tag: str, *, force: bool) -> bool:
+        try:
+            return await self.engine.remove_image(tag, force=force)
+        except EngineRefused as refused:
+            if refused.status == 409:
+                raise InUse from None
+            raise NotRun(str(refused)) from None
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def outdated(self, workspace_id: str) -> Sequence[str]:
+        try:
+            return [_name(each) for each in await self._outdated(workspace_id)]
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def prune(self, workspace_id: str, removed: list[str], *, outdated: bool) -> None:
+        try:
+            found = await (self._outdated(workspace_id) if outdated else self._of_workspace(workspace_id))
+            for each in sorted(found, key=_name):
+                if await self.engine.remove(each["Id"]):
+                    removed.append(_name(each))
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    async def _of_workspace(self, workspace_id: str) -> Sequence[Mapping[str, Any]]:
+        return await self.engine.list({**self._ours, WORKSPACE: workspace_id})
+
+    async def _outdated(self, workspace_id: str) -> Sequence[Mapping[str, Any]]:
+        found = await self._of_workspace(workspace_id)
+        return [each for each in found if each["Labels"].get(LAYOUT) != CURRENT]
 
     def builder(self, plan: Plan, build_id: str) -> Builder:
         return Builder(self.engine, plan, build_id, self._ours[INSTANCE], self.limits)
@@ -78,6 +166,46 @@ class EngineContainers:
             for each in await self.engine.list(self._ours)
             if BUILD not in each["Labels"]
         ]
+
+    async def measured(self) -> list[tuple[str, dict[str, Any]]]:
+        """Of each that runs: whose workspace's it is, and what it uses."""
+        found = [each for each in await self._of_crews() if each["State"] == "running"]
+        at_once = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
+            async with at_once:
+                return await self.engine.stats(container["Id"])
+
+        told = await asyncio.gather(*map(ask, found))
+        known, self._cpu = self._cpu, {c["Id"]: cpu_of(s) for c, s in zip(found, told, strict=True) if s is not None}
+        return [
+            (container["Labels"][WORKSPACE], measured(container, stats, known.get(container["Id"])))
+            for container, stats in zip(found, told, strict=True)
+            if stats is not None
+        ]
+
+    async def pending(self) -> dict[str, int]:
+        """Crews, and how many of their agents have a container of another image than the crew's of now."""
+        images: dict[str, str | None] = {}
+        agents: dict[str, set[str]] = {}
+        crews: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for each in await self._of_crews():
+            crews.setdefault((each["Labels"][WORKSPACE], each["Labels"][CREW]), []).append(each)
+        for whose, containers in crews.items():
+            place = await workplace_of(*whose)
+            if place is None or not place.image:
+                continue
+            if place.image not in images:
+                images[place.image] = await self.engine.image(place.image)
+            now = images[place.image]
+            old = {each["Labels"].get(AGENT, "") for each in containers if now not in (None, each["ImageID"])} - {""}
+            if old:
+                agents[whose[1]] = old
+        return {crew: len(found) for crew, found in agents.items()}
+
+    async def _of_crews(self) -> list[Mapping[str, Any]]:
+        found = await self.engine.list(self._ours)
+        return [each for each in found if BUILD not in each["Labels"] and {WORKSPACE, CREW} <= each["Labels"].keys()]
 
     async def remove_builds(self, before: datetime) -> None:
         """Of builds whose process has died, and whose crew is not built again."""

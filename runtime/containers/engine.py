@@ -147,6 +147,36 @@ class Engine:
             raise
         return str(found["Id"])
 
+    async def images(self) -> Sequence[Mapping[str, Any]]:
+        """All that it has."""
+        async with _told(ASK):
+            found: Sequence[Mapping[str, Any]] = await self._docker().images.list()
+        return found
+
+    async def remove_image(self, name: str, *, force: bool) -> bool:
+        """Its name, and what no other name has. False where there is none. Raises EngineRefused: 409 while a container
+        uses it.
+        """
+        try:
+            async with _told(MAKE):
+                await self._docker().images.delete(name, force=force)
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return False
+            raise
+        return True
+
+    async def stats(self, container: str) -> Mapping[str, Any] | None:
+        """What a container uses now, by the engine's own words; None where it does not run."""
+        try:
+            async with _told(ASK):
+                found = await self._one(container).stats(stream=False)
+        except EngineRefused as refused:
+            if refused.status in (404, 409):
+                return None
+            raise
+        return found[0] if found else None
+
     async def pull(self, name: str) -> None:
         """From its registry. Raises EngineRefused where there is none, or none of that name."""
         async with _told(PULL):

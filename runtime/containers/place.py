@@ -17,9 +17,11 @@ from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.workdir import Workdir
 
-INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD = (
-    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured", "build")
+INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT = (
+    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured", "build", "layout")
 )
+CURRENT: Final = "2"
+"""How names, labels and mounts are laid out: a container of another layout is used by no command any more."""
 # Ends at once when it is told to, and adopts what commands leave behind: the engine puts its own init before it.
 WAITS: Final = ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
 _SMALLEST, _FEWEST = 64 * MIB, 0.05
@@ -87,6 +89,7 @@ class ContainerPlace:
             CREW: self.crew.crew_id,
             AGENT: self.agent,
             CONFIGURED: configured,
+            LAYOUT: CURRENT,
         }
 
     def _mounts(self) -> list[dict[str, Any]]:

@@ -6,14 +6,16 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
 from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.containers.engine import Engine, EngineRefused, Running
 from runtime.containers.network import served
-from runtime.containers.place import CONFIGURED, ContainerPlace, CrewContainer
+from runtime.containers.place import CONFIGURED, LAYOUT, ContainerPlace, CrewContainer
 from runtime.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.process import to_the_end
@@ -42,6 +44,12 @@ echo $$
 exec "$@"
 """
 _ENDS: Final = 'kill -9 "-$1" 2>/dev/null || kill -9 "$1"'
+TRIES, PAUSE = 10, 0.1
+"""Looks for a container that another process is making, and seconds between them."""
+_TAKEN: Final = "already in use"  # podman says so with 500 while another one is at it
+_making: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+Tell = Callable[[str, str, str | None, int], Awaitable[None]]
+"""A step, its status, an error, and milliseconds."""
 _NO_IMAGE: Final = "The image {} is not on the container engine"
 
 
@@ -51,9 +59,9 @@ class ContainerSandbox:
     isolation = Isolation.container
     runs_commands = True
 
-    def __init__(self, engine: Engine, crew: CrewContainer, limits: Limits) -> None:
+    def __init__(self, engine: Engine, crew: CrewContainer, limits: Limits, tell: Tell | None = None) -> None:
         self.limits = limits
-        self._engine, self._crew = engine, crew
+        self._engine, self._crew, self._tell = engine, crew, tell
 
     async def run(
         self,
@@ -69,7 +77,7 @@ class ContainerSandbox:
         await admit(workdir, self.limits)
         given = await asyncio.to_thread(_give, workdir)
         place = ContainerPlace.of(self._crew, workdir, given=given, at_terminal=False, read_only=False)
-        container, pid = await ensure(self._engine, place, self.limits)
+        container, pid = await ensure(self._engine, place, self.limits, self._tell)
         if network is not None:
             environment = {**environment, **network.environment}
         launched = ["/bin/sh", "-c", _LAUNCHER, "sh", *argv]
@@ -127,22 +135,26 @@ class ContainerSandbox:
                 await self._engine.remove(container)
 
 
-async def ensure(engine: Engine, place: ContainerPlace, limits: Limits) -> tuple[str, int]:
+async def ensure(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None = None) -> tuple[str, int]:
     """The container of a place, running: the one that is there, whichever process has made it, unless it was made by
-    other rules. With the number of its first process.
+    other rules. With the number of its first process. `tell` is told of one that is made.
     """
+    async with _making.setdefault((engine.address, place.name), asyncio.Lock()):
+        return await _ensured(engine, place, limits, tell)
+
+
+async def _ensured(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None) -> tuple[str, int]:
     kind = await engine.known_kind()
     configuration = place.configuration(limits, keep_id=kind.rootless and kind.name == "podman")
     wanted = configuration["Labels"][CONFIGURED]
-    for _ in range(3):
+    for tried in range(TRIES):
         found = await engine.inspect(place.name)
         if found is None:
-            with contextlib.suppress(EngineRefused):
-                await _made(engine, place, configuration)
-                continue
-            raise Failed(_NO_IMAGE.format(place.crew.image))
+            await _made(engine, place, configuration, tell, last=tried == TRIES - 1)
+            continue
         labels = found["Config"].get("Labels") or {}
-        if any(labels.get(name) != value for name, value in place.labels(wanted).items() if name != CONFIGURED):
+        whose = {name: value for name, value in place.labels(wanted).items() if name not in (CONFIGURED, LAYOUT)}
+        if any(labels.get(name) != value for name, value in whose.items()):
             raise Failed(f"The container {place.name} is not of this server")
         if labels.get(CONFIGURED) == wanted and found["State"]["Running"]:
             return str(found["Id"]), int(found["State"]["Pid"])
@@ -153,8 +165,14 @@ async def ensure(engine: Engine, place: ContainerPlace, limits: Limits) -> tuple
     raise Failed("The container of the crew does not stay")
 
 
-async def _made(engine: Engine, place: ContainerPlace, configuration: Mapping[str, object]) -> None:
+async def _made(
+    engine: Engine, place: ContainerPlace, configuration: Mapping[str, object], tell: Tell | None, *, last: bool
+) -> None:
+    """Or left to another process, which makes the same at this moment: then it is looked for again."""
+    since = time.monotonic()
     try:
+        if tell is not None:
+            await tell("container_create", "started", None, 0)
         container = await engine.create(place.name, dict(configuration))
         try:
             await engine.start(container)
@@ -162,10 +180,20 @@ async def _made(engine: Engine, place: ContainerPlace, configuration: Mapping[st
             await engine.remove(container)
             raise
     except EngineRefused as refused:
-        if refused.status == 404:
-            raise
-        if refused.status != 409:  # else another process makes the same one
-            raise Failed(str(refused)) from None
+        why = _NO_IMAGE.format(place.crew.image) if refused.status == 404 else str(refused)
+        taken = refused.status == 409 or _TAKEN in str(refused)
+        if taken and not last:
+            await asyncio.sleep(PAUSE)
+            return
+        if tell is not None:
+            await tell("container_create", "failed", why, 0)
+        raise Failed(why) from None
+    if tell is not None:
+        took = int((time.monotonic() - since) * 1000)
+        await tell("container_create", "completed", None, took)
+        if place.crew.environment:
+            await tell("containerEnv_apply", "completed", None, 0)
+        await tell("ready", "completed", None, took)
 
 
 class _Outputs:

@@ -1,6 +1,5 @@
 """Commands that leave no audit row, each with its reason. Whatever else a command does is in a log."""
 
-_NOTHING = "without a container runtime it changes nothing, and is always refused"
 _OWN = "a person's own, which nobody else sees: neither the workspace nor the account is changed"
 _RUNTIME = "how the runtime keeps its books: the run and its frames say all of it"
 _LOG = "the row that it writes is itself an entry of a log"
@@ -9,7 +8,6 @@ _FIRST_HALF = "the first half of signing in, or of adding a passkey: nothing is 
 _PRIVATE = "has a log of its own, apart from the audit log, so that nobody learns who has opted out (contract: privacy)"
 
 UNAUDITED: dict[str, str] = {
-    **dict.fromkeys(("admin.legacy_prune", "admin.runtime_prune", "cache.images.delete"), _NOTHING),
     **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "model_calls.book", "model_calls.hold", "runs.create_internal"), _RUNTIME),
@@ -18,6 +16,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(
         [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG
     ),
+    **dict.fromkeys(("crews.report_containers", "crews.report_preparation"), _RUNTIME_TOLD),
     **dict.fromkeys(("files.report", "keeper.consolidate_card", "keeper.review_memory"), _RUNTIME_TOLD),
     **dict.fromkeys(("keeper.review_own_skill", "skills.note_use"), _RUNTIME_TOLD),
     **dict.fromkeys(("journal.emit_internal", "mcp_calls.record", "webhooks.note_refused", "webhooks.trigger"), _LOG),

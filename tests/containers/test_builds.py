@@ -1,5 +1,6 @@
 """Builds of crews' images: what is told of them, and, on a real engine, what comes of them."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,8 @@ async def test_a_build_is_told_of_from_its_beginning_to_its_end(world: World) ->
     data, plan = OfBuild(crew_id=row.id, build_id=build), Plan.of(row)
     assert plan is not None
     for change in (
-        lambda ctx: building.begin(ctx, data, plan.steps),
-        lambda ctx: building.advance(ctx, data, 2, plan.steps),
+        lambda ctx: building.begin(ctx, data, plan),
+        lambda ctx: building.advance(ctx, data, 2, plan),
     ):
         await written(world, change)
     found = (await world.rest(world.viewer, "GET", path)).json()
@@ -123,6 +124,56 @@ async def test_a_changed_configuration_begins_a_build_by_itself(world: World) ->
     changed = await world.rest(world.owner, "PATCH", path, {"devcontainer_config": '{"image": "debian:12"}'})
     assert changed.status_code == 200
     assert (await world.rest(world.owner, "GET", f"{path}/provision")).json()["status"] == "idle"
+
+
+STEPS = [
+    ("provision.start", "started", None),
+    ("resolve_features", "completed", None),
+    ("image_build_start", "started", None),
+    ("feature_install", "started", COMMON),
+    ("feature_install", "completed", COMMON),
+]
+
+
+async def told_of_a_build(world: World, *ends: Any) -> tuple[list[Any], list[str]]:
+    """The steps that are told, but for those of the plan that is as ever, and the entries of the journal."""
+    row = await crew(world, devcontainer_config=json.dumps({"image": "debian:13", "features": {COMMON: {}}}))
+    since = await world.database.fetchval("SELECT coalesce(max(seq), 0) FROM events")
+    await world.rest(world.manager, "POST", f"/api/v1/crews/{row.id}/provision")
+    build = await world.database.fetchval("SELECT build->>'id' FROM crews WHERE id = $1", row.id)
+    data, plan = OfBuild(crew_id=row.id, build_id=build), Plan.of(row)
+    assert plan is not None
+    await written(world, lambda ctx: building.begin(ctx, data, plan))
+    for step in (1, 2, 3):
+        await written(world, lambda ctx, at=step: building.advance(ctx, data, at, plan, took=7))
+    for end in ends:
+        await written(world, lambda ctx, end=end: end(ctx, data, plan))
+    found = [e["payload"] for e in await world.events(since) if e["type"] == "provision.event"]
+    assert all(each["crew_id"] == row.id and each["phase"] == "provision" for each in found)
+    assert [(e["step"], e["status"], e.get("feature")) for e in found[: len(STEPS)]] == STEPS
+    kept = "SELECT entry_type FROM journal_entries WHERE crew_id = $1"
+    return found[len(STEPS) - 1 :], [each["entry_type"] for each in await world.database.fetch(kept, row.id)]
+
+
+@pytest.mark.usefixtures("configured")
+async def test_each_step_is_told_with_how_long_it_took(world: World) -> None:
+    [feature, done, ready], kept = await told_of_a_build(world, building.complete)
+    assert feature["duration_ms"] == 7
+    assert (done["step"], done["status"], done["duration_ms"] >= 0) == ("image_build_done", "completed", True)
+    assert (ready["step"], ready["tag"]) == ("ready", done["tag"])
+    assert sorted(kept) == [
+        "provisioning.building", "provisioning.complete", "provisioning.queued", *["provisioning.step"] * 3
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("configured")
+async def test_a_failure_and_a_hit_are_told(world: World) -> None:
+    [_, failed], kept = await told_of_a_build(world, lambda ctx, data, plan: building.fail(ctx, data, "no room"))
+    assert (failed["step"], failed["status"], failed["error"]) == ("provision.failed", "failed", "no room")
+    assert "provisioning.failed" in kept
+    [_, hit, _], _ = await told_of_a_build(world, lambda ctx, data, plan: building.complete(ctx, data, plan, hit=True))
+    assert hit["step"] == "provision.cache_hit"
+    assert "duration_ms" not in hit
 
 
 async def written(world: World, change: Any) -> None:

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import pytest
 
+from resolvers.crews.containers import Workplace
 from resolvers.instance.settings import load_settings
 from runtime.containers.choice import EngineContainers
 from runtime.containers.engine import Engine
-from runtime.containers.place import CREW, INSTANCE, CrewContainer, instance_of
+from runtime.containers.place import CREW, INSTANCE, LAYOUT, CrewContainer, instance_of
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.job import Failed
 from runtime.sandbox.boundary import Limits
@@ -201,3 +202,56 @@ async def test_restarts_and_ends_touch_the_containers_of_this_server_alone(
     assert await engine.inspect(foreign) is not None
     kind = await engine.kind()
     assert (kind.name, kind.rootless) == ("podman", False)
+
+
+async def test_what_containers_use_is_measured_and_what_is_of_an_older_image_is_known(
+    engine: Engine, workdir: Workdir, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def tell(step: str, status: str, error: str | None, took: int) -> None:
+        told.append((step, status))
+
+    box = ContainerSandbox(engine, of(memory_mb=100, environment={"A": "1"}), Limits(), tell)
+    for _ in range(2):
+        await box.run(["true"], workdir=workdir, timeout=60)
+    assert told == [
+        ("container_create", "started"), ("container_create", "completed"), ("containerEnv_apply", "completed"),
+        ("ready", "completed"),
+    ]  # fmt: skip
+    settings = load_settings(storage_path=workdir.storage, container_socket=address.removeprefix("unix://"))
+    ours, place = EngineContainers(settings, address), Workplace(IMAGE, 100, 1.0)
+
+    async def found(workspace_id: str, crew_id: str) -> Workplace:
+        return place
+
+    monkeypatch.setattr("runtime.containers.choice.workplace_of", found)
+    try:
+        await ours.measured()
+        await box.run(["sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"], workdir=workdir, timeout=60)
+        [(workspace, use)] = await ours.measured()
+        assert (workspace, use["crew_id"], use["memory_limit"]) == ("w", CREW_ID, 100 << 20)
+        assert use["cpu_percent"] > 0
+        assert use["pids"] > 0
+        assert 0 < use["memory_percent"] <= 100
+        assert await ours.pending() == {}
+        [one] = await engine.list({CREW: CREW_ID})
+        await engine.keep_image(one["Id"], "crewship-cache", "newer", {})
+        place = Workplace("crewship-cache:newer", 100, 1.0)
+        assert await ours.pending() == {CREW_ID: 1}
+        assert [image.tag for image in await ours.images()] == ["crewship-cache:newer"]
+        assert await ours.remove_image("crewship-cache:newer", force=False)
+        assert not await ours.remove_image("crewship-cache:newer", force=False)
+        assert await ours.images() == []
+        assert await ours.outdated("w") == []
+        old = await engine.create("before", {"Image": IMAGE, "Cmd": ["true"], "Labels": one["Labels"] | {LAYOUT: "1"}})
+        assert await ours.outdated("w") == ["before"]
+        removed: list[str] = []
+        await ours.prune("w", removed, outdated=True)
+        assert removed == ["before"]
+        assert await engine.inspect(old) is None
+        await ours.prune("x", removed, outdated=False)
+        await ours.prune("w", removed, outdated=False)
+        assert removed == ["before", one["Names"][0].removeprefix("/")]
+    finally:
+        await ours.engine.close()

@@ -109,9 +109,9 @@ MAPS: dict[str, str] = {
 # operation -> events of its line that a call does not write itself
 LATER_EVENTS: dict[str, dict[str, str]] = {
     "crews.provision": dict.fromkeys(
-        [f"provision.{told}" for told in ("started", "progress", "completed", "failed")], "of the build that goes on"
-    )
-    | {"provision.event": "the steps of a build are told by provision.progress"},
+        [f"provision.{told}" for told in ("started", "progress", "event", "completed", "failed")],
+        "of the build that goes on",
+    ),
     "webhooks.trigger": dict.fromkeys(("agent.log", "run.completed", "run.failed"), "of the run that goes on"),
     "runs.finish_internal": {"run.failed": "of a run that ends otherwise: a call ends one run in one way"},
 }
@@ -119,9 +119,9 @@ LATER_EVENTS: dict[str, dict[str, str]] = {
 # operation -> events of its line that it does not send itself
 PLANNED_EVENTS: dict[str, dict[str, str]] = {
     "crews.provision": dict.fromkeys(
-        [f"provision.{told}" for told in ("started", "progress", "completed", "failed")], "the build, a job, tells them"
-    )
-    | {"provision.event": "the steps of a build are told by provision.progress"},
+        [f"provision.{told}" for told in ("started", "progress", "event", "completed", "failed")],
+        "the build, a job, tells them",
+    ),
     "webhooks.trigger": dict.fromkeys(("run.completed", "run.failed"), "the end of the run tells of itself"),
 }
 
@@ -145,10 +145,8 @@ _SLUG = {"agent_slug": "the web UI names the agent by it"}
 ADDED_EVENT_KEYS: dict[str, dict[str, str]] = {"run.completed": _SLUG, "run.failed": _SLUG}
 
 # operation -> statuses of its line that it never answers
-_NOT_ASKED = "without a container runtime nothing else is asked"
 NEVER: dict[str, dict[int, str]] = {
     "chats.list_all": {404: "what a server answers that does not serve this route"},
-    "cache.images.delete": {409: _NOT_ASKED},
 }
 
 # operation -> why its declaration differs from the line

@@ -1,0 +1,44 @@
+"""What a container uses, from what engines say of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtime.containers.place import CREW
+
+Cpu = tuple[int, int]
+"""What the container has used of all processors, and what there was to use."""
+
+
+def cpu_of(stats: Mapping[str, Any], key: str = "cpu_stats") -> Cpu:
+    told = stats.get(key) or {}
+    return int((told.get("cpu_usage") or {}).get("total_usage") or 0), int(told.get("system_cpu_usage") or 0)
+
+
+def measured(container: Mapping[str, Any], stats: Mapping[str, Any], before: Cpu | None) -> dict[str, Any]:
+    """`before`: when it was last asked for; an engine may know of a moment before by itself."""
+    told = stats.get("cpu_stats") or {}
+    used, passed = (now - then for now, then in zip(cpu_of(stats), _first(stats, before), strict=True))
+    processors = int(told.get("online_cpus") or 1)
+    memory = stats.get("memory_stats") or {}
+    cached = (memory.get("stats") or {}).get("inactive_file") or 0  # can be taken back, and is not counted by engines
+    occupied, limit = max(int(memory.get("usage") or 0) - int(cached), 0), int(memory.get("limit") or 0)
+    networks = (stats.get("networks") or {}).values()
+    return {
+        "container_id": str(container["Id"]),
+        "crew_id": container["Labels"][CREW],
+        "cpu_percent": round(100 * processors * used / passed, 2) if passed > 0 and used > 0 else 0.0,
+        "memory_used": occupied,
+        "memory_limit": limit,
+        "memory_percent": round(100 * occupied / limit, 2) if limit else 0.0,
+        "net_rx_bytes": sum(int(each.get("rx_bytes") or 0) for each in networks),
+        "net_tx_bytes": sum(int(each.get("tx_bytes") or 0) for each in networks),
+        "pids": int((stats.get("pids_stats") or {}).get("current") or 0),
+    }
+
+
+def _first(stats: Mapping[str, Any], before: Cpu | None) -> Cpu:
+    """Without a moment before, nothing is known of now."""
+    told = cpu_of(stats, "precpu_stats")
+    if told[1]:
+        return told
+    return before or cpu_of(stats)
