@@ -341,7 +341,8 @@ class _Run:
             error = self._ended.error
             return None if error is None else f"{self.agent.name}: {_cut(error)}"
         said = _cut(gone.stderr.strip())
-        how = "without a result" if not gone.exit_code else f"with exit code {gone.exit_code}"
+        code = gone.exit_code or 0
+        how = "without a result" if not code else f"with exit code {code}" if code > 0 else f"by signal {-code}"
         return f"{self.agent.name} ended {how}{f': {said}' if said else '.'}"
 
     async def _result(self, over: str, error: str | None) -> Outcome:

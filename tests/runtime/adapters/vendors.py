@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -75,6 +75,7 @@ class Vendor:
         self.gone = asyncio.Event()  # a client has left before the end
         self.silent = False
         self.knows: set[str] | None = None  # keys, where others are refused
+        self.plays: Callable[[dict[str, Any]], Says] | None = None  # makes the answer to what is asked
 
     def says(self, *answers: Says | Refuses | Breaks) -> None:
         self.answers += answers
@@ -91,7 +92,7 @@ class Vendor:
         if self.knows is not None and request.headers.get("x-api-key") not in self.knows:
             error = {"type": "authentication_error", "message": "no"}
             return JSONResponse({"type": "error", "error": error}, 401)
-        answer = self.answers.pop(0)
+        answer = self.answers.pop(0) if self.plays is None else self.plays(self.asked[-1])
         if isinstance(answer, Refuses):
             error = {"type": answer.type, "code": answer.type, "message": answer.message}
             return JSONResponse({"type": "error", "error": error}, answer.status, headers=answer.headers)

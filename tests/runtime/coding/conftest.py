@@ -29,8 +29,12 @@ FAKE = Path(__file__).with_name("fake.py")
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return doubles_in(tmp_path_factory.mktemp("coding-agents"))
+
+
+def doubles_in(made: Path) -> Path:
     """As `npm install --prefix` leaves it."""
-    made = tmp_path_factory.mktemp("coding-agents")
+    made.mkdir(exist_ok=True)
     made.chmod(0o755)
     for agent in KNOWN.values():
         program = made / "node_modules" / agent.program
@@ -41,6 +45,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         package.mkdir(parents=True, exist_ok=True)
         (package / "package.json").write_text('{"version": "9.9.9"}')
     return made
+
+
+def showing_python(made: Any) -> Any:
+    """What the double needs to run in the sandbox, and no real one does."""
+
+    def init(self: Installed, agent: Any, version: str, argv: Any, mounts: tuple[Mount, ...]) -> None:
+        made(self, agent, version, argv, (*mounts, Mount(Path(sys.base_prefix), sys.base_prefix)))
+
+    return init
 
 
 @pytest.fixture(scope="module")

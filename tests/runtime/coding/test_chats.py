@@ -1,8 +1,6 @@
 """Whole turns: a message, a worker, a coding agent in the sandbox, and what the chat and the ledger keep of it."""
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,9 @@ from pydantic import SecretStr
 from models.agents import Agent, CliAdapter
 from runtime.coding.installed import Installed
 from runtime.outfit import InstanceOutfit
-from runtime.sandbox.program import Mount
 from runtime.supervisor import Supervisor
 from tests.runtime.adapters.vendors import Call, Says, Vendor
-from tests.runtime.coding.conftest import KEY
+from tests.runtime.coding.conftest import KEY, showing_python
 from tests.runtime.doubles import LocalEngine
 from tests.runtime.estate import Estate, estate_on
 
@@ -31,7 +28,7 @@ async def estate(
 ) -> AsyncIterator[Estate]:
     if why_not:
         pytest.skip(why_not)
-    _show_python(monkeypatch)
+    monkeypatch.setattr(Installed, "__init__", showing_python(Installed.__init__))
     settings: dict[str, Any] = {"run_adapter": "auto", "coding_agents": folder, "storage_path": tmp_path / "files"}
     settings |= {"anthropic_base_url": server.url, "anthropic_api_key": SecretStr(KEY)}
     async with estate_on(database, tmp_path, **settings) as made:
@@ -39,17 +36,6 @@ async def estate(
         await worker.start()
         yield made
         await worker.stop()
-
-
-def _show_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the double needs to run in the sandbox, and no real one does."""
-    made = Installed.__init__
-
-    def init(self: Installed, agent: Any, version: str, argv: Any, mounts: tuple[Mount, ...]) -> None:
-        made(self, agent, version, argv, (*mounts, Mount(Path(sys.base_prefix), sys.base_prefix)))
-
-    monkeypatch.setattr(Installed, "__init__", init)
-    assert os.path.isabs(sys.base_prefix)
 
 
 async def coder(estate: Estate, **fields: Any) -> Agent:
