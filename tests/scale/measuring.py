@@ -15,7 +15,7 @@ from tests.world import world_on
 SLOPE = 1.1  # of buffers, from one size to the next
 # buffers that an index of a larger table may be deeper by, for each row of the page and what is read beside it
 DEPTH = 6
-WRITTEN = 30  # entries of indexes that a command makes, its audit row and its line of the journal among them
+WRITTEN = 20  # entries of indexes that a command makes, its audit row among them
 FULL = 1_000  # rows of which every page is full
 COUNTED = 20  # rows an index has on a buffer at least, for whoever counts them
 

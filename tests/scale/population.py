@@ -99,6 +99,12 @@ SECRET = "csecre" + "1".rjust(20, "0")
 LABEL = "clabel" + "1".rjust(20, "0")
 
 
+SEALED = """
+    UPDATE instance_facts SET value = (SELECT max(seq)::text FROM audit_logs) WHERE name = 'audit_sealed'
+"""
+"""From which on rows of the audit log have lines in the journal."""
+
+
 @dataclass
 class Population:
     """`superuser` writes past triggers and foreign keys. Rows are numbered from 1; more can be added."""
@@ -157,6 +163,7 @@ class Population:
             "user_id": f"CASE WHEN {RARE} THEN '{self.traveller}' ELSE '{self.user_id}' END",
         }
         await self.fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", **about, **TIMES)
+        await self.superuser.execute(SEALED)
         own = {"action": "'session.created'", "user_id": f"'{self.user_id}'"}
         await self.fill("security_logs", first, last, id=f"'cseclg' || {NUMBER}", **own, **TIMES)
         call = {

@@ -4,8 +4,8 @@ import importlib
 
 from alembic import op
 
-revision = "0085"
-down_revision = "0084"
+revision = "0089"
+down_revision = "0088"
 branch_labels = None
 depends_on = None
 
