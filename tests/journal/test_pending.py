@@ -88,9 +88,7 @@ async def counted(world: World, place: str, asked: dict[str, Any]) -> int:
     return await world.database.fetchval("SELECT journal_count($1, $2::jsonb)", place, asked)  # type: ignore[no-any-return]
 
 
-async def test_what_was_seen_is_not_news_when_its_line_is_written(
-    world: World, place: str, mark: str
-) -> None:
+async def test_what_was_seen_is_not_news_when_its_line_is_written(world: World, place: str, mark: str) -> None:
     async def seen(behind: str) -> list[tuple[str, int]]:
         sql = "SELECT id, xid FROM journal_as_seen($1, '{}', $2, 1000) ORDER BY xid, id"
         return [(row["id"], row["xid"]) for row in await world.database.fetch(sql, place, behind)]
@@ -98,7 +96,8 @@ async def test_what_was_seen_is_not_news_when_its_line_is_written(
     async def news(since: int) -> list[str] | None:
         return await world.database.fetchval("SELECT places FROM journal_news($1, $2)", since, [place])  # type: ignore[no-any-return]
 
-    start = await world.database.fetchval("SELECT min(xid::text::bigint) FROM audit_logs WHERE id LIKE 'pending' || $1 || '%'", mark)
+    first = "SELECT min(xid::text::bigint) FROM audit_logs WHERE id LIKE 'pending' || $1 || '%'"
+    start = await world.database.fetchval(first, mark)
     behind = f"{start - 1:019d}z"
     before = await seen(behind)
     assert sum(id[17:].startswith(f"pending{mark}") for id, _ in before) == 240
@@ -128,7 +127,9 @@ async def other(world: World) -> AsyncIterator["asyncpg.Connection[asyncpg.Recor
         await conn.close()
 
 
-@pytest.mark.parametrize("change", ["UPDATE audit_logs SET data = '{}' WHERE id = $1", "DELETE FROM audit_logs WHERE id = $1"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE audit_logs SET data = '{}' WHERE id = $1", "DELETE FROM audit_logs WHERE id = $1"]
+)
 async def test_words_that_are_erased_while_lines_are_written_are_in_none(
     world: World, place: str, mark: str, other: Any, change: str
 ) -> None:
