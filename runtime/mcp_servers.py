@@ -22,7 +22,8 @@ from resolvers.credentials.given import tell_use
 from resolvers.credentials.references import value_of
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
-from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
+from resolvers.instance.mcp_client import LIST_SECONDS, McpFailed, McpServer, called, offered
+from resolvers.instance.mcp_programs import McpProgram
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Unopenable
@@ -36,6 +37,7 @@ from runtime.job import Job
 from runtime.tools import Tool, ToolResult, fit
 
 SERVICE = "runtime"
+STARTING_SECONDS = 30.0  # for the tools of a program, which has to come up first
 LARGEST_ARGUMENTS = 256 << 10
 NOT_ALLOWED = "The agent may not use this tool any more, so nothing was done."
 SECRET_INSIDE = "The arguments hold a secret of this run, which no MCP server is sent, so nothing was done."
@@ -49,11 +51,18 @@ class RunServer:
 
     given: GivenServer
     secret: str | None = field(default=None, repr=False)
+    program: McpProgram | None = None
+    """Of one behind stdio that may be started."""
 
     @property
-    def address(self) -> McpServer:
+    def address(self) -> McpServer | McpProgram | None:
+        """None of one that this run cannot ask."""
+        if self.program is not None:
+            return self.program
+        if self.given.transport is Transport.stdio or not self.given.endpoint:
+            return None
         placed = headers_with(self.given.cred_type or CredentialPlacement.bearer, self.given.cred_header, self.secret)
-        return McpServer(self.given.endpoint or "", placed, policy())
+        return McpServer(self.given.endpoint, placed, policy())
 
 
 async def servers_for(job: Job) -> list[RunServer]:
@@ -107,10 +116,11 @@ async def tools_of(
 
 async def _tools(job: Job, server: RunServer, redactor: Redactor) -> tuple[dict[str, Tool], str]:
     """A server that is not there takes nothing from the run but its own tools."""
-    if server.given.transport is Transport.stdio or not server.given.endpoint:
+    address = server.address
+    if address is None:
         return {}, "skipped"
     try:
-        found = await offered(server.address)
+        found = await offered(address, seconds=LIST_SECONDS if server.program is None else STARTING_SECONDS)
     except McpFailed as failed:
         log.info("mcp_server_failed", server_id=server.given.id, run_id=job.run_id, error=redactor.redact(str(failed)))
         return {}, "failed"
@@ -141,6 +151,7 @@ async def _called(
         return McpCallStatus.denied, SECRET_INSIDE, True
     if not await _is_allowed(job, server.given, tool.name):
         return McpCallStatus.denied, NOT_ALLOWED, True
+    assert server.address is not None
     try:
         answer = await called(server.address, tool.name, arguments)
     except McpFailed as failed:
@@ -152,10 +163,14 @@ async def _is_allowed(job: Job, server: GivenServer, tool: str) -> bool:
     """Whether the server, its address and its credential still are those of the run, and the tool is switched on."""
     for given in await servers_of(job.workspace_id, job.agent.id):
         if (given.id, given.scope) == (server.id, server.scope):
-            same = (given.endpoint, given.credential_id) == (server.endpoint, server.credential_id)
+            same = _place(given) == _place(server)
             known = given.tools.get(tool)
             return same and (known is None or known.enabled)
     return False
+
+
+def _place(given: GivenServer) -> tuple[Any, ...]:
+    return given.endpoint, given.credential_id, given.command, given.args_json, given.env_json, given.env_var_name
 
 
 async def _record(

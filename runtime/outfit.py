@@ -23,6 +23,7 @@ from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
+from runtime.mcp_programs import Place, programs_of
 from runtime.mcp_servers import RunServer, servers_for, tools_of
 from runtime.network import gateway_for
 from runtime.quarantine import quarantine
@@ -75,6 +76,12 @@ class InstanceOutfit:
             except Unfit:
                 if self._settings.run_adapter == "cli":
                     raise
+        programs = await programs_of(job, servers, sandbox, guarded=guarded)
+        if programs.servers:
+            redactor = Redactor((*self._known, *values, *programs.values.values()))
+            guard = ProtectingGuard(redactor, _set_aside)
+            network = await gateway_for(job, redactor)
+            servers = programs.among(servers, Place(sandbox, workdir, network))
         tools = noting_uses(job, tools_for(job, sandbox, workdir, variables, network))
         if guarded:
             tools |= keeper_tools(job, given, sandbox)

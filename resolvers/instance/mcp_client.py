@@ -1,4 +1,4 @@
-"""MCP servers over HTTP, by the official client, on the guarded network: what they offer, and calls of it.
+"""MCP servers, by the official client, over HTTP on the guarded network or behind stdio: what they offer, and calls.
 
 Each question is a session of its own, which begins and ends with it: nothing of a server is trusted to stay as it was.
 """
@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from resolvers.errors import Refusal
+from resolvers.instance.mcp_programs import McpFailed as McpFailed
+from resolvers.instance.mcp_programs import McpProgram, ask_program
 from resolvers.instance.outbound import Guarding, Policy, guarded_client
 
 T = TypeVar("T")
@@ -61,29 +63,23 @@ class ToolAnswer:
     is_error: bool
 
 
-class McpFailed(Exception):
-    """The server could not be asked, or did not answer as it has to. The text may be shown: it says nothing secret."""
-
-    def __init__(self, text: str, *, timed_out: bool = False) -> None:
-        super().__init__(text)
-        self.timed_out = timed_out
-
-
-async def offered(server: McpServer, *, seconds: float = LIST_SECONDS) -> list[ToolOffered]:
+async def offered(server: McpServer | McpProgram, *, seconds: float = LIST_SECONDS) -> list[ToolOffered]:
     """The tools of a server, of a long list the beginning. Raises McpFailed."""
     return await _ask(server, _list, seconds)
 
 
 async def called(
-    server: McpServer, tool: str, arguments: dict[str, Any], *, seconds: float = CALL_SECONDS
+    server: McpServer | McpProgram, tool: str, arguments: dict[str, Any], *, seconds: float = CALL_SECONDS
 ) -> ToolAnswer:
     """Raises McpFailed."""
     return await _ask(server, lambda client: _call(client, tool, arguments), seconds)
 
 
-async def _ask(server: McpServer, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+async def _ask(server: McpServer | McpProgram, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:
     """In a task of its own, which ends with the first refusal: the client's own tasks do not tell of one."""
     mcp = await asyncio.to_thread(_load)
+    if isinstance(server, McpProgram):
+        return await ask_program(mcp, server, body, seconds)
     try:
         async with guarded_client(server.policy, seconds=seconds, most=LARGEST, headers=server.headers) as (
             http,
@@ -170,14 +166,28 @@ def _shown(block: Any) -> str:
 def _load() -> SimpleNamespace:
     """In a thread: the import takes a second, and a server that has no MCP servers does without."""
     logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what a server does is told by McpFailed
+    from anyio import BrokenResourceError, ClosedResourceError, create_memory_object_stream
     from mcp import Client
     from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared.exceptions import MCPError
-    from mcp_types import Implementation
+    from mcp.shared.message import SessionMessage
+    from mcp_types import Implementation, jsonrpc_message_adapter
+
+    def message_of(line: bytes) -> Any:
+        """None for what is no message, such as what a program prints for people."""
+        if not line.lstrip().startswith(b"{"):
+            return None
+        try:
+            return SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+        except ValueError:
+            return None
 
     return SimpleNamespace(
         Client=Client,
+        Closed=(BrokenResourceError, ClosedResourceError),
+        memory_stream=create_memory_object_stream,
+        message_of=message_of,
         Implementation=Implementation,
         MCPError=MCPError,
         sse_client=sse_client,

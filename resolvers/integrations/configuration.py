@@ -109,6 +109,15 @@ def configuration_of(
     return made
 
 
+def command_of(server: ConfiguredServer) -> tuple[tuple[str, ...], dict[str, str]]:
+    """How a server behind stdio is started, and the environment that has its secrets: no list of processes shows what
+    is in a variable alone.
+    """
+    made = McpConfiguration()
+    script = _script(made, server)
+    return ("/bin/sh", "-c", script), made.environment
+
+
 def _fault(adapter: CliAdapter, server: ConfiguredServer, stdio: bool) -> str | None:
     if adapter not in WRITERS:
         return NOT_TOLD

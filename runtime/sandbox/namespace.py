@@ -16,7 +16,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import resource
 import subprocess
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from resolvers.instance.confined import SANDBOX_UID
 from resolvers.rules.agent_folders import HOME, OUTPUT
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
+from runtime.sandbox.launching import LAUNCHER, STDIN, TALKING, TERMINAL, limited
 from runtime.sandbox.network import Handover, served
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.program import Mount, Program, Start
@@ -40,32 +40,14 @@ from runtime.sandbox.workdir import Workdir
 log = logging.getLogger("crewship.sandbox")
 
 START_TIMEOUT = 20.0
-NICE = 5  # the service goes first
 UNLIMITED = 1 << 47  # bytes: what a processor can address
 RESERVED = 4 << 30
 """Bytes that a program may reserve to write to, beside what it holds: an engine that cannot have the gigabyte in which
 it compiles runs without compiling, many times slower, and says nothing of it.
 """
 MOST_THREADS = 1024  # of a program that starts others
-OOM_SCORE = 1000  # where memory runs out, a command ends first
 
 _UID = "1000"
-_STDIN = "/run/stdin"
-# Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if
-# it is killed at that moment: until then the kernel has not been told to end the sandbox with it.
-_LAUNCHER = f"""
-echo
-read -r go || exit 125
-echo {OOM_SCORE} >/proc/self/oom_score_adj
-exec nice -n {NICE} "$@" <{_STDIN}
-"""
-# The terminal is where errors go, until the program has it whole, in a session that it controls.
-_TERMINAL = f"""
-echo
-read -r go || exit 125
-echo {OOM_SCORE} >/proc/self/oom_score_adj
-exec nice -n {NICE} setsid -c -w "$@" <&2 >&2
-"""
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": HOME,
@@ -96,28 +78,6 @@ _CONFIGURATION = (
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )
-
-
-def _limited(prlimit: Path, limits: Limits, launcher: str = _LAUNCHER) -> list[str]:
-    """What a command is called with to have its limits: for good, as all are hard: nobody in the sandbox may raise one.
-
-    Set inside, as RLIMIT_NPROC counts a user's processes in a user namespace: outside, all sandboxes would share it.
-    """
-    wanted = {
-        "nproc": (resource.RLIMIT_NPROC, limits.processes),
-        "data": (resource.RLIMIT_DATA, limits.memory),
-        "as": (resource.RLIMIT_AS, limits.address_space),
-        "fsize": (resource.RLIMIT_FSIZE, limits.file_size),
-        "cpu": (resource.RLIMIT_CPU, limits.cpu_seconds),
-        "nofile": (resource.RLIMIT_NOFILE, limits.open_files),
-        # no dump is that small; and unlike 0 it also keeps one from a program of the host (core(5))
-        "core": (resource.RLIMIT_CORE, 1),
-    }
-    made = ["/bin/sh", "-c", launcher, "sh", str(prlimit)]
-    for name, (number, limit) in wanted.items():
-        _, most = resource.getrlimit(number)
-        made.append(f"--{name}={limit if most == resource.RLIM_INFINITY else min(limit, most)}")
-    return [*made, "--"]
 
 
 def _sealed(program: Path) -> int:
@@ -278,6 +238,7 @@ class Bubblewrap:
                 start.environment,
                 handover=handover,
                 mounts=start.mounts,
+                talks=start.talks,
             )
             try:
                 if not await child.begin():
@@ -285,7 +246,8 @@ class Bubblewrap:
                 outputs.collect(first=1)
                 async with served(handover, begun=True):
                     watching = Watch(child.pid, workdir, limits).until(child.pidfd)
-                    program = Program(outputs.stdout, watching, child.exit_code, outputs.stderr)
+                    stdin = child.open_gate() if start.talks else None
+                    program = Program(outputs.stdout, watching, child.exit_code, outputs.stderr, stdin)
                     try:
                         yield program
                     finally:
@@ -313,6 +275,7 @@ class Bubblewrap:
         read_only: bool = False,
         handover: Handover | None = None,
         mounts: Sequence[Mount] = (),
+        talks: bool = False,
     ) -> "_Child":
         """Started on the thread of the event loop: the kernel ends a sandbox with the thread that started it."""
         gate_theirs, gate = os.pipe()
@@ -322,19 +285,19 @@ class Bubblewrap:
             reach = Reach.open(theirs, workdir, mounts, at_terminal=terminal is not None, read_only=read_only)
             files = {
                 path: keep(theirs, memory_file(content))
-                for path, content in {**_ETC, **workdir.given, _STDIN: stdin or b""}.items()
+                for path, content in {**_ETC, **workdir.given, STDIN: stdin or b""}.items()
             }
             rules = keep(theirs, memory_file(self._filter or b""))
             outside, shared = self._reach(reach)
             options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
             if handover is None:
                 options.append("--unshare-net")
-            launcher = _LAUNCHER if terminal is None else _TERMINAL
+            launcher = TERMINAL if terminal is not None else TALKING if talks else LAUNCHER
             variables = {**environment, **self._environment()} | ({} if terminal is None else {"TERM": TERM})
             variables |= {} if handover is None else handover.environment
             arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
             process = self._spawn(
-                [*outside, "--args", str(arguments), "--", *_limited(self.programs.prlimit, limits, launcher), *argv],
+                [*outside, "--args", str(arguments), "--", *limited(self.programs.prlimit, limits, launcher), *argv],
                 gate_theirs,
                 outputs.theirs if terminal is None else (outputs.theirs[0], terminal),
                 (*reach.descriptors, rules, arguments, *files.values()),
@@ -469,6 +432,11 @@ class _Child:
             with contextlib.suppress(BrokenPipeError):
                 os.write(self._gate, b"\n")
         return not self._failed
+
+    def open_gate(self) -> int:
+        """What a program that talks reads, from now on."""
+        os.set_blocking(self._gate, False)
+        return self._gate
 
     async def _meet(self) -> None:
         """Until the namespace is complete and its first process known. It never gets that far without its parent."""

@@ -42,6 +42,34 @@ async def ready(descriptor: int) -> None:
         loop.remove_reader(descriptor)
 
 
+async def writable(descriptor: int) -> None:
+    """Until the descriptor can be written to without waiting, or nobody reads what is."""
+    loop = asyncio.get_running_loop()
+    seen: asyncio.Future[None] = loop.create_future()
+
+    def see() -> None:
+        if not seen.done():
+            seen.set_result(None)
+
+    loop.add_writer(descriptor, see)
+    try:
+        await seen
+    finally:
+        loop.remove_writer(descriptor)
+
+
+async def write_all(descriptor: int, content: bytes) -> None:
+    """Of one that does not block. Waits while nobody reads; what nobody will read any more is dropped."""
+    view = memoryview(content)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            await writable(descriptor)
+        except OSError:
+            return
+
+
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
     """The outcome of `work`, which is not cancelled with the caller: a cancellation waits until it is done."""
     task = asyncio.ensure_future(work)

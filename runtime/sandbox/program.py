@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from runtime.sandbox.boundary import Network
-from runtime.sandbox.process import COLLECT_AFTER, PIECE, ready
+from runtime.sandbox.process import COLLECT_AFTER, PIECE, ready, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Start:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     mounts: tuple[Mount, ...] = ()
     network: Network | None = None
+    talks: bool = False
+    """Whether it is written to while it works, instead of what it reads."""
 
 
 class Program:
@@ -39,10 +41,11 @@ class Program:
         watching: Coroutine[Any, Any, str],
         code: Callable[[], int | None],
         stderr: Callable[[], str],
+        stdin: int | None = None,
     ) -> None:
         self._stdout = stdout
         self._watch = asyncio.ensure_future(watching)
-        self._code, self._stderr = code, stderr
+        self._code, self._stderr, self._stdin = code, stderr, stdin
         self.excess = ""
 
     async def read(self) -> bytes:
@@ -67,6 +70,11 @@ class Program:
             finally:
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
+
+    async def write(self, content: bytes) -> None:
+        """To one that talks. Waits while it reads nothing."""
+        assert self._stdin is not None
+        await write_all(self._stdin, content)
 
     @property
     def exit_code(self) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
-from runtime.sandbox.process import PIECE, ready
+from runtime.sandbox.process import PIECE, ready, write_all
 
 TERM: Final = "xterm-256color"
 
@@ -83,14 +83,7 @@ class Terminal:
 
     async def write(self, typed: bytes) -> None:
         """Waits while the program reads nothing."""
-        view = memoryview(typed)
-        while view:
-            try:
-                view = view[os.write(self._descriptor, view) :]
-            except BlockingIOError:
-                await _writable(self._descriptor)
-            except OSError:
-                return
+        await write_all(self._descriptor, typed)
 
     def resize(self, rows: int, columns: int) -> None:
         with contextlib.suppress(OSError):
@@ -103,18 +96,3 @@ class Terminal:
     async def close(self) -> None:
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
-
-
-async def _writable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    seen: asyncio.Future[None] = loop.create_future()
-
-    def see() -> None:
-        if not seen.done():
-            seen.set_result(None)
-
-    loop.add_writer(descriptor, see)
-    try:
-        await seen
-    finally:
-        loop.remove_writer(descriptor)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ class Harbour:
     world: World
     model: Vendor
     locked: Locked
+    crew: str
     agent: str
     tools: str
 
@@ -70,11 +72,11 @@ async def harbour(database: Database, tmp_path: Path, anyio_backend: str) -> Asy
         urls = stack.enter_context(official(locked))
         told = {
             "CREWSHIP_LOG_LEVEL": "error", "CREWSHIP_RUN_ADAPTER": "native", "ANTHROPIC_BASE_URL": model.base_url,
-            "ANTHROPIC_API_KEY": "sk-ant-of-tests", "CREWSHIP_MCP_ALLOW_PRIVATE": "true",
+            "ANTHROPIC_API_KEY": "sk-ant-of-tests", "CREWSHIP_MCP_ALLOW_PRIVATE": "true", "CREWSHIP_MCP_STDIO": "true",
         }  # fmt: skip
         env = environment(tmp_path / "process", **KEYS | addresses(database) | told)
         served = await asyncio.to_thread(stack.enter_context, serving(env=env))
-        made = Harbour(replace(world, url=f"http://127.0.0.1:{served.port}"), model, locked, "", "")
+        made = Harbour(replace(world, url=f"http://127.0.0.1:{served.port}"), model, locked, "", "", "")
         crew = await made.rest("POST", "/api/v1/crews", {"name": "Crew", "slug": "crew"})
         agent = await made.rest("POST", "/api/v1/agents", {"name": "Ada", "slug": "ada", "crew_id": crew["id"]})
         secret = await made.rest("POST", "/api/v1/credentials", {"name": "key", "type": "SECRET", "value": TOKEN})
@@ -82,7 +84,7 @@ async def harbour(database: Database, tmp_path: Path, anyio_backend: str) -> Asy
         server = await made.rest("POST", path, {"name": "harbour", "endpoint": urls["mcp"]})
         tie = {"mcp_server_id": server["id"], "mcp_server_scope": "crew", "credential_id": secret["id"]}
         await made.rest("POST", f"/api/v1/agents/{agent['id']}/integrations", tie)
-        made.agent, made.tools = agent["id"], f"{path}/{server['id']}/tools"
+        made.crew, made.agent, made.tools = crew["id"], agent["id"], f"{path}/{server['id']}/tools"
         yield made
 
 
@@ -117,3 +119,25 @@ async def test_a_chat_with_a_tool_of_a_real_server(harbour: Harbour) -> None:
     assert (refused["metadata"]["is_error"], "AHOY" in refused["content"]) == (True, False)
     assert len(harbour.locked.seen) > seen, "its other tools were asked for"
     assert len(await harbour.rest("GET", "/api/v1/mcp-tool-calls")) == 1
+
+
+@pytest.mark.slow
+async def test_a_chat_with_a_tool_of_a_program(harbour: Harbour) -> None:
+    """Behind stdio, in the sandbox, with a credential that its own text names."""
+    source = Path(__file__).with_name("stdio_server.py").read_text()
+    body = {
+        "name": "local", "transport": "stdio", "command": "/usr/bin/python3",
+        "args_json": json.dumps(["-c", source, "environment"]), "env_json": '{"TEXT": "key=${KEY}"}',
+    }  # fmt: skip
+    await harbour.rest("POST", f"/api/v1/crews/{harbour.crew}/integrations", body)
+    called = Says(calls=(Call.of("c1", "mcp__local__speak"),), usage=(1000, 50, 0))
+    frames, _ = await harbour.chat(called, Says(("It has told.",), usage=(1200, 20, 0)))
+    [init] = [one for one in _events(frames, "system") if one["metadata"].get("subtype") == "init"]
+    assert {"name": "local", "status": "connected"} in init["metadata"]["mcp_servers"]
+    [result] = _events(frames, "tool_result")
+    assert '"TEXT": "key=' in result["content"]
+    assert '"TEXT": "key="' not in result["content"], "it was filled in, and taken out of what is shown"
+    assert TOKEN not in str(frames)
+    assert TOKEN not in str(harbour.model.asked)
+    [recorded] = await harbour.rest("GET", "/api/v1/mcp-tool-calls")
+    assert (recorded["tool_name"], recorded["status"]) == ("speak", "success")

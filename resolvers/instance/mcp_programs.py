@@ -1,0 +1,139 @@
+"""MCP servers behind stdio, by the official client: a program that is talked to line by line, for one question.
+
+Where it runs is the caller's to say. What it prints is a stranger's: counted, line by line, and what is no message of
+the protocol is passed over.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+T = TypeVar("T")
+LARGEST: Final = 4 << 20
+"""Bytes of all that a program prints for one question."""
+MOST_LINES: Final = 2_000
+LONGEST_SAID: Final = 300
+
+
+class Line(Protocol):
+    """A program's input and output, as bytes."""
+
+    async def read(self) -> bytes:
+        """What it has printed; nothing when it has ended."""
+
+    async def write(self, sent: bytes) -> None:
+        """Waits while the program reads nothing."""
+
+    @property
+    def end(self) -> str:
+        """How it has ended, and what it has said of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class McpProgram:
+    """`start`: anew for each question; ended with the block, and all that it has started."""
+
+    start: Callable[[], AbstractAsyncContextManager[Line]]
+
+
+class McpFailed(Exception):
+    """The server could not be asked, or did not answer as it has to. The text may be shown: it says nothing secret."""
+
+    def __init__(self, text: str, *, timed_out: bool = False) -> None:
+        super().__init__(text)
+        self.timed_out = timed_out
+
+
+async def ask_program(mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:
+    """In a task of its own, which ends with the first fault: the client's own tasks do not tell of one."""
+    fault: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(_session(mcp, program, body, fault))
+    try:
+        either: set[asyncio.Future[Any]] = {task, fault}
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done() and task.exception() is None:
+            return task.result()
+        if fault.done():
+            raise McpFailed(fault.result())
+        if not task.done():
+            raise McpFailed(f"The server did not answer within {seconds:g} seconds", timed_out=True)
+        raise _failed(task.exception(), mcp)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
+
+
+def _failed(error: BaseException | None, mcp: Any) -> McpFailed:
+    for each in _all(error):
+        if isinstance(each, McpFailed):
+            return each
+        if isinstance(each, mcp.MCPError):
+            return McpFailed(f"The server says: {str(each)[:LONGEST_SAID]}")
+    return McpFailed("The server does not speak MCP as it has to")
+
+
+def _all(error: BaseException | None) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [found for each in error.exceptions for found in _all(each)]
+    return [] if error is None else [error]
+
+
+async def _session(
+    mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], fault: "asyncio.Future[str]"
+) -> T:
+    info = mcp.Implementation(name="crewship", version="1.0.0")
+    async with contextlib.AsyncExitStack() as stack:
+        line = await stack.enter_async_context(program.start())
+        transport = _transport(mcp, line, fault)
+        client = await stack.enter_async_context(mcp.Client(transport, client_info=info, cache=None))
+        return await body(client)
+
+
+@contextlib.asynccontextmanager
+async def _transport(mcp: Any, line: Line, fault: "asyncio.Future[str]") -> AsyncIterator[Any]:
+    heard, hears = mcp.memory_stream(0)
+    says, said = mcp.memory_stream(0)
+    tasks = [asyncio.create_task(_hear(mcp, line, heard, fault)), asyncio.create_task(_say(line, said))]
+    try:
+        yield hears, says
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for stream in (heard, hears, says, said):
+            stream.close()
+
+
+async def _hear(mcp: Any, line: Line, heard: Any, fault: "asyncio.Future[str]") -> None:
+    with contextlib.suppress(mcp.Closed):
+        why = await _messages(mcp, line, heard)
+        if not fault.done():
+            fault.set_result(why)
+
+
+async def _messages(mcp: Any, line: Line, heard: Any) -> str:
+    """Hands on what is one, and says why there are no more."""
+    rest, size, lines = b"", 0, 0
+    while piece := await line.read():
+        size += len(piece)
+        if size > LARGEST:
+            return f"The server's answers are longer than {LARGEST >> 20} MiB"
+        *whole, rest = (rest + piece).split(b"\n") if b"\n" in piece else (rest + piece,)
+        for one in whole:
+            lines += 1
+            if lines > MOST_LINES:
+                return f"The server has printed more than {MOST_LINES} lines"
+            if (message := mcp.message_of(one)) is not None:
+                await heard.send(message)
+    return f"The server has ended: {line.end}"
+
+
+async def _say(line: Line, said: Any) -> None:
+    async for message in said:
+        text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+        await line.write(text.encode(errors="replace") + b"\n")

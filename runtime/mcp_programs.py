@@ -1,0 +1,102 @@
+"""MCP servers behind stdio, as our own agent loop starts them: strangers' programs, each in a sandbox of its own.
+
+A server sees the files of its agent and reaches what the crew's network lets it, as a command of the agent does; of
+the credentials it has those that its own texts and its binding name, and no others.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from models.credentials import CredentialType
+from models.integrations import Transport
+from resolvers.credentials.given import tell_use
+from resolvers.instance.mcp_programs import LONGEST_SAID, McpFailed, McpProgram
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
+from resolvers.integrations.configuration import command_of, configured
+from resolvers.integrations.given import referred_by
+from runtime.job import Failed, Job
+from runtime.mcp_servers import RunServer
+from runtime.sandbox import Sandbox, Workdir
+from runtime.sandbox.boundary import Network
+from runtime.sandbox.namespace import Bubblewrap
+from runtime.sandbox.program import Program, Start
+
+AT_ONCE = 4
+"""LocalServers of a run that work at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    program: Program
+
+    async def read(self) -> bytes:
+        return await self.program.read()
+
+    async def write(self, sent: bytes) -> None:
+        await self.program.write(sent)
+
+    @property
+    def end(self) -> str:
+        if self.program.excess:
+            return self.program.excess
+        said = " ".join(self.program.stderr.split())[:LONGEST_SAID]
+        return f"exit code {self.program.exit_code}" + (f", {said}" if said else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the programs of a run are started."""
+
+    sandbox: Sandbox
+    workdir: Workdir
+    network: Network | None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalServers:
+    """The servers of a run behind stdio that may be started, and the values that their texts name."""
+
+    servers: Sequence[RunServer] = ()
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def among(self, servers: Sequence[RunServer], place: Place) -> list[RunServer]:
+        """All servers of the run, of which these can be asked."""
+        turns = asyncio.Semaphore(AT_ONCE)
+        made = {id(each): replace(each, program=_program(each, self.values, place, turns)) for each in self.servers}
+        return [made.get(id(each), each) for each in servers]
+
+
+async def programs_of(job: Job, servers: Sequence[RunServer], sandbox: Sandbox, *, guarded: bool) -> LocalServers:
+    """None where the instance does not allow it, or has no sandbox that a program can talk through. `guarded`: none has
+    a SECRET, which is used by leave of the keeper alone.
+    """
+    if not instance.settings.mcp_stdio or not isinstance(sandbox, Bubblewrap):
+        return LocalServers()
+    local = [each for each in servers if each.given.transport is Transport.stdio and each.given.command]
+    kept = [each for each in local if not (guarded and each.given.credential_type == CredentialType.SECRET)]
+    found = await referred_by(job.workspace_id, job.agent.id, [each.given for each in kept])
+    used = {name: one for name, one in found.items() if not (guarded and one.type == CredentialType.SECRET.value)}
+    await tell_use(job.workspace_id, job.agent.id, sorted({one.credential_id for one in used.values()}))
+    return LocalServers(kept, {name: one.value for name, one in used.items()})
+
+
+def _program(server: RunServer, values: Mapping[str, str], place: Place, turns: asyncio.Semaphore) -> McpProgram:
+    sandbox = place.sandbox
+    assert isinstance(sandbox, Bubblewrap)
+    argv, environment = command_of(configured(server.given, server.secret, values))
+    start = Start(argv, environment=environment, network=place.network, talks=True)
+
+    @contextlib.asynccontextmanager
+    async def started() -> AsyncIterator[Talk]:
+        async with turns, contextlib.AsyncExitStack() as stack:
+            try:
+                program = await stack.enter_async_context(sandbox.program(start, workdir=place.workdir))
+            except Failed as failed:
+                log.warning("mcp_program_not_started", server_id=server.given.id, error=str(failed))
+                raise McpFailed(f"The server could not be started: {failed}") from None
+            yield Talk(program)
+
+    return McpProgram(started)
