@@ -13,6 +13,7 @@ from resolvers.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, r
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 from runtime.containers.choice import Sandboxes
+from runtime.containers.place import Apart
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, Workdir
 
@@ -30,7 +31,7 @@ class SandboxedCommands:
     async def run(self, command: CommandOfAgent) -> Ran:
         try:
             crew_id = command.crew_id if command.agent_id else None
-            sandbox = await self._sandboxes.of_crew(command.workspace_id, crew_id)
+            sandbox = await self._sandboxes.of_crew(command.workspace_id, crew_id, Apart.alone)
             if not sandbox.runs_commands:
                 raise NotRun("Commands are off on this server", unavailable=True)
             workdir = _workdir(self._settings.storage_path, command)

@@ -19,6 +19,7 @@ from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_f
 from runtime.coding.mcp import configuration_through
 from runtime.consent import Approvals
 from runtime.containers.choice import Sandboxes
+from runtime.containers.place import Apart
 from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Job
 from runtime.keeper_tools import keeper_tools
@@ -63,7 +64,8 @@ class InstanceOutfit:
         values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
         redactor = Redactor((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
-        sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id)
+        apart = Apart.restricted if job.restricted else Apart.nothing
+        sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id, apart)
         guarded = self._settings.keeper_enabled
         network = await gateway_for(job, redactor) if sandbox.isolation is not Isolation.none else None
         keys, variables = CredentialKeys(given, self._keys), environment(given, guarded=guarded)

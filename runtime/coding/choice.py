@@ -12,7 +12,7 @@ from runtime.coding.installed import KNOWN, Installed, Missing, find
 from runtime.job import Failed, Job
 from runtime.keys import CredentialKeys, ProviderKey
 from runtime.sandbox import Sandbox, Workdir
-from runtime.sandbox.boundary import Network
+from runtime.sandbox.boundary import Isolation, Network
 from runtime.sandbox.namespace import Bubblewrap
 
 VENDORS: Mapping[LlmProvider, tuple[str, str, str]] = {
@@ -22,6 +22,8 @@ VENDORS: Mapping[LlmProvider, tuple[str, str, str]] = {
     LlmProvider.OLLAMA: ("Ollama", "", "OLLAMA_BASE_URL"),
 }
 """What they are called, where they are, and the variable that opens them."""
+
+REFUSED = "choose another adapter for the agent, or a crew without an image."
 
 
 class Unfit(Failed):
@@ -37,6 +39,8 @@ def installed_for(job: Job, settings: Settings, sandbox: Sandbox) -> tuple[Insta
     agent = KNOWN.get(job.agent.cli_adapter)
     if agent is None:
         raise Unfit(f"{job.agent.cli_adapter} is not run by this release. Choose another adapter for the agent.")
+    if sandbox.isolation is Isolation.container:
+        raise Unfit(f"{agent.name} is not run in containers, and the crew names an image: {REFUSED}")
     found = find(agent, settings.coding_agents)
     if isinstance(found, Missing):
         raise Unfit(f"{agent.name} cannot be run: {found.why}. `crewship doctor` says how to get it.")

@@ -18,6 +18,7 @@ from resolvers.instance.settings import Settings
 from resolvers.kernel import Refusal
 from runtime.containers.build import Builder
 from runtime.containers.engine import Engine, EngineRefused
+from runtime.containers.making import Tell
 from runtime.containers.measuring import Cpu, cpu_of, measured
 from runtime.containers.place import (
     AGENT,
@@ -27,10 +28,11 @@ from runtime.containers.place import (
     INSTANCE,
     LAYOUT,
     WORKSPACE,
+    Apart,
     CrewContainer,
     instance_of,
 )
-from runtime.containers.sandbox import ContainerSandbox, Tell
+from runtime.containers.sandbox import ContainerSandbox
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, detect
 from runtime.sandbox.detection import limits_of
@@ -65,8 +67,10 @@ class Sandboxes:
                 self._sandbox = await detect(self._settings)
             return self._sandbox
 
-    async def of_crew(self, workspace_id: str, crew_id: str | None) -> Sandbox:
-        """Raises Failed for a crew whose image has to be built first."""
+    async def of_crew(self, workspace_id: str, crew_id: str | None, apart: Apart = Apart.nothing) -> Sandbox:
+        """Raises Failed for a crew whose image has to be built first. `apart` of others in the same sandbox, if that
+        stays when a command ends.
+        """
         containers = instance.containers
         if not isinstance(containers, EngineContainers) or crew_id is None:
             return await self.of_machine()
@@ -76,7 +80,8 @@ class Sandboxes:
         if not found.image:
             raise Failed(NOT_BUILT)
         crew = CrewContainer(workspace_id, crew_id, found.image, found.memory_mb, found.cpus, found.environment)
-        return ContainerSandbox(containers.engine, crew, limits_of(self._settings), telling(workspace_id, crew_id))
+        tell = telling(workspace_id, crew_id)
+        return ContainerSandbox(containers.engine, crew, limits_of(self._settings), tell, apart=apart)
 
 
 def telling(workspace_id: str, crew_id: str) -> Tell:

@@ -197,12 +197,27 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def running(
-        self, container: str, argv: Sequence[str], *, user: str, workdir: str, environment: Mapping[str, str]
+        self,
+        container: str,
+        argv: Sequence[str],
+        *,
+        user: str,
+        workdir: str,
+        environment: Mapping[str, str],
+        lifeline: bool = False,
+        terminal: bool = False,
     ) -> AsyncIterator["Running"]:
-        """A program in a container that runs. It goes on where the block ends before it does."""
+        """A program in a container that runs. It goes on where the block ends before it does; with a `lifeline` its
+        input is closed then, or where this process dies. At a `terminal` it has one output.
+        """
         async with _told(ASK):
             made = await self._one(container).exec(
-                list(argv), user=user, workdir=workdir, environment=dict(environment), stdin=False, tty=False
+                list(argv),
+                user=user,
+                workdir=workdir,
+                environment=dict(environment),
+                stdin=lifeline or terminal,
+                tty=terminal,
             )
             stream = made.start(detach=False)
             await stream.__aenter__()
@@ -223,6 +238,17 @@ class Running:
         async with _told(None):
             while (piece := await self._stream.read_out()) is not None:
                 yield piece.stream, piece.data
+
+    async def write(self, typed: bytes) -> None:
+        async with _told(None):
+            await self._stream.write_in(typed)
+
+    async def resize(self, rows: int, columns: int) -> None:
+        async with _told(ASK):
+            await self._made.resize(h=rows, w=columns)
+
+    async def close(self) -> None:
+        await self._stream.close()
 
     async def exit_code(self) -> int:
         """Of a program whose outputs are closed. An engine may learn of the end a moment later."""

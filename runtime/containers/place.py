@@ -1,15 +1,17 @@
 """What a container of a crew is made from, and what it is not given.
 
-Each agent has a container of its own, so that one cannot read what is at home with another; people at terminals have
-theirs. All of a crew's are told by their labels, which also say whose server made them: what has other labels, or none,
-is never touched.
+Each agent has a container of its own, so that one cannot read what is at home with another; each terminal has one, too.
+All of a crew's are told by their labels, which also say whose server made them: what has other labels, or none, is
+never touched.
 """
 
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,13 +19,23 @@ from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.workdir import Workdir
 
-INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT = (
-    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured", "build", "layout")
+INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT, APART = (
+    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured", "build", "layout", "apart")
 )
 CURRENT: Final = "2"
 """How names, labels and mounts are laid out: a container of another layout is used by no command any more."""
 # Ends at once when it is told to, and adopts what commands leave behind: the engine puts its own init before it.
 WAITS: Final = ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
+# Ends when nothing else has run beside it and the engine's init for half a minute, as where its server was killed.
+_PASSES: Final = """
+trap 'exit 0' TERM INT; lonely=0
+while [ $lonely -lt 6 ]; do
+  sleep 5 & wait $!
+  running=0; for each in /proc/[0-9]*; do running=$((running + 1)); done
+  if [ $running -gt 2 ]; then lonely=0; else lonely=$((lonely + 1)); fi
+done
+"""
+PASSES: Final = ("/bin/sh", "-c", _PASSES)
 _SMALLEST, _FEWEST = 64 * MIB, 0.05
 """Bytes of memory and processors: with less, no engine starts anything."""
 _MOST_PROCESSES: Final = 4096
@@ -46,9 +58,30 @@ class CrewContainer:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+class Apart(StrEnum):
+    """Commands that share no container with others of the same agent, as they may reach less, or know more.
+
+    What is in one container is of one network and one user: it can use the way out of all else that runs there, and
+    read its variables.
+    """
+
+    nothing = ""
+    restricted = "restricted"
+    """Runs that somebody outside has begun: they stay, beside the others."""
+    alone = "alone"
+    """One command, which may hold a secret."""
+    terminal = "terminal"
+    """One terminal of a person."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether the container is made for one use, and ends with it."""
+        return self in (Apart.alone, Apart.terminal)
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerPlace:
-    """One container: whose it is, and the folders of the host that it is shown."""
+    """One container: whose it is, and the folders of the host that it is shown. `use` names one that passes."""
 
     crew: CrewContainer
     agent: str
@@ -58,12 +91,21 @@ class ContainerPlace:
     read_only: bool
     user: str
     instance: str
+    apart: Apart
+    use: str
 
     @classmethod
     def of(
-        cls, crew: CrewContainer, workdir: Workdir, *, given: Path | None, at_terminal: bool, read_only: bool
+        cls,
+        crew: CrewContainer,
+        workdir: Workdir,
+        *,
+        given: Path | None = None,
+        apart: Apart = Apart.nothing,
+        read_only: bool = False,
     ) -> "ContainerPlace":
         """At a terminal, people have a home that is memory: the agent's holds what its programs know."""
+        at_terminal = apart is Apart.terminal
         owner = os.geteuid() if workdir.owner is None else workdir.owner
         storage = workdir.storage
         return cls(
@@ -75,12 +117,14 @@ class ContainerPlace:
             read_only,
             f"{owner}:{owner}",
             instance_of(storage),
+            apart,
+            secrets.token_hex(6) if apart.passes else "",
         )
 
     @property
     def name(self) -> str:
-        whose = self.agent or ("readers" if self.read_only else "people")
-        return f"crewship-{self.instance}-{self.crew.crew_id}-{whose}"
+        parts = ("crewship", self.instance, self.crew.crew_id, self.agent, self.apart.value, self.use)
+        return "-".join(filter(None, parts))
 
     def labels(self, configured: str) -> dict[str, str]:
         return {
@@ -88,6 +132,7 @@ class ContainerPlace:
             WORKSPACE: self.crew.workspace_id,
             CREW: self.crew.crew_id,
             AGENT: self.agent,
+            APART: self.apart.value,
             CONFIGURED: configured,
             LAYOUT: CURRENT,
         }
@@ -132,6 +177,7 @@ class ContainerPlace:
             "Mounts": self._mounts(),
             "Tmpfs": tmpfs,
             "RestartPolicy": {"Name": "no"},
+            "AutoRemove": self.apart.passes,
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},
             "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in limits_of(limits)],
         }
@@ -139,7 +185,7 @@ class ContainerPlace:
             host["UsernsMode"] = "keep-id"
         made = {
             "Image": crew.image,
-            "Entrypoint": list(WAITS),
+            "Entrypoint": list(PASSES if self.apart.passes else WAITS),
             "Cmd": [],
             "User": self.user,
             "WorkingDir": OUTPUT,

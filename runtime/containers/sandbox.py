@@ -6,20 +6,22 @@ import logging
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
-from weakref import WeakValueDictionary
 
 from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
-from runtime.containers.engine import Engine, EngineRefused, Running
+from runtime.containers.engine import Engine, Running
+from runtime.containers.launcher import ending, launched
+from runtime.containers.making import Tell, ensure
 from runtime.containers.network import served
-from runtime.containers.place import CONFIGURED, LAYOUT, ContainerPlace, CrewContainer
+from runtime.containers.place import Apart, ContainerPlace, CrewContainer
+from runtime.containers.terminal import ContainerTerminal, opened
 from runtime.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.process import to_the_end
 from runtime.sandbox.sums import admit
+from runtime.sandbox.terminal import TERM
 from runtime.sandbox.workdir import Workdir
 
 log = logging.getLogger("crewship.containers")
@@ -33,24 +35,6 @@ ENVIRONMENT: Final = {
     "TMPDIR": "/tmp",  # noqa: S108 - the container's own
 }
 GIVEN: Final = "given"
-# Says by which number the command's group can be ended. Not every engine gives what it executes a group of its own.
-_LAUNCHER: Final = """
-read -r group </proc/$$/stat
-group=${group##*) }; group=${group#* }; group=${group#* }; group=${group%% *}
-if [ "$group" != $$ ] && command -v setsid >/dev/null
-then exec setsid /bin/sh -c 'echo $$; exec "$@"' sh "$@"
-fi
-echo $$
-exec "$@"
-"""
-_ENDS: Final = 'kill -9 "-$1" 2>/dev/null || kill -9 "$1"'
-TRIES, PAUSE = 10, 0.1
-"""Looks for a container that another process is making, and seconds between them."""
-_TAKEN: Final = "already in use"  # podman says so with 500 while another one is at it
-_making: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-Tell = Callable[[str, str, str | None, int], Awaitable[None]]
-"""A step, its status, an error, and milliseconds."""
-_NO_IMAGE: Final = "The image {} is not on the container engine"
 
 
 class ContainerSandbox:
@@ -59,9 +43,17 @@ class ContainerSandbox:
     isolation = Isolation.container
     runs_commands = True
 
-    def __init__(self, engine: Engine, crew: CrewContainer, limits: Limits, tell: Tell | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        crew: CrewContainer,
+        limits: Limits,
+        tell: Tell | None = None,
+        *,
+        apart: Apart = Apart.nothing,
+    ) -> None:
         self.limits = limits
-        self._engine, self._crew, self._tell = engine, crew, tell
+        self._engine, self._crew, self._tell, self._apart = engine, crew, tell, apart
 
     async def run(
         self,
@@ -76,22 +68,51 @@ class ContainerSandbox:
         """As the port says, but that what a command has put into the background lives as long as the container."""
         await admit(workdir, self.limits)
         given = await asyncio.to_thread(_give, workdir)
-        place = ContainerPlace.of(self._crew, workdir, given=given, at_terminal=False, read_only=False)
-        container, pid = await ensure(self._engine, place, self.limits, self._tell)
+        place = ContainerPlace.of(self._crew, workdir, given=given, apart=self._apart)
         if network is not None:
             environment = {**environment, **network.environment}
-        launched = ["/bin/sh", "-c", _LAUNCHER, "sh", *argv]
-        name = None
+        program, name = launched(argv), None
         if stdin is not None:
             name = f".stdin-{secrets.token_hex(8)}"
             await asyncio.to_thread(_write, given / name, stdin)
-            launched = ["/bin/sh", "-c", f"exec <{SKILLS}/{name}\n{_LAUNCHER}", "sh", *argv]
+            program = launched(argv, f"{SKILLS}/{name}")
         try:
-            async with served(network, pid):
-                return await self._attended(container, place, launched, workdir, timeout, environment)
+            async with self._place(place) as (container, pid), served(network, pid):
+                return await self._attended(container, place, program, workdir, timeout, environment)
         finally:
             if name is not None:
                 (given / name).unlink(missing_ok=True)
+
+    @contextlib.asynccontextmanager
+    async def terminal(
+        self, *, workdir: Workdir, size: tuple[int, int], read_only: bool, network: Network
+    ) -> AsyncIterator[ContainerTerminal]:
+        """A shell in a container of its own, of which nothing is left when the block ends."""
+        await asyncio.to_thread(lambda: os.close(workdir.open_output()))
+        place = ContainerPlace.of(self._crew, workdir, apart=Apart.terminal, read_only=read_only)
+        at = f"{OUTPUT}/{workdir.agent}" if workdir.agent else OUTPUT
+        variables = {**network.environment, **ENVIRONMENT, "TERM": TERM}
+        async with (
+            self._place(place) as (container, pid),
+            served(network, pid),
+            opened(self._engine, container, user=place.user, workdir=at, environment=variables, size=size) as made,
+        ):
+            yield made
+
+    @contextlib.asynccontextmanager
+    async def _place(self, place: ContainerPlace) -> AsyncIterator[tuple[str, int]]:
+        """One that passes ends with the block, whatever runs in it."""
+        try:
+            yield await ensure(self._engine, place, self.limits, self._tell)
+        finally:
+            if place.apart.passes:
+                await to_the_end(self._remove(place.name))
+
+    async def _remove(self, container: str) -> None:
+        try:
+            await self._engine.remove(container)
+        except Failed as failed:  # it ends by itself
+            log.warning("a container could not be removed: %s", failed)
 
     async def _attended(
         self,
@@ -105,7 +126,9 @@ class ContainerSandbox:
         outputs = _Outputs(self.limits.output)
         variables = {**environment, **ENVIRONMENT}
         at = f"{OUTPUT}/{workdir.agent}" if workdir.agent else OUTPUT
-        async with self._engine.running(container, argv, user=place.user, workdir=at, environment=variables) as running:
+        async with self._engine.running(
+            container, argv, user=place.user, workdir=at, environment=variables, lifeline=True
+        ) as running:
             ended = False
             try:
                 async with asyncio.timeout(seconds) as clock:
@@ -125,75 +148,13 @@ class ContainerSandbox:
         try:
             if (number := outputs.number) is None:
                 raise Failed("a command was cut off before it began")
-            argv = ["/bin/sh", "-c", _ENDS, "sh", str(number)]
+            argv = ending(number)
             async with self._engine.running(container, argv, user=place.user, workdir="/", environment={}) as running:
                 async for _ in running.pieces():
                     pass
         except Failed as failed:
             log.warning("a command could not be ended: %s", failed)
-            with contextlib.suppress(Failed):
-                await self._engine.remove(container)
-
-
-async def ensure(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None = None) -> tuple[str, int]:
-    """The container of a place, running: the one that is there, whichever process has made it, unless it was made by
-    other rules. With the number of its first process. `tell` is told of one that is made.
-    """
-    async with _making.setdefault((engine.address, place.name), asyncio.Lock()):
-        return await _ensured(engine, place, limits, tell)
-
-
-async def _ensured(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None) -> tuple[str, int]:
-    kind = await engine.known_kind()
-    configuration = place.configuration(limits, keep_id=kind.rootless and kind.name == "podman")
-    wanted = configuration["Labels"][CONFIGURED]
-    for tried in range(TRIES):
-        found = await engine.inspect(place.name)
-        if found is None:
-            await _made(engine, place, configuration, tell, last=tried == TRIES - 1)
-            continue
-        labels = found["Config"].get("Labels") or {}
-        whose = {name: value for name, value in place.labels(wanted).items() if name not in (CONFIGURED, LAYOUT)}
-        if any(labels.get(name) != value for name, value in whose.items()):
-            raise Failed(f"The container {place.name} is not of this server")
-        if labels.get(CONFIGURED) == wanted and found["State"]["Running"]:
-            return str(found["Id"]), int(found["State"]["Pid"])
-        if labels.get(CONFIGURED) != wanted or found["State"]["Status"] not in ("created", "configured"):
-            await engine.remove(str(found["Id"]))
-            continue
-        await engine.start(str(found["Id"]))
-    raise Failed("The container of the crew does not stay")
-
-
-async def _made(
-    engine: Engine, place: ContainerPlace, configuration: Mapping[str, object], tell: Tell | None, *, last: bool
-) -> None:
-    """Or left to another process, which makes the same at this moment: then it is looked for again."""
-    since = time.monotonic()
-    try:
-        if tell is not None:
-            await tell("container_create", "started", None, 0)
-        container = await engine.create(place.name, dict(configuration))
-        try:
-            await engine.start(container)
-        except EngineRefused:
-            await engine.remove(container)
-            raise
-    except EngineRefused as refused:
-        why = _NO_IMAGE.format(place.crew.image) if refused.status == 404 else str(refused)
-        taken = refused.status == 409 or _TAKEN in str(refused)
-        if taken and not last:
-            await asyncio.sleep(PAUSE)
-            return
-        if tell is not None:
-            await tell("container_create", "failed", why, 0)
-        raise Failed(why) from None
-    if tell is not None:
-        took = int((time.monotonic() - since) * 1000)
-        await tell("container_create", "completed", None, took)
-        if place.crew.environment:
-            await tell("containerEnv_apply", "completed", None, 0)
-        await tell("ready", "completed", None, took)
+            await self._remove(container)
 
 
 class _Outputs:

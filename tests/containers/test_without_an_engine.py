@@ -3,20 +3,25 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from crewship.doctor import check_containers
+from models.agents import CliAdapter
 from models.base import new_id
 from models.crews import Crew
 from resolvers.crews.containers import Kept, Workplace, overdue, workplace_of
+from resolvers.instance.ports import NotRun, TerminalPlace
 from resolvers.instance.running import instance
 from resolvers.instance.settings import load_settings
 from resolvers.kernel.clocks import across_workspaces
+from runtime.coding.choice import Unfit, installed_for
 from runtime.containers.choice import EngineContainers, Sandboxes
 from runtime.job import Failed
 from runtime.sandbox import Unconfined
+from runtime.terminals import SandboxedTerminals
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +93,31 @@ async def test_commands_of_a_crew_with_an_image_never_run_elsewhere(world: World
     row = await crew(world, mise_config='[tools]\nnode = "22"')
     with pytest.raises(Failed, match="The image of the crew's container is not built"):
         await sandboxes.of_crew(world.workspace.id, row.id)
+
+
+@pytest.mark.usefixtures("engine_that_is_gone")
+async def test_a_terminal_of_a_crew_with_an_image_is_opened_nowhere_else(world: World, tmp_path: Path) -> None:
+    terminals = SandboxedTerminals(load_settings(data_dir=tmp_path))
+    assert await terminals.available()
+    for given, why in (
+        ({"runtime_image": "a"}, "The container engine does not answer"),
+        ({"mise_config": '[tools]\nnode = "22"'}, "The image of the crew's container is not built"),
+    ):
+        row = await crew(world, **given)
+        place = TerminalPlace(world.workspace.id, row.id, "", 24, 80, read_only=False)
+        with pytest.raises(NotRun, match=why):
+            async with terminals.open(place):
+                pass
+
+
+@pytest.mark.usefixtures("engine_that_is_gone")
+async def test_coding_agents_are_refused_in_containers(world: World, tmp_path: Path) -> None:
+    settings = load_settings(data_dir=tmp_path)
+    row = await crew(world, runtime_image="a")
+    sandbox = await Sandboxes(settings, Unconfined()).of_crew(world.workspace.id, row.id)
+    job: Any = SimpleNamespace(agent=SimpleNamespace(cli_adapter=CliAdapter.CLAUDE_CODE))
+    with pytest.raises(Unfit, match="Claude Code is not run in containers, and the crew names an image: choose"):
+        installed_for(job, settings, sandbox)
 
 
 async def test_containers_whose_time_is_over_or_whose_crew_is_gone_are_removed(world: World) -> None:

@@ -1,0 +1,68 @@
+"""How commands begin in a container, and how they end where the engine's API ends none.
+
+An engine that loses whoever has begun a command lets it run. So a command has a lifeline: the input of what the engine
+executes, which the engine closes when its client is gone. What waits for that in the container ends the command.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+# Nothing but what is built into a shell: images need no more. `$p` ends by itself: what it left behind may go on.
+_WATCHED: Final = r"""
+p=$$
+(
+  while read -r _; do :; done
+  if kill -0 $p; then kill -9 -$p || kill -9 $p; fi
+) <&3 >/dev/null 2>&1 &
+exec 3<&-
+echo $p
+exec "$@"
+"""
+# Not every engine gives what it executes a group of its own, by which it can be ended.
+_LAUNCHER: Final = r"""
+exec 3<&0 <"$1" || exit 126
+shift
+read -r group </proc/$$/stat
+group=${group##*) }; group=${group#* }; group=${group#* }; group=${group%% *}
+if [ "$group" != $$ ] && command -v setsid >/dev/null
+then exec setsid /bin/sh -c "$0" sh "$@"
+fi
+eval "$0"
+"""
+_ENDS: Final = 'kill -9 "-$1" 2>/dev/null || kill -9 "$1"'
+_SHELL: Final = r"""
+echo $$
+command -v bash >/dev/null && exec bash
+exec sh
+"""
+# All of a session, twice: what was just begun is seen by the second look.
+_HOLDS: Final = r"""
+while read -r _; do :; done
+for look in 1 2; do
+  for each in /proc/[0-9]*; do
+    read -r told <$each/stat || continue
+    set -- ${told##*) }
+    [ "$4" = "$session" ] && kill -9 ${each##*/}
+  done
+done
+"""
+
+
+def launched(argv: Sequence[str], stdin: str = "/dev/null") -> list[str]:
+    """Says first by which number it can be ended; `stdin`: a file in the container."""
+    return ["/bin/sh", "-c", _LAUNCHER, _WATCHED, stdin, *argv]
+
+
+def ending(number: int) -> list[str]:
+    """The command and what it has started in its group."""
+    return ["/bin/sh", "-c", _ENDS, "sh", str(number)]
+
+
+def shell() -> list[str]:
+    """At a terminal, where it leads a session; says first which."""
+    return ["/bin/sh", "-c", _SHELL]
+
+
+def holding(session: int) -> list[str]:
+    """Ends all of a session when its own input is closed."""
+    return ["/bin/sh", "-c", f"session={session}\n{_HOLDS}"]
