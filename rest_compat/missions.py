@@ -166,6 +166,7 @@ MISSION = f"{OF_CREW}/{{missionId}}"
 CHECKPOINTS = "/api/v1/missions/{missionId}/checkpoints"
 CHECKPOINT = "/api/v1/checkpoints/{checkpointId}"
 INTERNAL = "/api/v1/internal/missions"
+ASSIGNMENTS = "/api/v1/internal/assignments"
 TASK = f"{MISSION}/tasks/{{taskId}}"
 
 ROUTES = (
@@ -190,6 +191,8 @@ ROUTES = (
     POST(f"{CHECKPOINT}/fork", missions.fork_checkpoint, missions.CheckpointFork, status=201, reads=body_if_any),
     DELETE(CHECKPOINT, missions.delete_checkpoint, status=204),
     POST(INTERNAL, missions.plan_mission, missions.MissionPlanned, status=201, reads=workspace_in_body),
+    POST(ASSIGNMENTS, missions.create_assignment, missions.AssignmentGiven, status=201, reads=workspace_in_body),
+    GET(f"{ASSIGNMENTS}/{{assignmentId}}", missions.get_assignment, missions.GivenAssignment),
     GET(f"{INTERNAL}/{{missionId}}", missions.get_planned_mission, AgentsMissionJSON),
     POST(
         f"{INTERNAL}/{{missionId}}/start",

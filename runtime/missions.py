@@ -7,6 +7,7 @@ from sqlmodel import col
 from models.missions import Assignment
 from resolvers.kernel import Context
 from resolvers.missions import driving
+from resolvers.missions.assigning import TELL, tell
 from resolvers.missions.dispatching import TURNS, OfAgent, give_turns, make_room
 from resolvers.missions.driving import DRIVE, EXPIRE, OfMission
 from resolvers.runs.assignments import ASSIGNMENT_ENDED, OfAssignment
@@ -40,9 +41,15 @@ async def go_on(work: Work, data: OfAssignment) -> None:
             return
         if assignment.chat_id is not None:
             ctx.enqueue(DRIVE, mission_id=assignment.chat_id)
+        ctx.enqueue(TELL, assignment_id=assignment.id)
         await make_room(ctx, assignment.assigned_to_id)
 
     await work.write("go on", enqueue)
+
+
+@carries(TELL)
+async def told(work: Work, data: OfAssignment) -> None:
+    await work.write("tell", lambda ctx: tell(ctx, data.assignment_id))
 
 
 @carries(TURNS)

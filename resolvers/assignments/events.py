@@ -12,7 +12,7 @@ ChatId = Annotated[str, Routing()]
 FromAgent = Annotated[str, Field(serialization_alias="from", description="The slug of an agent.")]
 
 
-class AssignmentCreated(Event, type="assignment_created", channel="session:{chat_id}", planned=True):
+class AssignmentCreated(Event, type="assignment_created", channel="session:{chat_id}"):
     """An agent of this chat assigned work to another agent."""
 
     chat_id: ChatId
@@ -31,7 +31,7 @@ class WaitingAssignment(Event):
     queue_depth: int
 
 
-class ChatAssignmentQueued(WaitingAssignment, type="assignment_queued", channel="session:{chat_id}", planned=True):
+class ChatAssignmentQueued(WaitingAssignment, type="assignment_queued", channel="session:{chat_id}"):
     """An assignment of this chat is waiting: all run slots of the crew are in use."""
 
     chat_id: ChatId
@@ -41,7 +41,7 @@ class AssignmentQueued(WaitingAssignment, type="assignment_queued", channel="wor
     """An assignment is waiting: all run slots of the crew are in use."""
 
 
-class ChatAssignmentUnqueued(Event, type="assignment_unqueued", channel="session:{chat_id}", planned=True):
+class ChatAssignmentUnqueued(Event, type="assignment_unqueued", channel="session:{chat_id}"):
     """A waiting assignment of this chat got a run slot."""
 
     chat_id: ChatId
@@ -56,7 +56,7 @@ class AssignmentUnqueued(Event, type="assignment_unqueued", channel="workspace:{
     crew_id: str
 
 
-class AssignmentRunning(Event, type="assignment_running", channel="session:{chat_id}", planned=True):
+class AssignmentRunning(Event, type="assignment_running", channel="session:{chat_id}"):
     """An assignment of this chat has started."""
 
     chat_id: ChatId
@@ -64,7 +64,7 @@ class AssignmentRunning(Event, type="assignment_running", channel="session:{chat
     target: AgentSlug
 
 
-class AssignmentCompleted(Event, type="assignment_completed", channel="session:{chat_id}", planned=True):
+class AssignmentCompleted(Event, type="assignment_completed", channel="session:{chat_id}"):
     """An assignment of this chat has completed."""
 
     chat_id: ChatId
@@ -73,7 +73,7 @@ class AssignmentCompleted(Event, type="assignment_completed", channel="session:{
     result: str
 
 
-class AssignmentFailed(Event, type="assignment_failed", channel="session:{chat_id}", planned=True):
+class AssignmentFailed(Event, type="assignment_failed", channel="session:{chat_id}"):
     """An assignment of this chat has ended without success; `error` is a message for users."""
 
     chat_id: ChatId
@@ -82,7 +82,7 @@ class AssignmentFailed(Event, type="assignment_failed", channel="session:{chat_i
     error: str
 
 
-class AssignmentUpdated(Event, type="assignment.updated", channel="workspace:{workspace_id}", planned=True):
+class AssignmentUpdated(Event, type="assignment.updated", channel="workspace:{workspace_id}"):
     """An assignment has started or ended."""
 
     id: str

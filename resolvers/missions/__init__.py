@@ -9,6 +9,7 @@ from resolvers.missions.actions import (
     start_mission,
 )
 from resolvers.missions.approvals import TaskDecision, decide_task
+from resolvers.missions.assigning import AssignmentGiven, GivenAssignment, create_assignment, get_assignment
 from resolvers.missions.checkpoints import (
     CheckpointFork,
     CheckpointRestored,
@@ -33,8 +34,10 @@ from resolvers.missions.missions import (
 from resolvers.missions.tasks import create_task, update_task
 
 __all__ = [
+    "AssignmentGiven",
     "CheckpointFork",
     "CheckpointRestored",
+    "GivenAssignment",
     "MissionMetrics",
     "MissionPlanned",
     "MissionResumed",
@@ -42,6 +45,7 @@ __all__ = [
     "RestoredCheckpoint",
     "TaskDecision",
     "clone_mission",
+    "create_assignment",
     "create_checkpoint",
     "create_mission",
     "create_task",
@@ -49,6 +53,7 @@ __all__ = [
     "delete_checkpoint",
     "delete_mission",
     "fork_checkpoint",
+    "get_assignment",
     "get_checkpoint",
     "get_mission",
     "get_planned_mission",

@@ -11,10 +11,19 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from models.agents import Agent
+from models.base import new_id
+from models.chats import Chat, ChatMode
 from models.crews import ConnectionDirection, ConnectionStatus, CrewConnection
 from models.missions import Assignment, AssignmentStatus, Mission, MissionTask
 from models.runs import Run
-from resolvers.assignments.events import AssignmentQueued, AssignmentUnqueued
+from resolvers.assignments.events import (
+    AssignmentQueued,
+    AssignmentRunning,
+    AssignmentUnqueued,
+    AssignmentUpdated,
+    ChatAssignmentQueued,
+    ChatAssignmentUnqueued,
+)
 from resolvers.kernel import NOW, Context, Id, Input, Topic, job
 from resolvers.runs.assignments import ASSIGNMENT_ENDED
 from resolvers.runs.events import RUN_STARTS
@@ -34,7 +43,15 @@ NO_AGENT = "The task has no agent that could do it"
 NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"
 BROKEN = "The agent has failed several times in a row, and is given no work for a while"
 FAILED = (AssignmentStatus.FAILED, AssignmentStatus.TIMEOUT)
-WORK_IS_GIVEN = (*RUN_STARTS, AssignmentQueued, AssignmentUnqueued)
+WORK_IS_GIVEN = (
+    *RUN_STARTS,
+    AssignmentQueued,
+    AssignmentUnqueued,
+    ChatAssignmentQueued,
+    ChatAssignmentUnqueued,
+    AssignmentRunning,
+    AssignmentUpdated,
+)
 """What an operation declares that gives work to agents."""
 
 
@@ -56,7 +73,7 @@ async def agent_for(ctx: Context, mission: Mission, task: MissionTask, tasks: li
         return NO_AGENT
     if (idle := why_idle(agent)) is not None:
         return idle.detail
-    if not await _is_connected(ctx, mission, agent):
+    if not await are_connected(ctx, mission.crew_id, agent):
         return NOT_CONNECTED
     if await is_paused(ctx, agent.id, mission.id):
         return PAUSED
@@ -77,11 +94,13 @@ async def _least_busy(ctx: Context, mission: Mission, tasks: list[MissionTask]) 
     return min(agents, key=turn, default=None)
 
 
-async def _is_connected(ctx: Context, mission: Mission, agent: Agent) -> bool:
-    """Agents of another crew work for it over an active connection."""
-    if agent.crew_id is None or agent.crew_id == mission.crew_id:
+async def are_connected(ctx: Context, crew_id: str | None, agent: Agent) -> bool:
+    """Agents of another crew work for this one over an active connection."""
+    if agent.crew_id is None or agent.crew_id == crew_id:
         return True
-    there, back = (mission.crew_id, agent.crew_id), (agent.crew_id, mission.crew_id)
+    if crew_id is None:
+        return False
+    there, back = (crew_id, agent.crew_id), (agent.crew_id, crew_id)
     ends = (col(CrewConnection.from_crew_id).in_(there), col(CrewConnection.to_crew_id).in_(there))
     active = await ctx.select(CrewConnection, col(CrewConnection.status) == ConnectionStatus.active, *ends).all()
     directions = {(each.from_crew_id, each.to_crew_id): each.direction for each in active}
@@ -106,14 +125,20 @@ async def _keeps_failing(ctx: Context, agent: Agent) -> bool:
 
 
 async def assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> Assignment:
-    """An assignment from the lead, and the run that carries it out, once the crew has room for it."""
+    """An assignment from the lead of a mission."""
+    chat = Chat(id=mission.id, agent_id=mission.lead_agent_id, mode=ChatMode.MISSION)
+    return await give(ctx, chat, mission.lead_agent_id, agent, prompt)
+
+
+async def give(ctx: Context, chat: Chat, giver_id: str, agent: Agent, prompt: str) -> Assignment:
+    """An assignment in a chat, and the run that carries it out, once the crew has room for it."""
     await _hold_slots(ctx, agent)
     at_work, waiting = await _in_crew(ctx, agent)
     has_room = at_work < MOST_OF_CREW
     assignment = Assignment(
-        id=f"m_{secrets.token_hex(12)}",
-        chat_id=mission.id,
-        assigned_by_id=mission.lead_agent_id,
+        id=f"m_{secrets.token_hex(12)}" if chat.mode is ChatMode.MISSION else new_id(),
+        chat_id=chat.id,
+        assigned_by_id=giver_id,
         assigned_to_id=agent.id,
         task=prompt,
         status=AssignmentStatus.RUNNING if has_room else AssignmentStatus.QUEUED,
@@ -121,11 +146,19 @@ async def assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> A
     )
     await ctx.insert(assignment)
     if has_room:
-        await _run(ctx, agent, assignment)
+        await _run(ctx, agent, assignment, chat)
     else:
-        told = {"id": assignment.id, "crew_id": agent.crew_id or "", "target": agent.slug}
-        ctx.emit(AssignmentQueued(**told, ahead_of=waiting, queue_depth=waiting + 1))
+        told: dict[str, Any] = {"id": assignment.id, "crew_id": agent.crew_id or "", "target": agent.slug}
+        told |= {"ahead_of": waiting, "queue_depth": waiting + 1}
+        ctx.emit(ChatAssignmentQueued(chat_id=chat.id, **told))
+        ctx.emit(AssignmentQueued(**told))
     return assignment
+
+
+async def waiting_in_crew(ctx: Context, agent: Agent) -> int:
+    """Asked and answered one after the other: who asks may give one more."""
+    await _hold_slots(ctx, agent)
+    return (await _in_crew(ctx, agent))[1]
 
 
 async def make_room(ctx: Context, agent_id: str) -> None:
@@ -151,8 +184,12 @@ async def give_turns(ctx: Context, agent_id: str) -> None:
             await _give_up(ctx, assignment, why if isinstance(why, str) else why.detail)
             continue
         await ctx.update(Assignment, assignment.id, status=AssignmentStatus.RUNNING, started_at=NOW)
-        ctx.emit(AssignmentUnqueued(id=assignment.id, crew_id=worker.crew_id or ""))
-        await _run(ctx, worker, assignment)
+        told = {"id": assignment.id, "crew_id": worker.crew_id or ""}
+        chat = await ctx.select(Chat, col(Chat.id) == assignment.chat_id).first()
+        if chat is not None:
+            ctx.emit(ChatAssignmentUnqueued(chat_id=chat.id, **told))
+        ctx.emit(AssignmentUnqueued(**told))
+        await _run(ctx, worker, assignment, chat)
 
 
 async def _give_up(ctx: Context, assignment: Assignment, why: str) -> None:
@@ -182,22 +219,22 @@ async def _in_crew(ctx: Context, agent: Agent) -> tuple[int, int]:
     return at_work, waiting
 
 
-async def _run(ctx: Context, agent: Agent, assignment: Assignment) -> None:
+async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | None) -> None:
+    """The run is in no chat: that of the assignment has a live run of its own."""
     await hold_starts(ctx, agent.id)
-    data = {
-        "cli_adapter": agent.cli_adapter,
-        "crew_id": agent.crew_id,
-        "agent_slug": agent.slug,
-        "mission_id": assignment.chat_id,
-        "tags": ["mission"],
-    }
+    data: dict[str, Any] = {"cli_adapter": agent.cli_adapter, "crew_id": agent.crew_id, "agent_slug": agent.slug}
+    of_mission = chat is None or chat.mode is ChatMode.MISSION
+    data |= {"mission_id": assignment.chat_id, "tags": ["mission"]} if of_mission else {"tags": ["assignment"]}
     run = Run(
         agent_id=agent.id,
         assignment_id=assignment.id,
-        triggered_by=assignment.assigned_by_id,
+        triggered_by=assignment.assigned_by_id if of_mission else None,
         trigger_type=TRIGGER,
         prompt=assignment.task,
         data=data,
     )
     await start_run(ctx, run, conflict={})
+    if chat is not None:
+        ctx.emit(AssignmentRunning(chat_id=chat.id, id=assignment.id, target=agent.slug))
+    ctx.emit(AssignmentUpdated(id=assignment.id, status=AssignmentStatus.RUNNING, target=agent.slug))
     ctx.ring(Topic.queue)

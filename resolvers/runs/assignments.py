@@ -36,7 +36,7 @@ async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
         "finished_at": NOW,
         "handoff": None if handed is None else handed._asdict(),
         "result_summary": None
-        if reply is None
+        if not reply
         else reply
         if len(reply) <= LONGEST_RESULT
         else reply[:LONGEST_RESULT] + CUT,

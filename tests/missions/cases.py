@@ -150,6 +150,8 @@ RECIPES = {
         values={"status": "SKIPPED", "title": "Steer", "depends_on": None}, ids={"id": "task"}
     ),
     "internal.missions.create": Recipe(values={"tasks": [{"title": "Steer", "task_order": 1}]}),
+    "internal.assignments.create": Recipe(values={"target_slug": "hand", "task": "Steer"}),
+    "internal.assignments.get": Recipe(ids={"id": "assignment"}),
     "missions.tasks_decide": Recipe(
         values={"decision": "approve"}, ids={"mission_id": "mission_under_way", "id": "task_that_waits"}
     ),
