@@ -7,11 +7,13 @@ whatever came of it is searched. `make canaries` asks as an owner, a manager, a 
 import asyncio
 import base64
 import contextlib
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,14 +32,17 @@ from models.base import secrets_of, table_of
 from models.chats import Chat, ChatVisibility
 from models.labels import Label
 from models.sealed import Sealed
+from resolvers.admin.archive import ARCHIVE
 from resolvers.chats.sending import send_message
 from resolvers.instance.vault import Vault
 from resolvers.kernel import instance, log
 from resolvers.kernel.operation import OPERATIONS, Auth
+from runtime.admin import archive
 from runtime.keeper import SandboxedCommands
 from runtime.keeper_tools import RUN
 from runtime.outfit import InstanceOutfit
 from runtime.supervisor import Supervisor
+from tests.admin.test_archive import Doing
 from tests.canaries.search import (
     FORMS,
     MARK,
@@ -48,6 +53,7 @@ from tests.canaries.search import (
     look_through_processes,
     marked,
 )
+from tests.faults.servers import KEYS
 from tests.generation import surfaces
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate, estate_on
@@ -56,6 +62,7 @@ from tests.generation.recipes import PASSWORD
 from tests.generation.registry import operations, surfaces_of
 from tests.generation.surfaces import Call
 from tests.keeper.conftest import INTENT, ScriptedModel, verdict
+from tests.process.commands import environment, run
 from tests.runtime.adapters.vendors import Call as ToolCall
 from tests.runtime.adapters.vendors import Says, Vendor, vendor
 from tests.runtime.doubles import LocalEngine
@@ -318,6 +325,31 @@ async def ended(made: Afloat) -> None:
     assert status == "COMPLETED"
 
 
+async def export(made: Afloat) -> None:
+    """What leaves the instance as files and texts: an archive of each person, and what operators' commands print."""
+    world, here = made.estate.world, made.estate.home.workspace.id
+    rows = 0
+    for person in (world.owner, world.manager, world.member):
+        asked = await world.rest(world.owner, "POST", f"/api/v1/admin/users/{person.user_id}/archive")
+        assert asked.status_code == 202, asked.text
+        id = asked.json()["id"]
+        await archive(Doing(here), ARCHIVE.input(action_id=id))  # type: ignore[arg-type]
+        given = await world.rest(world.owner, "GET", f"/api/v1/admin/gdpr-actions/{id}/archive")
+        assert given.status_code == 200, given.text
+        with zipfile.ZipFile(io.BytesIO(given.content)) as file:
+            for name in file.namelist():
+                rows += (content := file.read(name)).count(b"\n")
+                made.search.look("archives of people", name, name.encode() + b"\n" + content)
+    assert rows > 50, "there is something in them"
+    database = world.settings.database_url
+    assert database is not None
+    env = environment(made.folder / "command", DATABASE_URL=database.get_secret_value(), **KEYS)
+    for command in (("doctor", "--json"), ("keys", "status"), ("keys", "rotate"), ("audit", "verify"), ("operations",)):
+        ran = await asyncio.to_thread(run, *command, env=env)
+        assert ran.stdout, f"{command}: {ran.stderr}"
+        made.search.look("what commands print", " ".join(command), (ran.stdout + ran.stderr).encode())
+
+
 async def look(made: Afloat, search: Search) -> None:
     await look_through_database(search, made.estate.recorder.superuser)
     look_through_files(search, made.folder)
@@ -331,6 +363,7 @@ async def test_no_secret_is_shown_anywhere(afloat: Afloat) -> None:
     assert afloat.sealed >= columns, "a column of secrets that nothing here writes"
     await use(afloat)
     await sail(afloat)
+    await export(afloat)
     await look(afloat, afloat.search)
     assert afloat.lines.lines
     if REPORT:
