@@ -27,6 +27,7 @@ from runtime.coding.allowance import Exhausted
 from runtime.coding.asked import Asked, Unmeasured, asked_of
 from runtime.coding.keys import StandIn
 from runtime.coding.metering import Meter, Reading, is_free, reading_of
+from runtime.coding.older_transport import Announced, Rewriting
 from runtime.sandbox.boundary import Network
 
 LARGEST_REQUEST: Final = 64 << 20
@@ -68,11 +69,19 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Where requests below `/<name>` go. `policy`: of what users have named; None for the operator's own."""
+    """Where requests below `/<name>` go. `policy`: of what users have named; None for the operator's own. `announced`:
+    of a server by whose stream alone is known where that is.
+    """
 
     address: str
     stand_in: StandIn | None = None
     policy: Policy | None = None
+    announced: Announced | None = None
+
+    def leads_to(self, rest: str) -> str | None:
+        if self.announced is not None:
+            return self.announced.leads_to(rest)
+        return f"{self.address.rstrip('/')}/{rest}" if rest else self.address
 
 
 class Reservation(Protocol):
@@ -215,9 +224,8 @@ class _Line:
     async def _answer(self, request: h11.Request, body: bytes) -> None:
         name, _, rest = request.target.decode("ascii", "replace").lstrip("/").partition("/")
         way = self.gateway._ways.get(name)
-        if way is None:
+        if way is None or (url := way.leads_to(rest)) is None:
             return await self._say(404, "There is nothing here")
-        url = f"{way.address.rstrip('/')}/{rest}" if rest else way.address
         if name != MODEL:
             return await self._forward(way, url, request, body)
         path = urlsplit(f"http://{LOOPBACK}/{rest}").path
@@ -261,8 +269,10 @@ class _Line:
 
     async def _forward(self, way: Way, url: str, request: h11.Request, body: bytes) -> None:
         async with self._sent(way, url, request, body) as answer:
-            if answer is not None:
-                await self._pass_on(answer, None)
+            if answer is None:
+                return
+            streamed = "event-stream" in answer.headers.get("content-type", "")
+            await self._pass_on(answer, None, Rewriting(way.announced) if streamed and way.announced else None)
 
     @contextlib.asynccontextmanager
     async def _sent(self, way: Way, url: str, request: h11.Request, body: bytes) -> AsyncIterator[Any]:
@@ -291,19 +301,20 @@ class _Line:
         sent = client.build_request(request.method.decode(), url, headers=headers, content=body)
         return await client.send(sent, stream=True)
 
-    async def _pass_on(self, answer: Any, meter: Meter | None) -> None:
+    async def _pass_on(self, answer: Any, meter: Meter | None, rewriting: Rewriting | None = None) -> None:
         kept = [(key, value) for key, value in answer.headers.raw if key.lower() not in OF_A_HOP]
         await self._send(h11.Response(status_code=answer.status_code, headers=kept))
         try:
             async for piece in answer.aiter_raw():
                 if meter is not None:
                     meter.feed(piece)
-                await self._send(h11.Data(piece))
+                await self._send(h11.Data(piece if rewriting is None else rewriting.feed(piece)))
         except (self.gateway._http.HTTPError, Refusal):
             raise ConnectionAbortedError from None  # what was cut on one side is cut on the other
         if meter is not None:
             meter.end()
-        await self._send(h11.EndOfMessage())
+        rest = [] if rewriting is None else [h11.Data(rewriting.end())]
+        await self._send(*rest, h11.EndOfMessage())
 
 
 def _headers(given: Iterable[tuple[bytes, bytes]], stand_in: StandIn | None) -> Iterator[tuple[bytes, bytes]]:

@@ -1,22 +1,30 @@
 """MCP servers of a coding agent: reached by the gateway of the run, which has the secrets, and no others."""
 
+import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
+import httpx2
 import pytest
 
 from models.agents import CliAdapter
 from models.integrations import CredentialPlacement, IntegrationScope, Transport
+from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
 from resolvers.instance.outbound import Policy as Reachable
 from resolvers.integrations.configuration import configuration_of, configured
 from resolvers.integrations.given import GivenServer
 from runtime.coding import mcp
 from runtime.coding.adapter import CodingAdapter
+from runtime.coding.gateway import Gateway as OfRun
+from runtime.coding.older_transport import Announced, Rewriting
 from runtime.egress import Gateway, Policy
 from runtime.mcp_servers import RunServer
+from tests.integrations.mcp_hosts import Locked, official
 from tests.runtime.adapters.sinks import Journal, job
 from tests.runtime.adapters.vendors import Says, Vendor, vendor
+from tests.runtime.coding.test_gateway import Account, Nowhere
 
 pytestmark = pytest.mark.anyio
 SECRET = "the-secret-of-the-server"
@@ -64,6 +72,89 @@ async def test_a_server_gets_the_secret_and_the_sandbox_does_not(
     assert sent["authorization"].startswith("Bearer mcp-stand-in-")
     assert "pong" in journal.text
     assert len(journal.charges) == 1
+
+
+@contextlib.asynccontextmanager
+async def reached(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, str]]:
+    """What a coding agent is told of the server, and the bearer token that it has for it; a gateway runs."""
+    told = list[Any]()
+
+    async def configuration(job: Any, servers: Any, adapter: CliAdapter, *, guarded: bool) -> Any:
+        told.extend(servers)
+
+    monkeypatch.setattr(mcp, "configuration_for", configuration)
+    monkeypatch.setattr(mcp, "policy", lambda: Reachable.PRIVATE_TOO)
+    given = GivenServer(
+        "s1", IntegrationScope.workspace, "harbour", Transport.streamable_http, endpoint,
+        None, None, None, CredentialPlacement.bearer, None, None, "c1", None,
+    )  # fmt: skip
+    _, ways = await mcp.configuration_through(
+        job("x"), [RunServer(given, SECRET)], CliAdapter.CLAUDE_CODE, Gateway(Policy()), guarded=False
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    async with OfRun(ways, Nowhere(), Account()).serve([listener]):
+        [server] = told
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+        yield server.given.endpoint.replace("127.0.0.1:8080", place), server.secret
+
+
+@pytest.mark.parametrize("transport", ["mcp", "sse"])
+async def test_the_official_client_works_through_the_gateway(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By both transports, with a stand-in for the token: neither needs the network of the crew."""
+    locked = Locked(SECRET)
+    with official(locked) as urls:
+        async with reached(urls[transport], monkeypatch) as (address, stand_in):
+            assert stand_in != SECRET
+            server = McpServer(address, {"authorization": f"Bearer {stand_in}"}, Reachable.PRIVATE_TOO)
+            assert {tool.name for tool in await offered(server)} == {"add", "shout"}
+            assert (await called(server, "add", {"a": 2, "b": 3})).text == "5"
+            refused = McpServer(address, {"authorization": "Bearer another"}, Reachable.PRIVATE_TOO)
+            with pytest.raises(McpFailed):
+                await offered(refused)
+    assert set(locked.seen) == {SECRET, "another"}
+
+
+async def test_a_stream_leads_to_what_it_has_named_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    with official() as urls:
+        async with reached(urls["sse"], monkeypatch) as (address, _), httpx2.AsyncClient() as client:
+            base = address.removesuffix("/sse")
+            for other in ("", "/messages/", "/to/1", "/mcp", "/../mcp", "/sse/../messages/"):
+                assert (await client.post(f"{base}{other}")).status_code == 404, other
+            async with client.stream("GET", address) as stream:
+                lines = aiter(stream.aiter_lines())
+                assert [await anext(lines), await anext(lines)] == ["event: endpoint", "data: /mcp1/to/1"]
+                ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+                assert (await client.post(f"{base}/to/1", json=ping)).status_code == 202
+                assert (await client.post(f"{base}/to/2", json=ping)).status_code == 404
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_first_address_of_a_stream_is_rewritten(size: int, end: str) -> None:
+    announced = Announced("mcp1", "https://harbour.example.com/v1/sse?key=1")
+    told = ": ping||event: endpoint|data: messages?id=7||event: message|data: event: endpoint|data: /x||"
+    stream = told.replace("|", end).encode()
+    rewriting = Rewriting(announced)
+    made = b"".join(rewriting.feed(stream[at : at + size]) for at in range(0, len(stream), size)) + rewriting.end()
+    assert made == told.replace("messages?id=7", "/mcp1/to/1").replace("|", end).encode()
+    assert announced.leads_to("to/1") == "https://harbour.example.com/v1/messages?id=7"
+    assert announced.leads_to("sse") == "https://harbour.example.com/v1/sse?key=1"
+    assert announced.leads_to("to/2") is None
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.example.com/m", "http://harbour.example.com/m", "//evil.example.com/"]
+)
+def test_an_address_elsewhere_is_not_reached(address: str) -> None:
+    announced = Announced("mcp1", "https://harbour.example.com/sse")
+    assert announced.named(address) == address
+    assert announced.leads_to("to/1") is None
+
+
+def test_a_stream_that_names_nothing_is_passed_on() -> None:
+    rewriting = Rewriting(Announced("mcp1", "https://harbour.example.com/sse"))
+    stream = b"data: x\n" * 20_000
+    assert rewriting.feed(stream[:50_000]) + rewriting.feed(stream[50_000:]) + rewriting.end() == stream
 
 
 async def test_a_server_on_a_private_address_is_not_reached(
