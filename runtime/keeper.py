@@ -10,12 +10,17 @@ from resolvers.keeper.consolidating import CONSOLIDATE, OfLearningCrew, enqueue_
 from resolvers.keeper.consolidating import LOOK as MEMORY
 from resolvers.keeper.reviewing_skills import LOOK as SKILLS
 from resolvers.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, review_daily
+from resolvers.rules.redaction import Redactor
+from resolvers.runs.origin import works_for_a_webhook
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 from runtime.containers.choice import Sandboxes
 from runtime.containers.place import Apart
+from runtime.egress import Gateway
 from runtime.job import Failed
-from runtime.sandbox import Sandbox, Workdir
+from runtime.network import gateway_of
+from runtime.sandbox import Isolation, Sandbox, Workdir
+from runtime.tools import MOST_REFUSALS
 
 SHELL = "/bin/sh"
 PATIENCE = 180.0
@@ -35,15 +40,27 @@ class SandboxedCommands:
             if not sandbox.runs_commands:
                 raise NotRun("Commands are off on this server", unavailable=True)
             workdir = _workdir(self._settings.storage_path, command)
+            confined = sandbox.isolation is not Isolation.none
+            network = await _network(command) if command.reaches_out and confined else None
             ended = await sandbox.run(
                 [SHELL, "-c", command.command],
                 workdir=workdir,
                 timeout=command.timeout,
                 environment=command.environment,
+                network=network,
             )
         except Failed as failed:
             raise NotRun(str(failed)) from None
-        return Ran(ended.exit_code, ended.stdout + ended.stderr, ended.truncated)
+        refused = [] if network is None else network.refusals[:MOST_REFUSALS]
+        said = "".join(f"[network: {each}]\n" for each in refused)
+        return Ran(ended.exit_code, f"{said}{ended.stdout}{ended.stderr}", ended.truncated)
+
+
+async def _network(command: CommandOfAgent) -> Gateway:
+    """That of the crew. An agent that works for a webhook has the restricted one, as its run has."""
+    restricted = await works_for_a_webhook(command.workspace_id, command.agent_id)
+    about, redactor = {"agent_id": command.agent_id}, Redactor(tuple(command.environment.values()))
+    return await gateway_of(command.workspace_id, command.crew_id, about, redactor, restricted=restricted)
 
 
 def _workdir(storage: Path, command: CommandOfAgent) -> Workdir:

@@ -5,12 +5,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from models.crews import NetworkMode
 from resolvers.crews.network import network_of
 from resolvers.identity.caller import Caller
+from resolvers.instance.settings import Settings
 from resolvers.journal import emit_journal_entry
 from resolvers.rules.redaction import Redactor
-from runtime.egress import Endpoint, Gateway, Policy, Seen
+from runtime.egress import Endpoint, Gateway, Policy, Refused, Seen
 from runtime.job import Job
 
 SERVICE = "runtime"
+
+
+def servers_of_models(settings: Settings) -> list[str]:
+    """Those that the operator has declared in place of the vendors'. What is no URL is reached by nobody."""
+    given = (
+        settings.anthropic_base_url, settings.openai_base_url, settings.gemini_base_url, settings.ollama_base_url
+    )  # fmt: skip
+    return [url for url in given if url and _is_readable(url)]
+
+
+def _is_readable(url: str) -> bool:
+    try:
+        Endpoint.of_url(url)
+    except Refused:
+        return False
+    return True
 
 
 async def gateway_for(

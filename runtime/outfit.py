@@ -26,7 +26,7 @@ from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_programs import Place, programs_of
 from runtime.mcp_servers import RunServer, servers_for, tools_of
-from runtime.network import gateway_for
+from runtime.network import gateway_for, servers_of_models
 from runtime.quarantine import quarantine
 from runtime.sandbox import Isolation, Network, Sandbox, Workdir
 from runtime.skills import files_of, noting_uses
@@ -67,11 +67,13 @@ class InstanceOutfit:
         apart = Apart.restricted if job.restricted else Apart.nothing
         sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id, apart)
         guarded = self._settings.keeper_enabled
-        network = await gateway_for(job, redactor) if sandbox.isolation is not Isolation.none else None
+        confined = sandbox.isolation is not Isolation.none
         keys, variables = CredentialKeys(given, self._keys), environment(given, guarded=guarded)
         guard, found = ProtectingGuard(redactor, _set_aside), await asyncio.to_thread(attached, workdir, job.chat_id)
         if is_asked_for(self._settings):
             try:
+                # Its model is behind a gateway that counts, and not beside it.
+                network = await gateway_for(job, redactor) if confined else None
                 coding, more = await self._coding(job, keys, sandbox, workdir, variables, network, servers)
                 guard = ProtectingGuard(Redactor((*self._known, *values, *more)), _set_aside)
                 return Fitted(coding, guard, found, workdir)
@@ -82,7 +84,9 @@ class InstanceOutfit:
         if programs.servers:
             redactor = Redactor((*self._known, *values, *programs.values.values()))
             guard = ProtectingGuard(redactor, _set_aside)
-            network = await gateway_for(job, redactor)
+        declared = servers_of_models(self._settings)
+        network = await gateway_for(job, redactor, declared=declared) if confined else None
+        if programs.servers:
             servers = programs.among(servers, Place(sandbox, workdir, network))
         tools = noting_uses(job, tools_for(job, sandbox, workdir, variables, network))
         if guarded:

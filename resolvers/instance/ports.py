@@ -51,7 +51,8 @@ class Undeliverable(MailFailed):
 class CommandOfAgent:
     """A command of a shell, in the sandbox and the folder of an agent. `environment` holds secrets.
 
-    Without `agent_id` it has nothing of an agent's but the folder; without `agent_slug`, that of the whole crew.
+    Without `agent_id` it has nothing of an agent's but the folder; without `agent_slug`, that of the whole crew. It
+    reaches what the processes of its crew may only where it `reaches_out`.
     """
 
     workspace_id: str
@@ -61,6 +62,7 @@ class CommandOfAgent:
     command: str
     environment: Mapping[str, str] = field(repr=False)
     timeout: float
+    reaches_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

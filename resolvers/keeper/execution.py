@@ -154,6 +154,7 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
         data.command,
         {data.env_var or variable_of(request): secret},
         SECONDS,
+        reaches_out=True,
     )
     try:
         ran = await runner.run(command)

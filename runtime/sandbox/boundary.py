@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Protocol
@@ -38,6 +38,11 @@ class Network(Protocol):
         """Answers at these sockets, one for each of `listens`, while the block lasts, and closes them."""
 
 
+UNLIMITED: Final = 1 << 47  # bytes: what a processor can address
+RESERVED: Final = 4096 * MIB  # to write to, beside what is held
+MOST_THREADS: Final = 1024  # of a program that starts others
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bytes, counts and seconds. `memory_sum`, `processes`, `temporary` and `output` hold for a command as a whole,
@@ -60,6 +65,13 @@ class Limits:
     """Of /tmp, and once more of /dev/shm: both are memory."""
     output: int = 256 << 10
     """Of each of stdout and stderr; the rest is read and dropped."""
+
+    def of_a_program(self) -> "Limits":
+        """For one that is listened to while it works. Engines of languages reserve more than any machine has; one that
+        cannot have the gigabyte in which it compiles runs without compiling, many times slower, and says nothing of it.
+        """
+        writable = self.memory_sum + RESERVED
+        return replace(self, address_space=UNLIMITED, processes=MOST_THREADS, memory=writable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,6 @@ import os
 import subprocess
 import weakref
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -40,12 +39,6 @@ from runtime.sandbox.workdir import Workdir
 log = logging.getLogger("crewship.sandbox")
 
 START_TIMEOUT = 20.0
-UNLIMITED = 1 << 47  # bytes: what a processor can address
-RESERVED = 4 << 30
-"""Bytes that a program may reserve to write to, beside what it holds: an engine that cannot have the gigabyte in which
-it compiles runs without compiling, many times slower, and says nothing of it.
-"""
-MOST_THREADS = 1024  # of a program that starts others
 
 _UID = "1000"
 ENVIRONMENT: Final = {
@@ -220,13 +213,8 @@ class Bubblewrap:
 
     @contextlib.asynccontextmanager
     async def program(self, start: Start, *, workdir: Workdir) -> AsyncIterator[Program]:
-        """A program that is listened to, until the block ends: nothing of it is left then.
-
-        Its address space has no limit: engines of languages reserve more than any machine has. Raises Failed as `run`.
-        """
-        limits = await admit(workdir, self.limits)
-        writable = limits.memory_sum + RESERVED
-        limits = replace(limits, address_space=UNLIMITED, processes=MOST_THREADS, memory=writable)
+        """A program that is listened to, until the block ends: nothing of it is left then. Raises Failed as `run`."""
+        limits = (await admit(workdir, self.limits)).of_a_program()
         outputs, handover = Outputs(limits.output), self._handover(start.network)
         try:
             child = self._launch(

@@ -132,6 +132,94 @@ def misshapen(hostile):
     time.sleep(3600)
 
 
+LINE = json.dumps({"type": "of the future", "event": "x" * 65536}) + "\n"
+PRINTED = {
+    "garbage": ["\0\udcff\x1b[31m oops\n"],
+    "half and wait": ['{"type": "assistant", "mess'],
+    "long": ["x" * 65536] * 1600,
+    "shape": ['{"type": "assistant", "message": [17]}\n'],
+    "types": ['{"type": "assistant", "message": {"id": "m", "content": [{"type": "text", "text": {"a": 1}}]}}\n'],
+    "deep": ['{"type":' + "[" * 200_000 + "\n"],
+    "flood": [LINE] * 1600,
+}
+"""What it prints before it says nothing more."""
+
+
+def fill_memory(agent):
+    held = []
+    while len(held) < 64:
+        held.append(bytearray(os.urandom(1 << 20)) * 32)
+    time.sleep(3600)
+
+
+def fill_the_disk(agent):
+    for number in range(64):
+        Path(f"/output/filled-{number}").write_bytes(b"x" * (16 << 20))
+    time.sleep(3600)
+
+
+def print_half(agent):
+    print('{"type": "assistant", "mess', end="", flush=True)
+    sys.exit(0)
+
+
+def print_blank_lines(agent):
+    while True:
+        print(flush=True)
+        time.sleep(0.05)
+
+
+def flood_errors(agent):
+    for _ in range(160):
+        sys.stderr.write("x" * 65536)
+
+
+def reserve(agent):
+    mmap.mmap(-1, 5 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def leave_somebody(agent):
+    subprocess.Popen(["setsid", "sh", "-c", "echo $$ > ~/left; exec sleep 3600"], start_new_session=True)
+    time.sleep(0.2)
+
+
+def ask_many(agent):
+    with ThreadPoolExecutor(32) as threads:
+        list(threads.map(agent.ask_aside, range(32)))
+
+
+def ask_and_print_garbage(agent):
+    threading.Thread(target=agent.ask_aside, args=(0,), daemon=True).start()
+    time.sleep(0.5)
+    print("oops", flush=True)
+    time.sleep(3600)
+
+
+def show(agent):
+    told = {"env": dict(os.environ), "argv": sys.argv, "uid": os.getuid(), "home": os.listdir(os.environ["HOME"])}
+    tell(type="assistant", message={"id": "m", "content": [{"type": "text", "text": json.dumps(told)}]})
+    tell(type="result", subtype="success", is_error=False, result="")
+    sys.exit(0)
+
+
+DONE = {
+    "half": print_half,
+    "blank lines": print_blank_lines,
+    "fill memory": fill_memory,
+    "fill the disk": fill_the_disk,
+    "flood of errors": flood_errors,
+    "reserve": reserve,
+    "unknown": lambda agent: tell(type="of the future", event={"a": 1}),
+    "say nothing more": lambda agent: sys.exit(0),
+    "leave somebody": leave_somebody,
+    "ask many at once": ask_many,
+    "ask and print garbage": ask_and_print_garbage,
+    "call servers": Claude.call_servers,
+    "show": show,
+}
+"""What it does before it works, if it comes to that."""
+
+
 def main():
     prompt = sys.stdin.read()
     if "ANTHROPIC_BASE_URL" not in os.environ:
@@ -144,76 +232,13 @@ def main():
         print("no such option", file=sys.stderr)
         sys.exit(64)
     agent.begin()
-    if hostile == "garbage":
-        sys.stdout.buffer.write(b"\x00\xff\x1b[31m oops\n")
-    elif hostile == "half":
-        print('{"type": "assistant", "mess', end="", flush=True)
-        sys.exit(0)
-    elif hostile == "long":
-        for _ in range(1600):
-            sys.stdout.buffer.write(b"x" * 65536)
-    elif hostile == "shape":
-        tell(type="assistant", message=[17])
-    elif hostile == "types":
-        tell(type="assistant", message={"id": "m", "content": [{"type": "text", "text": {"a": 1}}]})
-    elif hostile == "deep":
-        print('{"type":' + "[" * 200_000, flush=True)
-    elif hostile == "half and wait":
-        print('{"type": "assistant", "mess', end="", flush=True)
+    if hostile in PRINTED:
+        for piece in PRINTED[hostile]:
+            sys.stdout.buffer.write(piece.encode(errors="surrogateescape"))
+        sys.stdout.flush()
         time.sleep(3600)
-    elif hostile == "blank lines":
-        while True:
-            print(flush=True)
-            time.sleep(0.05)
-    elif hostile == "flood":
-        line = json.dumps({"type": "of the future", "event": "x" * 65536}) + "\n"
-        for _ in range(1600):
-            sys.stdout.write(line)
-    elif hostile == "flood of errors":
-        for _ in range(160):
-            sys.stderr.write("x" * 65536)
-        agent.work(prompt)
-    elif hostile == "fill memory":
-        held = []
-        while len(held) < 64:
-            held.append(bytearray(os.urandom(1 << 20)) * 32)
-        time.sleep(3600)
-    elif hostile == "reserve":
-        mmap.mmap(-1, 5 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        agent.work(prompt)
-    elif hostile == "fill the disk":
-        for number in range(64):
-            Path(f"/output/filled-{number}").write_bytes(b"x" * (16 << 20))
-        time.sleep(3600)
-    elif hostile == "unknown":
-        tell(type="of the future", event={"a": 1})
-        agent.work(prompt)
-    elif hostile == "say nothing more":
-        sys.exit(0)
-    elif hostile == "leave somebody":
-        subprocess.Popen(["setsid", "sh", "-c", "echo $$ > ~/left; exec sleep 3600"], start_new_session=True)
-        time.sleep(0.2)
-        agent.work(prompt)
-    elif hostile == "ask many at once":
-        with ThreadPoolExecutor(32) as threads:
-            list(threads.map(agent.ask_aside, range(32)))
-        agent.work(prompt)
-    elif hostile == "ask and print garbage":
-        threading.Thread(target=agent.ask_aside, args=(0,), daemon=True).start()
-        time.sleep(0.5)
-        print("oops", flush=True)
-    elif hostile == "call servers":
-        agent.call_servers()
-        agent.work(prompt)
-    elif hostile == "show":
-        told = {"env": dict(os.environ), "argv": sys.argv, "uid": os.getuid(), "home": os.listdir(os.environ["HOME"])}
-        tell(type="assistant", message={"id": "m", "content": [{"type": "text", "text": json.dumps(told)}]})
-        tell(type="result", subtype="success", is_error=False, result="")
-    else:
-        agent.work(prompt)
-    sys.stdout.flush()
-    if hostile in ("garbage", "long", "shape", "types", "deep", "flood", "ask and print garbage"):
-        time.sleep(3600)
+    DONE.get(hostile, lambda agent: None)(agent)
+    agent.work(prompt)
 
 
 main()

@@ -2,14 +2,22 @@
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from models.agents import CliAdapter, ToolProfile
+from models.chats import Chat
 from models.crews import Crew, NetworkMode
+from models.runs import BY_WEBHOOK, Run
+from resolvers.instance.ports import CommandOfAgent
 from resolvers.rules.redaction import Redactor
-from runtime.egress import Endpoint, Refused
+from runtime import keeper, outfit
+from runtime.containers.choice import Sandboxes
+from runtime.egress import Endpoint, Gateway, Refused
 from runtime.job import Job, Worker
+from runtime.keeper import SandboxedCommands
 from runtime.network import gateway_for
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
@@ -61,6 +69,31 @@ async def test_the_rules_are_those_of_the_crew_as_it_is(estate: Estate) -> None:
     assert not allows(gateway, "1.1.1.1:22")
 
 
+async def test_servers_of_models_are_those_that_the_operator_has_declared(
+    estate: Estate, sandbox: Bubblewrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For commands of our own loop: a coding agent would reach its model past the gateway that counts."""
+    asked = list[Any]()
+
+    async def remembered(job: Job, redactor: Redactor, **also: Any) -> Gateway:
+        asked.append(await gateway_for(job, redactor, **also))
+        return asked[-1]  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(outfit, "gateway_for", remembered)
+    settings = estate.settings.model_copy(
+        update={
+            "run_adapter": "auto", "coding_agents": Path("/nowhere"), "anthropic_api_key": SecretStr("sk-x"),
+            "ollama_base_url": "http://127.0.0.1:11434", "openai_base_url": "no URL",
+        }
+    )  # fmt: skip
+    fitting = outfit.InstanceOutfit(settings)
+    fitting._sandboxes = Sandboxes(settings, sandbox)
+    await fitting.fit(await job_of(estate))
+    of_coding_agent, of_loop = asked
+    assert [allows(each, "127.0.0.1:11434") for each in (of_coding_agent, of_loop)] == [False, True]
+    assert not allows(of_loop, "127.0.0.1:11435")
+
+
 async def test_a_run_by_a_webhook_is_restricted(estate: Estate) -> None:
     gateway = await gateway_for(await job_of(estate, restricted=True, network_mode=NetworkMode.free), Redactor())
     assert not allows(gateway, "1.1.1.1:22")
@@ -104,16 +137,65 @@ async def test_commands_without_a_boundary_have_no_proxy(estate: Estate, tmp_pat
     assert "PROXY" not in ended.stdout
 
 
+ASK = (
+    "import urllib.request as u; print(u.urlopen('http://allowed.example.com/').status);"
+    " u.urlopen('http://other.example.net/')"
+)
+
+
+def of_keeper(job: Job, command: str, *, reaches_out: bool = True) -> CommandOfAgent:
+    return CommandOfAgent(
+        job.workspace_id, job.agent.id, "bob", job.agent.crew_id, command, {"KEY": SECRET}, 20, reaches_out=reaches_out
+    )
+
+
+async def test_a_command_that_the_keeper_allows_has_the_same_way_out(
+    estate: Estate, outside: Outside, sandbox: Bubblewrap, python: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def gateway(*_: object, **__: object) -> Gateway:
+        return outside.gateway()
+
+    monkeypatch.setattr(keeper, "gateway_of", gateway)
+    commands, job = SandboxedCommands(estate.settings, sandbox), await job_of(estate)
+    ran = await commands.run(of_keeper(job, f'{python} -c "{ASK}"'))
+    assert "[network: other.example.net:80 was refused: the host is not on the allow-list of the crew]" in ran.output
+    assert "\n200\n" in ran.output
+    assert "HTTP Error 403" in ran.output
+    outside.looked_up.clear()
+    without = await commands.run(of_keeper(job, f'{python} -c "{ASK}"', reaches_out=False))
+    assert (without.exit_code, "200" in without.output, outside.looked_up) == (1, False, [])
+
+
+async def test_the_keepers_command_keeps_its_secret_out_of_the_journal(
+    estate: Estate, sandbox: Bubblewrap, python: str
+) -> None:
+    job = await job_of(estate)
+    ask = f"{python} -c \"import urllib.request as u; u.urlopen('https://$KEY.example.net/', timeout=9)\""
+    ran = await SandboxedCommands(estate.settings, sandbox).run(of_keeper(job, ask))
+    assert ran.exit_code == 1
+    rows = await estate.owner.fetch("SELECT * FROM journal_entries WHERE entry_type = 'network.egress'")
+    [row] = [dict(row) for row in rows if row["agent_id"] == job.agent.id]
+    assert (row["crew_id"], ".example.net" in row["summary"], SECRET in str(row)) == (job.agent.crew_id, True, False)
+
+
+async def test_a_command_for_a_webhook_is_restricted(estate: Estate) -> None:
+    job = await job_of(estate, network_mode=NetworkMode.free)
+    assert allows(await keeper._network(of_keeper(job, "true")), "1.1.1.1:22")
+    chat = Chat(agent_id=job.agent.id, workspace_id=job.workspace_id)
+    run = Run(agent_id=job.agent.id, workspace_id=job.workspace_id, chat_id=chat.id, trigger_type=BY_WEBHOOK)
+    await estate.add(chat, run)
+    assert not allows(await keeper._network(of_keeper(job, "true")), "1.1.1.1:22")
+    assert allows(await keeper._network(of_keeper(job, "true")), "api.openai.com:443")
+    await estate.owner.execute("UPDATE runs SET status = 'COMPLETED', finished_at = now() WHERE id = $1", run.id)
+    assert allows(await keeper._network(of_keeper(job, "true")), "1.1.1.1:22")
+
+
 async def test_a_terminal_has_the_same_way_out(
     outside: Outside, sandbox: Bubblewrap, workdir: Workdir, python: str
 ) -> None:
-    script = (
-        "import urllib.request as u; print(u.urlopen('http://allowed.example.com/').status);"
-        " u.urlopen('http://other.example.net/')"
-    )
     said = b""
     async with sandbox.terminal(
-        [python, "-c", script], workdir=workdir, size=(24, 80), network=outside.gateway()
+        [python, "-c", ASK], workdir=workdir, size=(24, 80), network=outside.gateway()
     ) as terminal:
         while piece := await terminal.read():
             said += piece
