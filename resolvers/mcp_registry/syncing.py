@@ -39,7 +39,7 @@ DAILY = clock("mcp_registry.daily", every=BETWEEN)
 
 _TEXTS = (
     "id", "name", "display_name", "description", "transport", "source_url", "package_name", "package_registry",
-    "command", "endpoint", "auth_type", "env_vars_json",
+    "command", "endpoint", "auth_type", "env_vars_json", "homepage_url",
 )  # fmt: skip
 # What is chosen here (trust_tier, is_featured) stays as it is. $2: the time of the round.
 UPSERT = """
@@ -48,13 +48,13 @@ UPSERT = """
         auth_type, env_vars_json, is_verified, icon, homepage_url, category, trust_tier, is_featured, synced_at
     )
     SELECT id, name, display_name, description, transport, source_url, package_name, package_registry, command,
-        endpoint, auth_type, env_vars_json, is_verified, '', '', '', 'community', false, $2
+        endpoint, auth_type, env_vars_json, is_verified, '', homepage_url, '', 'community', false, $2
     FROM jsonb_populate_recordset(NULL::mcp_registry_servers, $1::jsonb)
     ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, description = excluded.description,
         transport = excluded.transport, source_url = excluded.source_url, package_name = excluded.package_name,
         package_registry = excluded.package_registry, command = excluded.command, endpoint = excluded.endpoint,
         auth_type = excluded.auth_type, env_vars_json = excluded.env_vars_json, is_verified = excluded.is_verified,
-        synced_at = excluded.synced_at
+        homepage_url = excluded.homepage_url, synced_at = excluded.synced_at
 """
 LAST = "SELECT max(synced_at) FROM mcp_registry_servers"
 

@@ -60,7 +60,7 @@ async def test_a_sync_mirrors_the_latest_versions(world: World, registry: Regist
     assert (remote["transport"], remote["endpoint"], remote["auth_type"]) == (
         "streamable-http", "https://mcp.example.com/mcp", "header",
     )  # fmt: skip
-    assert (last["is_verified"], last["homepage_url"]) == (False, "")
+    assert (last["is_verified"], last["homepage_url"]) == (False, "https://zeta.example")
     assert registry.asked == [{"limit": ["100"]}, {"limit": ["100"], "cursor": ["page1"]}]
 
 
