@@ -122,7 +122,8 @@ async def _tools(job: Job, server: RunServer, redactor: Redactor) -> tuple[dict[
     try:
         found = await offered(address, seconds=LIST_SECONDS if server.program is None else STARTING_SECONDS)
     except McpFailed as failed:
-        log.info("mcp_server_failed", server_id=server.given.id, run_id=job.run_id, error=redactor.redact(str(failed)))
+        why = failed.told(redactor.redact)
+        log.info("mcp_server_failed", server_id=server.given.id, run_id=job.run_id, error=why)
         return {}, "failed"
     kept, left_out = shown_tools(server.given.name, found, server.given.tools)
     if left_out:
@@ -155,7 +156,8 @@ async def _called(
     try:
         answer = await called(server.address, tool.name, arguments)
     except McpFailed as failed:
-        return (McpCallStatus.timeout if failed.timed_out else McpCallStatus.error), str(failed), True
+        status = McpCallStatus.timeout if failed.timed_out else McpCallStatus.error
+        return status, failed.told(redactor.redact), True
     return (McpCallStatus.error if answer.is_error else McpCallStatus.success), answer.text, answer.is_error
 
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from resolvers.errors import Refusal
+from resolvers.instance.mcp_programs import LONGEST_SAID, McpProgram, ask_program
 from resolvers.instance.mcp_programs import McpFailed as McpFailed
-from resolvers.instance.mcp_programs import McpProgram, ask_program
 from resolvers.instance.outbound import Guarding, Policy, guarded_client
 
 T = TypeVar("T")
@@ -26,7 +26,6 @@ LARGEST: Final = 4 << 20
 LIST_SECONDS, CALL_SECONDS = 15.0, 60.0
 MOST_PAGES: Final = 20
 MOST_LISTED: Final = 1000
-LONGEST_SAID: Final = 300
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ T = TypeVar("T")
 LARGEST: Final = 4 << 20
 """Bytes of all that a program prints for one question."""
 MOST_LINES: Final = 2_000
-LONGEST_SAID: Final = 300
+LONGEST_SAID: Final = 2_000
+"""Characters of a fault, in which a secret may stand."""
+SHOWN: Final = 300
 
 
 class Line(Protocol):
@@ -45,6 +47,10 @@ class McpFailed(Exception):
     def __init__(self, text: str, *, timed_out: bool = False) -> None:
         super().__init__(text)
         self.timed_out = timed_out
+
+    def told(self, redact: Callable[[str], str]) -> str:
+        """As it is shown: without secrets, and then cut, so that no half of one is left."""
+        return redact(str(self))[:SHOWN]
 
 
 async def ask_program(mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:

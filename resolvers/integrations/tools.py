@@ -36,8 +36,10 @@ from resolvers.kernel import (
     command,
     offered,
     query,
+    told_of_secrets,
 )
 from resolvers.rules.mcp_credentials import headers_with
+from resolvers.rules.redaction import Redactor
 
 MOST_TOOLS = 1000
 TOO_MANY = f"A server has at most {MOST_TOOLS:,} tools"
@@ -141,13 +143,18 @@ async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTool
 async def _asked(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[str, Any]]]:
     if server.transport is Transport.stdio or not server.endpoint:
         raise Refusal(Code.BAD_REQUEST, "Only a server with an endpoint can be asked: send its tools")
-    asked = McpServer(server.endpoint, await _headers(ctx, server), policy())
+    secrets = list[str]()
+    with told_of_secrets(secrets.append):
+        asked = McpServer(server.endpoint, await _headers(ctx, server), policy())
+    redactor = Redactor(secrets)  # whoever refreshes tools need not know the credential that a server may repeat
     try:
         found = await offered(asked)
     except McpFailed as failed:
-        raise Refusal(Code.BAD_GATEWAY, f"The MCP server could not be asked: {failed}") from None
-    named = [tool for tool in found if tool.name.strip() and len(tool.name) <= bounds.LINE and "\0" not in tool.name]
-    return [(tool.name, _told(tool.description, tool.fingerprint)) for tool in named]
+        told = failed.told(redactor.redact)
+        raise Refusal(Code.BAD_GATEWAY, f"The MCP server could not be asked: {told}") from None
+    fits = [tool for tool in found if tool.name.strip() and len(tool.name) <= bounds.LINE and "\0" not in tool.name]
+    named = [tool for tool in fits if redactor.redact(tool.name) == tool.name]
+    return [(tool.name, _told(redactor.redact(tool.description), tool.fingerprint)) for tool in named]
 
 
 def _told(description: str, fingerprint: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ is found under its name however it is quoted.
 import fnmatch
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,9 +16,16 @@ from models.keeper import COMMAND
 
 OPERATORS: Final = frozenset(";|>&`")
 OPENINGS: Final = ("<(", "$(", "${")
-EVALUATES: Final = re.compile(r"-[A-Za-z]*[ceEp][A-Za-z]*|--(eval|command|print)(=.*)?", re.DOTALL)
-"""Flags that make an argument a program; `-p` prints what it evaluates."""
-INTERPRETERS: Final = ("sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "perl", "ruby", "node", "deno", "bun", "php")
+EVALUATES: Final = re.compile(r"-[A-Za-z]*[ceEp].*|--(eval|command|print)(=.*)?", re.DOTALL)
+"""Flags that make an argument a program, which may stand right behind them; `-p` prints what it evaluates."""
+INTERPRETERS: Final = (
+    "sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "perl", "ruby", "node", "nodejs", "deno", "bun", "php", "lua",
+    "luajit", "tclsh", "expect", "rscript", "julia", "pwsh", "elixir", "erl", "guile",
+)  # fmt: skip
+OF_ITS_OWN: Final = {"php": ("-r", "-B", "-R", "-E"), "deno": ("eval", "repl"), "erl": ("-eval",)}
+"""How an interpreter takes a program where others have another flag."""
+RUNS_AN_ARGUMENT: Final = re.compile(r"-m\s*(timeit|pdb|cProfile|profile|trace|code|runpy|bdb|doctest)")
+"""Modules of Python that take a program as an argument, or read one that they are given."""
 PYTHON: Final = re.compile(r"(python|pypy)[0-9.]*")
 VERSIONED: Final = re.compile(r"[0-9.]+$")
 EDITORS: Final = frozenset({"awk", "gawk", "mawk", "nawk", "original-awk", "sed", "gsed"})
@@ -53,11 +60,23 @@ def fault_of(command: str) -> str:
     names = [list(_names(word)) for word in line.words]
     if any(name in EDITORS for found in names for name in found):
         return "must not call awk or sed, whose arguments are programs"
-    if any(name in INTERPRETERS or PYTHON.fullmatch(name) for found in names for name in found) and any(
-        EVALUATES.fullmatch(word.text) for word in line.words
-    ):
+    called = {name for found in names for name in found}
+    if _evaluates(called, [word.text for word in line.words]):
         return "must not give an interpreter a program as an argument"
     return ""
+
+
+def _evaluates(called: set[str], words: Sequence[str]) -> bool:
+    is_python = any(PYTHON.fullmatch(name) for name in called)
+    if not is_python and called.isdisjoint(INTERPRETERS):
+        return False
+    own = [flag for name, flags in OF_ITS_OWN.items() if name in called for flag in flags]
+    joined = " ".join(words)
+    return (
+        any(EVALUATES.fullmatch(word) for word in words)
+        or any(word == flag or (flag[:1] == "-" and word.startswith(flag)) for word in words for flag in own)
+        or (is_python and RUNS_AN_ARGUMENT.search(joined) is not None)
+    )
 
 
 def _names(word: Word) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Lessons from what went wrong: whether there is one, and where it is written, or who is asked first."""
 
 import hashlib
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -23,6 +24,7 @@ from resolvers.keeper.evaluating import (
     kept,
     put_before_people,
 )
+from resolvers.keeper.verdicts import Verdict
 from resolvers.kernel import (
     REST_ONLY,
     Absent,
@@ -38,6 +40,7 @@ from resolvers.kernel import (
     Url,
     command,
 )
+from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from resolvers.system.aux_models import AuxSlot
 
@@ -112,7 +115,7 @@ async def learn_from_failure(ctx: Context, data: LearnFromFailure) -> LessonVerd
         },
     )
     found = await judged(ctx, data, evaluation)
-    verdict = found.verdict
+    verdict = _plain(found.verdict)
     learns = verdict.decision is KeeperDecision.ALLOW
     agent = await _learner(ctx, data) if learns and data.agent_memory_dir else None
     if agent is not None:
@@ -135,6 +138,15 @@ async def learn_from_failure(ctx: Context, data: LearnFromFailure) -> LessonVerd
             tool_name=data.tool_name,
         )
     return LessonVerdict(**answered(row), write_lesson=learns, lesson_id=lesson_id(data) if learns else None)
+
+
+def _plain(verdict: Verdict) -> Verdict:
+    """A lesson is read by the agent in every run to come: one that talks to it as a failure may have put it into the
+    model's mouth is for people to judge.
+    """
+    if verdict.decision is not KeeperDecision.ALLOW or scan(verdict.reason) is None:
+        return verdict
+    return replace(verdict, decision=KeeperDecision.ESCALATE, risk=verdicts.HIGHEST)
 
 
 def lesson_id(data: LearnFromFailure) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field
 from sqlmodel import col
 
 from models.agents import Agent
+from models.bounds import cut
 from models.chats import Chat, ChatStatus, Message, MessageRole
 from models.credentials import AgentCredential, Credential, CredentialStatus
 from models.crews import Crew
@@ -187,7 +188,10 @@ async def _conversation(ctx: Context, agent: Agent) -> list[tuple[str, str]]:
         return []
     said = (col(Message.chat_id) == chat.id, col(Message.role).in_(SPEAKERS))
     newest = await ctx.select(Message, *said).order_by(col(Message.seq).desc()).limit(REMEMBERED).all()
-    return [(message.role.value, message.content[:LONGEST_MESSAGE]) for message in reversed(newest)]
+    redactor = Redactor()  # before it is cut: half a secret is none that a pattern knows
+    return [
+        (message.role.value, cut(redactor.redact(message.content), LONGEST_MESSAGE)) for message in reversed(newest)
+    ]
 
 
 def _asked(request: KeeperRequest, agent: Agent, credential: Credential) -> JournalEntry:

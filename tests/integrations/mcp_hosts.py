@@ -125,6 +125,11 @@ class Hostile:
             return {"result": SAID.get(form, SAID["good"])}
         if method != "tools/list":
             return {"error": {"code": -32601, "message": "no such method"}}
+        if form == "repeats-in-error":
+            return {"error": {"code": -32000, "message": "x" * 280 + f" {self.seen.get('x-harbour-key')} is wrong"}}
+        if form == "repeats":
+            key = str(self.seen.get("x-harbour-key"))
+            return {"result": {"tools": [tool("speak", f"Speaks to {key}"), tool(key, "Is named so")]}}
         if form == "says-no":
             return {"error": {"code": -32000, "message": INJECTION}}
         if form == "pages":

@@ -72,15 +72,34 @@ async def test_a_private_address_behind_a_name_is_not_reached(world: World, bad:
     assert (refreshed.status_code, bad.asked) == (502, {})
 
 
-async def test_a_server_is_asked_for_its_tools_with_the_credential_of_an_agent(world: World, bad: Hostile) -> None:
-    server = await crew_server(world, bad.url("changing"))
+async def crew_server_with_key(world: World, url: str) -> str:
+    server = await crew_server(world, url)
     secret = Credential(name="key", type=CredentialType.SECRET, workspace_id=world.workspace.id)
     secret.value = sealed_before("canary-of-a-key", table=Credential, column="value", row_id=secret.id)
     await world.add(secret)
     tied = {"id": server.rpartition("/")[2], "crew_id": ""}
-    await bound(
-        world, await agent_of(world), tied, credential_id=secret.id, cred_type="api_key", cred_header="X-Harbour-Key"
-    )
+    placed = {"cred_type": "api_key", "cred_header": "X-Harbour-Key"}
+    await bound(world, await agent_of(world), tied, credential_id=secret.id, **placed)
+    return server
+
+
+async def test_whoever_refreshes_tools_is_not_told_the_credential(world: World, bad: Hostile) -> None:
+    server = await crew_server_with_key(world, bad.url("repeats-in-error"))
+    answer = await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})
+    assert answer.status_code == 502
+    assert "xxx" in answer.text
+    assert "canary" not in answer.text, "not even the beginning of it, where a fault is cut"
+    await world.rest(world.owner, "DELETE", server)
+    await world.database.execute("DELETE FROM credentials")
+    server = await crew_server_with_key(world, bad.url("repeats"))
+    answer = await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})
+    assert answer.json() == {"created": 1, "updated": 0, "total": 1}, "a tool that is named so is none"
+    [tool] = (await world.rest(world.viewer, "GET", f"{server}/tools")).json()
+    assert tool["description"].startswith("Speaks to [REDACTED")
+
+
+async def test_a_server_is_asked_for_its_tools_with_the_credential_of_an_agent(world: World, bad: Hostile) -> None:
+    server = await crew_server_with_key(world, bad.url("changing"))
     for number in (1, 2):
         answer = await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})
         assert answer.json() == {"created": 2 - number, "updated": number - 1, "total": 1}

@@ -194,6 +194,9 @@ async def test_what_cannot_be_run_is_not_even_asked(
         "perl -pe x", "a \"it's; here\" 'x'", "node -p 'x'", "xargs -I{} sh -c x", "gawk x", "/bin/s[e]d x",
         "a '", "  ",
         "a \\' ; b \\'", "a \x1b[0m", "a\rb", "SH -c x", "busybox sh -c x", "deno --eval=x", "''sh'' -c x",
+        "python3 -c'print(1)'", "perl -e'print 1'", "python3 -Wignore -c'x'", "php -r 'x'", "php -r'x'",
+        "deno eval 'x'",
+        "lua -e 'x'", "python3 -m timeit 'x'", "python3 -mtimeit 'x'", "Rscript -e 'x'", "erl -eval 'x'", "nodejs -e x",
     ],
 )  # fmt: skip
 def test_a_command_is_one_program(command: str) -> None:
@@ -208,6 +211,7 @@ def test_a_command_is_one_program(command: str) -> None:
         "python3 report.py --month 5", 'gh issue create --title "It is done"', "ls -la",
         "curl -H 'Authorization: Bearer x' https://api.example.com/v1?a=1",
         "printf '%s' '$(x)'", "kubectl get pods -n a",
+        "python3 -m pytest", "php report.php", "deno run report.ts", "lua report.lua 5",
     ],
 )  # fmt: skip
 def test_one_program_with_its_arguments_is_none(command: str) -> None:

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from models.agents import Agent
+from models.chats import Chat, Message, MessageRole
 from models.credentials import Credential, CredentialType
 from models.crews import Crew
 from resolvers.instance.completions import CompletionFailed
+from resolvers.keeper.prompts import LONGEST_MESSAGE
 from tests.keeper.conftest import INTENT, REQUEST, SECRET, TOKEN, ScriptedModel, Ship, verdict
-from tests.world import World
+from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 
@@ -208,3 +210,19 @@ async def test_the_status_counts(ship: Ship, world: World, model: ScriptedModel)
         "enabled": True, "ollama_url": "http://127.0.0.1:9", "model": "judge", "ollama_online": False,
         "gatekeeper_configured": True, "total_requests": 2, "allow_count": 1, "deny_count": 1, "escalate_count": 0,
     }  # fmt: skip
+
+
+async def test_a_secret_of_the_conversation_is_taken_out_before_it_is_cut(
+    ship: Ship, world: World, model: ScriptedModel
+) -> None:
+    """What is cut in the middle of a secret would be half of one, which nothing knows for what it is."""
+    token, here = "ghp_" + "a1B2" * 9, {"workspace_id": world.workspace.id}
+    chat = Chat(agent_id=ship.agent.id, last_activity_at=now(), **here)
+    text = "x" * (LONGEST_MESSAGE - len(token) // 2) + f" {token}"
+    said = Message(chat_id=chat.id, seq=1, role=MessageRole.user, content=text, created_at=now(), **here)
+    await world.add(chat, said)
+    row = await ship.row((await ship.decided(credential="mid"))["request_id"])
+    [question] = model.asked
+    assert "xxx" in question.text
+    assert token[:8] not in question.text
+    assert token[:8] not in row["prompt"]
