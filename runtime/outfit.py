@@ -13,7 +13,7 @@ from resolvers.instance.settings import Settings
 from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
-from runtime.adapters import adapter_for
+from runtime.adapters import NATIVE, adapter_for, provider_of
 from runtime.attachments import attached
 from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
 from runtime.coding.mcp import configuration_through
@@ -78,7 +78,7 @@ class InstanceOutfit:
                 guard = ProtectingGuard(Redactor((*self._known, *values, *more)), _set_aside)
                 return Fitted(coding, guard, found, workdir)
             except Unfit:
-                if self._settings.run_adapter == "cli":
+                if self._settings.run_adapter == "cli" or provider_of(job.agent) not in NATIVE:
                     raise
         programs = await programs_of(job, servers, sandbox, guarded=guarded)
         if programs.servers:

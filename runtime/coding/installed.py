@@ -15,6 +15,8 @@ from runtime.coding.gemini_cli import GEMINI_CLI
 from runtime.coding.opencode import OPENCODE
 from runtime.sandbox.program import Mount
 
+MACHINES: Final = {"x86_64": 62, "aarch64": 183}
+"""As the head of a program names them (elf(5))."""
 KNOWN: Final = {agent.adapter: agent for agent in (CLAUDE_CODE, CODEX_CLI, GEMINI_CLI, OPENCODE)}
 """By the adapter that an agent is set to."""
 
@@ -48,6 +50,8 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
         return Missing(agent, "it is not installed", agent.how_to_get)
     if not agent.needs_node and not os.access(program, os.X_OK):
         return Missing(agent, "its program cannot be run", agent.how_to_get)
+    if not agent.needs_node and not _is_of_this_machine(program):
+        return Missing(agent, "its program is none for this machine", agent.how_to_get)
     argv: tuple[str, ...] = (f"{FOLDER}/{agent.program}",)
     mounts: tuple[Mount, ...] = (Mount(modules, FOLDER),)
     if agent.needs_node:
@@ -64,6 +68,19 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
 def report(folder: Path | None) -> Iterator[Installed | Missing]:
     for agent in KNOWN.values():
         yield find(agent, folder)
+
+
+def _is_of_this_machine(program: Path) -> bool:
+    """Of one for another processor, or of half a download, the sandbox would say no more than that it cannot be run."""
+    try:
+        with program.open("rb") as file:
+            head = file.read(20)
+    except OSError:
+        return False
+    if head[:2] == b"#!":
+        return True
+    wanted = MACHINES.get(os.uname().machine)
+    return head[:4] == b"\x7fELF" and wanted in (None, int.from_bytes(head[18:20], "little"))
 
 
 def _version(package: Path) -> str:

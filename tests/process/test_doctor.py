@@ -90,7 +90,8 @@ def test_coding_agents_are_named_with_how_to_get_them(settings: Settings, tmp_pa
         assert f"to have {agent.name}, npm install --prefix FOLDER {agent.package}@{agent.version}" in fix
     program = tmp_path / "node_modules" / OPENCODE.program
     program.parent.mkdir(parents=True)
-    program.touch(mode=0o755)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
     (program.parents[1] / "package.json").write_text('{"version": "1.2.3"}')
     check = check_coding_agents(settings.model_copy(update={"coding_agents": tmp_path}))
     assert check.ok
