@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all replay bench scale year journal canaries budget attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all coding-agents replay bench scale year journal canaries budget attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,11 @@ test: $(VENV)/.dev ## Run the tests that every change has to pass
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs
+	$(MAKE) coding-agents
+
+coding-agents: $(VENV)/.dev ## Install the coding agents of others in a temporary folder, by npm, and run each for real; writes bench/coding-agents.md
+	@folder=$$(mktemp -d) && chmod 755 $$folder && trap 'rm -rf "$$folder"' EXIT && scripts/coding-agents $$folder && \
+	CODING_AGENTS=$$folder CODING_AGENTS_TABLE=bench/coding-agents.md $(PYTEST) -q -rs tests/runtime/coding/test_real.py
 
 replay: $(VENV)/.dev ## Play recorded exchanges against fresh servers: make replay [groups="crews agents"]; they lie beside the project, or in RECORDINGS
 	$(BIN)/python scripts/replay.py $(RECORDINGS) $(groups)

@@ -1,6 +1,7 @@
 """Each coding agent for real, in the sandbox, against a mock of vendors that others wrote.
 
-`scripts/coding-agents FOLDER` installs them, and CODING_AGENTS=FOLDER says where; the mock is the one of the providers.
+`make coding-agents` installs them and runs this. By hand: `scripts/coding-agents FOLDER` installs, CODING_AGENTS=FOLDER
+says where, and one that is missing there is a failure. CODING_AGENTS_TABLE=FILE keeps what was measured.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,13 +20,18 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter, LlmProvider
+from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.crews import NetworkMode
 from models.runs import ChatEventType as E
+from resolvers.rules.agent_folders import HOME
+from runtime.adapters.native.prices import price
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
+from runtime.coding.choice import VENDORS
+from runtime.coding.declaration import FILES, FOLDER, Task
 from runtime.coding.installed import KNOWN, Missing, find
+from runtime.coding.metering import usage_of
 from runtime.egress import Gateway, Policy
-from runtime.job import Outcome
+from runtime.job import Charge, Outcome
 from runtime.keys import ProviderKey
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
@@ -115,8 +122,10 @@ def real(request: pytest.FixtureRequest, mock: str, boundary: Bubblewrap, tmp_pa
     adapter: CliAdapter = request.param
     folder = os.environ.get("CODING_AGENTS")
     found = find(KNOWN[adapter], Path(folder) if folder else None)
-    if isinstance(found, Missing):
-        pytest.skip(f"{found.agent.name} WAS NOT RUN: scripts/coding-agents FOLDER, and CODING_AGENTS=FOLDER")
+    if folder is None:
+        pytest.skip(f"{found.agent.name} WAS NOT RUN: make coding-agents installs and runs it")
+    assert not isinstance(found, Missing), f"{found.agent.name}: {found.why}"
+    assert found.version == found.agent.version
     told = REAL[adapter]
     access = ProviderKey(SecretStr(KEY), None)
     model = Model(told.provider, "Vendor", told.model, f"{mock}{told.base}", access, "KEY")
@@ -129,8 +138,99 @@ async def ask(real: CodingAdapter, message: str, journal: Journal, **limits: Any
     return await real.run(replace(job(text, **limits), chat_id="c1"), journal.attempt())
 
 
-async def test_a_conversation_of_two_turns(real: CodingAdapter, journal: Journal) -> None:
+@dataclass(frozen=True)
+class Measured:
+    agent: str
+    version: str
+    turn: str
+    frames: str
+    cost: str
+    seconds: float
+    bare: float | None = None
+
+    def __str__(self) -> str:
+        over = "" if self.bare is None else f"{self.seconds - self.bare:+.1f}"
+        bare = "" if self.bare is None else f"{self.bare:.1f}"
+        cells = (self.agent, self.version, self.turn, self.frames, self.cost, f"{self.seconds:.1f}", bare, over)
+        return f"| {' | '.join(cells)} |"
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[list[Measured]]:
+    made = list[Measured]()
+    yield made
+    if made and (file := os.environ.get("CODING_AGENTS_TABLE")):
+        Path(file).write_text(HEAD + "\n".join(map(str, made)) + "\n")
+
+
+HEAD = """# Coding agents, run for real
+
+Against a mock of the vendors' APIs, in the sandbox, by `make coding-agents`. Seconds are of the whole turn; bare: of the same command line without a sandbox, a gateway or a run, called right after it.
+A cancelled turn is counted from the cancellation to its end. Costs are of the mock's tokens by the vendors' prices, but for the turn over its budget, whose calls are given a price of $0.001.
+
+| coding agent | version | turn | frames | cost | seconds | bare | over it |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"""  # noqa: E501
+
+
+def measured(real: CodingAdapter, turn: str, journal: Journal, began: float, bare: float | None = None) -> Measured:
+    seconds = time.monotonic() - began
+    cost = f"${sum(cost_of(real, charge) for charge in journal.charges.values()):.6f}"
+    agent, version = real.agent.name, real.equipment.installed.version
+    return Measured(agent, version, turn, ", ".join(journal.kinds), cost, seconds, bare)
+
+
+def cost_of(real: CodingAdapter, charge: Charge) -> float:
+    """As it was booked; else by the vendor's prices, as the mock has none."""
+    if charge.cost_micros is not None:
+        return charge.cost_micros / 1_000_000
+    usage = usage_of(charge.input_tokens, charge.output_tokens)
+    return price(VENDORS[real.model.provider][1], charge.model, usage) or 0.0
+
+
+def called_bare(real: CodingAdapter, folder: Path) -> float:
+    """Seconds of a turn of text without us: on this machine, with the mock's own address and key."""
+    etc, home = folder / "etc", folder / "home"
+    home.mkdir(parents=True)
+    (folder / "work").mkdir()
+    stand_in = real.model.access.key
+    assert stand_in is not None
+    task = Task(
+        f"{real.agent.adapter} hello", "You write clearly.", real.model.name, real.model.provider, str(uuid.uuid4()),
+        False, ToolProfile.CODING, real.model.address, stand_in.get_secret_value(),
+    )  # fmt: skip
+
+    modules = real.equipment.installed.mounts[0].source
+
+    def here(text: str) -> str:
+        for there, place in ((FILES, etc), ("/etc/codex", etc / "codex"), (HOME, home), (FOLDER, modules)):
+            text = text.replace(there, str(place))
+        return text
+
+    line = real.agent.command(task)
+    for path, content in line.files.items():
+        file = Path(here(path))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(here(content))
+    environment = {name: here(value) for name, value in line.environment.items()}
+    environment |= {"PATH": os.environ["PATH"], "HOME": str(home), "CODEX_HOME": str(etc / "codex"), "IS_SANDBOX": "1"}
+    (etc / "codex").mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    ended = subprocess.run(
+        [here(part) for part in line.argv(real.equipment.installed.argv)], input=line.prompt or task.prompt, text=True,
+        capture_output=True, env=environment, cwd=folder / "work", timeout=120, check=False,
+    )  # fmt: skip
+    assert "Hello." in ended.stdout, ended.stdout + ended.stderr
+    return time.monotonic() - began
+
+
+async def test_a_conversation_of_two_turns(
+    real: CodingAdapter, journal: Journal, table: list[Measured], tmp_path: Path
+) -> None:
+    began = time.monotonic()
     assert (await ask(real, "hello", journal)).error is None
+    made = measured(real, "text", journal, began)
+    table.append(replace(made, bare=await asyncio.to_thread(called_bare, real, tmp_path / "bare")))
     assert journal.text == "Hello."
     assert [(one.input_tokens, one.output_tokens) for one in journal.charges.values()][-1] == (1200, 34)
     again = Journal()
@@ -138,8 +238,10 @@ async def test_a_conversation_of_two_turns(real: CodingAdapter, journal: Journal
     assert (again.text, len(again.charges)) == ("Hello.", 1)
 
 
-async def test_a_turn_with_a_tool(real: CodingAdapter, journal: Journal) -> None:
+async def test_a_turn_with_a_tool(real: CodingAdapter, journal: Journal, table: list[Measured]) -> None:
+    began = time.monotonic()
     assert (await ask(real, "LOOK", journal)).error is None
+    table.append(measured(real, "tool calls", journal, began))
     [call] = journal.of(E.tool_call)
     [result] = journal.of(E.tool_result)
     assert "made.txt" in json.dumps(call.metadata)
@@ -148,17 +250,21 @@ async def test_a_turn_with_a_tool(real: CodingAdapter, journal: Journal) -> None
     assert [one.input_tokens for one in journal.charges.values()] == [1200, 1200]
 
 
-async def test_a_turn_over_its_budget(real: CodingAdapter, journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_turn_over_its_budget(
+    real: CodingAdapter, journal: Journal, monkeypatch: pytest.MonkeyPatch, table: list[Measured]
+) -> None:
     async def cost(*_: object) -> float:
         return 0.001
 
     monkeypatch.setattr(CodingAdapter, "cost", cost)
+    began = time.monotonic()
     outcome = await ask(real, "LOOP", journal, max_cost=1500)
+    table.append(measured(real, "over budget", journal, began))
     assert "that its budget left to it" in (outcome.error or "")
     assert (len(journal.charges), journal.result["total_cost_usd"]) == (2, 0.002)
 
 
-async def test_a_turn_that_is_cancelled(real: CodingAdapter, journal: Journal) -> None:
+async def test_a_turn_that_is_cancelled(real: CodingAdapter, journal: Journal, table: list[Measured]) -> None:
     task = asyncio.create_task(ask(real, "WAIT", journal))
     async with asyncio.timeout(120):
         while not journal.charges and not task.done():
@@ -168,6 +274,7 @@ async def test_a_turn_that_is_cancelled(real: CodingAdapter, journal: Journal) -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    table.append(measured(real, "cancelled", journal, began))
     assert time.monotonic() - began < 2
     left = subprocess.run(["pgrep", "-f", "^/opt/coding-agent"], capture_output=True, check=False)
     assert left.stdout == b""
