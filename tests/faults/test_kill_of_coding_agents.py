@@ -33,7 +33,7 @@ from tests.runtime.sandbox.machine import host_allows, programs, why_not  # noqa
 
 pytestmark = pytest.mark.anyio
 ROUNDS, AT_ONCE, WORKERS = 4, 4, 2
-TIMING = {"lease": 1.5, "extend": 0.3, "poll": 0.05}
+TIMING = {"lease": 5.0, "extend": 1.0, "poll": 0.05}
 OF_CLI = "Claude Code ended "
 OF_SANDBOX = "The sandbox for commands could not be started"
 STATE = "SELECT status, worker, lease, leased_until - now() AS left, error_message FROM runs ORDER BY created_at DESC"
@@ -84,7 +84,7 @@ class Ground:
 
     async def busy(self) -> None:
         """Until a coding agent runs; there are always runs to be worked on."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not self.processes():
             while await self.live() < AT_ONCE:
                 await self.ask()
