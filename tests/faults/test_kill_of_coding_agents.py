@@ -90,7 +90,7 @@ class Ground:
                 await self.ask()
             if time.monotonic() > deadline:
                 pytest.fail(f"stuck: {[dict(row) for row in await self.estate.owner.fetch(STATE)]}")
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)  # to look at all processes of a machine takes a while
 
     def processes(self) -> list[int]:
         """Of all sandboxes with coding agents, from their helper to the coding agent."""
