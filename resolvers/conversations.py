@@ -1,17 +1,21 @@
 """What was said in chats with an agent, found by its words."""
 
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import DateTime, Integer, Text, cast, column, func, literal_column, select
+from sqlalchemy import Integer, Text, cast, column, func, literal_column, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.agents import Agent
 from models.chats import Message, MessageRole
+from resolvers.journal.filters import Since, Until, sql
 from resolvers.kernel import EVERYONE, Action, Code, Id, Page, Paging, QueryScope, Row, Subject, View, graph, query
 
 LONGEST_QUERY = 1_000
+PATIENCE: Any = literal_column("'2 s'")
+"""How long a search looks for what is rare, or is not there."""
 MOST_RANKED = 200
 """Of the newest that match: among these the best come first."""
 SIMPLE: Any = literal_column("'simple'::regconfig")
@@ -25,14 +29,29 @@ def _said(text: str) -> str:
     return text
 
 
+class SearchSyntax(StrEnum):
+    """How a query is read: as one phrase, or as on the web, with `"a phrase"`, `or`, and `-` before what must not be
+    there.
+    """
+
+    phrase = "phrase"
+    websearch = "websearch"
+
+
 class SearchConversations(Paging):
-    """`query` is one phrase: words that follow each other, in either case."""
+    """`query` is one phrase: words that follow each other, in either case. `syntax` reads it otherwise.
+
+    `since` and `until` are RFC 3339 times with a zone; both include messages of that millisecond.
+    """
 
     page_default: ClassVar[int] = 20
     cut_to_default: ClassVar[bool] = True
 
     agent_id: Annotated[Id, AfterValidator(_said)]
     query: Annotated[str, Field(strict=True, max_length=LONGEST_QUERY), AfterValidator(_said)]
+    syntax: SearchSyntax = SearchSyntax.phrase
+    since: Since = None
+    until: Until = None
 
 
 class SearchHit(View):
@@ -52,32 +71,35 @@ class SearchHit(View):
 graph(SearchHit, gate=Action.READ, scope="chats:read", visible=EVERYONE)
 
 
-@query("conversations.search", Action.READ, subject=Subject(Agent, "agent_id"), errors=(Code.NOT_FOUND,))
+@query(
+    "conversations.search", Action.READ, subject=Subject(Agent, "agent_id"), errors=(Code.NOT_FOUND, Code.UNAVAILABLE)
+)
 def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConversations) -> Page[SearchHit]:
     """Search messages of an agent.
 
     Those of users and of the agent, in all of its chats: the best match first, then the newest, among the newest 200
-    that match.
+    that match. `syntax: websearch` reads the query as search engines do. A search looks for two seconds at most: what
+    it has found by then is answered, and UNAVAILABLE where that is nothing.
     """
+    is_web = data.syntax is SearchSyntax.websearch
     place, sought = scope.workspace_id.__clause_element__(), data.query.__clause_element__()  # type: ignore[attr-defined]
     asked = func.jsonb_build_object(
         literal_column("'agents'"), func.jsonb_build_array(scope.id_of(agent), type_=JSONB()),
-        literal_column("'types'"), TYPES, literal_column("'q'"), sought,
-        literal_column("'to_the_end'"), literal_column("true"), type_=JSONB(),
+        literal_column("'types'"), TYPES, literal_column("'web'" if is_web else "'q'"), sought,
+        literal_column("'since'"), sql(data.since), literal_column("'until'"), sql(data.until),
+        literal_column("'to_the_end'"), literal_column("true"), literal_column("'patience'"), PATIENCE, type_=JSONB(),
     )  # fmt: skip
-    nothing: Any = literal_column("NULL")
-    behind = (cast(nothing, DateTime(timezone=True)), cast(nothing, Text))
     most = cast(literal_column(str(MOST_RANKED)), Integer)
-    lines = func.journal_page(place, asked, *behind, most).table_valued(column("row_id", Text), name="line")
+    lines = func.conversation_lines(place, asked, most).table_valued(column("message_id", Text), name="line")
     said = scope.table(Message)
     words = func.to_tsvector(SIMPLE, func.journal_words(said.c.content))
-    phrase = func.phraseto_tsquery(SIMPLE, func.journal_words(sought))
+    phrase = func.journal_web(sought) if is_web else func.phraseto_tsquery(SIMPLE, func.journal_words(sought))
     shown = [said.c[name] for name in ("id", "chat_id", "agent_id", "role", "content", "tool_summary", "created_at")]
     found = select(
         *shown,
         func.ts_headline(SIMPLE, said.c.content, phrase, MARKS, type_=Text()).label("highlight"),
         func.ts_rank(words, phrase).label("rank"),
-    ).select_from(lines.join(said, said.c.id == lines.c.row_id))
+    ).select_from(lines.join(said, said.c.id == lines.c.message_id))
     # the name of the agent is among the words of the journal, and not among those of the message
     found = found.where(words.op("@@")(phrase))
     return scope.view(SearchHit, found).order_by("-rank", "-created_at", "id").page(data)

@@ -48,6 +48,8 @@ def _until(raw: str) -> str:
 
 ANY: Any = Filter(None)
 """Part of no plan's key: it may be there or not, and a function of the database makes its condition."""
+Since = Annotated[Annotated[Text, AfterValidator(_since)] | None, ANY]
+Until = Annotated[Annotated[Text, AfterValidator(_until)] | None, ANY]
 Listed = Annotated[
     list[Annotated[str, Field(strict=True, max_length=200)]], at_most(MOST_LISTED), BeforeValidator(_listed)
 ]
@@ -72,8 +74,8 @@ class FilterJournal(Input):
     severity: Annotated[Listed | None, ANY] = None
     actor_type: Annotated[Listed | None, ANY] = None
     priority: Annotated[Priorities | None, ANY] = None
-    since: Annotated[Annotated[Text, AfterValidator(_since)] | None, ANY] = None
-    until: Annotated[Annotated[Text, AfterValidator(_until)] | None, ANY] = None
+    since: Since = None
+    until: Until = None
     q: Annotated[Text | None, ANY] = None
 
     @model_validator(mode="before")
@@ -142,10 +144,10 @@ def asked(data: Any, **more: Any) -> Any:
     """The filters as the functions of the journal take them. `more`: what is asked beside them, as JSON."""
 
     def one(value: Any) -> Any:
-        return case((_sql(value).is_(None), null()), else_=func.jsonb_build_array(_sql(value), type_=JSONB()))
+        return case((sql(value).is_(None), null()), else_=func.jsonb_build_array(sql(value), type_=JSONB()))
 
     def several(value: Any) -> Any:
-        return func.to_jsonb(_sql(value), type_=JSONB())
+        return func.to_jsonb(sql(value), type_=JSONB())
 
     given = {
         "agents": func.coalesce(several(data.agent_ids), one(data.agent_id), type_=JSONB()),
@@ -157,9 +159,9 @@ def asked(data: Any, **more: Any) -> Any:
         "severities": several(data.severity),
         "actors": several(data.actor_type),
         "priorities": several(data.priority),
-        "since": _sql(data.since),
-        "until": _sql(data.until),
-        "q": _sql(data.q),
+        "since": sql(data.since),
+        "until": sql(data.until),
+        "q": sql(data.q),
         **more,
     }
     parts: list[Any] = []
@@ -168,5 +170,6 @@ def asked(data: Any, **more: Any) -> Any:
     return func.jsonb_build_object(*parts, type_=JSONB())
 
 
-def _sql(value: Any) -> Any:
+def sql(value: Any) -> Any:
+    """A field of an input as a function of the database takes it; NULL where it was not sent."""
     return cast(null(), JSONB) if value is None else value.__clause_element__()

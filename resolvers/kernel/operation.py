@@ -68,6 +68,8 @@ CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
     Auth.INTERNAL: frozenset({CredentialKind.INTERNAL, CredentialKind.SERVICE}),
     Auth.WEBHOOK: frozenset({CredentialKind.WEBHOOK}),
 }
+TOO_SLOW = "CS503"  # SQLSTATE of a search that has looked long enough and found nothing
+UNFOUND = "Nothing was found in the time that a search may take; ask for less, such as what was said since a time"
 TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
 DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
 BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
@@ -339,6 +341,8 @@ def translate(error: Exception) -> Refusal:
         return Refusal(
             Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields"
         )
+    if getattr(error, "sqlstate", None) == TOO_SLOW:
+        return Refusal(Code.UNAVAILABLE, UNFOUND)
     if isinstance(error, asyncpg.StringDataRightTruncationError):
         return Refusal(Code.BAD_REQUEST, TOO_LONG)
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):

@@ -1,14 +1,18 @@
 """Search in conversations: phrases, their order, what is hidden, and what is refused."""
 
+from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 
 from models.chats import MessageRole
+from resolvers.errors import Code
+from resolvers.kernel.operation import UNFOUND, translate
 from tests.chats.conftest import world as world
 from tests.chats.rooms import agent_of, chat_of, said
-from tests.world import Person, World
+from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
 AT = "/api/v1/conversations/search"
@@ -41,6 +45,74 @@ async def test_a_phrase_is_found_in_all_chats_of_the_agent(world: World) -> None
     limited = {"agent_id": agent.id, "query": "tide"}
     for limit, count in ((1, 1), (0, 3), (-1, 3), (101, 3)):
         assert (await search(world, world.viewer, limited | {"limit": limit})).json()["count"] == count
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("tide turns", "abc"), ('"tide turns"', "ac"), ("tide -noon", "bc"), ("noon or gale", "ad"), ("gale", "d"),
+        ('"the ebb" or "tide turns" -noon', "c"), ("-tide", "d"), ("nobody or -tide", "d"), ("TIDE Noon", "a"),
+        ("high-water", "c"), ("&|!()", ""), ('"', ""), ("or", "d"), ("tide' | gale", ""),
+    ],
+)  # fmt: skip
+async def test_a_query_may_be_read_as_on_the_web(world: World, query: str, found: str) -> None:
+    agent = await agent_of(world)
+    chat = await chat_of(world, agent)
+    texts = ("the tide turns at noon", "turns of the tide", "tide turns at high-water", "gale or storm")
+    for text in texts:
+        await said(world, chat, text, agent_id=agent.id)
+    asked = "searchConversations(workspaceId: $ws, agentId: $a, query: $q, syntax: websearch)"
+    document = f"query($a: ID!, $q: String!, $ws: ID!) {{ {asked} {{ nodes {{ content highlight }} }} }}"
+    answer = await world.graphql(world.viewer, document, {"a": agent.id, "q": query})
+    assert "errors" not in answer, answer
+    hits = answer["data"]["searchConversations"]["nodes"]
+    assert sorted("abcd"[texts.index(hit["content"])] for hit in hits) == sorted(found)
+
+
+async def test_a_time_narrows_a_search(world: World) -> None:
+    agent = await agent_of(world)
+    chat, of = await chat_of(world, agent), {"agent_id": agent.id}
+    days = [
+        await said(world, chat, "the tide", created_at=now() - timedelta(days=day), seq=10 - day, **of)
+        for day in (9, 5, 1)
+    ]
+    for times, found in (
+        ({"since": 6}, [1, 2]),
+        ({"until": 4}, [0, 1]),
+        ({"since": 6, "until": 4}, [1]),
+        ({}, [0, 1, 2]),
+    ):
+        asked = {name: (now() - timedelta(days=day)).isoformat() for name, day in times.items()}
+        answer = await search(world, world.viewer, {"agent_id": agent.id, "query": "tide"} | asked)
+        assert sorted(hit["id"] for hit in answer.json()["hits"]) == sorted(days[at].id for at in found), times
+    assert (
+        await search(world, world.viewer, {"agent_id": agent.id, "query": "x", "since": "today"})
+    ).status_code == 400
+
+
+async def test_a_search_that_finds_nothing_in_its_time_says_so(world: World) -> None:
+    """What was found till then is an answer; nothing is none, for there may be more."""
+    agent = await agent_of(world)
+    chat, of = await chat_of(world, agent), {"agent_id": agent.id}
+    for day in range(1, 90, 3):
+        text = "turns the tide" if day > 1 else "only lately"
+        await said(world, chat, text, created_at=now() - timedelta(days=day), seq=100 - day, **of)
+    sql = "SELECT count(*) FROM conversation_lines($1, $2, 200)"
+    asked: dict[str, Any] = {"agents": [agent.id], "types": ["chat.agent_response"], "to_the_end": True}
+    asked["until"] = (now() - timedelta(hours=12)).isoformat()  # without what other tests have said
+
+    async def found(query: str, patience: str) -> int:
+        given = asked | {"q": query, "patience": patience}
+        async with world.database.transaction():
+            await world.database.execute("SET LOCAL crewship.journal_walked = 1")
+            return int(await world.database.fetchval(sql, world.workspace.id, given))
+
+    assert [await found("only lately", "0 s"), await found("turns the", "1 day")] == [1, 29]
+    assert await found("tide turns", "1 day") == 0
+    with pytest.raises(asyncpg.PostgresError) as slow:
+        await found("tide turns", "0 s")
+    refusal = translate(slow.value)
+    assert (refusal.code, refusal.detail) == (Code.UNAVAILABLE, UNFOUND)
 
 
 async def test_refusals(world: World) -> None:
