@@ -38,6 +38,9 @@ async def remove_containers(tick: Tick) -> None:
         there = await containers.kept()
         for container in await tick.write(lambda rows: overdue(rows, there, tick.now)) if there else ():
             await containers.engine.remove(container)
+        volumes = await containers.kept_volumes()
+        for volume in await tick.write(lambda rows: overdue(rows, volumes, tick.now, ends=False)) if volumes else ():
+            await containers.engine.remove_volume(volume)
     except Failed as failed:
         log.warning("containers are not looked after", reason=str(failed))
 

@@ -31,6 +31,15 @@ GIVEN = """
         AND credentials.status = 'ACTIVE' AND credentials.value IS NOT NULL
     ORDER BY given.priority, credentials.last_used_at NULLS FIRST, given.id LIMIT $3
 """
+NAMED = """
+    SELECT id, name, value, secret_ref FROM credentials
+    WHERE workspace_id = $1 AND name = ANY($3::text[]) AND deleted_at IS NULL AND status = 'ACTIVE'
+        AND value IS NOT NULL AND (scope <> 'CREW' OR EXISTS (
+            SELECT FROM credential_crews AS seen
+            WHERE seen.workspace_id = $1 AND seen.credential_id = credentials.id AND seen.crew_id = $2
+        ))
+    ORDER BY created_at DESC, id LIMIT 100
+"""
 TAKEN = """
     WITH used AS (
         UPDATE credentials SET last_used_at = now()
@@ -80,6 +89,17 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
 
     rows = await across_workspaces(find)
     return [_given(row, value) for row, value in zip(rows, await values_of(rows), strict=True) if value is not None]
+
+
+async def named_for(workspace_id: str, crew_id: str, names: Sequence[str]) -> dict[str, str]:
+    """Values of credentials that services of a crew name, as far as the crew sees them and they are good."""
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        return await rows.fetch(NAMED, workspace_id, crew_id, list(names))
+
+    rows = await across_workspaces(find) if names else []
+    found = zip(rows, await values_of(rows), strict=True)
+    return {row["name"]: value for row, value in found if value is not None and "\0" not in value}
 
 
 async def value_before(workspace_id: str, credential_id: str) -> SecretStr | None:

@@ -8,10 +8,12 @@ from typing import Any
 from resolvers.kernel import AcrossWorkspaces, Id, Input, Refusal, across_workspaces, clock, instance, job
 from resolvers.rules.devcontainer import parse_devcontainer
 from resolvers.rules.mise import parse_mise
+from resolvers.rules.services import Service, parse_services
 
 NOT_BUILT = "The image of the crew's container is not built"
 SETTINGS = """
-    SELECT runtime_image, devcontainer_config, mise_config, cached_image, container_memory_mb, container_cpus
+    SELECT runtime_image, devcontainer_config, mise_config, cached_image, container_memory_mb, container_cpus,
+        services_json
     FROM crews WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL
 """
 LIVE = """
@@ -44,6 +46,7 @@ class Workplace:
     memory_mb: int
     cpus: float
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    services: tuple[Service, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,9 @@ def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
     try:
         devcontainer = parse_devcontainer(crew["devcontainer_config"]) if crew["devcontainer_config"] else None
         mise = parse_mise(crew["mise_config"]) if crew["mise_config"] else None
+        services = tuple(parse_services(crew["services_json"])) if crew["services_json"] else ()
     except Refusal:  # stored by other rules than today's
-        devcontainer = mise = None
+        devcontainer, mise, services = None, None, ()
     image = (devcontainer and devcontainer.image) or crew["runtime_image"] or instance.settings.runtime_image
     if crew["cached_image"] is not None:
         image = crew["cached_image"]
@@ -81,16 +85,16 @@ def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
     if image is None:
         return None
     variables = {**((mise and mise.env) or {}), **((devcontainer and devcontainer.container_env) or {})}
-    return Workplace(image, crew["container_memory_mb"], crew["container_cpus"], variables)
+    return Workplace(image, crew["container_memory_mb"], crew["container_cpus"], variables, services)
 
 
-async def overdue(rows: AcrossWorkspaces, there: Sequence[Kept], now: datetime) -> list[str]:
-    """Those to be removed."""
+async def overdue(rows: AcrossWorkspaces, there: Sequence[Kept], now: datetime, *, ends: bool = True) -> list[str]:
+    """Those to be removed; what does not end by time goes with its crew."""
     given = [[each.workspace_id for each in there], [each.crew_id for each in there], [each.agent_id for each in there]]
     live = await rows.fetch(LIVE, *given)
     hours = {(row["crew"], row["agent"]): row["hours"] for row in live}
     whose = [(each, (each.crew_id, each.agent_id)) for each in there]
-    return [each.id for each, key in whose if key not in hours or _over(each.made_at, hours[key], now)]
+    return [each.id for each, key in whose if key not in hours or (ends and _over(each.made_at, hours[key], now))]
 
 
 def _over(made_at: datetime, hours: int | None, now: datetime) -> bool:

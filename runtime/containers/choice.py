@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from resolvers.credentials.given import named_for
 from resolvers.crews.building import CACHE, Plan
-from resolvers.crews.containers import NOT_BUILT, Kept, workplace_of
+from resolvers.crews.containers import NOT_BUILT, Kept, Workplace, workplace_of
 from resolvers.crews.progress import report_step
 from resolvers.identity.caller import Caller
 from resolvers.instance.ports import CachedImage, InUse, NotRun
@@ -33,6 +34,7 @@ from runtime.containers.place import (
     instance_of,
 )
 from runtime.containers.sandbox import ContainerSandbox
+from runtime.containers.services import CrewServices
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, detect
 from runtime.sandbox.detection import limits_of
@@ -79,9 +81,18 @@ class Sandboxes:
             return await self.of_machine()
         if not found.image:
             raise Failed(NOT_BUILT)
-        crew = CrewContainer(workspace_id, crew_id, found.image, found.memory_mb, found.cpus, found.environment)
-        tell = telling(workspace_id, crew_id)
-        return ContainerSandbox(containers.engine, crew, limits_of(self._settings), tell, apart=apart)
+        services = await services_of(workspace_id, crew_id, found)
+        given = (found.image, found.memory_mb, found.cpus, found.environment, tuple(services.hosts()))
+        crew, tell = CrewContainer(workspace_id, crew_id, *given), telling(workspace_id, crew_id)
+        limits = limits_of(self._settings)
+        return ContainerSandbox(containers.engine, crew, limits, tell, apart=apart, services=services)
+
+
+async def services_of(workspace_id: str, crew_id: str, found: Workplace) -> CrewServices:
+    """With the values of the credentials that they name."""
+    names = sorted({name for service in found.services for name in service.env_refs or ()})
+    secrets = await named_for(workspace_id, crew_id, names) if names else {}
+    return CrewServices(found.services, secrets, found.memory_mb, found.cpus)
 
 
 def telling(workspace_id: str, crew_id: str) -> Tell:
@@ -146,6 +157,9 @@ class EngineContainers:
             for each in sorted(found, key=_name):
                 if await self.engine.remove(each["Id"]):
                     removed.append(_name(each))
+            for volume in [] if outdated else await self.engine.volumes({**self._ours, WORKSPACE: workspace_id}):
+                if await self.engine.remove_volume(volume["Name"]):
+                    removed.append(volume["Name"])
         except Failed as failed:
             raise NotRun(str(failed)) from None
 
@@ -170,6 +184,14 @@ class EngineContainers:
             )
             for each in await self.engine.list(self._ours)
             if BUILD not in each["Labels"]
+        ]
+
+    async def kept_volumes(self) -> list[Kept]:
+        """By name; their age says nothing."""
+        now = datetime.now(UTC)
+        return [
+            Kept(each["Name"], each["Labels"].get(WORKSPACE, ""), each["Labels"].get(CREW, ""), "", now)
+            for each in await self.engine.volumes(self._ours)
         ]
 
     async def measured(self) -> list[tuple[str, dict[str, Any]]]:

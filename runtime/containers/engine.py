@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,8 @@ ASK, MAKE, PULL = 15.0, 60.0, 1200.0
 """Seconds for a question, for making or removing a container, and for an image to come from its registry."""
 GONE = "The container engine does not answer"
 NOBODY: Final = 900  # the library's status where no engine is
+IMAGE: Final = re.compile(r"\w[\w.-]*(:\d+)?(/\w[\w.-]*)*(:\w[\w.-]*)?(@sha256:[0-9a-f]{64})?", re.ASCII)
+LONGEST_NAME: Final = 400
 LOOKS, PAUSE = 50, 0.02  # at a command that has said all and has not ended, and seconds between them
 
 
@@ -35,6 +38,11 @@ class EngineRefused(Failed):
     def __init__(self, status: int, told: str) -> None:
         super().__init__(f"The container engine answers {status}: {told[:300]}")
         self.status = status
+
+    @property
+    def taken(self) -> bool:
+        """Another one has what was to be made; podman says so with 500 while that is being made."""
+        return self.status == 409 or "already in use" in str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +145,9 @@ class Engine:
         return True
 
     async def image(self, name: str) -> str | None:
-        """The id of an image; None where the engine does not have it."""
+        """The id of an image; None where the engine does not have it. Raises Failed for what names none."""
+        if len(name) > LONGEST_NAME or not IMAGE.fullmatch(name):  # it becomes a part of a path
+            raise Failed(f"{name[:LONGEST_NAME]} names no image")
         try:
             async with _told(ASK):
                 found: Mapping[str, Any] = await self._docker().images.inspect(name)
@@ -160,6 +170,31 @@ class Engine:
         try:
             async with _told(MAKE):
                 await self._docker().images.delete(name, force=force)
+        except EngineRefused as refused:
+            if refused.status == 404:
+                return False
+            raise
+        return True
+
+    async def keep_volume(self, name: str, labels: Mapping[str, str]) -> None:
+        """The one that is there, or a new one."""
+        async with _told(MAKE):
+            volumes: Any = self._docker().volumes
+            await volumes.create({"Name": name, "Labels": dict(labels)})
+
+    async def volumes(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
+        filters = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        async with _told(ASK):
+            volumes: Any = self._docker().volumes
+            found = await volumes.list(filters=filters)
+        return found.get("Volumes") or []
+
+    async def remove_volume(self, name: str) -> bool:
+        """False where there is none."""
+        try:
+            async with _told(MAKE):
+                volumes: Any = self._docker().volumes
+                await (await volumes.get(name)).delete()
         except EngineRefused as refused:
             if refused.status == 404:
                 return False

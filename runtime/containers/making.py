@@ -13,7 +13,6 @@ from runtime.sandbox.boundary import Limits
 
 TRIES, PAUSE = 10, 0.1
 """Looks for a container that another process is making, and seconds between them."""
-_TAKEN: Final = "already in use"  # podman says so with 500 while another one is at it
 _making: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 Tell = Callable[[str, str, str | None, int], Awaitable[None]]
 """A step, its status, an error, and milliseconds."""
@@ -66,8 +65,7 @@ async def _made(
             raise
     except EngineRefused as refused:
         why = _NO_IMAGE.format(place.crew.image) if refused.status == 404 else str(refused)
-        taken = refused.status == 409 or _TAKEN in str(refused)
-        if taken and not last:
+        if refused.taken and not last:
             await asyncio.sleep(PAUSE)
             return
         if tell is not None:

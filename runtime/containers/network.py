@@ -1,66 +1,104 @@
-"""The way out of a container: it has no network but a loopback, and sockets that listen there are answered by the
-service. A helper enters the container's network namespace, makes them, and hands them over.
+"""The way out of a container, and to the services beside it. It has no network but a loopback, and what listens there
+is answered by the service, which has made the sockets in the container's network namespace.
 """
 
 import asyncio
+import contextlib
 import os
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
+from runtime.containers.namespace import Namespace
+from runtime.egress.wire import Wire, relay
 from runtime.job import Failed
 from runtime.sandbox.boundary import Network
 
-SECONDS: Final = 20.0
-# Commands of an agent that run side by side have a way each, at the same addresses: it is one crew's. CLONE_NEWNET.
-_HELPER: Final = """
-import ctypes, json, os, socket, sys
-door, pid, addresses = int(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.setns(os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC), 0x40000000):
-    sys.exit(os.strerror(ctypes.get_errno()))
-made = [socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) for host, _ in addresses]
-for one, address in zip(made, addresses):
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    one.bind(tuple(address))
-    one.listen(128)
-with socket.socket(fileno=door) as given:
-    socket.send_fds(given, [b"."], [one.fileno() for one in made])
-"""
+CONNECTIONS: Final = 128  # to services, of one command
+SECONDS: Final = 10.0  # for a service to take one
+BUSY: Final = 0.1  # seconds until the next try where no connection can be taken
+LOOPBACK: Final = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A service: where programs in the container find it, at which ports, and the process whose network it is in."""
+
+    address: str
+    ports: tuple[int, ...]
+    pid: int
 
 
 @asynccontextmanager
-async def served(network: Network | None, pid: int) -> AsyncIterator[None]:
+async def served(network: Network | None, pid: int, services: Sequence[Beside] = ()) -> AsyncIterator[None]:
     """While the block lasts. Only root may enter another's namespace: without it a container reaches nothing."""
-    if network is None or os.geteuid() != 0:
+    if (network is None and not services) or os.geteuid() != 0:
         yield
         return
-    async with network.serve(await asyncio.to_thread(_sockets, network, pid)):
+    async with contextlib.AsyncExitStack() as stack:
+        inside = stack.enter_context(await asyncio.to_thread(Namespace, pid))
+        if network is not None:
+            listening = await asyncio.to_thread(inside.listening, list(network.listens))
+            await stack.enter_async_context(network.serve(listening))
+        for service in services:
+            theirs = stack.enter_context(await asyncio.to_thread(Namespace, service.pid))
+            for port in service.ports:
+                [listens] = await asyncio.to_thread(inside.listening, [(service.address, port)])
+                await stack.enter_async_context(_forwarded(listens, theirs, port))
         yield
 
 
-def _sockets(network: Network, pid: int) -> list[socket.socket]:
-    addresses = [list(address) for address in network.listens]
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        told = (str(theirs.fileno()), str(pid), orjson.dumps(addresses).decode())
+@asynccontextmanager
+async def _forwarded(listening: socket.socket, target: Namespace, port: int) -> AsyncIterator[None]:
+    """Each connection goes on to the same port of the target's loopback."""
+    listening.setblocking(False)
+    taking = asyncio.ensure_future(_take(listening, target, port))
+    try:
+        yield
+    finally:
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        listening.close()
+
+
+async def _take(listening: socket.socket, target: Namespace, port: int) -> None:
+    loop, room, tasks = asyncio.get_running_loop(), asyncio.Semaphore(CONNECTIONS), set[asyncio.Task[None]]()
+
+    async def carry(came: socket.socket) -> None:
         try:
-            subprocess.run(  # noqa: S603 - our own program, by our own Python
-                [sys.executable, "-I", "-S", "-c", _HELPER, *told],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=SECONDS,
-                check=True,
-                env={},
-            )
-            ours.setblocking(False)
-            _, descriptors, _, _ = socket.recv_fds(ours, 1, len(addresses))
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Failed("The network of the container could not be reached") from error
-    return [socket.socket(fileno=descriptor) for descriptor in descriptors]
+            await _carried(came, target, port)
+        finally:
+            room.release()
+
+    try:
+        while True:
+            await room.acquire()
+            try:
+                came, _ = await loop.sock_accept(listening)
+            except OSError:
+                room.release()
+                await asyncio.sleep(BUSY)
+                continue
+            except BaseException:
+                room.release()
+                raise
+            task = asyncio.ensure_future(carry(came))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _carried(came: socket.socket, target: Namespace, port: int) -> None:
+    came.setblocking(False)
+    with came, contextlib.suppress(OSError, TimeoutError, Failed), await asyncio.to_thread(target.socket) as goes:
+        async with asyncio.timeout(SECONDS):
+            await asyncio.get_running_loop().sock_connect(goes, (LOOPBACK, port))
+        await relay(Wire(came, _nothing), Wire(goes, _nothing))
+
+
+def _nothing() -> None: ...

@@ -19,9 +19,8 @@ from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.workdir import Workdir
 
-INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT, APART = (
-    f"crewship.{name}" for name in ("instance", "workspace", "crew", "agent", "configured", "build", "layout", "apart")
-)
+_LABELS: Final = ("instance", "workspace", "crew", "agent", "configured", "build", "layout", "apart", "service")
+INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT, APART, SERVICE = (f"crewship.{name}" for name in _LABELS)
 CURRENT: Final = "2"
 """How names, labels and mounts are laid out: a container of another layout is used by no command any more."""
 # Ends at once when it is told to, and adopts what commands leave behind: the engine puts its own init before it.
@@ -56,6 +55,8 @@ class CrewContainer:
     memory_mb: int = 4096
     cpus: float = 2.0
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    hosts: tuple[str, ...] = ()
+    """What stands beside it, as lines of its list of hosts."""
 
 
 class Apart(StrEnum):
@@ -181,6 +182,8 @@ class ContainerPlace:
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},
             "Ulimits": [{"Name": name, "Soft": most, "Hard": most} for name, most in limits_of(limits)],
         }
+        if crew.hosts and self.apart is not Apart.alone:
+            host["ExtraHosts"] = list(crew.hosts)
         if keep_id:
             host["UsernsMode"] = "keep-id"
         made = {

@@ -14,8 +14,9 @@ from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 from runtime.containers.engine import Engine, Running
 from runtime.containers.launcher import ending, launched
 from runtime.containers.making import Tell, ensure
-from runtime.containers.network import served
+from runtime.containers.network import Beside, served
 from runtime.containers.place import Apart, ContainerPlace, CrewContainer
+from runtime.containers.services import CrewServices, beside
 from runtime.containers.terminal import ContainerTerminal, opened
 from runtime.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
@@ -51,8 +52,10 @@ class ContainerSandbox:
         tell: Tell | None = None,
         *,
         apart: Apart = Apart.nothing,
+        services: CrewServices | None = None,
     ) -> None:
         self.limits = limits
+        self._services = services if services is not None and apart is not Apart.alone else CrewServices()
         self._engine, self._crew, self._tell, self._apart = engine, crew, tell, apart
 
     async def run(
@@ -77,7 +80,8 @@ class ContainerSandbox:
             await asyncio.to_thread(_write, given / name, stdin)
             program = launched(argv, f"{SKILLS}/{name}")
         try:
-            async with self._place(place) as (container, pid), served(network, pid):
+            services = await self._beside(place)
+            async with self._place(place) as (container, pid), served(network, pid, services):
                 return await self._attended(container, place, program, workdir, timeout, environment)
         finally:
             if name is not None:
@@ -92,12 +96,18 @@ class ContainerSandbox:
         place = ContainerPlace.of(self._crew, workdir, apart=Apart.terminal, read_only=read_only)
         at = f"{OUTPUT}/{workdir.agent}" if workdir.agent else OUTPUT
         variables = {**network.environment, **ENVIRONMENT, "TERM": TERM}
+        services = await self._beside(place)
         async with (
             self._place(place) as (container, pid),
-            served(network, pid),
+            served(network, pid, services),
             opened(self._engine, container, user=place.user, workdir=at, environment=variables, size=size) as made,
         ):
             yield made
+
+    async def _beside(self, place: ContainerPlace) -> list[Beside]:
+        """The services of the crew, running."""
+        crew = place.crew
+        return await beside(self._engine, self._services, place.instance, crew.workspace_id, crew.crew_id, self.limits)
 
     @contextlib.asynccontextmanager
     async def _place(self, place: ContainerPlace) -> AsyncIterator[tuple[str, int]]:

@@ -12,13 +12,14 @@ from crewship.doctor import check_containers
 from models.agents import CliAdapter
 from models.base import new_id
 from models.crews import Crew
+from resolvers.credentials.given import named_for
 from resolvers.crews.containers import Kept, Workplace, overdue, workplace_of
 from resolvers.instance.ports import NotRun, TerminalPlace
 from resolvers.instance.running import instance
 from resolvers.instance.settings import load_settings
 from resolvers.kernel.clocks import across_workspaces
 from runtime.coding.choice import Unfit, installed_for
-from runtime.containers.choice import EngineContainers, Sandboxes
+from runtime.containers.choice import EngineContainers, Sandboxes, services_of
 from runtime.job import Failed
 from runtime.sandbox import Unconfined
 from runtime.terminals import SandboxedTerminals
@@ -137,3 +138,24 @@ async def test_containers_whose_time_is_over_or_whose_crew_is_gone_are_removed(w
     assert sorted(await across_workspaces(lambda rows: overdue(rows, there, now))) == [
         "gone 1", "gone 3", "nobody 1", "nobody 3", "short 3",
     ]  # fmt: skip
+
+
+async def test_which_credentials_services_of_a_crew_are_given(world: World) -> None:
+    services = '[{"name": "db", "image": "x", "env_refs": ["ALL", "CREW"]}]'
+    crews = [await crew(world, services_json=services, runtime_image="y") for _ in range(2)]
+    found = await workplace_of(world.workspace.id, crews[0].id)
+    assert found is not None
+    assert [service.name for service in found.services] == ["db"]
+    of_crew = {"scope": "CREW", "crew_ids": [crews[0].id]}
+    for body in ({"name": "ALL", "value": "1"}, {"name": "CREW", "value": "2", **of_crew}):
+        secret = {"type": "SECRET", "provider": "NONE", **body}
+        made = await world.rest(world.owner, "POST", "/api/v1/credentials", secret)
+        assert made.status_code == 201, made.text
+    names = ["ALL", "CREW", "NONE"]
+    assert await named_for(world.workspace.id, crews[0].id, names) == {"ALL": "1", "CREW": "2"}
+    assert await named_for(world.workspace.id, crews[1].id, names) == {"ALL": "1"}
+    assert await named_for(world.other.id, crews[0].id, names) == {}
+    told = await services_of(world.workspace.id, crews[0].id, found)
+    assert told.secrets == {"ALL": "1", "CREW": "2"}
+    assert told.hosts() == ["db:127.0.1.1"]
+    assert "secrets" not in repr(told)
