@@ -22,7 +22,7 @@ GONE = "The container engine does not answer"
 NOBODY: Final = 900  # the library's status where no engine is
 IMAGE: Final = re.compile(r"\w[\w.-]*(:\d+)?(/\w[\w.-]*)*(:\w[\w.-]*)?(@sha256:[0-9a-f]{64})?", re.ASCII)
 LONGEST_NAME: Final = 400
-LOOKS, PAUSE = 50, 0.02  # at a command that has said all and has not ended, and seconds between them
+PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds between two looks at a command that has said all and has not ended
 
 
 class EngineGone(Failed):
@@ -92,7 +92,7 @@ class Engine:
             await client.close()
 
     async def kind(self) -> EngineKind:
-        async with _told(ASK):
+        async with _told(MAKE):  # podman looks at all that it has
             version = await self._docker().version()
             info = await self._docker().system.info()
         names = [str(part.get("Name", "")).lower() for part in version.get("Components") or ()]
@@ -286,11 +286,14 @@ class Running:
         await self._stream.close()
 
     async def exit_code(self) -> int:
-        """Of a program whose outputs are closed. An engine may learn of the end a moment later."""
-        async with _told(ASK):
-            for _ in range(LOOKS):
+        """Of a program whose outputs are closed, as soon as it ends: it may go on without, and an engine that has lost
+        its client has closed them, too. Whoever asks bounds it.
+        """
+        pause = PAUSE
+        while True:
+            async with _told(ASK):
                 found = await self._made.inspect()
-                if not found["Running"]:
-                    break
-                await asyncio.sleep(PAUSE)
-        return int(found["ExitCode"] or 0)
+            if not found["Running"]:
+                return int(found["ExitCode"] or 0)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)

@@ -139,10 +139,11 @@ class ContainerSandbox:
         async with self._engine.running(
             container, argv, user=place.user, workdir=at, environment=variables, lifeline=True
         ) as running:
-            ended = False
+            ended, code = False, CUT_OFF
             try:
                 async with asyncio.timeout(seconds) as clock:
                     await outputs.collect(running)
+                    code = await running.exit_code()
                     ended = True
             except TimeoutError:
                 if not clock.expired():
@@ -150,7 +151,6 @@ class ContainerSandbox:
             finally:
                 if not ended:
                     await to_the_end(self._end(container, place, outputs))
-            code = CUT_OFF if not ended else await running.exit_code()
         return outputs.finished(code, timed_out=not ended)
 
     async def _end(self, container: str, place: ContainerPlace, outputs: "_Outputs") -> None:
