@@ -1,8 +1,9 @@
 """What a run pays for calls of its model: set aside before each, and booked when it is answered."""
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from resolvers.costs.money import micros
 from runtime.adapters.conversation import Usage
@@ -13,6 +14,7 @@ from runtime.coding.inbox import Inbox
 from runtime.coding.metering import tokens_of, usage_of
 from runtime.prompt import BYTES_A_TOKEN
 
+PATIENCE: Final = 2.0
 Cost = Callable[[str, Usage], Awaitable[float | None]]
 """US dollars of a model's usage; None where it has no known price."""
 
@@ -34,6 +36,8 @@ class RunAccount:
     def __init__(self, model: str, cost: Cost, allowance: Allowance, inbox: Inbox[Booking | Refused, Any]) -> None:
         self._model, self._cost, self._allowance, self._inbox = model, cost, allowance, inbox
         self.over = ""
+        self.patience = 0.0
+        """Until when, by the clock of this process, the rest of what it has printed is read then."""
 
     async def reserve(self, call: Asked) -> "Reserved":
         model, most = call.model or self._model, usage_of(call.reads, call.writes)
@@ -41,7 +45,8 @@ class RunAccount:
         try:
             await self._allowance.take(reserved.most)
         except Exhausted as exhausted:
-            self.over = self.over or exhausted.of
+            if not self.over:
+                self.over, self.patience = exhausted.of, time.monotonic() + PATIENCE
             self._inbox.halt()
             raise
         return reserved

@@ -45,6 +45,7 @@ SILENCE: Final = 900.0  # seconds without a word; a tool may work for ten minute
 LONGEST_ERROR: Final = 500
 PROMPT_BUDGET: Final = 60_000
 TURNS: Final = 50  # of a job that names none
+READ_ON: Final = 0.01
 STAND_IN: Final = "sk-stand-in-"
 
 
@@ -188,7 +189,7 @@ class _Run:
         program = await process.enter_async_context(self.equipment.sandbox.program(start, workdir=workdir))
         pump = asyncio.create_task(self._pump(program, gateway))
         process.push_async_callback(_ended, pump)
-        self._process, self._works = process, True
+        self._process, self._program, self._works = process, program, True
 
     async def _pump(self, program: Program, gateway: Gateway) -> None:
         lines, reading = Lines(), self.agent.reading()
@@ -242,6 +243,8 @@ class _Run:
                 happened = Failed(refusals.of_key(happened.status).message)
             if isinstance(happened, Gone) and self._is_lost(happened):
                 await self._again()
+            elif isinstance(happened, Over) and self._program.has_more and time.monotonic() < self._account.patience:
+                await asyncio.sleep(READ_ON)  # what it printed before it asked once more
             elif isinstance(happened, (Gone, Exception, Over)):
                 self._last = happened
                 await self._stack.aclose()

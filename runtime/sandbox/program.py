@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,6 +76,11 @@ class Program:
         """To one that talks. Waits while it reads nothing."""
         assert self._stdin is not None
         await write_all(self._stdin, content)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something that it has printed was not read yet."""
+        return bool(select.select([self._stdout], [], [], 0)[0])
 
     @property
     def exit_code(self) -> int | None:

@@ -17,6 +17,7 @@ from runtime.coding.adapter import CodingAdapter
 from runtime.coding.installed import KNOWN
 from runtime.job import Failed, Interrupted, Turn
 from runtime.sandbox.namespace import Bubblewrap
+from runtime.sandbox.program import Program
 from tests.runtime.adapters.sinks import Crash, Journal, job
 from tests.runtime.adapters.vendors import Call, Refuses, Says, Vendor
 from tests.runtime.coding.conftest import KEY
@@ -113,6 +114,22 @@ async def test_a_run_over_its_limits_asks_no_model_again(
     assert says in (outcome.error or "")
     assert (journal.result["subtype"], len(server.asked), len(journal.charges)) == (subtype, 1, 1)
     assert journal.kinds[-2:] == ["tool_result", "result"]
+
+
+async def test_what_was_printed_before_the_limit_is_shown(
+    agent: Agents, server: Vendor, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where its stream is read late."""
+    read = Program.read
+
+    async def late(program: Program) -> bytes:
+        await asyncio.sleep(0.2)
+        return await read(program)
+
+    monkeypatch.setattr(Program, "read", late)
+    server.says(LOOK, DONE)
+    await agent().run(job("look", max_tokens=50), journal.attempt())
+    assert journal.kinds == ["system", "text", "tool_call", "tool_result", "result"]
 
 
 async def test_many_calls_at_once_use_no_more_than_one_beyond(agent: Agents, server: Vendor, journal: Journal) -> None:
