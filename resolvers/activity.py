@@ -23,7 +23,7 @@ from resolvers.kernel import (
     View,
     derived,
     graph,
-    of_parent,
+    named,
     one,
     query,
 )
@@ -77,11 +77,9 @@ graph(
     scope="crews:read",
     visible=EVERYONE,
     from_agent=one(Agent, "from_id"),
-    from_name=of_parent(Agent, "from_id", "name"),
-    from_slug=of_parent(Agent, "from_id", "slug"),
+    **named("from", Agent, "from_id"),
     to_agent=one(Agent, "to_id"),
-    to_name=of_parent(Agent, "to_id", "name"),
-    to_slug=of_parent(Agent, "to_id", "slug"),
+    **named("to", Agent, "to_id"),
     **{f"crew_{column}": _of_crew(column) for column in ("id", "name", "slug", "color")},
 )
 NEWEST_FIRST = ("-created_at", "-id")

@@ -63,7 +63,7 @@ from resolvers.kernel import (
     instance,
     invalid,
     many,
-    of_parent,
+    named,
     one,
     query,
 )
@@ -163,8 +163,7 @@ graph(
     visible=EVERYONE,
     crew=one(Crew, "crew_id"),
     from_agent=one(Agent, "from_agent_id"),
-    from_name=of_parent(Agent, "from_agent_id", "name"),
-    from_slug=of_parent(Agent, "from_agent_id", "slug"),
+    **named("from", Agent, "from_agent_id"),
     shown_resolution=derived(str, _resolution),
     metadata=derived(str, lambda row, scope: row.data),
 )

@@ -20,7 +20,7 @@ from resolvers.kernel import (
     Rows,
     View,
     graph,
-    of_parent,
+    named,
     one,
     query,
 )
@@ -74,11 +74,9 @@ graph(
     scope="crews:read",
     visible=EVERYONE,
     assigned_by=one(Agent, "assigned_by_id"),
-    assigned_by_name=of_parent(Agent, "assigned_by_id", "name"),
-    assigned_by_slug=of_parent(Agent, "assigned_by_id", "slug"),
+    **named("assigned_by", Agent, "assigned_by_id"),
     assigned_to=one(Agent, "assigned_to_id"),
-    assigned_to_name=of_parent(Agent, "assigned_to_id", "name"),
-    assigned_to_slug=of_parent(Agent, "assigned_to_id", "slug"),
+    **named("assigned_to", Agent, "assigned_to_id"),
 )
 graph(
     PeerConversationItem,
@@ -86,11 +84,9 @@ graph(
     scope="crews:read",
     visible=EVERYONE,
     from_agent=one(Agent, "from_agent_id"),
-    from_name=of_parent(Agent, "from_agent_id", "name"),
-    from_slug=of_parent(Agent, "from_agent_id", "slug"),
+    **named("from", Agent, "from_agent_id"),
     to_agent=one(Agent, "to_agent_id"),
-    to_name=of_parent(Agent, "to_agent_id", "name"),
-    to_slug=of_parent(Agent, "to_agent_id", "slug"),
+    **named("to", Agent, "to_agent_id"),
 )
 
 

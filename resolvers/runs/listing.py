@@ -31,7 +31,7 @@ from resolvers.kernel import (
     extend,
     graph,
     many,
-    of_parent,
+    named,
     one,
     query,
 )
@@ -108,8 +108,7 @@ graph(
     visible=EVERYONE,
     agent=one(Agent, "agent_id"),
     chat=one(Chat, "chat_id"),
-    agent_name=of_parent(Agent, "agent_id", "name"),
-    agent_slug=of_parent(Agent, "agent_id", "slug"),
+    **named("agent", Agent, "agent_id"),
     crew_name=derived(str, _crew_name),
     from_seq=derived(int, _from_seq),
 )

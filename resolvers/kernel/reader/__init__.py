@@ -22,6 +22,7 @@ from resolvers.kernel.reader.graph import (
     extend,
     graph,
     many,
+    named,
     of_parent,
     one,
     precise,
@@ -50,5 +51,5 @@ __all__ = [
     "EnvelopeShape", "Item", "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "Subtype", "Target",
     "View", "check_graphs",
     "columns_of", "confidential", "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern",
-    "many", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of", "sums_up",
+    "many", "named", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of", "sums_up",
 ]  # fmt: skip

@@ -185,6 +185,11 @@ def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:
     return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target)
 
 
+def named(prefix: str, target: type[TenantRow], key: str) -> dict[str, Derived]:
+    """`<prefix>_name` and `<prefix>_slug` of the row that `key` names: for lists that are read without their edges."""
+    return {f"{prefix}_{column}": of_parent(target, key, column) for column in ("name", "slug")}
+
+
 def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Entry) -> None:
     """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to
     them.
