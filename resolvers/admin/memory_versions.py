@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from sqlalchemy import func, select, tuple_
 from sqlmodel import col
@@ -126,6 +126,9 @@ def _size(raw: Any) -> Any:
     return min(raw, MOST_LISTED) if isinstance(raw, int) and not isinstance(raw, bool) else raw
 
 
+ANY_SIZE = WithJsonSchema({"type": "integer", "minimum": 1, "description": f"More than {MOST_LISTED} means that many."})
+
+
 def _time(raw: Any) -> Any:
     if not isinstance(raw, str):
         return raw
@@ -168,7 +171,7 @@ class ListMemoryVersions(Input):
     path_prefix: Prefix | None = None
     since: Time | None = None
     until: Time | None = None
-    limit: Annotated[int, Field(strict=True, ge=1, le=MOST_LISTED), BeforeValidator(_size)] = 50
+    limit: Annotated[int, Field(strict=True, ge=1, le=MOST_LISTED), BeforeValidator(_size), ANY_SIZE] = 50
     cursor: Annotated[tuple[Any, ...] | None, BeforeValidator(_place), ENDS] = None
 
 

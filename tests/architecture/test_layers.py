@@ -15,7 +15,6 @@ from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 UNUSED = {
-    "told_of_secrets",
     "either",
 }
 """Words of the kernel whose first domain is still to come."""

@@ -64,7 +64,7 @@ DOING |= {
     "Update",
 }
 DOING |= {"Approve", "Hire", "Judge", "Propose", "Reject", "Run", "Synchronise"}
-DOING |= {"Clone", "Fork", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
+DOING |= {"Clone", "Fork", "Give", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"agents.peers_get", "privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
@@ -126,7 +126,8 @@ CUT = {
     (
         "auth.cli_token_create",
         ".properties.expires_in_seconds",
-    ): "any whole number is cut to 32 bits before it is looked at"
+    ): "any whole number is cut to 32 bits before it is looked at",
+    ("admin.memory_versions", ".properties.limit"): "a larger one is cut to the most",
 }
 
 

@@ -53,14 +53,17 @@ class Read:
 
 
 def _list(
-    name: str, path: str, field: str, *, counts: bool = False, skips: bool = True, **filters: str
+    name: str, path: str, field: str, *, counts: bool = False, skips: bool = True, rows: int = 20, **filters: str
 ) -> Iterator[Read]:
-    """`counts`: the answer of REST has a total. `skips`: it is worth while to skip rows of an index."""
+    """`counts`: the answer of REST has a total. `skips`: it is worth while to skip rows of an index. `rows`: that are
+    looked at for a page, where these are of several kinds.
+    """
     mark = "&" if "?" in path else "?"
     yield Read(
         f"{name}: first page{' and total' * counts}",
         f"{path}{mark}limit=20",
         kind=Kind.counted if counts else Kind.page,
+        rows=rows,
     )
     if skips:
         yield Read(f"{name}: last page by offset", f"{path}{mark}limit=20&offset={{last}}", kind=Kind.skipped)
@@ -73,6 +76,7 @@ def _list(
             f"{name}: {filter}={value}{' and total' * counts}",
             f"{path}{mark}limit=20&{filter}={value}",
             kind=Kind.counted if counts else Kind.page,
+            rows=rows,
         )
 
 
@@ -237,13 +241,7 @@ READS = (
         agent_id=AGENT,
         crew_id=TEN,
     ),
-    *_list(
-        "paused work",
-        "/api/v1/work-pauses",
-        "workPauses",
-        mission_id=MISSION,
-        agent_id=AGENT,
-    ),
+    *_list("paused work", "/api/v1/work-pauses", "workPauses", mission_id=MISSION, agent_id=AGENT),
     *_list("the keeper's log", "/api/v1/admin/keeper/requests", "keeperRequests"),
     *_list("service accounts", "/api/v1/service-accounts", "serviceAccounts"),
     *_list(
@@ -253,7 +251,7 @@ READS = (
     Read("escalations: pending", "/api/v1/escalations/pending-count", kind=Kind.counted),
     *_list("assignments of a crew", f"/api/v1/crews/{TEN}/assignments", f'crewAssignments(crewId: "{TEN}"'),
     *_list("peer conversations", f"/api/v1/crews/{TEN}/peer-conversations", f'peerConversations(crewId: "{TEN}"'),
-    *_list("activity", "/api/v1/activity", "activity", crew_id=TEN, agent_id=AGENT),
+    *_list("activity", "/api/v1/activity", "activity", rows=60, crew_id=TEN, agent_id=AGENT),
     Read("runs of an agent", f"/api/v1/agents/{AGENT}/runs", rows=100),
     Read("chats of an agent, unread messages counted", f"/api/v1/agents/{AGENT}/chats", rows=100),
     Read("an agent and its counts", f"/api/v1/agents/{AGENT}", kind=Kind.counted),
