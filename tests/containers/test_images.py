@@ -125,7 +125,7 @@ async def test_an_image_that_is_used_is_deleted_by_force_alone(world: World, eng
     assert await delete(world, TAG, force="true") == (200, {"tag": TAG, "status": "deleted"})
     assert engine.has == ["crewship-cache:2f"]
     told_of = (await world.audit())[-1]
-    assert (told_of["action"], told_of["metadata"]["image"]) == ("cache_image.deleted", TAG)
+    assert (told_of["action"], told_of["data"]["image"]) == ("cache_image.deleted", TAG)
 
 
 async def test_what_is_not_deleted(world: World, engine: Engine) -> None:

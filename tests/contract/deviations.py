@@ -32,6 +32,9 @@ ADDED_ROUTES: dict[str, str] = {
     "missions.tasks_decide": "what holds a task is decided by somebody (missions.behaviour.approvals_of_tasks)",
     "audit.export": "the log as a file",
     "escalations.raise": "agents raise escalations themselves, over the internal API",
+    **dict.fromkeys(
+        ("internal.assignments.create", "internal.assignments.get"), "agents give each other work, over the internal API"
+    ),
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_receipt", "admin.gdpr_download"), "all data of a person"),
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
     "auth.cli_token_rotate": "a new secret without a new token",

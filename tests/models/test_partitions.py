@@ -71,8 +71,10 @@ async def test_the_audit_log_of_the_version_before_is_its_first_partition(empty_
         assert await owner.fetchval("SELECT seq FROM audit_logs WHERE id = 'new'") > before[-1]["seq"]
         # lines of the journal come when rows are sealed, are corrected and go with rows of every partition
         assert await owner.fetchval("SELECT count(*) FROM journal WHERE kind = 'ad'") == 0
-        sealed = "UPDATE instance_facts SET value = (SELECT max(seq)::text FROM audit_logs) WHERE name = 'audit_sealed'"
-        await owner.execute(sealed)
+        await owner.execute(
+            "INSERT INTO instance_facts (name, value, created_at)"
+            " SELECT 'audit_sealed', max(seq)::text, now() FROM audit_logs"
+        )
         assert await owner.fetchval("SELECT count(*) FROM journal WHERE kind = 'ad'") == 3
         await owner.execute("UPDATE audit_logs SET actor_id = 'someone' WHERE id = 'new'")
         assert await owner.fetchval("SELECT actor_id FROM journal WHERE row_id = 'new'") == "someone"

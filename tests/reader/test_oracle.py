@@ -61,7 +61,7 @@ async def compare(library: Library, seeds: range) -> None:
         written = library.writer(seed, offered=known).document()
         given = await judge(library, oracle, people[seed % len(people)], written.text, written.variables)
         told += "errors" not in given
-    assert told > len(seeds) * 0.35
+    assert told > len(seeds) * 0.3
 
 
 async def test_both_paths_agree_with_the_oracle(library: Library) -> None:

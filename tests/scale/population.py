@@ -100,7 +100,8 @@ LABEL = "clabel" + "1".rjust(20, "0")
 
 
 SEALED = """
-    UPDATE instance_facts SET value = (SELECT max(seq)::text FROM audit_logs) WHERE name = 'audit_sealed'
+    INSERT INTO instance_facts (name, value, created_at)
+    SELECT 'audit_sealed', max(seq)::text, now() FROM audit_logs ON CONFLICT (name) DO UPDATE SET value = excluded.value
 """
 """From which on rows of the audit log have lines in the journal."""
 

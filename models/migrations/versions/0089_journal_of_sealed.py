@@ -34,6 +34,7 @@ $$
 OF_SEALED = """
 CREATE FUNCTION journal_of_sealed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.name, 0));
     INSERT INTO journal SELECT line.* FROM audit_logs a CROSS JOIN LATERAL journal_lines(a) line
         WHERE a.seq > coalesce(OLD.value, '0')::bigint AND a.seq <= NEW.value::bigint ON CONFLICT DO NOTHING;
     RETURN NULL;
@@ -44,7 +45,7 @@ FORGET = """
 CREATE OR REPLACE FUNCTION journal_forget() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_NARGS > 0 THEN
-        PERFORM FROM instance_facts WHERE name = TG_ARGV[0] FOR SHARE;
+        PERFORM pg_advisory_xact_lock_shared(hashtextextended(TG_ARGV[0], 0));
     END IF;
     DELETE FROM journal USING journal_lines(OLD) l WHERE journal.place = l.place AND journal.at = l.at AND journal.id = l.id;
     RETURN NULL;
@@ -55,7 +56,7 @@ CORRECT = """
 CREATE OR REPLACE FUNCTION journal_correct() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_NARGS > 0 THEN
-        PERFORM FROM instance_facts WHERE name = TG_ARGV[0] FOR SHARE;
+        PERFORM pg_advisory_xact_lock_shared(hashtextextended(TG_ARGV[0], 0));
     END IF;
     UPDATE journal SET words = l.words, actor_id = l.actor_id FROM journal_lines(NEW) l
     WHERE journal.place = l.place AND journal.at = l.at AND journal.id = l.id;
@@ -180,7 +181,6 @@ def upgrade() -> None:
     op.execute("LOCK TABLE instance_facts IN SHARE ROW EXCLUSIVE MODE")
     op.execute("LOCK TABLE audit_logs IN SHARE ROW EXCLUSIVE MODE")
     op.execute(WRITTEN_TOO_EARLY)
-    op.execute(f"INSERT INTO instance_facts (name, value, created_at) VALUES ('{SEALED}', '0', now()) ON CONFLICT DO NOTHING")
     for statement in (LINES, OF_SEALED, FORGET, CORRECT, *TRIGGERS, PENDING):
         op.execute(statement)
     written = importlib.import_module("models.migrations.versions.0079_journal_terms").PAGE
