@@ -33,7 +33,7 @@ ADDED_ROUTES: dict[str, str] = {
     "audit.export": "the log as a file",
     "escalations.raise": "agents raise escalations themselves, over the internal API",
     **dict.fromkeys(
-        ("internal.assignments.create", "internal.assignments.get"), "agents give each other work, over the internal API"
+        ("internal.assignments.create", "internal.assignments.get"), "agents give each other work by themselves"
     ),
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_receipt", "admin.gdpr_download"), "all data of a person"),
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
