@@ -33,6 +33,7 @@ from runtime.sandbox.boundary import MIB, Limits
 
 MOST: Final = 8  # services of a crew
 PATIENCE: Final = 90.0  # seconds for a service to become healthy
+SETTLING: Final = 0.3  # seconds
 EVERY, LONGEST, TRIES = 1.0, 30.0, 3
 """Seconds between two looks at its health where it says nothing, and of one look; looks that may fail."""
 KEPT: Final = 500  # bytes of what a look has said last
@@ -130,9 +131,12 @@ async def _started(
 
 
 async def _healthy(engine: Engine, container: str, service: Service) -> None:
-    """Asked for from here, as not every engine asks by itself. Without a way to ask, it is as it has started."""
+    """Asked for from here, as not every engine asks by itself. Without a way to ask, it is as it has started: what
+    cannot work ends at once, and is given the time to.
+    """
     check = service.healthcheck
     if check is None or check.test[0] == "NONE":
+        await asyncio.sleep(SETTLING)
         return
     argv = ["/bin/sh", "-c", check.test[-1]] if check.test[0] == "CMD-SHELL" else list(check.test)
     argv = argv[1:] if argv[0] == "CMD" else argv

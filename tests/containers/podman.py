@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ IMAGE = "localhost/crewship-test/busybox:latest"
 # An engine does not know control groups of both versions at once; where a machine has both, it is shown the first.
 _SERVICE = """
 umount /sys/fs/cgroup/unified 2>/dev/null
-exec podman --root "$1/root" --runroot "$1/run" --cgroup-manager cgroupfs system service --time=0 "unix://$1/engine.sock"
+exec podman --root "$1/root" --runroot "$2" --cgroup-manager cgroupfs system service --time=0 "unix://$1/engine.sock"
 """
 
 
@@ -73,8 +74,9 @@ def podman(folder: Path, image: bytes | None = None) -> Iterator[str]:
     """Its address; `image`: a tar for the one that it has. With the block all its containers end, and what it stored
     is removed.
     """
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SERVICE, "sh", str(folder)]
-    ours = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run"), "--cgroup-manager", "cgroupfs"]
+    run = tempfile.mkdtemp(prefix="podman-")  # it takes no path of more than 50 characters
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SERVICE, "sh", str(folder), run]
+    ours = ["podman", "--root", str(folder / "root"), "--runroot", run, "--cgroup-manager", "cgroupfs"]
     subprocess.run([*ours, "import", "-", IMAGE], input=image or rootfs(), capture_output=True, check=True)
     with (folder / "service.log").open("wb") as log:
         service = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
@@ -90,3 +92,4 @@ def podman(folder: Path, image: bytes | None = None) -> Iterator[str]:
         service.terminate()
         service.wait(20)
         subprocess.run(["umount", str(folder / "root" / "overlay")], capture_output=True, check=False)
+        shutil.rmtree(run, ignore_errors=True)
