@@ -17,7 +17,7 @@ from models.base import PARTITION, table_of
 from resolvers.kernel import retention, sweeper
 from resolvers.kernel.clocks import across_workspaces
 from tests.partitions import part_off
-from tests.scale.population import AGENT, AGENTS, CHAT, NUMBER, Population
+from tests.scale.population import AGENT, AGENTS, CHAT, NUMBER, SEALED, Population
 from tests.scale.reading import Kind, Read, Reader
 from tests.world import world_on
 
@@ -100,6 +100,7 @@ class Year:
         await self.superuser.execute(LINES, *ids)
         done = {"action": "'run.cancelled'", "entity_type": "'RUN'", "entity_id": f"'run-' || {NUMBER}"}
         await fill("audit_logs", first, last, id=f"'caudit' || {NUMBER}", created_at=when, **done)
+        await self.superuser.execute(SEALED)
         for number in range(EACH["run_frames"]):
             await fill(
                 "run_frames", first, last, chat_id=f"'{CHAT}'", seq=f"i * {EACH['run_frames']} + {number}",
