@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,26 +18,11 @@ from runtime.containers.sandbox import ContainerSandbox
 from runtime.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.containers.podman import IMAGE, podman, why_not
+from tests.containers.podman import IMAGE, why_not
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
 CREW_ID = "c" + "1" * 24
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with podman(tmp_path_factory.mktemp("podman")) as made:
-        yield made
-
-
-@pytest.fixture
-async def engine(address: str) -> AsyncIterator[Engine]:
-    made = Engine(address)
-    yield made
-    for found in await made.list({}):
-        await made.remove(str(found["Id"]))
-    await made.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Services beside containers of a real engine: who reaches them, what is kept of them, and how they end."""
 
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from runtime.containers.services import CrewServices
 from runtime.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.containers.podman import IMAGE, podman, why_not
+from tests.containers.podman import IMAGE, why_not
 from tests.containers.test_commands import Greeting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -33,12 +33,6 @@ DB: dict[str, Any] = {
     "volumes": [{"name": "data", "mount": "/data"}],
     "healthcheck": {"test": ["CMD-SHELL", "test -e /data/ready"], "interval": "100ms"},
 }
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with podman(tmp_path_factory.mktemp("podman")) as made:
-        yield made
 
 
 @pytest.fixture

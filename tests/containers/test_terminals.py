@@ -5,7 +5,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,27 +15,12 @@ from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.terminal import ContainerTerminal
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.containers.podman import IMAGE, podman, why_not
+from tests.containers.podman import IMAGE, why_not
 from tests.containers.test_commands import Greeting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 CREW_ID = "c" + "3" * 24
 SIZE = (30, 90)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with podman(tmp_path_factory.mktemp("podman")) as made:
-        yield made
-
-
-@pytest.fixture
-async def engine(address: str) -> AsyncIterator[Engine]:
-    made = Engine(address)
-    yield made
-    for found in await made.list({}):
-        await made.remove(str(found["Id"]))
-    await made.close()
 
 
 @pytest.fixture
