@@ -31,7 +31,7 @@ def _said(text: str) -> str:
 
 class SearchSyntax(StrEnum):
     """How a query is read: as one phrase, or as on the web, with `"a phrase"`, `or`, and `-` before what must not be
-    there.
+    there: each side of an `or` names a word to look for.
     """
 
     phrase = "phrase"

@@ -70,6 +70,8 @@ CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
 }
 TOO_SLOW = "CS503"  # SQLSTATE of a search that has looked long enough and found nothing
 UNFOUND = "Nothing was found in the time that a search may take; ask for less, such as what was said since a time"
+ONLY_EXCLUDES = "CS400"  # SQLSTATE of a search that names no word to look for
+NO_WORD = "A search needs a word to look for, on each side of an `or`: not only words to leave out"
 TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
 DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
 BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
@@ -343,6 +345,8 @@ def translate(error: Exception) -> Refusal:
         )
     if getattr(error, "sqlstate", None) == TOO_SLOW:
         return Refusal(Code.UNAVAILABLE, UNFOUND)
+    if getattr(error, "sqlstate", None) == ONLY_EXCLUDES:
+        return Refusal(Code.BAD_REQUEST, NO_WORD)
     if isinstance(error, asyncpg.StringDataRightTruncationError):
         return Refusal(Code.BAD_REQUEST, TOO_LONG)
     if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):

@@ -9,7 +9,7 @@ import pytest
 
 from models.chats import MessageRole
 from resolvers.errors import Code
-from resolvers.kernel.operation import UNFOUND, translate
+from resolvers.kernel.operation import NO_WORD, UNFOUND, translate
 from tests.chats.conftest import world as world
 from tests.chats.rooms import agent_of, chat_of, said
 from tests.world import Person, World, now
@@ -51,7 +51,7 @@ async def test_a_phrase_is_found_in_all_chats_of_the_agent(world: World) -> None
     ("query", "found"),
     [
         ("tide turns", "abc"), ('"tide turns"', "ac"), ("tide -noon", "bc"), ("noon or gale", "ad"), ("gale", "d"),
-        ('"the ebb" or "tide turns" -noon', "c"), ("-tide", "d"), ("nobody or -tide", "d"), ("TIDE Noon", "a"),
+        ('"the ebb" or "tide turns" -noon', "c"), ("TIDE Noon", "a"),
         ("high-water", "c"), ("&|!()", ""), ('"', ""), ("or", "d"), ("tide' | gale", ""),
     ],
 )  # fmt: skip
@@ -67,6 +67,18 @@ async def test_a_query_may_be_read_as_on_the_web(world: World, query: str, found
     assert "errors" not in answer, answer
     hits = answer["data"]["searchConversations"]["nodes"]
     assert sorted("abcd"[texts.index(hit["content"])] for hit in hits) == sorted(found)
+
+
+@pytest.mark.parametrize("query", ["-tide", '-"the tide"', "nobody or -tide", "-tide or nobody", "-tide -noon"])
+async def test_a_query_that_only_leaves_words_out_is_refused(world: World, query: str) -> None:
+    """It would read whatever was ever said."""
+    agent = await agent_of(world)
+    await said(world, await chat_of(world, agent), "the tide turns at noon", agent_id=agent.id)
+    asked = "searchConversations(workspaceId: $ws, agentId: $a, query: $q, syntax: websearch)"
+    document = f"query($a: ID!, $q: String!, $ws: ID!) {{ {asked} {{ nodes {{ id }} }} }}"
+    answer = await world.graphql(world.viewer, document, {"a": agent.id, "q": query})
+    [error] = answer["errors"]
+    assert (error["message"], error["extensions"]["code"]) == (NO_WORD, Code.BAD_REQUEST)
 
 
 async def test_a_time_narrows_a_search(world: World) -> None:

@@ -38,7 +38,7 @@ SEARCHES: dict[str, tuple[str, str]] = {
     "web: a word of 1 in 20 and one of 1 in 250": ("one20 one250", "websearch"),
     "web: a word of 1 in 1,000 or one of 1 in 10,000": ("one1000 or one10000", "websearch"),
     "web: a phrase, without a word of 1 in 3": ('"heavy cargo" -one3', "websearch"),
-    "web: all without a word of all": ("-cargo", "websearch"),
+    "web: a word of all, without one of all": ("cargo -sails", "websearch"),
     "web: a rare word without a common one": ("one100000 -one3", "websearch"),
 }
 HEAD = """# Search in conversations
