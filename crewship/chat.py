@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ LONGEST_MESSAGE = 60_000  # bytes (contract: websocket.connection.inbound_cap)
 VIEWER = "{ viewer { id workspaces { id name slug } } }"
 AGENTS = (
     "query ($ws: ID!, $after: String) { agents(workspaceId: $ws, first: 100, after: $after) {"
-    " nodes { id slug name } pageInfo { hasNextPage endCursor } } }"
+    " nodes { id slug name crew { id slug } } pageInfo { hasNextPage endCursor } } }"
 )
 CHATS = (
     "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) {"
@@ -39,6 +39,8 @@ class Place:
     agent_id: str
     agent_slug: str
     agent_name: str
+    crew: Mapping[str, str] | None
+    """Its id and slug; an agent may have none."""
 
 
 async def find_place(client: Client, agent: str) -> Place:
@@ -48,7 +50,8 @@ async def find_place(client: Client, agent: str) -> Place:
     agents = [found async for found in _agents(client, workspace["id"])]
     for found in agents:
         if agent in (found["slug"], found["id"]):
-            return Place(viewer["id"], workspace["id"], workspace["name"], found["id"], found["slug"], found["name"])
+            of_agent = (found["id"], found["slug"], found["name"], found["crew"])
+            return Place(viewer["id"], workspace["id"], workspace["name"], *of_agent)
     known = ", ".join(sorted(found["slug"] for found in agents))
     raise ClientError(
         f"there is no agent {agent!r} in {workspace['name']}; "

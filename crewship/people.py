@@ -209,3 +209,16 @@ def chat(
     from crewship.chat import chat as converse
 
     raise typer.Exit(converse(found, agent, message, new=new))
+
+
+@app.command(rich_help_panel=PANEL)
+@of_a_server
+def terminal(found: Any, agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")]) -> None:
+    """A shell in the sandbox of an agent, in its folder.
+
+    All keys go there, Ctrl-C and Ctrl-D too. Leave with exit, or, as with ssh, with ~. after Enter (~~ types a ~).
+    Exit code 0 when the shell has ended or you left, 1 when it was closed or could not be opened; stderr says why.
+    """
+    from crewship.shell import open_terminal
+
+    _carry_out(open_terminal(found, agent))

@@ -33,6 +33,9 @@ PATH: Final = "/ws/terminal"
 IDLE: Final = 30 * 60.0  # seconds without anything typed
 MOST, MOST_OF_USER = 50, 5  # in this process
 NO_LONGER, WITHDRAWN = "You have no access to this terminal any more", 1008
+UNUSED, TOO_MANY, NO_SANDBOX = 4408, 4429, 4503  # as statuses of HTTP, like the 4401 of a login that has ended
+BEAT: Final = 30.0  # seconds; proxies close what is silent
+PING: Final = b"\x89\x00"  # a frame that clients answer without a word of it to their programs
 _open: Counter[str] = Counter()
 Gauge("crewshipd_terminals", "Terminals open at /ws/terminal in this process").set_function(_open.total)
 
@@ -130,9 +133,12 @@ class Session:
             self._say("error", "no frame came in time")
         except Refusal as refusal:
             self._say("error", refusal.detail)
-            if refusal.code is Code.UNAUTHENTICATED and self.caller.kind is CredentialKind.SESSION_TICKET:
+            if refusal.code is Code.RATE_LIMITED:
+                self._code = TOO_MANY
+            elif refusal.code is Code.UNAUTHENTICATED and self.caller.kind is CredentialKind.SESSION_TICKET:
                 self._code = REVOKED
         except NotRun as reason:
+            self._code = NO_SANDBOX
             self._say("error", str(reason))
         except (Left, ConnectionError):
             return
@@ -195,7 +201,8 @@ class Session:
                 self._say("info", "Agents have no session of their own here: this is a shell in the agent's folder")
             if right["read_only"]:
                 self._say("info", "The files of the crew are read-only")
-            tasks = [asyncio.create_task(work) for work in (self._show(opened), self._type(opened), self._idle())]
+            works = (self._show(opened), self._type(opened), self._idle(), self._beat())
+            tasks = [asyncio.create_task(work) for work in works]
             ended: asyncio.Task[Any] = asyncio.create_task(self._ended.wait())
             try:
                 await asyncio.wait((*tasks, ended), return_when=asyncio.FIRST_COMPLETED)
@@ -237,8 +244,14 @@ class Session:
     async def _idle(self) -> None:
         while (left := self._typed + IDLE - time.monotonic()) > 0:  # noqa: ASYNC110 - each key puts it off
             await asyncio.sleep(left)
-        self._reason = "nothing was typed"
+        self._reason, self._code = "nothing was typed", UNUSED
         self._say("info", f"Closed: nothing was typed for {IDLE / 60:.0f} minutes")
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            if not self._wire.congested:
+                self._wire.write(PING)
 
     async def _record(self, given: OpenTerminal, workspace_id: str, seconds: float) -> None:
         """As the server: whoever had it may be a member no more."""

@@ -9,6 +9,7 @@ import orjson
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from models.agents import Agent
 from models.crews import Crew
@@ -161,8 +162,34 @@ async def test_a_role_that_changed_ends_it(world: World, agent: Agent) -> None:
 async def test_nobody_types_for_long(world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminals, "IDLE", 0.5)
     async with screen(world, world.manager, crew_id=agent.crew_id) as shown:
-        assert await shown.closed() == 1000
+        assert await shown.closed() == 4408
         assert shown.said[-1]["type"] == "info"
+
+
+async def test_a_terminal_that_nobody_types_in_is_not_silent(
+    world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminals, "BEAT", 0.05)
+    async with screen(world, world.manager, crew_id=agent.crew_id) as shown:
+        sent: list[Frame] = []
+        protocol, send = shown.socket.protocol, shown.socket.protocol.send_frame
+        monkeypatch.setattr(protocol, "send_frame", lambda frame: (sent.append(frame), send(frame)))
+        await shown.type("echo $((6*7))-\n", until="42-")
+        async with asyncio.timeout(20):
+            while [frame.opcode for frame in sent].count(Opcode.PONG) < 3:
+                await asyncio.sleep(0.01)
+        await shown.type("echo $((7*8))-\n", until="56-")
+        assert [each for each in shown.said if each["type"] != "info"] == []
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST", 0), ("MOST_OF_USER", 0)])
+async def test_too_many_are_told_so(
+    world: World, agent: Agent, name: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminals, name, most)
+    async with screen(world, world.manager, crew_id=agent.crew_id) as shown:
+        assert await shown.closed() == 4429
+        assert shown.said == [{"type": "error", "message": "Too many terminals are open"}]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Programs in a terminal of their own, and a wire to a server that can be cut."""
 
 import asyncio
+import codecs
 import contextlib
 import fcntl
 import os
@@ -10,6 +11,7 @@ import signal
 import struct
 import termios
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 PATIENCE = 30.0  # seconds until something must be on the screen
@@ -21,7 +23,7 @@ class Terminal:
 
     def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
         self.process, self._master = process, master
-        self.raw = ""
+        self.raw, self._decoder = "", codecs.getincrementaldecoder("utf-8")(errors="replace")
         os.set_blocking(master, False)
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -32,15 +34,23 @@ class Terminal:
             piece = b""
         if not piece:
             asyncio.get_running_loop().remove_reader(self._master)
-        self.raw += piece.decode(errors="replace")
+        self.raw += self._decoder.decode(piece)
 
     @property
     def text(self) -> str:
         """Without colours and movements of the cursor."""
         return STEERING.sub("", self.raw).replace("\r\n", "\n")
 
-    def type(self, keys: str) -> None:
-        os.write(self._master, keys.encode())
+    @property
+    def modes(self) -> list[Any]:
+        """How it treats what is typed and shown."""
+        return termios.tcgetattr(self._master)
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def type(self, keys: str | bytes) -> None:
+        os.write(self._master, keys if isinstance(keys, bytes) else keys.encode())
 
     async def see(self, text: str, times: int = 1) -> None:
         deadline = asyncio.get_running_loop().time() + PATIENCE
@@ -85,14 +95,16 @@ async def terminal(*command: str, env: Mapping[str, str], columns: int = 80) -> 
 
 
 class Wire:
-    """Passes on what goes to a server and back, until it is cut. `refusing`: new connections end at once."""
+    """Passes on what goes to a server and back, until it is cut. `refusing`: new connections end at once; `silent`:
+    nothing is passed on any more.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._target = (parts.hostname, parts.port)
         self._ends: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refusing = False
+        self.refusing = self.silent = False
         self.connections = 0
 
     @contextlib.asynccontextmanager
@@ -125,6 +137,8 @@ class Wire:
     async def _pass(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while piece := await source.read(65536):
+                if self.silent:
+                    continue
                 target.write(piece)
                 await target.drain()
         target.close()
