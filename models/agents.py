@@ -26,6 +26,8 @@ from models.sealed import Sealed
 
 
 class AgentRole(StrEnum):
+    """A LEAD plans and hands out the work of its crew; an AGENT does what it is given."""
+
     AGENT = "AGENT"
     LEAD = "LEAD"
 
@@ -38,6 +40,10 @@ class LeadMode(StrEnum):
 
 
 class AgentStatus(StrEnum):
+    """What the agent does: RUNNING while it has a run, ERROR after one that failed, PENDING_REVIEW until its hire is
+    approved.
+    """
+
     IDLE = "IDLE"
     RUNNING = "RUNNING"
     ERROR = "ERROR"
@@ -57,6 +63,8 @@ class CliAdapter(StrEnum):
 
 
 class LlmProvider(StrEnum):
+    """Whose models the agent works with."""
+
     ANTHROPIC = "ANTHROPIC"
     OPENAI = "OPENAI"
     GOOGLE = "GOOGLE"
@@ -66,6 +74,8 @@ class LlmProvider(StrEnum):
 
 
 class ToolProfile(StrEnum):
+    """Whether the agent may run commands: with CODING and FULL. MINIMAL reads and writes the files of its crew."""
+
     MINIMAL = "MINIMAL"
     CODING = "CODING"
     FULL = "FULL"

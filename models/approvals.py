@@ -38,6 +38,8 @@ ApprovalMode.__doc__ = "Whether the call waits for the decision, or is made mean
 
 
 class ApprovalStatus(StrEnum):
+    """How a request for approval stands: `timeout` is what nobody decided in time."""
+
     pending = "pending"
     approved = "approved"
     denied = "denied"

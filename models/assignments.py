@@ -22,6 +22,8 @@ from models.sealed import Sealed
 
 
 class PeerConversationStatus(StrEnum):
+    """How a question of one agent to another stands."""
+
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
@@ -40,11 +42,15 @@ class EscalationType(StrEnum):
 
 
 class EscalationStatus(StrEnum):
+    """Whether somebody has answered."""
+
     PENDING = "PENDING"
     RESOLVED = "RESOLVED"
 
 
 class EscalationAction(StrEnum):
+    """What people answer to an agent: go on, do not, or do something else."""
+
     approve = "approve"
     reject = "reject"
     redirect = "redirect"

@@ -12,6 +12,8 @@ from models.bounds import EMAIL, ID, LINE, NAME, NOTES, URL
 
 
 class TokenTier(StrEnum):
+    """Tier of a CLI token: an ADMIN token lives at most 7 days, and each use of it is recorded."""
+
     STANDARD = "STANDARD"
     ADMIN = "ADMIN"
 

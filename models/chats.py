@@ -35,10 +35,14 @@ class ChatMode(StrEnum):
 
 
 class ChatStatus(StrEnum):
+    """Chats have no other state: those that are over are deleted."""
+
     ACTIVE = "ACTIVE"
 
 
 class ChatOrigin(StrEnum):
+    """Where a chat was begun."""
+
     UI = "UI"
     CLI = "CLI"
     WEBHOOK = "WEBHOOK"
@@ -47,6 +51,8 @@ class ChatOrigin(StrEnum):
 
 
 class ChatVisibility(StrEnum):
+    """A chat becomes a group with its first participant; members of the workspace read either."""
+
     private = "private"
     group = "group"
 
@@ -88,6 +94,8 @@ class Chat(TenantTable, Timestamps, table=True):
 
 
 class MessageRole(StrEnum):
+    """Who speaks in a message."""
+
     user = "user"
     assistant = "assistant"
     system = "system"
@@ -139,6 +147,8 @@ class ChatReadCursor(TenantRow, table=True):
 
 
 class ParticipantRole(StrEnum):
+    """The owner of a group chat adds and removes its members."""
+
     owner = "owner"
     member = "member"
 

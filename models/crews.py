@@ -50,11 +50,15 @@ class BehaviorMode(StrEnum):
 
 
 class ConnectionDirection(StrEnum):
+    """Whether both crews may ask each other, or only the first the second."""
+
     bidirectional = "bidirectional"
     unidirectional = "unidirectional"
 
 
 class ConnectionStatus(StrEnum):
+    """An inactive connection is kept, and lets nobody ask."""
+
     active = "active"
     inactive = "inactive"
 

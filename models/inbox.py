@@ -14,6 +14,8 @@ from models.workspaces import Role
 
 
 class InboxKind(StrEnum):
+    """Why an item is in the inbox; a waitpoint is a decision that work waits for."""
+
     waitpoint = "waitpoint"
     escalation = "escalation"
     failed_run = "failed_run"
@@ -22,12 +24,16 @@ class InboxKind(StrEnum):
 
 
 class InboxState(StrEnum):
+    """What was done with an item; the resolved ones are over."""
+
     unread = "unread"
     read = "read"
     resolved = "resolved"
 
 
 class InboxPriority(StrEnum):
+    """How soon somebody should look, the soonest first."""
+
     urgent = "urgent"
     high = "high"
     medium = "medium"
@@ -35,6 +41,8 @@ class InboxPriority(StrEnum):
 
 
 class SenderType(StrEnum):
+    """What has put an item into the inbox."""
+
     agent = "agent"
     crew = "crew"
     system = "system"

@@ -21,6 +21,8 @@ from models.bounds import CONFIG, CREDENTIAL, DESCRIPTION, ID, LINE, NAME, URL
 
 
 class Transport(StrEnum):
+    """How an MCP server is spoken to: over HTTP, or as a program by its input and output."""
+
     streamable_http = "streamable-http"
     stdio = "stdio"
 

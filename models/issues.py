@@ -21,6 +21,8 @@ class RelationType(StrEnum):
 
 
 class ActivityAction(StrEnum):
+    """What has happened to an issue."""
+
     status_changed = "status_changed"
     assignee_changed = "assignee_changed"
     priority_changed = "priority_changed"

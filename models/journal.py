@@ -18,6 +18,8 @@ from models.bounds import CONFIG, ID, NAME, NOTES
 
 
 class Severity(StrEnum):
+    """How serious an entry of the journal is."""
+
     info = "info"
     notice = "notice"
     warn = "warn"
@@ -25,6 +27,8 @@ class Severity(StrEnum):
 
 
 class Priority(StrEnum):
+    """Whether an entry of the journal is made prominent; those that are `pin` or `permanent` outlive the retention."""
+
     normal = "normal"
     high = "high"
     pin = "pin"
@@ -32,6 +36,8 @@ class Priority(StrEnum):
 
 
 class JournalActor(StrEnum):
+    """What has done what an entry of the journal tells."""
+
     agent = "agent"
     user = "user"
     system = "system"

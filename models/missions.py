@@ -62,6 +62,8 @@ class IssueStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
+    """States of a task of a mission: BLOCKED waits for other tasks, AWAITING_APPROVAL for people."""
+
     PENDING = "PENDING"
     BLOCKED = "BLOCKED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -73,6 +75,8 @@ class TaskStatus(StrEnum):
 
 
 class ApprovalDecision(StrEnum):
+    """What people decided of a task that was held."""
+
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
 

@@ -12,11 +12,15 @@ from models.sealed import Sealed
 
 
 class ChannelType(StrEnum):
+    """How a notification channel is reached."""
+
     email = "email"
     webhook = "webhook"
 
 
 class ChannelEvent(StrEnum):
+    """What a notification channel is told of."""
+
     completed = "run.completed"
     failed = "run.failed"
     asked = "decision.requested"

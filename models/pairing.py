@@ -13,6 +13,8 @@ LONGEST_HINT = 32
 
 
 class PairStatus(StrEnum):
+    """Whether a pairing waits for the command line, was used, or is over."""
+
     pending = "pending"
     consumed = "consumed"
     expired = "expired"

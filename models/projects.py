@@ -9,6 +9,8 @@ from models.bounds import DESCRIPTION, ID, LABEL, LINE, NAME
 
 
 class ProjectStatus(StrEnum):
+    """How a project stands."""
+
     backlog = "backlog"
     planned = "planned"
     in_progress = "in_progress"
@@ -18,6 +20,8 @@ class ProjectStatus(StrEnum):
 
 
 class ProjectPriority(StrEnum):
+    """How much a project matters, the least first."""
+
     none = "none"
     low = "low"
     medium = "medium"
@@ -26,12 +30,16 @@ class ProjectPriority(StrEnum):
 
 
 class ProjectHealth(StrEnum):
+    """Whether a project will be done in time."""
+
     on_track = "on_track"
     at_risk = "at_risk"
     off_track = "off_track"
 
 
 class MilestoneStatus(StrEnum):
+    """How a milestone stands."""
+
     active = "active"
     completed = "completed"
     cancelled = "cancelled"

@@ -31,6 +31,8 @@ BY_WEBHOOK: Final = "WEBHOOK"
 
 
 class RunStatus(StrEnum):
+    """How a run stands; all but RUNNING are ends. TIMEOUT is one that took longer than it may."""
+
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"

@@ -11,6 +11,8 @@ from models.bounds import LABEL, PROMPT
 
 
 class ViewType(StrEnum):
+    """How a saved view shows issues."""
+
     board = "board"
     list = "list"
 

@@ -23,6 +23,8 @@ from models.bounds import CONFIG, DESCRIPTION, FILE_NAME, ID, LABEL, LINE, NAME,
 
 
 class SkillCategory(StrEnum):
+    """What a skill is for."""
+
     CODING = "CODING"
     AUTOMATION = "AUTOMATION"
     DATA = "DATA"
@@ -40,6 +42,8 @@ class SkillCategory(StrEnum):
 
 
 class SkillSource(StrEnum):
+    """Where a skill comes from."""
+
     BUNDLED = "BUNDLED"
     CUSTOM = "CUSTOM"
     GENERATED = "GENERATED"
@@ -48,6 +52,8 @@ class SkillSource(StrEnum):
 
 
 class SkillRuntime(StrEnum):
+    """What a skill is made of: words to the model, a script, tools of MCP servers, or several of these."""
+
     INSTRUCTIONS = "INSTRUCTIONS"
     SCRIPT = "SCRIPT"
     MCP = "MCP"
@@ -55,6 +61,8 @@ class SkillRuntime(StrEnum):
 
 
 class SkillMaturity(StrEnum):
+    """How far a skill is vouched for."""
+
     OFFICIAL = "OFFICIAL"
     CURATED = "CURATED"
     COMMUNITY = "COMMUNITY"
@@ -62,21 +70,29 @@ class SkillMaturity(StrEnum):
 
 
 class SkillVerification(StrEnum):
+    """Whether somebody has verified the skill."""
+
     UNVERIFIED = "UNVERIFIED"
     VERIFIED = "VERIFIED"
 
 
 class ScanStatus(StrEnum):
+    """What the scan of a skill for dangerous content and licences has found."""
+
     UNSCANNED = "UNSCANNED"
     CLEAN = "CLEAN"
     FLAGGED = "FLAGGED"
 
 
 class PricingTier(StrEnum):
+    """What a skill costs."""
+
     FREE = "FREE"
 
 
 class SkillLifecycle(StrEnum):
+    """Whether a skill is in use: stale ones were not used for long, deprecated ones should not be."""
+
     active = "active"
     stale = "stale"
     archived = "archived"

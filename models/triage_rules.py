@@ -12,6 +12,8 @@ LONGEST_PATTERN: Final = 1000
 
 
 class MatchType(StrEnum):
+    """How the pattern of a triage rule is compared with the text."""
+
     contains = "contains"
     regex = "regex"
     exact = "exact"

@@ -31,6 +31,8 @@ ANSWER: Final = 1024
 
 
 class DeliveryState(StrEnum):
+    """How a delivery stands: pending ones are tried again, failed ones are not."""
+
     pending = "pending"
     delivered = "delivered"
     failed = "failed"

@@ -30,6 +30,8 @@ from resolvers.kernel import (
 
 
 class ActivityType(StrEnum):
+    """What an agent did with another agent or with people."""
+
     assignment = "assignment"
     peer_conversation = "peer_conversation"
     escalation = "escalation"

@@ -135,6 +135,8 @@ class EscalationOutcome(Output):
 
 
 class PurgeEscalations(Input):
+    """A crew whose escalations are deleted."""
+
     crew_id: Id
 
 

@@ -35,6 +35,8 @@ graph(Label, gate=Action.READ, scope="labels:read", visible=EVERYONE)
 
 
 class CreateLabel(Input):
+    """`color`: as clients show it, such as `#2f81f7`. `label_group`: a heading under which labels are listed."""
+
     name: LabelName
     color: Color
     label_group: Group | None = None

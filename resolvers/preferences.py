@@ -49,6 +49,8 @@ Value = Annotated[Any, within(LARGEST), ENDS] | None
 
 
 class OfPreference(Input):
+    """A preference of the caller."""
+
     key: Key
 
 

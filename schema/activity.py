@@ -7,8 +7,6 @@ import strawberry
 from resolvers import activity as activity_ops
 from schema.bridge import Edge, node, query
 
-strawberry.enum(activity_ops.ActivityType)
-
 
 @node(activity_ops.ActivityItem)
 class ActivityItemType:

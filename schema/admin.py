@@ -13,12 +13,6 @@ from resolvers import admin as admin_ops
 from resolvers.instance.log_level import LogLevel
 from schema.bridge import Edge, mutation, node, output, query
 
-strawberry.enum(LogLevel)
-strawberry.enum(MemoryTier)
-strawberry.enum(GdprActionType)
-strawberry.enum(GdprStatus)
-strawberry.enum(RetentionKind)
-
 
 @node(admin_ops.AdminStats)
 class AdminStatsType:

@@ -13,11 +13,6 @@ from resolvers.rules.model_catalog import ModelProvider
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
-for enum in (desk.PeerDirection, AgentRole, AgentStatus, ChatEventType, CliAdapter, LeadMode, LlmProvider, ToolProfile):
-    strawberry.enum(enum)
-strawberry.enum(ModelProvider, description="A provider that has a list of models.")
-strawberry.enum(models.ModelSource)
-
 
 @node(Agent)
 class AgentType:

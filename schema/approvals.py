@@ -10,10 +10,6 @@ from resolvers import approvals as approval_ops
 from schema.bridge import Edge, mutation, node, output, query
 from schema.results import DeletedType
 
-strawberry.enum(ApprovalKind)
-strawberry.enum(ApprovalMode)
-strawberry.enum(ApprovalStatus)
-
 
 @node(Approval)
 class ApprovalType:

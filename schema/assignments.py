@@ -9,8 +9,6 @@ from models.missions import AssignmentStatus
 from resolvers.assignments import lists, standup
 from schema.bridge import Edge, node, output, query
 
-strawberry.enum(PeerConversationStatus)
-
 
 @node(lists.AssignmentItem)
 class AssignmentItemType:

@@ -10,10 +10,6 @@ from models.kernel import AuditActor, AuditLog, SecurityLog
 from resolvers import audit as audit_ops
 from schema.bridge import Edge, node, query
 
-strawberry.enum(AuditActor)
-strawberry.enum(McpCallStatus)
-strawberry.enum(McpServerScope)
-
 
 @node(AuditLog, name="AuditEntry")
 class AuditEntryType:

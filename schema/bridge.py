@@ -57,6 +57,21 @@ def nullable(kind: Any) -> Any:
     return Optional[kind]  # noqa: UP045 (a value here, not an annotation)
 
 
+def enum(kind: type[Enum], *, name: str | None = None) -> Any:
+    """The GraphQL enum of a closed set: what its docstring says, and its own name unless another one is given."""
+    if has_enum_definition(kind):  # a second definition would lose the first one's name
+        return kind
+    return strawberry.enum(kind, name=name, description=inspect.cleandoc(kind.__dict__.get("__doc__") or "") or None)
+
+
+def _with_enums(annotation: Any) -> None:
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, Enum):
+            enum(part)
+        elif part is not annotation:
+            _with_enums(part)
+
+
 # ---- types -----------------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +145,7 @@ def bind_nodes() -> None:
                     ),
                 )
                 del cls.__annotations__[field]
+            _with_enums(shown)
         strawberry.type(cls, name=name, description=inspect.getdoc(cls))
 
 
@@ -173,9 +189,10 @@ def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:
     """A GraphQL type of an Output."""
 
     def bind(cls: C) -> C:
-        for field in cls.__annotations__:
+        for field, annotation in cls.__annotations__.items():
             if field not in model.model_fields:
                 raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no such field")
+            _with_enums(annotation)
         made: C = strawberry.type(
             cls, name=name or model.__name__, description=inspect.getdoc(cls) or inspect.getdoc(model)
         )
@@ -201,8 +218,7 @@ def _graphql(name: str, annotation: Any) -> Any:
         return strawberry.ID
     if isinstance(kind, type):
         if issubclass(kind, Enum):
-            # a second definition would lose the first one's description
-            return kind if has_enum_definition(kind) else strawberry.enum(kind)
+            return enum(kind)
         if issubclass(kind, BaseModel):
             return input_type(kind)
         if kind in (str, int, float, bool, datetime):

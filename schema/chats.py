@@ -20,9 +20,6 @@ from resolvers import chats as chat_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, SuccessType
 
-for choices in (ChatMode, ChatOrigin, ChatStatus, ChatVisibility, MessageRole, ParticipantRole):
-    strawberry.enum(choices)
-
 
 @node(ChatParticipant)
 class ChatParticipantType:

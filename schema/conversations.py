@@ -8,8 +8,6 @@ from models.chats import MessageRole
 from resolvers import conversations as conversation_ops
 from schema.bridge import node, query
 
-strawberry.enum(conversation_ops.SearchSyntax)
-
 
 @node(conversation_ops.SearchHit)
 class SearchHitType:

@@ -10,9 +10,6 @@ from resolvers import costs as cost_ops
 from schema.bridge import Edge, mutation, node, output, query
 from schema.results import DeletedType
 
-for kind in (BudgetPeriod, BudgetScope, cost_ops.CostGroup):
-    strawberry.enum(kind)
-
 
 @node(ModelCall)
 class ModelCallType:

@@ -20,9 +20,6 @@ from resolvers import credentials as credential_ops
 from schema.bridge import Edge, mutation, node, output, query
 from schema.results import SuccessType
 
-for enum in (CredentialEventType, CredentialStatus, CredentialType, RotationStatus):
-    strawberry.enum(enum)
-
 
 @node(Credential, name="Credential")
 class CredentialNode:

@@ -23,12 +23,6 @@ from resolvers.crews.provisioning import ProvisionStatus
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType, FileInfoType, FileSavedType, SuccessType
 
-strawberry.enum(parts.CatalogCategory)
-strawberry.enum(parts.PublisherTier)
-CHOICES = (AutonomyLevel, BehaviorMode, ConnectionDirection, ConnectionStatus, NetworkMode, ProvisionStatus, Role)
-for choices in (*CHOICES, GitDiffStatus):
-    strawberry.enum(choices)
-
 
 @node(CrewMember)
 class CrewMemberType:

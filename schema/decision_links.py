@@ -10,9 +10,6 @@ from resolvers import decision_links as link_ops
 from resolvers.decision_links.questions import Decision
 from schema.bridge import mutation, output
 
-strawberry.enum(DecisionKind)
-strawberry.enum(Decision)
-
 
 @output(link_ops.DecisionQuestion)
 class DecisionQuestionType:

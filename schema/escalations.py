@@ -8,10 +8,6 @@ from models.assignments import Escalation, EscalationAction, EscalationStatus, E
 from resolvers import escalations as escalation_ops
 from schema.bridge import Edge, mutation, node, output, query
 
-strawberry.enum(EscalationType)
-strawberry.enum(EscalationStatus)
-strawberry.enum(EscalationAction)
-
 
 @node(Escalation)
 class EscalationNode:

@@ -18,14 +18,13 @@ from annotated_types import Le
 from pydantic import AwareDatetime
 from pydantic.fields import FieldInfo
 from strawberry.scalars import JSON
-from strawberry.types.enum import has_enum_definition
 from strawberry.utils.str_converters import to_camel_case
 
 from models.runs import ChatEventType
 from resolvers.domains import load
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import INT32, accepts_none, bare
-from schema.bridge import nullable
+from schema.bridge import enum, nullable
 
 UNION_NAMES = {
     "workspace": "WorkspaceEvent",
@@ -43,11 +42,6 @@ UNION_NAMES = {
 
 class UnknownEvent(LookupError):
     """A payload that fits no declared event: another version of the program wrote it."""
-
-
-def enum_of(choices: type[Enum]) -> Any:
-    # a second definition would lose the first one's description
-    return choices if has_enum_definition(choices) else strawberry.enum(choices)
 
 
 # ---- what is written by hand -----------------------------------------------------------------------------------------
@@ -73,7 +67,7 @@ class RunBegin(EventInterface):
 
 @strawberry.type(description="A frame of a chat; the last frame of a run has the type done.")
 class ChatFrame(EventInterface):
-    type: enum_of(ChatEventType)  # type: ignore[valid-type]
+    type: enum(ChatEventType)  # type: ignore[valid-type]
     content: str
     metadata: JSON | None
     seq: int | None = strawberry.field(description="Number of this frame in its chat; null outside a run.")
@@ -111,7 +105,7 @@ def _face(name: str, kind: Any, bound: float) -> Any:
     if kind is int:
         return int if bound <= INT32 else float
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return enum_of(kind)
+        return enum(kind)
     if kind in (str, float, bool):
         return kind
     raise TypeError(f"{name}: GraphQL has no type for {kind}")

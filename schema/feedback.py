@@ -9,8 +9,6 @@ from resolvers import feedback as feedback_ops
 from schema.bridge import mutation, node, query
 from schema.results import SuccessType
 
-strawberry.enum(FeedbackSignal)
-
 
 @node(MessageFeedback)
 class MessageFeedbackType:

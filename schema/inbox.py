@@ -9,15 +9,10 @@ from models.inbox import InboxItem, InboxKind, InboxPriority, InboxState, Sender
 from models.workspaces import Role
 from resolvers import inbox as inbox_ops
 from resolvers.inbox.changes import PurgedInbox, PurgedKind, UpdatedInboxItems
-from resolvers.inbox.listing import InboxFilter
-from schema.bridge import Edge, mutation, node, output, query
+from schema.bridge import Edge, enum, mutation, node, output, query
 
-strawberry.enum(InboxKind)
-strawberry.enum(InboxState)
-strawberry.enum(InboxPriority)
-strawberry.enum(InboxFilter)
-strawberry.enum(PurgedKind, name="PurgedInboxKind")
-strawberry.enum(SenderType, name="InboxSenderType")
+enum(PurgedKind, name="PurgedInboxKind")
+enum(SenderType, name="InboxSenderType")
 
 
 @node(InboxItem)

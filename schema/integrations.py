@@ -11,14 +11,10 @@ from models.integrations import (
     CrewIntegration,
     IntegrationScope,
     ToolBinding,
-    Transport,
     WorkspaceIntegration,
 )
 from resolvers import integrations as integration_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
-
-for choices in (CredentialPlacement, IntegrationScope, Transport):
-    strawberry.enum(choices)
 
 
 class ServerFields:

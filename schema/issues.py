@@ -6,25 +6,12 @@ import strawberry
 
 from models.actors import ActorType
 from models.issues import ActivityAction, IssueActivity, IssueComment, RelationType
-from models.missions import Assignment, AssignmentStatus, AuthoredVia, IssueStatus, MissionStatus
+from models.missions import Assignment, AssignmentStatus, AuthoredVia, MissionStatus
 from resolvers import issues as issue_ops
-from resolvers.issues.graph import ISSUE_ROWS, IssueSort
+from resolvers.issues.graph import ISSUE_ROWS
 from resolvers.issues.work import ReviewAction
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType
-
-for kind in (
-    ActorType,
-    ActivityAction,
-    AssignmentStatus,
-    AuthoredVia,
-    IssueSort,
-    IssueStatus,
-    MissionStatus,
-    RelationType,
-    ReviewAction,
-):
-    strawberry.enum(kind)
 
 
 @node(ISSUE_ROWS)

@@ -5,12 +5,12 @@ from strawberry.scalars import JSON
 
 from models.journal import JournalActor, Priority, Severity
 from resolvers import journal as journal_ops
-from schema.bridge import Edge, mutation, node, output, query
+from schema.bridge import Edge, enum, mutation, node, output, query
 from schema.live import followed
 
-strawberry.enum(Severity, name="JournalSeverity")
-strawberry.enum(Priority, name="JournalPriority")
-strawberry.enum(JournalActor, name="JournalActorType")
+enum(Severity, name="JournalSeverity")
+enum(Priority, name="JournalPriority")
+enum(JournalActor, name="JournalActorType")
 
 
 @node(journal_ops.JournalEntryView, name="JournalEntry")

@@ -8,9 +8,6 @@ from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
 from resolvers import keeper as keeper_ops
 from schema.bridge import Edge, node, output, query
 
-strawberry.enum(KeeperDecision)
-strawberry.enum(KeeperRequestType)
-
 
 @output(keeper_ops.KeeperStatus)
 class KeeperStatusType:

@@ -8,9 +8,6 @@ from strawberry.scalars import JSON
 from resolvers import metrics as metric_ops
 from schema.bridge import output, query
 
-strawberry.enum(metric_ops.Metric)
-strawberry.enum(metric_ops.MetricGroupBy)
-
 
 @output(metric_ops.MetricPoint)
 class MetricPointType:

@@ -11,9 +11,6 @@ from resolvers.missions.graph import TaskStats
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType
 
-for kind in (MissionType, TaskStatus, ApprovalDecision, mission_ops.TaskDecision):
-    strawberry.enum(kind)
-
 
 @node(TaskStats, name="MissionTaskStats")
 class TaskStatsType:

@@ -6,10 +6,10 @@ import strawberry
 
 from models.notification_channels import ChannelEvent, ChannelType, NotificationChannel
 from resolvers import notification_channels as channel_ops
-from schema.bridge import mutation, node, output, query
+from schema.bridge import enum, mutation, node, output, query
 
-strawberry.enum(ChannelType, name="NotificationChannelType")
-strawberry.enum(ChannelEvent, name="NotificationChannelEvent")
+enum(ChannelType, name="NotificationChannelType")
+enum(ChannelEvent, name="NotificationChannelEvent")
 
 
 @node(NotificationChannel)

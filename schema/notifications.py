@@ -9,8 +9,6 @@ from resolvers import notifications as notification_ops
 from schema.bridge import mutation, node, output, query
 from schema.results import DeletedType
 
-strawberry.enum(notification_ops.NotificationFilter)
-
 
 @node(Notification)
 class NotificationType:

@@ -8,8 +8,6 @@ from models.pairing import PairStatus
 from resolvers import pairing as pairing_ops
 from schema.bridge import mutation, output, query
 
-strawberry.enum(PairStatus, description="Whether a pairing waits for the command line, was used, or is over.")
-
 
 @output(pairing_ops.StartedPairing)
 class StartedPairingType:

@@ -11,9 +11,6 @@ from resolvers.rules.autonomy import PolicyDecision
 from schema.bridge import mutation, node, output, query
 from schema.results import DeletedType
 
-strawberry.enum(PersonaLayer)
-strawberry.enum(PolicyDecision)
-
 
 @node(persona_ops.Persona)
 class PersonaType:

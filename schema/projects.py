@@ -10,9 +10,6 @@ from resolvers import projects as project_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import DeletedType
 
-for kind in (ProjectStatus, ProjectPriority, ProjectHealth, MilestoneStatus):
-    strawberry.enum(kind)
-
 
 @node(Project)
 class ProjectType:

@@ -11,10 +11,6 @@ from resolvers.crews.files import FileInfo, FileSaved
 from resolvers.kernel.outputs import Deleted, Success
 from schema.bridge import output, union
 
-strawberry.enum(
-    TokenTier,
-    description="Tier of a CLI token: an ADMIN token lives at most 7 days, and each use of it is recorded.",
-)
 union("Actor", User, Agent, description="Who does something, or is to do it.")
 
 

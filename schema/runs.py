@@ -11,8 +11,6 @@ from resolvers import agents as agent_ops
 from resolvers import runs as run_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
 
-strawberry.enum(RunStatus)
-
 
 @node(Run)
 class RunType:

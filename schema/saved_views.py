@@ -9,8 +9,6 @@ from resolvers import saved_views as saved_view_ops
 from schema.bridge import Edge, mutation, node, query
 from schema.results import DeletedType
 
-strawberry.enum(ViewType)
-
 
 @node(SavedView)
 class SavedViewType:

@@ -20,11 +20,6 @@ from models.skills import (
 from resolvers import skills as skill_ops
 from schema.bridge import Edge, mutation, node, output, query
 
-for kind in (
-    PricingTier, ScanStatus, SkillCategory, SkillLifecycle, SkillMaturity, SkillRuntime, SkillSource, SkillVerification,
-):  # fmt: skip
-    strawberry.enum(kind)
-
 
 @node(Skill)
 class SkillType:

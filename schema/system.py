@@ -8,10 +8,6 @@ from resolvers.instance.license import Edition
 from resolvers.system import aux_models, coding_agents, runtimes
 from schema.bridge import output, query
 
-strawberry.enum(aux_models.AuxSlot, description="A kind of auxiliary tasks.")
-strawberry.enum(aux_models.AuxSource)
-strawberry.enum(Edition, description="Edition of the license.")
-
 
 @output(system_ops.SetupStatus)
 class SetupStatusType:

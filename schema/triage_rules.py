@@ -9,8 +9,6 @@ from resolvers import triage_rules as triage_ops
 from schema.bridge import Edge, mutation, node, output, query
 from schema.results import DeletedType
 
-strawberry.enum(MatchType)
-
 
 @node(TriageRule)
 class TriageRuleType:

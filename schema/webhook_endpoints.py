@@ -7,10 +7,10 @@ from strawberry.scalars import JSON
 
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from resolvers import webhook_endpoints as endpoint_ops
-from schema.bridge import Edge, mutation, node, output, query
+from schema.bridge import Edge, enum, mutation, node, output, query
 from schema.results import DeletedType
 
-strawberry.enum(DeliveryState, name="WebhookDeliveryState")
+enum(DeliveryState, name="WebhookDeliveryState")
 
 
 @node(WebhookEndpoint)

@@ -9,9 +9,6 @@ from models.webhooks import WebhookReceipt, WebhookResult
 from resolvers import webhooks as webhook_ops
 from schema.bridge import Edge, mutation, node, output, query
 
-for enum in (WebhookResult, WebhookScheme):
-    strawberry.enum(enum)
-
 
 @node(WebhookReceipt)
 class WebhookReceiptType:

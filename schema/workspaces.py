@@ -10,8 +10,6 @@ from resolvers import workspaces as workspace_ops
 from schema.bridge import Edge, Edges, mutation, node, output, query
 from schema.results import SuccessType
 
-strawberry.enum(Role)
-
 
 @node(User)
 class UserType:

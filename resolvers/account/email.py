@@ -63,6 +63,8 @@ class ChangeEmail(Input):
 
 
 class ConfirmEmail(Input):
+    """`token`: from the link in the mail."""
+
     token: Text = ""
 
 

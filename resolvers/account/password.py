@@ -42,6 +42,8 @@ class ChangePassword(Input):
 
 
 class DeleteAccount(Input):
+    """`password`: of the account that is deleted."""
+
     password: Password
 
 

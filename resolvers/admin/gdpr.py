@@ -86,6 +86,8 @@ class PersonalDataDeleted(Output):
 
 
 class OfPerson(Input):
+    """A member of the workspace, or who has been one."""
+
     user_id: Id
 
 

@@ -76,15 +76,21 @@ class ListApprovals(Paging):
 
 
 class DecideApproval(ById):
+    """`comment`: what the agent is told beside the decision."""
+
     status: Literal["approved", "denied"]
     comment: Comment = ""
 
 
 class CancelApproval(ById):
+    """`reason`: what whoever asked is told."""
+
     reason: Comment = ""
 
 
 class ResetAutoTuning(Input):
+    """A tool whose decisions are forgotten."""
+
     tool: ToolName
 
 

@@ -56,6 +56,8 @@ class CreateChat(Input):
 
 
 class RenameChat(Input):
+    """`title`: runs of white space become one space."""
+
     agent_id: Id
     chat_id: Id
     title: Annotated[Description, AfterValidator(collapsed)]

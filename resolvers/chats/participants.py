@@ -62,6 +62,8 @@ class AddParticipant(OfChat):
 
 
 class RemoveParticipant(OfChat):
+    """Who leaves the chat."""
+
     user_id: Id
 
 

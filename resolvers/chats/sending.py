@@ -60,6 +60,8 @@ class Sent(Output):
 
 
 class CancelMessage(Input):
+    """A chat whose run is cancelled."""
+
     chat_id: Id
 
 

@@ -32,6 +32,8 @@ STARTED: Final = "The image of the crew is being built"
 
 
 class ProvisionStatus(StrEnum):
+    """How the build of a crew stands; idle is one that nobody has asked for."""
+
     idle = "idle"
     pending = "pending"
     running = "running"

@@ -38,6 +38,8 @@ GONE = "What this link was about is no longer there"
 
 
 class ByToken(Input):
+    """`token`: from the link that somebody was sent."""
+
     token: Text = Field(min_length=1, repr=False)
 
 

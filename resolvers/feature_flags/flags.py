@@ -59,6 +59,8 @@ graph(
 
 
 class ByFlag(Input):
+    """A feature flag of the instance."""
+
     key: FlagKey
 
 
@@ -80,6 +82,8 @@ class UpdateFeatureFlag(Patch, ByFlag):
 
 
 class SetFeatureFlagOverride(ByFlag):
+    """Whether the flag is on in this workspace, whatever the instance says."""
+
     enabled: Bool
 
 

@@ -30,6 +30,8 @@ CLOCK_SKEW: Final = timedelta(hours=1)
 
 
 class Edition(StrEnum):
+    """Edition of the license."""
+
     community = "community"
     team = "team"
     enterprise = "enterprise"

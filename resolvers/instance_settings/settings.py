@@ -54,6 +54,8 @@ graph(
 
 
 class BySetting(Input):
+    """A setting of the instance."""
+
     key: SettingKey
 
 

@@ -46,6 +46,8 @@ class OfCrew(Input):
 
 
 class OfCrewServer(OfCrew):
+    """An MCP server of a crew."""
+
     integration_id: Id
 
 

@@ -19,6 +19,8 @@ CommentText = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.
 
 
 class CreateComment(OfCrew):
+    """A comment of the caller on an issue."""
+
     body: CommentText
 
 

@@ -57,6 +57,8 @@ class WorkState(Output):
 
 
 class ReviewAction(StrEnum):
+    """What a reviewer decides of an issue."""
+
     approve = "approve"
     request_changes = "request_changes"
 

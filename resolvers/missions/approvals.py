@@ -18,6 +18,8 @@ HELD = Subject(MissionTask, "id", of=Subject(Mission, "mission_id"), key="missio
 
 
 class TaskDecision(StrEnum):
+    """What is decided of a task that is held."""
+
     approve = "approve"
     reject = "reject"
 

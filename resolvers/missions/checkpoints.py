@@ -69,6 +69,8 @@ class ListCheckpoints(PageOfCheckpoints):
 
 
 class CreateCheckpoint(Input):
+    """A mission whose state is kept, and what the checkpoint is called."""
+
     mission_id: Id
     label: Text | None = None
 

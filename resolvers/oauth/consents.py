@@ -50,6 +50,8 @@ RedirectUri = Annotated[str, Field(strict=True, max_length=bounds.URL), AfterVal
 
 
 class OfCredential(Input):
+    """A credential of the workspace."""
+
     credential_id: CredentialId
 
 

@@ -36,6 +36,8 @@ _ENDED = """
 
 
 class OfCredential(Input):
+    """A credential of the workspace."""
+
     credential_id: Id
 
 

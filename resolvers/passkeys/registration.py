@@ -70,10 +70,14 @@ class RegisterPasskey(Input):
 
 
 class RenamePasskey(ById):
+    """`name`: what its owner knows the passkey by."""
+
     name: PasskeyName
 
 
 class RequirePasskey(Input):
+    """Whether a password needs a passkey beside it."""
+
     required: Bool
 
 

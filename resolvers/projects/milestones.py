@@ -40,6 +40,8 @@ class OfProject(Input):
 
 
 class CreateMilestone(OfProject):
+    """`target_date`: RFC 3339, a date."""
+
     name: MilestoneName
     description: Description | None = None
     target_date: Date | None = None

@@ -45,6 +45,8 @@ PROJECT = Subject(Project, "id")
 
 
 class ProjectSort(StrEnum):
+    """What projects are ordered by."""
+
     name = "name"
     created_at = "created_at"
     updated_at = "updated_at"

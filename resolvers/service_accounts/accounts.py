@@ -55,6 +55,8 @@ class ListServiceAccounts(Paging):
 
 
 class CreateServiceAccount(Input):
+    """An account for programs, and its role in the workspace."""
+
     name: AccountName
     description: Description | None = None
     role: AssignableRole = AssignableRole.MEMBER

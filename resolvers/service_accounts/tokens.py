@@ -53,6 +53,8 @@ class OfServiceAccount(Input):
 
 
 class TokenOfServiceAccount(OfServiceAccount):
+    """A token of a service account."""
+
     token_id: Id
 
 

@@ -45,6 +45,8 @@ class AssignSkill(OfAgent):
 
 
 class RemoveSkill(OfAgent):
+    """The skill that the agent loses."""
+
     skill_id: Id
 
 

@@ -9,6 +9,8 @@ NO_PROVIDER: Final = "none"
 
 
 class AuxSlot(StrEnum):
+    """A kind of auxiliary tasks."""
+
     curator = "curator"
     keeper = "keeper"
     behavior = "behavior"

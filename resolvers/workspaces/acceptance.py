@@ -36,6 +36,8 @@ REGISTERED = "There is an account with the email of this invitation: sign in to 
 
 
 class AcceptInvitation(Input):
+    """`token`: from the link of the invitation."""
+
     token: Text = Field(min_length=1, repr=False)
 
 

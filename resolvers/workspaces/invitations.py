@@ -67,6 +67,8 @@ graph(
 
 
 class OfInvitation(Input):
+    """An invitation of the workspace."""
+
     invitation_id: Id
 
 
@@ -74,6 +76,8 @@ MAIL_INVITATION = job("invitations.mail", OfInvitation, attempts=10)
 
 
 class CreateInvitation(Input):
+    """Who is invited, and the role that they will have."""
+
     email: Email
     role: AssignableRole = AssignableRole.MEMBER
 

@@ -61,6 +61,8 @@ class AssignableRole(StrEnum):
 
 
 class AddMember(Input):
+    """An account that exists, and its role in the workspace."""
+
     user_id: Id = Field(min_length=1)
     role: AssignableRole = AssignableRole.MEMBER
 

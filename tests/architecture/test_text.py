@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from graphql import build_schema
 
 from resolvers.kernel.events import Event
 from resolvers.kernel.inputs import Input
@@ -93,6 +94,11 @@ def test_no_public_type_has_the_text_of_its_base() -> None:
     published = sdl()
     first = {base: (base.__doc__ or "").strip().splitlines()[0] for base in (Input, Output, Event)}
     assert [base for base, text in first.items() if text in published] == []
+
+
+def test_every_public_type_says_what_it_is() -> None:
+    types = build_schema(sdl()).type_map.items()
+    assert [name for name, kind in types if not name.startswith("__") and not kind.description] == []
 
 
 def test_the_published_openapi_document_is_the_one_that_is_served() -> None:
