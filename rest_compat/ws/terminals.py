@@ -23,7 +23,7 @@ from resolvers.instance.ports import NotRun, OpenedTerminal, TerminalPlace
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.inputs import validate
-from resolvers.live import LiveConnection
+from resolvers.live import Delivered, LiveConnection, Subscription
 from resolvers.live.unauthenticated import unauthenticated
 from rest_compat.ws.endpoint import INTRODUCTION, TOLD, caller_of, decline
 from rest_compat.ws.frames import Wire
@@ -90,6 +90,11 @@ class Watched:
         self.closed = True
         if self._asking is not None:
             self._asking.cancel()
+
+    def hear(self, event: Delivered, subscription: Subscription) -> None:
+        """The end of a crew is no change of anybody's access."""
+        if event.type == "crew.deleted":
+            self.doubt()
 
     def doubt(self) -> None:
         self._again = True
@@ -181,7 +186,7 @@ class Session:
                 watched = Watched(self, given.crew_id, read_only=right["read_only"])
                 live.subscriptions[watched] = None
                 # changes of access come with the events: somebody has to listen for them to be read
-                await live.subscribe(f"crew:{given.crew_id}", lambda event, subscription: None)
+                await live.subscribe(f"workspace:{right['workspace_id']}", watched.hear)
                 watched.doubt()  # what has changed since it was asked
                 await self._run(given, right)
             finally:
@@ -265,7 +270,9 @@ class Session:
         try:
             await close_terminal(Caller.service("terminals", workspace_id), told)
         except Refusal as refusal:
-            log.error("the end of a terminal was not recorded", code=refusal.code.value)
+            # a workspace that is deleted has no log any more
+            say = log.info if refusal.code is Code.FORBIDDEN else log.error
+            say("the end of a terminal was not recorded", code=refusal.code.value)
 
     def _say(self, type: str, message: str) -> None:
         self._wire.write(self._wire.frame(orjson.dumps({"type": type, "message": message})))
