@@ -16,6 +16,7 @@ from runtime.clocks import ticking
 from runtime.containers.choice import EngineContainers
 from runtime.dbos_tables import prepare_engine
 from runtime.keeper import SandboxedCommands
+from runtime.mcp_programs import SandboxedPrograms
 from runtime.service import Clockwork, Runtime
 from runtime.terminals import SandboxedTerminals
 
@@ -46,6 +47,7 @@ async def working(settings: Settings) -> AsyncIterator[None]:
     )
     instance.commands = None if settings.role == "api" else SandboxedCommands(settings)
     instance.terminals = None if settings.role == "api" else SandboxedTerminals(settings)
+    instance.programs = None if settings.role == "api" else SandboxedPrograms(settings)
     address = settings.container_engine
     containers = None if address is None else EngineContainers(settings, address)
     instance.containers = containers

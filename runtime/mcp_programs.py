@@ -1,4 +1,5 @@
-"""MCP servers behind stdio, as our own agent loop starts them: strangers' programs, each in a sandbox of its own.
+"""MCP servers behind stdio, as our own agent loop and people who look after them start them: strangers' programs, each
+in a sandbox of its own.
 
 A server sees the files of its agent and reaches what the crew's network lets it, as a command of the agent does; of
 the credentials it has those that its own texts and its binding name, and no others.
@@ -13,17 +14,23 @@ from models.credentials import CredentialType
 from models.integrations import Transport
 from resolvers.credentials.given import tell_use
 from resolvers.instance.mcp_programs import LONGEST_SAID, McpFailed, McpProgram
+from resolvers.instance.ports import AskedProgram, NotRun
 from resolvers.instance.running import instance
+from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
 from resolvers.integrations.configuration import command_of, configured
 from resolvers.integrations.given import referred_by
+from resolvers.rules.redaction import Redactor
+from runtime.containers.choice import Sandboxes
 from runtime.job import Failed, Job
 from runtime.mcp_servers import RunServer
+from runtime.network import gateway_of
 from runtime.sandbox import Sandbox, Workdir
 from runtime.sandbox.boundary import Network
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.program import Program, Start
 
+NO_SANDBOX = "Servers behind stdio are started in a sandbox of namespaces alone, and there is none"
 AT_ONCE = 4
 """LocalServers of a run that work at the same time."""
 
@@ -91,12 +98,60 @@ def _program(server: RunServer, values: Mapping[str, str], place: Place, turns: 
 
     @contextlib.asynccontextmanager
     async def started() -> AsyncIterator[Talk]:
-        async with turns, contextlib.AsyncExitStack() as stack:
-            try:
-                program = await stack.enter_async_context(sandbox.program(start, workdir=place.workdir))
-            except Failed as failed:
-                log.warning("mcp_program_not_started", server_id=server.given.id, error=str(failed))
-                raise McpFailed(f"The server could not be started: {failed}") from None
-            yield Talk(program)
+        async with turns, _talking(sandbox, start, place.workdir, server.given.id) as talk:
+            yield talk
 
     return McpProgram(started)
+
+
+@contextlib.asynccontextmanager
+async def _talking(sandbox: Bubblewrap, start: Start, workdir: Workdir, server_id: str) -> AsyncIterator[Talk]:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            program = await stack.enter_async_context(sandbox.program(start, workdir=workdir))
+        except Failed as failed:
+            log.warning("mcp_program_not_started", server_id=server_id, error=str(failed))
+            raise McpFailed(f"The server could not be started: {failed}") from None
+        yield Talk(program)
+
+
+class SandboxedPrograms:
+    """For people who look after servers, and for no run: in the folder of a crew, over its network."""
+
+    def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
+        self._settings, self._sandboxes = settings, Sandboxes(settings, sandbox)
+
+    async def check(self, workspace_id: str, crew_id: str | None) -> None:
+        try:
+            await self._sandbox(workspace_id, crew_id)
+        except Failed as failed:
+            raise NotRun(str(failed)) from None
+
+    @contextlib.asynccontextmanager
+    async def start(self, program: AskedProgram) -> AsyncIterator[Talk]:
+        try:
+            sandbox = await self._sandbox(program.workspace_id, program.crew_id)
+            workdir = self._workdir(program)
+        except Failed as failed:
+            raise McpFailed(str(failed)) from None
+        about, redactor = {"refs": {"mcp_server_id": program.server_id}}, Redactor(tuple(program.environment.values()))
+        network = await gateway_of(program.workspace_id, program.crew_id, about, redactor)
+        argv, environment = tuple(program.argv), program.environment
+        start = Start(argv, environment=environment, network=network, talks=True, for_people=True)
+        async with _talking(sandbox, start, workdir, program.server_id) as talk:
+            yield talk
+
+    async def _sandbox(self, workspace_id: str, crew_id: str | None) -> Bubblewrap:
+        """Raises Failed where there is none that a program can talk through."""
+        sandbox = await self._sandboxes.of_crew(workspace_id, crew_id)
+        if not isinstance(sandbox, Bubblewrap):
+            raise Failed(NO_SANDBOX)
+        return sandbox
+
+    def _workdir(self, program: AskedProgram) -> Workdir:
+        storage, workspace_id = self._settings.storage_path, program.workspace_id
+        if program.crew_id is None:
+            return Workdir.of_nobody(storage, workspace_id=workspace_id)
+        return Workdir.of_crew(
+            storage, workspace_id=workspace_id, crew_id=program.crew_id, agent_slug=program.agent_slug
+        )

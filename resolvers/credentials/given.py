@@ -48,7 +48,7 @@ TAKEN = """
         RETURNING id
     )
     INSERT INTO credential_events (id, workspace_id, credential_id, event_type, agent_id, details)
-    SELECT made.id, $1, used.id, 'USE', $2, '{"source": "run"}'
+    SELECT made.id, $1, used.id, 'USE', $2, json_build_object('source', $5::text)
     FROM used JOIN unnest($3::text[], $4::text[]) AS made (credential_id, id) ON made.credential_id = used.id
 """
 BEFORE = """
@@ -123,14 +123,16 @@ async def value_before(workspace_id: str, credential_id: str) -> SecretStr | Non
     return None
 
 
-async def tell_use(workspace_id: str, agent_id: str, ids: Sequence[str]) -> None:
-    """On the timelines of credentials that a run is given otherwise: what it gets for MCP servers."""
-    await across_workspaces(lambda rows: _tell(rows, workspace_id, agent_id, ids))
+async def tell_use(workspace_id: str, agent_id: str | None, ids: Sequence[str], source: str = "run") -> None:
+    """On the timelines of credentials that are given otherwise: what MCP servers get."""
+    await across_workspaces(lambda rows: _tell(rows, workspace_id, agent_id, ids, source))
 
 
-async def _tell(rows: AcrossWorkspaces, workspace_id: str, agent_id: str, ids: Sequence[str]) -> None:
+async def _tell(
+    rows: AcrossWorkspaces, workspace_id: str, agent_id: str | None, ids: Sequence[str], source: str = "run"
+) -> None:
     if ids:
-        await rows.fetch(TAKEN, workspace_id, agent_id, list(ids), [new_id() for _ in ids])
+        await rows.fetch(TAKEN, workspace_id, agent_id, list(ids), [new_id() for _ in ids], source)
 
 
 def _given(row: Any, value: str) -> Given:

@@ -67,6 +67,12 @@ async def offered(server: McpServer | McpProgram, *, seconds: float = LIST_SECON
     return await _ask(server, _list, seconds)
 
 
+async def introduced(program: McpProgram, *, seconds: float) -> dict[str, Any]:
+    """What a server answers to `initialize`. Raises McpFailed."""
+    mcp = await asyncio.to_thread(_load)
+    return await ask_program(mcp, program, _introduce, seconds, mode="legacy")
+
+
 async def called(
     server: McpServer | McpProgram, tool: str, arguments: dict[str, Any], *, seconds: float = CALL_SECONDS
 ) -> ToolAnswer:
@@ -128,6 +134,11 @@ def _said(error: BaseException | None, mcp: Any) -> str | None:
     if isinstance(error, BaseExceptionGroup):
         return next((said for each in error.exceptions if (said := _said(each, mcp)) is not None), None)
     return str(error)[:LONGEST_SAID] if isinstance(error, mcp.MCPError) else None
+
+
+async def _introduce(client: Any) -> dict[str, Any]:
+    said = client.session.initialize_result
+    return said.model_dump(mode="json", by_alias=True, exclude_unset=True)  # type: ignore[no-any-return]
 
 
 async def _list(client: Any) -> list[ToolOffered]:

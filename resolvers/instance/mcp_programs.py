@@ -53,10 +53,14 @@ class McpFailed(Exception):
         return redact(str(self))[:SHOWN]
 
 
-async def ask_program(mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], seconds: float) -> T:
-    """In a task of its own, which ends with the first fault: the client's own tasks do not tell of one."""
+async def ask_program(
+    mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], seconds: float, *, mode: str = "auto"
+) -> T:
+    """In a task of its own, which ends with the first fault: the client's own tasks do not tell of one. `mode`: how a
+    session begins, with `initialize` alone where it is `legacy`.
+    """
     fault: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(_session(mcp, program, body, fault))
+    task = asyncio.create_task(_session(mcp, program, body, fault, mode))
     try:
         either: set[asyncio.Future[Any]] = {task, fault}
         await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -90,13 +94,13 @@ def _all(error: BaseException | None) -> list[BaseException]:
 
 
 async def _session(
-    mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], fault: "asyncio.Future[str]"
+    mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], fault: "asyncio.Future[str]", mode: str
 ) -> T:
     info = mcp.Implementation(name="crewship", version="1.0.0")
     async with contextlib.AsyncExitStack() as stack:
         line = await stack.enter_async_context(program.start())
         transport = _transport(mcp, line, fault)
-        client = await stack.enter_async_context(mcp.Client(transport, client_info=info, cache=None))
+        client = await stack.enter_async_context(mcp.Client(transport, client_info=info, cache=None, mode=mode))
         return await body(client)
 
 

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from resolvers.instance.mcp_programs import Line
+
 
 class Releases(Protocol):
     """Where newer versions of this server are announced."""
@@ -110,6 +112,32 @@ class Terminals(Protocol):
 
     def open(self, place: TerminalPlace) -> AbstractAsyncContextManager[OpenedTerminal]:
         """A shell, of which nothing is left when the block ends. Raises NotRun where it could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedProgram:
+    """An MCP server behind stdio that is started for people, and for no run. `environment` holds secrets.
+
+    It sees the files of its crew, from the folder of an agent or of them all, and reaches what the crew does. Without
+    `crew_id` it has no files, and reaches nothing.
+    """
+
+    workspace_id: str
+    server_id: str
+    crew_id: str | None
+    agent_slug: str
+    argv: Sequence[str]
+    environment: Mapping[str, str] = field(repr=False)
+
+
+class Programs(Protocol):
+    """What starts MCP servers behind stdio for operations: where agents' work is done."""
+
+    async def check(self, workspace_id: str, crew_id: str | None) -> None:
+        """Raises NotRun where none is started."""
+
+    def start(self, program: AskedProgram) -> AbstractAsyncContextManager[Line]:
+        """A program of which nothing is left when the block ends. It changes no files of its crew. Raises McpFailed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from resolvers.instance.license import License, Licensing
 from resolvers.instance.live_settings import overridden
 from resolvers.instance.outbound import Outbound
 from resolvers.instance.passwords import Passwords
-from resolvers.instance.ports import Commands, Containers, Mailer, NoReleases, Releases, Terminals
+from resolvers.instance.ports import Commands, Containers, Mailer, NoReleases, Programs, Releases, Terminals
 from resolvers.instance.settings import Settings
 from resolvers.instance.store import LocalStore, Store
 from resolvers.instance.vault import Vault
@@ -31,6 +31,7 @@ class Instance:
     mailer: Mailer | None = None  # None: the operator has configured none
     commands: Commands | None = None  # None: agents' commands are not run in this process
     terminals: Terminals | None = None  # None: there are no terminals in this process
+    programs: Programs | None = None  # None: no programs are started in this process
     containers: Containers | None = None  # None: no engine is configured
     http: type[Outbound] = Outbound
     completions: Completions = field(default_factory=HttpCompletions)

@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     # MCP servers at addresses of the host's own networks.
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
-    # Coding agents may start MCP servers behind stdio, in the sandbox that they are in.
+    # MCP servers behind stdio are started, in a sandbox: by runs, coding agents, and who looks after them.
     mcp_stdio: bool = variable("CREWSHIP_MCP_STDIO", False, takes=BOOLEAN)
     mcp_registry_url: Annotated[str, BeforeValidator(origin)] = variable(
         "CREWSHIP_MCP_REGISTRY_URL",

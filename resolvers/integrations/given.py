@@ -33,9 +33,10 @@ REFERRED = """
         WHERE credentials.workspace_id = $1 AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
             AND credentials.value IS NOT NULL AND (given.id IS NOT NULL OR (
                 starts_with(credentials.name, wanted.beginning) AND (credentials.scope = 'WORKSPACE' OR EXISTS (
-                    SELECT FROM credential_crews AS own JOIN agents ON agents.workspace_id = $1 AND agents.id = $2
-                    WHERE own.workspace_id = $1 AND own.credential_id = credentials.id
-                        AND own.crew_id = agents.crew_id
+                    SELECT FROM credential_crews AS own
+                    WHERE own.workspace_id = $1 AND own.credential_id = credentials.id AND own.crew_id = coalesce(
+                        $5, (SELECT crew_id FROM agents WHERE agents.workspace_id = $1 AND agents.id = $2)
+                    )
                 ))
             ))
         ORDER BY given.id IS NULL, given.priority, credentials.created_at DESC, credentials.id DESC LIMIT 1
@@ -91,9 +92,12 @@ class Referred:
     value: str = field(repr=False)
 
 
-async def referred_by(workspace_id: str, agent_id: str, servers: Sequence[GivenServer]) -> dict[str, Referred]:
+async def referred_by(
+    workspace_id: str, agent_id: str | None, servers: Sequence[GivenServer], crew_id: str | None = None
+) -> dict[str, Referred]:
     """What the texts of servers refer to, by name: what the agent has under this name of a variable, else the newest
-    credential whose name begins so, of those that are for the whole workspace or for the agent's crew.
+    credential whose name begins so, of those that are for the whole workspace or for the crew, which is the agent's
+    unless another is named.
     """
     texts = [text for server in servers for text in _texts_of(server)]
     names = sorted(set(names_in(*texts)))[:MOST_REFERENCES]
@@ -102,7 +106,7 @@ async def referred_by(workspace_id: str, agent_id: str, servers: Sequence[GivenS
     beginnings = [name.lower().replace("_", "-") for name in names]
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        return await rows.fetch(REFERRED, workspace_id, agent_id, names, beginnings)
+        return await rows.fetch(REFERRED, workspace_id, agent_id, names, beginnings, crew_id)
 
     rows = await across_workspaces(find)
     values = await values_of(rows)

@@ -1,4 +1,6 @@
-"""Whether an MCP server answers (contract: integrations, rules.connection_test): one request, without a credential."""
+"""Whether an MCP server answers (contract: integrations, rules.connection_test): one request, without a credential. One
+behind stdio is started for it, with what a run would give it.
+"""
 
 from typing import Annotated, Any, Final
 
@@ -6,12 +8,28 @@ import orjson
 
 from models.integrations import CrewIntegration, Transport, WorkspaceIntegration
 from resolvers.integrations.crew_servers import CREW_SERVER, OfCrewServer
+from resolvers.integrations.programs import NO_COMMAND, SECONDS, asked_program
 from resolvers.integrations.workspace_servers import SERVER
-from resolvers.kernel import Absent, Action, Answered, ById, Code, Context, Output, Policy, Refusal, instance, procedure
+from resolvers.kernel import (
+    Absent,
+    Action,
+    Answered,
+    ById,
+    Code,
+    Context,
+    McpFailed,
+    NotRun,
+    Output,
+    Policy,
+    Refusal,
+    instance,
+    introduced,
+    procedure,
+)
 
 TIMEOUT, LARGEST, BEGINNING = 10, 64 << 10, 4 << 10
 LONGEST_SAID: Final = 500
-SKIPPED = "Servers behind stdio are tested when they are started, in a sandbox"
+ANSWERED: Final = "Server responded successfully"
 EVENTS = "text/event-stream"
 INITIALIZE: Final = orjson.dumps(
     {
@@ -41,27 +59,31 @@ def policy() -> Policy:
     return Policy.PRIVATE_TOO if instance.settings.mcp_allow_private else Policy.PUBLIC
 
 
-@procedure("integrations.test", Action.CREATE, subject=SERVER, errors=(Code.NOT_FOUND,), late=True)
+@procedure("integrations.test", Action.CREATE, subject=SERVER, errors=(Code.NOT_FOUND, Code.RATE_LIMITED), late=True)
 async def test_integration(ctx: Context, server: WorkspaceIntegration, data: ById) -> ServerTest:
     """Test the connection to an MCP server of the workspace.
 
-    Whatever comes of it is an answer. No credential is sent; one behind stdio is not started.
+    Whatever comes of it is an answer. No credential is sent to an endpoint. One behind stdio is started, where this
+    server allows it, with what a run would give it, and is gone with the answer.
     """
     return await _tested(ctx, server)
 
 
-@procedure("crew_integrations.test", Action.CREATE, subject=CREW_SERVER, errors=(Code.NOT_FOUND,), late=True)
+@procedure(
+    "crew_integrations.test", Action.CREATE, subject=CREW_SERVER, errors=(Code.NOT_FOUND, Code.RATE_LIMITED), late=True
+)
 async def test_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> ServerTest:
     """Test the connection to an MCP server of a crew.
 
-    Whatever comes of it is an answer. No credential is sent; one behind stdio is not started.
+    Whatever comes of it is an answer. No credential is sent to an endpoint. One behind stdio is started, where this
+    server allows it, with what a run would give it, and is gone with the answer.
     """
     return await _tested(ctx, server)
 
 
 async def _tested(ctx: Context, server: WorkspaceIntegration | CrewIntegration) -> ServerTest:
     if server.transport is Transport.stdio:
-        return ServerTest(status="skipped", message=SKIPPED)
+        return await _started(ctx, server) if server.command else ServerTest(status="error", message=NO_COMMAND)
     if not server.endpoint:
         return ServerTest(status="error", message="No endpoint configured for this server")
     try:
@@ -69,6 +91,20 @@ async def _tested(ctx: Context, server: WorkspaceIntegration | CrewIntegration) 
             return _judged(await http.post(server.endpoint, INITIALIZE, headers=HEADERS))
     except Refusal as refusal:
         return ServerTest(status="error", message=f"Connection failed: {refusal.detail}")
+
+
+async def _started(ctx: Context, server: WorkspaceIntegration | CrewIntegration) -> ServerTest:
+    try:
+        async with asked_program(ctx, server) as ready:
+            redactor = ready.redactor
+            said = redactor.redact_json(await introduced(ready.program, seconds=SECONDS))
+    except NotRun as reason:
+        return ServerTest(status="skipped", message=str(reason))
+    except McpFailed as failed:
+        return ServerTest(status="error", message=failed.told(redactor.redact))
+    if len(orjson.dumps(said)) > LARGEST:
+        return ServerTest(status="error", message=f"Server says more of itself than {LARGEST >> 10} KiB")
+    return ServerTest(status="ok", message=ANSWERED, server_info=said)
 
 
 def _judged(answer: Answered) -> ServerTest:
@@ -83,7 +119,7 @@ def _judged(answer: Answered) -> ServerTest:
     if (fault := _fault(said)) is not None:
         return fault
     if isinstance(said, dict) and isinstance(said.get("result"), dict):
-        return ServerTest(status="ok", message="Server responded successfully", server_info=said["result"])
+        return ServerTest(status="ok", message=ANSWERED, server_info=said["result"])
     return ServerTest(status="error", message="Server returned no JSON-RPC answer")
 
 

@@ -1,6 +1,6 @@
 """Which tools of a crew's MCP server its agents may call."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from models.integrations import AgentIntegration, CrewIntegration, IntegrationSc
 from resolvers.credentials.references import value_of
 from resolvers.integrations.crew_servers import CREW_SERVER, OfCrewServer
 from resolvers.integrations.graph import BY_NAME
+from resolvers.integrations.programs import SECONDS, asked_program
 from resolvers.integrations.servers import fault
 from resolvers.integrations.testing import policy
 from resolvers.kernel import (
@@ -24,6 +25,7 @@ from resolvers.kernel import (
     Input,
     McpFailed,
     McpServer,
+    NotRun,
     Output,
     Patch,
     QueryScope,
@@ -31,6 +33,7 @@ from resolvers.kernel import (
     Row,
     Rows,
     Text,
+    ToolOffered,
     Unopenable,
     at_most,
     command,
@@ -119,15 +122,15 @@ async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -
     Action.MANAGE,
     audit="crew_integration.tools_refreshed",
     subject=CREW_SERVER,
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.BAD_GATEWAY),
+    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.BAD_GATEWAY, Code.RATE_LIMITED),
     late=True,
 )
 async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTools) -> ToolsRefreshed:
     """Update the known tools of an MCP server.
 
     New ones are switched on; known ones stay as they are, with the description that was sent. Those that were not sent
-    stay, too. Where none are sent, the server is asked with the credential of an agent that is bound to it; from then
-    on agents are not shown a tool whose definition has changed since.
+    stay, too. Where none are sent, the server is asked with the credential of an agent that is bound to it, or started
+    with it, where this server allows it; from then on agents are not shown a tool whose definition has changed since.
     """
     if data.tools is None:
         sent = await _asked(ctx, server)
@@ -141,14 +144,28 @@ async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTool
 
 
 async def _asked(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[str, Any]]]:
-    if server.transport is Transport.stdio or not server.endpoint:
+    if server.transport is Transport.stdio:
+        return await _asked_of_a_program(ctx, server)
+    if not server.endpoint:
         raise Refusal(Code.BAD_REQUEST, "Only a server with an endpoint can be asked: send its tools")
     secrets = list[str]()
     with told_of_secrets(secrets.append):
         asked = McpServer(server.endpoint, await _headers(ctx, server), policy())
-    redactor = Redactor(secrets)  # whoever refreshes tools need not know the credential that a server may repeat
+    return await _found(offered(asked), Redactor(secrets))
+
+
+async def _asked_of_a_program(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[str, Any]]]:
     try:
-        found = await offered(asked)
+        async with asked_program(ctx, server) as ready:
+            return await _found(offered(ready.program, seconds=SECONDS), ready.redactor)
+    except NotRun as reason:
+        raise Refusal(Code.BAD_REQUEST, f"{reason}: send its tools") from None
+
+
+async def _found(asked: Awaitable[list[ToolOffered]], redactor: Redactor) -> list[tuple[str, dict[str, Any]]]:
+    """Whoever refreshes tools need not know the credential that a server may repeat."""
+    try:
+        found = await asked
     except McpFailed as failed:
         told = failed.told(redactor.redact)
         raise Refusal(Code.BAD_GATEWAY, f"The MCP server could not be asked: {told}") from None

@@ -32,10 +32,11 @@ from resolvers.instance.crypto import (
 from resolvers.instance.forms import file_in
 from resolvers.instance.license import Edition, Limit
 from resolvers.instance.log_level import LogLevel
-from resolvers.instance.mcp_client import McpFailed, McpServer, offered
+from resolvers.instance.mcp_client import McpFailed, McpServer, ToolOffered, introduced, offered
+from resolvers.instance.mcp_programs import McpProgram
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
-from resolvers.instance.ports import CommandOfAgent, InUse, Mail, MailFailed, NotRun, Ran, Undeliverable
+from resolvers.instance.ports import AskedProgram, CommandOfAgent, InUse, Mail, MailFailed, NotRun, Ran, Undeliverable
 from resolvers.instance.prices import price
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
@@ -85,6 +86,7 @@ from resolvers.kernel.jobs import job
 from resolvers.kernel.kept import Kept
 from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
+from resolvers.kernel.pace import Pace
 from resolvers.kernel.patch import Emptied, Patch
 from resolvers.kernel.persons import PERSONAL_DIGEST, belongs_elsewhere, data_erased, forget_answers, keep_digests
 from resolvers.kernel.places import go_on_as
@@ -150,7 +152,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults", "Kept", "is_public_address", "parse_address",
-    "McpServer", "McpFailed", "offered",
+    "McpServer", "McpProgram", "McpFailed", "ToolOffered", "offered", "introduced", "Pace",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "invalid", "unauthenticated", "translate",
@@ -181,8 +183,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Answered", "Outbound", "Policy",
     # Models that judge, by `ctx.outside.completions`.
     "Model", "Question", "Completed", "CompletionFailed", "price",
-    # Commands of agents, by `ctx.outside.commands`.
-    "CommandOfAgent", "Ran", "NotRun", "InUse",
+    # Commands of agents, by `ctx.outside.commands`, and programs, by `ctx.outside.programs`.
+    "CommandOfAgent", "AskedProgram", "Ran", "NotRun", "InUse",
     # Files, by `ctx.outside.store`.
     "Arriving", "Entry", "Opened", "names_of", "file_in", "ATTACHMENTS",
     # Answers that go on.

@@ -1,22 +1,20 @@
 """Plans are compiled off the event loop, within a budget of the caller's, and kept up to a sum of bytes."""
 
 import asyncio
-import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from prometheus_client import Counter
 
-from resolvers.errors import Code, Refusal
 from resolvers.kernel.gate import Plan
+from resolvers.kernel.pace import Pace
 from resolvers.kernel.reader.shape import weight
 
 KEPT = 32 * 2**20  # bytes of all plans of a process
 BESIDE, FIELD = 2000, 400  # bytes of a plan beside its text, and of each field of the shape that it keeps
 COMPILATIONS = 120  # a minute, for one principal
-PRINCIPALS = 10_000  # whose budgets are remembered
 TOO_MANY = f"More than {COMPILATIONS} kinds of question that were not asked before, within a minute; try again"
 
 
@@ -56,24 +54,6 @@ def _size(plan: Plan) -> int:
     return len(plan.sql) + BESIDE + FIELD * sum(map(weight, shapes))
 
 
-class Budget:
-    """How many plans each principal may have compiled: `limit` at once, refilled in a minute."""
-
-    def __init__(self, limit: int = COMPILATIONS) -> None:
-        self.limit = limit
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def take(self, principal: str) -> None:
-        now = time.monotonic()
-        left, since = self._left.pop(principal, (float(self.limit), now))
-        left = min(self.limit, left + (now - since) * self.limit / 60)
-        self._left[principal] = (left - 1 if left >= 1 else left, now)
-        if len(self._left) > PRINCIPALS:
-            self._left.popitem(last=False)
-        if left < 1:
-            raise Refusal(Code.RATE_LIMITED, TOO_MANY)
-
-
 class Compilation:
     """One thread that compiles: one plan at a time, and a plan that several wait for once."""
 
@@ -101,6 +81,6 @@ class Compilation:
 
 
 shelf = Shelf()
-budget = Budget()
+budget = Pace(COMPILATIONS, TOO_MANY)
 reads = Compilation("compile-reads")
 tails = Compilation("compile-tails")  # a transaction waits for its tail: it does not stand behind reads

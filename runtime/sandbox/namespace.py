@@ -227,6 +227,8 @@ class Bubblewrap:
                 handover=handover,
                 mounts=start.mounts,
                 talks=start.talks,
+                read_only=start.for_people,
+                own_home=start.for_people,
             )
             try:
                 if not await child.begin():
@@ -261,6 +263,7 @@ class Bubblewrap:
         *,
         terminal: int | None = None,
         read_only: bool = False,
+        own_home: bool = False,
         handover: Handover | None = None,
         mounts: Sequence[Mount] = (),
         talks: bool = False,
@@ -270,7 +273,8 @@ class Bubblewrap:
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
             keep(ours, gate)
             keep(theirs, gate_theirs)
-            reach = Reach.open(theirs, workdir, mounts, at_terminal=terminal is not None, read_only=read_only)
+            own_home = own_home or terminal is not None
+            reach = Reach.open(theirs, workdir, mounts, own_home=own_home, read_only=read_only)
             files = {
                 path: keep(theirs, memory_file(content))
                 for path, content in {**_ETC, **workdir.given, STDIN: stdin or b""}.items()

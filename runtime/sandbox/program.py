@@ -31,6 +31,10 @@ class Start:
     network: Network | None = None
     talks: bool = False
     """Whether it is written to while it works, instead of what it reads."""
+    for_people: bool = False
+    """Whether it changes no files of the crew, and has a home of its own, which is empty and gone with it: the agent's
+    holds what its programs know.
+    """
 
 
 class Program:

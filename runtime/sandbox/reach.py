@@ -12,7 +12,7 @@ from runtime.sandbox.process import keep
 from runtime.sandbox.program import Mount
 from runtime.sandbox.workdir import Workdir
 
-HOME_SIZE: Final = str(64 << 20)
+HOME_SIZE: Final = str(256 << 20)
 """Bytes of a home that is memory."""
 
 
@@ -44,15 +44,15 @@ class Reach:
         workdir: Workdir,
         mounts: Sequence[Mount] = (),
         *,
-        at_terminal: bool,
+        own_home: bool,
         read_only: bool,
     ) -> "Reach":
-        """The descriptors are closed with the stack. At a terminal, people have a home of their own: the agent's holds
-        what its programs know.
+        """Closed with the stack. What works for people has a home of its own: the agent's holds what
+        its programs know.
         """
         output = keep(stack, workdir.open_output())
         shown = [Shown(output, "output", OUTPUT, read_only)]
-        if not at_terminal:
+        if not own_home:
             shown.append(Shown(keep(stack, workdir.open_home()), "home", HOME))
         if (attachments := workdir.open_attachments(output)) is not None:
             at = os.path.join(OUTPUT, workdir.agent, ATTACHMENTS)
@@ -60,7 +60,7 @@ class Reach:
         for number, mount in enumerate(mounts):
             opened = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             shown.append(Shown(keep(stack, opened), f"mount{number}", mount.at, read_only=True))
-        return cls(tuple(shown), with_home=not at_terminal)
+        return cls(tuple(shown), with_home=not own_home)
 
     @property
     def descriptors(self) -> tuple[int, ...]:

@@ -61,6 +61,12 @@ class Workdir:
         return cls(storage, (*own, "output"), (*own, "home"), agent, owner_of_agents_files())
 
     @classmethod
+    def of_nobody(cls, storage: Path, *, workspace_id: str) -> "Workdir":
+        """What works for a workspace and none of its crews: folders in which nothing is kept."""
+        own = ("workspaces", _name(workspace_id), "nobody")
+        return cls(storage, (*own, "output"), (*own, "home"), "", owner_of_agents_files())
+
+    @classmethod
     def of_job(cls, storage: Path, job: Job) -> "Workdir":
         agent = job.agent
         return cls.of(

@@ -24,7 +24,8 @@ from resolvers.instance.running import instance
 from resolvers.kernel import operation
 from resolvers.kernel.database import PREPARED, SESSION, database
 from resolvers.kernel.operation import Operation
-from resolvers.kernel.plans import Budget
+from resolvers.kernel.pace import Pace
+from resolvers.kernel.plans import TOO_MANY
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import Query
 from resolvers.kernel.reader import Column, Nested, Shape, intern
@@ -156,7 +157,7 @@ async def test_a_plan_is_compiled_once_and_off_the_event_loop(world: World, monk
 
 async def test_compilations_of_one_person_are_counted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"ratelimit_disabled": False}))
-    monkeypatch.setattr(operation, "budget", Budget(3))
+    monkeypatch.setattr(operation, "budget", Pace(3, TOO_MANY))
     workspace, known = world.workspace.id, fresh()
     for shape in (known, known, fresh(), fresh()):
         await crews.list_crews(world.viewer.caller, {"limit": 1}, shape, (), workspace)
@@ -185,7 +186,7 @@ async def test_compilations_of_one_person_are_counted(world: World, monkeypatch:
 
 
 def test_the_budget_is_refilled() -> None:
-    budget = Budget(60)
+    budget = Pace(60, TOO_MANY)
     for _ in range(60):
         budget.take("a")
     with pytest.raises(Refusal):
