@@ -88,7 +88,8 @@ class InstanceOutfit:
         network = await gateway_for(job, redactor, declared=declared) if confined else None
         if programs.servers:
             servers = programs.among(servers, Place(sandbox, workdir, network))
-        tools = noting_uses(job, tools_for(job, sandbox, workdir, variables, network))
+        searching = await self._searching(sandbox)
+        tools = noting_uses(job, tools_for(job, sandbox, workdir, variables, network, searching=searching))
         if guarded:
             tools |= keeper_tools(job, given, sandbox)
         theirs, told = await tools_of(job, servers, redactor)
@@ -134,6 +135,11 @@ class InstanceOutfit:
             ways=ways,
         )
         return made, mcp.secrets
+
+    async def _searching(self, sandbox: Sandbox) -> Sandbox:
+        """Of this machine, where it has one: not every image has what searching needs, and the files are the same."""
+        ours = await self._sandboxes.of_machine() if sandbox.isolation is Isolation.container else sandbox
+        return ours if ours.runs_commands else sandbox
 
     async def sandbox(self) -> Sandbox:
         """Of this machine."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,9 +55,15 @@ class EngineKind:
     rootless: bool
 
 
+_library: list[Any] = []
+"""aiodocker, when something has been asked for: to load it takes longer than a turn of the loop may."""
+
+
 @contextlib.asynccontextmanager
 async def _told(seconds: float | None) -> AsyncIterator[None]:
     """Faults of the library, the socket and the engine become ours."""
+    if not _library:
+        _library.append(await asyncio.to_thread(importlib.import_module, "aiodocker"))
     import aiohttp
     from aiodocker import DockerError
 

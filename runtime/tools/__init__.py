@@ -26,6 +26,7 @@ ENTRIES = 1000
 MOST_REFUSALS: Final = 10  # of one command that are shown
 # models write bash
 SHELL: Final = next((shell for shell in ("/bin/bash", "/bin/sh") if os.access(shell, os.X_OK)), "/bin/sh")
+_SHELL_OF_IMAGE: Final = 'command -v bash >/dev/null && exec bash -c "$1"; exec sh -c "$1"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,13 @@ def tools_for(
     workdir: Workdir,
     environment: Mapping[str, str] = NO_ENVIRONMENT,
     network: Gateway | None = None,
+    *,
+    searching: Sandbox | None = None,
 ) -> dict[str, Tool]:
     """The tools of the agent's profile, by name. Commands need more than MINIMAL, and a sandbox that runs any; they
-    alone are given the `environment` and the `network`.
+    alone are given the `environment` and the `network`. `searching`: where files are searched, if that is another.
     """
-    agent = _Toolbox(sandbox, workdir, environment, network)
+    agent = _Toolbox(sandbox, workdir, environment, network, searching or sandbox)
     tools = [
         _tool("read_file", "Show a text file, or a part of it by lines.", ReadFile, agent.read),
         _tool("write_file", "Write a text file: make it, or replace all of it.", WriteFile, agent.write),
@@ -102,21 +105,34 @@ def fit(content: str) -> str:
 
 class _Toolbox:
     def __init__(
-        self, sandbox: Sandbox, workdir: Workdir, environment: Mapping[str, str], network: Gateway | None
+        self,
+        sandbox: Sandbox,
+        workdir: Workdir,
+        environment: Mapping[str, str],
+        network: Gateway | None,
+        searching: Sandbox,
     ) -> None:
         self._sandbox, self._workdir, self._given = sandbox, workdir, environment
-        self._network = network
+        self._network, self._searching = network, searching
 
     @property
     def command_description(self) -> str:
-        where = "in your own folder"
-        if self._sandbox.isolation is not Isolation.none:
+        isolation, where = self._sandbox.isolation, "in your own folder"
+        ends = "When it ends, so does everything it has started."
+        if isolation is not Isolation.none:
             reaches = "without a network" if self._network is None else self._network.description
-            where = (
-                f"in /output/{self._workdir.agent}, {reaches};"
-                " only /output, your home and /tmp can be written, and /tmp is empty each time"
-            )
-        return f"Run a shell command {where}. When it ends, so does everything it has started."
+            where = f"in /output/{self._workdir.agent}, {reaches}; only /output, your home and /tmp can be written"
+        if isolation is Isolation.container:
+            ends = "What it leaves in the background goes on, and /tmp is kept, until your container is made anew."
+        elif isolation is not Isolation.none:
+            where += ", and /tmp is empty each time"
+        return f"Run a shell command {where}. {ends}"
+
+    def _shell(self, command: str) -> list[str]:
+        """The one of this machine; of a container, what its image has."""
+        if self._sandbox.isolation is Isolation.container:
+            return ["/bin/sh", "-c", _SHELL_OF_IMAGE, "sh", command]
+        return [SHELL, "-c", command]
 
     async def read(self, data: ReadFile) -> ToolResult:
         place: Place | str = posixpath.normpath(data.path)
@@ -151,7 +167,7 @@ class _Toolbox:
         place = Place.of(data.path, self._workdir)
         if data.regex:
             matches = await search_expression(
-                self._sandbox, self._workdir, place, data.pattern, ignore_case=data.ignore_case
+                self._searching, self._workdir, place, data.pattern, ignore_case=data.ignore_case
             )
         else:
             matches = await asyncio.to_thread(
@@ -164,7 +180,7 @@ class _Toolbox:
             raise FileError("A command holds no NUL")
         known = 0 if self._network is None else len(self._network.refusals)
         ended = await self._sandbox.run(
-            [SHELL, "-c", data.command],
+            self._shell(data.command),
             workdir=self._workdir,
             timeout=data.timeout_seconds,
             environment=self._given,

@@ -16,9 +16,12 @@ from runtime.containers.engine import Engine
 from runtime.containers.place import CREW, INSTANCE, LAYOUT, CrewContainer, instance_of
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.job import Failed
+from runtime.sandbox import detect
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
+from runtime.tools import tools_for
 from tests.containers.podman import IMAGE, why_not
+from tests.runtime.adapters.sinks import job as a_job
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 
@@ -57,6 +60,21 @@ async def test_a_command_is_alone(engine: Engine, workdir: Workdir) -> None:
     assert "engine.sock" not in ended.stdout
     assert "podman.sock" not in ended.stdout
     assert "docker.sock" not in ended.stdout
+
+
+async def test_tools_of_an_agent_are_those_of_its_image_and_files_are_searched_here(
+    engine: Engine, workdir: Workdir
+) -> None:
+    """The image has no bash, and its grep knows few options."""
+    here = await detect(load_settings(data_dir=workdir.storage))
+    tools = tools_for(a_job("x"), sandbox(engine), workdir, searching=here)
+    ran = await tools["run_command"].run({"command": "echo $0; echo 'a needle' >hay; touch /tmp/kept"})
+    assert ran.content == "Exit code 0\nsh"
+    kept = await tools["run_command"].run({"command": "ls /tmp"})
+    assert kept.content == "Exit code 0\nkept"
+    assert "/tmp is kept" in tools["run_command"].description
+    found = await tools["search_files"].run({"pattern": "n[e]{2}dle", "regex": True})
+    assert found.content == "/output/nell/hay:1: a needle"
 
 
 async def test_the_container_stays_and_is_found_by_another_process(

@@ -37,8 +37,9 @@ class Server:
     those it leaves are short.
     """
 
-    def __init__(self, world: World, env: dict[str, str]) -> None:
+    def __init__(self, world: World, directory: Path, env: dict[str, str]) -> None:
         self.world = world  # as this process serves it, or has served it last
+        self.directory = directory  # of its data
         self.under_way = 0  # requests of the test
         self.said = ""  # on stderr
         self._env = env
@@ -72,14 +73,18 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def servers(database: Database, directory: Path, world: World, number: int = 2) -> AsyncIterator[list[Server]]:
+async def servers(
+    database: Database, directory: Path, world: World, number: int = 2, **settings: str
+) -> AsyncIterator[list[Server]]:
     """They have said nothing that an operator would have to look at, killed or not."""
     shared = (
         KEYS
         | addresses(database)
         | {"CREWSHIP_LOG_LEVEL": "error", "CREWSHIP_RUN_ADAPTER": "scripted", "CREWSHIP_SCRIPT_DIR": str(directory)}
+        | settings
     )
-    made = [Server(world, environment(directory / str(n), **shared)) for n in range(number)]
+    places = [directory / str(n) for n in range(number)]
+    made = [Server(world, place, environment(place, **shared)) for place in places]
     try:
         for server in made:
             await server.ready()
