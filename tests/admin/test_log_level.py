@@ -108,6 +108,7 @@ async def test_a_ring_that_is_lost_is_made_good(world: World) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_a_change_in_one_process_holds_in_all(database: Database, tmp_path: Path) -> None:
     """What the other one logs of a denied write, before, while and after the level lets it."""
     token, owner = new_cli_token("STANDARD"), await connect_for_all(database.owner_url)  # type: ignore[arg-type]

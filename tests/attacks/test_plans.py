@@ -254,6 +254,7 @@ HUGE = {
 
 
 @pytest.mark.parametrize("kind", HUGE)
+@pytest.mark.slow
 async def test_an_answer_that_would_be_too_large_ends_while_it_is_made(large: World, kind: str) -> None:
     before = await peaks()
     answer = await large.graphql(large.viewer, "query($ws: ID!) " + HUGE[kind])
@@ -264,6 +265,7 @@ async def test_an_answer_that_would_be_too_large_ends_while_it_is_made(large: Wo
     assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 300
 
 
+@pytest.mark.slow
 async def test_one_text_many_times_in_each_of_many_rows(large: World) -> None:
     many = intern(Shape(tuple(Column(f"a{n}", "system_prompt") for n in range(59)), "list"))
     before = await peaks()
@@ -273,6 +275,7 @@ async def test_one_text_many_times_in_each_of_many_rows(large: World) -> None:
     assert max(now - before.get(pid, 20) for pid, now in (await peaks()).items()) < 300
 
 
+@pytest.mark.slow
 async def test_an_answer_of_allowed_size_is_given(large: World) -> None:
     """Of 24 MB, for which nobody else waits (`tests/stalls.py`); the second by the way of known requests."""
     for _ in range(2):

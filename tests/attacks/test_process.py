@@ -91,6 +91,7 @@ async def test_another_name_reads_no_metrics(database: Database, tmp_path: Path,
         assert (await client.get("/metrics", headers={"host": host})).status_code == 404
 
 
+@pytest.mark.slow
 async def test_a_role_past_row_level_security_serves_nothing(empty_database: Database, tmp_path: Path) -> None:
     strong = empty_database.server.dsn("postgres", empty_database.name)
     env = environment(tmp_path, DATABASE_URL=strong, CREWSHIP_MIGRATION_DATABASE_URL=empty_database.owner_url)

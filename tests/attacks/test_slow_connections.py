@@ -104,6 +104,7 @@ async def test_the_second_head_has_a_deadline_too(hurry: None) -> None:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_a_body_has_a_lowest_rate(hurry: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two uploads of the same time one is slow and one too slow."""
     monkeypatch.setattr(table, "BODY_RATE", 200.0)  # bytes a second
@@ -161,6 +162,7 @@ async def test_who_takes_no_answer_is_cut_off(hurry: None) -> None:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_answers_and_streams_that_take_their_time_are_left_alone(hurry: None) -> None:
     """Three times as long as anything else may take: before an answer begins, and between its parts."""
 
@@ -201,6 +203,7 @@ async def test_an_application_that_does_not_read_is_not_the_fault_of_its_client(
         writer.close()
 
 
+@pytest.mark.slow
 async def test_idle_connections_stay_for_as_long_as_they_did(hurry: None) -> None:
     async with served() as port:  # with uvicorn's own five seconds
         reader, writer = await connect(port)

@@ -84,6 +84,7 @@ async def test_nobody_else_gets_a_line(world: World) -> None:
     assert (await world.client(world.admin).get(PATH, params={"workspace_id": world.workspace.id})).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_right_that_ends_ends_the_export(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await world.database.execute(
         "INSERT INTO audit_logs (id, workspace_id, actor_type, action, entity_type, data)"

@@ -84,6 +84,7 @@ async def log(module_database: Any, tmp_path: Path) -> AsyncIterator[Log]:
             await superuser.close()
 
 
+@pytest.mark.slow
 async def test_a_page_costs_the_same_however_many_months_there_are(log: Log) -> None:
     """The partitions are read in their order, up to the one that fills the page, and those before the cursor not."""
     costs = {}

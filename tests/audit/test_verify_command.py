@@ -26,6 +26,7 @@ def crewship(data_dir: Path, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
+@pytest.mark.slow
 def test_an_empty_log_is_whole(data_dir: Path) -> None:
     assert crewship(data_dir, "migrate").returncode == 0
     told = crewship(data_dir, "audit", "verify")

@@ -23,7 +23,8 @@ from tests.faults.working import said
 from tests.runtime.estate import Estate, estate_on
 from tests.world import connect_for_all
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+KILLS = 200
 
 ROUNDS = 4
 AT_ONCE = 12
@@ -137,14 +138,13 @@ async def kill_workers(ground: Ground, kills: int, chance: random.Random) -> Non
         pids[pids.index(victim)] = ground.workers.start()
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(200, marks=pytest.mark.slow)])
-async def test_kill_of_workers(ground: Ground, kills: int) -> None:
+async def test_kill_of_workers(ground: Ground) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    await kill_workers(ground, kills, random.Random(seed))
+    await kill_workers(ground, KILLS, random.Random(seed))
     await ground.ended(60)
     ends = await ground.judge()
-    print(f"{kills} kills, {len(ground.runs)} runs: {dict(ends)}; {sum(ground.counted().values())} effects")
+    print(f"{KILLS} kills, {len(ground.runs)} runs: {dict(ends)}; {sum(ground.counted().values())} effects")
     assert ends["COMPLETED"] > 0
 
 

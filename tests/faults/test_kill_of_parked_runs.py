@@ -17,7 +17,7 @@ from runtime.dbos_tables import prepare_engine
 from tests.faults.workers import Workers
 from tests.runtime.estate import Estate, estate_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 TIMING = {"lease": 1.5, "extend": 0.3, "poll": 0.1}
 
 

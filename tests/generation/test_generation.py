@@ -31,6 +31,7 @@ async def test_a_valid_input_is_accepted(op: Operation[Any], surface: str, estat
     assert outcome.code == (expected.value if expected else None), str(outcome)
 
 
+@pytest.mark.slow
 async def test_the_recorder_agrees_with_a_digest_of_all_tables(estate: Estate) -> None:
     """Whatever changed some row was noted, and `undo` restored it, for every write."""
     before = await estate.world.snapshot()

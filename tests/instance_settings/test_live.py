@@ -73,6 +73,7 @@ def sign_up(client: httpx2.Client, name: str) -> int:
     return client.post("/api/v1/auth/signup", json=body).status_code
 
 
+@pytest.mark.slow
 def test_what_is_set_at_one_process_holds_in_the_other(pair: tuple[httpx2.Client, httpx2.Client]) -> None:
     here, there = pair
     assert (allows_signup(there), sign_up(there, "early")) == (False, 403)
@@ -100,6 +101,7 @@ async def test_a_lost_ring_costs_half_a_second(pair: tuple[httpx2.Client, httpx2
         await conn.close()
 
 
+@pytest.mark.slow
 def test_a_flag_is_on_in_the_other_process_at_once(pair: tuple[httpx2.Client, httpx2.Client]) -> None:
     """No process keeps a flag: whoever asks reads it."""
     here, there = pair

@@ -185,6 +185,7 @@ async def test_more_than_a_hundred_is_fifty(world: World) -> None:
     assert [issue["id"] for issue in await board.read(ISSUES, limit=500, offset=50)] == whole[50:]
 
 
+@pytest.mark.slow
 async def test_all_combinations_take_few_plans(listed: Listed) -> None:
     """A plan is compiled for each order and each filter that leads, whatever else is asked; and all of them agree."""
     board, ids = listed.board, listed.ids

@@ -23,6 +23,7 @@ from tests.jobs.tower import HOUR, SECOND, Seen, Tower, calling, crashing, hopel
 from tests.jobs.yard import Yard, once, plain
 
 pytestmark = pytest.mark.anyio
+KILLS = 30
 Working = Callable[..., AbstractAsyncContextManager[Runtime]]
 
 
@@ -94,6 +95,7 @@ def test_a_clock_has_one_name_and_one_body(registries: None) -> None:
 # ---- ticks ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_once_over_two_processes(tower: Tower, processes: Callable[..., Workers]) -> None:
     workers = processes(steady, rare)
     for _ in range(2):
@@ -122,6 +124,7 @@ async def test_a_long_tick_is_waited_for(tower: Tower, processes: Callable[..., 
 
 
 @pytest.mark.parametrize("where", ["outside", "within"])
+@pytest.mark.slow
 async def test_kill_in_the_middle(tower: Tower, processes: Callable[..., Workers], where: str) -> None:
     """What was not committed is gone, and the tick is begun anew."""
     workers = processes(rare)
@@ -139,14 +142,14 @@ async def test_kill_in_the_middle(tower: Tower, processes: Callable[..., Workers
     assert 3590 < (await tower.row(rare))["seconds"] < 3600
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(30, marks=pytest.mark.slow)])
-async def test_kill_at_random(tower: Tower, processes: Callable[..., Workers], kills: int) -> None:
+@pytest.mark.slow
+async def test_kill_at_random(tower: Tower, processes: Callable[..., Workers]) -> None:
     """A clock goes on, whoever is killed, and no two ticks are at it."""
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     chance, workers = random.Random(seed), processes(steady)
     pids, killed = [workers.start() for _ in range(2)], []
-    for n in range(kills):
+    for n in range(KILLS):
         await asyncio.sleep(chance.uniform(0.2, 1.5))
         killed.append(pids[n % 2])
         workers.kill(killed[-1])

@@ -26,6 +26,7 @@ from tests.runtime.estate import estate_on
 from tests.world import connect_for_all
 
 pytestmark = pytest.mark.anyio
+KILLS = 40
 QUICK = {"sweep": 0.2, "patience": 0.6, "measure": 1.0, "retry": 0.1}
 
 
@@ -93,19 +94,20 @@ async def kill_at_random(yard: Yard, workers: Workers, kills: int, chance: rando
     return things
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(40, marks=pytest.mark.slow)])
-async def test_kill_at_random(yard: Yard, workers: Workers, kills: int) -> None:
+@pytest.mark.slow
+async def test_kill_at_random(yard: Yard, workers: Workers) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
     for _ in range(4):
         await yard.workspace()
-    things = await kill_at_random(yard, workers, kills, random.Random(seed))
+    things = await kill_at_random(yard, workers, KILLS, random.Random(seed))
     await yard.finished(120)
     for thing, kind in things.items():
         assert await yard.written(thing) == once(), (kind.name, thing)
     assert await yard.estate.owner.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE status <> 'SUCCESS'") == 0
 
 
+@pytest.mark.slow
 async def test_two_workers_share(yard: Yard, workers: Workers) -> None:
     """Both take part, nothing is done twice, and what is to come one by one does."""
     for n in range(50):

@@ -21,7 +21,7 @@ from tests.process.commands import environment, serving
 from tests.recovery.mailbox import delivering, idle
 from tests.world import World
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 SAID = orjson.dumps({"message": {"content": verdict("ALLOW")}, "prompt_eval_count": 9, "eval_count": 5})
 VARIABLE = f"K_{secrets.token_hex(5)}".upper()
 """No other run of tests on this machine has it."""

@@ -29,6 +29,7 @@ from tests.live.sockets import client_of
 from tests.world import Person, World, connect_for_all
 
 pytestmark = pytest.mark.anyio
+LISTENERS = 500
 EVENT = f"""
     INSERT INTO events (workspace_id, channel, type, payload)
     VALUES ({OF}, $1, 'crew.created', jsonb_build_object('id', 'c', 'slug', 's', 'name', $2::int::text))
@@ -117,15 +118,13 @@ def caller(person: Person) -> Caller:
     return made
 
 
-@pytest.mark.parametrize("listeners", [200, pytest.param(500, marks=pytest.mark.slow)])
-async def test_nothing_that_began_later_reaches_who_was_removed(
-    world: World, monkeypatch: pytest.MonkeyPatch, listeners: int
-) -> None:
+@pytest.mark.slow
+async def test_nothing_that_began_later_reaches_who_was_removed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "EVERY", 0.01)
     bus.ring(Topic.access)  # so that the rounds begin now, and go on without a pause
-    people = [await member(world, f"m{listeners}-{n}") for n in range(listeners)]
+    people = [await member(world, f"m{LISTENERS}-{n}") for n in range(LISTENERS)]
     outlets, lines, late = [Memory() for _ in people], list[LiveConnection](), dict[str, list[int]]()
-    chance = random.Random(listeners)
+    chance = random.Random(LISTENERS)
     async with writing(world) as writers:
         conn = await own_connection(world)
         try:
@@ -133,7 +132,7 @@ async def test_nothing_that_began_later_reaches_who_was_removed(
                 lines.append(LiveConnection(caller(person), outlet, outlet))
                 await lines[-1].subscribe(own(world), numbered, same=numbered)
                 await lines[-1].subscribe(f"session:{writers.chat.id}", numbered)
-            for n in chance.sample(range(listeners), 16):
+            for n in chance.sample(range(LISTENERS), 16):
                 await asyncio.sleep(chance.uniform(0, 0.1))
                 async with old_transaction(world) if n % 2 else contextlib.nullcontext():
                     assert (
@@ -145,7 +144,7 @@ async def test_nothing_that_began_later_reaches_who_was_removed(
                 await until(lambda: len(outlets[n].refusals) == 2)  # noqa: B023
                 late[people[n].name] = [int(seen) for seen in outlets[n].written if int(seen) > began_later]
             last = next(writers.numbers)
-            stays = next(n for n in range(listeners) if people[n].name not in late)
+            stays = next(n for n in range(LISTENERS) if people[n].name not in late)
             await until(lambda: any(int(seen) > last for seen in outlets[stays].written))
         finally:
             await conn.close()

@@ -221,6 +221,7 @@ async def test_who_reads_nothing_is_cut_off_after_a_while(world: World, monkeypa
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_whoever_asks_and_does_not_listen_is_not_answered_without_end(world: World) -> None:
     """Errors and pongs of a client that reads nothing: its next messages wait."""
     async with raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as client:

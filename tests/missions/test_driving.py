@@ -395,6 +395,7 @@ async def test_a_mission_that_is_gone_is_no_fault(berth: Berth) -> None:
     assert await berth.estate.owner.fetchval(sql) == 0
 
 
+@pytest.mark.slow
 async def test_forty_issues_at_once_all_end(harbour: Harbour) -> None:
     berths = [await harbour.crew() for _ in range(4)]
     pairs: list[tuple[Berth, Any]] = [(berth, await berth.issue(id=new_id())) for berth in berths for _ in range(10)]

@@ -124,6 +124,7 @@ def test_the_name_of_the_newest_file_is_the_head_of_the_history() -> None:
     assert ScriptDirectory.from_config(revisions.config()).get_heads() == [migrations.head()]
 
 
+@pytest.mark.slow
 async def test_processes_that_start_together_upgrade_once(empty_database: Database) -> None:
     await asyncio.gather(
         *(migrations.upgrade(empty_database.owner_url, application_role=APPLICATION) for _ in range(5))

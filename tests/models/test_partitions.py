@@ -16,6 +16,7 @@ BEFORE = "0028"
 EVENT = "INSERT INTO events (channel, type, payload, created_at) VALUES ($1, 't', '{}', now() - $2::interval)"
 
 
+@pytest.mark.slow
 async def test_rows_of_the_version_before_are_the_first_partition(empty_database: Database) -> None:
     await upgrade_to(empty_database, BEFORE)
     owner = await asyncpg.connect(empty_database.owner_url)
@@ -47,6 +48,7 @@ def version_before(name: str) -> str:
     return f"{int(file.name[:4]) - 1:04}"
 
 
+@pytest.mark.slow
 async def test_the_audit_log_of_the_version_before_is_its_first_partition(empty_database: Database) -> None:
     await upgrade_to(empty_database, version_before("audit_partitions"))
     owner = await asyncpg.connect(empty_database.owner_url)

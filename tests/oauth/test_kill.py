@@ -14,7 +14,7 @@ from tests.oauth.test_consents import come_back, connect
 from tests.process.commands import environment
 from tests.world import World, world_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 PATIENCE = 180.0
 WAITING = "SELECT oauth_expires_at < now() + interval '5 minutes' AND status = 'ACTIVE' FROM credentials"
 SOON = "UPDATE credentials SET oauth_expires_at = now() + interval '4 minutes'"

@@ -92,6 +92,7 @@ def test_a_killed_server_starts_again_with_the_same_keys(data_dir: Path) -> None
         assert again.end(signal.SIGINT) == 0
 
 
+@pytest.mark.slow
 def test_lost_keys_stop_the_start(data_dir: Path) -> None:
     env = environment(migrated(data_dir))
     with serving(env=env) as served:
@@ -104,6 +105,7 @@ def test_lost_keys_stop_the_start(data_dir: Path) -> None:
     assert not (data_dir / "secrets.env").exists()
 
 
+@pytest.mark.slow
 def test_several_processes_serve_one_port(data_dir: Path) -> None:
     with serving("--workers", "2", env=environment(migrated(data_dir))) as served:
         until(lambda: status_of(served.port) == 200)
@@ -242,6 +244,7 @@ def _plain_python() -> tuple[list[str], dict[str, str]]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.slow
 def test_a_plain_user_without_a_home_on_a_read_only_installation(data_dir: Path) -> None:
     python, path = _plain_python()
     data_dir.mkdir()

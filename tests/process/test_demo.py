@@ -161,6 +161,7 @@ async def test_the_browser_and_the_terminal_are_in_one_conversation(begun: Path)
         assert page.complaints == []
 
 
+@pytest.mark.slow
 async def test_a_start_that_was_broken_off_is_gone_on_with(begun: Path) -> None:
     async with running(begun) as shown:
         first = await ready(shown)
@@ -175,6 +176,7 @@ async def test_a_start_that_was_broken_off_is_gone_on_with(begun: Path) -> None:
     assert second["API token"] in (begun / "profile").read_text()
 
 
+@pytest.mark.slow
 async def test_a_taken_port_is_left_to_whoever_has_it(begun: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -186,6 +188,7 @@ async def test_a_taken_port_is_left_to_whoever_has_it(begun: Path) -> None:
             assert f":{port}/" not in found["In the browser"]
 
 
+@pytest.mark.slow
 async def test_the_users_of_another_server_are_left_alone(begun: Path) -> None:
     async with running(begun) as shown:
         await ready(shown)
@@ -202,6 +205,7 @@ async def test_the_users_of_another_server_are_left_alone(begun: Path) -> None:
 
 
 @pytest.mark.skipif(not local_model.installed(), reason="needs the extra demo")
+@pytest.mark.slow
 async def test_the_model_answers(begun: Path) -> None:
     async with terminal(
         *DEMO, "--data-dir", str(begun), "--port", "0", env=environment(CREWSHIP_RUN_ADAPTER="")

@@ -158,6 +158,7 @@ def test_without_the_embedded_database_the_way_out_is_named(tmp_path: Path) -> N
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.slow
 def test_with_a_database_of_its_own_the_service_does_without(empty_database: Database, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CREWSHIP_DATA_DIR": str(tmp_path)}
     environment |= {"DATABASE_URL": empty_database.url, "CREWSHIP_MIGRATION_DATABASE_URL": empty_database.owner_url}

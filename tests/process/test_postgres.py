@@ -128,6 +128,7 @@ def test_rows_and_port_survive_a_restart(server: EmbeddedPostgres) -> None:
     assert value(again.application, "SELECT count(*) FROM kept") == 1000
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_comes_back_with_what_was_committed(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir)
     connection = server.start()
@@ -151,6 +152,7 @@ def occupied(port: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("deep", [False, True], ids=["unix socket", "loopback"])
+@pytest.mark.slow
 def test_a_killed_server_comes_back_where_it_was_also_when_its_port_is_taken(data_dir: Path, deep: bool) -> None:
     """Everybody holds an address from the start. A unix socket nobody can take; a port of loopback is waited for."""
     server = EmbeddedPostgres(data_dir / ("deep" * 20) if deep else data_dir)
@@ -192,6 +194,7 @@ time.sleep(600)
 
 
 @ON_LINUX
+@pytest.mark.slow
 def test_a_killed_owner_takes_its_server_along_and_loses_no_row(server: EmbeddedPostgres, data_dir: Path) -> None:
     command = [sys.executable, "-c", OWNER_PROCESS, str(data_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={"PYTHONPATH": str(ROOT)}) as owner:

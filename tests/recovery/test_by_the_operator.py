@@ -28,6 +28,7 @@ async def audited(world: World, workspace_id: str, user_id: str) -> list[Any]:
     return await world.database.fetch(sql, workspace_id, user_id)  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 async def test_the_new_password_holds_and_what_knew_the_old_one_has_ended(
     world: World, module_database: Database
 ) -> None:

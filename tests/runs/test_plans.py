@@ -8,7 +8,7 @@ from models.agents import Agent
 from tests.runs.plans import buffers, explain, listening, nodes, scans
 from tests.world import World, now, stored
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ROWS = 30_000
 RUNS = """

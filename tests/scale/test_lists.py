@@ -33,10 +33,12 @@ async def measured(module_database: Any, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize("read", [pytest.param(read, id=read.name) for read in READS])
+@pytest.mark.slow
 async def test_a_list_costs_its_page(read: Read, measured: Measured) -> None:
     check(read, measured)
 
 
+@pytest.mark.slow
 async def test_a_command_costs_the_same_at_every_size(measured: Measured) -> None:
     check_writes(measured)
 

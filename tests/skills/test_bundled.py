@@ -76,6 +76,7 @@ async def test_they_are_brought_once_and_kept_as_they_are_shipped(database: Data
         await owner.close()
 
 
+@pytest.mark.slow
 async def test_a_start_of_the_server_brings_them(database: Database, tmp_path: Path) -> None:
     owner = await asyncpg.connect(database.owner_url)
     try:

@@ -36,6 +36,7 @@ def over_socket(data_dir: Path) -> httpx2.Client:
     )
 
 
+@pytest.mark.slow
 def test_operators_are_answered_on_both_sockets(served: Served, data_dir: Path) -> None:
     for client in (over_port(served), over_socket(data_dir)):
         with client:
@@ -93,6 +94,7 @@ def test_denied_writes_are_logged_and_reads_are_not(data_dir: Path) -> None:
     assert "somebody" not in said
 
 
+@pytest.mark.slow
 def test_one_of_several_processes_says_so(data_dir: Path) -> None:
     with (
         serving("--workers", "2", env=environment(migrated(data_dir.with_name("several")))) as served,

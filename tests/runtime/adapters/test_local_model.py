@@ -134,6 +134,7 @@ async def test_a_message_that_is_too_long_is_refused_in_words(journal: Journal) 
     assert journal.text == ""
 
 
+@pytest.mark.slow
 async def test_any_history_fits(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_model, "LONGEST_REPLY", 10)
     history = [Turn(role, f"{n} " + "many words " * 200) for n in range(30) for role in ("user", "assistant")]
