@@ -41,6 +41,10 @@ themselves as two of them live at paths (`/graphql`, `/api/docs`) whose other an
 """
 
 OWN_CONTENT_SECURITY_POLICY = UI_CONTENT_SECURITY_POLICY.replace(" 'unsafe-inline'", "")
+TERMINAL_CONTENT_SECURITY_POLICY = OWN_CONTENT_SECURITY_POLICY.replace(
+    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+)
+"""xterm.js colours what is shown by styles that it writes as text."""
 
 # Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.
 MEDIA_TYPES = {
@@ -168,12 +172,12 @@ async def _send(request: Request, name: str) -> Response:
     return Response(body, media_type=found.media_type, headers=headers)
 
 
-def _own(path: str, name: str) -> Route:
+def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Route:
     """A page that brings neither script nor style in its text."""
     text = _read_page(name)
 
     async def endpoint(request: Request) -> Response:
-        return _page(text, OWN_CONTENT_SECURITY_POLICY)
+        return _page(text, policy)
 
     return Route(path, endpoint, name=path)
 
@@ -189,6 +193,7 @@ routes: list[BaseRoute] = [
     _own("/invitation", "invitation.html"),
     _own("/welcome", "welcome.html"),
     _own("/account", "account.html"),
+    _own("/terminal", "terminal.html", TERMINAL_CONTENT_SECURITY_POLICY),
     Route("/api/docs", reference),
     Route("/favicon.ico", favicon),
     Route("/robots.txt", robots),

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
 OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
 OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/decision", "/invitation", "/welcome", "/account"]
+OWN_PAGES += ["/terminal"]
 PAGES = ["/", "/login", "/api/docs", "/graphql", *OWN_PAGES]
 
 
@@ -66,6 +67,8 @@ def test_a_page_is_html_under_the_policy_of_pages(client: TestClient, path: str)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     strict = pages.OWN_CONTENT_SECURITY_POLICY if path in OWN_PAGES else pages.UI_CONTENT_SECURITY_POLICY
+    if path == "/terminal":
+        strict = pages.TERMINAL_CONTENT_SECURITY_POLICY
     assert response.headers["content-security-policy"] == strict
     assert response.headers["cache-control"] == "no-cache"
     assert response.text.startswith("<!doctype html>")
@@ -79,6 +82,8 @@ def test_the_policy_names_no_origin_but_its_own_and_no_eval() -> None:
     assert directives["default-src"] == "'self'"
     assert directives["script-src"] == "'self' 'unsafe-inline'"
     assert "unsafe" not in pages.OWN_CONTENT_SECURITY_POLICY
+    of_terminal = dict(part.split(" ", 1) for part in pages.TERMINAL_CONTENT_SECURITY_POLICY.split("; "))
+    assert [name for name, sources in of_terminal.items() if "unsafe" in sources] == ["style-src"]
     allowed = {"'self'", "'none'", "'unsafe-inline'", "data:", "blob:"}
     assert {source for sources in directives.values() for source in sources.split()} <= allowed
 
@@ -115,7 +120,7 @@ def test_the_styles_of_others_load_nothing() -> None:
         for name, asset in pages.ASSETS.items()
         if name.startswith("vendor/") and name.endswith(".css")
     ]
-    assert len(styles) == 2
+    assert len(styles) == 3
     for text in styles:
         assert "@import" not in text
         assert all(target.startswith("data:") for target in re.findall(r"url\([\"']?([^)]{5})", text))

@@ -84,6 +84,8 @@ export class Workbench {
 
   async #open(agent, chatId) {
     find("#chat").hidden = false;
+    find("#open-terminal").hidden = agent.crewId === null;
+    find("#open-terminal").href = `/terminal?${new URLSearchParams({ agent: agent.slug, workspace: this.#crew.workspace.id })}`;
     this.#crew.select(agent.id);
     await this.#chat.open(agent, chatId);
   }

@@ -1,0 +1,185 @@
+"""The page with a terminal in a real browser, on the running service and its sandbox."""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.workspaces import Membership, Role
+from resolvers.instance.running import instance
+from rest_compat.ws import terminals
+from runtime.sandbox import Unconfined
+from runtime.terminals import SandboxedTerminals
+from tests.auth.browsers import PASSWORD, new_user
+from tests.process.browser import CHROMIUM, Page, browsing
+from tests.process.looks import axe, judge
+from tests.process.players import hire
+from tests.world import World, world_on
+
+__all__ = ["axe"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+EMAIL = "ada@example.com"
+PROMISED = 30.0  # seconds
+SHOWN = "[...document.querySelectorAll('.xterm-rows > div')].map(row => row.textContent).join('\\n')"
+PICTURES = os.environ.get("CREWSHIP_TEST_PICTURES")
+
+
+@pytest.fixture(scope="module")
+async def place(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
+        found = SandboxedTerminals(made.settings)
+        if not await found.available():
+            pytest.skip("no sandbox on this machine")
+        instance.terminals = found
+        await hire(made, made.owner)
+        await hire(made, made.owner, "builder", "Builder")
+        yield made
+        instance.terminals = None
+
+
+@pytest.fixture
+async def page(place: World, tmp_path: Path) -> AsyncIterator[Page]:
+    """A tab of somebody who is a manager, and signed in."""
+    await place.database.execute("DELETE FROM users WHERE email = $1", EMAIL)
+    ada = await new_user(place, full_name="Ada Lovelace", email=EMAIL)
+    await place.add(Membership(workspace_id=place.workspace.id, user_id=ada.id, role=Role.MANAGER))
+    async with browsing(tmp_path / "profile") as made:
+        await made.look()
+        await made.open(f"{place.url}/terminal?agent=scout")
+        await made.fill("#login [name=email]", EMAIL)
+        await made.fill("#login [name=password]", PASSWORD)
+        await made.press("Enter")
+        await made.until("location.pathname === '/terminal'")
+        yield made
+        # what a refused handshake, or a login that has ended, leaves in the console is no fault of the page
+        expected = ("/ws/terminal", "/api/v1/ws-token")
+        assert [said for said in made.complaints if not any(path in said for path in expected)] == []
+        port = place.url.rsplit(":", 1)[1]
+        known = tuple(f"{kind}://127.0.0.1:{port}" for kind in ("http", "ws"))
+        assert {url for url in made.requests if not url.startswith((*known, "data:"))} == set()
+
+
+async def seen(page: Page, text: str, within: float = 20) -> None:
+    await page.until(f"({SHOWN}).includes({json.dumps(text)})", within)
+
+
+async def typed(page: Page, text: str, until: str) -> None:
+    await page.command("Input.insertText", text=text)
+    await page.press("Enter")
+    await seen(page, until)
+
+
+async def picture(page: Page, name: str, width: int = 1280, height: int = 800, *, dark: bool = False) -> None:
+    """For whoever asks to see."""
+    if PICTURES:
+        await page.screenshot(Path(PICTURES) / f"{name}.png", width, height, dark=dark)
+        await page.look()
+
+
+async def test_a_shell_in_a_page(place: World, page: Page, axe: str) -> None:
+    await seen(page, "$")
+    assert await page.value("document.activeElement.className") == "xterm-helper-textarea"
+    await typed(page, "echo hello-$((6*7)) é€🚀", "hello-42 é€🚀")
+    await typed(page, "stty size", str(await page.value("document.querySelectorAll('.xterm-rows > div').length")) + " ")
+    assert await page.text("#title") == "Terminal of Scout"
+    await page.look(700, 500)
+    rows = await page.value("document.querySelectorAll('.xterm-rows > div').length")
+    await page.until(f"document.querySelectorAll('.xterm-rows > div').length !== {rows} || {rows} < 30")
+    await asyncio.sleep(0.3)
+    rows = await page.value("document.querySelectorAll('.xterm-rows > div').length")
+    await typed(page, "stty size", f"{rows} ")
+    await page.look()
+    await typed(page, "sleep 1000", "sleep 1000")
+    await interrupt(page)
+    await typed(page, "printf '\\033[31mred\\033[0m \\033[1;34mblue\\033[0m\\n'; ls --color /", "red blue")
+    await picture(page, "light")
+    await picture(page, "dark", dark=True)
+    await picture(page, "phone", 360, 640)
+    await judge(page, axe, "terminal")
+    await typed(page, "exit", "exit")
+    await page.see("The shell has ended.", "#why")
+    assert await page.value("document.activeElement.id") == "again"
+    await picture(page, "ended")
+    await judge(page, axe, "ended")
+    await page.press("Enter")
+    await page.until("document.querySelector('#ended').hidden")
+    await seen(page, "$")
+    await typed(page, "echo again-$((7*8))", "again-56")
+
+
+async def interrupt(page: Page) -> None:
+    key = {"key": "c", "code": "KeyC", "windowsVirtualKeyCode": 67, "modifiers": 2}
+    await page.command("Input.dispatchKeyEvent", type="rawKeyDown", **key)
+    await page.command("Input.dispatchKeyEvent", type="keyUp", **key)
+    await seen(page, "^C")
+
+
+async def test_by_keyboard_and_for_screen_readers(place: World, page: Page, axe: str) -> None:
+    await seen(page, "$")
+    key = {"key": "F6", "code": "F6", "windowsVirtualKeyCode": 117, "modifiers": 2}
+    await page.command("Input.dispatchKeyEvent", type="rawKeyDown", **key)
+    await page.command("Input.dispatchKeyEvent", type="keyUp", **key)
+    assert await page.value("document.activeElement.type") == "checkbox", "there is no way out of the terminal"
+    await page.press("Space")
+    await page.until("document.activeElement.className === 'xterm-helper-textarea'")
+    for letter in "echo aloud":  # to xterm.js in this mode, what comes without keys is of an input method
+        key = {"key": letter, "text": letter, "windowsVirtualKeyCode": ord(letter.upper())}
+        await page.command("Input.dispatchKeyEvent", type="keyDown", **key)
+        await page.command("Input.dispatchKeyEvent", type="keyUp", **key)
+    await page.press("Enter")
+    await seen(page, "\naloud")
+    await page.until("document.querySelector('.xterm-accessibility')?.textContent.includes('aloud')")
+    assert await page.value("document.querySelector('.xterm-helper-textarea').getAttribute('aria-label')")
+    await judge(page, axe, "read aloud")
+
+
+async def test_a_member_who_is_removed_is_told_so(place: World, page: Page) -> None:
+    await seen(page, "$")
+    since = time.monotonic()
+    await place.database.execute(
+        "DELETE FROM memberships WHERE user_id = (SELECT id FROM users WHERE email = $1)", EMAIL
+    )
+    await page.see("you are no member any more, or your role has changed", "#why", PROMISED)
+    assert time.monotonic() - since < PROMISED
+    await page.click("#again")
+    await page.see("The terminal was not opened:", "#why")
+    await picture(page, "removed")
+
+
+async def test_a_login_that_ended_leads_to_the_sign_in(place: World, page: Page) -> None:
+    await seen(page, "$")
+    await place.database.execute("DELETE FROM sessions")
+    await page.see("Your login has ended, and the terminal with it.", "#why", PROMISED)
+    await page.click("#again")
+    await page.until("location.pathname === '/login'")
+    assert "agent%3Dscout" in await page.value("location.search")
+
+
+async def test_why_there_is_none(place: World, page: Page, monkeypatch: pytest.MonkeyPatch, axe: str) -> None:
+    await seen(page, "$")
+    await typed(page, "exit", "exit")
+    await page.see("The shell has ended.", "#why")
+    monkeypatch.setattr(terminals, "MOST_OF_USER", 0)
+    await page.click("#again")
+    await page.see("Too many terminals are open. Close one, or try again later.", "#why")
+    monkeypatch.setattr(terminals, "MOST_OF_USER", 5)
+    monkeypatch.setattr(terminals, "IDLE", 0.5)
+    await page.click("#again")
+    await page.see("nothing was typed for half an hour", "#why")
+    monkeypatch.setattr(instance, "terminals", SandboxedTerminals(place.settings, Unconfined()))
+    await page.click("#again")
+    await page.see("it cannot be reached, or has no sandbox", "#why")
+    await page.open(f"{place.url}/terminal?agent=nobody")
+    await page.see("There is no such agent here.", "#news")
+    await page.see("Builder", "#choose")
+    await judge(page, axe, "choose")
+    await picture(page, "choose")
+    await page.open(f"{place.url}/#agent=builder")
+    await page.until("document.querySelector('#open-terminal')?.getAttribute('href')?.includes('agent=builder')")
