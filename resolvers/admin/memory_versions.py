@@ -302,6 +302,13 @@ def texts_of(workspace_id: str | None) -> str:
     return f"texts of memories of {workspace_id}"
 
 
+ANY: Final = "*"
+
+
+class Outrun(Exception):
+    """Somebody else has kept a version meanwhile."""
+
+
 async def keep_version(
     ctx: Context,
     path: str,
@@ -311,20 +318,24 @@ async def keep_version(
     written_by: str = "",
     owner_id: str | None = None,
     most: int | None = None,
+    made_from: str | None = ANY,
 ) -> MemoryVersion:
     """A new version with its text, for whoever writes a memory: a `late` command, which begins its transaction here.
 
     The text is on the disk before the row is written, so that no row is without one. `most`: how many versions of the
-    owner's there are with it; the oldest go.
+    owner's there are with it; the oldest go. `made_from`: the id of the version that the text was made from, None where
+    there was none; raises Outrun if it is not the newest.
     """
     digest = hashlib.sha256(content).hexdigest()
     folder = folder_of(ctx, ctx.workspace_id)
     async with ctx.outside.store.receive(Arriving(_at_once(content), MOST_BYTES)) as received:
         await ctx.begin()
         await ctx.lock(texts_of(ctx.workspace_id))
-        await folder.keep(received, digest)
         same = col(MemoryVersion.path) == path if owner_id is None else col(MemoryVersion.owner_id) == owner_id
         before = await ctx.select(MemoryVersion, same).order_by(*NEWEST_FIRST).limit(most or 1).all()
+        if made_from is not ANY and made_from != (before[0].id if before else None):
+            raise Outrun
+        await folder.keep(received, digest)
         if most is not None and len(before) == most:
             await _forget(ctx, folder, before[-1], same, digest)
         return await ctx.insert(

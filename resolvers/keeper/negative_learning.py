@@ -12,7 +12,7 @@ from models.agents import Agent
 from models.inbox import InboxPriority
 from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType, evaluation_id
 from models.memory import MemoryTier, MemoryVersion
-from resolvers.admin.memory_versions import content_of, keep_version
+from resolvers.admin.memory_versions import Outrun, content_of, keep_version
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.keeper import verdicts
 from resolvers.keeper.evaluating import (
@@ -45,6 +45,8 @@ from resolvers.rules.redaction import Redactor
 from resolvers.system.aux_models import AuxSlot
 
 COMPARED: Final = 256  # bytes of a failure
+TITLE: Final = b"# Lessons\n"
+MOST_TRIES: Final = 10
 MOST_LESSONS: Final = 64 * 1024  # bytes of lessons.md: the oldest go
 TASK: Final = """You decide what software agents learn from what went wrong. Judge one failure.
 
@@ -89,7 +91,7 @@ class LessonVerdict(EvaluationVerdict):
     Action.NONE,
     auth=Auth.INTERNAL,
     emits=InboxItemUpdated,
-    errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
+    errors=(Code.FORBIDDEN, Code.CONFLICT, Code.UNAVAILABLE),
     surfaces=REST_ONLY,
     late=True,
 )
@@ -164,25 +166,42 @@ async def _learner(ctx: Context, data: LearnFromFailure) -> Agent | None:
 
 
 async def _write(ctx: Context, agent: Agent, data: LearnFromFailure, rule: str) -> None:
-    """Once, however often the same is learned. Begins the transaction."""
+    """Once, however often the same is learned, and beside what is learned at the same time. Begins the transaction."""
     path = f"agent:{agent.slug}/lessons.md"
     newest = (col(MemoryVersion.written_at).desc(), col(MemoryVersion.id).desc())
-    before = await ctx.select(MemoryVersion, col(MemoryVersion.path) == path).order_by(*newest).first()
-    text = b"# Lessons\n"
-    if before is not None:
+    for _ in range(MOST_TRIES):
+        before = await ctx.select(MemoryVersion, col(MemoryVersion.path) == path).order_by(*newest).first()
+        content = _with(rule, data, TITLE if before is None else await _text_of(ctx, before))
+        if content is None:
+            return
+        made_from = None if before is None else before.id
         try:
-            text = await content_of(ctx, before)
-        except Refusal as refusal:
-            if refusal.code is not Code.GONE:
-                raise
+            await keep_version(ctx, path, MemoryTier.learned, content, written_by=agent.id, made_from=made_from)
+        except Outrun:
+            await ctx.abandon()
+        else:
+            return
+    raise Refusal(Code.CONFLICT, "The lessons of the agent are written by others all the time; try again")
+
+
+async def _text_of(ctx: Context, version: MemoryVersion) -> bytes:
+    try:
+        return await content_of(ctx, version)
+    except Refusal as refusal:
+        if refusal.code is not Code.GONE:
+            raise
+        return TITLE
+
+
+def _with(rule: str, data: LearnFromFailure, text: bytes) -> bytes | None:
+    """The lessons with one more; None where it is there."""
     id = lesson_id(data)
     if id.encode() in text:
-        return
+        return None
     lines = [*text.decode(errors="replace").splitlines(), f"- {rule} ({data.trigger}, {id})"]
     while len("\n".join(lines).encode()) > MOST_LESSONS:
         del lines[1]
-    content = ("\n".join(lines) + "\n").encode()
-    await keep_version(ctx, path, MemoryTier.learned, content, written_by=agent.id)
+    return ("\n".join(lines) + "\n").encode()
 
 
 async def _propose(ctx: Context, evaluation: Evaluation, row: KeeperRequest, data: LearnFromFailure) -> None:

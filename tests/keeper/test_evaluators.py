@@ -1,5 +1,6 @@
 """The four evaluators: their verdicts, what the rules make of them, and who is told."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -207,6 +208,22 @@ async def test_a_lesson_is_proposed_or_written(evaluators: Ship, world: World, m
         path = f"/api/v1/admin/memory/versions/{versions[1]['id']}/content"
         answer = await client.get(path, params={"workspace_id": world.workspace.id})
     assert answer.status_code == 200, answer.text
+
+
+async def test_lessons_of_the_same_moment_are_all_kept(evaluators: Ship, world: World, model: ScriptedModel) -> None:
+    await world.database.execute("DELETE FROM memory_versions")
+    await world.database.execute("UPDATE agents SET learning_enabled = true WHERE id = $1", evaluators.agent.id)
+    model.answer = verdict("ALLOW", "Ask before you delete")
+    told = {"tool_name": "rm", "agent_id": evaluators.agent.id, "agent_memory_dir": "/m"}
+    answers = await asyncio.gather(
+        *(judged(evaluators, "negative-learning", **told, failure_snippet=f"boom {n}") for n in range(6))
+    )
+    newest = await world.database.fetchval("SELECT id FROM memory_versions ORDER BY written_at DESC, id DESC LIMIT 1")
+    async with world.client(world.owner) as client:
+        path = f"/api/v1/admin/memory/versions/{newest}/content"
+        text = (await client.get(path, params={"workspace_id": world.workspace.id})).text
+    assert [answer["lesson_id"] for answer in answers if answer["lesson_id"] not in text] == []
+    assert text.count("Ask before you delete") == 6
 
 
 async def test_a_lesson_that_is_none_is_put_before_people(evaluators: Ship, model: ScriptedModel) -> None:
