@@ -282,8 +282,10 @@ def _field(
 
 
 def _describe(op: Operation[Any]) -> str:
+    """With what it asks for, and the codes of its own that an error may have beside those of any field."""
     needs = {Action.NONE: "", Action.SELF: ""}.get(op.action, f"\n\nRequires: {op.action.value}.")
-    return f"{op.doc}{needs}"
+    codes = ", ".join(sorted(code.value for code in op.errors))
+    return f"{op.doc}{needs}" + (f"\n\nErrors: {codes}." if codes else "")
 
 
 def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], places: tuple[str, ...]) -> Any:
