@@ -167,6 +167,7 @@ CHECKPOINTS = "/api/v1/missions/{missionId}/checkpoints"
 CHECKPOINT = "/api/v1/checkpoints/{checkpointId}"
 INTERNAL = "/api/v1/internal/missions"
 ASSIGNMENTS = "/api/v1/internal/assignments"
+QUERIES = "/api/v1/internal/queries"
 TASK = f"{MISSION}/tasks/{{taskId}}"
 
 ROUTES = (
@@ -192,6 +193,7 @@ ROUTES = (
     DELETE(CHECKPOINT, missions.delete_checkpoint, status=204),
     POST(INTERNAL, missions.plan_mission, missions.MissionPlanned, status=201, reads=workspace_in_body),
     POST(ASSIGNMENTS, missions.create_assignment, missions.AssignmentGiven, status=201, reads=workspace_in_body),
+    POST(QUERIES, missions.ask_peer, missions.PeerAnswer, reads=workspace_in_body),
     GET(f"{ASSIGNMENTS}/{{assignmentId}}", missions.get_assignment, missions.GivenAssignment),
     GET(f"{INTERNAL}/{{missionId}}", missions.get_planned_mission, AgentsMissionJSON),
     POST(

@@ -7,10 +7,13 @@ from sqlmodel import col
 from models.missions import Assignment
 from resolvers.kernel import Context
 from resolvers.missions import driving
+from resolvers.missions.asking import TELL as TELL_ANSWER
+from resolvers.missions.asking import tell_answer
 from resolvers.missions.assigning import TELL, tell
 from resolvers.missions.dispatching import TURNS, OfAgent, give_turns, make_room
 from resolvers.missions.driving import DRIVE, EXPIRE, OfMission
 from resolvers.runs.assignments import ASSIGNMENT_ENDED, OfAssignment
+from resolvers.runs.questions import QUESTION_ENDED, OfQuestion
 from runtime.background import Work, carries
 
 
@@ -50,6 +53,19 @@ async def go_on(work: Work, data: OfAssignment) -> None:
 @carries(TELL)
 async def told(work: Work, data: OfAssignment) -> None:
     await work.write("tell", lambda ctx: tell(ctx, data.assignment_id))
+
+
+@carries(QUESTION_ENDED)
+async def answered(work: Work, data: OfQuestion) -> None:
+    async def enqueue(ctx: Context) -> None:
+        ctx.enqueue(TELL_ANSWER, question_id=data.question_id)
+
+    await work.write("go on", enqueue)
+
+
+@carries(TELL_ANSWER)
+async def answer_told(work: Work, data: OfQuestion) -> None:
+    await work.write("tell", lambda ctx: tell_answer(ctx, data.question_id))
 
 
 @carries(TURNS)

@@ -257,6 +257,7 @@ async def world_on(
     async with contextlib.AsyncExitStack() as stack:
         with mock.patch("crewship.work.ticking", tuple):  # what tests write may be of any time: nothing of it expires
             url = await stack.enter_async_context(serving(application))
+        stack.enter_context(mock.patch("resolvers.missions.asking.BEGINS", 0.02))  # nobody takes a question up here
         workspace, other = Workspace(name="Workspace", slug="workspace"), Workspace(name="Other", slug="other")
         made = World(url, chosen, owner, workspace, other)
         await made.add(workspace, other)

@@ -134,7 +134,7 @@ class EscalationResolved(Event, type="escalation.resolved", channel="workspace:{
     action: str
 
 
-class PeerQueryRunning(Event, type="peer_query_running", channel="session:{chat_id}", planned=True):
+class PeerQueryRunning(Event, type="peer_query_running", channel="session:{chat_id}"):
     """An agent of this chat is asking another agent."""
 
     chat_id: ChatId
@@ -143,7 +143,7 @@ class PeerQueryRunning(Event, type="peer_query_running", channel="session:{chat_
     target: AgentSlug
 
 
-class PeerQueryCompleted(Event, type="peer_query_completed", channel="session:{chat_id}", planned=True):
+class PeerQueryCompleted(Event, type="peer_query_completed", channel="session:{chat_id}"):
     """An agent of this chat got an answer from another agent."""
 
     chat_id: ChatId
@@ -153,7 +153,7 @@ class PeerQueryCompleted(Event, type="peer_query_completed", channel="session:{c
     response: str
 
 
-class PeerQueryFailed(Event, type="peer_query_failed", channel="session:{chat_id}", planned=True):
+class PeerQueryFailed(Event, type="peer_query_failed", channel="session:{chat_id}"):
     """An agent of this chat got no answer from another agent."""
 
     chat_id: ChatId
@@ -163,9 +163,7 @@ class PeerQueryFailed(Event, type="peer_query_failed", channel="session:{chat_id
     error: str
 
 
-class PeerConversationUpdated(
-    Event, type="peer_conversation.updated", channel="workspace:{workspace_id}", planned=True
-):
+class PeerConversationUpdated(Event, type="peer_conversation.updated", channel="workspace:{workspace_id}"):
     """A question from one agent to another has ended."""
 
     id: str

@@ -9,6 +9,7 @@ from resolvers.missions.actions import (
     start_mission,
 )
 from resolvers.missions.approvals import TaskDecision, decide_task
+from resolvers.missions.asking import PeerAnswer, ask_peer
 from resolvers.missions.assigning import AssignmentGiven, GivenAssignment, create_assignment, get_assignment
 from resolvers.missions.checkpoints import (
     CheckpointFork,
@@ -42,8 +43,10 @@ __all__ = [
     "MissionPlanned",
     "MissionResumed",
     "MissionState",
+    "PeerAnswer",
     "RestoredCheckpoint",
     "TaskDecision",
+    "ask_peer",
     "clone_mission",
     "create_assignment",
     "create_checkpoint",

@@ -13,6 +13,7 @@ from resolvers.kernel import Code, Conflict, Context, Refusal
 from resolvers.runs.assignments import end_assignment
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 from resolvers.runs.failures import tell_of_failure
+from resolvers.runs.questions import end_question
 
 MISSING = "Run not found"
 WAITS = "The agent waits for an approval"
@@ -106,6 +107,7 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
     if run.waits_for is not None:
         ctx.enqueue(CALL_OFF, run_id=run.id)
     await end_assignment(ctx, ended, end.reply)
+    await end_question(ctx, ended, end.reply)
     return ended
 
 

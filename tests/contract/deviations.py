@@ -35,6 +35,7 @@ ADDED_ROUTES: dict[str, str] = {
     **dict.fromkeys(
         ("internal.assignments.create", "internal.assignments.get"), "agents give each other work by themselves"
     ),
+    "internal.queries.create": "agents ask each other by themselves",
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_receipt", "admin.gdpr_download"), "all data of a person"),
     "admin.gdpr_erase": "all data of a person, beyond what agents hold on them",
     "auth.cli_token_rotate": "a new secret without a new token",

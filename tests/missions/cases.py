@@ -151,6 +151,9 @@ RECIPES = {
     ),
     "internal.missions.create": Recipe(values={"tasks": [{"title": "Steer", "task_order": 1}]}),
     "internal.assignments.create": Recipe(values={"target_slug": "hand", "task": "Steer"}),
+    "internal.queries.create": Recipe(values={"target_slug": "lead", "question": "Whither?"}),
+    "queries.ask": Recipe(values={"target_slug": "lead", "question": "Whither?"}),
+    "queries.withdraw": Recipe(ids={"question_id": "run"}),
     "internal.assignments.get": Recipe(ids={"id": "assignment"}),
     "missions.tasks_decide": Recipe(
         values={"decision": "approve"}, ids={"mission_id": "mission_under_way", "id": "task_that_waits"}
