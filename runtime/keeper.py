@@ -35,8 +35,7 @@ class SandboxedCommands:
 
     async def run(self, command: CommandOfAgent) -> Ran:
         try:
-            crew_id = command.crew_id if command.agent_id else None
-            sandbox = await self._sandboxes.of_crew(command.workspace_id, crew_id, Apart.alone)
+            sandbox = await self._sandbox(command)
             if not sandbox.runs_commands:
                 raise NotRun("Commands are off on this server", unavailable=True)
             workdir = _workdir(self._settings.storage_path, command)
@@ -54,6 +53,16 @@ class SandboxedCommands:
         refused = [] if network is None else network.refusals[:MOST_REFUSALS]
         said = "".join(f"[network: {each}]\n" for each in refused)
         return Ran(ended.exit_code, f"{said}{ended.stdout}{ended.stderr}", ended.truncated)
+
+    async def _sandbox(self, command: CommandOfAgent) -> Sandbox:
+        """Of its agent. What only looks at files does so on this machine, or where that has no sandbox in a container
+        of their crew.
+        """
+        if not command.agent_id:
+            ours = await self._sandboxes.of_machine()
+            if ours.runs_commands:
+                return ours
+        return await self._sandboxes.of_crew(command.workspace_id, command.crew_id, Apart.alone)
 
 
 async def _network(command: CommandOfAgent) -> Gateway:

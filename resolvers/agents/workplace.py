@@ -1,6 +1,7 @@
 """What is in an agent's folders: its home, and what git says of its output."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from models.agents import Agent
 from resolvers.agents.files import AGENT, ByAgent, crew_of
@@ -22,7 +23,7 @@ class ListHome(ByAgent):
 
 
 class ContainerFile(Output):
-    """An entry below /home in the sandbox. `path` is the one there."""
+    """An entry below /home in the container or sandbox. `path` is the one there."""
 
     path: str
     name: str
@@ -43,17 +44,22 @@ class GitCommit(Output):
 async def list_home(ctx: Context, agent: Agent, data: ListHome) -> list[ContainerFile]:
     """List files in the home of an agent.
 
-    Three levels below /home in its sandbox, by name, each folder before what is in it. At most 10,000.
+    Three levels below /home in its container, while that runs, or its sandbox; by name, each folder before what is in
+    it. At most 10,000.
     """
-    crew_of(agent)
-    names = names_of(data.subdir)
+    crew_id, names = crew_of(agent), names_of(data.subdir)
+    containers: Any = ctx.outside.containers
+    if containers is not None:
+        async with containers.inside(ctx.workspace_id, crew_id, agent.id) as inside:
+            if inside is not None:
+                return _shown("", await inside.walk("/".join((HOME[1:], *names)), LEVELS))
     if names[:1] not in ((), (AGENTS,)):
         return []
     store = ctx.outside.store
     folder = store.folder("workspaces", ctx.workspace_id or "", "agents", agent.id, "home", agents=True)
     below = "/".join(names[1:])
     levels = LEVELS - (0 if names else 1)
-    shown = [_shown(entry) for entry in await folder.walk(below, levels)]
+    shown = _shown(f"{HOME}/{AGENTS}", await folder.walk(below, levels))
     return shown if names or not shown else [_home(), *shown]
 
 
@@ -61,9 +67,11 @@ def _home() -> ContainerFile:
     return ContainerFile(path=f"{HOME}/{AGENTS}", name=AGENTS, size=0, is_dir=True)
 
 
-def _shown(entry: Entry) -> ContainerFile:
-    path = f"{HOME}/{AGENTS}/{entry.path}"
-    return ContainerFile(path=path, name=entry.name, size=entry.size, is_dir=entry.kind == "directory")
+def _shown(where: str, entries: Sequence[Entry]) -> list[ContainerFile]:
+    return [
+        ContainerFile(path=f"{where}/{each.path}", name=each.name, size=each.size, is_dir=each.kind == "directory")
+        for each in entries
+    ]
 
 
 @procedure("agents.git_log", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), late=True)

@@ -37,19 +37,22 @@ exec 2>/dev/null
 command -v git >/dev/null || exit 65
 r=$PWD; test -d "$r/.git" && g=$(mktemp -d) || exit 66
 trap 'rm -rf "$g"' EXIT
-for name in objects refs packed-refs logs shallow; do
+for name in objects refs packed-refs logs shallow reftable; do
   test -e "$r/.git/$name" && ln -s "$r/.git/$name" $g/$name
 done
 cp "$r/.git/HEAD" $g/HEAD && { test ! -f "$r/.git/index" || cp "$r/.git/index" $g/index; } || exit 66
-format=$(GIT_CONFIG_NOSYSTEM=1 git config --file "$r/.git/config" --no-includes --get extensions.objectformat)
-printf '[core]\nrepositoryformatversion = 1\nbare = false\n' >$g/config
-test "$format" != sha256 || printf '[extensions]\nobjectformat = sha256\n' >>$g/config
+extension() { GIT_CONFIG_NOSYSTEM=1 git config --file "$r/.git/config" --no-includes --get "extensions.$1"; }
+format=$(extension objectformat) refs=$(extension refstorage)
+printf '[core]\nrepositoryformatversion = 1\nbare = false\n[extensions]\n' >$g/config
+test "$format" != sha256 || echo 'objectformat = sha256' >>$g/config
+test "$refs" != reftable || echo 'refstorage = reftable' >>$g/config
 export GIT_DIR=$g GIT_WORK_TREE="$r" GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_OPTIONAL_LOCKS=0 \
   GIT_NO_LAZY_FETCH=1 GIT_NO_REPLACE_OBJECTS=1 GIT_TERMINAL_PROMPT=0 GIT_PAGER=cat GIT_ATTR_NOSYSTEM=1 LC_ALL=C.UTF-8
-git rev-parse --git-dir >/dev/null || exit 66
+git rev-parse --git-dir >/dev/null || { test -z "$refs" || exit 67; exit 66; }
 """
-NO_GIT, NO_REPOSITORY = 65, 66
+NO_GIT, NO_REPOSITORY, TOO_NEW = 65, 66, 67
 LOG: Final = "git log -n 20 --no-show-signature --no-decorate --format='%H%x00%s%x00%an%x00%aI%x00' HEAD"
+_REASONS: Final = {NO_GIT: "git is not installed", TOO_NEW: "git is older than what has made the repository"}
 _BASE: Final = r"""
 base=$(git rev-parse --verify -q HEAD) || base=$(git hash-object -t tree /dev/null)
 for name in remotes/origin/HEAD remotes/origin/main remotes/origin/master heads/main heads/master; do
@@ -151,7 +154,7 @@ async def git_diff(ctx: Context, crew: Crew, data: GitDiffOf) -> GitDiff:
 
 
 def _why(ran: Ran) -> str:
-    return "git is not installed" if ran.exit_code == NO_GIT else "git could not compare"
+    return _REASONS.get(ran.exit_code, "git could not compare")
 
 
 def changed_files(output: str) -> list[GitChangedFile]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from resolvers.instance.mcp_programs import Line
+from resolvers.instance.store import Folder
 
 
 class Releases(Protocol):
@@ -163,6 +164,11 @@ class Containers(Protocol):
 
     async def outdated(self, workspace_id: str) -> Sequence[str]:
         """Names of what earlier releases have made for the workspace, and this one does not use."""
+
+    def inside(self, workspace_id: str, crew_id: str, agent_id: str) -> AbstractAsyncContextManager[Folder | None]:
+        """The files of an agent's container, as its own processes see them, to be read. None where it does not run, or
+        this service may not look into it.
+        """
 
     async def prune(self, workspace_id: str, removed: list[str], *, outdated: bool) -> None:
         """All that is the workspace's, or what is outdated of it; appends each name that is gone."""

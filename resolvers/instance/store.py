@@ -310,6 +310,23 @@ class LocalStore:
             raise
 
 
+class LocalTree:
+    """Another tree than the store's, by its open root, which stays with whoever opened it: it is only read."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+
+    def open_base(self, names: tuple[str, ...], *, make: bool = False) -> int:
+        if make:
+            raise OSError(errno.EROFS, "the tree is only read")
+        return open_directory(self._root, names)
+
+    @property
+    def folder(self) -> "LocalFolder":
+        """All of it."""
+        return LocalFolder(self, (), None, 0)
+
+
 def _forgotten(making: "asyncio.Future[LocalReceived]") -> None:
     if making.exception() is None:
         making.result().close()
@@ -339,7 +356,7 @@ def _sweep(directory: int) -> None:
 
 
 class LocalFolder:
-    def __init__(self, store: LocalStore, ids: tuple[str, ...], owner: int | None, mode: int) -> None:
+    def __init__(self, store: LocalStore | LocalTree, ids: tuple[str, ...], owner: int | None, mode: int) -> None:
         self._store, self._ids, self._owner, self._mode = store, ids, owner, mode
 
     async def list(self, path: str = "") -> Sequence[Entry]:

@@ -4,7 +4,8 @@ sandbox of this machine.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,13 +17,16 @@ from resolvers.identity.caller import Caller
 from resolvers.instance.ports import CachedImage, InUse, NotRun
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
+from resolvers.instance.store import Folder, LocalTree
 from resolvers.kernel import Refusal
 from runtime.containers.build import Builder
 from runtime.containers.engine import Engine, EngineRefused
+from runtime.containers.inside import opened_root
 from runtime.containers.making import Tell
 from runtime.containers.measuring import Cpu, cpu_of, measured
 from runtime.containers.place import (
     AGENT,
+    APART,
     BUILD,
     CREW,
     CURRENT,
@@ -123,6 +127,22 @@ class EngineContainers:
             return sum([await self.engine.remove(each["Id"]) for each in found])
         except Failed as failed:
             raise NotRun(str(failed)) from None
+
+    @contextlib.asynccontextmanager
+    async def inside(self, workspace_id: str, crew_id: str, agent_id: str) -> AsyncIterator[Folder | None]:
+        """Where the engine does not answer, nothing is known to run."""
+        root: int | None = None
+        with contextlib.suppress(Failed):
+            whose = {**self._ours, WORKSPACE: workspace_id, CREW: crew_id, AGENT: agent_id}
+            found = [each for each in await self.engine.list(whose) if not each["Labels"].get(APART)]
+            root = await opened_root(self.engine, found[0]["Id"]) if found else None
+        if root is None:
+            yield None
+            return
+        try:
+            yield LocalTree(root).folder
+        finally:
+            os.close(root)
 
     async def images(self) -> Sequence[CachedImage]:
         try:

@@ -105,15 +105,15 @@ class ContainerPlace:
         apart: Apart = Apart.nothing,
         read_only: bool = False,
     ) -> "ContainerPlace":
-        """At a terminal, people have a home that is memory: the agent's holds what its programs know."""
-        at_terminal = apart is Apart.terminal
+        """What works for people has a home that is memory: the agent's holds what its programs know."""
+        agent = "" if apart is Apart.terminal else workdir.agent_id
         owner = os.geteuid() if workdir.owner is None else workdir.owner
         storage = workdir.storage
         return cls(
             crew,
-            "" if at_terminal else workdir.home[-2],
+            agent,
             storage.joinpath(*workdir.output),
-            None if at_terminal else storage.joinpath(*workdir.home),
+            storage.joinpath(*workdir.home) if agent else None,
             given,
             read_only,
             f"{owner}:{owner}",

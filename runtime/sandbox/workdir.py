@@ -78,6 +78,11 @@ class Workdir:
         """The agent's own folder as the host names it; for a process that sees the host's files anyway."""
         return self.storage.joinpath(*self.output, self.agent)
 
+    @property
+    def agent_id(self) -> str:
+        """Whose home it has; empty where it has no agent's."""
+        return self.home[-2] if self.home[-3] == "agents" else ""
+
     def open_output(self) -> int:
         """The directory that the crew shares; it and the agent's own folder exist then."""
         output = self._open(self.output)

@@ -32,13 +32,23 @@ def with_python(interpreter: str) -> bytes:
     where = "import os, sys, sysconfig; print(sysconfig.get_path('stdlib'), os.path.realpath(sys.executable))"
     said = subprocess.run([interpreter, "-c", where], capture_output=True, check=True, text=True)
     library, program = said.stdout.split()
-    loading = [program, *map(str, Path(library, "lib-dynload").glob("*.so"))]
-    told = subprocess.run(["ldd", *loading], capture_output=True, check=False, text=True).stdout
-    loaded = {word for word in told.split() if word.startswith("/") and not word.endswith(":")}
-    return rootfs([program, library, *sorted(loaded)], interpreter)
+    extensions = map(str, Path(library, "lib-dynload").glob("*.so"))
+    return rootfs([program, library, *loaded_by(program, *extensions)], interpreter)
 
 
-def rootfs(beside: Sequence[str] = (), also_called: str = "") -> bytes:
+def with_programs(*programs: str, beside: Sequence[str] = (), homes: Sequence[str] = ()) -> bytes:
+    """The same with programs of this machine and what they load; `beside`: further files and folders of it; `homes`:
+    folders below /home.
+    """
+    return rootfs([*programs, *loaded_by(*programs), *beside], folders=tuple(f"home/{name}" for name in homes))
+
+
+def loaded_by(*programs: str) -> list[str]:
+    told = subprocess.run(["ldd", *programs], capture_output=True, check=False, text=True).stdout
+    return sorted({word for word in told.split() if word.startswith("/") and not word.endswith(":")})
+
+
+def rootfs(beside: Sequence[str] = (), also_called: str = "", folders: Sequence[str] = ()) -> bytes:
     """A tar of busybox under the names of its programs; `beside`: files of this machine, each where it is here, and
     another name of the first.
     """
@@ -46,7 +56,7 @@ def rootfs(beside: Sequence[str] = (), also_called: str = "") -> bytes:
     names = subprocess.run([program, "--list"], capture_output=True, check=True, text=True).stdout.split()
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
-        for folder in ("bin", "etc", "tmp", "proc", "sys", "dev", "var"):
+        for folder in ("bin", "etc", "tmp", "proc", "sys", "dev", "var", *folders):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)

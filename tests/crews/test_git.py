@@ -138,6 +138,17 @@ async def test_a_repository_decides_nothing_that_is_run(repository: Repository) 
     assert sorted(os.listdir(at.parent)) == [repository.agent.slug]
 
 
+async def test_a_repository_of_a_newer_git_is_not_taken_for_an_empty_one(repository: Repository) -> None:
+    """An image may have a git that keeps references in a way that ours does not read."""
+    repository.git("init")
+    repository.git("commit", "--allow-empty", "-m", "First")
+    repository.git("config", "extensions.refstorage", "reftable")
+    repository.given()
+    found = await repository.diff()
+    assert found == {"is_repo": False, "error": "git is older than what has made the repository"}
+    assert await repository.log() == []
+
+
 async def test_a_repository_that_keeps_git_waiting_ends(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
