@@ -6,11 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import (
     Row,
+    SoftDelete,
     TenantRow,
     TenantTable,
     Timestamps,
@@ -24,7 +25,7 @@ from models.base import (
     text_field,
     time_field,
 )
-from models.bounds import DESCRIPTION, EMOJI, ID, LINE, NOTES, REPLY, TURN
+from models.bounds import DESCRIPTION, EMOJI, FILE_NAME, ID, LINE, NOTES, REPLY, TURN
 
 
 class ChatMode(StrEnum):
@@ -190,6 +191,31 @@ class MessageReaction(TenantTable, table=True):
     emoji: str = text_field(EMOJI)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     created_at: datetime = stored_at()
+
+
+class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
+    """A file that was sent with a chat, in: `<crew_id>/output/<folder>/attachments/<chat_id>/`.
+
+    `folder` is what the agent was called then. One that is deleted is a file that a job has still to remove. Without
+    `uploaded_by`: of a person whose account is gone, or nobody has recorded who it was.
+    """
+
+    __tablename__ = "chat_attachments"
+    __table_args__ = (
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        belongs_to("crew_id", "crews", ondelete="CASCADE"),
+        UniqueConstraint("workspace_id", "chat_id", "crew_id", "folder", "name", name="chat_attachments_of_place_key"),
+        Index("chat_attachments_list_idx", "workspace_id", "chat_id", "created_at", "id"),
+        Index("chat_attachments_workspace_id_crew_id_idx", "workspace_id", "crew_id"),
+        Index("chat_attachments_uploaded_by_idx", "uploaded_by", "workspace_id"),
+    )
+    chat_id: str
+    crew_id: str
+    folder: str = text_field(LINE * 2)
+    name: str = text_field(FILE_NAME)
+    size: int = Field(sa_type=BigInteger)
+    media_type: str | None = text_field(LINE, default=None)
+    uploaded_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 
 class ChatPresence(Row, table=True):

@@ -70,6 +70,8 @@ DECLARED: Final[Mapping[str, Held]] = {
     "budget_spends": held(nothing="budget_id span"),
     "budgets": held(nothing="warned_in exceeded_in"),
     "call_reservations": held(nothing="call_id"),
+    # what a person attached goes with its file, and what others attached keeps the name by which they know it
+    "chat_attachments": held(nothing="folder name media_type"),
     "chat_participants": held(),
     "chat_presence": held(whose="user_id", nothing="chat_id process"),
     "chat_read_cursors": held(),

@@ -1,5 +1,6 @@
 """The bodies of administration: an archive of a person's data, and the end of archives."""
 
+import asyncio
 import tempfile
 import zipfile
 from collections import defaultdict
@@ -14,6 +15,7 @@ from sqlmodel import SQLModel, col
 
 from models.auth import User
 from models.base import TenantRow, readable, table_of
+from models.chats import ChatAttachment
 from models.gdpr import GdprAction, GdprStatus
 from models.personal_data import held_in
 from resolvers.admin.archive import ARCHIVE, FAILED, FOLDER, KEPT, OfAction
@@ -22,6 +24,7 @@ from resolvers.admin.memory_config import DEFAULT_DAYS, LONGEST_DAYS, RETENTION
 from resolvers.admin.memory_versions import FOLDER as TEXTS
 from resolvers.admin.memory_versions import STORED, texts_of
 from resolvers.errors import Code, Refusal
+from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.running import instance
 from resolvers.instance.store import Arriving, Folder
 from resolvers.instance.telemetry import log
@@ -35,6 +38,7 @@ from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 
 PORTION: Final = 1_000
+PIECE: Final = 1 << 20  # bytes
 MOST_BYTES: Final = 64 << 30
 EXPIRE = clock("admin.expire_archives", every=timedelta(hours=1))
 EXPIRED: Final = (
@@ -125,7 +129,47 @@ async def _written_down(work: Work, file: IO[bytes], person: str) -> dict[str, i
             models += of_accounts()  # else they are not this workspace's to give away
         for model in models:
             await _add(work, made, model, person, counted)
+        await _add_attached(work, made, person)
     return counted
+
+
+async def _add_attached(work: Work, made: zipfile.ZipFile, person: str) -> None:
+    """The files that the person attached to chats, of which no more than a piece is in memory; one that is gone by now
+    is left out.
+    """
+    after = ""
+    while True:
+        here = (col(ChatAttachment.uploaded_by) == person, col(ChatAttachment.id) > after)
+        rows = await work.read(partial(_attached, here))
+        for row in rows:
+            folder = instance.store.folder("workspaces", work.workspace_id, "crews", row.crew_id, "output", agents=True)
+            await _add_file(made, folder, (row.folder, ATTACHMENTS, row.chat_id, row.name))
+            after = row.id
+        if len(rows) < PORTION:
+            break
+
+
+async def _attached(conditions: tuple[Any, ...], ctx: Context) -> list[ChatAttachment]:
+    rows = ctx.select(ChatAttachment, *conditions, including_hidden=True).order_by(col(ChatAttachment.id))
+    return await rows.limit(PORTION).all()
+
+
+async def _add_file(made: zipfile.ZipFile, folder: Folder, names: tuple[str, ...]) -> None:
+    """Below its path in the crew's folder."""
+    try:
+        opened = await folder.open("/".join(names))
+    except Refusal as refusal:
+        if refusal.code is not Code.NOT_FOUND:
+            raise
+        return
+    try:
+        with made.open("/".join(("files", *names)), "w", force_zip64=True) as file:
+            at = 0
+            while at < opened.size and (content := await opened.read(at, PIECE)):
+                await asyncio.to_thread(file.write, content)
+                at += len(content)
+    finally:
+        opened.close()
 
 
 async def _removed(folder: Folder, name: str) -> None:

@@ -13,6 +13,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.workspaces import files
 from resolvers.workspaces.invitations import MAIL_INVITATION, OfInvitation, write_invitation
+from runtime.attachment_rows import Place, compare_files, compare_rows
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 
@@ -99,10 +100,11 @@ async def remove_files(tick: Tick) -> None:
             if ended:
                 await instance.store.discard(*files.of_workspace(workspace_id))
             else:
-                await _sweep_workspace(workspace_id, found)
+                await _sweep_workspace(workspace_id, tick)
 
 
-async def _sweep_workspace(workspace_id: str, found: Found) -> None:
+async def _sweep_workspace(workspace_id: str, tick: Tick) -> None:
+    found = partial(_of_tick, tick)
     place = files.of_workspace(workspace_id)
     for agent_id in await _sweep((*place, "agents"), found, [files.live_agents], workspace_id):
         remembered = (*files.of_agent(workspace_id, agent_id), files.CODING)
@@ -110,4 +112,7 @@ async def _sweep_workspace(workspace_id: str, found: Found) -> None:
     for crew_id in await _sweep((*place, "crews"), found, [files.live_crews], workspace_id):
         async for slugs in instance.store.pages(*files.of_crew(workspace_id, crew_id), "output"):
             for slug in slugs:
-                await _sweep(files.attached(workspace_id, crew_id, slug), found, [files.live_chats], workspace_id)
+                attached = files.attached(workspace_id, crew_id, slug)
+                chats = await _sweep(attached, found, [files.live_chats], workspace_id)
+                await compare_files(tick, Place(workspace_id, crew_id, slug), chats)
+    await compare_rows(tick, workspace_id)

@@ -7,6 +7,7 @@ from strawberry.scalars import JSON
 
 from models.chats import (
     Chat,
+    ChatAttachment,
     ChatMode,
     ChatOrigin,
     ChatParticipant,
@@ -30,6 +31,26 @@ class ChatParticipantType:
     user: Edge | None
     role: ParticipantRole
     joined_at: datetime
+
+
+@node(ChatAttachment)
+class ChatAttachmentType:
+    """A file that somebody gave the agent with a chat."""
+
+    id: strawberry.ID
+    chat_id: strawberry.ID
+    chat: Edge | None
+    name: str
+    size: int = strawberry.field(description="In bytes.")
+    media_type: str | None = strawberry.field(description="As it was sent.")
+    path: str = strawberry.field(description="In the agent's folder.")
+    agent_path: str = strawberry.field(description="What the agent calls the file.")
+    uploaded_by: strawberry.ID | None = strawberry.field(
+        description="Null where nobody has recorded it, or the account is gone.",
+    )
+    uploader: Edge | None
+    created_at: datetime
+    updated_at: datetime = strawberry.field(description="When it was last replaced.")
 
 
 @node(chat_ops.ReactionCount, name="Reaction")
@@ -92,6 +113,7 @@ class ChatType:
     updated_at: datetime
     messages: Edges
     participants: Edges
+    attachments: Edges
     runs: Edges
 
 

@@ -65,8 +65,8 @@ def shown(action: GdprAction) -> GdprReceipt:
 async def archive_person(ctx: Context, data: OfPerson) -> GdprReceipt:
     """Start an archive of a person's data.
 
-    Of a member of the workspace: a job puts all their data there into a ZIP file of NDJSON, one file for each table.
-    It can be downloaded for a week once the receipt is completed.
+    Of a member of the workspace: a job puts all their data there into a ZIP file of NDJSON, one file for each table,
+    and the files that they attached to chats. It can be downloaded for a week once the receipt is completed.
     """
     member = ctx.select(Membership, col(Membership.user_id) == data.user_id)
     await member.one("Member not found")

@@ -13,7 +13,7 @@ from sqlmodel import SQLModel, col
 
 from models.auth import User
 from models.base import Row, TenantRow, table_of
-from models.chats import Chat, Message
+from models.chats import Chat, ChatAttachment, Message
 from models.gdpr import GdprAction, GdprActionType
 from models.kernel import IdempotencyKey, OutboxEvent
 from models.personal_data import held_in
@@ -34,7 +34,7 @@ from resolvers.kernel import (
     forget_answers,
     keep_digests,
 )
-from resolvers.workspaces.files import CHAT_GONE, speakers_in
+from resolvers.workspaces.files import CHAT_GONE, detach, speakers_in
 from resolvers.workspaces.members import is_last_owner
 
 ERASED: Final = "erased"  # no longer than what it stands for
@@ -83,7 +83,8 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     """Delete all data of a person.
 
     Of a member of the workspace: membership, sessions, messages, comments, runs and whatever else is theirs is deleted
-    or loses its text and their name, and archives of it go; what was made for the team stays. The account is deleted as
+    or loses its text and their name, and archives of it and files that they attached to chats go; what was made for the
+    team stays. The account is deleted as
     well, unless they belong to another workspace. Writes a receipt. There is no way back.
 
     Only an owner can erase an owner; the last owner of other members cannot be erased.
@@ -148,6 +149,7 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
     spoken = speakers_in(ctx.workspace_id or "", _chats_of(ctx, user.id))
     for agent_id, chat_id in await ctx.report(spoken):
         ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=chat_id)
+    count(ChatAttachment, await detach(ctx, user.id))
     await keep_digests(ctx, user.id, pattern)
     for model, condition in _conversations(ctx, user.id):
         if model is Message:

@@ -6,7 +6,18 @@ from pydantic import Field
 
 from models.agents import Agent
 from resolvers.crews.events import FileChanged
-from resolvers.crews.files import Content, FileInfo, FilePath, FileSaved, below_crew, keep, listed, output_of, sent
+from resolvers.crews.files import (
+    Content,
+    FileInfo,
+    FilePath,
+    FileSaved,
+    below_crew,
+    keep,
+    listed,
+    output_of,
+    refuse_attachments,
+    sent,
+)
 from resolvers.kernel import (
     REST_ONLY,
     Action,
@@ -106,11 +117,13 @@ async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Op
 async def save_agent_file(ctx: Context, agent: Agent, data: SaveAgentFile) -> FileSaved:
     """Write a file of an agent.
 
-    It replaces one of the same path at once; missing folders are made. At most 16 MiB.
+    It replaces one of the same path at once; missing folders are made. At most 16 MiB. Not among files that are
+    attached to chats.
     """
     crew_id = crew_of(agent)
     names = below(agent, crew_id, data.path)
     if len(names) == 1:
         raise Refusal(Code.BAD_REQUEST, "A path is needed")
+    refuse_attachments(names)
     await keep(ctx, crew_id, names, sent(ctx, data.content))
     return FileSaved(path=data.path)

@@ -35,7 +35,7 @@ from resolvers.kernel import (
     instance,
     invalid,
 )
-from resolvers.workspaces.files import AGENT_GONE
+from resolvers.workspaces.files import AGENT_GONE, forget_attached
 
 HAS_LEAD = "The crew already has a LEAD"
 SLUG_TAKEN = "An agent with this slug already exists"
@@ -164,6 +164,7 @@ async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     A MANAGER can delete agents they created and agents of crews they administer.
     """
     await ctx.delete(Agent, agent.id)
+    await forget_attached(ctx, agent.id)
     ctx.enqueue(AGENT_GONE, agent_id=agent.id)
     await settle(ctx, InboxKind.waitpoint, agent.id, "deleted")
     ctx.audit("AGENT", agent.id)

@@ -1,27 +1,39 @@
 """Files that people give an agent with a chat: they lie in its folder, where it reads them and cannot change them."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
+from sqlalchemy import Text, literal
+from sqlmodel import col
 
 from models.agents import Agent
-from models.chats import Chat
+from models.auth import User
+from models.chats import Chat, ChatAttachment
+from models.workspaces import Membership
 from resolvers.agents.files import AGENT, ByAgent, crew_of
+from resolvers.chats.listing import MISSING
 from resolvers.crews.events import FileChanged
 from resolvers.crews.files import keep
 from resolvers.kernel import (
     ATTACHMENTS,
+    EVERYONE,
     REST_ONLY,
     Action,
     Code,
     Context,
     Id,
     Output,
+    Paging,
     Refusal,
     command,
+    derived,
+    extend,
     file_in,
     forbidden,
+    graph,
+    many,
     names_of,
+    one,
 )
 
 FIELD: Final = "file"
@@ -54,6 +66,38 @@ def file_name(given: str) -> str:
     return name
 
 
+class PageOfAttachments(Paging):
+    """A page of files: 50 by default."""
+
+
+def _path(row: Any) -> Any:
+    return literal(f"{ATTACHMENTS}/", Text()).concat(row.chat_id).concat(literal("/", Text())).concat(row.name)
+
+
+graph(
+    ChatAttachment,
+    gate=Action.READ,
+    scope="chats:read",
+    visible=EVERYONE,
+    chat=one(Chat, "chat_id"),
+    uploader=one(User, "uploaded_by"),
+    path=derived(str, lambda row, _: _path(row)),
+    agent_path=derived(
+        str,
+        lambda row, _: literal("/output/", Text()).concat(row.folder).concat(literal("/", Text())).concat(_path(row)),
+    ),
+)
+extend(
+    Chat,
+    attachments=many(
+        ChatAttachment,
+        "chat_id",
+        order_by=(col(ChatAttachment.created_at), col(ChatAttachment.id)),
+        input=PageOfAttachments,
+    ),
+)
+
+
 @command(
     "chats.attach",
     Action.CREATE,
@@ -68,16 +112,27 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     """Send a file to an agent with a chat.
 
     A form with the part `file`, of at most 25 MB. The agent is told of it in its next turn, and reads it; one of the
-    same name is replaced. No message is sent.
+    same name is replaced. No message is sent. Who has sent it is recorded.
     """
     crew_id = crew_of(agent)
-    chat = await ctx.get(Chat, data.chat_id, missing="Chat not found")
+    chat = await ctx.get(Chat, data.chat_id, missing=MISSING)
     if chat.agent_id != agent.id:
         raise forbidden("The chat is one of another agent")
     assert ctx.request.upload is not None
     given, file = await file_in(ctx.request.upload, FIELD, MOST)
     name = file_name(given)
     place = (ATTACHMENTS, chat.id, name)
-    size = await keep(ctx, crew_id, (agent.slug, *place), file)
+
+    async def record(size: int) -> None:
+        """Before the file has its name. Whoever is erased at the same moment waits, or is not there any more."""
+        mine = ctx.select(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True)
+        if await mine.locked().first() is None:
+            raise forbidden()
+        await ctx.get(Chat, chat.id, missing=MISSING)
+        row = ChatAttachment(chat_id=chat.id, crew_id=crew_id, folder=agent.slug, name=name, size=size)
+        row.media_type, row.uploaded_by, row.deleted_at = file.media_type or None, ctx.user_id, None
+        await ctx.upsert(row, "workspace_id", "chat_id", "crew_id", "folder", "name")
+
+    size = await keep(ctx, crew_id, (agent.slug, *place), file, record)
     path = "/".join(place)
     return Attachment(filename=name, size=size, path=path, agent_path=f"/output/{agent.slug}/{path}")

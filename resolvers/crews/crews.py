@@ -9,6 +9,7 @@ from sqlmodel import col
 
 from models import bounds
 from models.agents import Agent, AgentRole, AgentStatus
+from models.chats import ChatAttachment
 from models.crews import Crew, CrewMember, NetworkMode
 from models.missions import Mission
 from models.workspaces import Workspace
@@ -314,6 +315,7 @@ async def delete_crew(ctx: Context, data: ById) -> Success:
     crew = await ctx.delete(Crew, data.id)
     await ctx.delete_where(Mission, col(Mission.crew_id) == crew.id)
     await ctx.delete_where(CrewMember, col(CrewMember.crew_id) == crew.id)
+    await ctx.delete_where(ChatAttachment, col(ChatAttachment.crew_id) == crew.id, including_hidden=True)
     ctx.enqueue(CREW_GONE, crew_id=crew.id)
     ctx.audit(ENTITY, crew.id, name=crew.name, slug=crew.slug)
     ctx.emit(CrewDeleted(id=crew.id))

@@ -5,7 +5,7 @@ without leaving the folder, by the store.
 """
 
 import posixpath
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -16,6 +16,7 @@ from models.crews import Crew
 from resolvers.crews.events import FileChanged
 from resolvers.crews.members import CREW, ByCrew
 from resolvers.kernel import (
+    ATTACHMENTS,
     REST_ONLY,
     Action,
     Arriving,
@@ -154,13 +155,21 @@ async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened
 async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSaved:
     """Write a file of a crew.
 
-    It replaces one of the same path at once; missing folders are made. At most 16 MiB.
+    It replaces one of the same path at once; missing folders are made. At most 16 MiB. Not among files that are
+    attached to chats.
     """
     names = below_crew(crew.id, _resolved(data.path))
     if len(names) > 1 and is_id(names[0]):
         raise Refusal(Code.BAD_REQUEST, "The path begins with the id of another crew")
+    refuse_attachments(names)
     await keep(ctx, crew.id, names, sent(ctx, data.content))
     return FileSaved(path=data.path)
+
+
+def refuse_attachments(names: tuple[str, ...]) -> None:
+    """What is attached to chats is counted, and belongs to whoever attached it."""
+    if names[1:2] == (ATTACHMENTS,):
+        raise Refusal(Code.BAD_REQUEST, "Files are attached to a chat by its own operation, and not saved among these")
 
 
 def sent(ctx: Context, content: str) -> Arriving:
@@ -172,16 +181,25 @@ def sent(ctx: Context, content: str) -> Arriving:
     return ctx.request.upload or Arriving(at_once(), MOST)
 
 
-async def keep(ctx: Context, crew_id: str, names: tuple[str, ...], arriving: Arriving) -> int:
+async def keep(
+    ctx: Context,
+    crew_id: str,
+    names: tuple[str, ...],
+    arriving: Arriving,
+    record: Callable[[int], Awaitable[None]] | None = None,
+) -> int:
     """Takes a file into the crew's folder, and tells whoever looks at that. Returns its size.
 
-    `names`: from the crew's folder; the first is the agent whose file it is.
+    `names`: from the crew's folder; the first is the agent whose file it is. `record`: what is to be written of it, by
+    its size, before it has its name: what that refuses leaves no file.
     """
     if not names:
         raise Refusal(Code.BAD_REQUEST, "A path is needed")
     path, folder = "/".join(names), output_of(ctx, crew_id)
     async with ctx.outside.store.receive(arriving) as received:
         await ctx.begin()
+        if record is not None:
+            await record(received.size)
         new = await folder.keep(received, path)
         size: int = received.size
     ctx.audit("CREW", crew_id, path=path, size=size)

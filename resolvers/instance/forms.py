@@ -1,5 +1,6 @@
 """The file in a form (multipart/form-data, RFC 7578), read as it arrives and never held whole."""
 
+import re
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Final
@@ -13,11 +14,15 @@ from resolvers.instance.store import Arriving
 NO_FORM: Final = "A form with a file is needed (multipart/form-data)"
 TOO_LARGE: Final = "The form is too large"
 MOST_PARTS: Final = 100
+_TOKEN: Final = r"[a-z0-9!#$&^_.+-]{1,127}"
+_MEDIA_TYPE: Final = re.compile(f"{_TOKEN}/{_TOKEN}")
 _Event = tuple[str, bytes]
 
 
 class _Parts:
-    """What a parser has found so far, in order: `headers`, `data` and `end` of parts, and the `end of the form`."""
+    """What a parser has found so far, in order: `type`, `headers`, `data` and `end` of parts, and the `end of the
+    form`.
+    """
 
     def __init__(self, boundary: bytes) -> None:
         self.found: deque[_Event] = deque()
@@ -30,9 +35,7 @@ class _Parts:
                 "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
                 "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
                 "on_header_end": self._header,
-                "on_headers_finished": lambda: self.found.append(
-                    ("headers", self._headers.get(b"content-disposition", b""))
-                ),
+                "on_headers_finished": self._begun,
                 "on_part_data": lambda data, start, end: self.found.append(("data", data[start:end])),
                 "on_part_end": lambda: self.found.append(("end", b"")),
                 "on_end": lambda: self.found.append(("end of the form", b"")),
@@ -49,6 +52,10 @@ class _Parts:
         self._headers[bytes(self._name).lower()] = bytes(self._value)
         self._name.clear()
         self._value.clear()
+
+    def _begun(self) -> None:
+        self.found.append(("type", self._headers.get(b"content-type", b"")))
+        self.found.append(("headers", self._headers.get(b"content-disposition", b"")))
 
     def write(self, piece: bytes) -> None:
         if piece:
@@ -86,16 +93,24 @@ def _file_name(disposition: bytes, field: str) -> str | None:
     return options[b"filename"].decode("latin-1").encode("latin-1").decode(errors="replace")
 
 
+def _media_type(said: bytes) -> str:
+    """Without parameters; empty for what is none (RFC 9110, 8.3.1)."""
+    named = said.partition(b";")[0].strip().decode("latin-1").lower()
+    return named if _MEDIA_TYPE.fullmatch(named) else ""
+
+
 async def file_in(arriving: Arriving, field: str, most: int) -> tuple[str, Arriving]:
-    """What the file of a form is called, and the file: the first part of that field. `most`: bytes of the whole form.
+    """What the file of a form is called, and the file: the first part of that field, with the media type that it is
+    said to have, or none. `most`: bytes of the whole form.
 
     Raises a Refusal, also while the file is read, for what is no whole form, too large, or has no such file.
     """
-    events = _events(arriving, most)
+    events, said = _events(arriving, most), b""
     async for kind, value in events:
+        said = value if kind == "type" else said
         name = _file_name(value, field) if kind == "headers" else None
         if name is not None:
-            return name, Arriving(_content(events), most)
+            return name, Arriving(_content(events), most, _media_type(said))
     raise Refusal(Code.BAD_REQUEST, f"The form has no file {field}")
 
 

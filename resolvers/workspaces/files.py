@@ -10,14 +10,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from sqlalchemy import Select, or_, select
+from sqlmodel import col
 
 from models.agents import Agent
 from models.base import table_of
-from models.chats import Chat
+from models.chats import Chat, ChatAttachment
 from models.crews import Crew
 from models.runs import Run, RunStatus
 from models.workspaces import Workspace
-from resolvers.kernel import ATTACHMENTS, Id, Input, clock, job
+from resolvers.kernel import ATTACHMENTS, NOW, Context, Id, Input, clock, job
 
 AT_ONCE: Final = 2  # a folder may be large, and disks are slow
 CODING: Final = "coding"
@@ -42,12 +43,35 @@ class OfChat(Input):
     chat_id: Id
 
 
+class OfAttachments(Input):
+    chat_id: Id
+
+
 REMOVE_FILES = clock("workspaces.remove_files", every=timedelta(hours=1))
 WORKSPACE_GONE = job("workspaces.files_of_workspace", OfWorkspace, of_instance=True, at_once=AT_ONCE)
 CREW_GONE = job("workspaces.files_of_crew", OfCrew, at_once=AT_ONCE)
 AGENT_GONE = job("workspaces.files_of_agent", OfAgent, at_once=AT_ONCE)
 CHAT_GONE = job("workspaces.files_of_chat", OfChat, at_once=AT_ONCE)
 """Of a chat that is still there, what its agents remember of it goes, and what people attached to it stays."""
+DETACHED = job("workspaces.files_detached", OfAttachments, at_once=AT_ONCE)
+"""Removes the files of attachments that are deleted, and then their rows: a name that leads to nothing is nobody's."""
+
+
+async def detach(ctx: Context, person: str) -> int:
+    """Deletes what a person has attached to chats; the files go behind the commit."""
+    kept = ctx.table(ChatAttachment).c
+    for (chat_id,) in await ctx.report(select(kept.chat_id).where(kept.uploaded_by == person).distinct()):
+        ctx.enqueue(DETACHED, chat_id=chat_id)
+    theirs = col(ChatAttachment.uploaded_by) == person
+    gone = await ctx.update_where(ChatAttachment, theirs, including_hidden=True, deleted_at=NOW, uploaded_by=None)
+    return len(gone)
+
+
+async def forget_attached(ctx: Context, agent_id: str) -> None:
+    """Rows of what is attached to an agent's chats, whose files go with the agent."""
+    chats = table_of(Chat).c
+    of_agent = select(chats.id).where(chats.workspace_id == ctx.workspace_id, chats.agent_id == agent_id)
+    await ctx.delete_where(ChatAttachment, col(ChatAttachment.chat_id).in_(of_agent), including_hidden=True)
 
 
 def of_workspace(workspace_id: str) -> tuple[str, ...]:

@@ -1,6 +1,15 @@
 """Cases of chats, for the tests that are made for every operation."""
 
-from models.chats import Chat, ChatOrigin, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
+from models.chats import (
+    Chat,
+    ChatAttachment,
+    ChatOrigin,
+    ChatParticipant,
+    ChatReadCursor,
+    Message,
+    MessageReaction,
+    MessageRole,
+)
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -53,6 +62,20 @@ def chat_read_cursor(plot: Plot) -> ChatReadCursor:
 @entity
 def chat_participant(plot: Plot) -> ChatParticipant:
     return ChatParticipant(chat_id=plot["chat"].id, user_id=plot.owner.user_id, **plot.here)
+
+
+@entity
+def chat_attachment(plot: Plot) -> ChatAttachment:
+    return ChatAttachment(
+        chat_id=plot["chat"].id,
+        crew_id=plot["crew"].id,
+        folder=plot["agent"].slug,
+        name="chart.png",
+        size=7,
+        media_type="image/png",
+        uploaded_by=plot.owner.user_id,
+        **plot.here,
+    )
 
 
 @entity

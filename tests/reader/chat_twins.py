@@ -80,6 +80,13 @@ def of_user(column: str) -> Value:
     return lambda store, _, row: next(u[column] for u in store.tables["users"] if u["id"] == row["user_id"])
 
 
+def attached(row: Row) -> str:
+    return f"attachments/{row['chat_id']}/{row['name']}"
+
+
 DERIVED: dict[tuple[str, str], Value] = {
     ("ChatParticipant", column): of_user(column) for column in ("email", "full_name")
+} | {
+    ("ChatAttachment", "path"): lambda _, __, row: attached(row),
+    ("ChatAttachment", "agent_path"): lambda _, __, row: f"/output/{row['folder']}/{attached(row)}",
 }

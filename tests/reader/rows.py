@@ -13,7 +13,16 @@ from models.assignments import Escalation, PeerConversation
 from models.auth import User
 from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import Chat, ChatOrigin, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
+from models.chats import (
+    Chat,
+    ChatAttachment,
+    ChatOrigin,
+    ChatParticipant,
+    ChatReadCursor,
+    Message,
+    MessageReaction,
+    MessageRole,
+)
 from models.costs import ModelCall
 from models.credentials import (
     AgentCredential,
@@ -251,7 +260,7 @@ class Sower:
             **self.here, **self.stamps(),
         )  # fmt: skip
 
-    def talk(self, chats: list[Chat]) -> Iterator[SQLModel]:
+    def talk(self, chats: list[Chat], crews: list[Crew]) -> Iterator[SQLModel]:
         """Every third message is said in one chat."""
         pick = self.random.choice
         for number in range(45):
@@ -270,6 +279,18 @@ class Sower:
         for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
             if person.user_id in self.members:
                 yield ChatParticipant(chat_id=chat.id, user_id=person.user_id, joined_at=self.time(), **self.here)
+            yield ChatAttachment(
+                chat_id=chat.id,
+                crew_id=crews[0].id,
+                folder=pick(["hand", "é"]),
+                name=f"{self.text()}{person.user_id}",
+                size=pick(WHOLE),
+                media_type=self.maybe("text/plain"),
+                uploaded_by=self.maybe(person.user_id),
+                deleted_at=self.maybe(self.time()),
+                **self.here,
+                **self.stamps(),
+            )
             yield ChatReadCursor(
                 chat_id=chat.id,
                 user_id=person.user_id,
@@ -366,7 +387,7 @@ class Sower:
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
-        yield from self.talk(chats)
+        yield from self.talk(chats, crews)
         yield from self.runs(chats, agents)
         yield from self.vault(crews, agents)
         yield from taught(self, agents)
