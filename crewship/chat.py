@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import io
+import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crewship.client import Client, ClientError, Profile
+from crewship.client import Client
+from crewship.profiles import ClientError, Profile
 from crewship.terminal import Screen
 from crewship.turn import Chat, Turn
 
@@ -22,6 +25,9 @@ AGENTS = (
 CHATS = (
     "query ($ws: ID!, $agent: ID!) { agent(workspaceId: $ws, id: $agent) {"
     " chats(first: 20) { nodes { id title creator { id } } } } }"
+)
+CREATE = (
+    "mutation ($ws: ID!, $agent: ID!) { createChat(workspaceId: $ws, input: {agentId: $agent, origin: CLI}) { id } }"
 )
 COUNT = "query ($chat: ID!) { messages(chatId: $chat, limit: 1) { totalCount } }"
 SINCE = """query ($chat: ID!, $offset: Int) {
@@ -95,16 +101,15 @@ class Conversation:
         self.client, self.place, self.screen = client, place, screen
         self.chat = Chat("", place.workspace_id, place.agent_slug, place.user_id)
         self.title: str | None = None
+        self.outcome: dict[str, Any] = {}  # of the last turn
         self._known = 0  # messages that were shown, or are older than the conversation
 
     async def begin(self, *, new: bool) -> None:
         """Goes on in the caller's last chat with the agent, or begins another one."""
         found = None if new else await self._last()
         if found is None:
-            body = {"mode": "CHAT", "origin": "CLI"}
-            found = await self.client.rest(
-                "POST", f"/api/v1/agents/{self.place.agent_id}/chats", body, workspace_id=self.place.workspace_id
-            )
+            made = await self.client.graphql(CREATE, ws=self.place.workspace_id, agent=self.place.agent_id)
+            found = made["createChat"]
         else:
             self.title = found["title"]
             self._known = (await self.client.graphql(COUNT, chat=found["id"]))["messages"]["totalCount"]
@@ -127,6 +132,7 @@ class Conversation:
             went_well = await task
         finally:
             loop.remove_signal_handler(signal.SIGINT)
+            self.outcome = turn.outcome()
         found = await self._new()
         own = [
             n for n, said in enumerate(found) if said["content"] == text and said["authorUserId"] == self.place.user_id
@@ -151,17 +157,24 @@ class Conversation:
             self.screen.note(f"{name}> {message['content']}")
 
 
-def chat(profile: Profile, agent: str, message: str | None, *, new: bool) -> int:
-    """A conversation, one turn of it, or one a line of stdin; returns the exit code. Raises ClientError."""
-    screen = Screen()
+def chat(profile: Profile, agent: str, message: str | None, *, new: bool, as_json: bool = False) -> int:
+    """A conversation, one turn of it, or one a line of stdin; returns the exit code. Raises ClientError.
+
+    As JSON it is a document, or a line for each line of stdin, and nothing is said but what cannot be in one.
+    """
+    screen = Screen(*((io.StringIO(), io.StringIO()) if as_json else ()))
     with asyncio.Runner() as runner:
         client = Client(profile)
         try:
             conversation = Conversation(client, runner.run(find_place(client, agent)), screen)
+            if message is not None and not message.strip():
+                raise ClientError("the message is empty")
             runner.run(conversation.begin(new=new))
             if message is not None:
-                return _one_turn(runner, conversation, message)
-            return _interactive(runner, conversation) if sys.stdin.isatty() else _from_pipe(runner, conversation)
+                return _turns(runner, conversation, [message], 2 if as_json else None)
+            if sys.stdin.isatty() and not as_json:
+                return _interactive(runner, conversation)
+            return _turns(runner, conversation, sys.stdin, 0 if as_json else None)
         except (KeyboardInterrupt, asyncio.CancelledError):
             screen.settle()
             screen.close_line()
@@ -170,16 +183,15 @@ def chat(profile: Profile, agent: str, message: str | None, *, new: bool) -> int
             runner.run(client.close())
 
 
-def _one_turn(runner: asyncio.Runner, conversation: Conversation, message: str) -> int:
-    if not message.strip():
-        raise ClientError("the message is empty")
-    return 0 if runner.run(conversation.say(message.strip())) else 1
-
-
-def _from_pipe(runner: asyncio.Runner, conversation: Conversation) -> int:
-    """A message a line; the first that fails is the last."""
-    for line in sys.stdin:
-        if line.strip() and not runner.run(conversation.say(line.strip())):
+def _turns(runner: asyncio.Runner, conversation: Conversation, lines: Iterable[str], indent: int | None) -> int:
+    """A turn a line; the first that fails is the last. `indent`: each is told as JSON, in one line where it is 0."""
+    for line in lines:
+        if not line.strip():
+            continue
+        well = runner.run(conversation.say(line.strip()))
+        if indent is not None:
+            print(json.dumps(conversation.outcome, ensure_ascii=False, indent=indent or None), flush=True)
+        if not well:
             return 1
     return 0
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from crewship.reseal import Needed
     from resolvers.instance.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 app.add_typer(people_app)
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
@@ -101,8 +102,8 @@ def demo(
     """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops
     it.
     """
-    from crewship.client import ClientError
     from crewship.demo import demo as run
+    from crewship.profiles import ClientError
     from runtime.job import Failed
 
     with _refusals(), _explained(ClientError, Failed):
@@ -298,11 +299,12 @@ def openapi() -> None:
 
 
 @app.command()
-def version() -> None:
+def version(as_json: AsJson = False) -> None:
     """The release."""
     from importlib.metadata import version as released
 
-    print(released("crewship"))
+    found = released("crewship")
+    print(json.dumps({"version": found}) if as_json else found)
 
 
 def _settings() -> "Settings":
@@ -340,7 +342,14 @@ def _cell(value: Any) -> str:
 
 def main() -> None:
     gc.set_threshold(*WHILE_LOADING)
-    app()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is written once more at the end
+        sys.exit(1)
 
 
 if __name__ == "__main__":

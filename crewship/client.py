@@ -3,97 +3,22 @@ person can act on.
 """
 
 import ipaddress
-import os
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
-DEFAULT_SERVER = "http://127.0.0.1:8080"
+from crewship.profiles import ClientError, Profile
+
 PATIENCE = 30.0  # seconds for an answer
-
-
-class ClientError(Exception):
-    """What was asked for cannot be had; the text says why, and what to do."""
+UNKNOWN = ("Cannot query field", "Unknown argument", "Unknown type", "Unknown fragment", "Field ")
+"""How a server begins to say that a document of ours is not of its schema."""
 
 
 class Unreachable(ClientError):
     """There was no answer; a later try may get one."""
-
-
-@dataclass(frozen=True)
-class Profile:
-    """Which server, as whom, and in which of its workspaces."""
-
-    server: str = DEFAULT_SERVER
-    token: str | None = field(default=None, repr=False)
-    workspace: str | None = None
-
-
-VARIABLES = {"server": "CREWSHIP_SERVER", "token": "CREWSHIP_TOKEN", "workspace": "CREWSHIP_WORKSPACE"}
-
-
-def default_profile() -> Path:
-    """Where `crewship login` keeps a profile."""
-    place = os.environ.get("XDG_CONFIG_HOME") or ""
-    return (Path(place) if place.startswith("/") else Path.home() / ".config") / "crewship" / "profile"
-
-
-def find_profile(given: Mapping[str, str | None], file: Path | None = None) -> Profile:
-    """What the command line gives wins over a profile file that it names, that over the environment, and that over the
-    profile of `crewship login`, which is good for its own server alone. Raises ClientError for a file that is none.
-    """
-    kept = {} if file is None else read_profile(file)
-    found = {
-        name: given.get(name) or kept.get(variable) or os.environ.get(variable) or None
-        for name, variable in VARIABLES.items()
-    }
-    if file is None and found["token"] is None and _is_file(place := default_profile()):
-        kept = read_profile(place)
-        if found["server"] in (None, kept.get(VARIABLES["server"])):
-            found = {name: found[name] or kept.get(variable) for name, variable in VARIABLES.items()}
-    profile = Profile(found["server"] or DEFAULT_SERVER, found["token"], found["workspace"])
-    parts = urlsplit(profile.server)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ClientError(f"the server {profile.server!r} is no URL; give one such as {DEFAULT_SERVER}")
-    return profile
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # of a home that may not be looked into
-        return False
-
-
-def read_profile(file: Path) -> dict[str, str]:
-    """The variables of a profile: lines `NAME=value`, as a shell reads them."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        words = [word for line in lines for word in shlex.split(line, comments=True)]
-    except OSError as error:
-        raise ClientError(f"the profile {file} cannot be read ({error.strerror})") from None
-    except ValueError:
-        raise ClientError(
-            f"the profile {file} cannot be read: it takes lines such as CREWSHIP_SERVER={DEFAULT_SERVER}"
-        ) from None
-    return dict(word.split("=", 1) for word in words if "=" in word)
-
-
-def write_profile(file: Path, profile: Profile) -> None:
-    """A file that only its owner may read."""
-    from crewship.postgres import write_secret
-
-    said = {
-        VARIABLES[name]: value
-        for name, value in (("server", profile.server), ("token", profile.token), ("workspace", profile.workspace))
-        if value
-    }
-    write_secret(file, "".join(f"{name}={shlex.quote(value)}\n" for name, value in said.items()))
 
 
 def is_loopback(server: str) -> bool:
@@ -128,7 +53,9 @@ class Client:
     async def rest(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | int) -> Any:
         try:
             answer = await self._asked(method, path, body, query)
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            if "CERTIFICATE" in str(error):
+                raise ClientError(f"the certificate of {self.server} is not to be trusted ({error})") from None
             raise Unreachable(
                 f"{self.server} does not answer; start it with `crewship serve`,"
                 " or name another with --server or CREWSHIP_SERVER"
@@ -165,9 +92,20 @@ class Client:
         errors = answer.get("errors") or []
         if any(error.get("extensions", {}).get("code") == "UNAUTHENTICATED" for error in errors):
             raise ClientError(self._unauthenticated())
+        if errors and any(str(error["message"]).startswith(UNKNOWN) for error in errors):
+            raise ClientError(await self._other_release(str(errors[0]["message"])))
         if errors:
             raise ClientError(str(errors[0]["message"]))
         return dict(answer["data"])
+
+    async def _other_release(self, said: str) -> str:
+        """Documents of this client are good for the schema of its own release."""
+        own = f"this command is of release {version('crewship')}"
+        try:
+            theirs = (await self.rest("GET", "/api/v1/system/version"))["current"]
+        except (ClientError, KeyError, TypeError):
+            return f"{self.server} is of another release, and {own}: {said}"
+        return f"{self.server} is of release {theirs}, and {own}: install that one ({said})"
 
     async def ticket(self) -> str:
         """What opens a WebSocket, for some minutes."""
@@ -179,7 +117,10 @@ class Client:
                 f"{self.server} asks who you are: `crewship login`, or give a token with --token"
                 " or CREWSHIP_TOKEN (the web page or POST /api/v1/auth/cli-token makes one)"
             )
-        return f"{self.server} does not know this token; give a valid one with --token or CREWSHIP_TOKEN"
+        return (
+            f"{self.server} does not take this token any more, or never has: `crewship login` gets another one,"
+            " or give a valid one with --token or CREWSHIP_TOKEN"
+        )
 
 
 def _reason(value: Any) -> str | None:

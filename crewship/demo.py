@@ -27,8 +27,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from crewship.client import Client, ClientError, Profile, Unreachable, write_profile
+from crewship.client import Client, Unreachable
 from crewship.postgres import write_secret
+from crewship.profiles import ClientError, Profile
+from crewship.profiles import write as write_profile
 from crewship.serve import serve
 from resolvers.instance.settings import Settings, load_settings
 from runtime.adapters import local_model
@@ -129,7 +131,9 @@ def _command() -> str:
 
 def _shown(path: Path) -> str:
     relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+    if relative.startswith(".."):
+        return str(path)
+    return relative if os.sep in relative else f"./{relative}"  # which no name of a profile has
 
 
 # -- what is set up ---------------------------------------------------------------------------------------------------

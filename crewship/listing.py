@@ -2,19 +2,21 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from crewship import profiles
 from crewship.chat import find_place, find_workspace
-from crewship.client import Client, ClientError, Profile
+from crewship.client import Client
+from crewship.profiles import ClientError, Profile
 from crewship.subscription import subscribed
-from crewship.terminal import one_line, printable
+from crewship.terminal import printable
 
 ENTRY = "id ts entryType severity summary agent { slug }"
 JOURNAL = (
@@ -30,6 +32,7 @@ DECIDE = (
     "mutation ($ws: ID!, $id: ID!, $status: JSON!, $comment: String) {"
     " decideApproval(workspaceId: $ws, input: {id: $id, status: $status, comment: $comment}) { status } }"
 )
+LEAST_TEXT = 24  # characters of a text beside columns
 FROM_NOW = "-"  # of a subscription: it begins with the cursor of now
 
 
@@ -60,9 +63,9 @@ RUNS = _listing(
     id=lambda run: run["id"],
     agent=lambda run: run["agentSlug"],
     status=lambda run: run["status"],
-    by=lambda run: run["triggerType"],
     began=lambda run: _ago(run["startedAt"] or run["createdAt"]),
     took=lambda run: _took(run["startedAt"], run["finishedAt"]),
+    by=lambda run: run["triggerType"],
     error=lambda run: run["errorMessage"],
 )
 ISSUES = _listing(
@@ -104,6 +107,12 @@ APPROVALS = _listing(
     asked=lambda approval: _ago(approval["createdAt"]),
     what=lambda approval: f"{approval['tool'] or approval['kind']}: {approval['reason']}",
 )
+PROFILES: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "": lambda profile: "*" if profile["inUse"] else " ",
+    "name": lambda profile: profile["name"],
+    "workspace": lambda profile: profile["workspace"],
+    "server": lambda profile: profile["server"],
+}
 
 
 async def show(profile: Profile, listing: Listing, number: int, as_json: bool, **wanted: str | None) -> int:
@@ -115,7 +124,7 @@ async def show(profile: Profile, listing: Listing, number: int, as_json: bool, *
     finally:
         await client.close()
     if as_json:
-        _print_json(nodes)
+        print(json.dumps(nodes, ensure_ascii=False, indent=2))
     elif nodes:
         _print_table(listing.columns, nodes)
     else:
@@ -123,7 +132,21 @@ async def show(profile: Profile, listing: Listing, number: int, as_json: bool, *
     return 0
 
 
-async def decide(profile: Profile, id: str, *, approved: bool, comment: str | None) -> int:
+def show_profiles(as_json: bool) -> None:
+    found = {name: profiles.read(profiles.place_of(name)) for name in profiles.names()}
+    nodes = [
+        {"name": name, "inUse": name == profiles.in_use(), "server": each.server, "workspace": each.workspace}
+        for name, each in found.items()
+    ]
+    if as_json:
+        print(json.dumps(nodes, ensure_ascii=False, indent=2))
+    elif nodes:
+        _print_table(PROFILES, nodes)
+    else:
+        print("There is no profile yet: `crewship login` makes one.", file=sys.stderr)
+
+
+async def decide(profile: Profile, id: str, *, approved: bool, comment: str | None, as_json: bool) -> int:
     """Decides on an approval, and says how it stands."""
     client, status = Client(profile), "approved" if approved else "denied"
     try:
@@ -131,7 +154,11 @@ async def decide(profile: Profile, id: str, *, approved: bool, comment: str | No
         decided = (await client.graphql(DECIDE, id=id, status=status, comment=comment, **given))["decideApproval"]
     finally:
         await client.close()
-    print(f"{id} is {str(decided['status']).lower()}.", file=sys.stderr)
+    status = str(decided["status"]).lower()
+    if as_json:
+        print(json.dumps({"id": id, "status": status, "comment": comment}, ensure_ascii=False, indent=2))
+    else:
+        print(f"{id} is {status}.", file=sys.stderr)
     return 0
 
 
@@ -139,9 +166,15 @@ async def show_journal(profile: Profile, number: int, as_json: bool, **wanted: s
     """The newest entries, the newest last."""
     client = Client(profile)
     try:
-        await _newest(client, number, as_json, await _variables(client, **wanted))
+        given = await _variables(client, **wanted)
+        nodes = (await client.graphql(JOURNAL, first=number, **given))["journal"]["nodes"][::-1]
     finally:
         await client.close()
+    if as_json:
+        print(json.dumps(nodes, ensure_ascii=False, indent=2))
+    else:
+        for entry in nodes:
+            _print_entry(entry, False)
     return 0
 
 
@@ -180,35 +213,48 @@ async def _variables(client: Client, agent: str | None = None, **wanted: str | N
     return given | {"ws": place.workspace_id, "agent": place.agent_id}
 
 
-def _print_json(nodes: Sequence[Mapping[str, Any]]) -> None:
-    for node in nodes:
-        print(json.dumps(node, ensure_ascii=False), flush=True)
-
-
 def _print_table(columns: Mapping[str, Callable[[Mapping[str, Any]], Any]], nodes: Sequence[Mapping[str, Any]]) -> None:
-    """As wide as the terminal; to a program, one line each with tabs between."""
+    """Of the width of the terminal; to a program, one line each with tabs between, and nothing left out."""
     rows = [[_cell(value(node)) for value in columns.values()] for node in nodes]
     if not sys.stdout.isatty():
         for row in rows:
             print("\t".join(row))
         return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    *fixed, last = columns
-    for name in fixed:
-        table.add_column(name, no_wrap=True)
-    table.add_column(last, no_wrap=True, overflow="ellipsis", ratio=1)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    Console(highlight=False, emoji=False, markup=False).print(table)
+    console = Console(highlight=False, emoji=False, markup=False)
+    for line, style in _lines(list(columns), rows, console.width):
+        console.print(Text(line.rstrip(), style), no_wrap=True, crop=False, overflow="ignore")
+
+
+def _lines(names: list[str], rows: list[list[str]], width: int) -> Iterator[tuple[str, str]]:
+    """Columns come with the most important one first, and texts in the last: where there is no room for it, each has a
+    line of its own, and columns before it are left out from the right. What stands in a column is whole.
+    """
+    widths = [max(cell_len(row[n]) for row in [names, *rows]) for n in range(len(names))]
+    shown = list(range(len(names) - 1))
+    below = width - sum(widths[n] + 2 for n in shown) < min(LEAST_TEXT, widths[-1])
+    while below and len(shown) > 2 and sum(widths[n] + 2 for n in shown) - 2 > width:
+        shown.pop()
+    for row, style in [(names, "dim"), *((row, "") for row in rows)]:
+        line = "  ".join(set_cell_size(row[n], widths[n]) for n in shown)
+        if not below:
+            yield f"{line}  {_cut(row[-1], width - cell_len(line) - 2)}", style
+            continue
+        yield line, style
+        if row is not names and row[-1]:
+            yield f"  {_cut(row[-1], width - 2)}", "dim"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)).rstrip() + "…"
 
 
 def _cell(value: Any) -> str:
-    return one_line("" if value is None else str(value), 200)
+    return " ".join(printable("" if value is None else str(value)).split())
 
 
 def _print_entry(entry: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        _print_json([entry])
+        print(json.dumps(entry, ensure_ascii=False), flush=True)
         return
     agent = (entry["agent"] or {}).get("slug") or "-"
     said = printable(entry["summary"]).replace("\n", " ")

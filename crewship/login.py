@@ -1,37 +1,65 @@
 """`crewship login`: a code from the account page for a token that the commands find."""
 
 import asyncio
+import json
+import os
 import sys
-from pathlib import Path
+from dataclasses import replace
 
-from crewship.client import Client, ClientError, Profile, default_profile, find_profile, write_profile
+from crewship import profiles
+from crewship.client import Client
+from crewship.profiles import ClientError, Profile
 
 REDEEM = 'mutation ($code: String!) { redeemPairing(input: {code: $code, adapterHint: "CLI"}) { cliToken email } }'
 
 
-async def log_in(server: str | None, file: Path | None) -> int:
-    """Asks for the code, and writes the profile."""
-    asked = Profile(find_profile({"server": server, "token": None, "workspace": None}, file).server)
+def log_in(server: str | None, workspace: str | None, wanted: str | None, as_json: bool) -> int:
+    """Asks for the code, and writes the profile. Raises ClientError."""
+    name = wanted or profiles.named_around() or profiles.in_use()
+    asked = _asked(name, server, workspace, named=wanted is not None)
     print(f"Open {asked.server.rstrip('/')}/account#pairing, and make a code.", file=sys.stderr)
-    code = (await asyncio.to_thread(_typed)).strip()
+    code = _typed().strip()
     if not code:
         raise ClientError("no code was given")
+    token, email = asyncio.run(_redeemed(asked, code))
+    place = profiles.place_of(name)
+    profiles.write(place, replace(asked, token=token))
+    if "/" not in name and profiles.in_use() not in profiles.names():
+        profiles.use(name)
+    print(f"You are {email} at {asked.server}. {place} keeps the token; only you can read it.", file=sys.stderr)
+    if "/" not in name and name != profiles.in_use():
+        print(f"`crewship profiles use {name}` makes this the profile in use.", file=sys.stderr)
+    if as_json:
+        told = {"profile": name, "server": asked.server, "workspace": asked.workspace, "email": email}
+        print(json.dumps(told, ensure_ascii=False))
+    return 0
+
+
+def _asked(name: str, server: str | None, workspace: str | None, *, named: bool) -> Profile:
+    """What the profile of that name becomes. One of another server is not replaced unless it is named."""
+    place = profiles.place_of(name)
+    kept = profiles.read(place) if place.is_file() else None
+    around = os.environ.get(profiles.VARIABLES["server"]) or None
+    known = kept.server if kept else None
+    chosen = server or (known if named else None) or around or known or profiles.DEFAULT_SERVER
+    profile = Profile(profiles.checked(chosen), None, workspace)
+    if kept is None or kept.server.rstrip("/") == chosen.rstrip("/"):
+        return replace(profile, workspace=workspace or (kept.workspace if kept else None))
+    if named:
+        return profile
+    raise ClientError(
+        f"the profile {name!r} is of {kept.server}; give this one a name:"
+        f" `crewship login --server {chosen} --profile NAME`"
+    )
+
+
+async def _redeemed(asked: Profile, code: str) -> tuple[str, str]:
     client = Client(asked)
     try:
         redeemed = (await client.graphql(REDEEM, code=code))["redeemPairing"]
     finally:
         await client.close()
-    place = file or default_profile()
-    try:
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_profile(place, Profile(asked.server, redeemed["cliToken"]))
-    except OSError as error:
-        raise ClientError(f"the profile {place} cannot be written ({error.strerror})") from None
-    print(
-        f"You are {redeemed['email']} at {asked.server}. {place} keeps the token; only you can read it.",
-        file=sys.stderr,
-    )
-    return 0
+    return str(redeemed["cliToken"]), str(redeemed["email"])
 
 
 def _typed() -> str:

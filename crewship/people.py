@@ -5,8 +5,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,26 +19,32 @@ Token = Annotated[str | None, typer.Option(help="CLI token (CREWSHIP_TOKEN); `cr
 Workspace = Annotated[
     str | None, typer.Option(help="Slug or id of the workspace, if you are in several (CREWSHIP_WORKSPACE).")
 ]
-ProfileFile = Annotated[Path | None, typer.Option(help="File with lines such as CREWSHIP_TOKEN=… to take these from.")]
+ProfileName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Profile to take these from (CREWSHIP_PROFILE), or a file, of which the path has a slash."
+    ),
+]
 Number = Annotated[int, typer.Option("--number", "-n", min=1, max=100, help="How many, the newest first.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON; one object a line where it is followed.")]
 AgentName = Annotated[str | None, typer.Option(help="Only of the agent with that slug or id.")]
 
 
 def of_a_server(command: Callable[..., None]) -> Callable[..., None]:
     """The command has the options by which a server is found; it is called with the profile that they come to."""
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != "found"]
-    options = {"server": Server, "token": Token, "workspace": Workspace, "profile": ProfileFile}
+    options = {"server": Server, "token": Token, "workspace": Workspace, "profile": ProfileName}
     keyword = inspect.Parameter.KEYWORD_ONLY
     added = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, kind in options.items()]
 
     @functools.wraps(command)
     def found_first(**given: Any) -> None:
-        from crewship.client import find_profile
+        from crewship.profiles import find_profile
 
-        file = given.pop("profile")
+        wanted = given.pop("profile")
         with explained():
-            found = find_profile({name: given.pop(name) for name in ("server", "token", "workspace")}, file)
+            found = find_profile({name: given.pop(name) for name in ("server", "token", "workspace")}, wanted)
             command(found, **given)
 
     found_first.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
@@ -50,7 +55,7 @@ def of_a_server(command: Callable[..., None]) -> Callable[..., None]:
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
     """What a person can correct is one line, and exit code 1."""
-    from crewship.client import ClientError
+    from crewship.profiles import ClientError
 
     try:
         yield
@@ -71,16 +76,18 @@ def _carry_out(work: Coroutine[Any, Any, int]) -> None:
 
 
 @app.command(rich_help_panel=PANEL)
-def login(server: Server = None, profile: ProfileFile = None) -> None:
+def login(
+    server: Server = None, workspace: Workspace = None, profile: ProfileName = None, as_json: AsJson = False
+) -> None:
     """Pair this terminal with your account.
 
-    Asks for the code that the account page of the server shows, and keeps the token that it is good for, where the
-    other commands find it.
+    Asks for the code that the account page of the server shows, and keeps the token that it is good for in a profile,
+    where the other commands find it. The first profile is the one in use.
     """
     from crewship.login import log_in
 
     with explained():
-        _carry_out(log_in(server, profile))
+        raise typer.Exit(log_in(server, workspace, profile, as_json))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -150,11 +157,12 @@ def approve(
     id: Annotated[str, typer.Argument(help="Id of the approval, as `crewship approvals` shows it.")],
     deny: Annotated[bool, typer.Option("--deny", help="Deny it.")] = False,
     comment: Annotated[str | None, typer.Option(help="What the agent and others read with it.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Approve what an agent waits for, or deny it."""
     from crewship.listing import decide
 
-    _carry_out(decide(found, id, approved=not deny, comment=comment))
+    _carry_out(decide(found, id, approved=not deny, comment=comment, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -165,7 +173,7 @@ def logs(
     agent: AgentName = None,
     search: Annotated[str | None, typer.Option("--search", "-q", help="Words that are in it.")] = None,
     number: Number = 20,
-    as_json: AsJson = False,
+    as_json: AsJsonLines = False,
 ) -> None:
     """The journal of the workspace, the newest entry last.
 
@@ -185,11 +193,12 @@ def ask(
     found: Any,
     agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
     message: Annotated[str, typer.Argument(help="What to ask.")],
+    as_json: AsJson = False,
 ) -> None:
     """Ask an agent one thing, in a chat of its own. Exit code 0 when it did what it was asked, 1 when not."""
     from crewship.chat import chat as converse
 
-    raise typer.Exit(converse(found, agent, message, new=True))
+    raise typer.Exit(converse(found, agent, message, new=True, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -201,6 +210,7 @@ def chat(
         str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")
     ] = None,
     new: Annotated[bool, typer.Option("--new", help="Begin another chat instead of going on in the last one.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; of messages from stdin a line each.")] = False,
 ) -> None:
     """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
 
@@ -208,7 +218,7 @@ def chat(
     """
     from crewship.chat import chat as converse
 
-    raise typer.Exit(converse(found, agent, message, new=new))
+    raise typer.Exit(converse(found, agent, message, new=new, as_json=as_json))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -222,3 +232,58 @@ def terminal(found: Any, agent: Annotated[str, typer.Argument(help="Slug or id o
     from crewship.shell import open_terminal
 
     _carry_out(open_terminal(found, agent))
+
+
+profiles_app = typer.Typer(help="The servers that you have logged in to.")
+app.add_typer(profiles_app, name="profiles", rich_help_panel=PANEL)
+
+
+@profiles_app.callback(invoke_without_command=True)
+def profiles(context: typer.Context, as_json: AsJson = False) -> None:
+    """The servers that you have logged in to; without a command, the list of them."""
+    if context.invoked_subcommand is None:
+        list_profiles(as_json)
+
+
+@profiles_app.command("list")
+def list_profiles(as_json: AsJson = False) -> None:
+    """List them; a * marks the one in use."""
+    from crewship.listing import show_profiles
+
+    with explained():
+        show_profiles(as_json)
+
+
+@profiles_app.command("use")
+def use_profile(name: Annotated[str, typer.Argument(help="As `crewship profiles` shows it.")]) -> None:
+    """Make one the profile in use."""
+    from crewship.profiles import place_of, read, use
+
+    with explained():
+        use(name)
+        print(f"{name} is in use: {read(place_of(name)).server}", file=sys.stderr)
+
+
+@profiles_app.command("remove")
+def remove_profile(name: Annotated[str, typer.Argument(help="As `crewship profiles` shows it.")]) -> None:
+    """Forget one, and its token. The server still takes the token until you revoke it there."""
+    from crewship.profiles import remove
+
+    with explained():
+        server = remove(name).server.rstrip("/")
+        print(f"{name} is forgotten. Revoke its token at {server}/account#tokens.", file=sys.stderr)
+
+
+@app.command(rich_help_panel=PANEL)
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that is to know the commands.")],
+) -> None:
+    """Print what makes a shell complete commands, options and profiles.
+
+    bash: eval "$(crewship completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc. fish: crewship completion fish |
+    source in ~/.config/fish/config.fish. The shell asks nobody afterwards.
+    """
+    from crewship.cli import app as whole
+    from crewship.completion import script
+
+    print(script(typer.main.get_command(whole), shell), end="")

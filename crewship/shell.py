@@ -18,7 +18,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from crewship.chat import Place, find_place
-from crewship.client import Client, ClientError, Profile, is_loopback
+from crewship.client import Client, is_loopback
+from crewship.profiles import ClientError, Profile
 from crewship.terminal import printable
 
 ALIVE: Final = 15.0  # seconds; a server that is there answers twice as fast

@@ -9,7 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from crewship.client import Client, ClientError, is_loopback
+from crewship.client import Client, is_loopback
+from crewship.profiles import ClientError
 
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)  # seconds before it is tried again, one time after the other

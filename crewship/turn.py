@@ -16,7 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.typing import Origin
 
-from crewship.client import Client, ClientError, Unreachable, is_loopback
+from crewship.client import Client, Unreachable, is_loopback
+from crewship.profiles import ClientError
 from crewship.terminal import Screen
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # seconds before each further try to connect
@@ -50,6 +51,7 @@ class Turn:
         self.said = ""  # of the reply, as it was shown
         self.failed = self.cancelled = self.ended = False
         self._result: Mapping[str, Any] = {}
+        self._trouble: str | None = None
         self._sent = False
         self._taken = asyncio.Event()  # the server has the message
         self._foreign = True  # the frames that come are of somebody else's turn
@@ -72,6 +74,21 @@ class Turn:
         elif not self.failed:
             self.screen.result(self._result, time.monotonic() - self.began)
         return not (self.failed or self.cancelled)
+
+    def outcome(self) -> dict[str, Any]:
+        """What came of it, for programs."""
+        used = self._result.get("usage") or {}
+        return {
+            "chatId": self.chat.id,
+            "agent": self.chat.agent_slug,
+            "status": "CANCELLED" if self.cancelled else "FAILED" if self.failed else "COMPLETED",
+            "reply": self.said,
+            "error": self._trouble,
+            "inputTokens": used.get("input_tokens"),
+            "outputTokens": used.get("output_tokens"),
+            "costUsd": self._result.get("total_cost_usd"),
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
 
     @property
     def stopping(self) -> bool:
@@ -138,7 +155,7 @@ class Turn:
                 frame = orjson.loads(await socket.recv())
             except ConnectionClosed as closed:
                 if closed.rcvd is not None and closed.rcvd.code == REVOKED:
-                    raise ClientError("the login has ended; sign in again") from None
+                    raise ClientError("the login has ended; `crewship login` begins another one") from None
                 raise
             self._take(frame)
             if self.ended and self._incomplete:
@@ -171,7 +188,7 @@ class Turn:
         if kind == "pong":
             self._ponged = True
         elif kind == "session_revoked":
-            raise ClientError("the login has ended; sign in again")
+            raise ClientError("the login has ended; `crewship login` begins another one")
         elif kind == "error":
             self._refused((frame.get("payload") or {}).get("error") or "the server refuses")
         elif frame.get("channel") != self.channel:
@@ -197,8 +214,12 @@ class Turn:
             self._apply(following)
 
     def _refused(self, reason: str) -> None:
-        self.screen.trouble(reason)
+        self._fail(reason)
         self.failed = self.ended = True
+
+    def _fail(self, why: str) -> None:
+        self._trouble = why
+        self.screen.trouble(why)
 
     def _apply(self, frame: Mapping[str, Any]) -> None:
         """The next frame of the chat."""
@@ -243,7 +264,7 @@ class Turn:
             self.screen.tool_failed(content)
         elif kind in ("error", "crew_provisioning"):
             if not self.failed:  # the second one says less
-                self.screen.trouble(content or "the run failed")
+                self._fail(content or "the run failed")
             self.failed = True
         elif kind == "result":
             self._result = metadata
@@ -282,7 +303,7 @@ class Turn:
                 self._words(reply.removeprefix(self.said) if reply.startswith(self.said) else f"\n{reply}")
                 break
             if message["role"] == "system":
-                self.screen.trouble(message["content"])
+                self._fail(message["content"])
                 break
         status = "COMPLETED" if run is None else run["status"]
         self.cancelled = status == "CANCELLED"
@@ -290,7 +311,7 @@ class Turn:
         if run is not None:
             self._result = run["metadata"] or {}
             if self.failed and len(messages) == 1:
-                self.screen.trouble(run["errorMessage"] or "the run failed")
+                self._fail(run["errorMessage"] or "the run failed")
 
 
 async def _send(

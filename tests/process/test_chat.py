@@ -197,7 +197,7 @@ async def test_a_server_that_is_not_there(place: World) -> None:
 
 async def test_bad_addresses_tokens_and_files(place: World, tmp_path: Any) -> None:
     assert "is no URL" in (await chat(place, "scout", "hello", "--server", "localhost:8080")).err
-    assert "does not know this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
+    assert "does not take this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
     assert (
         "asks who you are: `crewship login`, or give a token"
         in (await chat(place, "scout", "hello", CREWSHIP_TOKEN="")).err

@@ -13,7 +13,7 @@ import pytest
 from models.approvals import Approval, ApprovalKind
 from tests.process.commands import PATIENCE
 from tests.process.players import RESULT, Player, hire, playing, text
-from tests.process.terminals import Wire
+from tests.process.terminals import Wire, terminal
 from tests.process.test_chat import Said, environment
 from tests.world import World, world_on
 
@@ -58,7 +58,7 @@ async def test_a_terminal_is_paired_and_known_from_then_on(place: World, tmp_pat
     )
     code = (await place.rest(place.owner, "POST", "/api/v1/auth/pair/start", {})).json()["code"]
     said = await run(place, "login", typed=f"{code}\n", **home)
-    kept = tmp_path / ".config" / "crewship" / "profile"
+    kept = tmp_path / ".config" / "crewship" / "profiles" / "default"
     assert said.code == 0, said.err
     assert f"You are {place.owner.email} at {place.url}." in said.err
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
@@ -82,8 +82,8 @@ async def test_runs_are_listed_for_people_and_for_programs(place: World, player:
     assert shown.code == 0, shown.err
     id, agent, status, *_ = shown.out.splitlines()[0].split("\t")
     assert (agent, status) == ("scout", "COMPLETED")
-    [line] = (await run(place, "runs", "-n", "1", "--json")).out.splitlines()
-    assert json.loads(line)["id"] == id
+    [listed] = json.loads((await run(place, "runs", "-n", "1", "--json")).out)
+    assert listed["id"] == id
     assert (await run(place, "runs", "--status", "FAILED")).err == "There is no such run.\n"
     wrong = await run(place, "runs", "--status", "none")
     assert (wrong.code, wrong.out, len(wrong.err.splitlines())) == (1, "", 1), wrong.err
@@ -128,6 +128,88 @@ async def test_the_journal_is_followed_over_a_broken_connection(place: World, pl
         await process.wait()
     ids = [*before, *(entry["id"] for entry in after)]
     assert len(ids) == len(set(ids)), "an entry was shown twice"
-    newest = [json.loads(line) for line in (await run(place, "logs", "--json", "-n", "100")).out.splitlines()]
+    newest = json.loads((await run(place, "logs", "--json", "-n", "100")).out)
     listed = [entry["id"] for entry in newest]
     assert listed[listed.index(ids[0]) : listed.index(ids[-1]) + 1] == ids, "an entry was left out"
+
+
+async def test_answers_for_programs(place: World, player: Player) -> None:
+    player.play("hello", text("Hi "), text("there."), RESULT)
+    player.play("break", text("Half an"))
+    player.fails["break"] = "The provider refuses: no key"
+    said = await run(place, "ask", "scout", "hello", "--json")
+    told = json.loads(said.out)
+    assert (said.code, said.err) == (0, "")
+    assert (told["status"], told["reply"], told["error"]) == ("COMPLETED", "Hi there.", None)
+    assert (told["agent"], told["inputTokens"], told["outputTokens"]) == ("scout", 1010, 20)
+    failed = await run(place, "ask", "scout", "break", "--json")
+    told = json.loads(failed.out)
+    assert (failed.code, told["status"], told["reply"]) == (1, "FAILED", "Half an")
+    assert told["error"] == "The provider refuses: no key"
+    several = await run(place, "chat", "scout", "--new", "--json", typed="one\n\ntwo\n")
+    assert [json.loads(line)["reply"] for line in several.out.splitlines()] == ["one", "two"]
+    [chat] = {json.loads(line)["chatId"] for line in several.out.splitlines()}
+    assert several.code == 0
+    assert await place.database.fetchval("SELECT origin FROM chats WHERE id = $1", chat) == "CLI"
+
+
+async def test_a_decision_for_programs_and_who_may_not_make_it(place: World) -> None:
+    row = Approval(workspace_id=place.workspace.id, kind=ApprovalKind.tool_call, reason="It deletes files", tool="rm")
+    await place.add(row)
+    refused = await run(place, "approve", row.id, CREWSHIP_TOKEN=place.viewer.token)
+    assert (refused.code, refused.out, len(refused.err.splitlines())) == (1, "", 1)
+    assert refused.err.startswith("crewship: "), refused.err
+    unknown = await run(place, "approve", "ap_none")
+    assert (unknown.code, unknown.err) == (1, "crewship: Approval not found\n")
+    said = await run(place, "approve", row.id, "--json", "--comment", "Go on.")
+    assert (said.code, json.loads(said.out)) == (0, {"id": row.id, "status": "approved", "comment": "Go on."})
+
+
+async def test_what_goes_into_a_pipe_is_whole_and_has_no_colours(place: World) -> None:
+    long = "An error \n that is " + "long, " * 100
+    await place.database.execute(
+        "UPDATE runs SET status = 'FAILED', error_message = $1 WHERE id = (SELECT id FROM runs LIMIT 1)", long
+    )
+    shown = await run(place, "runs", "--status", "FAILED", FORCE_COLOR="1", COLUMNS="40")
+    assert " ".join(long.split()) in shown.out
+    assert "\x1b" not in shown.out + shown.err
+    async with terminal(*COMMAND, "runs", "--status", "FAILED", env=environment(place)) as made:
+        assert await made.end() == 0
+        assert max(map(len, made.text.splitlines())) <= 80
+        assert "…" in made.text
+        assert next(iter(shown.out.split("\t"))) in made.text  # an id is of no use in part
+
+
+async def test_whoever_reads_no_more_is_left_without_a_word(place: World) -> None:
+    process = await begun(place, "runs", "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout._transport.close()  # type: ignore[attr-defined]
+    assert await process.stderr.read() == b""
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 1
+
+
+async def test_interrupted_without_a_word(place: World) -> None:
+    for command in (("logs", "-f"), ("login",)):
+        async with terminal(*COMMAND, *command, env=environment(place)) as made:
+            await made.see("Code: " if command == ("login",) else "  ")
+            made.type("\x03")
+            assert await made.end() == 130
+            assert "Traceback" not in made.text
+            assert "Aborted" not in made.text
+
+
+async def test_a_server_of_another_release_is_told_as_that(place: World) -> None:
+    old = (
+        "import sys, crewship.listing as l; sys.argv[1:] = ['runs'];"
+        "object.__setattr__(l.RUNS, 'document', l.RUNS.document.replace('agentSlug', 'agentNick'));"
+        "from crewship.cli import main; main()"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", old, env=environment(place), cwd="/", stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode == 1
+    assert err.decode().startswith(f"crewship: {place.url} is of release ")
+    assert "and this command is of release" in err.decode()
+    assert len(err.decode().splitlines()) == 1
