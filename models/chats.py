@@ -218,6 +218,17 @@ class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
     uploaded_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 
+class AttachmentTotal(TenantRow, table=True):
+    """What the attachments of a workspace take, without those that are deleted: triggers of their table change it.
+
+    None where nothing was ever attached.
+    """
+
+    __tablename__ = "attachment_totals"
+    workspace_id: str = tenant_id()
+    bytes: int = Field(sa_type=BigInteger)
+
+
 class ChatPresence(Row, table=True):
     """That a process has a user on the line who listens to a chat. It counts up to `until`, which the process moves on
     while that is so.

@@ -59,6 +59,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         nothing="crew_id agent_id mission_id run_id tool arguments",
     ),
     "assignments": held(mentions="task result_summary error_message handoff"),
+    "attachment_totals": held(),
     "audit_logs": held(
         by="user_id actor_id",
         words="ip_address user_agent",

@@ -164,7 +164,8 @@ async def _gone(receive: Receive) -> None:
 
 def arriving(upload: Upload, headers: Mapping[bytes, bytes], receive: Receive) -> Arriving:
     media_type = headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
-    return Arriving(_content(receive), upload.most, media_type)
+    length = headers.get(b"content-length")
+    return Arriving(_content(receive), upload.most, media_type, None if length is None else int(length))
 
 
 async def _content(receive: Receive) -> AsyncIterator[bytes]:

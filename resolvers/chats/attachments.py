@@ -12,6 +12,7 @@ from models.chats import Chat, ChatAttachment
 from models.workspaces import Membership
 from resolvers.agents.files import AGENT, ByAgent, crew_of
 from resolvers.chats.listing import MISSING
+from resolvers.chats.quota import refuse_too_much, room_in
 from resolvers.crews.events import FileChanged
 from resolvers.crews.files import keep
 from resolvers.kernel import (
@@ -112,13 +113,16 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     """Send a file to an agent with a chat.
 
     A form with the part `file`, of at most 25 MB. The agent is told of it in its next turn, and reads it; one of the
-    same name is replaced. No message is sent. Who has sent it is recorded.
+    same name is replaced. No message is sent. Who has sent it is recorded. TOO_LARGE where files of the workspace's
+    chats would take more than it may have; at most 1,000 in a chat.
     """
     crew_id = crew_of(agent)
     chat = await ctx.get(Chat, data.chat_id, missing=MISSING)
     if chat.agent_id != agent.id:
         raise forbidden("The chat is one of another agent")
     assert ctx.request.upload is not None
+    room = await room_in(ctx, chat.id)
+    room.admit(ctx.request.upload.announced)
     given, file = await file_in(ctx.request.upload, FIELD, MOST)
     name = file_name(given)
     place = (ATTACHMENTS, chat.id, name)
@@ -132,7 +136,8 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
         row = ChatAttachment(chat_id=chat.id, crew_id=crew_id, folder=agent.slug, name=name, size=size)
         row.media_type, row.uploaded_by, row.deleted_at = file.media_type or None, ctx.user_id, None
         await ctx.upsert(row, "workspace_id", "chat_id", "crew_id", "folder", "name")
+        await refuse_too_much(ctx, chat.id)
 
-    size = await keep(ctx, crew_id, (agent.slug, *place), file, record)
+    size = await keep(ctx, crew_id, (agent.slug, *place), room.hold(file), record)
     path = "/".join(place)
     return Attachment(filename=name, size=size, path=path, agent_path=f"/output/{agent.slug}/{path}")

@@ -253,6 +253,9 @@ class Settings(BaseSettings):
     runtime_image: str | None = variable("CREWSHIP_RUNTIME_IMAGE", takes="the name of an image")
     command_memory: PositiveInt | None = variable("CREWSHIP_COMMAND_MEMORY_MB", takes="a number of MiB, at least 1")
     crew_storage: PositiveInt = variable("CREWSHIP_CREW_STORAGE_MB", 2048, takes="a number of MiB, at least 1")
+    attachment_storage: PositiveInt = variable(
+        "CREWSHIP_ATTACHMENT_STORAGE_MB", 10_240, takes="a number of MiB, at least 1"
+    )
     crew_files: PositiveInt = variable("CREWSHIP_CREW_FILES", 100_000, takes="a number of files, at least 1")
     redis_url: RedisUrl | None = variable("CREWSHIP_REDIS_URL", takes="a URL such as redis://host:6379/0")
     openai_api_key: SecretStr | None = variable("OPENAI_API_KEY", takes="a secret text")

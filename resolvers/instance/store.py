@@ -63,12 +63,14 @@ _BROKEN = (Code.UNAVAILABLE, "The files cannot be reached")
 class Arriving:
     """Content that is still on its way, of `most` bytes.
 
-    It can be read once; what reads it gets a Refusal where it ends early or goes on.
+    It can be read once; what reads it gets a Refusal where it ends early or goes on. `announced`: how many bytes it is
+    said to have.
     """
 
     content: AsyncIterator[bytes]
     most: int
     media_type: str = "application/octet-stream"
+    announced: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,16 @@ from models.audit import AuditSeal, McpCallStatus, McpToolCall
 from models.auth import User
 from models.base import new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import Chat, ChatAttachment, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
+from models.chats import (
+    AttachmentTotal,
+    Chat,
+    ChatAttachment,
+    ChatParticipant,
+    ChatReadCursor,
+    Message,
+    MessageReaction,
+    MessageRole,
+)
 from models.costs import CostDay, ModelCall
 from models.credentials import (
     AgentCredential,
@@ -107,6 +116,7 @@ def workspace_rows(name: str) -> list[SQLModel]:
         *_servers(name, crew, agent, secret),
         chat,
         *_talk(name, chat, user),
+        AttachmentTotal(bytes=0, **here),  # which the next row changes
         ChatAttachment(chat_id=chat.id, crew_id=crew.id, folder="hand", name="a.txt", size=1, **here),
         *_remembered(agent, user),
         *_mission(crew, lead, agent, chat),
