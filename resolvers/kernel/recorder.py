@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, new_id, table_of
-from models.bounds import PERSONA, cut
+from models.bounds import cut
 from models.kernel import AuditLog
 from models.workspaces import Workspace
 from resolvers.identity.caller import Caller
@@ -24,7 +24,7 @@ from resolvers.kernel.jobs import INSTANCE, Job, Queued
 from resolvers.kernel.request import Request
 
 R = TypeVar("R", bound=SQLModel)
-LONGEST_AUDITED = PERSONA  # characters of one text: of a proposed persona there is no other copy
+LONGEST_AUDITED = 1_500  # characters of one text
 ENTITY_TYPES = {"workspace_member": "WorkspaceMember"}  # as clients filter by it (contract: audit.list)
 
 
@@ -91,16 +91,17 @@ class Recorder:
         *,
         action: str | None = None,
         personal: bool = False,
+        whole: bool = False,
         **data: Any,
     ) -> str:
         """An audit row of this operation, which then gets no other one; returns its id. Long texts are cut: it says
-        what was done, and is no copy.
+        what was done, and is no copy, unless it is the `whole`: the only one there is.
 
         `action`: another than the operation declares. `personal`: in the log of the account, not of the workspace.
         """
         unprinted(data)
-        brief = {key: cut(value, LONGEST_AUDITED) if isinstance(value, str) else value for key, value in data.items()}
-        made = Audit(action or self.operation.audit, entity_type, entity_id, brief, personal)
+        told = data if whole else {key: _brief(value) for key, value in data.items()}
+        made = Audit(action or self.operation.audit, entity_type, entity_id, told, personal)
         self.audits.append(made)
         return made.id
 
@@ -216,3 +217,7 @@ class Recorder:
             raise RuntimeError(f"{self.operation.name} only reads: make it a @command")
         if not self.in_transaction:
             raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
+
+
+def _brief(value: Any) -> Any:
+    return cut(value, LONGEST_AUDITED) if isinstance(value, str) else value

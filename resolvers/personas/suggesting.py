@@ -82,7 +82,7 @@ async def suggest_persona(ctx: Context, agent: Agent, data: SuggestPersona) -> P
     await ctx.begin()
     gate = {"self_learning_gate": "off"} if gated else {}
     told: dict[str, Any] = {"content": data.content, "rationale": data.rationale, "bytes": len(content)} | gate
-    proposal = ctx.audit("agent", agent.id, **told)
+    proposal = ctx.audit("agent", agent.id, whole=True, **told)
     if gated:
         await _ask(ctx, agent, data, proposal)
     return outcome.model_copy(update={"pending": True} | gate)

@@ -188,15 +188,15 @@ async def items(world: World, agent: Agent) -> list[Any]:
 @pytest.mark.parametrize("level", [None, AutonomyLevel.strict, AutonomyLevel.guided, AutonomyLevel.trusted])
 async def test_a_proposal_waits_in_the_audit_log(world: World, level: AutonomyLevel | None) -> None:
     ada = await agent_of(world, None if level is None else await crew_of(world, autonomy_level=level))
-    text = "Be kinder. " + "x" * 1400
-    answer = await suggest(world, ada, content=text, rationale="tone")
+    text, why = "Be kinder. " + "x" * 1400, "tone " * 1_500
+    answer = await suggest(world, ada, content=text, rationale=why)
     assert answer.status_code == 200
     assert answer.json() == {
-        "agent_id": ada.id, "decision": "inbox_approve", "bytes": len(text), "rationale": "tone",
+        "agent_id": ada.id, "decision": "inbox_approve", "bytes": len(text), "rationale": why,
         "timestamp": answer.json()["timestamp"], "applied": False, "pending": True,
     }  # fmt: skip
     (row,) = await proposals(world, ada)
-    assert row["data"] == {"content": text, "rationale": "tone", "bytes": len(text)}
+    assert row["data"] == {"content": text, "rationale": why, "bytes": len(text)}, "the row is the proposal"
     assert row["entity_type"] == "agent"
     assert await items(world, ada) == [] == await versions(world, ada)
     assert (await get(world, ada))["from_default"] is True
