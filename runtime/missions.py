@@ -6,13 +6,14 @@ from sqlmodel import col
 
 from models.missions import Assignment
 from resolvers.kernel import Context
-from resolvers.missions import driving
+from resolvers.missions import calling_off, driving
 from resolvers.missions.asking import TELL as TELL_ANSWER
 from resolvers.missions.asking import tell_answer
 from resolvers.missions.assigning import TELL, tell
 from resolvers.missions.dispatching import TURNS, OfAgent, give_turns, make_room
 from resolvers.missions.driving import DRIVE, EXPIRE, OfMission
-from resolvers.runs.assignments import ASSIGNMENT_ENDED, OfAssignment
+from resolvers.runs.assignments import ASSIGNMENT_ENDED, GIVER_CALLED_OFF, OfAssignment
+from resolvers.runs.passing_on import OfRun
 from resolvers.runs.questions import QUESTION_ENDED, OfQuestion
 from runtime.background import Work, carries
 
@@ -53,6 +54,11 @@ async def go_on(work: Work, data: OfAssignment) -> None:
 @carries(TELL)
 async def told(work: Work, data: OfAssignment) -> None:
     await work.write("tell", lambda ctx: tell(ctx, data.assignment_id))
+
+
+@carries(GIVER_CALLED_OFF)
+async def called_off(work: Work, data: OfRun) -> None:
+    await work.write("call off", lambda ctx: calling_off.call_off_given(ctx, data.run_id))
 
 
 @carries(QUESTION_ENDED)

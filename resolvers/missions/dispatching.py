@@ -132,7 +132,7 @@ async def assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> A
 
 async def give(ctx: Context, chat: Chat, giver_id: str, agent: Agent, prompt: str) -> Assignment:
     """An assignment in a chat, and the run that carries it out, once the crew has room for it."""
-    await _hold_slots(ctx, agent)
+    await hold_slots(ctx, agent)
     at_work, waiting = await _in_crew(ctx, agent)
     has_room = at_work < MOST_OF_CREW
     assignment = Assignment(
@@ -157,14 +157,14 @@ async def give(ctx: Context, chat: Chat, giver_id: str, agent: Agent, prompt: st
 
 async def waiting_in_crew(ctx: Context, agent: Agent) -> int:
     """Asked and answered one after the other: who asks may give one more."""
-    await _hold_slots(ctx, agent)
+    await hold_slots(ctx, agent)
     return (await _in_crew(ctx, agent))[1]
 
 
 async def make_room(ctx: Context, agent_id: str) -> None:
     """An assignment to the agent has ended: what waits in its crew gets its turn, where anything does."""
     agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).one()
-    await _hold_slots(ctx, agent)
+    await hold_slots(ctx, agent)
     if (await _in_crew(ctx, agent))[1]:
         ctx.enqueue(TURNS, agent_id=agent_id)
 
@@ -172,7 +172,7 @@ async def make_room(ctx: Context, agent_id: str) -> None:
 async def give_turns(ctx: Context, agent_id: str) -> None:
     """What waits in the crew of the agent begins, the oldest first, as far as there is room."""
     agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).one()
-    await _hold_slots(ctx, agent)
+    await hold_slots(ctx, agent)
     at_work, waiting = await _in_crew(ctx, agent)
     if not waiting or at_work >= MOST_OF_CREW:
         return
@@ -199,7 +199,8 @@ async def _give_up(ctx: Context, assignment: Assignment, why: str) -> None:
     ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=assignment.id)
 
 
-async def _hold_slots(ctx: Context, agent: Agent) -> None:
+async def hold_slots(ctx: Context, agent: Agent) -> None:
+    """Orders whatever gives the agents of a crew work, or takes it from them."""
     await ctx.lock(f"assignments of {ctx.workspace_id}/{agent.crew_id or agent.id}")
 
 

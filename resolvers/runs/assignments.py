@@ -7,6 +7,8 @@ from models.missions import Assignment, AssignmentStatus
 from models.runs import Run, RunStatus
 from resolvers.kernel import NOW, Context, Id, Input, job
 from resolvers.rules.handoff import handoff_in
+from resolvers.runs.events import RUN_ENDS
+from resolvers.runs.passing_on import OfRun
 from resolvers.runs.pauses import break_loop
 
 LONGEST_RESULT = 8000
@@ -24,6 +26,8 @@ class OfAssignment(Input):
 
 ASSIGNMENT_ENDED = job("assignments.ended", OfAssignment, unique="{assignment_id}")
 """Whatever waits for the assignment goes on."""
+GIVER_CALLED_OFF = job("assignments.giver_called_off", OfRun, unique="{run_id}", emits=RUN_ENDS)
+"""What a run that was called off has given others to do is called off, too."""
 
 
 async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
@@ -46,3 +50,10 @@ async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
     if await ctx.update_where(Assignment, *open_, **changes):
         ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=run.assignment_id)
         await break_loop(ctx, run, await ctx.get(Assignment, run.assignment_id))
+
+
+def call_off_given(ctx: Context, run: Run) -> None:
+    """With the end of a run that somebody wanted cancelled. One whose worker died is no such run: others go on."""
+    asked = run.status is RunStatus.CANCELLED and run.cancel_requested_at is not None
+    if asked and run.chat_id is not None and run.started_at is not None:
+        ctx.enqueue(GIVER_CALLED_OFF, run_id=run.id)

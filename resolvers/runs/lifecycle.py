@@ -10,7 +10,7 @@ from models.bounds import ERROR, LINE, cut
 from models.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
 from resolvers.approvals import CALL_OFF
 from resolvers.kernel import Code, Conflict, Context, Refusal
-from resolvers.runs.assignments import end_assignment
+from resolvers.runs.assignments import call_off_given, end_assignment
 from resolvers.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 from resolvers.runs.failures import tell_of_failure
 from resolvers.runs.questions import end_question
@@ -108,6 +108,7 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         ctx.enqueue(CALL_OFF, run_id=run.id)
     await end_assignment(ctx, ended, end.reply)
     await end_question(ctx, ended, end.reply)
+    call_off_given(ctx, ended)
     return ended
 
 
