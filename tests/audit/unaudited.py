@@ -11,7 +11,7 @@ UNAUDITED: dict[str, str] = {
     **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "model_calls.book", "model_calls.hold", "runs.create_internal"), _RUNTIME),
-    **dict.fromkeys(("runs.finish", "runs.finish_internal"), _RUNTIME),
+    **dict.fromkeys(("queries.withdraw", "runs.finish", "runs.finish_internal"), _RUNTIME),
     **dict.fromkeys(("internal.keeper.execute", "internal.keeper.request", "keeper.open"), _LOG),
     **dict.fromkeys(
         [f"internal.keeper.{name}" for name in ("behavior", "memory_health", "negative_learning", "skill_review")], _LOG
