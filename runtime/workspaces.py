@@ -16,6 +16,7 @@ from resolvers.workspaces.invitations import MAIL_INVITATION, OfInvitation, writ
 from runtime.attachment_rows import Place, compare_files, compare_rows
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
+from runtime.coding.homes import bound
 
 TIMEOUT = 60.0  # seconds
 
@@ -108,7 +109,8 @@ async def _sweep_workspace(workspace_id: str, tick: Tick) -> None:
     place = files.of_workspace(workspace_id)
     for agent_id in await _sweep((*place, "agents"), found, [files.live_agents], workspace_id):
         remembered = (*files.of_agent(workspace_id, agent_id), files.CODING)
-        await _sweep(remembered, found, [files.known_chats, files.live_runs], workspace_id)
+        chats = await _sweep(remembered, found, [files.known_chats, files.live_runs], workspace_id)
+        await bound(tick, workspace_id, agent_id, chats)
     for crew_id in await _sweep((*place, "crews"), found, [files.live_crews], workspace_id):
         async for slugs in instance.store.pages(*files.of_crew(workspace_id, crew_id), "output"):
             for slug in slugs:

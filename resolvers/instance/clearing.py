@@ -9,7 +9,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
@@ -33,21 +33,37 @@ class Base(Protocol):
 
 def discard(base: Base, names: Sequence[str]) -> bool:
     """Removes what names lead to; False where there is nothing, or no such name can be."""
+    with _set_aside(base, names) as (waste, moved):
+        if waste is None:
+            return False
+        _clear(waste, [moved] if moved else [])
+    return True
+
+
+def set_aside(base: Base, names: Sequence[str]) -> bool:
+    """What is quick of it: from here on nothing is there, and `clear` removes the rest."""
+    with _set_aside(base, names) as (waste, _):
+        return waste is not None
+
+
+@contextlib.contextmanager
+def _set_aside(base: Base, names: Sequence[str]) -> Iterator[tuple[int | None, str | None]]:
+    """The directory of waste, open, and what the directory is called there; None where there was nothing."""
     if not names or any(name in ("", ".", "..") or "/" in name or "\0" in name for name in names):
-        return False
+        yield None, None
+        return
     with contextlib.ExitStack() as opened:
         try:
             above = base(tuple(names[:-1]))
             opened.callback(os.close, above)
             waste = base((REMOVED,), make=True)
             opened.callback(os.close, waste)
-            moved = _away(above, names[-1], waste)
+            found: tuple[int | None, str | None] = waste, _away(above, names[-1], waste)
         except OSError as error:
-            if error.errno in _ABSENT:
-                return False
-            raise
-        _clear(waste, [moved] if moved else [])
-    return True
+            if error.errno not in _ABSENT:
+                raise
+            found = None, None
+        yield found
 
 
 def clear(base: Base) -> None:

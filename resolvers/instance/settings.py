@@ -256,6 +256,7 @@ class Settings(BaseSettings):
     attachment_storage: PositiveInt = variable(
         "CREWSHIP_ATTACHMENT_STORAGE_MB", 10_240, takes="a number of MiB, at least 1"
     )
+    coding_storage: PositiveInt = variable("CREWSHIP_CODING_STORAGE_MB", 8_192, takes="a number of MiB, at least 1")
     crew_files: PositiveInt = variable("CREWSHIP_CREW_FILES", 100_000, takes="a number of files, at least 1")
     redis_url: RedisUrl | None = variable("CREWSHIP_REDIS_URL", takes="a URL such as redis://host:6379/0")
     openai_api_key: SecretStr | None = variable("OPENAI_API_KEY", takes="a secret text")

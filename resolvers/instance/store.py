@@ -158,6 +158,12 @@ class Store(Protocol):
     def pages(self, *names: str) -> AsyncGenerator[Sequence[str], None]:
         """The names of directories in a folder, in no order; some at once."""
 
+    async def set_aside(self, *names: str) -> bool:
+        """As `discard`, and returns before the content is gone: `clear` removes it."""
+
+    def open_base(self, names: tuple[str, ...], *, make: bool = False) -> int:
+        """Opens a directory by names, and follows no link."""
+
     async def clear(self) -> None:
         """Removes what processes have left that died while they removed something."""
 
@@ -296,6 +302,9 @@ class LocalStore:
                 yield page
         finally:
             listed.close()
+
+    async def set_aside(self, *names: str) -> bool:
+        return await _apart(clearing.set_aside, self.open_base, names)
 
     async def clear(self) -> None:
         await _apart(clearing.clear, self.open_base)

@@ -57,7 +57,12 @@ async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> No
     Comes before the locks of chats, runs and the agent, whose row alone could not do it: it is locked when the runs
     have been looked at.
     """
-    await ctx.lock(f"starts of {agent_id}", shared=shared)
+    await ctx.lock(starts_of(agent_id), shared=shared)
+
+
+def starts_of(agent_id: str) -> str:
+    """What is locked, for whoever is outside of operations."""
+    return f"starts of {agent_id}"
 
 
 async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:

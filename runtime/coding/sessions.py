@@ -10,13 +10,14 @@ A run without a chat has a home of its own, which ends with it.
 import contextlib
 import os
 import re
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from models.agents import CliAdapter
+from resolvers.instance import clearing
+from resolvers.instance.store import LocalStore
 from runtime.job import Job
 from runtime.sandbox.workdir import Workdir
 
@@ -38,7 +39,7 @@ class Session:
     def open(cls, workdir: Workdir, job: Job, adapter: CliAdapter) -> "Session":
         """Those of the agent that nobody has come back to are forgotten here."""
         above = (*workdir.home[:-1], "coding")
-        _forget_old(workdir.storage.joinpath(*above))
+        _forget_old(workdir.storage, workdir.storage.joinpath(*above))
         place = (*above, job.chat_id or job.run_id, adapter.value.lower())
         own = replace(workdir, home=(*place, "home"))
         os.close(own.open_home())
@@ -58,7 +59,7 @@ class Session:
 
     def close(self) -> None:
         if not self.lasts:
-            shutil.rmtree(self.folder.parent, ignore_errors=True)
+            _discard(self.workdir.storage, self.folder.parent)
 
 
 def _known(folder: Path) -> str | None:
@@ -69,11 +70,17 @@ def _known(folder: Path) -> str | None:
     return name if _NAME.fullmatch(name) else None
 
 
-def _forget_old(chats: Path) -> None:
+def _discard(storage: Path, folder: Path) -> None:
+    """However deep, and whatever its permissions: a coding agent has made what is in it."""
+    with contextlib.suppress(OSError):
+        clearing.discard(LocalStore(storage).open_base, folder.relative_to(storage).parts)
+
+
+def _forget_old(storage: Path, chats: Path) -> None:
     oldest = time.time() - KEPT
     with contextlib.suppress(OSError), os.scandir(chats) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
                 folders = [entry.stat(follow_symlinks=False), *(each.stat() for each in os.scandir(entry.path))]
                 if max(folder.st_mtime for folder in folders) < oldest:
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                    _discard(storage, chats / entry.name)

@@ -50,6 +50,12 @@ def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> Usage:
     return walk.usage
 
 
+def measure_directory(descriptor: int, limits: Limits, stop: threading.Event) -> tuple[Usage, bool]:
+    """Usage of an open directory, and whether that is all of it, as for `measure`."""
+    walk = _Walk(limits, stop)
+    return walk.usage, walk.into(descriptor, DEEPEST)
+
+
 class _Walk:
     def __init__(self, limits: Limits, stop: threading.Event) -> None:
         self.usage = Usage()
