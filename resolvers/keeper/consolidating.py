@@ -3,7 +3,7 @@ is to be consolidated, peer cards are written anew from what those people have s
 internal.keeper.memory_health).
 
 Nothing is read of anybody who has opted out, nor for an agent that does not learn by itself; where the policy of the
-crew has somebody approve what is remembered, nothing is written by itself.
+crew has somebody approve what is remembered, managers are asked for leave first.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put
 from resolvers.keeper.evaluating import model_of
 from resolvers.keeper.memory_health import EvaluateMemoryHealth, health_of
+from resolvers.keeper.memory_leave import SOURCE, YES, ask_for_leave, has_leave
 from resolvers.keeper.nights import last_at
 from resolvers.keeper.prompts import LONGEST_TEXT, fenced, quoted
 from resolvers.kernel import (
@@ -87,7 +88,11 @@ Answer with the card and nothing else, or with NOTHING where there is nothing to
 DUE: Final = """
     WITH due AS MATERIALIZED (
     SELECT c.id FROM crews c
-    WHERE c.deleted_at IS NULL AND (c.memory_reviewed_at IS NULL OR c.memory_reviewed_at < $1)
+    WHERE c.deleted_at IS NULL AND (c.memory_reviewed_at IS NULL OR c.memory_reviewed_at < $1 OR EXISTS (
+            SELECT FROM inbox_items i
+            WHERE i.workspace_id = c.workspace_id AND i.kind = 'memory_consolidation' AND i.source_id = $4 || c.id
+                AND i.resolved_action = ANY ($5::text[]) AND i.resolved_at > c.memory_reviewed_at
+        ))
         AND EXISTS (
             SELECT FROM agents a JOIN chats t ON t.workspace_id = a.workspace_id AND t.agent_id = a.id
             WHERE a.workspace_id = c.workspace_id AND a.crew_id = c.id AND a.learning_enabled AND a.memory_enabled
@@ -135,7 +140,7 @@ async def enqueue_due(rows: AcrossWorkspaces) -> int:
     if model_of(AuxSlot.memory_health) is None or model_of(AuxSlot.curator) is None:
         return 0
     now = instance.clock.now()
-    found = await rows.fetch(DUE, last_at(AT, now), PORTION, now)
+    found = await rows.fetch(DUE, last_at(AT, now), PORTION, now, SOURCE, list(YES))
     for row in found:
         rows.enqueue(CONSOLIDATE, row["workspace_id"], crew_id=row["id"])
     return len(found)
@@ -203,11 +208,15 @@ async def _peers(ctx: Context, crew_id: str, *, agent_id: str | None = None, use
 async def review_memory(ctx: Context, data: OfLearningCrew) -> MemoryReview:
     """Judge what a crew remembers of people.
 
-    By how much of it there is, and how far it is behind.
+    By how much of it there is, and how far it is behind. Where the policy has somebody approve, managers are asked.
     """
     crew, peers = await ctx.get(Crew, data.crew_id), await _peers(ctx, data.crew_id)
+    behind = [peer for peer in peers if peer.behind][:MOST_CARDS]
     if not peers:
         return MemoryReview(peers=[])
+    decision = decide(PolicyAction.memory_write, crew.autonomy_level)
+    if decision is PolicyDecision.inbox_approve and await has_leave(ctx, crew.id):
+        return MemoryReview(peers=behind)  # people have said so: nobody judges it once more
     share = 100 / len(peers)
     fresh = share * sum(not peer.behind for peer in peers)
     covered = share * sum(peer.noted_at is not None for peer in peers)
@@ -221,7 +230,10 @@ async def review_memory(ctx: Context, data: OfLearningCrew) -> MemoryReview:
         stalest_entry_days=max(lags, default=0),
     )
     verdict = await health_of(ctx, asked)
-    behind = [peer for peer in peers if peer.behind][:MOST_CARDS]
+    if decision is PolicyDecision.inbox_approve:
+        if verdict.auto_consolidate and behind:
+            await ask_for_leave(ctx, crew, len({peer.user_id for peer in behind}))
+        return MemoryReview(peers=[])
     return MemoryReview(peers=behind if verdict.auto_consolidate else [])
 
 
@@ -245,7 +257,7 @@ async def consolidate_card(ctx: Context, data: OfPeer) -> None:
     if crew is None or model is None:
         return
     decision = decide(PolicyAction.memory_write, crew.autonomy_level)
-    if decision not in BY_ITSELF:
+    if decision not in BY_ITSELF and not (decision is PolicyDecision.inbox_approve and await has_leave(ctx, crew.id)):
         return
     peers = await _peers(ctx, crew.id, agent_id=agent.id, user_id=data.user_id)
     if not any(peer.behind for peer in peers):

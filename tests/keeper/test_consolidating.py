@@ -176,7 +176,7 @@ async def test_for_whom_no_card_is_written(deck: Ship, model: ScriptedModel, cha
 
 
 @pytest.mark.parametrize(
-    ("level", "written", "told"), [("strict", 0, 0), ("guided", 0, 0), ("trusted", 1, 1), ("full", 1, 0)]
+    ("level", "written", "told"), [("strict", 0, 1), ("guided", 0, 1), ("trusted", 1, 1), ("full", 1, 0)]
 )
 async def test_the_policy_of_the_crew_holds(
     deck: Ship, model: ScriptedModel, level: str, written: int, told: int
@@ -187,6 +187,71 @@ async def test_the_policy_of_the_crew_holds(
     items = await deck.world.database.fetch("SELECT * FROM inbox_items WHERE kind = 'memory_consolidation'")
     assert len(items) == told
     assert all(CARD not in item["body_md"] and item["target_role"] == "MANAGER" for item in items)
+
+
+async def leave(deck: Ship) -> Any:
+    sql = "SELECT * FROM inbox_items WHERE kind = 'memory_consolidation' AND source_id = 'memory_leave_' || $1"
+    return await deck.world.database.fetchrow(sql, deck.crew.id)
+
+
+async def decided(deck: Ship, action: str, person: Person | None = None) -> int:
+    item = await leave(deck)
+    body = {"state": "resolved", "resolved_action": action}
+    answer = await deck.world.rest(person or deck.world.manager, "PATCH", f"/api/v1/inbox/{item['id']}", body)
+    return int(answer.status_code)
+
+
+@pytest.mark.parametrize("level", ["strict", "guided"])
+async def test_managers_are_asked_whether_and_not_what(deck: Ship, model: ScriptedModel, level: str) -> None:
+    await deck.world.database.execute("UPDATE crews SET autonomy_level = $1", level)
+    assert await consolidated(deck) == []
+    item = await leave(deck)
+    assert (item["target_role"], item["blocking"], item["state"]) == ("MANAGER", True, "unread")
+    assert item["payload"] == {"action": "memory_write", "crew_id": deck.crew.id, "people": 1}
+    told = item["title"] + item["body_md"] + str(item["payload"])
+    assert not any(each in told for each in (SAID, CARD, deck.world.member.user_id, deck.world.member.email))
+    assert await decided(deck, "approve", deck.world.member) == 404, "a member does not see it"
+    assert await consolidated(deck) == [], "nobody has decided"
+    assert (of_cards(model), (await leave(deck))["id"]) == ([], item["id"])
+
+    assert await waiting(deck) == 1, "at night"
+    assert await waiting(deck) == 0
+    assert await decided(deck, "approve") == 200
+    assert await waiting(deck) == 1, "and as soon as it was approved"
+    assert await waiting(deck) == 0
+    assert len(await consolidated(deck)) == 1
+    (card,) = await cards(deck)
+    assert card["content"] == CARD
+
+
+async def test_leave_ends_and_a_no_holds_for_a_week(deck: Ship, model: ScriptedModel) -> None:
+    await deck.world.database.execute("UPDATE crews SET autonomy_level = 'guided'")
+    await consolidated(deck)
+    before = "UPDATE inbox_items SET resolved_at = now() - make_interval(hours => $1)"
+    await decided(deck, "approve")
+    peers = await reviewed(deck.world.workspace.id, deck.crew.id)
+    await deck.world.database.execute(before, 25)
+    for peer in peers:
+        await note(deck.world.workspace.id, peer, "key")
+    assert await cards(deck) == [], "the leave has ended"
+    await consolidated(deck)
+    assert (await leave(deck))["state"] == "unread", "it is asked for anew"
+    await decided(deck, "deny")
+    assert await consolidated(deck) == []
+    assert (await leave(deck))["state"] == "resolved"
+    await deck.world.database.execute(before, 24 * 8)
+    assert await consolidated(deck) == []
+    assert (await leave(deck))["state"] == "unread"
+    assert (await cards(deck), of_cards(model)) == ([], [])
+
+
+async def test_leave_is_not_asked_for_whoever_has_opted_out(deck: Ship) -> None:
+    await deck.world.database.execute("UPDATE crews SET autonomy_level = 'guided'")
+    await consolidated(deck)
+    await decided(deck, "approved")
+    here = {"workspace_id": deck.world.workspace.id}
+    await deck.world.add(PeerConsent(user_id=deck.world.member.user_id, opted_out=True, opted_out_at=now(), **here))
+    assert (await consolidated(deck), await cards(deck)) == ([], [])
 
 
 @pytest.mark.parametrize(
