@@ -29,7 +29,8 @@ async def ensure(engine: Engine, place: ContainerPlace, limits: Limits, tell: Te
 
 async def _ensured(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None) -> tuple[str, int]:
     kind = await engine.known_kind()
-    configuration = place.configuration(limits, keep_id=kind.rootless and kind.name == "podman")
+    keep_id, owned = kind.rootless and kind.name == "podman", kind.name == "docker"
+    configuration = place.configuration(limits, keep_id=keep_id, owned=owned)
     wanted = configuration["Labels"][CONFIGURED]
     for tried in range(TRIES):
         found = await engine.inspect(place.name)

@@ -15,7 +15,7 @@ def cpu_of(stats: Mapping[str, Any], key: str = "cpu_stats") -> Cpu:
 
 
 def measured(container: Mapping[str, Any], stats: Mapping[str, Any], before: Cpu | None) -> dict[str, Any]:
-    """`before`: when it was last asked for; an engine may know of a moment before by itself."""
+    """`before`: when it was last asked for; else an engine may know of a moment before by itself."""
     told = stats.get("cpu_stats") or {}
     used, passed = (now - then for now, then in zip(cpu_of(stats), _first(stats, before), strict=True))
     processors = int(told.get("online_cpus") or 1)
@@ -39,6 +39,4 @@ def measured(container: Mapping[str, Any], stats: Mapping[str, Any], before: Cpu
 def _first(stats: Mapping[str, Any], before: Cpu | None) -> Cpu:
     """Without a moment before, nothing is known of now."""
     told = cpu_of(stats, "precpu_stats")
-    if told[1]:
-        return told
-    return before or cpu_of(stats)
+    return before or (told if told[1] else cpu_of(stats))

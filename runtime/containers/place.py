@@ -155,13 +155,18 @@ class ContainerPlace:
             for source, target, read_only in shown
         ]
 
-    def configuration(self, limits: Limits, *, keep_id: bool) -> dict[str, Any]:
-        """As the engine's API takes it. `keep_id`: of an engine without root, whose users are mapped."""
+    def configuration(self, limits: Limits, *, keep_id: bool, owned: bool = False) -> dict[str, Any]:
+        """As the engine's API takes it. `keep_id`: of an engine without root, whose users are mapped. `owned`: one that
+        gives a file system of memory the mode of what the image has in its place, and takes an owner for it.
+        """
         crew = self.crew
         memory = max(crew.memory_mb * MIB, _SMALLEST)
-        tmpfs = {"/tmp": f"rw,nosuid,nodev,size={limits.temporary},mode=1777"}  # noqa: S108 - the container's own
+        in_memory = f"rw,exec,nosuid,nodev,size={limits.temporary},mode=1777"
+        if owned:
+            in_memory += ",uid={},gid={}".format(*self.user.split(":"))
+        tmpfs = {"/tmp": in_memory}  # noqa: S108 - the container's own
         if self.home is None:
-            tmpfs[HOME] = f"rw,nosuid,nodev,size={limits.temporary},mode=1777"
+            tmpfs[HOME] = in_memory
         host: dict[str, Any] = {
             "Init": True,
             "Privileged": False,

@@ -5,7 +5,6 @@ A service has no network but a loopback, as everything in containers: nobody fin
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,7 +143,7 @@ async def _healthy(engine: Engine, container: str, service: Service) -> None:
     ends = time.monotonic() + min(PATIENCE, _seconds(check.start_period, 0.0) + (check.retries or TRIES) * interval)
     while True:
         said = bytearray()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with (
                 asyncio.timeout(min(most, LONGEST)),
                 engine.running(container, argv, user="", workdir="/", environment={}) as running,
@@ -153,6 +152,13 @@ async def _healthy(engine: Engine, container: str, service: Service) -> None:
                     said = (said + piece)[-KEPT:]
                 if await running.exit_code() == 0:
                     return
+        except TimeoutError:
+            pass
+        except EngineRefused:
+            found = await engine.inspect(container)
+            if found is None or not found["State"]["Running"]:  # what it has said last says more
+                return
+            raise
         if time.monotonic() >= ends:
             raise Failed(f"it is not healthy: {said.decode(errors='replace').strip()}")
         await asyncio.sleep(min(interval, EVERY))

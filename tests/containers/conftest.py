@@ -1,16 +1,16 @@
-"""A podman for a module, and an engine for a test, which leaves no container there."""
+"""The engine of a module, and an engine for a test, which leaves no container there."""
 
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from runtime.containers.engine import Engine
-from tests.containers.podman import podman
+from tests.containers.engines import running_engine
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with podman(tmp_path_factory.mktemp("podman")) as made:
+    with running_engine(tmp_path_factory.mktemp("engine")) as made:
         yield made
 
 

@@ -124,7 +124,7 @@ async def test_a_build_fails_and_says_so(tmp_path: Path) -> None:
 
 def running(workdir: Workdir) -> dict[str, object]:
     place = ContainerPlace.of(CREW, workdir, given=workdir.storage.joinpath(*workdir.home[:-1], "given"))
-    configuration = place.configuration(Limits(), keep_id=False)
+    configuration = place.configuration(Limits(), keep_id=False, owned=True)
     return {
         "Id": "c1",
         "Config": {"Labels": configuration["Labels"]},

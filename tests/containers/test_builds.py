@@ -22,7 +22,7 @@ from runtime.containers.sandbox import ContainerSandbox
 from runtime.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.containers.podman import IMAGE, podman, why_not
+from tests.containers.engines import IMAGE, running_engine, why_not
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -186,7 +186,7 @@ async def written(world: World, change: Any) -> None:
 @pytest.mark.skipif(bool(why_not()), reason=why_not())
 async def test_an_image_is_built_kept_and_worked_in(tmp_path_factory: pytest.TempPathFactory) -> None:
     storage = tmp_path_factory.mktemp("files")
-    with podman(tmp_path_factory.mktemp("podman")) as address:
+    with running_engine(tmp_path_factory.mktemp("engine")) as address:
         engine = Engine(address)
         try:
             command = "grep -q ^agent: /etc/passwd && echo built >/built && chown 1001 /built"

@@ -20,7 +20,7 @@ from runtime.sandbox import detect
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
 from runtime.tools import tools_for
-from tests.containers.podman import IMAGE, why_not
+from tests.containers.engines import GIVEN, IMAGE, why_not
 from tests.runtime.adapters.sinks import job as a_job
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -204,7 +204,7 @@ async def test_restarts_and_ends_touch_the_containers_of_this_server_alone(
         await ours.engine.close()
     assert await engine.inspect(foreign) is not None
     kind = await engine.kind()
-    assert (kind.name, kind.rootless) == ("podman", False)
+    assert (kind.name, kind.rootless) == ("docker" if GIVEN else "podman", False)
 
 
 async def test_what_containers_use_is_measured_and_what_is_of_an_older_image_is_known(

@@ -16,7 +16,7 @@ from runtime.containers.choice import EngineContainers, Sandboxes
 from runtime.containers.place import CREW
 from runtime.keeper import SandboxedCommands
 from runtime.sandbox import Finished, Sandbox, Unconfined, Workdir, detect
-from tests.containers.podman import IMAGE, podman, why_not, with_programs
+from tests.containers.engines import IMAGE, running_engine, why_not, with_programs
 from tests.world import World
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]
@@ -27,14 +27,15 @@ umask 077; git -c init.defaultBranch=main init -q && echo 1 >a && git add a && g
 HOSTILE = """
 ln -s /etc/passwd link; ln -s / root; ln -s /proc/1/root up; ln -s ../../../../.. out; mkfifo pipe; mkdir deep
 cp link copy 2>/dev/null; ln pipe other; truncate -s 200000000 huge; printf x >deep/plain
-ln -s / ~/root; ln -s /output ~/output; mkfifo ~/pipe; printf xy >~/.rc; mkdir -p ~/a/b/c
+ln -s / ~/top; ln -s /output ~/output; mkfifo ~/pipe; printf xy >~/.rc; mkdir -p ~/a/b/c
 """
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Its image has git, and homes of its own."""
-    with podman(tmp_path_factory.mktemp("podman"), with_programs("/usr/bin/git", homes=("node/kept", "agent"))) as made:
+    image = with_programs("/usr/bin/git", folders=("home/node/kept", "home/agent"))
+    with running_engine(tmp_path_factory.mktemp("engine"), image) as made:
         yield made
 
 
@@ -94,9 +95,9 @@ async def test_homes_are_those_of_the_container_while_it_runs(boxed: Boxed) -> N
 async def test_what_an_agent_makes_in_its_container_leads_nowhere(boxed: Boxed) -> None:
     await boxed.runs(HOSTILE)
     home = await boxed.home()
-    assert {"/home/agent/root", "/home/agent/output", "/home/agent/pipe", "/home/agent/.rc"} < set(home)
-    assert not [path for path in home if path.startswith(("/home/agent/root/", "/home/agent/output/"))]
-    for through in ("agent/root", "agent/output", "agent/root/etc", "agent/pipe"):
+    assert {"/home/agent/top", "/home/agent/output", "/home/agent/pipe", "/home/agent/.rc"} < set(home)
+    assert not [path for path in home if path.startswith(("/home/agent/top/", "/home/agent/output/"))]
+    for through in ("agent/top", "agent/output", "agent/top/etc", "agent/pipe"):
         assert await boxed.home(subdir=through) == []
     listed = (await boxed.ask(f"crews/{boxed.crew.id}/files", recursive="true")).json()
     slug = boxed.agent.slug

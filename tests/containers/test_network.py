@@ -11,7 +11,7 @@ from runtime.containers.engine import Engine
 from runtime.containers.place import CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.sandbox import Limits, Workdir
-from tests.containers.podman import IMAGE, podman, why_not, with_python
+from tests.containers.engines import IMAGE, running_engine, why_not, with_python
 from tests.runtime.egress.outside import Outside, outside  # noqa: F401
 from tests.runtime.egress.test_table import reaches
 
@@ -23,7 +23,7 @@ CREW_ID = "c" + "2" * 24
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with podman(tmp_path_factory.mktemp("podman"), with_python(PYTHON)) as made:
+    with running_engine(tmp_path_factory.mktemp("engine"), with_python(PYTHON)) as made:
         yield made
 
 

@@ -18,7 +18,7 @@ from runtime.containers.services import CrewServices
 from runtime.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.containers.podman import IMAGE, why_not
+from tests.containers.engines import IMAGE, why_not
 from tests.containers.test_commands import Greeting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]

@@ -15,7 +15,7 @@ from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.terminal import ContainerTerminal
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
-from tests.containers.podman import IMAGE, why_not
+from tests.containers.engines import IMAGE, why_not
 from tests.containers.test_commands import Greeting
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_not()), reason=why_not())]

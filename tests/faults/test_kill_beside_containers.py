@@ -24,7 +24,7 @@ from runtime.containers.engine import Engine
 from runtime.containers.place import AGENT, CREW
 from tests.conftest import Database
 from tests.containers.conftest import address, engine  # noqa: F401
-from tests.containers.podman import IMAGE, why_not
+from tests.containers.engines import IMAGE, why_not
 from tests.faults.servers import Server, servers
 from tests.runtime.adapters.vendors import Call, Says, vendor
 from tests.runtime.coding.conftest import doubles_in

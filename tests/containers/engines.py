@@ -1,4 +1,6 @@
-"""A podman that tests start for themselves, on a store of their own, and an image that needs no registry."""
+"""The engine of tests, and an image that needs no registry: a podman that they start for themselves, on a store of its
+own, or the one whose socket CONTAINERS_SOCKET names, such as Docker's, of which all containers are removed.
+"""
 
 import io
 import os
@@ -7,11 +9,15 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+
+from resolvers.crews.building import CACHE
 
 IMAGE = "localhost/crewship-test/busybox:latest"
+GIVEN = os.environ.get("CONTAINERS_SOCKET")
 # An engine does not know control groups of both versions at once; where a machine has both, it is shown the first.
 _SERVICE = """
 umount /sys/fs/cgroup/unified 2>/dev/null
@@ -23,7 +29,8 @@ def why_not() -> str:
     """What is missing for an engine of our own; empty if nothing is."""
     if os.geteuid() != 0:
         return "an engine is started as root"
-    missing = [name for name in ("podman", "crun", "unshare", "busybox") if shutil.which(name) is None]
+    needed = ("docker", "busybox") if GIVEN else ("podman", "crun", "unshare", "busybox")
+    missing = [name for name in needed if shutil.which(name) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
@@ -36,11 +43,11 @@ def with_python(interpreter: str) -> bytes:
     return rootfs([program, library, *loaded_by(program, *extensions)], interpreter)
 
 
-def with_programs(*programs: str, beside: Sequence[str] = (), homes: Sequence[str] = ()) -> bytes:
-    """The same with programs of this machine and what they load; `beside`: further files and folders of it; `homes`:
-    folders below /home.
+def with_programs(*programs: str, beside: Sequence[str] = (), folders: Sequence[str] = ()) -> bytes:
+    """The same with programs of this machine and what they load; `beside`: further files and folders of it; `folders`:
+    that are empty.
     """
-    return rootfs([*programs, *loaded_by(*programs), *beside], folders=tuple(f"home/{name}" for name in homes))
+    return rootfs([*programs, *loaded_by(*programs), *beside], folders=folders)
 
 
 def loaded_by(*programs: str) -> list[str]:
@@ -56,7 +63,9 @@ def rootfs(beside: Sequence[str] = (), also_called: str = "", folders: Sequence[
     names = subprocess.run([program, "--list"], capture_output=True, check=True, text=True).stdout.split()
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as tar:
-        for folder in ("bin", "etc", "tmp", "proc", "sys", "dev", "var", *folders):
+        above = {str(parent) for path in (*beside, f"/{also_called}", *folders) for parent in Path(path).parents}
+        parents = sorted(parent.strip("/") for parent in above - {".", "/"})
+        for folder in sorted({"bin", "etc", "tmp", "proc", "run", "sys", "dev", "var", *parents, *folders}):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
@@ -80,14 +89,41 @@ def _of_use(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 @contextmanager
-def podman(folder: Path, image: bytes | None = None) -> Iterator[str]:
-    """Its address; `image`: a tar for the one that it has. With the block all its containers end, and what it stored
-    is removed.
+def running_engine(
+    folder: Path, image: bytes | None = None, more: Mapping[str, bytes] = MappingProxyType({})
+) -> Iterator[str]:
+    """Its address; `image`: a tar for the one that it has; `more`: for further ones, by name. With the block all its
+    containers end, and what it stored is removed.
     """
+    images = {IMAGE: image or rootfs(), **more}
+    if GIVEN is None:
+        with _podman(folder, images) as made:
+            yield made
+        return
+    docker = ["docker", "--host", f"unix://{GIVEN}"]
+    for name, tar in images.items():
+        subprocess.run([*docker, "import", "-", name], input=tar, capture_output=True, check=True)
+    try:
+        yield f"unix://{GIVEN}"
+    finally:
+        left = subprocess.run([*docker, "ps", "-aq"], capture_output=True, check=True, text=True).stdout.split()
+        if left:
+            subprocess.run([*docker, "rm", "--force", *left], capture_output=True, check=False)
+        subprocess.run([*docker, "rmi", "--force", *images, *_built(docker)], capture_output=True, check=False)
+
+
+def _built(docker: Sequence[str]) -> list[str]:
+    told = [*docker, "images", "--format", "{{.Repository}}:{{.Tag}}", CACHE]
+    return subprocess.run(told, capture_output=True, check=True, text=True).stdout.split()
+
+
+@contextmanager
+def _podman(folder: Path, images: Mapping[str, bytes]) -> Iterator[str]:
     run = tempfile.mkdtemp(prefix="podman-")  # it takes no path of more than 50 characters
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SERVICE, "sh", str(folder), run]
     ours = ["podman", "--root", str(folder / "root"), "--runroot", run, "--cgroup-manager", "cgroupfs"]
-    subprocess.run([*ours, "import", "-", IMAGE], input=image or rootfs(), capture_output=True, check=True)
+    for name, tar in images.items():
+        subprocess.run([*ours, "import", "-", name], input=tar, capture_output=True, check=True)
     with (folder / "service.log").open("wb") as log:
         service = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
     try:
