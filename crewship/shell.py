@@ -11,14 +11,14 @@ import sys
 import termios
 import tty
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
 
 from crewship.chat import Place, find_place
-from crewship.client import Client, is_loopback
+from crewship.client import Client
 from crewship.profiles import ClientError, Profile
 from crewship.terminal import printable
 
@@ -249,7 +249,6 @@ async def open_terminal(profile: Profile, agent: str) -> int:
 
 @contextlib.asynccontextmanager
 async def _connection(client: Client, ticket: str, place: Place, size: dict[str, int]) -> Any:
-    proxy: Literal[True] | None = None if is_loopback(client.server) else True
     assert place.crew is not None
     where = {"mode": "shell", "crew_id": place.crew["id"], "crew_slug": place.crew["slug"]}
     where |= {"agent_slug": place.agent_slug}
@@ -259,7 +258,7 @@ async def _connection(client: Client, ticket: str, place: Place, size: dict[str,
         socket = await connect(
             url,
             additional_headers=own,
-            proxy=proxy,
+            **client.of_sockets,
             compression=None,
             close_timeout=2,
             ping_interval=None,

@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import orjson
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
-from crewship.client import Client, is_loopback
+from crewship.client import Client
 from crewship.profiles import ClientError
 
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
@@ -40,10 +40,9 @@ async def subscribed(client: Client, document: str, field: str, **variables: Any
 async def _once(
     client: Client, document: str, field: str, variables: Mapping[str, Any]
 ) -> AsyncIterator[Mapping[str, Any]]:
-    proxy: Literal[True] | None = None if is_loopback(client.server) else True
     url, origin = f"ws{client.server.removeprefix('http')}/graphql", Origin(client.server)
     async with connect(
-        url, origin=origin, subprotocols=[PROTOCOL], proxy=proxy, max_size=LONGEST, close_timeout=2
+        url, origin=origin, subprotocols=[PROTOCOL], max_size=LONGEST, close_timeout=2, **client.of_sockets
     ) as socket:
         introduced = {"authorization": f"Bearer {client.profile.token}"} if client.profile.token else {}
         await socket.send(orjson.dumps({"type": "connection_init", "payload": introduced}).decode())

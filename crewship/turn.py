@@ -9,19 +9,20 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
 from websockets.typing import Origin
 
-from crewship.client import Client, Unreachable, is_loopback
+from crewship.client import Client, Unreachable
 from crewship.profiles import ClientError
 from crewship.terminal import Screen
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # seconds before each further try to connect
 LONGEST_FRAME = 16 * 1024 * 1024  # bytes; what a tool gives back may be large
+OPTIONS: Mapping[str, Any] = {"max_size": LONGEST_FRAME, "compression": None, "close_timeout": 2}
 LOST = (Unreachable, ConnectionClosed, OSError, TimeoutError, InvalidHandshake, InvalidMessage)
 REVOKED = 4401
 
@@ -119,11 +120,13 @@ class Turn:
                 await asyncio.sleep(pause)
 
     async def _connect(self) -> ClientConnection:
+        """The ticket goes in the first frame: addresses are in the logs of proxies."""
         ticket = await self.client.ticket()
-        proxy: Literal[True] | None = None if is_loopback(self.client.server) else True
-        url = f"ws{self.client.server.removeprefix('http')}/ws?token={ticket}"
+        url = f"ws{self.client.server.removeprefix('http')}/ws"
         origin = Origin(self.client.server)
-        return await connect(url, origin=origin, proxy=proxy, max_size=LONGEST_FRAME, compression=None, close_timeout=2)
+        socket = await connect(url, origin=origin, **OPTIONS, **self.client.of_sockets)
+        await socket.send(orjson.dumps({"type": "auth", "token": ticket}).decode())
+        return socket
 
     async def _talk(self, socket: ClientConnection) -> None:
         await _send(socket, "subscribe", channel=self.channel)
@@ -190,7 +193,8 @@ class Turn:
         elif kind == "session_revoked":
             raise ClientError("the login has ended; `crewship login` begins another one")
         elif kind == "error":
-            self._refused((frame.get("payload") or {}).get("error") or "the server refuses")
+            told = frame.get("payload") or {}
+            self._refused(told.get("error") or told.get("message") or "the server refuses")
         elif frame.get("channel") != self.channel:
             return
         elif kind == "resume_reset":

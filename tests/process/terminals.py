@@ -8,11 +8,20 @@ import os
 import pty
 import re
 import signal
+import ssl
 import struct
 import termios
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 PATIENCE = 30.0  # seconds until something must be on the screen
 STEERING = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x01|\x02")
@@ -108,10 +117,11 @@ class Wire:
         self.connections = 0
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+    async def open(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+        """`tls`: it speaks TLS to who comes, as a proxy does."""
+        server = await asyncio.start_server(self._join, "127.0.0.1", 0, ssl=tls)
         try:
-            yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         finally:
             server.close()
             self.cut()
@@ -143,3 +153,29 @@ class Wire:
                 await target.drain()
         target.close()
         self._ends.discard(target)
+
+
+def certificate(file: Path) -> ssl.SSLContext:
+    """Of a server at 127.0.0.1, that nobody has signed; `file` gets it, for those who are to trust it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private = file.with_suffix(".key")
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(key.private_bytes(*plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, private)
+    return context

@@ -13,7 +13,7 @@ import pytest
 from models.approvals import Approval, ApprovalKind
 from tests.process.commands import PATIENCE
 from tests.process.players import RESULT, Player, hire, playing, text
-from tests.process.terminals import Wire, terminal
+from tests.process.terminals import Wire, certificate, terminal
 from tests.process.test_chat import Said, environment
 from tests.world import World, world_on
 
@@ -157,8 +157,8 @@ async def test_a_decision_for_programs_and_who_may_not_make_it(place: World) -> 
     row = Approval(workspace_id=place.workspace.id, kind=ApprovalKind.tool_call, reason="It deletes files", tool="rm")
     await place.add(row)
     refused = await run(place, "approve", row.id, CREWSHIP_TOKEN=place.viewer.token)
-    assert (refused.code, refused.out, len(refused.err.splitlines())) == (1, "", 1)
-    assert refused.err.startswith("crewship: "), refused.err
+    told = "crewship: your role, or what the token may do, is not enough for this\n"
+    assert (refused.code, refused.out, refused.err) == (1, "", told)
     unknown = await run(place, "approve", "ap_none")
     assert (unknown.code, unknown.err) == (1, "crewship: Approval not found\n")
     said = await run(place, "approve", row.id, "--json", "--comment", "Go on.")
@@ -213,3 +213,15 @@ async def test_a_server_of_another_release_is_told_as_that(place: World) -> None
     assert err.decode().startswith(f"crewship: {place.url} is of release ")
     assert "and this command is of release" in err.decode()
     assert len(err.decode().splitlines()) == 1
+
+
+async def test_a_certificate_of_an_authority_of_ones_own(place: World, player: Player, tmp_path: Path) -> None:
+    player.play("hello", text("Hi."), RESULT)
+    tls = certificate(tmp_path / "own.pem")
+    async with Wire(place.url).open(tls) as url:
+        refused = await run(place, "ask", "scout", "hello", CREWSHIP_SERVER=url)
+        assert (refused.code, refused.out) == (1, "")
+        assert refused.err.startswith(f"crewship: the certificate of {url} is not to be trusted")
+        trusting = {"CREWSHIP_SERVER": url, "SSL_CERT_FILE": str(tmp_path / "own.pem")}
+        asked = await run(place, "ask", "scout", "hello", **trusting)
+        assert (asked.code, asked.out) == (0, "Hi.\n"), asked.err
