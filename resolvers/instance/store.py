@@ -55,7 +55,13 @@ _WRITING: dict[int | None, tuple[Code, str]] = {
     errno.ENXIO: (Code.CONFLICT, "The path is not a file"),
 }
 _REMOVING = _READING | {errno.ENOTEMPTY: (Code.CONFLICT, "The directory is not empty")}
-_ALWAYS: dict[int | None, tuple[Code, str]] = {errno.ENAMETOOLONG: (Code.BAD_REQUEST, "A name in the path is too long")}
+_FULL = (Code.UNAVAILABLE, "The server has no space left for files")
+_ALWAYS: dict[int | None, tuple[Code, str]] = {
+    errno.ENAMETOOLONG: (Code.BAD_REQUEST, "A name in the path is too long"),
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+}
 _BROKEN = (Code.UNAVAILABLE, "The files cannot be reached")
 
 

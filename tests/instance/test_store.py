@@ -90,9 +90,15 @@ async def test_what_is_not_kept_is_gone(kept: LocalStore, tmp_path: Path) -> Non
         await kept.folder("w").keep(received, "late")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+FULL, BROKEN = "The server has no space left for files", "The files cannot be reached"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, FULL), (errno.EDQUOT, FULL), (errno.EFBIG, FULL), (errno.EROFS, BROKEN), (errno.EIO, BROKEN)],
+)
 async def test_a_disk_that_does_not_write_is_unavailable(
-    kept: LocalStore, tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+    kept: LocalStore, tmp_path: Path, number: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(kept, "a", b"before")
 
@@ -103,7 +109,7 @@ async def test_a_disk_that_does_not_write_is_unavailable(
         with monkeypatch.context() as patch:
             patch.setattr(f"resolvers.instance.store.os.{name}", full)
             refusal = await refused(put(kept, "a", b"after"))
-        assert (refusal.code, refusal.detail) == (Code.UNAVAILABLE, "The files cannot be reached")
+        assert (refusal.code, refusal.detail) == (Code.UNAVAILABLE, told)
     assert incoming(tmp_path) == []
     assert (tmp_path / "files/w/a").read_bytes() == b"before"
 
