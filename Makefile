@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all coding-agents replay bench scale year journal search canaries budget attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all coding-agents replay bench scale year journal search transfer canaries budget attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ year: $(VENV)/.dev ## Measure a simulated year of 200,000 runs (YEAR_RUNS), kept
 
 search: $(VENV)/.dev ## Measure searches among a million messages (SEARCH_MESSAGES); writes bench/search.md
 	SEARCH_MESSAGES=$${SEARCH_MESSAGES:-1000000} SEARCH_TABLE=$${SEARCH_TABLE:-bench/search.md} $(PYTEST) -q tests/scale/test_search.py
+
+transfer: $(VENV)/.dev ## Send two gigabytes each way (TRANSFER_MB), beside a loop that does nothing else; writes bench/transfer.md
+	TRANSFER_MB=$${TRANSFER_MB:-2048} TRANSFER_TABLE=$${TRANSFER_TABLE:-bench/transfer.md} $(PYTEST) -q tests/scale/test_transfer.py
 
 journal: $(VENV)/.dev ## Measure pages of the journal among ten million entries (JOURNAL_LINES), kept in JOURNAL_KEPT; writes bench/journal.md
 	JOURNAL_LINES=$${JOURNAL_LINES:-10000000} JOURNAL_TABLE=$${JOURNAL_TABLE:-bench/journal.md} $(PYTEST) -q tests/scale/test_journal.py
