@@ -20,6 +20,8 @@ _DURATION = re.compile(r"(?=.)(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 _SHORT_DURATION = re.compile(r"(?=.)(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?")
 
+_DOMAIN = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z][a-z0-9-]{0,61}[a-z0-9]")
+
 
 def _list(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -163,6 +165,17 @@ def _absolute(value: Any) -> Any:
     return Path(os.path.abspath(os.path.expanduser(value))) if isinstance(value, str) else value
 
 
+def _domains(value: Any) -> Any:
+    """Names of hosts, as requests name them: no address, port or wildcard, which would match nothing."""
+    if not isinstance(value, str):
+        return value
+    names = tuple(each.strip().lower() for each in value.split(",") if each.strip())
+    if not names or not all(map(_DOMAIN.fullmatch, names)):
+        raise ValueError("not names of hosts")
+    return names
+
+
+Domains = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_domains)]
 Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 Directory = Annotated[Path, BeforeValidator(_absolute)]

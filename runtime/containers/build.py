@@ -1,6 +1,7 @@
 """An image of a crew, made in a container from the one that the crew names, and committed.
 
-The container has the engine's network, as what it installs comes from there, and nothing of the host or of a crew.
+The container has no network but a loopback, in which a proxy of the service listens while a command runs: what it
+installs comes through that. Nothing of the host or of a crew is there.
 """
 
 import contextlib
@@ -9,7 +10,9 @@ from typing import Any, Final
 
 from resolvers.crews.building import Plan
 from runtime.containers.engine import Engine
+from runtime.containers.network import served
 from runtime.containers.place import BUILD, INSTANCE, WAITS, limits_of
+from runtime.egress import Gateway
 from runtime.job import Failed
 from runtime.sandbox.boundary import MIB, Limits
 
@@ -17,6 +20,7 @@ COMMON_UTILS: Final = "/common-utils"
 NO_FEATURE: Final = "The feature {} is not built in: put what it brings into the image, or use postCreateCommand"
 NO_MISE: Final = "The image has no mise, which is to install tools"
 KEPT: Final = 4000  # bytes of what a step that fails has said last
+MOST_REFUSALS: Final = 10  # of a step that fails
 # What package managers do as root, and no more.
 _RIGHTS: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
 _AGENT: Final = """
@@ -36,8 +40,16 @@ mkdir -p /etc/mise && mise use --global "$@" && mise reshim
 class Builder:
     """The container of one build, known by its id."""
 
-    def __init__(self, engine: Engine, plan: Plan, build_id: str, instance: str, limits: Limits) -> None:
-        self._engine, self._plan, self._limits = engine, plan, limits
+    def __init__(
+        self,
+        engine: Engine,
+        plan: Plan,
+        build_id: str,
+        instance: str,
+        limits: Limits,
+        network: Gateway | None = None,
+    ) -> None:
+        self._engine, self._plan, self._limits, self._network = engine, plan, limits, network
         self._name, self._labels = f"crewship-build-{build_id}", {INSTANCE: instance, BUILD: build_id}
 
     async def steps(self) -> AsyncGenerator[str, None]:
@@ -73,15 +85,28 @@ class Builder:
         await self._run(container, ["/bin/sh", "-c", _AGENT])
 
     async def _run(self, container: str, argv: Sequence[str]) -> None:
-        said = bytearray()
-        async with self._engine.running(container, argv, user="0:0", workdir="/", environment={}) as running:
+        said, network = bytearray(), self._network
+        variables = {} if network is None else network.environment
+        known = 0 if network is None else len(network.refusals)
+        async with (
+            served(network, await self._pid(container)),
+            self._engine.running(container, argv, user="0:0", workdir="/", environment=variables) as running,
+        ):
             async for _, piece in running.pieces():
                 said = (said + piece)[-KEPT:]
             code = await running.exit_code()
         if code == 44 and argv[2] == _MISE:
             raise Failed(NO_MISE)
         if code:
-            raise Failed(f"A step ended with {code}: {said.decode(errors='replace').strip()}")
+            refused = [] if network is None else network.refusals[known : known + MOST_REFUSALS]
+            told = "".join(f"\n[network: {each}]" for each in refused)
+            raise Failed(f"A step ended with {code}: {said.decode(errors='replace').strip()}{told}")
+
+    async def _pid(self, container: str) -> int:
+        found = await self._engine.inspect(container)
+        if found is None or not found["State"]["Running"]:
+            raise Failed("The container of the build has ended")
+        return int(found["State"]["Pid"])
 
     def _configuration(self) -> Mapping[str, Any]:
         return {
@@ -92,6 +117,7 @@ class Builder:
             "Labels": self._labels,
             "HostConfig": {
                 "Init": True,
+                "NetworkMode": "none",
                 "Privileged": False,
                 "CapDrop": ["ALL"],
                 "CapAdd": list(_RIGHTS),

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from models.crews import NetworkMode
 from resolvers.credentials.given import named_for
 from resolvers.crews.building import CACHE, Plan
 from resolvers.crews.containers import NOT_BUILT, Kept, Workplace, workplace_of
@@ -39,6 +40,7 @@ from runtime.containers.place import (
 )
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
+from runtime.egress import Gateway, Policy
 from runtime.job import Failed
 from runtime.sandbox import Sandbox, detect
 from runtime.sandbox.detection import limits_of
@@ -118,6 +120,10 @@ class EngineContainers:
     def __init__(self, settings: Settings, address: str) -> None:
         self.engine = Engine(address)
         self.limits = limits_of(settings)
+        named = settings.build_domains
+        self._of_builds = (
+            Policy(NetworkMode.free) if named is None else Policy(NetworkMode.restricted, frozenset(named))
+        )
         self._ours = {INSTANCE: instance_of(settings.storage_path)}
         self._cpu: dict[str, Cpu] = {}
 
@@ -191,7 +197,7 @@ class EngineContainers:
         return [each for each in found if each["Labels"].get(LAYOUT) != CURRENT]
 
     def builder(self, plan: Plan, build_id: str) -> Builder:
-        return Builder(self.engine, plan, build_id, self._ours[INSTANCE], self.limits)
+        return Builder(self.engine, plan, build_id, self._ours[INSTANCE], self.limits, Gateway(self._of_builds))
 
     async def kept(self) -> list[Kept]:
         return [

@@ -117,6 +117,7 @@ async def test_a_command_whose_output_breaks_off_is_waited_for(tmp_path: Path) -
 async def test_a_build_fails_and_says_so(tmp_path: Path) -> None:
     plan = Plan("debian:13", (), (), (("/bin/sh", "-c", "true"),))
     async with vanishing(tmp_path, "gone") as (made, engine):
+        made.container = {"Id": "c1", "State": {"Running": True, "Pid": 1}}
         with pytest.raises(Failed, match="The container engine does not answer"):
             _ = [step async for step in Builder(engine, plan, "b1", "i", Limits()).steps()]
     assert not any("/commit" in asked for asked in made.asked)

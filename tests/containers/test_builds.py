@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from models.crews import Crew
+from models.crews import Crew, NetworkMode
 from resolvers.crews import building
 from resolvers.crews.building import BUILD, OfBuild, Plan
 from resolvers.instance.running import instance
@@ -19,10 +19,12 @@ from runtime.containers.choice import EngineContainers
 from runtime.containers.engine import Engine
 from runtime.containers.place import CREW, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
+from runtime.egress import Policy
 from runtime.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
 from tests.containers.engines import IMAGE, running_engine, why_not
+from tests.runtime.egress.outside import LISTED, NAMES, OTHER, Outside, outside  # noqa: F401
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -180,6 +182,47 @@ async def written(world: World, change: Any) -> None:
     """As a step of the build's job, which is not asked who holds it."""
     always = steps.Mark("SELECT true AS live, true AS fresh", ())
     await steps.write(BUILD, world.workspace.id, always, change)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+async def test_a_build_reaches_what_the_operator_lets_it_and_nothing_else(
+    tmp_path_factory: pytest.TempPathFactory,
+    outside: Outside,  # noqa: F811
+) -> None:
+    """By the proxy alone: there is no device but a loopback, and no name is looked up inside."""
+    fetch = r"""
+        proxy=${http_proxy#http://}
+        printf 'GET http://%s/ HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n' "$1" "$1" |
+            nc ${proxy%:*} ${proxy#*:} >/got
+        head -n 1 /got | grep -q ' 200 ' || { cat /got >&2; exit 5; }
+    """
+    with running_engine(tmp_path_factory.mktemp("engine")) as address:
+        engine = Engine(address)
+
+        async def built(host: str, policy: Policy, *more: str) -> str:
+            command = ("/bin/sh", "-c", "; ".join([*more, fetch]), "sh", host)
+            plan = Plan(IMAGE, (), (), (command,))
+            try:
+                _ = [step async for step in Builder(engine, plan, "b3", "i", Limits(), outside.gateway(policy)).steps()]
+            except Failed as failed:
+                return str(failed)
+            await engine.remove_image(plan.tag, force=True)
+            return "built"
+
+        try:
+            listed = Policy(NetworkMode.restricted, frozenset({LISTED}))
+            only_loopback = '[ "$(ls /sys/class/net)" = lo ] || exit 7'
+            assert await built(LISTED, listed, only_loopback) == "built"
+            assert f"{OTHER}:80 was refused: the host is not on the allow-list" in await built(OTHER, listed)
+            for policy in (listed, Policy(NetworkMode.free)):
+                for host in ("169.254.169.254", "127.0.0.1:1", "10.0.0.1"):
+                    assert "A step ended with 5" in await built(host, policy), (host, policy)
+            past_the_proxy = f"nc -w 3 {NAMES[LISTED][0]} 80 </dev/null || exit 6; exit 0"
+            assert "A step ended with 6" in await built(LISTED, listed, past_the_proxy)
+            assert {address for address, _ in outside.dialled} <= set(NAMES[LISTED])
+        finally:
+            await engine.close()
 
 
 @pytest.mark.slow

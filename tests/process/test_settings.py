@@ -46,6 +46,9 @@ def test_the_defaults_are_safe() -> None:
         ("CREWSHIP_MAX_CONCURRENT_RUNS", "0", "a number of runs, at least 1"),
         ("CREWSHIP_RUN_ADAPTER", "magic", "auto, native, cli, local_model or scripted"),
         ("CREWSHIP_CONTAINER_PROVIDER", "podman", "auto, docker or apple"),
+        ("CREWSHIP_BUILD_DOMAINS", "*.example.com", "names of hosts, between commas"),
+        ("CREWSHIP_BUILD_DOMAINS", "example.com,10.0.0.1", "names of hosts, between commas"),
+        ("CREWSHIP_BUILD_DOMAINS", "https://example.com", "names of hosts, between commas"),
         ("CREWSHIP_LOG_LEVEL", "loud", "debug, info, warn or error"),
     ],
 )
@@ -119,6 +122,7 @@ def test_durations(monkeypatch: pytest.MonkeyPatch, text: str, seconds: int) -> 
 def test_lists_take_single_addresses_and_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CREWSHIP_TRUSTED_PROXY_CIDRS", "10.0.0.7, 192.168.0.0/16,::1")
     monkeypatch.setenv("CREWSHIP_ALLOWED_ORIGINS", "https://a.example/, http://b.example:8443")
+    monkeypatch.setenv("CREWSHIP_BUILD_DOMAINS", "A.example, b.c.example")
     settings = load_settings()
     assert settings.trusted_proxy_cidrs == (
         ip_network("10.0.0.7/32"),
@@ -126,6 +130,7 @@ def test_lists_take_single_addresses_and_spaces(monkeypatch: pytest.MonkeyPatch)
         ip_network("::1/128"),
     )
     assert settings.allowed_origins == ("https://a.example", "http://b.example:8443")
+    assert settings.build_domains == ("a.example", "b.c.example")
 
 
 @pytest.mark.parametrize(("value", "on"), [("true", True), ("1", False), ("yes", False), ("TRUE", False)])
