@@ -16,6 +16,7 @@ from crewship.people import app as people_app
 
 if TYPE_CHECKING:
     from crewship.reseal import Needed
+    from resolvers.audit.verification import Fault
     from resolvers.instance.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -185,6 +186,7 @@ def doctor(as_json: AsJson = False) -> None:
 @audit_app.command("verify")
 def verify_audit(
     workspace: Annotated[str | None, typer.Option(help="Slug or id of one workspace; without it, all.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Check that no row of the audit log was changed, removed, moved or added since it was sealed. Exit code 1 when one
     was.
@@ -193,11 +195,19 @@ def verify_audit(
         from crewship.audit import verified
         from crewship.serve import database
 
-        settings = _settings()
+        settings, faults = _settings(), list[dict[str, str]]()
+
+        def tell(fault: "Fault") -> None:
+            faults.append({"workspaceId": fault.workspace_id, "text": fault.text})
+            if not as_json:
+                print(f"{fault.workspace_id}: {fault.text}")
+
         with database(settings) as access:
-            found = asyncio.run(
-                verified(settings, access, workspace, lambda fault: print(f"{fault.workspace_id}: {fault.text}"))
-            )
+            found = asyncio.run(verified(settings, access, workspace, tell))
+    if as_json:
+        counted = {name: getattr(found, name) for name in ("rows", "seals", "workspaces", "dropped")}
+        print(json.dumps(counted | {"faults": faults}, indent=2))
+        raise typer.Exit(1 if faults else 0)
     expired = f", and {found.dropped} that have expired" if found.dropped else ""
     print(f"{found.rows} rows in {found.seals} seals of {found.workspaces} workspaces{expired}: {found.faults} faults.")
     if found.faults:
@@ -230,7 +240,7 @@ def rotate_keys(
 
 
 @keys_app.command("status")
-def keys_status() -> None:
+def keys_status(as_json: AsJson = False) -> None:
     """Say which key wraps, and what each is still needed for."""
     with _refusals():
         from crewship.reseal import needed
@@ -239,7 +249,10 @@ def keys_status() -> None:
         settings = _settings()
         with database(settings) as access:
             found = asyncio.run(needed(settings, access))
-    _print_needed(found)
+    if as_json:
+        print(json.dumps({"wraps": found.wraps, "neededFor": dict(found.keys), "retired": found.retired}, indent=2))
+    else:
+        _print_needed(found)
 
 
 @keys_app.command("drop")

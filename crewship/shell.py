@@ -290,7 +290,7 @@ def _why(server: str, code: int | None, said: str) -> str:
     if code == REVOKED:
         return "your login has ended, and the terminal with it; `crewship login` begins another one"
     if code == WITHDRAWN:
-        return "the terminal was closed: you are no member any more, or your role has changed"
+        return "the terminal was closed: your membership or role has changed, or its crew is gone"
     if code == TOO_MANY:
         return f"{said}: close one, or try again later"
     if code == NO_SANDBOX:

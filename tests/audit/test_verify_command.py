@@ -1,5 +1,6 @@
 """`crewship audit verify`, as an operator calls it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -32,5 +33,9 @@ def test_an_empty_log_is_whole(data_dir: Path) -> None:
     told = crewship(data_dir, "audit", "verify")
     assert told.stdout == "0 rows in 0 seals of 0 workspaces: 0 faults.\n", told.stderr
     assert told.returncode == 0
+    listed = crewship(data_dir, "audit", "verify", "--json")
+    assert json.loads(listed.stdout) == {"rows": 0, "seals": 0, "workspaces": 0, "dropped": 0, "faults": []}
+    keys = json.loads(crewship(data_dir, "keys", "status", "--json").stdout)
+    assert (keys["wraps"], keys["retired"]) == ("ENCRYPTION_KEY", 0)
     unknown = crewship(data_dir, "audit", "verify", "--workspace", "nowhere")
     assert (unknown.returncode, unknown.stderr) == (1, "crewship: there is no workspace nowhere\n")

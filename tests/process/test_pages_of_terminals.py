@@ -146,7 +146,7 @@ async def test_a_member_who_is_removed_is_told_so(place: World, page: Page) -> N
     await place.database.execute(
         "DELETE FROM memberships WHERE user_id = (SELECT id FROM users WHERE email = $1)", EMAIL
     )
-    await page.see("you are no member any more, or your role has changed", "#why", PROMISED)
+    await page.see("your membership or role has changed, or its crew is gone", "#why", PROMISED)
     assert time.monotonic() - since < PROMISED
     await page.click("#again")
     await page.see("The terminal was not opened:", "#why")

@@ -182,7 +182,7 @@ async def revoked(place: World, person: Person) -> None:
 
 
 ENDED = "your login has ended, and the terminal with it"
-REMOVED = "you are no member any more, or your role has changed"
+REMOVED = "your membership or role has changed, or its crew is gone"
 
 
 @pytest.mark.parametrize(("change", "told"), [(deleted, REMOVED), (lowered, REMOVED), (revoked, ENDED)])

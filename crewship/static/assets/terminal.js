@@ -16,7 +16,7 @@ const ALOUD = "crewship.terminal.aloud"; // in this browser: the terminal is rea
 const KEYS = { Escape: "\x1b", Tab: "\t", Interrupt: "\x03", End: "\x04", Up: "\x1b[A", Down: "\x1b[B" };
 const WHY = {
   1001: "The server is stopping, and the terminal with it.",
-  1008: "The terminal was closed: you are no member any more, or your role has changed.",
+  1008: "The terminal was closed: your membership or role has changed, or its crew is gone.",
   1012: "The server is stopping, and the terminal with it.",
   4401: "Your login has ended, and the terminal with it.",
   4408: "The terminal was closed: nothing was typed for half an hour.",
