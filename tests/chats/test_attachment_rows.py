@@ -13,6 +13,7 @@ from models.base import new_id
 from models.workspaces import Role
 from resolvers.admin.archive import ARCHIVE
 from resolvers.chats import attachments
+from resolvers.errors import Code, Refusal
 from runtime import admin
 from tests.admin.test_archive import Doing
 from tests.chats.rooms import agent_of, chat_of, crew_of
@@ -221,6 +222,24 @@ async def test_the_clock_mends_what_a_dead_process_has_left(room: Room) -> None:
     room.folder.rmdir()
     await tick()
     assert await rows(room) == {}
+
+
+async def test_what_was_not_committed_is_found_by_the_clock(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file has its name, and then the transaction ends without a trace, as where the process is killed."""
+    before, keep = (5, room.world.manager.user_id), attachments.keep
+    assert (await room.attach(one("replaced"))).status_code == 201
+
+    async def dies(ctx: Any, *given: Any) -> Any:
+        await keep(ctx, *given)
+        raise Refusal(Code.UNAVAILABLE, "killed")
+
+    monkeypatch.setattr(attachments, "keep", dies)
+    for name in ("new", "replaced"):
+        assert (await room.attach(one(name, "longer than that"), who=room.world.admin)).status_code == 503
+    monkeypatch.undo()
+    assert (on_disk(room), await rows(room)) == (["new", "replaced"], {"replaced": before})
+    await tick()
+    assert await rows(room) == {"new": (16, None), "replaced": (16, None)}
 
 
 async def test_the_clock_waits_for_an_upload_that_is_about_to_end(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
