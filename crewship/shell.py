@@ -242,9 +242,7 @@ async def open_terminal(profile: Profile, agent: str) -> int:
         await client.close()
     if shell.left or (code == 1000 and not shell.said):
         return 0
-    if code != UNUSED:  # of which the server has told
-        raise ClientError(_why(client.server, code, shell.said))
-    return 1
+    raise ClientError(_why(client.server, code, shell.said))
 
 
 @contextlib.asynccontextmanager
@@ -291,6 +289,8 @@ def _why(server: str, code: int | None, said: str) -> str:
         return "your login has ended, and the terminal with it; `crewship login` begins another one"
     if code == WITHDRAWN:
         return "the terminal was closed: your membership or role has changed, or its crew is gone"
+    if code == UNUSED:
+        return "the terminal was closed: nothing was typed"
     if code == TOO_MANY:
         return f"{said}: close one, or try again later"
     if code == NO_SANDBOX:

@@ -12,7 +12,9 @@ import psutil
 import pytest
 
 from crewship.shell import Escapes
-from models.workspaces import Role
+from models.agents import Agent
+from models.crews import Crew
+from models.workspaces import Role, Workspace
 from resolvers.instance.running import instance
 from rest_compat.ws import terminals
 from runtime.sandbox import Unconfined
@@ -181,13 +183,35 @@ async def revoked(place: World, person: Person) -> None:
     await place.database.execute("DELETE FROM cli_tokens WHERE user_id = $1", person.user_id)
 
 
-ENDED = "your login has ended, and the terminal with it"
-REMOVED = "your membership or role has changed, or its crew is gone"
+async def erased(place: World, person: Person) -> None:
+    owner = place.people[f"{person.name}-owner"]
+    path, elsewhere = f"/api/v1/admin/users/{person.user_id}/erase", f"terminal-{person.name}"
+    answer = await place.rest(owner, "POST", path, {"reason": "asked"}, workspace=elsewhere)
+    assert answer.is_success, answer.text
 
 
-@pytest.mark.parametrize(("change", "told"), [(deleted, REMOVED), (lowered, REMOVED), (revoked, ENDED)])
+async def closed_down(place: World, person: Person) -> None:
+    await place.database.execute("UPDATE workspaces SET deleted_at = now() WHERE slug = $1", f"terminal-{person.name}")
+
+
+ENDED = "crewship: your login has ended, and the terminal with it"
+REMOVED = "crewship: the terminal was closed: your membership or role has changed, or its crew is gone"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [(deleted, REMOVED), (lowered, REMOVED), (revoked, ENDED), (erased, "crewship: "), (closed_down, REMOVED)],
+)
 async def test_whose_right_ends_has_no_terminal(place: World, change: Any, told: str) -> None:
-    person = await place.person(change.__name__, Role.MANAGER)
+    """In a workspace of its own, with an owner and another member."""
+    name = str(change.__name__).replace("_", "-")
+    workspace = Workspace(name=name, slug=f"terminal-{name}")
+    await place.add(workspace)
+    await place.person(f"{name}-owner", Role.OWNER, workspace)
+    person = await place.person(name, Role.MANAGER, workspace)
+    crew = Crew(workspace_id=workspace.id, name="Engine", slug="engine")
+    await place.add(crew)
+    await place.add(Agent(workspace_id=workspace.id, name="Scout", slug="scout", crew_id=crew.id))
     mark = f"987{len(place.people)}"
     async with shell(place, person) as (made, before):
         await sleeps(made, mark)
@@ -196,7 +220,7 @@ async def test_whose_right_ends_has_no_terminal(place: World, change: Any, told:
         assert await made.end() == 1
         await gone(mark)
         assert time.monotonic() - since < PROMISED
-        await made.see(f"crewship: {told}") if told == ENDED else await made.see(told)
+        await made.see(told)
         assert made.modes == before
 
 
@@ -208,6 +232,7 @@ async def test_nothing_was_typed(place: World, monkeypatch: pytest.MonkeyPatch) 
     async with shell(place, place.owner) as (made, before):
         assert await made.end() == 1
         await made.see("Closed: nothing was typed for")
+        await made.see("crewship: the terminal was closed: nothing was typed")
         assert made.modes == before
 
 
