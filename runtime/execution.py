@@ -29,6 +29,7 @@ from runtime.job import (
     Failed,
     Interrupted,
     Job,
+    NoContainer,
     Outcome,
     Priced,
     Skill,
@@ -96,6 +97,7 @@ class Ending:
     status: RunStatus
     error: str | None = None
     reason: str | None = None
+    code: str | None = None
     exit_code: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -221,7 +223,7 @@ class Execution:
     async def _work(self, job: Job, fitted: Fitted, left: float) -> Ending:
         sink = self.held.sink = TurnSink(self.claim, self._engine, fitted.guard)
         await sink.open()
-        task = asyncio.create_task(fitted.adapter.run(job, sink), name=f"run {self.claim.run_id}")
+        task = asyncio.create_task(_carried_out(fitted, job, sink), name=f"run {self.claim.run_id}")
         watched = [asyncio.create_task(self.held.stopping.wait()), asyncio.create_task(sink.broken.wait())]
         try:
             await asyncio.wait([task, *watched], timeout=left, return_when=asyncio.FIRST_COMPLETED)
@@ -277,6 +279,8 @@ class Execution:
                 raise cause
             if isinstance(cause, Interrupted):
                 return INTERRUPTED
+            if isinstance(cause, NoContainer):
+                return replace(failed(str(cause)), code=cause.code)
             if isinstance(cause, (Failed, StuckLoop)):
                 return failed(str(cause))
         log.error("adapter failed", run_id=self.claim.run_id, exc_info=error)
@@ -333,6 +337,7 @@ class Execution:
         report = {
             "status": ending.status,
             "reason": ending.reason,
+            "code": ending.code,
             "error_message": None if error is None else cut(error, ERROR),
             "exit_code": ending.exit_code,
             "model": cut(str(model), LINE) if model else None,
@@ -353,6 +358,13 @@ class Execution:
             "error_message": INTERNAL,
             "budgeted": self._budgeted,
         }
+
+
+async def _carried_out(fitted: Fitted, job: Job, sink: TurnSink) -> Outcome:
+    begins = fitted.begins
+    if begins is not None:
+        await sink.step("begin", lambda: begins(sink))
+    return await fitted.adapter.run(job, sink)
 
 
 async def _within(job: Job, fitted: Fitted) -> Job:

@@ -173,3 +173,11 @@ class StuckLoop(Exception):
 
 class Failed(Exception):
     """The work cannot be done, for a reason the user may read: no key, an unknown model, a provider that refuses."""
+
+
+class NoContainer(Failed):
+    """What the agent works in does not run. `code`: why, for programs (contract: chats, RuntimeErrorCode)."""
+
+    def __init__(self, text: str, code: str = "provision_failed") -> None:
+        super().__init__(text)
+        self.code = code

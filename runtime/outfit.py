@@ -1,13 +1,15 @@
 """What a run is carried out with: its adapter, and the guard in front of whoever reads of it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from models.runs import ChatEventType
 from resolvers.credentials.given import environment, given_to
 from resolvers.instance.settings import Settings
 from resolvers.rules.agent_folders import OUTPUT
@@ -20,8 +22,9 @@ from runtime.coding.mcp import configuration_through
 from runtime.consent import Approvals
 from runtime.containers.choice import Sandboxes
 from runtime.containers.place import Apart
+from runtime.containers.sandbox import ContainerSandbox
 from runtime.guard import ProtectingGuard
-from runtime.job import Adapter, Job
+from runtime.job import Adapter, Failed, Job, NoContainer, Sink
 from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_programs import Place, programs_of
@@ -33,6 +36,7 @@ from runtime.skills import files_of, noting_uses
 from runtime.tools import tools_for
 from runtime.turn import Guard
 
+AGENT_STARTS = "Starting the agent"
 WITHOUT_PROCESSES = frozenset({"scripted", "local_model"})
 
 
@@ -43,6 +47,8 @@ class Fitted:
     attachments: tuple[str, ...] = ()
     writes: Workdir | None = None
     """Where its processes write, if it has any: that is watched while it works."""
+    begins: Callable[[Sink], Awaitable[None]] | None = None
+    """What is done before the adapter works, and shown; raises Failed where the agent cannot work."""
 
 
 class Outfit(Protocol):
@@ -106,7 +112,8 @@ class InstanceOutfit:
             servers=told,
         )
         writes = workdir if sandbox.runs_commands and adapter.name not in WITHOUT_PROCESSES else None
-        return Fitted(adapter, guard, found, writes)
+        container = sandbox if isinstance(sandbox, ContainerSandbox) and writes is not None else None
+        return Fitted(adapter, guard, found, writes, None if container is None else partial(_begun, container, workdir))
 
     async def _coding(
         self,
@@ -144,6 +151,24 @@ class InstanceOutfit:
     async def sandbox(self) -> Sandbox:
         """Of this machine."""
         return await self._sandboxes.of_machine()
+
+
+async def _begun(sandbox: ContainerSandbox, workdir: Workdir, sink: Sink) -> None:
+    """Three lines where the container does not run yet, and none where it does (contract: chats.behaviour 9)."""
+    told: list[str] = []
+
+    async def tell(line: str) -> None:
+        told.append(line)
+        await sink.emit(ChatEventType.status, line)
+
+    try:
+        await sandbox.begin(workdir, tell)
+    except NoContainer:
+        raise
+    except Failed as failed:
+        raise NoContainer(str(failed)) from failed
+    if told:
+        await tell(AGENT_STARTS)
 
 
 def _set_aside(content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -48,6 +48,7 @@ TAKEN_OVER = "Another worker has taken the run over"
 
 Reply = Annotated[str, Field(strict=True, max_length=bounds.REPLY)]
 Reason = Literal["no_output", "server_restart"]
+RuntimeErrorCode = Literal["image_missing", "provision_failed"]
 
 
 class Said(Input):
@@ -62,6 +63,7 @@ class Said(Input):
 
 class FinishRun(Input):
     """`lease` is the number under which the worker holds the run. `reason` distinguishes ends of the same status.
+    `code`: why the container that the agent works in does not run.
 
     `budgeted`: the workspace has budgets, whose limits the run may have reached.
     """
@@ -72,6 +74,7 @@ class FinishRun(Input):
     lease: Int
     status: Annotated[RunStatus, Field(description="Any status except RUNNING.")]
     reason: Reason | None = None
+    code: RuntimeErrorCode | None = None
     error_message: ConfigText | None = None
     exit_code: Int | None = None
     model: Text | None = None
@@ -163,8 +166,9 @@ def _last_frames(data: FinishRun) -> list[Frame]:
     if data.reason == "no_output":
         return [chat_event(ChatEventType.error, NO_OUTPUT, reason=data.reason), done]
     if data.status in (RunStatus.FAILED, RunStatus.TIMEOUT):
+        more = {"code": data.code} if data.code else {}
         return [
-            chat_event(ChatEventType.error, data.error_message or GENERAL),
+            chat_event(ChatEventType.error, data.error_message or GENERAL, **more),
             chat_event(ChatEventType.error, GENERAL),
             done,
         ]

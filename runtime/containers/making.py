@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from runtime.containers.engine import Engine, EngineRefused
 from runtime.containers.place import CONFIGURED, LAYOUT, ContainerPlace
-from runtime.job import Failed
+from runtime.job import Failed, NoContainer
 from runtime.sandbox.boundary import Limits
 
 TRIES, PAUSE = 10, 0.1
@@ -71,7 +71,7 @@ async def _made(
             return
         if tell is not None:
             await tell("container_create", "failed", why, 0)
-        raise Failed(why) from None
+        raise NoContainer(why, "image_missing" if refused.status == 404 else "provision_failed") from None
     if tell is not None:
         took = int((time.monotonic() - since) * 1000)
         await tell("container_create", "completed", None, took)

@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +36,7 @@ ENVIRONMENT: Final = {
     "TMPDIR": "/tmp",  # noqa: S108 - the container's own
 }
 GIVEN: Final = "given"
+STARTING, READY = "Starting the container", "The container is ready"
 
 
 class ContainerSandbox:
@@ -57,6 +58,18 @@ class ContainerSandbox:
         self.limits = limits
         self._services = services if services is not None and apart is not Apart.alone else CrewServices()
         self._engine, self._crew, self._tell, self._apart = engine, crew, tell, apart
+
+    async def begin(self, workdir: Workdir, tell: Callable[[str], Awaitable[None]]) -> None:
+        """Has the container and its services run, as the first command would; `tell` is told of one that did not."""
+        given = await asyncio.to_thread(_give, workdir)
+        place = ContainerPlace.of(self._crew, workdir, given=given, apart=self._apart)
+        found = await self._engine.inspect(place.name)
+        if found is not None and found["State"]["Running"]:
+            return
+        await tell(STARTING)
+        await self._beside(place)
+        await ensure(self._engine, place, self.limits, self._tell)
+        await tell(READY)
 
     async def run(
         self,

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(bool(why_n
 ROUNDS, PATIENCE = 2, 90.0
 MARKED = re.compile(r"RUN-[0-9a-f]{12}")
 HOLDS = "4321"  # seconds that nothing waits for: how long what is to be killed would sleep
+LINES = ["Starting the container", "The container is ready", "Starting the agent"]
 TAKEN_OVER = ("CANCELLED", "server_restart")
 SEND = "mutation($chat: ID!, $content: String!) { sendMessage(input: {chatId: $chat, content: $content}) { runId } }"
 
@@ -79,6 +80,28 @@ class Ground:
         async with asyncio.timeout(PATIENCE):
             while await self.world.database.fetchval("SELECT count(*) FROM runs WHERE status = 'RUNNING'"):
                 await asyncio.sleep(0.05)
+
+    async def status_lines(self) -> list[str]:
+        """Of all chats, one after the other."""
+        rows = await self.world.database.fetch("SELECT payload FROM run_frames ORDER BY chat_id, seq")
+        return [each["payload"]["content"] for each in rows if each["payload"].get("type") == "status"]
+
+    async def lacks_its_image(self) -> None:
+        """A run whose container cannot be made fails and says why, to people and programs, before a model is asked."""
+        crew = Crew(workspace_id=self.world.workspace.id, name="None", slug=new_id(), runtime_image="localhost/none:1")
+        agent = Agent(workspace_id=crew.workspace_id, crew_id=crew.id, name="n", slug=new_id(), llm_model="m",
+                      llm_provider=LlmProvider.ANTHROPIC, cli_adapter=CliAdapter.CURSOR_CLI)  # fmt: skip
+        chat = Chat(workspace_id=crew.workspace_id, agent_id=agent.id)
+        await self.world.add(crew, agent, chat)
+        await self.ask(chat)
+        _, run_id = self.runs.pop()
+        await self.ended()
+        rows = await self.world.database.fetch("SELECT payload FROM run_frames WHERE run_id = $1 ORDER BY seq", run_id)
+        frames = [each["payload"] for each in rows]
+        assert [each.get("type") for each in frames[1:]] == ["user_message", "status", "error", "error", "done"]
+        assert frames[3]["content"] == "The image localhost/none:1 is not on the container engine"
+        assert frames[3]["metadata"] == {"code": "image_missing"}
+        await self.world.database.execute("DELETE FROM run_frames WHERE run_id = $1", run_id)
 
     async def containers(self) -> dict[str, str]:
         return {each["Labels"][AGENT]: each["Id"] for each in await self.engine.list({CREW: self.crew.id})}
@@ -158,6 +181,7 @@ async def test_a_server_is_killed_while_its_agents_work_in_containers(
     async with ground_on(database, tmp_path, engine) as ground:
         await asyncio.gather(*map(ground.ask, ground.chats))
         await ground.ended()
+        assert await ground.status_lines() == LINES * len(ground.chats), "of containers that did not run"
         known = await ground.containers()
         assert set(known) == {agent.id for agent in ground.agents}
         for _ in range(kills):
@@ -176,6 +200,8 @@ async def test_a_server_is_killed_while_its_agents_work_in_containers(
         await asyncio.gather(*map(ground.ask, ground.chats))  # whatever came before
         await ground.ended()
         await ground.judge()
+        await ground.lacks_its_image()
+        assert await ground.status_lines() == LINES * len(ground.chats), "and of none that did"
         assert await ground.containers() == known
         assert not any(HOLDS in each for each in await ground.processes())
         last = [
