@@ -183,3 +183,5 @@ async def test_why_there_is_none(place: World, page: Page, monkeypatch: pytest.M
     await picture(page, "choose")
     await page.open(f"{place.url}/#agent=builder")
     await page.until("document.querySelector('#open-terminal')?.getAttribute('href')?.includes('agent=builder')")
+    await picture(page, "chat")
+    await picture(page, "chat phone", 360, 640)
