@@ -205,6 +205,7 @@ class Assignment(TenantTable, Timestamps, table=True):
     assigned_by_id: str
     assigned_to_id: str
     task: str = text_field(CONFIG)
+    restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})  # as its giver is
     status: AssignmentStatus = enum_field(AssignmentStatus.PENDING)
     result_summary: str | None = text_field(CONFIG, default=None)
     error_message: str | None = text_field(ERROR, default=None)

@@ -121,6 +121,8 @@ class Run(TenantTable, table=True):
     assignment_id: str | None = None
     triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
     trigger_type: str = text_field(NAME, default=BY_USER)
+    # somebody outside has begun it, or a run that gave it its work: its network is, whatever the mode of the crew is
+    restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     status: RunStatus = enum_field(RunStatus.RUNNING)
     prompt: str = text_field(CONFIG, default="")
     max_turns: int | None = None

@@ -12,7 +12,7 @@ import orjson
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.approvals import ApprovalMode
 from models.bounds import CUT, ERROR, LINE, NOTES, cut
-from models.runs import BY_WEBHOOK, RunStatus
+from models.runs import RunStatus
 from resolvers.costs.reserving import reserve
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
@@ -143,7 +143,7 @@ def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = N
         skills=tuple(
             Skill(one["slug"], one["description"], one["content"], tuple(one["missing"])) for one in briefing["skills"]
         ),
-        restricted=briefing["trigger_type"] == BY_WEBHOOK,
+        restricted=briefing["restricted"],
     )
 
 

@@ -11,7 +11,7 @@ from resolvers.keeper.consolidating import LOOK as MEMORY
 from resolvers.keeper.reviewing_skills import LOOK as SKILLS
 from resolvers.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, review_daily
 from resolvers.rules.redaction import Redactor
-from resolvers.runs.origin import works_for_a_webhook
+from resolvers.runs.origin import works_for_strangers
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 from runtime.containers.choice import Sandboxes
@@ -66,8 +66,8 @@ class SandboxedCommands:
 
 
 async def _network(command: CommandOfAgent) -> Gateway:
-    """That of the crew. An agent that works for a webhook has the restricted one, as its run has."""
-    restricted = await works_for_a_webhook(command.workspace_id, command.agent_id)
+    """That of the crew. An agent that works for somebody outside has the restricted one, as its run has."""
+    restricted = await works_for_strangers(command.workspace_id, command.agent_id)
     about, redactor = {"agent_id": command.agent_id}, Redactor(tuple(command.environment.values()))
     return await gateway_of(command.workspace_id, command.crew_id, about, redactor, restricted=restricted)
 

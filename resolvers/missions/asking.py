@@ -46,6 +46,7 @@ from resolvers.missions.dispatching import GONE, are_connected
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.lifecycle import check_can_work, end_run, hold_starts, start_run
+from resolvers.runs.origin import is_restricted
 from resolvers.runs.questions import NO_ANSWER, TRIGGER, OfQuestion
 
 BEGINS = 20.0
@@ -132,7 +133,12 @@ async def begin_query(ctx: Context, data: AskPeer) -> Asked:
     await ctx.insert(asked)
     told = {"cli_adapter": target.cli_adapter, "crew_id": target.crew_id, "agent_slug": target.slug}
     run = Run(
-        id=asked.id, agent_id=target.id, trigger_type=TRIGGER, prompt=data.question, data=told | {"tags": ["query"]}
+        id=asked.id,
+        agent_id=target.id,
+        trigger_type=TRIGGER,
+        restricted=await is_restricted(ctx, chat.id),
+        prompt=data.question,
+        data=told | {"tags": ["query"]},
     )
     await start_run(ctx, run, conflict={})
     ctx.audit("PEER_CONVERSATION", asked.id, crew_id=data.crew_id, agent_id=asker.id, target_id=target.id)

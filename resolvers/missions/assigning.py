@@ -35,6 +35,7 @@ from resolvers.kernel import (
 from resolvers.missions.dispatching import GONE, WORK_IS_GIVEN, are_connected, give, waiting_in_crew
 from resolvers.runs.assignments import OfAssignment
 from resolvers.runs.lifecycle import check_can_work
+from resolvers.runs.origin import is_restricted
 
 MOST_WAITING: Final = 200
 """Assignments that wait in a crew. Missions do not ask: they have as many tasks as they may."""
@@ -114,7 +115,8 @@ async def create_assignment(ctx: Context, data: CreateAssignment) -> AssignmentG
     check_can_work(target)
     if await waiting_in_crew(ctx, target) >= MOST_WAITING:
         raise Refusal(Code.CONFLICT, FULL)
-    assignment = await give(ctx, chat, giver.id, target, data.task)
+    restricted = await is_restricted(ctx, chat.id)
+    assignment = await give(ctx, chat, giver.id, target, data.task, restricted=restricted)
     ctx.audit("ASSIGNMENT", assignment.id, crew_id=data.crew_id, agent_id=giver.id, target_id=target.id)
     ctx.emit(AssignmentCreated(chat_id=chat.id, id=assignment.id, target=target.slug, task=data.task))
     return AssignmentGiven(assignment_id=assignment.id)

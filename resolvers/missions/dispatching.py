@@ -130,8 +130,12 @@ async def assign(ctx: Context, mission: Mission, agent: Agent, prompt: str) -> A
     return await give(ctx, chat, mission.lead_agent_id, agent, prompt)
 
 
-async def give(ctx: Context, chat: Chat, giver_id: str, agent: Agent, prompt: str) -> Assignment:
-    """An assignment in a chat, and the run that carries it out, once the crew has room for it."""
+async def give(
+    ctx: Context, chat: Chat, giver_id: str, agent: Agent, prompt: str, *, restricted: bool = False
+) -> Assignment:
+    """An assignment in a chat, and the run that carries it out, once the crew has room for it. `restricted` as the run
+    is that gives it.
+    """
     await hold_slots(ctx, agent)
     at_work, waiting = await _in_crew(ctx, agent)
     has_room = at_work < MOST_OF_CREW
@@ -141,6 +145,7 @@ async def give(ctx: Context, chat: Chat, giver_id: str, agent: Agent, prompt: st
         assigned_by_id=giver_id,
         assigned_to_id=agent.id,
         task=prompt,
+        restricted=restricted,
         status=AssignmentStatus.RUNNING if has_room else AssignmentStatus.QUEUED,
         started_at=NOW if has_room else None,
     )
@@ -231,6 +236,7 @@ async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | 
         assignment_id=assignment.id,
         triggered_by=assignment.assigned_by_id if of_mission else None,
         trigger_type=TRIGGER,
+        restricted=assignment.restricted,
         prompt=assignment.task,
         data=data,
     )

@@ -74,6 +74,7 @@ class Briefing(Output):
     prompt: str
     max_turns: int | None
     trigger_type: str
+    restricted: bool
     history: list[BriefedTurn]
     budgeted: bool
     gates: list[BriefedGate]
@@ -110,6 +111,7 @@ async def brief(ctx: Context, data: ById) -> Briefing:
         prompt=run.prompt,
         max_turns=run.max_turns,
         trigger_type=run.trigger_type,
+        restricted=run.restricted,
         history=await _history(ctx, run),
         budgeted=await ctx.select(Budget).exists(),
         gates=[BriefedGate(pattern=gate.pattern, mode=gate.mode) for gate in await gates_of(ctx, agent)],

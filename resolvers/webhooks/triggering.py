@@ -201,7 +201,15 @@ async def _start(ctx: Context, agent: Agent, data: Trigger, scheme: str) -> str:
     if (finding := scan(prompt)) is not None:
         log.warning("a webhook may try to steer an agent", agent_id=agent.id, rule=finding.pattern)
     noted = {"event": data.event, "source": data.source, "trigger": BY_WEBHOOK}
-    run = Run(id=new_id(), agent_id=agent.id, chat_id=chat.id, trigger_type=BY_WEBHOOK, prompt=prompt, data=noted)
+    run = Run(
+        id=new_id(),
+        agent_id=agent.id,
+        chat_id=chat.id,
+        trigger_type=BY_WEBHOOK,
+        restricted=True,
+        prompt=prompt,
+        data=noted,
+    )
     await start_run(ctx, run, conflict="The run could not be started")
     await append_frames(ctx, chat, run, run_begin(chat))
     ctx.ring(Topic.queue)

@@ -7,12 +7,13 @@ import orjson
 import pytest
 
 from models.chats import Chat
+from models.runs import BY_WEBHOOK
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.missions import ask_peer, asking
 from runtime.job import Failed, Job, Outcome, Sink
 from tests.missions.harbour import Berth, Harbour
-from tests.missions.test_assigning import chat_of
+from tests.missions.test_assigning import begun, chat_of
 from tests.runtime.doubles import says
 from tests.runtime.estate import Estate
 
@@ -49,6 +50,18 @@ async def ended(estate: Estate, id: str) -> Any:
             if row["status"] != "RUNNING":
                 return row
             await asyncio.sleep(0.02)
+
+
+async def test_a_question_of_somebody_outside_is_answered_without_a_way_out(berth: Berth) -> None:
+    estate = berth.estate
+    chat = await chat_of(estate, berth.lead.id)
+    over = await begun(estate, chat, trigger_type=BY_WEBHOOK, restricted=True)
+    await asked(berth, chat)
+    await estate.owner.execute("UPDATE runs SET status = 'COMPLETED', finished_at = now() WHERE id = $1", over.id)
+    await asked(berth, chat)  # of what has just ended something may still be on its way
+    await begun(estate, chat)
+    await asked(berth, chat)
+    assert [job.restricted for job in berth.harbour.agents.of(berth.worker)] == [True, True, False]
 
 
 async def test_the_answer_is_given_kept_and_told(berth: Berth) -> None:

@@ -1,12 +1,14 @@
 """What agents give each other to do, by the internal API: the run, what is told of it, and what is refused."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import orjson
 import pytest
 
 from models.chats import Chat
+from models.runs import BY_WEBHOOK, Run
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.missions import assigning, create_assignment, dispatching
@@ -14,6 +16,7 @@ from runtime.job import Failed, Job, Outcome, Sink
 from tests.missions.harbour import Berth, Harbour
 from tests.runtime.doubles import says
 from tests.runtime.estate import Estate
+from tests.world import now
 
 pytestmark = pytest.mark.anyio
 PATH = "/api/v1/internal/assignments"
@@ -75,6 +78,40 @@ async def test_the_target_runs_with_the_task_and_its_result_is_told(berth: Berth
     assert sorted(kinds) == ["assignment.completed", "assignment.created", "assignment.running"]
     audit = await estate.owner.fetchrow("SELECT * FROM audit_logs WHERE entity_id = $1", id)
     assert (audit["action"], audit["entity_type"]) == ("assignment.created", "ASSIGNMENT")
+
+
+async def begun(estate: Estate, chat: Chat, **changes: Any) -> Run:
+    """A run of the chat's agent that goes on, of which no worker knows."""
+    run = Run(agent_id=chat.agent_id, workspace_id=chat.workspace_id, chat_id=chat.id, started_at=now(), **changes)
+    run.worker, run.leased_until = "somebody", now() + timedelta(hours=1)
+    await estate.add(run)
+    return run
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "queued"])
+async def test_what_somebody_outside_has_begun_is_restricted_in_other_hands_too(
+    berth: Berth, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """Whoever sends to a webhook would else have an agent with a way out by asking for it."""
+    estate, go = berth.estate, asyncio.Event()
+
+    async def works(job: Job, sink: Sink) -> Outcome:
+        await go.wait()
+        return Outcome()
+
+    berth.harbour.agents.acts[berth.worker.id] = works
+    ours, theirs = await chat_of(estate, berth.lead.id), await chat_of(estate, berth.lead.id)
+    await begun(estate, ours)
+    await begun(estate, theirs, trigger_type=BY_WEBHOOK, restricted=True)
+    if waits:
+        monkeypatch.setattr(dispatching, "MOST_OF_CREW", 1)
+    ids = [await given(berth, chat) for chat in (ours, theirs)]
+    go.set()
+    for id in ids:
+        await ended(estate, id)
+    told = "SELECT restricted FROM runs WHERE assignment_id = ANY ($1) ORDER BY restricted"
+    assert [row["restricted"] for row in await estate.owner.fetch(told, ids)] == [False, True]
+    assert sorted(job.restricted for job in berth.harbour.agents.of(berth.worker)) == [False, True]
 
 
 async def test_a_failure_is_told_as_one(berth: Berth) -> None:

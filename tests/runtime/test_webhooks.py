@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
 async def hooked(estate: Estate, chat: Chat) -> Run:
     run = Run(
         id=new_id(), workspace_id=estate.workspace.id, agent_id=chat.agent_id, chat_id=chat.id, prompt="ping",
-        trigger_type=BY_WEBHOOK, data={"event": "ping", "source": "", "trigger": BY_WEBHOOK},
+        trigger_type=BY_WEBHOOK, restricted=True, data={"event": "ping", "source": "", "trigger": BY_WEBHOOK},
     )  # fmt: skip
     await estate.add(run)
     return run

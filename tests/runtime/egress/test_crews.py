@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from models.agents import CliAdapter, ToolProfile
 from models.chats import Chat
 from models.crews import Crew, NetworkMode
-from models.runs import BY_WEBHOOK, Run
+from models.runs import Run
 from resolvers.instance.ports import CommandOfAgent
 from resolvers.rules.redaction import Redactor
 from runtime import keeper, outfit
@@ -178,11 +178,11 @@ async def test_the_keepers_command_keeps_its_secret_out_of_the_journal(
     assert (row["crew_id"], ".example.net" in row["summary"], SECRET in str(row)) == (job.agent.crew_id, True, False)
 
 
-async def test_a_command_for_a_webhook_is_restricted(estate: Estate) -> None:
+async def test_a_command_for_somebody_outside_is_restricted(estate: Estate) -> None:
     job = await job_of(estate, network_mode=NetworkMode.free)
     assert allows(await keeper._network(of_keeper(job, "true")), "1.1.1.1:22")
     chat = Chat(agent_id=job.agent.id, workspace_id=job.workspace_id)
-    run = Run(agent_id=job.agent.id, workspace_id=job.workspace_id, chat_id=chat.id, trigger_type=BY_WEBHOOK)
+    run = Run(agent_id=job.agent.id, workspace_id=job.workspace_id, chat_id=chat.id, restricted=True)
     await estate.add(chat, run)
     assert not allows(await keeper._network(of_keeper(job, "true")), "1.1.1.1:22")
     assert allows(await keeper._network(of_keeper(job, "true")), "api.openai.com:443")
