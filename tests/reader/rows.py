@@ -15,13 +15,7 @@ from models.base import most_characters, new_id, table_of
 from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
 from models.chats import (
     Chat,
-    ChatAttachment,
     ChatOrigin,
-    ChatParticipant,
-    ChatReadCursor,
-    Message,
-    MessageReaction,
-    MessageRole,
 )
 from models.costs import ModelCall
 from models.credentials import (
@@ -46,12 +40,14 @@ from models.templates import WorkflowTemplate
 from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.webhooks import WebhookReceipt, WebhookResult
 from models.workspaces import Invitation, Membership, Role, Workspace
+from tests.reader.chat_rows import said
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
 from tests.reader.keeper_rows import asked
 from tests.reader.log_rows import logs
 from tests.reader.skill_rows import proposed, taught
 from tests.reader.tracker_rows import recurring, rules, views
+from tests.reader.values import FLOATS, JSON, WHOLE
 from tests.world import Person, World
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -66,9 +62,6 @@ TEXTS = [
     "null",
     "x" * 80,
 ]
-WHOLE = [0, 1, -1, 2**31 - 1, -(2**31), 4096]
-FLOATS = [2.0, 0.1, 1 / 3, 1e-300, 1e300, -0.0, 123456.789]
-JSON = [[], ["a.example", "*.b.example"], ['"q"', "☃", "\\"]]
 
 BUILD = {
     "status": "failed", "error": "there is no such feature", "step": 2, "total": 3, "message": "Install feature x",
@@ -260,45 +253,6 @@ class Sower:
             **self.here, **self.stamps(),
         )  # fmt: skip
 
-    def talk(self, chats: list[Chat], crews: list[Crew]) -> Iterator[SQLModel]:
-        """Every third message is said in one chat."""
-        pick = self.random.choice
-        for number in range(45):
-            chat, author = chats[0] if number % 3 == 0 else pick(chats), self.maybe(pick(self.people).user_id)
-            message = Message(
-                chat_id=chat.id, seq=number + 1, agent_id=self.maybe(chat.agent_id), role=pick(list(MessageRole)),
-                content=self.text(),
-                parts=self.maybe(pick(JSON)), data=self.maybe({"kind": self.text()}), author_user_id=author,
-                created_at=self.time(), **self.here,
-            )  # fmt: skip
-            yield message
-            for emoji, person in self.random.sample([(e, p) for e in "👍🎉❤" for p in self.people], number % 4):
-                yield MessageReaction(
-                    chat_id=chat.id, message_id=message.id, emoji=emoji, user_id=person.user_id, **self.here
-                )
-        for chat, person in self.random.sample([(chat, person) for chat in chats for person in self.people], 40):
-            if person.user_id in self.members:
-                yield ChatParticipant(chat_id=chat.id, user_id=person.user_id, joined_at=self.time(), **self.here)
-            yield ChatAttachment(
-                chat_id=chat.id,
-                crew_id=crews[0].id,
-                folder=pick(["hand", "é"]),
-                name=f"{self.text()}{person.user_id}",
-                size=pick(WHOLE),
-                media_type=self.maybe("text/plain"),
-                uploaded_by=self.maybe(person.user_id),
-                deleted_at=self.maybe(self.time()),
-                **self.here,
-                **self.stamps(),
-            )
-            yield ChatReadCursor(
-                chat_id=chat.id,
-                user_id=person.user_id,
-                last_read_seq=pick(WHOLE[:4]),
-                last_read_at=self.time(),
-                **self.here,
-            )
-
     def runs(self, chats: list[Chat], agents: list[Agent]) -> Iterator[SQLModel]:
         """Every third run is of one agent in one chat. Runs that are live are in no chat, where two could meet."""
         pick, now = self.random.choice, datetime.now(UTC)
@@ -387,7 +341,7 @@ class Sower:
     def work(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice
         yield from chats
-        yield from self.talk(chats, crews)
+        yield from said(self, chats, crews)
         yield from self.runs(chats, agents)
         yield from self.vault(crews, agents)
         yield from taught(self, agents)
