@@ -14,6 +14,15 @@ from tests.runtime.coding.conftest import KEY, showing_python
 from tests.world import settings_for
 
 
+def _of_others(given: dict[str, Any]) -> dict[str, Any]:
+    """Where one server speaks as all vendors do."""
+    if "key" not in given:
+        return {}
+    key = SecretStr(given["key"])
+    addresses = {"openai_base_url": f"{given['model']}/v1", "gemini_base_url": given["model"]}
+    return {**addresses, "openai_api_key": key, "gemini_api_key": key}
+
+
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
     from crewship.process import start
@@ -28,7 +37,8 @@ async def work_on(given: dict[str, Any]) -> None:
         run_adapter="cli",
         coding_agents=Path(given["folder"]),
         anthropic_base_url=given["model"],
-        anthropic_api_key=SecretStr(KEY),
+        anthropic_api_key=SecretStr(given.get("key", KEY)),
+        **_of_others(given),
     )
     start(settings, Passwords(Cost(1, 64, 1)))
     await database.open(given["url"], size=6)

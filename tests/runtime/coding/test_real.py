@@ -5,6 +5,7 @@ says where, and one that is missing there is a failure. CODING_AGENTS_TABLE=FILE
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -92,11 +93,18 @@ def _fixtures() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def mock(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with mocked(request.config, tmp_path_factory.mktemp("mock"), _fixtures()) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def mocked(config: pytest.Config, folder: Path, answers: list[dict[str, Any]]) -> Iterator[str]:
+    """The address of the mock."""
     if shutil.which("npm") is None:
         pytest.skip("THE MOCK OF VENDORS WAS NOT RUN: it needs node and npm on the PATH")
-    program = node_modules(request.config, PROVIDERS, "providers-of-coding-agents") / ".bin" / "llmock"
-    fixtures = tmp_path_factory.mktemp("mock") / "fixtures.json"
-    fixtures.write_text(json.dumps({"fixtures": _fixtures()}))
+    program = node_modules(config, PROVIDERS, "providers-of-coding-agents") / ".bin" / "llmock"
+    fixtures = folder / "fixtures.json"
+    fixtures.write_text(json.dumps({"fixtures": answers}))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
