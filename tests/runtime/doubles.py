@@ -116,11 +116,12 @@ class Wardrobe:
 
     does: Does
     word: str = ""
+    begins: Callable[[Sink], Awaitable[None]] | None = None
     jobs: list[Job] = field(default_factory=list)
 
     async def fit(self, job: Job) -> Fitted:
         self.jobs.append(job)
-        return Fitted(Acting(self.does), WordGuard(self.word))
+        return Fitted(Acting(self.does), WordGuard(self.word), begins=self.begins)
 
 
 async def says(sink: Sink, *texts: str, step: str = "model 1") -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from runtime.job import Job, Outcome, Sink
@@ -27,8 +27,9 @@ class Shop:
         timing: Timing = QUICK,
         engine: LocalEngine | None = None,
         word: str = "",
+        begins: Callable[[Sink], Awaitable[None]] | None = None,
     ) -> Supervisor:
-        made = Supervisor(engine or LocalEngine(), Wardrobe(does, word), slots=slots, timing=timing)
+        made = Supervisor(engine or LocalEngine(), Wardrobe(does, word, begins), slots=slots, timing=timing)
         await made.start()
         self.open.append(made)
         return made

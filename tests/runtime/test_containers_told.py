@@ -1,0 +1,67 @@
+"""What a chat is told of the container that its agent works in, before the agent begins."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from models.runs import ChatEventType
+from runtime.containers.sandbox import READY, STARTING
+from runtime.job import Failed, NoContainer, Sink
+from runtime.outfit import AGENT_STARTS, _begun
+from runtime.sandbox import Workdir
+from tests.runtime.doubles import speaks
+from tests.runtime.estate import Estate
+from tests.runtime.shop import Shop
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
+
+
+class Box:
+    """A container that runs, or does not yet, or fails to."""
+
+    def __init__(self, *lines: str, fails: Failed | None = None) -> None:
+        self.lines, self.fails = lines, fails
+
+    async def begin(self, workdir: Workdir, tell: Callable[[str], Awaitable[None]]) -> None:
+        for line in self.lines:
+            await tell(line)
+        if self.fails is not None:
+            raise self.fails
+
+
+@pytest.mark.parametrize(
+    ("box", "lines"), [(Box(STARTING, READY), [STARTING, READY, AGENT_STARTS]), (Box(), [])], ids=["cold", "warm"]
+)
+async def test_three_lines_or_none(estate: Estate, shop: Shop, box: Box, lines: list[str], tmp_path: Path) -> None:
+    workdir = Workdir.of_nobody(tmp_path, workspace_id="w")
+
+    async def begins(sink: Sink) -> None:
+        await _begun(box, workdir, sink)  # type: ignore[arg-type]
+
+    run = await estate.ask()
+    await shop.worker(speaks, begins=begins)
+    assert (await estate.ended(run.id)).status == "COMPLETED"
+    frames = await estate.answer(str(run.chat_id))
+    assert [each["content"] for each in frames if each["type"] == ChatEventType.status] == lines
+    assert [each["type"] for each in frames][: len(lines) + 1] == ["status"] * len(lines) + ["text"]
+
+
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [(NoContainer("no image", "image_missing"), "image_missing"), (Failed("no service"), "provision_failed")],
+)
+async def test_why_it_does_not_run(estate: Estate, shop: Shop, why: Failed, code: str, tmp_path: Path) -> None:
+    workdir, box = Workdir.of_nobody(tmp_path, workspace_id="w"), Box(STARTING, fails=why)
+
+    async def begins(sink: Sink) -> None:
+        await _begun(box, workdir, sink)  # type: ignore[arg-type]
+
+    run = await estate.ask()
+    await shop.worker(speaks, begins=begins)
+    ended = await estate.ended(run.id)
+    assert (ended.status, ended.error_message) == ("FAILED", str(why))
+    frames = await estate.answer(str(run.chat_id))
+    assert [each["type"] for each in frames] == ["status", "error", "error", "done"]
+    assert (frames[1]["content"], frames[1]["metadata"]) == (str(why), {"code": code})
+    assert "metadata" not in frames[2]
