@@ -15,7 +15,7 @@ from crewship.profiles import ClientError, Profile
 from crewship.terminal import Screen
 from crewship.turn import Chat, Turn
 
-LONGEST_MESSAGE = 60_000  # bytes (contract: websocket.connection.inbound_cap)
+LONGEST_MESSAGE = 60_000  # bytes; a browser sends no more (contract: websocket.connection.inbound_cap)
 
 VIEWER = "{ viewer { id workspaces { id name slug } } }"
 AGENTS = (

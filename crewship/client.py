@@ -3,6 +3,7 @@ person can act on.
 """
 
 import ipaddress
+import uuid
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +20,10 @@ UNKNOWN = ("Cannot query field", "Unknown argument", "Unknown type", "Unknown fr
 
 class Unreachable(ClientError):
     """There was no answer; a later try may get one."""
+
+
+class Refused(ClientError):
+    """The server has understood, and says why it does not do it."""
 
 
 def is_loopback(server: str) -> bool:
@@ -56,9 +61,12 @@ class Client:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def rest(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str | int) -> Any:
+    async def rest(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, /, *, key: str = "", **query: str | int
+    ) -> Any:
+        """`key`: of a write, which counts once under it."""
         try:
-            answer = await self._asked(method, path, body, query)
+            answer = await self._asked(method, path, body, query, {"idempotency-key": key} if key else {})
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             if "CERTIFICATE" in str(error):
                 raise ClientError(f"the certificate of {self.server} is not to be trusted ({error})") from None
@@ -82,19 +90,31 @@ class Client:
         return value
 
     async def _asked(
-        self, method: str, path: str, body: Mapping[str, Any] | None, query: Mapping[str, str | int]
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str | int],
+        headers: dict[str, str],
     ) -> httpx2.Response:
-        """What only reads is asked again when a kept connection turns out dead: all GraphQL of this client does."""
+        """What only reads, or counts once, is asked again when a kept connection turns out dead: all GraphQL of this
+        client does.
+        """
+        asked: dict[str, Any] = {"json": body, "params": query, "headers": headers}
         try:
-            return await self._http.request(method, path, json=body, params=query)
+            return await self._http.request(method, path, **asked)
         except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
             if method != "GET" and path != "/graphql":
                 raise
-            return await self._http.request(method, path, json=body, params=query)
+            return await self._http.request(method, path, **asked)
 
-    async def graphql(self, document: str, **variables: Any) -> dict[str, Any]:
-        """The `data` of an answer without errors."""
-        answer = await self.rest("POST", "/graphql", {"query": document, "variables": variables})
+    async def graphql(self, document: str, key: str = "", /, **variables: Any) -> dict[str, Any]:
+        """The `data` of an answer without errors. `key`: of a write that is sent again where it had no answer; each has
+        one.
+        """
+        if document.startswith("mutation"):
+            key = key or uuid.uuid4().hex
+        answer = await self.rest("POST", "/graphql", {"query": document, "variables": variables}, key=key)
         errors = answer.get("errors") or []
         if any(error.get("extensions", {}).get("code") == "UNAUTHENTICATED" for error in errors):
             raise ClientError(self._unauthenticated())
@@ -103,7 +123,7 @@ class Client:
         if errors and errors[0]["message"] == "Forbidden":
             raise ClientError("your role, or what the token may do, is not enough for this")
         if errors:
-            raise ClientError(str(errors[0]["message"]))
+            raise Refused(str(errors[0]["message"]))
         return dict(answer["data"])
 
     async def _other_release(self, said: str) -> str:

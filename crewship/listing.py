@@ -15,7 +15,7 @@ from crewship import profiles
 from crewship.chat import find_place, find_workspace
 from crewship.client import Client
 from crewship.profiles import ClientError, Profile
-from crewship.subscription import subscribed
+from crewship.subscription import FROM_NOW, subscribed
 from crewship.terminal import printable
 
 ENTRY = "id ts entryType severity summary agent { slug }"
@@ -33,7 +33,6 @@ DECIDE = (
     " decideApproval(workspaceId: $ws, input: {id: $id, status: $status, comment: $comment}) { status } }"
 )
 LEAST_TEXT = 24  # characters of a text beside columns
-FROM_NOW = "-"  # of a subscription: it begins with the cursor of now
 
 
 @dataclass(frozen=True)

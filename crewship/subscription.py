@@ -15,6 +15,10 @@ from crewship.profiles import ClientError
 PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)  # seconds before it is tried again, one time after the other
 LONGEST: Final = 8 << 20  # bytes of a message
+FROM_NOW: Final = "-"
+"""As `after`: from now on, with an event that says so."""
+OVER: Final = (4401, 4403)
+"""Codes with which the server ends what a login has opened that is over (contract: websocket)."""
 LOST: Final = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)
 
 
@@ -31,6 +35,8 @@ async def subscribed(client: Client, document: str, field: str, **variables: Any
         except LOST as lost:
             if isinstance(lost, InvalidStatus) and lost.response.status_code in (401, 403):
                 raise ClientError(f"{client.server} refuses the connection ({lost.response.status_code})") from None
+            if isinstance(lost, ConnectionClosed) and lost.rcvd is not None and lost.rcvd.code in OVER:
+                raise ClientError("the login has ended; `crewship login` begins another one") from None
         pause = next(pauses, None)
         if pause is None:
             raise ClientError(f"the connection to {client.server} is lost")

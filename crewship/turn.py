@@ -1,34 +1,41 @@
-"""One turn of a conversation over /ws: a message, and what the agent does about it.
+"""One turn of a conversation: a message, and what the agent does about it.
 
-A turn has a socket of its own. When it breaks, another one goes on behind the last frame that was seen; what is not
-replayed any more is read from the chat's history. So nothing is shown twice, and a message is sent once (contract:
-websocket.chat_stream, messages).
+The events of the chat are subscribed to before the message is sent, so that none is missed. A connection that breaks is
+made again behind the last event that was seen, and the message has a key under which it counts once, however often it
+is sent. So nothing is shown twice, and what no event tells any more is read from the chat's history.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-import orjson
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage
-from websockets.typing import Origin
-
-from crewship.client import Client, Unreachable
+from crewship.client import Client, Refused, Unreachable
 from crewship.profiles import ClientError
+from crewship.subscription import FROM_NOW, subscribed
 from crewship.terminal import Screen
 
-PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # seconds before each further try to connect
-LONGEST_FRAME = 16 * 1024 * 1024  # bytes; what a tool gives back may be large
-OPTIONS: Mapping[str, Any] = {"max_size": LONGEST_FRAME, "compression": None, "close_timeout": 2}
-LOST = (Unreachable, ConnectionClosed, OSError, TimeoutError, InvalidHandshake, InvalidMessage)
-REVOKED = 4401
+PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # seconds before each further try to get an answer
+LAST_WORD: Final = 2.0  # seconds for the cancellation of a turn that nobody waits for any more
 
-SINCE = """query ($chat: ID!, $offset: Int) {
-  messages(chatId: $chat, offset: $offset, limit: 500) { nodes { role content authorUserId } }
-  chat(id: $chat) { runs(limit: 5) { nodes { status triggeredBy errorMessage metadata } } }
+EVENTS: Final = """subscription ($chat: ID!, $after: String) {
+  chatEvents(chatId: $chat, after: $after) {
+    __typename
+    ... on Event { cursor }
+    ... on RunBegin { seq }
+    ... on ChatFrame { type content metadata seq }
+  }
+}"""
+SEND: Final = """mutation ($chat: ID!, $content: String!) {
+  sendMessage(input: {chatId: $chat, content: $content}) { runId messageId seq }
+}"""
+CANCEL: Final = "mutation ($chat: ID!) { cancelMessage(input: {chatId: $chat}) { cancelled } }"
+KEPT: Final = """query ($ws: ID!, $chat: ID!, $offset: Int, $run: ID!) {
+  messages(chatId: $chat, offset: $offset, limit: 500) { nodes { id role content } }
+  run(workspaceId: $ws, id: $run) { status errorMessage metadata }
 }"""
 
 
@@ -47,20 +54,16 @@ class Turn:
 
     def __init__(self, client: Client, chat: Chat, known: int, text: str, screen: Screen) -> None:
         self.client, self.chat, self.known, self.text, self.screen = client, chat, known, text, screen
-        self.channel = f"session:{chat.id}"
         self.began = time.monotonic()
         self.said = ""  # of the reply, as it was shown
-        self.failed = self.cancelled = self.ended = False
+        self.failed = self.cancelled = False
         self._result: Mapping[str, Any] = {}
         self._trouble: str | None = None
-        self._sent = False
-        self._taken = asyncio.Event()  # the server has the message
-        self._foreign = True  # the frames that come are of somebody else's turn
-        self._last_seq = 0  # of the frames that were applied; 0 until a run begins
+        self._listens, self._ended, self._stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._sent: Mapping[str, Any] = {}  # the message, once the server has it
+        self._last_seq = 0  # of the frames that were applied
         self._early: dict[int, Mapping[str, Any]] = {}  # frames that came before one with a smaller number
         self._incomplete = False  # frames are lost; the history has what they said
-        self._stop = asyncio.Event()
-        self._ponged = False
 
     async def run(self) -> bool:
         """Until the agent is done; False when it failed, was cancelled, or refused the message. Raises ClientError."""
@@ -101,165 +104,126 @@ class Turn:
         self.screen.close_line()
         self.screen.wait("cancelling")
 
-    # -- the socket ---------------------------------------------------------------------------------------------------
+    # -- what is said to the server -----------------------------------------------------------------------------------
 
     async def _until_ended(self) -> None:
-        pauses = iter(PAUSES)
-        while not self.ended:
-            try:
-                async with await self._connect() as socket:
-                    pauses = iter(PAUSES)
-                    await self._talk(socket)
-            except LOST:
-                pause = next(pauses, None)
-                if pause is None:
-                    raise ClientError(
-                        f"the connection to {self.client.server} is lost; what the agent says is kept in the chat"
-                    ) from None
-                self.screen.wait("connection lost, connecting again")
-                await asyncio.sleep(pause)
-
-    async def _connect(self) -> ClientConnection:
-        """The ticket goes in the first frame: addresses are in the logs of proxies."""
-        ticket = await self.client.ticket()
-        url = f"ws{self.client.server.removeprefix('http')}/ws"
-        origin = Origin(self.client.server)
-        socket = await connect(url, origin=origin, **OPTIONS, **self.client.of_sockets)
-        await socket.send(orjson.dumps({"type": "auth", "token": ticket}).decode())
-        return socket
-
-    async def _talk(self, socket: ClientConnection) -> None:
-        await _send(socket, "subscribe", channel=self.channel)
-        if self._sent:
-            await self._rejoin(socket)
-        if self._stop.is_set() and not self._sent:
-            self.ended = self.cancelled = True
-        if self.ended:
-            return
-        if not self._sent:
-            self._sent = True
-            await _send(socket, "send_message", {"session_id": self.chat.id, "content": self.text})
-        stopping = asyncio.create_task(self._cancel_when_asked(socket))
+        listening = asyncio.create_task(self._listen())
         try:
-            await self._read(socket, lambda: False)
+            await _first(self._listens.wait(), listening)
+            if self.stopping:
+                self.cancelled = True
+            elif await self._send():
+                await self._answered(listening)
         finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _send(self) -> bool:
+        """Whether the agent answers."""
+        key = uuid.uuid4().hex
+        try:
+            found = await self._told(SEND, key, chat=self.chat.id, content=self.text)
+        except Refused as refused:
+            self._fail(str(refused))
+            self.failed = True
+            return False
+        self._sent = found["sendMessage"]
+        if self._sent["runId"] is None:
+            self.screen.note(f"in a group the agent answers whoever mentions it as @{self.chat.agent_slug}")
+            return False
+        self._last_seq = self._sent["seq"]
+        self._early = {seq: event for seq, event in self._early.items() if seq > self._last_seq}
+        self._catch_up()
+        return True
+
+    async def _answered(self, listening: "asyncio.Task[None]") -> None:
+        stopping = asyncio.create_task(self._cancel_when_asked())
+        try:
+            await _first(self._ended.wait(), listening)
+        finally:
+            if self.stopping and not self._ended.is_set():
+                with contextlib.suppress(TimeoutError, ClientError):
+                    await asyncio.wait_for(asyncio.shield(stopping), LAST_WORD)
             stopping.cancel()
             await asyncio.gather(stopping, return_exceptions=True)
+        if self._incomplete:
+            await self._complete(*await self._kept())
 
-    async def _cancel_when_asked(self, socket: ClientConnection) -> None:
+    async def _cancel_when_asked(self) -> None:
         await self._stop.wait()
-        await self._taken.wait()  # before that there is nothing to cancel
-        await _send(socket, "cancel_message", {"session_id": self.chat.id})
+        await self._told(CANCEL, uuid.uuid4().hex, chat=self.chat.id)
 
-    async def _read(self, socket: ClientConnection, enough: Callable[[], bool]) -> None:
-        """Takes frames until the turn has ended, or it is enough."""
-        while not self.ended and not enough():
+    async def _told(self, document: str, key: str, **variables: Any) -> dict[str, Any]:
+        """A write that counts once. Raises ClientError when the server stays away."""
+        for pause in PAUSES:
             try:
-                frame = orjson.loads(await socket.recv())
-            except ConnectionClosed as closed:
-                if closed.rcvd is not None and closed.rcvd.code == REVOKED:
-                    raise ClientError("the login has ended; `crewship login` begins another one") from None
-                raise
-            self._take(frame)
-            if self.ended and self._incomplete:
-                await self._complete(*await self._kept())
+                return await self.client.graphql(document, key, **variables)
+            except Unreachable:
+                self.screen.wait("connection lost, connecting again")
+                await asyncio.sleep(pause)
+        return await self.client.graphql(document, key, **variables)
 
-    async def _rejoin(self, socket: ClientConnection) -> None:
-        """On another socket: what has become of the message, and what was missed.
+    # -- events -------------------------------------------------------------------------------------------------------
 
-        Once the pong is here, the subscription is: whatever ends after that is heard of.
-        """
-        self._ponged = False
-        await _send(socket, "ping")
-        await self._read(socket, lambda: self._ponged)
-        messages, run = await self._kept()
-        if not messages:
-            self._sent = False
+    async def _listen(self) -> None:
+        """Takes events for as long as the turn lasts."""
+        async for event in subscribed(self.client, EVENTS, "chatEvents", after=FROM_NOW, chat=self.chat.id):
+            if event["__typename"] == "StreamReset":
+                await self._began_again()
+            elif event["__typename"] in ("ChatFrame", "RunBegin"):
+                self._take(event)
+
+    async def _began_again(self) -> None:
+        """Events come from here on. Behind the first time some are lost: perhaps that of the end, too."""
+        if not self._listens.is_set():
+            self._listens.set()
             return
-        self._taken.set()
-        if run is None or run["status"] != "RUNNING":
-            self.ended = True
-            await self._complete(messages, run)
-        else:
-            await _send(socket, "resume", {"session_id": self.chat.id, "last_seq": self._last_seq})
+        self._incomplete = True
+        self._early.clear()
+        if self._sent and (await self._kept())[1]["status"] != "RUNNING":
+            self._ended.set()
 
-    # -- frames -------------------------------------------------------------------------------------------------------
-
-    def _take(self, frame: Mapping[str, Any]) -> None:
-        """One frame, in whatever order it comes."""
-        kind, seq = frame.get("type"), frame.get("seq")
-        if kind == "pong":
-            self._ponged = True
-        elif kind == "session_revoked":
-            raise ClientError("the login has ended; `crewship login` begins another one")
-        elif kind == "error":
-            told = frame.get("payload") or {}
-            self._refused(told.get("error") or told.get("message") or "the server refuses")
-        elif frame.get("channel") != self.channel:
-            return
-        elif kind == "resume_reset":
-            self._incomplete = True
-            self._early.clear()
-        elif not isinstance(seq, int):
-            self._apply(frame)
+    def _take(self, event: Mapping[str, Any]) -> None:
+        """One frame, in whatever order it comes. What has no number is of no run, but may tell of it."""
+        seq = event["seq"]
+        if seq is None:
+            if self._sent and event.get("type") == "status":
+                self.screen.wait(event["content"])
         elif seq <= self._last_seq:
             return
-        elif self._incomplete or kind == "run_begin":
+        elif self._incomplete and self._sent:
             self._last_seq = seq
-            self._apply(frame)
-            self._catch_up()
+            self._apply(event)
         else:
-            self._early[seq] = frame
+            self._early[seq] = event
             self._catch_up()
 
     def _catch_up(self) -> None:
-        while self._last_seq and (following := self._early.pop(self._last_seq + 1, None)) is not None:
+        while self._sent and (following := self._early.pop(self._last_seq + 1, None)) is not None:
             self._last_seq += 1
             self._apply(following)
-
-    def _refused(self, reason: str) -> None:
-        self._fail(reason)
-        self.failed = self.ended = True
 
     def _fail(self, why: str) -> None:
         self._trouble = why
         self.screen.trouble(why)
 
-    def _apply(self, frame: Mapping[str, Any]) -> None:
+    def _apply(self, event: Mapping[str, Any]) -> None:
         """The next frame of the chat."""
-        payload = frame.get("payload") or {}
-        if frame["type"] == "run_begin":
-            if not self._foreign and self._taken.is_set():
-                self._missed_the_end()
-            self._foreign = False
-        if frame["type"] != "chat_event":
+        if self._ended.is_set():
             return
-        kind, content, metadata = payload.get("type"), payload.get("content") or "", payload.get("metadata") or {}
-        if kind == "agent_busy":
-            self._refused(content or "the agent answers somebody else in this chat; try again when it is done")
-        elif kind == "user_message":
-            self._foreign = metadata.get("author_user_id") != self.chat.user_id or content != self.text
-            if self._foreign and self._taken.is_set():
-                self._missed_the_end()
-            elif not self._foreign:
-                self._taken.set()
-        elif self._sent and not (self._foreign if "seq" in frame else metadata.get("reason") == "server_restart"):
-            self._show(str(kind), content, metadata)  # what has no number is said to this socket alone
-
-    def _missed_the_end(self) -> None:
-        """Another run is live: this turn's has ended while nobody listened."""
-        self.ended = self._incomplete = True
+        if event["__typename"] == "RunBegin":  # another run is live: the end of this one was among what is lost
+            self._incomplete = True
+            self._ended.set()
+            return
+        kind, content, metadata = event["type"], event["content"], event["metadata"] or {}
+        if kind == "done":
+            self.cancelled = self.stopping and not self.failed
+            self._ended.set()
+        elif not self._incomplete:
+            self._show(kind, content, metadata)
 
     def _show(self, kind: str, content: str, metadata: Mapping[str, Any]) -> None:
-        if kind == "done":
-            self.ended = True
-            self.cancelled = self._stop.is_set() and not self.failed
-            self.failed = self.failed or not self._taken.is_set()
-            if metadata.get("no_reply"):
-                self.screen.note(f"in a group the agent answers whoever mentions it as @{self.chat.agent_slug}")
-        elif self._incomplete:
-            return
-        elif kind == "text":
+        if kind == "text":
             self._words(content)
         elif kind == "tool_call":
             self.screen.tool(metadata.get("tool_name") or content, metadata.get("input"))
@@ -287,43 +251,36 @@ class Turn:
 
     # -- the history --------------------------------------------------------------------------------------------------
 
-    async def _kept(self) -> tuple[list[Mapping[str, Any]], Mapping[str, Any] | None]:
-        """What the chat holds of this turn, its own message first; and the run, if there is one."""
-        found = await self.client.graphql(SINCE, chat=self.chat.id, offset=self.known)
+    async def _kept(self) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
+        """What the chat holds behind this turn's message, and the run."""
+        asked = {"ws": self.chat.workspace_id, "chat": self.chat.id, "offset": self.known, "run": self._sent["runId"]}
+        found = await self.client.graphql(KEPT, **asked)
         messages = found["messages"]["nodes"]
-        mine = [
-            n
-            for n, m in enumerate(messages)
-            if m["role"] == "user" and m["authorUserId"] == self.chat.user_id and m["content"] == self.text
-        ]
-        runs = [run for run in found["chat"]["runs"]["nodes"] if run["triggeredBy"] == self.chat.user_id]
-        return (messages[mine[-1] :], runs[0] if runs else None) if mine else ([], None)
+        own = next((n for n, said in enumerate(messages) if said["id"] == self._sent["messageId"]), -1)
+        return messages[own + 1 :], found["run"]
 
-    async def _complete(self, messages: list[Mapping[str, Any]], run: Mapping[str, Any] | None) -> None:
+    async def _complete(self, messages: list[Mapping[str, Any]], run: Mapping[str, Any]) -> None:
         """The end of a turn whose last frames were not seen."""
-        for message in messages[1:]:
-            if message["role"] == "assistant":
-                reply = message["content"]
-                self._words(reply.removeprefix(self.said) if reply.startswith(self.said) else f"\n{reply}")
-                break
-            if message["role"] == "system":
-                self._fail(message["content"])
-                break
-        status = "COMPLETED" if run is None else run["status"]
-        self.cancelled = status == "CANCELLED"
-        self.failed = status in ("FAILED", "TIMEOUT")
-        if run is not None:
-            self._result = run["metadata"] or {}
-            if self.failed and len(messages) == 1:
+        answer = next((message for message in messages if message["role"] in ("assistant", "system")), None)
+        self.cancelled = run["status"] == "CANCELLED"
+        self.failed = run["status"] in ("FAILED", "TIMEOUT")
+        self._result = run["metadata"] or {}
+        if answer is None:
+            if self.failed:
                 self._fail(run["errorMessage"] or "the run failed")
+        elif answer["role"] == "system":
+            self._fail(answer["content"])
+        else:
+            reply = answer["content"]
+            self._words(reply.removeprefix(self.said) if reply.startswith(self.said) else f"\n{reply}")
 
 
-async def _send(
-    socket: ClientConnection, type: str, payload: Mapping[str, Any] | None = None, channel: str | None = None
-) -> None:
-    frame = (
-        {"type": type}
-        | ({} if payload is None else {"payload": payload})
-        | ({} if channel is None else {"channel": channel})
-    )
-    await socket.send(orjson.dumps(frame).decode())
+async def _first(happens: Any, listening: "asyncio.Task[None]") -> None:
+    """Until it happens. Raises what ends the listening before."""
+    waiting = asyncio.ensure_future(happens)
+    try:
+        await asyncio.wait((waiting, listening), return_when=asyncio.FIRST_COMPLETED)
+        if not waiting.done():
+            listening.result()
+    finally:
+        waiting.cancel()

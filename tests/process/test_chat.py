@@ -268,23 +268,49 @@ async def test_a_broken_connection_loses_and_doubles_nothing(place: World, playe
     assert player.prompts == ["count"]
 
 
-async def test_a_turn_that_ends_while_nobody_listens_is_read_from_the_history(place: World, player: Player) -> None:
-    player.play("away", text("Before. "), 0.8, text("After."), RESULT)
+SWEPT = "INSERT INTO instance_facts (name, value) VALUES ('events_swept', pg_current_xact_id()::text)"
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["kept", "swept"])
+async def test_a_turn_that_ends_while_nobody_listens_is_shown_whole(place: World, player: Player, swept: bool) -> None:
+    """By its events, and by the history of the chat where these are not kept any more."""
+    prompt = f"away {swept}"
+    player.play(prompt, text("Before. "), 0.8, text("After."), RESULT)
     wire = Wire(place.url)
     async with wire.open() as url:
-        asked = asyncio.create_task(chat(place, "scout", "away", "--new", CREWSHIP_SERVER=url))
-        while not await place.database.fetchval(
-            "SELECT count(*) FROM run_frames WHERE payload ->> 'content' = 'Before. '"
-        ):
+        asked = asyncio.create_task(chat(place, "scout", prompt, "--new", CREWSHIP_SERVER=url))
+        begun = "SELECT f.seq FROM run_frames f JOIN runs r ON r.id = f.run_id"
+        begun += " WHERE r.prompt = $1 AND f.payload ->> 'content' = 'Before. '"
+        while not await place.database.fetchval(begun, prompt):
             await asyncio.sleep(0.02)
         await asyncio.sleep(0.2)
         wire.refusing = True
         wire.cut()
-        while (await run_of(place, "away"))["status"] == "RUNNING":
+        while (await run_of(place, prompt))["status"] == "RUNNING":
             await asyncio.sleep(0.02)
+        if swept:
+            await place.database.execute(SWEPT)
         wire.refusing = False
         said = await asked
+    await place.database.execute("DELETE FROM instance_facts WHERE name = 'events_swept'")
     assert (said.code, said.out, said.err) == (0, "Before. After.\n", TAKEN)
+
+
+async def test_a_login_that_ends_ends_the_turn(place: World, player: Player) -> None:
+    made = (await place.rest(place.owner, "POST", "/api/v1/auth/cli-token", {"name": "For a moment"})).json()
+    player.play("held", text("So "), 0.5, text("long."), RESULT)
+    asked = asyncio.create_task(chat(place, "scout", "held", "--new", CREWSHIP_TOKEN=made["token"]))
+    while not await place.database.fetchval("SELECT 1 FROM run_frames WHERE payload ->> 'content' = 'So '"):
+        await asyncio.sleep(0.02)
+    player.hold.set()
+    gone = await place.rest(place.owner, "DELETE", f"/api/v1/auth/cli-tokens/{made['id']}")
+    assert gone.is_success, gone.text
+    said = await asked
+    player.hold.clear()
+    assert (said.code, said.out) == (1, "So \n")
+    assert said.err == "crewship: the login has ended; `crewship login` begins another one\n"
+    while (await run_of(place, "held"))["status"] == "RUNNING":  # the next test goes on in this chat
+        await asyncio.sleep(0.02)
 
 
 @pytest.mark.slow
@@ -299,7 +325,7 @@ async def test_a_message_whose_arrival_is_not_known_is_sent_once(place: World, p
             await asyncio.sleep(number * 0.006)
             wire.cut()
             said = await asked
-        assert (said.code, said.out) == (0, f"once {number}\n"), said.err
+        assert (said.code, said.out, said.err) == (0, f"once {number}\n", TAKEN), number
     assert player.prompts == [f"once {number}" for number in range(6)]
 
 
