@@ -10,6 +10,7 @@ from models.agents import Agent
 from models.chats import Chat, ChatVisibility, Message, MessageRole
 from models.runs import ChatEventType, Run, RunStatus
 from resolvers.chats.group import BUSY, ask, mentioned
+from resolvers.crews.building import check_built
 from resolvers.kernel import (
     GRAPHQL_ONLY,
     Action,
@@ -84,6 +85,7 @@ def title_of(content: str) -> str:
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     surfaces=GRAPHQL_ONLY,
     tickets=True,
+    writes_on_refusal=True,
 )
 async def send_message(ctx: Context, data: SendMessage) -> Sent:
     """Send a message to a chat.
@@ -94,7 +96,8 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     after the other, in the order of the mentions. An agent that mentions another asks it; after 8 turns they end, and
     a cancelled run ends them at once. CONFLICT has a `reason`: already_running for
     a run of the caller, agent_busy for a run of another user, pending_review for an agent that waits for approval,
-    agent_expired for one whose time is over.
+    agent_expired for one whose time is over, crew_provisioning where the image of its crew is being built: the message
+    is not stored then, and has to be sent again.
     """
     agent = await _agent_of(ctx, data.chat_id)
     named = [] if agent is None else await mentioned(ctx, agent, data.content)
@@ -112,6 +115,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     to_answer = named if is_group else [agent]
     for other in to_answer[:1]:
         check_can_work(other)
+        await check_built(ctx, other.crew_id)
     if live is not None and to_answer:
         raise Refusal(Code.CONFLICT, BUSY, reason="agent_busy", extra={"chat_id": chat.id})
     asked: dict[str, Any] = {"role": MessageRole.user, "content": data.content, "author_user_id": ctx.user_id or None}

@@ -35,6 +35,8 @@ FULL = "Too many images of this workspace are being built; try again later"
 UNDER_WAY = "A build of this crew's image is under way"
 NOTHING = "The crew has no devcontainer_config"
 CHANGED = "The configuration has changed during the build"
+NOT_YET: Final = "The image that the agent works in is being built: send the message again when it is there"
+NOT_NOW: Final = "The image that the agent works in has to be built first, and cannot be now"
 
 
 class OfBuild(Input):
@@ -147,6 +149,28 @@ async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
     await ctx.update(Crew, crew.id, build={"id": id, "status": "pending", "started_at": now.isoformat()})
     queued(ctx, crew)
     ctx.enqueue(BUILD, crew_id=crew.id, build_id=id)
+
+
+async def check_built(ctx: Context, crew_id: str | None) -> None:
+    """Raises a CONFLICT, with a reason of its own, where agents of the crew have no image to work in yet. Where no
+    build is under way one begins, and stays begun. `error`: why the last one failed, or this one could not begin.
+    """
+    if instance.containers is None or crew_id is None:
+        return
+    crew = await ctx.select(Crew, col(Crew.id) == crew_id).first()
+    if crew is None or crew.cached_image is not None or begun(crew, await ctx.now()) is None:
+        return
+    build = crew.build or {}
+    status, error, why = build.get("status"), build.get("error"), NOT_YET
+    if status not in LIVE:
+        status = "pending"
+        try:
+            await start(ctx, crew.id)
+        except Refusal as refusal:
+            if refusal.code is not Code.CONFLICT:  # else another message has begun it meanwhile
+                status, error, why = "failed", refusal.detail, NOT_NOW
+    told = {"crew_id": crew.id, "crew_slug": crew.slug, "status": status} | ({"error": error} if error else {})
+    raise Refusal(Code.CONFLICT, why, reason="crew_provisioning", extra=told, commit=True)
 
 
 def queued(ctx: Context, crew: Crew) -> None:

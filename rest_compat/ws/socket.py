@@ -141,6 +141,10 @@ class Socket:
         except Refusal as refusal:
             if refusal.reason == "agent_busy":
                 self._chat_event(channel, ChatEventType.agent_busy, **refusal.extra)
+            elif refusal.reason == "crew_provisioning":
+                self._chat_event(channel, ChatEventType.crew_provisioning, refusal.detail, **refusal.extra)
+                self._chat_event(channel, ChatEventType.error, GENERAL)
+                self._chat_event(channel, ChatEventType.done)
             elif refusal.reason in NEVER_BEGUN:
                 self._chat_event(channel, ChatEventType.error, refusal.detail, reason=refusal.reason, **refusal.extra)
                 self._chat_event(channel, ChatEventType.error, GENERAL)
