@@ -48,3 +48,6 @@ def said(sower: Any, chats: list[Chat], crews: list[Crew]) -> Iterator[SQLModel]
             last_read_at=sower.time(),
             **sower.here,
         )
+    for number in range(6):  # more of one chat than fit on a page
+        told = {"folder": "hand", "name": f"{number}", "size": number}
+        yield ChatAttachment(chat_id=chats[0].id, crew_id=crews[0].id, **told, **sower.here)

@@ -143,6 +143,7 @@ CHILDREN = {
     ("Crew", "credentials"): ("crews", "p.slug", "SELECT crew_id AS key FROM credential_crews"),
     ("Chat", "messages"): ("chats", "''", "SELECT chat_id AS key FROM messages"),
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),
+    ("Chat", "attachments"): ("chats", "''", "SELECT chat_id AS key FROM chat_attachments WHERE deleted_at IS NULL"),
     ("Project", "issues"): ("projects", "p.slug", f"SELECT project_id AS key FROM ({MISSIONS})"),
     ("Milestone", "issues"): ("milestones", "p.project_id", f"SELECT milestone_id AS key FROM ({MISSIONS})"),
     ("Label", "issues"): (
