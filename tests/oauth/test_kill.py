@@ -33,7 +33,8 @@ async def test_kill_while_the_server_is_asked(
     """`spent`: the server had taken the refresh token before it was killed, and takes it no second time."""
     told = KEYS | addresses(database) | {"CREWSHIP_LOG_LEVEL": "error", "CREWSHIP_MCP_ALLOW_PRIVATE": "true"}
     async with world_on(database, tmp_path) as world, Authorities().listening() as authorities:
-        server = Server(world, environment(tmp_path / "process", **told | {"CREWSHIP_RUN_ADAPTER": "scripted"}))
+        place = tmp_path / "process"
+        server = Server(world, place, environment(place, **told | {"CREWSHIP_RUN_ADAPTER": "scripted"}))
         try:
             await server.ready()
             await consented(server.world, authorities)
