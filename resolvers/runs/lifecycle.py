@@ -25,7 +25,7 @@ GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 class End:
     """How a run ends. `data` goes over the run's own, key by key; `model`, or `data`'s, over the run's.
 
-    `reply`: what was said in the end.
+    `reply`: what was said in the end. `reported`: by whoever carried it out elsewhere, and who says all there is to it.
     """
 
     status: RunStatus
@@ -34,6 +34,7 @@ class End:
     data: dict[str, Any] | None = None
     model: str | None = None
     reply: str | None = None
+    reported: bool = False
 
 
 def why_idle(agent: Agent) -> Refusal | None:
@@ -96,8 +97,8 @@ async def end_run(ctx: Context, run_id: str, end: End) -> Run:
 
 async def close_run(ctx: Context, run: Run, end: End) -> Run:
     """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
-    exit_code = end.exit_code
-    if exit_code is None and run.trigger_type == BY_WEBHOOK:
+    exit_code, of_webhook = end.exit_code, run.trigger_type == BY_WEBHOOK and not end.reported
+    if exit_code is None and of_webhook:
         exit_code = int(end.status != RunStatus.COMPLETED)  # nobody watched: it says how it went (contract)
     ended = await ctx.move(
         RUN_STATES,
@@ -106,7 +107,7 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         error_message=None if end.error_message is None else cut(end.error_message, ERROR),
         exit_code=exit_code,
         # of a webhook's, what was sent is all that is told (contract: webhooks.trigger)
-        data={**(run.data or {}), **end.data} if end.data and run.trigger_type != BY_WEBHOOK else run.data,
+        data={**(run.data or {}), **end.data} if end.data and not of_webhook else run.data,
         model=end.model or model_in(end.data) or run.model,
     )
     if run.waits_for is not None:

@@ -101,4 +101,6 @@ async def report_end(ctx: Context, data: FinishRun) -> Run:
     """
     if data.status is RunStatus.RUNNING:
         return await ctx.get(Run, data.id, missing=MISSING)
-    return await end_run(ctx, data.id, End(data.status, data.error_message, data.exit_code, data.metadata))
+    return await end_run(
+        ctx, data.id, End(data.status, data.error_message, data.exit_code, data.metadata, reported=True)
+    )

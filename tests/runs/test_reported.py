@@ -92,6 +92,15 @@ async def test_a_run_has_ended(world: World, status: RunStatus) -> None:
     assert await events(world, before) == [(channel, type_, ended), (channel, "agent.status", told | {"status": left})]
 
 
+async def test_of_a_webhooks_run_is_kept_what_was_reported(world: World) -> None:
+    """One that this server carries out has an exit code in any case, and tells what was sent alone."""
+    agent = await agent_of(world)
+    id = (await start(world, agent.id, trigger_type="WEBHOOK", metadata={"event": "ping"})).json()["id"]
+    await internal(world, "PATCH", f"/{id}", {"status": "CANCELLED", "metadata": {"usage": 1}})
+    run = await row(world, "runs", id)
+    assert (run["exit_code"], run["data"]) == (None, {"event": "ping", "usage": 1})
+
+
 async def test_the_first_end_counts(world: World) -> None:
     agent = await agent_of(world)
     id = (await start(world, agent.id)).json()["id"]
