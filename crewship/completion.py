@@ -50,17 +50,17 @@ def _allowed(annotation: Any) -> tuple[str, ...]:
 
 BASH = """\
 _crewship() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} path="" each
-    for each in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-        case "$path $each" in
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} at="" each
+    for each in "${{COMP_WORDS[@]:1:$((COMP_CWORD-1))}}"; do
+        case "$at $each" in
 {steps}
         esac
     done
-    case "$path $before" in
+    case "$at $before" in
 {values}
     *" --profile") COMPREPLY=($(compgen -W "$(command ls "{home}" 2>/dev/null)" -- "$word")); return;;
     esac
-    case "$path" in
+    case "$at" in
 {words}
     esac
 }}
@@ -68,6 +68,7 @@ complete -o default -F _crewship crewship
 """
 
 
+# in zsh, what is called path is PATH
 ZSH = "autoload -U +X compinit && compinit -i; autoload -U +X bashcompinit && bashcompinit\n"
 
 
@@ -76,7 +77,7 @@ def _bash(commands: list[Command], *, zsh: bool) -> str:
     for each in commands:
         if each.path:
             before = "".join(f" {name}" for name in each.path[:-1])
-            steps.append(f'        "{before} {each.path[-1]}") path="{before} {each.path[-1]}";;')
+            steps.append(f'        "{before} {each.path[-1]}") at="{before} {each.path[-1]}";;')
         path = "".join(f" {name}" for name in each.path)
         for name, allowed in each.options.items():
             if allowed:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from crewship import profiles
 from crewship.profiles import ClientError, Profile, find_profile
 from tests.process.commands import ROOT
 from tests.process.players import hire
+from tests.process.terminals import terminal
 from tests.process.test_people import run
 from tests.world import Person, World, world_on
 
@@ -193,3 +195,31 @@ async def test_completion_asks_nobody(tmp_path: Path) -> None:
             sys.executable, "-m", "crewship", "completion", shell, env=env, stdout=asyncio.subprocess.PIPE, cwd="/"
         )
         assert b"profiles" in (await made.communicate())[0]
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="needs zsh")
+async def test_zsh_completes(tmp_path: Path) -> None:
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb"}
+    async with terminal("zsh", "-f", "-i", env=env) as shown:
+        shown.type(f'eval "$({sys.executable} -m crewship completion zsh)"; echo kn""own\r')
+        await shown.see("known")
+        for typed, found in (
+            ("term", "crewship terminal "),
+            ("runs --sta", "crewship runs --status "),
+            ("serve --role wo", "--role worker "),
+        ):
+            shown.type(f"crewship {typed}\t")
+            await shown.see(found)
+            shown.type("\x15")
+        shown.type("exit\r")
+        assert await shown.end() == 0
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_fish_completes(tmp_path: Path) -> None:
+    env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    made = f"{sys.executable} -m crewship completion fish | source; "
+    for typed, found in (("term", "terminal"), ("runs --sta", "--status"), ("serve --role wo", "worker")):
+        asked = ["fish", "-c", f"{made} complete -C 'crewship {typed}'"]
+        shown = subprocess.run(asked, env=env, capture_output=True, text=True, check=True, timeout=60)
+        assert [line.split("\t")[0] for line in shown.stdout.splitlines()] == [found], shown.stderr
