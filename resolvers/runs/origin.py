@@ -26,7 +26,7 @@ async def is_restricted(ctx: Context, chat_id: str) -> bool:
     one, of which something may still be on its way.
     """
     of_chat = ctx.select(Run, col(Run.chat_id) == chat_id, including_hidden=True)
-    last = await of_chat.order_by(col(Run.created_at).desc(), col(Run.id).desc()).first()
+    last = await of_chat.order_by(col(Run.began_at).desc(), col(Run.id).desc()).first()
     if last is None or last.restricted:
         return last is not None
     live = (col(Run.status) == RunStatus.RUNNING, col(Run.restricted).is_(True))
