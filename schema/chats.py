@@ -167,6 +167,7 @@ class ChatMutation:
     create_chat = mutation(chat_ops.create_chat, ChatType)
     rename_chat = mutation(chat_ops.rename_chat, ChatType)
     delete_chat = mutation(chat_ops.delete_chat, DeletedType)
+    delete_chat_attachment = mutation(chat_ops.delete_attachment, DeletedType)
     mark_chat_read = mutation(chat_ops.mark_read, ReadMarkType)
     add_chat_participant = mutation(chat_ops.add_participant, SuccessType)
     remove_chat_participant = mutation(chat_ops.remove_participant, SuccessType)

@@ -1,5 +1,6 @@
 """Chats of users with agents."""
 
+from resolvers.chats.attachments import delete_attachment
 from resolvers.chats.lifecycle import create_chat, delete_chat, rename_chat
 from resolvers.chats.listing import ReadMark, get_chat, list_chats, list_chats_of_agent, mark_read
 from resolvers.chats.messages import ALL, list_messages
@@ -19,6 +20,7 @@ __all__ = [
     "add_reaction",
     "cancel_message",
     "create_chat",
+    "delete_attachment",
     "delete_chat",
     "get_chat",
     "list_chats",

@@ -1,5 +1,6 @@
 """Files that people give an agent with a chat: they lie in its folder, where it reads them and cannot change them."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -18,11 +19,14 @@ from resolvers.crews.files import keep
 from resolvers.kernel import (
     ATTACHMENTS,
     EVERYONE,
+    GRAPHQL_ONLY,
     REST_ONLY,
     Action,
     Code,
     Context,
+    Deleted,
     Id,
+    Input,
     Output,
     Paging,
     Refusal,
@@ -36,6 +40,7 @@ from resolvers.kernel import (
     names_of,
     one,
 )
+from resolvers.workspaces.files import DETACHED
 
 FIELD: Final = "file"
 MOST: Final = 25 << 20
@@ -99,6 +104,12 @@ extend(
 )
 
 
+class DeleteAttachment(Input):
+    """A file that is attached to a chat."""
+
+    id: Id
+
+
 @command(
     "chats.attach",
     Action.CREATE,
@@ -141,3 +152,29 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     size = await keep(ctx, crew_id, (agent.slug, *place), room.hold(file), record)
     path = "/".join(place)
     return Attachment(filename=name, size=size, path=path, agent_path=f"/output/{agent.slug}/{path}")
+
+
+@command(
+    "chats.attachments_delete",
+    Action.UPDATE,
+    audit="file.detached",
+    emits=FileChanged,
+    errors=(Code.NOT_FOUND,),
+    surfaces=GRAPHQL_ONLY,
+)
+async def delete_attachment(ctx: Context, data: DeleteAttachment) -> Deleted:
+    """Delete a file that is attached to a chat.
+
+    The agent has it no more. What has been read of it in turns that have been stays in their messages.
+    """
+    row = await ctx.delete(ChatAttachment, data.id, missing="Attachment not found")
+    ctx.enqueue(DETACHED, chat_id=row.chat_id)
+    path = "/".join((row.folder, ATTACHMENTS, row.chat_id, row.name))
+    ctx.audit("CREW", row.crew_id, path=path, size=row.size)
+    now = datetime.now(UTC)
+    ctx.emit(
+        FileChanged(
+            crew_id=row.crew_id, event="file_deleted", path=path, agent=row.folder, size=row.size, timestamp=now
+        )
+    )
+    return Deleted(id=row.id)

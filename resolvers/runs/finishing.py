@@ -48,7 +48,7 @@ TAKEN_OVER = "Another worker has taken the run over"
 
 Reply = Annotated[str, Field(strict=True, max_length=bounds.REPLY)]
 Reason = Literal["no_output", "server_restart"]
-RuntimeErrorCode = Literal["image_missing", "provision_failed"]
+RuntimeErrorCode = Literal["image_missing", "resource_limit", "provision_failed"]
 
 
 class Said(Input):

@@ -26,6 +26,14 @@ LONGEST_NAME: Final = 400
 PAUSE, LONGEST_PAUSE = 0.02, 1.0  # seconds between two looks at a command that has said all and has not ended
 
 
+LACKING: Final = re.compile(
+    r"no space left|quota exceeded|cannot allocate memory|out of memory|OOM.killed|memory limit|range of CPUs"
+    r"|pids.limit|resource temporarily unavailable|too many open files",
+    re.IGNORECASE,
+)
+"""What engines and their runtimes say where the machine has not what a container is to have."""
+
+
 class EngineGone(Failed):
     """Nothing is known of what was asked for: it may have been done."""
 
@@ -44,6 +52,13 @@ class EngineRefused(Failed):
     def taken(self) -> bool:
         """Another one has what was to be made; podman says so with 500 while that is being made."""
         return self.status == 409 or "already in use" in str(self)
+
+    @property
+    def code(self) -> str:
+        """Of a container that could not be made, for programs (contract: chats, RuntimeErrorCode)."""
+        if self.status == 404:
+            return "image_missing"
+        return "resource_limit" if LACKING.search(str(self)) else "provision_failed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ async def _made(
             return
         if tell is not None:
             await tell("container_create", "failed", why, 0)
-        raise NoContainer(why, "image_missing" if refused.status == 404 else "provision_failed") from None
+        raise NoContainer(why, refused.code) from None
     if tell is not None:
         took = int((time.monotonic() - since) * 1000)
         await tell("container_create", "completed", None, took)

@@ -101,9 +101,11 @@ RECIPES = {
     "chats.reactions_remove": Recipe({"message_id": "turn-1", "emoji": EMOJI}, chosen=FREE),
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
+    "chats.attachments_delete": Recipe(ids={"id": "chat_attachment"}),
 }
 PROSE = frozenset(
     {
+        "chats.attachments_delete",
         "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.participants_add",
         "chats.participants_remove", "chats.reactions_add",
         "chats.reactions_remove", "chats.rename", "chats.send", "chats.steer",

@@ -103,6 +103,35 @@ async def test_what_is_saved_is_not_among_attachments(room: Room) -> None:
     assert not room.folder.exists()
 
 
+async def test_a_file_is_deleted_and_its_name_is_free(room: Room) -> None:
+    world = room.world
+    document = (
+        "mutation($ws: ID!, $i: DeleteAttachmentInput!) { deleteChatAttachment(workspaceId: $ws, input: $i) {id} }"
+    )
+    for name in ("gone", "again", "stays"):
+        assert (await room.attach(one(name))).status_code == 201
+    ids = {row["name"]: row["id"] for row in await world.database.fetch("SELECT id, name FROM chat_attachments")}
+    for who, code in ((world.member, "FORBIDDEN"), (world.outsider, "FORBIDDEN")):
+        answer = await world.graphql(who, document, {"i": {"id": ids["gone"]}})
+        assert answer["errors"][0]["extensions"]["code"] == code
+    for name in ("gone", "again"):
+        answer = await world.graphql(world.manager, document, {"i": {"id": ids[name]}})
+        assert answer["data"] == {"deleteChatAttachment": {"id": ids[name]}}
+    answer = await world.graphql(world.manager, document, {"i": {"id": ids["gone"]}})
+    assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    assert [node["name"] for node in (await listed(room, world.viewer))["nodes"]] == ["stays"]
+    assert (await room.attach(one("again", "other"), who=world.owner)).status_code == 201
+    await carried_out(world)
+    assert (on_disk(room), (room.folder / "again").read_text()) == (["again", "stays"], "other")
+    assert await rows(room) == {"again": (5, world.owner.user_id), "stays": (5, world.manager.user_id)}
+    path = f"{room.agent.slug}/attachments/{room.chat.id}/gone"
+    told = [event["payload"] for event in await world.events() if event["type"] == "file.event"]
+    assert [(each["path"], each["event"]) for each in told if each["path"] == path] == [
+        (path, "file_created"), (path, "file_deleted"),
+    ]  # fmt: skip
+    assert [row["action"] for row in await world.audit()].count("file.detached") == 2
+
+
 async def test_files_of_an_erased_person_go_and_no_others(room: Room) -> None:
     world = room.world
     person = await world.person(f"gone{new_id()}", Role.MANAGER)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from models.runs import ChatEventType
+from runtime.containers.engine import EngineRefused
 from runtime.containers.sandbox import READY, STARTING
 from runtime.job import Failed, NoContainer, Sink
 from runtime.outfit import AGENT_STARTS, _begun
@@ -65,3 +66,21 @@ async def test_why_it_does_not_run(estate: Estate, shop: Shop, why: Failed, code
     assert [each["type"] for each in frames] == ["status", "error", "error", "done"]
     assert (frames[1]["content"], frames[1]["metadata"]) == (str(why), {"code": code})
     assert "metadata" not in frames[2]
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "code"),
+    [
+        (404, "no such image: agents:latest", "image_missing"),
+        (400, "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available", "resource_limit"),
+        (400, "Minimum memory limit allowed is 6MB", "resource_limit"),
+        (500, "crun: mkdir `/run/crun`: No space left on device: OCI runtime error", "resource_limit"),
+        (500, "container init was OOM-killed (memory limit too low?)", "resource_limit"),
+        (500, "fork/exec /usr/bin/crun: cannot allocate memory", "resource_limit"),
+        (500, "fork: Resource temporarily unavailable", "resource_limit"),
+        (500, "crun: executable file `sleep` not found in $PATH", "provision_failed"),
+        (403, "authorization denied by plugin", "provision_failed"),
+    ],
+)
+def test_what_an_engine_lacks_has_a_code(status: int, told: str, code: str) -> None:
+    assert EngineRefused(status, told).code == code
