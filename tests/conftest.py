@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,9 @@ from runtime.dbos_tables import prepare_engine
 # workers the tests, again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What a script runs in the background ignores SIGINT, and so would what is started in terminals under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TEMPLATE = "template_crewship"
 PREFIX = "crewship-test-"

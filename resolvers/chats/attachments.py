@@ -165,7 +165,7 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
 async def delete_attachment(ctx: Context, data: DeleteAttachment) -> Deleted:
     """Delete a file that is attached to a chat.
 
-    The agent has it no more. What has been read of it in turns that have been stays in their messages.
+    The agent has it no more; what was said of it stays in the chat. Allowed for users who may attach files.
     """
     row = await ctx.delete(ChatAttachment, data.id, missing="Attachment not found")
     ctx.enqueue(DETACHED, chat_id=row.chat_id)
