@@ -1,6 +1,5 @@
 """Files that people give an agent with a chat: they lie in its folder, where it reads them and cannot change them."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -15,18 +14,18 @@ from resolvers.agents.files import AGENT, ByAgent, crew_of
 from resolvers.chats.listing import MISSING
 from resolvers.chats.quota import refuse_too_much, room_in
 from resolvers.crews.events import FileChanged
-from resolvers.crews.files import keep
+from resolvers.crews.files import keep, tell
 from resolvers.kernel import (
     ATTACHMENTS,
     EVERYONE,
     GRAPHQL_ONLY,
     REST_ONLY,
     Action,
+    ById,
     Code,
     Context,
     Deleted,
     Id,
-    Input,
     Output,
     Paging,
     Refusal,
@@ -104,12 +103,6 @@ extend(
 )
 
 
-class DeleteAttachment(Input):
-    """A file that is attached to a chat."""
-
-    id: Id
-
-
 @command(
     "chats.attach",
     Action.CREATE,
@@ -162,7 +155,7 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     errors=(Code.NOT_FOUND,),
     surfaces=GRAPHQL_ONLY,
 )
-async def delete_attachment(ctx: Context, data: DeleteAttachment) -> Deleted:
+async def delete_attachment(ctx: Context, data: ById) -> Deleted:
     """Delete a file that is attached to a chat.
 
     The agent has it no more; what was said of it stays in the chat. Allowed for users who may attach files.
@@ -170,11 +163,5 @@ async def delete_attachment(ctx: Context, data: DeleteAttachment) -> Deleted:
     row = await ctx.delete(ChatAttachment, data.id, missing="Attachment not found")
     ctx.enqueue(DETACHED, chat_id=row.chat_id)
     path = "/".join((row.folder, ATTACHMENTS, row.chat_id, row.name))
-    ctx.audit("CREW", row.crew_id, path=path, size=row.size)
-    now = datetime.now(UTC)
-    ctx.emit(
-        FileChanged(
-            crew_id=row.crew_id, event="file_deleted", path=path, agent=row.folder, size=row.size, timestamp=now
-        )
-    )
+    tell(ctx, row.crew_id, "file_deleted", path, row.size)
     return Deleted(id=row.id)

@@ -202,15 +202,16 @@ async def keep(
             await record(received.size)
         new = await folder.keep(received, path)
         size: int = received.size
-    ctx.audit("CREW", crew_id, path=path, size=size)
-    ctx.emit(
-        FileChanged(
-            crew_id=crew_id,
-            event="file_created" if new else "file_modified",
-            path=path,
-            agent=names[0],
-            size=size,
-            timestamp=datetime.now(UTC),
-        )
-    )
+    tell(ctx, crew_id, "file_created" if new else "file_modified", path, size)
     return size
+
+
+def tell(
+    ctx: Context, crew_id: str, event: Literal["file_created", "file_modified", "file_deleted"], path: str, size: int
+) -> None:
+    """Of a file in the crew's folder: the audit log, and whoever looks at the folder. The first part of the path is the
+    agent whose file it is.
+    """
+    ctx.audit("CREW", crew_id, path=path, size=size)
+    agent, now = path.partition("/")[0], datetime.now(UTC)
+    ctx.emit(FileChanged(crew_id=crew_id, event=event, path=path, agent=agent, size=size, timestamp=now))

@@ -105,9 +105,7 @@ async def test_what_is_saved_is_not_among_attachments(room: Room) -> None:
 
 async def test_a_file_is_deleted_and_its_name_is_free(room: Room) -> None:
     world = room.world
-    document = (
-        "mutation($ws: ID!, $i: DeleteAttachmentInput!) { deleteChatAttachment(workspaceId: $ws, input: $i) {id} }"
-    )
+    document = "mutation($ws: ID!, $i: ByIdInput!) { deleteChatAttachment(workspaceId: $ws, input: $i) {id} }"
     for name in ("gone", "again", "stays"):
         assert (await room.attach(one(name))).status_code == 201
     ids = {row["name"]: row["id"] for row in await world.database.fetch("SELECT id, name FROM chat_attachments")}
