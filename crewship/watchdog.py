@@ -92,12 +92,14 @@ def recorder(file: Path) -> Tell:
 
 
 class Turn:
-    """One callback or task step of the loop, as samples see it: it began between `after` and `seen`."""
+    """One callback or task step of the loop, as samples see it: it began between `after` and `seen`, and was there
+    still at `last`.
+    """
 
-    __slots__ = ("after", "frame", "operation", "root", "seen", "stack")
+    __slots__ = ("after", "frame", "last", "operation", "root", "seen", "stack")
 
     def __init__(self, frame: FrameType | None, after: float, seen: float) -> None:
-        self.frame, self.after, self.seen = frame, after, seen
+        self.frame, self.after, self.seen, self.last = frame, after, seen, seen
         self.operation = self.root = ""
         self.stack: tuple[str, ...] = ()
 
@@ -177,6 +179,7 @@ class Watchdog:
         (before, now), frame = self._asked, self._turn_of(innermost)
         if not self._turns or self._turns[-1].frame is not frame:
             self._turns.append(Turn(frame, before, now))
+        self._turns[-1].last = now
         if frame is not None and now - self._beat_at > LIMIT / 2:
             self._turns[-1].look(innermost)
 
@@ -237,8 +240,9 @@ class Watchdog:
         if not turns:  # the system gave this thread no time to look
             return
         for turn, until in zip(turns, [*(turn.seen for turn in turns[1:]), end], strict=True):
-            # both ends are known to a tick, half of which is too much on average
-            held = min(until, end) - turn.after - TICK
+            # Both ends are known to a tick, half of which is too much on average. What came after the last sample is
+            # another turn's as well as this one's, where the system gave the thread that looks no time.
+            held = min(until, end, turn.last + TICK) - turn.after - TICK
             if turn.frame is not None and held > longest:
                 worst, longest = turn, held
         if worst is not None:

@@ -79,6 +79,28 @@ def test_a_late_beat_that_nothing_was_seen_of_is_passed_over(watched: Watched) -
     assert watched(body) == []
 
 
+def test_a_turn_is_no_longer_than_it_was_seen(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From then on the machine has no time for the thread that looks: the turn after it may be the long one."""
+    looks = threading.Event()
+
+    async def short() -> None:
+        compute(0.035)
+        looks.set()
+
+    async def body() -> None:
+        (dog,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
+        stopped = dog._target.__self__._stopped  # type: ignore[attr-defined]
+        wait = stopped.wait
+        monkeypatch.setattr(stopped, "wait", lambda seconds: wait(0.4 if looks.is_set() else seconds))
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.create_task, short())
+        await asyncio.sleep(0)
+        loop.call_later(0.001, compute, 0.2)
+        await asyncio.sleep(0.3)
+
+    assert watched(body) == []
+
+
 @pytest.mark.parametrize("seconds", [0.12, 0.5])
 def test_a_stall_is_measured(watched: Watched, seconds: float) -> None:
     async def body() -> None:
