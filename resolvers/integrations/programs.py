@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from sqlmodel import col
-
 from models.agents import Agent
 from models.credentials import CredentialType
-from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, WorkspaceIntegration
+from models.integrations import CrewIntegration, IntegrationScope
 from resolvers.credentials.given import tell_use
 from resolvers.credentials.references import value_of
+from resolvers.integrations.asking import Server, longest_bound
 from resolvers.integrations.configuration import command_of, configured
 from resolvers.integrations.given import GivenServer, referred_by, servers_of
 from resolvers.kernel import (
@@ -45,7 +44,6 @@ NO_COMMAND = "No command configured for this server"
 BY_LEAVE = "The credential of the server is a SECRET, which is used by leave of the keeper alone"
 BUSY = f"{OF_WORKSPACE} servers behind stdio of a workspace are asked at once, {AT_ONCE} of all; try again"
 TOO_OFTEN = f"Servers behind stdio are started {STARTS} times a minute for a workspace; try again later"
-Server = WorkspaceIntegration | CrewIntegration
 _under_way: Counter[str] = Counter()
 _starts = Pace(STARTS, TOO_OFTEN)
 
@@ -91,7 +89,8 @@ def _turn(workspace_id: str) -> Iterator[None]:
 
 
 async def _program(ctx: Context, server: Server, crew_id: str | None) -> tuple[AskedProgram, Redactor]:
-    agent = await _agent(ctx, server)
+    tie = await longest_bound(ctx, server)
+    agent = None if tie is None else tie[1]
     agent_id, guarded = None if agent is None else agent.id, instance.settings.keeper_enabled
     given = await _given(ctx, server, agent)
     if guarded and given.credential_type == CredentialType.SECRET:
@@ -109,18 +108,6 @@ async def _program(ctx: Context, server: Server, crew_id: str | None) -> tuple[A
     argv, environment = command_of(configured(given, secret, values))
     slug = agent.slug if agent is not None and agent.crew_id == crew_id else ""
     return AskedProgram(server.workspace_id, server.id, crew_id, slug, argv, environment), Redactor(secrets)
-
-
-async def _agent(ctx: Context, server: Server) -> Agent | None:
-    """Which has been bound to the server longest, of those with a credential where there are any."""
-    scope = IntegrationScope.crew if isinstance(server, CrewIntegration) else IntegrationScope.workspace
-    own = (col(AgentIntegration.mcp_server_id) == server.id, col(AgentIntegration.mcp_server_scope) == scope)
-    bound = ctx.select(AgentIntegration, *own, col(AgentIntegration.enabled))
-    ties = await bound.order_by(col(AgentIntegration.created_at), col(AgentIntegration.id)).all()
-    live = await ctx.select(Agent, col(Agent.id).in_([tie.agent_id for tie in ties])).all() if ties else []
-    agents = {agent.id: agent for agent in live}
-    there = sorted((tie for tie in ties if tie.agent_id in agents), key=lambda tie: tie.credential_id is None)
-    return agents[there[0].agent_id] if there else None
 
 
 async def _given(ctx: Context, server: Server, agent: Agent | None) -> GivenServer:

@@ -9,8 +9,9 @@ from sqlmodel import col
 
 from models import bounds
 from models.credentials import Credential, CredentialStatus
-from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, ToolBinding, Transport
+from models.integrations import CrewIntegration, ToolBinding, Transport
 from resolvers.credentials.references import value_of
+from resolvers.integrations.asking import longest_bound
 from resolvers.integrations.crew_servers import CREW_SERVER, OfCrewServer
 from resolvers.integrations.graph import BY_NAME
 from resolvers.integrations.programs import SECONDS, asked_program
@@ -180,16 +181,12 @@ def _told(description: str, fingerprint: str) -> dict[str, Any]:
 
 
 async def _headers(ctx: Context, server: CrewIntegration) -> Mapping[str, str]:
-    """With the credential of the agent that has been bound to the server longest."""
-    own = (col(AgentIntegration.mcp_server_scope) == IntegrationScope.crew, col(AgentIntegration.enabled))
-    bound = ctx.select(AgentIntegration, *own, col(AgentIntegration.mcp_server_id) == server.id)
-    ties = await bound.order_by(col(AgentIntegration.created_at), col(AgentIntegration.id)).all()
-    tie = next((tie for tie in ties if tie.credential_id is not None), None)
-    active = col(Credential.status) == CredentialStatus.ACTIVE
-    secret = None
-    if tie is not None:
-        secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, active).first()
-    if tie is None or secret is None or secret.value is None:
+    bound = await longest_bound(ctx, server)
+    if bound is None or bound[0].credential_id is None:
+        return {}
+    tie, active = bound[0], col(Credential.status) == CredentialStatus.ACTIVE
+    secret = await ctx.select(Credential, col(Credential.id) == tie.credential_id, active).first()
+    if secret is None or secret.value is None:
         return {}
     try:
         value = await value_of(secret.id, secret.value, secret.secret_ref)

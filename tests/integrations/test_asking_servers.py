@@ -127,3 +127,11 @@ async def test_a_real_server_is_tested_and_asked(world: World, bad: Hostile) -> 
         assert tested["status"] == "ok"
         answer = await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})
     assert answer.json() == {"created": 2, "updated": 0, "total": 2}
+
+
+async def test_a_server_is_not_asked_with_the_credential_of_an_agent_that_is_gone(world: World, bad: Hostile) -> None:
+    server = await crew_server_with_key(world, bad.url("changing"))
+    await world.database.execute("UPDATE agents SET deleted_at = now()")
+    assert (await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})).status_code == 200
+    assert bad.asked
+    assert "x-harbour-key" not in bad.seen
