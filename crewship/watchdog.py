@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -61,6 +61,22 @@ class Stall:
 
 
 Tell = Callable[[Stall], None]
+
+
+@contextlib.contextmanager
+def delays() -> Iterator[Callable[[], float]]:
+    """For how many seconds the thread that asks was ready to run, and was given no processor (Linux, schedstat); none
+    where the system does not say.
+    """
+    try:
+        file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
+    except OSError:
+        yield lambda: 0.0
+        return
+    try:
+        yield lambda: int(os.pread(file, 64, 0).split()[1]) / 1e9
+    finally:
+        os.close(file)
 
 
 def warn(stall: Stall) -> None:
@@ -208,30 +224,38 @@ class Watchdog:
     def _watch(self, thread: int) -> None:
         clock = time.pthread_getcpuclockid(thread)
         before, beat_at = time.clock_gettime(clock), self._beat_at
-        while not self._stopped.wait(TICK):
-            now = time.clock_gettime(clock)
-            while self._late:
-                self._judge(*self._late.popleft())
-            if beat_at != self._beat_at:
-                beat_at, self._turns = self._beat_at, []
-            if now - before > TICK / 10:
-                self._asked = max(before, beat_at), now
-                if now - before > LIMIT:
-                    self._note_call(thread)
-                else:
-                    signal.pthread_kill(thread, SAMPLE)
-            before = now
+        with delays() as delay:
+            delayed = delay()
+            while not self._stopped.wait(TICK):
+                now = time.clock_gettime(clock)
+                call = self._call(thread, before, now) if now - before > LIMIT else None
+                delays_now = delay()  # lets the loop go on
+                while self._late:
+                    self._judge(*self._late.popleft())
+                if beat_at != self._beat_at:
+                    beat_at, self._turns = self._beat_at, []
+                if now - before > TICK / 10:
+                    # what the loop did while this thread was not let run may have been many turns
+                    began = min(before + delays_now - delayed, now)
+                    self._asked = max(began, beat_at), now
+                    if call is not None and now - began > LIMIT:
+                        call.after = self._asked[0]
+                        self._turns.append(call)
+                    else:
+                        signal.pthread_kill(thread, SAMPLE)
+                before, delayed = now, delays_now
 
-    def _note_call(self, thread: int) -> None:
+    def _call(self, thread: int, before: float, now: float) -> Turn | None:
         """A call into C that let no other thread run: it is over before a signal is handled. Of its caller nothing but
         the frame itself is looked at.
         """
         frame = sys._current_frames().get(thread)
-        if frame is not None:
-            turn = Turn(frame, *self._asked)
-            turn.root = frame.f_globals.get("__name__", "")
-            turn.stack = (f"{turn.root}:{frame.f_lineno} {frame.f_code.co_name}",)
-            self._turns.append(turn)
+        if frame is None:
+            return None
+        turn = Turn(frame, before, now)
+        turn.root = frame.f_globals.get("__name__", "")
+        turn.stack = (f"{turn.root}:{frame.f_lineno} {frame.f_code.co_name}",)
+        return turn
 
     def _judge(self, begin: float, end: float) -> None:
         """Between these two beats the loop was late."""

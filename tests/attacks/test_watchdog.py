@@ -1,11 +1,13 @@
 """Who holds the event loop is found, named and measured; who does not is left in peace."""
 
 import asyncio
+import contextlib
 import gc
+import itertools
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import uvloop
 
 from crewship import watchdog
-from crewship.watchdog import LIMIT, Stall, Watchdog, warn
+from crewship.watchdog import LIMIT, TICK, Stall, Watchdog, warn
 from resolvers.identity.caller import Caller
 from resolvers.kernel.command import procedure
 from resolvers.kernel.context import Context
@@ -79,24 +81,32 @@ def test_a_late_beat_that_nothing_was_seen_of_is_passed_over(watched: Watched) -
     assert watched(body) == []
 
 
+def waiting() -> threading.Event:
+    """What the thread that looks waits on between two looks."""
+    (dog,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
+    stopped: threading.Event = dog._target.__self__._stopped  # type: ignore[attr-defined]
+    return stopped
+
+
 def test_a_turn_is_no_longer_than_it_was_seen(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     """From then on the machine has no time for the thread that looks: the turn after it may be the long one."""
-    looks = threading.Event()
+    seen, over = threading.Event(), threading.Event()
 
-    async def short() -> None:
+    def short() -> None:
         compute(0.035)
-        looks.set()
+        seen.set()
 
     async def body() -> None:
-        (dog,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
-        stopped = dog._target.__self__._stopped  # type: ignore[attr-defined]
-        wait = stopped.wait
-        monkeypatch.setattr(stopped, "wait", lambda seconds: wait(0.4 if looks.is_set() else seconds))
+        wait = waiting().wait
+        monkeypatch.setattr(
+            waiting(), "wait", lambda seconds: over.wait() and False if seen.is_set() else wait(seconds)
+        )
         loop = asyncio.get_running_loop()
-        loop.call_soon(loop.create_task, short())
-        await asyncio.sleep(0)
-        loop.call_later(0.001, compute, 0.2)
-        await asyncio.sleep(0.3)
+        loop.call_soon(short)
+        loop.call_soon(compute, 0.2)
+        await asyncio.sleep(0.1)
+        monkeypatch.undo()
+        over.set()
 
     assert watched(body) == []
 
@@ -124,6 +134,38 @@ def test_a_call_into_c_that_lets_nobody_run_is_seen_too(watched: Watched) -> Non
         sorted(numbers, key=str)
 
     assert [stall.root.endswith("test_watchdog") for stall in watched(body)] == [True]
+
+
+@pytest.mark.parametrize(("told", "stalls"), [(True, 0), (False, 1)])
+def test_what_is_done_while_nobody_could_look_may_be_many_turns(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, told: bool, stalls: int
+) -> None:
+    """The machine has no time for the thread that looks; where it does not say so, that was one call into C."""
+    kept_waiting = 0.0
+
+    @contextlib.contextmanager
+    def delays() -> Iterator[Callable[[], float]]:
+        yield lambda: kept_waiting if told else 0.0
+
+    async def body() -> None:
+        wait, over = waiting().wait, threading.Event()
+
+        def late(_: float) -> bool:
+            nonlocal kept_waiting
+            over.wait()
+            kept_waiting += 0.2
+            waiting().wait = wait  # type: ignore[method-assign]
+            return False
+
+        waiting().wait = late  # type: ignore[method-assign]
+        await asyncio.sleep(2 * TICK)
+        compute(0.2)
+        over.set()
+        compute(0.01)
+
+    monkeypatch.setattr(watchdog, "delays", delays)
+    found = [stall for stall in watched(body) if stall.seconds > 0.1]
+    assert len(found) == stalls
 
 
 def test_many_small_turns_are_no_stall(watched: Watched) -> None:
