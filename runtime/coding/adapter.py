@@ -226,8 +226,8 @@ class _Run:
             happened = await self._next()
             if isinstance(happened, Booking):
                 return self._booked(happened)
-            if isinstance(happened, Gone):
-                return _end(error=self._fault(happened))
+            if isinstance(happened, Gone):  # of the refusal of one more call, it may be
+                return _end(over=self._account.over, error=self._fault(happened))
             if isinstance(happened, Exception):
                 raise happened
             if isinstance(happened, Over):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import itertools
 import sys
 import threading
 import time
@@ -154,10 +153,10 @@ def test_what_is_done_while_nobody_could_look_may_be_many_turns(
             nonlocal kept_waiting
             over.wait()
             kept_waiting += 0.2
-            waiting().wait = wait  # type: ignore[method-assign]
+            monkeypatch.setattr(waiting(), "wait", wait)
             return False
 
-        waiting().wait = late  # type: ignore[method-assign]
+        monkeypatch.setattr(waiting(), "wait", late)
         await asyncio.sleep(2 * TICK)
         compute(0.2)
         over.set()

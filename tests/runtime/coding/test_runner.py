@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from models.agents import CliAdapter
 from models.runs import ChatEventType as E
 from runtime.coding.adapter import CodingAdapter
+from runtime.coding.inbox import Inbox
 from runtime.coding.installed import KNOWN
 from runtime.job import Failed, Interrupted, Turn
 from runtime.sandbox.namespace import Bubblewrap
@@ -114,6 +115,17 @@ async def test_a_run_over_its_limits_asks_no_model_again(
     assert says in (outcome.error or "")
     assert (journal.result["subtype"], len(server.asked), len(journal.charges)) == (subtype, 1, 1)
     assert journal.kinds[-2:] == ["tool_result", "result"]
+
+
+async def test_an_agent_that_ends_for_want_of_tokens_has_used_them(
+    agent: Agents, server: Vendor, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused one more call it ends by itself, before it is ended."""
+    monkeypatch.setattr(Inbox, "halt", lambda inbox: None)
+    server.says(LOOK, DONE)
+    outcome = await agent().run(job("look", max_tokens=50), journal.attempt())
+    assert "The run has used its 50 tokens, and was ended" in (outcome.error or "")
+    assert (journal.result["subtype"], len(server.asked)) == ("error_max_tokens", 1)
 
 
 async def test_what_was_printed_before_the_limit_is_shown(
