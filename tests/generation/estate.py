@@ -10,6 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from resolvers.errors import Code
 from resolvers.instance.running import instance
 from resolvers.kernel.operation import Auth, Operation
 from tests.generation import surfaces
@@ -58,6 +59,7 @@ class Estate:
             more.setdefault("cookies", cookies(self))
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
+        assert outcome.code != Code.INTERNAL, f"{op.name}: {outcome}"  # whatever is asked, nothing breaks
         outcome.changes = await self.recorder.changes()
         if (
             outcome.code and not keep and getattr(op, "refused", None) is not None
