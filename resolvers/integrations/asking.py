@@ -1,5 +1,6 @@
 """With whose credential an MCP server is asked where no run asks it."""
 
+from sqlalchemy import select
 from sqlmodel import col
 
 from models.agents import Agent
@@ -15,9 +16,10 @@ async def longest_bound(ctx: Context, server: Server) -> tuple[AgentIntegration,
     """
     scope = IntegrationScope.crew if isinstance(server, CrewIntegration) else IntegrationScope.workspace
     own = (col(AgentIntegration.mcp_server_id) == server.id, col(AgentIntegration.mcp_server_scope) == scope)
-    bound = ctx.select(AgentIntegration, *own, col(AgentIntegration.enabled))
-    ties = await bound.order_by(col(AgentIntegration.created_at), col(AgentIntegration.id)).all()
-    live = await ctx.select(Agent, col(Agent.id).in_([tie.agent_id for tie in ties])).all() if ties else []
-    agents = {agent.id: agent for agent in live}
-    there = sorted((tie for tie in ties if tie.agent_id in agents), key=lambda tie: tie.credential_id is None)
-    return (there[0], agents[there[0].agent_id]) if there else None
+    agents = ctx.table(Agent).c
+    live = col(AgentIntegration.agent_id).in_(select(agents.id))
+    without = col(AgentIntegration.credential_id).is_(None)
+    bound = ctx.select(AgentIntegration, *own, col(AgentIntegration.enabled), live)
+    tie = await bound.order_by(without, col(AgentIntegration.created_at), col(AgentIntegration.id)).first()
+    agent = None if tie is None else await ctx.select(Agent, col(Agent.id) == tie.agent_id).first()
+    return None if tie is None or agent is None else (tie, agent)

@@ -72,14 +72,20 @@ async def test_a_private_address_behind_a_name_is_not_reached(world: World, bad:
     assert (refreshed.status_code, bad.asked) == (502, {})
 
 
-async def crew_server_with_key(world: World, url: str) -> str:
-    server = await crew_server(world, url)
-    secret = Credential(name="key", type=CredentialType.SECRET, workspace_id=world.workspace.id)
-    secret.value = sealed_before("canary-of-a-key", table=Credential, column="value", row_id=secret.id)
+async def bind_key(world: World, server: str, key: str) -> str:
+    """The id of an agent of its own."""
+    secret = Credential(name=key, type=CredentialType.SECRET, workspace_id=world.workspace.id)
+    secret.value = sealed_before(key, table=Credential, column="value", row_id=secret.id)
+    agent = await agent_of(world)
     await world.add(secret)
     tied = {"id": server.rpartition("/")[2], "crew_id": ""}
-    placed = {"cred_type": "api_key", "cred_header": "X-Harbour-Key"}
-    await bound(world, await agent_of(world), tied, credential_id=secret.id, **placed)
+    await bound(world, agent, tied, credential_id=secret.id, cred_type="api_key", cred_header="X-Harbour-Key")
+    return agent.id
+
+
+async def crew_server_with_key(world: World, url: str) -> str:
+    server = await crew_server(world, url)
+    await bind_key(world, server, "canary-of-a-key")
     return server
 
 
@@ -129,9 +135,18 @@ async def test_a_real_server_is_tested_and_asked(world: World, bad: Hostile) -> 
     assert answer.json() == {"created": 2, "updated": 0, "total": 2}
 
 
-async def test_a_server_is_not_asked_with_the_credential_of_an_agent_that_is_gone(world: World, bad: Hostile) -> None:
-    server = await crew_server_with_key(world, bad.url("changing"))
-    await world.database.execute("UPDATE agents SET deleted_at = now()")
+async def test_a_server_is_asked_with_the_credential_that_was_bound_first(world: World, bad: Hostile) -> None:
+    """To an agent that is still there."""
+    server = await crew_server(world, bad.url("good"))
+    await bound(world, await agent_of(world), {"id": server.rpartition("/")[2], "crew_id": ""})  # without one
+    keys = ("one", "two")
+    agents = [await bind_key(world, server, key) for key in keys]
+    for key, agent in zip(keys, agents, strict=True):
+        bad.seen.clear()
+        assert (await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})).status_code == 200
+        assert bad.seen["x-harbour-key"] == key
+        await world.database.execute("UPDATE agents SET deleted_at = now() WHERE id = $1", agent)
+    bad.seen.clear()
     assert (await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})).status_code == 200
-    assert bad.asked
+    assert bad.seen
     assert "x-harbour-key" not in bad.seen
