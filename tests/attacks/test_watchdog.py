@@ -66,25 +66,24 @@ def compute(seconds: float) -> None:
         sum(range(200))
 
 
+def running() -> Watchdog:
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
+    watchdog: Watchdog = thread._target.__self__  # type: ignore[attr-defined]
+    return watchdog
+
+
 def test_a_late_beat_that_nothing_was_seen_of_is_passed_over(watched: Watched) -> None:
     """The machine had no time for the thread that looks, which goes on all the same."""
 
     async def body() -> None:
-        (dog,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
-        watchdog = dog._target.__self__  # type: ignore[attr-defined]
+        watchdog = running()
         watchdog._late.append((0.0, 0.001))
         await asyncio.sleep(0.1)
-        assert dog.is_alive()
+        assert watchdog._thread is not None
+        assert watchdog._thread.is_alive()
         assert not watchdog._late
 
     assert watched(body) == []
-
-
-def waiting() -> threading.Event:
-    """What the thread that looks waits on between two looks."""
-    (dog,) = [thread for thread in threading.enumerate() if thread.name == "watchdog"]
-    stopped: threading.Event = dog._target.__self__._stopped  # type: ignore[attr-defined]
-    return stopped
 
 
 def test_a_turn_is_no_longer_than_it_was_seen(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,9 +95,9 @@ def test_a_turn_is_no_longer_than_it_was_seen(watched: Watched, monkeypatch: pyt
         seen.set()
 
     async def body() -> None:
-        wait = waiting().wait
+        wait = running()._stopped.wait
         monkeypatch.setattr(
-            waiting(), "wait", lambda seconds: over.wait() and False if seen.is_set() else wait(seconds)
+            running()._stopped, "wait", lambda seconds: over.wait() and False if seen.is_set() else wait(seconds)
         )
         loop = asyncio.get_running_loop()
         loop.call_soon(short)
@@ -147,16 +146,16 @@ def test_what_is_done_while_nobody_could_look_may_be_many_turns(
         yield lambda: kept_waiting if told else 0.0
 
     async def body() -> None:
-        wait, over = waiting().wait, threading.Event()
+        wait, over = running()._stopped.wait, threading.Event()
 
         def late(_: float) -> bool:
             nonlocal kept_waiting
             over.wait()
             kept_waiting += 0.2
-            monkeypatch.setattr(waiting(), "wait", wait)
+            monkeypatch.setattr(running()._stopped, "wait", wait)
             return False
 
-        monkeypatch.setattr(waiting(), "wait", late)
+        monkeypatch.setattr(running()._stopped, "wait", late)
         await asyncio.sleep(2 * TICK)
         compute(0.2)
         over.set()
