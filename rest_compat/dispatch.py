@@ -30,7 +30,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 NO_KEY = "Idempotency-Key is not supported where the body is a file: nothing would know it from another one"
 VALUE = "The body must be a JSON value"
-DIFFERS = "workspace_id differs from the workspace of the path"
 QUERY_FIELDS = 200  # no route reads more than ten
 IF_MATCH = re.compile(r'^(?:W/)?"v(\d{1,9})(?:-[0-9a-f]*)?"\Z')
 
@@ -146,7 +145,7 @@ class Dispatcher:
             raw = self._raw(route, request, values)
             given, key = headers.get(b"if-match"), headers.get(b"idempotency-key")
             answer: Answer = await route.operation(
-                caller, raw, route.shape, place=request.place, fault=request.fault, upload=upload,
+                caller, raw, route.shape, place=request.place, also=request.also, fault=request.fault, upload=upload,
                 if_version=None if given in (None, b"*") or route.gives is not None else version_of(given),
                 key=None if key is None else key.decode("latin-1"),
             )  # fmt: skip
@@ -165,7 +164,7 @@ class Dispatcher:
     def _raw(self, route: Route, request: Request, values: list[str]) -> dict[str, Any]:
         """The operation's input, before validation, without the workspace (contract: workspace_context).
 
-        Where the path names the workspace, whatever else names one must say the same.
+        Where the path names the workspace, whatever else names one must mean the same.
         """
         query = request.query
         request.place = query.pop("workspace_id", None)
@@ -195,9 +194,8 @@ class Dispatcher:
             request.fault = Refusal(Code.BAD_REQUEST, NO_KEY)
         for name, value in zip(route.parameters, values, strict=True):
             if name == "workspace_id":
-                if (request.place or value) != value or (request.caller.workspace or value) != value:
-                    request.fault = Refusal(Code.BAD_REQUEST, DIFFERS)
-                request.place = value
+                named = (request.place, request.caller.workspace)
+                request.also, request.place = tuple([name for name in named if name and name != value]), value
             else:
                 raw[name] = value
         return raw

@@ -156,6 +156,7 @@ class Request:
     body: bytes
     caller: Caller
     place: str | None = None
+    also: tuple[str, ...] = ()  # other names of the workspace
     fault: Refusal | None = None
 
 

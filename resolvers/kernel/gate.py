@@ -47,6 +47,7 @@ class Entity:
 
 Where = Tenancy | Entity
 NEEDED = "workspace_id is required"
+DIFFERS = "workspace_id differs from the workspace of the path"
 OUTSIDE = "Not a member of this workspace"
 IDLE: Any = literal_column("interval '60 seconds'")
 OVERLAP = timedelta(seconds=60)

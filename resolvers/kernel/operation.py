@@ -23,10 +23,12 @@ from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import (
     CREDENTIAL_ID,
+    DIFFERS,
     NEEDED,
     ROLE,
     SCOPES,
     STALE,
+    WORKSPACE_ID,
     Entity,
     Gate,
     Plan,
@@ -180,6 +182,7 @@ class Operation(Generic[D]):
         key: str | None = None,
         fault: Refusal | None = None,
         upload: Arriving | None = None,
+        also: tuple[str, ...] = (),
     ) -> Answer:
         """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a
         word of it. The arguments are those of a Request.
@@ -187,7 +190,7 @@ class Operation(Generic[D]):
         started, code = perf_counter(), None
         try:
             place = place or caller.workspace
-            return await self._call(caller, Request(raw, shape, slots, place, if_version, key, fault, upload))
+            return await self._call(caller, Request(raw, shape, slots, place, also, if_version, key, fault, upload))
         except Exception as error:
             refusal = error if isinstance(error, Refusal) else translate(error)
             code = refusal.code.value
@@ -266,9 +269,18 @@ class Operation(Generic[D]):
             raise Refusal(Code.BAD_REQUEST, NEEDED)
         judge(row, tenancy, self.roles)
         self.used(caller, row)
+        if request.also:
+            await self.check_names(conn, row[WORKSPACE_ID], request.also)
         if self.lacks_place(row, tenancy, place):
             await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
         return row
+
+    @staticmethod
+    async def check_names(conn: Any, workspace_id: str, names: tuple[str, ...]) -> None:
+        """Compares names by what they name. Only a caller who has passed the gate learns that they differ."""
+        slug = await conn.fetchval("SELECT slug FROM workspaces WHERE id = $1", workspace_id)
+        if any(name != (workspace_id if is_id(name) else slug) for name in names):
+            raise Refusal(Code.BAD_REQUEST, DIFFERS)
 
     def lacks_place(self, row: Any, tenancy: Where, place: str | None) -> bool:
         """A lenient entity was not found, and a workspace was named beside it: whether that is the caller's is asked as

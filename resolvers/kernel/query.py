@@ -121,6 +121,9 @@ class Query(Operation[D], Generic[D, R]):
         self.require(caller, place)
         passed = False
         try:
+            if request.also:
+                async with database.lease() as conn:
+                    await self.ask_gate(conn, caller, request)
             if self.needs_place(place) or request.fault is not None:
                 raise request.fault or Refusal(Code.BAD_REQUEST, NEEDED)
             data = validate(self.input, request.raw)

@@ -17,7 +17,8 @@ Raw = Mapping[str, Any]
 class Request:
     """One call. Nothing that comes of it is written here: see Answer.
 
-    `place`: id or slug of the workspace. `if_version`: the version that the row has to have. `key`: an idempotency key.
+    `place`: id or slug of the workspace; `also`: its other names in the request, which have to name the same one.
+    `if_version`: the version that the row has to have. `key`: an idempotency key.
     `fault`: why what was sent could not be read, which is told only to somebody who may send it. `upload`: the body,
     where the operation receives it itself.
     """
@@ -26,6 +27,7 @@ class Request:
     shape: Shape | None = None
     slots: tuple[Input, ...] = ()
     place: str | None = None
+    also: tuple[str, ...] = ()
     if_version: int | None = None
     key: str | None = None
     fault: Refusal | None = None

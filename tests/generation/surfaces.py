@@ -39,6 +39,9 @@ class Call:
     depth: int = DEPTH
     cookies: Mapping[str, str] = field(default_factory=dict)
     key: str | None = None  # Idempotency-Key, over REST
+    # what else names the workspace beside the path of a route: a query parameter and a header
+    in_query: str | None = None
+    in_header: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
@@ -105,6 +108,8 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         path = path.replace(f"{{{written}}}", httpx2.URL(f"http://x/{value}").raw_path.decode()[1:])
     if call.workspace is not None and "{workspaceId}" not in route.path:
         query["workspace_id"] = call.workspace
+    if call.in_query is not None:
+        query["workspace_id"] = call.in_query
     query |= {name: raw.pop(name) for name in route.in_query if name in raw}
     body: dict[str, Any] = {}
     if route.takes_body:
@@ -117,6 +122,7 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         query |= {name: str(value).lower() if isinstance(value, bool) else value for name, value in raw.items()}
     headers = call.headers | ({"if-match": f'"v{call.version}"'} if call.version is not None else {})
     headers |= {"idempotency-key": call.key} if call.key is not None else {}
+    headers |= {"x-workspace-id": call.in_header} if call.in_header is not None else {}
     headers |= body.pop("headers", {})
     answer = await ask(client, route.method, path, params=query, headers=headers, **body)
     content = _events(answer) if answer.headers.get("content-type") == EVENTS else _json(answer)
