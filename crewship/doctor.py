@@ -31,10 +31,12 @@ from resolvers.instance.outbound import Outbound, Policy
 from resolvers.instance.ports import MailFailed
 from resolvers.instance.settings import Settings
 from resolvers.instance.sign_in_providers import SignInProvider
+from resolvers.keeper.gatekeeper import DEFAULT_ADDRESS
 from resolvers.sign_in_providers import openid
 from runtime.coding.installed import Installed, Missing, report
 from runtime.containers.engine import Engine, EngineKind
 from runtime.dbos_engine import POOL
+from runtime.egress import Endpoint, Refused
 from runtime.job import Failed
 from runtime.sandbox import Isolation, describe
 
@@ -65,6 +67,7 @@ def examine(settings: Settings) -> list[Check]:
         check_isolation(settings),
         check_containers(settings),
         check_coding_agents(settings),
+        *check_keeper(settings),
         check_mail(settings),
         *check_sign_in_providers(settings),
     ]
@@ -246,6 +249,35 @@ def check_coding_agents(settings: Settings) -> Check:
         return Check("coding agents", True, "none: CREWSHIP_CODING_AGENTS is not set", fixes)
     said = [f"in {folder}: {', '.join(there) or 'none'}", *(f"{one.agent.name}: {one.why}" for one in missing)]
     return Check("coding agents", bool(there), "; ".join(said), fixes)
+
+
+def check_keeper(settings: Settings) -> list[Check]:
+    """Whether the keeper's model is on a server that agents work with. That is told, and no fault: nothing but calls of
+    a model reaches it from here.
+    """
+    if not settings.keeper_enabled:
+        return []
+    server = settings.keeper_address or DEFAULT_ADDRESS
+    given = {
+        "OLLAMA_BASE_URL": settings.ollama_base_url,
+        "OPENAI_BASE_URL": settings.openai_base_url,
+        "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
+        "GOOGLE_GEMINI_BASE_URL": settings.gemini_base_url,
+    }
+    shared = [name for name, url in given.items() if url and _is_one(url, server)]
+    if not shared:
+        return [Check("keeper", True, f"judges by a model at {server}")]
+    found = f"judges by a model at {server}, which {' and '.join(shared)} gives to agents, too"
+    return [Check("keeper", True, found, "give the keeper a server of its own: KEEPER_OLLAMA_URL")]
+
+
+def _is_one(url: str, other: str) -> bool:
+    """Whether both lead to one server: by host and port, and all names of this machine are one."""
+    try:
+        one, two = Endpoint.of_url(url), Endpoint.of_url(other)
+    except Refused:
+        return False
+    return one.port == two.port and (one.host == two.host or (one.is_loopback and two.is_loopback))
 
 
 def check_containers(settings: Settings) -> Check:

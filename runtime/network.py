@@ -7,6 +7,8 @@ from resolvers.crews.network import network_of
 from resolvers.identity.caller import Caller
 from resolvers.instance.settings import Settings
 from resolvers.journal import emit_journal_entry
+from resolvers.kernel import instance
+from resolvers.rules.allowed_domains import ALWAYS_ALLOWED
 from resolvers.rules.redaction import Redactor
 from runtime.egress import Endpoint, Gateway, Policy, Refused, Seen
 from runtime.job import Job
@@ -14,31 +16,29 @@ from runtime.job import Job
 SERVICE = "runtime"
 
 
-def servers_of_models(settings: Settings) -> list[str]:
-    """Those that the operator has declared in place of the vendors'. What is no URL is reached by nobody."""
-    given = (
-        settings.anthropic_base_url, settings.openai_base_url, settings.gemini_base_url, settings.ollama_base_url
-    )  # fmt: skip
-    return [url for url in given if url and _is_readable(url)]
-
-
-def _is_readable(url: str) -> bool:
-    try:
-        Endpoint.of_url(url)
-    except Refused:
-        return False
-    return True
-
-
-async def gateway_for(
-    job: Job, redactor: Redactor, *, hosts: Iterable[str] = (), declared: Iterable[str] = ()
-) -> Gateway:
-    """Of a run. Beside what the crew allows: `hosts` that its credentials point to, by their exact names, and the
-    operator's `declared` servers of models by their URLs, each at its host and port alone, also on this machine.
+def servers_of_models(settings: Settings) -> frozenset[Endpoint]:
+    """Those that the operator has declared in place of the vendors', for agents, evaluators and the keeper. Agents use
+    a model by their runs, which are metered: whatever else such a server does is no business of theirs.
     """
+    given = (
+        settings.anthropic_base_url, settings.openai_base_url, settings.gemini_base_url, settings.ollama_base_url,
+        settings.keeper_address,
+    )  # fmt: skip
+    return frozenset(each for each in map(_endpoint, given) if each is not None and each.host not in ALWAYS_ALLOWED)
+
+
+def _endpoint(url: str | None) -> Endpoint | None:
+    try:
+        return Endpoint.of_url(url or "")
+    except Refused:
+        return None
+
+
+async def gateway_for(job: Job, redactor: Redactor, *, hosts: Iterable[str] = ()) -> Gateway:
+    """Of a run. Beside what the crew allows: `hosts` that its credentials point to, by their exact names."""
     about = {"agent_id": job.agent.id, "refs": {"run_id": job.run_id}}
-    also = Policy(hosts=frozenset(hosts), endpoints=frozenset(map(Endpoint.of_url, declared)))
-    return await gateway_of(job.workspace_id, job.agent.crew_id, about, redactor, also=also, restricted=job.restricted)
+    whose = (job.workspace_id, job.agent.crew_id, about, redactor)
+    return await gateway_of(*whose, hosts=frozenset(hosts), restricted=job.restricted)
 
 
 async def gateway_of(
@@ -47,16 +47,16 @@ async def gateway_of(
     about: Mapping[str, object],
     redactor: Redactor,
     *,
-    also: Policy | None = None,
+    hosts: frozenset[str] = frozenset(),
     restricted: bool = False,
 ) -> Gateway:
-    """`about`: what else entries of the journal say. `also`: its hosts and endpoints are reached beside the crew's."""
-    beside = also or Policy()
+    """`about`: what else entries of the journal say. `hosts` are reached beside the crew's."""
+    closed = servers_of_models(instance.settings)
 
     async def policy() -> Policy:
         crew = await network_of(workspace_id, crew_id)
         mode = NetworkMode.restricted if restricted else crew.mode
-        return Policy(mode, frozenset(crew.allowed_domains), beside.hosts, beside.endpoints)
+        return Policy(mode, frozenset(crew.allowed_domains), hosts, closed)
 
     async def tell(seen: Sequence[Seen]) -> None:
         for each in seen:

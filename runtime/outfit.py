@@ -29,7 +29,7 @@ from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
 from runtime.mcp_programs import Place, programs_of
 from runtime.mcp_servers import RunServer, servers_for, tools_of
-from runtime.network import gateway_for, servers_of_models
+from runtime.network import gateway_for
 from runtime.quarantine import quarantine
 from runtime.sandbox import Isolation, Network, Sandbox, Workdir
 from runtime.skills import files_of, noting_uses
@@ -90,8 +90,7 @@ class InstanceOutfit:
         if programs.servers:
             redactor = Redactor((*self._known, *values, *programs.values.values()))
             guard = ProtectingGuard(redactor, _set_aside)
-        declared = servers_of_models(self._settings)
-        network = await gateway_for(job, redactor, declared=declared) if confined else None
+        network = await gateway_for(job, redactor) if confined else None
         if programs.servers:
             servers = programs.among(servers, Place(sandbox, workdir, network))
         searching = await self._searching(sandbox)

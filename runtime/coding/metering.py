@@ -89,19 +89,25 @@ def _generated(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
 
 Reading = Callable[[Mapping[str, Any], Usage | None], Usage | None]
 WIRES: Final[Mapping[str, Reading]] = {
-    "/messages": _messages,
-    "/responses": _responses,
-    "/chat/completions": _completions,
-    ":streamGenerateContent": _generated,
-    ":generateContent": _generated,
+    "messages": _messages,
+    "responses": _responses,
+    "chat/completions": _completions,
+    "generateContent": _generated,
+    "streamGenerateContent": _generated,
 }
-"""By the end of the path."""
-FREE: Final = ("/messages/count_tokens", ":countTokens")
-_MODELS: Final = re.compile(r"/(v1(beta)?/)?models(/[A-Za-z0-9._:-]+)?")
+"""By what is called, behind a version or a model and nothing else: messages of a thread are of another API."""
+_VERSION: Final = r"/(?:v1(?:alpha|beta)?/)?"
+_MODEL: Final = r"(?:tuned)?[mM]odels/[A-Za-z0-9._-]+"
+_CALL: Final = re.compile(
+    rf"{_VERSION}(?:(messages|responses|chat/completions)|{_MODEL}:((?:streamG|g)enerateContent))"
+)
+_COUNT: Final = re.compile(rf"{_VERSION}(?:messages/count_tokens|{_MODEL}:countTokens)")
+_MODELS: Final = re.compile(rf"{_VERSION}models(?:/[A-Za-z0-9._:-]+)?")
 
 
 def reading_of(path: str) -> Reading | None:
-    return next((reading for end, reading in WIRES.items() if path.endswith(end)), None)
+    called = _CALL.fullmatch(path)
+    return None if called is None else WIRES[called[1] or called[2]]
 
 
 def is_free(method: bytes, path: str) -> bool:
@@ -109,7 +115,7 @@ def is_free(method: bytes, path: str) -> bool:
     would open (batches, files, images, other models' tasks) is spent past every budget.
     """
     if method == b"POST":
-        return path.endswith(FREE)
+        return _COUNT.fullmatch(path) is not None
     return method in (b"GET", b"HEAD") and _MODELS.fullmatch(path) is not None
 
 

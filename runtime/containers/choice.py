@@ -42,6 +42,7 @@ from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
 from runtime.egress import Gateway, Policy
 from runtime.job import Failed
+from runtime.network import servers_of_models
 from runtime.sandbox import Sandbox, detect
 from runtime.sandbox.detection import limits_of
 
@@ -122,7 +123,9 @@ class EngineContainers:
         self.limits = limits_of(settings)
         named = settings.build_domains
         self._of_builds = (
-            Policy(NetworkMode.free) if named is None else Policy(NetworkMode.restricted, frozenset(named))
+            Policy(NetworkMode.free, closed=servers_of_models(settings))
+            if named is None
+            else Policy(NetworkMode.restricted, frozenset(named))
         )
         self._ours = {INSTANCE: instance_of(settings.storage_path)}
         self._cpu: dict[str, Cpu] = {}

@@ -13,14 +13,13 @@ from models.crews import NetworkMode
 from resolvers.errors import Refusal
 from resolvers.instance.outbound import ADDRESSES, addresses_of
 from resolvers.instance.telemetry import log
-from runtime.egress.policy import Endpoint, Grant, Policy, Refused
+from runtime.egress.policy import HTTP, HTTPS, OF_THE_SERVICE, Endpoint, Grant, Policy, Refused
 from runtime.egress.proxy import Conversation, Unreachable
-from runtime.egress.wire import Wire, relay
+from runtime.egress.wire import Wire
 from runtime.sandbox.process import to_the_end
 
-PORTS: Final = (3128, 3129)
-"""Of the proxy inside: the second one where a declared endpoint has the first."""
-LOOPBACK: Final = "127.0.0.1"
+INSIDE: Final = Endpoint("127.0.0.1", 3128)
+"""Where a sandbox has to listen."""
 UNPRINTABLE: Final = "a host of characters that are in no name"
 MOST_TOLD: Final = 200  # of one run
 TELLING: Final = 5.0  # seconds
@@ -118,11 +117,7 @@ class Gateway:
         self._open = set[_Connection]()
         self._known, self._untold = set[Seen](), list[Seen]()
         self.refusals = list[Seen]()
-        inside = sorted(_inside(endpoint) for endpoint in policy.endpoints if endpoint.is_loopback)
-        taken = {address.port for address in inside}
-        proxy = next(port for port in PORTS if port not in taken)
-        self.listens: tuple[Endpoint, ...] = (Endpoint(LOOPBACK, proxy), *dict.fromkeys(inside))
-        """Where a sandbox has to listen: the proxy first, then each endpoint of this machine at its own address."""
+        self.listens: tuple[Endpoint, ...] = (INSIDE,)
 
     @property
     def description(self) -> str:
@@ -133,7 +128,7 @@ class Gateway:
     @property
     def environment(self) -> Mapping[str, str]:
         """What programs go by. What is in the sandbox itself is reached without the proxy."""
-        proxy, own = f"http://{self.listens[0]}", "localhost,127.0.0.1,::1"
+        proxy, own = f"http://{INSIDE}", "localhost,127.0.0.1,::1"
         return {
             **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy),
             "NO_PROXY": own,
@@ -148,8 +143,7 @@ class Gateway:
         A socket may be of any family, and of another network namespace. It is closed with the block.
         """
         opened = set[_Connection]()
-        targets = (None, *self.listens[1:])
-        works = [self._accept(each, target, opened) for each, target in zip(listening, targets, strict=True)]
+        works = [self._accept(each, opened) for each in listening]
         tasks = [asyncio.ensure_future(work) for work in (*works, self._look_after())]
         try:
             yield
@@ -164,7 +158,7 @@ class Gateway:
 
     # ---- connections ---------------------------------------------------------------------------------------------
 
-    async def _accept(self, listening: socket.socket, target: Endpoint | None, opened: set[_Connection]) -> None:
+    async def _accept(self, listening: socket.socket, opened: set[_Connection]) -> None:
         """Those for which there is no room wait in the kernel."""
         loop = asyncio.get_running_loop()
         listening.setblocking(False)
@@ -183,7 +177,7 @@ class Gateway:
             connection = _Connection(loop.time())
             for known in (opened, self._open):
                 known.add(connection)
-            connection.task = loop.create_task(self._converse(connection, taken, target))
+            connection.task = loop.create_task(self._converse(connection, taken))
             connection.task.add_done_callback(functools.partial(self._ended, connection, opened))
 
     def _ended(self, connection: _Connection, opened: set[_Connection], task: asyncio.Task[None]) -> None:
@@ -193,29 +187,15 @@ class Gateway:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("egress connection failed", exc_info=error)
 
-    async def _converse(self, connection: _Connection, taken: socket.socket, target: Endpoint | None) -> None:
+    async def _converse(self, connection: _Connection, taken: socket.socket) -> None:
         way = _Way(self, connection)
         client = way.wire(taken)
         try:
-            if target is None:
-                await Conversation(client, way).run()
-            else:
-                await self._straight(client, way, target)
+            await Conversation(client, way).run()
         except (OSError, TimeoutError):
             return
         finally:
             client.close()
-
-    async def _straight(self, client: Wire, way: "_Way", target: Endpoint) -> None:
-        """To a declared endpoint, by whatever it speaks."""
-        try:
-            server = await way.connect(target, way.admit(target, "", tunnel=True))
-        except (Refused, Unreachable):
-            return
-        try:
-            await relay(client, server)
-        finally:
-            server.close()
 
     async def _look_after(self) -> None:
         """Tells what was asked for; ends what is idle, and what is no longer allowed."""
@@ -274,6 +254,8 @@ class Gateway:
             async with asyncio.timeout(self._bounds.connect):
                 async with self._asking:
                     found = await self._look_up(target.host, target.port)
+                    if await self._is_of_the_service(target.port, found):
+                        raise Refused(OF_THE_SERVICE)
                 if not all(map(grant.reachable.allows, found)):
                     raise Refused("the host has an address that may not be called from here")
                 return await self._dial(found[:ADDRESSES], target.port, self._bounds.connect)
@@ -281,6 +263,17 @@ class Gateway:
             raise Unreachable("the host is not known") from None
         except (OSError, TimeoutError):
             raise Unreachable("the host cannot be reached") from None
+
+    async def _is_of_the_service(self, port: int, found: Sequence[str]) -> bool:
+        """Whether a closed server is at one of these addresses, under another name. Those of the web's own ports share
+        their addresses with strangers, and are known by name alone.
+        """
+        for closed in self._policy.closed:
+            if closed.port == port and port not in (HTTP, HTTPS):
+                with contextlib.suppress(Refusal):
+                    if not set(await self._look_up(closed.host, port)).isdisjoint(found):
+                        return True
+        return False
 
 
 class _Way:
@@ -316,8 +309,3 @@ class _Way:
         self._alive()
         self._gateway.told(Seen(target.host, target.port, ""))
         return self.wire(opened)
-
-
-def _inside(endpoint: Endpoint) -> Endpoint:
-    """Where the sandbox's own loopback stands for this machine's."""
-    return endpoint if endpoint.is_address else Endpoint(LOOPBACK, endpoint.port)

@@ -13,6 +13,7 @@ from resolvers.rules.allowed_domains import permits
 
 HTTP, HTTPS = 80, 443
 LONGEST_HOST = 253
+OF_THE_SERVICE = "the host is one that the service alone calls"
 _NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
@@ -97,7 +98,8 @@ class Grant(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Restricted: the crew's `domains`, and `hosts` that the run itself needs, each by its exact name, over HTTPS (443)
-    or HTTP (80). Free: whatever is public. `endpoints` are reached in both, wherever they are, at that port alone.
+    or HTTP (80). Free: whatever is public. `closed` are reached in neither, whoever lists them: servers that the
+    operator has declared for the service itself, each at that port.
 
     An entry that is a wildcard or an address matches nothing, as no request has such a name (contract: crews.create).
     """
@@ -105,12 +107,12 @@ class Policy:
     mode: NetworkMode = NetworkMode.restricted
     domains: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
-    endpoints: frozenset[Endpoint] = frozenset()
+    closed: frozenset[Endpoint] = frozenset()
 
     def judge(self, target: Endpoint, *, tunnel: bool) -> Grant:
         """Raises Refused. `tunnel`: bytes that nobody reads are to be carried, and not one HTTP request."""
-        if target in self.endpoints:
-            return Grant(Inside.ANYTHING, Reachable.PRIVATE_TOO)
+        if target in self.closed:
+            raise Refused(OF_THE_SERVICE)
         if self.mode is NetworkMode.free:
             return Grant(Inside.ANYTHING, Reachable.PUBLIC)
         if target.is_address:

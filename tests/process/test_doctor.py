@@ -17,7 +17,15 @@ import asyncpg
 import pytest
 
 from crewship import keys
-from crewship.doctor import Check, check_coding_agents, check_data_directory, check_port, connections_of, examine
+from crewship.doctor import (
+    Check,
+    check_coding_agents,
+    check_data_directory,
+    check_keeper,
+    check_port,
+    connections_of,
+    examine,
+)
 from crewship.postgres import APPLICATION
 from resolvers.instance.settings import Settings, load_settings
 from runtime.coding.installed import KNOWN
@@ -99,6 +107,28 @@ def test_coding_agents_are_named_with_how_to_get_them(settings: Settings, tmp_pa
     assert ("to have Claude Code" in check.fix, "to have OpenCode" in check.fix) == (True, False)
     (tmp_path / "empty").mkdir()
     assert not check_coding_agents(settings.model_copy(update={"coding_agents": tmp_path / "empty"})).ok
+
+
+@pytest.mark.parametrize(
+    ("keeper", "agents", "shared"),
+    [
+        (None, "http://127.0.0.1:11434", True),
+        ("http://127.0.0.1:11434", "http://localhost:11434/", True),
+        ("http://judge.example.com", "http://JUDGE.example.com.:80/v1", True),
+        ("http://127.0.0.1:11434", "http://127.0.0.1:11435", False),
+        ("http://judge.example.com:11434", "http://model.example.com:11434", False),
+        ("http://judge.example.com:11434", "no URL", False),
+        ("http://judge.example.com:11434", None, False),
+    ],
+)
+def test_a_keeper_on_the_server_of_agents_is_told(
+    settings: Settings, keeper: str | None, agents: str | None, shared: bool
+) -> None:
+    told = {"keeper_switch": True, "keeper_address": keeper, "ollama_base_url": agents}
+    [check] = check_keeper(settings.model_copy(update=told))
+    assert check.ok
+    assert ("KEEPER_OLLAMA_URL" in check.fix, "OLLAMA_BASE_URL" in check.found) == (shared, shared)
+    assert check_keeper(settings.model_copy(update={**told, "keeper_switch": False})) == []
 
 
 def test_no_secret_is_shown(settings: Settings, database: Database) -> None:

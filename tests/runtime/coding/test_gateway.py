@@ -16,7 +16,7 @@ from runtime.coding.allowance import Allowance
 from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Metered, Refused, Way
 from runtime.coding.inbox import Inbox
 from runtime.coding.keys import Before, Key, StandIn
-from runtime.coding.metering import is_free, tokens_of
+from runtime.coding.metering import is_free, reading_of, tokens_of
 from tests.runtime.adapters.vendors import Refuses, Says, Vendor
 
 pytestmark = pytest.mark.anyio
@@ -47,6 +47,22 @@ class Nowhere:
 )  # fmt: skip
 def test_what_costs_nothing(method: bytes, path: str, free: bool) -> None:
     assert is_free(method, path) is free
+
+
+@pytest.mark.parametrize(
+    ("path", "is_call"),
+    [
+        ("/v1/messages", True), ("/messages", True), ("/v1/chat/completions", True), ("/responses", True),
+        ("/v1beta/models/m-1:generateContent", True), ("/v1beta/models/m-1:streamGenerateContent", True),
+        ("/api/create", False), ("/api/pull", False), ("/api/delete", False), ("/api/copy", False),
+        ("/api/push", False), ("/api/blobs/sha256:ab", False), ("/api/generate", False), ("/api/chat", False),
+        ("/api/delete/messages", False), ("/v1/threads/t-1/messages", False), ("/v1/threads/t-1/responses", False),
+        ("/v1/files/f:generateContent", False), ("/v1/models/m-1/messages", False),
+        ("/v1/messages/batches/messages", False), ("/v2/chat/completions", False),
+    ],
+)  # fmt: skip
+def test_what_is_a_call_of_a_model(path: str, is_call: bool) -> None:
+    assert (reading_of(path) is not None) is is_call
 
 
 class Account:

@@ -200,9 +200,9 @@ async def test_names_that_never_answer_leave_threads_to_others(outside: Outside)
 
 async def test_sockets_and_connections_end_with_the_block(outside: Outside) -> None:
     before = _descriptors()
-    gateway = outside.gateway(Policy(endpoints=frozenset({ENDPOINT})))
+    gateway = outside.gateway(Policy(NetworkMode.free))
     async with answering(silent) as server:
-        outside.plain.port, outside.names[ENDPOINT.host] = server.port, ["10.1.2.3"]
+        outside.plain.port, outside.names[ENDPOINT.host] = server.port, [PUBLIC]
         async with listening(gateway) as address:
             opened = [await asyncio.open_connection(*address) for _ in range(20)]
             for reader, writer in opened:
@@ -213,7 +213,7 @@ async def test_sockets_and_connections_end_with_the_block(outside: Outside) -> N
             writer.close()
             await writer.wait_closed()
     await asyncio.sleep(0)
-    assert outside.dialled == [("10.1.2.3", 9000)] * 20
+    assert outside.dialled == [(PUBLIC, 9000)] * 20
     assert _descriptors() <= before + 2
 
 

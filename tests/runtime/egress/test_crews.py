@@ -12,16 +12,18 @@ from models.chats import Chat
 from models.crews import Crew, NetworkMode
 from models.runs import Run
 from resolvers.instance.ports import CommandOfAgent
+from resolvers.kernel import instance
 from resolvers.rules.redaction import Redactor
 from runtime import keeper, outfit
 from runtime.containers.choice import Sandboxes
 from runtime.egress import Endpoint, Gateway, Refused
 from runtime.job import Job, Worker
 from runtime.keeper import SandboxedCommands
-from runtime.network import gateway_for
+from runtime.network import gateway_for, gateway_of
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.tools import tools_for
+from tests.kernel.servers import answering, response
 from tests.runtime.egress.outside import Outside
 from tests.runtime.estate import Estate
 
@@ -49,9 +51,8 @@ def allows(gateway: object, authority: str) -> bool:
 
 async def test_the_rules_are_those_of_the_crew_as_it_is(estate: Estate) -> None:
     job = await job_of(estate, allowed_domains=["one.example.com"])
-    declared = ["http://127.0.0.1:11434/v1", "https://models.example.com:8443"]
-    gateway = await gateway_for(job, Redactor(), hosts=["own.example.com"], declared=declared)
-    reached = ("one.example.com:443", "own.example.com:443", "127.0.0.1:11434", "models.example.com:8443")
+    gateway = await gateway_for(job, Redactor(), hosts=["own.example.com"])
+    reached = ("one.example.com:443", "own.example.com:443")
     assert all(allows(gateway, each) for each in (*reached, "api.anthropic.com:443"))
     others = ("two.example.com:443", "one.example.com:8443", "127.0.0.1:11435", "models.example.com:443", "1.1.1.1:443")
     assert not any(allows(gateway, each) for each in others)
@@ -69,10 +70,58 @@ async def test_the_rules_are_those_of_the_crew_as_it_is(estate: Estate) -> None:
     assert not allows(gateway, "1.1.1.1:22")
 
 
-async def test_servers_of_models_are_those_that_the_operator_has_declared(
+DECLARED = {
+    "anthropic_base_url": "https://claude.example.com:8443/v1", "openai_base_url": "https://gpt.example.com",
+    "gemini_base_url": "https://generativelanguage.googleapis.com", "ollama_base_url": "http://127.0.0.1:11434",
+    "keeper_address": "http://judge.example.com:11434",
+}  # fmt: skip
+OF_THE_SERVICE = ("claude.example.com:8443", "gpt.example.com:443", "127.0.0.1:11434", "judge.example.com:11434")
+
+
+@pytest.mark.parametrize("mode", NetworkMode)
+async def test_servers_of_models_are_reached_by_no_process(
+    estate: Estate, mode: NetworkMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where the crew lists them: whatever else they do than answer is the operator's business."""
+    monkeypatch.setattr(instance, "_settings", estate.settings.model_copy(update=DECLARED))
+    hosts = [each.partition(":")[0] for each in OF_THE_SERVICE]
+    job = await job_of(estate, network_mode=mode, allowed_domains=[*hosts, "other.example.com"])
+    for gateway in (
+        await gateway_for(job, Redactor()),
+        await gateway_of(job.workspace_id, job.agent.crew_id, {}, Redactor()),
+        await keeper._network(of_keeper(job, "true")),
+    ):
+        assert not any(allows(gateway, each) for each in OF_THE_SERVICE)
+        assert allows(gateway, "other.example.com:443")
+        assert allows(gateway, "generativelanguage.googleapis.com:443")
+
+
+@pytest.mark.parametrize("mode", NetworkMode)
+async def test_a_command_deletes_no_model(
+    estate: Estate, sandbox: Bubblewrap, workdir: Workdir, python: str, mode: NetworkMode,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Neither where the server is on this machine, nor by the proxy."""
+    async with answering(response(b"deleted")) as ollama:
+        settings = estate.settings.model_copy(update={"ollama_base_url": f"http://127.0.0.1:{ollama.port}"})
+        monkeypatch.setattr(instance, "_settings", settings)
+        network = await gateway_for(await job_of(estate, network_mode=mode), Redactor())
+        asks = (
+            "import sys, http.client as h\n"
+            "for port in (int(sys.argv[1]), 3128):\n"
+            "    c = h.HTTPConnection('127.0.0.1', port, timeout=9)\n"
+            "    try:\n"
+            "        c.request('DELETE', f'http://127.0.0.1:{sys.argv[1]}/api/delete')\n"
+            "        print(c.getresponse().status)\n"
+            "    except OSError as error: print(error)\n"
+        )
+        ended = await sandbox.run([python, "-c", asks, str(ollama.port)], workdir=workdir, timeout=30, network=network)
+    assert (ended.stdout.splitlines(), ollama.connections) == (["[Errno 111] Connection refused", "403"], 0), ended
+
+
+async def test_neither_our_own_loop_nor_a_coding_agent_has_a_way_beside_the_gateway_that_counts(
     estate: Estate, sandbox: Bubblewrap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For commands of our own loop: a coding agent would reach its model past the gateway that counts."""
     asked = list[Any]()
 
     async def remembered(job: Job, redactor: Redactor, **also: Any) -> Gateway:
@@ -86,12 +135,13 @@ async def test_servers_of_models_are_those_that_the_operator_has_declared(
             "ollama_base_url": "http://127.0.0.1:11434", "openai_base_url": "no URL",
         }
     )  # fmt: skip
+    monkeypatch.setattr(instance, "_settings", settings)
     fitting = outfit.InstanceOutfit(settings)
     fitting._sandboxes = Sandboxes(settings, sandbox)
     await fitting.fit(await job_of(estate))
     of_coding_agent, of_loop = asked
-    assert [allows(each, "127.0.0.1:11434") for each in (of_coding_agent, of_loop)] == [False, True]
-    assert not allows(of_loop, "127.0.0.1:11435")
+    assert [allows(each, "127.0.0.1:11434") for each in (of_coding_agent, of_loop)] == [False, False]
+    assert [list(each.listens) for each in (of_coding_agent, of_loop)] == [[("127.0.0.1", 3128)]] * 2
 
 
 async def test_a_run_by_a_webhook_is_restricted(estate: Estate) -> None:
@@ -116,8 +166,10 @@ async def test_a_refusal_is_told_to_the_agent_and_the_journal(
         said.content
     )
     rows = await estate.owner.fetch(
-        "SELECT summary, actor_type, agent_id, crew_id, payload, refs FROM journal_entries WHERE entry_type = $1",
+        "SELECT summary, actor_type, agent_id, crew_id, payload, refs FROM journal_entries"
+        " WHERE entry_type = $1 AND agent_id = $2",
         "network.egress",
+        job.agent.id,
     )
     [row] = [dict(row) for row in rows]
     assert (row["actor_type"], row["agent_id"], row["crew_id"]) == ("sidecar", job.agent.id, job.agent.crew_id)

@@ -15,6 +15,7 @@ from tests.kernel.servers import answering, response
 from tests.runtime.egress.outside import ANOTHER, LISTED, NO_TLS, OTHER, POLICY, PUBLIC, Outside
 
 pytestmark = pytest.mark.anyio
+MODELS = "models.example.com"
 ATTEMPTS = Path(__file__).with_name("attempts.py").read_text()
 YES, NO, NOWHERE = "reached", "refused", "no way"
 # What the table says, for which attempts: restricted, free
@@ -26,7 +27,7 @@ TABLE = {
         ("other https", "other http", "below listed", "wildcard"), NO, YES,
     ),
     "an address in place of a name": (("address", "address v6"), NO, YES),
-    "another port of a listed host": (("other port",), NO, YES),
+    "another port of a listed host": (("other port", "neighbour of a model"), NO, YES),
     "a tunnel in which TLS names another host than the tunnel (SNI), or none": (
         ("server name differs", "no server name"), NO, YES,
     ),
@@ -43,9 +44,12 @@ TABLE = {
             "private by proxy", "metadata by proxy", "metadata v6 by proxy", "mapped metadata by proxy",
         ), NO, NO,
     ),
-    "a model server that the operator has declared, at its address and port": (("model", "model by proxy"), YES, YES),
+    "a model server that the operator has declared, by whatever name, listed or not": (
+        ("model by proxy", "model listed", "model of another port", "model by another name", "model by its address"),
+        NO, NO,
+    ),
     "`127.0.0.1` without the proxy: the sandbox's own, where the service does not listen": (
-        ("own loopback", "abstract socket"), NOWHERE, NOWHERE,
+        ("own loopback", "model", "abstract socket"), NOWHERE, NOWHERE,
     ),
     "any address without the proxy, IPv4 or IPv6, the metadata service too": (
         ("direct v4", "direct v6", "direct metadata"), NOWHERE, NOWHERE,
@@ -66,16 +70,18 @@ async def test_what_is_reached_from_a_sandbox(
 async def reaches(mode: NetworkMode, outside: Outside, sandbox: Sandbox, workdir: Workdir, python: str) -> None:
     """What the table says, and nothing else."""
     async with answering(response(b"the service")) as service, answering(response(b"a model")) as model:
-        policy = Policy(mode, POLICY.domains, endpoints=frozenset({Endpoint("127.0.0.1", model.port)}))
-        outside.names["localhost"] = ["127.0.0.1"]
+        closed = {Endpoint("127.0.0.1", model.port), Endpoint(MODELS, 80), Endpoint(MODELS, 11434)}
+        policy = Policy(mode, POLICY.domains | {MODELS}, closed=frozenset(closed))
+        outside.names |= {"localhost": ["127.0.0.1"], MODELS: [ANOTHER]}
         with _abstract(service.port):
             argv = [python, "-c", ATTEMPTS, LISTED, OTHER, str(service.port), str(model.port)]
             ended = await sandbox.run(argv, workdir=workdir, timeout=60, network=outside.gateway(policy))
         assert ended.exit_code == 0, ended
         column = 1 if mode is NetworkMode.restricted else 2
         assert json.loads(ended.stdout) == {attempt: row[column] for row in TABLE.values() for attempt in row[0]}
-        assert service.connections == 0
-    called = {address for address, port in outside.dialled if port != model.port}
+        assert (service.connections, model.connections) == (0, 0)
+    called = {address for address, _ in outside.dialled}
+    assert not {port for _, port in outside.dialled} & {11434, model.port}
     assert called <= {PUBLIC, ANOTHER, NO_TLS, "2606:2800:21f:cb07:6820:80da:af6b:8b2c"}
 
 
