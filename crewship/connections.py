@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from prometheus_client import Gauge
 
+from crewship.line import Peer, Tcp
 from resolvers.instance.addresses import subscriber
 
 # What a connection waits for.
@@ -33,15 +34,15 @@ DESCRIPTORS = 65_536
 SHARE = 0.75  # of the descriptors for connections; the rest is for the database, files, pipes
 
 
-class Peer(Protocol):
-    """Anything that holds a connection. `place` belongs to the table; `client` is None on the unix socket."""
+class Holder(Protocol):
+    """Anything that holds a connection. `place` belongs to the table."""
 
-    client: tuple[str, int] | None
+    peer: Peer
     loop: asyncio.AbstractEventLoop
     place: str | None
 
 
-class Watched(Peer, Protocol):
+class Watched(Holder, Protocol):
     """An HTTP connection. `turns` counts requests, `body_bytes` what came of the body of the last; `seen` and `since`
     belong to the table.
     """
@@ -78,7 +79,7 @@ class Connections:
 
     def __init__(self) -> None:
         self._watched: dict[Watched, None] = {}  # in the order in which they came
-        self._sockets: set[Peer] = set()
+        self._sockets: set[Holder] = set()
         self._addresses: Counter[str] = Counter()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -102,10 +103,10 @@ class Connections:
         """Counts a new connection and watches it from here on; False where there is no room for it."""
         if self._loop is not connection.loop:
             self._begin(connection.loop)
-        if connection.client is not None:
+        if isinstance(connection.peer, Tcp):
             if len(self) >= self._most and not self._make_room():
                 return False
-            if not self._count(connection, connection.client[0]):
+            if not self._count(connection, connection.peer.address):
                 return False
         self._watched[connection] = None
         if self._timer is None:
@@ -118,13 +119,13 @@ class Connections:
             del self._watched[connection]
             self._uncount(connection)
 
-    def become_socket(self, connection: Watched, socket: Peer) -> None:
+    def become_socket(self, connection: Watched, socket: Holder) -> None:
         """The same connection, which speaks WebSocket now, and has a heartbeat of its own."""
         self._watched.pop(connection, None)
         self._sockets.add(socket)
         socket.place, connection.place = connection.place, None
 
-    def leave_socket(self, socket: Peer) -> None:
+    def leave_socket(self, socket: Holder) -> None:
         if socket in self._sockets:
             self._sockets.remove(socket)
             self._uncount(socket)
@@ -135,7 +136,7 @@ class Connections:
         self._addresses.clear()
         self._loop, self._timer, self._hopeless = loop, None, False
 
-    def _count(self, connection: Peer, address: str) -> bool:
+    def _count(self, connection: Holder, address: str) -> bool:
         if self._exempt(address):
             return True
         place = subscriber(address)
@@ -145,7 +146,7 @@ class Connections:
         connection.place = place
         return True
 
-    def _uncount(self, connection: Peer) -> None:
+    def _uncount(self, connection: Holder) -> None:
         place, connection.place = connection.place, None
         if place is not None:
             self._addresses[place] -= 1
@@ -193,7 +194,7 @@ class Connections:
         """
         if self._hopeless:
             return False
-        idle = sorted((c for c in self._watched if not _is_answering(c) and c.client is not None), key=_dispensable)
+        idle = sorted((c for c in self._watched if not _is_answering(c) and isinstance(c.peer, Tcp)), key=_dispensable)
         for connection in idle[: max(1, self._most // 16)]:
             self.leave(connection)
             connection.transport.abort()

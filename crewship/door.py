@@ -44,7 +44,8 @@ class Door:
         self._opening: set[asyncio.Task[None]] = set()
         self._open = False
         listener.setblocking(False)
-        if listener.family != socket.AF_UNIX:
+        self._is_unix = listener.family == socket.AF_UNIX
+        if not self._is_unix:
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those it takes have it, too
         self._listen()
 
@@ -73,7 +74,7 @@ class Door:
             while taken < self._burst:
                 connection, address = self._listener.accept()
                 taken += 1
-                self._enqueue(connection, subscriber(address[0]) if isinstance(address, tuple) else "")
+                self._enqueue(connection, "" if self._is_unix else subscriber(address[0]))
         except OSError as error:
             if error.errno in NO_DESCRIPTORS:
                 self._loop.remove_reader(self._listener)

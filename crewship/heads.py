@@ -11,6 +11,7 @@ code as of any other.
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from crewship.line import Peer
 from resolvers.kernel.kept import Kept
 
 Header = tuple[bytes, bytes]
@@ -21,13 +22,6 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})  # an answer to H
 NEVER = frozenset(
     {b"connection", b"expect", b"proxy-connection", b"transfer-encoding", b"upgrade"}
 )  # they are about the connection, or the reading of the body
-
-
-class Peer(NamedTuple):
-    """The other end of a connection: what a head says is weighed by it. `address` is None on the unix socket."""
-
-    address: str | None
-    tls: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +53,9 @@ class Known(NamedTuple):
 
 
 class Heads:
-    """Those of all connections of the process; the ones used longest ago go first."""
+    """Those of all connections of the process; the ones used longest ago go first. Fields are kept with the peer, since
+    what a head says is weighed by it.
+    """
 
     def __init__(self, room: int = ROOM) -> None:
         self._targets: Kept[bytes, Target] = Kept(MOST, room)

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, M
 from dataclasses import dataclass
 from typing import Any
 
-from crewship.heads import Known, Peer, Target
+from crewship.heads import Known, Target
+from crewship.line import PEER, Peer, Tcp, UnixSocket
 from crewship.pages import UI_CONTENT_SECURITY_POLICY
 from crewship.protocol import LINES, Whole
 from crewship.rate_limit import RateLimits
@@ -206,10 +207,7 @@ class Perimeter:
         kind = scope["type"]
         if kind not in ("http", "websocket"):
             return await self._app(scope, receive, send)
-        address, local_socket = _peer(scope)
-        transport = scope[KEY] = self._transport(
-            scope["headers"], address, local_socket, tls=scope["scheme"] in ("https", "wss")
-        )
+        transport = scope[KEY] = self._transport(scope["headers"], _peer(scope))
         id = self._begin(transport)
         path = scope["path"]
         reply = _Reply(send, _policy_of(path), id, LINES in scope.get("extensions", ()))
@@ -246,9 +244,7 @@ class Perimeter:
         target, fields, body = known
         transport = fields.transport
         if transport is None:
-            local_socket = peer.address is None
-            address = LOOPBACK if peer.address is None else peer.address
-            transport = fields.transport = self._transport(fields.headers, address, local_socket, tls=peer.tls)
+            transport = fields.transport = self._transport(fields.headers, peer)
         surface = self._surface(transport, target)
         return None if surface is None else self._answer(surface, transport, target, body)
 
@@ -270,17 +266,18 @@ class Perimeter:
         request_id.set(id)
         return id
 
-    def _transport(self, given: Sequence[Header], peer: str, local_socket: bool, *, tls: bool) -> Transport:
+    def _transport(self, given: Sequence[Header], peer: Peer) -> Transport:
+        address, tls = (LOOPBACK, False) if isinstance(peer, UnixSocket) else (peer.address, peer.tls)
         headers: dict[bytes, bytes] = dict(given)
         if len(headers) != len(given):
             headers = _merge(given)
         proto, given_id = headers.get(b"x-forwarded-proto"), headers.get(b"x-request-id")
         return Transport(
             headers,
-            self._proxies.client(peer, headers.get(b"x-forwarded-for"), headers.get(b"x-real-ip")),
-            self._proxies.scheme(peer, tls=tls, forwarded_proto=proto),
+            self._proxies.client(address, headers.get(b"x-forwarded-for"), headers.get(b"x-real-ip")),
+            self._proxies.scheme(address, tls=tls, forwarded_proto=proto),
             https_when(tls=tls, forwarded_proto=proto, forced=self._force_secure_cookies),
-            local_socket,
+            isinstance(peer, UnixSocket),
             not _FORWARDING.isdisjoint(headers),
             headers.get(b"host", b"").decode("latin-1"),
             None if given_id is None or not _is_sane(given_id) else given_id.decode(),
@@ -328,13 +325,15 @@ def _merge(headers: Iterable[Header]) -> dict[bytes, bytes]:
     return merged
 
 
-def _peer(scope: Scope) -> tuple[str, bool]:
-    """The address at the other end, and whether that is the unix socket, whose callers are on this machine."""
-    if (client := scope.get("client")) is not None:
-        return client[0], False
-    server = scope.get("server")
-    local_socket = server is not None and server[1] is None
-    return (LOOPBACK if local_socket else ""), local_socket
+def _peer(scope: Scope) -> Peer:
+    """As the service's own protocol has found it. Any other server knows addresses at most; one that names none has
+    said nothing, and what has no address is granted nothing.
+    """
+    peer: Peer | None = scope.get("extensions", {}).get(PEER)
+    if peer is not None:
+        return peer
+    client = scope.get("client")
+    return Tcp("" if client is None else client[0], scope["scheme"] in ("https", "wss"))
 
 
 def _is_sane(request_id: bytes) -> bool:

@@ -17,6 +17,7 @@ may take is the table's (`crewship.connections`).
 """
 
 import asyncio
+import functools
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
@@ -25,7 +26,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from crewship.connections import ANSWER, BODY, DEAF, FULL, HEAD, connections
-from crewship.heads import Fields, Header, Known, Peer, Target, heads
+from crewship.heads import Fields, Header, Known, Target, heads
+from crewship.line import PEER, Peer, peer_of
 from resolvers.problem import problem
 
 Message = Any
@@ -225,7 +227,7 @@ class Protocol(HttpToolsProtocol):
     _unread = 0  # bytes since then, or since the last part of the body
     _why: Why | None = None  # the parser hides what was raised inside it
     _between = True  # two messages, as far as the parser has read
-    _peer = Peer(None, False)
+    peer: Peer
     _direct: Any = None  # the application's way without ASGI, where it has one
 
     # ---- the connection ------------------------------------------------------------------------------------------
@@ -233,8 +235,11 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.since = self.loop.time()
-        self._peer = Peer(self.client[0] if self.client else None, self.scheme == "https")
-        self._direct = getattr(self.app, "direct", None)
+        peer = peer_of(transport, tls=self.scheme == "https")
+        if peer is None:
+            self.stage = DEAF
+            return transport.abort()
+        self.peer, self._direct = peer, getattr(self.app, "direct", None)
         if not connections.enter(self):
             self.stage = DEAF
             transport.write(self._refusal(NO_ROOM))
@@ -245,6 +250,8 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(error)
 
     def handle_websocket_upgrade(self) -> None:
+        made: Any = functools.partial(self.ws_protocol_class, peer=self.peer)  # type: ignore[misc, arg-type, call-arg]
+        self.ws_protocol_class = made
         super().handle_websocket_upgrade()
         connections.become_socket(self, self.transport.get_protocol())  # type: ignore[arg-type]
 
@@ -253,7 +260,7 @@ class Protocol(HttpToolsProtocol):
             at_rest = (
                 self._direct is not None and self._between and (self.cycle is None or self.cycle.response_complete)
             )
-            if at_rest and (known := heads.find(self._peer, data)) is not None and self._take(known):
+            if at_rest and (known := heads.find(self.peer, data)) is not None and self._take(known):
                 return
             turns = self.turns
             self._feed(data)
@@ -281,7 +288,7 @@ class Protocol(HttpToolsProtocol):
 
     def _take(self, known: Known) -> bool:
         """Begins the answer to a request that need not be parsed; False where only ASGI serves it."""
-        if self.stage >= FULL or (answering := self._direct(self._peer, known)) is None:
+        if self.stage >= FULL or (answering := self._direct(self.peer, known)) is None:
             return False
         self.stage, self.body_bytes = ANSWER, len(known.body)
         self.turns += 1
@@ -296,7 +303,7 @@ class Protocol(HttpToolsProtocol):
         scope = self.scope
         if scope["http_version"] == "1.1":
             target = Target(scope["method"], scope["path"], scope["raw_path"], scope["query_string"])
-            heads.keep(self._peer, data, target, self.url, Fields(self.headers, self.body_bytes))
+            heads.keep(self.peer, data, target, self.url, Fields(self.headers, self.body_bytes))
 
     def _is_bounded(self, size: int) -> bool:
         """Whether a head or body that goes on beyond this read may do so."""
@@ -385,7 +392,8 @@ class Protocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = Cycle
-        cycle.scope["extensions"] = {LINES: {}}
+        extensions: Any = {LINES: {}, PEER: self.peer}
+        cycle.scope["extensions"] = extensions
         super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:

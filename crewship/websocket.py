@@ -17,6 +17,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from crewship.connections import connections
+from crewship.line import PEER, Peer
 
 EXTENSION = "crewship.wire"
 ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
@@ -100,8 +101,10 @@ class Wire:
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     place: str | None = None
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, peer: Peer, **options: Any) -> None:
+        """`peer`: as the connection found it when it began."""
         super().__init__(*args, **options)
+        self.peer = peer
         self.logger = log
         # clients that answer pings only while they read would be cut off; heartbeats are the applications'
         self.ping_interval = None
@@ -132,7 +135,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.response.status_code == 101:
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[EXTENSION] = self.wire
+            extensions |= {EXTENSION: self.wire, PEER: self.peer}
 
     async def send(self, message: ASGISendEvent) -> None:
         if message["type"] == "websocket.close":

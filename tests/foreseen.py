@@ -38,7 +38,7 @@ class Foreseen(Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._foresees and self._between:
-            foresee(self._peer, data)
+            foresee(self.peer, data)
         super().data_received(data)
 
 

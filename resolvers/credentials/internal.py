@@ -144,6 +144,8 @@ async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCreden
     """
     with_values = data.include_values == "true" and ctx.caller.from_loopback
     place = ctx.request.place or ctx.caller.bound
+    if place is None and not ctx.caller.any_workspace:
+        raise forbidden()
     statuses = [CredentialStatus.ACTIVE.value] if with_values else list(SHOWN)
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:

@@ -56,6 +56,7 @@ class Caller:
     reason: Reason | None = Reason.no_credentials
     refused: Refusal | None = None  # why the credential of a machine does not count
     bound: str | None = None  # id of the one workspace an internal token is good for
+    any_workspace: bool = False  # the internal token is the master, which may name each
     on_behalf: OnBehalf | None = None  # whom an internal call names as its cause: a claim, until a guard asks
     webhook: Claim | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed

@@ -20,9 +20,9 @@ CLI_PREFIXES = ("crewship_cli_", "crewship_admin_")
 def caller_of(
     headers: Mapping[bytes, bytes],
     *,
-    client: str = "",
-    forwarded: bool = False,
-    local_socket: bool = False,
+    client: str,
+    forwarded: bool,
+    local_socket: bool,
     https: bool = False,
     origin: str = "",
     path: str = "",
@@ -62,8 +62,11 @@ def internal(
         )
     except Refusal as refusal:
         return _arrived(Caller(CredentialKind.INVALID, refused=refusal), headers, client, forwarded, path)
-    bound = principal.workspace_id
-    made = Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound)
+    if isinstance(principal, machine_tokens.Master):
+        made = Caller(CredentialKind.INTERNAL, "internal", any_workspace=True)
+    else:
+        bound = principal.workspace_id
+        made = Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound)
     made.from_loopback = peer.reach is Reach.LOOPBACK
     if user_id := headers.get(b"x-caller-user-id"):
         signature = headers.get(b"x-caller-signature", b"").decode("latin-1")
@@ -110,7 +113,7 @@ def of_session_token(token: str) -> Caller:
     return Caller(CredentialKind.SESSION, claims.session_id or "", user_id=claims.user_id, generation=claims.generation)
 
 
-def ticket(token: str, *, client: str = "", forwarded: bool = False, user_agent: str = "", path: str = "") -> Caller:
+def ticket(token: str, *, client: str, forwarded: bool, user_agent: str = "", path: str = "") -> Caller:
     """The caller of a live channel's ticket: good as long as the session or CLI token it names (contract: ws.token)."""
     claims = read_token(TokenKind.ws, token)
     if isinstance(claims, Reason):

@@ -13,10 +13,18 @@ _CALLER_CONTEXT = b"crewship internal-token caller-identity v1"
 
 
 @dataclass(frozen=True, slots=True)
-class InternalPrincipal:
-    """A caller of the internal routes: bound to one workspace, or the master (None) that may name any."""
+class Master:
+    """A caller of the internal routes that may name any workspace."""
 
-    workspace_id: str | None
+
+@dataclass(frozen=True, slots=True)
+class BoundTo:
+    """A caller of the internal routes of one workspace."""
+
+    workspace_id: str
+
+
+InternalPrincipal = Master | BoundTo
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +62,9 @@ def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any
     if token.startswith(_WORKSPACE_PREFIX):
         workspace_id, _, mac = token.removeprefix(_WORKSPACE_PREFIX).rpartition(".")
         if workspace_id and secret_equals(mac, _workspace_mac(master, workspace_id)):
-            return InternalPrincipal(workspace_id)
+            return BoundTo(workspace_id)
     if secret_equals(token, master) and distance is Reach.LOOPBACK:
-        return InternalPrincipal(None)
+        return Master()
     raise forbidden()
 
 

@@ -239,7 +239,8 @@ class Operation(Generic[D]):
             raise caller.refused or (
                 forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials)
             )
-        if caller.bound is not None and place != caller.bound:
+        of_one = caller.kind is CredentialKind.INTERNAL and not caller.any_workspace
+        if of_one and (caller.bound is None or caller.bound != place):
             raise forbidden()
 
     def needs_place(self, place: str | None) -> bool:

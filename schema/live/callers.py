@@ -60,8 +60,8 @@ def _by_headers(scope: Scope, headers: Mapping[bytes, bytes]) -> Caller:
         raise forbidden("request origin not allowed")
     origin = f"{transport.scheme}://{transport.host}"
     return credentials.caller_of(
-        headers, client=transport.client, forwarded=transport.forwarded, https=transport.https, origin=origin,
-        path=scope["path"]
+        headers, client=transport.client, forwarded=transport.forwarded, local_socket=transport.local_socket,
+        https=transport.https, origin=origin, path=scope["path"]
     )  # fmt: skip
 
 

@@ -96,6 +96,21 @@ def test_the_door_is_seen(text: str, found: set[str]) -> None:
     assert past_the_door(ast.parse(text)) == found
 
 
+WHO_IS_ON_THE_LINE = re.compile(
+    r"\bgetpeername\b|\bpeername\b|\bget_remote_addr\b|SO_PEERCRED|\bself\.client\[|scope.*\"client\""
+)
+
+
+def test_one_place_asks_who_is_on_the_line() -> None:
+    """Asked twice, it has two answers; the perimeter reads of other servers' scopes what those have found."""
+    found = {
+        name_of(path)
+        for path in python_files("crewship", "resolvers", "schema", "rest_compat")
+        if WHO_IS_ON_THE_LINE.search(path.read_text())
+    }
+    assert found == {"crewship/line.py", "crewship/perimeter.py"}
+
+
 def own_transactions(module: ast.Module) -> list[int]:
     found = []
     for node in ast.walk(module):

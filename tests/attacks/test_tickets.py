@@ -208,7 +208,7 @@ async def test_a_ticket_says_no_more_than_its_token(world: World) -> None:
     assert made["tier"] == TokenTier.ADMIN
     scoped = Person("scoped", owner.user_id, owner.email, made["token"])
     token = await ticket(world, scoped)
-    assert credentials.ticket(token).kind is CredentialKind.TOKEN_TICKET
+    assert credentials.ticket(token, client="", forwarded=False).kind is CredentialKind.TOKEN_TICKET
     assert "errors" not in await in_address(
         world, token, f'{{ agents(workspaceId: "{world.workspace.id}") {{ nodes {{ id }} }} }}'
     )

@@ -214,6 +214,15 @@ async def test_an_internal_token_is_no_user(world: World) -> None:
     assert await world.snapshot() == before
 
 
+async def test_who_is_bound_to_nothing_is_no_master(world: World) -> None:
+    for place in (None, world.workspace.id):
+        for name in ("test.internal_where", "internal.credentials.list"):
+            caller = Caller(CredentialKind.INTERNAL, "internal", workspace=place)
+            with pytest.raises(Refusal) as refused:
+                await OPERATIONS[name](caller, {})
+            assert refused.value.code is Code.FORBIDDEN, (name, place)
+
+
 @pytest.mark.parametrize(
     ("client", "local_socket", "of_master", "of_bound"),
     [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from resolvers.errors import Code, Refusal
 from resolvers.identity import machine_tokens, webhook_senders
-from resolvers.identity.machine_tokens import Caller, InternalPrincipal
+from resolvers.identity.machine_tokens import BoundTo, Caller, InternalPrincipal, Master
 from resolvers.identity.webhook_senders import SignatureScheme
 
 MASTER = "5ec7e7" * 10
@@ -38,10 +38,10 @@ def outcome(
 @pytest.mark.parametrize(
     ("caller", "master", "bound", "wrong"),
     [
-        (SOCKET, InternalPrincipal(None), InternalPrincipal("cworkspace"), Code.FORBIDDEN),
-        (LOOPBACK, InternalPrincipal(None), InternalPrincipal("cworkspace"), Code.FORBIDDEN),
-        (LOOPBACK6, InternalPrincipal(None), InternalPrincipal("cworkspace"), Code.FORBIDDEN),
-        (PRIVATE, Code.FORBIDDEN, InternalPrincipal("cworkspace"), Code.FORBIDDEN),
+        (SOCKET, Master(), BoundTo("cworkspace"), Code.FORBIDDEN),
+        (LOOPBACK, Master(), BoundTo("cworkspace"), Code.FORBIDDEN),
+        (LOOPBACK6, Master(), BoundTo("cworkspace"), Code.FORBIDDEN),
+        (PRIVATE, Code.FORBIDDEN, BoundTo("cworkspace"), Code.FORBIDDEN),
         (PUBLIC, Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
         (PROXIED, Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
         (Caller("10.0.0.1", True, False), Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
@@ -57,8 +57,8 @@ def test_who_may_call_from_where(caller: Caller, master: object, bound: object, 
 
 def test_the_override_drops_the_rules_about_addresses_only() -> None:
     for caller in (PUBLIC, PROXIED, PRIVATE):
-        assert outcome(MASTER, caller, allow_any=True) == InternalPrincipal(None)
-        assert outcome(BOUND, caller, allow_any=True) == InternalPrincipal("cworkspace")
+        assert outcome(MASTER, caller, allow_any=True) == Master()
+        assert outcome(BOUND, caller, allow_any=True) == BoundTo("cworkspace")
         assert outcome("x", caller, allow_any=True) is Code.FORBIDDEN
 
 

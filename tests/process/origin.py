@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from crewship.line import PEER, Peer
 from crewship.perimeter import KEY, Message, Perimeter, Receive, Scope, Send, Transport
 from resolvers.instance.addresses import TrustedProxies
 
@@ -71,6 +72,7 @@ async def ask(
     server: tuple[str, int | None] = ("192.0.2.1", 8080),
     scheme: str = "http",
     kind: str = "http",
+    peer: Peer | None = None,
 ) -> Response:
     """One request through the ASGI interface; each header of the answer may come once only."""
     chunks, sent = list(body), []
@@ -92,6 +94,7 @@ async def ask(
             "client": client,
             "server": server,
             "scheme": scheme,
+            "extensions": {} if peer is None else {PEER: peer},
         },
         receive,
         send,

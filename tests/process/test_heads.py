@@ -10,14 +10,15 @@ from typing import Any
 import orjson
 import pytest
 
-from crewship.heads import LONGEST, Fields, Heads, Peer, Target, heads
+from crewship.heads import LONGEST, Fields, Heads, Target, heads
+from crewship.line import Peer, Tcp, UnixSocket
 from crewship.protocol import Whole
 from tests.process.test_protocol import GET, LENGTH, answering, body, start
 from tests.world import Person, World, serving
 
 pytestmark = pytest.mark.anyio
 
-PEER = Peer("127.0.0.1", False)
+PEER = Tcp("127.0.0.1")
 OWN = re.compile(rb"(?m)^(date|x-request-id): .*\r\n")  # what differs between two answers
 QUERY = orjson.dumps({"query": "{ viewer { email } }"})
 
@@ -259,8 +260,8 @@ def test_halves_of_different_requests_meet() -> None:
     known = made.find(PEER, b"GET /b HTTP/1.1\r\nhost: x\r\n\r\n")
     assert known is not None
     assert (known.target.path, known.fields.headers, known.body) == ("/b", HOST, b"")
-    assert made.find(Peer("10.0.0.1", False), PLAIN) is None
-    assert made.find(Peer("127.0.0.1", True), PLAIN) is None
+    for other in (Tcp("10.0.0.1"), Tcp("127.0.0.1", tls=True), Tcp(""), UnixSocket()):
+        assert made.find(other, PLAIN) is None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 import orjson
 import pytest
 
+from crewship.line import UnixSocket
 from crewship.perimeter import BODY_LIMIT, Message, Perimeter, Receive, Scope, Send
 from crewship.rate_limit import MINUTE, RateLimits
 from resolvers.instance.addresses import TrustedProxies
@@ -392,11 +393,13 @@ async def test_cookies_and_origins_have_each_their_rule_of_the_scheme(
 
 async def test_callers_over_the_unix_socket_are_told_apart() -> None:
     app = Origin()
+    await ask(perimeter(app), peer=UnixSocket())
     await ask(perimeter(app), client=None, server=("/run/crewship.sock", None))
     await ask(perimeter(app), client=None)
     await ask(perimeter(app), client=("127.0.0.1", 1), headers=[("X-Forwarded-For", "127.0.0.1")])
     assert [(t.client, t.local_socket, t.forwarded) for t in app.seen] == [
         ("127.0.0.1", True, False),
+        ("", False, False),
         ("", False, False),
         ("127.0.0.1", False, True),
     ]
