@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all coding-agents replay bench scale year journal search transfer canaries budget attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget attacks check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,16 @@ test: $(VENV)/.dev ## Run the tests that every change has to pass
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
 	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs
 	$(MAKE) coding-agents
+
+# What asks most of PostgreSQL: every operation on both surfaces, what works beside them, the migrations and the policies.
+DATABASE_TESTS := contract parity databases kernel models jobs journal webhooks webhook_endpoints missions \
+	runtime/test_service.py runtime/test_work.py runtime/test_webhooks.py live/test_ws_chats.py audit/test_chain.py
+
+test-databases: $(VENV)/.dev ## Run every operation and the runtime on PostgreSQL 15, 16 and 17, which npm installs in a temporary folder
+	@folder=$$(mktemp -d) && chmod 755 $$folder && trap 'rm -rf "$$folder"' EXIT && programs=$$(scripts/databases $$folder) && \
+	for place in $$programs; do \
+		$$place/postgres --version && TEST_POSTGRES=$$place $(PYTEST) -n $(JOBS) --dist loadfile -q -m "not slow" $(DATABASE_TESTS:%=tests/%) || exit 1; \
+	done
 
 coding-agents: $(VENV)/.dev ## Install the coding agents of others in a temporary folder, by npm, and run each for real; writes bench/coding-agents.md
 	@folder=$$(mktemp -d) && chmod 755 $$folder && trap 'rm -rf "$$folder"' EXIT && scripts/coding-agents $$folder && \

@@ -78,6 +78,9 @@ class Connection:
 class EmbeddedPostgres:
     """One cluster under `data_dir`. `durable=False` (tests) trades safety against a crash of the machine for speed."""
 
+    major = MAJOR
+    locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
         self.data_dir = data_dir.absolute()
         self.cluster = self.data_dir / "postgres"
@@ -184,12 +187,16 @@ class EmbeddedPostgres:
 
     # -- the server ---------------------------------------------------------------------------------------------------
 
+    def binaries(self, user: User) -> Path:
+        """The directory of `postgres` and `initdb`."""
+        return binaries_for(user)
+
     def _launch(self, place: int | None) -> Connection:
         """Start the server at `place` and nowhere else, or, when it is None, at a loopback port that is free."""
         if self.cluster.exists():
             self._check_cluster()
         user = User.choose(self.cluster)
-        binaries = binaries_for(user)
+        binaries = self.binaries(user)
         if not self.cluster.exists():
             self._initialise(user, binaries)
         try:
@@ -218,9 +225,9 @@ class EmbeddedPostgres:
                 f"{self.cluster} cannot be read ({error.strerror});"
                 " start as the user who created it, or set CREWSHIP_DATA_DIR"
             ) from error
-        if found != MAJOR:
+        if found != self.major:
             raise PostgresError(
-                f"{self.cluster} is of PostgreSQL {found}, this release runs {MAJOR}:"
+                f"{self.cluster} is of PostgreSQL {found}, this release runs {self.major}:"
                 " dump it with the old one and restore it with this one"
             )
 
@@ -239,11 +246,14 @@ class EmbeddedPostgres:
                 " start as an unprivileged user or set DATABASE_URL"
             ) from error
         passwords = {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
-        locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         with self._directories(user, made) as (cluster, _, descriptors):
             # No listener runs before pg_hba.conf is replaced: `trust` is never in force.
             sync = ["--sync-method=fsync"] if self.durable else ["--no-sync"]
-            run([binaries / "initdb", "-D", cluster, "-U", ADMIN, "--auth=trust", *locale, *sync], user, descriptors)
+            run(
+                [binaries / "initdb", "-D", cluster, "-U", ADMIN, "--auth=trust", *self.locale, *sync],
+                user,
+                descriptors,
+            )
             (made / "pg_hba.conf").write_text("local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
             fast = [] if self.durable else ["-F"]
             run(

@@ -5,17 +5,12 @@ database one worker copies would hold up what another times. They belong to the 
 """
 
 import asyncio
-import contextlib
-import fcntl
 import gc
 import logging
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +19,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION, OWNER, Connection, EmbeddedPostgres
-from models.migrations import upgrade
-from runtime.dbos_tables import prepare_engine
+from crewship.postgres import APPLICATION, OWNER, Connection
+from tests.postgres import TEMPLATE, Server, make_template
 
 # Whatever the shell says: without bytecode every worker and every server under test would compile the program, and the
 # workers the tests, again.
@@ -35,41 +29,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # What a script runs in the background ignores SIGINT, and so would what is started in terminals under test.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-TEMPLATE = "template_crewship"
-PREFIX = "crewship-test-"
-A_START = 60.0  # seconds until a server that begins holds its lock, at most
-MEMORY = 6 << 30  # bytes; a server of tests takes up to one and a half
-
-
-def _place() -> str | None:
-    """In memory where there is enough: a database is a thousand files, which are copied for each test or module."""
-    memory = Path("/dev/shm")
-    if not os.access(memory, os.W_OK):
-        return None
-    for left in memory.glob(f"{PREFIX}*"):
-        _clear(left)
-    return str(memory) if shutil.disk_usage(memory).free > MEMORY else None
-
-
-def _clear(left: Path) -> None:
-    """What tests that were killed have left would stay in memory: nobody holds its lock any more."""
-    with contextlib.suppress(OSError), (left / "postgres.lock").open() as lock:
-        if time.time() - left.stat().st_mtime > A_START:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
-
-
-class Server:
-    def __init__(self) -> None:
-        self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_place()))
-        self._postgres = EmbeddedPostgres(self._directory, durable=False)
-        self.connection = self._postgres.start()
-
-    def stop(self) -> None:
-        self._postgres.stop()
-        shutil.rmtree(self._directory, ignore_errors=True)
-
 
 SERVERS = pytest.StashKey[list[Server]]()
 
@@ -137,21 +96,8 @@ def postgres(request: pytest.FixtureRequest) -> Connection:
     connection = (
         Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)
     )
-    asyncio.run(_make_template(connection))
+    asyncio.run(make_template(connection))
     return connection
-
-
-async def _make_template(server: Connection) -> None:
-    admin = await asyncpg.connect(server.dsn("postgres", "postgres"))
-    try:
-        await admin.execute(f"CREATE DATABASE {TEMPLATE} OWNER {OWNER}")
-        await upgrade(server.dsn(OWNER, TEMPLATE), application_role=APPLICATION)
-        await prepare_engine(server.dsn(OWNER, TEMPLATE), APPLICATION)
-        # a page of the journal ends where it took too long: not because a machine is busy with tests
-        await admin.execute(f"ALTER ROLE {APPLICATION} SET crewship.journal_patience = '5 s'")
-        await admin.execute(f"ALTER DATABASE {TEMPLATE} IS_TEMPLATE true ALLOW_CONNECTIONS false")
-    finally:
-        await admin.close()
 
 
 async def _administer(server: Connection, *statements: str) -> None:

@@ -177,11 +177,11 @@ class Context(Recorder):
     async def upsert(self, row: M, *keys: str) -> M:
         """A new row, or the one with the same `keys` replaced."""
         self._writes()
-        values = row.__dict__
         if isinstance(row, TenantRow):
-            values["workspace_id"] = self.workspace_id
+            row.__dict__["workspace_id"] = self.workspace_id
         statement = statements.upserting(type(row), given(row), keys, self._limits(type(row)))
-        stored = await self._one(statement.sql, statement.values(self._known | values))
+        sent = statement.sql, statement.values(self._known | row.__dict__)
+        stored = await self._one(*sent) or await self._one(*sent)  # one that came at the same time is seen by now
         if stored is None:
             raise Refusal(Code.CONFLICT, TAKEN)
         before, after = statements.old_and_new(stored)

@@ -21,6 +21,7 @@ STATEMENTS = 600  # prepared statements a connection keeps; more plans than this
 PREPARED = 2**20
 LARGEST = 64 * 1024  # bytes of text of one of them; a longer one is parsed each time
 SEEN = 20_000  # texts that are known to have been sent before
+RETURNS_OLD = 18  # the first PostgreSQL that knows `RETURNING old.name`
 SESSION = {
     "timezone": "UTC",
     "plan_cache_mode": "force_generic_plan",  # parameters are ids: a plan for all values, planned once a connection
@@ -373,19 +374,24 @@ class Connections(NamedTuple):
 
 
 class Database:
-    """The pool, and whether tables are under row-level security."""
+    """The pool, and whether tables are under row-level security.
+
+    `returns_old`: PostgreSQL gives the values before an update with those after it, as 18 does.
+    """
 
     def __init__(self) -> None:
         self._pool: Pool | None = None
         self._aside: Pool | None = None
         self.row_security = True
+        self.returns_old = False
 
     async def open(self, dsn: str, *, size: int = 10, row_security: bool = True) -> None:
         configure_mappers()  # attributes of table classes cannot be read before
         untrack()
         self._pool, self._aside = Pool(dsn, size), Pool(dsn, 1)
         self.row_security = row_security
-        await self._pool.open()
+        async with self._pool.lease() as conn:
+            self.returns_old = conn.get_server_version().major >= RETURNS_OLD
 
     @property
     def pool(self) -> Pool:

@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_of
 from models.sealed import Sealed
 from resolvers.kernel.changes import Edit, Held, Kinds, Now, Waiting, plus
-from resolvers.kernel.database import DIALECT
+from resolvers.kernel.database import DIALECT, database
 from resolvers.kernel.differences import told_of
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.visibility import Scope
@@ -168,12 +168,17 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         sets |= {name: func.now() for name in timed if name not in kept | sets.keys()}
         if "version" in table.c:
             sets["version"] = table.c.version + ONE
-        seen = and_(*SCOPE.sees(model, table)) if limited else None
-        return made.on_conflict_do_update(index_elements=keys, set_=sets, where=seen).returning(
-            *table.c, *_old(model, sets)
-        )
+        seen = SCOPE.sees(model, table) if limited else []
+        same = [table.c[key] == bindparam(key, type_=table.c[key].type) for key in keys]
+        was = _before(model, sets, [*same, *seen])
+        if was is None:
+            made = made.on_conflict_do_update(index_elements=keys, set_=sets, where=and_(*seen) if seen else None)
+            return made.returning(*table.c, *_old(model, sets))
+        # A row that came at the same time is not in `was`: nothing is written, and the next look finds it.
+        made = made.on_conflict_do_update(index_elements=keys, set_=sets, where=and_(*seen, _there(was)))
+        return _with_old(made, table, was)
 
-    return compiled((model, "upsert", columns, keys, limited), build)
+    return compiled((model, "upsert", columns, keys, limited, database.returns_old), build)
 
 
 def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
@@ -202,6 +207,29 @@ def _old(model: type[SQLModel], names: Iterable[str]) -> list[Any]:
     return [literal_column(f"old.{name}").label(OLD + name) for name in names if name in told_of(model)]
 
 
+def _before(model: type[SQLModel], names: Iterable[str], conditions: list[Any]) -> Any:
+    """The same from the row itself, which is locked before it changes: for a PostgreSQL that does not return them.
+
+    None where it does, as the second look costs an eighth of an update; and where there is nothing to tell.
+    """
+    told = [name for name in names if name in told_of(model)]
+    if database.returns_old or not told:
+        return None
+    table = table_of(model)
+    columns = [table.c[name].label(OLD + name) for name in told]
+    return select(*columns).where(*conditions).with_for_update(key_share=True).cte("was")
+
+
+def _with_old(made: Any, table: Any, was: Any) -> Any:
+    """What the statement returns, with the values of the row that `was` has locked."""
+    return made.returning(*table.c, *[select(old).scalar_subquery().label(old.name) for old in was.c])
+
+
+def _there(was: Any) -> Any:
+    """Part of what has to hold, so that the row is looked at before it changes and not after it."""
+    return select(ONE).select_from(was).exists()
+
+
 def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, state: str | None, limited: bool) -> Statement:
     """`state`: a column that has to have one of the values in `states_`."""
 
@@ -211,9 +239,13 @@ def updating(model: type[SQLModel], kinds: Kinds, versioned: bool, state: str | 
             made = made.where(table.c.version == bindparam("if_version"))
         if state is not None:
             made = made.where(table.c[state].in_(bindparam("states_", expanding=True)))
-        return made.returning(*table.c, *_old(model, [name for name, _ in kinds]))
+        names = [name for name, _ in kinds]
+        was = _before(model, names, own(table, model, limited))
+        if was is None:
+            return made.returning(*table.c, *_old(model, names))
+        return _with_old(made.where(_there(was)), table, was)
 
-    return compiled((model, "update", kinds, versioned, state, limited), build)
+    return compiled((model, "update", kinds, versioned, state, limited, database.returns_old), build)
 
 
 def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement:
