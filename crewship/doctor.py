@@ -38,7 +38,7 @@ from runtime.containers.engine import Engine, EngineKind
 from runtime.dbos_engine import POOL
 from runtime.egress import Endpoint, Refused
 from runtime.job import Failed
-from runtime.sandbox import Isolation, describe
+from runtime.sandbox import Isolation, Report, describe
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def examine(settings: Settings) -> list[Check]:
         *_check_secrets_file(settings),
         *_check_stored(settings),
         check_port(settings),
-        check_isolation(settings),
+        *check_isolation(settings),
         check_containers(settings),
         check_coding_agents(settings),
         *check_keeper(settings),
@@ -230,12 +230,29 @@ async def _check_connections(settings: Settings, connection: "asyncpg.Connection
     return Check("connections", not fix, found, fix)
 
 
-def check_isolation(settings: Settings) -> Check:
+def check_isolation(settings: Settings) -> list[Check]:
     """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
     sandbox = asyncio.run(describe(settings))
     if sandbox.isolation is Isolation.namespace:
-        return Check("isolation", True, f"agents' commands run in namespaces of their own, made by {sandbox.program}")
-    return Check("isolation", True, sandbox.why, sandbox.fix)
+        found = f"agents' commands run in namespaces of their own, made by {sandbox.program}"
+        isolation = Check("isolation", True, found)
+    else:
+        isolation = Check("isolation", True, sandbox.why, sandbox.fix)
+    return [isolation, _check_limits(sandbox)]
+
+
+def _check_limits(sandbox: Report) -> Check:
+    """Which limits of a command the kernel holds, and which are only watched. Neither is a fault."""
+    if not sandbox.runs_commands:
+        return Check("limits of commands", True, "there are no commands")
+    if sandbox.limits:
+        return Check("limits of commands", True, f"memory and processes are {sandbox.limits}")
+    found = f"memory is watched, ten times a second, and can be exceeded in between: {sandbox.no_groups}"
+    fix = (
+        "to have the kernel hold it, start the service as root, under systemd with Delegate=yes, or in a container"
+        " that may write to /sys/fs/cgroup"
+    )
+    return Check("limits of commands", True, found, fix)
 
 
 def check_coding_agents(settings: Settings) -> Check:

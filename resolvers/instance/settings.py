@@ -255,6 +255,8 @@ class Settings(BaseSettings):
     build_domains: Domains | None = variable("CREWSHIP_BUILD_DOMAINS", takes="names of hosts, between commas")
     runtime_image: str | None = variable("CREWSHIP_RUNTIME_IMAGE", takes="the name of an image")
     command_memory: PositiveInt | None = variable("CREWSHIP_COMMAND_MEMORY_MB", takes="a number of MiB, at least 1")
+    # Whether the kernel's control groups hold what commands may take, where the service can make one.
+    control_groups: bool = variable("CREWSHIP_CONTROL_GROUPS", True, takes=BOOLEAN)
     crew_storage: PositiveInt = variable("CREWSHIP_CREW_STORAGE_MB", 2048, takes="a number of MiB, at least 1")
     attachment_storage: PositiveInt = variable(
         "CREWSHIP_ATTACHMENT_STORAGE_MB", 10_240, takes="a number of MiB, at least 1"

@@ -132,6 +132,9 @@ class Report:
     fix: str = ""
     program: str = ""
     """What draws it, and its version."""
+    limits: str = ""
+    """What holds the limits of a command as a whole; empty where they are watched, for which `no_groups` is why."""
+    no_groups: str = ""
 
 
 CUT_OFF: Final = 137

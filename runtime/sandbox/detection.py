@@ -5,11 +5,13 @@ import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from resolvers.instance.settings import Settings
 from runtime.job import Failed
 from runtime.sandbox.boundary import MIB, NO_ENVIRONMENT, Isolation, Limits, Network, Report, Sandbox
+from runtime.sandbox.groups import Groups, NoGroups, memory_of_machine
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.unconfined import Unconfined
@@ -38,13 +40,15 @@ async def detect(settings: Settings) -> Sandbox:
     """The strongest sandbox that works here, with a way out where that works, too. Never raises: what does not work is
     `none`, and `describe` says why.
     """
-    sandbox, _ = await _examine(settings)
-    return sandbox
+    return (await _examine(settings)).sandbox
 
 
 async def describe(settings: Settings) -> Report:
     """What `detect` gives, and why nothing better."""
-    sandbox, missing = await _examine(settings)
+    examined = await _examine(settings)
+    sandbox, missing = examined.sandbox, examined.missing
+    held = sandbox.groups if isinstance(sandbox, Bubblewrap | Unconfined) else None
+    limits = f"held by the kernel, in control groups (v{held.version}: {', '.join(held.controllers)})" if held else ""
     if sandbox.isolation is Isolation.namespace:
         why = NO_CONTAINERS if settings.container_engine is None else ""
         if missing:
@@ -54,35 +58,71 @@ async def describe(settings: Settings) -> Report:
             sandbox.runs_commands,
             why,
             program=str(sandbox.programs) if isinstance(sandbox, Bubblewrap) else "",
+            limits=limits,
+            no_groups=examined.no_groups,
         )
     consequence = (
         "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)" if sandbox.runs_commands else "commands are off"
     )
-    return Report(sandbox.isolation, sandbox.runs_commands, f"{missing}; {consequence}", advice(bwrap=_program()))
+    return Report(
+        sandbox.isolation,
+        sandbox.runs_commands,
+        f"{missing}; {consequence}",
+        advice(bwrap=_program()),
+        limits=limits,
+        no_groups=examined.no_groups,
+    )
 
 
 def limits_of(settings: Settings) -> Limits:
     """A command may always take half of the machine's memory, and never more without being told to."""
-    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    half = memory_of_machine() // 2
     memory = min(Limits().memory_sum, half) if settings.command_memory is None else settings.command_memory * MIB
     return Limits(memory_sum=memory, disk=settings.crew_storage * MIB, files=settings.crew_files)
 
 
-async def _examine(settings: Settings) -> tuple[Sandbox, str]:
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    sandbox: Sandbox
+    missing: str = ""
+    """What keeps it from being a sandbox, or from having a way out."""
+    no_groups: str = ""
+
+
+async def _examine(settings: Settings) -> _Examined:
+    groups, why = _groups(settings)
     try:
         private = (settings.data_dir, settings.storage_path, settings.socket_path.parent)
-        sandbox = Bubblewrap(Programs.find(), limits=limits_of(settings), private=private)
-        await _probe(sandbox, None)
-    except NotStarted as failed:
-        return Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings)), failed.detail
+        programs, limits = Programs.find(), limits_of(settings)
+        sandbox = Bubblewrap(programs, limits=limits, private=private, groups=groups)
+        try:
+            await _probe(sandbox, None)
+        except NotStarted as failed:
+            if groups is None:
+                raise
+            groups.close()
+            groups, why = None, failed.detail
+            sandbox = Bubblewrap(programs, limits=limits, private=private)
+            await _probe(sandbox, None)
     except (Failed, OSError) as failed:
-        return Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings)), str(failed)
+        missing = failed.detail if isinstance(failed, NotStarted) else str(failed)
+        unconfined = Unconfined(unsafe=settings.unsafe_process, limits=limits_of(settings), groups=groups)
+        return _Examined(unconfined, missing, why)
     try:
         await _probe(sandbox, _NoWay())
     except (Failed, OSError) as failed:
         sandbox.networks = False
-        return sandbox, failed.detail if isinstance(failed, NotStarted) else str(failed)
-    return sandbox, ""
+        return _Examined(sandbox, failed.detail if isinstance(failed, NotStarted) else str(failed), why)
+    return _Examined(sandbox, no_groups=why)
+
+
+def _groups(settings: Settings) -> tuple[Groups | None, str]:
+    if not settings.control_groups:
+        return None, "CREWSHIP_CONTROL_GROUPS is false"
+    try:
+        return Groups.find(limits_of(settings)), ""
+    except NoGroups as none:
+        return None, str(none)
 
 
 class _NoWay:

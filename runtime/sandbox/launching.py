@@ -7,7 +7,6 @@ from typing import Final
 from runtime.sandbox.boundary import Limits
 
 NICE = 5  # the service goes first
-OOM_SCORE = 1000  # where memory runs out, a command ends first
 STDIN: Final = "/run/stdin"
 
 # Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if
@@ -15,21 +14,18 @@ STDIN: Final = "/run/stdin"
 LAUNCHER = f"""
 echo
 read -r go || exit 125
-echo {OOM_SCORE} >/proc/self/oom_score_adj
 exec nice -n {NICE} "$@" <{STDIN}
 """
 # What comes behind the word to go on is for the program.
 TALKING = f"""
 echo
 read -r go || exit 125
-echo {OOM_SCORE} >/proc/self/oom_score_adj
 exec nice -n {NICE} "$@"
 """
 # The terminal is where errors go, until the program has it whole, in a session that it controls.
 TERMINAL = f"""
 echo
 read -r go || exit 125
-echo {OOM_SCORE} >/proc/self/oom_score_adj
 exec nice -n {NICE} setsid -c -w "$@" <&2 >&2
 """
 

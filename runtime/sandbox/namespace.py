@@ -26,12 +26,14 @@ from resolvers.instance.confined import SANDBOX_UID
 from resolvers.rules.agent_folders import HOME, OUTPUT
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
+from runtime.sandbox.groups import Group, Groups
 from runtime.sandbox.launching import LAUNCHER, STDIN, TALKING, TERMINAL, limited
 from runtime.sandbox.network import Handover, served
 from runtime.sandbox.process import Outputs, child_of, end, keep, memory_file, to_the_end
 from runtime.sandbox.program import Mount, Program, Start
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.reach import Reach
+from runtime.sandbox.spawning import spawn
 from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.terminal import TERM, Ends, Terminal
 from runtime.sandbox.workdir import Workdir
@@ -120,21 +122,31 @@ def _masks(private: Sequence[Path]) -> list[str]:
 
 
 class Bubblewrap:
-    """`private`: directories of the service. Under /usr they are covered; elsewhere nothing shows them."""
+    """`private`: directories of the service. Under /usr they are covered; elsewhere nothing shows them.
+
+    Without `groups`, the sums of a command are only watched, and it is refused memory that could not be seen.
+    """
 
     isolation = Isolation.namespace
     runs_commands = True
 
-    def __init__(self, programs: Programs, *, limits: Limits | None = None, private: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        *,
+        limits: Limits | None = None,
+        private: Sequence[Path] = (),
+        groups: Groups | None = None,
+    ) -> None:
         self.limits = limits or Limits()
-        self.programs = programs
+        self.programs, self.groups = programs, groups
         self.networks = True
         """Whether a program's `network` can be made here; where it cannot, the program reaches nothing."""
         self._masks = _masks(private)
         self._program = None if programs.setpriv else _sealed(programs.bwrap)
         if self._program is not None:
             weakref.finalize(self, os.close, self._program)
-        self._filter = seccomp.sandboxed()
+        self._filter = seccomp.sandboxed(nameless_memory=groups is not None)
         if self._filter is None:
             raise NotStarted(f"the system calls of {os.uname().machine} have no filter")
 
@@ -159,7 +171,7 @@ class Bubblewrap:
                 async with served(handover, begun=begun):
                     try:
                         async with asyncio.timeout(timeout):
-                            excess = await Watch(child.pid, workdir, limits).until(child.pidfd)
+                            excess = await Watch(child.pid, workdir, limits, child.group).until(child.pidfd)
                     except TimeoutError:
                         timed_out = True
             finally:
@@ -198,7 +210,7 @@ class Bubblewrap:
                     if not await child.begin():
                         raise NotStarted("bubblewrap made no sandbox for a terminal")
                     ends.started()
-                    terminal = Terminal(ends.ours, Watch(child.pid, workdir, limits).until(child.pidfd))
+                    terminal = Terminal(ends.ours, Watch(child.pid, workdir, limits, child.group).until(child.pidfd))
                     try:
                         async with served(handover, begun=True):
                             yield terminal
@@ -235,7 +247,7 @@ class Bubblewrap:
                     raise NotStarted("bubblewrap made no sandbox for a program")
                 outputs.collect(first=1)
                 async with served(handover, begun=True):
-                    watching = Watch(child.pid, workdir, limits).until(child.pidfd)
+                    watching = Watch(child.pid, workdir, limits, child.group).until(child.pidfd)
                     stdin = child.open_gate() if start.talks else None
                     program = Program(outputs.stdout, watching, child.exit_code, outputs.stderr, stdin)
                     try:
@@ -288,6 +300,7 @@ class Bubblewrap:
             variables = {**environment, **self._environment()} | ({} if terminal is None else {"TERM": TERM})
             variables |= {} if handover is None else handover.environment
             arguments = keep(theirs, memory_file(b"".join(os.fsencode(option) + b"\0" for option in options)))
+            group = self._group(ours, limits)
             process = self._spawn(
                 [*outside, "--args", str(arguments), "--", *limited(self.programs.prlimit, limits, launcher), *argv],
                 gate_theirs,
@@ -295,9 +308,10 @@ class Bubblewrap:
                 (*reach.descriptors, rules, arguments, *files.values()),
                 variables,
                 handover,
+                group,
             )
             try:
-                child = _Child(process, gate, outputs)
+                child = _Child(process, gate, outputs, group)
             except BaseException:
                 process.kill()
                 process.wait()
@@ -305,6 +319,17 @@ class Bubblewrap:
             ours.pop_all()  # the child closes it
         outputs.started()
         return child
+
+    def _group(self, stack: contextlib.ExitStack, limits: Limits) -> Group | None:
+        """Removed with the stack."""
+        if self.groups is None:
+            return None
+        try:
+            group = self.groups.make(limits)
+        except OSError as error:
+            raise NotStarted(f"no control group could be made for it ({error})") from error
+        stack.callback(group.remove)
+        return group
 
     def _reach(self, reach: Reach) -> tuple[list[str], list[str]]:
         """How bubblewrap is called, and how it finds the directories of the crew.
@@ -364,7 +389,8 @@ class Bubblewrap:
         made += _system()
         for path, descriptor in files.items():
             made += ["--perms", "0444", "--file", str(descriptor), path]
-        made += ["--proc", "/proc", "--dev", "/dev", *temporary, "/dev/shm", "--remount-ro", "/dev", *temporary, "/tmp"]  # noqa: S108 - its own
+        made += ["--proc", "/proc", "--dev", "/dev", *temporary, "/dev/shm", "--remount-ro", "/dev"]  # noqa: S108 - its own
+        made += ["--remount-ro", "/proc", *temporary, "/tmp"]  # noqa: S108
         made += [*shared, *self._masks, "--remount-ro", "/", "--chdir", start]
         return made
 
@@ -380,24 +406,21 @@ class Bubblewrap:
         outputs: Sequence[int],
         descriptors: Sequence[int],
         environment: Mapping[str, str],
-        handover: Handover | None = None,
+        handover: Handover | None,
+        group: Group | None,
     ) -> subprocess.Popen[bytes]:
-        out, err = outputs
-        called = ["bwrap", *command[1:]]  # a name for it; `executable` is the path
         if handover is not None:
-            called = handover.command(command[0], called)
+            command = handover.command(command[0], ["bwrap", *command[1:]])
             descriptors = (*descriptors, handover.theirs.fileno())
         try:
-            return subprocess.Popen(  # noqa: S603 - what runs is confined, which is what this module is for
-                called,
-                executable=command[0] if handover is None else called[0],
+            return spawn(
+                command,
+                group,
                 stdin=stdin,
-                stdout=out,
-                stderr=err,
-                env=dict(environment),
-                cwd="/",
-                pass_fds=descriptors,
-                start_new_session=True,
+                outputs=outputs,
+                environment=environment,
+                folder="/",
+                descriptors=descriptors,
             )
         except (OSError, ValueError) as error:  # too long a command, a NUL in it
             raise NotStarted(str(error)) from error
@@ -406,8 +429,8 @@ class Bubblewrap:
 class _Child:
     """A bubblewrap that has been started, and the first process of the pid namespace it makes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], gate: int, outputs: Outputs) -> None:
-        self._process, self._gate, self._outputs = process, gate, outputs
+    def __init__(self, process: subprocess.Popen[bytes], gate: int, outputs: Outputs, group: Group | None) -> None:
+        self._process, self._gate, self._outputs, self.group = process, gate, outputs, group
         self.pid = process.pid
         self.pidfd = os.pidfd_open(process.pid)
         self._first: int | None = None
@@ -448,6 +471,8 @@ class _Child:
         self._process.poll()
         for descriptor in (self._gate, *known):
             os.close(descriptor)
+        if self.group is not None and not await asyncio.to_thread(self.group.remove):
+            log.error("a control group could not be removed: %s", self.group.entries[0])
 
     def exit_code(self) -> int | None:
         code: int | None = self._process.poll()

@@ -97,6 +97,16 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
     "iopl": (172, None),
     "ioperm": (173, None),
 }
+# name: the same, of what holds memory that has no name in a file system and is in no process
+NAMELESS_MEMORY: dict[str, tuple[int | None, int | None]] = {
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
+    "shmget": (29, 194),
+    "shmat": (30, 196),
+    "msgget": (68, 186),
+    "semget": (64, 190),
+    "mq_open": (240, 180),
+}
 CLONE, CLONE3, UNSHARE, IOCTL, SOCKET = (56, 220), (435, 435), (272, 97), (16, 29), (41, 198)
 # name: the same, of what starts a process or turns this one into another program
 STARTING: dict[str, tuple[int | None, int | None]] = {
@@ -149,15 +159,15 @@ def _refused(calls: dict[str, tuple[int | None, int | None]], known: Machine) ->
     return [part for number in numbers if number is not None for part in _for_call(number, _refuse(errno.EPERM))]
 
 
-def sandboxed(machine: str | None = None) -> bytes | None:
+def sandboxed(machine: str | None = None, *, nameless_memory: bool = True) -> bytes | None:
     """The filter of a sandbox as an array of struct sock_filter; None where the numbers of the machine
-    (`platform.machine()`) are not known.
+    (`platform.machine()`) are not known. `nameless_memory` is for those of whom the kernel counts it.
     """
     known = MACHINES.get(machine or platform.machine())
     if known is None:
         return None
     at = known.column
-    made = [*_head(known), *_refused(REFUSED, known)]
+    made = [*_head(known), *_refused(REFUSED if nameless_memory else {**REFUSED, **NAMELESS_MEMORY}, known)]
     # its flags are out of a filter's reach; libraries fall back to clone
     made += _for_call(CLONE3[at], _refuse(errno.ENOSYS))
     made += _without_bits(CLONE[at], NEW_NAMESPACE)

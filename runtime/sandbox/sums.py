@@ -16,6 +16,7 @@ from typing import Final
 
 from runtime.job import Failed
 from runtime.sandbox.boundary import MIB, Limits
+from runtime.sandbox.groups import Group
 from runtime.sandbox.process import ready, to_the_end
 from runtime.sandbox.workdir import Workdir
 
@@ -172,8 +173,8 @@ def _proportional(pid: int) -> int:
 class Watch:
     """Looks at a command while it runs."""
 
-    def __init__(self, pid: int, workdir: Workdir, limits: Limits) -> None:
-        self._pid, self._workdir, self._limits = pid, workdir, limits
+    def __init__(self, pid: int, workdir: Workdir, limits: Limits, group: Group | None = None) -> None:
+        self._pid, self._workdir, self._limits, self._group = pid, workdir, limits, group
         self._stop = threading.Event()
 
     async def until(self, pidfd: int) -> str:
@@ -185,7 +186,9 @@ class Watch:
         ]
         try:
             await asyncio.wait({ended, *looking}, return_when=asyncio.FIRST_COMPLETED)
-            return next((look.result() for look in looking if look.done()), "") if not ended.done() else ""
+            if ended.done():
+                return self._ran_out()
+            return next((look.result() for look in looking if look.done()), "")
         finally:
             self._stop.set()
             for task in (ended, *looking):
@@ -202,9 +205,18 @@ class Watch:
             pause = max(least, (time.monotonic() - began) * SHARE)
 
     def _memory(self) -> str:
-        limit = self._limits.memory_sum
-        held = memory_of(descendants(self._pid), limit)
-        return f"its processes took more than {limit // MIB} MiB of memory together" if held > limit else ""
+        """The kernel may have ended one of many processes, and not the command."""
+        if self._group is not None:
+            return self._ran_out()
+        held = memory_of(descendants(self._pid), self._limits.memory_sum)
+        return self._too_much_memory if held > self._limits.memory_sum else ""
+
+    def _ran_out(self) -> str:
+        return self._too_much_memory if self._group is not None and self._group.ran_out() else ""
+
+    @property
+    def _too_much_memory(self) -> str:
+        return f"its processes took more than {self._limits.memory_sum // MIB} MiB of memory together"
 
     def _files(self) -> str:
         try:

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 
 from runtime.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
+from runtime.sandbox.groups import Group, Groups
 from runtime.sandbox.process import Outputs, end, keep, memory_file, to_the_end
+from runtime.sandbox.spawning import spawn
 from runtime.sandbox.sums import Watch, admit
 from runtime.sandbox.workdir import Workdir
 
@@ -41,13 +43,13 @@ class Unconfined:
     """`unsafe` lets commands run. They can do what the service can, and reach what it reaches, whatever `network` is;
     environment, limits and folder are theirs.
 
-    A process that leaves its session outlives the command: nothing but a pid namespace can hold it.
+    Without `groups`, a process that leaves its session outlives the command: nothing else of a process can hold it.
     """
 
     isolation = Isolation.none
 
-    def __init__(self, *, unsafe: bool = False, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, *, unsafe: bool = False, limits: Limits | None = None, groups: Groups | None = None) -> None:
+        self.limits, self.groups = limits or Limits(), groups
         self._unsafe = unsafe
 
     @property
@@ -69,22 +71,29 @@ class Unconfined:
         limits = await admit(workdir, self.limits)
         outputs = Outputs(limits.output)
         try:
-            process = self._launch(argv, workdir, stdin, outputs, limits, environment)
+            group = self.groups.make(limits) if self.groups is not None else None
+        except OSError as error:
+            await to_the_end(outputs.close())
+            raise Failed(f"The command could not be started ({error})") from error
+        try:
+            process = self._launch(argv, workdir, stdin, outputs, limits, environment, group)
             pidfd = os.pidfd_open(process.pid)
             outputs.started()
             outputs.collect()
             timed_out, excess = False, ""
             try:
                 async with asyncio.timeout(timeout):
-                    excess = await Watch(process.pid, workdir, limits).until(pidfd)
+                    excess = await Watch(process.pid, workdir, limits, group).until(pidfd)
             except TimeoutError:
                 timed_out = True
             finally:
-                await to_the_end(_end_group(process, pidfd))
+                await to_the_end(_end_session(process, pidfd))
             await outputs.rest()
             code = CUT_OFF if timed_out or excess else process.returncode
             return outputs.finished(code if code >= 0 else 128 - code, timed_out=timed_out, excess=excess)
         finally:
+            if group is not None:
+                await to_the_end(asyncio.to_thread(group.remove))
             await to_the_end(outputs.close())
 
     def _launch(
@@ -95,6 +104,7 @@ class Unconfined:
         outputs: Outputs,
         limits: Limits,
         environment: Mapping[str, str],
+        group: Group | None,
     ) -> subprocess.Popen[bytes]:
         out, err = outputs.theirs
         with contextlib.ExitStack() as opened:
@@ -102,14 +112,13 @@ class Unconfined:
             keep(opened, workdir.open_home())
             given = subprocess.DEVNULL if stdin is None else keep(opened, memory_file(stdin))
             try:
-                return subprocess.Popen(  # noqa: S603 - running what an agent asks for is what the owner has allowed
+                return spawn(
                     [sys.executable, "-I", "-S", "-c", _LAUNCHER, json.dumps(_rlimits(limits)), *argv],
+                    group,
                     stdin=given,
-                    stdout=out,
-                    stderr=err,
-                    env={**environment, **self._environment(workdir)},
-                    cwd=workdir.path,
-                    start_new_session=True,
+                    outputs=(out, err),
+                    environment={**environment, **self._environment(workdir)},
+                    folder=str(workdir.path),
                 )
             except (OSError, ValueError) as error:
                 raise Failed(f"The command could not be started ({error})") from error
@@ -136,7 +145,7 @@ def _rlimits(limits: Limits) -> list[tuple[int, int]]:
     ]
 
 
-async def _end_group(process: subprocess.Popen[bytes], pidfd: int) -> None:
+async def _end_session(process: subprocess.Popen[bytes], pidfd: int) -> None:
     """Before the process is waited for: until then its number, and so its group's, is taken."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -21,6 +21,7 @@ from crewship.doctor import (
     Check,
     check_coding_agents,
     check_data_directory,
+    check_isolation,
     check_keeper,
     check_port,
     connections_of,
@@ -30,6 +31,7 @@ from crewship.postgres import APPLICATION
 from resolvers.instance.settings import Settings, load_settings
 from runtime.coding.installed import KNOWN
 from runtime.coding.opencode import OPENCODE
+from runtime.sandbox import Isolation, Report
 from tests.conftest import Database
 from tests.process.commands import PATIENCE, environment
 
@@ -83,13 +85,40 @@ def test_a_sound_installation_has_nothing_to_fix(settings: Settings) -> None:
         "keys",
         "port",
         "isolation",
+        "limits of commands",
         "coding agents",
         "mail",
     }
     assert all(check.ok for check in checks.values())
-    # not every machine has namespaces, and not every installation mail, containers or coding agents
-    optional = ("isolation", "mail", "containers", "coding agents")
+    # not every machine has namespaces and control groups, and not every installation mail, containers or coding agents
+    optional = ("isolation", "limits of commands", "mail", "containers", "coding agents")
     assert [name for name, check in checks.items() if check.fix and name not in optional] == []
+
+
+@pytest.mark.parametrize(
+    ("report", "said", "fix"),
+    [
+        (
+            Report(Isolation.namespace, True, limits="held by the kernel, in control groups (v2: memory, pids)"),
+            "kernel",
+            "",
+        ),
+        (Report(Isolation.namespace, True, no_groups="/sys/fs/cgroup: Read-only"), "Read-only", "Delegate=yes"),
+        (Report(Isolation.none, False, "no namespaces", "make them"), "no commands", ""),
+    ],
+)
+def test_who_holds_the_limits_of_commands(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, report: Report, said: str, fix: str
+) -> None:
+    async def describe(settings: Settings) -> Report:
+        return report
+
+    monkeypatch.setattr("crewship.doctor.describe", describe)
+    check = {each.name: each for each in check_isolation(settings)}["limits of commands"]
+    assert check.ok
+    assert said in check.found
+    assert fix in check.fix
+    assert bool(check.fix) == bool(fix)
 
 
 def test_coding_agents_are_named_with_how_to_get_them(settings: Settings, tmp_path: Path) -> None:
