@@ -20,9 +20,9 @@ from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
 from resolvers.integrations.configuration import command_of, configured
 from resolvers.integrations.given import referred_by
-from resolvers.rules.redaction import Redactor
 from runtime.containers.choice import Sandboxes
 from runtime.job import Failed, Job
+from runtime.known import redactor_of
 from runtime.mcp_servers import RunServer
 from runtime.network import gateway_of
 from runtime.sandbox import Sandbox, Workdir
@@ -132,9 +132,10 @@ class SandboxedPrograms:
         try:
             sandbox = await self._sandbox(program.workspace_id, program.crew_id)
             workdir = self._workdir(program)
+            redactor = await redactor_of(program.environment.values())
         except Failed as failed:
             raise McpFailed(str(failed)) from None
-        about, redactor = {"refs": {"mcp_server_id": program.server_id}}, Redactor(tuple(program.environment.values()))
+        about = {"refs": {"mcp_server_id": program.server_id}}
         network = await gateway_of(program.workspace_id, program.crew_id, about, redactor)
         argv, environment = tuple(program.argv), program.environment
         start = Start(argv, environment=environment, network=network, talks=True, for_people=True)

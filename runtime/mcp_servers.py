@@ -148,7 +148,7 @@ async def _called(
     sent = orjson.dumps(arguments).decode()
     if len(sent) > LARGEST_ARGUMENTS:
         return McpCallStatus.denied, TOO_LARGE, True
-    if redactor.known_pattern is not None and redactor.known_pattern.search(sent):
+    if redactor.knows(sent):
         return McpCallStatus.denied, SECRET_INSIDE, True
     if not await _is_allowed(job, server.given, tool.name):
         return McpCallStatus.denied, NOT_ALLOWED, True

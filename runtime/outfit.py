@@ -14,7 +14,6 @@ from resolvers.credentials.given import environment, given_to
 from resolvers.instance.settings import Settings
 from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
-from resolvers.rules.redaction import Redactor
 from runtime.adapters import NATIVE, adapter_for, provider_of
 from runtime.attachments import attached
 from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
@@ -27,6 +26,7 @@ from runtime.guard import ProtectingGuard
 from runtime.job import Adapter, Failed, Job, NoContainer, Sink
 from runtime.keeper_tools import keeper_tools
 from runtime.keys import CredentialKeys, EnvironmentKeys
+from runtime.known import redactor_of
 from runtime.mcp_programs import Place, programs_of
 from runtime.mcp_servers import RunServer, servers_for, tools_of
 from runtime.network import gateway_for
@@ -68,7 +68,7 @@ class InstanceOutfit:
         given = await given_to(job.workspace_id, job.agent.id)
         servers = await servers_for(job) if self._settings.run_adapter in ("auto", "native", "cli") else []
         values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
-        redactor = Redactor((*self._known, *values))
+        redactor = await redactor_of((*self._known, *values))
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
         apart = Apart.restricted if job.restricted else Apart.nothing
         sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id, apart)
@@ -81,14 +81,15 @@ class InstanceOutfit:
                 # Its model is behind a gateway that counts, and not beside it.
                 network = await gateway_for(job, redactor) if confined else None
                 coding, more = await self._coding(job, keys, sandbox, workdir, variables, network, servers)
-                guard = ProtectingGuard(Redactor((*self._known, *values, *more)), _set_aside)
+                if more:
+                    guard = ProtectingGuard(await redactor_of((*self._known, *values, *more)), _set_aside)
                 return Fitted(coding, guard, found, workdir)
             except Unfit:
                 if self._settings.run_adapter == "cli" or provider_of(job.agent) not in NATIVE:
                     raise
         programs = await programs_of(job, servers, sandbox, guarded=guarded)
         if programs.servers:
-            redactor = Redactor((*self._known, *values, *programs.values.values()))
+            redactor = await redactor_of((*self._known, *values, *programs.values.values()))
             guard = ProtectingGuard(redactor, _set_aside)
         network = await gateway_for(job, redactor) if confined else None
         if programs.servers:

@@ -32,6 +32,8 @@ from resolvers.kernel import (
     log,
     told_of_secrets,
 )
+from resolvers.rules.known_sets import redactor_of
+from resolvers.rules.known_values import TooManyValues
 from resolvers.rules.redaction import Redactor
 
 SECONDS: Final = 30.0  # a program has to come up first
@@ -107,7 +109,11 @@ async def _program(ctx: Context, server: Server, crew_id: str | None) -> tuple[A
     values = {name: one.value for name, one in named.items()}
     argv, environment = command_of(configured(given, secret, values))
     slug = agent.slug if agent is not None and agent.crew_id == crew_id else ""
-    return AskedProgram(server.workspace_id, server.id, crew_id, slug, argv, environment), Redactor(secrets)
+    asked = AskedProgram(server.workspace_id, server.id, crew_id, slug, argv, environment)
+    try:
+        return asked, await redactor_of(secrets)
+    except TooManyValues as refused:
+        raise NotRun(str(refused)) from None
 
 
 async def _given(ctx: Context, server: Server, agent: Agent | None) -> GivenServer:

@@ -42,6 +42,8 @@ from resolvers.kernel import (
     query,
     told_of_secrets,
 )
+from resolvers.rules.known_sets import redactor_of
+from resolvers.rules.known_values import TooManyValues
 from resolvers.rules.mcp_credentials import headers_with
 from resolvers.rules.redaction import Redactor
 
@@ -152,7 +154,11 @@ async def _asked(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[
     secrets = list[str]()
     with told_of_secrets(secrets.append):
         asked = McpServer(server.endpoint, await _headers(ctx, server), policy())
-    return await _found(offered(asked), Redactor(secrets))
+    try:
+        redactor = await redactor_of(secrets)
+    except TooManyValues as refused:
+        raise Refusal(Code.BAD_REQUEST, str(refused)) from None
+    return await _found(offered(asked), redactor)
 
 
 async def _asked_of_a_program(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[str, Any]]]:

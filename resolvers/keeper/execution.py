@@ -2,6 +2,7 @@
 the secret; the value is read when the command is about to run, and not before.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -161,8 +162,8 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
     except NotRun as failed:
         if failed.unavailable:
             return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
-        return Outcome(COULD_NOT_RUN, scrubbed(str(failed), secret))
-    return Outcome(ran.exit_code, told(ran, secret))
+        return Outcome(COULD_NOT_RUN, await asyncio.to_thread(scrubbed, str(failed), secret))
+    return Outcome(ran.exit_code, await asyncio.to_thread(told, ran, secret))
 
 
 async def _value(ctx: Context, request: OpenedRequest) -> Revealed:

@@ -1,47 +1,71 @@
 """What a command has said, without the secret that it was given: in any of its forms, in any letter case."""
 
-import base64
 import re
+from collections.abc import Iterator
+from itertools import compress
 from typing import Final
 
-from resolvers.rules.redaction import Redactor, forms_of, mark
+from resolvers.rules.known_values import KnownValues
+from resolvers.rules.redaction import Redactor, mark
+from resolvers.rules.secret_forms import SHORTEST, forms_of
 
 MARK: Final = mark("keeper-secret")
-SHORTEST: Final = 4  # of a form other than the secret itself
-GAP: Final = r"[\s:\\x,]*"  # between two bytes of a dump
+BLANK: Final = re.compile(r"\s")
+BETWEEN: Final = re.compile(r"[\s:\\x,]")
+"""What stands between two bytes of a dump."""
 
 
 def scrubbed(text: str, secret: str) -> str:
-    return Redactor((secret,)).redact(_pattern(secret).sub(MARK, text))
+    """Takes its time where both are long: it is called beside the loop."""
+    at, shown = 0, list[str]()
+    for start, end in sorted(_found(_lower(text), _lower(secret), secret)):
+        if start >= at:
+            shown += (text[at:start], MARK)
+        at = max(at, end)
+    return Redactor((secret,)).redact("".join((*shown, text[at:])))
 
 
 def longest_form(secret: str) -> int:
-    return max(map(len, _forms(secret)), default=0)
+    return max(map(len, forms_of(secret)), default=len(secret))
 
 
-def _pattern(secret: str) -> re.Pattern[str]:
-    """The longest forms first; then dumps of it, which put something between its letters."""
-    plain = [re.escape(form) for form in sorted(_forms(secret), key=lambda form: (-len(form), form))]
-    dumps = list[str]()
-    if len(secret) >= SHORTEST:
-        pairs = re.findall("..", secret.encode(errors="surrogatepass").hex())
-        dumps = [r"\s*".join(map(re.escape, secret)), r"\s*".join(map(re.escape, secret[::-1])), GAP.join(pairs)]
-    return re.compile("|".join((*plain, *dumps)), re.IGNORECASE)
+def _found(text: str, lowered: str, secret: str) -> Iterator[tuple[int, int]]:
+    """In a text and by a secret of small letters; `secret`: as it is, which other alphabets are made of."""
+    if len(secret) < SHORTEST:
+        yield from _places(text, lowered)
+        return
+    known = KnownValues.of_forms(map(_lower, forms_of(secret)))
+    yield from known.blocks(text)
+    for shard in range(known.shards):
+        yield from known.short(shard, text, 0)
+    apart = BLANK.sub("", lowered)
+    if len(apart) >= SHORTEST:
+        yield from _apart(text, BLANK, (apart, apart[::-1]))
+    yield from _apart(text, BETWEEN, (secret.encode(errors="surrogatepass").hex(),))
 
 
-def _forms(secret: str) -> set[str]:
-    return {form for form in forms_of(secret) | _within_base64(secret) if len(form) >= SHORTEST} | {secret}
+def _apart(text: str, between: re.Pattern[str], values: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    """Values with something between their letters."""
+    left_out = bytearray(b"\1") * len(text)
+    for match in between.finditer(text):
+        left_out[match.start()] = 0
+    kept = list(compress(range(len(text)), left_out))
+    joined = "".join(compress(text, left_out))
+    for value in values:
+        for start, end in _places(joined, value):
+            yield kept[start], kept[end - 1] + 1
 
 
-def _within_base64(secret: str) -> set[str]:
-    """Of a text that the secret stands in: what does not depend on its neighbours, at each of three places."""
-    found = set[str]()
-    coded = secret.encode(errors="surrogatepass")
-    for before in range(3):
-        whole = base64.b64encode(b"\0" * before + coded).decode().rstrip("=")
-        first = -(-before * 4 // 3)
-        last = (before + len(coded)) * 8 // 6
-        inner = whole[first:last]
-        if len(inner) >= 2 * SHORTEST:
-            found |= {inner, inner.replace("+", "-").replace("/", "_")}
-    return found
+def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
+    at = text.find(value) if value else -1
+    while at >= 0:
+        yield at, at + len(value)
+        at = text.find(value, at + len(value))
+
+
+def _lower(text: str) -> str:
+    """Of the same length."""
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(small if len(small := letter.lower()) == 1 else letter for letter in text)

@@ -2,22 +2,28 @@
 
 Two passes: values that are known, exactly; then what has the shape of a secret. Either is replaced by
 `[REDACTED:<kind>]`. Text that streams gives, however it is cut, the same as it would give as a whole: only what the
-next characters may turn into a secret is held back, which in prose is the last word, and never more than two REACH or
-the longest known value.
+next characters may turn into a secret is held back, which in prose is the last word, and never more than two REACH
+and a BLOCK of a known value.
 """
 
-import base64
-import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
-from urllib.parse import quote
 
-from resolvers.rules.secret_shapes import CONTEXT, REACH, SHAPES, TOKEN, goes_on, judge, kind_by_name, undecided
+from resolvers.rules.known_values import BLOCK, KnownValues
+from resolvers.rules.secret_shapes import (
+    CONTEXT,
+    REACH,
+    TOKEN,
+    first_of,
+    goes_on,
+    judge,
+    kind_by_name,
+    starts,
+    undecided,
+)
 
 KNOWN: Final = "credential"
-SHORTEST_KNOWN = 4  # shorter ones would be found in every other word
-SHORTEST_LINE = 16
 DEEPEST = 64  # levels of nested metadata
 
 
@@ -28,15 +34,21 @@ def mark(kind: str) -> str:
 class Redactor:
     """Takes secrets out of the texts of one run. `hits` counts what was taken out, of streams too.
 
-    `known`: values of credentials. Their lines, and their JSON, percent, base64, hex and reversed forms, are taken for
-    known as well.
+    `known`: values of credentials; their forms are known as well (secret_forms.py beside this).
     """
 
-    def __init__(self, known: Iterable[str] = ()) -> None:
-        values = {form for value in known for form in forms_of(value) if len(form) >= SHORTEST_KNOWN}
-        self.known = tuple(sorted(values, key=lambda value: (-len(value), value)))
-        self.known_pattern = re.compile("|".join(map(re.escape, self.known))) if self.known else None
+    def __init__(self, known: Iterable[str] | KnownValues = ()) -> None:
+        self._known = known if isinstance(known, KnownValues) else KnownValues(known)
         self.hits = 0
+
+    @property
+    def known(self) -> KnownValues | None:
+        return self._known or None
+
+    def knows(self, text: str) -> bool:
+        """Whether a known value stands in it."""
+        stream = _Known(Redactor(self._known), self._known)
+        return stream.feed(text, last=True) != text
 
     def redact(self, text: str) -> str:
         return self.stream().whole(text)
@@ -68,21 +80,6 @@ class Redactor:
         return self._json(value, depth)
 
 
-def forms_of(value: str) -> set[str]:
-    forms = {value, value.strip()}
-    forms |= {
-        line.strip()
-        for line in value.splitlines()
-        if len(line.strip()) >= SHORTEST_LINE and not line.startswith("-----")
-    }
-    forms |= {json.dumps(form)[1:-1] for form in forms} | {quote(form, safe="") for form in forms}
-    long = [form for form in forms if len(form) >= SHORTEST_KNOWN]
-    coded = [form.encode(errors="surrogatepass") for form in long]
-    forms |= {form[::-1] for form in long} | {each.hex() for each in coded} | {each.hex().upper() for each in coded}
-    encoded = {base64.b64encode(each).decode().rstrip("=") for each in coded}
-    return forms | encoded | {text.replace("+", "-").replace("/", "_") for text in encoded}
-
-
 class _Pass(Protocol):
     def feed(self, text: str, last: bool) -> str: ...
 
@@ -92,8 +89,8 @@ class StreamRedactor:
 
     def __init__(self, redactor: Redactor) -> None:
         self._passes: list[_Pass] = [_Shapes(redactor)]
-        if redactor.known_pattern is not None:
-            self._passes.insert(0, _Known(redactor, redactor.known_pattern))
+        if redactor.known is not None:
+            self._passes.insert(0, _Known(redactor, redactor.known))
 
     def feed(self, text: str) -> str:
         return self._feed(text, last=False)
@@ -112,31 +109,60 @@ class StreamRedactor:
 
 
 class _Known:
-    def __init__(self, redactor: Redactor, pattern: re.Pattern[str]) -> None:
-        self._redactor, self._pattern, self._held = redactor, pattern, ""
+    """What is covered by a known value, or by a part of a long one, is one mark: however many of them it is."""
+
+    def __init__(self, redactor: Redactor, known: KnownValues) -> None:
+        self._redactor, self._known = redactor, known
+        self._text = ""  # what is not given yet, behind as much before it as a block may have there
+        self._done = 0  # of the text: this much was given, or is covered by a mark that was
+        self._marked = False  # whether it ends in a mark
+        self._cursors = [0] * known.shards
 
     def feed(self, text: str, last: bool) -> str:
-        text, shown, at = self._held + text, list[str](), 0
-        hold = len(text) if last else self._undecided(text, 0)
-        while (match := self._pattern.search(text, at)) and match.start() < hold:
-            shown += (text[at : match.start()], mark(KNOWN))
-            at = match.end()
-            self._redactor.hits += 1
-            if hold < at:
-                hold = self._undecided(text, at)
-        self._held = text[hold:]
-        return "".join((*shown, text[at:hold]))
+        self._text += text
+        if not self._text:
+            return ""
+        spans, hold = self._decided(last)
+        spans += self._known.blocks(self._text)
+        shown = list[str]()
+        for start, end in sorted(spans):
+            if start >= hold:
+                break
+            if end <= self._done:
+                continue
+            if start > self._done:
+                shown.append(self._text[self._done : start])
+            if start > self._done or not self._marked:
+                shown.append(mark(KNOWN))
+                self._redactor.hits += 1
+            self._done, self._marked = end, True
+        if self._done < hold:
+            shown.append(self._text[self._done : hold])
+            self._done, self._marked = hold, False
+        self._forget(hold)
+        return "".join(shown)
 
-    def _undecided(self, text: str, start: int) -> int:
-        """Where the first suffix begins that more text could make a known value."""
-        first = len(text)
-        for value in self._redactor.known:
-            at = text.find(value[0], max(start, len(text) - len(value) + 1))
-            while 0 <= at < first:
-                if value.startswith(text[at:]):
-                    first = at
-                at = text.find(value[0], at + 1)
-        return first
+    def _decided(self, last: bool) -> tuple[list[tuple[int, int]], int]:
+        """The short forms that what follows does not change, and from where on it may."""
+        spans, whole = list[tuple[int, int]](), len(self._text)
+        hold = whole if last else self._known.open_block(self._text, 0)
+        for shard, cursor in enumerate(self._cursors):
+            until = whole if last else self._known.open_short(self._text, cursor)
+            for start, end in self._known.short(shard, self._text, cursor):
+                if start >= until:
+                    break
+                spans.append((start, end))
+                cursor = end
+                if until < end:
+                    until = self._known.open_short(self._text, end)
+            self._cursors[shard] = max(cursor, until)
+            hold = min(hold, until)
+        return spans, hold
+
+    def _forget(self, hold: int) -> None:
+        gone = max(0, min(self._done, hold, *self._cursors) - BLOCK)
+        self._text, self._done = self._text[gone:], self._done - gone
+        self._cursors = [cursor - gone for cursor in self._cursors]
 
 
 class _Shapes:
@@ -156,7 +182,8 @@ class _Shapes:
             start = end if again is None or last else again
         shown = list[str]()
         at, hold = start, self._hold(text, start, again, last)
-        while (match := SHAPES.search(text, at)) and match.start() < hold:
+        begins = starts(text, at)
+        while (match := first_of(begins, text, at)) and match.start() < hold:
             found = judge(match)
             if found is None:
                 at = match.start() + 1

@@ -6,11 +6,12 @@ so text can be judged while it is still coming in (redaction.py beside this). Wh
 taken is linear in the text.
 """
 
+import functools
 import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 REACH: Final = 512
 CONTEXT: Final = 8  # characters before a text that decide whether a secret may begin in it
@@ -90,6 +91,61 @@ SHAPES: Final = re.compile(
     ),
     re.ASCII,
 )
+
+# What every shape has in it, in small letters, and how far behind the beginning of the shape it stands.
+_AT_ONCE: Final = (
+    *("sk", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "aiza", "gsk_", "gsk-", "xai_", "xai-", "pplx", "nvapi"),
+    *("lin_api", "ntn_", "ntn-", "secret", "sbp_", "sbp-", "tvly", "sg.", "re_", "whsec_", "shpat_", "shpca_"),
+    *("shppa_", "shpss_", "dapi", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat", "glptt", "gldt-"),
+    *("glrt-", "glcbt", "glsoat", "xox", "xapp-", "npm_", "pypi-", "hf_", "dckr_", "doo_v1_", "dop_v1_", "dor_v1_"),
+    *("dos_v1_",),
+    *("hvs.", "hvb.", "hvr.", "crewship_", "hooks.slack", "discord", "akia", "asia", "aroa", "aida", "abia", "acca"),
+    *("ya29.", "gocspx-", "age-secret-key-1", "ey", "ew", "-----begin", "authorization", "bearer", "key", "token"),
+    *("password", "passwd", "passphrase", "passwort", "pwd", "credential"),
+)
+_BEFORE: Final = {":aa": (8, 9, 10)}
+_ADDRESS: Final = "://"
+_ADDRESSES = re.compile(_BEGIN + _URL, re.ASCII)
+_SCHEME_LENGTH = 21
+
+
+@functools.cache
+def _landmarks() -> tuple[Any, tuple[tuple[int, ...], ...]]:
+    import ahocorasick_rs as library
+
+    behind = tuple((mark, (0,)) for mark in _AT_ONCE) + tuple(_BEFORE.items()) + ((_ADDRESS, ()),)
+    automaton = library.BytesAhoCorasick([mark.encode() for mark, _ in behind], matchkind=library.MatchKind.Standard)
+    return automaton, tuple(places for _, places in behind)
+
+
+def starts(text: str, least: int) -> list[int]:
+    """Where a match of SHAPES may begin, at or after `least`; the last one first. Most texts have few such places, and
+    to look for them is faster by far than to try every shape everywhere.
+    """
+    automaton, behind = _landmarks()
+    found = set[int]()
+    for index, start, end in automaton.find_matches_as_indexes(_plain(text), overlapping=True):
+        if behind[index]:
+            found.update(start - back for back in behind[index])
+        elif address := _ADDRESSES.search(text, max(least, start - _SCHEME_LENGTH), end):
+            found.add(address.start())
+    return sorted((start for start in found if start >= least), reverse=True)
+
+
+def first_of(begins: list[int], text: str, least: int) -> re.Match[str] | None:
+    """The first match at or after `least` that begins at one of these; those before it are taken from the list."""
+    while begins:
+        start = begins.pop()
+        if start >= least and (match := SHAPES.match(text, start)):
+            return match
+    return None
+
+
+def _plain(text: str) -> bytes:
+    """In small letters, a byte for each character."""
+    return text.encode("ascii", "replace").lower()
+
+
 _VALUES: Final = ("header", "bearer", "url", "escaped", "double", "single", "back", "bare")
 _RESTS: Final = {
     group: re.compile(rest, re.ASCII)
