@@ -33,7 +33,7 @@ class Approvals:
             "tool": cut(tool, LINE),
             "arguments": _shown(arguments),
         }
-        answer = await ask(Caller.service(SERVICE, job.workspace_id), asked)
+        answer = await ask(Caller.service(SERVICE, job.workspace_id, job.run_id), asked)
         made: Asked = orjson.loads(answer.body or b"")
         return made
 

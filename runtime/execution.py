@@ -81,6 +81,10 @@ class Held:
         """Seconds since the first claim of the run: by PostgreSQL up to this claim, by this process from then on."""
         return self.claim.age + time.monotonic() - self._claimed
 
+    @property
+    def lost(self) -> bool:
+        return self.reason is Stop.lost
+
     def stop(self, reason: Stop) -> None:
         """The first reason stands, but that what is lost is lost."""
         if self.reason is None or reason is Stop.lost:
@@ -223,6 +227,8 @@ class Execution:
     async def _work(self, job: Job, fitted: Fitted, left: float) -> Ending:
         sink = self.held.sink = TurnSink(self.claim, self._engine, fitted.guard)
         await sink.open()
+        if self.held.lost:  # while its tools were made ready
+            raise Lost
         task = asyncio.create_task(_carried_out(fitted, job, sink), name=f"run {self.claim.run_id}")
         watched = [asyncio.create_task(self.held.stopping.wait()), asyncio.create_task(sink.broken.wait())]
         try:

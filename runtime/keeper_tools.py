@@ -105,7 +105,7 @@ async def _answer(operation: Any, job: Job, data: RequestCredential, **more: str
         "credential_name": data.credential,
         "intent": data.intent,
     }
-    answer = await operation(Caller.service(SERVICE, job.workspace_id), asked | more)
+    answer = await operation(Caller.service(SERVICE, job.workspace_id, job.run_id), asked | more)
     said: dict[str, Any] = orjson.loads(answer.body or b"{}")
     return said
 

@@ -190,6 +190,6 @@ async def _record(
         "error_message": None if error is None else cut(error.replace("\0", "\ufffd"), DESCRIPTION),
     }
     try:
-        await record_mcp_call(Caller.service(SERVICE, job.workspace_id), call)
+        await record_mcp_call(Caller.service(SERVICE, job.workspace_id, job.run_id), call)
     except Exception:
         log.exception("mcp_call_not_recorded", run_id=job.run_id, workspace_id=job.workspace_id)

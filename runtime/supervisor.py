@@ -158,6 +158,8 @@ class Supervisor:
         except Lost:
             if held.reason is None:
                 await self._give_back(held)
+            with contextlib.suppress(Exception):  # else whoever ended it does not wait for long
+                await work.let_go(held.claim)
             raise asyncio.CancelledError("the run goes on elsewhere") from None
         finally:
             self._drop(held)

@@ -11,6 +11,7 @@ from resolvers.kernel import (
     Code,
     Context,
     CredentialKind,
+    Holder,
     Input,
     Refusal,
     Success,
@@ -18,6 +19,7 @@ from resolvers.kernel import (
     Topic,
     check_password,
     command,
+    end_work,
     forbidden,
     people_only,
 )
@@ -136,10 +138,14 @@ async def _leave_workspaces(ctx: Context) -> None:
         others = ctx.select(Membership, col(Membership.user_id) != ctx.user_id)
         if not await others.exists():
             await ctx.update(Workspace, workspace.id, deleted_at=NOW)
+            await end_work(ctx, Holder.workspace, workspace.id)
             ctx.enqueue(WORKSPACE_GONE, workspace_id=workspace.id)
             continue
         if await is_last_owner(ctx, ctx.user_id):
             kept.append(workspace.name)
+            continue
+        await ctx.delete_where(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True)
+        await end_work(ctx, Holder.person, ctx.user_id)
     if kept:
         more = f" and {len(kept) - MOST_NAMED} more" if len(kept) > MOST_NAMED else ""
         raise Refusal(Code.CONFLICT, f"{OWNS} {', '.join(kept[:MOST_NAMED])}{more}")

@@ -25,11 +25,13 @@ from resolvers.kernel import (
     Action,
     Code,
     Context,
+    Holder,
     Output,
     Refusal,
     Topic,
     belongs_elsewhere,
     command,
+    end_work,
     forbidden,
     forget_answers,
     keep_digests,
@@ -98,6 +100,7 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     await _judge(ctx, person)
     user = await ctx.get(User, person, missing="Member not found")
     whole = not await belongs_elsewhere(ctx, person)
+    await end_work(ctx, Holder.person, person, forgotten=True)
     await end_archives(ctx, person)
     scope = await _erase(ctx, user)
     if whole:

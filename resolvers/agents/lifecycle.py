@@ -21,6 +21,7 @@ from resolvers.kernel import (
     Context,
     Description,
     Event,
+    Holder,
     Id,
     Input,
     Int,
@@ -32,6 +33,7 @@ from resolvers.kernel import (
     Success,
     Text,
     command,
+    end_work,
     instance,
     invalid,
 )
@@ -157,12 +159,13 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     """Delete an agent.
 
-    Its chats, runs and assignments are kept, and what it made for its crew; its home and files attached to its chats
-    are removed. Its slug can be reused. Where its hire waits for an approval, nobody is
-    asked any more.
+    Its runs end before the answer: nothing of them begins afterwards. Its chats, runs and assignments are kept, and
+    what it made for its crew; its home and files attached to its chats are removed. Its slug can be reused. Where its
+    hire waits for an approval, nobody is asked any more.
 
     A MANAGER can delete agents they created and agents of crews they administer.
     """
+    await end_work(ctx, Holder.agent, agent.id)
     await ctx.delete(Agent, agent.id)
     await forget_attached(ctx, agent.id)
     ctx.enqueue(AGENT_GONE, agent_id=agent.id)

@@ -18,7 +18,7 @@ from models.runs import ChatEventType, Run, RunStatus
 from resolvers.chats.mentions import mentions
 from resolvers.kernel import Context, Topic
 from resolvers.runs.frames import append_frames, chat_event, run_begin
-from resolvers.runs.lifecycle import hold_starts, start_run, why_idle
+from resolvers.runs.lifecycle import hold_starts, may_start, start_run, why_idle
 from resolvers.runs.passing_on import TURNS, turns_of
 
 MOST_ASKED: Final = 8
@@ -80,6 +80,8 @@ async def take_next_turn(ctx: Context, run_id: str) -> None:
     if agent is None:
         return
     await hold_starts(ctx, agent.id)
+    if not await may_start(ctx, ended.triggered_by):
+        return
     chat = await ctx.select(Chat, col(Chat.id) == ended.chat_id).locked().first()
     if chat is None or chat.visibility != ChatVisibility.group or await _asked_since(ctx, ended):
         return

@@ -24,12 +24,13 @@ from resolvers.kernel import (
     Prompt,
     Refusal,
     command,
+    forbidden,
     plus,
 )
 from resolvers.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits
 from resolvers.runs.events import RUN_ENDS, RUN_STARTS
 from resolvers.runs.frames import append_frames, chat_event, run_begin
-from resolvers.runs.lifecycle import check_can_work, end_run, hold_starts
+from resolvers.runs.lifecycle import check_can_work, end_run, hold_starts, may_start
 from resolvers.runs.passing_on import TURNS
 
 MOST_TURNS = 200
@@ -104,6 +105,8 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     if agent is not None:
         for id in sorted({agent.id, *[other.id for other in named[:1]]}):  # in one order, whoever asks
             await hold_starts(ctx, id)
+    if not await may_start(ctx, ctx.user_id):
+        raise forbidden()
     chat = await ctx.get(Chat, data.chat_id, lock=True)
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")

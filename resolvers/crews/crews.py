@@ -26,6 +26,7 @@ from resolvers.kernel import (
     Description,
     Event,
     Float,
+    Holder,
     Id,
     Input,
     Int,
@@ -45,6 +46,7 @@ from resolvers.kernel import (
     command,
     confidential,
     count,
+    end_work,
     extend,
     graph,
     instance,
@@ -309,9 +311,10 @@ async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
 async def delete_crew(ctx: Context, data: ById) -> Success:
     """Delete a crew.
 
-    Its missions, their tasks, its memberships and its files are deleted permanently; its agents, connections and
-    escalations are kept.
+    The live runs of its agents end before the answer. Its missions, their tasks, its memberships and its files are
+    deleted permanently; its agents, connections and escalations are kept.
     """
+    await end_work(ctx, Holder.crew, data.id)
     crew = await ctx.delete(Crew, data.id)
     await ctx.delete_where(Mission, col(Mission.crew_id) == crew.id)
     await ctx.delete_where(CrewMember, col(CrewMember.crew_id) == crew.id)

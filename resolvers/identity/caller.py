@@ -73,11 +73,12 @@ class Caller:
     origin: str = ""  # scheme and host the client used, for links
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
+    run_id: str = ""  # of the worker that carries out this run: what it writes is refused when the run has ended
 
     @classmethod
-    def service(cls, name: str, workspace_id: str) -> "Caller":
+    def service(cls, name: str, workspace_id: str, run_id: str = "") -> "Caller":
         """Background work in one workspace: it passes the same door, and its writes are audited."""
-        return cls(CredentialKind.SERVICE, name, workspace=workspace_id)
+        return cls(CredentialKind.SERVICE, name, workspace=workspace_id, run_id=run_id)
 
     @classmethod
     def nobody(cls) -> "Caller":

@@ -52,6 +52,7 @@ from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces, clock
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
+from resolvers.kernel.ends import Ended, Holder, end_work, ends
 from resolvers.kernel.events import EVENTS, Event, Long, Routing, Time, address_of
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.followers import follow
@@ -161,7 +162,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Derived", "Subtype", "confidential", "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "EVENTS", "Routing", "Time", "Long", "address_of",
-    "Topic",
+    "Topic", "Ended", "Holder", "end_work", "ends",
     # Roles, scopes of tokens, and the license.
     "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
     "known_capabilities",

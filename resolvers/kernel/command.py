@@ -11,7 +11,7 @@ from models.base import table_of
 from models.workspaces import Capability, Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.identity.caller import MACHINES, Caller
-from resolvers.kernel import finish, idempotency
+from resolvers.kernel import finish, idempotency, places
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.events import Event
@@ -167,12 +167,17 @@ class Command(Called[D, T], Generic[D, T]):
         if request.if_version is not None and self.versioned is None:
             raise Refusal(Code.BAD_REQUEST, NO_VERSION)
         try:
-            return await self._late(ctx) if self.late else await self._early(ctx)
+            answer = await self._late(ctx) if self.late else await self._early(ctx)
         except Replayed as known:
             return Answer(known.body, known.version, replayed=True)
+        for wait in ctx.afterwards:
+            await wait()
+        return answer
 
     async def admit(self, ctx: Context) -> None:
         await super().admit(ctx)
+        if ctx.caller.run_id and ctx.in_transaction:
+            await places.hold_run(ctx, ctx.caller.run_id)
         principal, key = self._principal(ctx), ctx.request.key
         if principal is None or key is None:
             return

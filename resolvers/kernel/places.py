@@ -6,7 +6,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from models.base import table_of
+from models.runs import Run, RunStatus
 from models.workspaces import Membership
+from resolvers.errors import Code, Refusal
 from resolvers.kernel import statements
 from resolvers.kernel.database import database
 from resolvers.kernel.sending import run
@@ -41,3 +43,10 @@ async def go_on_as(ctx: Any, user_id: str) -> bool:
     if member is not None:
         ctx.role, ctx.capabilities = member.role, member.capabilities
     return member is not None
+
+
+async def hold_run(ctx: Any, id: str) -> None:
+    """What is written for a run is written while it is live: whoever ends it waits for this, or this is refused."""
+    live = (col(Run.id) == id, col(Run.status) == RunStatus.RUNNING)
+    if await ctx.select(Run, *live, including_hidden=True).shared().first() is None:
+        raise Refusal(Code.CONFLICT, "The run has ended")

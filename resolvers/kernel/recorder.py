@@ -1,6 +1,6 @@
 """What a command records beside the rows it changes: it is written with the answer, in one statement."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -72,6 +72,8 @@ class Recorder:
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
     records: list[SQLModel] = field(default_factory=list)
+    # what the answer waits for, behind the commit and without a connection
+    afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
     def recorded(self) -> bool:
@@ -81,7 +83,7 @@ class Recorder:
     def forget(self) -> None:
         """Nothing of it happened."""
         self.audits, self.events, self.rings, self.queued, self.records = [], [], [], [], []
-        self.changes, self.touched = {}, []
+        self.changes, self.touched, self.afterwards = {}, [], []
 
     def audit(
         self,

@@ -28,15 +28,10 @@ class Selection(Generic[M]):
         order: tuple[Any, ...] = (),
         size: int | None = None,
         locked: bool = False,
+        shared: bool = False,
     ) -> None:
-        self._ctx, self._model, self._conditions, self._order, self._size, self._locked = (
-            ctx,
-            model,
-            conditions,
-            order,
-            size,
-            locked,
-        )
+        self._ctx, self._model, self._conditions, self._order, self._size = ctx, model, conditions, order, size
+        self._locked, self._shared = locked, shared
 
     def _but(self, **changes: Any) -> Self:
         now = {
@@ -44,6 +39,7 @@ class Selection(Generic[M]):
             "order": self._order,
             "size": self._size,
             "locked": self._locked,
+            "shared": self._shared,
         } | changes
         return type(self)(self._ctx, self._model, **now)
 
@@ -60,12 +56,16 @@ class Selection(Generic[M]):
         """FOR NO KEY UPDATE: keys never change, and FOR UPDATE would wait for inserts of rows that refer to it."""
         return self._but(locked=True)
 
+    def shared(self) -> Self:
+        """FOR SHARE: the rows stay as they are until the end of the transaction, and others may hold them so, too."""
+        return self._but(locked=True, shared=True)
+
     async def all(self) -> list[M]:
         made = select(table_of(self._model)).where(*self._conditions).order_by(*self._order)
         made = made if self._size is None else made.limit(self._size)
-        rows = await self._ctx._many(
-            made.with_for_update(key_share=True) if self._locked else made, begins=self._locked
-        )
+        if self._locked:
+            made = made.with_for_update(read=True) if self._shared else made.with_for_update(key_share=True)
+        rows = await self._ctx._many(made, begins=self._locked)
         return [statements.load(self._model, row) for row in rows]
 
     async def first(self) -> M | None:

@@ -19,10 +19,12 @@ def waits(run: Run) -> bool:
     return run.status == RunStatus.RUNNING and run.started_at is None and run.leased_until is None
 
 
-async def show_cancelled(ctx: Context, chat: Chat, run: Run) -> None:
-    """What is left of a turn called off before it began: the user's message, counted, and the end for listeners."""
+async def show_cancelled(ctx: Context, chat: Chat, run: Run, *, alone: bool = False) -> int:
+    """What is left of a turn that no worker ends: the user's message, counted, and the end for listeners; returns the
+    number of its frame. `alone`: the frame is not of the run.
+    """
     counted = {"message_count": plus(1)} if turns_of(run)[0] == 1 else {}
-    await append_frames(ctx, chat, run, chat_event(ChatEventType.done), **counted)
+    return await append_frames(ctx, chat, None if alone else run, chat_event(ChatEventType.done), **counted)
 
 
 async def ask_to_cancel(ctx: Context, run_id: str) -> None:

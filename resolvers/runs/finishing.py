@@ -106,6 +106,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     chat = None if run.chat_id is None else await ctx.select(Chat, col(Chat.id) == run.chat_id).locked().first()
     run = await ctx.get(Run, data.id, lock=True, missing=MISSING)
     if run.status != RunStatus.RUNNING:
+        if run.lease == data.lease and run.worker is not None:  # ended elsewhere: nobody is at it any more
+            await ctx.update(Run, run.id, leased_until=NOW)
         return RunEnd(id=run.id, status=run.status)
     if run.lease != data.lease:
         raise Refusal(Code.CONFLICT, TAKEN_OVER)

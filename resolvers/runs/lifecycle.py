@@ -8,6 +8,7 @@ from sqlmodel import col
 from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.bounds import ERROR, LINE, cut
 from models.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
+from models.workspaces import Membership
 from resolvers.approvals import CALL_OFF
 from resolvers.kernel import Code, Conflict, Context, Refusal
 from resolvers.runs.assignments import call_off_given, end_assignment
@@ -66,6 +67,17 @@ def starts_of(agent_id: str) -> str:
     return f"starts of {agent_id}"
 
 
+async def may_start(ctx: Context, user_id: str | None) -> bool:
+    """Whether the user is a member, and stays one until the end of the transaction: who is removed finds the run.
+
+    Comes before the locks of chats and runs, as `hold_starts` does. What no user starts has no such right to lose.
+    """
+    if not user_id:
+        return True
+    own = ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True)
+    return await own.shared().first() is not None
+
+
 async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
     """Stores a new run and sets its agent RUNNING, behind `hold_starts`. `conflict`: the texts when its id is taken, or
     its chat has a live run.
@@ -110,12 +122,24 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
         data={**(run.data or {}), **end.data} if end.data and not of_webhook else run.data,
         model=end.model or model_in(end.data) or run.model,
     )
+    await _follow(ctx, ended, end.reply)
+    return ended
+
+
+async def _follow(ctx: Context, run: Run, reply: str | None) -> None:
     if run.waits_for is not None:
         ctx.enqueue(CALL_OFF, run_id=run.id)
-    await end_assignment(ctx, ended, end.reply)
-    await end_question(ctx, ended, end.reply)
-    call_off_given(ctx, ended)
-    return ended
+    await end_assignment(ctx, run, reply)
+    await end_question(ctx, run, reply)
+    call_off_given(ctx, run)
+
+
+async def follow_end(ctx: Context, run: Run) -> None:
+    """What follows from the end of a run that was ended without its agent, later. Declare RUN_ENDS."""
+    await _follow(ctx, run, None)
+    agent = await _settle(ctx, run.agent_id, run.status)
+    announce_end(ctx, run, agent)
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=agent.status))
 
 
 def model_in(metadata: dict[str, Any] | None) -> str | None:

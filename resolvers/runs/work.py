@@ -86,6 +86,12 @@ EXTEND = (
 )
 RELEASE = f"UPDATE runs SET leased_until = now(), worker = NULL {HELD}"
 
+LET_GO = (
+    "UPDATE runs SET leased_until = now() WHERE id = $1 AND workspace_id = $2 AND lease = $3"
+    " AND status <> 'RUNNING' AND leased_until > now()"
+)
+AT_WORK = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND worker IS NOT NULL AND leased_until > now())"
+
 STEPPED = """
     INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome, said)
     SELECT $1, step.name, $2, $3, now(), CASE WHEN step.finished THEN now() END,
@@ -206,6 +212,18 @@ async def release(claims: Sequence[Claim]) -> None:
     async with _scoped(SYSTEM) as conn:
         await conn.execute(RELEASE, [c.run_id for c in claims], [c.lease for c in claims])
     bus.ring(Topic.queue)
+
+
+async def let_go(claim: Claim) -> None:
+    """Nobody is at a run any more that was ended elsewhere: whoever ended it may be waiting for that."""
+    async with _scoped(claim.workspace_id) as conn:
+        await conn.execute(LET_GO, claim.run_id, claim.workspace_id, claim.lease)
+
+
+async def at_work(run_ids: Sequence[str]) -> bool:
+    """Whether a worker may still be at one of these runs, which have ended."""
+    async with _scoped(SYSTEM) as conn:
+        return await conn.fetchval(AT_WORK, list(run_ids)) is True
 
 
 async def park(claim: Claim, approval_id: str) -> bool:

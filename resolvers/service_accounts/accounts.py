@@ -19,6 +19,7 @@ from resolvers.kernel import (
     Deleted,
     Description,
     Emptied,
+    Holder,
     Input,
     Page,
     Paging,
@@ -29,6 +30,7 @@ from resolvers.kernel import (
     Topic,
     command,
     derived,
+    end_work,
     graph,
     one,
     query,
@@ -145,6 +147,7 @@ async def update_service_account(ctx: Context, account: ServiceAccount, data: Up
 
 async def _leave(ctx: Context, account: ServiceAccount) -> None:
     await ctx.delete_where(Membership, col(Membership.user_id) == account.id, including_hidden=True)
+    await end_work(ctx, Holder.person, account.id)
     ctx.ring(Topic.access, account.id)
 
 

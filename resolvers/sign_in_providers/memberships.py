@@ -12,10 +12,12 @@ from resolvers.kernel import (
     NOW,
     AcrossWorkspaces,
     Context,
+    Holder,
     Refusal,
     SignInProvider,
     Topic,
     across_workspaces,
+    end_work,
     log,
     outranks,
 )
@@ -86,6 +88,7 @@ async def apply_groups(ctx: Context, provider: SignInProvider, user: User, group
         return
     if role is None:
         await ctx.delete(Membership, member.id)
+        await end_work(ctx, Holder.person, user.id)
         await ctx.audit_here(MEMBER, member.id, action="workspace_member.removed")
     else:
         await ctx.update(Membership, member.id, role=role)

@@ -53,4 +53,5 @@ async def note_use(ctx: Context, data: NoteUse) -> None:
 
 
 async def tell_of_use(workspace_id: str, agent_id: str, run_id: str, slug: str) -> None:
-    await note_use(Caller.service(SERVICE, workspace_id), {"agent_id": agent_id, "run_id": run_id, "slug": slug})
+    used = {"agent_id": agent_id, "run_id": run_id, "slug": slug}
+    await note_use(Caller.service(SERVICE, workspace_id, run_id), used)

@@ -16,6 +16,7 @@ from resolvers.kernel import (
     ById,
     Code,
     Context,
+    Holder,
     Id,
     Input,
     Limit,
@@ -27,6 +28,7 @@ from resolvers.kernel import (
     Topic,
     command,
     derived,
+    end_work,
     forbidden,
     graph,
     instance,
@@ -124,12 +126,13 @@ async def remove_member(ctx: Context, data: ById) -> Success:
     By the id of the membership or of the user; an owner cannot be removed.
 
     The account, its sessions and its tokens are kept. Access ends with the next request, and subscriptions end
-    immediately.
+    immediately, as do the runs that the member has started.
     """
     named = or_(col(Membership.id) == data.id, col(Membership.user_id) == data.id)
     member = await ctx.select(Membership, named).locked().one("Member not found")
     if member.role == Role.OWNER:
         raise forbidden("An owner cannot be removed")
     await ctx.delete(Membership, member.id, missing="Member not found")
+    await end_work(ctx, Holder.person, member.user_id)
     ctx.ring(Topic.access, member.user_id)
     return Success()
