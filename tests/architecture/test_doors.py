@@ -47,6 +47,10 @@ PAST_THE_DOOR = {
         ("resolvers/workspaces/files.py", table): "which of the names on disk are rows, of a workspace that is said"
         for table in ("Agent", "Chat", "Crew", "Run")
     },
+    **{
+        ("resolvers/runs/ending.py", table): "what ends with a right, whoever may see it, tied to its workspace"
+        for table in ("Assignment", "Chat", "Message", "PeerConversation")
+    },
     ("resolvers/costs/budgets.py", "BudgetSpend"): "the sums of a budget that is deleted: they have no rows but its",
 }
 

@@ -255,9 +255,10 @@ async def test_an_instance_gives_a_run_its_servers(
         changed = {"run_adapter": "native", "openai_api_key": SecretStr("sk-" + "x" * 40)}
         outfit = InstanceOutfit(instance.settings.model_copy(update=changed))
         plain = a_job("add", provider=LlmProvider.OPENAI)
-        work = replace(
-            plain, workspace_id=estate.workspace.id, agent=replace(plain.agent, id=row.id, crew_id=row.crew_id)
-        )
+        run = Run(id=new_id(), agent_id=row.id, workspace_id=estate.workspace.id)
+        await estate.add(run)
+        agent = replace(plain.agent, id=row.id, crew_id=row.crew_id)
+        work = replace(plain, run_id=run.id, workspace_id=estate.workspace.id, agent=agent)
         fitted = await outfit.fit(work)
         tools = fitted.adapter._tools  # type: ignore[attr-defined]
         assert {"mcp__harbour__add", "mcp__harbour__shout", "read_file"} <= tools.keys()
