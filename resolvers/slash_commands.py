@@ -7,7 +7,7 @@ from models.workspaces import Capability
 from resolvers.kernel import Absent, Action, Context, NoInput, Output, procedure
 
 
-class FieldType(StrEnum):
+class FormFieldType(StrEnum):
     """How a client asks for a value. The set is open: a client shows a type that it does not know as text."""
 
     text = "text"
@@ -24,7 +24,7 @@ class FormField(Output):
     """A field of a form. `required` is true or absent, and `default` is absent if there is none."""
 
     name: str
-    type: FieldType
+    type: FormFieldType
     required: Annotated[bool | None, Absent()] = None
     default: Annotated[str | None, Absent()] = None
 
@@ -48,9 +48,9 @@ CATALOG: Final = (
         icon="calendar-clock",
         capability=Capability.routine_create,
         form_schema=[
-            FormField(name="name", type=FieldType.text, required=True),
-            FormField(name="cron", type=FieldType.cron, required=True),
-            FormField(name="timezone", type=FieldType.timezone, default="UTC"),
+            FormField(name="name", type=FormFieldType.text, required=True),
+            FormField(name="cron", type=FormFieldType.cron, required=True),
+            FormField(name="timezone", type=FormFieldType.timezone, default="UTC"),
         ],
     ),
     SlashCommand(
@@ -60,9 +60,9 @@ CATALOG: Final = (
         icon="alert-circle",
         capability=Capability.issue_create,
         form_schema=[
-            FormField(name="title", type=FieldType.text, required=True),
-            FormField(name="description", type=FieldType.textarea),
-            FormField(name="priority", type=FieldType.priority, default="none"),
+            FormField(name="title", type=FormFieldType.text, required=True),
+            FormField(name="description", type=FormFieldType.textarea),
+            FormField(name="priority", type=FormFieldType.priority, default="none"),
         ],
     ),
     SlashCommand(
@@ -72,8 +72,8 @@ CATALOG: Final = (
         icon="sparkles",
         capability=Capability.skill_create,
         form_schema=[
-            FormField(name="slug", type=FieldType.slug, required=True),
-            FormField(name="prompt", type=FieldType.textarea, required=True),
+            FormField(name="slug", type=FormFieldType.slug, required=True),
+            FormField(name="prompt", type=FormFieldType.textarea, required=True),
         ],
     ),
     SlashCommand(
@@ -83,9 +83,9 @@ CATALOG: Final = (
         icon="key",
         capability=Capability.credential_create,
         form_schema=[
-            FormField(name="name", type=FieldType.text, required=True),
-            FormField(name="type", type=FieldType.credential_type, default="SECRET"),
-            FormField(name="value", type=FieldType.secret, required=True),
+            FormField(name="name", type=FormFieldType.text, required=True),
+            FormField(name="type", type=FormFieldType.credential_type, default="SECRET"),
+            FormField(name="value", type=FormFieldType.secret, required=True),
         ],
     ),
 )

@@ -17,7 +17,7 @@ def _answers_hire(request: Request, answer: Answer) -> Reply:
 
 
 ROUTES = (
-    POST("/api/v1/agents/hire", hiring.hire, hiring.Hire, status=201, answers=_answers_hire),
+    POST("/api/v1/agents/hire", hiring.hire, hiring.Hire, status=201, or_status=202, answers=_answers_hire),
     POST("/api/v1/agents/{agentId}/rehire", hiring.rehire, hiring.Hire),
     POST("/api/v1/agents/{agentId}/approve-hire", hiring.approve_hire, HireApproved),
 )

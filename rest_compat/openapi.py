@@ -1,5 +1,6 @@
 """OpenAPI 3.1 of the routes: parameters and bodies from inputs, responses from wire models, errors from operations."""
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args, get_origin
 
@@ -9,16 +10,19 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import core_schema
 
 from models.base import table_of
+from models.workspaces import Role
 from resolvers.errors import Code
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.idempotency import LONGEST_KEY
 from resolvers.kernel.inputs import Input, Paging
 from resolvers.kernel.operation import Auth, Operation
 from resolvers.kernel.outputs import Absent
-from resolvers.kernel.policy import Action
+from resolvers.kernel.patch import Patch
+from resolvers.kernel.policy import GATES, RANK, Action
 from resolvers.kernel.reader import View
 from resolvers.problem import REASON_PHRASES
 from rest_compat.errors import STATUS
+from rest_compat.examples import example
 from rest_compat.routes import ROUTES
 from rest_compat.table import PARAMETER, Route, ValueOf
 
@@ -50,10 +54,27 @@ SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.INTERNAL: [{"internal": []}],
     Auth.WEBHOOK: [{"webhook": []}],
 }
+CREDENTIAL: dict[Auth, str] = {
+    Auth.NONE: "Requires: no credential.",
+    Auth.INTERNAL: "Requires: an internal token.",
+    Auth.WEBHOOK: "Requires: a webhook that is signed with the agent's secret.",
+}
+ABOUT = """The REST API. The same operations are served as GraphQL at /graphql.
+
+Each operation says what it requires; `x-crewship-role` is the same for programs:
+
+| value | who may call the operation |
+| --- | --- |
+| `none`, `self` | every signed-in user; everybody where no credential is required |
+| `read`, `participate` | every member of the workspace |
+| `create`, `update` | MANAGER, ADMIN, OWNER |
+| `manage`, `delete` | ADMIN, OWNER |
+| `owner` | OWNER |
+"""
 NULL = {"type": "null"}
 FLAG = "Whether it is so; any value but true means false."
 SKIPPED = "Number of items to skip; a value that is not a whole number means 0."
-BESIDE = ("title", "description", "default")  # what is said of a property, not of its values
+BESIDE = ("title", "description")  # what is said of a property, not of its values
 ETAG = {"description": "Version of the resource, for If-Match and If-None-Match.", "schema": {"type": "string"}}
 IF_MATCH = (
     "If-Match",
@@ -69,26 +90,40 @@ KEY = (
 
 
 class _Schemas(GenerateJsonSchema):
-    """What pydantic cannot know: keys that answers leave out, and that a null counts as absent in inputs (contract:
-    requests.null_values).
+    """What pydantic cannot know: keys that answers leave out, that a null counts as absent in inputs (contract:
+    requests.null_values), and that a default is Python's. An answer has every key that it does not leave out; a default
+    in a body would be read by generators of types as a property that is always there.
     """
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         made, cls = super().model_schema(schema), schema["cls"]
-        absent = {
-            info.alias or name
-            for name, info in cls.model_fields.items()
-            if any(isinstance(m, Absent) for m in info.metadata)
-        }
-        required = [name for name in made.get("required", ()) if name not in absent]
-        if absent:
-            made.pop("required", None)
-            made |= {"required": required} if required else {}
+        parts: dict[str, Any] = made.get("properties", {})
+        required = made.get("required", [])
         if issubclass(cls, Input):
-            made["properties"] = {
-                name: part if name in required else _nullable(part) for name, part in made.get("properties", {}).items()
+            stays = issubclass(cls, Patch)
+            parts = {n: _told(p, stays) if n in required else _nullable(_told(p, stays)) for n, p in parts.items()}
+        elif self.mode == "serialization":
+            absent = {
+                info.alias or name
+                for name, info in cls.model_fields.items()
+                if any(isinstance(m, Absent) for m in info.metadata)
             }
-        return made
+            parts = {
+                name: {key: value for key, value in part.items() if key != "default"} for name, part in parts.items()
+            }
+            required = [name for name in parts if name not in absent]
+        made.pop("required", None)
+        return made | ({"properties": parts} if parts else {}) | ({"required": required} if required else {})
+
+
+def _told(part: dict[str, Any], stays: bool) -> dict[str, Any]:
+    """Without the default; what counts where nothing is sent is said in words. `stays`: nothing changes then."""
+    default = part.get("default")
+    kept = {name: value for name, value in part.items() if name != "default"}
+    if stays or default in (None, "", [], {}):
+        return kept
+    text = f"Default: `{default if isinstance(default, str) else orjson.dumps(default).decode()}`."
+    return kept | {"description": f"{kept['description']} {text}" if "description" in kept else text}
 
 
 def _nullable(part: dict[str, Any]) -> dict[str, Any]:
@@ -111,15 +146,17 @@ def document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models, definitions.get("$defs", {}))
-    schemas = dict(sorted(definitions.get("$defs", {}).items())) | {"Problem": PROBLEM}
+    schemas = _reached(paths, definitions.get("$defs", {}) | {"Problem": PROBLEM})
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Crewship",
             "version": "1",
-            "description": "The REST API. The same operations are served as GraphQL at /graphql.",
+            "description": ABOUT,
+            "contact": {"name": "Crewship"},
         },
         "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in sorted({route.operation.name.split(".")[0] for route in ROUTES})],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -169,8 +206,7 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         "tags": [op.name.split(".")[0]],
         "x-crewship-role": op.action.value,
     }
-    if description:
-        made["description"] = description
+    made["description"] = "\n\n".join([*([description] if description else []), _requires(op)])
     if op.deprecated is not None:
         made["deprecated"] = True
     made["security"] = SECURITY[op.auth]
@@ -183,7 +219,7 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
         if isinstance(route.body, ValueOf):
             whole = definitions.get(schema.get("$ref", "").rsplit("/", 1)[-1], schema)
             schema = whole["properties"][route.body.field]
-        content = {"application/json": {"schema": schema}}
+        content = {"application/json": {"schema": schema, "example": example(made["operationId"], schema, definitions)}}
         made["requestBody"] = {"required": not route.optional_body, "content": content}
     if route.upload is not None:
         made["requestBody"] = {"required": True, "content": route.upload.documented()}
@@ -191,19 +227,50 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
     return made
 
 
+def _requires(op: Operation[Any]) -> str:
+    """Who may call it, for people; `x-crewship-role` is for programs."""
+    if op.auth is not Auth.USER:
+        return CREDENTIAL[op.auth]
+    if op.action in (Action.NONE, Action.SELF):
+        return f"Requires: a signed-in user (`{op.action.value}`)."
+    roles: list[Role] = sorted(GATES[op.action], key=lambda role: -RANK[role])
+    more = "" if op.or_capability is None else f", or the capability `{op.or_capability.value}`"
+    return f"Requires: `{op.action.value}` ({', '.join(roles)}){more}."
+
+
+def _reached(paths: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The definitions that the paths lead to."""
+    found, open_ = dict[str, Any](), list(_references(paths))
+    while open_:
+        name = open_.pop()
+        if name not in found:
+            found[name] = definitions[name]
+            open_ += _references(definitions[name])
+    return dict(sorted(found.items()))
+
+
+def _references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"].rsplit("/", 1)[1]
+        for value in part.values():
+            yield from _references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _references(value)
+
+
 def _first(op: Operation[Any]) -> Route:
     return next(r for r in ROUTES if r.operation is op)
 
 
 def _body(route: Route, reference: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The input without what the address says; and where what is not sent stays as it is, without defaults."""
+    """The input without what the address says."""
     schema = definitions.get(reference.get("$ref", "").rsplit("/", 1)[-1], {})
     elsewhere = {*route.parameters, *route.in_query}
     if not elsewhere or not schema:
         return reference
-    hidden = {"default"} if route.method in ("PATCH", "PUT") else set[str]()
-    parts = {n: part for n, part in schema.get("properties", {}).items() if n not in elsewhere}
-    kept = {n: {key: value for key, value in part.items() if key not in hidden} for n, part in parts.items()}
+    kept = {n: part for n, part in schema.get("properties", {}).items() if n not in elsewhere}
     required = [n for n in schema.get("required", ()) if n not in elsewhere]
     return {"type": "object", "properties": kept, **({"required": required} if required else {})}
 
@@ -312,6 +379,8 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
             | ({"text/plain": {"schema": {"type": "string"}}} if route.in_text else {}),
         }
+    if route.or_status is not None:
+        made[str(route.or_status)] = good | {"description": REASON_PHRASES[route.or_status]}
     if route.redirects is not None:
         made["302"] = {"description": route.redirects}
     if route.probe:

@@ -144,6 +144,6 @@ ROUTES = (
     POST(f"{OF_WORKSPACE}/bulk-import", skills.bulk_import_skills, skills.BulkImport),
     DELETE(f"{OF_WORKSPACE}/{{skillId}}", skills.delete_skill, skills.SkillDeleted),
     GET(OF_AGENT, skills.list_agent_skills, list[AgentSkillJSON]),
-    POST(OF_AGENT, skills.assign_skill, skills.SkillAssigned, status=201, answers=_answers_assignment),
+    POST(OF_AGENT, skills.assign_skill, skills.SkillAssigned, status=201, or_status=200, answers=_answers_assignment),
     DELETE(f"{OF_AGENT}/{{skillId}}", skills.remove_skill, status=204),
 )

@@ -191,7 +191,8 @@ class Route:
     `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
     `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
     takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
-    is documented by `redirects`, which says who is sent elsewhere, and by `probe`: unavailable, it has the same body.
+    is documented by `redirects`, which says who is sent elsewhere, by `or_status`, another one with the same body, and
+    by `probe`: unavailable, it has the same body.
     `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to;
     `in_text`: it is plain text. `heads`: headers of every answer, refusals too, by what is known of the caller then.
     """
@@ -213,6 +214,7 @@ class Route:
     heads: Callable[[Caller], Headers] | None = None
     body_limit: int | None = None
     redirects: str | None = None
+    or_status: int | None = None
     probe: bool = False
     with_body: bool = False
     body: Upload | ValueOf | None = None

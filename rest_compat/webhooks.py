@@ -58,6 +58,7 @@ ROUTES = (
         webhooks.Accepted,
         status=202,
         reads=_payload,
+        or_status=200,
         answers=_accepted,
         heads=_warned,
     ),

@@ -62,7 +62,7 @@ class ModelList(Output):
     models: list[ModelInfo]
 
 
-class OfProvider(Input):
+class ModelsOfProvider(Input):
     """A provider of models, in any case."""
 
     provider: Annotated[ModelProvider, BeforeValidator(lambda raw: raw.upper() if isinstance(raw, str) else raw)]
@@ -171,7 +171,7 @@ lists = Lists()
 
 
 @procedure("models.list", Action.READ, errors=(Code.BAD_GATEWAY,), late=True)
-async def list_models(ctx: Context, data: OfProvider) -> ModelList:
+async def list_models(ctx: Context, data: ModelsOfProvider) -> ModelList:
     """List the models of a provider.
 
     They are asked for with the oldest active API key of the workspace, else as the operator has set the provider up.

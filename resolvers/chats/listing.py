@@ -45,7 +45,7 @@ lately_active = (col(Chat.last_activity_at).desc(), col(Chat.id).desc())
 lately_changed = (col(Chat.updated_at).desc(), col(Chat.id).desc())
 
 
-class ByAgent(Input):
+class ChatsOfAgent(Input):
     """An agent of the workspace; the list is empty for an unknown agent."""
 
     agent_id: Id
@@ -114,7 +114,7 @@ extend(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narr
 
 
 @query("chats.list", Action.READ)
-def list_chats_of_agent(scope: QueryScope, data: ByAgent) -> Rows[Chat]:
+def list_chats_of_agent(scope: QueryScope, data: ChatsOfAgent) -> Rows[Chat]:
     """List chats with an agent.
 
     Chats of all users, last active first, at most 100.

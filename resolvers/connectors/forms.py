@@ -9,7 +9,7 @@ from pydantic import Field
 
 from models import bounds
 from resolvers.connectors import placeholders
-from resolvers.connectors.manifest import Connector, ConnectorField, FieldType
+from resolvers.connectors.manifest import Connector, ConnectorField, ConnectorFieldType
 from resolvers.kernel import Code, Refusal, at_most
 
 MOST_FIELDS: Final = 100
@@ -69,7 +69,7 @@ def referring(connector: Connector, values: Mapping[str, str], name_of: Callable
 
 
 def _is_hidden(field: ConnectorField, value: str) -> bool:
-    return bool(value) and (field.type is FieldType.password or "${" in value)
+    return bool(value) and (field.type is ConnectorFieldType.password or "${" in value)
 
 
 def variable(credential: str) -> str:

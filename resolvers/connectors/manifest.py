@@ -38,7 +38,7 @@ class AuthMode(StrEnum):
     none = "none"
 
 
-class FieldType(StrEnum):
+class ConnectorFieldType(StrEnum):
     """How a form asks for a value."""
 
     text = "text"
@@ -60,7 +60,7 @@ class ConnectorField(Output):
 
     key: Annotated[str, Field(pattern=KEY, max_length=bounds.SLUG)]
     label: ShortText
-    type: FieldType
+    type: ConnectorFieldType
     required: bool
     default: Annotated[ShortText | None, Absent()] = None
     placeholder: Annotated[ShortText | None, Absent()] = None
@@ -69,7 +69,7 @@ class ConnectorField(Output):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.type is FieldType.select) != bool(self.choices):
+        if (self.type is ConnectorFieldType.select) != bool(self.choices):
             raise ValueError("choices are for a select, which needs some")
         if self.choices and self.default is not None and self.default not in self.choices:
             raise ValueError("the default is none of the choices")
@@ -161,7 +161,7 @@ class Connector(Output):
         asked = {field.type for field in self.fields or ()}
         needs: dict[AuthMode, tuple[bool, str]] = {
             AuthMode.mcp_oauth: (self.mcp.transport is Transport.streamable_http, "streamable-http"),
-            AuthMode.pat: (FieldType.password in asked, "a password field"),
+            AuthMode.pat: (ConnectorFieldType.password in asked, "a password field"),
             AuthMode.conn_string: (bool(keys), "a field"),
             AuthMode.byo_oauth: (
                 self.oauth is not None and {"client_id", "client_secret"} <= set(keys),

@@ -104,7 +104,7 @@ class UpdateCredential(Patch, ById):
     secret_ref: Emptied[SecretRef]
 
 
-class OfProvider(Input):
+class EnvVarOfProvider(Input):
     """`provider` is compared letter for letter."""
 
     provider: Annotated[str, Field(strict=True, max_length=bounds.LINE)] = ""
@@ -136,7 +136,7 @@ def get_credential(scope: QueryScope, credential: Row[Credential], data: ById) -
 
 
 @procedure("credentials.default_env_var", Action.NONE, tenancy=Tenancy.NONE)
-async def default_env_var(ctx: Context, data: OfProvider) -> DefaultEnvVar:
+async def default_env_var(ctx: Context, data: EnvVarOfProvider) -> DefaultEnvVar:
     """Get the usual variable of a provider.
 
     Where command-line tools look for a credential of the provider.

@@ -41,17 +41,17 @@ BY_NAME = (col(CrewIntegration.name), col(CrewIntegration.id))
 OF_OAUTH = "oauth"
 
 
-class OfCrew(Input):
+class ServersOfCrew(Input):
     crew_id: Id
 
 
-class OfCrewServer(OfCrew):
+class OfCrewServer(ServersOfCrew):
     """An MCP server of a crew."""
 
     integration_id: Id
 
 
-class CreateCrewIntegration(ServerFields, OfCrew):
+class CreateCrewIntegration(ServerFields, ServersOfCrew):
     """One that is linked to a server of the workspace is deleted with it, and takes nothing else from it."""
 
     workspace_mcp_server_id: Annotated[Emptied[Id], Ref(WorkspaceIntegration, called="Integration")] = None
@@ -62,7 +62,7 @@ class UpdateCrewIntegration(ServerPatch, OfCrewServer):
 
 
 @query("crew_integrations.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), tickets=False)
-def list_crew_integrations(scope: QueryScope, crew: Row[Crew], data: OfCrew) -> Rows[CrewIntegration]:
+def list_crew_integrations(scope: QueryScope, crew: Row[Crew], data: ServersOfCrew) -> Rows[CrewIntegration]:
     """List MCP servers of a crew.
 
     Newest first; ties by id, descending.

@@ -8,7 +8,7 @@ import pytest
 from models.crews import Crew
 from models.sealed import Sealed
 from resolvers.connectors.catalog import catalog
-from resolvers.connectors.manifest import FieldType
+from resolvers.connectors.manifest import ConnectorFieldType
 from resolvers.credentials.vault import opened
 from tests.world import World
 
@@ -42,7 +42,11 @@ async def kept(world: World) -> dict[str, str]:
 def form_of(id: str) -> dict[str, str]:
     """Everything filled in, with a canary for each password."""
     fields = catalog()[id].fields or []
-    texts = {FieldType.number: "7", FieldType.password: f"canary-{id}", FieldType.text: "https://x.example.com"}
+    texts = {
+        ConnectorFieldType.number: "7",
+        ConnectorFieldType.password: f"canary-{id}",
+        ConnectorFieldType.text: "https://x.example.com",
+    }
     return {field.key: (field.choices or [""])[0] or texts[field.type] for field in fields}
 
 
