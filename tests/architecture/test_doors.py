@@ -201,11 +201,11 @@ STATUSES = {status.value for status in HTTPStatus if status >= 200}
 
 
 def stray_statuses(module: ast.Module) -> list[int]:
-    """Statuses that stand neither in a route's `status=` nor, below 400, at the head of a Reply."""
+    """Statuses that stand neither in a route's `status=` or `or_status=` nor, below 400, at the head of a Reply."""
     allowed = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Call):
-            allowed |= {id(k.value) for k in node.keywords if k.arg == "status"}
+            allowed |= {id(k.value) for k in node.keywords if k.arg in ("status", "or_status")}
             if isinstance(node.func, ast.Name) and node.func.id == "Reply" and node.args:
                 allowed |= {
                     id(n)
