@@ -8,8 +8,10 @@ from sqlmodel import col
 
 from models import bounds
 from models.agents import Agent, AgentRole, CliAdapter, LeadMode, LlmProvider, ToolProfile
+from models.crews import Crew
 from resolvers.agents.lifecycle import TAKEN, require_crew
 from resolvers.agents.permission import EDITED, may_edit
+from resolvers.integrations.written import agent_follows
 from resolvers.kernel import (
     Action,
     Bool,
@@ -110,6 +112,7 @@ async def update_agent(ctx: Context, agent: Agent, data: UpdateAgent) -> Agent:
     if sent.get("agent_role") is AgentRole.LEAD:
         await _step_down(ctx, agent)
     changed = await ctx.update(Agent, agent.id, conflict=TAKEN, **changes)
+    await _follow(ctx, agent, changed)
     ctx.audit("AGENT", agent.id, **_told(sent))
     ctx.emit(AgentUpdated(id=agent.id))
     return changed
@@ -142,6 +145,19 @@ def _schedule_changes(agent: Agent, sent: dict[str, Any]) -> dict[str, Any]:
         return {}
     cron, enabled = sent.get("schedule_cron", agent.schedule_cron), sent.get("schedule_enabled", agent.schedule_enabled)
     return {"schedule_next_run": next_run(cron, instance.clock.now()) if cron and enabled else None}
+
+
+async def _follow(ctx: Context, was: Agent, now: Agent) -> None:
+    """The servers of the text, in the crew that the agent is in."""
+    if (was.crew_id, was.mcp_config_json) == (now.crew_id, now.mcp_config_json):
+        return
+    if was.crew_id is not None and was.crew_id != now.crew_id and was.mcp_config_json:
+        left = await ctx.select(Crew, col(Crew.id) == was.crew_id).first()
+        if left is not None:
+            await agent_follows(ctx, now, left, was.mcp_config_json, None)
+    if now.crew_id is not None:
+        before = was.mcp_config_json if was.crew_id == now.crew_id else None
+        await agent_follows(ctx, now, await ctx.get(Crew, now.crew_id), before, now.mcp_config_json)
 
 
 async def _step_down(ctx: Context, agent: Agent) -> None:

@@ -16,6 +16,7 @@ from models.workspaces import Workspace
 from resolvers.crews.building import BUILD, begun, queued
 from resolvers.crews.configuration import stored_on_create, stored_on_update
 from resolvers.crews.containers import REMADE, STOP
+from resolvers.integrations.written import crew_follows
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -283,6 +284,8 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     if sent.keys() & REMADE and instance.containers is not None:
         ctx.enqueue(STOP, crew_id=crew.id)
     edited = await ctx.edit(crew, conflict=SLUG_TAKEN, **changes)
+    if "mcp_config_json" in sent:
+        await crew_follows(ctx, edited, crew.mcp_config_json, sent["mcp_config_json"])
     ctx.audit(ENTITY, crew.id, fields=sorted(sent))  # names alone: the texts may hold secrets
     ctx.emit(CrewUpdated(id=crew.id, name=edited.name, slug=edited.slug))
     return edited
