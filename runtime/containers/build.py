@@ -11,16 +11,17 @@ from typing import Any, Final
 from resolvers.crews.building import Plan
 from runtime.containers.engine import Engine
 from runtime.containers.network import served
-from runtime.containers.place import BUILD, INSTANCE, WAITS, limits_of
+from runtime.containers.place import BUILD, INSTANCE, WAITS, held, limits_of
 from runtime.egress import Gateway
 from runtime.job import Failed
-from runtime.sandbox.boundary import MIB, Limits
+from runtime.sandbox.boundary import MOST_THREADS, Limits
 
 COMMON_UTILS: Final = "/common-utils"
 NO_FEATURE: Final = "The feature {} is not built in: put what it brings into the image, or use postCreateCommand"
 NO_MISE: Final = "The image has no mise, which is to install tools"
 KEPT: Final = 4000  # bytes of what a step that fails has said last
 MOST_REFUSALS: Final = 10  # of a step that fails
+_PROCESSORS: Final = 2.0
 # What package managers do as root, and no more.
 _RIGHTS: Final = ("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETGID", "SETUID")
 _AGENT: Final = """
@@ -122,8 +123,7 @@ class Builder:
                 "CapDrop": ["ALL"],
                 "CapAdd": list(_RIGHTS),
                 "SecurityOpt": ["no-new-privileges"],
-                "PidsLimit": 1024,
-                "Memory": self._limits.memory_sum or 4096 * MIB,
+                **held(self._limits.memory_sum, MOST_THREADS, _PROCESSORS),
                 "RestartPolicy": {"Name": "no"},
                 "Ulimits": [
                     {"Name": name, "Soft": most, "Hard": most}

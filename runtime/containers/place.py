@@ -160,7 +160,6 @@ class ContainerPlace:
         gives a file system of memory the mode of what the image has in its place, and takes an owner for it.
         """
         crew = self.crew
-        memory = max(crew.memory_mb * MIB, _SMALLEST)
         in_memory = f"rw,exec,nosuid,nodev,size={limits.temporary},mode=1777"
         if owned:
             in_memory += ",uid={},gid={}".format(*self.user.split(":"))
@@ -175,11 +174,7 @@ class ContainerPlace:
             "SecurityOpt": ["no-new-privileges"],
             "NetworkMode": "none",
             "IpcMode": "private",
-            "PidsLimit": limits.processes,
-            "Memory": memory,
-            "MemorySwap": memory,
-            "NanoCpus": int(max(crew.cpus, _FEWEST) * 1_000_000_000),
-            "OomScoreAdj": 1000,
+            **held(crew.memory_mb * MIB, limits.processes, crew.cpus),
             "Mounts": self._mounts(),
             "Tmpfs": tmpfs,
             "RestartPolicy": {"Name": "no"},
@@ -203,6 +198,18 @@ class ContainerPlace:
             "HostConfig": host,
         }
         return {**made, "Labels": self.labels(digest_of(made))}
+
+
+def held(memory: int, processes: int, cpus: float) -> dict[str, int]:
+    """What the kernel holds of any container: without swap, and where memory runs out, the service is not first."""
+    memory = max(memory, _SMALLEST)
+    return {
+        "PidsLimit": processes,
+        "Memory": memory,
+        "MemorySwap": memory,
+        "NanoCpus": int(max(cpus, _FEWEST) * 1_000_000_000),
+        "OomScoreAdj": 1000,
+    }
 
 
 def limits_of(limits: Limits) -> tuple[tuple[str, int], ...]:

@@ -25,6 +25,7 @@ from runtime.containers.place import (
     SERVICE,
     WORKSPACE,
     digest_of,
+    held,
     limits_of,
 )
 from runtime.job import Failed
@@ -180,7 +181,6 @@ def _configuration(crew: CrewServices, service: Service, whose: _Whose, limits: 
     if missing:
         raise Failed(f"no active credential of the crew is named {missing[0]}")
     variables = {**(service.env or {}), **{name: crew.secrets[name] for name in service.env_refs or ()}}
-    memory = max(crew.memory_mb, 64) * MIB
     mounts = [
         {"Type": "volume", "Source": whose.volume(volume.name), "Target": volume.mount}
         for volume in service.volumes or ()
@@ -196,11 +196,7 @@ def _configuration(crew: CrewServices, service: Service, whose: _Whose, limits: 
             "SecurityOpt": ["no-new-privileges"],
             "NetworkMode": "none",
             "IpcMode": "private",
-            "PidsLimit": PROCESSES,
-            "Memory": memory,
-            "MemorySwap": memory,
-            "NanoCpus": int(max(crew.cpus, 0.05) * 1_000_000_000),
-            "OomScoreAdj": 1000,
+            **held(crew.memory_mb * MIB, PROCESSES, crew.cpus),
             "Mounts": mounts,
             "RestartPolicy": {"Name": "no"},
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}},

@@ -20,8 +20,10 @@ from resolvers.integrations import programs as asking
 from resolvers.kernel import instance
 from resolvers.kernel.pace import Pace
 from runtime.mcp_programs import NO_SANDBOX, SandboxedPrograms
-from runtime.sandbox import Unconfined, Workdir
+from runtime.sandbox import Limits, Unconfined, Workdir
+from runtime.sandbox.groups import Groups, NoGroups
 from runtime.sandbox.namespace import Bubblewrap
+from runtime.sandbox.programs import Programs
 from tests.integrations.test_servers import _nothing_yet, agent_of, bound, made  # noqa: F401
 from tests.pypi import installed
 from tests.runtime.sandbox.machine import *  # noqa: F403
@@ -111,6 +113,32 @@ async def test_a_server_is_tested_and_asked(world: World, allowed: Settled) -> N
     assert [len(row[0]) for row in await world.database.fetch("SELECT fingerprint FROM tool_bindings")] == [64]
     rows = await world.database.fetch("SELECT action FROM audit_logs WHERE action LIKE '%refreshed%'")
     assert [row["action"] for row in rows] == ["crew_integration.tools_refreshed"] * 2
+
+
+GREEDY = """
+import os, time
+held = [os.memfd_create("m") for _ in range(8)]
+for each in held:
+    for _ in range(128):
+        os.write(each, b"x" * (1 << 20))
+time.sleep(60)
+"""
+
+
+async def test_a_server_has_no_more_memory_than_a_command(world: World, settled: Settled, programs: Programs) -> None:
+    """Of any kind: in files that have no name, too."""
+    limits = Limits(memory_sum=128 << 20)
+    try:
+        groups = Groups.find(limits)
+    except NoGroups as none:
+        pytest.skip(f"NO CONTROL GROUPS, NOTHING IS PROVED: {none}")
+    settled.sandbox(Bubblewrap(programs, limits=limits, groups=groups))
+    argv = json.dumps(["-c", GREEDY])
+    server = await local(world, transport="stdio", endpoint=None, command=PYTHON, args_json=argv)
+    answer = await answer_of(world, server)
+    groups.close()
+    assert answer["status"] == "error"
+    assert "more than 128 MiB of memory together" in answer["message"]
 
 
 @pytest.mark.parametrize(
