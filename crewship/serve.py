@@ -121,7 +121,12 @@ async def migrate(settings: Settings, access: Access) -> str:
     from crewship.work import prepare as prepare_engine
 
     await wait_for_database(access.owner)
-    await migrations.upgrade(access.owner, application_role=access.role, row_level_security=settings.row_level_security)
+    try:
+        await migrations.upgrade(
+            access.owner, application_role=access.role, row_level_security=settings.row_level_security
+        )
+    except migrations.NewerSchemaError as error:
+        raise StartError(str(error)) from None
     await prepare_engine(access.owner, access.application)
     await bundled_skills.bring(access.owner)
     return migrations.head()

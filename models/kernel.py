@@ -202,13 +202,17 @@ first consent.
 """
 LOG_LEVEL = "log_level"
 """Fact: the level that was set at run time, and where it ends by itself, a space and when (RFC 3339)."""
+FOLLOWS = "_follows"
+"""How the fact ends that holds where a follower of the outbox stands: a transaction and a number, with a colon."""
+SWEPT = "events_swept"
+"""Fact: the transaction of the last event removed; of a workspace's, with a colon and its id."""
 REGISTRY_SYNC = "mcp_registry_sync"
 """Fact: when somebody last asked for the registry of MCP servers to be synchronised (RFC 3339)."""
 
 
 class InstanceFact(Row, table=True):
-    """A fact about this instance: fingerprints of its keys, that it was bootstrapped, the epoch of its events,
-    telemetry, its log level.
+    """A fact about this instance: fingerprints of its keys, that it was bootstrapped, the cluster that numbers its
+    transactions, telemetry, its log level.
     """
 
     __tablename__ = "instance_facts"

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 import asyncpg
 
+from models.migrations.cluster import KNOWN, NOTE, adopt
 from models.migrations.row_security import apply_row_security
 from models.migrations.tables import metadata
 
@@ -17,9 +19,15 @@ SETTINGS = {
     "crewship.workspaces": "*",  # a migration of data sees the rows of all tenants
     "statement_timeout": "15min",
 }
+RELEASE = "release"
+"""The fact that holds the release that migrated the database last."""
 LOCK_TIMEOUT = 300.0  # another process may be migrating
 PARTITIONING = "partitions_of(text), keep_partitions(text, text, integer), drop_partitions(text, timestamptz)"
 TABLE_LOCK_TIMEOUT = "10s"  # rather give up than queue every reader behind us
+
+
+class NewerSchemaError(Exception):
+    """The database was migrated by a later release; the text names the release that is needed."""
 
 
 async def upgrade(dsn: str, *, application_role: str | None = None, row_level_security: bool = True) -> None:
@@ -27,16 +35,22 @@ async def upgrade(dsn: str, *, application_role: str | None = None, row_level_se
 
     `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a
     database that has one role for everything, keeps the rights it has. Many processes may call this at once. A
-    migration that fails is rolled back alone; the ones before it stay.
+    migration that fails is rolled back alone; the ones before it stay. Raises NewerSchemaError, and changes nothing,
+    where a later release has migrated the database.
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
         await _take_lock(connection)
         await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
-        if await _revision(connection) != head():
+        found = await _revision(connection)
+        if found is not None and found not in _revisions():
+            raise NewerSchemaError(await _newer(connection, found))
+        if found != head():
             from models.migrations import revisions
 
             await revisions.upgrade(dsn)
+            await connection.execute(NOTE, RELEASE, version("crewship"))
+        await adopt(connection)
         async with connection.transaction():
             await apply_row_security(connection, row_level_security)
             await _grant(connection, application_role)
@@ -53,10 +67,24 @@ async def current(dsn: str) -> str | None:
         await connection.close()
 
 
-@cache
 def head() -> str:
     """The newest revision that this program knows: the number that a migration's file begins with."""
-    return max(path.name.partition("_")[0] for path in Path(__file__).with_name("versions").glob("[0-9]*.py"))
+    return max(_revisions())
+
+
+@cache
+def _revisions() -> frozenset[str]:
+    versions = Path(__file__).with_name("versions").glob("[0-9]*.py")
+    return frozenset(path.name.partition("_")[0] for path in versions)
+
+
+async def _newer(connection: "asyncpg.Connection[asyncpg.Record]", found: str) -> str:
+    release = await connection.fetchval(KNOWN, RELEASE)
+    needed = f"Crewship {release}" if release else "the release of Crewship that migrated it"
+    return (
+        f"the database is at revision {found}, and this is Crewship {version('crewship')}, which knows revisions up to"
+        f" {head()}: start {needed} or newer, or restore a backup from before the upgrade"
+    )
 
 
 async def _take_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

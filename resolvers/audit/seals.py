@@ -36,7 +36,7 @@ DIGESTED = f"""
 HIGHEST = "SELECT coalesce((SELECT max(seq) FROM audit_logs), 0)"
 # The end of a snapshot would not do: transactions behind the last one that has ended may have begun before it.
 FOLLOWING = "SELECT pg_current_xact_id()::text"
-PASSED = "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8"
+PASSED = "SELECT events_horizon() >= $1::text::xid8"
 PLACE = f"SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = '{SEALED}'), 0)"
 ROWS = f"""
     WITH portion AS MATERIALIZED (SELECT * FROM audit_logs WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3)

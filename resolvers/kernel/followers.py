@@ -8,11 +8,12 @@ there with the new place, or not at all.
 from collections.abc import Sequence
 from typing import Any
 
+from models.kernel import FOLLOWS
 from resolvers.kernel.clocks import AcrossWorkspaces
 
 MOST = 500  # events of one transaction
 PLACE = "SELECT split_part(value, ':', 1), split_part(value, ':', 2)::bigint FROM instance_facts WHERE name = $1"
-HORIZON = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
+HORIZON = "SELECT events_horizon()::text"
 NEXT = """
     SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
     WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
@@ -32,7 +33,7 @@ async def follow(rows: AcrossWorkspaces, follower: str, types: Sequence[str] | N
     """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
     first look gives none: it begins with what comes.
     """
-    fact = f"{follower}_follows"
+    fact = follower + FOLLOWS
     horizon = await rows.fetchval(HORIZON)
     place = await rows.fetch(PLACE, fact)
     if place and not await rows.fetchval(NEWS, *place[0], horizon):

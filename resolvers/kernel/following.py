@@ -26,7 +26,7 @@ from resolvers.kernel.request import Raw
 EVERY, PAUSE = 0.5, 5.0
 PLACE, ROWS = "@place", "rows"
 DIGITS = 19  # of a transaction in a place
-NOW = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+NOW = "SELECT events_horizon()::text::bigint"
 
 
 class News:

@@ -2,14 +2,14 @@
 
 from prometheus_client import Counter
 
+from models.kernel import SWEPT
+
 REMOVED = Counter(
     "crewship_rows_removed",
     "Rows that this process has removed since they had expired, by table, and by whose days",
     ["table", "kept_by"],
 )
 DROPPED = Counter("crewship_partitions_dropped", "Partitions that this process has dropped, by table", ["table"])
-SWEPT = "events_swept"
-"""The fact that holds the transaction of the last event removed. A cursor from before leads nowhere."""
 KEPT = "ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()"
 SWEPT_EVENTS = f"""
     INSERT INTO instance_facts (name, value, created_at)

@@ -1,20 +1,22 @@
 """What the readers of live channels ask the database."""
 
-# An event whose transaction is not older than every running one may be followed by one with a smaller number: it waits.
+# An event whose transaction is not older than every running one of this database may be followed by one with a smaller
+# number: it waits. To tell these from those of other databases costs more than the rest: $4 asks for it.
 EVENTS = """
     SELECT xid::text::bigint, seq, channel, type, payload::json,
         extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
-    FROM events WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+    FROM events WHERE (xid, seq) > ($1::text::xid8, $2::bigint)
+      AND xid < (SELECT CASE WHEN $4 THEN events_horizon() ELSE pg_snapshot_xmin(pg_current_snapshot()) END)
     ORDER BY xid, seq LIMIT $3
 """
 MISSED_EVENTS = """
     SELECT xid::text::bigint, seq, channel, type, payload::json
     FROM events WHERE channel = $1 AND (xid, seq) > ($2::text::xid8, $3::bigint)
-      AND xid < pg_snapshot_xmin(pg_current_snapshot())
+      AND xid < (SELECT events_horizon())
       AND created_at >= $4::timestamptz
     ORDER BY xid, seq LIMIT $5
 """
-NOW = "SELECT (pg_snapshot_xmin(pg_current_snapshot())::text)::bigint - 1"
+NOW = "SELECT events_horizon()::text::bigint - 1"
 EPOCH = """
     SELECT to_hex(hashtextextended(concat(system_identifier, ':', (pg_control_checkpoint()).timeline_id, ':',
         (SELECT oid FROM pg_database WHERE datname = current_database())), 0))

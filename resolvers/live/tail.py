@@ -13,7 +13,7 @@ from resolvers.kernel.database import connect, database, unavailable
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 
-EVERY = 0.5  # seconds between looks when nobody rings
+EVERY = 0.5  # seconds between looks when nobody rings; half the time another database can hold up an event
 GATHER = 0.002  # seconds a look waits after a ring, for what is being committed at the same time
 BATCH = 1000
 LONGEST_WAIT = 5.0
@@ -65,6 +65,7 @@ class Tail:
         self._rung: set[ChatKey] = set()
         self._told: set[int] = set()  # changes of access that were seen before it was their turn, by number
         self._everything = True
+        self._looked = 0.0  # when events were last looked for past the transactions of other databases
         self._offs: list[Callable[[], object]] = []
         self.epoch = ""
         self.position = Position(0, LAST)  # of the outbox
@@ -180,7 +181,9 @@ class Tail:
                 wait, self._everything = min(wait * 2, LONGEST_WAIT), True
 
     def _interrupted(self, error: Exception) -> None:
-        if isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
+        if isinstance(error, asyncpg.ObjectNotInPrerequisiteStateError):
+            log.error("live reader interrupted", error=str(error))
+        elif isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)):
             log.warning("live reader interrupted", error=type(error).__name__)
         else:
             log.error("live reader failed", exc_info=error)
@@ -228,8 +231,13 @@ class Tail:
         await self._frames()
 
     async def _events(self) -> None:
+        now = asyncio.get_running_loop().time()
+        whole = now - self._looked >= EVERY
+        if whole:
+            self._looked = now
         while True:
-            rows = await self._conn.fetch(statements.EVENTS, str(self.position.xid), self.position.seq, BATCH)
+            place = str(self.position.xid), self.position.seq
+            rows = await self._conn.fetch(statements.EVENTS, *place, BATCH, whole)
             for xid, seq, channel, type_, payload, age in rows:
                 self.position = Position(xid, seq)
                 self.lag = age

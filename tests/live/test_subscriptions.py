@@ -21,6 +21,7 @@ from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.events import address_of
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor
+from tests.conftest import Database
 from tests.live.outlets import OF, Memory, plain, until
 from tests.partitions import part_off
 from tests.world import Person, World
@@ -46,6 +47,28 @@ async def emit(world: World, *numbers: int, channel: str | None = None) -> None:
     for number in numbers:
         await world.database.execute(INSERT, address_of(channel or own(world), world.workspace.id), number)
     bus.ring(Topic.events)
+
+
+async def test_a_transaction_of_another_database_holds_up_no_event(world: World, empty_database: Database) -> None:
+    """A second at most, however long it runs; one of this database holds them up until it ends."""
+    memory = Memory()
+    line = await connection(world, world.viewer, memory)
+    await line.subscribe(own(world), plain)
+    foreign = await asyncpg.connect(empty_database.owner_url)
+    try:
+        async with foreign.transaction():
+            await foreign.fetchval("SELECT pg_current_xact_id()")
+            await emit(world, 1, 2)
+            await until(lambda: memory.written == [b"1", b"2"])
+            async with world.database.transaction():
+                await world.database.fetchval("SELECT pg_current_xact_id()")
+                await world.rest(world.owner, "POST", "/api/v1/crews", {"name": "waits", "slug": "waits"})
+                await asyncio.sleep(1.2)
+                assert memory.written == [b"1", b"2"]
+            await until(lambda: len(memory.written) == 3)
+    finally:
+        await foreign.close()
+        line.close()
 
 
 async def test_events_arrive_in_the_order_of_their_commits(world: World) -> None:
