@@ -71,23 +71,23 @@ class Block:
         self.headers, self.lines = headers, b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Security headers of one kind of answer, and the same for one that brings its own Content-Security-Policy."""
-
-    headers: Block
-    with_own_csp: Block
+Policy = tuple[Block, ...]
+"""What is said by one kind of answer, for each set of headers that an answer may bring itself (`_OWN`)."""
 
 
 def _policy(csp: str | None, *more: Header) -> Policy:
-    isolation = () if csp is None else _ISOLATION
-    return Policy(
-        Block(*_ALWAYS, *isolation, *more, *(((_CSP, csp.encode()),) if csp else ())),
-        Block(*_ALWAYS, *isolation, *more),
-    )
+    """An answer to a credential is kept for nobody else, in a browser or on the way to it, unless it says how."""
+    fixed = (*_ALWAYS, *(() if csp is None else _ISOLATION), *more)
+    made = []
+    for own in range(1 << len(_OWN)):
+        kept = b"private, no-cache" if own & _OWN[b"etag"] else b"private, no-store"
+        said = {b"cache-control": kept, b"vary": b"Authorization, Cookie"} | ({_CSP: csp.encode()} if csp else {})
+        made.append(Block(*fixed, *(header for header in said.items() if not own & _OWN[header[0]])))
+    return tuple(made)
 
 
 _CSP = b"content-security-policy"
+_OWN = {_CSP: 1, b"cache-control": 2, b"vary": 4, b"etag": 8}
 _ALWAYS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -137,15 +137,15 @@ class _Reply:
 
 
 def _security(policy: Policy, headers: Iterable[Header]) -> Block:
-    """The security headers of an answer with these headers of its own."""
-    own_csp = False
+    """What the perimeter says of an answer with these headers of its own."""
+    own = 0
     for name, value in headers:
         if name == b"content-type":
             if value.startswith(b"text/html") and policy is API:
                 policy = UI
-        elif name == _CSP:
-            own_csp = True
-    return policy.with_own_csp if own_csp else policy.headers
+        elif name in _OWN:
+            own |= _OWN[name]
+    return policy[own]
 
 
 class _CountedBody:

@@ -345,7 +345,8 @@ class Protocol(HttpToolsProtocol):
     def _refusal(self, why: Why) -> bytes:
         body = problem(why.status, why.detail, "")
         lines = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        fixed = b"content-type: application/json\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
+        fixed = b"content-type: application/json\r\nx-content-type-options: nosniff\r\n"
+        fixed += b"cache-control: no-store\r\nconnection: close\r\n"
         return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[why.status], lines, fixed, len(body), body)
 
     # ---- what the parser says ------------------------------------------------------------------------------------

@@ -70,6 +70,8 @@ class Outcome:
     location: str | None = None
     etag: str | None = None
     replayed: bool = False
+    kept: str = ""  # Cache-Control
+    varies: str = ""
 
     def __str__(self) -> str:
         return (
@@ -139,7 +141,12 @@ async def by_rest(client: httpx2.AsyncClient, call: Call, route: Route | None = 
         location=answer.headers.get("location"),
         etag=etag,
         replayed=replayed,
+        **_caching(answer),
     )
+
+
+def _caching(answer: httpx2.Response) -> Any:
+    return {"kept": answer.headers.get("cache-control", ""), "varies": answer.headers.get("vary", "")}
 
 
 def _events(answer: httpx2.Response) -> list[Any]:
@@ -172,6 +179,9 @@ async def by_graphql(client: httpx2.AsyncClient, call: Call) -> Outcome:
     content = answer.json()
     fault = (content.get("errors") or [None])[0]
     if fault is None:
-        return Outcome("graphql", None, "", answer.status_code, content["data"][name])
+        return Outcome("graphql", None, "", answer.status_code, content["data"][name], **_caching(answer))
     code = fault.get("extensions", {}).get("code", "NONE")
-    return Outcome("graphql", code, fault["message"], answer.status_code, content, by_schema="path" not in fault)
+    by_schema = "path" not in fault
+    return Outcome(
+        "graphql", code, fault["message"], answer.status_code, content, by_schema=by_schema, **_caching(answer)
+    )

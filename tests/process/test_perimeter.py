@@ -20,6 +20,8 @@ ALWAYS = {
     "referrer-policy": "strict-origin-when-cross-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
+    "cache-control": "private, no-store",
+    "vary": "Authorization, Cookie",
 }
 ISOLATION = {
     "strict-transport-security": "max-age=31536000; includeSubDomains",
@@ -76,6 +78,25 @@ async def test_a_policy_of_the_answer_itself_is_kept_and_not_doubled() -> None:
         assert found.headers["content-security-policy"] == "default-src 'self'"
         assert found.headers["x-more"] == "1"
         assert ISOLATION.items() <= found.headers.items()
+
+
+@pytest.mark.parametrize("path", ["/api/v1/crews", "/graphql", "/", "/exposed/3000/"])
+@pytest.mark.parametrize(
+    ("own", "kept", "varies"),
+    [
+        ({}, "private, no-store", "Authorization, Cookie"),
+        ({"etag": '"v1"'}, "private, no-cache", "Authorization, Cookie"),
+        ({"cache-control": "public, max-age=60", "vary": "Accept-Encoding"}, "public, max-age=60", "Accept-Encoding"),
+        ({"cache-control": "no-cache", "etag": '"v1"'}, "no-cache", "Authorization, Cookie"),
+        ({"vary": "Accept"}, "private, no-store", "Accept"),
+    ],
+)
+async def test_what_is_said_to_one_is_kept_for_nobody_else(
+    path: str, own: dict[str, str], kept: str, varies: str
+) -> None:
+    given = tuple((name.encode(), value.encode()) for name, value in own.items())
+    found = (await ask(perimeter(Origin(headers=given)), path=path)).headers
+    assert (found["cache-control"], found["vary"], found.get("etag")) == (kept, varies, own.get("etag"))
 
 
 async def test_refusals_carry_the_headers_too() -> None:
@@ -135,7 +156,7 @@ async def test_the_answers_own_header_list_is_left_alone() -> None:
         await send(shared)
 
     for _ in range(2):
-        assert len((await ask(Perimeter(app, proxies=TrustedProxies()))).headers) == 12
+        assert len((await ask(Perimeter(app, proxies=TrustedProxies()))).headers) == 14
     assert shared["headers"] == [(b"content-type", b"text/plain")]
 
 
