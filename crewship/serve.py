@@ -15,7 +15,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import uvicorn
@@ -28,6 +27,7 @@ from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write
 from crewship.postgres_child import interrupt_when_parent_dies
 from crewship.protocol import Protocol
 from models import migrations
+from models.address import Address
 from resolvers.identity.locality import is_alone_on_loopback
 from resolvers.instance.crypto import setup_token
 from resolvers.instance.running import BOOTSTRAPPED
@@ -77,14 +77,13 @@ def external(settings: Settings) -> Access:
     assert settings.database_url is not None
     application = settings.database_url.get_secret_value()
     owner = settings.migration_database_url.get_secret_value() if settings.migration_database_url else application
-    role = unquote(urlsplit(application).username or "")
-    return Access(application, owner, role if role and role != unquote(urlsplit(owner).username or "") else None)
+    role, owns = Address.read(application).user, Address.read(owner).user
+    return Access(application, owner, role if role and role != owns else None)
 
 
 def place_of(dsn: str) -> str:
     """A database's address without user and password, for messages."""
-    parts = urlsplit(dsn)
-    return f"{parts.hostname or 'localhost'}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return Address.read(dsn).place
 
 
 async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:

@@ -5,10 +5,10 @@ durable.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from models.address import Address
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from runtime.background import carried
@@ -25,7 +25,7 @@ LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the en
 
 async def prepare(owner: str, application: str) -> None:
     """Makes or upgrades the engine's tables as the owner of ours. Both are database addresses, maybe of one role."""
-    role, owns = (unquote(urlsplit(dsn).username or "") for dsn in (application, owner))
+    role, owns = (Address.read(dsn).user for dsn in (application, owner))
     connection = await asyncpg.connect(owner)
     try:
         # Not by waiting for it: a statement that waits has a snapshot, and the indexes that the holder makes

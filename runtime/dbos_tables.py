@@ -9,6 +9,7 @@ import sys
 
 import asyncpg
 
+from models.address import Address
 from resolvers.kernel.jobs import INSTANCE
 
 SCHEMA = "dbos"
@@ -66,8 +67,8 @@ def _migrate(owner_dsn: str) -> None:
 
 
 def url_of(dsn: str) -> str:
-    """SQLAlchemy knows no `postgres:`; hosts and ports in the query, as for unix sockets, it hands on to libpq."""
-    return dsn.replace("postgres:", "postgresql:", 1)
+    """As SQLAlchemy reads it, which hands it on to libpq."""
+    return Address.read(dsn).libpq
 
 
 # ---- one job that runs here: $1 its id, $2 this process --------------------------------------------------------------

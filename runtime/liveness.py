@@ -18,6 +18,7 @@ from typing import Any
 import asyncpg
 from prometheus_client import Gauge
 
+from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
@@ -36,6 +37,7 @@ COUNT = Gauge(
 OLDEST = Gauge(
     "crewship_jobs_oldest_seconds", "How long the oldest background job or tick that could begin has waited", ["job"]
 )
+FAILING = Gauge("crewship_jobs_failing", "1 while this process cannot carry out background jobs, as it should")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Liveness:
         self._lost: dict[str, float] = {}  # since when each was seen held here, and not carried out
         self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
+        self._carries = begin is not None
         self._failing = False
         self._rung = asyncio.Event()
 
@@ -84,6 +87,7 @@ class Liveness:
 
     async def stop(self) -> None:
         """Looks no more; the lock is held until `leave`."""
+        self._fails(False)
         if self._task is not None:
             self._off()
             self._task.cancel()
@@ -110,7 +114,7 @@ class Liveness:
             except Exception as error:
                 if not self._failing:
                     log.warning("no background jobs are carried out", error=type(error).__name__)
-                self._failing = True
+                self._fails(True)
             await asyncio.sleep(self._rhythm.retry)
 
     async def _hold(self) -> None:
@@ -142,7 +146,14 @@ class Liveness:
             await self._forget(conn)
         if self._failing:
             log.info("background jobs are carried out again")
-        self._failing = False
+            self._fails(False)
+
+    def _fails(self, failing: bool) -> None:
+        """Whether this process is kept from background jobs that it should carry out: readiness tells, and a metric."""
+        if self._carries and failing != self._failing:
+            FAILING.set(failing)
+            instance.jobs_failing_since = time.monotonic() if failing else None
+        self._failing = failing
 
     def _is_due(self, what: str, every: float) -> bool:
         now = time.monotonic()

@@ -35,6 +35,7 @@ class Instance:
     containers: Containers | None = None  # None: no engine is configured
     http: type[Outbound] = Outbound
     completions: Completions = field(default_factory=HttpCompletions)
+    jobs_failing_since: float | None = None  # monotonic seconds; None: nothing keeps this process from background jobs
     admin_key: bytes | None = None
     _settings: Settings | None = None
     _configured: Settings | None = None  # without what is stored

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, PositiveInt, SecretStr
 from pydantic_settings import NoDecode
 
+from models.address import Address
 from resolvers.instance.sign_in_providers import is_safe_url
 
 FURTHER_KEYS = range(3, 256)  # numbers of wrapping keys beside the two that have variables of their own
@@ -119,9 +120,9 @@ def _aes_key(value: Any) -> Any:
 
 def _database_url(value: Any) -> Any:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    if not isinstance(text, str) or urlsplit(text).scheme not in ("postgres", "postgresql"):
+    if not isinstance(text, str):
         raise ValueError("not a database URL")
-    return value
+    return SecretStr(Address.read(text).asyncpg)
 
 
 def _redis_url(value: Any) -> Any:

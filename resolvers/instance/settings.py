@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.address import AddressError
 from resolvers.instance.setting_types import (
     AesKey,
     DatabaseUrl,
@@ -420,11 +421,15 @@ def load_settings(**overrides: Any) -> Settings:
         errors = [
             error for error in refused.errors(include_input=False) if error["type"] != "default_factory_not_called"
         ]
-        lines = [
-            _explain(str(error["loc"][0]), seen) if error["loc"] else error["msg"].removeprefix("Value error, ")
-            for error in errors
-        ]
+        lines = [_line(error, seen) for error in errors]
         raise SettingsError("\n".join(dict.fromkeys(lines))) from None
+
+
+def _line(error: Any, seen: Mapping[str, Any]) -> str:
+    if not error["loc"]:
+        return str(error["msg"]).removeprefix("Value error, ")
+    reason = error.get("ctx", {}).get("error")
+    return _explain(str(error["loc"][0]), seen) + (f": {reason}" if isinstance(reason, AddressError) else "")
 
 
 def _variables(field: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from enum import StrEnum
 from functools import cache
 from importlib import metadata
@@ -38,6 +39,7 @@ from resolvers.kernel import (
 from resolvers.rules.durations import format_duration
 
 DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any
+JOBS_PATIENCE = 10.0  # seconds that background jobs may be kept from this process before it is not ready
 RELEASES_PATIENCE = 4.0  # seconds (contract: system.version)
 SOCKETS = ("crewshipd_ws_connections", "crewship_graphql_sockets")  # metrics of the surfaces that have them
 TROUBLE = (Refusal, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -324,4 +326,8 @@ async def _database_failure() -> str | None:
 
 
 def _state_failure() -> str | None:
-    return None if os.access(instance.settings.data_dir, os.W_OK | os.X_OK) else "the data directory cannot be written"
+    if not os.access(instance.settings.data_dir, os.W_OK | os.X_OK):
+        return "the data directory cannot be written"
+    since = instance.jobs_failing_since
+    failing = since is not None and time.monotonic() - since > JOBS_PATIENCE
+    return "no background jobs are carried out" if failing else None
