@@ -44,6 +44,14 @@ class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
     head: bytes = b""
+    ending: bool = False  # whether the application is still to be told that the server ends
+
+    async def receive(self) -> Any:
+        """When the server ends, an empty message follows the body once, even if the body is read after that."""
+        if self.ending and not (self.body or self.more_body or self.disconnected or self.response_complete):
+            self.ending = False
+            return {"type": "http.request", "body": b"", "more_body": False}
+        return await super().receive()
 
     async def send(self, message: Message) -> None:
         if message["type"] == ABORT:
@@ -400,5 +408,6 @@ class Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """An application that waits for its client to leave is given an empty message: it is to end its answer."""
         super().shutdown()
-        if self.cycle is not None and not self.cycle.response_complete:
+        if isinstance(self.cycle, Cycle) and not self.cycle.response_complete:
+            self.cycle.ending = True
             self.cycle.message_event.set()

@@ -167,3 +167,35 @@ async def test_the_connection_closes_when_the_client_wants_it(request_: bytes) -
 async def test_an_upgrade_that_is_no_handshake_is_refused() -> None:
     request = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n"
     assert (await raw(answering(start(200, LENGTH), body(b"hello")), request)).startswith(b"HTTP/1.1 4")
+
+
+@pytest.mark.parametrize("request_body", [b"", b"x" * 10])
+async def test_an_answer_that_has_not_begun_when_the_server_ends_is_told(request_body: bytes) -> None:
+    """The body is read after the signal, as by a request that waits for GraphQL to be made."""
+    asked, go_on, read = asyncio.Event(), asyncio.Event(), list[bytes]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return await answering()(scope, receive, send)
+        asked.set()
+        await go_on.wait()
+        for _ in range(2):
+            read.append((await asyncio.wait_for(receive(), 3))["body"])
+        third = asyncio.ensure_future(receive())
+        await asyncio.sleep(0.05)
+        assert not third.done()
+        third.cancel()
+        await send(start(200, (b"content-length", b"0")))
+        await send(body(b""))
+
+    async with serving(app) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(request_body), request_body))
+        await asked.wait()
+        asyncio.get_running_loop().call_later(0.3, go_on.set)
+        begun = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - begun < 5
+    assert read == [request_body, b""]
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()
