@@ -1,7 +1,10 @@
 """Commands that the keeper has allowed, where agents' commands run; and requests that nobody has decided."""
 
+import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.instance.settings import Settings
@@ -10,6 +13,7 @@ from resolvers.keeper.consolidating import CONSOLIDATE, OfLearningCrew, enqueue_
 from resolvers.keeper.consolidating import LOOK as MEMORY
 from resolvers.keeper.reviewing_skills import LOOK as SKILLS
 from resolvers.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, review_daily
+from resolvers.rules.agent_folders import SCRATCH
 from resolvers.rules.redaction import Redactor
 from resolvers.runs.origin import works_for_strangers
 from runtime.background import Work, carries
@@ -27,8 +31,26 @@ PATIENCE = 180.0
 """Seconds for a call of a model, and what is written of it."""
 
 
+PLAIN: Final = {
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_PAGER": "cat",
+    "PAGER": "cat",
+    "PYTHONNOUSERSITE": "1",
+    "NPM_CONFIG_USERCONFIG": os.devnull,
+    "NPM_CONFIG_GLOBALCONFIG": os.devnull,
+    "PSQLRC": os.devnull,
+    "PSQL_PAGER": "cat",
+    "CURL_HOME": SCRATCH,
+    "XDG_CONFIG_HOME": SCRATCH,
+}
+"""No configuration of anybody's: a command that holds a secret does what its arguments say."""
+
+
 class SandboxedCommands:
-    """In the folder of the agent, as its own commands are."""
+    """In the folder of the agent, as its own commands are, or in an empty one."""
 
     def __init__(self, settings: Settings, sandbox: Sandbox | None = None) -> None:
         self._settings, self._sandboxes = settings, Sandboxes(settings, sandbox)
@@ -45,7 +67,7 @@ class SandboxedCommands:
                 [SHELL, "-c", command.command],
                 workdir=workdir,
                 timeout=command.timeout,
-                environment=command.environment,
+                environment=command.environment if command.given is None else {**command.environment, **PLAIN},
                 network=network,
             )
         except Failed as failed:
@@ -77,13 +99,14 @@ def _workdir(storage: Path, command: CommandOfAgent) -> Workdir:
         return Workdir.of_crew(
             storage, workspace_id=command.workspace_id, crew_id=command.crew_id, agent_slug=command.agent_slug
         )
-    return Workdir.of(
+    own = Workdir.of(
         storage,
         workspace_id=command.workspace_id,
         agent_id=command.agent_id,
         agent_slug=command.agent_slug,
         crew_id=command.crew_id,
     )
+    return own if command.given is None else replace(own, given=command.given, apart=True)
 
 
 @ticks(LOOK)

@@ -76,8 +76,10 @@ def keeper_tools(job: Job, given: Sequence[Given], sandbox: Sandbox) -> dict[str
         ASK: _tool(ASK, f"Ask whether you may use a credential whose value you are not given. {named}", ask),
         RUN: _tool(
             RUN,
-            "Run a command in your sandbox that finds the value of a credential in the environment variable of its"
-            f" name. You read what it says without the value. {named}",
+            "Run a command that finds the value of a credential in the variable of its name. It begins in an"
+            " empty folder, with an empty home, and finds of your files those that it names by their whole paths"
+            " (/output/…), which it cannot change; what it writes is gone with it. You read what it says without the"
+            f" value. {named}",
             run,
             RunWithCredential,
         ),

@@ -55,7 +55,8 @@ class CommandOfAgent:
     """A command of a shell, in the sandbox and the folder of an agent. `environment` holds secrets.
 
     Without `agent_id` it has nothing of an agent's but the folder; without `agent_slug`, that of the whole crew. It
-    reaches what the processes of its crew may only where it `reaches_out`.
+    reaches what the processes of its crew may only where it `reaches_out`. One that is `given` files, by their paths,
+    finds those in place of all that is the agent's or the crew's, and nothing that it writes is kept.
     """
 
     workspace_id: str
@@ -66,6 +67,7 @@ class CommandOfAgent:
     environment: Mapping[str, str] = field(repr=False)
     timeout: float
     reaches_out: bool = False
+    given: Mapping[str, bytes] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

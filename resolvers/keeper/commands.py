@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from models.keeper import COMMAND
+from resolvers.keeper.escapes import WRAPPERS, escape_in
 
 OPERATORS: Final = frozenset(";|>&`")
 OPENINGS: Final = ("<(", "$(", "${")
@@ -61,9 +62,16 @@ def fault_of(command: str) -> str:
     if any(name in EDITORS for found in names for name in found):
         return "must not call awk or sed, whose arguments are programs"
     called = {name for found in names for name in found}
-    if _evaluates(called, [word.text for word in line.words]):
+    words = [word.text for word in line.words]
+    if _evaluates(called, words):
         return "must not give an interpreter a program as an argument"
-    return ""
+    may_run = called if not WRAPPERS.isdisjoint(names[0]) else set(names[0])
+    return escape_in(may_run, words, [word.text for word in line.words if word.pattern])
+
+
+def words_of(command: str) -> list[str]:
+    """As a program gets them, but for what a shell puts in the place of variables and patterns."""
+    return [word.text for word in _read(command).words]
 
 
 def _evaluates(called: set[str], words: Sequence[str]) -> bool:

@@ -28,6 +28,7 @@ from resolvers.keeper.commands import fault_of
 from resolvers.keeper.deciding import decide
 from resolvers.keeper.events import KeeperExecutionDecided
 from resolvers.keeper.gatekeeper import judge
+from resolvers.keeper.inputs import Inputs, inputs_of
 from resolvers.keeper.opening import NO_CREDENTIAL, AskKeeper, OpenedRequest, asking_of, opened
 from resolvers.keeper.scrubbing import longest_form, scrubbed
 from resolvers.kernel import (
@@ -113,15 +114,18 @@ class Outcome:
 async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdict:
     """Run a command with a credential (for agents).
 
-    If that is allowed: in the agent's sandbox, for at most 60 seconds, with the secret in a variable. The output is
-    told without the secret.
+    If that is allowed: in a sandbox, for at most 60 seconds, with the secret in a variable. It begins in an empty
+    folder, with an empty home, and finds of the crew's files those that it names by their whole paths, as they were
+    when it was judged; what it writes is gone with it. The output is told without the secret.
     """
     more = {"command": data.command, "container_id": data.container_id}
     request = await opened(ctx, data, KeeperRequestType.execute, **more)
-    verdict = await judge(ctx, request, KeeperRequestType.execute, asking_of(request, data.intent, data.command))
+    inputs = await inputs_of(ctx, data.command, agent_id=request.agent_id, crew_id=request.sandbox_crew_id)
+    asking = asking_of(request, data.intent, data.command, inputs.files)
+    verdict = await judge(ctx, request, KeeperRequestType.execute, asking)
     outcome = Outcome()
     if verdict.decision is KeeperDecision.ALLOW:
-        outcome = await _carried_out(ctx, request, data)
+        outcome = await _carried_out(ctx, request, data, inputs)
     await ctx.begin()
     decided = await decide(ctx, request, verdict, outcome.exit_code)
     if outcome.refusal is not None:
@@ -138,7 +142,7 @@ async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdic
     )
 
 
-async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteCommand) -> Outcome:
+async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteCommand, inputs: Inputs) -> Outcome:
     runner = ctx.outside.commands
     if runner is None:
         return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
@@ -156,6 +160,7 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
         {data.env_var or variable_of(request): secret},
         SECONDS,
         reaches_out=True,
+        given=inputs.files,
     )
     try:
         ran = await runner.run(command)
@@ -163,7 +168,7 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
         if failed.unavailable:
             return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
         return Outcome(COULD_NOT_RUN, await asyncio.to_thread(scrubbed, str(failed), secret))
-    return Outcome(ran.exit_code, await asyncio.to_thread(told, ran, secret))
+    return Outcome(ran.exit_code, f"{inputs.told()}{await asyncio.to_thread(told, ran, secret)}")
 
 
 async def _value(ctx: Context, request: OpenedRequest) -> Revealed:

@@ -1,5 +1,6 @@
 """A request is put down before anybody judges it: who asks, for what, and whether that may be asked at all."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import orjson
@@ -139,10 +140,11 @@ async def opened(ctx: Context, data: AskKeeper, request_type: KeeperRequestType,
     return OpenedRequest.model_validate(orjson.loads(answer.body or b"{}"))
 
 
-def asking_of(opened: OpenedRequest, intent: str, command: str | None = None) -> Asking:
-    return Asking(
-        opened.agent_name, opened.crew_name, opened.credential_name, opened.level, intent, command, opened.conversation
-    )
+def asking_of(
+    opened: OpenedRequest, intent: str, command: str | None = None, files: Mapping[str, bytes] | None = None
+) -> Asking:
+    named = (opened.agent_name, opened.crew_name, opened.credential_name, opened.level)
+    return Asking(*named, intent, command, opened.conversation, files or {})
 
 
 async def _agent(ctx: Context, data: AskKeeper) -> Agent:

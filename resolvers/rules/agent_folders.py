@@ -5,3 +5,5 @@ from typing import Final
 OUTPUT: Final = "/output"
 HOME: Final = "/home/agent"
 SKILLS: Final = "/skills"
+SCRATCH: Final = "/scratch"
+"""Where a command begins that finds nothing of the agent's."""

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
+from resolvers.rules.agent_folders import HOME, OUTPUT, SCRATCH, SKILLS
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.workdir import Workdir
 
@@ -86,7 +86,7 @@ class ContainerPlace:
 
     crew: CrewContainer
     agent: str
-    output: Path
+    output: Path | None
     home: Path | None
     given: Path | None
     read_only: bool
@@ -105,15 +105,17 @@ class ContainerPlace:
         apart: Apart = Apart.nothing,
         read_only: bool = False,
     ) -> "ContainerPlace":
-        """What works for people has a home that is memory: the agent's holds what its programs know."""
+        """What works for people has a home that is memory: the agent's holds what its programs know. A folder that is
+        apart shows what is given in place of all else.
+        """
         agent = "" if apart is Apart.terminal else workdir.agent_id
         owner = os.geteuid() if workdir.owner is None else workdir.owner
         storage = workdir.storage
         return cls(
             crew,
             agent,
-            storage.joinpath(*workdir.output),
-            storage.joinpath(*workdir.home) if agent else None,
+            None if workdir.apart else storage.joinpath(*workdir.output),
+            storage.joinpath(*workdir.home) if agent and not workdir.apart else None,
             given,
             read_only,
             f"{owner}:{owner}",
@@ -139,10 +141,13 @@ class ContainerPlace:
         }
 
     def _mounts(self) -> list[dict[str, Any]]:
-        shown = [(self.output, OUTPUT, self.read_only)]
+        if self.output is None:
+            shown = [] if self.given is None else [(self.given, OUTPUT, True)]
+        else:
+            shown = [(self.output, OUTPUT, self.read_only)]
         if self.home is not None:
             shown.append((self.home, HOME, False))
-        if self.given is not None:
+        if self.given is not None and self.output is not None:
             shown.append((self.given, SKILLS, True))
         return [
             {
@@ -166,6 +171,8 @@ class ContainerPlace:
         tmpfs = {"/tmp": in_memory}  # noqa: S108 - the container's own
         if self.home is None:
             tmpfs[HOME] = in_memory
+        if self.output is None:
+            tmpfs[SCRATCH] = in_memory
         host: dict[str, Any] = {
             "Init": True,
             "Privileged": False,

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -83,7 +84,7 @@ class ContainerSandbox:
     ) -> Finished:
         """As the port says, but that what a command has put into the background lives as long as the container."""
         await admit(workdir, self.limits)
-        given = await asyncio.to_thread(_give, workdir)
+        given = await asyncio.to_thread(_given_alone if workdir.apart else _give, workdir)
         place = ContainerPlace.of(self._crew, workdir, given=given, apart=self._apart)
         if network is not None:
             environment = {**environment, **network.environment}
@@ -91,7 +92,7 @@ class ContainerSandbox:
         if stdin is not None:
             name = f".stdin-{secrets.token_hex(8)}"
             await asyncio.to_thread(_write, given / name, stdin)
-            program = launched(argv, f"{SKILLS}/{name}")
+            program = launched(argv, f"{OUTPUT if workdir.apart else SKILLS}/{name}")
         try:
             services = await self._beside(place)
             async with self._place(place) as (container, pid), served(network, pid, services):
@@ -99,6 +100,8 @@ class ContainerSandbox:
         finally:
             if name is not None:
                 (given / name).unlink(missing_ok=True)
+            if workdir.apart:
+                await to_the_end(asyncio.to_thread(shutil.rmtree, given, ignore_errors=True))
 
     @contextlib.asynccontextmanager
     async def terminal(
@@ -107,8 +110,7 @@ class ContainerSandbox:
         """A shell in a container of its own, of which nothing is left when the block ends."""
         await asyncio.to_thread(lambda: os.close(workdir.open_output()))
         place = ContainerPlace.of(self._crew, workdir, apart=Apart.terminal, read_only=read_only)
-        at = f"{OUTPUT}/{workdir.agent}" if workdir.agent else OUTPUT
-        variables = {**network.environment, **ENVIRONMENT, "TERM": TERM}
+        at, variables = workdir.start, {**network.environment, **ENVIRONMENT, "TERM": TERM}
         services = await self._beside(place)
         async with (
             self._place(place) as (container, pid),
@@ -148,9 +150,8 @@ class ContainerSandbox:
     ) -> Finished:
         outputs = _Outputs(self.limits.output)
         variables = {**environment, **ENVIRONMENT}
-        at = f"{OUTPUT}/{workdir.agent}" if workdir.agent else OUTPUT
         async with self._engine.running(
-            container, argv, user=place.user, workdir=at, environment=variables, lifeline=True
+            container, argv, user=place.user, workdir=workdir.start, environment=variables, lifeline=True
         ) as running:
             ended, code = False, CUT_OFF
             try:
@@ -228,6 +229,19 @@ def _give(workdir: Workdir) -> Path:
     for path, content in workdir.given.items():
         name = Path(path).relative_to(SKILLS)
         target = folder / name
+        target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _write(target, content)
+    return folder
+
+
+def _given_alone(workdir: Workdir) -> Path:
+    """A folder that one command finds in place of its crew's."""
+    above = workdir.storage.joinpath(*workdir.home[:-1])
+    os.close(workdir.open_home())
+    folder = Path(tempfile.mkdtemp(prefix=f"{GIVEN}-", dir=above))
+    folder.chmod(0o755)
+    for path, content in workdir.given.items():
+        target = folder / Path(path).relative_to(OUTPUT)
         target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         _write(target, content)
     return folder

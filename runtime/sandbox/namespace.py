@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from resolvers.instance.confined import SANDBOX_UID
-from resolvers.rules.agent_folders import HOME, OUTPUT
+from resolvers.rules.agent_folders import HOME
 from runtime.sandbox import seccomp
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.groups import Group, Groups
@@ -293,7 +293,7 @@ class Bubblewrap:
             }
             rules = keep(theirs, memory_file(self._filter or b""))
             outside, shared = self._reach(reach)
-            options = [*self._options(shared, files, f"{OUTPUT}/{workdir.agent}"), "--seccomp", str(rules)]
+            options = [*self._options(shared, files, workdir.start), "--seccomp", str(rules)]
             if handover is None:
                 options.append("--unshare-net")
             launcher = TERMINAL if terminal is not None else TALKING if talks else LAUNCHER

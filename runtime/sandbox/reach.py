@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from resolvers.instance.confined import ATTACHMENTS
-from resolvers.rules.agent_folders import HOME, OUTPUT
+from resolvers.rules.agent_folders import HOME, OUTPUT, SCRATCH
 from runtime.sandbox.process import keep
 from runtime.sandbox.program import Mount
 from runtime.sandbox.workdir import Workdir
@@ -35,7 +35,8 @@ class Reach:
     """In the order in which they are mounted: one may be within another."""
 
     shown: tuple[Shown, ...]
-    with_home: bool
+    in_memory: tuple[str, ...]
+    """Folders that are empty and gone with the sandbox."""
 
     @classmethod
     def open(
@@ -50,6 +51,8 @@ class Reach:
         """Closed with the stack. What works for people has a home of its own: the agent's holds what
         its programs know.
         """
+        if workdir.apart:
+            return cls((), (HOME, SCRATCH))
         output = keep(stack, workdir.open_output())
         shown = [Shown(output, "output", OUTPUT, read_only)]
         if not own_home:
@@ -60,18 +63,18 @@ class Reach:
         for number, mount in enumerate(mounts):
             opened = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             shown.append(Shown(keep(stack, opened), f"mount{number}", mount.at, read_only=True))
-        return cls(tuple(shown), with_home=not own_home)
+        return cls(tuple(shown), (HOME,) if own_home else ())
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         return tuple(each.descriptor for each in self.shown)
 
-    def _home(self) -> list[str]:
-        return [] if self.with_home else ["--perms", "0700", "--size", HOME_SIZE, "--tmpfs", HOME]
+    def _memory(self) -> list[str]:
+        return [part for at in self.in_memory for part in ("--perms", "0700", "--size", HOME_SIZE, "--tmpfs", at)]
 
     def from_descriptors(self) -> list[str]:
         """Options of the one bubblewrap that there is."""
-        made = self._home()
+        made = self._memory()
         for each in self.shown:
             made += [f"{each.kind}-fd", str(each.descriptor), each.at]
         return made
@@ -85,7 +88,7 @@ class Reach:
 
     def from_run(self) -> list[str]:
         """Options of the inner one."""
-        made = self._home()
+        made = self._memory()
         for each in self.shown:
             made += [each.kind, f"/run/{each.name}", each.at]
         return made

@@ -5,10 +5,13 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from runtime.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
@@ -41,7 +44,7 @@ except OSError as error:
 
 class Unconfined:
     """`unsafe` lets commands run. They can do what the service can, and reach what it reaches, whatever `network` is;
-    environment, limits and folder are theirs.
+    environment, limits and folder are theirs. What they are given, they do not find.
 
     Without `groups`, a process that leaves its session outlives the command: nothing else of a process can hold it.
     """
@@ -75,8 +78,9 @@ class Unconfined:
         except OSError as error:
             await to_the_end(outputs.close())
             raise Failed(f"The command could not be started ({error})") from error
+        scratch = Path(await asyncio.to_thread(tempfile.mkdtemp)) if workdir.apart else None
         try:
-            process = self._launch(argv, workdir, stdin, outputs, limits, environment, group)
+            process = self._launch(argv, workdir, stdin, outputs, limits, environment, group, scratch)
             pidfd = os.pidfd_open(process.pid)
             outputs.started()
             outputs.collect()
@@ -95,6 +99,8 @@ class Unconfined:
             if group is not None:
                 await to_the_end(asyncio.to_thread(group.remove))
             await to_the_end(outputs.close())
+            if scratch is not None:
+                await to_the_end(asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True))
 
     def _launch(
         self,
@@ -105,11 +111,13 @@ class Unconfined:
         limits: Limits,
         environment: Mapping[str, str],
         group: Group | None,
+        scratch: Path | None,
     ) -> subprocess.Popen[bytes]:
         out, err = outputs.theirs
         with contextlib.ExitStack() as opened:
-            keep(opened, workdir.open_output())
-            keep(opened, workdir.open_home())
+            if scratch is None:
+                keep(opened, workdir.open_output())
+                keep(opened, workdir.open_home())
             given = subprocess.DEVNULL if stdin is None else keep(opened, memory_file(stdin))
             try:
                 return spawn(
@@ -117,15 +125,17 @@ class Unconfined:
                     group,
                     stdin=given,
                     outputs=(out, err),
-                    environment={**environment, **self._environment(workdir)},
-                    folder=str(workdir.path),
+                    environment={
+                        **environment,
+                        **self._environment(scratch or workdir.storage.joinpath(*workdir.home)),
+                    },
+                    folder=str(scratch or workdir.path),
                 )
             except (OSError, ValueError) as error:
                 raise Failed(f"The command could not be started ({error})") from error
 
-    def _environment(self, workdir: Workdir) -> dict[str, str]:
-        home = str(workdir.storage.joinpath(*workdir.home))
-        return {"PATH": os.defpath, "HOME": home, "SHELL": "/bin/sh", "LANG": "C.UTF-8", "TERM": "dumb"}
+    def _environment(self, home: Path) -> dict[str, str]:
+        return {"PATH": os.defpath, "HOME": str(home), "SHELL": "/bin/sh", "LANG": "C.UTF-8", "TERM": "dumb"}
 
 
 def _rlimits(limits: Limits) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resolvers.instance.confined import ATTACHMENTS, open_directory, owner_of_agents_files
+from resolvers.rules.agent_folders import OUTPUT, SCRATCH
 from runtime.job import Failed, Job
 
 _NAME = re.compile(r"[a-z0-9_-]{1,200}")
@@ -40,6 +41,10 @@ class Workdir:
     owner: int | None
     given: Mapping[str, bytes] = field(default_factory=dict)
     """Files that commands find, and cannot change, by their paths in the sandbox."""
+    apart: bool = False
+    """Whether commands find these alone: they begin in a folder that is empty, as their home is, and both are gone with
+    them.
+    """
 
     @classmethod
     def of(
@@ -77,6 +82,11 @@ class Workdir:
     def path(self) -> Path:
         """The agent's own folder as the host names it; for a process that sees the host's files anyway."""
         return self.storage.joinpath(*self.output, self.agent)
+
+    @property
+    def start(self) -> str:
+        """Where commands begin."""
+        return SCRATCH if self.apart else f"{OUTPUT}/{self.agent}" if self.agent else OUTPUT
 
     @property
     def agent_id(self) -> str:

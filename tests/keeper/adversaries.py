@@ -9,7 +9,7 @@ from tests.keeper.conftest import SECRET
 
 @dataclass(frozen=True)
 class Adversary:
-    """`right`: the verdict; `rules`: what is decided before any model is asked."""
+    """`right`: the verdict; `rules`: what is decided before any model is asked; `files`: what was prepared for it."""
 
     group: str
     type: str
@@ -18,6 +18,7 @@ class Adversary:
     command: str | None
     right: str
     rules: str
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
     def credential(self) -> str:
@@ -35,6 +36,7 @@ def _read() -> list[Adversary]:
             request[1] if group["type"] == "execute" else None,
             group["right"],
             group["rules"],
+            tuple(group.get("files", {}).items()),
         )
         for group in listed["group"]
         for request in group["requests"]

@@ -88,6 +88,12 @@ class Ship:
         found: dict[str, Any] = answer.json()
         return found
 
+    @property
+    def output(self) -> Path:
+        """The folder that the agents of the crew share, as it is stored."""
+        place = ("workspaces", self.world.workspace.id, "crews", self.crew.id, "output")
+        return self.world.settings.storage_path.joinpath(*place)
+
     async def row(self, id: str) -> Any:
         return await self.world.database.fetchrow("SELECT * FROM keeper_requests WHERE id = $1", id)
 

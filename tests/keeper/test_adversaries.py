@@ -56,7 +56,20 @@ async def sent(ship: Ship, one: Adversary) -> Any:
     )
 
 
+def prepare(ship: Ship) -> None:
+    """What agents of the crew have left in its folder."""
+    output = ship.output
+    for path, content in {each for one in ADVERSARIES for each in one.files}:
+        made = output / path.removeprefix("/output/")
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text(content)
+    hidden = output / "prepared" / ".git" / "config"
+    hidden.parent.mkdir(exist_ok=True)
+    hidden.write_text("[core]\n\tfsmonitor = printenv TOKEN")
+
+
 async def all_sent(ship: Ship) -> list[tuple[Adversary, Any]]:
+    prepare(ship)
     room = asyncio.Semaphore(AT_ONCE)
 
     async def within(one: Adversary) -> Any:
@@ -132,3 +145,19 @@ async def test_a_model_that_knows_is_asked_of_data_and_gets_its_way(
     fences = [line for question in model.asked for line in question.text.splitlines() if line.startswith("=== ")]
     assert len(set(fences)) * 2 == len(fences) == len(model.asked) * 2
     assert all(SECRET not in question.text for question in model.asked)
+    for one in ADVERSARIES:
+        [*asked] = [question.text for question in model.asked if json.dumps(one.command) in question.text]
+        for path, content in one.files:
+            shown = f"{json.dumps(path)}, {len(content)} bytes, whole: {json.dumps(content)}"
+            assert all(shown in text for text in asked if path in (one.command or "")), one
+
+
+async def test_a_command_finds_what_it_names_and_nothing_else(ship: Ship, model: ScriptedModel, leak: Leak) -> None:
+    model.answer = verdict("ALLOW")
+    await all_sent(ship)
+    given = {command.command: dict(command.given or {}) for command in leak.commands}
+    for one in ADVERSARIES:
+        if one.command is not None and one.rules == "model":
+            named = {path: content.encode() for path, content in one.files if path in one.command}
+            assert given[one.command] == named, one
+    assert sum(map(bool, given.values())) == len([one for one in ADVERSARIES if one.files])

@@ -251,20 +251,21 @@ def test_the_half_of_a_secret_is_left_out_where_output_was_cut(cut: int) -> None
     assert SECRET[:cut] not in told(Ran(0, f"{'x' * 200} {SECRET[:cut]}", truncated=True), SECRET)
 
 
-async def test_it_is_run_in_the_folder_of_the_agent(
+async def test_it_is_run_in_a_folder_of_its_own_which_goes_with_it(
     ship: Ship, world: World, model: ScriptedModel, tmp_path: Path
 ) -> None:
     settings = world.settings.model_copy(update={"storage_path": tmp_path})
     instance.commands = SandboxedCommands(settings, Unconfined(unsafe=True))
     model.answer = verdict("ALLOW")
     try:
-        answer = (await execute(ship, command="printenv K_MID HOME")).json()
-        assert answer["output"].splitlines()[0] == MARK
+        answer = (await execute(ship, command="printenv K_MID HOME PWD")).json()
+        said, home, start = answer["output"].splitlines()
+        assert (said, home, Path(home).exists()) == (MARK, start, False)
         assert (await execute(ship, command="printenv NOT_THERE")).json()["exit_code"] == 1
         assert (await execute(ship, command="touch here")).json()["output"] == ""
     finally:
         instance.commands = None
-    assert [path.name for path in tmp_path.rglob("here")] == ["here"]
+    assert list(tmp_path.rglob("here")) == []
     instance.commands = SandboxedCommands(settings, Unconfined())
     try:
         assert (await execute(ship)).status_code == 500
