@@ -11,7 +11,9 @@ from models.sealed import Sealed
 
 
 class OAuthState(TenantTable, table=True):
-    """It is good once, for 15 minutes. Of the state there is a hash, of the code verifier what the vault sealed."""
+    """It is good once, for 15 minutes. Of the state there is a hash, of the code verifier what the vault sealed, and of
+    the cookie of the browser that it was begun in a hash, too; none, where the answer comes to a loopback address.
+    """
 
     __tablename__ = "oauth_states"
     __table_args__ = (
@@ -26,4 +28,5 @@ class OAuthState(TenantTable, table=True):
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     redirect_uri: str = text_field(URL)
     verifier: Sealed = secret_field(LINE)
+    browser_hash: str | None = text_field(LINE, default=None)
     created_at: datetime = stored_at()

@@ -172,7 +172,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         mentions="data changes",
         nothing="action entity_type entity_id actor_type",
     ),
-    "oauth_states": held(hidden="state_hash verifier", nothing="redirect_uri"),
+    "oauth_states": held(hidden="browser_hash state_hash verifier", nothing="redirect_uri"),
     "passkey_challenges": held(hidden="browser challenge"),
     "passkeys": held(nothing="name credential_id public_key transports"),
     "password_resets": held(hidden="token_hash", nothing="email"),

@@ -41,7 +41,14 @@ class IssuedSession:
     device: str | None = field(default=None, repr=False)
 
 
-SessionChange = IssuedSession | Literal["ended"]
+@dataclass(frozen=True, slots=True)
+class KnownBrowser:
+    """A browser that is sent elsewhere, and is to be known again when it comes back."""
+
+    value: str = field(repr=False)
+
+
+SessionChange = IssuedSession | KnownBrowser | Literal["ended"]
 """What a request did to the browser's session: the transport hands its cookies out, or clears them."""
 
 

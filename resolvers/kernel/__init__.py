@@ -5,7 +5,7 @@ Where name and module are alike (`command`, `query`, `bus`, `database`, `instanc
 
 from resolvers.errors import Code, Reason, Refusal, forbidden, invalid, unauthenticated
 from resolvers.identity import cookies, credentials
-from resolvers.identity.caller import Caller, CredentialKind, IssuedSession
+from resolvers.identity.caller import Caller, CredentialKind, IssuedSession, KnownBrowser
 from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
@@ -170,7 +170,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Webhooks in: what is sent to agents.
     "WebhookClaim", "Unproven", "read_webhook", "sign_webhook", "signs_webhooks", "new_webhook_secret",
     # Signing in: for the domain of accounts and sessions.
-    "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "Verification", "digest", "hash_cli_token",
+    "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "KnownBrowser", "Verification", "digest",
+    "hash_cli_token",
     "secret_equals", "check_password",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
     "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "GOOGLE", "is_safe_url",

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 from models import bounds
 from models.credentials import Credential, CredentialType
 from resolvers.kernel import (
+    NO_SURFACE,
     REST_ONLY,
     Action,
     Auth,
@@ -22,13 +23,16 @@ from resolvers.kernel import (
     Text,
     Url,
     command,
+    forbidden,
+    go_on_as,
     instance,
     secret_equals,
 )
 from resolvers.oauth import loopback
 from resolvers.oauth.client import redeemed
-from resolvers.oauth.states import begin, claim
+from resolvers.oauth.states import Consent, begin, claim
 from resolvers.oauth.tokens import bind, store
+from resolvers.sign_in_providers.attempts import browser_of
 
 CALLBACK: Final = "/api/v1/oauth/callback"
 INCOMPLETE: Final = "The credential is no OAUTH2 credential with a client id, an authorization URL and a token URL"
@@ -79,6 +83,12 @@ class FinishOAuth(Input):
     iss: Url = ""
 
 
+class FinishLoopback(FinishOAuth):
+    """`redirect_uri`: where the answer has come."""
+
+    redirect_uri: RedirectUri
+
+
 class OAuthStarted(Output):
     """`auth_url` is to be opened in a browser. `state` is good once, for 15 minutes."""
 
@@ -124,10 +134,10 @@ async def start_loopback(ctx: Context, data: OfCredential) -> LoopbackStarted:
     For a browser on the machine of the server, which listens on its loopback address for one answer, or two minutes.
     """
     credential = await _of(ctx, data.credential_id)
-    listener = await loopback.listen(finish_oauth)
+    listener = await loopback.listen(finish_loopback)
     try:
         await ctx.begin()
-        begun = await begin(ctx, credential, listener.redirect_uri)
+        begun = await begin(ctx, credential, listener.redirect_uri, listens=True)
         ctx.audit("CREDENTIAL", credential.id, name=credential.name)
     except BaseException:
         listener.close()
@@ -150,7 +160,8 @@ async def exchange_oauth(ctx: Context, data: ExchangeOAuth) -> OAuthConnected:
     credential = await _of(ctx, data.credential_id, asks=False)
     verifier, redirect_uri = data.code_verifier or None, data.redirect_uri or callback(ctx)
     if verifier is None and data.state:
-        begun = await claim(data.state, workspace_id=ctx.workspace_id, credential_id=credential.id)
+        of = {"workspace_id": ctx.workspace_id, "credential_id": credential.id, "user_id": ctx.user_id}
+        begun = await claim(data.state, **of)
         verifier, redirect_uri = begun.verifier, begun.redirect_uri
     tokens = await redeemed(credential, code=data.code, redirect_uri=redirect_uri, verifier=verifier)
     await ctx.begin()
@@ -165,31 +176,64 @@ async def exchange_oauth(ctx: Context, data: ExchangeOAuth) -> OAuthConnected:
     auth=Auth.NONE,
     tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
-    errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
+    errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.BAD_GATEWAY),
     late=True,
 )
 async def finish_oauth(ctx: Context, data: FinishOAuth) -> OAuthConnected:
     """Finish getting a credential by consent.
 
-    Works once. The credential gets its tokens, and is given to the MCP servers it was connected for. In a browser where
-    another user is signed in, and for the answer of another authorization server (RFC 9207), it is refused.
+    Works once, in the browser that the consent was begun in, or where the user who began it is signed in, who still has
+    to be allowed to. The credential gets its tokens, and is given to the MCP servers it was connected for. In a browser
+    where another user is signed in, and for the answer of another authorization server (RFC 9207), it is refused.
     """
+    _check_answer(data)
+    return await _finish(ctx, data, await claim(data.state, user_id=_user_of(ctx), browser=browser_of(ctx)))
+
+
+@command(
+    "oauth.callback_loopback",
+    Action.NONE,
+    audit="credential.connected",
+    auth=Auth.NONE,
+    tenancy=Tenancy.NONE,
+    surfaces=NO_SURFACE,
+    errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.BAD_GATEWAY),
+    late=True,
+)
+async def finish_loopback(ctx: Context, data: FinishLoopback) -> OAuthConnected:
+    """Finish getting a credential by consent on this machine.
+
+    For the listener that was opened for it, on the server's own loopback address.
+    """
+    _check_answer(data)
+    return await _finish(ctx, data, await claim(data.state, listener=data.redirect_uri))
+
+
+def _check_answer(data: FinishOAuth) -> None:
     if data.error:
         raise Refusal(Code.BAD_REQUEST, f"The authorization server answers: {data.error}")
     if not data.code or not data.state:
         raise Refusal(Code.BAD_REQUEST, "code and state are required")
-    begun = await claim(data.state, user_id=_browser_of(ctx))
-    await ctx.enter(begun.workspace_id)
+
+
+async def _finish(ctx: Context, data: FinishOAuth, begun: Consent) -> OAuthConnected:
+    await _as_who_began(ctx, begun)
     credential = await ctx.get(Credential, begun.credential_id, missing=MISSING)
     _check_issuer(credential, data.iss)
     tokens = await redeemed(credential, code=data.code, redirect_uri=begun.redirect_uri, verifier=begun.verifier)
     await ctx.begin()
-    ctx.user_id = begun.user_id
-    await ctx.enter(begun.workspace_id)
+    await _as_who_began(ctx, begun)
     credential = await ctx.get(Credential, begun.credential_id, lock=True, missing=MISSING)
     await store(ctx, credential, tokens)
     await bind(ctx, credential)
     return OAuthConnected(credential_id=credential.id)
+
+
+async def _as_who_began(ctx: Context, begun: Consent) -> None:
+    """With the role of now: a consent is good for nothing to who has lost the right meanwhile."""
+    await ctx.enter(begun.workspace_id)
+    if not await go_on_as(ctx, begun.user_id) or not ctx.may(Action.MANAGE):
+        raise forbidden("The user who began this consent may no longer connect credentials here")
 
 
 def callback(ctx: Context) -> str:
@@ -208,7 +252,7 @@ async def _of(ctx: Context, id: str, *, asks: bool = True) -> Credential:
     return credential
 
 
-def _browser_of(ctx: Context) -> str | None:
+def _user_of(ctx: Context) -> str | None:
     """Who is signed in where the answer arrives, if anybody is."""
     return ctx.caller.user_id or None if ctx.caller.kind is CredentialKind.SESSION else None
 

@@ -74,8 +74,9 @@ class Listener:
         target = urlsplit(rest.partition(" ")[0])
         if method != "GET" or target.path != PATH or self not in _listening:
             return _page("404 Not Found", "There is nothing here.")
-        self.close()
         told = {name: values[0] for name, values in parse_qs(target.query).items() if name in GIVEN}
+        told["redirect_uri"] = self.redirect_uri
+        self.close()
         try:
             await self.finish(Caller.nobody(), told)
         except Refusal as refusal:

@@ -48,10 +48,10 @@ class Secrets:
 
 def new_secrets(ctx: Context) -> Secrets:
     """For one more sign-in. A browser that has others under way keeps its cookie: they may end in any order."""
-    return Secrets(_browser_of(ctx) or secrets.token_hex(32), secrets.token_hex(32))
+    return Secrets(browser_of(ctx) or secrets.token_hex(32), secrets.token_hex(32))
 
 
-def _browser_of(ctx: Context) -> str | None:
+def browser_of(ctx: Context) -> str | None:
     value = cookies.browser_token(ctx.caller.cookies, https=ctx.caller.https)
     return value if value is not None and BROWSER.fullmatch(value) else None
 
@@ -68,7 +68,7 @@ async def claim(ctx: Context, provider: str, state: str) -> tuple[Secrets, str]:
     In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
     in another browser is refused, and leaves it to its own.
     """
-    browser = _browser_of(ctx)
+    browser = browser_of(ctx)
     if browser is None:
         raise Refusal(Code.BAD_REQUEST, UNKNOWN)
 

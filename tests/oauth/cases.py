@@ -19,7 +19,7 @@ def consenting(plot: Plot) -> Credential:
     )
 
 
-ANONYMOUS = {"oauth.callback"}
+ANONYMOUS = {"oauth.callback", "oauth.callback_loopback"}
 OF = {"credential_id": "consenting"}
 NAMED = {"mcp_url": "https://mcp.linear.app/mcp"}
 RECIPES = {
@@ -27,6 +27,9 @@ RECIPES = {
     "oauth.loopback": Recipe(ids=OF),
     "oauth.exchange": Recipe({"code": "good"}, ids=OF, refused=Code.BAD_GATEWAY),
     "oauth.callback": Recipe({"code": "good", "state": "0" * 64}, refused=Code.BAD_REQUEST),
+    "oauth.callback_loopback": Recipe(
+        {"code": "good", "state": "0" * 64, "redirect_uri": "http://127.0.0.1:1/callback"}, refused=Code.BAD_REQUEST
+    ),
     "oauth.discover": Recipe(NAMED),
     "oauth.auto_connect": Recipe({"mcp_url": "http://127.0.0.1/mcp"}, refused=Code.BAD_REQUEST),
 }

@@ -11,8 +11,9 @@ from models.agents import Agent
 from models.crews import Crew
 from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, WorkspaceIntegration
 from models.sealed import Sealed
+from models.workspaces import Membership, Role
 from resolvers.credentials.vault import opened
-from resolvers.oauth import loopback
+from resolvers.oauth import consents, loopback
 from tests.auth.browsers import signed_in
 from tests.oauth.server import Authorities, asked_for, challenge_of
 from tests.world import Person, World
@@ -21,16 +22,27 @@ pytestmark = pytest.mark.anyio
 BASE = "/api/v1/oauth"
 
 
+BROWSERS = dict[str, str]()
+"""The cookie of the browser in which the consent of a state was begun."""
+
+
 async def connect(world: World, authorities: Authorities, name: str = "charts") -> dict[str, Any]:
     body = {"mcp_url": f"{authorities.url}/mcp", "server_name": name}
     answer = await world.rest(world.admin, "POST", f"{BASE}/auto-connect", body)
     assert answer.status_code == 200, answer.text
-    return answer.json()  # type: ignore[no-any-return]
+    made: dict[str, Any] = answer.json()
+    BROWSERS[asked_for(made["auth_url"])["state"]] = answer.headers["set-cookie"].partition(";")[0]
+    return made
 
 
 async def come_back(world: World, person: Person | None = None, **told: str) -> httpx2.Response:
+    """In the browser in which it was begun."""
+    return await arrive(world, BROWSERS.get(told.get("state", "")), person, **told)
+
+
+async def arrive(world: World, cookie: str | None, person: Person | None = None, **told: str) -> httpx2.Response:
     async with world.client(person) as client:
-        return await client.get(f"{BASE}/callback", params=told)
+        return await client.get(f"{BASE}/callback", params=told, headers={} if cookie is None else {"cookie": cookie})
 
 
 async def row_of(world: World, id: str) -> dict[str, Any]:
@@ -163,6 +175,98 @@ async def test_in_the_browser_of_another_user_it_is_refused(world: World, author
     assert (await browser.send("GET", f"{BASE}/callback", params=told)).status_code == 400
     assert authorities.to("/token") == []
     assert (await come_back(world, **told)).status_code == 200
+
+
+async def test_in_a_browser_that_did_not_begin_it_it_is_refused(world: World, authorities: Authorities) -> None:
+    """A stranger who is lured to agree, signed in nowhere or by a token, connects nothing."""
+    made = await connect(world, authorities)
+    state = asked_for(made["auth_url"])["state"]
+    told = {"code": "good", "state": state, "iss": authorities.url}
+    name, _, value = BROWSERS[state].partition("=")
+    assert (name, len(value)) == ("crewship.browser", 64)
+    other = await connect(world, authorities)
+    assert BROWSERS[asked_for(other["auth_url"])["state"]] != BROWSERS[state]
+    for cookie in (None, f"{name}={'0' * 64}", f"{name}=", f"{name}={value[:-1]}", f"__Host-{name}={value}"):
+        for person in (None, world.viewer, world.owner, world.admin):
+            assert (await arrive(world, cookie, person, **told)).status_code == 400, (cookie, person)
+    assert authorities.to("/token") == []
+    assert (await row_of(world, made["credential_id"]))["status"] == "PENDING"
+    assert (await come_back(world, **told)).status_code == 200
+
+
+async def test_a_browser_has_several_consents_under_way(world: World, authorities: Authorities) -> None:
+    browser, user = await signed_in(world)
+    await world.add(Membership(workspace_id=world.workspace.id, user_id=user.id, role=Role.ADMIN))
+    begun = []
+    for name in ("one", "two"):
+        body, headers = {"mcp_url": f"{authorities.url}/mcp", "server_name": name}, {"origin": world.url}
+        answer = await browser.send(
+            "POST", f"{BASE}/auto-connect?workspace_id={world.workspace.id}", json=body, headers=headers
+        )
+        assert answer.status_code == 200, answer.text
+        begun.append((answer.json()["auth_url"], browser.cookies["crewship.browser"]))
+    assert begun[0][1] == begun[1][1]
+    told = {"code": "good", "iss": authorities.url}
+    signed_out = begun[0][1]
+    state = asked_for(begun[1][0])["state"]
+    assert (await arrive(world, f"crewship.browser={signed_out}", **told, state=state)).status_code == 200
+    browser.cookies.pop("crewship.browser")  # the session of who began it is good, too
+    state = asked_for(begun[0][0])["state"]
+    assert (await browser.send("GET", f"{BASE}/callback", params=told | {"state": state})).status_code == 200
+
+
+@pytest.mark.parametrize("lost", ["removed", "lowered", "deleted"])
+async def test_who_has_lost_the_right_connects_nothing(world: World, authorities: Authorities, lost: str) -> None:
+    person = await world.person(f"leaving-{lost}", Role.ADMIN)
+    body = {"mcp_url": f"{authorities.url}/mcp", "server_name": "charts"}
+    answer = await world.rest(person, "POST", f"{BASE}/auto-connect", body)
+    made, cookie = answer.json(), answer.headers["set-cookie"].partition(";")[0]
+    told = {"code": "good", "state": asked_for(made["auth_url"])["state"], "iss": authorities.url}
+    if lost == "removed":
+        path = f"/api/v1/workspaces/{world.workspace.id}/members/{person.user_id}"
+        assert (await world.rest(world.owner, "DELETE", path)).status_code == 200
+        assert await world.database.fetchval("SELECT count(*) FROM oauth_states") == 0, "it ended with the membership"
+    elif lost == "lowered":
+        await world.database.execute("UPDATE memberships SET role = 'MANAGER' WHERE user_id = $1", person.user_id)
+    else:
+        await world.database.execute("DELETE FROM memberships WHERE user_id = $1", person.user_id)
+    assert (await arrive(world, cookie, **told)).status_code == (400 if lost == "removed" else 403)
+    assert authorities.to("/token") == []
+    row = await row_of(world, made["credential_id"])
+    assert (row["status"], row["value"]) == ("PENDING", None)
+
+
+async def test_the_right_may_be_lost_while_the_code_is_redeemed(
+    world: World, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, redeemed = await world.person("leaving-late", Role.ADMIN), consents.redeemed
+
+    async def then_lowered(*args: Any, **kwargs: Any) -> Any:
+        tokens = await redeemed(*args, **kwargs)
+        await world.database.execute("UPDATE memberships SET role = 'MEMBER' WHERE user_id = $1", person.user_id)
+        return tokens
+
+    monkeypatch.setattr(consents, "redeemed", then_lowered)
+    body = {"mcp_url": f"{authorities.url}/mcp", "server_name": "charts"}
+    answer = await world.rest(person, "POST", f"{BASE}/auto-connect", body)
+    told = {"code": "good", "state": asked_for(answer.json()["auth_url"])["state"], "iss": authorities.url}
+    assert (await arrive(world, answer.headers["set-cookie"].partition(";")[0], **told)).status_code == 403
+    assert (await row_of(world, answer.json()["credential_id"]))["value"] is None
+
+
+async def test_an_answer_to_a_listener_is_good_nowhere_else(world: World, authorities: Authorities) -> None:
+    id = (await connect(world, authorities))["credential_id"]
+    begun = await world.rest(world.admin, "POST", f"{BASE}/loopback", {"credential_id": id})
+    assert "set-cookie" not in begun.headers
+    told = {"code": "good", "state": begun.json()["state"], "iss": authorities.url}
+    for cookie in (None, "crewship.browser=" + "0" * 64):
+        assert (await arrive(world, cookie, **told)).status_code == 400
+    other = asked_for((await connect(world, authorities))["auth_url"])["state"]
+    port = begun.json()["loopback_port"]
+    async with httpx2.AsyncClient() as client:
+        page = await client.get(f"http://127.0.0.1:{port}/callback", params=told | {"state": other})
+    assert "connected" not in page.text
+    assert authorities.to("/token") == []
 
 
 async def test_the_credential_is_given_to_the_server_it_was_got_for(world: World, authorities: Authorities) -> None:
