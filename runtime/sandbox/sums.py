@@ -1,7 +1,8 @@
 """What a command may take with all processes it starts, and a crew with all its commands: memory, bytes and files.
 
-The kernel's limits hold for a process or a file. The sums are watched from outside while a command runs: its memory ten
-times a second, the directories it can write to as often as that costs a twentieth of the time. What is over ends.
+Where the kernel holds the memory of a command, it is asked whether that was too much. Everything else is watched from
+outside while a command runs: memory and the room on the disk ten times a second, files as often as that costs a
+twentieth of the time. What is over ends.
 """
 
 import asyncio
@@ -11,16 +12,20 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from runtime.job import Failed
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.groups import Group
+from runtime.sandbox.held import MOST_LOOKED_AT, Held, has_written, in_memory
 from runtime.sandbox.process import ready, to_the_end
 from runtime.sandbox.workdir import Workdir
 
 DEEPEST: Final = 64  # directories in one another; what lies below counts as too much
+LEAST_FREE: Final = 1024 * MIB  # of a disk, or the twentieth part of it, where that is less
+LEAST_ENTRIES: Final = 10_000  # files that a disk can still have, or the hundredth part
 WALK_SECONDS: Final = 5.0  # longer walks end with what they saw
 MEMORY_EVERY, FILES_EVERY, SHARE = 0.1, 1.0, 20  # seconds between looks, and how many times as long as a look took
 HOPELESS: Final = 4  # times the limit: from here on commands are refused
@@ -107,14 +112,16 @@ class _Walk:
 async def admit(workdir: Workdir, limits: Limits) -> Limits:
     """The limits of a command that begins now. Raises Failed when the crew's files are hopelessly many.
 
-    Where they are only too many, files can be deleted but none can grow, and there may not be more than there are.
+    Where they are only too many, or the disk of the server is full, files can be deleted but none can grow, and there
+    may not be more than there are.
     """
     usage = await _now(workdir, limits)
+    full = await asyncio.to_thread(is_full, workdir.storage)
     if usage.exceeds(limits, HOPELESS):
         raise Failed(
             f"{_too_much(limits)}, by far: no command is run until the operator of this server has deleted some"
         )
-    if not usage.exceeds(limits):
+    if not usage.exceeds(limits) and not full:
         return limits
     return replace(limits, file_size=0, disk=max(limits.disk, usage.disk + MIB), files=max(limits.files, usage.files))
 
@@ -145,8 +152,18 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def is_full(storage: Path) -> bool:
+    """Whether so little room is left where agents' files are that the service itself could be short of it."""
+    found = os.statvfs(storage)
+    free, entries = found.f_bavail * found.f_frsize, found.f_favail
+    few = bool(found.f_files) and entries < min(LEAST_ENTRIES, found.f_files // 100)
+    return few or free < min(LEAST_FREE, found.f_blocks * found.f_frsize // 20)
+
+
 def memory_of(pids: Sequence[int], enough: int) -> int:
-    """Bytes of memory that processes hold; shared ones counted once, if counting each would make more than `enough`."""
+    """Bytes of memory that processes hold, and nothing else has a name for; shared ones counted once, if counting each
+    would make more than `enough`.
+    """
     held = sum(_resident(pid) for pid in pids)
     return held if held <= enough else sum(_proportional(pid) for pid in pids)
 
@@ -160,14 +177,13 @@ def _resident(pid: int) -> int:
 
 def _proportional(pid: int) -> int:
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        sizes = {name: int(size.split()[0]) * 1024 for name, _, size in (line.partition(":") for line in lines)}
+        return sizes["Pss"] - sizes.get("Pss_Shmem", 0)
     except ProcessLookupError:
         return 0
     except OSError:  # it may not be looked into
         return _resident(pid)
-    return 0
 
 
 class Watch:
@@ -182,7 +198,7 @@ class Watch:
         ended = asyncio.ensure_future(ready(pidfd))
         looking = [
             asyncio.ensure_future(self._again(look, every))
-            for look, every in ((self._memory, MEMORY_EVERY), (self._files, FILES_EVERY))
+            for look, every in ((self._quick, MEMORY_EVERY), (self._files, FILES_EVERY))
         ]
         try:
             await asyncio.wait({ended, *looking}, return_when=asyncio.FIRST_COMPLETED)
@@ -204,12 +220,26 @@ class Watch:
                 return excess
             pause = max(least, (time.monotonic() - began) * SHARE)
 
+    def _quick(self) -> str:
+        return self._memory() or self._room()
+
     def _memory(self) -> str:
         """The kernel may have ended one of many processes, and not the command."""
         if self._group is not None:
             return self._ran_out()
-        held = memory_of(descendants(self._pid), self._limits.memory_sum)
-        return self._too_much_memory if held > self._limits.memory_sum else ""
+        pids, limit = descendants(self._pid), self._limits.memory_sum
+        unnamed = Held(self._devices).look(pids)
+        if unnamed.too_many:
+            return f"its processes had more than {MOST_LOOKED_AT} files open together"
+        beside = unnamed.memory + unnamed.buffers + in_memory(pids, self._devices)
+        held = beside + memory_of(pids, limit - beside)
+        return self._too_much_memory if held > limit else ""
+
+    def _room(self) -> str:
+        """A command that has written little goes on: it may be the one that makes room."""
+        if not is_full(self._workdir.storage) or not has_written(descendants(self._pid)):
+            return ""
+        return "the disk of this server is almost full; delete files"
 
     def _ran_out(self) -> str:
         return self._too_much_memory if self._group is not None and self._group.ran_out() else ""
@@ -223,4 +253,15 @@ class Watch:
             usage = measure(self._workdir, self._limits, self._stop)
         except Failed:
             return ""
+        usage.disk += Held(self._devices).look(descendants(self._pid)).disk
         return f"{_too_much(self._limits)}; delete some" if usage.exceeds(self._limits) else ""
+
+    @cached_property
+    def _devices(self) -> frozenset[int]:
+        """Where files of the crew lie."""
+        opened = [opening() for opening in (self._workdir.open_output, self._workdir.open_home)]
+        try:
+            return frozenset(os.fstat(descriptor).st_dev for descriptor in opened)
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
