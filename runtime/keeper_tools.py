@@ -106,6 +106,7 @@ async def _answer(operation: Any, job: Job, data: RequestCredential, **more: str
         "requesting_crew_id": job.agent.crew_id or job.agent.id,
         "credential_name": data.credential,
         "intent": data.intent,
+        "run_id": job.run_id,
     }
     answer = await operation(Caller.service(SERVICE, job.workspace_id, job.run_id), asked | more)
     said: dict[str, Any] = orjson.loads(answer.body or b"{}")

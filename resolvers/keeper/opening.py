@@ -9,11 +9,12 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.bounds import cut
-from models.chats import Chat, ChatStatus, Message, MessageRole
+from models.chats import Message, MessageRole
 from models.credentials import AgentCredential, Credential, CredentialStatus
 from models.crews import Crew
 from models.journal import JournalActor, JournalEntry, Severity
 from models.keeper import COMMAND, KeeperRequest, KeeperRequestType
+from models.runs import BY_WEBHOOK, Run, RunStatus
 from resolvers.keeper.prompts import LONGEST_MESSAGE, Asking
 from resolvers.kernel import (
     NO_SURFACE,
@@ -50,7 +51,8 @@ Required = Annotated[Id, Field(min_length=1)]
 
 class AskKeeper(Input):
     """`credential_name` is the variable that the credential has in the agent's environment; `credential_id` goes before
-    it. `intent` is what the agent wants to do with the credential.
+    it. `intent` is what the agent wants to do with the credential. `run_id` is the run that asks: its conversation is
+    read, or that of the only run that the agent works at.
     """
 
     requesting_agent_id: Required
@@ -60,6 +62,7 @@ class AskKeeper(Input):
     credential_name: Emptied[Text] = None
     intent: Annotated[Description, Field(min_length=1)]
     task_id: Emptied[Id] = None
+    run_id: Emptied[Id] = None
 
 
 class OpenRequest(AskKeeper):
@@ -128,7 +131,7 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
         credential_name=credential.name,
         level=credential.security_level,
         variable=held.env_var_name,
-        conversation=await _conversation(ctx, agent),
+        conversation=await _conversation(ctx, agent, data.run_id),
     )
 
 
@@ -182,13 +185,18 @@ async def _held(ctx: Context, agent: Agent, data: AskKeeper) -> tuple[AgentCrede
     raise Refusal(Code.NOT_FOUND, NO_CREDENTIAL)
 
 
-async def _conversation(ctx: Context, agent: Agent) -> list[tuple[str, str]]:
-    """The end of the agent's newest active chat, without what tools said."""
-    mine = (col(Chat.agent_id) == agent.id, col(Chat.status) == ChatStatus.ACTIVE)
-    chat = await ctx.select(Chat, *mine).order_by(col(Chat.last_activity_at).desc()).first()
-    if chat is None:
+async def _conversation(ctx: Context, agent: Agent, run_id: str | None) -> list[tuple[str, str]]:
+    """The end of the run's own chat, without what tools said. A request that names no run is of the only one that the
+    agent works at: of several nobody knows which, and no other chat is any evidence.
+    """
+    works = [col(Run.agent_id) == agent.id, col(Run.status) == RunStatus.RUNNING, col(Run.started_at).is_not(None)]
+    works.append(col(Run.id) == run_id if run_id else col(Run.waits_for).is_(None))
+    runs = await ctx.select(Run, *works, including_hidden=True).limit(2).all()
+    if len(runs) != 1 or runs[0].chat_id is None:
         return []
-    said = (col(Message.chat_id) == chat.id, col(Message.role).in_(SPEAKERS))
+    said = [col(Message.chat_id) == runs[0].chat_id, col(Message.role).in_(SPEAKERS)]
+    if runs[0].trigger_type == BY_WEBHOOK:  # its deliveries share a chat, and each is of somebody else
+        said.append(col(Message.seq) == runs[0].message_seq)
     newest = await ctx.select(Message, *said).order_by(col(Message.seq).desc()).limit(REMEMBERED).all()
     redactor = Redactor()  # before it is cut: half a secret is none that a pattern knows
     return [

@@ -9,6 +9,7 @@ from models.agents import Agent
 from models.chats import Chat, Message, MessageRole
 from models.credentials import Credential, CredentialType
 from models.crews import Crew
+from models.runs import Run, RunStatus
 from resolvers.instance.completions import CompletionFailed
 from resolvers.keeper.prompts import LONGEST_MESSAGE
 from tests.keeper.conftest import INTENT, REQUEST, SECRET, TOKEN, ScriptedModel, Ship, verdict
@@ -220,9 +221,72 @@ async def test_a_secret_of_the_conversation_is_taken_out_before_it_is_cut(
     chat = Chat(agent_id=ship.agent.id, last_activity_at=now(), **here)
     text = "x" * (LONGEST_MESSAGE - len(token) // 2) + f" {token}"
     said = Message(chat_id=chat.id, seq=1, role=MessageRole.user, content=text, created_at=now(), **here)
-    await world.add(chat, said)
+    run = Run(agent_id=ship.agent.id, chat_id=chat.id, started_at=now(), **here)
+    await world.add(chat, said, run)
     row = await ship.row((await ship.decided(credential="mid"))["request_id"])
     [question] = model.asked
     assert "xxx" in question.text
     assert token[:8] not in question.text
     assert token[:8] not in row["prompt"]
+
+
+class Talk:
+    """A chat of the agent, in which somebody has said a word, and a run of it."""
+
+    def __init__(self, ship: Ship, word: str, **run: Any) -> None:
+        here = {"workspace_id": ship.world.workspace.id}
+        self.chat = Chat(agent_id=ship.agent.id, last_activity_at=now(), **here)
+        said = {"role": MessageRole.user, "created_at": now(), **here}
+        self.message = Message(chat_id=self.chat.id, seq=1, content=word, **said)
+        started = {"started_at": now(), "chat_id": self.chat.id, "message_seq": 1}
+        self.run = Run(**{"agent_id": ship.agent.id, **started, **here, **run})
+
+    @property
+    def rows(self) -> tuple[Any, ...]:
+        return self.chat, self.message, self.run
+
+
+ENDED: dict[str, Any] = {"status": RunStatus.COMPLETED, "finished_at": now()}
+
+
+async def test_the_conversation_is_that_of_the_run(ship: Ship, world: World, model: ScriptedModel) -> None:
+    """Of a newer chat of the agent, which another person may have prepared, the judge reads nothing."""
+    asking, other, ended = Talk(ship, "asking-here"), Talk(ship, "prepared-there"), Talk(ship, "said-before", **ENDED)
+    stranger = Agent(name="Bo", slug=f"{ship.agent.slug}-bo", crew_id=ship.crew.id, workspace_id=world.workspace.id)
+    await world.add(stranger)
+    strange = Talk(ship, "of-a-stranger", agent_id=stranger.id)
+    await world.add(*asking.rows, *other.rows, *ended.rows, *strange.rows)
+    for run, read in (
+        (asking.run.id, ["asking-here"]), (other.run.id, ["prepared-there"]),
+        (ended.run.id, []), (strange.run.id, []), ("cnone", []), (None, []),
+    ):  # fmt: skip
+        model.asked.clear()
+        await ship.decided(credential="mid", run_id=run)
+        [question] = model.asked
+        words = ("asking-here", "prepared-there", "said-before", "of-a-stranger")
+        assert [word for word in words if word in question.text] == read, run
+        assert ("conversation: none" in question.text) is (not read)
+
+
+async def test_without_a_run_it_is_that_of_the_only_one(ship: Ship, world: World, model: ScriptedModel) -> None:
+    asking, ended = Talk(ship, "asking-here"), Talk(ship, "prepared-there", **ENDED)
+    parked = Talk(ship, "parked-there", waits_for="cwaits", waits_since=now())
+    await world.add(*asking.rows, *ended.rows, *parked.rows)
+    await world.database.execute("UPDATE chats SET last_activity_at = now() + interval '1 hour' WHERE id = $1",
+                                 ended.chat.id)  # fmt: skip
+    await ship.decided(credential="mid")
+    assert [word in model.asked[0].text for word in ("asking-here", "prepared-there", "parked-there")] == [
+        True, False, False,
+    ]  # fmt: skip
+
+
+async def test_of_deliveries_that_share_a_chat_each_is_judged_by_its_own(
+    ship: Ship, world: World, model: ScriptedModel
+) -> None:
+    one = Talk(ship, "first-delivery", trigger_type="WEBHOOK")
+    here = {"workspace_id": world.workspace.id, "chat_id": one.chat.id}
+    message = Message(seq=2, role=MessageRole.user, content="second-delivery", created_at=now(), **here)
+    second = Run(agent_id=ship.agent.id, message_seq=2, started_at=now(), trigger_type="WEBHOOK", **here)
+    await world.add(*one.rows, message, second)
+    await ship.decided(credential="mid", run_id=second.id)
+    assert [word in model.asked[0].text for word in ("first-delivery", "second-delivery")] == [False, True]
