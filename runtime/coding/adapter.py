@@ -17,6 +17,7 @@ from models.agents import LlmProvider
 from models.bounds import LINE
 from models.runs import ChatEventType
 from resolvers.costs.money import micros
+from resolvers.instance.store import INCOMING
 from resolvers.integrations.configuration import McpConfiguration
 from runtime.adapters.budget import Budget
 from runtime.adapters.conversation import Usage
@@ -160,7 +161,7 @@ class _Run:
         key = access.key.get_secret_value().strip() if access.key else ""
         shown = StandIn(stand_in, Key(key, access.before), OF_KEYS)
         ways = {MODEL: Way(self.model.address, shown), **self.equipment.ways}
-        gateway = Gateway(ways, self.equipment.network, self._account)
+        gateway = Gateway(ways, self.equipment.network, self._account, folder=self.equipment.workdir.storage / INCOMING)
         task = Task(
             prompt=self.job.prompt if self.session.known else _with_history(prompt),
             system=prompt.system,

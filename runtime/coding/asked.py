@@ -12,6 +12,8 @@ from runtime.prompt import BYTES_A_TOKEN
 
 LONGEST_ANSWER: Final = 16_384
 """Tokens, of a call that names no bound."""
+MOST_VALUES: Final = 2_000_000
+"""Of a body, and as many commas of its texts: each value takes some hundred bytes while it is read."""
 BEYOND_ALL: Final = 100_000_000
 _BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
@@ -33,6 +35,8 @@ def asked_of(request: h11.Request, body: bytes) -> Asked:
     """Raises Unmeasured for what cannot be read, or would be answered later."""
     if any(name == b"content-encoding" for name, _ in request.headers):
         raise Unmeasured("A call of a model is sent without a content encoding")
+    if sum(map(body.count, (b"[", b"{", b","))) > MOST_VALUES:
+        raise Unmeasured(f"A call of a model has at most {MOST_VALUES:,} values")
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):

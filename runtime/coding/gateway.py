@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -25,15 +26,19 @@ from runtime.adapters.conversation import Usage
 from runtime.adapters.native.client import CONNECT, SILENCE, UNAUTHORIZED
 from runtime.coding.allowance import Exhausted
 from runtime.coding.asked import Asked, Unmeasured, asked_of
+from runtime.coding.bodies import ARRIVES, LARGEST, TOGETHER, Bodies, Body, TooLarge, TooMuch
 from runtime.coding.keys import StandIn
 from runtime.coding.metering import Meter, Reading, is_free, reading_of
 from runtime.coding.older_transport import Announced, Rewriting
 from runtime.sandbox.boundary import Network
 
-LARGEST_REQUEST: Final = 64 << 20
 LARGEST_ANSWERS: Final = 256 << 20
 """Of all MCP servers of a run."""
 AT_ONCE: Final = 32
+MOST_OPEN: Final = 128
+"""Connections, of which more than are served wait for their turn; others are closed."""
+LINGERS: Final = 2.0
+"""Seconds in which a client that is refused may say what it has begun, so that it reads why."""
 PIECE: Final = 64 << 10
 OF_A_HOP: Final = frozenset(
     {
@@ -105,8 +110,12 @@ def port_beside(crew: Network) -> int:
 class Gateway:
     """Beside what the processes of its crew reach."""
 
-    def __init__(self, ways: Mapping[str, Way], crew: Network, account: Account) -> None:
+    def __init__(self, ways: Mapping[str, Way], crew: Network, account: Account, *, folder: Path | None = None) -> None:
+        """`folder`: where bodies are put down that are not small."""
         self._ways, self._crew, self._account = dict(ways), crew, account
+        self.bodies = Bodies(folder)
+        # Taking a body apart needs several times its size.
+        self.reading = asyncio.Semaphore(1)
         self._port = port_beside(crew)
         self._tasks = set[asyncio.Task[None]]()
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -159,6 +168,9 @@ class Gateway:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= MOST_OPEN:
+            writer.close()
+            return
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -187,11 +199,20 @@ class _Line:
             request = await self._next()
             if not isinstance(request, h11.Request):
                 return
-            body = await self._body()
+            try:
+                body = await self._body(request)
+            except TooLarge:
+                return await self._refuse(413, f"A request has at most {LARGEST >> 20} MiB")
+            except TooMuch:
+                return await self._refuse(429, f"Requests of a run have at most {TOGETHER >> 20} MiB at once")
+            except TimeoutError:
+                return await self._refuse(408, f"A request has {ARRIVES:.0f} seconds to arrive")
             if body is None:
-                await self._say(413, "The request is too large")
                 return
-            await self._answer(request, body)
+            try:
+                await self._answer(request, body)
+            finally:
+                await body.close()
             if self._wire.our_state is not h11.DONE or self._wire.their_state is not h11.DONE:
                 return
             self._wire.start_next_cycle()
@@ -203,13 +224,29 @@ class _Line:
             self._wire.receive_data(await self._reader.read(PIECE))
         return event
 
-    async def _body(self) -> bytes | None:
-        made = bytearray()
-        while isinstance(event := await self._next(), h11.Data):
-            made += event.data
-            if len(made) > LARGEST_REQUEST:
-                return None
-        return bytes(made) if isinstance(event, h11.EndOfMessage) else None
+    async def _body(self, request: h11.Request) -> Body | None:
+        """None where it broke off. Raises TooLarge, TooMuch and TimeoutError."""
+        announced = next((value for name, value in request.headers if name == b"content-length"), b"0")
+        body = self.gateway.bodies.receive(int(announced))
+        whole = False
+        try:
+            async with asyncio.timeout(ARRIVES):
+                while isinstance(event := await self._next(), h11.Data):
+                    await body.add(event.data)
+            whole = isinstance(event, h11.EndOfMessage)
+        finally:
+            if not whole:
+                await body.close()
+        return body if whole else None
+
+    async def _refuse(self, status: int, message: str) -> None:
+        """The last word of a connection, on which more may be on its way."""
+        await self._say(status, message)
+        self._writer.write_eof()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGERS):
+                while await self._reader.read(PIECE):
+                    pass
 
     async def _send(self, *events: Any) -> None:
         for event in events:
@@ -221,7 +258,7 @@ class _Line:
         headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
         await self._send(h11.Response(status_code=status, headers=headers), h11.Data(body), h11.EndOfMessage())
 
-    async def _answer(self, request: h11.Request, body: bytes) -> None:
+    async def _answer(self, request: h11.Request, body: Body) -> None:
         name, _, rest = request.target.decode("ascii", "replace").lstrip("/").partition("/")
         way = self.gateway._ways.get(name)
         if way is None or (url := way.leads_to(rest)) is None:
@@ -236,9 +273,10 @@ class _Line:
             return await self._say(404, "Only calls of a model pass here")
         await self._forward(way, url, request, body)
 
-    async def _call(self, way: Way, url: str, request: h11.Request, body: bytes, reading: Reading) -> None:
+    async def _call(self, way: Way, url: str, request: h11.Request, body: Body, reading: Reading) -> None:
         try:
-            call = asked_of(request, body)
+            async with self.gateway.reading:
+                call = await asyncio.to_thread(asked_of, request, await body.whole())
             reservation = await self.gateway._account.reserve(call)
         except Unmeasured as unmeasured:
             return await self._say(400, str(unmeasured))
@@ -267,7 +305,7 @@ class _Line:
         finally:
             await reservation.settle(became)
 
-    async def _forward(self, way: Way, url: str, request: h11.Request, body: bytes) -> None:
+    async def _forward(self, way: Way, url: str, request: h11.Request, body: Body) -> None:
         async with self._sent(way, url, request, body) as answer:
             if answer is None:
                 return
@@ -275,7 +313,7 @@ class _Line:
             await self._pass_on(answer, None, Rewriting(way.announced) if streamed and way.announced else None)
 
     @contextlib.asynccontextmanager
-    async def _sent(self, way: Way, url: str, request: h11.Request, body: bytes) -> AsyncIterator[Any]:
+    async def _sent(self, way: Way, url: str, request: h11.Request, body: Body) -> AsyncIterator[Any]:
         """Its answer, whose body is to come; None where there is none, which has been told then."""
         try:
             key = way.stand_in.key if way.stand_in is not None else None
@@ -294,11 +332,14 @@ class _Line:
         finally:
             await answer.aclose()
 
-    async def _once(self, way: Way, url: str, request: h11.Request, body: bytes) -> Any:
+    async def _once(self, way: Way, url: str, request: h11.Request, body: Body) -> Any:
         client = self.gateway._clients[way.policy]
         # What is asked twice at once is answered in one encoding, which can be read on the way.
         headers = [*_headers(request.headers, way.stand_in), (b"accept-encoding", b"identity")]
-        sent = client.build_request(request.method.decode(), url, headers=headers, content=body)
+        content: Any = body.pieces() if body.is_on_disk else await body.whole()
+        if body.is_on_disk:
+            headers.append((b"content-length", str(body.size).encode()))
+        sent = client.build_request(request.method.decode(), url, headers=headers, content=content)
         return await client.send(sent, stream=True)
 
     async def _pass_on(self, answer: Any, meter: Meter | None, rewriting: Rewriting | None = None) -> None:

@@ -3,14 +3,18 @@
 import asyncio
 import contextlib
 import json
+import os
+import random
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from pydantic import SecretStr
 
+from runtime.coding import gateway as gateways
 from runtime.coding.account import RunAccount
 from runtime.coding.allowance import Allowance
 from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Metered, Refused, Way
@@ -80,7 +84,7 @@ class Account:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    server: Vendor, account: Any, before: Before | None = None
+    server: Vendor, account: Any, before: Before | None = None, *, folder: Path | None = None
 ) -> AsyncIterator[tuple[str, httpx2.AsyncClient]]:
     """The address of the model's API behind one, and a client that has the stand-in."""
     way = Way(server.address, StandIn(STAND_IN, Key(KEY, before), OF_KEYS))
@@ -88,7 +92,7 @@ async def gateway(
     port = listener.getsockname()[1]
     limits = httpx2.Limits(max_connections=100)
     async with (
-        Gateway({MODEL: way}, Nowhere(), account).serve([listener]),
+        Gateway({MODEL: way}, Nowhere(), account, folder=folder).serve([listener]),
         httpx2.AsyncClient(headers={"x-api-key": STAND_IN}, limits=limits, timeout=60) as client,
     ):
         yield f"http://127.0.0.1:{port}/{MODEL}", client
@@ -252,3 +256,132 @@ async def test_who_has_gone_while_waiting_is_not_asked_for(server: Vendor) -> No
         await first
         last = await client.post(f"{address}/v1/messages", json=ASKED)
     assert (last.status_code, len(server.asked)) == (200, 2)
+
+
+# ---- bodies ----------------------------------------------------------------------------------------------------------
+
+MIB = 1 << 20
+
+
+async def begun(address: str, announced: int, said: int = 0, head: str = "") -> tuple[Any, Any]:
+    """A call whose body does not come to its end."""
+    host, _, port = address.removeprefix("http://").partition("/")[0].partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    length = head or f"content-length: {announced}"
+    writer.write(f"POST /{MODEL}/v1/messages HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n".encode())
+    piece = bytes(MIB)
+    for _ in range(said // MIB):
+        writer.write(piece)
+        await writer.drain()
+    return reader, writer
+
+
+async def status_of(reader: asyncio.StreamReader) -> int:
+    async with asyncio.timeout(20):
+        return int((await reader.readline()).split()[1])
+
+
+def resident() -> int:
+    """Bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) << 10
+
+
+async def test_bodies_that_do_not_end_lie_on_the_disk_and_are_bounded_together(server: Vendor, tmp_path: Path) -> None:
+    async with gateway(server, Account(), folder=tmp_path) as (address, client):
+        await client.post(f"{address}/v1/files", json=ASKED)  # whatever is made once
+        before = resident()
+        opened = [await begun(address, 62 * MIB, 31 * MIB) for _ in range(2)]
+        more = [await begun(address, 62 * MIB) for _ in range(8)]
+        assert [await status_of(reader) for reader, _ in more] == [429] * 8
+        async with asyncio.timeout(20):
+            while (spooled := _open_files(tmp_path)) < 62 * MIB - 2 * 256 * 1024:
+                await asyncio.sleep(0.05)
+        assert spooled <= 62 * MIB
+        assert resident() - before < 24 * MIB
+        assert os.listdir(tmp_path) == []
+        for _, writer in (*opened, *more):
+            writer.close()
+        server.says(Says(text=("hello",)))
+        async with asyncio.timeout(20):
+            while _open_files(tmp_path):
+                await asyncio.sleep(0.05)
+        answered = await client.post(f"{address}/v1/messages", json={**ASKED, "system": "x" * 40 * MIB})
+        assert answered.status_code == 200
+    assert len(server.asked[-1]["system"]) == 40 * MIB
+
+
+def _open_files(folder: Path) -> int:
+    """Bytes of files that have no name in the folder."""
+    size = 0
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(folder)):
+                size += os.fstat(int(descriptor)).st_size
+    return size
+
+
+async def test_one_that_is_too_large_is_refused(server: Vendor, tmp_path: Path) -> None:
+    async with gateway(server, Account(), folder=tmp_path) as (address, _):
+        reader, writer = await begun(address, 64 * MIB + 1)
+        assert await status_of(reader) == 413
+        writer.close()
+        reader, writer = await begun(address, 0, head="transfer-encoding: chunked")
+        piece = b"100000\r\n" + bytes(MIB) + b"\r\n"
+        for _ in range(65):
+            writer.write(piece)
+            await writer.drain()
+        assert await status_of(reader) == 413
+        writer.close()
+    assert server.asked == []
+
+
+async def test_one_that_does_not_arrive_is_given_up(
+    server: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gateways, "ARRIVES", 0.3)
+    async with gateway(server, Account(), folder=tmp_path) as (address, client):
+        reader, writer = await begun(address, 2 * MIB, MIB)
+        assert await status_of(reader) == 408
+        writer.close()
+        server.says(Says(text=("hello",)))
+        assert (await client.post(f"{address}/v1/messages", json=ASKED)).status_code == 200
+    assert _open_files(tmp_path) == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 << 10, (256 << 10) + 1, 3 * MIB + 7])
+async def test_a_body_comes_as_it_was_sent_and_once_more_where_the_key_was_old(
+    server: Vendor, tmp_path: Path, size: int
+) -> None:
+    async def before() -> SecretStr:
+        return SecretStr("sk-the-one-before")
+
+    server.knows = {"sk-the-one-before"}
+    server.says(Says(text=("hello",)))
+    system = random.Random(size).randbytes(size // 2).hex() + "x" * (size % 2)
+    async with gateway(server, Account(), before, folder=tmp_path) as (address, client):
+        answered = await client.post(f"{address}/v1/messages", json={**ASKED, "system": system})
+    assert (answered.status_code, len(server.asked)) == (200, 2)
+    assert [asked["system"] == system for asked in server.asked] == [True, True]
+    assert {"content-length", "transfer-encoding"} & server.headers[-1].keys() == {"content-length"}
+
+
+async def test_a_body_of_many_values_is_not_taken_apart(server: Vendor, tmp_path: Path) -> None:
+    async with gateway(server, Account(), folder=tmp_path) as (address, client):
+        body = b'{"model": "m-1", "messages": [' + b"[]," * 1_000_001 + b"[]]}"
+        answered = await client.post(f"{address}/v1/messages", content=body)
+    assert (answered.status_code, server.asked) == (400, [])
+    assert "values" in answered.text
+
+
+async def test_connections_beyond_those_that_wait_are_closed(server: Vendor) -> None:
+    async with gateway(server, Account()) as (address, _):
+        opened = [await begun(address, 1) for _ in range(140)]
+        ended = [asyncio.ensure_future(reader.read(1)) for reader, _ in opened]
+        await asyncio.wait(ended, timeout=3)
+        assert sum(task.done() for task in ended) == 12
+        for task in ended:
+            task.cancel()
+        await asyncio.gather(*ended, return_exceptions=True)
+        for _, writer in opened:
+            writer.close()
