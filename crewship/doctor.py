@@ -351,7 +351,7 @@ def check_sign_in_providers(settings: Settings) -> list[Check]:
 async def _check_provider(settings: Settings, provider: SignInProvider) -> Check:
     name = f"sign-in with {provider.label}"
     try:
-        async with Outbound(Policy.PRIVATE_TOO, timeout=5.0, most=openid.LARGEST_ANSWER) as http:
+        async with Outbound(Policy.CONFIGURED, timeout=5.0, most=openid.LARGEST_ANSWER) as http:
             metadata = await openid.read_metadata(http, provider)
             keys = await openid.read_keys(http, metadata)
     except Refusal as refusal:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from prometheus_client import Counter
 
 from resolvers.domains import modules_in
+from resolvers.instance import names
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel import steps
@@ -267,6 +268,7 @@ class Carrier:
 
     async def _carry(self, this: Carried, attempt: Attempt) -> None:
         try:
+            names.asker.set(names.InWorkspace(attempt.workspace_id))
             work = Work(attempt, await taken(attempt.begin))
             await this.body(work, this.job.input.model_validate(attempt.ids))
             if work.next is not None:

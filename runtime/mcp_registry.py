@@ -48,5 +48,5 @@ async def sync(work: Work, data: NoInput) -> None:
 
 async def _page(cursor: str | None, _: str) -> RegistryPage:
     """The operator names the registry, which may be one of their own network."""
-    async with instance.http(Policy.PRIVATE_TOO, timeout=TIMEOUT, most=LARGEST_PAGE) as http:
+    async with instance.http(Policy.CONFIGURED, timeout=TIMEOUT, most=LARGEST_PAGE) as http:
         return await fetched(http, cursor)

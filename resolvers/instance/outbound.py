@@ -8,10 +8,8 @@ against it. No redirect is followed, no proxy of the environment asked, no cooki
 import asyncio
 import functools
 import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +20,7 @@ import orjson
 from models.bounds import URL
 from resolvers.errors import Code, Refusal
 from resolvers.instance.addresses import is_public_address, parse_address
+from resolvers.instance.names import CHOSEN, CONFIGURED, Lane
 
 ADDRESSES = 4  # of one name that are tried
 SCHEMES = {"http": 80, "https": 443}
@@ -30,8 +29,6 @@ OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "
 """Headers that are about the connection: a caller sets none of them."""
 BAD_URL = "The URL has to be http:// or https:// with a host, and without a user name or password"
 UNSENDABLE = "A header or the method cannot be sent"
-# Looking up a name waits for strangers' servers, and may not hold the threads of others.
-_names = ThreadPoolExecutor(8, thread_name_prefix="names")
 
 
 class Policy(Enum):
@@ -41,6 +38,8 @@ class Policy(Enum):
     """Those of the internet alone: for whatever a client has named."""
     PRIVATE_TOO = "private too"
     """Every host's, for what the operator has named, or allowed (CREWSHIP_HOOKS_ALLOW_PRIVATE)."""
+    CONFIGURED = "configured"
+    """The same, for services that the operator has configured: their names are looked up apart from all others."""
 
     def allows(self, text: str) -> bool:
         address = parse_address(text)
@@ -155,7 +154,7 @@ class _Network:
             await stream.aclose()
 
     async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
-        found = await addresses_of(host, port)
+        found = await addresses_of(host, port, CONFIGURED if self._policy is Policy.CONFIGURED else CHOSEN)
         if not all(map(self._policy.allows, found)):
             raise Refusal(Code.BAD_REQUEST, "The host has an address that may not be called from here")
         tried = found[:ADDRESSES]
@@ -173,13 +172,9 @@ class _Network:
         return stream
 
 
-async def addresses_of(host: str, port: int, threads: ThreadPoolExecutor = _names) -> list[str]:
+async def addresses_of(host: str, port: int, lane: Lane = CHOSEN) -> list[str]:
     """All addresses of a name, or of an address in any spelling, in the order to be tried (RFC 6724)."""
-    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    try:
-        found = await asyncio.get_running_loop().run_in_executor(threads, ask)
-    except (OSError, UnicodeError):
-        found = []
+    found = await lane.look_up(host, port)
     if not found:
         raise _gateway("The host is not known")
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

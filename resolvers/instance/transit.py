@@ -117,7 +117,7 @@ class Transit:
         headers |= {} if token is None else {"x-vault-token": token}
         headers |= {} if self._namespace is None else {"x-vault-namespace": self._namespace}
         try:
-            async with self._http(Policy.PRIVATE_TOO, timeout=TIMEOUT, most=MOST) as http:
+            async with self._http(Policy.CONFIGURED, timeout=TIMEOUT, most=MOST) as http:
                 return await http.post(f"{self._address}/v1/{path}", orjson.dumps(asked), headers=headers)
         except Refusal as refusal:
             log.error("transit cannot be asked: %s", refusal.detail)

@@ -59,7 +59,7 @@ async def keeper_status(ctx: Context, data: NoInput) -> KeeperStatus:
 
 async def _is_online(ctx: Context) -> bool:
     try:
-        async with ctx.outside.http(Policy.PRIVATE_TOO, timeout=PATIENCE, most=64 * 1024, cut=True) as http:
+        async with ctx.outside.http(Policy.CONFIGURED, timeout=PATIENCE, most=64 * 1024, cut=True) as http:
             return (await http.request("HEAD", gatekeeper.address())).status == 200
     except Refusal:
         return False

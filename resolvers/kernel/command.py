@@ -11,6 +11,7 @@ from models.base import table_of
 from models.workspaces import Capability, Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.identity.caller import MACHINES, Caller
+from resolvers.instance import names
 from resolvers.kernel import finish, idempotency, places
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
@@ -119,6 +120,7 @@ class Called(Operation[D], Generic[D, T]):
     def open(self, caller: Caller, request: Request) -> Context:
         self.require(caller, request.place)
         ctx = Context(caller, self, request)
+        names.asker.set(ctx)
         ctx.anonymous, ctx.limited = self.auth is Auth.NONE, caller.kind not in MACHINES
         return ctx
 

@@ -191,7 +191,7 @@ async def finish_sign_in(ctx: Context, data: FinishSignIn) -> SignedIn:
 
 
 async def _start(ctx: Context, provider: SignInProvider, path: str) -> SignInStarted:
-    async with ctx.outside.http(Policy.PRIVATE_TOO, timeout=openid.TIMEOUT, most=openid.LARGEST_ANSWER) as http:
+    async with ctx.outside.http(Policy.CONFIGURED, timeout=openid.TIMEOUT, most=openid.LARGEST_ANSWER) as http:
         metadata = await openid.discover(http, provider)
     made = new_secrets(ctx)
     location = openid.authorization_url(
@@ -211,7 +211,7 @@ async def _finish(ctx: Context, provider: SignInProvider, data: FinishGoogle) ->
     if not data.state:
         raise Refusal(Code.BAD_REQUEST, "state is required")
     made, path = await claim(ctx, provider.id, data.state)
-    async with ctx.outside.http(Policy.PRIVATE_TOO, timeout=openid.TIMEOUT, most=openid.LARGEST_ANSWER) as http:
+    async with ctx.outside.http(Policy.CONFIGURED, timeout=openid.TIMEOUT, most=openid.LARGEST_ANSWER) as http:
         metadata = await openid.discover(http, provider)
         _check_answer(metadata, data)
         exchange = openid.Exchange(data.code, redirect_uri(ctx, provider), made.verifier, made.nonce)

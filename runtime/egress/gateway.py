@@ -5,12 +5,12 @@ import contextlib
 import functools
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from models.crews import NetworkMode
 from resolvers.errors import Refusal
+from resolvers.instance.names import Lane
 from resolvers.instance.outbound import ADDRESSES, addresses_of
 from resolvers.instance.telemetry import log
 from runtime.egress.policy import HTTP, HTTPS, OF_THE_SERVICE, Endpoint, Grant, Policy, Refused
@@ -27,7 +27,7 @@ BUSY: Final = 0.1  # seconds until the next try where no connection can be taken
 
 
 # Apart from the names that the service looks up for itself: programs choose these, and servers that never answer.
-_names = ThreadPoolExecutor(8, thread_name_prefix="egress-names")
+_names = Lane("egress-names", 32)
 
 
 async def look_up(host: str, port: int) -> list[str]:
