@@ -5,7 +5,7 @@ import contextlib
 import functools
 import gc
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,20 @@ from starlette.routing import Route
 from crewship import pages
 from crewship.graphql import GraphQL, Made
 from crewship.heads import Target
-from crewship.perimeter import BODY_LIMIT, Perimeter, Surface, Transport
+from crewship.perimeter import BODY_LIMIT, KEY, Perimeter, Surface, Transport
 from crewship.process import declare, opened
 from crewship.rate_limit import RateLimits, Sizes
+from resolvers.channels import identify
 from resolvers.errors import Code, Refusal
 from resolvers.instance.addresses import TrustedProxies
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
+from resolvers.kernel.operation import Auth
 from resolvers.problem import problem
 from rest_compat import openapi, ws
-from rest_compat.dispatch import Dispatcher
+from rest_compat.dispatch import Dispatcher, caller_for
+from rest_compat.errors import STATUS
 from rest_compat.routes import ROUTES
 
 if TYPE_CHECKING:
@@ -89,7 +92,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
             off()
 
     shown = Starlette(
-        routes=[*pages.routes, Route("/api/openapi.json", _openapi)],
+        routes=[*_reference(settings.open_schema), *pages.routes],
         lifespan=lifespan,
         exception_handlers={404: pages.not_found},
     )
@@ -179,6 +182,26 @@ async def _no_socket(scope: MutableMapping[str, Any], receive: Any, send: Any) -
 
 async def _graphiql(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     await pages.graphiql(Request(scope, receive))(scope, receive, send)
+
+
+def _reference(open_schema: bool) -> list[Route]:
+    """The description of the REST surface, and the page that shows it: for whoever may see the schema of the other."""
+    shown = {"/api/openapi.json": _openapi, "/api/docs": pages.reference}
+    return [Route(path, endpoint if open_schema else _for_callers(endpoint)) for path, endpoint in shown.items()]
+
+
+def _for_callers(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The same for callers with a good credential alone."""
+
+    async def known(request: Request) -> Response:
+        try:
+            await identify(caller_for(Auth.USER, request.scope[KEY], request.url.path, b""))
+        except Refusal as refusal:
+            status = STATUS[refusal.code]
+            return Response(problem(status, refusal.detail, request.url.path), status, media_type="application/json")
+        return await endpoint(request)
+
+    return known
 
 
 async def _openapi(request: Request) -> Response:

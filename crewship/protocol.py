@@ -25,6 +25,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from crewship.accepted import Why, fault
 from crewship.connections import ANSWER, BODY, DEAF, FULL, HEAD, connections
 from crewship.heads import Fields, Header, Known, Target, heads
 from crewship.line import PEER, Peer, peer_of
@@ -202,13 +203,6 @@ class _DeafEvent:
 DEAF_EVENT = _DeafEvent()
 
 
-class Why(NamedTuple):
-    """A request that goes no further."""
-
-    status: int
-    detail: str
-
-
 class Refused(Exception):
     """Raised inside the parser, which then reads no more."""
 
@@ -373,6 +367,8 @@ class Protocol(HttpToolsProtocol):
             self._why = self._fault()
         if len(self.pipeline) >= AHEAD:
             self._why = TOO_FAR_AHEAD
+        if self._why is None:
+            self._why = fault(self.parser.get_http_version(), self.headers)
         if self._why is not None:
             raise Refused(self._why)
         self.stage, self.body_bytes, self._unread = BODY, 0, 0

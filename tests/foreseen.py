@@ -5,6 +5,7 @@ from typing import Any
 
 import httptools
 
+from crewship.accepted import fault
 from crewship.heads import Fields, Header, Target, heads
 from crewship.protocol import Protocol
 
@@ -53,6 +54,6 @@ def foresee(peer: Any, data: bytes) -> None:
         url = httptools.parse_url(read.url)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return
-    if b"%" not in url.path:
+    if b"%" not in url.path and fault("1.1", read.headers) is None:
         target = Target(parser.get_method().decode(), url.path.decode("ascii"), url.path, url.query or b"")
         heads.keep(peer, data, target, read.url, Fields(read.headers, len(read.body)))

@@ -209,7 +209,7 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
     return Exposition(text=written.decode())
 
 
-@procedure("system.setup_status", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+@procedure("system.setup_status", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.UNAVAILABLE,))
 async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
     """Get the setup status.
 
@@ -220,7 +220,7 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
             used = await ctx.select(User).exists()
     except TROUBLE as error:
         log.warning("setup status unknown", error=type(error).__name__)
-        used = True
+        raise Refusal(Code.UNAVAILABLE, "The database does not answer, so that this is not known") from None
     return SetupStatus(needs_bootstrap=not used, allow_signup=instance.settings.allow_signup)
 
 

@@ -60,6 +60,12 @@ async def test_a_closed_schema_is_shown_to_callers_with_a_good_credential_only(d
                 assert (cost.codes, "data" in cost.json) == ({"UNAUTHENTICATED"}, False)
             cost = await post(world, query, authorization=f"Bearer {world.viewer.token}")
             assert cost.json["data"]
+        for path in ("/api/openapi.json", "/api/docs"):
+            for headers in ({}, forged):
+                refused = await world.client(**headers).get(path)
+                assert (refused.status_code, "paths" in refused.text) == (401, False), path
+                assert refused.json()["status"] == 401
+            assert (await world.client(world.viewer).get(path)).status_code == 200
         wrong = await post(world, "{ labelz { id } crews { nodes { nam } } }")
         assert wrong.codes == {"BAD_REQUEST"}
         assert "Did you mean" not in wrong.body.decode()

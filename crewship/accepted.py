@@ -1,0 +1,63 @@
+"""Which HTTP is accepted: a head may be read in one way alone, or whoever stands in between reads another (RFC 9112).
+
+The parser is lenient about some of it. What this refuses is never kept among heads that came before.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Why(NamedTuple):
+    """A request that goes no further."""
+
+    status: int
+    detail: str
+
+
+VERSION = Why(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+NO_HOST = Why(400, "A request of HTTP/1.1 has to have the Host header")
+HOSTS = Why(400, "The Host header may come once")
+BAD_HOST = Why(400, "The Host header is not valid")
+CODING = Why(501, "Of transfer codings only chunked is implemented")
+FRAMING = Why(400, "The framing of the body is ambiguous")
+EXPECTATION = Why(417, "Only 100-continue may be expected")
+
+_NOT_IN_HOST = b' \t,/?#@\\<>"^`{|}'
+"""Of what separates parts of a URL and items of lists: a host is read as something else with any of them."""
+
+
+def fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> Why | None:
+    """Names are lower-case."""
+    if version not in ("1.1", "1.0"):
+        return VERSION
+    host: bytes | None = None
+    codings = list[bytes]()
+    expected, lengths = False, 0
+    for name, value in headers:
+        if name == b"host":
+            if host is not None:
+                return HOSTS
+            host = value
+        elif name == b"transfer-encoding":
+            codings.append(value)
+        elif name == b"expect":
+            expected = expected or value.strip().lower() != b"100-continue"
+        elif name == b"content-length":
+            lengths += 1
+    if host is None:
+        if version == "1.1":
+            return NO_HOST
+    elif host.translate(None, _NOT_IN_HOST) != host.strip():
+        return BAD_HOST
+    if codings and (found := _coding_fault(version, codings, lengths)) is not None:
+        return found
+    return EXPECTATION if expected and version == "1.1" else None
+
+
+def _coding_fault(version: str, codings: Sequence[bytes], lengths: int) -> Why | None:
+    names = [part.strip().lower() for part in b",".join(codings).split(b",")]
+    if names == [b"chunked"]:
+        return FRAMING if version == "1.0" or lengths else None
+    if names[-1] != b"chunked" or names.count(b"chunked") > 1:
+        return FRAMING
+    return CODING
