@@ -290,6 +290,10 @@ class EmbeddedPostgres:
             # Neither values nor statements of a failed command belong in a log.
             "log_error_verbosity": "terse",
             "log_min_error_statement": "panic",
+            # A table without statistics is read by the wrong index: as shipped, one of 50 rows would never have any.
+            "autovacuum_naptime": "5s",
+            "autovacuum_analyze_threshold": "20",
+            "autovacuum_analyze_scale_factor": "0.05",
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

@@ -40,6 +40,12 @@ OLDEST_POSTGRES = 15
 WEAKER_ROLE = (
     "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
 )
+ASKED = {"plan_cache_mode": "force_generic_plan", "application_name": "crewship-start"}
+POOLED = (
+    "at {place} a pooler in transaction mode stands before PostgreSQL; rows of one tenant could be shown to another, as"
+    " sessions are shared: let DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL name PostgreSQL itself, or a pooler in"
+    " session mode that keeps the settings of a session"
+)
 DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request's body
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
@@ -87,11 +93,11 @@ def place_of(dsn: str) -> str:
 
 
 async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
-    """Return when the database takes connections and is new enough. Raises StartError."""
+    """Return when the database takes connections, keeps its sessions apart, and is new enough. Raises StartError."""
     deadline = time.monotonic() + wait
     while True:
         try:
-            connection = await asyncpg.connect(dsn, timeout=5)
+            connection = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
             break
         except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
             if time.monotonic() > deadline:
@@ -101,8 +107,12 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
                 ) from None
             await asyncio.sleep(0.5)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            if "unsupported startup parameter" in str(error):  # as PgBouncer says it
+                raise StartError(POOLED.format(place=place_of(dsn))) from None
             raise StartError(f"the database {place_of(dsn)} refuses ({error}); correct DATABASE_URL") from None
     try:
+        if await _is_pooled(dsn, connection):
+            raise StartError(POOLED.format(place=place_of(dsn)))
         if connection.get_server_version().major < OLDEST_POSTGRES:
             found = await connection.fetchval("SHOW server_version")
             raise StartError(
@@ -110,6 +120,23 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
             )
     finally:
         await connection.close()
+
+
+async def _is_pooled(dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether settings that were asked for do not hold, or those of one session are another one's."""
+    for name, value in ASKED.items():
+        if await connection.fetchval("SELECT current_setting($1)", name) != value:
+            return True
+    mark = secrets.token_hex(8)
+    await connection.execute("SELECT set_config('crewship.session', $1, false)", mark)
+    try:
+        other = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartError(f"the database {place_of(dsn)} refuses a second connection ({error})") from None
+    try:
+        return await other.fetchval("SELECT current_setting('crewship.session', true)") == mark  # type: ignore[no-any-return]
+    finally:
+        await other.close()
 
 
 async def migrate(settings: Settings, access: Access) -> str:
