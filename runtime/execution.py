@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from traceback import format_exception
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.rules.consent import Gate
+from resolvers.rules.redaction import Redactor
 from resolvers.runs import work
 from resolvers.runs.briefing import brief
 from resolvers.runs.cancelling import CANCELLED
@@ -173,7 +175,7 @@ class Execution:
         except Exception as error:
             if work.passes(error):
                 raise Lost from error
-            log.error("run not begun", run_id=self.claim.run_id, exc_info=error)
+            self._log("run not begun", error)
             ending = failed(INTERNAL)
         await self.end(ending)
 
@@ -210,7 +212,7 @@ class Execution:
             return failed(str(reason))
         self._guard = fitted.guard
         job = replace(job, attachments=fitted.attachments)
-        async with watched(job, fitted.writes):
+        async with watched(job, fitted.writes, fitted.guard.beside):
             return await self._work(await _within(job, fitted), fitted, left)
 
     async def _reserve(self) -> Any:
@@ -289,8 +291,13 @@ class Execution:
                 return replace(failed(str(cause)), code=cause.code)
             if isinstance(cause, (Failed, StuckLoop)):
                 return failed(str(cause))
-        log.error("adapter failed", run_id=self.claim.run_id, exc_info=error)
+        self._log("adapter failed", error)
         return failed(INTERNAL)
+
+    def _log(self, event: str, error: BaseException) -> None:
+        """An error may repeat what the agent has said, and every line of code that it came through."""
+        beside = Redactor().beside if self._guard is None else self._guard.beside
+        log.error(event, run_id=self.claim.run_id, exception=beside("".join(format_exception(error))))
 
     def _too_late(self, job: Job) -> Ending:
         return Ending(RunStatus.TIMEOUT, f"The agent did not finish within {job.timeout_seconds:g} seconds")
@@ -307,7 +314,7 @@ class Execution:
                 raise
             except Exception as error:
                 if not work.passes(error):
-                    log.error("end of a run refused", run_id=self.claim.run_id, exc_info=error)
+                    self._log("end of a run refused", error)
                     refused += 1
                     if refused > TRIES:
                         return await work.give_up(self.claim, GIVEN_UP)
@@ -330,7 +337,8 @@ class Execution:
         return fold(await work.frames(self.claim) if self.claim.chat_id else sink.said if sink else ())
 
     def _report(self, ending: Ending, reply: Reply) -> dict[str, Any]:
-        data = {"duration_ms": int(self.held.elapsed() * 1000), **reply.usage, **ending.data}
+        told = dict(ending.data) if self._guard is None else self._guard.whole(dict(ending.data))
+        data = {"duration_ms": int(self.held.elapsed() * 1000), **reply.usage, **told}
         if reply.model:
             data.setdefault("model", reply.model)
         if ending.status is RunStatus.COMPLETED and not reply.parts:

@@ -16,6 +16,12 @@ class ProtectingGuard:
         self._redactor, self._quarantine = redactor, quarantine
         self._streams: dict[ChatEventType, StreamRedactor] = {}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProtectingGuard) and self._redactor.is_like(other._redactor)
+
+    def __hash__(self) -> int:
+        return hash(ProtectingGuard)
+
     @property
     def hit(self) -> bool:
         return self._redactor.hits > 0
@@ -31,6 +37,9 @@ class ProtectingGuard:
 
     def whole(self, value: Any) -> Any:
         return self._redactor.redact_json(value)
+
+    def beside(self, text: str) -> str:
+        return self._redactor.beside(text)
 
     def result(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return self._quarantine(content, metadata)

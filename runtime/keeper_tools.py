@@ -17,6 +17,7 @@ from resolvers.credentials.given import Given
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
 from resolvers.keeper import execute_command, request_access
+from resolvers.rules.redaction import Redactor
 from runtime.job import Job
 from runtime.sandbox import Sandbox
 from runtime.tools import Tool, ToolResult, explain, fit
@@ -29,6 +30,9 @@ NEXT: Final = {
     KeeperDecision.DENY: "Nothing was done. Do without it, or say what you cannot do.",
     KeeperDecision.ESCALATE: f"Nothing was done. People are asked by {ASK}; ask again when they have answered.",
 }
+
+
+SECRET_INSIDE = "The command holds a secret of this run, and what is asked for is stored, so nothing was done."
 
 
 class RequestCredential(Arguments):
@@ -46,17 +50,20 @@ class RunWithCredential(RequestCredential):
     )
 
 
-def keeper_tools(job: Job, given: Sequence[Given], sandbox: Sandbox) -> dict[str, Tool]:
+def keeper_tools(
+    job: Job, given: Sequence[Given], sandbox: Sandbox, redactor: Redactor | None = None
+) -> dict[str, Tool]:
     """For an agent that holds secrets, and whose profile and sandbox run commands: without a command there is nothing
     to do with one.
     """
     held = {each.variable for each in given if each.type == CredentialType.SECRET.value and each.variable}
     if not held or job.agent.tool_profile is ToolProfile.MINIMAL or not sandbox.runs_commands:
         return {}
+    redactor = redactor or Redactor([each.value for each in given])
     named = f"You hold: {', '.join(sorted(held)[:MOST_NAMED])}."
 
     async def ask(data: RequestCredential) -> ToolResult:
-        said = await _answer(request_access, job, data)
+        said = await _answer(request_access, job, data, redactor)
         decision = KeeperDecision(said["decision"])
         if decision is KeeperDecision.ALLOW:
             return ToolResult(f"ALLOW: {said['reason']} Use it by {RUN}, which is judged by its command.")
@@ -64,8 +71,10 @@ def keeper_tools(job: Job, given: Sequence[Given], sandbox: Sandbox) -> dict[str
         return _refused(said, people if decision is KeeperDecision.ESCALATE else NEXT[decision])
 
     async def run(data: RunWithCredential) -> ToolResult:
+        if redactor.knows(data.command):
+            return ToolResult(SECRET_INSIDE, is_error=True)
         place = {"command": data.command, "container_id": job.agent.crew_id or job.agent.id}
-        said = await _answer(execute_command, job, data, **place)
+        said = await _answer(execute_command, job, data, redactor, **place)
         decision = KeeperDecision(said["decision"])
         if decision is not KeeperDecision.ALLOW:
             return _refused(said, NEXT[decision])
@@ -99,13 +108,13 @@ def _tool(name: str, description: str, body: Any, model: type[RequestCredential]
     return Tool(name, description, schema_of(model), run)
 
 
-async def _answer(operation: Any, job: Job, data: RequestCredential, **more: str) -> dict[str, Any]:
+async def _answer(operation: Any, job: Job, data: RequestCredential, redactor: Redactor, **more: str) -> dict[str, Any]:
     asked = {
         "workspace_id": job.workspace_id,
         "requesting_agent_id": job.agent.id,
         "requesting_crew_id": job.agent.crew_id or job.agent.id,
-        "credential_name": data.credential,
-        "intent": data.intent,
+        "credential_name": redactor.beside(data.credential),
+        "intent": redactor.beside(data.intent),
         "run_id": job.run_id,
     }
     answer = await operation(Caller.service(SERVICE, job.workspace_id, job.run_id), asked | more)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from models.agents import LlmProvider
 from models.credentials import CredentialType
-from resolvers.credentials.given import Given, value_before
+from resolvers.credentials.given import Given, still_given, value_before
 from resolvers.instance.settings import Settings
 
 VARIABLES: dict[LlmProvider, str] = {
@@ -32,6 +32,8 @@ class ProviderKey:
     key: SecretStr | None
     base_url: str | None
     before: Callable[[], Awaitable[SecretStr | None]] | None = field(default=None, compare=False)
+    still: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)
+    """Whether it may be used at this moment; None of one that nobody takes away."""
 
 
 class Keys(Protocol):
@@ -68,15 +70,16 @@ class EnvironmentKeys:
 class CredentialKeys:
     """Of one run: the key that its agent holds comes first, then what the environment of the process says."""
 
-    def __init__(self, given: Sequence[Given], otherwise: EnvironmentKeys) -> None:
-        self._given, self._otherwise = given, otherwise
+    def __init__(self, given: Sequence[Given], otherwise: EnvironmentKeys, agent_id: str = "") -> None:
+        self._given, self._otherwise, self._agent_id = given, otherwise, agent_id
 
     async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
         """A token of a login opens the vendor's own programs alone, and is passed over."""
         for each in self._given:
             if each.provider == provider.value and each.type in KEYS and not _of_login(each):
                 before = partial(value_before, workspace_id, each.credential_id)
-                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), before)
+                still = partial(_is_held, workspace_id, self._agent_id, each) if self._agent_id else None
+                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), before, still)
         return await self._otherwise.find(workspace_id, provider)
 
     def login(self, provider: LlmProvider) -> ProviderKey | None:
@@ -85,6 +88,10 @@ class CredentialKeys:
             if each.provider == provider.value and _of_login(each):
                 return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), None)
         return None
+
+
+async def _is_held(workspace_id: str, agent_id: str, given: Given) -> bool:
+    return bool(await still_given(workspace_id, agent_id, [given]))
 
 
 def _of_login(given: Given) -> bool:

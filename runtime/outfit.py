@@ -10,10 +10,11 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from models.runs import ChatEventType
-from resolvers.credentials.given import environment, given_to
+from resolvers.credentials.given import Given, environment, given_to, still_given
 from resolvers.instance.settings import Settings
 from resolvers.rules.agent_folders import OUTPUT
 from resolvers.rules.content_scan import scan
+from resolvers.rules.redaction import Redactor
 from runtime.adapters import NATIVE, adapter_for, provider_of
 from runtime.attachments import attached
 from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
@@ -69,12 +70,25 @@ class InstanceOutfit:
         servers = await servers_for(job) if self._settings.run_adapter in ("auto", "native", "cli") else []
         values = [*(each.value for each in given), *(server.secret for server in servers if server.secret)]
         redactor = await redactor_of((*self._known, *values))
+        try:
+            return await self._fitted(job, given, servers, values, redactor)
+        except Failed as failed:
+            failed.args = (redactor.beside(str(failed)),)
+            raise
+
+    async def _fitted(
+        self, job: Job, given: list[Given], servers: list[RunServer], values: list[str], redactor: Redactor
+    ) -> Fitted:
         workdir = replace(Workdir.of_job(self._settings.storage_path, job), given=files_of(job.skills))
         apart = Apart.restricted if job.restricted else Apart.nothing
         sandbox = await self._sandboxes.of_crew(job.workspace_id, job.agent.crew_id, apart)
         guarded = self._settings.keeper_enabled
         confined = sandbox.isolation is not Isolation.none
-        keys, variables = CredentialKeys(given, self._keys), environment(given, guarded=guarded)
+        keys, variables = CredentialKeys(given, self._keys, job.agent.id), environment(given, guarded=guarded)
+
+        async def now() -> dict[str, str]:
+            return environment(await still_given(job.workspace_id, job.agent.id, given), guarded=guarded)
+
         guard, found = ProtectingGuard(redactor, _set_aside), await asyncio.to_thread(attached, workdir, job.chat_id)
         if is_asked_for(self._settings):
             try:
@@ -95,9 +109,9 @@ class InstanceOutfit:
         if programs.servers:
             servers = programs.among(servers, Place(sandbox, workdir, network))
         searching = await self._searching(sandbox)
-        tools = noting_uses(job, tools_for(job, sandbox, workdir, variables, network, searching=searching))
+        tools = noting_uses(job, tools_for(job, sandbox, workdir, now, network, searching=searching))
         if guarded:
-            tools |= keeper_tools(job, given, sandbox)
+            tools |= keeper_tools(job, given, sandbox, redactor)
         theirs, told = await tools_of(job, servers, redactor)
         cwd = f"{OUTPUT}/{job.agent.slug}"
         adapter = await adapter_for(

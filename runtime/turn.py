@@ -58,6 +58,9 @@ class Guard(Protocol):
     def whole(self, value: Any) -> Any:
         """A JSON value that comes all at once."""
 
+    def beside(self, text: str) -> str:
+        """What is told of the run beside what its agent says: names of files, its log. It counts for no `hit`."""
+
     def result(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """What a tool has said, quarantined if it must be."""
 

@@ -12,16 +12,17 @@ what was opened that is watched, by its descriptor; of files only what their dir
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.bounds import LINE
+from models.bounds import LINE, cut
 from resolvers.crews.watching import MOST_CHANGES, FileChange, report_files
 from resolvers.identity.caller import Caller
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.telemetry import log
+from resolvers.rules.redaction import Redactor
 from runtime.job import Failed, Job
 from runtime.sandbox.workdir import Workdir
 
@@ -117,6 +118,10 @@ class Watch:
     workspace_id: str
     crew_id: str
     workdir: Workdir
+    redactions: dict[object, Callable[[str], str]] = field(default_factory=dict)
+    """Of all runs that it was held by, by whose they are: a name may be a secret of any of them, and those that have
+    ended had written, too. Runs with the same secrets have one.
+    """
     holders: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
@@ -166,10 +171,18 @@ class Watch:
             await hints.aclose()
 
     async def _tell(self, before: Seen, after: Seen) -> None:
-        told = [{"event": event.value, "path": path, "size": size} for event, path, size in changes(before, after)]
+        told = [
+            {"event": event.value, "path": self._shown(path), "size": size}
+            for event, path, size in changes(before, after)
+        ]
         if told:
             report = {"crew_id": self.crew_id, "files": told}
             await report_files(Caller.service(SERVICE, self.workspace_id), report)
+
+    def _shown(self, path: str) -> str:
+        for redact in self.redactions.values():
+            path = redact(path)
+        return cut(path, LONGEST_PATH)
 
 
 _watches: dict[tuple[str, str], Watch] = {}
@@ -177,8 +190,13 @@ _ending = set[asyncio.Task[None]]()
 
 
 @asynccontextmanager
-async def watched(job: Job, workdir: Workdir | None) -> AsyncIterator[None]:
-    """While the run goes on. It waits for nothing of it: neither its begin nor its end takes longer."""
+async def watched(
+    job: Job, workdir: Workdir | None, redact: Callable[[str], str] = Redactor().redact
+) -> AsyncIterator[None]:
+    """While the run goes on. It waits for nothing of it: neither its begin nor its end takes longer.
+
+    `redact`: takes the secrets of the run out of the names of files.
+    """
     crew_id = job.agent.crew_id
     if workdir is None or crew_id is None:
         yield
@@ -191,6 +209,7 @@ async def watched(job: Job, workdir: Workdir | None) -> AsyncIterator[None]:
         _ending.add(watch.task)
         watch.task.add_done_callback(_ending.discard)
     watch.holders += 1
+    watch.redactions.setdefault(getattr(redact, "__self__", redact), redact)
     try:
         yield
     finally:

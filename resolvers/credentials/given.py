@@ -61,6 +61,14 @@ BEFORE = """
 """
 
 
+STILL = """
+    SELECT credentials.id FROM agent_credentials AS given
+    JOIN credentials ON credentials.workspace_id = given.workspace_id AND credentials.id = given.credential_id
+    WHERE given.workspace_id = $1 AND given.agent_id = $2 AND credentials.id = ANY($3::text[])
+        AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """One credential of a run. `variable` is empty where its name is none that a program could be given."""
@@ -89,6 +97,19 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
 
     rows = await across_workspaces(find)
     return [_given(row, value) for row, value in zip(rows, await values_of(rows), strict=True) if value is not None]
+
+
+async def still_given(workspace_id: str, agent_id: str, given: Sequence[Given]) -> list[Given]:
+    """Those of a run that the agent holds at this moment: what was taken away meanwhile is left out."""
+    if not given:
+        return []
+    ids = [each.credential_id for each in given]
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        return await rows.fetch(STILL, workspace_id, agent_id, ids)
+
+    held = {row["id"] for row in await across_workspaces(find)}
+    return [each for each in given if each.credential_id in held]
 
 
 async def named_for(workspace_id: str, crew_id: str, names: Sequence[str]) -> dict[str, str]:

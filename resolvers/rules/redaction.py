@@ -41,6 +41,10 @@ class Redactor:
         self._known = known if isinstance(known, KnownValues) else KnownValues(known)
         self.hits = 0
 
+    def is_like(self, other: "Redactor") -> bool:
+        """Whether both take out the same."""
+        return self._known is other._known
+
     @property
     def known(self) -> KnownValues | None:
         return self._known or None
@@ -52,6 +56,10 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         return self.stream().whole(text)
+
+    def beside(self, text: str) -> str:
+        """The same, of what is no output of the run: it counts for no hit."""
+        return Redactor(self._known).redact(text)
 
     def redact_json(self, value: Any) -> Any:
         """The same in every text of nested metadata, names included; a value under a telling name is judged by it."""

@@ -199,11 +199,25 @@ def judge(match: re.Match[str]) -> Found | None:
         kind = None if _PLACEHOLDER.fullmatch(value) else {"header": "authorization", "url": "password"}[group]
     elif group == "bearer":
         kind = "authorization" if any(c.isdigit() for c in value) else None
+    elif names_a_place(_name_at(match), value):
+        kind = None
     else:
         kind = kind_of_value(
             match["password_name"] is not None, value, bare=group == "bare", colon=match["equals"] == ":"
         )
     return Found(match.start(group), *_end_of(kind, _RESTS[group], match.string, match.end(group))) if kind else None
+
+
+def _name_at(match: re.Match[str]) -> str:
+    """The whole name that a value is given to, of which a shape is the end."""
+    before = _NAME_BEFORE.search(match.string, max(0, match.start() - 64), match.start())
+    name = _NAME_FROM.match(match.string, match.start())
+    return (before[0] if before else "") + (name[0] if name else "")
+
+
+def names_a_place(name: str, value: str) -> bool:
+    """Whether it is the working directory, or where a secret is kept: shells and programs show those everywhere."""
+    return _PLACES.fullmatch(name) is not None and _PATH.fullmatch(value) is not None and not _random(value)
 
 
 def _end_of(kind: str, rest: re.Pattern[str], text: str, at: int) -> tuple[int, str, re.Pattern[str], int | None]:
@@ -237,6 +251,10 @@ def undecided(text: str, start: int) -> int:
 
 _TELLS_PASSWORD = re.compile(rf"(?i:{_PASSWORD})", re.ASCII)
 _TELLS_SECRET = re.compile(rf"(?i:{_SECRET})[A-Za-z0-9_]{{0,16}}\Z", re.ASCII)
+_NAME_BEFORE = re.compile(r"[A-Za-z0-9_]+\Z", re.ASCII)
+_NAME_FROM = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
+_PLACES = re.compile(r"(?i:(?:OLD)?PWD|\w+_(?:FILE|PATH|DIR))", re.ASCII)
+_PATH = re.compile(r"(?:~|\.{1,2})?(?:/[\w.@+ -]*)+", re.ASCII)
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _OBJECTS = (
@@ -267,6 +285,8 @@ _LEAST_RUN = 12  # letters and digits without a mark between them: paths, versio
 
 def kind_by_name(name: str, value: str) -> str | None:
     """What `value` is when it stands under this name in structured data; None for no secret."""
+    if names_a_place(name, value):
+        return None
     if name.lower().endswith("authorization") and _AUTHORIZATION.match(value):
         return "authorization"
     password = _TELLS_PASSWORD.search(name) is not None

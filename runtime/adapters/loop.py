@@ -39,6 +39,7 @@ from runtime.quarantine import Scan, quarantine
 
 MAX_TURNS = 50  # of a job that names none
 NOTHING = "(no output)"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ class _Run:
         return {"failed": error.message, "again_in": again_in}
 
     async def _answer(self, number: int, use: ToolUse) -> Answer:
-        name = f"{self.budget.turns} tool {number} {use['name'][:NAME]}"
+        known = use["name"] if use["name"] in self.loop._tools else UNKNOWN  # a name that a model makes up is its words
+        name = f"{self.budget.turns} tool {number} {known[:NAME]}"
         refused = await self._refused(name, use)
 
         async def body() -> Answer:
@@ -256,7 +258,8 @@ class _Run:
 
         async def ask() -> Asked:
             arguments = self.loop._redactor.redact_json(use["input"])
-            asked = await consent.ask(self.job, call, use["name"], arguments, asks)
+            told_why = replace(asks, reason=self.loop._redactor.redact(asks.reason))
+            asked = await consent.ask(self.job, call, use["name"], arguments, told_why)
             told = {"subtype": "approval_requested", "tool_name": use["name"], **asked}
             await self.sink.emit(ChatEventType.system, asks.reason, told)
             return asked

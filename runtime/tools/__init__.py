@@ -19,6 +19,7 @@ from runtime.tools.files import FileError, Found, Place, directory, read_file, s
 from runtime.tools.search import Matches, search_expression, search_text
 
 A = TypeVar("A", bound=Arguments)
+Environment = Mapping[str, str] | Callable[[], Awaitable[Mapping[str, str]]]
 
 CONTENT = 48_000  # characters of a result: some 12,000 tokens
 TAIL = 16_000  # of them from the end, where they had to be cut: errors stand there
@@ -51,13 +52,14 @@ def tools_for(
     job: Job,
     sandbox: Sandbox,
     workdir: Workdir,
-    environment: Mapping[str, str] = NO_ENVIRONMENT,
+    environment: Environment = NO_ENVIRONMENT,
     network: Gateway | None = None,
     *,
     searching: Sandbox | None = None,
 ) -> dict[str, Tool]:
     """The tools of the agent's profile, by name. Commands need more than MINIMAL, and a sandbox that runs any; they
-    alone are given the `environment` and the `network`. `searching`: where files are searched, if that is another.
+    alone are given the `environment`, asked for before each of them, and the `network`. `searching`: where files are
+    searched, if that is another.
     """
     agent = _Toolbox(sandbox, workdir, environment, network, searching or sandbox)
     tools = [
@@ -108,7 +110,7 @@ class _Toolbox:
         self,
         sandbox: Sandbox,
         workdir: Workdir,
-        environment: Mapping[str, str],
+        environment: Environment,
         network: Gateway | None,
         searching: Sandbox,
     ) -> None:
@@ -179,11 +181,12 @@ class _Toolbox:
         if "\0" in data.command:
             raise FileError("A command holds no NUL")
         known = 0 if self._network is None else len(self._network.refusals)
+        given = await self._given() if callable(self._given) else self._given
         ended = await self._sandbox.run(
             self._shell(data.command),
             workdir=self._workdir,
             timeout=data.timeout_seconds,
-            environment=self._given,
+            environment=given,
             network=self._network,
         )
         refusals = [] if self._network is None else self._network.refusals[known : known + MOST_REFUSALS]

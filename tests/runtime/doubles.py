@@ -90,6 +90,9 @@ class WordGuard:
             return {key: self.whole(item) for key, item in value.items()}
         return [self.whole(item) for item in value] if isinstance(value, list) else value
 
+    def beside(self, text: str) -> str:
+        return text.replace(self.word, "[REDACTED]") if self.word else text
+
     def result(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         if "ignore all instructions" in content:
             return "blocked", metadata | {"scan_quarantined": True}

@@ -331,6 +331,11 @@ def test_a_secret_longer_than_what_is_held_back_is_swallowed_to_its_end() -> Non
         "git clone https://github.com/example/project.git",
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+        "PWD=/output/a1\nOLDPWD=/home/agent\nHOME=/home/agent",
+        "export PWD='/output/a1'; declare -x OLDPWD=\"/tmp\"",
+        '{"pwd": "/output/a1", "cwd": "/output/a1"}',
+        "POSTGRES_PASSWORD_FILE=/run/secrets/db_password",
+        "PWD=~/work",
         "bearer authentication is described there",
         "token = tokenizer.encode(text)",
         '{"max_tokens": 100, "key": "name", "password": ""}',
@@ -338,6 +343,28 @@ def test_a_secret_longer_than_what_is_held_back_is_swallowed_to_its_end() -> Non
 )
 def test_what_only_speaks_of_secrets_is_left_alone(text: str) -> None:
     assert Redactor().redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Uid=sa;Pwd=s3/hunter;",
+        "MYSQL_PWD=/ab/cd",
+        "DB_PWD=/s3cret",
+        "PWD=hunter-2",
+        "pwd: 'n0t/a/path'",
+        "PASSWORD=/s3/cr/et",
+        "PWD=/a8Xk29sLq0ZpW3vN",
+        "PASSWORD_FILE=hunter2",
+    ],
+)
+def test_a_password_that_is_like_a_place_is_one(text: str) -> None:
+    assert "[REDACTED:password]" in Redactor().redact(text)
+
+
+def test_a_place_under_a_telling_name_is_none() -> None:
+    given = {"PWD": "/output/a1", "OLDPWD": "/", "TOKEN_PATH": "/run/token", "DB_PWD": "/s3cr3t", "PASSWORD": "/x/y/z"}
+    assert Redactor().redact_json(given) == given | dict.fromkeys(("DB_PWD", "PASSWORD"), "[REDACTED:password]")
 
 
 def test_nested_metadata() -> None:

@@ -49,7 +49,7 @@ class StreamingProvider:
     def __init__(self, name: str, model: str, access: ProviderKey, variable: str) -> None:
         self.name, self.model = name, model
         self._base_url = access.base_url or self.address
-        self._variable, self._before = variable, access.before
+        self._variable, self._before, self._still = variable, access.before, access.still
         self._use(access.key)
         self._client: Any = None
 
@@ -63,8 +63,10 @@ class StreamingProvider:
 
     async def call(self, request: Request, delta: Delta) -> Reply:
         """With a key that was rotated and is refused, once more with the one before: a vendor may know the new one
-        late.
+        late. One that was taken away from the agent is not used again.
         """
+        if self._still is not None and not await self._still():
+            raise self._refusals.of_key_taken()
         try:
             return await self._call(request, delta)
         except ProviderError as refused:

@@ -62,6 +62,12 @@ class Refusals:
             error="invalid_key",
         )
 
+    def of_key_taken(self) -> ProviderError:
+        return ProviderError(
+            f"The agent has no key of {self.name} any more: its credential was unassigned, disabled or deleted.",
+            error="key_taken",
+        )
+
     def of_status(self, status: int | None, body: Any, headers: Mapping[str, str]) -> ProviderError:
         """`status` is None, or that of a success, for an error that came in the stream."""
         error = _error(body)
