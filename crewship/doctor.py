@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import platform
 import socket
 import stat
 from dataclasses import asdict, dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from crewship import keys
-from crewship.mail import SmtpMailer, mailer_of
+from crewship.mail import SmtpMailer, mailer_of, writes_headers_whole
 from crewship.postgres import EmbeddedPostgres
 from crewship.postgres_child import PostgresError
 from crewship.serve import (
@@ -340,7 +341,14 @@ def check_mail(settings: Settings) -> Check:
         asyncio.run(mailer.check())
     except MailFailed as error:
         return Check("mail", False, f"{mailer.place}: {error}", "start the mail server, or mend CREWSHIP_SMTP_URL")
-    return Check("mail", True, f"goes out by {mailer.place}")
+    version = platform.python_version()
+    told = (
+        ""
+        if writes_headers_whole()
+        else f"; Python {version} has CVE-2024-6923, and mails that it would spoil are refused"
+    )
+    fix = "a newer release of this Python writes headers as they are meant" if told else ""
+    return Check("mail", True, f"goes out by {mailer.place}{told}", fix)
 
 
 def check_sign_in_providers(settings: Settings) -> list[Check]:

@@ -4,7 +4,9 @@ import asyncio
 import functools
 import hashlib
 import ssl
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import localtime, parseaddr
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,7 +15,7 @@ import orjson
 
 from resolvers.errors import Refusal
 from resolvers.instance.outbound import Policy
-from resolvers.instance.ports import Mail, Mailer, MailFailed, Undeliverable
+from resolvers.instance.ports import Mail, Mailer, MailFailed, Undeliverable, in_a_line
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 
@@ -21,6 +23,7 @@ TIMEOUT = 20.0  # seconds, for each step of a conversation
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 RESEND = "https://api.resend.com"
 LONGEST_ANSWER = 64 << 10
+LONGEST_ADDRESS = 320
 
 
 def mailer_of(settings: Settings) -> Mailer | None:
@@ -73,13 +76,48 @@ class SmtpMailer:
             raise _unusable(error) from None
 
     def _written(self, mail: Mail, key: str) -> EmailMessage:
+        if in_a_line(mail.to, LONGEST_ADDRESS) != mail.to:
+            raise Undeliverable("the address cannot be written in a header")
         message = EmailMessage()
         message["From"], message["To"], message["Subject"] = self._sender, mail.to, mail.subject
         message["Date"], message["Auto-Submitted"] = localtime(), "auto-generated"
         name = hashlib.sha256(key.encode()).hexdigest()[:32]
         message["Message-ID"] = f"<{name}@{_domain(self._sender)}>"
         message.set_content(mail.text)
-        return message
+        return sound(message)
+
+
+HEADERS = frozenset({"from", "to", "subject", "date", "auto-submitted", "message-id", "mime-version"}) | {
+    "content-type",
+    "content-transfer-encoding",
+}
+
+
+def sound(message: EmailMessage) -> EmailMessage:
+    """A mail that says, as it is sent, what was meant: the headers that are set here, once each, and the text. Raises
+    Undeliverable. Older releases of Python write ends of lines that they find within a header (CVE-2024-6923).
+    """
+    try:
+        sent = message_from_bytes(message.as_bytes(policy=SMTP))
+    except (ValueError, UnicodeError) as error:
+        raise Undeliverable(f"the mail cannot be written: {type(error).__name__}") from None
+    names = [name.lower() for name in sent]
+    text = sent.get_payload(decode=True)
+    meant = message.get_content().split()
+    same = isinstance(text, bytes) and text.decode(errors="replace").split() == meant
+    if len(set(names)) != len(names) or not HEADERS.issuperset(names) or not same:
+        raise Undeliverable("the mail cannot be written: what is in a header would end it")
+    return message
+
+
+def writes_headers_whole() -> bool:
+    """Whether this Python lets nothing in a header end it."""
+    message = EmailMessage()
+    message["Subject"] = "=?utf-8?q?a=0aB:_c?="
+    try:
+        return len(message_from_bytes(message.as_bytes()).keys()) == 1
+    except ValueError:
+        return True
 
 
 class ResendMailer:

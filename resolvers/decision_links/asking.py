@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from sqlmodel import col
 
 from models.auth import User, is_person, is_service_account
-from models.bounds import ID, LINE, cut
+from models.bounds import ID, LINE
 from models.decision_links import DecisionLink
 from models.inbox import InboxItem, InboxKind, InboxState, inbox_item_id
 from models.notification_channels import ChannelEvent, ChannelType, NotificationChannel
 from models.workspaces import Membership, Workspace
 from resolvers.decision_links.questions import KINDS, Question, name_of_agent, question_of
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, instance, job
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job
 from resolvers.notification_channels.sending import SUBSCRIBED, preview_of
 
 LIFE = timedelta(days=3)
@@ -65,16 +65,18 @@ class Asked:
 
     @property
     def subject(self) -> str:
-        return SUBJECT.format(title=" ".join(cut(self.title, LINE).split()))
+        return SUBJECT.format(title=in_a_line(self.title, LINE))
 
     @property
     def text(self) -> str:
-        by = f"Asked by {self.asked_by}, in {self.workspace}." if self.asked_by else f"Asked in {self.workspace}."
+        title, asked_by, workspace = (in_a_line(text, LINE) for text in (self.title, self.asked_by, self.workspace))
+        by = f"Asked by {asked_by}, in {workspace}." if asked_by else f"Asked in {workspace}."
+        said = "\n".join(f"> {line}" for line in self.preview.splitlines())
         place = instance.settings.public_url or ""
         last = WITHOUT_LINK.format(place=place) if place else ""
         if self.link:
-            last = WITH_LINK.format(until=self.expires_at, name=self.decides_as, link=self.link)
-        return "\n\n".join(part for part in (self.title, self.preview, by, last) if part)
+            last = WITH_LINK.format(until=self.expires_at, name=in_a_line(self.decides_as, LINE), link=self.link)
+        return "\n\n".join(part for part in (title, said, by, last) if part)
 
 
 async def enqueue_questions(rows: AcrossWorkspaces) -> bool:

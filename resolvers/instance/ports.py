@@ -1,10 +1,12 @@
 """What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from models.bounds import cut
 from resolvers.instance.mcp_programs import Line
 from resolvers.instance.store import Folder
 
@@ -23,6 +25,18 @@ class NoReleases:
         return None
 
 
+LONGEST_SUBJECT = 150
+_ENCODED = re.compile(r"=(?=\?)|\?(?==)")
+
+
+def in_a_line(text: str, most: int) -> str:
+    """What somebody has written, for one line of a mail, in its head too: no end of a line, and nothing that a reader
+    or a library takes for an encoded word (RFC 2047), which may hold one.
+    """
+    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return cut(_ENCODED.sub(lambda half: f"{half[0]} ", line), most)
+
+
 @dataclass(frozen=True, slots=True)
 class Mail:
     """A message to one address, of plain text. It may hold a link that is as good as a password."""
@@ -30,6 +44,9 @@ class Mail:
     to: str
     subject: str
     text: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", in_a_line(self.subject, LONGEST_SUBJECT))
 
 
 class Mailer(Protocol):

@@ -36,7 +36,17 @@ from resolvers.instance.mcp_client import McpFailed, McpServer, ToolOffered, int
 from resolvers.instance.mcp_programs import McpProgram
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.passwords import Verification, check_password
-from resolvers.instance.ports import AskedProgram, CommandOfAgent, InUse, Mail, MailFailed, NotRun, Ran, Undeliverable
+from resolvers.instance.ports import (
+    AskedProgram,
+    CommandOfAgent,
+    InUse,
+    Mail,
+    MailFailed,
+    NotRun,
+    Ran,
+    Undeliverable,
+    in_a_line,
+)
 from resolvers.instance.prices import price
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe_url
@@ -180,7 +190,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Revealed", "Unopenable", "told_of_secrets", "reveal_to_listeners", "RETENTION_KINDS", "LONGEST_RETENTION",
     "rules_due", "rules_done", "rules_told",
     # Mail, by jobs.
-    "Mail", "MailFailed", "Undeliverable",
+    "Mail", "MailFailed", "Undeliverable", "in_a_line",
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
     # Models that judge, by `ctx.outside.completions`.

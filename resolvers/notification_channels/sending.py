@@ -80,6 +80,10 @@ class Notice(Protocol):
     def text(self) -> str: ...
 
 
+INDENTED = "\n  "
+"""Before a further line of what somebody has said: it is no field of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """What is told of the end of a run."""
@@ -97,7 +101,8 @@ class Letter:
 
     @property
     def text(self) -> str:
-        return "\n".join(f"{name}: {value}" for name, value in asdict(self).items() if value)
+        told = {name: str(value).splitlines() for name, value in asdict(self).items() if value}
+        return "\n".join(f"{name}: {INDENTED.join(lines)}" for name, lines in told.items())
 
 
 async def enqueue_letters(rows: AcrossWorkspaces) -> bool:

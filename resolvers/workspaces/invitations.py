@@ -2,12 +2,12 @@
 
 import secrets
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from sqlalchemy import case, func, select
 from sqlmodel import col
 
 from models.auth import User
-from models.bounds import cut
 from models.workspaces import Invitation, Membership, Workspace
 from resolvers.kernel import (
     EVERYONE,
@@ -27,6 +27,7 @@ from resolvers.kernel import (
     command,
     derived,
     graph,
+    in_a_line,
     instance,
     job,
     log,
@@ -39,10 +40,11 @@ MISSING = "Invitation not found"
 LIFETIME = timedelta(days=7)
 MOST_A_DAY = 100
 """Mails of one workspace: it is strangers who get them, in the name of this server."""
+QUOTES = dict.fromkeys(map(ord, '"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02'), "'")
 LONGEST_NAME = 60  # characters of a workspace's name in a mail
-SUBJECT = "Invitation to {name}"
+SUBJECT = 'Invitation to the workspace "{name}" on {host}'
 TEXT = """\
-{inviter} invites you to the workspace {name} on {place}.
+{inviter} invites you to the workspace "{name}" on {place}.
 
 Open this link within seven days to accept.
 
@@ -155,12 +157,13 @@ async def write_invitation(ctx: Context, invitation_id: str) -> Mail | None:
         return None
     inviter = await ctx.get(User, invitation.invited_by)
     workspace = await ctx.get(Workspace, invitation.workspace_id)
-    place, name = instance.settings.public_url, _in_a_line(workspace.name)
+    place, name = instance.settings.public_url, _named(workspace.name)
+    host = urlsplit(place or "").netloc
     link = f"{place}/invitation?token={invitation.token}"
     text = TEXT.format(inviter=inviter.email, name=name, place=place, link=link)
-    return Mail(invitation.email, SUBJECT.format(name=name), text)
+    return Mail(invitation.email, SUBJECT.format(name=name, host=host), text)
 
 
-def _in_a_line(name: str) -> str:
-    """A mail is no place for what somebody wants to tell strangers."""
-    return cut("".join(each if each.isprintable() else " " for each in name), LONGEST_NAME)
+def _named(name: str) -> str:
+    """A mail is no place for what somebody wants to tell strangers: it is short, and stays between its quotes."""
+    return in_a_line(name.translate(QUOTES), LONGEST_NAME)

@@ -185,7 +185,7 @@ async def invite(walk: Walk, url: str, mailbox: Mailbox) -> str:
     shown = await page.text("#invitation-link")
     assert shown.startswith(f"{url}/invitation?token=")
     mail = await mailbox.arrived(GUEST)
-    assert mail["subject"] == "Invitation to Flow-Matic"
+    assert mail["subject"] == f'Invitation to the workspace "Flow-Matic" on {url.partition("://")[2]}'
     (link,) = [found for found in LINK.findall(text_of(mail)) if "token=" in found]
     assert link == shown
     return link

@@ -190,3 +190,60 @@ async def test_the_doctor_says_whether_mail_goes_out() -> None:
     url = "smtp://ada:hunter2@127.0.0.1:{}"
     login = await _checked(lambda port: place | {"smtp_url": SecretStr(url.format(port))}, mailbox)
     assert (login.ok, "hunter2" in f"{login}") == (False, False)
+
+
+WORDS = [
+    "=?utf-8?q?x=0d=0aBcc:_a@b.example?=",
+    "=?utf-8?q?x=0d=0a=0d=0aReset_now:_evil.example/r?=",
+    "=?utf-8?q?x=0aContent-Type:text/html=0a=0a<a_href=3d//e.example>?=",
+    "=?utf-8?b?eAoKaGVyZQ==?=",
+    "=?utf-8?q?a?= =?utf-8?q?=0aB:_c?=",
+    "x\r\nBcc: a@b.example",
+    "x\n\ny",
+    "x\rBcc: a@b.example",
+    "x\x0b\x0c\x1c\x85\u2028\u2029Bcc: a@b.example",
+    "==??==?utf-8?q?=0aBcc:_a@b.example?==",
+    "=\u200b?utf-8?q?=0aBcc:_a@b.example?=",
+    "\u00e4" * 400,
+    "long " * 100,
+    "",
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("frame", ["{}", "Decision needed: {}", 'Invitation to the workspace "{}" on x.example'])
+async def test_nothing_in_a_subject_ends_it(word: str, frame: str) -> None:
+    mailbox = Mailbox()
+    async with listening(mailbox) as port:
+        mail = Mail("ada@example.com", frame.format(word), "The text.\n")
+        await SmtpMailer(f"smtp://127.0.0.1:{port}", SENDER).send(mail, "key")
+    [arrived] = mailbox.mails
+    assert {name.lower() for name in arrived.keys()} <= outgoing.HEADERS | {"x-peer", "x-mailfrom", "x-rcptto"}  # noqa: SIM118
+    assert arrived.get_content_type() == "text/plain"
+    assert text_of(arrived).strip() == "The text."
+    assert "".join(str(arrived["subject"]).split()) == "".join(mail.subject.split())
+    assert len(mail.subject) <= 150
+
+
+@pytest.mark.parametrize(
+    "address", ["=?utf-8?q?x=0d=0aBcc:_a?=@b.example", "x\r\nBcc: a@b.example", "x\n\ny@b.example"]
+)
+async def test_what_would_end_a_header_of_addresses_is_not_sent(address: str) -> None:
+    mailbox = Mailbox()
+    async with listening(mailbox) as port:
+        with pytest.raises(Undeliverable, match="the address cannot be written"):
+            await SmtpMailer(f"smtp://127.0.0.1:{port}", SENDER).send(Mail(address, "s", "The text."), "key")
+    assert mailbox.tried == 0
+
+
+def test_a_mail_that_is_not_what_was_meant_is_refused() -> None:
+    message = outgoing.EmailMessage()
+    message["Subject"], message["X-Other"] = "s", "x"
+    message.set_content("text")
+    with pytest.raises(Undeliverable, match="cannot be written"):
+        outgoing.sound(message)
+
+
+def test_every_subject_is_one_short_line_whoever_made_it() -> None:
+    assert Mail("a@b.example", "x\r\n y =?z?=", "").subject == "x y = ?z? ="
+    assert len(Mail("a@b.example", "x" * 999, "").subject) == 150

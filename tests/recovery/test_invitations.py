@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from crewship.mail import HEADERS
 from models.base import new_id
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.instance.running import instance
@@ -15,6 +16,7 @@ from tests.recovery.conftest import PLACE
 from tests.recovery.mailbox import Mailbox, idle, text_of
 from tests.world import World, now
 
+HOST = PLACE.partition("://")[2]
 pytestmark = pytest.mark.anyio
 
 
@@ -33,8 +35,8 @@ async def test_the_mailed_link_is_good(world: World, mailbox: Mailbox) -> None:
     workspace, email = await founded(world, "Harbour"), f"{new_id()}@example.org"
     token = (await invite(world, workspace, email)).json()["token"]
     mail = await mailbox.arrived(email)
-    assert mail["subject"] == "Invitation to Harbour"
-    assert f"{world.owner.email} invites you to the workspace Harbour on {PLACE}." in text_of(mail)
+    assert mail["subject"] == f'Invitation to the workspace "Harbour" on {HOST}'
+    assert f'{world.owner.email} invites you to the workspace "Harbour" on {PLACE}.' in text_of(mail)
     assert await mailbox.link(email) == f"{PLACE}/invitation?token={token}"
     body = {"token": token, "full_name": "Grace Hopper", "password": PASSWORD}
     answer = await Browser(world.url).send("POST", "/api/v1/auth/invitations/signup", json=body)
@@ -44,7 +46,10 @@ async def test_the_mailed_link_is_good(world: World, mailbox: Mailbox) -> None:
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
-        ("Line\r\nBcc: victim@example.org", "Line  Bcc: victim@example.org"),
+        ("Line\r\nBcc: victim@example.org", "Line Bcc: victim@example.org"),
+        ("=?utf-8?q?x=0d=0aBcc:_victim@example.org?=", "= ?utf-8?q?x=0d=0aBcc:_victim@example.org? ="),
+        ("=?utf-8?q?x=0d=0a=0d=0aReset?=", "= ?utf-8?q?x=0d=0a=0d=0aReset? ="),
+        ('x" on another.example: "y', "x' on another.example: 'y"),
         ("Long " * 40, None),
         ("Häfen 🚢", "Häfen 🚢"),
     ],
@@ -53,8 +58,12 @@ async def test_a_name_is_one_short_line(world: World, mailbox: Mailbox, name: st
     workspace, email = await founded(world, name), f"{new_id()}@example.org"
     await invite(world, workspace, email)
     mail = await mailbox.arrived(email)
-    subject = str(mail["subject"]).removeprefix("Invitation to ")
-    subject = " ".join(subject.split())  # as it was before it was folded
+    subject = " ".join(str(mail["subject"]).split())  # as it was before it was folded
+    assert subject.startswith('Invitation to the workspace "')
+    assert subject.endswith(f'" on {HOST}')
+    subject = subject.removeprefix('Invitation to the workspace "').removesuffix(f'" on {HOST}')
+    assert HEADERS.issuperset(name.lower() for name in mail.keys())  # noqa: SIM118
+    assert "Open this link within seven days" in text_of(mail)
     assert len(subject) <= 60
     assert shown is None or subject == " ".join(shown.split())
     assert (mail["bcc"], mailbox.to("victim@example.org")) == (None, [])
