@@ -24,6 +24,7 @@ from runtime.egress import Gateway
 from runtime.job import Failed
 from runtime.network import gateway_of
 from runtime.sandbox import Isolation, Sandbox, Workdir
+from runtime.standing_in import StoodIn, stood_in
 from runtime.tools import MOST_REFUSALS
 
 SHELL = "/bin/sh"
@@ -60,21 +61,22 @@ class SandboxedCommands:
             sandbox = await self._sandbox(command)
             if not sandbox.runs_commands:
                 raise NotRun("Commands are off on this server", unavailable=True)
-            workdir = _workdir(self._settings.storage_path, command)
             confined = sandbox.isolation is not Isolation.none
-            network = await _network(command) if command.reaches_out and confined else None
+            stood = await stood_in(command, sandbox)
+            network = await _network(command, stood) if command.reaches_out and confined else None
             ended = await sandbox.run(
                 [SHELL, "-c", command.command],
-                workdir=workdir,
+                workdir=_workdir(self._settings.storage_path, command, stood),
                 timeout=command.timeout,
-                environment=command.environment if command.given is None else {**command.environment, **PLAIN},
+                environment=_environment(command, stood),
                 network=network,
             )
         except Failed as failed:
             raise NotRun(str(failed)) from None
         refused = [] if network is None else network.refusals[:MOST_REFUSALS]
         said = "".join(f"[network: {each}]\n" for each in refused)
-        return Ran(ended.exit_code, f"{said}{ended.stdout}{ended.stderr}", ended.truncated)
+        output = f"{said}{ended.stdout}{ended.stderr}"
+        return Ran(ended.exit_code, output, ended.truncated, stood_in=stood is not None)
 
     async def _sandbox(self, command: CommandOfAgent) -> Sandbox:
         """Of its agent. What only looks at files does so on this machine, or where that has no sandbox in a container
@@ -87,14 +89,24 @@ class SandboxedCommands:
         return await self._sandboxes.of_crew(command.workspace_id, command.crew_id, Apart.alone)
 
 
-async def _network(command: CommandOfAgent) -> Gateway:
+def _environment(command: CommandOfAgent, stood: StoodIn | None) -> dict[str, str]:
+    if stood is not None:
+        return dict(stood.environment)
+    return {**command.environment, **({} if command.given is None else PLAIN)}
+
+
+async def _network(command: CommandOfAgent, stood: StoodIn | None = None) -> Gateway:
     """That of the crew. An agent that works for somebody outside has the restricted one, as its run has."""
     restricted = await works_for_strangers(command.workspace_id, command.agent_id)
     about, redactor = {"agent_id": command.agent_id}, Redactor(tuple(command.environment.values()))
-    return await gateway_of(command.workspace_id, command.crew_id, about, redactor, restricted=restricted)
+    stand_ins = None if stood is None else stood.stand_ins
+    return await gateway_of(
+        command.workspace_id, command.crew_id, about, redactor, restricted=restricted, stand_ins=stand_ins
+    )
 
 
-def _workdir(storage: Path, command: CommandOfAgent) -> Workdir:
+def _workdir(storage: Path, command: CommandOfAgent, stood: StoodIn | None) -> Workdir:
+    """What has a stand-in works where its agent does: there is nothing in it to be seen."""
     if not command.agent_id and command.crew_id is not None:
         return Workdir.of_crew(
             storage, workspace_id=command.workspace_id, crew_id=command.crew_id, agent_slug=command.agent_slug
@@ -106,6 +118,8 @@ def _workdir(storage: Path, command: CommandOfAgent) -> Workdir:
         agent_slug=command.agent_slug,
         crew_id=command.crew_id,
     )
+    if stood is not None:
+        return replace(own, given=stood.files)
     return own if command.given is None else replace(own, given=command.given, apart=True)
 
 

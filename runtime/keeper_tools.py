@@ -87,8 +87,9 @@ def keeper_tools(
             RUN,
             "Run a command that finds the value of a credential in the variable of its name. It begins in an"
             " empty folder, with an empty home, and finds of your files those that it names by their whole paths"
-            " (/output/…), which it cannot change; what it writes is gone with it. You read what it says without the"
-            f" value. {named}",
+            " (/output/…), which it cannot change; what it writes is gone with it. A credential of GitHub, GitLab or"
+            " Vercel has a stand-in there, which its hosts take for the value over HTTPS: such a command works in your"
+            f" own folder. You read what it says without the value. {named}",
             run,
             RunWithCredential,
         ),

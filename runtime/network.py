@@ -11,6 +11,7 @@ from resolvers.kernel import instance
 from resolvers.rules.allowed_domains import ALWAYS_ALLOWED
 from resolvers.rules.redaction import Redactor
 from runtime.egress import Endpoint, Gateway, Policy, Refused, Seen
+from runtime.egress.stand_ins import StandIns
 from runtime.job import Job
 
 SERVICE = "runtime"
@@ -49,8 +50,11 @@ async def gateway_of(
     *,
     hosts: frozenset[str] = frozenset(),
     restricted: bool = False,
+    stand_ins: StandIns | None = None,
 ) -> Gateway:
-    """`about`: what else entries of the journal say. `hosts` are reached beside the crew's."""
+    """`about`: what else entries of the journal say. `hosts` are reached beside the crew's. `stand_ins` count where the
+    crew's rules let their hosts be reached.
+    """
     closed = servers_of_models(instance.settings)
 
     async def policy() -> Policy:
@@ -63,7 +67,7 @@ async def gateway_of(
             entry = {"workspace_id": workspace_id, "crew_id": crew_id, **about, **_entry(each, redactor)}
             await emit_journal_entry(Caller.service(SERVICE, workspace_id), entry)
 
-    return Gateway(await policy(), refresh=policy, tell=tell)
+    return Gateway(await policy(), refresh=policy, tell=tell, stand_ins=stand_ins)
 
 
 def _entry(seen: Seen, redactor: Redactor) -> dict[str, object]:

@@ -73,7 +73,8 @@ class CommandOfAgent:
 
     Without `agent_id` it has nothing of an agent's but the folder; without `agent_slug`, that of the whole crew. It
     reaches what the processes of its crew may only where it `reaches_out`. One that is `given` files, by their paths,
-    finds those in place of all that is the agent's or the crew's, and nothing that it writes is kept.
+    finds those in place of all that is the agent's or the crew's, and nothing that it writes is kept: unless stand-ins
+    can take the place of its `environment`, whose values are for these `hosts` alone.
     """
 
     workspace_id: str
@@ -85,15 +86,19 @@ class CommandOfAgent:
     timeout: float
     reaches_out: bool = False
     given: Mapping[str, bytes] | None = field(default=None, repr=False)
+    hosts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How it ended; `truncated`: there was more output than is kept, and the end of it may be the half of something."""
+    """How it ended; `truncated`: there was more output than is kept, and the end of it may be the half of something.
+    `stood_in`: stand-ins took the place of its environment, and it worked where its agent does.
+    """
 
     exit_code: int
     output: str = field(repr=False)
     truncated: bool = False
+    stood_in: bool = False
 
 
 class Commands(Protocol):

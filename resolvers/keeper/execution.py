@@ -22,6 +22,7 @@ from models.credentials import (
 )
 from models.keeper import COMMAND, KeeperDecision, KeeperRequestType
 from resolvers.credentials.given import is_variable
+from resolvers.credentials.hosts import hosts_of
 from resolvers.credentials.references import value_of
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.keeper.commands import fault_of
@@ -116,7 +117,8 @@ async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdic
 
     If that is allowed: in a sandbox, for at most 60 seconds, with the secret in a variable. It begins in an empty
     folder, with an empty home, and finds of the crew's files those that it names by their whole paths, as they were
-    when it was judged; what it writes is gone with it. The output is told without the secret.
+    when it was judged; what it writes is gone with it. Where the hosts of the credential are known, the variable has a
+    stand-in for the secret, and the command runs where its agent works. The output is told without the secret.
     """
     more = {"command": data.command, "container_id": data.container_id}
     request = await opened(ctx, data, KeeperRequestType.execute, **more)
@@ -147,7 +149,7 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
     if runner is None:
         return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
     try:
-        value = await _value(ctx, request)
+        value, hosts = await _value(ctx, request)
     except Refusal as refusal:
         return Outcome(refusal=refusal)
     secret = value.reveal()
@@ -161,6 +163,7 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
         SECONDS,
         reaches_out=True,
         given=inputs.files,
+        hosts=hosts,
     )
     try:
         ran = await runner.run(command)
@@ -168,11 +171,14 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
         if failed.unavailable:
             return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
         return Outcome(COULD_NOT_RUN, await asyncio.to_thread(scrubbed, str(failed), secret))
-    return Outcome(ran.exit_code, f"{inputs.told()}{await asyncio.to_thread(told, ran, secret)}")
+    output = await asyncio.to_thread(told, ran, secret)
+    return Outcome(ran.exit_code, output if ran.stood_in else f"{inputs.told()}{output}")
 
 
-async def _value(ctx: Context, request: OpenedRequest) -> Revealed:
-    """As it is now: one that was rotated a moment ago counts, and one that was taken away is gone."""
+async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozenset[str]]:
+    """As it is now, and the hosts that it is for: one that was rotated a moment ago counts, and one that was taken away
+    is gone.
+    """
     held = (
         col(AgentCredential.agent_id) == request.agent_id,
         col(AgentCredential.credential_id) == request.credential_id,
@@ -189,7 +195,7 @@ async def _value(ctx: Context, request: OpenedRequest) -> Revealed:
         raise _late(Code.INTERNAL, NO_VALUE) from None
     if "\0" in value.reveal() or not 0 < len(value.reveal().encode()) <= LARGEST_VALUE:
         raise _late(Code.INTERNAL, NO_VALUE)
-    return value
+    return value, hosts_of(credential.provider)
 
 
 def _late(code: Code, text: str) -> Refusal:

@@ -78,7 +78,7 @@ def prompt_of(asking: Asking) -> str:
     ]
     if asking.command is not None:
         lines.append(f"command: {quoted(asking.command)}")
-        lines.append("files of the agent that it finds:" if asking.files else "files of the agent that it finds: none")
+        lines.append("files of the agent that it names:" if asking.files else "files of the agent that it names: none")
         lines += [f"  {_file(path, content)}" for path, content in asking.files.items()]
     lines.append("conversation:" if asking.conversation else "conversation: none")
     lines += [f"  {role}: {quoted(text, LONGEST_MESSAGE)}" for role, text in asking.conversation]

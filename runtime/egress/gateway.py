@@ -15,6 +15,7 @@ from resolvers.instance.outbound import ADDRESSES, addresses_of
 from resolvers.instance.telemetry import log
 from runtime.egress.policy import HTTP, HTTPS, OF_THE_SERVICE, Endpoint, Grant, Policy, Refused
 from runtime.egress.proxy import Conversation, Unreachable
+from runtime.egress.stand_ins import StandIns
 from runtime.egress.wire import Wire
 from runtime.sandbox.process import to_the_end
 
@@ -98,6 +99,7 @@ async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.so
 class Gateway:
     """`refresh` gives the policy as it is now: it counts for new connections, and ends those it no longer allows.
 
+    `stand_ins` are put into what is said to their hosts, where the policy allows these; all else is carried unread.
     `tell` is called with the hosts that were reached or refused, each once for a reason; `refusals` are those so far.
     """
 
@@ -110,7 +112,9 @@ class Gateway:
         bounds: Bounds | None = None,
         look_up: Look = look_up,
         dial: Dial = dial,
+        stand_ins: StandIns | None = None,
     ) -> None:
+        self.stand_ins = stand_ins
         self._policy, self._refresh, self._tell = policy, refresh, tell
         self._bounds, self._look_up, self._dial = bounds or Bounds(), look_up, dial
         self._room, self._asking = asyncio.Semaphore(self._bounds.connections), asyncio.Semaphore(self._bounds.names)
@@ -282,6 +286,10 @@ class _Way:
     def __init__(self, gateway: Gateway, connection: _Connection) -> None:
         self._gateway, self._connection = gateway, connection
         self._loop = asyncio.get_running_loop()
+
+    @property
+    def stand_ins(self) -> StandIns | None:
+        return self._gateway.stand_ins
 
     def _alive(self) -> None:
         self._connection.last = self._loop.time()

@@ -6,14 +6,17 @@ allow-list carries TLS that asks for this host, or HTTP requests to it; anything
 
 import asyncio
 import re
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import h11
 
-from runtime.egress.policy import HTTP, Endpoint, Grant, Inside, Refused, Unreadable
+from runtime.egress.policy import HTTP, HTTPS, Endpoint, Grant, Inside, Refused, Unreadable
 from runtime.egress.server_name import NotTls, ServerName
+from runtime.egress.stand_ins import StandIns, client
+from runtime.egress.tls import TlsWire
 from runtime.egress.wire import Wire, relay
 
 HEAD = 32 << 10
@@ -49,6 +52,10 @@ class Way(Protocol):
     async def connect(self, target: Endpoint, grant: Grant) -> Wire:
         """Raises Refused and Unreachable."""
 
+    @property
+    def stand_ins(self) -> StandIns | None:
+        """What is put into requests to some hosts."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
@@ -60,10 +67,15 @@ class _Asked:
 
 
 class Conversation:
-    """`of`: every request goes to this host, as the client has opened a tunnel to its port of HTTP."""
+    """`of`: every request goes to this host, as the client has opened a tunnel to its port of HTTP; `secure`: to that
+    of HTTPS, where there are stand-ins for it.
+    """
 
-    def __init__(self, client: Wire, way: Way, of: Endpoint | None = None, begun: bytes = b"") -> None:
-        self._client, self._way, self._of = client, way, of
+    def __init__(
+        self, client: Wire, way: Way, of: Endpoint | None = None, begun: bytes = b"", *, secure: bool = False
+    ) -> None:
+        self._client, self._way, self._of, self._secure = client, way, of, secure
+        self._default = HTTPS if secure else HTTP
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD)
         if begun:
             self._http.receive_data(begun)
@@ -105,7 +117,7 @@ class Conversation:
             raise Unreadable("a proxy is asked with a whole URL of http://, or by CONNECT")
         if self._of not in (None, target):
             raise self._way.refuse(target.host, _method(request), "the request names another host than its tunnel")
-        self._same_host(request, target, HTTP)
+        self._same_host(request, target, self._default)
         return _Asked(target, path, request)
 
     def _same_host(self, request: h11.Request, target: Endpoint, default: int) -> None:
@@ -117,19 +129,23 @@ class Conversation:
 
     async def _pass_on(self, asked: _Asked) -> bool:
         """Whether the connection can be used for another request."""
-        grant = self._way.admit(asked.target, _method(asked.request), tunnel=False)
+        grant = self._way.admit(asked.target, _method(asked.request), tunnel=self._secure)
         server = await self._way.connect(asked.target, grant)
+        if self._secure:
+            server = await _verified(server, asked.target)
         try:
             theirs = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD)
             headers = _end_to_end(asked.request.headers, without=b"host")
             if any(name == b"transfer-encoding" for name, _ in asked.request.headers):
                 headers = [*_end_to_end(headers, without=b"content-length"), (b"transfer-encoding", b"chunked")]
-            headers = [(b"host", _authority(asked.target)), *headers, (b"connection", b"close")]
+            if self._secure and self._way.stand_ins is not None:
+                headers = self._way.stand_ins.put_in(asked.target.host, headers)
+            headers = [(b"host", _authority(asked.target, self._default)), *headers, (b"connection", b"close")]
             head = h11.Request(method=asked.request.method, target=asked.path, headers=headers)
             await server.send(theirs.send(head) or b"")
             body = asyncio.ensure_future(self._send_body(server, theirs))
             try:
-                await self._send_answer(server, theirs)
+                await self._send_answer(server, theirs, asked.target.host)
             finally:
                 body.cancel()
                 await asyncio.gather(body, return_exceptions=True)
@@ -149,15 +165,21 @@ class Conversation:
             if not isinstance(event, h11.Data):
                 return
 
-    async def _send_answer(self, server: Wire, theirs: h11.Connection) -> None:
+    async def _send_answer(self, server: Wire, theirs: h11.Connection, host: str) -> None:
+        taken = self._way.stand_ins.taken_out(host) if self._secure and self._way.stand_ins is not None else None
         while True:
             event = await _next(theirs, server)
             if isinstance(event, (h11.Response, h11.InformationalResponse)):
                 framed = any(name == b"transfer-encoding" for name, _ in event.headers)
                 kept = _end_to_end(event.headers, without=b"content-length" if framed else b"")
+                kept = kept if taken is None else taken.headers(kept)
                 event = type(event)(status_code=event.status_code, headers=kept, reason=event.reason)
             if isinstance(event, h11.ConnectionClosed):
                 raise h11.RemoteProtocolError("closed before its answer")
+            if taken is not None and isinstance(event, h11.Data):
+                event = h11.Data(data=taken.feed(event.data))
+            if taken is not None and isinstance(event, h11.EndOfMessage) and (rest := taken.end()):
+                await self._client.send(self._http.send(h11.Data(data=rest)) or b"")
             await self._client.send(self._http.send(event) or b"")
             if isinstance(event, h11.EndOfMessage):
                 return
@@ -178,6 +200,8 @@ class Conversation:
         if grant.inside is Inside.HTTP:
             await self._accept()
             return await Conversation(self._client, self._way, target, self._http.trailing_data[0]).run()
+        if target.port == HTTPS and self._way.stand_ins is not None and target.host in self._way.stand_ins.hosts:
+            return await self._answer_for(target, self._way.stand_ins)
         server = await self._way.connect(target, grant)
         try:
             await self._accept()
@@ -190,6 +214,19 @@ class Conversation:
             return  # the client has its alert
         finally:
             server.close()
+
+    async def _answer_for(self, target: Endpoint, stand_ins: StandIns) -> None:
+        """In the name of the host, so that its requests can be read."""
+        await self._accept()
+        context = stand_ins.server_for(target.host)
+        made = TlsWire(self._client, context, begun=self._http.trailing_data[0])
+        try:
+            async with asyncio.timeout(HEAD_SECONDS):
+                await made.shake_hands()
+        except ssl.SSLError:
+            self._way.refuse(target.host, "CONNECT", "the program does not trust the authority of its run")
+            return
+        await Conversation(made, self._way, target, secure=True).run()
 
     async def _accept(self) -> None:
         accepted: Any = h11.Response(status_code=200, headers=[], reason=b"Connection established")
@@ -232,6 +269,21 @@ class Conversation:
         self._client.finish()
 
 
+async def _verified(server: Wire, target: Endpoint) -> Wire:
+    """Raises Unreachable where the host is not the one that its certificate has to name."""
+    made = TlsWire(server, client(), name=target.host)
+    try:
+        async with asyncio.timeout(HEAD_SECONDS):
+            await made.shake_hands()
+    except (OSError, TimeoutError):
+        server.close()
+        raise Unreachable("TLS with the host has failed, or its certificate is not valid") from None
+    except BaseException:
+        server.close()
+        raise
+    return made
+
+
 async def _next(http: h11.Connection, wire: Wire) -> Any:
     while True:
         event = http.next_event()
@@ -244,9 +296,9 @@ def _method(request: h11.Request) -> str:
     return request.method.decode("latin-1")
 
 
-def _authority(target: Endpoint) -> bytes:
+def _authority(target: Endpoint, default: int) -> bytes:
     text = str(target)
-    return (text.removesuffix(f":{HTTP}") if target.port == HTTP else text).encode()
+    return (text.removesuffix(f":{default}") if target.port == default else text).encode()
 
 
 def _end_to_end(headers: Headers, *, without: bytes = b"") -> list[tuple[bytes, bytes]]:

@@ -13,6 +13,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.instance.outbound import addresses_of
 from runtime.egress import Bounds, Endpoint, Gateway, Policy, Seen
 from runtime.egress.gateway import Refresh
+from runtime.egress.stand_ins import StandIns
 from tests.kernel.servers import Server, answering, certificate, response
 
 LISTED, OTHER = "allowed.example.com", "other.example.net"
@@ -62,9 +63,15 @@ class Outside:
         return opened
 
     def gateway(
-        self, policy: Policy = POLICY, *, bounds: Bounds | None = None, refresh: Refresh | None = None
+        self,
+        policy: Policy = POLICY,
+        *,
+        bounds: Bounds | None = None,
+        refresh: Refresh | None = None,
+        stand_ins: StandIns | None = None,
     ) -> Gateway:
-        return Gateway(policy, refresh=refresh, tell=self.tell, bounds=bounds, look_up=self.look_up, dial=self.dial)
+        ways = {"look_up": self.look_up, "dial": self.dial}
+        return Gateway(policy, refresh=refresh, tell=self.tell, bounds=bounds, stand_ins=stand_ins, **ways)  # type: ignore[arg-type]
 
     async def tell(self, seen: Sequence[Seen]) -> None:
         self.seen += seen
