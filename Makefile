@@ -54,8 +54,9 @@ coding-agents: $(VENV)/.dev ## Install the coding agents of others in a temporar
 	@folder=$$(mktemp -d) && chmod 755 $$folder && trap 'rm -rf "$$folder"' EXIT && scripts/coding-agents $$folder && \
 	CODING_AGENTS=$$folder CODING_AGENTS_TABLE=bench/coding-agents.md $(PYTEST) -q -rs tests/runtime/coding/test_real.py
 
-replay: $(VENV)/.dev ## Play recorded exchanges against fresh servers: make replay [groups="crews agents"]; they lie beside the project, or in RECORDINGS
+replay: $(VENV)/.dev ## Play recorded exchanges against fresh servers: make replay [groups="crews agents"]; they lie beside the project, or in RECORDINGS; CREWSHIP_CLI=… runs the commands of that binary, too
 	$(BIN)/python scripts/replay.py $(RECORDINGS) $(groups)
+	$(BIN)/python scripts/replay_cli.py
 
 bench: $(VENV)/.dev ## Measure; bench/README.md says what
 	$(BIN)/python -m bench

@@ -29,7 +29,7 @@ from resolvers.assignments.events import (
     EscalationCreated,
     EscalationResolved,
 )
-from resolvers.credentials.vault import sealed, tell
+from resolvers.credentials.vault import sealed, tell, unbind
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put, settle
 from resolvers.kernel import (
@@ -69,6 +69,7 @@ from resolvers.kernel import (
 )
 
 RESOLVED = "The escalation is already resolved"
+SEALED = "The value is encrypted and waits for approval: agents get it when the credential is approved."
 NO_AGENT = "there is no such agent in this crew"
 RESOLVER = "user"
 """Who has resolved an escalation, on the wire (contract: Escalation). The inbox says which one."""
@@ -231,19 +232,24 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
         ctx.emit(ChatEscalationCreated(chat_id=data.chat_id, id=row.id, from_=agent.slug, reason=data.reason))
     ctx.emit(EscalationCreated(id=row.id, crew_id=row.crew_id, from_slug=agent.slug, reason=data.reason))
     told = {"chat_id": data.chat_id, "crew_id": data.crew_id, "escalation_type": data.type, "reason": data.reason}
+    title, body, waiting = f"Agent escalation: {data.reason}", data.context, dict[str, Any]()
+    if credential_id is not None:  # clients offer to approve what these keys name
+        title = f"Credential approval: {orjson.loads(kept or '{}')['name']}"
+        body = "\n\n".join([data.reason, *([data.context] if data.context else []), SEALED])
+        waiting = {"credential_id": credential_id, "has_pending_credential": True}
     await put(
         ctx,
         InboxKind.escalation,
         row.id,
         target_role=Role.MANAGER,
-        title=cut(f"Agent escalation: {data.reason}", LINE * 3),
-        body_md=cut(data.context, DESCRIPTION) if data.context else None,
+        title=cut(title, LINE * 3),
+        body_md=cut(body, DESCRIPTION) if body else None,
         sender_type=SenderType.agent,
         sender_id=agent.id,
         sender_name=cut(agent.slug, LINE),
         priority=InboxPriority.high,
         blocking=True,
-        payload={name: cut(value, DESCRIPTION) for name, value in told.items() if value is not None},
+        payload={name: cut(value, DESCRIPTION) for name, value in told.items() if value is not None} | waiting,
     )
     return EscalationRaised(escalation_id=row.id)
 
@@ -356,7 +362,7 @@ async def _proposed(ctx: Context, agent: Agent, proposed: dict[str, Any], value:
     credential.value = await sealed(ctx, credential.id, "value", value)
     await ctx.insert(credential)
     status = CredentialStatus.PENDING_APPROVAL
-    tell(ctx, credential.id, CredentialEventType.CREATED, status=status, actor_type="agent", proposed=True)
+    tell(ctx, credential.id, CredentialEventType.CREATED, agent.id, status=status, actor_type="agent", proposed=True)
     return credential.id
 
 
@@ -364,10 +370,11 @@ async def _decide_credential(ctx: Context, id: str, action: EscalationAction) ->
     """One that somebody has decided on meanwhile is left as it is."""
     mine = (col(Credential.id) == id, col(Credential.status) == CredentialStatus.PENDING_APPROVAL)
     if action is EscalationAction.approve:
-        made: dict[str, Any] = {"created_by_actor_type": ActorType.user, "created_by_actor_id": ctx.user_id}
-        if await ctx.update_where(Credential, *mine, status=CredentialStatus.ACTIVE, **made):
+        # it stays the agent's (contract: created_by_actor_type)
+        if await ctx.update_where(Credential, *mine, status=CredentialStatus.ACTIVE):
             tell(ctx, id, CredentialEventType.APPROVED, approved_by=ctx.user_id)
     elif action is EscalationAction.reject and await ctx.update_where(
         Credential, *mine, status=CredentialStatus.REJECTED, deleted_at=NOW
     ):
+        await unbind(ctx, id)
         tell(ctx, id, CredentialEventType.REJECTED, rejected_by=ctx.user_id)

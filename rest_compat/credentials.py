@@ -18,12 +18,10 @@ from models.credentials import (
 )
 from resolvers import credentials
 from resolvers.kernel.outputs import Success
-from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Fixed, From, Null, Wire
+from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Null, Wire
 
 
 class CredentialJSON(Wire, of=Credential):
-    """`mcp_used` is false as long as no MCP server of an agent can name a credential."""
-
     id: str
     name: str
     description: str | None
@@ -46,7 +44,7 @@ class CredentialJSON(Wire, of=Credential):
     updated_at: datetime
     agent_count: int = Field(alias="_count_agent_credentials")
     agent_names: list[str]
-    mcp_used: Annotated[bool, Fixed("false")]
+    mcp_used: bool
     created_by_actor_type: ActorType | None
     created_by_actor_id: str | None
     provisioned_for_service: str | None

@@ -396,6 +396,8 @@ def _codes(route: Route) -> set[Code]:
         codes.add(Code.UNAUTHENTICATED)
     if op.tenancy is not Tenancy.NONE or op.action not in (Action.NONE, Action.SELF):
         codes |= {Code.FORBIDDEN, Code.BAD_REQUEST}
+    if op.auth is Auth.INTERNAL and op.tenancy is Tenancy.WORKSPACE:
+        codes.add(Code.NOT_FOUND)  # the workspace that a program names
     if op.input.model_fields:
         codes.add(Code.BAD_REQUEST)
     # an origin elsewhere, and a body, of which one is read even where none is wanted

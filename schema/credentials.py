@@ -51,6 +51,7 @@ class CredentialNode:
     oauth_scopes: str | None
     agent_count: int = strawberry.field(description="Assignments, those of deleted agents included.")
     agent_names: list[str]
+    mcp_used: bool = strawberry.field(description="Whether an agent is bound to an MCP server with it.")
     created_by_actor_type: ActorType | None
     created_by_actor_id: strawberry.ID | None
     provisioned_for_service: str | None

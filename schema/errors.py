@@ -8,6 +8,7 @@ from graphql import GraphQLError
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.telemetry import log
+from resolvers.kernel.gate import NEEDED
 
 MOST_ERRORS = 50  # of one answer
 MOST_FOUND = 10  # of a document: validation, and the reading of variables, stop looking there
@@ -22,6 +23,8 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
     made: dict[str, Any] = dict(error.formatted)
     if isinstance(cause, Refusal):
         made["extensions"] = cause.extensions
+        if cause.detail == NEEDED:
+            made["message"] = "workspaceId is required"  # as the argument is called here
     elif cause is not None and not isinstance(cause, GraphQLError):
         log.error("graphql field failed", exc_info=cause)
         made["message"], made["extensions"] = "Internal error", {"code": Code.INTERNAL.value}

@@ -135,6 +135,19 @@ CATALOGS: Final = {
     ModelProvider.GOOGLE: Catalog("https://generativelanguage.googleapis.com", _google, _generating),
     ModelProvider.OLLAMA: Catalog(DAEMON, _ollama, _pulled, fresh=LOCAL, failed=0.0),
 }
+BASE_URLS: Final = {
+    ModelProvider.ANTHROPIC: "anthropic_base_url",
+    ModelProvider.OPENAI: "openai_base_url",
+    ModelProvider.GOOGLE: "gemini_base_url",
+}
+
+
+def is_another_server(provider: ModelProvider) -> bool:
+    """Whether the operator has named a server with the provider's API, which has models of its own."""
+    own: str | None = getattr(instance.settings, BASE_URLS.get(provider, ""), None)
+    return own is not None and own.rstrip("/").removesuffix("/v1") != CATALOGS[provider].address.removesuffix("/v1")
+
+
 Place = tuple[ModelProvider, str, str, bytes]
 """A provider, its address, and the key: the id of its credential, and a digest of what is sealed there."""
 

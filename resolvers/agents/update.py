@@ -10,6 +10,7 @@ from models import bounds
 from models.agents import Agent, AgentRole, CliAdapter, LeadMode, LlmProvider, ToolProfile
 from models.crews import Crew
 from resolvers.agents.lifecycle import TAKEN, require_crew
+from resolvers.agents.models import is_another_server
 from resolvers.agents.permission import EDITED, may_edit
 from resolvers.integrations.written import agent_follows
 from resolvers.kernel import (
@@ -119,12 +120,14 @@ async def update_agent(ctx: Context, agent: Agent, data: UpdateAgent) -> Agent:
 
 
 def _check_model(agent: Agent, sent: dict[str, Any]) -> None:
-    """Against the curated list of the provider; one without a list takes any model."""
+    """Against the curated list of the provider. One without a list takes any model, and so does one that stands for
+    another server, by a base URL of the operator: that has models of its own.
+    """
     model, provider = sent.get("llm_model"), sent.get("llm_provider", agent.llm_provider)
     if model is None:
         return
     for name, models in CURATED.items():
-        if name.value == provider and all(known.id != model for known in models):
+        if name.value == provider and all(known.id != model for known in models) and not is_another_server(name):
             raise invalid("llm_model", f"{name.value} has no model {shown(model)}")
 
 

@@ -50,6 +50,6 @@ async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestR
     await ctx.begin()
     kept = await ctx.get(Credential, credential.id)
     told = {"valid": result.valid} | ({} if result.error is None else {"error": result.error})
-    tell(ctx, kept.id, CredentialEventType.TEST, **told)
+    tell(ctx, kept.id, CredentialEventType.TEST, None, **told)
     ctx.audit("CREDENTIAL", kept.id, valid=result.valid, status=result.status)
     return result

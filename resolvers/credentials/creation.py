@@ -139,6 +139,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
         ctx,
         credential.id,
         CredentialEventType.CREATED,
+        actor_id if data.created_by_actor_type is ActorType.agent else None,
         created_by=ctx.user_id or None,
         provider=data.provider,
         type=data.type,

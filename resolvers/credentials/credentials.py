@@ -31,7 +31,7 @@ from resolvers.credentials.shapes import (
     ends_of,
     kept_tags,
 )
-from resolvers.credentials.vault import sealed, tell
+from resolvers.credentials.vault import sealed, tell, unbind
 from resolvers.kernel import (
     Action,
     ById,
@@ -47,6 +47,7 @@ from resolvers.kernel import (
     Patch,
     QueryScope,
     Ref,
+    Refusal,
     Row,
     Subject,
     Success,
@@ -158,7 +159,9 @@ async def update_credential(ctx: Context, credential: Credential, data: UpdateCr
 
     A new value is good at once, and makes the credential ACTIVE; the old one is gone. To keep it for a while, rotate.
     """
-    changes = data.something()
+    changes = {name: sent for name, sent in data.something().items() if (name, sent) != ("value", "")}
+    if not changes:
+        raise Refusal(Code.BAD_REQUEST, "There is nothing to update: an empty value changes nothing")
     value = changes.pop("value", "")
     _check(credential, changes, value)
     if "tags" in changes:
@@ -218,6 +221,7 @@ async def delete_credential(ctx: Context, credential: Credential, data: ById) ->
     await ctx.update(Credential, credential.id, value=None, refresh_token=None, oauth_client_secret=None)
     kept = col(CredentialRotation.credential_id) == credential.id
     await ctx.move_all(ROTATION_STATES, RotationStatus.CANCELLED, kept, old_value=None)
+    await unbind(ctx, credential.id)
     await ctx.delete(Credential, credential.id)
     tell(ctx, credential.id, CredentialEventType.REVOKE, deleted_by=ctx.user_id or None, soft_delete=True)
     return Success()

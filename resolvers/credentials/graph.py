@@ -10,6 +10,7 @@ from models.agents import Agent
 from models.base import table_of
 from models.credentials import AgentCredential, Credential, CredentialCrew, CredentialEvent, CredentialScope
 from models.crews import CrewMember
+from models.integrations import AgentIntegration
 from models.workspaces import Workspace
 from resolvers.kernel import EVERYONE, Action, count, derived, extend, graph, many
 
@@ -56,6 +57,12 @@ def _agent_names(row: Any, scope: Any) -> Any:
     return func.coalesce(scope.scalar(select(names).where(held, *own, *live)), NONE, type_=JSONB())
 
 
+def _mcp_used(row: Any, scope: Any) -> Any:
+    """Whether an agent is bound to an MCP server with it."""
+    tie, own = scope.beside(AgentIntegration, row)
+    return scope.scalar(select(ONE).where(tie.c.credential_id == row.id, *own).limit(ONE)).is_not(None)
+
+
 graph(
     Credential,
     gate=Action.READ,
@@ -65,6 +72,7 @@ graph(
     crew_ids=derived(list[str], _crew_ids),
     agent_count=count(AgentCredential, "credential_id"),
     agent_names=derived(list[str], _agent_names),
+    mcp_used=derived(bool, _mcp_used),
 )
 graph(CredentialCrew, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
 graph(AgentCredential, gate=Action.READ, scope="credentials:read", visible=EVERYONE)

@@ -2,7 +2,10 @@
 
 from typing import Any
 
+from sqlmodel import col
+
 from models.credentials import Credential, CredentialEvent, CredentialEventType
+from models.integrations import AgentIntegration
 from models.sealed import Sealed
 from resolvers.kernel import Context, Revealed, instance
 
@@ -19,14 +22,25 @@ async def opened(credential_id: str, column: str, stored: Sealed) -> Revealed:
     return await instance.vault.open(stored, table=Credential, column=column, row_id=credential_id)
 
 
-def tell(ctx: Context, credential_id: str, event_type: CredentialEventType, /, **details: Any) -> None:
-    """A line of the timeline. Nothing of a value is in it."""
+async def unbind(ctx: Context, credential_id: str) -> None:
+    """No MCP server gets a credential that is deleted. Its row stays, so that no foreign key does this."""
+    tied = col(AgentIntegration.credential_id) == credential_id
+    if await ctx.select(AgentIntegration, tied).exists():
+        await ctx.update_where(AgentIntegration, tied, credential_id=None)
+
+
+def tell(
+    ctx: Context, credential_id: str, event_type: CredentialEventType, /, agent_id: str | None = None, **details: Any
+) -> None:
+    """A line of the timeline. Nothing of a value is in it. `agent_id`: whose doing it is, where it is an agent's."""
     ctx.record(
         CredentialEvent(
             credential_id=credential_id,
             event_type=event_type,
             user_id=ctx.user_id or None,
-            ip_address=ctx.caller.client or None,
+            # of a program that acts for an agent, the address is the server's own
+            ip_address=(ctx.caller.client or None) if ctx.limited else None,
+            agent_id=agent_id,
             details=details,
         )
     )

@@ -1,9 +1,9 @@
 """A crew that a model suggests for what somebody wants done. Nothing is created: people look at it first."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from models import bounds
 from models.agents import AgentRole
@@ -42,9 +42,19 @@ hands over. What the user writes says what the crew is for; it is no instruction
 
 
 class SuggestCrew(Input):
-    """`description` says what the crew is to do, in 10 to 2,000 characters without the blanks around it."""
+    """`description` says what the crew is to do, in 10 to 2,000 characters without the blanks around it. REST takes
+    `goal` for it, too.
+    """
 
     description: Annotated[str, Field(strict=True, min_length=10, max_length=2000), TRIMMED]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_either_name(cls, raw: Any) -> Any:
+        """A command line that is in use sends `goal`."""
+        if isinstance(raw, dict) and "goal" in raw and not raw.get("description"):
+            return raw | {"description": raw["goal"]}
+        return raw
 
 
 class SuggestedAgent(Output):
@@ -68,11 +78,15 @@ Line = Annotated[str, Field(strict=True, max_length=bounds.NAME), TRIMMED]
 Named = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME), TRIMMED]
 
 
+Role = Annotated[AgentRole, BeforeValidator(lambda said: said if said in {*AgentRole} else AgentRole.AGENT)]
+"""A word that a model has for it and nobody else is no reason to refuse the rest."""
+
+
 class _SaidAgent(Input):
     name: Named
     slug: Line = ""
     role_title: Line = ""
-    agent_role: AgentRole = AgentRole.AGENT
+    agent_role: Role = AgentRole.AGENT
     system_prompt: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.PROMPT), TRIMMED]
 
 

@@ -158,6 +158,8 @@ async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSa
     It replaces one of the same path at once; missing folders are made. At most 16 MiB. Not among files that are
     attached to chats.
     """
+    if ".." in data.path.split("/"):
+        raise Refusal(Code.BAD_REQUEST, "The path must not go back: the file could not be read under it")
     names = below_crew(crew.id, _resolved(data.path))
     if len(names) > 1 and is_id(names[0]):
         raise Refusal(Code.BAD_REQUEST, "The path begins with the id of another crew")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 from models.crews import Crew
 from resolvers.crews.files import FilePath, output_of
-from resolvers.crews.members import CREW, ByCrew
+from resolvers.crews.members import ByCrew
 from resolvers.kernel import (
     Absent,
     Action,
@@ -22,6 +22,7 @@ from resolvers.kernel import (
     Output,
     Ran,
     Refusal,
+    Subject,
     names_of,
     procedure,
 )
@@ -124,7 +125,11 @@ async def ask_git(ctx: Context, crew_id: str, slug: str, script: str) -> Ran:
     return ran
 
 
-@procedure("crews.git_diff", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), late=True)
+EVEN_DELETED = Subject(Crew, "crew_id", deleted=True)
+"""What a deleted crew has left can be compared while it is there."""
+
+
+@procedure("crews.git_diff", Action.READ, subject=EVEN_DELETED, errors=(Code.NOT_FOUND,), late=True)
 async def git_diff(ctx: Context, crew: Crew, data: GitDiffOf) -> GitDiff:
     """Get what differs from the default branch in a folder.
 

@@ -11,6 +11,7 @@ from models.auth import User, is_service_account
 from models.base import table_of
 from models.workspaces import Membership
 from resolvers.errors import forbidden, invalid
+from resolvers.identity.caller import CredentialKind
 from resolvers.kernel.context import Context
 from resolvers.kernel.reader import Derived, Either, either, one
 
@@ -24,7 +25,11 @@ class Actor(NamedTuple):
 
 
 def actor_of(ctx: Context) -> Actor:
-    """Who makes this call. A machine is the system, by the name of its credential."""
+    """Who makes this call. A part of this server is the system, by its name; a program with the internal token has none
+    of its own.
+    """
+    if ctx.caller.kind is CredentialKind.INTERNAL and not ctx.user_id:
+        return Actor(ActorType.system, ActorType.system.value)
     return Actor(ActorType.user, ctx.user_id) if ctx.user_id else Actor(ActorType.system, ctx.credential_id)
 
 

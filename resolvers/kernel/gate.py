@@ -324,8 +324,10 @@ USER_ID, WORKSPACE_ID, CAPABILITIES, NAMED = 4, 5, 6, 7  # of the gate alone
 FIRST = 4  # of several answers
 
 
-def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:
-    """The refusals behind a live credential, in the contract's order: 404 (entity), 403 (membership), 403 (role)."""
+def judge(row: Any, tenancy: Where, roles: frozenset[Role], kind: CredentialKind) -> None:
+    """The refusals behind a live credential, in the contract's order: 404 (entity), 403 (membership), 403 (role). A
+    program is a member of nothing: a workspace that it does not find is not there.
+    """
     if tenancy is Tenancy.NONE:
         return
     if row[ROLE] is None:
@@ -333,7 +335,7 @@ def judge(row: Any, tenancy: Where, roles: frozenset[Role]) -> None:
             return
         if isinstance(tenancy, Entity):
             raise Refusal(Code.NOT_FOUND, f"{tenancy.model.__name__} not found")
-        raise forbidden(OUTSIDE)
+        raise Refusal(Code.NOT_FOUND, "Workspace not found") if kind in MACHINES else forbidden(OUTSIDE)
     if row[ROLE] not in roles:
         raise forbidden()
 

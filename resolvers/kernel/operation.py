@@ -268,7 +268,7 @@ class Operation(Generic[D]):
         self.check_scopes(row, request.shape)
         if self.needs_place(place):
             raise Refusal(Code.BAD_REQUEST, NEEDED)
-        judge(row, tenancy, self.roles)
+        judge(row, tenancy, self.roles, caller.kind)
         self.used(caller, row)
         if request.also:
             await self.check_names(conn, row[WORKSPACE_ID], request.also)

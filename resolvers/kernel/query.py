@@ -154,7 +154,7 @@ class Query(Operation[D], Generic[D, R]):
             async with database.lease() as conn:
                 raise await refuse_credential(conn, caller.kind, caller.credential)
         self.check_scopes(row, shape)
-        judge(row, self.tenancy, self.roles)
+        judge(row, self.tenancy, self.roles, caller.kind)
         self.used(caller, row)
         if self.lacks_place(row, self.tenancy, place):
             async with database.lease() as conn:

@@ -26,6 +26,7 @@ class Subject:
     names have to equal. `where`: which rows of the table count. `called`: what the refusal calls it. `judged_first`:
     guards say who may go on before it is said that there is no such row; they get None then. `hidden`: a row that the
     caller may not see is found, too: for a guard that refuses it, and for a list below it that everybody reads.
+    `deleted`: so is one that was deleted, for reads of what it has left.
     """
 
     model: type[SQLModel]
@@ -38,6 +39,7 @@ class Subject:
     also: tuple[str, ...] = ()
     judged_first: bool = False
     hidden: bool = False
+    deleted: bool = False
 
     def __post_init__(self) -> None:
         columns = table_of(self.model).c
@@ -94,12 +96,12 @@ class Subject:
         """The conditions of the one row."""
         table = table_of(self.model)
         seen = [] if self.hidden else scope.sees(self.model, table, outer)
-        return [*self.conditions(scope, value, outer), *_live(self.model, table, scope), *seen]
+        return [*self.conditions(scope, value, outer), *_live(self.model, table, scope, self.deleted), *seen]
 
 
-def _live(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:
+def _live(model: type[SQLModel], table: Any, scope: Scope, deleted: bool = False) -> list[Any]:
     own = [table.c.workspace_id == scope.workspace_id] if issubclass(model, TenantRow) else []
-    return own + ([table.c.deleted_at.is_(None)] if "deleted_at" in table.c else [])
+    return own + ([table.c.deleted_at.is_(None)] if "deleted_at" in table.c and not deleted else [])
 
 
 def finding(subject: Subject, lock: bool, limited: bool) -> Statement:

@@ -81,7 +81,7 @@ async def answer(caller: Caller, asked: Sequence[Asked]) -> list[Answer | Refusa
     answers = list[Answer | Refusal]()
     for place_in_row, ((query, request), (missing, roles)) in enumerate(zip(asked, plan.parts, strict=True), FIRST):
         try:
-            answers.append(_answer(row, row[place_in_row], query, request, missing, roles))
+            answers.append(_answer(row, row[place_in_row], query, request, missing, roles, caller.kind))
             query.meter.observe(perf_counter() - started, None)
         except Refusal as refusal:
             answers.append(_told(query, caller, refusal, refusal, started))
@@ -89,10 +89,16 @@ async def answer(caller: Caller, asked: Sequence[Asked]) -> list[Answer | Refusa
 
 
 def _answer(
-    row: Any, payload: Any, query: Query[Any, Any], request: Request, missing: str, roles: frozenset[Role]
+    row: Any,
+    payload: Any,
+    query: Query[Any, Any],
+    request: Request,
+    missing: str,
+    roles: frozenset[Role],
+    kind: CredentialKind,
 ) -> Answer:
     query.check_scopes(row, request.shape)
-    judge(row, query.tenancy, query.roles)
+    judge(row, query.tenancy, query.roles, kind)
     if payload is not None:
         return Answer(payload)
     raise forbidden() if row[ROLE] not in roles else Refusal(Code.NOT_FOUND, missing)

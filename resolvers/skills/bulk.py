@@ -98,6 +98,8 @@ async def bulk_import_skills(ctx: Context, data: BulkImportSkills) -> BulkImport
         for path, file in good:
             stored = await _stored(ctx, path, file, data)
             (imported if isinstance(stored, BulkImported) else skipped).append(stored)  # type: ignore[arg-type]
+    order = {path: number for number, (path, _) in enumerate(files)}
+    skipped.sort(key=lambda one: order[one.path])
     for one in imported:
         ctx.audit("SKILL", one.skill_id, slug=one.slug, created=one.created, source=data.git_url)
     return BulkImport(

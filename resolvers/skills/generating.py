@@ -27,7 +27,7 @@ from resolvers.kernel import (
     invalid,
 )
 from resolvers.skills.importing import understood
-from resolvers.skills.skill_md import MOST_SLUG, SkillFile, name_key, slug_of
+from resolvers.skills.skill_md import COMMAND, MOST_SLUG, SkillFile, name_key, slug_of
 from resolvers.skills.storing import check_room, hold_catalog, known, store
 
 MODEL: Final = "claude-sonnet-4-6"
@@ -57,7 +57,9 @@ class GenerateSkill(Input):
 
 
 class SkillGenerated(Output):
-    """`scan_reason` is absent where the scan found nothing, `description_quality` where the description is fine."""
+    """`content` is the whole SKILL.md, as it can be imported. `scan_reason` is absent where the scan found nothing,
+    `description_quality` where the description is fine.
+    """
 
     skill_id: str
     slug: str
@@ -93,7 +95,7 @@ async def _generated(ctx: Context, data: GenerateSkill) -> SkillGenerated:
     await hold_catalog(ctx)
     await _check_new(ctx, slug, file.name)
     skill = await store(ctx, file, None, source=SkillSource.GENERATED, maturity=SkillMaturity.EXPERIMENTAL)
-    return _told(skill, file)
+    return _told(skill, file, COMMAND.sub("", unfenced(said)))
 
 
 async def _check_new(ctx: Context, slug: str, name: str) -> None:
@@ -104,11 +106,11 @@ async def _check_new(ctx: Context, slug: str, name: str) -> None:
     await check_room(ctx, Code.CONFLICT)
 
 
-def _told(skill: Skill, file: SkillFile) -> SkillGenerated:
+def _told(skill: Skill, file: SkillFile, text: str) -> SkillGenerated:
     return SkillGenerated(
         skill_id=skill.id,
         slug=skill.slug,
-        content=file.content,
+        content=text,
         scan_status=file.scan_status,
         scan_reason=file.scan_reason,
         description_quality=file.description_quality,

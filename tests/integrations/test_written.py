@@ -56,7 +56,7 @@ async def test_the_servers_of_a_crew_are_made(world: World) -> None:
     assert (web["transport"], web["endpoint"], web["command"]) == ("streamable-http", URL, None)
     assert {**servers["one"], "auth_status": ""} == {**kept, "auth_status": ""}
     assert await usable(world, agent) == ["my-files", "one", "web-one"]
-    overview = await world.rest(world.viewer, "GET", "/api/v1/integrations/crews-overview")
+    overview = await world.rest(world.viewer, "GET", "/api/v1/integrations/crews")
     assert {server["name"] for server in overview.json()} == {"my-files", "web-one", "one"}
 
 

@@ -69,6 +69,9 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
     ("Credential", "crew_ids"): crew_ids,
     ("Credential", "agent_names"): agent_names,
+    ("Credential", "mcp_used"): lambda store, _, row: any(
+        tie["credential_id"] == row["id"] for tie in store.tables["agent_mcp_bindings"]
+    ),
     ("CredentialRotation", "old_value_gone"): lambda store, asker, row: row["status"] != "ACTIVE",
     ("Agent", "credential_count"): credential_count,
     **{("AgentCredential", f"credential_{name}"): told(name) for name in ("name", "type", "provider", "status")},

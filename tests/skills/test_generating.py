@@ -8,6 +8,7 @@ import pytest
 from models.base import new_id
 from resolvers.costs import calling
 from resolvers.instance import completions
+from resolvers.skills.skill_md import parse
 from tests.costs.vendor import KEY, budget, calls, key, shown
 from tests.costs.vendor import model as model
 from tests.onboarding.first_runs import newcomer
@@ -36,9 +37,9 @@ async def test_a_skill_is_written_by_a_model(world: World, model: Vendor) -> Non
     answer = await generate(world, f" {slug.upper()}! ")
     made = answer.json()
     assert answer.status_code == 201, answer.text
-    assert made == {
-        "skill_id": made["skill_id"], "slug": slug, "content": "Left over  right.\n", "scan_status": "CLEAN",
-    }  # fmt: skip
+    whole = made.pop("content")  # which can be imported as it is
+    assert (parse(whole).content, parse(whole).name) == ("Left over  right.\n", "another-name")
+    assert made == {"skill_id": made["skill_id"], "slug": slug, "scan_status": "CLEAN"}
     skill = (await world.rest(world.viewer, "GET", f"/api/v1/skills/{made['skill_id']}")).json()
     expected = {
         "name": slug, "slug": slug, "display_name": slug, "source": "GENERATED", "vendor": "workspace",
@@ -68,7 +69,7 @@ async def test_another_model_and_a_fence_around_the_file(world: World, model: Ve
     await key(world)
     model.says(Says((f"```markdown\n{skill_md('x', 'Text.')}\n```\n",)))
     made = await generate(world, new_id(), model="claude-opus-4-8")
-    assert (made.status_code, made.json()["content"]) == (201, "Text.")
+    assert (made.status_code, parse(made.json()["content"]).content) == (201, "Text.")
     assert model.asked[0]["model"] == "claude-opus-4-8"
 
 

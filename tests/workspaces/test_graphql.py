@@ -111,7 +111,7 @@ async def test_a_workspace_is_named_by_id_or_slug(world: World) -> None:
         world.viewer, "{ workspace { id currentUserRole } }", **{"x-workspace-id": "workspace"}
     )
     assert {"data": answer["data"]} == expected
-    assert await code(world, world.viewer, "{ workspace { id } }") == ("BAD_REQUEST", "workspace_id is required")
+    assert await code(world, world.viewer, "{ workspace { id } }") == ("BAD_REQUEST", "workspaceId is required")
     assert (await code(world, world.viewer, '{ workspace(id: "a", slug: "b") { id } }'))[0] == "BAD_REQUEST"
     for slug in ("other", "unknown", world.other.id):
         document = f'{{ workspace(slug: "{slug}") {{ id }} }}'

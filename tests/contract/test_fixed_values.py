@@ -1,0 +1,28 @@
+"""Keys of REST that are always the same: each with the reason, so that none outlives it."""
+
+from rest_compat import routes
+from rest_compat.table import Fixed, Wire
+
+REASONS = {
+    "ApprovalJSON.timeout_secs_": "the contract's key of a field that no approval has: a time is told as TimeoutAt",
+    "CreatedIssueJSON.labels": "the answer of a creation tells none (contract: issues.create)",
+    "CreatedIssueJSON.sub_issues_count": "a new issue has none (contract: issues.create)",
+    "CreatedIssueJSON.comment_count": "a new issue has none (contract: issues.create)",
+    "NotificationReadJSON.status": "the answer says that it was done, and nothing else",
+}
+
+
+def wires(cls: type[Wire] = Wire) -> list[type[Wire]]:
+    return [one for below in cls.__subclasses__() for one in (below, *wires(below))]
+
+
+def test_each_has_its_reason() -> None:
+    assert routes.ROUTES  # and with it the models of all of them
+    found = {
+        f"{wire.__name__}.{name}"
+        for wire in wires()
+        if not wire.__module__.startswith("tests.")
+        for name, info in wire.model_fields.items()
+        if name in wire.__annotations__ and any(isinstance(m, Fixed) for m in info.metadata)
+    }
+    assert found == set(REASONS)
