@@ -4,8 +4,18 @@ from collections.abc import Mapping
 from typing import Final
 
 HOSTS: Final[Mapping[str, frozenset[str]]] = {
-    "GITHUB": frozenset({"github.com", "api.github.com", "uploads.github.com"}),
-    "GITLAB": frozenset({"gitlab.com"}),
+    "GITHUB": frozenset(
+        {
+            "github.com",
+            "api.github.com",
+            "uploads.github.com",
+            "codeload.github.com",
+            "raw.githubusercontent.com",
+            "npm.pkg.github.com",
+            "ghcr.io",
+        }
+    ),
+    "GITLAB": frozenset({"gitlab.com", "registry.gitlab.com"}),
     "VERCEL": frozenset({"api.vercel.com"}),
 }
 """By provider. Each takes a token in a header, from a client that is no browser."""
