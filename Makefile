@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget attacks check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget attacks limits check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ canaries: $(VENV)/.dev ## Search whatever a service says, keeps and starts for i
 
 budget: $(VENV)/.dev ## Measure starts and memory against their bars, as it is and with all operations of the contract
 	$(BIN)/python scripts/budget.py
+
+limits: $(VENV)/.dev ## Exhaust all there is, from a terminal and from an agent's command; adds what was seen to bench/limits.md
+	CREWSHIP_LIMITS_TABLE=bench/limits.md $(BIN)/python -m pytest -q tests/attacks/test_exhaustion.py
 
 attacks: $(VENV)/.dev ## Attack a service, and measure what it costs: make attacks [before=CHECKOUT]; writes bench/attacks.md
 	$(BIN)/python -m bench.attacks $(if $(before),--before $(before))
