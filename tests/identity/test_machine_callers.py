@@ -133,7 +133,8 @@ async def test_the_master_token_names_its_workspace(world: World, labels: dict[s
     )
     status, body = await where(world, master(world))
     assert (status, body["error"]) == (400, "workspace_id is required")
-    assert (await where(world, master(world), "cnobodyhasthisworkspace"))[0] == 403
+    status, body = await where(world, master(world), "cnobodyhasthisworkspace")
+    assert (status, body["error"]) == (404, "Workspace not found"), "a program is a member of nothing"
 
 
 async def test_a_bound_token_is_good_for_one_workspace(world: World, labels: dict[str, Label]) -> None:

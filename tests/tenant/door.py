@@ -42,8 +42,8 @@ def _live(table: Any, model: type[SQLModel]) -> list[Any]:
     return [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
 
 
-def _live_row(model: type[SQLModel], table: Any, scope: Scope) -> list[Any]:
-    return _live(table, model)
+def _live_row(model: type[SQLModel], table: Any, scope: Scope, deleted: bool = False) -> list[Any]:
+    return [] if deleted else _live(table, model)
 
 
 DOOR = Context._door
