@@ -67,6 +67,8 @@ class User(Table, Timestamps, table=True):
     locked_until: datetime | None = time_field(default=None)
     # By choice: the right password is not enough.
     passkey_required: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    # The workspace whose invitation made the account. No other one may delete it.
+    founded_in: str | None = Field(default=None, foreign_key="workspaces.id", ondelete="SET NULL", index=True)
 
 
 class Session(Row, table=True):

@@ -56,7 +56,11 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
 
 
 class Membership(TenantTable, Timestamps, table=True):
-    """A user in a workspace. `capabilities` is null while the default of the role holds."""
+    """A user in a workspace. `capabilities` is null while the default of the role holds.
+
+    `accepted_at`: when the person agreed to it, by founding the workspace, by an invitation, by a provider or by
+    saying so. Until then the workspace has no rights over the person: see ADR 118.
+    """
 
     __kinds__: ClassVar = frozenset({"workspace_member"})
     __tablename__ = "memberships"
@@ -68,6 +72,7 @@ class Membership(TenantTable, Timestamps, table=True):
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     role: Role = enum_field(Role)
     capabilities: list[str] | None = json_field(NOTES, default=None)
+    accepted_at: datetime | None = time_field(default=None)
 
 
 class Invitation(TenantTable, table=True):

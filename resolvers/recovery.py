@@ -8,10 +8,15 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models import bounds
-from models.auth import RevokedReason, User, is_person
+from models.auth import CliToken, RevokedReason, SignInDevice, User, is_person
+from models.base import table_of
+from models.kernel import InstanceFact
+from models.passkeys import Passkey, PasskeyChallenge
 from models.recovery import PasswordReset
+from models.sign_in_providers import LinkedIdentity
 from resolvers.auth.sessions import end_sessions
 from resolvers.kernel import (
+    BOOTSTRAPPED,
     NOW,
     Action,
     Auth,
@@ -158,7 +163,8 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
     """Set a new password by the token of a mailed link.
 
     The token works once. Ends all sessions of the user, with their WebSockets, and lifts a lock of the account. CLI
-    tokens stay valid.
+    tokens stay valid, except in an account whose email was never verified: there tokens, passkeys and linked accounts
+    end as well.
     """
     check_password(data.new_password)
     if not data.token:
@@ -177,9 +183,44 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
         raise Refusal(Code.BAD_REQUEST, INVALID)
     reset = await ctx.get(PasswordReset, used[0])
     ctx.user_id = reset.user_id or ""
-    await set_password(ctx, reset.user_id or "", password_hash, email_verified=NOW)
+    await owner_was_seen(ctx, await ctx.get(User, ctx.user_id, lock=True))
+    await set_password(ctx, reset.user_id or "", password_hash)
     await end_links(ctx, reset.user_id or "")
     return PasswordSet()
+
+
+async def is_vouched_for(ctx: Context, user: User) -> bool:
+    """Whether it is known that the address of the account is its holder's: somebody has shown it, or the holder is the
+    first user, whom the operator let in.
+    """
+    if user.email_verified is not None:
+        return True
+    first = await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).first()
+    return first is not None and first.value == user.id
+
+
+async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
+    """The owner of the address of an account has shown that it is theirs: by a mailed link, or by a provider.
+
+    Where nobody has shown that before, whoever signed up with it may have been anybody, waiting for its owner: what
+    they can get in by ends. `but`: a session of the account in which its owner was seen; it goes on, and the password
+    with it.
+    """
+    if await is_vouched_for(ctx, user):
+        if user.email_verified is None:
+            await ctx.update(User, user.id, email_verified=NOW)
+        return
+    emptied: dict[str, Any] = {} if but else {"password_hash": None}
+    unlocked: dict[str, Any] = {"passkey_required": False, "failed_login_count": 0, "locked_until": None}
+    await ctx.update(User, user.id, email_verified=NOW, **unlocked, **emptied)
+    await end_sessions(ctx, user.id, RevokedReason.password_change, but=but)
+    await end_pairings(ctx, user.id)
+    await end_links(ctx, user.id)
+    await ctx.update_where(
+        CliToken, col(CliToken.user_id) == user.id, col(CliToken.revoked_at).is_(None), revoked_at=NOW
+    )
+    for model in (Passkey, PasskeyChallenge, SignInDevice, LinkedIdentity):
+        await ctx.delete_where(model, table_of(model).c.user_id == user.id)
 
 
 async def set_password(ctx: Context, user_id: str, password_hash: str, *, but: str = "", **changes: Any) -> None:

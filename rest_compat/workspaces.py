@@ -84,6 +84,7 @@ ROUTES = (
     PATCH(WORKSPACE, workspaces.update_workspace, CountedWorkspaceJSON),
     GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
     POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
+    POST(WORKSPACE + "/members/accept", workspaces.accept_membership, MemberJSON),
     DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),
     GET(
         WORKSPACE + "/members/capabilities",

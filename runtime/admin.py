@@ -14,12 +14,13 @@ from sqlalchemy import or_, select
 from sqlmodel import SQLModel, col
 
 from models.auth import User
-from models.base import TenantRow, readable, table_of
+from models.base import readable, table_of
 from models.chats import ChatAttachment
 from models.gdpr import GdprAction, GdprStatus
 from models.personal_data import held_in
+from models.workspaces import Membership
 from resolvers.admin.archive import ARCHIVE, FAILED, FOLDER, KEPT, OfAction
-from resolvers.admin.erasure import of_accounts, tenants
+from resolvers.admin.erasure import kept_with_workspaces, place_of, tenants
 from resolvers.admin.memory_config import DEFAULT_DAYS, LONGEST_DAYS, RETENTION
 from resolvers.admin.memory_versions import FOLDER as TEXTS
 from resolvers.admin.memory_versions import STORED, texts_of
@@ -31,13 +32,15 @@ from resolvers.instance.telemetry import log
 from resolvers.kernel.changes import NOW
 from resolvers.kernel.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.context import Context
-from resolvers.kernel.persons import belongs_elsewhere
 from resolvers.kernel.removed import REMOVED
 from resolvers.kernel.steps import Gone
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
 
 PORTION: Final = 1_000
+NAMED: Final = ("id", "full_name")
+"""What a workspace sees of a person in any case; KNOWN, where they have accepted to be a member."""
+KNOWN: Final = ("email", "avatar_url")
 PIECE: Final = 1 << 20  # bytes
 MOST_BYTES: Final = 64 << 30
 EXPIRE = clock("admin.expire_archives", every=timedelta(hours=1))
@@ -124,10 +127,8 @@ async def _written_down(work: Work, file: IO[bytes], person: str) -> dict[str, i
     """Rows by table."""
     counted = dict[str, int]()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
-        models: list[type[SQLModel]] = [User, *tenants()]
-        if not await work.read(lambda ctx: belongs_elsewhere(ctx, person)):
-            models += of_accounts()  # else they are not this workspace's to give away
-        for model in models:
+        # rows of an account are the person's alone: sessions, tokens and what was done with it are in no archive
+        for model in (User, *tenants(), *kept_with_workspaces()):
             await _add(work, made, model, person, counted)
         await _add_attached(work, made, person)
     return counted
@@ -192,6 +193,8 @@ async def _add(work: Work, made: zipfile.ZipFile, model: type[SQLModel], person:
     if not keys:
         return
     columns = [column for column in readable(model) if column not in kept.hidden]
+    if model is User:
+        columns = [*NAMED, *(KNOWN if await work.read(partial(_is_known, person)) else ())]
     order = [column.name for column in table_of(model).primary_key.columns]
     with made.open(f"{name}.ndjson", "w") as lines:
         number = 0
@@ -199,7 +202,8 @@ async def _add(work: Work, made: zipfile.ZipFile, model: type[SQLModel], person:
 
             async def look(ctx: Context, start: int = number) -> list[Any]:
                 rows = table_of(model).c  # whoever may see them: they are the person's
-                here = [rows["workspace_id"] == ctx.workspace_id] if issubclass(model, TenantRow) else []
+                place = place_of(model)
+                here = [] if place is None else [rows[place] == ctx.workspace_id]
                 own = or_(*[rows[key] == person for key in keys])
                 found = select(*[rows[column] for column in columns]).where(own, *here)
                 return await ctx.report(found.order_by(*[rows[key] for key in order]).offset(start).limit(PORTION))
@@ -212,6 +216,11 @@ async def _add(work: Work, made: zipfile.ZipFile, model: type[SQLModel], person:
                 break
     if number:
         counted[name] = number
+
+
+async def _is_known(person: str, ctx: Context) -> bool:
+    own = (col(Membership.user_id) == person, col(Membership.accepted_at).is_not(None))
+    return await ctx.select(Membership, *own, including_hidden=True).exists()
 
 
 def _written(value: Any) -> Any:

@@ -147,5 +147,6 @@ class WorkspaceMutation:
     update_member_capabilities = mutation(workspace_ops.update_member_capabilities, MemberCapabilitiesType)
     create_invitation = mutation(workspace_ops.create_invitation, InvitationType)
     delete_invitation = mutation(workspace_ops.delete_invitation, SuccessType)
+    accept_membership = mutation(workspace_ops.accept_membership, MemberType)
     accept_invitation = mutation(workspace_ops.accept_invitation, JoinedWorkspaceType)
     signup_by_invitation = mutation(workspace_ops.sign_up_invited, InvitedAccountType)

@@ -147,7 +147,8 @@ class World:
         )
         membership = None
         if role is not None:
-            membership = Membership(workspace_id=(workspace or self.workspace).id, user_id=user.id, role=role)
+            here = {"workspace_id": (workspace or self.workspace).id, "accepted_at": now()}
+            membership = Membership(user_id=user.id, role=role, **here)
             await self.add(membership)
         made = self.people[name] = Person(name, user.id, user.email, token, membership.id if membership else None)
         return made

@@ -6,7 +6,7 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.account import EmailChange
-from models.auth import User
+from models.auth import Session, User
 from resolvers.account.password import confirm
 from resolvers.kernel import (
     NOW,
@@ -14,6 +14,7 @@ from resolvers.kernel import (
     Auth,
     Code,
     Context,
+    CredentialKind,
     Email,
     Id,
     Input,
@@ -28,7 +29,7 @@ from resolvers.kernel import (
     job,
     people_only,
 )
-from resolvers.recovery import INVALID, Password, end_links
+from resolvers.recovery import INVALID, Password, end_links, owner_was_seen
 
 LIFETIME = timedelta(minutes=30)
 PAUSE = timedelta(minutes=1)
@@ -155,7 +156,8 @@ async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     """Set the email by the token of a mailed link.
 
     The token works once. Links to reset the password that were mailed to the old address end, and the old address is
-    told. Sessions and CLI tokens stay.
+    told. Sessions and CLI tokens stay where the old email was verified. Otherwise they end, with passkeys and linked
+    accounts; only a session of the account that confirms the email itself stays, with the password.
     """
     good = (
         col(EmailChange.token_hash) == digest(data.token),
@@ -167,6 +169,8 @@ async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
         raise Refusal(Code.BAD_REQUEST, INVALID)
     ctx.user_id = change.user_id
     ctx.audit("USER", change.user_id)
+    user = await ctx.get(User, change.user_id, lock=True)
+    await owner_was_seen(ctx, user, but=await _confirming(ctx, user))
     try:
         await ctx.update(User, change.user_id, email=change.email, email_verified=NOW)
     except Refusal as refusal:
@@ -177,6 +181,15 @@ async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     ctx.enqueue(MAIL_NOTICE, change_id=change.id)
     await ctx.update(EmailChange, change.id, used_at=NOW)
     return EmailChanged()
+
+
+async def _confirming(ctx: Context, user: User) -> str:
+    """The live session of the account in the browser that shows the link, if there is one."""
+    if ctx.caller.kind is not CredentialKind.SESSION:
+        return ""
+    live = (col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
+    own = ctx.select(Session, col(Session.id) == ctx.caller.credential, col(Session.user_id) == user.id, *live)
+    return str(ctx.caller.credential) if await own.exists() else ""
 
 
 async def make_notice(ctx: Context, change_id: str) -> Mail | None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import case, func, literal_column, null, select
 
 from models.agents import Agent
 from models.auth import User
@@ -77,10 +77,18 @@ def admin_stats(scope: QueryScope, data: NoInput) -> Row[AdminStats]:
 def admin_users(scope: QueryScope, data: NoInput) -> Rows[AdminUser]:
     """List users of the workspace.
 
-    Its members, those with the newest accounts first.
+    Its members, those with the newest accounts first. Of a member who has not accepted the membership there is no
+    email, and the time is that of the membership.
     """
     member = scope.table(Membership)
-    account = [USERS.c[name] for name in ("id", "email", "full_name", "avatar_url", "created_at")]
+    known = member.c.accepted_at.is_not(None)
+    account = [
+        USERS.c.id,
+        case((known, USERS.c.email), else_=literal_column("''")).label("email"),
+        USERS.c.full_name,
+        case((known, USERS.c.avatar_url), else_=null()).label("avatar_url"),
+        case((known, USERS.c.created_at), else_=member.c.created_at).label("created_at"),
+    ]
     members = select(*account, member.c.role, member.c.workspace_id).join(member, member.c.user_id == USERS.c.id)
     return scope.view(AdminUser, members).order_by("-created_at", "id")
 

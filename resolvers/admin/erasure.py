@@ -6,7 +6,7 @@ import re
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import JSON, UniqueConstraint, cast, func, literal, or_, select
+from sqlalchemy import JSON, UniqueConstraint, and_, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text as SQLText
 from sqlmodel import SQLModel, col
@@ -46,7 +46,9 @@ ALONE = "Nobody else belongs to this workspace: the account is deleted by its ow
 
 
 class PersonErased(Output):
-    """The receipt. `scope` counts rows by table; `account_deleted`: the person belonged to no other workspace."""
+    """The receipt. `scope` counts rows by table; `account_deleted`: an invitation of this workspace had made the
+    account, and the person belonged to no other one.
+    """
 
     action_id: str
     data_subject: str
@@ -58,6 +60,17 @@ class PersonErased(Output):
 
 def below(model: type[SQLModel]) -> list[type[SQLModel]]:
     return [kind for child in model.__subclasses__() for kind in (child, *below(child))]
+
+
+def place_of(model: type[SQLModel]) -> str | None:
+    """The column that says which workspace a row is of, or came from; None for rows of an account."""
+    columns = table_of(model).c
+    return next((name for name in ("workspace_id", "from_workspace_id") if name in columns), None)
+
+
+def kept_with_workspaces() -> list[type[SQLModel]]:
+    """The models of rows that are a person's, and tell of one workspace."""
+    return [model for model in of_accounts() if place_of(model) is not None]
 
 
 def of_accounts() -> list[type[SQLModel]]:
@@ -86,8 +99,8 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
 
     Of a member of the workspace: membership, sessions, messages, comments, runs and whatever else is theirs is deleted
     or loses its text and their name, and archives of it and files that they attached to chats go; what was made for the
-    team stays. The account is deleted as
-    well, unless they belong to another workspace. Writes a receipt. There is no way back.
+    team stays. The account is deleted as well where an invitation of this workspace has made it, and they belong to no
+    other one; every other account is the person's own to delete. Writes a receipt. There is no way back.
 
     Only an owner can erase an owner; the last owner of other members cannot be erased.
     """
@@ -99,7 +112,7 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     await ctx.lock(f"roles of {ctx.workspace_id}")  # no other owner goes at the same time
     await _judge(ctx, person)
     user = await ctx.get(User, person, missing="Member not found")
-    whole = not await belongs_elsewhere(ctx, person)
+    whole = await _is_ours(ctx, user) and not await belongs_elsewhere(ctx, person)
     await end_work(ctx, Holder.person, person, forgotten=True)
     await end_archives(ctx, person)
     scope = await _erase(ctx, user)
@@ -125,6 +138,14 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
         account_deleted=whole,
         scope=scope,
     )
+
+
+async def _is_ours(ctx: Context, user: User) -> bool:
+    """Whether this workspace made the account, and its person has agreed to belong to it."""
+    if user.founded_in is None or user.founded_in != ctx.workspace_id:
+        return False
+    own = (col(Membership.user_id) == user.id, col(Membership.accepted_at).is_not(None))
+    return await ctx.select(Membership, *own).exists()
 
 
 async def _judge(ctx: Context, person: str) -> None:
@@ -159,18 +180,22 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
             count(model, len(await _blank(ctx, model, condition, {})))
         else:
             count(model, await ctx.delete_where(model, condition, including_hidden=True))
-    for model in tenants():
+    for model in (*tenants(), *kept_with_workspaces()):
         for columns, condition in _done_by(model, user.id):
-            count(model, len(await _blank(ctx, model, condition, columns)))
-    for model in tenants():
+            count(model, len(await _blank(ctx, model, and_(condition, _here(ctx, model)), columns)))
+    for model in (*tenants(), *kept_with_workspaces()):
         own = held_in(table_of(model)).whose
         if own:
             named = or_(*[table_of(model).c[name] == user.id for name in own])
-            count(model, await ctx.delete_where(model, named, including_hidden=True))
+            count(model, await ctx.delete_where(model, named, _here(ctx, model), including_hidden=True))
     for model in tenants():
         count(model, await _take_out(ctx, model, pattern))
     count(OutboxEvent, await _forget_events(ctx, user.id, pattern))
     return done
+
+
+def _here(ctx: Context, model: type[SQLModel]) -> Any:
+    return table_of(model).c[place_of(model)] == ctx.workspace_id
 
 
 def _chats_of(ctx: Context, person: str) -> Any:

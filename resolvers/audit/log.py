@@ -5,13 +5,14 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
-from sqlalchemy import func, literal_column, or_, select
+from sqlalchemy import and_, case, func, literal_column, null, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
 from models.auth import User
 from models.base import table_of
 from models.kernel import AuditLog
+from models.workspaces import Membership
 from resolvers.audit.times import Since, Until, from_time, up_to
 from resolvers.kernel import (
     EVERYONE,
@@ -32,6 +33,7 @@ from resolvers.kernel import (
     graph,
     query,
 )
+from resolvers.workspaces.members import knows
 
 
 class AuditSort(StrEnum):
@@ -63,10 +65,14 @@ def _found(value: Any) -> Any:
     """In what was done, to what kind of row, or in the email address or name of who did it."""
     user = table_of(User).alias()
     own = user.c.id == col(AuditLog.user_id)
-    named = (
-        select(ONE).select_from(user).where(own, or_(contains(user.c.email)(value), contains(user.c.full_name)(value)))
+    named = select(ONE).select_from(user).where(own, contains(user.c.full_name)(value))
+    member = table_of(Membership).alias()
+    here = (member.c.user_id == user.c.id, member.c.workspace_id == col(AuditLog.workspace_id))
+    known = user.join(member, and_(*here, member.c.accepted_at.is_not(None)))
+    addressed = select(ONE).select_from(known).where(own, contains(user.c.email)(value))
+    return or_(
+        contains(AuditLog.action)(value), contains(AuditLog.entity_type)(value), named.exists(), addressed.exists()
     )
-    return or_(contains(AuditLog.action)(value), contains(AuditLog.entity_type)(value), named.exists())
 
 
 class FilterAudit(Input):
@@ -105,10 +111,11 @@ class WalkAudit(FilterAudit, Paging):
     page_maximum: ClassVar[int] = 1000
 
 
-def _of_user(column: str) -> Any:
+def _of_user(column: str, known: Any = None) -> Any:
     def value(log: Any, scope: Any) -> Any:
         user = table_of(User).alias()
-        return scope.scalar(select(user.c[column]).where(user.c.id == log.user_id))
+        own = scope.scalar(select(user.c[column]).where(user.c.id == log.user_id))
+        return own if known is None else case((known(log, scope), own), else_=null())
 
     return derived(str, value)
 
@@ -118,7 +125,7 @@ graph(
     gate=Action.MANAGE,
     scope="workspace:read",
     visible=EVERYONE,
-    user_email=_of_user("email"),
+    user_email=_of_user("email", knows),
     user_name=_of_user("full_name"),
     change_list=derived(dict, lambda log, scope: func.change_list(log.changes, type_=JSONB())),
     metadata_text=derived(str, lambda log, scope: func.json_text(log.data)),

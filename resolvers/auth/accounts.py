@@ -16,6 +16,7 @@ from resolvers.auth.cli_tokens import new_token
 from resolvers.auth.sessions import open_session
 from resolvers.kernel import (
     BOOTSTRAPPED,
+    NOW,
     Action,
     Auth,
     Caller,
@@ -196,7 +197,7 @@ async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
     await ctx.enter(workspace.id)
     ctx.audit("USER", user.id, personal=True)
     ctx.audit("WORKSPACE", workspace.id, action="workspace.created", name=workspace.name, slug=workspace.slug)
-    await ctx.insert(Membership(user_id=user.id, role=Role.OWNER))
+    await ctx.insert(Membership(user_id=user.id, role=Role.OWNER, accepted_at=NOW))
     add_built_in_templates(ctx)
     return Founded(user, workspace)
 

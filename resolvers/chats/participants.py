@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import select
+from sqlalchemy import case, null, select
 from sqlmodel import col
 
 from models.auth import User
@@ -35,6 +35,7 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.workspaces.members import knows
 
 CHAT = Entity(Chat, "chat_id")
 SHARED = Subject(Chat, "chat_id")
@@ -88,9 +89,14 @@ async def may_share(ctx: Context, chat: Chat) -> None:
         raise forbidden("Only its creator and administrators share a chat")
 
 
-def _of_user(column: str) -> Any:
+def _of_user(column: str, known: Any = None) -> Any:
     users = table_of(User)
-    return derived(str, lambda row, scope: scope.scalar(select(users.c[column]).where(users.c.id == row.user_id)))
+
+    def value(row: Any, scope: Any) -> Any:
+        own = scope.scalar(select(users.c[column]).where(users.c.id == row.user_id))
+        return own if known is None else case((known(row, scope), own), else_=null())
+
+    return derived(str, value)
 
 
 graph(
@@ -99,7 +105,7 @@ graph(
     scope="chats:read",
     visible=EVERYONE,
     user=one(User, "user_id"),
-    email=_of_user("email"),
+    email=_of_user("email", knows),
     full_name=_of_user("full_name"),
 )
 extend(Chat, participants=many(ChatParticipant, "chat_id", order_by=in_order))

@@ -136,6 +136,7 @@ from resolvers.kernel.reader import (
     one,
     precise,
     reads,
+    shown_as,
     sums_up,
 )
 from resolvers.kernel.recorder import ENTITY_TYPES
@@ -169,7 +170,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "forbidden", "invalid", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "named", "precise", "reads", "sums_up",
-    "Derived", "Subtype", "confidential", "EVERYONE",
+    "Derived", "Subtype", "confidential", "shown_as", "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "EVENTS", "Routing", "Time", "Long", "address_of",
     "Topic", "Ended", "Holder", "end_work", "ends",

@@ -32,6 +32,8 @@ from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
 SCOPE_SQL = places.SCOPE_SQL
+SETS = "SELECT set_config("
+"""How a statement begins that does nothing but say for whom the connection works."""
 
 
 @dataclass(slots=True)
@@ -361,7 +363,7 @@ class Context(Recorder):
         """The workspace of a row, among those that the caller belongs to, or NOT_FOUND: for operations outside any."""
         asked = replace(self.request, raw={entity.field: id})
         row = await self.operation.ask_gate(self.conn, self.caller, asked, entity)
-        if database.row_security:
+        if database.row_security and self.conn is not None:
             await self._one(SCOPE_SQL, [self.scope], begins=False)
         return row[WORKSPACE_ID]  # type: ignore[no-any-return]
 
@@ -381,7 +383,7 @@ class Context(Recorder):
     async def enter(self, workspace_id: str) -> None:
         """The workspace this call has just founded becomes the one it works in."""
         self.workspace_id, self.role = workspace_id, Role.OWNER
-        if database.row_security:
+        if database.row_security and self.conn is not None:
             await self._one(SCOPE_SQL, [workspace_id])
 
     async def begin(self) -> None:
@@ -470,6 +472,8 @@ class Context(Recorder):
     ) -> Any:
         """`begins`: the statement writes or locks. What only reads sees what is committed, in a transaction or not."""
         if self.conn is None:
+            if sql.startswith(SETS):
+                raise RuntimeError(f"{self.operation.name}: no connection is held that a scope could be set for")
             async with database.lease() as conn:
                 if database.row_security:
                     await conn.fetchrow(SCOPE_SQL, self.scope)

@@ -3,14 +3,11 @@
 from models.base import table_of
 from models.kernel import IdempotencyKey
 from resolvers.instance.running import instance
-from resolvers.kernel.context import SCOPE_SQL, Context
-from resolvers.kernel.database import database
+from resolvers.kernel.context import Context
 from resolvers.kernel.idempotency import PRINCIPAL_SQL
 
-ELSEWHERE = (
-    "SELECT EXISTS (SELECT FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1"
-    " AND m.workspace_id <> $2 AND w.deleted_at IS NULL)"
-)
+ELSEWHERE = "SELECT belongs_elsewhere($1, $2)"
+"""The function looks past row-level security by itself: no statement before it says for whom it works."""
 
 PERSONAL_DIGEST = """
     sha256(convert_to(jsonb_build_array(salt, user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
@@ -46,12 +43,7 @@ async def keep_digests(ctx: Context, user_id: str, names: str) -> None:
 
 async def belongs_elsewhere(ctx: Context, user_id: str) -> bool:
     """Whether a user is a member of another live workspace."""
-    if database.row_security:
-        await ctx._one(SCOPE_SQL, [f"@{user_id}"], begins=False)
-    found = await ctx._one(ELSEWHERE, [user_id, ctx.workspace_id], begins=False)
-    if database.row_security:
-        await ctx._one(SCOPE_SQL, [ctx.scope], begins=False)
-    return bool(found[0])
+    return bool((await ctx._one(ELSEWHERE, [user_id, ctx.workspace_id], begins=False))[0])
 
 
 async def forget_answers(ctx: Context, user_id: str) -> None:

@@ -108,7 +108,7 @@ async def create_service_account(ctx: Context, data: CreateServiceAccount) -> Se
     """
     role, id = assigned(ctx, data.role), service_account_id()
     await ctx.insert(User(id=id, email=f"{id}@service-accounts.invalid", full_name=data.name))
-    await ctx.insert(Membership(user_id=id, role=role))
+    await ctx.insert(Membership(user_id=id, role=role, accepted_at=NOW))
     ctx.audit(ENTITY, id, name=data.name, role=role)
     account = ServiceAccount(
         id=id, name=data.name, description=data.description or None, role=role, created_by=ctx.user_id or None
@@ -188,7 +188,7 @@ async def activate_service_account(ctx: Context, account: ServiceAccount, data: 
     ctx.audit(ENTITY, account.id, name=account.name)
     if account.deactivated_at is None:
         return account
-    await ctx.insert(Membership(user_id=account.id, role=account.role))
+    await ctx.insert(Membership(user_id=account.id, role=account.role, accepted_at=NOW))
     return await ctx.update(ServiceAccount, account.id, deactivated_at=None)
 
 

@@ -1,20 +1,16 @@
 """Whose account it is that a provider vouches for."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import func
 from sqlmodel import col
 
-from models.auth import CliToken, RevokedReason, SignInDevice, User, is_person
+from models.auth import User, is_person
 from models.bounds import LINE, URL, cut
-from models.kernel import InstanceFact
-from models.passkeys import Passkey, PasskeyChallenge
 from models.sign_in_providers import LinkedIdentity
 from resolvers.auth.accounts import is_bootstrapped
-from resolvers.auth.sessions import end_sessions
 from resolvers.kernel import (
-    BOOTSTRAPPED,
     NOW,
     Context,
     Email,
@@ -23,8 +19,7 @@ from resolvers.kernel import (
     is_safe_url,
     log,
 )
-from resolvers.pairing import end_pairings
-from resolvers.recovery import end_links
+from resolvers.recovery import owner_was_seen
 from resolvers.sign_in_providers.openid import Person
 from resolvers.sign_in_providers.refusals import DENIED, NO_ACCOUNT, NOT_LINKED, turned_away
 
@@ -95,32 +90,11 @@ async def _by_email(ctx: Context, email: str) -> User | None:
 
 
 async def _take_over(ctx: Context, provider: SignInProvider, user: User) -> None:
-    """The account becomes that of the address's owner, whom the provider has seen.
-
-    Where nobody has shown before that the address is theirs, whoever signed up with it may have been anybody, waiting
-    for its owner: what they can get in by ends. The first user was let in by the operator.
-    """
+    """The account becomes that of the address's owner, whom the provider has seen."""
     own = col(LinkedIdentity.user_id) == user.id
     if await ctx.select(LinkedIdentity, own, col(LinkedIdentity.issuer) == provider.issuer).exists():
         raise turned_away("Another account of this provider is linked to the account with this email", NOT_LINKED)
-    if user.email_verified is not None:
-        return
-    first = await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).first()
-    if first is not None and first.value == user.id:
-        await ctx.update(User, user.id, email_verified=NOW)
-        return
-    emptied: dict[str, Any] = {"password_hash": None, "passkey_required": False}
-    await ctx.update(User, user.id, email_verified=NOW, failed_login_count=0, locked_until=None, **emptied)
-    await end_sessions(ctx, user.id, RevokedReason.password_change)
-    await end_pairings(ctx, user.id)
-    await end_links(ctx, user.id)
-    await ctx.update_where(
-        CliToken, col(CliToken.user_id) == user.id, col(CliToken.revoked_at).is_(None), revoked_at=NOW
-    )
-    await ctx.delete_where(Passkey, col(Passkey.user_id) == user.id)
-    await ctx.delete_where(PasskeyChallenge, col(PasskeyChallenge.user_id) == user.id)
-    await ctx.delete_where(SignInDevice, col(SignInDevice.user_id) == user.id)
-    await ctx.delete_where(LinkedIdentity, own)
+    await owner_was_seen(ctx, user)
 
 
 async def _create(ctx: Context, provider: SignInProvider, person: Person, email: str, invited: bool) -> User:

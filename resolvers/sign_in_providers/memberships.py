@@ -84,6 +84,8 @@ async def apply_groups(ctx: Context, provider: SignInProvider, user: User, group
         if role is not None and await _has_room(ctx):
             await _joined(ctx, user, role)
         return
+    if member.accepted_at is None and role is not None:
+        await ctx.update(Membership, member.id, accepted_at=NOW)
     if member.role == role or (member.role == Role.OWNER and await _stays_owner(ctx, provider)):
         return
     if role is None:
@@ -97,7 +99,7 @@ async def apply_groups(ctx: Context, provider: SignInProvider, user: User, group
 
 
 async def _joined(ctx: Context, user: User, role: Role) -> None:
-    member = await ctx.insert(Membership(user_id=user.id, role=role))
+    member = await ctx.insert(Membership(user_id=user.id, role=role, accepted_at=NOW))
     await ctx.audit_here(MEMBER, member.id, action="workspace_member.joined", role=role)
 
 

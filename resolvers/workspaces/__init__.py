@@ -1,6 +1,12 @@
 """Workspaces, their members and what these may do, invitations, and the caller's own view."""
 
-from resolvers.workspaces.acceptance import InvitedAccount, JoinedWorkspace, accept_invitation, sign_up_invited
+from resolvers.workspaces.acceptance import (
+    InvitedAccount,
+    JoinedWorkspace,
+    accept_invitation,
+    accept_membership,
+    sign_up_invited,
+)
 from resolvers.workspaces.invitations import (
     CreateInvitation,
     create_invitation,
@@ -37,6 +43,7 @@ __all__ = [
     "UpdateWorkspace",
     "Viewer",
     "accept_invitation",
+    "accept_membership",
     "add_member",
     "assigned",
     "create_invitation",

@@ -15,21 +15,27 @@ from resolvers.kernel import (
     Context,
     Input,
     Name,
+    NoInput,
     Output,
     Refusal,
     Tenancy,
     Text,
     command,
     forbidden,
+    instance,
+    outranks,
     people_only,
 )
-from resolvers.recovery import Password, find_account
+from resolvers.recovery import Password, find_account, is_vouched_for
 from resolvers.workspaces.invitations import MISSING
 from resolvers.workspaces.members import room_for_a_member
 
 OTHER_EMAIL = "This invitation is for another email address than that of your account"
 MEMBER_TYPE = ENTITY_TYPES["workspace_member"]
 MEMBER = "You are already a member of this workspace"
+NOT_VERIFIED = (
+    "The email of your account is not verified: set a new password by a mailed link first, then accept the invitation"
+)
 ACCEPTED = "This invitation was accepted before"
 EXPIRED = "This invitation has expired; ask for another one"
 REGISTERED = "There is an account with the email of this invitation: sign in to accept it"
@@ -79,16 +85,24 @@ class InvitedAccount(Output):
 async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorkspace:
     """Accept an invitation.
 
-    By its token. The account of the caller has the email that was invited, in any case.
+    By its token. The account of the caller has the email that was invited, in any case; where this server sends mail,
+    that email has to be verified. Whoever was added to the workspace without being asked accepts that membership.
     """
     user, place = await ctx.get(User, ctx.user_id), await ctx.place_by_secret(Invitation.token, data.token)
     workspace, invitation = await _shown(ctx, place, data.token)
     if invitation.email.lower() != user.email.lower():
         raise forbidden(OTHER_EMAIL)
-    if await ctx.select(Membership, col(Membership.user_id) == user.id).exists():
+    if instance.mails_links and not await is_vouched_for(ctx, user):
+        raise forbidden(NOT_VERIFIED)
+    known = await ctx.select(Membership, col(Membership.user_id) == user.id).locked().first()
+    if known is not None and known.accepted_at is not None:
         raise Refusal(Code.CONFLICT, MEMBER)
-    await _use(ctx, invitation)
-    await ctx.insert(Membership(user_id=user.id, role=invitation.role), conflict=MEMBER)
+    await _use(ctx, invitation, room=known is None)
+    if known is None:
+        await ctx.insert(Membership(user_id=user.id, role=invitation.role, accepted_at=NOW), conflict=MEMBER)
+    else:
+        role = invitation.role if outranks(invitation.role, known.role) else known.role
+        await ctx.update(Membership, known.id, role=role, accepted_at=NOW)
     return JoinedWorkspace(**_joined(workspace, invitation))
 
 
@@ -116,15 +130,27 @@ async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
     await _use(ctx, invitation)
     if await find_account(ctx, invitation.email) is not None:
         raise Refusal(Code.CONFLICT, REGISTERED)
-    user = await ctx.insert(
-        User(email=invitation.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED
-    )
+    made = User(email=invitation.email, full_name=data.full_name, password_hash=password_hash, founded_in=place)
+    user = await ctx.insert(made, conflict=REGISTERED)
     ctx.user_id = user.id
     ctx.audit("USER", user.id, action="user.created", personal=True)
-    member = await ctx.insert(Membership(user_id=user.id, role=invitation.role))
+    member = await ctx.insert(Membership(user_id=user.id, role=invitation.role, accepted_at=NOW))
     ctx.audit(MEMBER_TYPE, member.id, role=invitation.role)
     await open_session(ctx, user)
     return InvitedAccount(id=user.id, email=user.email, **_joined(workspace, invitation))
+
+
+@command("members.accept", Action.SELF, audit="workspace_member.accepted", allow=people_only, errors=(Code.NOT_FOUND,))
+async def accept_membership(ctx: Context, data: NoInput) -> Membership:
+    """Accept the membership in a workspace.
+
+    The caller's own, after somebody has added them by their id. Until then the members see no more than their name,
+    and the workspace comes behind the others in their lists. Idempotent.
+    """
+    own = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id).locked().one("Member not found")
+    if own.accepted_at is not None:
+        return own
+    return await ctx.update(Membership, own.id, accepted_at=NOW)
 
 
 async def _shown(ctx: Context, place: str | None, token: str) -> tuple[Workspace, Invitation]:
@@ -136,13 +162,14 @@ async def _shown(ctx: Context, place: str | None, token: str) -> tuple[Workspace
     return workspace, await ctx.select(Invitation, col(Invitation.token) == token).locked().one(MISSING)
 
 
-async def _use(ctx: Context, invitation: Invitation) -> None:
+async def _use(ctx: Context, invitation: Invitation, *, room: bool = True) -> None:
     """Once, while it is open, and while there is room."""
     if invitation.accepted_at is not None:
         raise Refusal(Code.GONE, ACCEPTED)
     if invitation.expires_at <= await ctx.now():
         raise Refusal(Code.GONE, EXPIRED)
-    await room_for_a_member(ctx)
+    if room:
+        await room_for_a_member(ctx)
     await ctx.update(Invitation, invitation.id, accepted_at=NOW)
 
 

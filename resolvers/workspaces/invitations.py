@@ -115,7 +115,8 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     email = data.email.lower()
     await ctx.lock(f"invitation of {email} to {ctx.workspace_id}")  # "unexpired" is nothing a unique key can say
     users = select(col(User.id)).where(func.lower(col(User.email)) == email)
-    if await ctx.select(Membership, col(Membership.user_id).in_(users)).exists():
+    joined = (col(Membership.user_id).in_(users), col(Membership.accepted_at).is_not(None))
+    if await ctx.select(Membership, *joined).exists():
         raise Refusal(Code.CONFLICT, "This email belongs to a member")
     waiting = ctx.select(
         Invitation,

@@ -1,14 +1,15 @@
 """Members of a workspace. A role is given when a member is added and never changes; an owner is never removed."""
 
 from enum import StrEnum
+from typing import Any
 
 from pydantic import Field
-from sqlalchemy import or_, select
+from sqlalchemy import case, func, literal_column, null, or_, select
 from sqlmodel import col
 
 from models.auth import User, is_person, is_service_account
 from models.base import table_of
-from models.workspaces import Membership, Role, Workspace
+from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel import (
     EVERYONE,
     OPEN,
@@ -34,11 +35,43 @@ from resolvers.kernel import (
     instance,
     one,
     query,
+    shown_as,
 )
 
+NOTHING: Any = literal_column("''")
 USERS = table_of(User)
 
+
+def knows(row: Any, scope: Any) -> Any:
+    """Whether the workspace of a row knows more of the row's user than the name: they have accepted to be a member, or
+    were invited by their address and have accepted that.
+    """
+    member, invited, user = table_of(Membership).alias(), table_of(Invitation).alias(), table_of(User).alias()
+    own = (member.c.user_id == row.user_id, member.c.workspace_id == row.workspace_id)
+    once = (user.c.id == row.user_id, invited.c.workspace_id == row.workspace_id, invited.c.accepted_at.is_not(None))
+    same = func.lower(invited.c.email) == func.lower(user.c.email)
+    past = select(invited.c.id).select_from(invited.join(user, same)).where(*once).limit(1)
+    return or_(scope.scalar(select(member.c.accepted_at).where(*own)).is_not(None), scope.scalar(past).is_not(None))
+
+
+def _seen(user: Any, scope: Any) -> Any:
+    """By the person, and by who has a workspace in common with them that they have accepted."""
+    member, own = table_of(Membership).alias("known"), table_of(Membership).alias("own")
+    ours = select(own.c.workspace_id).where(own.c.user_id == scope.user_id)
+    found = select(member.c.id).where(
+        member.c.user_id == user.id,
+        member.c.accepted_at.is_not(None),
+        or_(member.c.workspace_id == scope.workspace_id, member.c.workspace_id.in_(ours)),
+    )
+    return or_(user.id == scope.user_id, scope.scalar(found.limit(1)).is_not(None))
+
+
 graph(User, gate=Action.READ, scope=OPEN, visible=EVERYONE)
+shown_as(
+    User,
+    email=lambda user, scope: case((_seen(user, scope), user.email), else_=NOTHING),
+    avatar_url=lambda user, scope: case((_seen(user, scope), user.avatar_url), else_=null()),
+)
 graph(
     Membership,
     gate=Action.READ,
@@ -46,11 +79,16 @@ graph(
     visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
-    email=derived(str, lambda member, scope: scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))),
+    email=derived(str, lambda member, scope: _email_of(member, scope)),
     full_name=derived(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
     ),
 )
+
+
+def _email_of(member: Any, scope: Any) -> Any:
+    email = scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))
+    return case((member.accepted_at.is_not(None), email), else_=NOTHING)
 
 
 class AssignableRole(StrEnum):
@@ -111,7 +149,8 @@ def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
 async def add_member(ctx: Context, data: AddMember) -> Membership:
     """Add a member to a workspace.
 
-    Only an owner can add an ADMIN.
+    Only an owner can add an ADMIN. The person is not asked: until they accept the membership, the workspace sees no
+    more of them than the name, and has no rights over their account.
     """
     role = assigned(ctx, data.role)
     if is_service_account(data.user_id) or not await ctx.select(User, col(User.id) == data.user_id).exists():

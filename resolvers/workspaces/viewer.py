@@ -9,7 +9,7 @@ from models.auth import User
 from models.base import table_of
 from models.workspaces import Membership, Workspace
 from resolvers.kernel import GRAPHQL_ONLY, Action, NoInput, QueryScope, Row, Tenancy, View, extend, many, query
-from resolvers.workspaces.workspaces import workspaces_of
+from resolvers.workspaces.workspaces import accepted_by, workspaces_of
 
 
 class Viewer(View):
@@ -31,10 +31,19 @@ def _of_live_workspace(viewer: Any, member: Any) -> Any:
     return and_(member.user_id == viewer.id, member.workspace_id.in_(live))
 
 
+def _accepted_first(viewer: Any, scope: Any) -> tuple[Any, ...]:
+    return (col(Workspace.id).in_(accepted_by(viewer.id).correlate(viewer.id.table)).desc(),)
+
+
 extend(
     Viewer,
-    workspaces=many(Workspace, on=_belongs, order_by=col(Workspace.created_at).desc()),
-    memberships=many(Membership, on=_of_live_workspace, order_by=col(Membership.created_at).desc()),
+    workspaces=many(Workspace, on=_belongs, order_by=col(Workspace.created_at).desc(), ahead=_accepted_first),
+    memberships=many(
+        Membership,
+        on=_of_live_workspace,
+        order_by=col(Membership.created_at).desc(),
+        ahead=lambda viewer, scope: (col(Membership.accepted_at).is_not(None).desc(),),
+    ),
 )
 
 
@@ -42,7 +51,7 @@ extend(
 def get_viewer(scope: QueryScope, data: NoInput) -> Row[Viewer]:
     """Get the caller.
 
-    With the workspaces of the caller, newest first.
+    With the workspaces of the caller, newest first; those that the caller was added to and has not accepted come last.
     """
     users = table_of(User)
     caller = select(users.c.id, users.c.email, users.c.full_name, users.c.avatar_url).where(users.c.id == scope.user_id)

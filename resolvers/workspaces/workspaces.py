@@ -12,6 +12,7 @@ from models.labels import Label
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel import (
     EVERYONE,
+    NOW,
     Action,
     Code,
     Context,
@@ -44,18 +45,25 @@ def workspaces_of(user_id: Any) -> Any:
     return select(member.c.workspace_id).where(member.c.user_id == user_id)
 
 
+def accepted_by(user_id: Any) -> Any:
+    """Ids of the workspaces of which a user has accepted the membership, as a subquery."""
+    member = table_of(Membership).alias("accepted")
+    return select(member.c.workspace_id).where(member.c.user_id == user_id, member.c.accepted_at.is_not(None))
+
+
 async def joined_last(ctx: Context) -> Workspace | None:
-    """The live workspace that the caller has belonged to for the shortest time."""
+    """The live workspace that the caller has belonged to for the shortest time, of those that they have accepted."""
     return await _joined(ctx, first=False)
 
 
 async def _joined(ctx: Context, *, first: bool) -> Workspace | None:
     member, workspaces = table_of(Membership).alias("own"), table_of(Workspace).alias("live")
+    here = (member.c.user_id == ctx.user_id, member.c.accepted_at.is_not(None), workspaces.c.deleted_at.is_(None))
     order = (member.c.created_at, member.c.id)
     found = (
         select(member.c.workspace_id)
         .join(workspaces, workspaces.c.id == member.c.workspace_id)
-        .where(member.c.user_id == ctx.user_id, workspaces.c.deleted_at.is_(None))
+        .where(*here)
         .order_by(*order if first else [key.desc() for key in order])
         .limit(1)
     )
@@ -63,8 +71,8 @@ async def _joined(ctx: Context, *, first: bool) -> Workspace | None:
 
 
 async def enter_oldest(ctx: Context) -> Workspace | None:
-    """The live workspace that the caller has belonged to for the longest time becomes the one this call works in, with
-    the role that the caller has there. None where there is none.
+    """The live workspace that the caller has belonged to for the longest time, of those that they have accepted,
+    becomes the one this call works in, with the role that the caller has there. None where there is none.
     """
     workspace = await _joined(ctx, first=True)
     if workspace is None:
@@ -115,10 +123,13 @@ class UpdateWorkspace(Input):
 def list_workspaces(scope: QueryScope, data: NoInput) -> Rows[Workspace]:
     """List workspaces.
 
-    The workspaces that the caller is a member of, newest first.
+    The workspaces that the caller is a member of, newest first; those that the caller was added to and has not accepted
+    come last.
     """
     own = scope.scalar(workspaces_of(scope.user_id))
-    return scope.select(Workspace).where(col(Workspace.id).in_(own)).order_by(col(Workspace.created_at).desc())
+    accepted = col(Workspace.id).in_(scope.scalar(accepted_by(scope.user_id)))
+    newest = (accepted.desc(), col(Workspace.created_at).desc())
+    return scope.select(Workspace).where(col(Workspace.id).in_(own)).order_by(*newest)
 
 
 @query("workspaces.get", Action.READ, errors=(Code.NOT_FOUND,))
@@ -146,7 +157,7 @@ async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     language = canonical_language(data.preferred_language)
     workspace = await ctx.insert(Workspace(name=data.name, slug=data.slug, preferred_language=language), conflict=TAKEN)
     await ctx.enter(workspace.id)
-    await ctx.insert(Membership(user_id=ctx.user_id, role=Role.OWNER))
+    await ctx.insert(Membership(user_id=ctx.user_id, role=Role.OWNER, accepted_at=NOW))
     add_built_in_templates(ctx)
     return workspace
 

@@ -58,8 +58,8 @@ async def somebody(world: World, role: Role = Role.MEMBER) -> Person:
     name = f"{CANARY}-{new_id()[-6:]}"
     person = await world.person(name, role)
     await world.database.execute(
-        "UPDATE users SET full_name = $2, avatar_url = $3 WHERE id = $1",
-        person.user_id, f"Q{CANARY} Smith", f"https://example.com/{CANARY}.png",
+        "UPDATE users SET full_name = $2, avatar_url = $3, founded_in = $4, email_verified = now() WHERE id = $1",
+        person.user_id, f"Q{CANARY} Smith", f"https://example.com/{CANARY}.png", world.workspace.id,
     )  # fmt: skip
     return person
 

@@ -47,6 +47,7 @@ async def test_a_link_to_the_new_address_changes_it_once_and_the_old_one_is_told
     world: World, mailbox: Mailbox
 ) -> None:
     browser, user = await signed_in(world)
+    await world.database.execute("UPDATE users SET email_verified = now() WHERE id = $1", user.id)
     new = f"new.{user.email}"
     answer = await ask(browser, new)
     assert (answer.status_code, answer.json()["ok"]) == (202, True)

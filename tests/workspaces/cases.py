@@ -15,7 +15,7 @@ from tests.world import now
 @entity
 def membership(plot: Plot) -> Membership:
     """Of a person with no other part in the cases, who may be removed."""
-    return Membership(user_id=plot.second.user_id, role=Role.MEMBER, **plot.here)
+    return Membership(user_id=plot.second.user_id, role=Role.MEMBER, accepted_at=now(), **plot.here)
 
 
 @entity

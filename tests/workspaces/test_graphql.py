@@ -60,7 +60,8 @@ async def test_the_viewer_sees_own_workspaces_and_nothing_beyond(world: World) -
     )
     await world.add(Label(workspace_id=world.other.id, name="foreign", color="x"))
     for workspace, role in ((second, Role.VIEWER), (deleted, Role.OWNER)):
-        await world.add(Membership(workspace_id=workspace.id, user_id=person.user_id, role=role, created_at=GONE))
+        joined = {"created_at": GONE, "accepted_at": GONE}
+        await world.add(Membership(workspace_id=workspace.id, user_id=person.user_id, role=role, **joined))
     for slug in (world.workspace.slug, "second"):
         by = world.owner if slug != "second" else person
         await call(world, by, "POST", f"/{slug}/invitations", {"email": "guest@example.com"})
@@ -169,14 +170,14 @@ async def test_a_workspace_lives(world: World) -> None:
 async def test_members_come_and_go(world: World) -> None:
     add = (
         "mutation($ws: ID, $in: AddMemberInput!) {"
-        " addMember(workspaceId: $ws, input: $in) { id role user { email } workspace { memberCount } } }"
+        " addMember(workspaceId: $ws, input: $in) { id role user { email fullName } workspace { memberCount } } }"
     )
     before = len((await at(world, world.owner, "GET", "/members")).json())
     made = (await world.graphql(world.owner, add, {"in": {"userId": world.nobody.user_id}}))["data"]["addMember"]
     assert made == {
         "id": made["id"],
         "role": "MEMBER",
-        "user": {"email": "nobody@example.com"},
+        "user": {"email": "", "fullName": "Nobody Example"},
         "workspace": {"memberCount": before + 1},
     }
     change = """mutation($ws: ID, $in: UpdateMemberCapabilitiesInput!) {

@@ -27,6 +27,7 @@ from resolvers.kernel.reader.graph import (
     one,
     precise,
     reads,
+    shown_as,
     sums_up,
 )
 from resolvers.kernel.reader.rows import Branch, Page, Read, Row, Rows, View, columns_of
@@ -51,5 +52,5 @@ __all__ = [
     "EnvelopeShape", "Item", "Nested", "Page", "Part", "Read", "Row", "Rows", "Shape", "Subtype", "Target",
     "View", "check_graphs",
     "columns_of", "confidential", "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern",
-    "many", "named", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of", "sums_up",
+    "many", "named", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of", "shown_as", "sums_up",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ from models.base import TenantRow, most_characters
 from resolvers.kernel.inputs import Input, NoInput, Paging
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader.clauses import clause
-from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, Derived, Edge, Either
+from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, SHOWN, Derived, Edge, Either
 from resolvers.kernel.reader.json import (
     Value,
     array,
@@ -222,6 +222,8 @@ class Builder(Sources):
                 column, stored = entry.column(item.name), None if entry.table is None else entry.table.c[item.name]
                 action = CONFIDENTIAL.get(entry.model, {}).get(item.name)
                 column = column if action is None else self._confided(entry, column, action, outer)
+                shown = SHOWN.get(entry.model, {}).get(item.name)
+                column = column if shown is None else shown(entry.columns, self.scope.within(outer))
             return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
             own = self._object(entry, item.shape.fields, outer)
@@ -261,7 +263,10 @@ class Builder(Sources):
             report = (
                 edge.source(entry.columns, self.scope.within(outer)).correlate(*outer).subquery(self.trace.name("v"))
             )
-        rows: Any = Rows(edge.target, source=report, where=edge.where, order=edge.order_by)
+        order = edge.order_by
+        if edge.ahead is not None:
+            order = (*edge.ahead(entry.columns, self.scope.within(outer)), *order)
+        rows: Any = Rows(edge.target, source=report, where=edge.where, order=order)
         if item.slot is not None:
             values = self.slots[item.slot]
             data = self.trace.symbolic(type(values), values, item.slot)

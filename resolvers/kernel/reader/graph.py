@@ -55,6 +55,8 @@ class Edge:
     source: Callable[[Any, Any], Any] | None = None
     """Of rows of a View: `(row, scope) -> select`."""
     subtype: Subtype | None = None
+    ahead: Callable[[Any, Any], tuple[Any, ...]] | None = None
+    """Keys ahead of the order, of the row that the edge hangs on: `(row, scope) -> keys`."""
 
     @property
     def shown(self) -> Target:
@@ -100,6 +102,8 @@ GRAPHS: dict[type[SQLModel], dict[str, Entry]] = {}
 ACCESS: dict[type[SQLModel], Access] = {}
 CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
 """Columns that are null to whoever may not do this in the row's workspace."""
+SHOWN: dict[type[SQLModel], dict[str, Callable[[Any, Any], Any]]] = {}
+"""Columns that not everybody sees who sees the row: what is read instead."""
 
 
 def _of(target: Target) -> tuple[type[SQLModel], tuple[Any, ...], Subtype | None]:
@@ -118,6 +122,7 @@ def many(
     requires: Action | None = None,
     through: type[TenantRow] | None = None,
     other_key: str | None = None,
+    ahead: Callable[[Any, Any], tuple[Any, ...]] | None = None,
 ) -> Edge:
     """The rows whose `key` column names this row; `through` another table, those that its `other_key` names beside this
     row in its `key`.
@@ -125,7 +130,7 @@ def many(
     order = order_by if isinstance(order_by, tuple) else (order_by,)
     model, own, subtype = _of(target)
     on = on or (_by_target(model, key) if through is None else _by_link(through, key, other_key))
-    return Edge("many", model, on, order, narrow, input, requires, (*own, *where), subtype=subtype)
+    return Edge("many", model, on, order, narrow, input, requires, (*own, *where), subtype=subtype, ahead=ahead)
 
 
 def reads(target: type[View], source: Callable[[Any, Any], Any], *, order_by: Any = ()) -> Edge:
@@ -237,6 +242,11 @@ def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
         if name not in columns_of(model) or not table_of(model).c[name].nullable:
             raise TypeError(f"{model.__name__}.{name} cannot be null")
         CONFIDENTIAL.setdefault(model, {})[name] = action
+
+
+def shown_as(model: type[SQLModel], **columns: Callable[[Any, Any], Any]) -> None:
+    """Declares what stands for a column of the rows, on every path to them: `(row, scope) -> expression`."""
+    SHOWN.setdefault(model, {}).update(columns)
 
 
 def access_of(model: type[SQLModel]) -> Access:
