@@ -57,13 +57,18 @@ def knows(row: Any, scope: Any) -> Any:
 def _seen(user: Any, scope: Any) -> Any:
     """By the person, and by who has a workspace in common with them that they have accepted."""
     member, own = table_of(Membership).alias("known"), table_of(Membership).alias("own")
-    ours = select(own.c.workspace_id).where(own.c.user_id == scope.user_id)
+    ours = scope.scalar(select(own.c.workspace_id).where(own.c.user_id == scope.user_id))
     found = select(member.c.id).where(
         member.c.user_id == user.id,
         member.c.accepted_at.is_not(None),
         or_(member.c.workspace_id == scope.workspace_id, member.c.workspace_id.in_(ours)),
     )
     return or_(user.id == scope.user_id, scope.scalar(found.limit(1)).is_not(None))
+
+
+def _email_of(member: Any, scope: Any) -> Any:
+    email = scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))
+    return case((member.accepted_at.is_not(None), email), else_=NOTHING)
 
 
 graph(User, gate=Action.READ, scope=OPEN, visible=EVERYONE)
@@ -79,16 +84,11 @@ graph(
     visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
-    email=derived(str, lambda member, scope: _email_of(member, scope)),
+    email=derived(str, _email_of),
     full_name=derived(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
     ),
 )
-
-
-def _email_of(member: Any, scope: Any) -> Any:
-    email = scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))
-    return case((member.accepted_at.is_not(None), email), else_=NOTHING)
 
 
 class AssignableRole(StrEnum):

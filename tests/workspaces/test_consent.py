@@ -98,7 +98,8 @@ async def test_what_others_may_see_of_them_is_the_name(world: World) -> None:
     before = await shown()
     assert not [(text, word) for text in before for word in hidden if word in text]
     assert f"{person.name.title()} Example" in before[0]
-    found = await world.rest(world.outsider, "GET", f"/api/v1/audit?search={person.email}", workspace=daves.id)
+    async with world.client(world.outsider) as client:
+        found = await client.get("/api/v1/audit", params={"workspace_id": daves.id, "search": person.email})
     assert person.user_id not in found.text, "nor is the address guessed by a search"
     mine = await world.graphql(person, "{ viewer { email } memberships: viewer { memberships { user { email } } } }")
     assert person.email in str(mine), "it is their own"
