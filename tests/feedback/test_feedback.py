@@ -114,7 +114,13 @@ async def test_it_belongs_to_the_chats_workspace_or_to_the_one_joined_last(world
     for workspace, minutes in ((later, 1), (gone, 2)):
         joined = now() + timedelta(minutes=minutes)
         await world.add(
-            Membership(workspace_id=workspace.id, user_id=world.member.user_id, role=Role.VIEWER, created_at=joined)
+            Membership(
+                workspace_id=workspace.id,
+                user_id=world.member.user_id,
+                role=Role.VIEWER,
+                created_at=joined,
+                accepted_at=joined,
+            )
         )
     try:
         id = await given(world, world.member, "moving")

@@ -450,13 +450,10 @@ async def sow(world: World, seed: int) -> None:
     )
     # one person in both workspaces, and a deleted workspace that still has its members
     gone = Workspace(name="Gone", slug="gone", deleted_at=START)
-    both = Membership(
-        workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER, created_at=START, updated_at=START
-    )
+    times = {"created_at": START, "updated_at": START, "accepted_at": START}
+    both = Membership(workspace_id=world.other.id, user_id=world.owner.user_id, role=Role.VIEWER, **times)
     await world.add(
         gone,
         both,
-        Membership(
-            workspace_id=gone.id, user_id=world.owner.user_id, role=Role.OWNER, created_at=START, updated_at=START
-        ),
+        Membership(workspace_id=gone.id, user_id=world.owner.user_id, role=Role.OWNER, **times),
     )
