@@ -128,7 +128,8 @@ async def _written_down(work: Work, file: IO[bytes], person: str) -> dict[str, i
     counted = dict[str, int]()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
         # rows of an account are the person's alone: sessions, tokens and what was done with it are in no archive
-        for model in (User, *tenants(), *kept_with_workspaces()):
+        models: list[type[SQLModel]] = [User, *tenants(), *kept_with_workspaces()]
+        for model in models:
             await _add(work, made, model, person, counted)
         await _add_attached(work, made, person)
     return counted

@@ -195,7 +195,7 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
 
 
 def _here(ctx: Context, model: type[SQLModel]) -> Any:
-    return table_of(model).c[place_of(model)] == ctx.workspace_id
+    return table_of(model).c[place_of(model) or "workspace_id"] == ctx.workspace_id
 
 
 def _chats_of(ctx: Context, person: str) -> Any:

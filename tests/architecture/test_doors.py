@@ -51,6 +51,9 @@ PAST_THE_DOOR = {
         ("resolvers/runs/ending.py", table): "what ends with a right, whoever may see it, tied to its workspace"
         for table in ("Assignment", "Chat", "Message", "PeerConversation")
     },
+    ("resolvers/workspaces/members.py", "Membership"): "whether a person has accepted to be known, tied to a workspace",
+    ("resolvers/workspaces/members.py", "Invitation"): "whether a person was invited there, tied to it",
+    ("resolvers/audit/log.py", "Membership"): "whether the workspace of an entry knows its user, tied to it",
     ("resolvers/costs/budgets.py", "BudgetSpend"): "the sums of a budget that is deleted: they have no rows but its",
 }
 
