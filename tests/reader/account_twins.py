@@ -32,3 +32,17 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("CliToken", "expires_soon"): expires_soon,
     ("ServiceAccount", "active"): lambda store, _, row: row["deactivated_at"] is None,
 }
+
+
+def known_of(column: str, otherwise: str | None) -> Value:
+    """What is shown of a person: to themselves, and where they have accepted to be a member."""
+
+    def value(store: Store, asker: Asker, row: Row) -> str | None:
+        own = {m["workspace_id"] for m in store.live("memberships") if m["user_id"] == asker.user_id}
+        known = [m for m in store.live("memberships") if m["user_id"] == row["id"] and m["accepted_at"] is not None]
+        return row[column] if row["id"] == asker.user_id or own & {m["workspace_id"] for m in known} else otherwise
+
+    return value
+
+
+SHOWN = {("User", "email"): known_of("email", ""), ("User", "avatar_url"): known_of("avatar_url", None)}

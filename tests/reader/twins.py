@@ -389,20 +389,6 @@ MODEL_OF = {"Issue": "Mission", "PersonaVersion": "MemoryVersion"}
 """Types of the schema that are named otherwise than their model, and have pages below them."""
 
 
-def known_of(column: str, otherwise: str | None) -> Any:
-    """What is shown of a person: to themselves, and where they have accepted to be a member."""
-
-    def value(store: Store, asker: Asker, row: Row) -> Any:
-        own = {m["workspace_id"] for m in store.live("memberships") if m["user_id"] == asker.user_id}
-        known = [m for m in store.live("memberships") if m["user_id"] == row["id"] and m["accepted_at"] is not None]
-        return row[column] if row["id"] == asker.user_id or own & {m["workspace_id"] for m in known} else otherwise
-
-    return value
-
-
-SHOWN = {("User", "email"): known_of("email", ""), ("User", "avatar_url"): known_of("avatar_url", None)}
-
-
 class Twins(Rules):
     def here(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Asker:
         if name in ANYWHERE:
@@ -464,8 +450,8 @@ class Twins(Rules):
             return chat_twins.REPORTS[model, name](store, asker, row)
         if (model, name) in DERIVED:
             return DERIVED[model, name](store, asker, row)
-        if (model, name) in SHOWN:
-            return SHOWN[model, name](store, asker, row)
+        if (model, name) in account_twins.SHOWN:
+            return account_twins.SHOWN[model, name](store, asker, row)
         if (model, name) in CONFIDENTIAL:
             return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
         if (model, name) in REPORTS:
