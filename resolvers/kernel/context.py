@@ -32,8 +32,6 @@ from resolvers.kernel.visibility import Scope, hides
 
 M = TypeVar("M", bound=SQLModel)
 SCOPE_SQL = places.SCOPE_SQL
-SETS = "SELECT set_config("
-"""How a statement begins that does nothing but say for whom the connection works."""
 
 
 @dataclass(slots=True)
@@ -343,9 +341,7 @@ class Context(Recorder):
 
     @property
     def scope(self) -> str:
-        """What row-level security lets this call see: its workspace; outside any, the caller's own memberships; for
-        nobody, nothing.
-        """
+        """What row-level security lets it see: its workspace; outside any, the caller's memberships; else nothing."""
         return self.workspace_id or (f"@{self.user_id}" if self.user_id else "")
 
     async def now(self) -> datetime:
@@ -472,8 +468,7 @@ class Context(Recorder):
     ) -> Any:
         """`begins`: the statement writes or locks. What only reads sees what is committed, in a transaction or not."""
         if self.conn is None:
-            if sql.startswith(SETS):
-                raise RuntimeError(f"{self.operation.name}: no connection is held that a scope could be set for")
+            places.needs_no_connection(sql)
             async with database.lease() as conn:
                 if database.row_security:
                     await conn.fetchrow(SCOPE_SQL, self.scope)

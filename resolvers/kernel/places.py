@@ -14,10 +14,18 @@ from resolvers.kernel.database import database
 from resolvers.kernel.sending import run
 
 SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
+SETS = "SELECT set_config("
+"""How a statement begins that does nothing but say for whom the connection works."""
 OWN_ROLES = (
     "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
     " IS NULL"
 )
+
+
+def needs_no_connection(sql: str) -> None:
+    """Of a statement that is sent on whichever connection is free: what it sets would be gone with the next one."""
+    if sql.startswith(SETS):
+        raise RuntimeError("no connection is held that a scope could be set for")
 
 
 async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> str | None:
