@@ -130,6 +130,7 @@ def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits 
         from schema.endpoint import Endpoint
         from schema.live import EventStreams, Sockets, multipart
         from schema.root import schema
+        from schema.worker import ALLOWED
     finally:
         gc.enable()
 
@@ -141,6 +142,7 @@ def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits 
         throttle=None if limits is None else _throttle(limits),
         streaming=multipart,
         open_schema=settings.open_schema,
+        allowed=None if limits is None else ALLOWED,
     )
     gc.freeze()  # as what was loaded before; a collection first would hold everybody for longer than all of the rest
     return Made(endpoint, EventStreams(endpoint), Sockets(endpoint, admit))

@@ -28,9 +28,9 @@ from schema.introspection import ROOTS, Introspection, alone
 from schema.limits import MAX_LETTERS, exceeded
 from schema.selection import Root, Selection, Unbound
 from schema.trees import Tree
-from schema.worker import worker
+from schema.worker import Who, Worker
 
-QUICK = 1000  # letters of a document that is read at once; longer ones are read beside the event loop
+QUICK = 1000  # letters of a user's document that is read at once; others are read beside the event loop
 KEPT, KEPT_BYTES = 1000, 8 * 1024 * 1024  # documents, and bytes of them together
 # by document, and the values of the variables of its @include and @skip
 KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 8 * 1024 * 1024
@@ -180,8 +180,8 @@ class Document:
 class Documents:
     """The documents in use, and their plans."""
 
-    def __init__(self, core: GraphQLSchema, *, suggest: bool = True) -> None:
-        self.core, self.suggest = core, suggest
+    def __init__(self, core: GraphQLSchema, worker: Worker, *, suggest: bool = True) -> None:
+        self.core, self.worker, self.suggest = core, worker, suggest
         self.kept: Kept[tuple[str, str | None], Document] = Kept(KEPT, KEPT_BYTES)
         self.plans: Kept[tuple[Document, tuple[bool, ...]], Any] = Kept(KEPT_PLANS, KEPT_PLAN_BYTES)
         self._turn = asyncio.Lock()
@@ -190,25 +190,27 @@ class Documents:
     def known(self, text: str, name: str | None) -> Document | None:
         return self.kept.get((text, name))
 
-    async def read(self, text: str, name: str | None) -> Document:
-        """A document that is not known. Raises Refusal UNAVAILABLE where too many others are being read."""
+    async def read(self, text: str, name: str | None, who: Who) -> Document:
+        """A document that is not known. Raises Refusal UNAVAILABLE where too many others are being read, and
+        RATE_LIMITED where a stranger's documents have taken too long.
+        """
         make = partial(Document, self.core, text, name, suggest=self.suggest)
-        made = await self._made(make, len(text))
+        made = await self._made(make, len(text), who)
         if not made.errors:
             self._last = made, made.tree()
             self.kept.put((text, name), made, made.size)
         return made
 
-    async def tree(self, document: Document) -> Tree:
+    async def tree(self, document: Document, who: Who) -> Tree:
         """Its tree, which is at hand if nobody needed that of another document since."""
         if self._last is None or self._last[0] is not document:
-            self._last = document, await self._made(document.tree, document.letters)
+            self._last = document, await self._made(document.tree, document.letters, who)
         return self._last[1]
 
-    async def _made(self, make: Callable[[], Made], letters: int) -> Made:
+    async def _made(self, make: Callable[[], Made], letters: int, who: Who) -> Made:
         """In the loop, but once a round of it: those who come together do not make others wait for all of them."""
-        if letters > QUICK:
-            return await worker.run(make)
+        if letters > QUICK or not (await who.party()).is_user:
+            return await self.worker.run(make, who)
         await self._turn.acquire()
         asyncio.get_running_loop().call_soon(self._turn.release)
         return make()
@@ -217,11 +219,16 @@ class Documents:
         return self.plans.get((document, document.truth(variables)))
 
     async def plan(
-        self, document: Document, variables: Any, compile: Callable[[Document, Tree, Truth], Any] = Document.compile
+        self,
+        document: Document,
+        variables: Any,
+        who: Who,
+        compile: Callable[[Document, Tree, Truth], Any] = Document.compile,
     ) -> Any:
         """A plan not known yet: `compile` makes it of the values of the document's conditions; it has a `size`."""
-        tree, truth = await self.tree(document), document.truth(variables)
+        tree, truth = await self.tree(document, who), document.truth(variables)
         make = partial(compile, document, tree, dict(zip(document.conditions, truth, strict=True)))
-        made = make() if document.letters <= QUICK else await worker.run(make)
+        is_quick = document.letters <= QUICK and (await who.party()).is_user
+        made = make() if is_quick else await self.worker.run(make, who)
         self.plans.put((document, truth), made, made.size + document.size)  # which is not let go before its plans are
         return made

@@ -23,6 +23,7 @@ from schema.executor import ExecutionContext, attach
 from schema.introspection import Answers, Introspection
 from schema.roots import Faulty, ask, ask_all
 from schema.selection import Asking, Call, Root, Throttle
+from schema.worker import Who, Worker
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -82,7 +83,8 @@ class Endpoint:
     `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers.
     `throttle`: the rate limits that operations have beyond that of this path. `streaming` serves subscriptions to
     clients that take a stream. `open_schema`: introspection and the suggestions of errors are for everybody, not only
-    for callers with a credential.
+    for callers with a credential. `allowed`: seconds of processor time that the new documents of a
+    stranger may take in a minute.
     """
 
     def __init__(
@@ -96,9 +98,12 @@ class Endpoint:
         throttle: Throttle | None = None,
         streaming: Streaming | None = None,
         open_schema: bool = True,
+        allowed: float | None = None,
     ) -> None:
         self.schema, self.core, self.compiled = schema, schema._schema, compiled
-        self.documents, self.answers = Documents(self.core, suggest=open_schema), Answers(self.core)
+        worker = Worker(allowed=allowed)
+        self.documents = Documents(self.core, worker, suggest=open_schema)
+        self.answers = Answers(self.core, worker)
         self.open_schema = open_schema
         self.trusted, self.trusted_only, self.page, self.throttle = trusted or {}, trusted_only, page, throttle
         self.streaming = streaming
@@ -173,7 +178,8 @@ class Endpoint:
         """`key` of idempotency. `strict`: what cannot be run is a 400, as application/graphql-response+json demands."""
         bad = 400 if strict else 200
         try:
-            document = self.known(body) or await self.document(caller, body)
+            who = Who(caller)
+            document = self.known(body) or await self.document(caller, body, who)
             if document.errors:
                 return Executed(bad, _errors(reported(document.errors)))
             kind = document.kind
@@ -185,7 +191,7 @@ class Endpoint:
             if isinstance(variables, list):
                 return Executed(bad, _errors(reported(variables)))
             plan: Plan = self.documents.known_plan(document, variables) or await self.documents.plan(
-                document, variables
+                document, variables, who
             )
             if plan.introspects and not self.open_schema:
                 await identify(caller)
@@ -198,8 +204,8 @@ class Endpoint:
             if kind is OperationType.QUERY:
                 plan.runs += 1
             if plan.complete and self.compiled:
-                return await self._run(asking, calls, cost, body["variables"], plan.runs)
-            return await self._fallback(ExecutionContext(asking, variables), document, body["variables"], cost)
+                return await self._run(asking, calls, cost, body["variables"], plan.runs, who)
+            return await self._fallback(ExecutionContext(asking, variables), document, body["variables"], cost, who)
         except Refusal as refusal:
             return Executed(bad, _errors(refused(refusal)))
         except RecursionError:
@@ -209,17 +215,17 @@ class Endpoint:
         """What a request asks to run, if it was read before. Raises Malformed for what this server does not run."""
         return self.documents.known(self._text(body), body["operationName"])
 
-    async def document(self, caller: Caller, body: dict[str, Any]) -> Document:
+    async def document(self, caller: Caller, body: dict[str, Any], who: Who) -> Document:
         """A new document. A large one is read only for callers with a good credential. Raises Malformed and Refusal."""
         text = self._text(body)
         if len(text) > OF_ANYBODY and body["documentId"] is None:
             await identify(caller)
-        return await self.documents.read(text, body["operationName"])
+        return await self.documents.read(text, body["operationName"], who)
 
     async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: bytes) -> bool:
         """Also a document that is none, or is not even read, where that can be told in no other way."""
         try:
-            kind = (self.known(body) or await self.document(caller, body)).kind
+            kind = (self.known(body) or await self.document(caller, body, Who(caller))).kind
         except Refusal:
             kind = None
         return _acceptable(accept) is None if kind is None else kind is OperationType.SUBSCRIPTION
@@ -243,6 +249,7 @@ class Endpoint:
         cost: int,
         inputs: dict[str, Any],
         runs: int,
+        who: Who,
     ) -> Executed:
         """The compiled path: each root's bytes go into the answer untouched. `runs`: how often the query was run; 0 of
         a mutation, whose roots wait for each other.
@@ -259,7 +266,7 @@ class Endpoint:
                 parts += (b'%b"%b":' % (comma, call[0].encode()), call[1])
                 continue
             if isinstance(call, Introspection):
-                shown, wrong = await self.answers.get(call, inputs)
+                shown, wrong = await self.answers.get(call, inputs, who)
                 errors += wrong
                 parts += (b'%b"%b":' % (comma, call.key.encode()), shown)
                 continue
@@ -290,10 +297,10 @@ class Endpoint:
         return Executed.of(b"".join(parts), answers)
 
     async def _fallback(
-        self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int
+        self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int, who: Who
     ) -> Executed:
         """The executor, for what is no operation's."""
-        tree = await self.documents.tree(document)
+        tree = await self.documents.tree(document, who)
         result: Any = execute(
             self.core, tree.document, context_value=context, variable_values=inputs, operation_name=document.name
         )

@@ -14,6 +14,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    Node,
     OperationDefinitionNode,
 )
 
@@ -25,8 +26,15 @@ MAX_PAIRS = 10_000  # such comparisons; a union of a hundred types, each with al
 MAX_SAME = 5  # names under which one object shows the same value
 MAX_LETTERS = 64 * 1024  # of a document: long texts are sent as variables
 MAX_TYPES = 10  # `__type` of a document
+MAX_NAMES, MAX_DIRECTIVES = 200, 10  # of one object or list of arguments; and of one place
 # of types, which have lists of types again
 TYPE_LISTS = frozenset({"fields", "inputFields", "interfaces", "possibleTypes"})
+# Parts that name each of theirs once, and how graphql-core says that one does not.
+NAMED = {
+    "arguments": "argument named '",
+    "fields": "input field named '",
+    "variable_definitions": "variable named '$",
+}
 TOO_WIDE = (
     f"Introspection may ask for one `__schema` and {MAX_TYPES} `__type`, without aliases in them, "
     f"and for none of {', '.join(sorted(TYPE_LISTS))} below another of these"
@@ -56,6 +64,9 @@ class _Repeated(Exception):
 
 
 def exceeded(tree: DocumentNode) -> GraphQLError | None:
+    crowded = _crowded(tree)
+    if crowded is not None:
+        return crowded
     fragments = {d.name.value: d for d in tree.definitions if isinstance(d, FragmentDefinitionNode)}
     known: dict[str, Measure] = {}
     for definition in tree.definitions:
@@ -90,6 +101,29 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
                 f"The alias '{found.too_long[:80]}' is too long: at most {ALIAS_BYTES} characters are allowed",
                 definition,
             )
+    return None
+
+
+def _crowded(tree: DocumentNode) -> GraphQLError | None:
+    """Faults of one object that validation would find one by one, printing the object for each."""
+    waiting = list[Any](tree.definitions)
+    while waiting:
+        node = waiting.pop()
+        for part in node.keys:
+            value = getattr(node, part)
+            if isinstance(value, Node):
+                waiting.append(value)
+            elif isinstance(value, tuple):
+                if part in NAMED and len(value) > 1:
+                    names = Counter((getattr(item, "variable", None) or item).name.value for item in value)
+                    name, times = names.most_common(1)[0]
+                    if times > 1:
+                        return GraphQLError(f"There can be only one {NAMED[part]}{name[:80]}'.", node)
+                    if len(names) > MAX_NAMES:
+                        return GraphQLError(f"At most {MAX_NAMES} names are allowed in one place", node)
+                elif part == "directives" and len(value) > MAX_DIRECTIVES:
+                    return GraphQLError(f"At most {MAX_DIRECTIVES} directives are allowed in one place", node)
+                waiting += [item for item in value if isinstance(item, Node)]
     return None
 
 

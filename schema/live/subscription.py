@@ -22,6 +22,7 @@ from schema.live.projection import Projection, project
 from schema.live.rows import RowPlan, row_plan
 from schema.selection import BACKREF, Selection
 from schema.trees import Tree
+from schema.worker import Who
 
 BEGUN = "subscribed"
 """Reason of a StreamReset that only says where a subscription begins."""
@@ -116,7 +117,8 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
 
     Raises Invalid, Malformed for a document that is not run, and Refusal for one that is not read for this caller.
     """
-    document = endpoint.known(body) or await endpoint.document(caller, body)
+    who = Who(caller)
+    document = endpoint.known(body) or await endpoint.document(caller, body, who)
     if document.errors:
         raise Invalid(reported(document.errors))
     if document.kind is not OperationType.SUBSCRIPTION:
@@ -126,7 +128,7 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
         if isinstance(variables, list):
             raise Invalid(reported(variables))
         plan: Plan | RowPlan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(
-            document, variables, _compiled
+            document, variables, who, _compiled
         )
         return Request(plan, plan.arguments.read(variables), variables)
     except GraphQLError as error:

@@ -8,7 +8,11 @@ from typing import Any
 import httpx2
 import orjson
 
+from resolvers.identity.caller import Caller
+from schema.worker import Party, Who
 from tests.world import World
+
+USER = Who(Caller.nobody(), Party(True, "user"))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -24,6 +25,7 @@ from graphql import (
 )
 
 from resolvers.errors import Code, Refusal
+from resolvers.identity.caller import Caller
 from resolvers.kernel.kept import Kept
 from resolvers.kernel.operation import Operation
 from schema import documents, trees
@@ -34,8 +36,8 @@ from schema.live.messages import LONGEST_PAYLOAD
 from schema.live.subscription import subscription_of
 from schema.root import schema
 from schema.trees import Tree
-from schema.worker import Worker
-from tests.attacks.graphql import post
+from schema.worker import Budget, Party, Who, Worker
+from tests.attacks.graphql import USER, post
 from tests.live.graphql import socket
 from tests.world import World
 
@@ -103,11 +105,11 @@ async def test_what_takes_long_is_done_beside_the_loop(monkeypatch: pytest.Monke
     endpoint = Endpoint(schema)
     for long in (False, True):
         text = "query($a: Boolean!) { viewer { id @skip(if: $a) email } }" + "#" * QUICK * long
-        document = await endpoint.documents.read(text, None)
-        await endpoint.documents.plan(document, document.values({"a": True}), Document.compile)
+        document = await endpoint.documents.read(text, None, USER)
+        await endpoint.documents.plan(document, document.values({"a": True}), USER, Document.compile)
         read = by.copy()
-        await endpoint.documents.read("{ viewer { id } }", None)
-        await endpoint.documents.plan(document, document.values({"a": False}), Document.compile)
+        await endpoint.documents.read("{ viewer { id } }", None, USER)
+        await endpoint.documents.plan(document, document.values({"a": False}), USER, Document.compile)
         for thread in [*read.values(), by["parse"], by["compile"]]:
             assert (thread != threading.get_ident()) is long
 
@@ -121,21 +123,21 @@ async def test_who_is_read_and_compiled_at_once_is_parsed_once(monkeypatch: pyte
     first, other = "query($a: Boolean!) { viewer { id @skip(if: $a) email } }", "{ viewer { id } }"
     for text in (first, first + "#" * QUICK):
         parsed.clear()
-        document = await kept.read(text, None)
+        document = await kept.read(text, None, USER)
         for skipped in (True, False):
-            await kept.plan(document, document.values({"a": skipped}))
+            await kept.plan(document, document.values({"a": skipped}), USER)
         assert parsed == [text]
-        await kept.read(other, None)
+        await kept.read(other, None, USER)
         kept.plans = Kept(10, 100_000)
-        await kept.plan(document, document.values({"a": True}))
+        await kept.plan(document, document.values({"a": True}), USER)
         assert parsed == [text, other, text]
 
 
 async def test_between_two_documents_that_come_together_others_have_their_turn() -> None:
-    kept, seen, rounds = documents.Documents(schema._schema), list[int](), [0]
+    kept, seen, rounds = documents.Documents(schema._schema, Worker()), list[int](), [0]
 
     async def read(n: int) -> None:
-        await kept.read(f"{{ d{n}: __typename }}", None)
+        await kept.read(f"{{ d{n}: __typename }}", None, USER)
         seen.append(rounds[0])
 
     def count() -> None:
@@ -158,19 +160,99 @@ async def test_who_waits_for_a_long_document_holds_up_nobody(world: World) -> No
     assert costs[3].json["data"]
 
 
-async def test_work_that_waits_is_bounded() -> None:
+def who(key: str, is_user: bool = True) -> Who:
+    return Who(Caller.nobody(), Party(is_user, key))
+
+
+async def test_work_that_waits_is_bounded_and_the_crowd_makes_room() -> None:
     worker, go = Worker(most=3), threading.Event()
-    waiting = [asyncio.create_task(worker.run(partial(go.wait, 30))) for _ in range(3)]
-    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(worker.run(partial(go.wait, 30), who("crowd"))) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    newcomer = asyncio.create_task(worker.run(lambda: "served", who("newcomer")))
     with pytest.raises(Refusal) as refused:
-        await worker.run(lambda: None)
+        await waiting[2]
     assert refused.value.code is Code.UNAVAILABLE
+    with pytest.raises(Refusal):
+        await worker.run(lambda: None, who("crowd"))
     go.set()
-    assert await asyncio.gather(*waiting) == [True] * 3
-    assert await worker.run(lambda: 7) == 7
+    assert await asyncio.gather(*waiting[:2]) == [True] * 2
+    assert await newcomer == "served"
+    assert await worker.run(lambda: 7, who("crowd")) == 7
     with pytest.raises(ZeroDivisionError):
-        await worker.run(lambda: 1 // 0)
-    assert await worker.run(lambda: 8) == 8
+        await worker.run(lambda: 1 // 0, who("crowd"))
+    assert await worker.run(lambda: 8, who("crowd")) == 8
+
+
+async def test_each_key_takes_turns_and_users_wait_behind_no_stranger() -> None:
+    worker, go, order = Worker(), threading.Event(), list[str]()
+    held = asyncio.create_task(worker.run(partial(go.wait, 30), who("a", False)))
+    await asyncio.sleep(0.01)
+    others = [asyncio.create_task(worker.run(partial(order.append, key), who(key, False))) for key in "aaabc"]
+    assert await worker.run(lambda: "user", who("u")) == "user"
+    assert order == []
+    go.set()
+    await asyncio.gather(held, *others)
+    assert order == ["a", "b", "c", "a", "a"]
+
+
+async def test_a_request_that_left_costs_nothing() -> None:
+    worker, go, done = Worker(), threading.Event(), list[int]()
+    held = asyncio.create_task(worker.run(partial(go.wait, 30), who("a")))
+    await asyncio.sleep(0.01)
+    left = asyncio.create_task(worker.run(partial(done.append, 1), who("b")))
+    await asyncio.sleep(0.01)
+    left.cancel()
+    go.set()
+    await held
+    assert await worker.run(lambda: 2, who("b")) == 2
+    assert done == []
+
+
+async def test_a_stranger_has_so_much_time_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("schema.worker.monotonic", lambda: now[0])
+    budget = Budget(allowed=1.0)
+    assert budget.left("a") == 1.0
+    budget.charge("a", 1.5)
+    assert budget.left("a") == -0.5
+    assert budget.left("b") == 1.0
+    now[0] += 30
+    assert budget.left("a") == pytest.approx(0.0)
+    now[0] += 3600
+    assert budget.left("a") == 1.0
+
+
+async def test_who_has_used_up_the_time_is_refused_and_users_are_not() -> None:
+    def work() -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    worker = Worker(allowed=0.03)
+    for _ in range(2):
+        await worker.run(work, who("a", False))
+    with pytest.raises(Refusal) as refused:
+        await worker.run(work, who("a", False))
+    assert refused.value.code is Code.RATE_LIMITED
+    await worker.run(work, who("b", False))
+    for _ in range(5):
+        await worker.run(work, who("a"))
+
+
+async def test_strangers_documents_are_read_beside_the_loop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short ones, and those of callers whose credential is good no more, too."""
+    threads, validate = list[int](), documents.validate
+
+    def watching(*args: Any, **named: Any) -> Any:
+        threads.append(threading.get_ident())
+        return validate(*args, **named)
+
+    monkeypatch.setattr(documents, "validate", watching)
+    known = {"authorization": f"Bearer {world.viewer.token}"}
+    for number, headers in enumerate(({}, FORGED, BAD_SESSION, known)):
+        threads.clear()
+        await post(world, f"{{ crews {{ nope{number} }} }}", **headers)
+        assert [thread == threading.get_ident() for thread in threads] == [headers is known]
 
 
 # ---- what is kept ----------------------------------------------------------------------------------------------------
@@ -282,8 +364,8 @@ async def test_a_document_and_its_plan_are_few_objects() -> None:
     endpoint = Endpoint(schema)
 
     async def planned(n: int) -> None:
-        document = await endpoint.documents.read(text % n, None)
-        await endpoint.documents.plan(document, document.values({"ws": "x", "first": 3}))
+        document = await endpoint.documents.read(text % n, None, USER)
+        await endpoint.documents.plan(document, document.values({"ws": "x", "first": 3}), USER)
 
     await planned(1000)
     gc.collect()
@@ -375,10 +457,10 @@ def _resident() -> int:
 async def test_ten_thousand_different_documents_do_not_fill_the_memory() -> None:
     endpoint, sizes = Endpoint(schema), [_resident()]
     for n in range(10_000):
-        document = await endpoint.documents.read(_different(n), None)
+        document = await endpoint.documents.read(_different(n), None, USER)
         assert not document.errors
         for skip in (True, False):
-            await endpoint.documents.plan(document, document.values({"a": skip}))
+            await endpoint.documents.plan(document, document.values({"a": skip}), USER)
         if n % 2500 == 2499:
             sizes.append(_resident())
     assert endpoint.documents.kept.size <= KEPT_BYTES

@@ -12,7 +12,7 @@ from schema import introspection
 from schema.endpoint import Endpoint
 from schema.limits import MAX_TYPES, exceeded
 from schema.root import schema
-from tests.attacks.graphql import post
+from tests.attacks.graphql import USER, post
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -81,12 +81,12 @@ async def test_what_tools_ask_is_answered_and_small() -> None:
     ):
         assert validate(schema._schema, parse(query)) == []
         assert exceeded(parse(query)) is None
-        document = await endpoint.documents.read(query, None)
-        plan = await endpoint.documents.plan(document, document.values({}))
+        document = await endpoint.documents.read(query, None, USER)
+        plan = await endpoint.documents.plan(document, document.values({}), USER)
         assert plan.complete
         for root in plan.roots:
             if isinstance(root, introspection.Introspection):
-                answer, errors = await endpoint.answers.get(root, {})
+                answer, errors = await endpoint.answers.get(root, {}, USER)
                 assert errors == []
                 assert 10 < len(answer) < 1_500_000
 

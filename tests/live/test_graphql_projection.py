@@ -20,6 +20,7 @@ from schema.limits import exceeded
 from schema.live.projection import Projection
 from schema.live.subscription import Invalid, subscription_of
 from schema.root import schema, sdl
+from tests.attacks.graphql import USER
 from tests.events.samples import every_event
 
 ENDPOINT = Endpoint(schema)
@@ -106,7 +107,7 @@ SAMPLES = _samples()
 
 def plan_of(document: str, **variables: Any) -> Any:
     async def planned() -> Any:
-        await ENDPOINT.documents.read(document, None)  # a large one would be read for callers only who are known
+        await ENDPOINT.documents.read(document, None, USER)  # a large one would be read for callers only who are known
         return await subscription_of(
             ENDPOINT,
             Caller.nobody(),

@@ -13,8 +13,10 @@ from resolvers.kernel.plans import Shelf
 from resolvers.kernel.reader import Column, Nested, Shape, intern, shape
 from schema import trees
 from schema.documents import KEPT, KEPT_BYTES, KEPT_PLAN_BYTES, KEPT_PLANS, Document, Documents
+from schema.worker import Worker
 from schema.endpoint import MAX_COST
 from schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_FIELDS, MAX_LETTERS, MAX_REPEATS, MAX_ROOTS, MAX_SAME, MAX_SPREADS
+from tests.attacks.graphql import USER
 from tests.reader.library import SCHEMA, Library
 from tests.world import World
 
@@ -277,20 +279,20 @@ async def test_a_null_condition_is_refused(library: Library) -> None:
 
 
 async def test_documents_are_kept_up_to_a_number_and_up_to_a_size() -> None:
-    documents = Documents(SCHEMA)
+    documents = Documents(SCHEMA, Worker())
     for n in range(KEPT + 20):
-        await documents.read(f"{{ a{n}: __typename }}", None)
+        await documents.read(f"{{ a{n}: __typename }}", None, USER)
     assert len(documents.kept) == KEPT
     assert documents.known("{ a0: __typename }", None) is None
     assert documents.known("{ a20: __typename }", None) is not None
-    await documents.read("{ b: __typename }", None)
+    await documents.read("{ b: __typename }", None, USER)
     assert documents.known("{ a20: __typename }", None) is not None, "the one used last is not the first to go"
     long = "#" + "x" * (MAX_LETTERS - 100)
     most = KEPT_BYTES // len(long)
     for n in range(most + 10):
-        await documents.read(f"{{ c{n}: __typename }} {long}", None)
+        await documents.read(f"{{ c{n}: __typename }} {long}", None, USER)
     assert documents.kept.size <= KEPT_BYTES
-    await documents.read("{ nothing }", None)
+    await documents.read("{ nothing }", None, USER)
     assert documents.known("{ nothing }", None) is None
     assert most - 10 < len(documents.kept) < most
 
@@ -303,7 +305,7 @@ async def test_plans_of_documents_are_bounded(library: Library) -> None:
         answer = await library.same(library.world.owner, text, {f"b{bit}": bool(n >> bit & 1) for bit in range(6)})
         assert list(answer["data"]["labels"][0]) == [f"a{bit}" for bit in range(6) if n >> bit & 1]
     documents = library.compiled.documents
-    document = await documents.read("query($a: Boolean!) { labels { id @skip(if: $a) name } }", None)
+    document = await documents.read("query($a: Boolean!) { labels { id @skip(if: $a) name } }", None, USER)
     for n in range(KEPT_PLANS + 10):
         documents.plans.put((document, (True, n)), None, 10)
     assert len(documents.plans) <= KEPT_PLANS

@@ -9,6 +9,7 @@ import pytest
 from resolvers.kernel.query import Query
 from resolvers.kernel.reader import GRAPHS, Derived, Either
 from schema.selection import BACKREF
+from tests.attacks.graphql import USER
 from tests.reader.issue_twins import UNIONS
 from tests.reader.library import SCHEMA, Library, plain
 from tests.reader.oracle import Asker, Cursor, Oracle, Store
@@ -36,7 +37,7 @@ async def judge(
 ) -> dict[str, Any]:
     """The answer of both paths, which has to be the oracle's too."""
     given = await library.same(person, text, variables)
-    document = await library.compiled.documents.read(text, None)
+    document = await library.compiled.documents.read(text, None, USER)
     if document.errors or "data" not in given:  # too large, or too dear
         return {}
     data, refused = oracle.answer(Asker(person.user_id, None, library.world.workspace.id), text, variables)

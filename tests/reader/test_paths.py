@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.attacks.graphql import USER
 from tests.reader.library import Library, cursors_of
 
 pytestmark = pytest.mark.anyio
@@ -13,7 +14,7 @@ async def compare(library: Library, seeds: range) -> None:
     for seed in seeds:
         written = library.write(seed)
         answer = await library.same(people[seed % len(people)], written.text, written.variables)
-        document = await library.compiled.documents.read(written.text, None)
+        document = await library.compiled.documents.read(written.text, None, USER)
         assert not any(e.original_error is None and "too large" not in e.message for e in document.errors), (
             f"{written.text}\n{document.errors}"
         )
