@@ -13,9 +13,9 @@ from resolvers.kernel.plans import Shelf
 from resolvers.kernel.reader import Column, Nested, Shape, intern, shape
 from schema import trees
 from schema.documents import KEPT, KEPT_BYTES, KEPT_PLAN_BYTES, KEPT_PLANS, Document, Documents
-from schema.worker import Worker
 from schema.endpoint import MAX_COST
 from schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_FIELDS, MAX_LETTERS, MAX_REPEATS, MAX_ROOTS, MAX_SAME, MAX_SPREADS
+from schema.worker import Worker
 from tests.attacks.graphql import USER
 from tests.reader.library import SCHEMA, Library
 from tests.world import World
