@@ -58,6 +58,15 @@ class ChatEventType(StrEnum):
     crew_provisioning = "crew_provisioning"
 
 
+class SystemEvent(StrEnum):
+    """The subtype of a system frame: what our own pages show, each in its way."""
+
+    init = "init"
+    api_retry = "api_retry"
+    approval_requested = "approval_requested"
+    redacted = "redacted"
+
+
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 """The end of a lease that no worker takes over: of a run that is reported, or waits for a decision."""
 OUTPUT = (

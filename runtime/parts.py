@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.bounds import CUT, REPLY, TURN, cut
-from models.runs import ChatEventType
+from models.runs import ChatEventType, SystemEvent
 from runtime.storable import size_of
 
 JOINED = (ChatEventType.text, ChatEventType.thinking)
@@ -39,7 +39,7 @@ def fold(events: Iterable[Mapping[str, Any]]) -> Reply:
         type, content, metadata = event["type"], event.get("content") or "", event.get("metadata") or {}
         if type == ChatEventType.result:
             reply.usage = {key: metadata[key] for key in USAGE if metadata.get(key) is not None}
-        elif type == ChatEventType.system and metadata.get("subtype") == "init":
+        elif type == ChatEventType.system and metadata.get("subtype") == SystemEvent.init:
             reply.model = reply.model or metadata.get("model")
         if type not in STORED or (type in JOINED and not content):
             continue

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 
-from models.runs import ChatEventType
+from models.runs import ChatEventType, SystemEvent
 from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim, Step
 from runtime.engine import Engine
@@ -192,7 +192,7 @@ class TurnSink:
     def _add(self, type: ChatEventType, content: str, metadata: dict[str, Any] | None, step: str) -> None:
         if self._guard.hit and not self._told:
             self._told = True
-            self._add(ChatEventType.system, REDACTED, {"subtype": "redacted"}, step)
+            self._add(ChatEventType.system, REDACTED, {"subtype": SystemEvent.redacted.value}, step)
         if type in STREAMED and not content:
             return
         event: dict[str, Any] = {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {})

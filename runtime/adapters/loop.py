@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from models.bounds import NAME
-from models.runs import ChatEventType
+from models.runs import ChatEventType, SystemEvent
 from resolvers.costs.money import micros
 from resolvers.instance.telemetry import log
 from resolvers.rules.consent import question
@@ -117,7 +117,7 @@ class _Run:
 
     async def _init(self) -> float:
         metadata = {
-            "subtype": "init",
+            "subtype": SystemEvent.init.value,
             "model": self.provider.model,
             "tools": list(self.loop._tools),
             "cwd": self.loop._cwd,
@@ -215,7 +215,7 @@ class _Run:
             )
             return {"failed": f"{error.message}{wait}", "again_in": None}
         metadata = {
-            "subtype": "api_retry",
+            "subtype": SystemEvent.api_retry.value,
             "attempt": attempt + 1,
             "max_retries": self.backoff.retries,
             "retry_delay_ms": round(again_in * 1000),
@@ -260,7 +260,7 @@ class _Run:
             arguments = self.loop._redactor.redact_json(use["input"])
             told_why = replace(asks, reason=self.loop._redactor.redact(asks.reason))
             asked = await consent.ask(self.job, call, use["name"], arguments, told_why)
-            told = {"subtype": "approval_requested", "tool_name": use["name"], **asked}
+            told = {"subtype": SystemEvent.approval_requested.value, "tool_name": use["name"], **asked}
             await self.sink.emit(ChatEventType.system, asks.reason, told)
             return asked
 

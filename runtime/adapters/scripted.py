@@ -35,7 +35,7 @@ from pydantic import (
 )
 
 from models.bounds import LINE
-from models.runs import ChatEventType
+from models.runs import ChatEventType, SystemEvent
 from resolvers.costs.money import micros
 from runtime.job import Charge, Failed, Job, Outcome, Sink, over_budget
 from runtime.prompt import estimate
@@ -202,7 +202,7 @@ async def _init(sink: Sink) -> float:
     await sink.emit(
         ChatEventType.system,
         "init",
-        {"subtype": "init", "model": MODEL, "tools": ["tool", "append"], "cwd": "", "mcp_servers": []},
+        {"subtype": SystemEvent.init.value, "model": MODEL, "tools": ["tool", "append"], "cwd": "", "mcp_servers": []},
     )
     return time.time()
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from models.agents import LlmProvider
 from models.bounds import LINE
-from models.runs import ChatEventType
+from models.runs import ChatEventType, SystemEvent
 from resolvers.costs.money import micros
 from resolvers.instance.store import INCOMING
 from resolvers.integrations.configuration import McpConfiguration
@@ -308,7 +308,9 @@ class _Run:
                 answered |= {"is_error": True} if event.is_error else {}
                 await self.sink.emit(ChatEventType.tool_result, event.content, answered)
             case TriesAgain():
-                await self.sink.emit(ChatEventType.system, "api_retry", {"subtype": "api_retry", **event.metadata})
+                await self.sink.emit(
+                    ChatEventType.system, "api_retry", {**event.metadata, "subtype": SystemEvent.api_retry.value}
+                )
             case Ended():
                 self._ended = event
 
@@ -317,7 +319,7 @@ class _Run:
             return
         self._told = True
         metadata = {
-            "subtype": "init",
+            "subtype": SystemEvent.init.value,
             "model": event.model or self.model.name,
             "tools": list(event.tools),
             "cwd": f"/output/{self.job.agent.slug}",

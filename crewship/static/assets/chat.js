@@ -1,4 +1,5 @@
 import { graphql } from "./api.js";
+import { Approvals } from "./approvals.js";
 import { find, make, when } from "./dom.js";
 import { Transcript } from "./transcript.js";
 import { Turns } from "./turns.js";
@@ -8,14 +9,14 @@ const CHATS = "query Chats($ws: ID!, $agent: ID!) { agentChats(workspaceId: $ws,
 const HISTORY = `query History($id: ID!, $limit: Int!, $offset: Int!) {
   chat(id: $id) {
     lastSeq
-    messages(limit: $limit, offset: $offset) { totalCount nodes { role content parts authorUserId author { fullName email } } }
+    messages(limit: $limit, offset: $offset) { totalCount nodes { role content parts agentId authorUserId author { fullName email } } }
     runs(limit: 1, status: RUNNING) { nodes { triggeredBy fromSeq } }
   }
 }`;
 const FRAMES = `subscription Frames($id: ID!, $afterSeq: Int) {
   chatEvents(chatId: $id, afterSeq: $afterSeq) {
     __typename
-    ... on RunBegin { begin: seq }
+    ... on RunBegin { begin: seq agentId }
     ... on ChatFrame { seq type content metadata }
   }
 }`;
@@ -38,8 +39,9 @@ export class Chat {
     this.turns = new Turns(viewer.id);
     this.scroll = find("#transcript");
     this.message = find("#message");
-    const names = (turn) => (turn.who === "user" ? nameOf(turn) : turn.who === "agent" ? this.agent.name : "Crewship");
-    this.transcript = new Transcript(find("#turns"), names);
+    const names = (turn) => (turn.who === "notice" ? "Crewship" : (nameOf(turn) ?? this.agent.name));
+    this.approvals = new Approvals(workspace, (userId) => nameOf({ who: "user", author: userId }));
+    this.transcript = new Transcript(find("#turns"), names, { approval: (part) => this.approvals.view(part) });
     this.#listen();
   }
 
@@ -76,6 +78,7 @@ export class Chat {
     this.#stop = () => {};
     Object.assign(this, { agent, chatId: null });
     this.turns = new Turns(this.viewer.id);
+    this.approvals.forget();
     this.transcript.show([]);
     this.#say("");
     find("#chat-title").textContent = agent.name;
@@ -118,6 +121,7 @@ export class Chat {
     if (visit !== this.#visit) return;
     this.chatId = chatId;
     this.turns.load(history);
+    this.approvals.forget();
     this.transcript.show(this.turns.list);
     this.#toNewest();
     this.#markRead();

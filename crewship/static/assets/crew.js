@@ -20,6 +20,7 @@ const EVENTS = `subscription Events($ws: ID!, $after: String) {
     ... on RunStartedEvent { runId }
     ... on RunCompletedEvent { runId ended: status }
     ... on RunFailedEvent { runId failed: status }
+    ... on InboxItemUpdatedEvent { state }
     ... on AgentStatusChangedEvent { agentId agentStatus: status }
   }
 }`;
@@ -28,6 +29,7 @@ const NEW_AGENT = `mutation NewAgent($ws: ID!, $crew: ID, $name: String!, $slug:
   createAgent(workspaceId: $ws, input: { crewId: $crew, name: $name, slug: $slug }) { id }
 }`;
 const CHANGED = /^(Agent(Created|Updated|Deleted|Hired|Rehired|HireApproved|Expired)|Crew(Created|Updated|Deleted))Event$|^StreamReset$/;
+const INBOX = /^Inbox(Item|Bulk)UpdatedEvent$|^StreamReset$/;
 const ENDED = { COMPLETED: "done", FAILED: "failed", CANCELLED: "cancelled", TIMEOUT: "timed out" };
 
 const slugOf = (name) => name.toLowerCase().normalize("NFKD").replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
@@ -42,9 +44,9 @@ export class Crew {
   #reload = 0;
   #clock = 0;
 
-  /** `open(agent, chatId)` is called for what is chosen. */
-  constructor(live, workspace, open) {
-    Object.assign(this, { live, workspace, open });
+  /** `open(agent, chatId)` is called for what is chosen, `onInbox()` where something that waits for people has changed. */
+  constructor(live, workspace, open, onInbox) {
+    Object.assign(this, { live, workspace, open, onInbox });
     find("#new-agent form").onsubmit = (event) => this.#hire(event);
   }
 
@@ -115,6 +117,7 @@ export class Crew {
   #take(event) {
     this.#cursor = event.cursor ?? this.#cursor;
     const run = this.#runs.get(event.runId);
+    if (INBOX.test(event.__typename)) this.onInbox();
     if (event.__typename === "RunStartedEvent") this.#read(event.runId);
     else if (run && (event.ended ?? event.failed)) {
       run.status = event.ended ?? event.failed;

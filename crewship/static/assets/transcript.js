@@ -7,10 +7,11 @@ const STATES = { running: "running", done: "done", failed: "failed", stopped: "n
 export class Transcript {
   #views = new Map();
 
-  /** `nameOf` gives the name that a turn is shown under. */
-  constructor(list, nameOf) {
+  /** `nameOf` gives the name that a turn is shown under; `views` shows kinds of parts that are more than what was said. */
+  constructor(list, nameOf, views = {}) {
     this.list = list;
     this.nameOf = nameOf;
+    this.views = { ...VIEWS, ...views };
   }
 
   show(turns) {
@@ -22,7 +23,7 @@ export class Transcript {
   update(turn) {
     let view = this.#views.get(turn);
     if (!view) {
-      view = new TurnView(turn, this.nameOf(turn));
+      view = new TurnView(turn, this.nameOf(turn), this.views);
       this.#views.set(turn, view);
       this.list.append(view.element);
     }
@@ -38,7 +39,8 @@ export class Transcript {
 class TurnView {
   #parts = new Map();
 
-  constructor(turn, name) {
+  constructor(turn, name, views) {
+    this.views = views;
     this.body = make("div", { class: "parts" });
     this.status = make("p", { class: "status" });
     this.taken = make("p", { class: "taken" });
@@ -50,7 +52,7 @@ class TurnView {
     for (const part of turn.parts) {
       let view = this.#parts.get(part);
       if (!view) {
-        view = VIEWS[part.kind](part);
+        view = this.views[part.kind](part);
         this.#parts.set(part, view);
         this.body.append(view.element);
       }
@@ -65,6 +67,7 @@ class TurnView {
 const VIEWS = {
   text: () => textView("p", "text"),
   error: () => textView("p", "error"),
+  line: () => textView("p", "line"),
 
   thinking() {
     const text = textView("p", "text");

@@ -2,13 +2,15 @@
  * What has happened in a chat, as turns: from its history first, then frame by frame. Knows nothing of the page.
  *
  * A turn is { who: "user" | "agent" | "notice", author, parts, state: "waiting" | "running" | "done", status, result, model }. A part is
- * { kind: "text" | "thinking" | "tool" | "image" | "error", … }. Frames are numbered: each counts once, and a gap is told.
+ * { kind: "text" | "thinking" | "tool" | "image" | "error" | "approval" | "line", … }. Frames are numbered: each counts once, and a
+ * gap is told. A frame of a kind that is not known here is a quiet line: the server may be newer than the page.
  */
 export class Turns {
   list = [];
   lastSeq = 0;
   running = false;
   #current = null; // the agent's turn that frames add to
+  #speaker = null; // in a group: the id of the agent that answers
 
   constructor(viewerId) {
     this.viewerId = viewerId;
@@ -47,10 +49,17 @@ export class Turns {
     if (frame.__typename === "RunBegin") {
       this.running = true;
       this.#current = null;
+      this.#speaker = frame.agentId ?? null;
       return null;
     }
     const { type, content = "", metadata } = frame;
-    return (this.#takers[type] ?? (() => null))(content, metadata ?? {});
+    const take = Object.hasOwn(this.#takers, type) ? this.#takers[type] : () => this.#note(content || said(type));
+    return take(content, metadata ?? {});
+  }
+
+  /** The types of frames, and the subtypes of `system` ones, that are shown in a way of their own. */
+  get kinds() {
+    return { types: Object.keys(this.#takers), events: Object.keys(this.#events) };
   }
 
   #takers = {
@@ -64,10 +73,27 @@ export class Turns {
     error: (content) => this.#fail(content),
     crew_provisioning: (content) => this.#fail(content),
     status: (content) => this.#tell({ status: content }),
-    system: (_, metadata) => (metadata.subtype === "init" ? this.#tell({ model: metadata.model }) : null),
+    agent_busy: (content) => this.#note(content || "The agent is busy with another message."),
+    system: (content, metadata) => {
+      const { subtype = "" } = metadata;
+      return Object.hasOwn(this.#events, subtype) ? this.#events[subtype](content, metadata) : this.#note(content || said(subtype || "system"));
+    },
     result: (_, metadata) => this.#tell({ result: metadata }),
-    done: () => this.#end(),
+    done: (_, metadata) => this.#end(metadata.no_reply === true),
   };
+
+  /** Of `system` frames, by their subtype. */
+  #events = {
+    init: (_, { model }) => this.#tell({ model }),
+    api_retry: (_, metadata) => this.#tell({ status: retry(metadata) }),
+    approval_requested: (content, { approval_id: id, tool_name: tool, waits }) =>
+      this.#add({ kind: "approval", id, tool, reason: content, waits: waits !== false }),
+    redacted: (content) => this.#note(content),
+  };
+
+  #note(text) {
+    return this.#add({ kind: "line", text });
+  }
 
   #said(text, author) {
     const expected = this.list.find((turn) => turn.state === "waiting" && turn.author === author && turn.parts[0].text === text);
@@ -82,7 +108,7 @@ export class Turns {
 
   #turn() {
     if (this.#current === null) {
-      this.#current = { who: "agent", parts: [], state: "running" };
+      this.#current = { who: "agent", agentId: this.#speaker, parts: [], state: "running" };
       this.list.push(this.#current);
     }
     return this.#current;
@@ -118,23 +144,32 @@ export class Turns {
     return this.#turn().parts.some((part) => part.kind === "error") ? this.#turn() : this.#add({ kind: "error", text });
   }
 
-  #end() {
+  #end(withoutReply) {
     this.running = false;
     const turn = this.#current;
     this.#current = null;
     if (turn === null) return null;
     for (const part of turn.parts) if (part.state === "running") part.state = "stopped";
-    turn.cancelled = !turn.result && !turn.parts.some((part) => part.kind === "error"); // neither an end of its own nor a failure
+    turn.cancelled = !withoutReply && !turn.result && !turn.parts.some((part) => part.kind === "error"); // neither an end of its own nor a failure
     return Object.assign(turn, { state: "done", status: "" });
   }
 }
 
-function fromMessage({ role, content, parts, authorUserId, author }) {
+/** The name of a kind of frame, as words. */
+const said = (name) => name.replaceAll("_", " ");
+
+function retry({ attempt, max_retries: most, retry_delay_ms: pause, error_status: status }) {
+  const count = Number.isFinite(attempt) && Number.isFinite(most) ? ` (${attempt} of ${most})` : "";
+  const within = Number.isFinite(pause) ? ` in ${Math.max(1, Math.round(pause / 1000))} s` : "";
+  return `The model does not answer${status ? ` (status ${status})` : ""}. Next try${count}${within} …`;
+}
+
+function fromMessage({ role, content, parts, authorUserId, author, agentId }) {
   if (role === "user") return { who: "user", author: authorUserId, name: author?.fullName ?? author?.email, parts: [{ kind: "text", text: content }], state: "done" };
   const who = role === "system" ? "notice" : "agent";
   const shown = [];
   for (const part of parts ?? [{ type: "text", content }]) takePart(shown, part);
-  return { who, parts: shown, state: "done" };
+  return { who, agentId, parts: shown, state: "done" };
 }
 
 function takePart(shown, { type, content = "", tool_name: name, tool_id: id, metadata }) {

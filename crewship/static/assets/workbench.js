@@ -6,7 +6,7 @@ import { Live } from "./live.js";
 import { CHOSEN, ENTER, WORKSPACE } from "./preferences.js";
 import { whoAmI } from "./session.js";
 
-const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug } } preferences { key value } }";
+const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug currentUserRole } } preferences { key value } }";
 
 /** What is shown to who is signed in: the crew on one side, a conversation on the other. */
 export class Workbench {
@@ -65,8 +65,9 @@ export class Workbench {
   async #enter(id) {
     this.#leave();
     const workspace = this.viewer.workspaces.find((known) => known.id === id);
-    const crew = (this.#crew = new Crew(this.live, workspace, (agent, chatId) => this.#open(agent, chatId)));
-    const nameOf = ({ author, name }) => (author === this.viewer.id ? "You" : (name ?? crew.members.get(author) ?? "Somebody"));
+    const crew = (this.#crew = new Crew(this.live, workspace, (agent, chatId) => this.#open(agent, chatId), () => this.#chat?.approvals.refresh()));
+    const userName = ({ author, name }) => (author === this.viewer.id ? "You" : (name ?? crew.members.get(author) ?? "Somebody"));
+    const nameOf = (turn) => (turn.who === "user" ? userName(turn) : crew.agents.get(turn.agentId)?.name);
     this.#chat = new Chat(this.live, workspace, this.viewer, nameOf, (agent, chatId) => this.#remember(agent, chatId));
     this.#chat.enterStartsALine = this.preferences.get(ENTER) === "line";
     find("#enter-sends").hidden = this.#chat.enterStartsALine;
