@@ -4,7 +4,7 @@ import secrets
 import time
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field
@@ -56,6 +56,10 @@ class ChatVisibility(StrEnum):
 
     private = "private"
     group = "group"
+
+
+CHAT_OF_WEBHOOKS: Final = "webhook-"
+"""How ids of chats begin that the server makes of an agent's: no client makes one that begins so."""
 
 
 class Chat(TenantTable, Timestamps, table=True):

@@ -7,7 +7,7 @@ from sqlmodel import SQLModel
 from resolvers.domains import modules_in
 from resolvers.errors import Code
 from resolvers.kernel.gate import Entity, Tenancy
-from resolvers.kernel.operation import OPERATIONS, Auth, Operation
+from resolvers.kernel.operation import OPERATIONS, Auth, Operation, Reach
 from resolvers.kernel.policy import GATES, Action
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.subject import Subject
@@ -59,6 +59,7 @@ def _socket(name: str, path: str, scope: str, *errors: Code) -> dict[str, Any]:
         "visibility": None,
         "subject": None,
         "scope": scope,
+        "reach": Reach.WORKSPACE.value,
         "rest": [{"method": "GET", "path": path, "status": 101}],
         "graphql": [],
         "emits": [],
@@ -89,6 +90,7 @@ def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, An
                 "visibility": _visibility(op),
                 "subject": _named(op.subject),
                 "scope": scope_of(op, routes),
+                "reach": op.reach.value,
                 "token_scopes": None if op.needs is None else sorted(op.needs),
                 "tickets": op.tickets,
                 "rest": [{"method": r.method, "path": r.path, "status": r.status} for r in routes],

@@ -233,6 +233,7 @@ def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
         "storage_path": directory / "files",
         "ratelimit_disabled": True,
         "log_level": "error",
+        "instance_admins": True,  # any administrator: who is the operator has tests of its own
         "role": "api",  # one runtime a process: what tests it starts its own
     }
     return load_settings().model_copy(update=given | changes)

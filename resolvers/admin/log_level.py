@@ -19,6 +19,7 @@ from resolvers.kernel import (
     LogLevel,
     NoInput,
     Output,
+    Reach,
     Topic,
     command,
     instance,
@@ -81,7 +82,7 @@ async def get_log_level(ctx: Context, data: NoInput) -> LogLevelState:
     return await log_level_of(ctx)
 
 
-@command("admin.log_level_set", Action.MANAGE, audit="log_level.updated")
+@command("admin.log_level_set", Action.MANAGE, audit="log_level.updated", reach=Reach.INSTANCE)
 async def set_log_level(ctx: Context, data: SetLogLevel) -> LogLevelState:
     """Set the log level.
 

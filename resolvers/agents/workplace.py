@@ -6,7 +6,7 @@ from typing import Any, Final
 from models.agents import Agent
 from resolvers.agents.files import AGENT, ByAgent, crew_of
 from resolvers.crews.files import FilePath
-from resolvers.crews.git import LOG, ask_git, is_repository
+from resolvers.crews.git import LOG, ask_git, is_repository, room_for_git
 from resolvers.kernel import Action, Code, Context, Entry, NotRun, Output, names_of, procedure
 
 HOME: Final = "/home"
@@ -74,7 +74,7 @@ def _shown(where: str, entries: Sequence[Entry]) -> list[ContainerFile]:
     ]
 
 
-@procedure("agents.git_log", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), late=True)
+@procedure("agents.git_log", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND, Code.RATE_LIMITED), late=True)
 async def git_log(ctx: Context, agent: Agent, data: ByAgent) -> list[GitCommit]:
     """List commits in an agent's folder.
 
@@ -84,7 +84,8 @@ async def git_log(ctx: Context, agent: Agent, data: ByAgent) -> list[GitCommit]:
     if not await is_repository(ctx, crew_id, agent.slug):
         return []
     try:
-        ran = await ask_git(ctx, crew_id, agent.slug, LOG)
+        with room_for_git(ctx):
+            ran = await ask_git(ctx, crew_id, agent.slug, LOG)
     except NotRun:
         return []
     if ran.exit_code:

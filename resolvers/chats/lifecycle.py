@@ -9,12 +9,12 @@ from sqlmodel import col
 
 from models.agents import Agent
 from models.base import new_id
-from models.chats import Chat, ChatOrigin
+from models.chats import CHAT_OF_WEBHOOKS, Chat, ChatOrigin
 from models.missions import Assignment
 from models.runs import Run, RunStatus
 from resolvers.chats.listing import ChatOfAgent
 from resolvers.chats.permission import CHANGED, may_change
-from resolvers.kernel import Action, Code, Context, Deleted, Description, Id, Input, Refusal, command
+from resolvers.kernel import Action, Code, Context, Deleted, Description, Id, Input, Refusal, command, invalid
 from resolvers.workspaces.files import CHAT_GONE, speakers_in
 
 TAKEN = "session_id belongs to another chat"
@@ -78,6 +78,8 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
             return known
         if known is not None:
             raise Refusal(Code.CONFLICT, TAKEN)
+        if data.session_id.startswith(CHAT_OF_WEBHOOKS):
+            raise invalid("session_id", f"must not begin with {CHAT_OF_WEBHOOKS}, as ids do that the server makes")
     chat = Chat(id=data.session_id or new_id(), agent_id=agent.id, created_by=ctx.user_id or None, origin=data.origin)
     return await ctx.insert(chat, conflict=TAKEN)
 

@@ -5,7 +5,7 @@ given that: it reads a folder of the sandbox's own memory, which has the reposit
 a configuration without a word. Attributes of the working tree then name drivers that nobody has defined.
 """
 
-import asyncio
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -22,6 +22,7 @@ from resolvers.kernel import (
     Output,
     Ran,
     Refusal,
+    Room,
     Subject,
     names_of,
     procedure,
@@ -31,7 +32,8 @@ SECONDS: Final = 10.0
 MOST: Final = 256 << 10
 """Bytes of a patch (contract: crews, GitDiff)."""
 MOST_FILES: Final = 5_000
-_AT_ONCE = asyncio.Semaphore(4)
+AT_ONCE, OF_WORKSPACE = 8, 2  # in this process
+_ROOM: Final = Room(AT_ONCE, OF_WORKSPACE, f"{OF_WORKSPACE} questions to git of a workspace go on at once; try again")
 _CLEAN: Final = r"""
 set -f
 exec 2>/dev/null
@@ -39,10 +41,12 @@ command -v git >/dev/null || exit 65
 r=$PWD; test -d "$r/.git" && g=$(mktemp -d) || exit 66
 trap 'rm -rf "$g"' EXIT
 for name in objects refs packed-refs logs shallow reftable; do
-  test -e "$r/.git/$name" && ln -s "$r/.git/$name" $g/$name
+  { test -f "$r/.git/$name" || test -d "$r/.git/$name"; } && ln -s "$r/.git/$name" $g/$name
 done
+test -f "$r/.git/HEAD" || exit 66
 cp "$r/.git/HEAD" $g/HEAD && { test ! -f "$r/.git/index" || cp "$r/.git/index" $g/index; } || exit 66
-extension() { GIT_CONFIG_NOSYSTEM=1 git config --file "$r/.git/config" --no-includes --get "extensions.$1"; }
+c=$r/.git/config; test -f "$c" || c=/dev/null
+extension() { GIT_DIR=$g GIT_CONFIG_NOSYSTEM=1 git config --file "$c" --no-includes --get "extensions.$1"; }
 format=$(extension objectformat) refs=$(extension refstorage)
 printf '[core]\nrepositoryformatversion = 1\nbare = false\n[extensions]\n' >$g/config
 test "$format" != sha256 || echo 'objectformat = sha256' >>$g/config
@@ -115,13 +119,12 @@ async def is_repository(ctx: Context, crew_id: str, slug: str) -> bool:
 
 
 async def ask_git(ctx: Context, crew_id: str, slug: str, script: str) -> Ran:
-    """Runs in the folder. Raises NotRun where there is no sandbox."""
+    """Runs in the folder. Raises NotRun where there is no sandbox. For who has `room_for_git`."""
     commands: Any = ctx.outside.commands
     if commands is None:
         raise NotRun("Commands are off on this server", unavailable=True)
     command = CommandOfAgent(ctx.workspace_id or "", "", slug, crew_id, f"{_CLEAN}\n{script}", {}, SECONDS)
-    async with _AT_ONCE:
-        ran: Ran = await commands.run(command)
+    ran: Ran = await commands.run(command)
     return ran
 
 
@@ -129,7 +132,15 @@ EVEN_DELETED = Subject(Crew, "crew_id", deleted=True)
 """What a deleted crew has left can be compared while it is there."""
 
 
-@procedure("crews.git_diff", Action.READ, subject=EVEN_DELETED, errors=(Code.NOT_FOUND,), late=True)
+def room_for_git(ctx: Context) -> AbstractContextManager[None]:
+    """A folder that git takes long for keeps its own workspace waiting, and no other."""
+    return _ROOM.place(ctx.workspace_id or "")
+
+
+GIT_ERRORS = (Code.NOT_FOUND, Code.RATE_LIMITED)
+
+
+@procedure("crews.git_diff", Action.READ, subject=EVEN_DELETED, errors=GIT_ERRORS, late=True)
 async def git_diff(ctx: Context, crew: Crew, data: GitDiffOf) -> GitDiff:
     """Get what differs from the default branch in a folder.
 
@@ -139,6 +150,11 @@ async def git_diff(ctx: Context, crew: Crew, data: GitDiffOf) -> GitDiff:
     if len(names) > 1 or not await is_repository(ctx, crew.id, "".join(names)):
         return GitDiff(is_repo=False)
     slug = "".join(names)
+    with room_for_git(ctx):
+        return await _compared(ctx, crew, slug)
+
+
+async def _compared(ctx: Context, crew: Crew, slug: str) -> GitDiff:
     try:
         listed = await ask_git(ctx, crew.id, slug, f"{_BASE}\n$compare --raw --numstat -z")
         if listed.exit_code == NO_REPOSITORY:

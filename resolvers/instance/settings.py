@@ -226,6 +226,9 @@ class Settings(BaseSettings):
     hooks_allow_private: bool = variable("CREWSHIP_HOOKS_ALLOW_PRIVATE", False, takes=BOOLEAN)
     # MCP servers at addresses of the host's own networks.
     mcp_allow_private: bool = variable("CREWSHIP_MCP_ALLOW_PRIVATE", False, takes=BOOLEAN)
+    # What is of the whole server (settings, feature flags, the log level, the mirror of the MCP registry) is changed by
+    # the administrators of every workspace, as the contract has it; else in workspaces of the first user alone.
+    instance_admins: bool = variable("CREWSHIP_INSTANCE_ADMINS", False, takes=BOOLEAN)
     # MCP servers behind stdio are started, in a sandbox: by runs, coding agents, and who looks after them.
     mcp_stdio: bool = variable("CREWSHIP_MCP_STDIO", False, takes=BOOLEAN)
     mcp_registry_url: Annotated[str, BeforeValidator(origin)] = variable(

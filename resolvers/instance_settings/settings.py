@@ -9,12 +9,9 @@ from sqlmodel import col
 
 from models import bounds
 from models.instance_settings import InstanceSetting, is_sensitive
-from models.kernel import InstanceFact
-from models.workspaces import Membership, Role
 from resolvers.instance import live_settings
 from resolvers.instance_settings.events import InstanceSettingDeleted, InstanceSettingUpdated
 from resolvers.kernel import (
-    BOOTSTRAPPED,
     EVERYONE,
     Action,
     Code,
@@ -23,6 +20,7 @@ from resolvers.kernel import (
     Input,
     NoInput,
     QueryScope,
+    Reach,
     Refusal,
     Row,
     Rows,
@@ -34,6 +32,7 @@ from resolvers.kernel import (
     graph,
     instance,
     invalid,
+    is_operators,
     query,
 )
 
@@ -60,14 +59,10 @@ class BySetting(Input):
 
 
 async def by_the_operator(ctx: Context, named: BySetting | None) -> None:
-    """Whoever has a workspace of their own is an OWNER: what changes the whole server is left to the workspaces of its
-    first user.
-    """
+    """What has an effect is left to the workspaces of the first user, whoever else may change settings."""
     if named is None or named.key not in live_settings.NAMES:
         return
-    first = [fact.value for fact in await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).all()]
-    owner = (col(Membership.user_id).in_(first), col(Membership.role) == Role.OWNER)
-    if not await ctx.select(Membership, *owner).exists():
+    if not await is_operators(ctx):
         raise forbidden("This setting is changed in a workspace of the first user only, or by the environment")
 
 
@@ -126,6 +121,7 @@ def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data:
     errors=(Code.FORBIDDEN,),
     allow=by_the_operator,
     again=TAKEN,
+    reach=Reach.INSTANCE,
 )
 async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> InstanceSetting:
     """Set a setting of the instance.
@@ -155,6 +151,7 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
     emits=InstanceSettingDeleted,
     errors=(Code.NOT_FOUND, Code.FORBIDDEN),
     allow=by_the_operator,
+    reach=Reach.INSTANCE,
 )
 async def delete_instance_setting(ctx: Context, data: BySetting) -> Deleted:
     """Delete a setting of the instance.

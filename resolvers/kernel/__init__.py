@@ -95,9 +95,10 @@ from resolvers.kernel.inputs import (
 )
 from resolvers.kernel.jobs import job
 from resolvers.kernel.kept import Kept
-from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, translate
+from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Reach, translate
+from resolvers.kernel.operators import is_operators
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
-from resolvers.kernel.pace import Pace
+from resolvers.kernel.pace import Pace, Room
 from resolvers.kernel.patch import Emptied, Patch
 from resolvers.kernel.persons import PERSONAL_DIGEST, belongs_elsewhere, data_erased, forget_answers, keep_digests
 from resolvers.kernel.places import go_on_as
@@ -155,6 +156,7 @@ from resolvers.kernel.walking import answer_of, pages
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
     "query", "command", "procedure", "job", "clock", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
+    "Reach",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
     "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Scope", "Caller", "CredentialKind", "instance", "log",
@@ -164,7 +166,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Bool", "Int", "Float", "INT32", "TRIMMED", "at_most", "is_id", "Ref",
     "Patch", "Emptied", "Filter", "Order", "CommaTexts", "CommaList", "MOST_LISTED", "contains", "Otherwise", "through",
     "within", "ENDS", "faults", "Kept", "is_public_address", "parse_address",
-    "McpServer", "McpProgram", "McpFailed", "ToolOffered", "offered", "introduced", "Pace",
+    "McpServer", "McpProgram", "McpFailed", "ToolOffered", "offered", "introduced", "Pace", "Room",
     # What comes out, and why it does not.
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "invalid", "unauthenticated", "translate",
@@ -206,5 +208,5 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
     "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces", "follow",
     # Who did it.
-    "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
+    "is_operators", "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
 ]  # fmt: skip

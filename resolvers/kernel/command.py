@@ -12,6 +12,7 @@ from models.workspaces import Capability, Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.identity.caller import MACHINES, Caller
 from resolvers.instance import names
+from resolvers.instance.running import instance
 from resolvers.kernel import finish, idempotency, places
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
@@ -19,6 +20,7 @@ from resolvers.kernel.events import Event
 from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
 from resolvers.kernel.guards import Rule
 from resolvers.kernel.inputs import validate
+from resolvers.kernel.jobs import INSTANCE
 from resolvers.kernel.operation import (
     BOTH,
     Answer,
@@ -26,8 +28,10 @@ from resolvers.kernel.operation import (
     D,
     Deprecation,
     Operation,
+    Reach,
     Surface,
 )
+from resolvers.kernel.operators import check_operator, of_instance
 from resolvers.kernel.outputs import encode
 from resolvers.kernel.policy import Action
 from resolvers.kernel.query import signature
@@ -101,6 +105,8 @@ class Called(Operation[D], Generic[D, T]):
         of a bad body who may not send one.
         """
         subject, request = self.subject, ctx.request
+        if self.reach is Reach.INSTANCE:
+            await check_operator(ctx)
         row = None
         if subject is not None:
             row = ctx.named if self.gated is not None else await ctx.seek(subject, lock=self.locked)
@@ -242,7 +248,17 @@ class Command(Called[D, T], Generic[D, T]):
         else:
             await ctx.roll_back()
 
+    def _check_reach(self, ctx: Context) -> None:
+        """In tests: what is of no workspace is written by operations that say so."""
+        if self.auth is not Auth.USER or self.tenancy is Tenancy.NONE or self.reach is Reach.INSTANCE:
+            return
+        written = {touched.model.__name__ for touched in ctx.touched if of_instance(touched.model)}
+        if written or any(job.place == INSTANCE for job in ctx.queued):
+            raise RuntimeError(f"{self.name} reaches the instance ({', '.join(written) or 'a job'}): declare the reach")
+
     async def _finish(self, ctx: Context, result: T) -> Answer:
+        if instance.strict:
+            self._check_reach(ctx)
         ctx.audit_outcome(result)
         stored = isinstance(result, SQLModel)
         asked = ctx.request.shape if stored else None
@@ -326,6 +342,7 @@ def command(
     or_capability: Capability | None = None,
     again: str | None = None,
     refused: Refused | None = None,
+    reach: Reach = Reach.WORKSPACE,
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
@@ -334,7 +351,8 @@ def command(
     and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and before the input is
     validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never
     stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
-    `refused`: is told of calls that were refused, for a log of them.
+    `refused`: is told of calls that were refused, for a log of them. `reach`: INSTANCE for what is of no workspace: it
+    is the operator's.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -348,7 +366,7 @@ def command(
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
             tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
-            refused=refused, run=function,
+            refused=refused, reach=reach, run=function,
         )  # fmt: skip
 
     return bind

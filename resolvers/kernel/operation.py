@@ -111,6 +111,13 @@ class Answer(NamedTuple):
     session: SessionChange | None = None
 
 
+class Reach(StrEnum):
+    """What a command changes. INSTANCE: what is of no workspace, so that it is the operator's."""
+
+    WORKSPACE = "workspace"
+    INSTANCE = "instance"
+
+
 @dataclass(eq=False)
 class Operation(Generic[D]):
     """What every surface may know of an operation, and the parts of the pipeline all kinds share."""
@@ -135,6 +142,7 @@ class Operation(Generic[D]):
     deprecated: Deprecation | None = None
     subject: Subject | None = None
     or_capability: Capability | None = None
+    reach: Reach = Reach.WORKSPACE
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     kind = "operation"

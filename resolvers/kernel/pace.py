@@ -1,7 +1,9 @@
 """How often each may do what costs more than a request: so many times at once, and so many a minute."""
 
+import contextlib
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 
 from resolvers.errors import Code, Refusal
 
@@ -28,3 +30,28 @@ class Pace:
             self._left.popitem(last=False)
         if left < 1:
             raise Refusal(Code.RATE_LIMITED, self._told)
+
+
+class Room:
+    """Places in this process for what takes long: `of_all`, and no more than `of_each` for one workspace, so that what
+    one has begun keeps nobody else waiting. Who finds none is refused, and `told` so.
+    """
+
+    def __init__(self, of_all: int, of_each: int, told: str) -> None:
+        self.of_all, self.of_each, self._told = of_all, of_each, told
+        self._taken: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def place(self, whose: str) -> Iterator[None]:
+        """Raises Refusal RATE_LIMITED."""
+        if self._taken[whose] >= self.of_each or self._taken.total() >= self.of_all:
+            if not self._taken[whose]:
+                del self._taken[whose]
+            raise Refusal(Code.RATE_LIMITED, self._told)
+        self._taken[whose] += 1
+        try:
+            yield
+        finally:
+            self._taken[whose] -= 1
+            if not self._taken[whose]:
+                del self._taken[whose]

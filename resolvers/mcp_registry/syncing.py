@@ -18,6 +18,7 @@ from resolvers.kernel import (
     NoInput,
     Outbound,
     Output,
+    Reach,
     Refusal,
     across_workspaces,
     clock,
@@ -74,7 +75,13 @@ class RegistryPage:
     cursor: str | None
 
 
-@command("mcp_registry.sync", Action.MANAGE, audit="mcp_registry.synced", errors=(Code.RATE_LIMITED,))
+@command(
+    "mcp_registry.sync",
+    Action.MANAGE,
+    audit="mcp_registry.synced",
+    errors=(Code.RATE_LIMITED,),
+    reach=Reach.INSTANCE,
+)
 async def sync_registry(ctx: Context, data: NoInput) -> SyncStarted:
     """Synchronise the MCP registry.
 

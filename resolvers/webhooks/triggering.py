@@ -13,7 +13,7 @@ from models import bounds
 from models.agents import Agent, WebhookScheme
 from models.base import new_id
 from models.bounds import cut
-from models.chats import Chat
+from models.chats import CHAT_OF_WEBHOOKS, Chat
 from models.runs import BY_WEBHOOK, Run, RunStatus
 from models.webhooks import WebhookReceipt, WebhookResult
 from resolvers.agents.events import AgentLogged
@@ -255,7 +255,7 @@ async def _has_room(ctx: Context, agent: Agent, now: datetime) -> None:
 
 async def _chat(ctx: Context, agent: Agent, event: str) -> Chat:
     """The one chat of an agent's webhooks, locked."""
-    id = f"webhook-{agent.id}"
+    id = f"{CHAT_OF_WEBHOOKS}{agent.id}"
     known = await ctx.select(Chat, col(Chat.id) == id).locked().first()
     if known is None:
         await ctx.insert(Chat(id=id, agent_id=agent.id, title=cut(f"Webhook: {event}", bounds.LINE)))

@@ -1,7 +1,9 @@
 """What git says of folders of agents: repositories as they are, and as somebody wants them to be."""
 
+import asyncio
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from models.agents import Agent
 from models.crews import Crew
-from resolvers.crews.git import MOST
+from resolvers.crews.git import MOST, OF_WORKSPACE, SECONDS
 from resolvers.instance.running import instance
 from runtime.keeper import SandboxedCommands
 from tests.world import World
@@ -149,16 +151,58 @@ async def test_a_repository_of_a_newer_git_is_not_taken_for_an_empty_one(reposit
     assert await repository.log() == []
 
 
+def waiting(repository: Repository) -> None:
+    """A repository whose branch is a pipe, which git opens and waits for."""
+    repository.git("init")
+    os.mkfifo(repository.at / ".git/refs/heads/main")
+    repository.given()
+
+
 async def test_a_repository_that_keeps_git_waiting_ends(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resolvers.crews.git.SECONDS", 0.5)
-    repository.git("init")
-    (repository.at / ".git/HEAD").unlink()
-    os.mkfifo(repository.at / ".git/HEAD")
-    repository.given()
+    waiting(repository)
     assert await repository.diff() == {"is_repo": False, "error": "git could not compare"}
     assert await repository.log() == []
+
+
+@pytest.mark.parametrize("name", ["HEAD", "config", "index", "packed-refs"])
+async def test_what_is_no_plain_file_is_not_waited_for(repository: Repository, name: str) -> None:
+    repository.git("init")
+    repository.git("commit", "--allow-empty", "-m", "First")
+    (repository.at / ".git" / name).unlink(missing_ok=True)
+    os.mkfifo(repository.at / ".git" / name)
+    repository.given()
+    began = time.monotonic()
+    found = await repository.diff()
+    assert found["is_repo"] is (name != "HEAD"), found
+    assert len(await repository.log()) == (name != "HEAD")
+    assert time.monotonic() - began < SECONDS, "git was ended"
+
+
+async def test_who_waits_for_git_keeps_no_other_workspace_waiting(
+    repository: Repository, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("resolvers.crews.git.SECONDS", 6.0)
+    waiting(repository)
+    crew = Crew(workspace_id=world.other.id, name="Other", slug=f"other-{repository.crew.slug}")
+    await world.add(crew)
+    base = world.settings.storage_path / "workspaces" / world.other.id / "crews" / crew.id / "output"
+    (base / ".git").mkdir(parents=True)
+    path = f"crews/{repository.crew.id}/git-diff"
+    slow = [asyncio.create_task(repository.ask(path, agent_slug=repository.agent.slug)) for _ in range(6)]
+    refused, _ = await asyncio.wait(slow, timeout=4, return_when=asyncio.ALL_COMPLETED)
+    assert [task.result().status_code for task in refused] == [429] * (6 - OF_WORKSPACE)
+    began = time.monotonic()
+    theirs = await world.client(world.outsider).get(
+        f"/api/v1/crews/{crew.id}/git-diff", params={"workspace_id": world.other.id}
+    )
+    assert (theirs.status_code, theirs.json()) == (200, {"is_repo": False})
+    assert time.monotonic() - began < 4
+    answers = await asyncio.gather(*slow)
+    assert sorted(answer.status_code for answer in answers) == [200] * OF_WORKSPACE + [429] * (6 - OF_WORKSPACE)
+    assert (await repository.ask(path, agent_slug="nobody")).status_code == 200, "the places are free again"
 
 
 async def test_without_a_sandbox_there_is_no_repository(
