@@ -44,10 +44,11 @@ async def given(ship: Ship, row: Skill, agent: Agent | None = None, **values: An
 
 async def used(ship: Ship, row: Skill, error: str | None = None) -> None:
     status = RunStatus.COMPLETED if error is None else RunStatus.FAILED
-    here = {"workspace_id": ship.world.workspace.id, "agent_id": ship.agent.id, "finished_at": now()}
-    run = Run(prompt="Tie", status=status, error_message=error, **here)
+    run = Run(prompt="Tie", workspace_id=ship.world.workspace.id, agent_id=ship.agent.id)
     await ship.world.add(run)
     await tell_of_use(ship.world.workspace.id, ship.agent.id, run.id, row.slug)
+    ended = "UPDATE runs SET status = $2, error_message = $3, finished_at = now() WHERE id = $1"
+    await ship.world.database.execute(ended, run.id, status, error)
 
 
 async def stored(ship: Ship, row: Skill) -> Any:
