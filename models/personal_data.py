@@ -9,7 +9,8 @@ is said here what it is:
 * `by`: the id of a person who did something, or to whom the row is given. The row is exported, and the id removed.
 * `words`: what that person wrote or left behind: erased with the id. Where columns are declared as `by` they are those
   whose words these are, and not the foreign keys.
-* `mentions`: text of anybody, which may name the person. The name and the address are taken out.
+* `mentions`: text of anybody, which may name the person. The name and the address are taken out of rows that the person
+  wrote, as AUTHORS says, and of no other one: a name is what somebody chose, and may be a word of anybody's.
 * `hidden`: never exported.
 * `nothing`: no data of a person.
 """
@@ -224,6 +225,22 @@ DECLARED: Final[Mapping[str, Held]] = {
     "workspaces": held(mentions="name", nothing="slug logo_url preferred_language"),
 }  # fmt: skip
 """By table, in the order of the alphabet. `nothing` in a row that is the person's goes with the row."""
+
+AUTHORS: Final[Mapping[str, str]] = {
+    "approvals": "requested_by",
+    "credential_events": "user_id",
+    "credentials": "created_by_actor_id",
+    "inbox_items": "sender_id",
+    "journal_entries": "actor_id",
+    "missions": "created_by_id",
+    "notification_channels": "created_by",
+    "recurring_issues": "created_by",
+    "service_accounts": "created_by",
+    "webhook_endpoints": "created_by",
+}
+"""By table, the column that says who wrote what `mentions` names. Texts of agents and crews are the team's, and
+programs read them: they have no author. Of the audit log, see `resolvers/kernel/persons.py`.
+"""
 
 
 @cache

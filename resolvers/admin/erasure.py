@@ -15,10 +15,10 @@ from models.auth import User
 from models.base import Row, TenantRow, table_of
 from models.chats import Chat, ChatAttachment, Message
 from models.gdpr import GdprAction, GdprActionType
-from models.kernel import IdempotencyKey, OutboxEvent
-from models.personal_data import held_in
+from models.kernel import AuditLog, IdempotencyKey, OutboxEvent
+from models.personal_data import AUTHORS, held_in
 from models.runs import Run, RunFrame, RunStep
-from models.workspaces import Membership, Role
+from models.workspaces import Invitation, Membership, Role
 from resolvers.admin.archive import end_archives, remove_archives
 from resolvers.admin.gdpr import DeletePersonalData, receipt, remove_texts
 from resolvers.kernel import (
@@ -32,15 +32,17 @@ from resolvers.kernel import (
     belongs_elsewhere,
     command,
     end_work,
+    erase_in_audit,
     forbidden,
     forget_answers,
-    keep_digests,
 )
 from resolvers.workspaces.files import CHAT_GONE, detach, speakers_in
 from resolvers.workspaces.members import is_last_owner
 
 ERASED: Final = "erased"  # no longer than what it stands for
 SHORTEST_NAME: Final = len(ERASED)
+A_NAME: Final = re.compile(r"[^\W\d_]+(?:[ .'\u2019-]+[^\W\d_]+)*\.?")
+"""Words of letters: nothing that a configuration is made of."""
 LAST_OWNER = "The other members would be left without an owner"
 ALONE = "Nobody else belongs to this workspace: the account is deleted by its owner"
 
@@ -79,6 +81,11 @@ def of_accounts() -> list[type[SQLModel]]:
     kept = {model: held_in(table_of(model)) for model in models - {User, IdempotencyKey}}
     own = [model for model, columns in kept.items() if columns.whose or columns.by]
     return sorted(own, key=lambda model: f"{table_of(model).name}")
+
+
+def written() -> list[type[SQLModel]]:
+    """The models of rows with texts of which it is known who wrote them."""
+    return [model for model in tenants() if table_of(model).name in AUTHORS]
 
 
 @cache
@@ -169,29 +176,37 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
         if rows:
             done[name] = done.get(name, 0) + rows
 
-    pattern = names_of(user)
     spoken = speakers_in(ctx.workspace_id or "", _chats_of(ctx, user.id))
     for agent_id, chat_id in await ctx.report(spoken):
         ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=chat_id)
     count(ChatAttachment, await detach(ctx, user.id))
-    await keep_digests(ctx, user.id, pattern)
+    invited = await _invitations_of(ctx, user)
+    personal = {"email": user.email} | ({"full_name": user.full_name} if user.full_name else {})
+    count(AuditLog, len(await erase_in_audit(ctx, user.id, personal, [user.id, *invited], ERASED)))
+    for model in written():
+        count(model, await _take_out(ctx, model, user))
+    count(Invitation, len(await ctx.update_where(Invitation, col(Invitation.id).in_(invited), email=ERASED)))
     for model, condition in _conversations(ctx, user.id):
         if model is Message:
             count(model, len(await _blank(ctx, model, condition, {})))
         else:
             count(model, await ctx.delete_where(model, condition, including_hidden=True))
-    for model in (*tenants(), *kept_with_workspaces()):
+    for model in _of_persons():
+        if model is AuditLog:
+            continue  # its words are sealed: see above
         for columns, condition in _done_by(model, user.id):
             count(model, len(await _blank(ctx, model, and_(condition, _here(ctx, model)), columns)))
-    for model in (*tenants(), *kept_with_workspaces()):
+    for model in _of_persons():
         own = held_in(table_of(model)).whose
         if own:
             named = or_(*[table_of(model).c[name] == user.id for name in own])
             count(model, await ctx.delete_where(model, named, _here(ctx, model), including_hidden=True))
-    for model in tenants():
-        count(model, await _take_out(ctx, model, pattern))
-    count(OutboxEvent, await _forget_events(ctx, user.id, pattern))
+    count(OutboxEvent, await _forget_events(ctx, user.id))
     return done
+
+
+def _of_persons() -> list[type[SQLModel]]:
+    return [*tenants(), *kept_with_workspaces()]
 
 
 def _here(ctx: Context, model: type[SQLModel]) -> Any:
@@ -258,23 +273,32 @@ def names_of(user: User) -> str:
     """A pattern of the address, and of the name where it is one that hardly means anything else."""
     found = [rf"(?<![[:alnum:]_.+-]){re.escape(user.email)}(?![[:alnum:]_-])"]
     name = (user.full_name or "").strip()
-    if len(name) >= SHORTEST_NAME and " " in name:
+    if len(name) >= SHORTEST_NAME and " " in name and A_NAME.fullmatch(name):
         found.append(rf"(?<![[:alnum:]_]){re.escape(name)}(?![[:alnum:]_])")
     return "|".join(found)
 
 
-async def _take_out(ctx: Context, model: type[SQLModel], pattern: str) -> int:
-    table = table_of(model)
-    named, changes = [], {}
+async def _invitations_of(ctx: Context, user: User) -> list[str]:
+    """Those of the person's address, where it is known to be theirs: they accepted it, or have shown the address."""
+    same = [func.lower(col(Invitation.email)) == user.email.lower()]
+    if user.email_verified is None:
+        same.append(col(Invitation.accepted_at).is_not(None))
+    return [each.id for each in await ctx.select(Invitation, *same, including_hidden=True).all()]
+
+
+async def _take_out(ctx: Context, model: type[SQLModel], user: User) -> int:
+    """In texts that the person wrote; in JSON, string by string."""
+    table, pattern = table_of(model), names_of(user)
+    named, changes = list[Any](), dict[str, Any]()
     for name in held_in(table).mentions:
-        column = table.c[name]
-        text = cast(column, SQLText)
-        named.append(text.regexp_match(pattern, flags="i"))
-        replaced = func.regexp_replace(text, pattern, _stand_in(table, name), "gi", type_=SQLText())
-        changes[name] = cast(replaced, JSONB) if isinstance(column.type, JSON) else replaced
-    if not changes:
-        return 0
-    rows = await ctx.update_where(model, or_(*named), including_deleted=True, including_hidden=True, **changes)
+        column, stand_in = table.c[name], _stand_in(table, name)
+        if isinstance(column.type, JSON):
+            changes[name] = func.without_words(column, pattern, stand_in, type_=JSONB())
+        else:
+            changes[name] = func.regexp_replace(column, pattern, stand_in, "gi", type_=SQLText())
+        named.append(column.is_distinct_from(changes[name]))
+    own = table.c[AUTHORS[table.name]] == user.id
+    rows = await ctx.update_where(model, own, or_(*named), including_deleted=True, including_hidden=True, **changes)
     return len(rows)
 
 
@@ -287,8 +311,8 @@ def _stand_in(table: Any, name: str) -> Any:
     return literal(f"{ERASED}-").concat(func.right(table.c.id, 8, type_=SQLText()))
 
 
-async def _forget_events(ctx: Context, person: str, pattern: str) -> int:
+async def _forget_events(ctx: Context, person: str) -> int:
     """Events that name the person are not sent again to whoever comes back."""
     text = cast(col(OutboxEvent.payload), SQLText)
-    named = or_(text.contains(person, autoescape=True), text.regexp_match(pattern, flags="i"))
+    named = text.contains(person, autoescape=True)
     return await ctx.delete_where(OutboxEvent, col(OutboxEvent.workspace_id) == ctx.workspace_id, named)

@@ -100,7 +100,14 @@ from resolvers.kernel.operators import is_operators
 from resolvers.kernel.outputs import Absent, Deleted, Output, Success
 from resolvers.kernel.pace import Pace, Room
 from resolvers.kernel.patch import Emptied, Patch
-from resolvers.kernel.persons import PERSONAL_DIGEST, belongs_elsewhere, data_erased, forget_answers, keep_digests
+from resolvers.kernel.persons import (
+    LEFT_DIGEST,
+    PERSONAL_DIGEST,
+    belongs_elsewhere,
+    erase_in_audit,
+    forget_answers,
+    is_as_erased,
+)
 from resolvers.kernel.places import go_on_as
 from resolvers.kernel.policy import (
     ADMINS,
@@ -206,7 +213,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
-    "keep_digests", "data_erased", "PERSONAL_DIGEST", "LogLevel", "across_workspaces", "follow",
+    "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces", "follow",
     # Who did it.
     "is_operators", "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
 ]  # fmt: skip

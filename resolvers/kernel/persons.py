@@ -1,5 +1,10 @@
 """What a command has to know of, and do with, a person beyond its workspace: to erase them."""
 
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
 from models.base import table_of
 from models.kernel import IdempotencyKey
 from resolvers.instance.running import instance
@@ -9,36 +14,67 @@ from resolvers.kernel.idempotency import PRINCIPAL_SQL
 ELSEWHERE = "SELECT belongs_elsewhere($1, $2)"
 """The function looks past row-level security by itself: no statement before it says for whom it works."""
 
+Signed = Callable[[bytes, bytes], bool]
 PERSONAL_DIGEST = """
     sha256(convert_to(jsonb_build_array(salt, user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
 """
 """Of what an audit row holds of persons."""
+LEFT_DIGEST = """
+    sha256(convert_to(jsonb_build_array(user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
+"""
+"""Of what is left of that where something was erased."""
 ABOUT = f"""
-    SELECT id, {PERSONAL_DIGEST} AS digest FROM audit_logs
-    WHERE workspace_id = $1 AND erased IS NULL
-        AND (user_id = $2 OR actor_id = $2 OR data::text ~* $3 OR changes::text ~* $3)
+    SELECT id, {PERSONAL_DIGEST} AS digest, {LEFT_DIGEST} AS rest, erased, erased_signature FROM audit_logs
+    WHERE workspace_id = $1 AND (user_id = $2 OR actor_id = $2 OR entity_id = ANY ($3::text[]))
+    ORDER BY id FOR UPDATE
 """
-KEEP_DIGESTS = """
-    UPDATE audit_logs AS row SET salt = NULL, erased = kept.digest, erased_signature = kept.signature
-    FROM unnest($2::text[], $3::bytea[], $4::bytea[]) AS kept (id, digest, signature)
-    WHERE row.workspace_id = $1 AND row.id = kept.id
+TAKE_OUT = """
+    UPDATE audit_logs SET salt = NULL, erased = coalesce(erased, kept.digest),
+        user_id = nullif(user_id, $2), actor_id = nullif(actor_id, $2),
+        ip_address = CASE WHEN $2 IN (user_id, actor_id) THEN NULL ELSE ip_address END,
+        user_agent = CASE WHEN $2 IN (user_id, actor_id) THEN NULL ELSE user_agent END,
+        data = without_fields(data, $3::text::jsonb, $4), changes = without_fields(changes, $3::text::jsonb, $4)
+    FROM unnest($5::text[], $6::bytea[]) AS kept (row, digest) WHERE workspace_id = $1 AND id = kept.row
+"""
+LEFT = f"SELECT id, erased, {LEFT_DIGEST} AS rest FROM audit_logs WHERE workspace_id = $1 AND id = ANY ($2::text[])"
+SIGN = """
+    UPDATE audit_logs SET erased_signature = kept.signature
+    FROM unnest($2::text[], $3::bytea[]) AS kept (row, signature) WHERE workspace_id = $1 AND id = kept.row
 """
 
 
-def data_erased(id: str, digest: bytes) -> bytes:
-    """What is signed where the data of a person were taken out of an audit row."""
-    return b"erased" + id.encode() + digest
-
-
-async def keep_digests(ctx: Context, user_id: str, names: str) -> None:
-    """Before a person is erased: of the audit rows that tell of them, which also match the pattern `names`, a digest is
-    kept of what is taken out, so that their seal can still be verified.
+def data_erased(id: str, digest: bytes, rest: bytes = b"") -> bytes:
+    """What is signed where the data of a person were taken out of an audit row: the digest of what there was, and of
+    what is left. Rows from before that was signed have no `rest`.
     """
-    rows = await ctx._send(ABOUT, [ctx.workspace_id, user_id, names], many=True, begins=False)
-    ids, digests = [row["id"] for row in rows], [row["digest"] for row in rows]
-    signatures = [instance.vault.sign(data_erased(*each)) for each in zip(ids, digests, strict=True)]
-    if ids:
-        await ctx._send(KEEP_DIGESTS, [ctx.workspace_id, ids, digests, signatures])
+    return (b"erased, and left" if rest else b"erased") + id.encode() + digest + rest
+
+
+def is_as_erased(signed: Signed, row: Any) -> bool:
+    """Whether this instance has taken out what the row lacks, and nobody has changed what it left."""
+    said, signature = (row["id"], row["erased"]), row["erased_signature"] or b""
+    return signed(data_erased(*said, row["rest"]), signature) or signed(data_erased(*said), signature)
+
+
+async def erase_in_audit(
+    ctx: Context, user_id: str, personal: dict[str, str], about: list[str], stand_in: str
+) -> list[str]:
+    """Takes a person out of the rows of the audit log that are of what they did, or `about` rows of these ids: the ids
+    and addresses of their own, and of each row the fields whose whole value is theirs, as `personal` says. What others
+    wrote stays. A digest of what there was is kept, so that the seal can be verified, and what is left is signed.
+    """
+    found = await ctx._send(ABOUT, [ctx.workspace_id, user_id, about], many=True)
+    # one that was changed by somebody else is no better afterwards: it keeps the signature that does not hold
+    rows = [row for row in found if row["erased"] is None or is_as_erased(instance.vault.signed, row)]
+    ids = [row["id"] for row in rows]
+    if not ids:
+        return []
+    said = [orjson.dumps(personal).decode(), stand_in, ids, [row["digest"] for row in rows]]
+    await ctx._send(TAKE_OUT, [ctx.workspace_id, user_id, *said])
+    left = await ctx._send(LEFT, [ctx.workspace_id, ids], many=True)
+    signatures = [instance.vault.sign(data_erased(row["id"], row["erased"], row["rest"])) for row in left]
+    await ctx._send(SIGN, [ctx.workspace_id, [row["id"] for row in left], signatures])
+    return ids
 
 
 async def belongs_elsewhere(ctx: Context, user_id: str) -> bool:
