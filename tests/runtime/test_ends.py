@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -94,10 +95,12 @@ class Person:
 async def member(estate: Estate, role: Role = Role.MEMBER, password: str | None = None) -> Person:
     token, name = new_cli_token("STANDARD"), f"Persona {secrets.token_hex(6)}"  # type: ignore[arg-type]
     hashed = None if password is None else await instance.passwords.hash(password, "")
-    user = User(email=f"{secrets.token_hex(6)}@example.com", full_name=name, password_hash=hashed)
+    here = estate.workspace.id  # which has made the account, and may delete it
+    email = f"{secrets.token_hex(6)}@example.com"
+    user = User(email=email, full_name=name, password_hash=hashed, founded_in=here)
     token_hash = hashlib.sha256(token.encode()).hexdigest()
     await estate.add(user, CliToken(user_id=user.id, name="test", token_hash=token_hash))
-    await estate.add(Membership(workspace_id=estate.workspace.id, user_id=user.id, role=role))
+    await estate.add(Membership(workspace_id=here, user_id=user.id, role=role, accepted_at=datetime.now(UTC)))
     return Person(user.id, name, bearer(token))
 
 
