@@ -1,4 +1,5 @@
 import { make } from "./dom.js";
+import { Markdown } from "./markdown.js";
 
 const IMAGES = new Set(["image/png", "image/jpeg", "image/gif", "image/webp"]);
 const STATES = { running: "running", done: "done", failed: "failed", stopped: "not finished" };
@@ -52,7 +53,7 @@ class TurnView {
     for (const part of turn.parts) {
       let view = this.#parts.get(part);
       if (!view) {
-        view = this.views[part.kind](part);
+        view = this.views[turn.who === "agent" && part.kind === "text" ? "answer" : part.kind](part);
         this.#parts.set(part, view);
         this.body.append(view.element);
       }
@@ -65,6 +66,7 @@ class TurnView {
 }
 
 const VIEWS = {
+  answer: () => new Markdown(),
   text: () => textView("p", "text"),
   error: () => textView("p", "error"),
   line: () => textView("p", "line"),
