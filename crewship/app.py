@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from crewship import pages
+from crewship.compression import takes_gzip
 from crewship.graphql import GraphQL, Made
 from crewship.heads import Target
 from crewship.perimeter import BODY_LIMIT, KEY, Perimeter, Surface, Transport
@@ -207,7 +208,10 @@ def _for_callers(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable
 
 
 async def _openapi(request: Request) -> Response:
-    return Response(await asyncio.to_thread(openapi.encoded), media_type="application/json")
+    if not takes_gzip(request.headers.get("accept-encoding", "").encode("latin-1")):
+        return Response(await asyncio.to_thread(openapi.encoded), media_type="application/json")
+    packed = await asyncio.to_thread(openapi.packed)
+    return Response(packed, media_type="application/json", headers={"Content-Encoding": "gzip"})
 
 
 def _trusted_documents(file: Path | None) -> Mapping[str, str]:

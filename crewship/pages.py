@@ -10,6 +10,7 @@ import hashlib
 import html
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
@@ -20,6 +21,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+
+from crewship.compression import takes_gzip
 
 STATIC = Path(__file__).parent / "static"
 
@@ -58,42 +61,81 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True)
 class Asset:
+    """A file, and `text` where it is served as something else than it is stored. `needs`: modules that it imports."""
+
     path: Path
     gzipped: bool
     media_type: str
     digest: str
+    text: str | None = None
+    needs: tuple[str, ...] = ()
     _one: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @cached_property
-    def body(self) -> bytes:
-        return self.path.read_bytes()
+    def stored(self) -> bytes:
+        return self.path.read_bytes() if self.text is None else self.text.encode()
 
     async def plain(self) -> bytes:
-        """The uncompressed bytes, made when a client first asks for them, by one thread, and kept."""
-        if not self.gzipped:
-            return self.body
-        if "_plain" not in self.__dict__:
-            await to_thread.run_sync(self._unpack)
-        return self._plain
+        return await self._made("_plain") if self.gzipped else self.stored
 
-    def _unpack(self) -> bytes:
+    async def packed(self) -> bytes:
+        return self.stored if self.gzipped else await self._made("_packed")
+
+    async def _made(self, name: str) -> bytes:
+        """Another form of the bytes, made when a client first asks for it, by one thread, and kept."""
+        if name not in self.__dict__:
+            await to_thread.run_sync(self._make, name)
+        return bytes(getattr(self, name))
+
+    def _make(self, name: str) -> None:
         with self._one:
-            return self._plain
+            getattr(self, name)
 
     @cached_property
     def _plain(self) -> bytes:
-        return gzip.decompress(self.body)
+        return gzip.decompress(self.stored)
+
+    @cached_property
+    def _packed(self) -> bytes:
+        return gzip.compress(self.stored, mtime=0)
+
+
+_IMPORT = re.compile(r'(\bfrom |^import )"\./([\w./-]+)"', re.MULTILINE)
 
 
 def _read_assets(root: Path) -> dict[str, Asset]:
     """Asset by its name in URLs; `vendor/react.js` for the stored file `vendor/react.js.gz`."""
-    assets = {}
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        gzipped = path.suffix == ".gz"
-        name = path.relative_to(root).as_posix().removesuffix(".gz")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        assets[name] = Asset(path, gzipped, MEDIA_TYPES[Path(name).suffix], digest)
+    paths = {
+        path.relative_to(root).as_posix().removesuffix(".gz"): path
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+    assets: dict[str, Asset] = {}
+    for name in paths:
+        _read_asset(name, paths, assets, ())
     return assets
+
+
+def _read_asset(name: str, paths: Mapping[str, Path], assets: dict[str, Asset], within: tuple[str, ...]) -> Asset:
+    """A module of ours names the digests of those that it imports, and so they are part of its own."""
+    if name in assets:
+        return assets[name]
+    if name in within:
+        raise ValueError(f"modules import each other: {' -> '.join((*within, name))}")
+    path = paths[name]
+    stored, gzipped, text, needs = path.read_bytes(), path.suffix == ".gz", None, dict[str, None]()
+    if path.suffix == ".js":
+
+        def versioned(match: re.Match[str]) -> str:
+            imported = _read_asset(match[2], paths, assets, (*within, name))
+            needs.update(dict.fromkeys((match[2], *imported.needs)))
+            return f'{match[1]}"./{match[2]}?v={imported.digest}"'
+
+        text = _IMPORT.sub(versioned, stored.decode())
+        stored = text.encode()
+    digest = hashlib.sha256(stored).hexdigest()[:16]
+    assets[name] = Asset(path, gzipped, MEDIA_TYPES[Path(name).suffix], digest, text, tuple(needs))
+    return assets[name]
 
 
 ASSETS = _read_assets(STATIC / "assets")
@@ -106,14 +148,38 @@ def _version() -> str:
         return "(source)"
 
 
-def _read_page(name: str) -> str:
-    """The page with the digest of each asset in its URL, which is what lets a browser keep the asset for good."""
+class _Text(str):
+    """The text of a page, and the same compressed, made once."""
+
+    @cached_property
+    def packed(self) -> bytes:
+        return gzip.compress(self.encode(), mtime=0)
+
+
+def _read_page(name: str) -> _Text:
+    """The page with the digest of each asset in its URL, which is what lets a browser keep the asset for good, and with
+    the modules that its own import, so that they come at once and not one after the other.
+    """
     text = (STATIC / name).read_text(encoding="utf-8").replace("{{version}}", html.escape(_version()))
-    return re.sub(r'"/static/([^"]+)"', lambda match: f'"/static/{match[1]}?v={ASSETS[match[1]].digest}"', text)
+    text = re.sub(r'( *)<script type="module" src="/static/([^"]+)"></script>', _with_modules, text)
+    return _Text(re.sub(r'"/static/([^"]+)"', lambda match: f'"/static/{match[1]}?v={ASSETS[match[1]].digest}"', text))
 
 
-def _page(text: str, policy: str = UI_CONTENT_SECURITY_POLICY, **headers: str) -> HTMLResponse:
-    return HTMLResponse(text, headers={"Content-Security-Policy": policy, "Cache-Control": "no-cache", **headers})
+def _with_modules(script: re.Match[str]) -> str:
+    needed = ASSETS[script[2]].needs
+    return "".join(f'{script[1]}<link rel="modulepreload" href="/static/{name}">\n' for name in needed) + script[0]
+
+
+def _page(request: Request, text: _Text, policy: str = UI_CONTENT_SECURITY_POLICY, *vary: str) -> Response:
+    headers = {"Content-Security-Policy": policy, "Cache-Control": "no-cache"}
+    headers["Vary"] = ", ".join((*vary, "Accept-Encoding"))
+    if not _takes_gzip(request):
+        return HTMLResponse(text, headers=headers)
+    return HTMLResponse(text.packed, headers=headers | {"Content-Encoding": "gzip"})
+
+
+def _takes_gzip(request: Request) -> bool:
+    return takes_gzip(request.headers.get("accept-encoding", "").encode("latin-1"))
 
 
 _HOME, _GRAPHIQL, _REFERENCE, _NOT_FOUND = (
@@ -123,16 +189,16 @@ _HOME, _GRAPHIQL, _REFERENCE, _NOT_FOUND = (
 
 def graphiql(request: Request) -> Response:
     """GraphiQL, for a `GET /graphql` that prefers text/html."""
-    return _page(_GRAPHIQL, Vary="Accept")
+    return _page(request, _GRAPHIQL, UI_CONTENT_SECURITY_POLICY, "Accept")
 
 
 async def home(request: Request) -> Response:
     """The landing page; also `/login`, where its script reads `callbackUrl` and `error` from the address."""
-    return _page(_HOME)
+    return _page(request, _HOME)
 
 
 async def reference(request: Request) -> Response:
-    return _page(_REFERENCE)
+    return _page(request, _REFERENCE)
 
 
 async def asset(request: Request) -> Response:
@@ -150,7 +216,7 @@ async def robots(request: Request) -> Response:
 async def not_found(request: Request, _missing: Exception) -> Response:
     """For a browser that goes to a page, one; for everything else (a script of a page, a client) a line of text."""
     if "text/html" in request.headers.get("accept", ""):
-        answer = _page(_NOT_FOUND, OWN_CONTENT_SECURITY_POLICY, Vary="Accept")
+        answer = _page(request, _NOT_FOUND, OWN_CONTENT_SECURITY_POLICY, "Accept")
         answer.status_code = 404
         return answer
     return PlainTextResponse("Not Found", 404, headers={"Vary": "Accept"})
@@ -165,8 +231,8 @@ async def _send(request: Request, name: str) -> Response:
     headers = {"ETag": f'W/"{found.digest}"', "Cache-Control": keep, "Vary": "Accept-Encoding"}
     if found.digest in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    if found.gzipped and "gzip" in request.headers.get("accept-encoding", ""):
-        body, headers["Content-Encoding"] = found.body, "gzip"
+    if _takes_gzip(request):
+        body, headers["Content-Encoding"] = await found.packed(), "gzip"
     else:
         body = await found.plain()
     return Response(body, media_type=found.media_type, headers=headers)
@@ -177,7 +243,7 @@ def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Rou
     text = _read_page(name)
 
     async def endpoint(request: Request) -> Response:
-        return _page(text, policy)
+        return _page(request, text, policy)
 
     return Route(path, endpoint, name=path)
 

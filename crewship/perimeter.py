@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, M
 from dataclasses import dataclass
 from typing import Any
 
+from crewship import compression
 from crewship.heads import Known, Target
 from crewship.line import PEER, Peer, Tcp, UnixSocket
 from crewship.pages import UI_CONTENT_SECURITY_POLICY
@@ -81,7 +82,9 @@ def _policy(csp: str | None, *more: Header) -> Policy:
     made = []
     for own in range(1 << len(_OWN)):
         kept = b"private, no-cache" if own & _OWN[b"etag"] else b"private, no-store"
-        said = {b"cache-control": kept, b"vary": b"Authorization, Cookie"} | ({_CSP: csp.encode()} if csp else {})
+        said = {b"cache-control": kept, b"vary": b"Authorization, Cookie, Accept-Encoding"} | (
+            {_CSP: csp.encode()} if csp else {}
+        )
         made.append(Block(*fixed, *(header for header in said.items() if not own & _OWN[header[0]])))
     return tuple(made)
 
@@ -112,13 +115,17 @@ def _policy_of(path: str) -> Policy:
 
 
 class _Reply:
-    """The way out: adds the security headers and request id to an answer's start, and knows whether there was one."""
+    """The way out: adds the security headers and request id to an answer's start, and knows whether there was one.
 
-    __slots__ = ("_lines", "_policy", "_request_id", "_send", "closed", "started")
+    `packs`: whether the answer may be compressed. One that is long enough, and says how long, waits for its body.
+    """
 
-    def __init__(self, send: Send, policy: Policy, request_id: str, lines: bool) -> None:
-        self._send, self._policy, self._request_id, self._lines = send, policy, request_id, lines
+    __slots__ = ("_lines", "_packs", "_policy", "_request_id", "_send", "_start", "closed", "started")
+
+    def __init__(self, send: Send, policy: Policy, request_id: str, lines: bool, packs: bool = False) -> None:
+        self._send, self._policy, self._request_id, self._lines, self._packs = send, policy, request_id, lines, packs
         self.started = self.closed = False
+        self._start: Message | None = None
 
     def __call__(self, message: Message) -> Awaitable[None]:
         if self.closed:
@@ -126,14 +133,37 @@ class _Reply:
         if message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.started = True
             headers = message.get("headers", ())
-            security, own = _security(self._policy, headers), (b"x-request-id", self._request_id.encode())
-            given = (
-                {"headers": [*headers, own], LINES: security.lines}
-                if self._lines
-                else {"headers": [*headers, *security.headers, own]}
-            )
-            message = {**message, **given}
+            if self._packs and compression.fits(message["status"], headers, _length(headers)):
+                self._start = message
+                return _nothing()
+            message = self._said(message, headers)
+        elif self._start is not None:
+            return self._follow(message)
         return self._send(message)
+
+    async def _follow(self, body: Message) -> None:
+        """What has waited for its body, compressed if that is all of it."""
+        start, self._start = self._start, None
+        assert start is not None
+        headers = start.get("headers", ())
+        if not body.get("more_body", False):
+            headers, content = await compression.compress(headers, body.get("body", b""))
+            start, body = {**start, "headers": headers}, {**body, "body": content}
+        await self._send(self._said(start, headers))
+        await self._send(body)
+
+    def _said(self, message: Message, headers: Iterable[Header]) -> Message:
+        security, own = _security(self._policy, headers), (b"x-request-id", self._request_id.encode())
+        given = (
+            {"headers": [*headers, own], LINES: security.lines}
+            if self._lines
+            else {"headers": [*headers, *security.headers, own]}
+        )
+        return {**message, **given}
+
+
+def _length(headers: Iterable[Header]) -> int:
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 def _security(policy: Policy, headers: Iterable[Header]) -> Block:
@@ -210,7 +240,8 @@ class Perimeter:
         transport = scope[KEY] = self._transport(scope["headers"], _peer(scope))
         id = self._begin(transport)
         path = scope["path"]
-        reply = _Reply(send, _policy_of(path), id, LINES in scope.get("extensions", ()))
+        packs = kind == "http" and scope["method"] != "HEAD" and compression.wanted(transport.headers)
+        reply = _Reply(send, _policy_of(path), id, LINES in scope.get("extensions", ()), packs)
         if kind == "websocket":
             # /graphql counts its upgrades by itself, together with the operations that follow.
             if (
@@ -253,6 +284,12 @@ class Perimeter:
         try:
             refused = self._refusal(target.method, path, transport)
             status, headers, content = await surface(transport, target, body) if refused is None else _whole(refused)
+            if (
+                len(content) >= compression.LEAST
+                and compression.wanted(transport.headers)
+                and compression.fits(status, headers, len(content))
+            ):
+                headers, content = await compression.compress(headers, content)
         except Exception as error:  # as the server logs what the application raises
             log.error("request failed", method=target.method, path=path, exc_info=error)
             status, headers, content = _whole(_Answer(500, problem(500, "Internal server error", path)))

@@ -1,5 +1,6 @@
 """OpenAPI 3.1 of the routes: parameters and bodies from inputs, responses from wire models, errors from operations."""
 
+import gzip
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, get_args, get_origin
@@ -195,6 +196,12 @@ def document() -> dict[str, Any]:
 def encoded() -> bytes:
     """The document as it is sent; nothing else of it is kept. The first time it takes too long for the loop."""
     return orjson.dumps(document())
+
+
+@cache
+def packed() -> bytes:
+    """The same for clients that take gzip, a tenth as long."""
+    return gzip.compress(encoded(), 6, mtime=0)
 
 
 def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]) -> dict[str, Any]:

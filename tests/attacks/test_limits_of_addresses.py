@@ -116,5 +116,5 @@ async def test_an_asset_is_unpacked_once(monkeypatch: pytest.MonkeyPatch, databa
     monkeypatch.setattr(gzip, "decompress", decompress)
     async with world_on(database, tmp_path) as world, world.client(None, **{"accept-encoding": "identity"}) as client:
         answers = await asyncio.gather(*[client.get(f"/static/{name}") for _ in range(20)])
-    assert {(a.status_code, len(a.content)) for a in answers} == {(200, len(real(pages.ASSETS[name].body)))}
+    assert {(a.status_code, len(a.content)) for a in answers} == {(200, len(real(pages.ASSETS[name].stored)))}
     assert len(unpacked) == 1

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
 NEVER, ASK_FIRST = "private, no-store", "private, no-cache"
-VARIES = "Authorization, Cookie"
+VARIES = "Authorization, Cookie, Accept-Encoding"
 SAID_OTHERWISE = {
     "auth.error_page": (NEVER, "Accept"),  # the same for everybody, as JSON or for browsers
     "journal.stream": ("no-cache", VARIES),  # the contract's words; nothing validates it, so each request is asked anew

@@ -21,6 +21,8 @@ class Origin:
     fail: Exception | None = None
     seen: list[Transport] = field(default_factory=list)
     body: bytes = b""
+    answer: tuple[bytes, ...] = (b"{}",)
+    status: int = 200
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.seen.append(scope[KEY])
@@ -39,11 +41,12 @@ class Origin:
         await send(
             {
                 "type": "http.response.start",
-                "status": 200,
+                "status": self.status,
                 "headers": [(b"content-type", self.content_type), *self.headers],
             }
         )
-        await send({"type": "http.response.body", "body": b"{}"})
+        for number, piece in enumerate(self.answer, 1):
+            await send({"type": "http.response.body", "body": piece, "more_body": number < len(self.answer)})
 
 
 @dataclass

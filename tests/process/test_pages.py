@@ -116,7 +116,7 @@ def test_our_scripts_and_styles_name_no_other_origin_and_compile_no_text(path: P
 
 def test_the_styles_of_others_load_nothing() -> None:
     styles = [
-        gzip.decompress(asset.body).decode()
+        gzip.decompress(asset.stored).decode()
         for name, asset in pages.ASSETS.items()
         if name.startswith("vendor/") and name.endswith(".css")
     ]
@@ -150,6 +150,52 @@ def test_a_compressed_asset_reaches_clients_that_cannot_decompress(client: TestC
     assert plain.headers["vary"] == packed.headers["vary"] == "Accept-Encoding"
     assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) / 2
     assert plain.content == packed.content
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_module_of_a_page_is_named_by_it_and_may_be_kept(client: TestClient, path: str) -> None:
+    """All are asked for at once, by the addresses that the imports have, and none a second time."""
+    page = client.get(path).text
+    begun = re.findall(r'<script type="module" src="([^"]+)"', page)
+    preloaded = re.findall(r'<link rel="modulepreload" href="([^"]+)"', page)
+    waiting, reached = list(begun), set()
+    while waiting:
+        url = waiting.pop()
+        reached.add(url)
+        answer = client.get(url)
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable", url
+        for name in re.findall(r"""(?:from|import) ?\(?["']\./([^"']+)["']""", answer.text):
+            if f"/static/{name}" not in reached:
+                waiting.append(f"/static/{name}")
+    assert sorted(reached - set(begun)) == sorted(preloaded)
+
+
+def test_a_digest_changes_with_what_a_module_imports(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text('import { b } from "./b.js";\n')
+    (tmp_path / "b.js").write_text("export const b = 1;\n")
+    before = pages._read_assets(tmp_path)
+    assert before["a.js"].stored.decode() == f'import {{ b }} from "./b.js?v={before["b.js"].digest}";\n'
+    (tmp_path / "b.js").write_text("export const b = 2;\n")
+    after = pages._read_assets(tmp_path)
+    assert {name: asset.digest for name, asset in after.items()}.items().isdisjoint(
+        {name: asset.digest for name, asset in before.items()}.items()
+    )
+    (tmp_path / "b.js").write_text('import { a } from "./a.js";\n')
+    with pytest.raises(ValueError, match=r"a\.js -> b\.js -> a\.js"):
+        pages._read_assets(tmp_path)
+
+
+def test_our_own_files_travel_compressed(client: TestClient) -> None:
+    for url in ("/", "/static/chat.js", "/static/workbench.css", "/static/favicon.svg", "/graphql", "/api/docs"):
+        plain = client.get(url, headers={"accept-encoding": "identity"})
+        packed = client.get(url, headers={"accept-encoding": "gzip"})
+        assert "content-encoding" not in plain.headers
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "Accept-Encoding" in plain.headers["vary"]
+        assert packed.headers["vary"] == plain.headers["vary"]
+        assert packed.content == plain.content
+        assert int(packed.headers["content-length"]) < len(plain.content)
+        assert client.get(url, headers={"accept-encoding": "gzip;q=0"}).headers.get("content-encoding") is None
 
 
 def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
@@ -195,7 +241,7 @@ def test_assets_are_only_read(client: TestClient) -> None:
 
 
 def test_graphiql_shares_its_address_with_the_endpoint(client: TestClient) -> None:
-    assert client.get("/graphql").headers["vary"] == "Accept"
+    assert client.get("/graphql").headers["vary"] == "Accept, Accept-Encoding"
 
 
 def test_icons_and_robots(client: TestClient) -> None:

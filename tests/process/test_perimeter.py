@@ -21,7 +21,7 @@ ALWAYS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "private, no-store",
-    "vary": "Authorization, Cookie",
+    "vary": "Authorization, Cookie, Accept-Encoding",
 }
 ISOLATION = {
     "strict-transport-security": "max-age=31536000; includeSubDomains",
@@ -84,10 +84,10 @@ async def test_a_policy_of_the_answer_itself_is_kept_and_not_doubled() -> None:
 @pytest.mark.parametrize(
     ("own", "kept", "varies"),
     [
-        ({}, "private, no-store", "Authorization, Cookie"),
-        ({"etag": '"v1"'}, "private, no-cache", "Authorization, Cookie"),
+        ({}, "private, no-store", "Authorization, Cookie, Accept-Encoding"),
+        ({"etag": '"v1"'}, "private, no-cache", "Authorization, Cookie, Accept-Encoding"),
         ({"cache-control": "public, max-age=60", "vary": "Accept-Encoding"}, "public, max-age=60", "Accept-Encoding"),
-        ({"cache-control": "no-cache", "etag": '"v1"'}, "no-cache", "Authorization, Cookie"),
+        ({"cache-control": "no-cache", "etag": '"v1"'}, "no-cache", "Authorization, Cookie, Accept-Encoding"),
         ({"vary": "Accept"}, "private, no-store", "Accept"),
     ],
 )
