@@ -157,9 +157,30 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
         checks.append(await _check_connections(settings, connection))
         if current is not None:
             checks.append(await _check_keys(settings, connection))
+            checks += [
+                await _check_place(provider, connection) for provider in settings.providers if provider.gives_roles
+            ]
     finally:
         await connection.close()
     return checks
+
+
+async def _check_place(provider: SignInProvider, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    """Which workspace it is whose roles a provider gives: what it was when they were first given, or would be now."""
+    name, live = f"workspace of {provider.label}", "SELECT id, name, slug FROM workspaces WHERE deleted_at IS NULL AND"
+    sql = "SELECT value FROM instance_facts WHERE name = $1"
+    known = await connection.fetchval(sql, provider.workspace_fact)
+    if known is not None:
+        found = await connection.fetchrow(f"{live} id = $1", known)
+    else:
+        found = await connection.fetchrow(f"{live} $1 IN (id, slug) ORDER BY id = $1 DESC LIMIT 1", provider.workspace)
+    if found is None:
+        told = (
+            f"{provider.workspace} is not there" if known is None else f"{known}, which it was, is not there any more"
+        )
+        return Check(name, False, told, "name a workspace by its id in CREWSHIP_SIGN_IN_PROVIDERS")
+    said = f"{found['name']} ({found['slug']}, {found['id']})"
+    return Check(name, True, said if known is not None else f"{said}, from the first sign-in on")
 
 
 def _check_role(role: str, powers: list[str]) -> Check:

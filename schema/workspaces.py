@@ -29,6 +29,9 @@ class MemberType:
     workspace_id: strawberry.ID
     user_id: strawberry.ID
     role: Role
+    accepted_at: datetime | None = strawberry.field(
+        description="When the person agreed to the membership; null where somebody has added them, and they have not."
+    )
     created_at: datetime
     updated_at: datetime
     user: Edge

@@ -6,6 +6,7 @@ names a provider can sign in as everybody.
 
 import re
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -111,6 +112,11 @@ class SignInProvider(BaseModel):
     @property
     def gives_roles(self) -> bool:
         return self.workspace is not None
+
+    @property
+    def workspace_fact(self) -> str:
+        """The name of the fact that keeps which workspace these settings were found to mean."""
+        return f"sign_in_workspace {sha256(f'{self.id} {self.workspace}'.encode()).hexdigest()}"
 
     @property
     def gives_owners(self) -> bool:

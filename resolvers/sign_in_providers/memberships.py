@@ -6,6 +6,7 @@ from sqlalchemy import or_
 from sqlmodel import col
 
 from models.auth import User
+from models.kernel import InstanceFact
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel import (
     ENTITY_TYPES,
@@ -74,7 +75,7 @@ async def apply_groups(ctx: Context, provider: SignInProvider, user: User, group
         return
     workspace = await _workspace_of(ctx, provider)
     if workspace is None:
-        log.warning("the workspace of a sign-in provider does not exist", provider=provider.id)
+        log.warning("the workspace of a sign-in provider is not there", provider=provider.id)
         return
     role = role_of(provider, groups)
     await ctx.enter(workspace.id)
@@ -114,9 +115,20 @@ def role_of(provider: SignInProvider, groups: frozenset[str]) -> Role | None:
 
 
 async def _workspace_of(ctx: Context, provider: SignInProvider) -> Workspace | None:
-    named = provider.workspace
-    by_id = col(Workspace.id) == named
-    return await ctx.select(Workspace, or_(by_id, col(Workspace.slug) == named)).order_by(by_id.desc()).first()
+    """The workspace that the settings meant when they were first followed: a slug is handed on, an id is not. Other
+    settings are looked up anew.
+    """
+    await ctx.lock(provider.workspace_fact)
+    known = await ctx.select(InstanceFact, col(InstanceFact.name) == provider.workspace_fact).first()
+    if known is not None:
+        return await ctx.select(Workspace, col(Workspace.id) == known.value).first()
+    by_id = col(Workspace.id) == provider.workspace
+    named = or_(by_id, col(Workspace.slug) == provider.workspace)
+    found = await ctx.select(Workspace, named).order_by(by_id.desc()).first()
+    if found is not None:
+        await ctx.insert(InstanceFact(name=provider.workspace_fact, value=found.id))
+        log.info("the workspace of a sign-in provider is known", provider=provider.id, workspace_id=found.id)
+    return found
 
 
 async def _stays_owner(ctx: Context, provider: SignInProvider) -> bool:

@@ -8,9 +8,11 @@ from sqlmodel import col
 from models.agents import Agent
 from models.base import table_of
 from models.crews import Crew
+from models.kernel import InstanceFact
 from models.labels import Label
 from models.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel import (
+    BOOTSTRAPPED,
     EVERYONE,
     NOW,
     Action,
@@ -20,6 +22,7 @@ from resolvers.kernel import (
     Name,
     NoInput,
     QueryScope,
+    Refusal,
     Row,
     Rows,
     Slug,
@@ -29,6 +32,7 @@ from resolvers.kernel import (
     count,
     derived,
     graph,
+    instance,
     many,
     people_only,
     query,
@@ -141,6 +145,17 @@ def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
     return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
 
 
+async def _may_be_called(ctx: Context, slug: str) -> None:
+    """A slug that the settings of a sign-in provider name is the operator's to give: the first user may take it. It is
+    refused like one that is taken.
+    """
+    if all(provider.workspace != slug for provider in instance.settings.providers):
+        return
+    first = await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).first()
+    if first is None or first.value != ctx.user_id:
+        raise Refusal(Code.CONFLICT, TAKEN)
+
+
 @command(
     "workspaces.create",
     Action.NONE,
@@ -155,6 +170,7 @@ async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     The caller becomes its owner. The slug is unique on the instance, including deleted workspaces.
     """
     language = canonical_language(data.preferred_language)
+    await _may_be_called(ctx, data.slug)
     workspace = await ctx.insert(Workspace(name=data.name, slug=data.slug, preferred_language=language), conflict=TAKEN)
     await ctx.enter(workspace.id)
     await ctx.insert(Membership(user_id=ctx.user_id, role=Role.OWNER, accepted_at=NOW))
@@ -179,4 +195,6 @@ async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
         return await ctx.unchanged(Workspace, id)
     if "preferred_language" in changes:
         changes["preferred_language"] = canonical_language(data.preferred_language)
+    if "slug" in changes and changes["slug"] != (await ctx.get(Workspace, id)).slug:
+        await _may_be_called(ctx, data.slug)
     return await ctx.update(Workspace, id, conflict=TAKEN, **changes)

@@ -13,7 +13,7 @@ from models.workspaces import Membership, Role
 from tests.process.commands import PATIENCE, ROOT
 from tests.process.players import RESULT, Player, call, hire, playing, returned, text
 from tests.process.terminals import Terminal, Wire, terminal
-from tests.world import World, world_on
+from tests.world import World, now, world_on
 
 pytestmark = pytest.mark.anyio
 CHAT = (sys.executable, "-m", "crewship", "chat")
@@ -216,7 +216,7 @@ async def test_an_unknown_agent_is_answered_with_the_known_ones(place: World) ->
 
 
 async def test_who_is_in_several_workspaces_names_one(place: World, player: Player) -> None:
-    both = Membership(workspace_id=place.other.id, user_id=place.manager.user_id, role=Role.VIEWER)
+    both = Membership(workspace_id=place.other.id, user_id=place.manager.user_id, role=Role.VIEWER, accepted_at=now())
     await place.add(both)
     token = place.manager.token
     assert (

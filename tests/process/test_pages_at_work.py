@@ -13,7 +13,7 @@ from tests.process.browser import CHROMIUM, Page
 from tests.process.players import RESULT, Player, call, hire, returned, text
 from tests.process.terminals import Wire
 from tests.process.workbench import EMAIL, SEND, answered, new_chat, page, place, player, run_of, say, sign_in
-from tests.world import World
+from tests.world import World, now
 
 __all__ = ["page", "place", "player"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -229,7 +229,7 @@ async def test_an_ended_login_leads_back_to_the_door(place: World, player: Playe
 @pytest.mark.slow
 async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: Page) -> None:
     user = await place.database.fetchval("SELECT id FROM users WHERE email = $1", EMAIL)
-    second = Membership(workspace_id=place.other.id, user_id=user, role=Role.OWNER)
+    second = Membership(workspace_id=place.other.id, user_id=user, role=Role.OWNER, accepted_at=now())
     await sign_in(page, place.url)
     await place.add(second)
     try:

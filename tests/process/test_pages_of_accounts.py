@@ -55,7 +55,7 @@ async def place(
     async with world_on(module_database, tmp_path_factory.mktemp("data"), **chosen) as made:
         await made.add(InstanceFact(name=BOOTSTRAPPED, value=made.owner.user_id))
         ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
-        await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER))
+        await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER, accepted_at=now()))
         yield made
 
 
@@ -174,7 +174,7 @@ async def test_a_link_is_asked_for(page: Page, place: World, axe: str) -> None:
 
 
 async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe: str) -> None:
-    hedy = await new_user(place, email="hedy@example.com")
+    hedy = await new_user(place, email="hedy@example.com", email_verified=now())
     until = now() + timedelta(minutes=5)
     change = EmailChange(user_id=hedy.id, email="hedy@example.org", old_email=hedy.email, expires_at=until)
     token = instance.signer.email_token(change.id)
@@ -236,7 +236,7 @@ async def test_the_account_shows_who_and_where(page: Page, place: World, axe: st
 async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: str) -> None:
     both = await new_user(place, email="hedy@example.com")
     for workspace in (place.workspace, place.other):
-        await place.add(Membership(workspace_id=workspace.id, user_id=both.id, role=Role.OWNER))
+        await place.add(Membership(workspace_id=workspace.id, user_id=both.id, role=Role.OWNER, accepted_at=now()))
     await place.add(Preference(user_id=both.id, key="web.sidebar", value={"open": True}))
     await hire(place, place.owner)
     await account(page, place, both.email)

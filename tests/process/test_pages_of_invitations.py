@@ -7,7 +7,7 @@ from tests.auth.browsers import PASSWORD, new_user
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.process.test_pages_of_accounts import EMAIL, FOCUSED, account, choose, page, place, provider, tab
-from tests.world import World
+from tests.world import World, now
 
 __all__ = ["axe", "page", "place", "provider", "tab"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -74,7 +74,7 @@ async def test_somebody_with_an_account_signs_in_to_accept(page: Page, place: Wo
     await page.click("#accept-form button")
     await page.see("Welcome to Workspace", "#joined")
     annex = Workspace(name="Annex", slug="annex")
-    await place.add(annex, Membership(workspace_id=annex.id, user_id=karen.id, role=Role.MEMBER))
+    await place.add(annex, Membership(workspace_id=annex.id, user_id=karen.id, role=Role.MEMBER, accepted_at=now()))
     await page.open(f"{place.url}{path}")
     await page.click("#accept-form button")
     await page.see("You are a member already", "#joined")  # of one of several, which are not told apart
@@ -109,7 +109,7 @@ async def test_somebody_is_invited_and_the_invitation_withdrawn(page: Page, plac
 
 async def test_who_may_not_invite_is_not_asked(page: Page, place: World) -> None:
     rear = await new_user(place, email="joan.clarke@example.com")
-    await place.add(Membership(workspace_id=place.workspace.id, user_id=rear.id, role=Role.MANAGER))
+    await place.add(Membership(workspace_id=place.workspace.id, user_id=rear.id, role=Role.MANAGER, accepted_at=now()))
     await account(page, place, rear.email)
     assert await page.value("document.querySelector('#people').hidden")
     assert await page.value("document.querySelector('#sections [href=\\'#people\\']').hidden")

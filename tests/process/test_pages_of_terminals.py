@@ -19,7 +19,7 @@ from tests.auth.browsers import PASSWORD, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.process.players import hire
-from tests.world import World, world_on
+from tests.world import World, now, world_on
 
 __all__ = ["axe"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -49,7 +49,7 @@ async def page(place: World, tmp_path: Path) -> AsyncIterator[Page]:
     """A tab of somebody who is a manager, and signed in."""
     await place.database.execute("DELETE FROM users WHERE email = $1", EMAIL)
     ada = await new_user(place, full_name="Ada Lovelace", email=EMAIL)
-    await place.add(Membership(workspace_id=place.workspace.id, user_id=ada.id, role=Role.MANAGER))
+    await place.add(Membership(workspace_id=place.workspace.id, user_id=ada.id, role=Role.MANAGER, accepted_at=now()))
     async with browsing(tmp_path / "profile") as made:
         await made.look()
         await made.open(f"{place.url}/terminal?agent=scout")

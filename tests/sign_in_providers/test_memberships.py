@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from crewship.doctor import _check_place
 from models.workspaces import Membership, Role, Workspace
 from tests.auth.browsers import new_user
 from tests.sign_in_providers.conftest import Visits
@@ -115,3 +116,41 @@ async def test_a_workspace_that_is_gone_keeps_nobody_out(world: World, owned: Wo
         assert await role_in(world, owned, user_id) is None
     finally:
         await world.database.execute("UPDATE workspaces SET deleted_at = NULL WHERE id = $1", owned.id)
+
+
+async def test_the_workspace_is_the_one_that_the_slug_meant_first(world: World, visitor: Visits) -> None:
+    """Whatever it is called later: who takes the slug does not get its people, nor keeps who has left."""
+    home, subject = world.workspace, secrets.token_hex(4)
+    user_id = await sign_in(visitor, "groups", subject, **realm("crew-members"))
+    assert await role_in(world, home, user_id) == "MEMBER"
+    path = f"/api/v1/workspaces/{home.id}"
+    assert (await world.rest(world.owner, "PATCH", path, {"slug": "renamed"})).status_code == 200
+    body = {"name": "Daves", "slug": home.slug}
+    taken = await world.rest(world.outsider, "POST", "/api/v1/workspaces", body, workspace=None)
+    assert taken.status_code == 409, "a slug of the settings is the operator's"
+    own = f"/api/v1/workspaces/{world.other.id}"
+    moved = await world.rest(world.outsider, "PATCH", own, {"slug": home.slug}, workspace=world.other.id)
+    assert moved.status_code == 409
+    daves = Workspace(name="Daves", slug=home.slug)  # however it came to be
+    await world.add(daves)
+    try:
+        newcomer = await sign_in(visitor, "groups", secrets.token_hex(4), **realm("crew-admins"))
+        await sign_in(visitor, "groups", subject)
+        assert [await role_in(world, home, each) for each in (newcomer, user_id)] == ["ADMIN", None]
+        assert await world.database.fetchval("SELECT count(*) FROM memberships WHERE workspace_id = $1", daves.id) == 0
+        provider = next(each for each in world.settings.providers if each.id == "groups")
+        check = await _check_place(provider, world.database)
+        assert (check.ok, check.found) == (True, f"{home.name} (renamed, {home.id})")
+        elsewhere = provider.model_copy(update={"workspace": "nowhere"})
+        assert not (await _check_place(elsewhere, world.database)).ok
+    finally:
+        await world.database.execute("DELETE FROM workspaces WHERE id = $1", daves.id)
+        await world.database.execute("UPDATE workspaces SET slug = $2 WHERE id = $1", home.id, home.slug)
+
+
+async def test_groups_of_the_provider_accept_a_membership(world: World, visitor: Visits) -> None:
+    subject = secrets.token_hex(4)
+    user_id = await sign_in(visitor, "groups", subject, **realm("crew-members"))
+    await world.database.execute("UPDATE memberships SET accepted_at = NULL WHERE user_id = $1", user_id)
+    await sign_in(visitor, "groups", subject, **realm("crew-members"))
+    assert await world.database.fetchval("SELECT accepted_at FROM memberships WHERE user_id = $1", user_id) is not None

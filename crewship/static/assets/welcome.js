@@ -8,6 +8,7 @@ const BOOTSTRAP = "mutation Bootstrap($input: BootstrapInput!) { bootstrap(input
 const STATUS = "mutation Status { refreshOnboardingStatus { completed } }";
 const SET_UP = "mutation SetUp($input: SetUpOnboardingInput!) { setUpOnboarding(input: $input) { workspaceId agentId } }";
 const AGENT = "query Agent($ws: ID!, $id: ID!) { agent(workspaceId: $ws, id: $id) { slug } }";
+const JOINED = "query Joined { viewer { memberships { acceptedAt workspace { id name } } } }";
 const TEMPLATES = "query Templates($ws: ID!) { crewTemplates(workspaceId: $ws) { slug name description category agents { name } } }";
 const SKIP = "mutation Skip { completeOnboarding { status } }";
 const KEYS = { ANTHROPIC: "Token of Claude Code", OPENAI: "API key" };
@@ -42,7 +43,10 @@ async function begin(focus = false) {
 async function welcome(viewer, focus) {
   const { completed } = (await graphql(STATUS)).refreshOnboardingStatus;
   if (completed || !viewer.workspaces.length) return location.replace("/");
-  const workspace = viewer.workspaces.at(-1); // the one that the caller is in for the longest time
+  const { memberships } = (await graphql(JOINED)).viewer;
+  // the one that the caller has belonged to for the longest time: where somebody else has put them is not theirs to set up
+  const workspace = memberships.filter(({ acceptedAt }) => acceptedAt).at(-1)?.workspace;
+  if (!workspace) return location.replace("/");
   offer((await graphql(TEMPLATES, { ws: workspace.id })).crewTemplates);
   find("[name=workspaceName]").value = workspace.name;
   show("workspace", focus);
