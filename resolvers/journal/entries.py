@@ -31,7 +31,7 @@ from models.journal import JournalActor, JournalEntry, Priority, Severity
 from models.kernel import AuditLog
 from models.missions import Assignment, Mission
 from models.runs import Run
-from resolvers.kernel import EVERYONE, Action, QueryScope, View, graph, one
+from resolvers.kernel import EVERYONE, Action, QueryScope, View, graph, one, shows_data
 
 SHOWN = 240  # letters of a text in a summary
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
@@ -221,7 +221,8 @@ class Details:
 
     def audit(self) -> Any:
         def told(audit: Any) -> Any:
-            metadata = func.nullif(audit.data, literal_column("'{}'::jsonb"), type_=JSONB())
+            data = func.nullif(audit.data, literal_column("'{}'::jsonb"), type_=JSONB())
+            metadata = case((shows_data(self.scope, audit), data), else_=null())
             about = {"entity_type": audit.entity_type, "entity_id": audit.entity_id}
             summary = func.concat_ws(text(" "), audit.action, audit.entity_type, beginning(audit.entity_id, 12))
             return summary, json(action=audit.action, **about, metadata=metadata), json(**about)

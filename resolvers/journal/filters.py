@@ -10,7 +10,7 @@ from sqlalchemy import case, cast, func, literal_column, null
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.journal import Priority
-from resolvers.kernel import MOST_LISTED, Filter, Id, Input, Paging, Text, at_most
+from resolvers.kernel import MOST_LISTED, Filter, Id, Input, Paging, QueryScope, Text, at_most, kinds_shown
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)\Z")
 LONGEST_CURSOR = 400
@@ -140,8 +140,11 @@ class FollowJournal(ListJournal):
     xid: Annotated[Id | None, ANY] = None
 
 
-def asked(data: Any, **more: Any) -> Any:
-    """The filters as the functions of the journal take them. `more`: what is asked beside them, as JSON."""
+def asked(scope: QueryScope, data: Any, **more: Any) -> Any:
+    """The filters as the functions of the journal take them. `more`: what is asked beside them, as JSON.
+
+    With words goes whose data they may be found in.
+    """
 
     def one(value: Any) -> Any:
         return case((sql(value).is_(None), null()), else_=func.jsonb_build_array(sql(value), type_=JSONB()))
@@ -162,6 +165,7 @@ def asked(data: Any, **more: Any) -> Any:
         "since": sql(data.since),
         "until": sql(data.until),
         "q": sql(data.q),
+        "shown": case((sql(data.q).is_(None), null()), else_=kinds_shown(scope)),
         **more,
     }
     parts: list[Any] = []

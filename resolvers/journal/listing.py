@@ -48,10 +48,11 @@ graph(JournalCount, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 def list_journal(scope: QueryScope, data: ListJournal) -> Page[JournalEntryView]:
     """List journal entries.
 
-    What agents, users and the service did, newest first. A page may have fewer entries than were asked for and have a
-    cursor: what is rare is looked for page by page.
+    What agents, users and the service did, newest first. An entry of the audit log has `metadata` for the roles that
+    may read every row of the kind, and for those that read the log. A page may have fewer entries than were
+    asked for and have a cursor: what is rare is looked for page by page.
     """
-    return _found(scope, asked(data), data)
+    return _found(scope, asked(scope, data), data)
 
 
 @query("journal.follow", Action.READ, surfaces=NO_SURFACE)
@@ -63,7 +64,7 @@ def follow_journal(scope: QueryScope, data: FollowJournal) -> Page[JournalEntryV
     xid, entry = data.xid.__clause_element__(), data.entry.__clause_element__()  # type: ignore[union-attr]
     line = func.journal_named(scope.workspace_id.__clause_element__(), entry).table_valued("at", "id", name="seen")
     at = select(cast(line.c.at, SQLText())).scalar_subquery()
-    return _found(scope, asked(data, xid=xid, after_at=at, after_id=entry, to_the_end=true()), data)
+    return _found(scope, asked(scope, data, xid=xid, after_at=at, after_id=entry, to_the_end=true()), data)
 
 
 @query("journal.list_as_seen", Action.READ, surfaces=NO_SURFACE)
@@ -76,9 +77,9 @@ def list_journal_as_seen(scope: QueryScope, data: JournalAsSeen) -> Page[Journal
 
     def lines(most: Any, behind: Any) -> Any:
         (seen,) = behind or (literal_column("NULL::text"),)
-        return entries_of(scope, func.journal_as_seen(place, asked(data), seen, cast(most, Integer)))
+        return entries_of(scope, func.journal_as_seen(place, asked(scope, data), seen, cast(most, Integer)))
 
-    branch = Branch(lines, total=func.journal_count(place, asked(data)))
+    branch = Branch(lines, total=func.journal_count(place, asked(scope, data)))
     return scope.merge(JournalEntryView, branch).order_by("seen").page(data)
 
 
@@ -106,7 +107,7 @@ def count_journal(scope: QueryScope, data: FilterJournal) -> Row[JournalCount]:
 
     Takes the filters of the list.
     """
-    total = func.journal_count(scope.workspace_id.__clause_element__(), asked(data))
+    total = func.journal_count(scope.workspace_id.__clause_element__(), asked(scope, data))
     return scope.view(JournalCount, select(total.label("total"))).one(MISSING)
 
 

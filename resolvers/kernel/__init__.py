@@ -62,7 +62,9 @@ from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces, clock
 from resolvers.kernel.command import Procedure, command, procedure
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
+from resolvers.kernel.differences import ENTITY_TYPES
 from resolvers.kernel.ends import Ended, Holder, end_work, ends
+from resolvers.kernel.entities import kinds_shown, shows_data
 from resolvers.kernel.events import EVENTS, Event, Long, Routing, Time, address_of
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.followers import follow
@@ -147,7 +149,6 @@ from resolvers.kernel.reader import (
     shown_as,
     sums_up,
 )
-from resolvers.kernel.recorder import ENTITY_TYPES
 from resolvers.kernel.refs import Ref
 from resolvers.kernel.retention import KINDS as RETENTION_KINDS
 from resolvers.kernel.retention import LONGEST as LONGEST_RETENTION
@@ -216,4 +217,5 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces", "follow",
     # Who did it.
     "is_operators", "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
+    "kinds_shown", "shows_data",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ SECRET = ("hash", "password", "secret", "token")
 """Ends of the names of columns that hold secrets in another form."""
 CONFIGURATION = ("args_json", "config_json", "env_json", "headers_json", "override_json")
 UNTOLD = "(not recorded)"
+ENTITY_TYPES = {"workspace_member": "WorkspaceMember"}  # as clients filter by it (contract: audit.list)
 NAMES = ("name", "slug", "title", "identifier", "key", "email", "role")
 """Columns by which a person knows a row again."""
 Changes = dict[str, dict[str, Any]]

@@ -17,7 +17,7 @@ from resolvers.instance.telemetry import log
 from resolvers.instance.vault import unprinted
 from resolvers.kernel.auditing import audit_row
 from resolvers.kernel.bus import ANYTHING, Topic
-from resolvers.kernel.differences import Changes, differences, kinds_of_row, lost, named
+from resolvers.kernel.differences import ENTITY_TYPES, Changes, differences, kinds_of_row, lost, named
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import Tenancy
 from resolvers.kernel.jobs import INSTANCE, Job, Queued
@@ -25,7 +25,6 @@ from resolvers.kernel.request import Request
 
 R = TypeVar("R", bound=SQLModel)
 LONGEST_AUDITED = 1_500  # characters of one text
-ENTITY_TYPES = {"workspace_member": "WorkspaceMember"}  # as clients filter by it (contract: audit.list)
 
 
 @dataclass(slots=True)
