@@ -45,6 +45,7 @@ ENTRIES: Final = 1_000
 """Elements of a list, entries of an object."""
 
 # Bytes of JSON.
+HOSTS: Final = 4 << 10
 NOTES: Final = 256 << 10
 PAYLOAD: Final = 1 << 20
 TURN: Final = 8 << 20

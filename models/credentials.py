@@ -23,7 +23,7 @@ from models.base import (
     time_field,
     unique_live,
 )
-from models.bounds import CREDENTIAL, DESCRIPTION, EMAIL, ERROR, ID, LINE, NOTES, PROMPT, URL
+from models.bounds import CREDENTIAL, DESCRIPTION, EMAIL, ERROR, HOSTS, ID, LINE, NOTES, PROMPT, URL
 from models.machines import Machine
 from models.sealed import Sealed
 
@@ -82,6 +82,7 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A secret that agents work with. Its values are sealed for this row; nothing shows them.
 
     One without a value, such as a slot that is still to be filled, is given to nobody, whatever its status.
+    `hosts` are those that a SECRET is for, by the choice of who gave its value; an empty list says nothing of them.
     `token_expires_at` is a text as it was sent; `oauth_expires_at` is when a token that was got by OAuth ends.
     `oauth_names_issuer`: the authorization server says who it is in each of its answers (RFC 9207). `recency` falls as
     `created_at` rises: all keys of the list go one way, so that a page deep in it costs what the first one does.
@@ -135,6 +136,7 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     oauth_expires_at: datetime | None = time_field(default=None)
     # where the value is kept, if not here: `value` is then what opens it there
     secret_ref: str | None = text_field(URL, default=None)
+    hosts: list[str] = json_field(HOSTS, default_factory=list)
     provisioned_for_service: str | None = text_field(LINE, default=None)
     created_by_actor_type: ActorType | None = enum_field(ActorType, default=None)
     created_by_actor_id: str | None = text_field(ID, default=None)

@@ -89,7 +89,7 @@ DECLARED: Final[Mapping[str, Held]] = {
         mentions="name description account_label account_email username tags last_error",
         hidden="value refresh_token oauth_client_secret",
         nothing="provider scope token_expires_at last_used_ips oauth_client_id oauth_auth_url oauth_token_url"
-        " oauth_scopes oauth_issuer oauth_resource secret_ref provisioned_for_service",
+        " oauth_scopes oauth_issuer oauth_resource secret_ref hosts provisioned_for_service",
     ),
     "crew_connections": held(),
     "crew_integrations": held(

@@ -49,6 +49,7 @@ class CredentialJSON(Wire, of=Credential):
     created_by_actor_id: str | None
     provisioned_for_service: str | None
     secret_ref: Annotated[str | None, Absent()]
+    hosts: Annotated[list[str], Absent(zero=True)]
 
 
 class NewCredentialJSON(CredentialJSON, of=Credential):

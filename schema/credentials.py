@@ -56,6 +56,9 @@ class CredentialNode:
     created_by_actor_id: strawberry.ID | None
     provisioned_for_service: str | None
     secret_ref: str | None = strawberry.field(description="Where the value is kept, if in another store.")
+    hosts: list[str] = strawberry.field(
+        description="Hosts that receive the value; empty if the provider determines them."
+    )
     created_at: datetime
     updated_at: datetime
     version: int

@@ -17,6 +17,7 @@ from models.credentials import (
 from models.crews import Crew
 from models.workspaces import Capability
 from resolvers.credentials.credentials import TAKEN, Crews, links
+from resolvers.credentials.hosts import Hosts, check_hosts
 from resolvers.credentials.references import SecretRef
 from resolvers.credentials.shapes import (
     SERVICE,
@@ -59,7 +60,8 @@ class CreateCredential(Input):
     CREW. `created_by_actor_*` and `provisioned_for_service` say on whose behalf it is made: another than the caller
     takes an administrator. `security_level` is from 1 to 3; another number means 1. With `secret_ref`,
     https://<host>/v1/<mount>/data/<path>#<key>, the value is kept in a KV store (version 2) of OpenBao or HashiCorp
-    Vault, and `value` is the token that reads it there.
+    Vault, and `value` is the token that reads it there. `hosts` (SECRET only) lists at most 10 public DNS names: with
+    the keeper on, a command gets a stand-in, and the proxy puts the value into requests to these hosts only.
     """
 
     name: CredentialName
@@ -83,6 +85,7 @@ class CreateCredential(Input):
     oauth_token_url: Url | None = None
     oauth_scopes: Url | None = None
     secret_ref: Emptied[SecretRef] = None
+    hosts: Hosts = []
     pending: Bool = False
     created_by_actor_type: Annotated[ActorType, default_if_empty(ActorType.user.value)] = ActorType.user
     created_by_actor_id: Emptied[Id] = None
@@ -116,7 +119,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
     kept = data.model_dump(
         include={
             "name", "description", "type", "provider", "account_label", "account_email", "username",
-            "token_expires_at", "secret_ref", "created_by_actor_type", "provisioned_for_service",
+            "token_expires_at", "secret_ref", "hosts", "created_by_actor_type", "provisioned_for_service",
         }
     )  # fmt: skip
     credential = Credential(
@@ -150,6 +153,7 @@ async def add_credential(ctx: Context, data: CreateCredential, *, administers: b
 def _check(data: CreateCredential) -> None:
     if not data.value and not data.pending and (data.type is not CredentialType.OAUTH2):
         raise invalid("value", "is required")
+    check_hosts(data.type, data.hosts)
     if data.value or not data.pending:
         check_username(data.type, data.username)
     if data.value and data.secret_ref is None:

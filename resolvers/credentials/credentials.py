@@ -19,6 +19,7 @@ from models.credentials import (
 )
 from models.crews import Crew
 from resolvers.credentials.graph import IN_ORDER
+from resolvers.credentials.hosts import Hosts, check_hosts
 from resolvers.credentials.references import SecretRef
 from resolvers.credentials.shapes import (
     PEM,
@@ -85,7 +86,7 @@ class ListCredentials(Paging):
 
 class UpdateCredential(Patch, ById):
     """Null clears. `crew_ids` replaces the crews, and `crew_id` alone stands for a list of one; with crews the scope is
-    CREW, without WORKSPACE. An empty value is ignored.
+    CREW, without WORKSPACE. An empty value is ignored. A change of `hosts` or `secret_ref` requires the value.
     """
 
     name: CredentialName
@@ -103,6 +104,7 @@ class UpdateCredential(Patch, ById):
     token_expires_at: Text | None
     security_level: Level
     secret_ref: Emptied[SecretRef]
+    hosts: Hosts | None
 
 
 class EnvVarOfProvider(Input):
@@ -163,6 +165,8 @@ async def update_credential(ctx: Context, credential: Credential, data: UpdateCr
     if not changes:
         raise Refusal(Code.BAD_REQUEST, "There is nothing to update: an empty value changes nothing")
     value = changes.pop("value", "")
+    if "hosts" in changes:
+        changes["hosts"] = changes["hosts"] or []
     _check(credential, changes, value)
     if "tags" in changes:
         changes["tags"] = kept_tags(changes["tags"])
@@ -178,6 +182,12 @@ def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
     """The rules of the type, for what the credential would become."""
     type = changes.get("type", credential.type)
     check_username(type, changes.get("username", credential.username))
+    hosts = changes.get("hosts", credential.hosts)
+    check_hosts(type, hosts)
+    if hosts != credential.hosts and not value:
+        raise invalid(
+            "value", "is required when hosts change: only a caller who knows the value chooses where it is sent"
+        )
     reference = changes.get("secret_ref", credential.secret_ref)
     if reference != credential.secret_ref and not value:
         # else a value that nobody may see would be sent wherever somebody wants it, or given to agents

@@ -195,7 +195,7 @@ async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozen
         raise _late(Code.INTERNAL, NO_VALUE) from None
     if "\0" in value.reveal() or not 0 < len(value.reveal().encode()) <= LARGEST_VALUE:
         raise _late(Code.INTERNAL, NO_VALUE)
-    return value, hosts_of(credential.provider)
+    return value, hosts_of(credential)
 
 
 def _late(code: Code, text: str) -> Refusal:

@@ -15,7 +15,10 @@ _SPELLING = dict.fromkeys(
 )  # fmt: skip
 _ON_CREATE = {"on_create": "whether a rule is applied to new issues"}
 _ZONE = {"time_zone": "in which a schedule is read"}
-_REFERENCE = {"secret_ref": "where the value is, if it is kept in another store"}
+_REFERENCE = {
+    "secret_ref": "where the value is, if it is kept in another store",
+    "hosts": "where the value goes, if the credential says so itself",
+}
 ADDED_KEYS: dict[str, dict[str, str]] = {
     "approvals.list": _SPELLING,
     "approvals.get": _SPELLING,

@@ -82,7 +82,7 @@ def credential_rotation(plot: Plot) -> CredentialRotation:
 
 
 OF_CREDENTIAL: dict[str, str] = {"id": "credential"}
-REFERENCE = {"secret_ref": "https://bao.example.com/v1/secret/data/quay"}
+REFERENCE = {"secret_ref": "https://bao.example.com/v1/secret/data/quay", "hosts": ["api.example.com"]}
 SENT: dict[str, Any] = REFERENCE | {
     "name": "Key of the quay",
     "value": "open barley",

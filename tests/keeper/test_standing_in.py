@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from models.crews import NetworkMode
 from resolvers.credentials import hosts
 from resolvers.kernel import instance
 from runtime import keeper
-from runtime.egress import Gateway
+from runtime.egress import Gateway, Policy
 from runtime.egress import proxy as proxies
 from runtime.keeper import SandboxedCommands
 from runtime.sandbox.namespace import Bubblewrap
@@ -119,6 +120,57 @@ async def test_git_uses_it(here: Prepared, outside: Outside) -> None:
     assert "403" in said["output"], said
     coded = base64.b64encode(f"x:{SECRET}".encode())
     assert any(coded in head for head in heard), heard
+
+
+@pytest.fixture
+async def named(here: Prepared, ship: Ship, world: World, outside: Outside, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The credential names the host that answers itself, in place of that of its provider; the crew reaches both."""
+    monkeypatch.setattr(hosts, "HOSTS", {"HARBOUR": frozenset({OTHER})})
+
+    async def gateway(*_: Any, stand_ins: Any = None, **__: Any) -> Gateway:
+        return outside.gateway(Policy(NetworkMode.restricted, frozenset({LISTED, OTHER})), stand_ins=stand_ins)
+
+    monkeypatch.setattr(keeper, "gateway_of", gateway)
+    path = f"/api/v1/credentials/{ship.credentials['mid'].id}"
+    answer = await world.rest(world.owner, "PATCH", path, {"hosts": [LISTED.upper()], "value": SECRET})
+    assert answer.json()["hosts"] == [LISTED]
+    return path
+
+
+async def test_a_credential_names_its_hosts_itself(here: Prepared, outside: Outside, named: str) -> None:
+    said = await here.allowed(f'curl -sS -H "Authorization: token $K_MID" https://{LISTED}/user -o OUT/answer')
+    assert said.get("exit_code", 0) == 0, said
+    [heard] = HEARD
+    assert f"authorization: token {SECRET}".encode() in heard
+    shown = (await here.allowed("printenv K_MID"))["output"].strip()
+    assert (len(shown), shown == SECRET, shown[:1].islower()) == (len(SECRET), False, True)
+    assert "authorization: token " in (here.workdir.path / "answer").read_text()
+    assert SECRET not in here.kept()
+
+
+async def test_any_other_host_gets_the_stand_in(here: Prepared, outside: Outside, named: str) -> None:
+    """One that the provider has, too. The program trusts whoever answers; its bytes are carried unread."""
+    await here.allowed(f'curl -sSk -H "Authorization: token $K_MID" https://{OTHER}/user')
+    await here.allowed(f'curl -sS -H "Authorization: token $K_MID" http://{LISTED}/user')
+    tunnelled, plain = HEARD
+    for heard in (tunnelled, plain):
+        assert b"uthorization: token " in heard
+        assert SECRET.encode() not in heard
+    assert [port for _, port in outside.dialled] == [443, 80]
+
+
+async def test_hosts_that_were_taken_back_get_nothing(
+    here: Prepared, world: World, outside: Outside, named: str
+) -> None:
+    """Nor does anybody point the value elsewhere without it."""
+    for sent in ([OTHER], []):
+        refused = await world.rest(world.owner, "PATCH", named, {"hosts": sent})
+        assert (refused.status_code, refused.json()["fields"].keys()) == (400, {"value"})
+    moved = await world.rest(world.owner, "PATCH", named, {"hosts": [OTHER], "value": "0ther-Value-Of-The-Harbour-43"})
+    assert moved.json()["hosts"] == [OTHER]
+    await here.allowed(f'curl -sSk -H "Authorization: token $K_MID" https://{LISTED}/user')
+    assert b"uthorization: token " in HEARD[-1]
+    assert not any(value in HEARD[-1] for value in (SECRET.encode(), b"0ther-Value-Of-The-Harbour-43"))
 
 
 @pytest.mark.parametrize("provider", ["NONE", "harbour"])

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.elements import FunctionFilter
 
 from models.base import TenantRow, most_characters
@@ -51,6 +51,7 @@ from resolvers.kernel.reader.sources import ONE, Source, Sources
 from resolvers.kernel.trace import Trace
 
 ZERO: Any = literal_column("0")
+NO_ENTRIES: Any = literal_column("'[]'::jsonb")
 LIST_LIMIT = 1000  # rows of an edge read as a plain list
 LARGEST_ANSWER = 32 * 2**20  # bytes of JSON
 # an answer that can be this many times too large is looked at when it is made; one that can be larger, while it is made
@@ -224,7 +225,8 @@ class Builder(Sources):
                 column = column if action is None else self._confided(entry, column, action, outer)
                 shown = SHOWN.get(entry.model, {}).get(item.name)
                 column = column if shown is None else shown(entry.columns, self.scope.within(outer))
-            return value_of(func.nullif(column, ZERO, type_=column.type)) if item.zero else value_of(column, stored)
+            zero = NO_ENTRIES if isinstance(column.type, JSONB) else ZERO
+            return value_of(func.nullif(column, zero, type_=column.type)) if item.zero else value_of(column, stored)
         if item.name is None:
             own = self._object(entry, item.shape.fields, outer)
             first = (
