@@ -10,12 +10,13 @@ import pytest
 from models.workspaces import Membership, Role
 from resolvers.kernel.bus import Topic, bus
 from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import RUN, SAID, axe, judge
 from tests.process.players import RESULT, Player, call, hire, returned, text
 from tests.process.terminals import Wire
 from tests.process.workbench import EMAIL, SEND, answered, new_chat, page, place, player, run_of, say, sign_in
 from tests.world import World, now
 
-__all__ = ["page", "place", "player"]
+__all__ = ["axe", "page", "place", "player"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 
@@ -251,6 +252,42 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
         await place.database.execute("DELETE FROM memberships WHERE id = $1", second.id)
 
 
+# ---- what a visit costs ----------------------------------------------------------------------------------------------
+
+ASKED = """(fetch => {
+  window.asked = [];
+  window.fetch = (...given) => { window.asked.push(given[1]?.body ?? given[0]); return fetch(...given); };
+})(window.fetch)"""
+
+
+async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page: Page) -> None:
+    await page.command("Page.addScriptToEvaluateOnNewDocument", source=ASKED)
+    await sign_in(page, place.url)
+    await page.until("document.readyState === 'complete'")
+    page.requests.clear()
+    await page.command("Page.reload")
+    await page.until("document.querySelector('#chat-title').innerText === 'Scout'")
+    await page.until("window.asked.some(body => body.includes('query Chats'))")
+    await asyncio.sleep(1)  # what followed the first reading came within half a second
+    asked = await page.value("window.asked")
+    assert len([body for body in asked if "query Crew(" in body]) == 1
+    assert [body for body in asked if "healthz" in body] == []
+    files = [url for url in page.requests if "/static/" in url and "favicon" not in url]
+    assert len(files) > 15
+    assert [url for url in files if "?v=" not in url] == []
+    assert len(files) == len(set(files))
+    await hire(place, place.owner, "latecomer", "Latecomer")
+    await page.see("Latecomer", "#crews")
+
+
+async def test_without_a_socket_the_crew_is_shown_all_the_same(place: World, player: Player, page: Page) -> None:
+    await sign_in(page, place.url)
+    deaf = "window.WebSocket = class { constructor() { this.send = this.close = () => {}; } };"
+    await page.command("Page.addScriptToEvaluateOnNewDocument", source=deaf)
+    await page.command("Page.reload")
+    await page.see("Builder", "#crews")
+
+
 # ---- who sees it -----------------------------------------------------------------------------------------------------
 
 
@@ -286,3 +323,73 @@ async def test_every_control_has_a_name_and_nothing_is_wider_than_the_screen(
         "document.querySelector('#chat').offsetParent === null"
         " && document.querySelector('#crews').offsetParent !== null"
     )
+
+
+SMALL = """[...document.querySelectorAll('a, button, input, select, textarea, summary')].filter(element => {
+  const target = /checkbox|radio/.test(element.type) ? (element.closest('label') ?? element) : element;
+  const { width, height } = target.getBoundingClientRect();
+  const inText = getComputedStyle(element).display === 'inline' && element.closest('p, li, small');
+  return element.checkVisibility() && !inText && Math.min(width, height) < 24;
+}).map(element => element.outerHTML.slice(0, 120))"""
+
+
+async def test_targets_are_large_enough_and_one_part_is_the_main_one(
+    place: World, player: Player, page: Page, axe: str
+) -> None:
+    await sign_in(page, place.url)
+    for width in (1280, 360):
+        await page.look(width)
+        assert await page.value(SMALL) == [], width
+    mains = "[...document.querySelectorAll('main, [role=main]')].filter(part => part.querySelector('*').offsetParent)"
+    await page.until(f"{mains}.map(part => part.id).join() === 'side'")
+    await page.value(axe)
+    assert await page.value(RUN.replace("SAID", SAID)) == [], "the list alone"
+    await page.click("#crews .agent")
+    await page.until(f"{mains}.map(part => part.id).join() === 'chat'")
+    await page.look(1280)
+    await page.until("document.querySelector('#side').getAttribute('role') === null")
+    await judge(page, axe, "both")
+    for path in ("/account", "/terminal"):
+        await page.open(f"{place.url}{path}")
+        await page.until("document.querySelector('main a, main button')?.checkVisibility()")
+        for width in (1280, 360):
+            await page.look(width)
+            assert await page.value(SMALL) == [], (path, width)
+
+
+async def test_enter_while_an_answer_runs_says_why_nothing_is_sent(place: World, player: Player, page: Page) -> None:
+    player.play("slow", text("Word"), *([0.1] * 300), RESULT)
+    await sign_in(page, place.url)
+    await new_chat(page)
+    await say(page, "slow")
+    await page.see("Word", "#turns")
+    await page.fill("#message", "next")
+    assert await page.text("#wait") == ""
+    await page.press("Enter")
+    await page.see("Scout is still answering.", "#wait")
+    assert await page.value("document.querySelector('#message').value") == "next"
+    await page.press("Escape")
+    await page.until("!document.querySelector('#send').hidden")
+    assert await page.text("#wait") == ""
+    await page.press("Enter")
+    assert await answered(page, "next") == "next"
+
+
+async def test_a_form_says_all_that_is_wrong_in_whole_sentences(place: World, player: Player, page: Page) -> None:
+    await page.open(f"{place.url}/login")
+    await page.until("!document.querySelector('#login').hidden")
+    await page.value("document.querySelector('#login').hidden = !(document.querySelector('#account').hidden = false)")
+    await page.fill("#account [name=email]", "nobody")
+    await page.fill("#account [name=password]", "short")
+    fault = "{ message: 'email: must be', extensions: { fields: { email: 'must be an email address' } } }"
+    await page.value(
+        "import(document.querySelector('link[href*=\"form.js\"]').href)"
+        f".then(({{ showFaults }}) => showFaults(document.querySelector('#account form'), {fault}))"
+    )
+    said = await page.value("[...document.querySelectorAll('#account .fault')].map(fault => fault.textContent)")
+    assert said == [
+        "Full name must not be empty.",
+        "Email must be an email address.",
+        "Password must have at least 8 characters.",
+    ]
+    assert await page.value("document.activeElement.name") == "email"

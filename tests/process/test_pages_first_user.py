@@ -15,6 +15,14 @@ __all__ = ["axe"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 
+FLASHES = """(function look() {
+  if (location.pathname !== '/') return;
+  sessionStorage.looked = 'yes';
+  if (document.querySelector('.cards')?.offsetParent) sessionStorage.flashed = 'yes';
+  requestAnimationFrame(look);
+})()"""
+
+
 async def test_from_the_link_to_the_first_answer_and_out(database: Any, tmp_path: Path, axe: str) -> None:
     async with (
         world_on(database, tmp_path / "data", role="api") as fresh,
@@ -22,9 +30,12 @@ async def test_from_the_link_to_the_first_answer_and_out(database: Any, tmp_path
         browsing(tmp_path / "profile") as page,
     ):
         await fresh.database.execute("TRUNCATE users, workspaces CASCADE")
+        await page.command("Page.addScriptToEvaluateOnNewDocument", source=FLASHES)
         await page.open(f"{fresh.url}/#setup_token={instance.bootstrap_token}")
         await page.fill("#user [name=fullName]", "Grace Hopper")
         assert await page.value("location.pathname") == "/welcome"
+        assert await page.value("sessionStorage.looked") == "yes"
+        assert await page.value("sessionStorage.flashed") is None, "what is for developers was shown to a newcomer"
         await page.fill("#user [name=email]", "grace@example.com")
         await page.fill("#user [name=password]", "short")
         await page.press("Enter")

@@ -375,7 +375,7 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
     await page.press("Enter")
     await page.until("document.querySelector('#token-form .fault')")
     assert await page.value(FOCUSED) == "scopes"
-    assert await page.text("#token-form .fault") == "unknown scope"
+    assert await page.text("#token-form .fault") == "Scopes: unknown scope."
     await judge(page, axe, "account refused")
     await page.value("document.querySelector('#token-form [name=scopes]').value = 'crews:read runs:read'")
     await page.press("Enter")

@@ -1,6 +1,7 @@
 import { graphql } from "./api.js";
 import { Approvals } from "./approvals.js";
 import { find, make, when } from "./dom.js";
+import { showPane } from "./panes.js";
 import { Transcript } from "./transcript.js";
 import { Turns } from "./turns.js";
 
@@ -84,7 +85,7 @@ export class Chat {
     find("#chat-title").textContent = agent.name;
     find("#chat-about").textContent = [agent.roleTitle, agent.llmModel].filter(Boolean).join(" · ");
     this.message.placeholder = `Message ${agent.name}`;
-    find("#workbench").dataset.open = "chat";
+    showPane("chat");
     this.#reflect();
     if (matchMedia("(pointer: fine)").matches) this.message.focus(); // elsewhere it would raise a keyboard
     try {
@@ -173,7 +174,11 @@ export class Chat {
 
   async #send() {
     const text = this.message.value.trim();
-    if (!text || this.turns.running || this.#sending) return;
+    if (!text || this.#sending) return;
+    if (this.turns.running) {
+      find("#wait").textContent = `${this.agent.name} is still answering. Send this when it is done, or cancel the answer.`;
+      return;
+    }
     const visit = this.#visit;
     let expected = null;
     this.#sending = true;
@@ -242,6 +247,7 @@ export class Chat {
 
   #reflect() {
     const { running } = this.turns;
+    if (!running) find("#wait").textContent = "";
     find("#send").hidden = running;
     find("#cancel").hidden = !running;
     find("#log").setAttribute("aria-busy", String(running));

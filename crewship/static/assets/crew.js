@@ -2,6 +2,7 @@ import { graphql } from "./api.js";
 import { badge, find, make, when } from "./dom.js";
 
 const SHOWN = 30; // runs
+const PATIENCE = 1500; // milliseconds for events to begin: without them all is read, and once more when they do
 const AGENT = "id name slug roleTitle status llmModel crewId";
 const RUN = "id agentId agentName status chatId createdAt startedAt finishedAt errorMessage";
 const CREW = `query Crew($ws: ID!) {
@@ -17,6 +18,7 @@ const EVENTS = `subscription Events($ws: ID!, $after: String) {
   workspaceEvents(workspaceId: $ws, after: $after) {
     __typename
     ... on Event { cursor }
+    ... on StreamReset { reason }
     ... on RunStartedEvent { runId }
     ... on RunCompletedEvent { runId ended: status }
     ... on RunFailedEvent { runId failed: status }
@@ -39,7 +41,8 @@ export class Crew {
   agents = new Map();
   members = new Map();
   #runs = new Map();
-  #cursor = ""; // leads nowhere: the first answer says so, and from then on nothing is missed
+  #cursor = "-"; // asks for an answer that says where the events begin: what is read after it misses nothing
+  #begun = Promise.withResolvers();
   #stop = () => {};
   #reload = 0;
   #clock = 0;
@@ -51,18 +54,26 @@ export class Crew {
   }
 
   async start() {
-    await this.load();
     this.#stop = this.live.subscribe(
       EVENTS,
       () => ({ ws: this.workspace.id, after: this.#cursor }),
       ({ workspaceEvents: event }) => this.#take(event),
-      (errors) => this.#say(errors[0]?.message ?? "Changes are not followed any more."),
+      (errors) => {
+        this.#begun?.resolve();
+        this.#say(errors[0]?.message ?? "Changes are not followed any more.");
+      },
     );
+    const patience = setTimeout(this.#begun.resolve, PATIENCE);
+    await this.#begun.promise;
+    clearTimeout(patience);
+    this.#begun = null;
+    await this.load();
     this.#clock = setInterval(() => this.#showRuns(), 30_000); // "5 min ago" is true for a while only
   }
 
   close() {
     this.#stop();
+    this.#begun?.resolve();
     clearTimeout(this.#reload);
     clearInterval(this.#clock);
   }
@@ -116,6 +127,7 @@ export class Crew {
 
   #take(event) {
     this.#cursor = event.cursor ?? this.#cursor;
+    if (this.#begun) return this.#begun.resolve(); // all of it is read now
     const run = this.#runs.get(event.runId);
     if (INBOX.test(event.__typename)) this.onInbox();
     if (event.__typename === "RunStartedEvent") this.#read(event.runId);

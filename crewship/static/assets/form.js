@@ -48,9 +48,31 @@ export function showFaults(form, error) {
       faulty.push(named);
     }
   }
-  for (const field of faulty) showFault(field, faults.get(plain(field.name)));
+  for (const field of faulty) showFault(field, sentence(field, faults.get(plain(field.name))));
+  // the server ends at the first rule that is broken; what the form says of its fields is known here
+  if (faulty.length) {
+    for (const field of about) {
+      const text = faulty.includes(field) ? "" : ownFault(field);
+      if (text) showFault(field, sentence(field, text));
+    }
+  }
   if (faulty.length) faulty[0].focus();
   else form.querySelector(".refusal").textContent = error.message;
+}
+
+/** What the form itself demands of a field, and is not so. */
+function ownFault({ validity, minLength, type, title }) {
+  if (validity.valueMissing) return "must not be empty";
+  if (validity.tooShort) return `must have at least ${minLength} characters`;
+  if (validity.typeMismatch) return type === "email" ? "must be an email address" : "must be an address that begins with https://";
+  return validity.patternMismatch ? title : "";
+}
+
+/** What is said of a field, with its name where the text is but the rest of a sentence. */
+function sentence(field, text) {
+  const name = field.labels?.[0]?.firstChild.textContent.trim() || field.ariaLabel;
+  const whole = name && /^[a-z]/.test(text) ? `${name}${/^(must|has|is|may|cannot|does)\b/.test(text) ? "" : ":"} ${text}` : text;
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }
 
 function showFault(field, text) {

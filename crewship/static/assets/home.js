@@ -15,6 +15,7 @@ const workbench = new Workbench();
 
 function show(id, focus = false) {
   for (const panel of panels) panel.hidden = panel.id !== id;
+  find("#cards").hidden = false; // not before it is known whether this is the page to be on
   document.body.dataset.view = id === "workbench" ? "workbench" : "door";
   if (focus) find(`#${id} h2`)?.focus();
 }
@@ -23,6 +24,7 @@ async function refresh(focus = false) {
   try {
     if (await whoAmI()) return await showSignedIn(focus);
     workbench.close();
+    showHealth();
     const { needsBootstrap, allowSignup, providers } = await readSetup();
     // the printed link brings its secret in the fragment, which is sent to nobody
     if (needsBootstrap) return location.replace(`/welcome${location.hash}`);
@@ -101,5 +103,4 @@ async function showHealth() {
 
 if (location.pathname === "/login") document.title = "Sign in · Crewship";
 if (parameters.has("error")) find("#login .refusal").textContent = signInRefusal(parameters.get("error"));
-showHealth();
 refresh();

@@ -36,6 +36,11 @@ export class Live {
     };
   }
 
+  /** Begins before there is anything to follow, so that what follows need not wait for a socket. */
+  begin() {
+    this.#open();
+  }
+
   close() {
     this.#subscriptions.clear();
     clearTimeout(this.#timer);

@@ -2,6 +2,7 @@ import { graphql } from "./api.js";
 import { Chat } from "./chat.js";
 import { Crew } from "./crew.js";
 import { find, make } from "./dom.js";
+import { SMALL, showPane } from "./panes.js";
 import { Live } from "./live.js";
 import { CHOSEN, ENTER, WORKSPACE } from "./preferences.js";
 import { whoAmI } from "./session.js";
@@ -21,12 +22,12 @@ export class Workbench {
       history.replaceState(null, "", "/");
       this.#enter(target.value);
     };
-    find("#back").onclick = () => {
-      find("#workbench").dataset.open = "crew";
-    };
+    find("#back").onclick = () => showPane("crew");
+    SMALL.addEventListener("change", () => showPane(find("#workbench").dataset.open));
   }
 
   async open() {
+    this.live.begin();
     const { viewer, preferences } = await graphql(VIEWER);
     this.viewer = viewer;
     this.preferences = new Map(preferences.map(({ key, value }) => [key, value]));
@@ -79,7 +80,7 @@ export class Workbench {
     const agents = [...crew.agents.values()];
     const agent = agents.find(({ slug }) => slug === wanted.get("agent")) ?? agents[0];
     const opened = agent && this.#open(agent, wanted.get("chat") ?? undefined);
-    find("#workbench").dataset.open = agent && !wanted.has("agent") ? "crew" : "chat"; // before somebody chooses
+    showPane(agent && !wanted.has("agent") ? "crew" : "chat"); // before somebody chooses
     await opened;
   }
 
