@@ -16,6 +16,7 @@ from broadcaster._backends.base import BroadcastBackend
 
 from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import CHANNEL
+from resolvers.kernel.silence import CONNECTING, noticed
 
 MISSED = "-"  # a sender without rings
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between attempts to connect
@@ -100,7 +101,8 @@ class PostgresWakeups(Returning):
             connection.terminate()
 
     async def _connection(self) -> Any:
-        return await asyncpg.connect(self.dsn, timeout=10, server_settings={"application_name": "crewship-wakeups"})
+        named = {"application_name": "crewship-wakeups"}
+        return noticed(await asyncpg.connect(self.dsn, timeout=CONNECTING, server_settings=named))
 
 
 class RedisWakeups(Returning):

@@ -6,11 +6,13 @@ Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the column
 
 import asyncio
 import sys
+from dataclasses import replace
 
 import asyncpg
 
 from models.address import Address
 from resolvers.kernel.jobs import INSTANCE
+from resolvers.kernel.silence import LIBPQ
 
 SCHEMA = "dbos"
 TABLES_VERSION = 125  # of this minor version of the library
@@ -68,7 +70,8 @@ def _migrate(owner_dsn: str) -> None:
 
 def url_of(dsn: str) -> str:
     """As SQLAlchemy reads it, which hands it on to libpq."""
-    return Address.read(dsn).libpq
+    address = Address.read(dsn)
+    return replace(address, parameters=LIBPQ | dict(address.parameters)).libpq
 
 
 # ---- one job that runs here: $1 its id, $2 this process --------------------------------------------------------------

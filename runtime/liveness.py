@@ -23,6 +23,7 @@ from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.jobs import Job
+from resolvers.kernel.silence import CONNECTING, noticed
 from runtime import dbos_tables
 from runtime.clocks import Ticker
 
@@ -121,7 +122,8 @@ class Liveness:
         """The lock, on a connection that sees the steps of all workspaces."""
         if self._conn is not None and not self._conn.is_closed():
             return
-        self._conn = conn = await asyncpg.connect(self._dsn, server_settings={"application_name": "crewship-jobs"})
+        named = {"application_name": "crewship-jobs"}
+        self._conn = conn = noticed(await asyncpg.connect(self._dsn, timeout=CONNECTING, server_settings=named))
         await conn.fetchrow(SCOPE_SQL, "*")
         await conn.execute(dbos_tables.HOLD, self._executor)
 

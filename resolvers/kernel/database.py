@@ -15,6 +15,7 @@ from sqlalchemy.orm import configure_mappers
 
 from models.base import untrack
 from resolvers.errors import Code, Refusal
+from resolvers.kernel.silence import CONNECTING, noticed
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
 # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
@@ -191,8 +192,10 @@ async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) 
         max_cacheable_statement_size=LARGEST,
         max_cached_statement_lifetime=0,
         server_settings=SESSION | dict(settings),
+        timeout=CONNECTING,
     )
     try:
+        noticed(conn)
         await conn.set_type_codec("json", schema="pg_catalog", format="binary", encoder=lambda b: b, decoder=bytes)
         await conn.set_type_codec(
             "jsonb",

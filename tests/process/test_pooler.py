@@ -1,14 +1,12 @@
 """A pooler that shares sessions between clients would mix tenants: the service does not start behind one."""
 
 import asyncio
-import contextlib
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest
 
 from crewship.postgres import APPLICATION, Connection
 from crewship.serve import StartError, wait_for_database
+from tests.process.ports import reached  # noqa: F401
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="NOT INSTALLED, NOTHING IS PROVED: pgbouncer")
@@ -31,41 +30,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _passed_on(taken: socket.socket, place: str) -> None:
-    with taken, socket.socket(socket.AF_UNIX) as server:
-        server.connect(place)
-
-        def back() -> None:
-            with contextlib.suppress(OSError):
-                while data := server.recv(65536):
-                    taken.sendall(data)
-
-        threading.Thread(target=back, daemon=True).start()
-        with contextlib.suppress(OSError):
-            while data := taken.recv(65536):
-                server.sendall(data)
-        with contextlib.suppress(OSError):
-            server.shutdown(socket.SHUT_RDWR)
-
-
 @pytest.fixture
-def reached(postgres: Connection) -> Iterator[int]:
-    """A port of the server of tests, whose own socket the pooler's user may not reach."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        place = f"{postgres.sockets}/.s.PGSQL.{postgres.port}"
-
-        def take() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    threading.Thread(target=_passed_on, args=(listener.accept()[0], place), daemon=True).start()
-
-        threading.Thread(target=take, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def pooled(postgres: Connection, reached: int, database: Any, request: pytest.FixtureRequest) -> Iterator[str]:
+def pooled(postgres: Connection, reached: int, database: Any, request: Any) -> Iterator[str]:  # noqa: F811
     assert PROGRAM is not None
     mode, ignored = request.param
     folder, port, secret = (
