@@ -20,6 +20,7 @@ from resolvers.kernel.silence import CONNECTING, noticed
 
 MISSED = "-"  # a sender without rings
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between attempts to connect
+PATIENCE = 10.0  # seconds that a statement waits for its answer
 
 
 class Returning(BroadcastBackend):
@@ -83,7 +84,11 @@ class PostgresWakeups(Returning):
         async with self.turn:
             if self.publisher is None or self.publisher.is_closed():
                 self.publisher = await self._connection()
-            await self.publisher.execute("SELECT pg_notify($1, $2)", channel, message)
+            try:
+                await self.publisher.execute("SELECT pg_notify($1, $2)", channel, message)
+            except TimeoutError:
+                self.publisher.terminate()
+                raise
 
     async def listen(self) -> None:
         connection, lost = await self._connection(), asyncio.Event()
@@ -96,13 +101,14 @@ class PostgresWakeups(Returning):
                     async with asyncio.timeout(15):
                         await lost.wait()
                     break
-                await connection.fetchval("SELECT 1", timeout=10)
+                await connection.fetchval("SELECT 1")
         finally:
             connection.terminate()
 
     async def _connection(self) -> Any:
         named = {"application_name": "crewship-wakeups"}
-        return noticed(await asyncpg.connect(self.dsn, timeout=CONNECTING, server_settings=named))
+        made = await asyncpg.connect(self.dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=named)
+        return noticed(made)
 
 
 class RedisWakeups(Returning):

@@ -12,7 +12,7 @@ import asyncpg
 
 from models.address import Address
 from resolvers.kernel.jobs import INSTANCE
-from resolvers.kernel.silence import LIBPQ
+from resolvers.kernel.silence import IDLE, INTERVAL, LIBPQ, PROBES, STATEMENT
 
 SCHEMA = "dbos"
 TABLES_VERSION = 125  # of this minor version of the library
@@ -161,6 +161,11 @@ END = f"""
 
 # ---- jobs and ticks of processes that are gone -----------------------------------------------------------------------
 
+# Whoever waits for the lock of his own name waits for PostgreSQL to notice that the session before is gone: soon.
+SESSION = f"""
+    SET statement_timeout = '{STATEMENT}s'; SET tcp_keepalives_idle = {IDLE};
+    SET tcp_keepalives_interval = {INTERVAL}; SET tcp_keepalives_count = {PROBES}
+"""
 HOLD = "SELECT pg_advisory_lock(hashtextextended($1, 7))"
 # shared: those who look do not stand in each other's way
 _GONE = "pg_try_advisory_xact_lock_shared(hashtextextended(id, 7))"

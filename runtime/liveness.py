@@ -23,7 +23,7 @@ from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.jobs import Job
-from resolvers.kernel.silence import CONNECTING, noticed
+from resolvers.kernel.silence import CONNECTING, LIMIT, noticed
 from runtime import dbos_tables
 from runtime.clocks import Ticker
 
@@ -116,6 +116,8 @@ class Liveness:
                 if not self._failing:
                     log.warning("no background jobs are carried out", error=type(error).__name__)
                 self._fails(True)
+                if isinstance(error, TimeoutError) and self._conn is not None:
+                    self._conn.terminate()  # nobody answers on it, and its lock goes with it
             await asyncio.sleep(self._rhythm.retry)
 
     async def _hold(self) -> None:
@@ -123,9 +125,16 @@ class Liveness:
         if self._conn is not None and not self._conn.is_closed():
             return
         named = {"application_name": "crewship-jobs"}
-        self._conn = conn = noticed(await asyncpg.connect(self._dsn, timeout=CONNECTING, server_settings=named))
-        await conn.fetchrow(SCOPE_SQL, "*")
-        await conn.execute(dbos_tables.HOLD, self._executor)
+        conn = await asyncpg.connect(self._dsn, timeout=CONNECTING, command_timeout=LIMIT, server_settings=named)
+        try:
+            noticed(conn)
+            await conn.execute(dbos_tables.SESSION)
+            await conn.fetchrow(SCOPE_SQL, "*")
+            await conn.execute(dbos_tables.HOLD, self._executor)
+        except BaseException:
+            conn.terminate()  # without the lock it is of no use
+            raise
+        self._conn = conn
 
     async def _wait(self) -> None:
         """Until the next look. A job that comes meanwhile waits for that no longer than it takes to begin."""

@@ -15,7 +15,8 @@ from sqlalchemy.orm import configure_mappers
 
 from models.base import untrack
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.silence import CONNECTING, noticed
+from resolvers.instance.telemetry import log
+from resolvers.kernel.silence import CONNECTING, LIMIT, LOOK, PARTING, STATEMENT, Watch, noticed
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
 # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
@@ -28,7 +29,7 @@ SESSION = {
     "plan_cache_mode": "force_generic_plan",  # parameters are ids: a plan for all values, planned once a connection
     "jit": "off",
     "random_page_cost": "1.1",  # what is looked up by key is in memory: an index also where a table is small
-    "statement_timeout": "30s",
+    "statement_timeout": f"{STATEMENT}s",
     "idle_in_transaction_session_timeout": "30s",
     "application_name": "crewship",
 }
@@ -115,20 +116,49 @@ class Connection(asyncpg.Connection):
     _stmt_cache: Any
     _cleanup_stmts: Any
     _transport: Any
+    _stmt_exclusive_section: Any
+    _check_open: Any
     begin: Any = None  # the prepared BEGIN
+    asks = False  # on a way that is not asyncpg's exclusive section
+
+    @property
+    def statement(self) -> int:
+        """The number of the statement that waits for its answer; -1 where none does."""
+        waits = self.asks or self._stmt_exclusive_section._acquired
+        return int(self._protocol.queries_count) if waits else -1
 
     async def fetchrow(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:  # noqa: ASYNC109 - its signature
         """The first row, or None."""
         known = self._stmt_cache.get((query, asyncpg.Record, False))
         if known is None or timeout is not None or record_class is not None:
             return await super().fetchrow(query, *args, timeout=timeout, record_class=record_class)
+        self.asks = True
         try:
             rows = await self._protocol.bind_execute(known, args, "", 1, False, None)
         except STALE:
             if await self._outdated():
                 raise
             return await super().fetchrow(query, *args)
+        finally:
+            self.asks = False
         return rows[0] if rows else None
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - its signature
+        if args:
+            return await super().execute(query, *args, timeout=timeout)
+        self._check_open()
+        self.asks = True
+        try:
+            return str(await self._protocol.query(query, timeout))
+        finally:
+            self.asks = False
+
+    async def prepare(self, query: str, **options: Any) -> Any:
+        self.asks = True
+        try:
+            return await super().prepare(query, **options)
+        finally:
+            self.asks = False
 
     async def _get_statement(
         self,
@@ -183,8 +213,10 @@ class Connection(asyncpg.Connection):
         return within
 
 
-async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) -> Any:
-    """A connection that passes JSON as bytes and decodes JSONB with orjson. `settings` go beyond SESSION's."""
+async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({}), limit: float | None = None) -> Any:
+    """A connection that passes JSON as bytes and decodes JSONB with orjson. `settings` go beyond SESSION's. `limit`:
+    seconds that a statement waits for its answer, by a timer each.
+    """
     conn = await asyncpg.connect(
         dsn,
         connection_class=Connection,
@@ -193,6 +225,7 @@ async def connect(dsn: str, settings: Mapping[str, str] = MappingProxyType({})) 
         max_cached_statement_lifetime=0,
         server_settings=SESSION | dict(settings),
         timeout=CONNECTING,
+        command_timeout=limit,
     )
     try:
         noticed(conn)
@@ -215,10 +248,14 @@ class Pool:
 
     asyncpg's own pool shields, times and resets every release: 15-20 us a request. Nothing needs a reset here, because
     every operation sets the session's variables itself and ends its transaction.
+
+    A statement that has no answer `limit` seconds after it was sent ends with its connection, by a look `every` so
+    often: PostgreSQL ends by itself what takes STATEMENT seconds.
     """
 
-    def __init__(self, dsn: str, size: int, wait: float = 10.0) -> None:
+    def __init__(self, dsn: str, size: int, wait: float = 10.0, *, every: float = LOOK, limit: float = LIMIT) -> None:
         self.dsn, self.size, self.wait = dsn, size, wait
+        self.silence = Watch(self._silent, every, limit)
         self.opened = 0
         self.free: list[Any] = []
         self.waiters: deque[tuple[asyncio.Future[Any], float]] = deque()
@@ -298,7 +335,9 @@ class Pool:
     async def _connect(self) -> Any:
         self.opened += 1
         try:
-            return await connect(self.dsn)
+            conn = await connect(self.dsn)
+            self.silence.watch(conn)
+            return conn
         except BaseException as error:
             self.opened -= 1
             refused = isinstance(error, (OSError, asyncpg.PostgresError, asyncpg.InterfaceError))
@@ -330,6 +369,12 @@ class Pool:
         self.opened -= 1
         self._wake(None)
 
+    def _silent(self, ended: int) -> None:
+        """What lies ready goes to the same host: nobody is to wait for that once more."""
+        log.warning("the database does not answer", ended=ended, let_go=len(self.free))
+        while self.free:
+            self.discard(self.free.pop())
+
     def _wake(self, conn: Any) -> bool:
         while self.waiters:
             waiter, _ = self.waiters.popleft()
@@ -340,9 +385,10 @@ class Pool:
 
     async def close(self) -> None:
         self.closed = True
-        while self.free:
-            self.opened -= 1
-            await self.free.pop().close()
+        free, self.free = self.free, []
+        self.opened -= len(free)
+        # a host that does not answer: they are cut off
+        await asyncio.gather(*[conn.close(timeout=PARTING) for conn in free], return_exceptions=True)
 
 
 class Lease:

@@ -1,12 +1,18 @@
 """A database host that vanishes without a word: its connections end after half a minute, not after a quarter
-of an hour.
+of an hour. What acknowledges everything and answers nothing is noticed by the statements under way.
 """
 
+import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
+STATEMENT = 30  # seconds that PostgreSQL lets a statement of the pool run
+LIMIT = STATEMENT + 5.0  # seconds without its answer, after which nobody answers
+LOOK = 5.0  # seconds between two looks at the connections of a pool
 GONE = 30.0  # seconds without an acknowledgement
 CONNECTING = 10.0  # seconds that a new connection may take
+PARTING = 1.0  # seconds that the end of a connection may take
 IDLE, INTERVAL, PROBES = 10, 5, 3  # seconds of silence before the first question, between two, and how many
 LIBPQ = {
     "connect_timeout": str(int(CONNECTING)),
@@ -33,3 +39,39 @@ def noticed(connection: Any) -> Any:
             if hasattr(socket, name):  # as far as the system has it
                 opened.setsockopt(level, getattr(socket, name), value)
     return connection
+
+
+class Watch:
+    """One timer for all connections of a pool. Ends those whose statement has had no answer for longer than PostgreSQL
+    lets one run, and calls `silent` with their number.
+
+    It counts looks, not seconds: what came while this process stood still is read before the next look.
+    """
+
+    def __init__(self, silent: Callable[[int], None], every: float = LOOK, limit: float = LIMIT) -> None:
+        self._silent, self._every, self._looks = silent, every, round(limit / every)
+        self._seen: dict[Any, tuple[int, int]] = {}  # the statement a connection was at, and at how many looks before
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, connection: Any) -> None:
+        """Until it is closed."""
+        self._seen[connection] = (-1, 0)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._every, self._look)
+
+    def _look(self) -> None:
+        self._timer, ended = None, 0
+        for connection, (known, looks) in list(self._seen.items()):
+            if connection.is_closed():
+                del self._seen[connection]
+                continue
+            statement = connection.statement
+            looks = looks + 1 if statement == known != -1 else 0
+            self._seen[connection] = (statement, looks)
+            if looks >= self._looks:
+                connection.terminate()
+                ended += 1
+        if self._seen:
+            self._timer = asyncio.get_running_loop().call_later(self._every, self._look)
+        if ended:
+            self._silent(ended)

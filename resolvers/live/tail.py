@@ -10,6 +10,7 @@ from resolvers.instance.telemetry import log
 from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
 from resolvers.kernel.database import connect, database, unavailable
+from resolvers.kernel.silence import LIMIT
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 
@@ -171,7 +172,7 @@ class Tail:
             try:
                 await self._rest()
                 if self._conn is None:
-                    self._conn = await connect(self._dsn, EVERYBODY)
+                    self._conn = await connect(self._dsn, EVERYBODY, LIMIT)
                     await self._anchor()
                 await self._look()
                 wait = 0.1
