@@ -233,8 +233,8 @@ async def rehire(ctx: Context, agent: Agent, data: RehireAgent) -> Hire:
 async def approve_hire(ctx: Context, agent: Agent, data: OfHired) -> HireApproved:
     """Approve the hire of an agent.
 
-    An agent that is PENDING_REVIEW can work from now on, and its inbox item is settled. Of two who approve at once, one
-    is refused.
+    An agent that is PENDING_REVIEW can work from now on, and its inbox item is settled. The person who hired the agent
+    may approve it. Of two who approve at once, one is refused.
     """
     if not agent.ephemeral:
         why = "permanent agents do not require hire approval"

@@ -108,6 +108,16 @@ async def test_a_guided_crew_asks_and_somebody_approves_once(world: World) -> No
     assert len(await told(world, made["id"], "agent.hire_approved")) == 1
 
 
+async def test_who_hired_may_approve_and_the_log_names_them_twice(world: World) -> None:
+    made = (await hire(world, await crew_of(world, AutonomyLevel.guided))).json()
+    assert (await act(world, made["id"], "approve-hire")).status_code == 200
+    sql = "SELECT action, user_id FROM audit_logs WHERE entity_id = $1 ORDER BY seq"
+    rows = await world.database.fetch(sql, made["id"])
+    assert [(row["action"], row["user_id"]) for row in rows] == [
+        ("agent.hired", world.manager.user_id), ("agent.hire_approved", world.manager.user_id)
+    ]  # fmt: skip
+
+
 async def test_nobody_is_asked_about_a_hire_that_was_deleted(world: World) -> None:
     crew = await crew_of(world, AutonomyLevel.guided)
     made, other = (await hire(world, crew)).json(), (await hire(world, crew, reason="Another")).json()
