@@ -138,14 +138,19 @@ def difference(rest: Outcome, graphql: Outcome, known: set[str]) -> str | None:
     return None if one == other else f"{one} and {other}"
 
 
+def _kind(change: Change) -> tuple[str, bool]:
+    """What is sorted: rows of one table that were there. A deletion takes those of other tables along, in any order."""
+    return ("" if change.new is None else change.table), change.old is not None
+
+
 def normalised(changes: list[Change], known: set[str]) -> list[tuple[str, Any, Any]]:
     """Without what differs between any two calls: new ids by the order of their appearance, times, random texts, and in
     which order one statement meets rows that were there.
     """
     changes = [
         change
-        for (_, there), together in itertools.groupby(changes, lambda change: (change.table, change.old is not None))
-        for change in (sorted(together, key=lambda change: str(change.old)) if there else together)
+        for (_, there), together in itertools.groupby(changes, _kind)
+        for change in (sorted(together, key=lambda change: (change.table, str(change.old))) if there else together)
     ]
     text = orjson.dumps([[change.old, change.new] for change in changes]).decode()
     names = {
