@@ -108,6 +108,7 @@ def test_the_list_of_anonymous_operations_is_the_contract_s() -> None:
         "auth.passkey_sign_in_options",
         "auth.sign_in_providers",
         "invitations.signup",
+        "oauth.callback_loopback",
     }
     assert ANONYMOUS - without == {"ops.metrics"} | of_our_own
 
