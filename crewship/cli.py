@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import select
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from crewship.people import app as people_app
 
@@ -19,7 +21,38 @@ if TYPE_CHECKING:
     from resolvers.audit.verification import Fault
     from resolvers.instance.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+DOCUMENTS = frozenset({
+    "routes", "operations", "schema", "openapi", "version", "completion",
+    "runs", "issues", "missions", "approvals", "logs", "profiles",
+})  # fmt: skip
+"""Commands that only print: done when their reader has enough, as `head` has. The exit code of all others says more."""
+
+
+class Commands(TyperGroup):
+    """A command whose reader leaves ends in silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            answered = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            if not _is_left_alone():
+                raise
+            raise typer.Exit(0 if ctx.invoked_subcommand in DOCUMENTS else 1) from None
+        return answered
+
+
+def _is_left_alone() -> bool:
+    """Whether nobody reads stdout any more; what was meant for it goes nowhere from now on."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    if not watched.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is written once more at the end
+    return True
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 app.add_typer(people_app)
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
@@ -63,9 +96,9 @@ def _explained(*errors: type[Exception]) -> Iterator[None]:
 @contextmanager
 def _refusals() -> Iterator[None]:
     """What an operator of the server can correct."""
+    from crewship.database import StartError
     from crewship.keys import KeysError
     from crewship.postgres_child import PostgresError
-    from crewship.serve import StartError
     from resolvers.instance.settings import SettingsError
 
     with _explained(SettingsError, StartError, PostgresError, KeysError):
@@ -87,18 +120,24 @@ def serve(
     that do not depend on each other, give all of them a DATABASE_URL.
     """
     with _refusals():
+        from crewship.progress import Progress
         from crewship.serve import serve as run
+        from crewship.serve import tell_step
         from resolvers.instance.settings import load_settings
 
-        run(load_settings(host=host, port=port, workers=workers, role=role))
+        settings = load_settings(host=host, port=port, workers=workers, role=role)
+        run(settings, progress=Progress(sys.stderr, tell_step))
 
 
 @app.command()
 def demo(
     data_dir: Annotated[Path, typer.Option(help="Where everything of the demo is kept.")] = Path(".demo"),
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port to listen on; another one when it is taken.")
-    ] = 8080,
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to listen on (CREWSHIP_PORT; 8080 without one); another one when it is taken."
+        ),
+    ] = None,
 ) -> None:
     """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops
     it.
@@ -115,7 +154,7 @@ def demo(
 def migrate() -> None:
     """Bring the database to the schema of this release."""
     with _refusals():
-        from crewship.serve import database
+        from crewship.database import database
         from crewship.serve import migrate as bring
 
         settings = _settings()
@@ -129,9 +168,9 @@ def forget_passkeys(email: Annotated[str, typer.Argument(help="Of the user, as i
     from crewship.passkeys import NoSuchUser, forget
 
     with _refusals(), _explained(NoSuchUser):
-        from crewship.serve import database
+        from crewship.database import existing_database
 
-        with database(_settings()) as access:
+        with existing_database(_settings()) as access:
             print(f"{asyncio.run(forget(access.owner, email))} passkeys of {email} are deleted.")
 
 
@@ -146,9 +185,9 @@ def reset_password(email: Annotated[str, typer.Argument(help="Of the user, as it
 
     password = _new_password()
     with _refusals(), _explained(NoSuchUser, Refusal):
-        from crewship.serve import database
+        from crewship.database import existing_database
 
-        with database(_settings()) as access:
+        with existing_database(_settings()) as access:
             ended = asyncio.run(reset(access.owner, email, password))
             print(f"The password of {email} is set; {ended} sessions have ended.")
 
@@ -193,7 +232,7 @@ def verify_audit(
     """
     with _refusals():
         from crewship.audit import verified
-        from crewship.serve import database
+        from crewship.database import existing_database
 
         settings, faults = _settings(), list[dict[str, str]]()
 
@@ -202,7 +241,7 @@ def verify_audit(
             if not as_json:
                 print(f"{fault.workspace_id}: {fault.text}")
 
-        with database(settings) as access:
+        with existing_database(settings) as access:
             found = asyncio.run(verified(settings, access, workspace, tell))
     if as_json:
         counted = {name: getattr(found, name) for name in ("rows", "seals", "workspaces", "dropped")}
@@ -225,11 +264,11 @@ def rotate_keys(
     opened.
     """
     with _refusals():
+        from crewship.database import existing_database
         from crewship.reseal import reseal
-        from crewship.serve import database
 
         settings = _settings()
-        with database(settings) as access:
+        with existing_database(settings) as access:
             told = reseal(settings, access, lambda column: print(f"sealed: {column}", flush=True), new_keys=data_keys)
             done = asyncio.run(told)
     print(f"{done.made} data keys were made, {done.wrapped} wrapped anew, {done.removed} removed.")
@@ -243,11 +282,11 @@ def rotate_keys(
 def keys_status(as_json: AsJson = False) -> None:
     """Say which key wraps, and what each is still needed for."""
     with _refusals():
+        from crewship.database import existing_database
         from crewship.reseal import needed
-        from crewship.serve import database
 
         settings = _settings()
-        with database(settings) as access:
+        with existing_database(settings) as access:
             found = asyncio.run(needed(settings, access))
     if as_json:
         print(json.dumps({"wraps": found.wraps, "neededFor": dict(found.keys), "retired": found.retired}, indent=2))
@@ -261,11 +300,11 @@ def drop_key(name: Annotated[str, typer.Argument(help="Such as ENCRYPTION_KEY.")
     does, the seals of the audit log included.
     """
     with _refusals():
+        from crewship.database import existing_database
         from crewship.reseal import drop
-        from crewship.serve import database
 
         settings = _settings()
-        with database(settings) as access:
+        with existing_database(settings) as access:
             asyncio.run(drop(settings, access, name))
     print(f"{name} is not needed any more; take it out of the environment and of secrets.env.")
 
@@ -356,13 +395,16 @@ def _cell(value: Any) -> str:
 def main() -> None:
     gc.set_threshold(*WHILE_LOADING)
     try:
+        app()
+    except SystemExit as end:
+        if end.code == 1 and "--help" in sys.argv:  # nothing else of a help fails than that its reader leaves
+            raise SystemExit(0) from None
+        raise
+    finally:
         try:
-            app()
-        finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is written once more at the end
-        sys.exit(1)
+        except BrokenPipeError:
+            _is_left_alone()
 
 
 if __name__ == "__main__":

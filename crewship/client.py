@@ -75,7 +75,7 @@ class Client:
                 " or name another with --server or CREWSHIP_SERVER"
             ) from None
         except httpx2.HTTPError as error:
-            raise Unreachable(f"{self.server} does not answer ({error or type(error).__name__})") from None
+            raise Unreachable(f"{self.server} does not answer ({str(error) or type(error).__name__})") from None
         if answer.status_code == 401:
             raise ClientError(self._unauthenticated())
         try:

@@ -16,21 +16,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import AliasChoices
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.text import Text
 
 from crewship.client import Client, Unreachable
 from crewship.postgres import write_secret
 from crewship.profiles import ClientError, Profile
 from crewship.profiles import write as write_profile
+from crewship.progress import Progress
 from crewship.serve import serve
 from resolvers.instance.settings import Settings, load_settings
 from runtime.adapters import local_model
@@ -45,9 +44,10 @@ AGENT = {
     "role_title": "Answers questions",
     "system_prompt": "You are the scout of a ship's crew.",
 }
-KEPT = {"CREWSHIP_RUN_ADAPTER", "CREWSHIP_LOG_FORMAT", "CREWSHIP_LOG_LEVEL"}
+KEPT = {"CREWSHIP_PORT", "CREWSHIP_RUN_ADAPTER", "CREWSHIP_LOG_FORMAT", "CREWSHIP_LOG_LEVEL"}
 REQUESTS = 1200  # a minute: a page and several terminals share one address
-PATIENCE = 120.0  # seconds until the service must answer
+PATIENCE = 600.0  # seconds until the service must answer; should it fail, it ends the demo itself
+T = TypeVar("T")
 FOUND = (
     "query ($ws: ID!) { crews(workspaceId: $ws, first: 100) { nodes { id slug } }"
     " agents(workspaceId: $ws, first: 100) { nodes { slug } } }"
@@ -76,30 +76,6 @@ class Owner:
 
 
 # -- what is shown ----------------------------------------------------------------------------------------------------
-
-
-class Progress:
-    """A line for each thing that is done, and in a terminal a moving one for what is being done."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-
-    @contextlib.contextmanager
-    def step(self, doing: str, done: str) -> Iterator[None]:
-        began = time.monotonic()
-        spinner = Spinner("dots", Text(f"{doing} …"), style="cyan")
-        # redirected, it would show what the service says to nobody
-        moving = Live(
-            spinner,
-            console=self.console,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            refresh_per_second=8,
-        )
-        with moving if self.console.is_terminal else contextlib.nullcontext():
-            yield
-        self.console.print(Text.assemble(("✓ ", "green"), done, (f"  {time.monotonic() - began:.1f} s", "dim")))
 
 
 def welcome(console: Console, profile: Profile, owner: Owner, file: Path) -> None:
@@ -224,7 +200,7 @@ class Guide:
     """Runs beside the service, in a thread: shows how far things are, sets them up, and says what there is."""
 
     def __init__(self, console: Console, settings: Settings) -> None:
-        self.progress, self.settings = Progress(console), settings
+        self.console, self.progress, self.settings = console, Progress(console.file), settings
         self.failure: Exception | None = None
         self.leaving = False
 
@@ -241,7 +217,7 @@ class Guide:
         with self.progress.step("Starting PostgreSQL and the service", f"The service answers at {server}"):
             await self._answering(server)
         with self.progress.step("Setting up", f"The crew {CREW['name']} with the agent {AGENT['name']} is there"):
-            profile, owner = await settle(server, directory)
+            profile, owner = await persistently(lambda: settle(server, directory))
         if self.settings.run_adapter == "local_model":
             said: list[str] = []
             with self.progress.step("Loading the local model", f"The model {local_model.MODEL} is loaded"):
@@ -249,24 +225,32 @@ class Guide:
         file = directory / "profile"
         write_profile(file, profile)
         if not self.leaving:
-            welcome(self.progress.console, profile, owner, file)
+            welcome(self.console, profile, owner, file)
 
     async def _answering(self, server: str) -> None:
-        client, deadline = Client(Profile(server)), time.monotonic() + PATIENCE
+        client = Client(Profile(server))
         try:
-            while True:
-                try:
-                    return await client.rest("GET", "/healthz")  # type: ignore[no-any-return]
-                except Unreachable:
-                    if time.monotonic() > deadline:
-                        raise
-                    await asyncio.sleep(0.1)
+            await persistently(lambda: client.rest("GET", "/healthz"))
         finally:
             await client.close()
 
 
-def demo_settings(directory: Path, port: int) -> Settings:
-    """What the environment says of another instance does not count here: neither its database nor its keys."""
+async def persistently(work: Callable[[], Awaitable[T]], patience: float = PATIENCE) -> T:
+    """What comes of work that goes on where it broke off: a busy machine may leave any request without an answer."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return await work()
+        except Unreachable:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def demo_settings(directory: Path, port: int | None) -> Settings:
+    """What the environment says of another instance does not count here: neither its database nor its keys. Without
+    `port` its CREWSHIP_PORT does: one that is taken is not insisted on.
+    """
     for info in Settings.model_fields.values():
         alias = info.validation_alias
         for name in alias.choices if isinstance(alias, AliasChoices) else (alias,):
@@ -298,14 +282,16 @@ def free_port(wanted: int) -> int:
     raise ClientError("no port is free")
 
 
-def demo(directory: Path, port: int) -> None:
+def demo(directory: Path, port: int | None) -> None:
     """Serves until Ctrl-C. Raises what `serve` raises, ClientError and Failed."""
     console = Console(file=sys.stdout, highlight=False, emoji=False, markup=False)
-    settings = demo_settings(directory, free_port(port))
+    settings = demo_settings(directory, port)
+    wanted = settings.port
+    settings = settings.model_copy(update={"port": free_port(wanted)})
     if settings.run_adapter == "local_model" and not local_model.installed():
         raise Failed(f"The local model is not installed: {local_model.INSTALL}")
-    if port not in (0, settings.port):
-        console.print(f"Port {port} is taken; another one is used.")
+    if wanted not in (0, settings.port):
+        console.print(f"Port {wanted} is taken; another one is used.")
     guide = Guide(console, settings)
     threading.Thread(target=guide.run, name="guide", daemon=True).start()
     try:
@@ -315,7 +301,6 @@ def demo(directory: Path, port: int) -> None:
         pass  # how a signal ends it
     finally:
         guide.leaving = True
-        console.show_cursor(True)
     if guide.failure is not None:
         raise guide.failure
     console.print("The demo has stopped.")

@@ -13,19 +13,11 @@ from pathlib import Path
 import asyncpg
 
 from crewship import keys
+from crewship.database import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
 from crewship.mail import SmtpMailer, mailer_of, writes_headers_whole
 from crewship.postgres import EmbeddedPostgres
 from crewship.postgres_child import PostgresError
-from crewship.serve import (
-    OLDEST_POSTGRES,
-    WEAKER_ROLE,
-    Access,
-    StartError,
-    database,
-    place_of,
-    powers_of,
-    wait_for_database,
-)
+from crewship.serve import WEAKER_ROLE, powers_of
 from models import migrations
 from resolvers.errors import Refusal
 from resolvers.instance.outbound import Outbound, Policy
@@ -40,6 +32,8 @@ from runtime.dbos_engine import POOL
 from runtime.egress import Endpoint, Refused
 from runtime.job import Failed
 from runtime.sandbox import Isolation, Report, describe
+
+ELSEWHERE = "if the server keeps its data in another directory, set CREWSHIP_DATA_DIR to that"
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,8 @@ def _open_to_others(path: Path) -> str:
 
 def _check_stored(settings: Settings) -> list[Check]:
     if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).cluster.exists():
-        return [Check("database", True, "embedded, not made yet; the first start makes it")]
+        found = f"embedded, not made yet; the first start makes it in {settings.data_dir}"
+        return [Check("database", True, found, ELSEWHERE)]
     try:
         with database(settings) as access:
             return asyncio.run(_check_database(settings, access))

@@ -114,6 +114,14 @@ def stored(data_dir: Path) -> dict[str, str]:
     return {name.strip(): value.strip() for name, value in pairs}
 
 
+def without_key(settings: Settings) -> KeysError:
+    """Of a command that needs what the server has."""
+    return KeysError(
+        f"ENCRYPTION_KEY is neither in the environment nor in {secrets_path(settings.data_dir)};"
+        " set it, or CREWSHIP_DATA_DIR to the data directory of the server"
+    )
+
+
 def with_stored(settings: Settings) -> Settings:
     """The settings with the keys of `secrets.env` where the environment gives none."""
     return _applied(settings, stored(settings.data_dir))

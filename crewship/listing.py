@@ -45,6 +45,11 @@ class Listing:
     none: str
 
 
+def _none(listed: str, one: str, wanted: Mapping[str, str | None]) -> str:
+    """What is said of an empty list, which is not the same where some of it were asked for."""
+    return f"There is no such {one}." if any(value is not None for value in wanted.values()) else listed
+
+
 def _listing(field: str, given: str, taken: str, selection: str, none: str, **columns: Any) -> Listing:
     document = (
         f"query ($ws: ID!, $first: Int!{given}) {{ {field}(workspaceId: $ws, first: $first{taken})"
@@ -58,7 +63,7 @@ RUNS = _listing(
     ", $agent: ID, $status: RunStatus",
     ", agentId: $agent, status: $status",
     "id agentSlug status triggerType createdAt startedAt finishedAt errorMessage",
-    "There is no such run.",
+    "No runs yet.",
     id=lambda run: run["id"],
     agent=lambda run: run["agentSlug"],
     status=lambda run: run["status"],
@@ -72,7 +77,7 @@ ISSUES = _listing(
     ", $status: [MissionStatus!], $search: String",
     ", status: $status, search: $search",
     "id identifier title status priority assigneeName updatedAt crew { slug }",
-    "There is no such issue.",
+    "No issues yet.",
     issue=lambda issue: issue["identifier"] or issue["id"],
     status=lambda issue: issue["status"],
     priority=lambda issue: issue["priority"],
@@ -86,7 +91,7 @@ MISSIONS = _listing(
     ", $status: String",
     ", status: $status",
     "id title status updatedAt crew { slug } taskStats { total completed failed }",
-    "There is no such mission.",
+    "No missions yet.",
     id=lambda mission: mission["id"],
     status=lambda mission: mission["status"],
     crew=lambda mission: (mission["crew"] or {}).get("slug"),
@@ -99,7 +104,7 @@ APPROVALS = _listing(
     ", $status: String",
     ", status: $status",
     "id kind reason tool status createdAt agent { slug }",
-    "There is no such approval.",
+    "No approvals are pending.",
     id=lambda approval: approval["id"],
     status=lambda approval: approval["status"],
     agent=lambda approval: (approval["agent"] or {}).get("slug"),
@@ -127,7 +132,7 @@ async def show(profile: Profile, listing: Listing, number: int, as_json: bool, *
     elif nodes:
         _print_table(listing.columns, nodes)
     else:
-        print(listing.none, file=sys.stderr)
+        print(_none(listing.none, listing.field.removesuffix("s"), wanted), file=sys.stderr)
     return 0
 
 
@@ -171,9 +176,11 @@ async def show_journal(profile: Profile, number: int, as_json: bool, **wanted: s
         await client.close()
     if as_json:
         print(json.dumps(nodes, ensure_ascii=False, indent=2))
-    else:
+    elif nodes:
         for entry in nodes:
             _print_entry(entry, False)
+    else:
+        print(_none("No entries yet.", "entry", wanted), file=sys.stderr)
     return 0
 
 

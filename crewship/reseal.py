@@ -17,7 +17,7 @@ import asyncpg
 from sqlmodel import SQLModel
 
 from crewship import keys
-from crewship.serve import Access
+from crewship.database import Access
 from models.base import Row, secrets_of, table_of
 from models.sealed import Sealed
 from resolvers.domains import modules_in
@@ -109,7 +109,7 @@ async def _opened(settings: Settings, access: Access) -> AsyncIterator[tuple[Any
     """A connection and the vault of its database. Raises KeysError without the keys."""
     settings = keys.with_stored(settings)
     if not keys.wrapping_keys(settings):
-        raise keys.KeysError("ENCRYPTION_KEY is not known here")
+        raise keys.without_key(settings)
     beside = Pool(access.application, 1)
     conn = await connect(access.application, EVERYTHING)
     try:

@@ -10,9 +10,8 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -23,11 +22,12 @@ from uvicorn.supervisors import Multiprocess
 
 from crewship import keys, logs
 from crewship.connections import raise_descriptor_limit
-from crewship.postgres import APPLICATION, EmbeddedPostgres, make_private, write_secret
+from crewship.database import Access, StartError, database, wait_for_database
+from crewship.postgres import EmbeddedPostgres, make_private, write_secret
 from crewship.postgres_child import interrupt_when_parent_dies
+from crewship.progress import Progress
 from crewship.protocol import Protocol
 from models import migrations
-from models.address import Address
 from resolvers.identity.locality import is_alone_on_loopback
 from resolvers.instance.crypto import setup_token
 from resolvers.instance.running import BOOTSTRAPPED
@@ -36,107 +36,11 @@ from resolvers.instance.settings import Settings, load_settings
 T = TypeVar("T")
 log = logging.getLogger("crewship.serve")
 
-OLDEST_POSTGRES = 15
 WEAKER_ROLE = (
     "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
 )
-ASKED = {"plan_cache_mode": "force_generic_plan", "application_name": "crewship-start"}
-POOLED = (
-    "at {place} a pooler in transaction mode stands before PostgreSQL; rows of one tenant could be shown to another, as"
-    " sessions are shared: let DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL name PostgreSQL itself, or a pooler in"
-    " session mode that keeps the settings of a session"
-)
-DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request's body
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
-
-
-class StartError(Exception):
-    """The process cannot serve as it is configured; the text names what to change."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """How this process reaches its database: as the application, and as the tables' owner (maybe the same role)."""
-
-    application: str = field(repr=False)
-    owner: str = field(repr=False)
-    role: str | None  # the application's role, when it is not the owner
-    joined: bool = False  # the embedded server belongs to another process
-
-
-@contextlib.contextmanager
-def database(settings: Settings) -> Iterator[Access]:
-    """The database of DATABASE_URL, or the embedded one while the block runs (joined, if another process serves it)."""
-    if settings.database_url is not None:
-        yield external(settings)
-        return
-    server = EmbeddedPostgres(settings.data_dir)
-    connection = server.start_or_join()
-    try:
-        yield Access(connection.application, connection.owner, APPLICATION, joined=connection.joined)
-    finally:
-        server.stop()
-
-
-def external(settings: Settings) -> Access:
-    assert settings.database_url is not None
-    application = settings.database_url.get_secret_value()
-    owner = settings.migration_database_url.get_secret_value() if settings.migration_database_url else application
-    role, owns = Address.read(application).user, Address.read(owner).user
-    return Access(application, owner, role if role and role != owns else None)
-
-
-def place_of(dsn: str) -> str:
-    """A database's address without user and password, for messages."""
-    return Address.read(dsn).place
-
-
-async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
-    """Return when the database takes connections, keeps its sessions apart, and is new enough. Raises StartError."""
-    deadline = time.monotonic() + wait
-    while True:
-        try:
-            connection = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
-            break
-        except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
-            if time.monotonic() > deadline:
-                raise StartError(
-                    f"the database {place_of(dsn)} does not answer ({error or type(error).__name__});"
-                    " start it, or correct DATABASE_URL"
-                ) from None
-            await asyncio.sleep(0.5)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            if "unsupported startup parameter" in str(error):  # as PgBouncer says it
-                raise StartError(POOLED.format(place=place_of(dsn))) from None
-            raise StartError(f"the database {place_of(dsn)} refuses ({error}); correct DATABASE_URL") from None
-    try:
-        if await _is_pooled(dsn, connection):
-            raise StartError(POOLED.format(place=place_of(dsn)))
-        if connection.get_server_version().major < OLDEST_POSTGRES:
-            found = await connection.fetchval("SHOW server_version")
-            raise StartError(
-                f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is needed"
-            )
-    finally:
-        await connection.close()
-
-
-async def _is_pooled(dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether settings that were asked for do not hold, or those of one session are another one's."""
-    for name, value in ASKED.items():
-        if await connection.fetchval("SELECT current_setting($1)", name) != value:
-            return True
-    mark = secrets.token_hex(8)
-    await connection.execute("SELECT set_config('crewship.session', $1, false)", mark)
-    try:
-        other = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartError(f"the database {place_of(dsn)} refuses a second connection ({error})") from None
-    try:
-        return await other.fetchval("SELECT current_setting('crewship.session', true)") == mark  # type: ignore[no-any-return]
-    finally:
-        await other.close()
 
 
 async def migrate(settings: Settings, access: Access) -> str:
@@ -207,7 +111,9 @@ def _internal_token(settings: Settings) -> SecretStr:
     return SecretStr(token)
 
 
-async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None:
+async def bootstrap_notice(
+    settings: Settings, dsn: str, url: str, warn: Callable[[str], None] = log.warning
+) -> str | None:
     """What to tell the operator of an instance without any user; None once there is one.
 
     The secret stands in the fragment, which browsers send to nobody; every process of an instance prints the same one.
@@ -223,10 +129,9 @@ async def bootstrap_notice(settings: Settings, dsn: str, url: str) -> str | None
         return None
     token = setup_token(settings.nextauth_secret.get_secret_value())
     if settings.bootstrap_window is None and is_alone_on_loopback(settings):
-        log.warning(
-            "no user exists yet: for an hour, whatever reaches %s from this machine can create the owner,"
-            " visitors of a tunnel or TCP forwarder too; where there is one, set CREWSHIP_PUBLIC_URL",
-            url,
+        warn(
+            f"no user exists yet: for an hour, whatever reaches {url} from this machine can create the owner,"
+            " visitors of a tunnel or TCP forwarder too; where there is one, set CREWSHIP_PUBLIC_URL"
         )
     return f"No user exists yet: create the owner at {settings.public_url or url}/#setup_token={token}"
 
@@ -325,17 +230,31 @@ def _url(host: str, port: int) -> str:
 # -- the process ------------------------------------------------------------------------------------------------------
 
 
-class _Server(uvicorn.Server):
-    """Says where it serves, once it does."""
+@dataclass(frozen=True)
+class Notice:
+    """What is printed once a process serves, and what is logged after it."""
 
-    def __init__(self, config: uvicorn.Config, notice: str) -> None:
+    lines: list[str]
+    warnings: list[str]
+
+    def tell(self) -> None:
+        print("\n".join(self.lines), flush=True)
+        for warning in self.warnings:
+            log.warning("%s", warning)
+
+
+class _Server(uvicorn.Server):
+    """Says where it serves, once it does. `starting` ends with the start."""
+
+    def __init__(self, config: uvicorn.Config, notice: Notice, starting: contextlib.ExitStack) -> None:
         super().__init__(config)
-        self._notice = notice
+        self._notice, self._starting = notice, starting
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(self._notice, flush=True)
+            self._starting.close()
+            self._notice.tell()
 
 
 def _configuration(app: Any, workers: int) -> uvicorn.Config:
@@ -419,8 +338,10 @@ async def ended_by_signals(work: Coroutine[Any, Any, T]) -> T:
             signal.signal(signum, handler)
 
 
-def serve(settings: Settings, application: Application = _application) -> None:
-    """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot."""
+def serve(settings: Settings, application: Application = _application, progress: Progress | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot. `progress` shows the
+    start.
+    """
     logs.configure(settings.log_level, settings.log_format)
     # uvicorn raises again what it caught, after shutdown; what runs the blocks below to their end is SystemExit.
     signal.signal(signal.SIGTERM, _leave)
@@ -433,42 +354,67 @@ def serve(settings: Settings, application: Application = _application) -> None:
     loading = threading.Thread(target=importlib.import_module, args=(module,), name="loading", daemon=True)
     if settings.workers == 1:  # several processes import it for themselves
         loading.start()
-    with _listeners(settings) as (where, sockets), database(settings) as access:
-        if loading.is_alive():
-            loading.join()
+    shown = progress.step if progress is not None else _unseen
+    with contextlib.ExitStack() as stack:
+        where, sockets = stack.enter_context(_listeners(settings))
+        with _unseen() if settings.database_url else shown("Starting PostgreSQL", "PostgreSQL runs"):
+            access = stack.enter_context(database(settings))
         if access.joined:
             log.warning(
                 "using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir
             )
         try:
-            _run(settings, access, where, sockets, application)
+            with shown("Bringing the database to this release", f"The database is at revision {migrations.head()}"):
+                if loading.is_alive():
+                    loading.join()
+                ready = asyncio.run(ended_by_signals(prepare(settings, access)))
+            with contextlib.ExitStack() as starting:
+                starting.enter_context(shown("Starting the service", "The service runs"))
+                _run(ready, access, where, sockets, application, starting)
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def tell_step(done: str, seconds: float) -> None:
+    """Of a start that nobody watches."""
+    log.info("%s (%.1f s)", done, seconds)
+
+
+def _unseen(*_: str) -> contextlib.AbstractContextManager[None]:
+    """A step that nobody is shown."""
+    return contextlib.nullcontext()
+
+
+def _notice(settings: Settings, access: Access, where: str) -> Notice:
+    if settings.role == "worker":
+        return Notice([f"A Crewship worker runs; its probes are at {where}"], [])
+    warnings: list[str] = []
+    first = asyncio.run(bootstrap_notice(settings, access.application, where, warnings.append))
+    return Notice([f"Crewship serves at {where}", *([] if first is None else [first])], warnings)
+
+
 def _run(
-    settings: Settings, access: Access, where: str, sockets: list[socket.socket], application: Application
+    ready: Settings,
+    access: Access,
+    where: str,
+    sockets: list[socket.socket],
+    application: Application,
+    starting: contextlib.ExitStack,
 ) -> None:
-    ready = asyncio.run(ended_by_signals(prepare(settings, access)))
-    notice = (
-        f"Crewship serves at {where}"
-        if settings.role != "worker"
-        else f"A Crewship worker runs; its probes are at {where}"
-    )
-    first = asyncio.run(bootstrap_notice(ready, access.application, where)) if settings.role != "worker" else None
-    notice = "\n".join(part for part in (notice, first) if part)
-    if settings.workers > 1:
+    notice = _notice(ready, access, where)
+    if ready.workers > 1:
         # What the command line decided reaches the children as environment; secrets do not take that way.
         os.environ |= {
-            "CREWSHIP_DATA_DIR": str(settings.data_dir),
-            "CREWSHIP_ROLE": settings.role,
-            "CREWSHIP_HOST": settings.host,
+            "CREWSHIP_DATA_DIR": str(ready.data_dir),
+            "CREWSHIP_ROLE": ready.role,
+            "CREWSHIP_HOST": ready.host,
         }
-        os.environ |= {"CREWSHIP_PORT": str(settings.port), "CREWSHIP_WORKERS": str(settings.workers)}
-        print(notice, flush=True)
-        Multiprocess(_configuration("crewship.serve:worker_application", settings.workers), sockets=sockets).run()
+        os.environ |= {"CREWSHIP_PORT": str(ready.port), "CREWSHIP_WORKERS": str(ready.workers)}
+        starting.close()
+        notice.tell()
+        Multiprocess(_configuration("crewship.serve:worker_application", ready.workers), sockets=sockets).run()
     else:
-        server = _Server(_configuration(application(ready), 1), notice)
+        server = _Server(_configuration(application(ready), 1), notice, starting)
         promise_no_processes(ready)
         server.run(sockets=sockets)

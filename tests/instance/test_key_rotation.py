@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from crewship import keys
+from crewship.database import Access
 from crewship.reseal import ADD, drop, needed, reseal
-from crewship.serve import Access
 from models.sealed import Sealed
 from models.workspaces import Workspace
 from resolvers.errors import Code, Refusal

@@ -16,8 +16,8 @@ import pytest
 from pydantic import SecretStr
 
 from crewship import keys
+from crewship.database import Access
 from crewship.reseal import reseal
-from crewship.serve import Access
 from models.sealed import Sealed
 from resolvers.credentials.references import value_of, values_of
 from resolvers.errors import Code, Refusal

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
+from crewship.database import Access
 from crewship.reseal import places, reseal
-from crewship.serve import Access
 from models.credentials import Credential
 from models.sealed import Sealed
 from resolvers.instance.vault import Vault

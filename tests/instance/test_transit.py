@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from crewship import keys
+from crewship.database import Access
 from crewship.reseal import needed, reseal
-from crewship.serve import Access
 from resolvers.errors import Code, Refusal
 from resolvers.instance import data_keys, transit
 from resolvers.instance.running import instance

@@ -16,7 +16,18 @@ from pathlib import Path
 import pytest
 
 from crewship.serve import ended_by_signals
-from tests.process.commands import PATIENCE, ROOT, environment, migrated, run, serving, status_of, status_over, until
+from tests.process.commands import (
+    CREWSHIP,
+    PATIENCE,
+    ROOT,
+    environment,
+    migrated,
+    run,
+    serving,
+    status_of,
+    status_over,
+    until,
+)
 
 
 @pytest.fixture
@@ -270,3 +281,80 @@ def test_a_plain_user_without_a_home_on_a_read_only_installation(data_dir: Path)
         process.terminate()
         assert process.wait(PATIENCE) == 0
         assert time.monotonic() - began < PATIENCE / 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["keys", "status"],
+        ["keys", "rotate"],
+        ["keys", "drop", "ENCRYPTION_KEY"],
+        ["audit", "verify"],
+        ["forget-passkeys", "ada@example.com"],
+        ["reset-password", "ada@example.com"],
+    ],
+)
+def test_commands_for_a_server_that_is_there_make_none(data_dir: Path, command: list[str]) -> None:
+    asked = subprocess.run(
+        [*CREWSHIP, *command],
+        env=environment(data_dir),
+        cwd="/",
+        input="a long password\n",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (asked.returncode, asked.stdout) == (1, "")
+    assert asked.stderr == (
+        f"crewship: there is no database in {data_dir};"
+        " set CREWSHIP_DATA_DIR to the data directory of the server, or DATABASE_URL\n"
+    )
+    assert not data_dir.exists()
+
+
+def test_doctor_says_which_directory_it_has_looked_at(data_dir: Path) -> None:
+    said = run("doctor", env=environment(data_dir)).stdout
+    assert f"the first start makes it in {data_dir}\n" in said
+    assert "if the server keeps its data in another directory, set CREWSHIP_DATA_DIR to that" in said
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize("command", [["keys", "status"], ["audit", "verify"]])
+def test_a_key_that_is_not_there_is_named_with_where_it_was_looked_for(data_dir: Path, command: list[str]) -> None:
+    refused = run(*command, env=environment(migrated(data_dir)))
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"crewship: ENCRYPTION_KEY is neither in the environment nor in {data_dir}/secrets.env;"
+        " set it, or CREWSHIP_DATA_DIR to the data directory of the server\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["operations"], 0),
+        (["operations", "--json"], 0),
+        (["schema"], 0),
+        (["openapi"], 0),
+        (["version"], 0),
+        (["serve", "--help"], 0),
+        (["doctor"], 1),  # its exit code says more than that it has printed
+    ],
+)
+def test_a_reader_that_has_enough_is_no_failure(data_dir: Path, command: list[str], code: int) -> None:
+    data_dir.mkdir(mode=0o755)  # which the doctor does not let pass
+    reading, writing = os.pipe()
+    os.close(reading)
+    left = subprocess.run(
+        [*CREWSHIP, *command],
+        env=environment(data_dir),
+        cwd="/",
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    os.close(writing)
+    assert (left.returncode, left.stderr) == (code, "")

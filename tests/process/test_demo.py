@@ -17,6 +17,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from crewship.client import Unreachable
+from crewship.demo import persistently
+from crewship.profiles import ClientError
 from runtime.adapters import local_model
 from tests.process.browser import CHROMIUM, browsing
 from tests.process.commands import PATIENCE, ROOT, migrated
@@ -186,6 +189,42 @@ async def test_a_taken_port_is_left_to_whoever_has_it(begun: Path) -> None:
             found = await ready(shown)
             assert f"Port {port} is taken; another one is used." in shown.text
             assert f":{port}/" not in found["In the browser"]
+
+
+@pytest.mark.slow
+async def test_the_port_of_the_environment_is_taken_unless_another_is_given(begun: Path) -> None:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    async with terminal(*DEMO, "--data-dir", str(begun), env=environment(CREWSHIP_PORT=str(port))) as shown:
+        assert f":{port}/" in (await ready(shown))["In the browser"]
+    code, out, err = await out_of([*DEMO, "--data-dir", str(begun)], CREWSHIP_PORT="http")
+    assert (code, out) == (1, "")
+    assert err.startswith("crewship: CREWSHIP_PORT is 'http', but takes a port number")
+
+
+async def test_a_request_without_an_answer_is_made_again() -> None:
+    made: list[int] = []
+
+    async def work() -> str:
+        made.append(1)
+        if len(made) < 3:
+            raise Unreachable("busy")
+        return "done"
+
+    assert (await persistently(work), len(made)) == ("done", 3)
+    made.clear()
+    with pytest.raises(Unreachable):
+        await persistently(work, patience=-1)
+
+    async def refused() -> None:
+        made.append(1)
+        raise ClientError("no")
+
+    made.clear()
+    with pytest.raises(ClientError):
+        await persistently(refused)
+    assert len(made) == 1
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ async def test_several_logins(place: World, tmp_path: Path) -> None:
     assert gone.err == f"mine is forgotten. Revoke its token at {server}/account#tokens.\n"
     assert "say who you are" in (await run(place, "issues", **home)).err
     again = await run(place, "issues", "--profile", "work", **home)
-    assert (again.code, again.err) == (0, "There is no such issue.\n")
+    assert (again.code, again.err) == (0, "No issues yet.\n")
 
 
 async def test_a_token_that_was_revoked_says_what_to_do(place: World) -> None:
