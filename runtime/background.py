@@ -7,6 +7,7 @@ leaves out what is marked.
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from typing import Any, TypeVar
 from prometheus_client import Counter
 
 from resolvers.domains import modules_in
+from resolvers.errors import Refusal
 from resolvers.instance import names
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
@@ -47,6 +49,14 @@ ENDINGS = Counter(
 
 class GivenUp(Exception):
     """The last attempt has failed. It ends on record, where no tenant's text belongs: this says no more than a name."""
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """The engine logs every exception that ends a job; that one was given up is logged here, with what caused it."""
+    return not (record.exc_info and isinstance(record.exc_info[1], GivenUp))
+
+
+logging.getLogger("dbos").addFilter(_is_news)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,13 +295,16 @@ class Carrier:
             await self._failed(attempt, error)
 
     async def _failed(self, attempt: Attempt, error: BaseException) -> None:
-        turn, told = (
-            attempt.turn,
-            {"job": attempt.job.name, "root": attempt.turn.root, "attempt": attempt.turn.attempt, "exc_info": error},
-        )
+        turn: Turn = attempt.turn
+        told: dict[str, Any] = {"job": attempt.job.name, "root": turn.root, "attempt": turn.attempt}
+        retry = log.warning
+        if isinstance(error, Refusal):  # it says by itself what is wrong, as that a server cannot be reached
+            told, retry = told | {"cause": error.detail}, log.debug
+        else:
+            told |= {"exc_info": error}
         if turn.attempt < attempt.job.attempts:
             ENDINGS.labels(attempt.job.name, "failed").inc()
-            log.warning("job failed; another attempt follows", **told)
+            retry("job failed; another attempt follows", **told)
             pause = timedelta(seconds=min(FIRST_PAUSE * 2 ** (turn.attempt - 1), LONGEST_PAUSE))
             at, following = instance.clock.now() + pause, replace(turn, attempt=turn.attempt + 1)
             with contextlib.suppress(Exception):  # no other attempt can be made, then

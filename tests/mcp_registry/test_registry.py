@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from structlog.testing import capture_logs
 
 from models.mcp_registry import McpRegistryServer, TrustTier
 from resolvers.instance.running import instance
@@ -94,6 +95,21 @@ async def test_a_registry_that_fails_is_asked_again(world: World, registry: Regi
     await synced_after_failures(world)
     assert (await listed(world))["total"] == 3
     assert len(registry.asked) == 1 + len(SNAPSHOT)
+
+
+async def test_a_registry_that_cannot_be_reached_is_one_line_of_the_log(
+    world: World, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.failing = 100
+    with capture_logs() as lines:
+        await synced_after_failures(world)
+    told = [line for line in lines if line.get("job") == "mcp_registry.sync" and line["log_level"] != "debug"]
+    assert [(line["event"], line["log_level"], line["cause"]) for line in told] == [
+        ("job given up", "error", "The registry answered 500, and no list of servers")
+    ]
+    assert [line for line in lines if "exc_info" in line] == []
+    assert [record for record in caplog.records if record.name == "dbos" and record.exc_info] == []
+    assert len(registry.asked) == 4
 
 
 async def synced_after_failures(world: World) -> None:
