@@ -244,7 +244,7 @@ async def test_nothing_is_made_below_what_an_agent_controls(programs: Programs, 
             private=(data_dir, Path("/usr/share")),
         )
         outside, shared = sandbox._reach(
-            Reach((Shown(7, "output", "/output"), Shown(8, "home", "/home/agent")), with_home=True)
+            Reach((Shown(7, "output", "/output"), Shown(8, "home", "/home/agent")), in_memory=())
         )
         inner = made_by(sandbox._options(shared, {"/etc/passwd": 9, "/run/stdin": 10}, "/output/bob"))
         before = outside[1 : outside.index("--")] if "--" in outside else []

@@ -39,6 +39,7 @@ SAME = {
     "auth.signout",
     "chats.cancel",
     "chats.participants_remove",
+    "members.accept",
     "service_accounts.deactivate",
     "triage.process",
 }

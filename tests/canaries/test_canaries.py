@@ -239,7 +239,7 @@ async def write(made: Afloat) -> None:
                 sealed = await instance.vault.seal(marked(column), table=model, column=column, **place)
                 change = f"UPDATE {table_of(model).name} SET {column} = $1 WHERE id = $2"
                 await made.estate.world.database.execute(change, bytes(sealed), place["row_id"])
-    fleet = {"name": "Of the fleet", "type": "OAUTH2", "oauth_client_id": "crewship"}
+    fleet = {"name": "Of the fleet", "type": "OAUTH2", "oauth_client_id": "crewship", "hosts": []}
     await made.stay(
         "credentials.create", **fleet, oauth_client_secret=marked("client"), refresh_token=marked("refresh")
     )
@@ -282,7 +282,7 @@ async def sail(made: Afloat) -> None:
     chat = Chat(agent_id=agent.id, workspace_id=here, visibility=ChatVisibility.private)
     await world.add(agent, chat)
     for type, variable in (("API_KEY", "QUAY_KEY"), ("SECRET", "HARBOUR_KEY")):
-        held = await made.stay("credentials.create", name=variable, type=type, secret_ref="")
+        held = await made.stay("credentials.create", name=variable, type=type, secret_ref="", hosts=[])
         await made.stay("agent_credentials.assign", agent_id=agent.id, credential_id=held["id"], env_var_name=variable)
     uses: dict[str, Any] = {"credential": "HARBOUR_KEY", "intent": INTENT, "command": "printenv HARBOUR_KEY"}
     made.speaker.says(

@@ -54,6 +54,7 @@ ADDED_ROUTES: dict[str, str] = {
         ("invitations.accept", "invitations.delete", "invitations.signup"),
         "invitations that are mailed: the contract has nobody accept one",
     ),
+    "members.accept": "a person consents to a membership that somebody else has made",
     "decision_links": "whoever was asked outside this server decides once, by a link",
     "auth.sign_in_providers": "what a login page offers",
     **dict.fromkeys(

@@ -23,6 +23,7 @@ from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
 from resolvers.kernel.inputs import Bool, Id, Input, Int
 from resolvers.kernel.jobs import JOBS, Job, Rate, job
+from resolvers.kernel.operation import Reach
 from resolvers.kernel.policy import Action
 from runtime.background import CARRIED, Carried, Work, carries
 from tests.runtime.estate import Estate
@@ -139,6 +140,11 @@ async def enqueue(ctx: Context, data: Enqueue) -> None:
         raise Refusal(Code.CONFLICT, "no")
 
 
+@command("test.enqueue_jobs_of_the_instance", Action.CREATE, reach=Reach.INSTANCE)
+async def enqueue_of_the_instance(ctx: Context, data: Enqueue) -> None:
+    ctx.enqueue(NAMED[data.name], thing_id=data.thing_id)
+
+
 @dataclass
 class Yard:
     """Jobs in a database, and what came of them."""
@@ -155,7 +161,8 @@ class Yard:
 
     async def enqueue(self, kind: Job[Any], thing_id: str, workspace: str | None = None, **more: Any) -> None:
         place = workspace or self.estate.workspace.id
-        await enqueue(Caller.service("tests", place), {"name": kind.name, "thing_id": thing_id} | more)
+        operation = enqueue_of_the_instance if kind.of_instance else enqueue
+        await operation(Caller.service("tests", place), {"name": kind.name, "thing_id": thing_id} | more)
 
     async def waiting(self, kind: Job[Any] | None = None) -> int:
         """Jobs that have not ended."""

@@ -426,4 +426,4 @@ async def test_a_service_writes_in_one_workspace_and_is_audited(world: World, op
     assert (await world.audit())[-1]["user_id"] is None
     assert (
         await refused(ops["make"](Caller.service("runtime", "cnosuchworkspace00000000"), {"name": "x"}, SHAPE))
-    ).code is Code.FORBIDDEN
+    ).code is Code.NOT_FOUND

@@ -37,7 +37,8 @@ def _settings(data_dir: Path, **given: str) -> Settings:
 async def _facts(url: str) -> dict[str, str]:
     connection = await asyncpg.connect(url)
     try:
-        return {row["name"]: row["value"] for row in await connection.fetch("SELECT name, value FROM instance_facts")}
+        rows = await connection.fetch("SELECT name, value FROM instance_facts WHERE name NOT IN ('cluster', 'release')")
+        return {row["name"]: row["value"] for row in rows}
     finally:
         await connection.close()
 
