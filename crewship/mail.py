@@ -4,11 +4,8 @@ import asyncio
 import functools
 import hashlib
 import ssl
-from email import message_from_bytes
-from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import localtime, parseaddr
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import orjson
@@ -18,6 +15,9 @@ from resolvers.instance.outbound import Policy
 from resolvers.instance.ports import Mail, Mailer, MailFailed, Undeliverable, in_a_line
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
+
+if TYPE_CHECKING:  # a start loads nothing that only a mail needs
+    from email.message import EmailMessage
 
 TIMEOUT = 20.0  # seconds, for each step of a conversation
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -75,7 +75,9 @@ class SmtpMailer:
         except (smtp.SMTPException, OSError) as error:
             raise _unusable(error) from None
 
-    def _written(self, mail: Mail, key: str) -> EmailMessage:
+    def _written(self, mail: Mail, key: str) -> "EmailMessage":
+        from email.message import EmailMessage
+
         if in_a_line(mail.to, LONGEST_ADDRESS) != mail.to:
             raise Undeliverable("the address cannot be written in a header")
         message = EmailMessage()
@@ -93,10 +95,13 @@ HEADERS = frozenset({"from", "to", "subject", "date", "auto-submitted", "message
 }
 
 
-def sound(message: EmailMessage) -> EmailMessage:
+def sound(message: "EmailMessage") -> "EmailMessage":
     """A mail that says, as it is sent, what was meant: the headers that are set here, once each, and the text. Raises
     Undeliverable. Older releases of Python write ends of lines that they find within a header (CVE-2024-6923).
     """
+    from email import message_from_bytes
+    from email.policy import SMTP
+
     try:
         sent = message_from_bytes(message.as_bytes(policy=SMTP))
     except (ValueError, UnicodeError) as error:
@@ -112,6 +117,9 @@ def sound(message: EmailMessage) -> EmailMessage:
 
 def writes_headers_whole() -> bool:
     """Whether this Python lets nothing in a header end it."""
+    from email import message_from_bytes
+    from email.message import EmailMessage
+
     message = EmailMessage()
     message["Subject"] = "=?utf-8?q?a=0aB:_c?="
     try:

@@ -80,11 +80,6 @@ ALLOWED: Final = {
     ("answers", "webhook_endpoints.rotate_secret"): ONCE,
     ("answers", "webhooks.internal_secret"): "a runtime of the agent is given it, by the internal token (contract)",
     ("environments of processes", "a command of an agent"): "has the variables that its agent is given",
-    (
-        "other tables, as a dump has them",
-        "public.run_steps",
-    ): "what a model has said by itself, for whoever takes the run"
-    " over: no operation reads it, and it goes when the run has ended for a while",
 }
 MARKED: Final = {
     "credentials.create": ("value", "oauth_client_secret", "refresh_token"),

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ async def test_what_would_end_a_header_of_addresses_is_not_sent(address: str) ->
 
 
 def test_a_mail_that_is_not_what_was_meant_is_refused() -> None:
-    message = outgoing.EmailMessage()
+    message = EmailMessage()
     message["Subject"], message["X-Other"] = "s", "x"
     message.set_content("text")
     with pytest.raises(Undeliverable, match="cannot be written"):
