@@ -123,7 +123,8 @@ def partitioned(span: Literal["day", "week", "month"]) -> dict[str, Any]:
 
 
 def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:
-    return Field(sa_type=kind, sa_column_kwargs={"info": {MOST: most}}, **options)
+    column = options.pop("sa_column_kwargs", {}) | {"info": {MOST: most}}
+    return Field(sa_type=kind, sa_column_kwargs=column, **options)
 
 
 Defaults = tuple[dict[str, Any], list[tuple[str, Any]], tuple[str, ...]]

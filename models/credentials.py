@@ -136,7 +136,8 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     oauth_expires_at: datetime | None = time_field(default=None)
     # where the value is kept, if not here: `value` is then what opens it there
     secret_ref: str | None = text_field(URL, default=None)
-    hosts: list[str] = json_field(HOSTS, default_factory=list)
+    # a release without the column goes on beside this one
+    hosts: list[str] = json_field(HOSTS, default_factory=list, sa_column_kwargs={"server_default": text("'[]'")})
     provisioned_for_service: str | None = text_field(LINE, default=None)
     created_by_actor_type: ActorType | None = enum_field(ActorType, default=None)
     created_by_actor_id: str | None = text_field(ID, default=None)

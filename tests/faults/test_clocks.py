@@ -83,6 +83,8 @@ async def all_is_now(estate: Estate) -> None:
                 f"SELECT count(*) FROM {table}"
                 f" WHERE {column} NOT BETWEEN now() - interval '5 minutes' AND clock_timestamp()"
             )
+            if table == "instance_facts":
+                off += " AND name NOT IN ('cluster', 'release')"  # of the template that databases are copied from
             assert await estate.owner.fetchval(off) == 0, f"{table}.{column}"
 
 

@@ -21,7 +21,6 @@ BOUNDED = """
 
 def upgrade() -> None:
     op.execute(BOUNDED)
-    op.execute("ALTER TABLE credentials ALTER COLUMN hosts DROP DEFAULT")
 
 
 def downgrade() -> None:
