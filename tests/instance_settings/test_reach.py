@@ -55,9 +55,10 @@ def test_which_tables_are_the_instances() -> None:
 
 
 def test_which_operations_reach_the_instance() -> None:
-    assert {name for name, op in OPERATIONS.items() if op.reach is Reach.INSTANCE} == OF_INSTANCE.keys()
+    own = {name: op for name, op in OPERATIONS.items() if not name.startswith("test.")}  # tests declare some, too
+    assert {name for name, op in own.items() if op.reach is Reach.INSTANCE} == OF_INSTANCE.keys()
     told = {entry["operation"] for entry in operations() if entry["reach"] == "instance"}
-    assert told == OF_INSTANCE.keys()
+    assert told & own.keys() == OF_INSTANCE.keys()
 
 
 async def test_an_owner_of_another_workspace_changes_nothing(ruled: World) -> None:

@@ -64,7 +64,7 @@ async def test_events_go_with_the_partition_of_their_time(world: World) -> None:
     conn, week = world.database, 7 * 24
     await partition(world, "events", "19990101", week + 30, week + 2)
     await partition(world, "events", "19990108", week + 2, week - 2)
-    for name, age in (("e: old", week + 20), ("e: last", week + 3), ("e: in time", week + 1), ("e: young", 1)):
+    for name, age in (("e: old", week + 20), ("e: last", week + 3), ("e: in time", week + 1), ("e: young", 0)):
         await conn.execute(ROWS[1].format(age=age), name)
     last = await conn.fetchval("SELECT xid::text FROM events WHERE channel = 'e: last'")
     await swept()
