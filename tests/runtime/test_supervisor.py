@@ -317,7 +317,7 @@ async def test_a_fault_in_looking_for_a_take_over_is_logged_and_ends_the_run(
     assert (ended.status, ended.error_message) == ("FAILED", GIVEN_UP)
     told = [line for line in logs if line["event"] == "end of a run refused"]
     assert len(told) == TRIES + 1
-    assert all(line["log_level"] == "error" and str(line["exc_info"]) == "a fault of ours" for line in told)
+    assert all(line["log_level"] == "error" and "ValueError: a fault of ours" in line["exception"] for line in told)
 
 
 # ---- time and cancellation -------------------------------------------------------------------------------------------

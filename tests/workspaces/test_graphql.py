@@ -31,7 +31,7 @@ async def test_the_page_for_people_lists_the_callers_workspaces(world: World) ->
     script = (Path(crewship.__file__).parent / "static/assets/workbench.js").read_text()
     document = re.search(r'VIEWER = "([^"]+)"', script)
     assert document is not None
-    own = [{"id": world.workspace.id, "name": "Workspace", "slug": "workspace"}]
+    own = [{"id": world.workspace.id, "name": "Workspace", "slug": "workspace", "currentUserRole": "VIEWER"}]
     for person, listed in ((world.viewer, own), (world.nobody, [])):
         shown = (await world.graphql(person, document.group(1)))["data"]["viewer"]
         assert shown == {
