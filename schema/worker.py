@@ -94,6 +94,7 @@ class Line:
     _turns: dict[str, deque[Piece]] = field(default_factory=dict)
     _waiting: int = 0
     _working: bool = False
+    _serving: "asyncio.Task[None] | None" = None
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="graphql"))
 
     async def run(self, work: Callable[[], T], key: str) -> T:
@@ -105,11 +106,13 @@ class Line:
         self._waiting += 1
         if self._waiting > self.most:
             crowd = max(self._turns.values(), key=len)
-            crowd.pop().done.set_exception(Refusal(Code.UNAVAILABLE, FULL))
+            last = crowd.pop().done
             self._waiting -= 1
+            if not last.done():  # nobody waits for one that was cancelled
+                last.set_exception(Refusal(Code.UNAVAILABLE, FULL))
         if not self._working:
             self._working = True
-            asyncio.get_running_loop().create_task(self._serve())
+            self._serving = asyncio.get_running_loop().create_task(self._serve())
         made: T = await piece.done
         return made
 

@@ -69,6 +69,20 @@ async def test_a_request_that_left_costs_nothing() -> None:
     assert done == []
 
 
+async def test_a_request_that_left_makes_room_without_a_fault() -> None:
+    worker, go = Worker(most=2), threading.Event()
+    held = asyncio.create_task(worker.run(partial(go.wait, 30), who("a")))
+    await asyncio.sleep(0.01)
+    left = asyncio.create_task(worker.run(lambda: 1, who("a")))
+    await asyncio.sleep(0.01)
+    left.cancel()
+    await asyncio.sleep(0.01)
+    newcomer = asyncio.create_task(worker.run(lambda: 2, who("b")))
+    await asyncio.sleep(0.01)
+    go.set()
+    assert (await held, await newcomer) == (True, 2)
+
+
 async def test_a_stranger_has_so_much_time_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr("schema.worker.monotonic", lambda: now[0])
