@@ -3,10 +3,12 @@
 What one address may do a minute is limited, so attacks that take many requests come from several loopback addresses.
 """
 
+import itertools
 import json
 import random
 import re
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -16,6 +18,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
+from graphql import get_introspection_query
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -169,6 +172,46 @@ def long_texts(aliases: int, at: Instance, *, nested: bool = False) -> Outcome:
     return outcome([at.graphql(query, {"w": at.people.workspace}, at.people.owner)], len(query))
 
 
+def beside_members(attackers: int, a_minute: int, seconds: float, at: Instance) -> Outcome:
+    """New documents of nobody from many addresses; `told`: how long the new ones of a member take meanwhile."""
+    numbers, ends = itertools.count(), time.monotonic() + seconds
+
+    def stranger(number: int) -> list[Answer]:
+        got = []
+        while (left := ends - time.monotonic()) > 0:
+            got.append(at.graphql(hostile(next(numbers)), source=address(number)))
+            time.sleep(min(left, attackers * 60 / a_minute))
+        return got
+
+    took = list[float]()
+    with ThreadPoolExecutor(attackers) as pool:
+        strangers = [pool.submit(stranger, number) for number in range(attackers)]
+        while time.monotonic() < ends:
+            document = f"{{ crews {{ nodes {{ id name slug }} }} }} #{len(took)}{'x' * 1100}"
+            began = time.monotonic()
+            answer = at.ask("POST", at.of_workspace("/graphql"), {"query": document}, at.people.owner)
+            took.append(time.monotonic() - began if b'"data"' in answer.body[:20] else at.patience)
+            time.sleep(0.1)
+        answers = [answer for future in strangers for answer in future.result()]
+    took.sort()
+    said = f"member: {took[len(took) // 2]:.3f} s, 99 %: {took[int(len(took) * 0.99)]:.3f} s"
+    return Outcome(said, len(answers) * 4000, sum(len(answer.body) for answer in answers))
+
+
+def hostile(number: int) -> str:
+    """Dear to read, to judge, or to answer, and never the same."""
+    arguments = (
+        ",".join("a:1" for _ in range(950)),
+        ",".join(f"a{n}:1" for n in range(199)),
+        ",".join(f"a{n}:1" for n in range(120)),
+    )
+    return (
+        *(f"mutation {{ createSavedView(input: {{ {names} }}) {{ id }} }} #{number}" for names in arguments),
+        get_introspection_query().replace("IntrospectionQuery", f"Q{number}"),
+        f"{{ a{number}: __schema {{ types {{ name fields {{ name args {{ name }} }} }} }} }}",
+    )[number % 5]
+
+
 # ---- bodies ----------------------------------------------------------------------------------------------------------
 
 
@@ -204,6 +247,14 @@ def static_file(at: Instance) -> Outcome:
         at, lambda _: at.ask("GET", "/static/vendor/scalar.js", headers={"accept-encoding": "identity"}), 100, 30
     )
     return outcome(answers, 100 * 60)
+
+
+def large_answers(path: str, at: Instance) -> Outcome:
+    """Compressed, again and again, of thirty addresses."""
+    answers = repeated(
+        at, lambda n: at.ask("GET", path, headers={"accept-encoding": "gzip"}, source=address(n % 30)), 300, 30
+    )
+    return outcome(answers, 300 * 90)
 
 
 # ---- connections -----------------------------------------------------------------------------------------------------
@@ -244,6 +295,40 @@ def many_headers(at: Instance) -> Outcome:
     return poured(
         at, (START if n == 0 else b"".join(b"x-%d-%d: 1\r\n" % (n, m) for m in range(1000)) for n in range(501))
     )
+
+
+def reset_connections(number: int, at: Instance) -> Outcome:
+    """Each behind a request that only the operator may make: nobody is on the line any more when it is read. `told` is
+    the answer to one that stays.
+    """
+    body = json.dumps({"full_name": "Eve", "email": "eve@example.com", "password": PASSWORD}).encode()
+    request = b"POST /api/v1/bootstrap HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+    for _ in range(number):
+        with suppress(OSError), closing(at.connect()) as client:
+            client.sendall(request)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    time.sleep(1)
+    return outcome([at.ask("POST", "/api/v1/bootstrap", body)], number * len(request))
+
+
+TWO_MEANINGS = (
+    b"POST /healthz HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nContent-Length: 2\r\n\r\n{}",
+    b"POST /healthz HTTP/1.1\r\nHost: a, b\r\nContent-Length: 2\r\n\r\n{}",
+    b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nHost: a\r\nExpect: x\r\nContent-Length: 2\r\n\r\n{}",
+)
+
+
+def two_meanings(times: int, at: Instance) -> Outcome:
+    """Heads that a server in between may read otherwise."""
+    said = [poured(at, [head]) for head in TWO_MEANINGS for _ in range(times)]
+    counted = Counter(one.told for one in said)
+    told_ = ", ".join(f"{count} x {status}" for status, count in counted.most_common())
+    return Outcome(told_, sum(one.sent for one in said), sum(one.answered for one in said))
 
 
 def half_open(number: int, at: Instance) -> Outcome:
@@ -360,6 +445,13 @@ ATTACKS = (
         partial(distinct_documents, 3000),
         Bounds(answered=16 << 20, service=200 << 20, backends=400 << 20),
     ),
+    Attack(
+        "500 hostile documents a minute of 20 addresses",
+        NOBODY,
+        partial(beside_members, 20, 500, 20.0),
+        Bounds(answered=64 << 20),
+        settings={"CREWSHIP_RATELIMIT_API": "1000"},
+    ),
     Attack("longest texts under 59 names", USER, partial(long_texts, 59), Bounds(answered=ANSWER_LIMIT)),
     Attack("longest texts under 5 names", USER, partial(long_texts, 5), Bounds(answered=ANSWER_LIMIT)),
     Attack(
@@ -373,6 +465,8 @@ ATTACKS = (
     Attack("300 headers of 1 MB", NOBODY, large_headers),
     Attack("an address of 50 MB", NOBODY, long_address),
     Attack("500,000 headers", NOBODY, many_headers),
+    Attack("200 heads with two meanings", NOBODY, partial(two_meanings, 28), Bounds(answered=1 << 20)),
+    Attack("500 connections that are reset behind a request", NOBODY, partial(reset_connections, 500)),
     Attack("3,000 requests that never end", NOBODY, partial(half_open, 3000)),
     Attack("the same, descriptors limited to 1,024", NOBODY, partial(half_open, 1100), descriptors=1024),
     Attack("1,500 sockets of one ticket", VIEWER, sockets),
@@ -384,5 +478,11 @@ ATTACKS = (
         settings={"CREWSHIP_RUN_ADAPTER": "scripted"},
     ),
     Attack("600 wrong logins, 60 at once", NOBODY, logins, Bounds(answered=1 << 20, service=300 << 20)),
+    Attack(
+        "the OpenAPI document, 300 times with gzip",
+        NOBODY,
+        partial(large_answers, "/api/openapi.json"),
+        Bounds(answered=500 << 20),
+    ),
     Attack("static file of 4 MB, 100 times without gzip", NOBODY, static_file, Bounds(answered=500 << 20)),
 )

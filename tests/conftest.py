@@ -109,7 +109,7 @@ async def _administer(server: Connection, *statements: str) -> None:
         await admin.close()
 
 
-def _copy(server: Connection, template: str | None) -> Iterator[Database]:
+def copied(server: Connection, template: str | None) -> Iterator[Database]:
     name = f"test_{secrets.token_hex(6)}"
     source = f"TEMPLATE {template} STRATEGY file_copy" if template else ""
     asyncio.run(_administer(server, f"CREATE DATABASE {name} OWNER {OWNER} {source}"))
@@ -120,7 +120,7 @@ def _copy(server: Connection, template: str | None) -> Iterator[Database]:
 @pytest.fixture
 def database(postgres: Connection) -> Iterator[Database]:
     """A fresh, migrated database for one test."""
-    yield from _copy(postgres, TEMPLATE)
+    yield from copied(postgres, TEMPLATE)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def database_url(database: Database) -> str:
 @pytest.fixture(scope="module")
 def module_database(postgres: Connection) -> Iterator[Database]:
     """A fresh, migrated database that the tests of a module share."""
-    yield from _copy(postgres, TEMPLATE)
+    yield from copied(postgres, TEMPLATE)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def module_database_url(module_database: Database) -> str:
 @pytest.fixture
 def empty_database(postgres: Connection) -> Iterator[Database]:
     """A database without a single table, as a first start finds it."""
-    yield from _copy(postgres, None)
+    yield from copied(postgres, None)
 
 
 from tests.order import place  # noqa: E402

@@ -13,13 +13,14 @@ import re
 import secrets
 import sys
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from crewship.postgres import Connection
 from models.agents import Agent, CliAdapter, LlmProvider
 from models.base import new_id
 from models.chats import Chat
@@ -27,9 +28,10 @@ from models.crews import Crew
 from runtime.sandbox import Limits
 from runtime.sandbox.groups import Groups, NoGroups
 from tests.attacks.exhausting import KINDS, Kind
-from tests.conftest import Database
+from tests.conftest import Database, copied
 from tests.faults.servers import servers
 from tests.live.test_terminal import screen
+from tests.postgres import TEMPLATE
 from tests.runtime.adapters.vendors import Call, Says, vendor
 from tests.world import World, world_on
 
@@ -176,11 +178,21 @@ def told(said: str) -> str:
 
 
 @pytest.fixture(scope="module", params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def mode_database(postgres: Connection, mode: str) -> Iterator[Database]:
+    """One for each mode: a world is made in it."""
+    yield from copied(postgres, TEMPLATE)
+
+
+@pytest.fixture(scope="module")
 async def ground(
-    request: pytest.FixtureRequest, module_database: Database, tmp_path_factory: pytest.TempPathFactory,
-    anyio_backend: str,
-) -> AsyncIterator[Ground]:  # fmt: skip
-    if request.param == "groups":
+    mode: str, mode_database: Database, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[Ground]:
+    if mode == "groups":
         try:
             Groups.find(Limits()).close()
         except NoGroups as none:
@@ -196,10 +208,10 @@ async def ground(
         command = f"python3 -c 'import zlib,base64;exec(zlib.decompress(base64.b64decode(\"{packed}\")))'"
         return Says(calls=(Call.of(f"call-{mark}", "run_command", command=command, timeout_seconds=60),))
 
-    async with vendor("anthropic") as model, world_on(module_database, directory / "world") as world:
+    async with vendor("anthropic") as model, world_on(mode_database, directory / "world") as world:
         model.plays = play
         settings = {
-            "CREWSHIP_CONTROL_GROUPS": MODES[request.param],
+            "CREWSHIP_CONTROL_GROUPS": MODES[mode],
             "CREWSHIP_RUN_ADAPTER": "native",
             "ANTHROPIC_BASE_URL": model.url,
             "ANTHROPIC_API_KEY": "sk-ant-of-a-test",
@@ -207,14 +219,14 @@ async def ground(
             "CREWSHIP_CREW_STORAGE_MB": "64",
             "CREWSHIP_CREW_FILES": "3000",
         }
-        async with servers(module_database, directory / "data", world, 1, **settings) as [server]:
-            made = Ground(server.world, module_database.url, programs, [])
+        async with servers(mode_database, directory / "data", world, 1, **settings) as [server]:
+            made = Ground(server.world, mode_database.url, programs, [])
             async with made.watched() as seen:
                 await asyncio.sleep(3)
             seen.outcome = "-"
-            made.rows.append(seen.row("left alone", request.param, "-"))
+            made.rows.append(seen.row("left alone", mode, "-"))
             yield made
-        write(request.param, made.rows)
+        write(mode, made.rows)
 
 
 def write(mode: str, rows: list[str]) -> None:
@@ -225,8 +237,7 @@ def write(mode: str, rows: list[str]) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-async def test_the_command_ends_and_nothing_else(ground: Ground, kind: Kind, door: str, request: Any) -> None:
-    mode = request.node.callspec.params["ground"]
+async def test_the_command_ends_and_nothing_else(ground: Ground, mode: str, kind: Kind, door: str) -> None:
     # a VIEWER changes no files of the crew: what it can fill is memory
     source = kind.source.replace("HOME", "/tmp" if door == "terminal" else "/home/agent")
     await ground.hire()
