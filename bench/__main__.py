@@ -4,9 +4,8 @@ import datetime
 import os
 
 from bench import environment, fanout, ready, rig, rls, runs
-from bench.cases import CASES
 from bench.check import check
-from bench.compare import compare, cpu_ratios, summary, table
+from bench.compare import chosen, compare, cpu_ratios, summary, table
 from bench.environment import HERE
 from bench.implementations import BASE, POOL_SIZE
 from bench.options import parse
@@ -15,19 +14,19 @@ from bench.postgres import SETTINGS
 
 def main() -> None:
     options = parse(__doc__)
-    implementations = rig.chosen(options.only)
+    implementations, cases = rig.chosen(options.only), chosen(options.cases)
     sections = []
     load = [os.getloadavg()[0]]
     with rig.prepared(options.only) as prepared:
         check(prepared)
-        results = compare(prepared, options.rounds, options.seconds)
+        results = compare(prepared, options.rounds, options.seconds, cases)
         sections += [
             "## Requests a second",
             summary(results, BASE),
             "## CPU a request, server and PostgreSQL",
             summary(results, BASE, cpu_ratios),
             "## Cases",
-            *(table(case, results, BASE) for case in CASES),
+            *(table(case, results, BASE) for case in cases),
         ]
         if rls.WITHOUT in prepared.servers:
             sections += ["## Cost of row-level security", rls.table(results)]
@@ -52,7 +51,8 @@ def main() -> None:
     ]
     note = "Written by `make bench`; README.md says what the columns mean. Only the ratios of one run can be compared."
     report = "\n\n".join(("# Results", note, *facts, *sections)) + "\n"
-    (HERE / "results.md").write_text(report)
+    if options.only is None and options.cases is None:
+        (HERE / "results.md").write_text(report)
     print(report)
 
 

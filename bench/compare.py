@@ -22,15 +22,22 @@ WARM_SECONDS = 1  # before each measurement: caches, JIT compilers and CPU clock
 FIRST_WARM_SECONDS = 3
 
 
-def compare(prepared: Rig, rounds: int, seconds: int) -> Results:
+def chosen(names: Sequence[str] | None) -> list[Case]:
+    """The named cases; all by default."""
+    if unknown := {*(names or ())} - {case.name for case in CASES}:
+        raise SystemExit(f"No such case: {', '.join(sorted(unknown))}. There are: {', '.join(c.name for c in CASES)}")
+    return [case for case in CASES if names is None or case.name in names]
+
+
+def compare(prepared: Rig, rounds: int, seconds: int, cases: Sequence[Case] = CASES) -> Results:
     servers = prepared.servers.values()
     results: Results = {
         case.name: {s.implementation.name: [] for s in servers if case.kind in s.implementation.requests}
-        for case in CASES
+        for case in cases
     }
     for number in range(rounds):
         prepared.tidy()
-        for case in CASES:
+        for case in cases:
             takers = [prepared.servers[name] for name in results[case.name]]
             random.shuffle(takers)
             for server in takers:

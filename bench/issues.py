@@ -1,7 +1,7 @@
 """Case C on the service: "create an issue" as a small domain of the bench's own, on the product's kernel.
 
-The product has no issues yet. This one has what the case asks for: the crew's counter, a row, an audit row and an event
-in one transaction, under the same gate, row-level security, constraints and outbox as every operation.
+The product's issues have more to them. This one has what the floors do: the crew's counter, a row, an audit row and an
+event in one transaction, under the same gate, row-level security, constraints and outbox as every operation.
 `bench.issues.main` is `crewship serve` with one more route.
 """
 

@@ -14,7 +14,7 @@ WITH, WITHOUT = "service", "service-without-rls"
 def table(results: Results) -> str:
     """`cost`: how much longer a request takes by the rate of answers, median of rounds; CPU columns in µs a request."""
     rows = []
-    for case in (case for case in CASES if WITH in results[case.name]):
+    for case in (case for case in CASES if WITH in results.get(case.name, ())):
         on, off = results[case.name][WITH], results[case.name][WITHOUT]
         cost = statistics.median(1 / ratio - 1 for ratio in ratios(on, off))
         a, b = median(on), median(off)

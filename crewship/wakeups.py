@@ -21,6 +21,9 @@ from resolvers.kernel.silence import CONNECTING, noticed
 MISSED = "-"  # a sender without rings
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0  # seconds between attempts to connect
 PATIENCE = 10.0  # seconds that a statement waits for its answer
+# NOTIFY holds a lock of the whole cluster until its transaction has ended (PostgreSQL before 19), and writes nothing
+# that anybody would miss: it does not wait for the disk.
+SESSION = {"application_name": "crewship-wakeups", "synchronous_commit": "off"}
 
 
 class Returning(BroadcastBackend):
@@ -106,8 +109,7 @@ class PostgresWakeups(Returning):
             connection.terminate()
 
     async def _connection(self) -> Any:
-        named = {"application_name": "crewship-wakeups"}
-        made = await asyncpg.connect(self.dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=named)
+        made = await asyncpg.connect(self.dsn, timeout=CONNECTING, command_timeout=PATIENCE, server_settings=SESSION)
         return noticed(made)
 
 

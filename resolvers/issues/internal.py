@@ -40,6 +40,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.missions.reviewing import reviewed
+from resolvers.triage_rules import FOR_NEW_ISSUES
 
 AgentId = Annotated[Id, Field(min_length=1), Ref(Agent)]
 WorkspaceId = Annotated[Id, Field(min_length=1)]
@@ -110,6 +111,7 @@ def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) 
     audit="issue.created",
     auth=Auth.INTERNAL,
     again=IDENTIFIER_TAKEN,
+    asks=FOR_NEW_ISSUES,
     emits=IssueCreatedByService,
     surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND,),

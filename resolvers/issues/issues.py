@@ -59,7 +59,7 @@ from resolvers.kernel import (
 )
 from resolvers.missions.reviewing import reviewed
 from resolvers.notifications import notify
-from resolvers.triage_rules import applied_on_creation
+from resolvers.triage_rules import FOR_NEW_ISSUES, applied_on_creation
 
 MOST_LABELS = 100
 Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
@@ -185,6 +185,7 @@ async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: Author
     or_capability=Capability.issue_create,
     subject=CREW,
     again=IDENTIFIER_TAKEN,
+    asks=FOR_NEW_ISSUES,
     emits=(IssueCreated, NotificationCreated),
     errors=(Code.NOT_FOUND,),
 )

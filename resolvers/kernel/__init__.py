@@ -66,6 +66,7 @@ from resolvers.kernel.differences import ENTITY_TYPES
 from resolvers.kernel.ends import Ended, Holder, end_work, ends
 from resolvers.kernel.entities import kinds_shown, shows_data
 from resolvers.kernel.events import EVENTS, Event, Long, Routing, Time, address_of
+from resolvers.kernel.existence import Existence
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.followers import follow
 from resolvers.kernel.following import Followed
@@ -164,7 +165,7 @@ from resolvers.kernel.walking import answer_of, pages
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.
     "query", "command", "procedure", "job", "clock", "Procedure", "Action", "Auth", "Entity", "Tenancy", "Subject",
-    "Reach",
+    "Existence", "Reach",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
     "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Scope", "Caller", "CredentialKind", "instance", "log",

@@ -17,6 +17,7 @@ from resolvers.kernel import finish, idempotency, places
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.events import Event
+from resolvers.kernel.existence import Existence
 from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
 from resolvers.kernel.guards import Rule
 from resolvers.kernel.inputs import validate
@@ -89,6 +90,9 @@ class Called(Operation[D], Generic[D, T]):
             raise forbidden()
         if self.gated is not None:
             ctx.named = self._read(self.gated.model, row)
+        if self.asks:
+            present = list(row)[-len(self.asks) :]
+            ctx.absent = tuple([each for each, there in zip(self.asks, present, strict=True) if not there])
 
     @property
     def gated(self) -> Subject | None:
@@ -97,7 +101,8 @@ class Called(Operation[D], Generic[D, T]):
 
     @staticmethod
     def _read(model: type[SQLModel], row: Any) -> Any:
-        values = dict(zip(table_of(model).c.keys(), list(row)[NAMED:], strict=True))
+        names = table_of(model).c.keys()
+        values = dict(zip(names, list(row)[NAMED : NAMED + len(names)], strict=True))
         return load(model, values) if any(value is not None for value in values.values()) else None
 
     async def checked(self, ctx: Context) -> tuple[Any, ...]:
@@ -343,11 +348,13 @@ def command(
     again: str | None = None,
     refused: Refused | None = None,
     reach: Reach = Reach.WORKSPACE,
+    asks: Existence | tuple[Existence, ...] = (),
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
-    `subject`: the row that the route names; `locked`: until the end of the transaction. `or_capability`: what lets a
-    member without the role pass. `again`: a unique constraint; where that was violated the command is carried out anew,
+    `subject`: the row that the route names; `locked`: until the end of the transaction. `asks`: rows that the
+    gate's statement looks for in the workspace, see `Existence`. `or_capability`: what lets a member without the role
+    pass. `again`: a unique constraint; where that was violated the command is carried out anew,
     and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and before the input is
     validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never
     stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
@@ -366,7 +373,7 @@ def command(
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
             tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
-            refused=refused, reach=reach, run=function,
+            refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,), run=function,
         )  # fmt: skip
 
     return bind

@@ -45,6 +45,7 @@ class Context(Recorder):
     begun: bool = False  # PostgreSQL was told to begin: with the first statement that writes or locks
     held: Waiting | None = None
     named: Any = None  # the row that the route names, where the gate's statement has found it
+    absent: tuple[Any, ...] = ()  # what the gate was asked for, and has seen that there is none of it
     lease: Lease | None = None
     compared: bool = False  # the version that the request expects
     # the workspace an idempotency key counts in: a command that creates one enters it afterwards

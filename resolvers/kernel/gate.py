@@ -18,6 +18,7 @@ from models.workspaces import Membership, Role, Workspace
 from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.identity.caller import MACHINES, CredentialKind
 from resolvers.kernel.database import DIALECT, database
+from resolvers.kernel.existence import Existence
 from resolvers.kernel.policy import MEMBERS
 from resolvers.kernel.subject import Subject
 from resolvers.kernel.trace import Call, Getter, Param, Trace, constant
@@ -283,9 +284,17 @@ class Gate:
             Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited
         )
 
-    def plan(self, *answers: Any, missing: str = "", shape: Any = None, subject: Subject | None = None) -> Plan:
+    def plan(
+        self,
+        *answers: Any,
+        missing: str = "",
+        shape: Any = None,
+        subject: Subject | None = None,
+        asks: tuple[Existence, ...] = (),
+    ) -> Plan:
         """`answers`: what is to be read behind the gate: one with its version, or several in the columns from FIRST on.
-        Without any the plan is the gate alone, with the row of `subject` in the columns from NAMED on.
+        Without any the plan is the gate alone, with the row of `subject` in the columns from NAMED on, and in the last
+        ones whether there is what the operation `asks` for.
         """
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
         columns = [self.who.c.credential_id, self.who.c.stale, place.role, self.who.c.scopes]
@@ -299,6 +308,10 @@ class Gate:
             named = self._named(subject)
             source = source.join(named, true(), isouter=True)
             columns += named.c
+        outer = (self.who, self.place)
+        columns += [
+            each.found(self.scope().within(outer), outer).label(f"exists_{number}") for number, each in enumerate(asks)
+        ]
         return finished(select(*columns).select_from(source), self.trace, missing, shape)
 
     def _named(self, subject: Subject) -> Any:

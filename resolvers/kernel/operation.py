@@ -21,6 +21,7 @@ from resolvers.instance.telemetry import Meter, log
 from resolvers.kernel import scopes
 from resolvers.kernel.database import database, unavailable
 from resolvers.kernel.events import Event
+from resolvers.kernel.existence import Existence
 from resolvers.kernel.gate import (
     CREDENTIAL_ID,
     DIFFERS,
@@ -143,6 +144,7 @@ class Operation(Generic[D]):
     subject: Subject | None = None
     or_capability: Capability | None = None
     reach: Reach = Reach.WORKSPACE
+    asks: tuple[Existence, ...] = ()
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     kind = "operation"
@@ -160,6 +162,8 @@ class Operation(Generic[D]):
             raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
         if self.subject is not None:
             self.subject.check(self.name, self.input)
+        if self.asks and (self.auth is Auth.NONE or self.tenancy is Tenancy.NONE):
+            raise TypeError(f"{self.name}: no workspace is known that could be asked for rows")
         self.guards = [Guard.of(self.name, rule, self.subject) for rule in self.allow]
         OPERATIONS[self.name] = self
         self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
@@ -265,11 +269,11 @@ class Operation(Generic[D]):
         place = request.place
         tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-        subject = self.gated if tenancy is self.tenancy else None
-        key = (tenancy, caller.kind, by_slug, database.row_security, subject)
+        subject, asks = (self.gated, self.asks) if tenancy is self.tenancy else (None, ())
+        key = (tenancy, caller.kind, by_slug, database.row_security, subject, asks)
         plan = _gates.get(key)
         if plan is None:
-            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan(subject=subject)
+            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan(subject=subject, asks=asks)
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request, tenancy=tenancy)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)

@@ -11,9 +11,11 @@ from models.agents import Agent
 from models.crews import Crew
 from models.projects import Milestone
 from models.triage_rules import MatchType, TriageRule
-from resolvers.kernel import Context, plus
+from resolvers.kernel import Context, Existence, plus
 from resolvers.rules.patterns import compiled
 from resolvers.triage_rules.triage_rules import IN_ORDER
+
+FOR_NEW_ISSUES = Existence(TriageRule, col(TriageRule.enabled), col(TriageRule.on_create))
 
 Matches = Callable[[str, str], Any]
 """`(title, the title in lower case)`."""
@@ -90,9 +92,10 @@ async def _live(ctx: Context, model: type[Crew] | type[Agent], ids: set[str | No
 
 async def applied_on_creation(ctx: Context, values: dict[str, Any]) -> dict[str, Any]:
     """The values of a new issue, with those of the first rule that is for new issues and matches its title. An issue
-    that is assigned is none for triage.
+    that is assigned is none for triage. Most workspaces have no such rule: a command that `asks` for FOR_NEW_ISSUES
+    knows it from its gate.
     """
-    if values.get("assignee_id"):
+    if values.get("assignee_id") or FOR_NEW_ISSUES.none(ctx):
         return values
     rules = await rules_in_order(ctx, col(TriageRule.on_create))
     found = await asyncio.to_thread(lambda: Matcher(rules).firsts([("", values["title"])])) if rules else []

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
@@ -20,12 +19,12 @@ from resolvers.kernel import statements
 from resolvers.kernel.changes import Change, Drawn, plus
 from resolvers.kernel.command import command
 from resolvers.kernel.context import Context
-from resolvers.kernel.database import Connection
 from resolvers.kernel.events import EVENTS, Event
 from resolvers.kernel.inputs import Input, Text
 from resolvers.kernel.operation import OPERATIONS, translate
 from resolvers.kernel.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
+from tests.round_trips import sent
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -169,31 +168,6 @@ async def told(world: World) -> list[tuple[str, str]]:
     ]
     assert sorted(audits) == sorted(events)
     return events
-
-
-@contextmanager
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The first words of what connections are sent meanwhile, a round trip each; `+` where BEGIN travels with it."""
-    made: list[str] = []
-    with monkeypatch.context() as patched:
-        for name in ("execute", "fetch", "fetchrow"):
-            _spy(patched, name, "", made)
-        _spy(patched, "begin_with", "+", made)
-        yield made
-
-
-def _spy(patched: pytest.MonkeyPatch, name: str, sign: str, made: list[str]) -> None:
-    real = getattr(Connection, name)
-
-    async def spied(self: Connection, sql: str, *args: Any, **options: Any) -> Any:
-        made.append(sign + sql.split(maxsplit=1)[0])
-        before = len(made)
-        try:
-            return await real(self, sql, *args, **options)
-        finally:
-            del made[before:]  # what it is made of
-
-    patched.setattr(Connection, name, spied)
 
 
 async def test_a_command_that_only_inserts_is_one_statement_behind_its_gate(

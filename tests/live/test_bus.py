@@ -102,6 +102,14 @@ async def test_rings_reach_other_processes_over_postgresql(database: Database) -
         assert own == [ANYTHING]  # not a second time from outside
 
 
+async def test_a_ring_does_not_wait_for_the_disk(database: Database) -> None:
+    """Nor does anybody who rings at the same time: NOTIFY holds its lock until its transaction has ended."""
+    backend = PostgresWakeups(database.url)
+    await backend.publish("crewship", "x")
+    assert await backend.publisher.fetchval("SHOW synchronous_commit") == "off"
+    await backend.publisher.close()
+
+
 async def test_more_rings_than_fit_are_one_ring_for_anything(database: Database) -> None:
     async with two(lambda: PostgresWakeups(database.url)) as (one, _, heard):
         for number in range(LONGEST):
