@@ -69,7 +69,7 @@ class Client:
             answer = await self._asked(method, path, body, query, {"idempotency-key": key} if key else {})
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             if "CERTIFICATE" in str(error):
-                raise ClientError(f"the certificate of {self.server} is not to be trusted ({error})") from None
+                raise ClientError(f"the certificate of {self.server} is not trusted ({error})") from None
             raise Unreachable(
                 f"{self.server} does not answer; start it with `crewship serve`,"
                 " or name another with --server or CREWSHIP_SERVER"
@@ -121,7 +121,7 @@ class Client:
         if errors and any(str(error["message"]).startswith(UNKNOWN) for error in errors):
             raise ClientError(await self._other_release(str(errors[0]["message"])))
         if errors and errors[0]["message"] == "Forbidden":
-            raise ClientError("your role, or what the token may do, is not enough for this")
+            raise ClientError("your role or the token's scopes do not allow this")
         if errors:
             raise Refused(str(errors[0]["message"]))
         return dict(answer["data"])

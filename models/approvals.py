@@ -24,7 +24,7 @@ DIGEST: Final = 64
 
 
 class ApprovalKind(StrEnum):
-    """Why somebody is asked."""
+    """Why the agent asks for approval."""
 
     tool_call = "tool_call"
     cost_threshold = "cost_threshold"
@@ -38,7 +38,7 @@ ApprovalMode.__doc__ = "Whether the call waits for the decision, or is made mean
 
 
 class ApprovalStatus(StrEnum):
-    """How a request for approval stands: `timeout` is what nobody decided in time."""
+    """The state of a request for approval; `timeout`: no decision was made in time."""
 
     pending = "pending"
     approved = "approved"

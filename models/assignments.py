@@ -34,7 +34,7 @@ HANDED_OVER = "[credential submitted]"
 
 
 class EscalationType(StrEnum):
-    """What an agent asks for: words, a credential, or that somebody visits a link."""
+    """What an agent asks for: an answer in words, a credential, or a visit to a link."""
 
     TEXT = "TEXT"
     CREDENTIAL = "CREDENTIAL"
@@ -42,7 +42,7 @@ class EscalationType(StrEnum):
 
 
 class EscalationStatus(StrEnum):
-    """Whether somebody has answered."""
+    """Whether the escalation has been answered."""
 
     PENDING = "PENDING"
     RESOLVED = "RESOLVED"

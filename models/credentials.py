@@ -63,7 +63,7 @@ class CredentialScope(StrEnum):
 
 
 class CredentialEventType(StrEnum):
-    """What the timeline of a credential tells."""
+    """The kinds of entries in a credential's timeline."""
 
     USE = "USE"
     ROTATE = "ROTATE"

@@ -57,7 +57,7 @@ class ConnectionDirection(StrEnum):
 
 
 class ConnectionStatus(StrEnum):
-    """An inactive connection is kept, and lets nobody ask."""
+    """An inactive connection is kept, but agents cannot use it."""
 
     active = "active"
     inactive = "inactive"

@@ -11,7 +11,7 @@ from models.bounds import ID, LINE
 
 
 class DecisionKind(StrEnum):
-    """What is decided: a call of a tool, a task of a mission that is held, or what an agent asks people."""
+    """The subject of the decision: a tool call, a held task of a mission, or a question that an agent asks."""
 
     approval = "approval"
     mission_task = "mission_task"

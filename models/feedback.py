@@ -15,7 +15,7 @@ LONGEST_REASON: Final = 4096
 
 
 class FeedbackSignal(StrEnum):
-    """What somebody says about an answer, or does with it."""
+    """A user's rating of an answer, or an action taken on it."""
 
     helpful = "helpful"
     not_helpful = "not_helpful"

@@ -24,7 +24,7 @@ class InboxKind(StrEnum):
 
 
 class InboxState(StrEnum):
-    """What was done with an item; the resolved ones are over."""
+    """The state of an item; resolved items are closed."""
 
     unread = "unread"
     read = "read"
@@ -32,7 +32,7 @@ class InboxState(StrEnum):
 
 
 class InboxPriority(StrEnum):
-    """How soon somebody should look, the soonest first."""
+    """How urgent an item is, the most urgent first."""
 
     urgent = "urgent"
     high = "high"
@@ -41,7 +41,7 @@ class InboxPriority(StrEnum):
 
 
 class SenderType(StrEnum):
-    """What has put an item into the inbox."""
+    """The sender of an inbox item."""
 
     agent = "agent"
     crew = "crew"

@@ -21,7 +21,7 @@ class RelationType(StrEnum):
 
 
 class ActivityAction(StrEnum):
-    """What has happened to an issue."""
+    """An event of an issue."""
 
     status_changed = "status_changed"
     assignee_changed = "assignee_changed"

@@ -36,7 +36,7 @@ class Priority(StrEnum):
 
 
 class JournalActor(StrEnum):
-    """What has done what an entry of the journal tells."""
+    """The actor of a journal entry."""
 
     agent = "agent"
     user = "user"

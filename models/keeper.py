@@ -19,7 +19,7 @@ TRUNCATED: Final = "...(truncated)"
 
 
 class KeeperDecision(StrEnum):
-    """What was decided: PENDING only while that is under way; WARN is for how an agent behaves alone."""
+    """The decision. PENDING only while the keeper decides; WARN applies only to an agent's behaviour."""
 
     ALLOW = "ALLOW"
     DENY = "DENY"
@@ -29,7 +29,7 @@ class KeeperDecision(StrEnum):
 
 
 class KeeperRequestType(StrEnum):
-    """What is judged: access to a credential, a command that uses one, or something else than a credential."""
+    """The subject: access to a credential, a command that uses one, or something other than a credential."""
 
     access = "access"
     execute = "execute"

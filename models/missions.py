@@ -33,7 +33,7 @@ class MissionType(StrEnum):
 
 
 class MissionStatus(StrEnum):
-    """States of missions, including those of issues only."""
+    """States of missions, including states that only issues have."""
 
     PLANNING = "PLANNING"
     IN_PROGRESS = "IN_PROGRESS"

@@ -19,7 +19,7 @@ class ChannelType(StrEnum):
 
 
 class ChannelEvent(StrEnum):
-    """What a notification channel is told of."""
+    """Events that a notification channel receives."""
 
     completed = "run.completed"
     failed = "run.failed"

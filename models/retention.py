@@ -9,7 +9,7 @@ from models.base import TenantRow, enum_field, tenant_id, time_field
 
 
 class RetentionKind(StrEnum):
-    """What is kept for a number of days."""
+    """The kinds of rows with a retention time."""
 
     events = "events"
     frames = "frames"

@@ -52,7 +52,7 @@ class SkillSource(StrEnum):
 
 
 class SkillRuntime(StrEnum):
-    """What a skill is made of: words to the model, a script, tools of MCP servers, or several of these."""
+    """The parts of a skill: instructions for the model, a script, tools of MCP servers, or several of these."""
 
     INSTRUCTIONS = "INSTRUCTIONS"
     SCRIPT = "SCRIPT"
@@ -70,7 +70,7 @@ class SkillMaturity(StrEnum):
 
 
 class SkillVerification(StrEnum):
-    """Whether somebody has verified the skill."""
+    """Whether the skill has been verified."""
 
     UNVERIFIED = "UNVERIFIED"
     VERIFIED = "VERIFIED"

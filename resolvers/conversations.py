@@ -77,9 +77,9 @@ graph(SearchHit, gate=Action.READ, scope="chats:read", visible=EVERYONE)
 def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConversations) -> Page[SearchHit]:
     """Search messages of an agent.
 
-    Those of users and of the agent, in all of its chats: the best match first, then the newest, among the newest 200
-    that match. `syntax: websearch` reads the query as search engines do. A search looks for two seconds at most: what
-    it has found by then is answered, and UNAVAILABLE where that is nothing.
+    Searches messages of users and of the agent in all its chats: the best match first, then the newest, among the
+    newest 200 matches. `syntax: websearch` reads the query as search engines do. A search takes at most two seconds and
+    returns the matches found so far; UNAVAILABLE if there are none.
     """
     is_web = data.syntax is SearchSyntax.websearch
     place, sought = scope.workspace_id.__clause_element__(), data.query.__clause_element__()  # type: ignore[attr-defined]

@@ -82,8 +82,8 @@ Required = Annotated[Id, Field(min_length=1)]
 class RaiseEscalation(Input):
     """`from_slug` is an agent of the crew. `metadata` is an https address for a LINK.
 
-    For a CREDENTIAL it may be a JSON object with `name`, `value`, and `type` and `provider`: the credential is kept
-    aside until somebody approves it, and the value is not kept with the escalation.
+    For a CREDENTIAL it may be a JSON object with `name`, `value`, and `type` and `provider`: the credential is stored
+    for approval, and the escalation does not contain the value.
     """
 
     workspace_id: Required
@@ -104,7 +104,7 @@ class EscalationRaised(Output):
 
 
 class FilterEscalations(Paging):
-    """`status` is one status; what is none matches nothing."""
+    """`status` is one status; unknown values match nothing."""
 
     status: Annotated[Text | None, Filter(Escalation.status, leads=True)] = None
 
@@ -128,7 +128,7 @@ class ResolveEscalation(ByEscalation):
 
 
 class EscalationOutcome(Output):
-    """What was decided."""
+    """The decision."""
 
     id: str
     status: EscalationStatus
@@ -148,7 +148,7 @@ class EscalationsPurged(Output):
 
 
 class PendingEscalations(View):
-    """Escalations of live crews that wait for somebody."""
+    """Open escalations of existing crews."""
 
     count: int
 
@@ -179,7 +179,7 @@ for owner, key in ((Crew, "crew_id"), (Agent, "from_agent_id")):
 def list_escalations(scope: QueryScope, data: ListEscalations) -> Page[Escalation]:
     """List escalations of a crew.
 
-    Newest first, ties by id, descending. What was handed over for a CREDENTIAL is not shown.
+    Newest first, ties by id, descending. Values handed over for a CREDENTIAL are not shown.
     """
     rows = scope.children(scope.find(CREW, data), Escalation, "crew_id")
     return rows.matching(data).order_by(*NEWEST_FIRST).page(data)
@@ -266,7 +266,7 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
 async def resolve_escalation(ctx: Context, escalation: Escalation, data: ResolveEscalation) -> EscalationOutcome:
     """Resolve an escalation.
 
-    Once: whoever comes later is refused. What is handed over for a CREDENTIAL is sealed, and shown nowhere.
+    Works once; later decisions are refused. A value handed over for a CREDENTIAL is encrypted and never shown.
     """
     redirect_to = None
     if data.action is EscalationAction.redirect:

@@ -60,7 +60,7 @@ class OfSignal(Input):
 
 
 class CreateFeedback(OfSignal):
-    """Without `reason` there is none afterwards; without `chat_id` or `trace_id` those that are known stay."""
+    """Without `reason`, the reason is cleared; without `chat_id` or `trace_id`, the stored ones are kept."""
 
     chat_id: Named = None
     trace_id: Named = None

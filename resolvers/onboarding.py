@@ -114,8 +114,8 @@ class SetUpOnboarding(Input):
 
 
 class SetUp(Output):
-    """What was set up. `credential_id` is empty if no credential was sent. With a template it is absent; `agent_id` is
-    the LEAD of the crew then, and `agent_ids` are all agents.
+    """The result of the setup. `credential_id` is empty if no credential was sent. With a template it is absent;
+    `agent_id` is the LEAD of the crew then, and `agent_ids` are all agents.
     """
 
     workspace_id: str

@@ -105,8 +105,8 @@ MAIL_RESET = job("recovery.mail_reset", OfReset, of_instance=True, attempts=10)
 async def request_password_reset(ctx: Context, data: RequestPasswordReset) -> PasswordResetRequested:
     """Send a link that sets a new password.
 
-    To the email of an account, if this server can send mail. The link works once and for 30 minutes; a later one ends
-    it. Whatever was sent, the answer is the same.
+    Sends it to the email of an account, if this server can send mail. The link works once and for 30 minutes; a later
+    one ends it. The answer is the same for every email.
     """
     if not data.email:
         return PasswordResetRequested()

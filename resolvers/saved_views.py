@@ -74,7 +74,7 @@ async def owner_only(ctx: Context, view: SavedView) -> None:
     theirs, of a private one too (contract: saved_views.update).
     """
     if view.user_id != ctx.user_id:
-        raise forbidden("Only its owner may change a view")
+        raise forbidden("Only the owner of a view can change it")
 
 
 @query("saved_views.list", Action.READ)
@@ -124,7 +124,7 @@ async def update_saved_view(ctx: Context, view: SavedView, data: UpdateSavedView
 async def delete_saved_view(ctx: Context, view: SavedView, data: ById) -> Deleted:
     """Delete a saved view.
 
-    Only its owner may, whatever the role.
+    Only the owner of the view can delete it, regardless of role.
     """
     await ctx.delete(SavedView, view.id)
     return Deleted(id=view.id)

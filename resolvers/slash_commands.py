@@ -21,7 +21,7 @@ class FormFieldType(StrEnum):
 
 
 class FormField(Output):
-    """A field of a form. `required` is true or absent, and `default` is absent if there is none."""
+    """A field of a form. `required` is true or absent; `default` is absent without a default."""
 
     name: str
     type: FormFieldType

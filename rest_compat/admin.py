@@ -27,7 +27,7 @@ class UserWorkspaceJSON(Wire, of=Workspace):
 
 
 class AdminUserJSON(Wire, of=admin.AdminUser):
-    """`created_at` is that of the account."""
+    """`created_at` is when the account was created."""
 
     id: str
     email: str

@@ -130,7 +130,7 @@ class StoppedJSON(Wire, of=Agent):
 
 
 class LearningJSON(Wire, of=Agent):
-    """Who has set it, when and why is absent until somebody has."""
+    """Who set it, when and why are absent until it is set."""
 
     agent_id: Annotated[str, From("id")]
     enabled: Annotated[bool, From("learning_enabled")]

@@ -12,7 +12,7 @@ from rest_compat.table import DELETE, GET, POST, Absent, Fixed, From, Request, W
 
 
 class ApprovalJSON(Wire, of=Approval):
-    """Ids, texts and who decided are empty where there is none."""
+    """Absent ids, texts and deciders are empty strings."""
 
     id_: Annotated[str, From("id"), Field(alias="ID")]
     workspace_id_: Annotated[str, From("workspace_id"), Field(alias="WorkspaceID")]
@@ -47,7 +47,7 @@ class ApprovalJSON(Wire, of=Approval):
 
 
 class ApprovalListJSON(Envelope):
-    """`status` is what was asked for, and empty for all."""
+    """`status` is the requested filter, or empty for all."""
 
     rows: list[ApprovalJSON]
     status: Annotated[str, FromInput()]

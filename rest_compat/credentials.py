@@ -57,7 +57,7 @@ class NewCredentialJSON(CredentialJSON, of=Credential):
 
 
 class AssignmentJSON(Wire, of=AgentCredential):
-    """`priority`: the lowest number is preferred among those of one variable."""
+    """`priority`: among credentials of the same variable, the lowest number wins."""
 
     id: str
     agent_id: str

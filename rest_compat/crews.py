@@ -115,7 +115,7 @@ class ConnectionCreatedJSON(Wire, of=CrewConnection):
 
 
 class ProvisionStatusJSON(Wire, of=Crew):
-    """What is of a build is absent until there is one."""
+    """Fields of a build are absent until one exists."""
 
     status: Annotated[ProvisionStatus, From("provision_status")]
     devcontainer_config: str | None
@@ -133,7 +133,7 @@ class ProvisionStatusJSON(Wire, of=Crew):
 
 
 class PolicyJSON(Wire, of=Crew):
-    """Who set the policy, when and why is absent until somebody has."""
+    """Who set the policy, when and why are absent until it is set."""
 
     crew_id: Annotated[str, From("id")]
     autonomy_level: AutonomyLevel

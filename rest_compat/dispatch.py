@@ -252,7 +252,7 @@ def _of_file(request: Request, opened: Opened) -> Reply:
         status, headers, part = streams.answer(request.method, request.headers, opened)
         if status == 416:
             return Reply(
-                status, problem(status, "No byte of this range is in the file", request.path), [JSON, *headers]
+                status, problem(status, "The requested range is outside the file", request.path), [JSON, *headers]
             )
         return Reply(status, b"", headers, part)
     finally:

@@ -9,7 +9,7 @@ from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Wire
 
 
 class FeatureFlagJSON(Wire, of=FeatureFlag):
-    """`override_enabled` is the override of the current workspace; absent if there is none."""
+    """`override_enabled` is the override of the current workspace; absent without one."""
 
     id: str
     key: str

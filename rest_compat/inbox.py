@@ -42,7 +42,7 @@ class InboxCountJSON(Wire, of=inbox.InboxCount):
 
 
 class InboxJSON(Envelope):
-    """`unread_count` is of all unread items that the caller can see, whatever the filters."""
+    """`unread_count` counts all unread items that the caller can see, regardless of the filters."""
 
     rows: list[InboxItemJSON]
     count: Annotated[int, SHOWN]

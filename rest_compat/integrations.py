@@ -91,7 +91,7 @@ class AgentBindingJSON(Wire, of=AgentIntegration):
 
 
 class NewAgentBindingJSON(AgentBindingJSON, of=AgentIntegration):
-    """The names are told by the list alone."""
+    """Only the list returns the names."""
 
     server_name: Annotated[str, From("unasked")]
     server_display_name: Annotated[str, From("unasked")]

@@ -10,7 +10,7 @@ from rest_compat.table import GET, POST, Absent, From, Wire
 
 
 class KeeperLogEntryJSON(Wire, of=KeeperRequest):
-    """Names of what is gone are `Unknown`; ids are empty where there is nothing of the kind."""
+    """Names of deleted objects are `Unknown`; absent ids are empty."""
 
     id: str
     agent_id: str

@@ -99,13 +99,13 @@ class ListedMissionJSON(ChangedMissionJSON, of=Mission):
 
 
 class MissionWithTasksJSON(ListedMissionJSON, of=Mission):
-    """`tasks`, where `include_tasks` was asked for, is absent where there is none."""
+    """`tasks` is present with `include_tasks`, and absent if there are no tasks."""
 
     tasks: Annotated[list[TaskJSON], IfAsked("include_tasks"), Absent(zero=True)]
 
 
 class MissionJSON(ChangedMissionJSON, of=Mission):
-    """`tasks` is absent where there is none."""
+    """`tasks` is absent if there are no tasks."""
 
     task_stats: TaskStatsJSON
     tasks: Annotated[list[TaskJSON], Absent(zero=True)]

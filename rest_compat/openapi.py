@@ -82,7 +82,7 @@ IF_MATCH = (
     "Apply only if this is the current version: the ETag of an earlier answer, or *.",
     {"type": "string", "pattern": r'^(\*|"v[0-9]{1,9}(-[0-9a-f]*)?")$'},
 )
-IF_NONE_MATCH = ("If-None-Match", "Answer 304 if the current ETag is one of these.", {"type": "string"})
+IF_NONE_MATCH = ("If-None-Match", "Answer 304 if the current ETag is listed.", {"type": "string"})
 KEY = (
     "Idempotency-Key",
     "Repeating a request with the same key within a day returns the stored answer.",

@@ -9,7 +9,7 @@ from rest_compat.table import DELETE, GET, PATCH, POST, PUT, Absent, Wire
 
 
 class PasskeyJSON(Wire, of=Passkey):
-    """`backed_up`: the authenticator keeps a copy elsewhere, as those of phones and password managers do."""
+    """`backed_up`: the authenticator keeps a copy elsewhere, as phones and password managers do."""
 
     id: str
     name: str

@@ -19,7 +19,7 @@ START, CALLBACK = "OAuthSignin", "OAuthCallback"
 
 
 class LinkedIdentityJSON(Wire, of=LinkedIdentity):
-    """`email` is what the provider told last."""
+    """`email` is the latest address from the provider."""
 
     id: str
     provider: str

@@ -55,7 +55,7 @@ class Download:
     def documented(self, good: dict[str, Any]) -> dict[str, Any]:
         """The responses, for OpenAPI."""
         content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-        etag = {"ETag": {"description": "Entity tag of these bytes.", "schema": {"type": "string"}}}
+        etag = {"ETag": {"description": "Entity tag of the content.", "schema": {"type": "string"}}}
         return {
             "200": good | {"content": content, "headers": etag},
             "206": {"description": "Partial Content", "content": content, "headers": etag},
@@ -183,7 +183,7 @@ def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple
     tag = f'"{opened.tag}"'.encode()
     given = headers.get(b"if-match")
     if given is not None and not _names(given, tag, weakly=False):
-        raise Refusal(Code.PRECONDITION_FAILED, "The file is another one by now")
+        raise Refusal(Code.PRECONDITION_FAILED, "The file has changed")
     about: Headers = [(b"etag", tag), (b"accept-ranges", b"bytes"), (b"cache-control", b"private, no-cache")]
     given = headers.get(b"if-none-match")
     if given is not None and _names(given, tag, weakly=True):

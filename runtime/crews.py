@@ -24,7 +24,7 @@ LONGEST_LOOK = 60.0  # seconds
 LAST_ATTEMPT = 3
 SERVICE = "runtime"
 NO_ENGINE = "No container engine is configured where builds are made"
-FAILED = "The build has failed, for a reason that the server's log tells"
+FAILED = "The build failed; the server's log has the reason"
 
 
 @ticks(REMOVE_CONTAINERS)

@@ -26,7 +26,7 @@ class AdminStatsType:
 
 @node(admin_ops.AdminUser)
 class AdminUserType:
-    """A member of the workspace, with the account. `createdAt` is that of the account."""
+    """A member of the workspace, with the account. `createdAt` is when the account was created."""
 
     id: strawberry.ID
     email: str
@@ -184,7 +184,7 @@ class PersonErasedType:
 
 @output(admin_ops.GdprReceipt)
 class GdprReceiptType:
-    """What was done with a person's data on request, or is being done."""
+    """A request about a person's data: done or in progress."""
 
     id: strawberry.ID
     action: GdprActionType
@@ -200,7 +200,7 @@ class GdprReceiptType:
 
 @output(admin_ops.MemoryTotals)
 class MemoryTotalsType:
-    """Versions in all; `blobs` counts distinct texts. Times are empty if there is no version."""
+    """Versions in all; `blobs` counts distinct texts. Times are empty without versions."""
 
     versions: int
     bytes: float

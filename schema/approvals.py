@@ -13,7 +13,7 @@ from schema.results import DeletedType
 
 @node(Approval)
 class ApprovalType:
-    """A call of a tool that waits for consent. Ids and texts are empty where there is none."""
+    """A call of a tool that waits for consent. Absent ids and texts are empty."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
@@ -37,7 +37,7 @@ class ApprovalType:
 
 @node(ApprovalGate)
 class ApprovalGateType:
-    """Calls of tools that somebody has to consent to. Without crew and agent it holds for all."""
+    """Tool calls that need approval. Without crew and agent, it applies to all agents."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID

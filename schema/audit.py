@@ -38,7 +38,7 @@ class AuditEntryType:
 
 @node(SecurityLog, name="SecurityLogEntry")
 class SecurityLogEntryType:
-    """What was done with the caller's account."""
+    """An event of the caller's account."""
 
     id: strawberry.ID
     action: str

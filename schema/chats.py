@@ -35,7 +35,7 @@ class ChatParticipantType:
 
 @node(ChatAttachment)
 class ChatAttachmentType:
-    """A file that somebody gave the agent with a chat."""
+    """A file that a user attached to a chat."""
 
     id: strawberry.ID
     chat_id: strawberry.ID
@@ -46,7 +46,7 @@ class ChatAttachmentType:
     path: str = strawberry.field(description="In the agent's folder.")
     agent_path: str = strawberry.field(description="What the agent calls the file.")
     uploaded_by: strawberry.ID | None = strawberry.field(
-        description="Null where nobody has recorded it, or the account is gone.",
+        description="Null if it was not recorded or the account was deleted.",
     )
     uploader: Edge | None
     created_at: datetime

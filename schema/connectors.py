@@ -71,7 +71,7 @@ class ConnectorVerifyType:
 
 @output(manifest.ConnectorDocs)
 class ConnectorDocsType:
-    """What somebody has to do beforehand, as Markdown."""
+    """Setup instructions, as Markdown."""
 
     setup_md: str
 

@@ -19,7 +19,7 @@ class SearchHitType:
     role: MessageRole
     content: str
     tool_summary: str | None
-    highlight: str = strawberry.field(description="What is around the words, which stand between `**`.")
+    highlight: str = strawberry.field(description="The text around the match, which is marked by `**`.")
     created_at: datetime
     rank: float = strawberry.field(description="How well it matches.")
 

@@ -36,7 +36,9 @@ class ModelCallType:
     cached_input_tokens: float
     cache_creation_tokens: float
     cost_usd: float | None = strawberry.field(description="US dollars; null if the price is not known.")
-    estimated: bool = strawberry.field(description="Whether the tokens are an estimate, as the provider told none.")
+    estimated: bool = strawberry.field(
+        description="Whether the tokens are an estimate because the provider reported none."
+    )
     created_at: datetime
 
 
@@ -55,8 +57,10 @@ class BudgetType:
     mission: Edge | None
     period: BudgetPeriod
     amount_usd: float
-    reservation_usd: float = strawberry.field(description="What is set aside for a run before it starts.")
-    soft_limit_percent: int | None = strawberry.field(description="At which share of the amount people are told.")
+    reservation_usd: float = strawberry.field(description="The amount reserved for a run before it starts.")
+    soft_limit_percent: int | None = strawberry.field(
+        description="The share of the amount at which users are notified."
+    )
     hard_stop: bool = strawberry.field(description="Whether no run is started when the amount is spent.")
     spent_usd: float = strawberry.field(description="Spent today, or in total, as the period says.")
     reserved_usd: float = strawberry.field(description="Set aside for runs and calls under way.")
@@ -83,7 +87,7 @@ class CostRowType:
     """A row of a cost report."""
 
     key: str = strawberry.field(
-        description="A day, the id of an agent or of a crew, or a model; empty where there is no agent or crew."
+        description="A day, an agent or crew id, or a model; empty if there is no agent or crew."
     )
     name: str = strawberry.field(description="Name of the agent or crew, and else the key.")
     calls: float

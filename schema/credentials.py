@@ -49,7 +49,7 @@ class CredentialNode:
     oauth_auth_url: str | None
     oauth_token_url: str | None
     oauth_scopes: str | None
-    agent_count: int = strawberry.field(description="Assignments, those of deleted agents included.")
+    agent_count: int = strawberry.field(description="Assignments, including assignments of deleted agents.")
     agent_names: list[str]
     mcp_used: bool = strawberry.field(description="Whether an agent is bound to an MCP server with it.")
     created_by_actor_type: ActorType | None
@@ -66,8 +66,8 @@ class CredentialNode:
 
 @node(AgentCredential)
 class AgentCredentialType:
-    """A credential in the environment of an agent. What is told of it, everybody is told; `credential` is null to whom
-    does not see it.
+    """A credential in the environment of an agent. Every member can see the assignment; `credential` is null for
+    members who cannot see it.
     """
 
     id: strawberry.ID
@@ -80,7 +80,7 @@ class AgentCredentialType:
     credential_provider: str
     credential_status: str
     env_var_name: str
-    priority: int = strawberry.field(description="The lowest number is preferred among those of one variable.")
+    priority: int = strawberry.field(description="Among credentials of the same variable, the lowest number wins.")
     created_at: datetime
 
 

@@ -285,7 +285,7 @@ class RuntimeCatalogType:
 
 @output(git.GitChangedFile)
 class GitChangedFileType:
-    """A file that differs, with the numbers of lines; both are 0 for one that is no text."""
+    """A file that differs, with the numbers of changed lines; both are 0 for a binary file."""
 
     path: str
     status: GitDiffStatus

@@ -39,7 +39,7 @@ class EscalationNode:
 
 @node(escalation_ops.PendingEscalations)
 class PendingEscalationsType:
-    """Escalations of live crews that wait for somebody."""
+    """Open escalations of existing crews."""
 
     count: int
 

@@ -135,7 +135,7 @@ class ToolsRefreshedType:
 
 @output(integration_ops.IntegrationStatus)
 class IntegrationStatusType:
-    """What has become of it: `deleted`, `updated`."""
+    """The outcome: `deleted` or `updated`."""
 
     status: str
 

@@ -35,7 +35,7 @@ class JournalEntryType:
     trace_id: strawberry.ID | None = strawberry.field(description="The run that the entry belongs to.")
     run: Edge | None
     payload: JSON | None
-    refs: JSON | None = strawberry.field(description="Ids of the rows that the entry tells of.")
+    refs: JSON | None = strawberry.field(description="Ids of the rows that the entry is about.")
 
 
 @node(journal_ops.JournalCount)

@@ -28,7 +28,7 @@ class TaskStatsType:
 
 @node(Mission)
 class MissionNodeType:
-    """A goal that a crew pursues under its lead. Issues are missions, too: `missionType` tells."""
+    """A goal that a crew pursues under its lead. Issues are missions, too; see `missionType`."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
@@ -88,7 +88,7 @@ class MissionTaskType:
     duration_ms: int | None
     confidence: float | None = strawberry.field(description="0.9 is high, 0.7 medium, 0.4 low.")
     needs_review: bool
-    handoff_context: str | None = strawberry.field(description="What the tasks behind this one are told.")
+    handoff_context: str | None = strawberry.field(description="The output passed to dependent tasks.")
     evaluation_status: str | None
     evaluation_notes: str | None
     approval_required: bool
@@ -102,7 +102,7 @@ class MissionTaskType:
 
 @output(mission_ops.MissionMetrics)
 class MissionMetricsType:
-    """Numbers of missions and tasks, and what they took within the last 24 hours."""
+    """Counts of missions and tasks, and their tokens and costs within the last 24 hours."""
 
     total_missions: int
     active_missions: int
@@ -156,7 +156,7 @@ class CheckpointRestoredType:
 
 @output(mission_ops.CheckpointFork)
 class CheckpointForkType:
-    """A mission that goes on from a checkpoint."""
+    """A mission that continues from a checkpoint."""
 
     new_mission_id: strawberry.ID
     new_checkpoint_id: strawberry.ID
@@ -172,7 +172,7 @@ class MissionStateType:
 
 @output(mission_ops.MissionResumed)
 class MissionResumedType:
-    """A mission that goes on."""
+    """An active mission."""
 
     id: strawberry.ID
     status: MissionStatus

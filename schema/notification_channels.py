@@ -14,7 +14,7 @@ enum(ChannelEvent, name="NotificationChannelEvent")
 
 @node(NotificationChannel)
 class NotificationChannelNode:
-    """An email address or a URL that is told of the ends of runs, or of what is to be decided."""
+    """An email address or URL that receives ended runs and pending decisions."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID

@@ -12,7 +12,7 @@ from schema.results import DeletedType
 
 @node(Notification)
 class NotificationType:
-    """What a user is told of what somebody did in one of their workspaces."""
+    """A notice to a user about an event in one of their workspaces."""
 
     id: strawberry.ID
     from_workspace_id: strawberry.ID

@@ -22,8 +22,8 @@ class OnboardingCompletedType:
 
 @output(onboarding_ops.SetUp, name="OnboardingSetUp")
 class OnboardingSetUpType:
-    """What was set up. `credentialId` is empty if no credential was sent, and null with a template; `agentIds` and
-    `agentCount` are null without one.
+    """The result of the setup. `credentialId` is empty if no credential was sent, and null with a template; `agentIds`
+    and `agentCount` are null without one.
     """
 
     workspace_id: strawberry.ID

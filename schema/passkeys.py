@@ -18,7 +18,7 @@ class PasskeyType:
     id: strawberry.ID
     name: str
     backed_up: bool = strawberry.field(
-        description="The authenticator keeps a copy elsewhere, as those of phones and password managers do."
+        description="The authenticator keeps a copy elsewhere, as phones and password managers do."
     )
     created_at: datetime
     last_used_at: datetime | None

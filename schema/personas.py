@@ -14,11 +14,11 @@ from schema.results import DeletedType
 
 @node(persona_ops.Persona)
 class PersonaType:
-    """What an agent's runs begin with: its own persona, else that of its crew."""
+    """The persona of an agent's runs: its own, or else its crew's."""
 
     agent_id: strawberry.ID
     layer: PersonaLayer
-    from_default: bool = strawberry.field(description="Nobody has written one: it is made of the agent's role.")
+    from_default: bool = strawberry.field(description="No persona was written: it is generated from the agent's role.")
     content: str
     bytes: int = strawberry.field(description="Length in UTF-8.")
     cap_bytes: int = strawberry.field(description="The most that a persona can have.")
@@ -26,7 +26,7 @@ class PersonaType:
 
 @node(persona_ops.CrewPersona)
 class CrewPersonaType:
-    """What runs of the crew's agents begin with that have no persona of their own; empty if there is none."""
+    """The persona of the crew's agents without their own; empty if not set."""
 
     crew_id: strawberry.ID
     layer: PersonaLayer

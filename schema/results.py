@@ -41,14 +41,14 @@ class CreatedCliTokenType:
 
 @output(RevokedCliToken)
 class RevokedCliTokenType:
-    """The token is no longer accepted."""
+    """The token has stopped working."""
 
     status: str
 
 
 @output(FileInfo)
 class FileInfoType:
-    """An entry of a folder. `path` can be given to other fields of files as it is; `size` is in bytes."""
+    """An entry of a folder. `path` can be passed unchanged to other file fields; `size` is in bytes."""
 
     path: str
     name: str

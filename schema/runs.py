@@ -40,7 +40,7 @@ class RunType:
     started_at: datetime | None = strawberry.field(description="Null while the run is waiting for a worker.")
     finished_at: datetime | None
     model_calls: Edges = strawberry.field(description="Newest first.")
-    budgets: Edges = strawberry.field(description="Those of which something is set aside for the run.")
+    budgets: Edges = strawberry.field(description="Budgets with a reservation for the run.")
     from_seq: int | None = strawberry.field(
         description="Number of the last frame of the chat before the run; null if the frames are not stored.",
     )
@@ -69,7 +69,7 @@ class WorkPauseType:
     mission_title: str
     runs: int = strawberry.field(description="Runs in a row that failed or changed nothing.")
     last_error: str | None
-    active: bool = strawberry.field(description="Whether nobody has resumed it.")
+    active: bool = strawberry.field(description="Whether it has not been resumed.")
     created_at: datetime
     resumed_at: datetime | None
     resumed_by_user_id: strawberry.ID | None

@@ -13,7 +13,7 @@ from schema.results import CreatedCliTokenType, DeletedType, RevokedCliTokenType
 
 @node(ServiceAccount)
 class ServiceAccountType:
-    """An actor of a workspace that is no person: it acts by its tokens, with its role."""
+    """A non-human actor of a workspace: it authenticates with tokens and has a role."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID

@@ -26,7 +26,7 @@ class GoogleStatusType:
 class LinkedIdentityType:
     """An account at a sign-in provider that is linked to the caller's.
 
-    `email` is what the provider told last, and `usedAt` the time of the last sign-in.
+    `email` is the latest address from the provider, `usedAt` the time of the last sign-in.
     """
 
     id: strawberry.ID

@@ -140,7 +140,7 @@ class AgentSkillType:
 
 @node(SkillProposal)
 class SkillProposalType:
-    """A skill that an agent has written, until somebody approves or rejects it."""
+    """A skill that an agent has written and that waits for approval."""
 
     id: strawberry.ID
     crew_id: strawberry.ID

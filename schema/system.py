@@ -19,7 +19,7 @@ class SetupStatusType:
 
 @output(system_ops.Telemetry)
 class TelemetryType:
-    """`installId`: 32 hex digits, empty until somebody has consented for the first time."""
+    """`installId`: 32 hex digits, empty before the first consent."""
 
     enabled: bool
     install_id: str

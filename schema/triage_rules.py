@@ -12,7 +12,7 @@ from schema.results import DeletedType
 
 @node(TriageRule)
 class TriageRuleType:
-    """What is to become of issues without an assignee whose title matches."""
+    """The action on unassigned issues whose title matches."""
 
     id: strawberry.ID
     name: str
@@ -37,7 +37,7 @@ class TriageRuleType:
 
 @output(triage_ops.Processed, name="TriageProcessed")
 class ProcessedType:
-    """Numbers of issues: those in the backlog without an assignee, and those of them that a rule matched."""
+    """The number of unassigned issues in the backlog, and the number that a rule matched."""
 
     processed: int
     matched: int

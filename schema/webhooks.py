@@ -21,7 +21,9 @@ class WebhookReceiptType:
     scheme: str = strawberry.field(description="How it says that it was signed.")
     result: WebhookResult
     reason: str | None = strawberry.field(description="Why it was refused.")
-    times: int = strawberry.field(description="How many deliveries this is: of those that are alike a few are told.")
+    times: int = strawberry.field(
+        description="The number of deliveries that this entry stands for: of similar ones, only some are listed."
+    )
     last_at: datetime | None = strawberry.field(description="When the last of several came.")
     run_id: strawberry.ID | None
     run: Edge | None
@@ -30,7 +32,7 @@ class WebhookReceiptType:
 
 @output(webhook_ops.Webhook)
 class WebhookType:
-    """How what is sent to an agent is to be signed."""
+    """The signature scheme of deliveries to an agent."""
 
     agent_id: strawberry.ID
     scheme: WebhookScheme

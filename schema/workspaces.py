@@ -30,7 +30,7 @@ class MemberType:
     user_id: strawberry.ID
     role: Role
     accepted_at: datetime | None = strawberry.field(
-        description="When the person agreed to the membership; null where somebody has added them, and they have not."
+        description="When the user accepted the membership; null until they do."
     )
     created_at: datetime
     updated_at: datetime

@@ -35,7 +35,7 @@ LIFETIME = timedelta(minutes=30)
 PAUSE = timedelta(minutes=1)
 MOST_A_DAY = 10
 SENT = "If the address can be used, a link to confirm it is on its way there. Until then nothing changes."
-NO_MAIL = "This server sends no mail, and cannot tell whose the address is"
+NO_MAIL = "This server sends no mail, so it cannot verify the address"
 SAME = "This is the email of the account"
 OFTEN = "A link was mailed just now, or too many today; try again later"
 SUBJECT, TOLD = "Confirm your new email", "The email of your account was changed"
@@ -50,9 +50,9 @@ If it was not you, there is nothing to do: nothing changes.
 """
 NOTICE = """\
 The account on {place} that had this email has another one now, which was confirmed by a link.
-The password was asked for before.
+The change required the password.
 
-If it was not you, tell whoever operates the server: {place}
+If this was not you, contact the operator of the server: {place}
 """
 
 
@@ -155,9 +155,9 @@ async def _taken(ctx: Context, change: EmailChange) -> bool:
 async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     """Set the email by the token of a mailed link.
 
-    The token works once. Links to reset the password that were mailed to the old address end, and the old address is
-    told. Sessions and CLI tokens stay where the old email was verified. Otherwise they end, with passkeys and linked
-    accounts; only a session of the account that confirms the email itself stays, with the password.
+    The token works once. Revokes password-reset links mailed to the old address, and notifies the old address. Sessions
+    and CLI tokens are kept if the old email was verified. Otherwise they are revoked, with passkeys and linked
+    accounts; only the session that confirms the email, and the password, are kept.
     """
     good = (
         col(EmailChange.token_hash) == digest(data.token),

@@ -29,10 +29,10 @@ from resolvers.workspaces.members import is_last_owner
 from resolvers.workspaces.workspaces import workspaces_of
 
 WRONG = "The password is wrong"
-WITHOUT = "This account has no password; a link to set one is mailed to whoever forgot theirs"
+WITHOUT = "This account has no password; request a password-reset link to set one"
 CHANGED = "The password was changed meanwhile; try again"
-LAST_PERSON = "The last person of this server stays, or nobody could sign in to it any more"
-OWNS = "Remove the other members first, who would be left without an owner, of"
+LAST_PERSON = "The last user of this server cannot be deleted: nobody could sign in afterwards"
+OWNS = "Remove the other members first; you are the last owner of"
 MOST_NAMED = 10
 
 
@@ -89,9 +89,9 @@ async def change_password(ctx: Context, data: ChangePassword) -> Success:
 async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
     """Delete the account.
 
-    Ends the caller's sessions, WebSockets and tokens, and all memberships. A workspace that nobody else belongs to is
-    deleted as well; one with other members has to lose them first, if the caller is its last owner. What the caller has
-    written for others stays, without a name.
+    Ends the caller's sessions, WebSockets and tokens, and all memberships. Workspaces without other members are deleted
+    as well. The last owner of a workspace with other members has to remove them first. Texts that the caller wrote for
+    others are kept without a name.
     """
     await confirm(ctx, data.password)
     await ctx.lock("people of the instance")  # two callers must not both be the last but one

@@ -28,7 +28,7 @@ from resolvers.kernel import (
 
 KEPT: Final = timedelta(days=7)
 FOLDER: Final = "gdpr"
-GONE = "The archive is not there any more"
+GONE = "The archive has been removed"
 FAILED: Final = "The archive could not be put together; the log of the server says why"
 ERASED: Final = "The person was erased"
 
@@ -41,7 +41,7 @@ ARCHIVE = job("admin.archive", OfAction, unique="{action_id}", fair=True, attemp
 
 
 class GdprReceipt(Output):
-    """What was done on request, is being done, or has failed, and then why. `archive_bytes` is the size of an archive
+    """The state of the request: done, in progress, or failed with a reason. `archive_bytes` is the size of an archive
     that can be downloaded.
     """
 
@@ -80,9 +80,9 @@ async def archive_person(ctx: Context, data: OfPerson) -> GdprReceipt:
 
 @procedure("admin.gdpr_receipt", Action.MANAGE, errors=(Code.NOT_FOUND,))
 async def get_receipt(ctx: Context, data: ById) -> GdprReceipt:
-    """Get a receipt of what was done with a person's data.
+    """Get the receipt of a request about a person's data.
 
-    How far it is, and whether an archive can be downloaded.
+    The progress of the request, and whether an archive can be downloaded.
     """
     return shown(await ctx.get(GdprAction, data.id, missing="Receipt not found"))
 
@@ -91,7 +91,7 @@ async def get_receipt(ctx: Context, data: ById) -> GdprReceipt:
 async def download_archive(ctx: Context, data: ById) -> Opened:
     """Get an archive of a person's data.
 
-    A ZIP file; GONE after it has expired.
+    Returns a ZIP file. GONE after it has expired.
     """
     action = await ctx.get(GdprAction, data.id, missing="Receipt not found")
     if action.archive_bytes is None or action.expires_at is None or action.expires_at <= await ctx.now():

@@ -30,7 +30,7 @@ class AdminStats(View):
 
 
 class AdminUser(View):
-    """A member of the workspace, with the account. `created_at` is that of the account."""
+    """A member of the workspace, with the account. `created_at` is when the account was created."""
 
     id: str
     email: str
@@ -77,8 +77,8 @@ def admin_stats(scope: QueryScope, data: NoInput) -> Row[AdminStats]:
 def admin_users(scope: QueryScope, data: NoInput) -> Rows[AdminUser]:
     """List users of the workspace.
 
-    Its members, those with the newest accounts first. Of a member who has not accepted the membership there is no
-    email, and the time is that of the membership.
+    Lists the members, the newest accounts first. For a member who has not accepted the membership, the email is omitted
+    and the time is that of the membership.
     """
     member = scope.table(Membership)
     known = member.c.accepted_at.is_not(None)

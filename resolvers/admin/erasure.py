@@ -44,7 +44,7 @@ SHORTEST_NAME: Final = len(ERASED)
 A_NAME: Final = re.compile(r"[^\W\d_]+(?:[ .'\u2019-]+[^\W\d_]+)*\.?")
 """Words of letters: nothing that a configuration is made of."""
 LAST_OWNER = "The other members would be left without an owner"
-ALONE = "Nobody else belongs to this workspace: the account is deleted by its owner"
+ALONE = "This workspace has no other members: delete the account instead"
 
 
 class PersonErased(Output):
@@ -104,10 +104,9 @@ def tenants() -> tuple[type[TenantRow], ...]:
 async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
     """Delete all data of a person.
 
-    Of a member of the workspace: membership, sessions, messages, comments, runs and whatever else is theirs is deleted
-    or loses its text and their name, and archives of it and files that they attached to chats go; what was made for the
-    team stays. The account is deleted as well where an invitation of this workspace has made it, and they belong to no
-    other one; every other account is the person's own to delete. Writes a receipt. There is no way back.
+    Deletes or anonymises a member's data: membership, sessions, messages, comments, runs, archives and files attached
+    to chats. Work made for the team is kept. The account itself is deleted only if an invitation of this workspace
+    created it and the user belongs to no other workspace. Writes a receipt. Cannot be undone.
 
     Only an owner can erase an owner; the last owner of other members cannot be erased.
     """

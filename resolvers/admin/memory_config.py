@@ -15,7 +15,7 @@ MOST_SUMMARY: Final = 240
 
 
 class MemoryConfiguration(Output):
-    """`versions_retention_days` is what holds; `raw_config` the stored JSON, null if there is none."""
+    """`versions_retention_days` is the effective number; `raw_config` is the stored JSON, or null."""
 
     workspace_id: str
     versions_retention_days: int

@@ -41,7 +41,7 @@ Prefix = Annotated[str, Field(strict=True, max_length=3 * bounds.LINE), TRIMMED]
 
 
 class MemoryTotals(Output):
-    """`blobs` counts distinct texts. Times are empty if there is no version."""
+    """`blobs` counts distinct texts. Times are empty without versions."""
 
     versions: int
     bytes: int
@@ -262,14 +262,14 @@ def _cursor(row: MemoryVersion) -> str:
 async def memory_version_content(ctx: Context, data: OfVersion) -> MemoryVersionContent:
     """Get the text of a version of a memory.
 
-    GONE if the text was never stored, or is no longer there.
+    GONE if the text was never stored or has been removed.
     """
     version = await ctx.get(MemoryVersion, data.id, missing=MISSING)
     if version.bytes > MOST_BYTES:
         raise Refusal(Code.TOO_LARGE, f"The text is larger than {MOST_BYTES >> 20} MiB")
     content = await content_of(ctx, version)
     if hashlib.sha256(content).hexdigest() != version.sha256:
-        raise Refusal(Code.INTERNAL, "The stored text is not the one that was written")
+        raise Refusal(Code.INTERNAL, "The stored text does not match its digest")
     encoded = base64.b64encode(content).decode()
     return MemoryVersionContent(content=encoded, **_of(MemoryVersionContent, version))
 

@@ -68,8 +68,8 @@ async def list_retention(ctx: Context, data: NoInput) -> list[Retention]:
 async def set_retention(ctx: Context, data: SetRetention) -> Retention:
     """Set how long the workspace keeps rows of a kind.
 
-    In days; 0 is for good, where the instance allows it. Fewer days than before remove what is older within the next
-    hours, which cannot be undone. Days are counted in UTC, and what is kept for a number of days may stay a day longer.
+    In days; 0 keeps rows forever, if the instance allows it. A smaller number deletes older rows within hours; this
+    cannot be undone. Days are counted in UTC; rows may stay up to a day longer.
     """
     _judge(data.kind, data.days)
     await ctx.lock(f"retention of {ctx.workspace_id}")

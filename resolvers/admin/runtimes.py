@@ -31,8 +31,8 @@ def _containers(ctx: Context) -> Any:
 async def detect_legacy_resources(ctx: Context, data: NoInput) -> LegacyResources:
     """Check for legacy containers.
 
-    Those of the workspace's crews that earlier releases have made and this one does not use. UNAVAILABLE without a
-    container engine.
+    Counts containers that earlier releases made for the workspace's crews and this release does not use. UNAVAILABLE
+    without a container engine.
     """
     try:
         found = await _containers(ctx).outdated(ctx.workspace_id or "")
@@ -51,7 +51,7 @@ async def detect_legacy_resources(ctx: Context, data: NoInput) -> LegacyResource
 async def prune_legacy_resources(ctx: Context, data: NoInput) -> Pruned:
     """Remove legacy containers.
 
-    Where the engine fails on the way, BAD_GATEWAY says in `removed` what is gone. UNAVAILABLE without a container
+    If the engine fails midway, BAD_GATEWAY lists the removed objects in `removed`. UNAVAILABLE without a container
     engine.
     """
     return await _pruned(ctx, outdated=True)
@@ -67,9 +67,9 @@ async def prune_legacy_resources(ctx: Context, data: NoInput) -> Pruned:
 async def prune_crew_runtimes(ctx: Context, data: NoInput) -> Pruned:
     """Remove the containers of crews.
 
-    All of the workspace's, with what runs in them, and the volumes of their services. Images and files of agents are
-    kept. Where the engine fails on the way, BAD_GATEWAY says in `removed` what is gone. UNAVAILABLE without a container
-    engine.
+    Removes all containers of the workspace's crews, their processes, and the volumes of their services. Images and
+    agents' files are kept. If the engine fails midway, BAD_GATEWAY lists the removed objects in `removed`. UNAVAILABLE
+    without a container engine.
     """
     return await _pruned(ctx, outdated=False)
 

@@ -35,7 +35,7 @@ class OfDebugged(Input):
 
 
 class DebuggedAgent(Output):
-    """The agent as it is stored."""
+    """The stored agent."""
 
     id: str
     name: str
@@ -63,7 +63,7 @@ class WorkersFound(Output):
 
 
 class LatestRun(Output):
-    """`id` is that of its chat."""
+    """`id` is the id of its chat."""
 
     status: str
     agent_id: Annotated[str | None, Absent()] = None
@@ -105,7 +105,7 @@ class AgentDebug(Output):
 async def debug_agent(ctx: Context, agent: Agent, data: OfDebugged) -> AgentDebug:
     """Get diagnostics of an agent.
 
-    Whether there are workers, the state of its newest run, and what was lately logged of its runs.
+    Shows whether there are workers, the state of the newest run, and recent log lines of its runs.
     """
     workers = await ctx.select(Worker, alive()).limit(MOST_WORKERS).all()
     of_agent = ctx.select(Run, col(Run.agent_id) == agent.id).order_by(col(Run.began_at).desc(), col(Run.id).desc())

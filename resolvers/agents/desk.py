@@ -66,9 +66,9 @@ class AgentInbox(Output):
 
 @procedure("agents.inbox", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
 async def get_agent_inbox(ctx: Context, agent: Agent, data: OfDesk) -> AgentInbox:
-    """Get what is open around an agent.
+    """Get open items of an agent.
 
-    Approvals and decisions that it waits for, work that it was given, questions between it and others, and its costs.
+    Approvals and decisions that it waits for, work assigned to it, questions to and from it, and its costs.
     """
     approvals, given, raised = ctx.table(Approval).c, ctx.table(Assignment).c, ctx.table(Escalation).c
     pending = select(func.count()).where(approvals.agent_id == agent.id, approvals.status == ApprovalStatus.pending)

@@ -84,8 +84,8 @@ def below(agent: Agent, crew_id: str, path: str) -> tuple[str, ...]:
 async def list_agent_files(ctx: Context, agent: Agent, data: ListAgentFiles) -> list[FileInfo]:
     """List files of an agent.
 
-    Its folder, and behind that the plain files beside the agents' folders. By name; with `recursive` all below, each
-    folder before what is in it. At most 10,000. Nothing for an agent without a crew.
+    Lists its folder, then the files beside the agents' folders. Sorted by name; `recursive` includes subfolders, each
+    folder before its content. At most 10,000. Empty for an agent without a crew.
     """
     names_of(data.subdir)
     if agent.crew_id is None:

@@ -49,7 +49,7 @@ class SetLearning(OfLearner):
 def get_learning(scope: QueryScope, agent: Row[Agent], data: OfLearner) -> Row[Agent]:
     """Get whether an agent learns by itself.
 
-    It does not unless somebody has switched it on.
+    Off by default.
     """
     return agent
 

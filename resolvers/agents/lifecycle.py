@@ -159,9 +159,8 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     """Delete an agent.
 
-    Its runs end before the answer: nothing of them begins afterwards. Its chats, runs and assignments are kept, and
-    what it made for its crew; its home and files attached to its chats are removed. Its slug can be reused. Where its
-    hire waits for an approval, nobody is asked any more.
+    Ends its runs before answering. Its chats, runs, assignments and files of the crew are kept; its home and files
+    attached to its chats are deleted. Its slug can be reused. A pending approval of its hire is cancelled.
 
     A MANAGER can delete agents they created and agents of crews they administer.
     """

@@ -187,10 +187,9 @@ lists = Lists()
 async def list_models(ctx: Context, data: ModelsOfProvider) -> ModelList:
     """List the models of a provider.
 
-    They are asked for with the oldest active API key of the workspace, else as the operator has set the provider up.
-    Where there is no key, or the provider does not answer, they are `curated`: a list that comes with this release.
-    OLLAMA needs no key, and has no such list: BAD_GATEWAY, where its server does not answer. A list is up to five
-    minutes old.
+    Queries the provider with the workspace's oldest active API key, or else with the operator's configuration. Without
+    a key, or if the provider does not answer, returns the `curated` list of this release. OLLAMA needs no key and has
+    no curated list: BAD_GATEWAY if its server does not answer. Lists are cached for five minutes.
     """
     provider = data.provider
     found = await _found(ctx, provider)

@@ -24,7 +24,7 @@ class OfNoter(Input):
 
 
 class OfPeerCard(OfNoter):
-    """An agent, and whom its card is about."""
+    """An agent, and the user that its card describes."""
 
     user_id: Id
 

@@ -44,8 +44,8 @@ class GitCommit(Output):
 async def list_home(ctx: Context, agent: Agent, data: ListHome) -> list[ContainerFile]:
     """List files in the home of an agent.
 
-    Three levels below /home in its container, while that runs, or its sandbox; by name, each folder before what is in
-    it. At most 10,000.
+    Lists three levels below /home in its running container or its sandbox, by name, each folder before its content. At
+    most 10,000.
     """
     crew_id, names = crew_of(agent), names_of(data.subdir)
     containers: Any = ctx.outside.containers
@@ -78,7 +78,7 @@ def _shown(where: str, entries: Sequence[Entry]) -> list[ContainerFile]:
 async def git_log(ctx: Context, agent: Agent, data: ByAgent) -> list[GitCommit]:
     """List commits in an agent's folder.
 
-    The last 20, as git has them; nothing where there is no repository, or no git.
+    The last 20 commits; empty without a repository or without git.
     """
     crew_id = crew_of(agent)
     if not await is_repository(ctx, crew_id, agent.slug):

@@ -64,7 +64,7 @@ def _status(raw: Any) -> Any:
 
 
 class ListApprovals(Paging):
-    """`status` is one status, and pending if none is sent; `all` means each, and what is none matches nothing."""
+    """`status` is one status, and pending if none is sent; `all` means each, and unknown values match nothing."""
 
     page_default: ClassVar[int] = 50
     page_maximum: ClassVar[int] = 200
@@ -76,14 +76,14 @@ class ListApprovals(Paging):
 
 
 class DecideApproval(ById):
-    """`comment`: what the agent is told beside the decision."""
+    """`comment`: sent to the agent with the decision."""
 
     status: Literal["approved", "denied"]
     comment: Comment = ""
 
 
 class CancelApproval(ById):
-    """`reason`: what whoever asked is told."""
+    """`reason`: sent to the requester."""
 
     reason: Comment = ""
 
@@ -95,14 +95,14 @@ class ResetAutoTuning(Input):
 
 
 class ApprovalDecided(Output):
-    """What was decided, and by which user."""
+    """The decision, and the user who made it."""
 
     status: ApprovalStatus
     decided_by: str
 
 
 class ApprovalCancelled(Output):
-    """That nobody is asked any more, and which user said so."""
+    """A request for approval was cancelled, and the user who cancelled it."""
 
     status: Literal["cancelled"] = "cancelled"
     cancelled_by: str
@@ -167,7 +167,7 @@ def get_approval(scope: QueryScope, approval: Row[Approval], data: ById) -> Row[
 async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided:
     """Decide an approval.
 
-    What waits for it goes on, or is refused. Once: whoever comes later is refused.
+    The waiting run continues or its call is refused. Works once; later decisions are refused.
     """
     status = ApprovalStatus(data.status)
     approval = await _ended(ctx, data.id, status, decided_by=ctx.user_id, comment=data.comment)
@@ -203,9 +203,9 @@ async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancell
 
 @command("approvals.reset_auto_tuning", Action.MANAGE, audit="approval_tuning.reset")
 async def reset_auto_tuning(ctx: Context, data: ResetAutoTuning) -> AutoTuningReset:
-    """Delete what was decided of a tool.
+    """Delete the remembered decisions about a tool.
 
-    Later calls of it are judged as if nothing had been decided before.
+    Later calls of the tool are judged without them.
     """
     deleted = await ctx.delete_where(ApprovalOutcome, col(ApprovalOutcome.tool) == data.tool)
     ctx.audit("APPROVAL_TUNING", None, tool=data.tool, deleted=deleted)

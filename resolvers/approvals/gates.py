@@ -40,7 +40,7 @@ Pattern = Annotated[str, TRIMMED, Field(strict=True, min_length=1, max_length=LI
 
 
 class CreateApprovalGate(Input):
-    """`pattern` is the name of a tool, whatever the case of its letters; * stands for anything.
+    """`pattern` is the name of a tool, ignoring case; * matches anything.
 
     For all agents, unless a crew or an agent is named. Of several gates that match, the agent's own is the first, then
     the crew's; among those, the newest. `sync` calls wait for the decision, `async` ones are made meanwhile.

@@ -40,7 +40,7 @@ class GetStandup(Input):
 
 
 class Standup(Output):
-    """A text for people to read, and since when it tells."""
+    """A readable summary, and the start of the period that it covers."""
 
     standup: str
     crew_id: str

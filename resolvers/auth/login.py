@@ -147,8 +147,8 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
 async def log_in(ctx: Context, data: LogIn) -> LoginResult:
     """Sign in with email and password.
 
-    A wrong password, an unknown email and a locked account get the same answer, at the same cost. The right password of
-    a user who requires a passkey signs nobody in: the answer is that of a failure, with `passkey_required`.
+    A wrong password, an unknown email and a locked account get the same answer, at the same cost. For a user who
+    requires a passkey, the correct password alone is not enough: the answer is a failure with `passkey_required`.
     """
     caller = ctx.caller
     expected = cookies.csrf_token(caller.cookies)

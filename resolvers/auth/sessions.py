@@ -54,7 +54,7 @@ class SessionUser(Output):
 
 
 class CurrentSession(Output):
-    """The signed-in user and the time the session expires; empty if nobody is signed in."""
+    """The signed-in user and the time the session expires; empty without a session."""
 
     user: Annotated[SessionUser | None, Absent()] = None
     expires: Annotated[datetime | None, Absent()] = None
@@ -139,8 +139,8 @@ def _time(seconds: int) -> datetime:
 async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
     """Get the current session.
 
-    Reads the session cookie of the request's scheme, and ignores the Authorization header. Returns an empty object if
-    nobody is signed in; an invalid cookie is cleared.
+    Reads the session cookie of the request's scheme, and ignores the Authorization header. Returns an empty object
+    without a session; an invalid cookie is cleared.
     """
     token = cookies.scheme_access_token(ctx.caller.cookies, https=ctx.caller.https)
     if token is None:
@@ -228,8 +228,8 @@ def _ended(reason: Reason) -> Refusal:
 async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """Sign out.
 
-    Ends the session of the session cookie or else of the refresh cookie, and clears the cookies. Succeeds even if
-    nobody is signed in.
+    Ends the session of the session cookie or else of the refresh cookie, and clears the cookies. Succeeds without a
+    session, too.
     """
     jar, https = ctx.caller.cookies, ctx.caller.https
     ctx.session = "ended"

@@ -67,7 +67,7 @@ def file_name(given: str) -> str:
     """The last part of what a client calls a file, on whatever system that was."""
     name = given.replace("\\", "/").rpartition("/")[2]
     if not name.isprintable() or name in (".", "..") or not names_of(name):
-        raise Refusal(Code.BAD_REQUEST, "The file has no name that a file can have")
+        raise Refusal(Code.BAD_REQUEST, "Invalid file name")
     return name
 
 
@@ -116,14 +116,14 @@ extend(
 async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachment:
     """Send a file to an agent with a chat.
 
-    A form with the part `file`, of at most 25 MB. The agent is told of it in its next turn, and reads it; one of the
-    same name is replaced. No message is sent. Who has sent it is recorded. TOO_LARGE where files of the workspace's
-    chats would take more than it may have; at most 1,000 in a chat.
+    A form with the part `file`, of at most 25 MB. The agent reads it in its next turn; a file with the same name is
+    replaced. No message is sent. The sender is recorded. TOO_LARGE if the files of the workspace's chats would exceed
+    its quota; at most 1,000 files in a chat.
     """
     crew_id = crew_of(agent)
     chat = await ctx.get(Chat, data.chat_id, missing=MISSING)
     if chat.agent_id != agent.id:
-        raise forbidden("The chat is one of another agent")
+        raise forbidden("The chat belongs to another agent")
     assert ctx.request.upload is not None
     room = await room_in(ctx, chat.id)
     room.admit(ctx.request.upload.announced)
@@ -158,7 +158,7 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
 async def delete_attachment(ctx: Context, data: ById) -> Deleted:
     """Delete a file that is attached to a chat.
 
-    The agent has it no more; what was said of it stays in the chat. Allowed for users who may attach files.
+    The agent can no longer read it; messages about it are kept. Allowed for users who may attach files.
     """
     row = await ctx.delete(ChatAttachment, data.id, missing="Attachment not found")
     ctx.enqueue(DETACHED, chat_id=row.chat_id)

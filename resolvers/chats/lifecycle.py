@@ -79,7 +79,9 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
         if known is not None:
             raise Refusal(Code.CONFLICT, TAKEN)
         if data.session_id.startswith(CHAT_OF_WEBHOOKS):
-            raise invalid("session_id", f"must not begin with {CHAT_OF_WEBHOOKS}, as ids do that the server makes")
+            raise invalid(
+                "session_id", f"must not begin with {CHAT_OF_WEBHOOKS}, which is reserved for ids made by the server"
+            )
     chat = Chat(id=data.session_id or new_id(), agent_id=agent.id, created_by=ctx.user_id or None, origin=data.origin)
     return await ctx.insert(chat, conflict=TAKEN)
 

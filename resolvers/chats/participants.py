@@ -86,7 +86,7 @@ class ParticipantRemoved(Event, type="participant.removed", channel="session:{ch
 async def may_share(ctx: Context, chat: Chat) -> None:
     """Its creator, and whoever administers the workspace."""
     if ctx.role not in ADMINS and (chat.created_by is None or chat.created_by != ctx.user_id):
-        raise forbidden("Only its creator and administrators share a chat")
+        raise forbidden("Only the creator of a chat and administrators can share it")
 
 
 def _of_user(column: str, known: Any = None) -> Any:
@@ -134,7 +134,7 @@ def list_participants(scope: QueryScope, chat: Any, data: OfChat) -> Rows[ChatPa
 async def add_participant(ctx: Context, chat: Chat, data: AddParticipant) -> Success:
     """Add a participant to a chat.
 
-    Its creator becomes its owner, and the chat a group, in which the agent answers those who mention it; it stays one.
+    The creator becomes the owner and the chat a group: the agent answers only when mentioned. A group stays a group.
     Idempotent. Allowed for its creator and for administrators.
     """
     named = col(Membership.user_id).in_([data.user_id, chat.created_by])

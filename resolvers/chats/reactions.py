@@ -77,7 +77,7 @@ class AddReaction(OfMessage):
 
 
 class RemoveReaction(OfMessage):
-    """Text that is no emoji names no reaction."""
+    """Text other than an emoji matches no reaction."""
 
     emoji: Annotated[str, Field(strict=True, max_length=bounds.LINE)]
 
@@ -131,7 +131,7 @@ extend(Message, reactions=reads(ReactionCount, _of_message, order_by=MOST_OFTEN)
 def list_reactions(scope: QueryScope, data: OfMessage) -> Rows[ReactionCount]:
     """List reactions to a message.
 
-    Those of most people first, then by code points; none for an unknown message.
+    The most used first, then by code point; empty for an unknown message.
     """
     reactions = scope.table(MessageReaction)
     same = (reactions.c.chat_id == data.chat_id, reactions.c.message_id == data.message_id)

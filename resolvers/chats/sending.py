@@ -182,7 +182,7 @@ def _counted(chat: Chat, message: Message) -> dict[str, Any]:
 async def cancel_message(ctx: Context, data: CancelMessage) -> Cancelled:
     """Cancel the caller's run in a chat.
 
-    Does nothing if there is none.
+    Does nothing without one.
     """
     chat = await ctx.get(Chat, data.chat_id, lock=True)
     own = (col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING, col(Run.triggered_by) == ctx.user_id)

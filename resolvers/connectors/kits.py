@@ -80,8 +80,8 @@ async def preview_recipe(ctx: Context, data: ByRecipe) -> RecipePreview:
 async def install_recipe(ctx: Context, data: InstallRecipe) -> RecipeInstall:
     """Create a crew from a recipe.
 
-    Makes the missing credentials, the crew and its MCP servers, all or nothing. A credential that is there is used as
-    it is, also where a value is sent.
+    Makes the missing credentials, the crew and its MCP servers, all or nothing. An existing credential is used
+    unchanged, even if a value is sent.
     """
     recipe = recipe_of(data.slug)
     existing = await _existing(ctx, recipe)

@@ -29,7 +29,7 @@ Templates = Annotated[dict[str, Template], Field(max_length=bounds.ENTRIES)]
 
 
 class AuthMode(StrEnum):
-    """How somebody proves to the service who they are."""
+    """How a user authenticates."""
 
     mcp_oauth = "mcp_oauth"
     pat = "pat"
@@ -125,7 +125,7 @@ class Verify(Output):
 
 
 class ConnectorDocs(Output):
-    """What somebody has to do beforehand, as Markdown."""
+    """Setup instructions, as Markdown."""
 
     setup_md: LongText
 

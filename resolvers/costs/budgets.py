@@ -114,7 +114,7 @@ class ListBudgets(Paging):
 class CreateBudget(Input):
     """At most one id is sent, which says whose budget it is: without any it is the workspace's. An issue is a mission.
 
-    `reservation_usd` is what is set aside for a run before it starts, a tenth of the amount by default. Without
+    `reservation_usd` is the amount reserved for a run before it starts; a tenth of the budget by default. Without
     `hard_stop` runs are never refused.
     """
 
@@ -129,7 +129,7 @@ class CreateBudget(Input):
 
 
 class UpdateBudget(Patch, ById):
-    """Null clears the soft limit. With a new amount people are told again when its limits are reached."""
+    """Null clears the soft limit. A new amount notifies again when its limits are reached."""
 
     amount_usd: Usd
     reservation_usd: Usd
@@ -156,7 +156,7 @@ def get_budget(scope: QueryScope, budget: Row[Budget], data: ById) -> Row[Budget
 async def create_budget(ctx: Context, data: CreateBudget) -> Budget:
     """Create a budget.
 
-    One for each scope and period. What was spent before counts: today, or in total.
+    One for each scope and period. Earlier spending counts: today's, or in total.
     """
     named = [key for key in SUBJECTS if getattr(data, key) is not None]
     if len(named) > 1:
@@ -200,7 +200,7 @@ def _before(ctx: Context, budget: Budget) -> Any:
 async def update_budget(ctx: Context, budget: Budget, data: UpdateBudget) -> Budget:
     """Update a budget.
 
-    Runs under way keep what was set aside for them.
+    Active runs keep their reservations.
     """
     sent = data.something()
     changes = {name: value for name, value in sent.items() if not name.endswith("_usd")}
@@ -226,7 +226,7 @@ async def update_budget(ctx: Context, budget: Budget, data: UpdateBudget) -> Bud
 async def delete_budget(ctx: Context, budget: Budget, data: ById) -> Deleted:
     """Delete a budget.
 
-    The ledger stays as it is.
+    The ledger is unchanged.
     """
     await ctx.delete(Budget, budget.id)
     await ctx.delete_where(BudgetSpend, table_of(BudgetSpend).c.budget_id == budget.id)

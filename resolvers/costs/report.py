@@ -65,8 +65,8 @@ class CostSum(Output):
 
 
 class CostRow(CostSum):
-    """`key` is a day, the id of an agent or of a crew, or a model; empty where there is none. `name` is that of
-    the agent or crew, and else the key.
+    """`key` is a day, an agent or crew id, or a model; empty if there is none. `name` is the name of the agent or crew,
+    or else the key.
     """
 
     key: str

@@ -28,8 +28,8 @@ from resolvers.kernel import Action, ById, Code, Context, Int, Output, Refusal, 
 
 SPENT = "The budget of the {of} is spent: {spent} of {amount}{today}. The run was not started."
 SET_ASIDE = (
-    "What is left of the budget of the {of} is set aside for runs under way: {spent} of {amount}{today} are spent."
-    " The run was not started; try again when they have ended."
+    "The rest of the budget of the {of} is reserved for active runs: {spent} of {amount}{today} is spent."
+    " The run was not started; try again when these runs have ended."
 )
 TAKEN_OVER = "Another worker has taken the run over"
 

@@ -172,11 +172,11 @@ def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str 
     kind, named = data.created_by_actor_type, data.created_by_actor_id
     own = kind is ActorType.user and named in (None, ctx.user_id)
     if not own and not administers:
-        raise forbidden("Only an administrator may say that somebody else has made a credential")
+        raise forbidden("Only an administrator can record another creator of a credential")
     if kind is ActorType.agent and named is None:
         raise invalid("created_by_actor_id", "is required where created_by_actor_type is agent")
     if kind is ActorType.system and named is not None:
-        raise invalid("created_by_actor_id", "has to be empty where created_by_actor_type is system")
+        raise invalid("created_by_actor_id", "must be empty if created_by_actor_type is system")
     service = data.provisioned_for_service
     if service is not None:
         if data.provider != AUTO_MANAGED or kind is not ActorType.system:

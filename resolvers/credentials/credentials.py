@@ -114,7 +114,7 @@ class EnvVarOfProvider(Input):
 
 
 class DefaultEnvVar(Output):
-    """`env_var` is empty where there is no convention."""
+    """`env_var` is empty if there is no convention."""
 
     env_var: str
 
@@ -123,8 +123,8 @@ class DefaultEnvVar(Output):
 def list_credentials(scope: QueryScope, data: ListCredentials) -> Page[Credential]:
     """List credentials.
 
-    By type, then newest first, ties by id. Managers see all; other members see those of the workspace, and those of the
-    crews that they belong to. A value is in no answer.
+    By type, then newest first, ties by id. Managers see all; other members see credentials of the workspace and of
+    their crews. Values are never returned.
     """
     return scope.select(Credential).order_by(*IN_ORDER).page(data)
 
@@ -159,7 +159,8 @@ async def default_env_var(ctx: Context, data: EnvVarOfProvider) -> DefaultEnvVar
 async def update_credential(ctx: Context, credential: Credential, data: UpdateCredential) -> Credential:
     """Update a credential.
 
-    A new value is good at once, and makes the credential ACTIVE; the old one is gone. To keep it for a while, rotate.
+    A new value takes effect at once and makes the credential ACTIVE; the old value is deleted. Rotate to keep the old
+    value for a while.
     """
     changes = {name: sent for name, sent in data.something().items() if (name, sent) != ("value", "")}
     if not changes:

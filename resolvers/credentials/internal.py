@@ -138,9 +138,9 @@ async def may_rotate(ctx: Context) -> None:
 async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCredential]:
     """List keys of providers (for runtimes of agents).
 
-    By type, oldest first; of one workspace, or, with the master token, of all. Values are given out to this machine
-    alone, those of ACTIVE credentials, and that is told on their timelines once a minute. One that cannot be opened is
-    left out.
+    By type, oldest first; of one workspace, or of all with the master token. Returns values of ACTIVE credentials to
+    callers on this machine only, and records this in their timelines once a minute. Credentials that cannot be
+    decrypted are omitted.
     """
     with_values = data.include_values == "true" and ctx.caller.from_loopback
     place = ctx.request.place or ctx.caller.bound

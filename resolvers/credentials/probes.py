@@ -12,10 +12,10 @@ TIMEOUT, LARGEST_ANSWER = 10, 64 * 1024
 ONE_LINE = re.compile(r"[\x21-\x7e]+")
 BY_LOGIN = "sk-ant-oat"
 NO_CHECK = "There is no check for this provider"
-THROTTLED = "The provider knows the key, and takes no calls of it for the moment"
+THROTTLED = "The provider accepts the key but currently refuses its calls"
 LATER = "The token of a login cannot be checked beforehand; the first run will show it"
 NO_VALUE = "The credential has no value yet"
-UNSENDABLE = "The value has characters that no key has"
+UNSENDABLE = "The value has characters that are not allowed in a key"
 INVALID, REVOKED, FEW_SCOPES = "The provider does not know the key", "The key was revoked", "The key lacks scopes"
 
 

@@ -82,7 +82,7 @@ async def values_of(rows: Sequence[Any], column: str = "value") -> list[str | No
 async def _asked(secret_ref: str, token: Revealed) -> Revealed:
     found = WHERE.fullmatch(secret_ref)
     if found is None or not TOKEN.fullmatch(token.reveal()):
-        raise _refused("its token or address cannot be sent")
+        raise _refused("its token or address cannot be used")
     policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
     headers = {"x-vault-token": token.reveal(), "x-vault-request": "true"}
     async with instance.http(policy, timeout=TIMEOUT, most=LARGEST_ANSWER) as http:
@@ -98,4 +98,4 @@ async def _asked(secret_ref: str, token: Revealed) -> Revealed:
 
 
 def _refused(why: str) -> Refusal:
-    return Refusal(Code.BAD_GATEWAY, f"The store of the value does not give it: {why}")
+    return Refusal(Code.BAD_GATEWAY, f"The secret store did not return the value: {why}")

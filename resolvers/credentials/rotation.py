@@ -146,8 +146,8 @@ async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotati
 def list_rotations(scope: QueryScope, credential: Row[Credential], data: ListRotations) -> Page[CredentialRotation]:
     """List rotations of a credential.
 
-    Newest first; to every member, also to one who does not see the credential. Those of a user who is gone are left
-    out.
+    Newest first, for all members, including members who cannot see the credential. Rotations by deleted users are
+    omitted.
     """
     rows = scope.select(CredentialRotation).where(col(CredentialRotation.credential_id) == data.id)
     return rows.where(col(CredentialRotation.rotated_by).is_not(None)).order_by(*NEWEST_FIRST).page(data)
@@ -157,7 +157,7 @@ def list_rotations(scope: QueryScope, credential: Row[Credential], data: ListRot
 async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
     """Cancel a rotation.
 
-    The value before is good no more, and is gone. Idempotent.
+    Deletes the previous value. Idempotent.
     """
     found = await ctx.select(CredentialRotation, col(CredentialRotation.id) == data.id).locked().first()
     rotation = found or await ctx.get(CredentialRotation, data.id, missing="Rotation not found")

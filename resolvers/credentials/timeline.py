@@ -25,6 +25,6 @@ class ListCredentialEvents(Paging):
 def list_events(scope: QueryScope, credential: Row[Credential], data: ListCredentialEvents) -> Page[CredentialEvent]:
     """List the timeline of a credential.
 
-    Newest first. It only grows, and tells of no value.
+    Newest first. Entries are never changed and contain no values.
     """
     return scope.children(credential, CredentialEvent, "credential_id").order_by(*NEWEST_FIRST).page(data)

@@ -34,7 +34,7 @@ from resolvers.kernel import (
 
 NOT_FOUND = "Crew template not found"
 NO_SLUG = "The slug of the crew would be empty: its name needs a letter from a to z, or a digit"
-NO_KEY = "No credential for Anthropic is there to be given to the agent: assign one"
+NO_KEY = "The workspace has no Anthropic credential to assign to the agent: create one"
 KEYS: Final = (CredentialType.API_KEY, CredentialType.AI_CLI_TOKEN)
 CrewName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LINE), TRIMMED]
 

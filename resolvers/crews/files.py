@@ -62,7 +62,7 @@ class SaveCrewFile(CrewFile):
 
 
 class FileInfo(Output):
-    """An entry of a folder. `path` can be given to other operations of files as it is; `size` is in bytes."""
+    """An entry of a folder. `path` can be passed unchanged to other file operations; `size` is in bytes."""
 
     path: str
     name: str
@@ -122,7 +122,8 @@ def below_crew(crew_id: str, names: tuple[str, ...]) -> tuple[str, ...]:
 async def list_crew_files(ctx: Context, crew: Crew, data: ListCrewFiles) -> list[FileInfo]:
     """List files of a crew.
 
-    What its agents have made. By name; with `recursive` all below, each folder before what is in it. At most 10,000.
+    Lists files made by its agents. Sorted by name; `recursive` includes subfolders, each folder before its content. At
+    most 10,000.
     """
     slug, below = names_of(data.agent_slug), below_crew(crew.id, _resolved(data.subdir))
     if slug and below[: len(slug)] != slug:
@@ -159,7 +160,7 @@ async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSa
     attached to chats.
     """
     if ".." in data.path.split("/"):
-        raise Refusal(Code.BAD_REQUEST, "The path must not go back: the file could not be read under it")
+        raise Refusal(Code.BAD_REQUEST, "The path must not contain '..'")
     names = below_crew(crew.id, _resolved(data.path))
     if len(names) > 1 and is_id(names[0]):
         raise Refusal(Code.BAD_REQUEST, "The path begins with the id of another crew")
@@ -171,7 +172,7 @@ async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSa
 def refuse_attachments(names: tuple[str, ...]) -> None:
     """What is attached to chats is counted, and belongs to whoever attached it."""
     if names[1:2] == (ATTACHMENTS,):
-        raise Refusal(Code.BAD_REQUEST, "Files are attached to a chat by its own operation, and not saved among these")
+        raise Refusal(Code.BAD_REQUEST, "Attach files to a chat with the operation for attachments")
 
 
 def sent(ctx: Context, content: str) -> Arriving:

@@ -68,7 +68,7 @@ async def _slugs(ctx: Context, tags: list[str]) -> dict[str, list[str]]:
 async def list_cache_images(ctx: Context, data: NoInput) -> CacheImages:
     """List cached images.
 
-    Those of the whole host, by tag, with the crews of the workspace that use each. UNAVAILABLE without a container
+    Lists images of the whole host by tag, each with the workspace's crews that use it. UNAVAILABLE without a container
     engine.
     """
     containers: Any = ctx.outside.containers
@@ -97,8 +97,8 @@ async def list_cache_images(ctx: Context, data: NoInput) -> CacheImages:
 async def delete_cache_image(ctx: Context, data: ByImage) -> CacheDeleted:
     """Delete a cached image.
 
-    Only images that were built for crews. One that a crew of any workspace uses is a CONFLICT, which names those of the
-    caller's, unless it is forced: such a crew needs a new build. UNAVAILABLE without a container engine.
+    Deletes only images built for crews. CONFLICT if a crew uses the image; the error names the caller's crews. With
+    `force` it is deleted, and these crews need a new build. UNAVAILABLE without a container engine.
     """
     containers: Any = ctx.outside.containers
     if containers is None:

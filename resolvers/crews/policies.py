@@ -39,7 +39,7 @@ class SetPolicy(ByCrew):
 def list_policies(scope: QueryScope, data: NoInput) -> Rows[Crew]:
     """List policies of crews.
 
-    One for each crew, by the crew's name, ignoring case. A crew whose policy nobody has set is guided, and warns.
+    One policy for each crew, by crew name, ignoring case. Crews without a policy are `guided` with warnings.
     """
     return scope.select(Crew).order_by(func.lower(col(Crew.name)))
 
@@ -48,7 +48,7 @@ def list_policies(scope: QueryScope, data: NoInput) -> Rows[Crew]:
 def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
     """Get the policy of a crew.
 
-    Guided, with warnings, if nobody has set one.
+    `guided` with warnings by default.
     """
     return crew
 
@@ -57,8 +57,8 @@ def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
 async def set_policy(ctx: Context, data: SetPolicy) -> Crew:
     """Set the policy of a crew.
 
-    Replaces level, mode and reason; without a reason there is none. It applies to the next decision. The crew itself
-    is not edited: its version and `updated_at` stay.
+    Replaces level, mode and reason; an absent reason is cleared. It applies to the next decision. The crew's version
+    and `updated_at` are unchanged.
     """
     if data.autonomy_level is AutonomyLevel.full:
         if data.behavior_mode is BehaviorMode.block:

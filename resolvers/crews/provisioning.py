@@ -32,7 +32,7 @@ STARTED: Final = "The image of the crew is being built"
 
 
 class ProvisionStatus(StrEnum):
-    """How the build of a crew stands; idle is one that nobody has asked for."""
+    """The state of a crew's build; `idle`: no build was requested."""
 
     idle = "idle"
     pending = "pending"
@@ -76,8 +76,8 @@ extend(
 def get_provision_status(scope: QueryScope, data: ByCrew) -> Row[Crew]:
     """Get the build status of a crew's image.
 
-    That of the last build, until the configuration changes; without one completed if the crew has an image, otherwise
-    idle.
+    The status of the last build, until the configuration changes; without a build, `completed` if the crew has an
+    image, otherwise `idle`.
     """
     return scope.select(Crew).where(col(Crew.id) == data.crew_id).one("crew not found")
 
@@ -102,7 +102,7 @@ REFUSALS = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.CONFLICT, Code.RATE_LIMITED)
 async def provision_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
     """Build the image of a crew.
 
-    In the background: its status tells how it goes. UNAVAILABLE without a container engine, which is told first.
+    Runs in the background; poll the build status. UNAVAILABLE without a container engine; this is checked first.
     """
     if instance.containers is None:
         raise no_containers()
@@ -134,8 +134,8 @@ async def rebuild_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
 async def restart_agents(ctx: Context, data: ByCrew) -> Restarted:
     """Restart the containers of a crew.
 
-    They are removed with all that runs in them; the next command of an agent makes a new one, from the image that the
-    crew has then. UNAVAILABLE without a container engine, which is told before the crew is looked for.
+    Removes the containers and their processes; the next command of an agent creates a new one from the crew's current
+    image. UNAVAILABLE without a container engine; this is checked before the crew is looked up.
     """
     containers: Any = ctx.outside.containers
     if containers is None:

@@ -32,13 +32,13 @@ from resolvers.kernel import (
 UNKNOWN = "There is no such link"
 USED = "This link was used before"
 EXPIRED = "This link has expired"
-NOT_ANY_MORE = "Whom this link was made for may not decide this any more"
+NOT_ANY_MORE = "The user this link was issued to no longer has permission to decide"
 DECIDED = "This was decided already: {outcome}"
-GONE = "What this link was about is no longer there"
+GONE = "The subject of this link has been deleted"
 
 
 class ByToken(Input):
-    """`token`: from the link that somebody was sent."""
+    """`token`: from the link that was sent to the user."""
 
     token: Text = Field(min_length=1, repr=False)
 
@@ -51,7 +51,7 @@ class DecideByLink(ByToken):
 
 
 class DecisionQuestion(Output):
-    """What is asked, by which agent, and in whose name the link decides."""
+    """The question, the agent that asks it, and the user on whose behalf the link decides."""
 
     kind: DecisionKind
     title: str
@@ -65,7 +65,7 @@ class DecisionQuestion(Output):
 
 
 class DecisionMade(Output):
-    """What was decided, and in whose name."""
+    """The decision, and the user on whose behalf it was made."""
 
     kind: DecisionKind
     decision: Decision
@@ -82,7 +82,7 @@ class DecisionMade(Output):
 async def show_by_link(ctx: Context, data: ByToken) -> DecisionQuestion:
     """Get what a decision link asks.
 
-    By its token, without signing in. Changes nothing, however often it is asked. Refused as the decision would be.
+    Uses the token, without signing in. Changes nothing. Fails with the same errors as the decision.
     """
     link, question = await _open(ctx, data.token, lock=False)
     workspace = await ctx.get(Workspace, link.workspace_id)
@@ -111,8 +111,8 @@ async def show_by_link(ctx: Context, data: ByToken) -> DecisionQuestion:
 async def decide_by_link(ctx: Context, data: DecideByLink) -> DecisionMade:
     """Decide by a decision link.
 
-    By its token, without signing in, in the name of whom it was made for and with the role that this person has now.
-    Once, before the link expires, and unless somebody has decided otherwise.
+    Uses the token, without signing in. Decides as the user for whom the link was issued, with that user's current role.
+    A link works once, until it expires or the decision is made elsewhere.
     """
     link, question = await _open(ctx, data.token, lock=True)
     await KINDS[link.kind].decide(ctx, question, data.decision, data.comment.strip())

@@ -83,7 +83,7 @@ class UpdateFeatureFlag(Patch, ByFlag):
 
 
 class SetFeatureFlagOverride(ByFlag):
-    """Whether the flag is on in this workspace, whatever the instance says."""
+    """Whether the flag is on in this workspace, overriding the instance."""
 
     enabled: Bool
 
@@ -187,7 +187,7 @@ async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) 
 async def clear_feature_flag_override(ctx: Context, flag: FeatureFlag, data: ByFlag) -> FeatureFlag:
     """Remove the override of a feature flag.
 
-    From the current workspace. Does nothing if there is none.
+    From the current workspace. Does nothing without one.
     """
     if await ctx.delete_where(FeatureFlagOverride, col(FeatureFlagOverride.flag_id) == flag.id):
         ctx.emit(FeatureFlagOverrideCleared(key=flag.key))

@@ -197,8 +197,8 @@ async def hire(ctx: Context, data: HireAgent) -> Hire:
 async def rehire(ctx: Context, agent: Agent, data: RehireAgent) -> Hire:
     """Hire an agent again.
 
-    Extends the time of an agent that was hired, or brings it back where that is over. Its status stays, and nobody is
-    asked again.
+    Extends the time of a hired agent, or brings it back after its time has ended. Keeps its status; needs no new
+    approval.
     """
     if not agent.ephemeral or agent.crew_id is None:
         raise Refusal(Code.NOT_FOUND, "Agent not found or not ephemeral")
@@ -245,7 +245,7 @@ async def approve_hire(ctx: Context, agent: Agent, data: OfHired) -> HireApprove
         raise Refusal(Code.CONFLICT, "Agent is not pending review", extra=extra)
     waits = (col(Agent.id) == agent.id, col(Agent.status) == AgentStatus.PENDING_REVIEW)
     if not await ctx.update_where(Agent, *waits, status=AgentStatus.IDLE):
-        raise Refusal(Code.CONFLICT, "Agent is not pending review", extra={"reason": "somebody has approved it first"})
+        raise Refusal(Code.CONFLICT, "Agent is not pending review", extra={"reason": "it was already approved"})
     await settle(ctx, InboxKind.waitpoint, agent.id, "approved")
     crew_id = agent.crew_id or ""
     ctx.audit("AGENT", agent.id, agent_id=agent.id, crew_id=crew_id, name=agent.name)

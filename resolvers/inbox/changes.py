@@ -17,7 +17,7 @@ from resolvers.inbox.putting import MARKS
 from resolvers.kernel import NOW, Action, Code, Context, Input, Output, Refusal, Text, at_most, command
 
 MOST_ITEMS = 500
-DECIDED_ELSEWHERE = "What this item asks for is decided where it comes from: here it can only be marked as read"
+DECIDED_ELSEWHERE = "This item is decided at its source; here it can only be marked as read"
 SOURCE_MANAGED = (InboxKind.waitpoint, InboxKind.escalation)
 
 
@@ -96,7 +96,7 @@ async def update_item(ctx: Context, data: UpdateItem) -> InboxItem:
 async def update_items(ctx: Context, data: UpdateItems) -> UpdatedInboxItems:
     """Update the state of several inbox items.
 
-    At most 500. Skips what cannot be brought to the state here, and when resolving whatever is blocking.
+    At most 500. Skips items that cannot change to this state; resolving also skips blocking items.
     """
     ids = [id for id in dict.fromkeys(data.ids) if id]
     found = await ctx.select(InboxItem, col(InboxItem.id).in_(ids)).order_by(col(InboxItem.id)).locked().all()
@@ -128,7 +128,7 @@ async def update_items(ctx: Context, data: UpdateItems) -> UpdatedInboxItems:
 async def purge(ctx: Context, data: PurgeInbox) -> PurgedInbox:
     """Delete inbox items.
 
-    Those of the whole workspace, whoever they are for; of one kind, if it is given.
+    Deletes the items of all members of the workspace, or only items of `kind`.
     """
     kind = () if data.kind is None else (col(InboxItem.kind) == InboxKind(data.kind),)
     deleted = await ctx.delete_where(InboxItem, *kind, including_hidden=True)

@@ -282,7 +282,9 @@ def _transport_of(http: Any, httpx: Any) -> Any:
             if any(name.lower() == b"content-encoding" for name, _ in answer.headers):
                 # the client would inflate it, to a thousand times the bytes that are counted here
                 await answer.aclose()
-                raise self._guarding.refuse(_gateway("The server compresses its answer, which it was asked not to"))
+                raise self._guarding.refuse(
+                    _gateway("The server compressed its answer although compression was not accepted")
+                )
             return httpx.Response(answer.status, headers=answer.headers, stream=Counted(self._guarding, answer))
 
         async def _answer(self, request: Any) -> Any:
@@ -308,7 +310,7 @@ def _transport_of(http: Any, httpx: Any) -> Any:
                     self._guarding.count(len(part))
                     yield part
             except broken:
-                raise httpx.ReadError("the server broke off, or did not answer in time") from None
+                raise httpx.ReadError("the server closed the connection or did not answer in time") from None
 
         async def aclose(self) -> None:
             await self._answer.aclose()

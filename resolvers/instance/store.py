@@ -228,7 +228,7 @@ class LocalReceived:
     def _opened(self) -> Iterator[int]:
         with self._lock:
             if self._file is None:
-                raise ValueError("what was received is gone")
+                raise ValueError("the uploaded data was removed")
             yield self._file
 
     def write(self, content: bytes) -> None:

@@ -161,7 +161,7 @@ async def update_agent_integration(ctx: Context, binding: AgentIntegration, data
 async def delete_agent_integration(ctx: Context, binding: AgentIntegration, data: OfBinding) -> IntegrationStatus:
     """Remove a binding of an agent to an MCP server.
 
-    A server that nobody is bound to is there for all.
+    A server without bindings is available to all agents.
     """
     await ctx.delete(AgentIntegration, binding.id)
     return IntegrationStatus(status="deleted")

@@ -46,7 +46,7 @@ class ServerPatch(Patch):
 
 
 class IntegrationStatus(Output):
-    """What has become of it: `deleted`, `updated`."""
+    """The outcome: `deleted` or `updated`."""
 
     status: str
 

@@ -63,8 +63,8 @@ def policy() -> Policy:
 async def test_integration(ctx: Context, server: WorkspaceIntegration, data: ById) -> ServerTest:
     """Test the connection to an MCP server of the workspace.
 
-    Whatever comes of it is an answer. No credential is sent to an endpoint. One behind stdio is started, where this
-    server allows it, with what a run would give it, and is gone with the answer.
+    The result is returned, also if the test fails. Sends no credential to an endpoint. A stdio server is started with
+    the environment of a run, if this instance allows it, and is stopped afterwards.
     """
     return await _tested(ctx, server)
 
@@ -75,8 +75,8 @@ async def test_integration(ctx: Context, server: WorkspaceIntegration, data: ByI
 async def test_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> ServerTest:
     """Test the connection to an MCP server of a crew.
 
-    Whatever comes of it is an answer. No credential is sent to an endpoint. One behind stdio is started, where this
-    server allows it, with what a run would give it, and is gone with the answer.
+    The result is returned, also if the test fails. Sends no credential to an endpoint. A stdio server is started with
+    the environment of a run, if this instance allows it, and is stopped afterwards.
     """
     return await _tested(ctx, server)
 

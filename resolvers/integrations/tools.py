@@ -57,7 +57,7 @@ class OfTool(OfCrewServer):
 
 
 class UpdateTool(Patch, OfTool):
-    """A tool that is not known yet is added; it is switched on unless told otherwise."""
+    """An unknown tool is added, enabled by default."""
 
     enabled: Bool
     description: Description
@@ -71,7 +71,7 @@ class ToolSent(Input):
 
 
 class RefreshTools(OfCrewServer):
-    """The tools that the server has, as somebody knows them who has asked it. Without them, it is asked here."""
+    """The server's tools, if the caller has already queried them. Without them, this server queries it."""
 
     tools: Annotated[list[ToolSent], at_most(MOST_TOOLS)] | None = None
 
@@ -88,7 +88,7 @@ class ToolsRefreshed(Output):
 def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServer) -> Rows[ToolBinding]:
     """List known tools of an MCP server.
 
-    By name. Nobody is asked; a tool that is not in the list counts as switched on.
+    By name. The server is not contacted; a tool that is not listed counts as enabled.
     """
     return scope.children(server, ToolBinding, "crew_integration_id").order_by(*BY_NAME)
 
@@ -150,7 +150,7 @@ async def _asked(ctx: Context, server: CrewIntegration) -> list[tuple[str, dict[
     if server.transport is Transport.stdio:
         return await _asked_of_a_program(ctx, server)
     if not server.endpoint:
-        raise Refusal(Code.BAD_REQUEST, "Only a server with an endpoint can be asked: send its tools")
+        raise Refusal(Code.BAD_REQUEST, "Only a server with an endpoint can be queried: send its tools")
     secrets = list[str]()
     with told_of_secrets(secrets.append):
         asked = McpServer(server.endpoint, await _headers(ctx, server), policy())
@@ -175,7 +175,7 @@ async def _found(asked: Awaitable[list[ToolOffered]], redactor: Redactor) -> lis
         found = await asked
     except McpFailed as failed:
         told = failed.told(redactor.redact)
-        raise Refusal(Code.BAD_GATEWAY, f"The MCP server could not be asked: {told}") from None
+        raise Refusal(Code.BAD_GATEWAY, f"The MCP server could not be queried: {told}") from None
     fits = [tool for tool in found if tool.name.strip() and len(tool.name) <= bounds.LINE and "\0" not in tool.name]
     named = [tool for tool in fits if redactor.redact(tool.name) == tool.name]
     return [(tool.name, _told(redactor.redact(tool.description), tool.fingerprint)) for tool in named]

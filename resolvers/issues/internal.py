@@ -157,7 +157,7 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     Changes the status or the priority, or adds a comment.
     """
     if data.comment is not None and data.agent_id is None:
-        raise invalid("agent_id", "a comment is an agent's")
+        raise invalid("agent_id", "comments here belong to an agent")
     actor = actor_of(ctx) if data.agent_id is None else Actor(ActorType.agent, data.agent_id)
     sent = {name: value for name, value in (("status", data.status), ("priority", data.priority)) if value is not None}
     if sent.get("status") == issue.status:

@@ -95,9 +95,9 @@ class CreateIssue(Input):
 
 
 class UpdateIssue(Patch, OfCrew):
-    """Null clears nullable fields; an empty string clears the project, the parent and the milestone as well.
+    """Null clears nullable fields; an empty string also clears the project, the parent and the milestone.
 
-    `labels` replaces all labels, ignoring those of other workspaces; `label_ids` is an alias.
+    `labels` replaces all labels, ignoring labels of other workspaces; `label_ids` is an alias.
     """
 
     title: Title

@@ -49,8 +49,8 @@ def list_journal(scope: QueryScope, data: ListJournal) -> Page[JournalEntryView]
     """List journal entries.
 
     What agents, users and the service did, newest first. An entry of the audit log has `metadata` for the roles that
-    may read every row of the kind, and for those that read the log. A page may have fewer entries than were
-    asked for and have a cursor: what is rare is looked for page by page.
+    may read every row of the kind, and for those that read the log. A page may have fewer entries than requested and
+    still have a cursor: rare entries are searched page by page.
     """
     return _found(scope, asked(scope, data), data)
 

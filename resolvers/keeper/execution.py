@@ -68,7 +68,7 @@ def _command(text: str) -> str:
 
 def _variable(text: str) -> str:
     if not is_variable(text):
-        raise PydanticCustomError("variable", "must be the name of a variable that steers neither shell nor loader")
+        raise PydanticCustomError("variable", "must be a variable name that does not control the shell or the loader")
     return text
 
 
@@ -83,7 +83,7 @@ class ExecuteCommand(AskKeeper):
 
 
 class ExecutionVerdict(Output):
-    """What was decided, and what the command has said if it was run. `exit_code` is left out while it is 0."""
+    """The decision, and the output of the command if it ran. `exit_code` is left out while it is 0."""
 
     request_id: str
     decision: KeeperDecision
@@ -115,10 +115,10 @@ class Outcome:
 async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdict:
     """Run a command with a credential (for agents).
 
-    If that is allowed: in a sandbox, for at most 60 seconds, with the secret in a variable. It begins in an empty
-    folder, with an empty home, and finds of the crew's files those that it names by their whole paths, as they were
-    when it was judged; what it writes is gone with it. Where the hosts of the credential are known, the variable has a
-    stand-in for the secret, and the command runs where its agent works. The output is told without the secret.
+    If the keeper allows it, runs in a sandbox for at most 60 seconds, with the secret in a variable. The command starts
+    in an empty folder with an empty home. It can read the crew's files that it names by absolute path, as they were
+    when the keeper decided; files it writes are discarded. If the credential's hosts are known, the variable contains a
+    placeholder for the secret, and the command runs in the agent's own sandbox. The secret is removed from the output.
     """
     more = {"command": data.command, "container_id": data.container_id}
     request = await opened(ctx, data, KeeperRequestType.execute, **more)

@@ -181,7 +181,7 @@ async def _write(ctx: Context, agent: Agent, data: LearnFromFailure, rule: str) 
             await ctx.abandon()
         else:
             return
-    raise Refusal(Code.CONFLICT, "The lessons of the agent are written by others all the time; try again")
+    raise Refusal(Code.CONFLICT, "The agent's lessons were changed meanwhile; try again")
 
 
 async def _text_of(ctx: Context, version: MemoryVersion) -> bytes:

@@ -51,8 +51,8 @@ Required = Annotated[Id, Field(min_length=1)]
 
 class AskKeeper(Input):
     """`credential_name` is the variable that the credential has in the agent's environment; `credential_id` goes before
-    it. `intent` is what the agent wants to do with the credential. `run_id` is the run that asks: its conversation is
-    read, or that of the only run that the agent works at.
+    it. `intent`: the purpose for which the agent wants to use the credential. `run_id`: the run that asks; the keeper
+    reads its conversation. If absent, the conversation of the agent's only active run is read.
     """
 
     requesting_agent_id: Required

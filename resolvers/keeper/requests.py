@@ -10,7 +10,7 @@ from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Output, com
 
 
 class KeeperVerdict(Output):
-    """What was decided. Nothing turns it into another decision later: the agent asks again."""
+    """The decision. A decision never changes later; the agent has to ask again."""
 
     request_id: str
     decision: KeeperDecision
@@ -30,7 +30,7 @@ class KeeperVerdict(Output):
 async def request_access(ctx: Context, data: AskKeeper) -> KeeperVerdict:
     """Request access to a credential (for agents).
 
-    The answer is a verdict, and never the value. What is escalated is put before managers.
+    Returns a verdict, never the value. Managers decide escalated requests.
     """
     request = await opened(ctx, data, KeeperRequestType.access)
     verdict = await judge(ctx, request, KeeperRequestType.access, asking_of(request, data.intent))

@@ -129,7 +129,9 @@ def within(most: int) -> AfterValidator:
         try:
             size = 0 if value is None else len(orjson.dumps(value))
         except orjson.JSONEncodeError:
-            raise PydanticCustomError("json_unwritable", "holds a number or a letter that JSON cannot") from None
+            raise PydanticCustomError(
+                "json_unwritable", "holds a number or character that JSON cannot represent"
+            ) from None
         if size > most:
             raise PydanticCustomError("json_too_large", "must have at most {most} bytes of JSON", {"most": most})
         return value

@@ -16,7 +16,7 @@ COLUMNS = "id, workspace_id, wrapped_by, wrapped"
 CURRENT = f"SELECT {COLUMNS} FROM data_keys WHERE workspace_id IS NOT DISTINCT FROM $1 AND retired_at IS NULL"
 FIND = f"SELECT {COLUMNS} FROM data_keys WHERE id = $1"
 DROPPED = "CS423"  # SQLSTATE of needs_key(), which triggers call
-GONE = "The key of this server was dropped: restart it with the one that is in use"
+GONE = "The key of this server was dropped: restart it with the current key"
 ADD = f"INSERT INTO data_keys ({COLUMNS}) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 
 

@@ -173,7 +173,7 @@ class CommaList:
         named = "" if self.kind is None else f" of {', '.join(member.value for member in self.kind)}"
         return {
             "type": "string",
-            "description": f"One or more{named}, separated by commas; what is none matches nothing.",
+            "description": f"One or more{named}, separated by commas; unknown values match nothing.",
         }
 
 

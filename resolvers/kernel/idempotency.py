@@ -67,5 +67,7 @@ def replay(row: Any, hash: bytes, secret: bool) -> tuple[bytes | None, int | Non
     if row[0] != hash:
         raise Refusal(Code.UNPROCESSABLE, "This Idempotency-Key was used for a different request")
     if secret:
-        raise Refusal(Code.CONFLICT, "This request was carried out already; its answer held a secret and was not kept")
+        raise Refusal(
+            Code.CONFLICT, "This request was already processed; its answer contained a secret and was not kept"
+        )
     return row[1], row[2]

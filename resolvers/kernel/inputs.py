@@ -184,7 +184,7 @@ class Paging(Input):
             return raw
         size, backward = cls.size(raw), raw.get("last") is not None or raw.get("before") is not None
         if backward and not cls.backwards:
-            raise PydanticCustomError("one_way", "this list is read forwards alone, by first and after")
+            raise PydanticCustomError("one_way", "this list can only be read forwards, with first and after")
         if backward and (raw.get("first") is not None or raw.get("after") is not None):
             raise PydanticCustomError("two_ways", "give first and after, or last and before")
         made = {"first": None, "last": size if backward else None, "limit": size}

@@ -72,7 +72,7 @@ CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
     Auth.WEBHOOK: frozenset({CredentialKind.WEBHOOK}),
 }
 TOO_SLOW = "CS503"  # SQLSTATE of a search that has looked long enough and found nothing
-UNFOUND = "Nothing was found in the time that a search may take; ask for less, such as what was said since a time"
+UNFOUND = "The search found nothing within its time limit; narrow it, for example with a start time"
 ONLY_EXCLUDES = "CS400"  # SQLSTATE of a search that names no word to look for
 NO_WORD = "A search needs a word to look for, on each side of an `or`: not only words to leave out"
 TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
@@ -244,10 +244,10 @@ class Operation(Generic[D]):
         the gate asks.
         """
         if caller.reads_only and self.kind == "command":
-            raise forbidden("A ticket in an address opens subscriptions and queries alone")
+            raise forbidden("A ticket in a URL is valid for subscriptions and queries only")
         if caller.kind not in self.credentials:
             if caller.kind in TICKETS:
-                raise forbidden("A ticket does not open this")
+                raise forbidden("A ticket is not valid for this")
             raise caller.refused or (
                 forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials)
             )

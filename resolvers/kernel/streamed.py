@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from resolvers.errors import Code, Refusal
 from resolvers.instance.running import instance
 
-TOO_MANY = "You have too many answers open that go on"
+TOO_MANY = "You have too many open streams"
 _open: Counter[str] = Counter()  # by whose they are, in this process
 
 

@@ -61,7 +61,7 @@ LAST = "SELECT max(synced_at) FROM mcp_registry_servers"
 
 
 class SyncStarted(Output):
-    """The work goes on in the background."""
+    """The work continues in the background."""
 
     status: str = "sync_started"
     message: str = "The registry is being synchronised in the background"

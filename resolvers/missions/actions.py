@@ -119,7 +119,8 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
 async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionResumed:
     """Resume a mission.
 
-    A FAILED one goes on at once: tasks that are FAILED or wait for approval begin anew, with all that depend on them.
+    A FAILED mission continues at once: tasks that are FAILED or wait for approval start again, with all tasks that
+    depend on them.
     """
     if mission.status is not MissionStatus.FAILED:
         raise Refusal(Code.CONFLICT, f"A mission that has FAILED can be resumed; this one is {mission.status}")
@@ -150,7 +151,7 @@ async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> Missio
 async def clone_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Clone a mission.
 
-    In any state. The copy is PLANNING, and has the tasks without what came of them; the copy of an issue is no issue.
+    In any state. The copy is PLANNING and has the tasks without their results; cloning an issue creates a mission.
     """
     copy = Mission(
         trace_id=f"mission-{new_id()}",

@@ -18,7 +18,7 @@ HELD = Subject(MissionTask, "id", of=Subject(Mission, "mission_id"), key="missio
 
 
 class TaskDecision(StrEnum):
-    """What is decided of a task that is held."""
+    """The decision on a held task."""
 
     approve = "approve"
     reject = "reject"

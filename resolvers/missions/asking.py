@@ -196,7 +196,7 @@ async def withdraw_query(ctx: Context, data: OfQuestion) -> Asked:
 async def ask_peer(ctx: Context, data: AskPeer) -> PeerAnswer:
     """Send a question to another agent (for agents).
 
-    By the agent of the chat, to one of its crew or of a crew that it is connected with. The other agent runs with the
+    Assigns work from the chat's agent to an agent of its crew or of a connected crew. The other agent runs with the
     question, without a chat, and its reply is the answer. A question is given up after 300 seconds, and after 20 where
     no worker has taken it up.
     """

@@ -61,7 +61,7 @@ class CreateAssignment(Input):
 
 
 class AssignmentGiven(Output):
-    """Whether it has begun is told by the assignment itself."""
+    """The status of the assignment says whether work has begun."""
 
     assignment_id: str
     status: Literal[AssignmentStatus.PENDING] = AssignmentStatus.PENDING
@@ -100,8 +100,8 @@ class OneAssignment(Input):
 async def create_assignment(ctx: Context, data: CreateAssignment) -> AssignmentGiven:
     """Give an agent work (for agents).
 
-    By the agent of the chat, to one of its crew or of a crew that it is connected with. The target runs with the task,
-    once its crew has room; its result is told in the chat and kept with the assignment.
+    Assigns work from the chat's agent to an agent of its crew or of a connected crew. The target runs when its crew has
+    capacity; the result is posted in the chat and stored with the assignment.
     """
     target = await ctx.select(
         Agent, col(Agent.crew_id) == data.crew_id, col(Agent.slug) == data.target_slug, including_hidden=True

@@ -8,7 +8,7 @@ from resolvers.kernel import Context
 
 MOST_COMMENTS, LONGEST_COMMENT = 30, 500
 LONGEST_OUTPUT, LONGEST_BRIEF = 4000, 32_000
-FORMAT = "Answer with what you have done and what came of it: whoever works on the tasks behind yours reads it."
+FORMAT = "Answer with what you did and the result: the agents of the dependent tasks read it."
 
 
 async def brief_of(ctx: Context, mission: Mission, task: MissionTask, tasks: list[MissionTask]) -> str:

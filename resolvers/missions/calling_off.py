@@ -19,8 +19,8 @@ from resolvers.runs.events import RUN_ENDS
 from resolvers.runs.lifecycle import end_run
 
 OPEN = (AssignmentStatus.PENDING, AssignmentStatus.QUEUED, AssignmentStatus.RUNNING)
-CALLED_OFF = "The work was called off"
-GIVER_CALLED_OFF = "The run that gave the work was cancelled"
+CALLED_OFF = "The work was cancelled"
+GIVER_CALLED_OFF = "The run that assigned the work was cancelled"
 WORK_IS_CALLED_OFF = (*RUN_ENDS, TaskStatusChanged, TaskUpdated)
 """What an operation declares that calls work off."""
 

@@ -76,7 +76,7 @@ class CreateCheckpoint(Input):
 
 
 class ForkCheckpoint(ById):
-    """`label` is that of the new checkpoint."""
+    """`label` of the new checkpoint."""
 
     label: Text | None = None
 
@@ -203,7 +203,7 @@ class CheckpointRestored(Output):
 async def restore_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ById) -> CheckpointRestored:
     """Restore a checkpoint.
 
-    Says what has happened since; missions and tasks stay as they are.
+    Reports what has happened since; missions and tasks are unchanged.
     """
     mission = await ctx.get(Mission, checkpoint.mission_id)
     since = (*_of(ctx, mission.id), col(JournalLine.id) > checkpoint.journal_cursor)

@@ -39,9 +39,9 @@ PAUSE = timedelta(minutes=30)
 tried with one.
 """
 GONE = "The agent has been deleted"
-NO_AGENT = "The task has no agent that could do it"
+NO_AGENT = "No agent can take the task"
 NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"
-BROKEN = "The agent has failed several times in a row, and is given no work for a while"
+BROKEN = "The agent failed several times in a row and gets no work for a while"
 FAILED = (AssignmentStatus.FAILED, AssignmentStatus.TIMEOUT)
 WORK_IS_GIVEN = (
     *RUN_STARTS,

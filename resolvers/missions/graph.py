@@ -34,7 +34,7 @@ SHOWN = tuple(status for status in TaskStatus if status is not TaskStatus.CANCEL
 
 
 class FilterMissions(Paging):
-    """`status` is one status; what is none matches nothing."""
+    """`status` is one status; unknown values match nothing."""
 
     page_default: ClassVar[int] = 20
 

@@ -12,7 +12,7 @@ DAY_AGO: Any = literal_column("now() - interval '24 hours'")
 
 
 class MissionMetrics(Output):
-    """`total_missions` counts issues, too. Tokens and costs are those of tasks that ended within the last 24 hours."""
+    """`total_missions` counts issues, too. Tokens and costs cover tasks that ended within the last 24 hours."""
 
     total_missions: int
     active_missions: int
@@ -29,7 +29,7 @@ class MissionMetrics(Output):
 async def mission_metrics(ctx: Context, data: NoInput) -> MissionMetrics:
     """Get mission metrics.
 
-    Numbers of missions and tasks, and what they took within the last 24 hours.
+    Counts of missions and tasks, and their tokens and costs within the last 24 hours.
     """
     (found,) = await ctx.report(select(*_of_missions(ctx), *_of_tasks(ctx)))
     return MissionMetrics(**{name: found[name] for name in MissionMetrics.model_fields})

@@ -76,8 +76,8 @@ class CreateNotificationChannel(Input):
     """`url` and `secret` are for webhooks, `to` for email. Without a secret one is made.
 
     `events` are run.completed and run.failed, or words for them: completed, success, failed, failure, all; and
-    decision.requested. What asks for a decision is told with a link that decides once, in the name of the member whose
-    address it is, else in the name of whoever creates the channel. Webhooks are told links over https alone.
+    decision.requested. Requests for a decision carry a link that works once; it decides as the member with this
+    address, or else as the creator of the channel. Webhooks receive links over https only.
     """
 
     type: ChannelType
@@ -141,7 +141,7 @@ def list_channels(scope: QueryScope, data: NoInput) -> Rows[NotificationChannel]
 async def create_channel(ctx: Context, data: CreateNotificationChannel) -> ChannelCreated:
     """Create a notification channel.
 
-    It is told of runs that end from now on. A private address can be stored, and is refused when it is called.
+    It receives runs that end from then on. A private address can be stored, but calls to it are refused.
     """
     if data.type is ChannelType.email and instance.mailer is None:
         raise Refusal(Code.BAD_REQUEST, NO_MAILER)

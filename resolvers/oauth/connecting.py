@@ -15,7 +15,9 @@ from resolvers.oauth.discovery import NOTHING, AuthorizationServer, DiscoverySou
 from resolvers.oauth.providers import PROVIDERS
 from resolvers.oauth.states import begin
 
-NEEDED = "The provider gives no client by itself: make an app in its settings, and a credential with its client id"
+NEEDED = (
+    "The provider does not register clients: create an application in its settings, and a credential with its client id"
+)
 
 
 class AutoConnect(Input):

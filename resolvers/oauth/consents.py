@@ -263,4 +263,4 @@ def _check_issuer(credential: Credential, issuer: str) -> None:
     if known is None or (not issuer and not credential.oauth_names_issuer):
         return
     if not secret_equals(issuer, known):
-        raise Refusal(Code.BAD_REQUEST, "This is another authorization server's answer")
+        raise Refusal(Code.BAD_REQUEST, "The answer comes from another authorization server")

@@ -226,7 +226,7 @@ async def delete_passkey(ctx: Context, data: ById) -> Deleted:
 async def require_passkey(ctx: Context, data: RequirePasskey) -> PasskeyStatus:
     """Set whether a passkey is required beside the password.
 
-    While it is, the right password alone signs nobody in. At least one passkey has to be registered.
+    If required, the password alone is not enough to sign in. At least one passkey has to be registered.
     """
     await ctx.get(User, ctx.user_id, lock=True)
     count = await own(ctx).count()

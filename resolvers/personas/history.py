@@ -61,6 +61,6 @@ extend(
 def list_persona_versions(scope: QueryScope, agent: Row[Agent], data: ListPersonaVersions) -> Page[MemoryVersion]:
     """List versions of an agent's persona.
 
-    Newest first. What was written stays when the persona is deleted.
+    Newest first. Versions are kept when the persona is deleted.
     """
     return scope.children(agent, MemoryVersion, "owner_id").order_by(*NEWEST_FIRST).page(data)

@@ -31,7 +31,7 @@ EMPTY: Any = literal_column("''", Text())
 
 
 class PersonaLayer(StrEnum):
-    """Whose persona it is: the agent's own, or that of its crew."""
+    """The owner of the persona: the agent or its crew."""
 
     agent = "agent"
     crew = "crew"
@@ -122,8 +122,8 @@ extend(Crew, crew_persona=sums_up(CrewPersona, lambda row, scope: crew_persona_o
 def get_persona(scope: QueryScope, agent: Row[Agent], data: PersonaOfAgent) -> Row[Persona]:
     """Get the persona of an agent.
 
-    Its own, else that of its crew, else a sentence that is made of its role. The agent's runs begin with it, unless it
-    is such a sentence.
+    Returns its own persona, or else its crew's, or else a sentence generated from its role. Runs start with the
+    persona, but not with the generated sentence.
     """
     return scope.view(Persona, persona_of(scope.id_of(agent), scope, scope)).one(NO_AGENT)
 
@@ -132,6 +132,6 @@ def get_persona(scope: QueryScope, agent: Row[Agent], data: PersonaOfAgent) -> R
 def get_crew_persona(scope: QueryScope, crew: Row[Crew], data: PersonaOfCrew) -> Row[CrewPersona]:
     """Get the persona of a crew.
 
-    It is that of its agents that have none of their own.
+    Used by agents of the crew without a persona of their own.
     """
     return scope.view(CrewPersona, crew_persona_of(scope.id_of(crew), scope, scope)).one(NO_CREW)

@@ -31,8 +31,8 @@ class SuggestPersona(SetPersona):
 
 
 class PersonaSuggestion(Output):
-    """What became of a proposal. `pending`: it waits for somebody; `self_learning_gate` is off where it does so since
-    the agent does not learn by itself.
+    """The outcome of a proposal. `pending`: the proposal waits for a decision; `self_learning_gate` is off if it waits
+    because self-learning is disabled for the agent.
     """
 
     agent_id: str
@@ -58,8 +58,8 @@ class PersonaSuggestion(Output):
 async def suggest_persona(ctx: Context, agent: Agent, data: SuggestPersona) -> PersonaSuggestion:
     """Propose a persona for an agent.
 
-    The policy of the agent's crew says what becomes of it. At the level `full`, and if the agent learns by itself, it
-    is written at once; else nothing is written, and the proposal stands in the audit log.
+    The policy of the agent's crew decides the effect. At level `full`, with self-learning enabled, the persona is
+    written at once; otherwise only the audit log records the proposal.
     """
     content = within_cap(data.content)
     decision = await _decision(ctx, agent)

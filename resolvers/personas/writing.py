@@ -41,7 +41,7 @@ class SetCrewPersona(PersonaOfCrew):
 
 
 class PersonaWritten(Output):
-    """What was replaced, and how long it is now."""
+    """The replaced text, and the length of the new one."""
 
     layer: PersonaLayer
     bytes: int
@@ -95,7 +95,7 @@ async def set_persona(ctx: Context, agent: Agent, data: SetPersona) -> PersonaWr
 async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> Deleted:
     """Delete the persona of an agent.
 
-    That of its crew holds then. Its history stays. Idempotent.
+    The crew's persona applies afterwards. Its history stays. Idempotent.
     """
     return await _drop(ctx, agent)
 

@@ -95,7 +95,7 @@ def _shown(card: PeerCard, agent_slug: str) -> MyPeerCard:
 async def purge_my_peer_cards(ctx: Context, data: NoInput) -> Purged:
     """Delete the caller's peer cards.
 
-    Those of all agents of the workspace. Consent stays as it is: agents may write new ones unless the caller has opted
-    out. Idempotent.
+    Deletes the cards of all agents of the workspace. Consent is unchanged: agents may write new cards unless the caller
+    has opted out. Idempotent.
     """
     return Purged(user_id=ctx.user_id, purged=await purge(ctx, ctx.user_id))

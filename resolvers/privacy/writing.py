@@ -10,7 +10,7 @@ from models.workspaces import Membership
 from resolvers.kernel import Code, Context, Refusal
 from resolvers.privacy.consent import consent_lock
 
-OPTED_OUT = "This user does not want to be remembered by agents"
+OPTED_OUT = "The user has opted out of being remembered by agents"
 OF_AGENT = "agent"
 
 

@@ -19,7 +19,7 @@ class PolicyAction(StrEnum):
 
 
 class PolicyDecision(StrEnum):
-    """What becomes of it: it waits for somebody, is done and told, or is refused; and where one reads of it."""
+    """The effect: the action waits for approval, is carried out and announced, or refused; and where it is recorded."""
 
     inbox_approve = "inbox_approve"
     auto_log_inbox = "auto_log_inbox"

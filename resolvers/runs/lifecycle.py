@@ -17,7 +17,7 @@ from resolvers.runs.failures import tell_of_failure
 from resolvers.runs.questions import end_question
 
 MISSING = "Run not found"
-WAITS = "The agent waits for an approval"
+WAITS = "The agent is waiting for an approval"
 OVER = "The time for which the agent was hired is over"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 

@@ -44,7 +44,7 @@ from resolvers.runs.events import WorkPaused, WorkResumed
 
 MOST = 5
 """Runs in a row without progress."""
-PAUSED = "The agent's work on this is paused, since its last runs made no progress; a manager can resume it"
+PAUSED = "Work on this is paused because the agent's last runs made no progress; a manager can resume it"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 COUNTED = (RunStatus.COMPLETED, *GOES_WRONG)
 PAUSE = Subject(WorkPause, "id", called="Work pause")

@@ -19,7 +19,7 @@ from resolvers.kernel import (
 )
 
 BROWSER = re.compile("[0-9a-f]{64}")
-UNKNOWN = "This sign-in is not known, was finished, or is older than 15 minutes; please start again"
+UNKNOWN = "This sign-in is unknown, finished, or older than 15 minutes; start again"
 
 _CLAIM = """
     DELETE FROM sign_in_attempts WHERE state_hash = $1 AND browser_hash = $2 AND provider = $3

@@ -102,7 +102,8 @@ def redirect_uri(ctx: Context, provider: SignInProvider) -> str:
 async def list_sign_in_providers(ctx: Context, data: NoInput) -> list[SignInProviderInfo]:
     """List sign-in providers.
 
-    The OpenID Connect providers that the operator has configured, in their order. Email and password is none of them.
+    The OpenID Connect providers that the operator has configured, in their order. Sign-in by email and password is not
+    listed.
     """
     return [
         SignInProviderInfo(id=provider.id, name=provider.label, start_url=f"{provider.path}/redirect")
@@ -182,8 +183,8 @@ async def finish_sign_in(ctx: Context, data: FinishSignIn) -> SignedIn:
     """Finish signing in with a provider.
 
     Works once, and in the browser that started it. Signs in the user to whom the account at the provider is linked,
-    else the one with the email that the provider has verified. Somebody who has no account gets one if sign-up is open,
-    the provider is configured to create accounts, or an invitation to this email is open.
+    else the one with the email that the provider has verified. A new user gets an account if sign-up is open, if the
+    provider is configured to create accounts, or if an invitation to this email is open.
 
     The roles that the user's groups at the provider stand for are applied.
     """
@@ -232,8 +233,8 @@ async def _finish(ctx: Context, provider: SignInProvider, data: FinishGoogle) ->
 def _check_answer(metadata: openid.Metadata, data: FinishGoogle) -> None:
     """That it is this provider's, and says yes. One that names itself always does (RFC 9207)."""
     if data.iss != metadata.issuer and (data.iss or metadata.names_itself):
-        raise Refusal(Code.BAD_REQUEST, "This is another provider's answer")
+        raise Refusal(Code.BAD_REQUEST, "The answer comes from another provider")
     if data.error == "access_denied":
         raise turned_away("The sign-in was cancelled at the provider", DENIED)
     if data.error or not data.code:
-        raise Refusal(Code.BAD_REQUEST, "The provider did not sign anybody in")
+        raise Refusal(Code.BAD_REQUEST, "The provider did not complete the sign-in")

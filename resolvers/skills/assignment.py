@@ -58,7 +58,7 @@ class SkillAssigned(Output):
 
 
 class SkillUnassigned(Output):
-    """The assignment that is no longer."""
+    """The deleted assignment."""
 
     agent_id: str
     skill_id: str
@@ -85,7 +85,7 @@ def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Ro
 async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAssigned:
     """Assign a skill to an agent.
 
-    From its next run on, the agent is told of it and can read it. Assigning it twice changes nothing.
+    The agent can read it from its next run on. Assigning it twice changes nothing.
     """
     skill = await ctx.select(Skill, col(Skill.id) == data.skill_id).first()
     if skill is None:

@@ -41,7 +41,7 @@ from resolvers.kernel import (
 )
 
 SKILL = Subject(Skill, "id")
-NOT_YOURS = "Only the workspace that made the skill may change it"
+NOT_YOURS = "Only the workspace that created the skill can change it"
 BUNDLED = "A bundled skill cannot be changed"
 IN_ORDER = (col(Skill.maturity_rank), col(Skill.name), col(Skill.id))
 ONE: Any = literal_column("1")

@@ -46,7 +46,7 @@ async def get(http: Outbound, url: str, redirects: int = MOST_REDIRECTS) -> tupl
         if answer.status not in MOVED or "location" not in answer.headers:
             return url, answer
         url = urljoin(url, answer.headers["location"])
-    raise Refusal(Code.BAD_GATEWAY, "The server leads from one address to another without end")
+    raise Refusal(Code.BAD_GATEWAY, "Too many redirects")
 
 
 async def fetched(http: Outbound, url: str) -> str:
@@ -63,4 +63,4 @@ async def fetched(http: Outbound, url: str) -> str:
     try:
         return answer.body.decode()
     except UnicodeDecodeError:
-        raise Refusal(Code.BAD_REQUEST, "url: what is there is no text in UTF-8") from None
+        raise Refusal(Code.BAD_REQUEST, "url: the content is not UTF-8 text") from None

@@ -18,10 +18,10 @@ ONE_OF = "Give either url or content"
 
 
 class ImportSkill(Input):
-    """Either `content`, a whole SKILL.md, or `url`, where one lies.
+    """Either `content`, a whole SKILL.md, or its `url`.
 
-    `url` is an https address, that of a file on github.com, or `owner/repository/path`, which means its branch main.
-    A license that is not allowed is refused, unless `allow_unsafe_license` is set.
+    `url` is an https address, a file on github.com, or `owner/repository/path` on the branch main. A license that is
+    not allowed is refused, unless `allow_unsafe_license` is set.
     """
 
     url: Url = ""

@@ -62,7 +62,7 @@ def _setting(slot: str, what: str) -> Any:
 async def aux_status(ctx: Context, data: NoInput) -> AuxSlots:
     """Get the models of auxiliary tasks.
 
-    By slot, as CREWSHIP_AUX_<SLOT>_PROVIDER, _MODEL and _TIMEOUT say. A slot whose provider is `none` takes that of
+    By slot, as configured by CREWSHIP_AUX_<SLOT>_PROVIDER, _MODEL and _TIMEOUT. A slot whose provider is `none` uses
     CREWSHIP_AUX_FALLBACK_PROVIDER.
     """
     return AuxSlots(slots=[aux_model(slot) for slot in AuxSlot])

@@ -38,8 +38,8 @@ class InstallLinks(Output):
 class Runtime(Output):
     """`available`: there is a worker that runs agents' commands. `runtime`, `version` and `socket` are null otherwise.
 
-    `coding_agents`: those that agents may be set to, and whether a worker has them; none are told without a worker.
-    `language_version` and `uptime_seconds` are of the process that answers.
+    `coding_agents`: the coding agents that can be selected, and whether a worker has them; empty without a worker.
+    `language_version` and `uptime_seconds` belong to the process that answers.
     """
 
     available: bool
@@ -57,9 +57,10 @@ class Runtime(Output):
 async def runtime(ctx: Context, data: NoInput) -> Runtime:
     """Get the runtime of agents' commands.
 
-    As the workers have found it: the container engine, `docker` or `podman`; without one `bubblewrap`, or `process`
-    where a worker runs commands without isolation. Not available without a worker, or if none can run commands;
-    `crewship doctor` on the worker says why. Coding agents are told with their version, or with how to get them.
+    The runtime that workers detected: the container engine, `docker` or `podman`; without one, `bubblewrap`, or
+    `process` if a worker runs commands without isolation. Not available without a worker, or if none can run commands;
+    `crewship doctor` on the worker says why. Coding agents are listed with their version, or with installation
+    instructions.
     """
     workers = await ctx.select(Worker, alive()).limit(MOST_WORKERS).all()
     found = [worker for worker in workers if worker.runtime is not None]

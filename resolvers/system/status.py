@@ -101,7 +101,7 @@ class SetupStatus(Output):
 
 
 class Telemetry(Output):
-    """`install_id`: 32 hex digits, empty until somebody has consented for the first time."""
+    """`install_id`: 32 hex digits, empty before the first consent."""
 
     enabled: bool = False
     install_id: str = ""
@@ -220,7 +220,7 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
             used = await ctx.select(User).exists()
     except TROUBLE as error:
         log.warning("setup status unknown", error=type(error).__name__)
-        raise Refusal(Code.UNAVAILABLE, "The database does not answer, so that this is not known") from None
+        raise Refusal(Code.UNAVAILABLE, "The database does not answer") from None
     return SetupStatus(needs_bootstrap=not used, allow_signup=instance.settings.allow_signup)
 
 
@@ -228,7 +228,7 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
 async def telemetry(ctx: Context, data: NoInput) -> Telemetry:
     """Get the telemetry setting.
 
-    Whether somebody has consented to telemetry, which onboarding asks for. Disabled while nobody has.
+    Whether telemetry has been consented to, which onboarding asks for. Disabled without consent.
     """
     try:
         async with asyncio.timeout(DATABASE_PATIENCE):
@@ -261,7 +261,7 @@ async def version(ctx: Context, data: NoInput) -> Version:
 async def license(ctx: Context, data: NoInput) -> License:
     """Get the license.
 
-    The license of this server; the community edition if there is none.
+    The license of this server; the community edition without one.
     """
     now = instance.license
     limits = {

@@ -62,7 +62,7 @@ class UpdateWorkflowTemplate(Patch, ById):
 def list_workflow_templates(scope: QueryScope, data: NoInput) -> Rows[WorkflowTemplate]:
     """List workflow templates.
 
-    Built-in ones first, then the oldest first. Includes mission templates, which are no lists of stages.
+    Built-in ones first, then the oldest first. Includes mission templates, which have no stages.
     """
     return scope.select(WorkflowTemplate).order_by(*BY_AGE)
 
@@ -104,7 +104,7 @@ async def update_workflow_template(
 ) -> WorkflowTemplate:
     """Update a workflow template.
 
-    Built-in ones, too: what has been renamed is there once more under its own name.
+    Built-in templates can be updated, too: after a rename, the original appears again under its own name.
     """
     changes = {name: value if value or name == "name" else None for name, value in data.something().items()}
     ctx.emit(WorkflowTemplateUpdated(id=template.id))

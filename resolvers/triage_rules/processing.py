@@ -26,7 +26,7 @@ def _waits(issue: Any) -> tuple[Any, ...]:
 
 
 class Processed(Output):
-    """Numbers of issues: those in the backlog without an assignee, and those of them that a rule matched."""
+    """The number of unassigned issues in the backlog, and the number that a rule matched."""
 
     processed: int
     matched: int
@@ -68,7 +68,7 @@ async def _compared(ctx: Context, matcher: Matcher) -> tuple[dict[str, list[str]
         for id, rule in await asyncio.to_thread(matcher.firsts, rows):
             found.setdefault(rule.id, []).append(id)
         if matcher.seconds > LONGEST:
-            raise Refusal(Code.BAD_REQUEST, f"The rules take too long, the most of all {shown(matcher.slowest.name)}")
+            raise Refusal(Code.BAD_REQUEST, f"The rules take too long; the slowest is {shown(matcher.slowest.name)}")
         if len(rows) < PORTION:
             return found, processed
         last = rows[-1][0]

@@ -29,7 +29,7 @@ from resolvers.webhook_endpoints.sending import DELIVER
 
 NEWEST_FIRST = (col(WebhookDelivery.created_at).desc(), col(WebhookDelivery.id).desc())
 DELIVERY = Subject(WebhookDelivery, "delivery_id", of=ENDPOINT, key="endpoint_id", called="Delivery")
-WAITS = "The delivery is still to be made"
+WAITS = "The delivery is still pending"
 
 graph(
     WebhookDelivery,

@@ -69,8 +69,8 @@ class NoteRefused(Input):
 def list_receipts(scope: QueryScope, data: ListReceipts) -> Page[WebhookReceipt]:
     """List deliveries to an agent.
 
-    Those of the last 30 days, newest first. Of refused ones that are alike five an hour are told, and the others
-    counted on the last of these.
+    Deliveries of the last 30 days, newest first. Of similar refused deliveries, five an hour are listed; the last one
+    counts the rest.
     """
     receipts = scope.select(WebhookReceipt).where(col(WebhookReceipt.agent_id) == data.agent_id).matching(data)
     return receipts.order_by(*NEWEST_FIRST).page(data)

@@ -66,7 +66,7 @@ class ConfigureWebhook(ById):
 
 
 class Webhook(Output):
-    """How what is sent to an agent is to be signed, and the path that it is sent to; null for an agent of no crew."""
+    """The signature scheme of deliveries to an agent, and their path; null for an agent without a crew."""
 
     agent_id: str
     scheme: WebhookScheme
@@ -93,8 +93,8 @@ async def get_webhook(ctx: Context, agent: Agent, data: ById) -> Webhook:
 async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) -> Webhook:
     """Set who sends to an agent's webhook.
 
-    Deliveries signed in another way are refused from now on. The secret is at least 16 characters, as the sender shows
-    it; that of Standard Webhooks is `whsec_` and base64.
+    Deliveries signed in any other way are refused from then on. The secret has at least 16 characters, as the sender
+    shows it; for Standard Webhooks it is `whsec_` and base64.
     """
     secret = data.secret
     if secret is None and (known := await opened(agent)) is not None:
@@ -122,7 +122,7 @@ async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) 
 async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecretRotated:
     """Rotate the secret of an agent's webhook.
 
-    32 random bytes as hex digits; for Standard Webhooks `whsec_` and base64. The one before is good no more.
+    32 random bytes as hex digits; for Standard Webhooks `whsec_` and base64. The previous secret stops working at once.
     """
     made = new_webhook_secret(agent.webhook_scheme)
     await ctx.update(Agent, agent.id, webhook_secret=await sealed(ctx, agent.id, made))

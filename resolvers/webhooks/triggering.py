@@ -113,10 +113,10 @@ async def signed(ctx: Context, agent: Agent) -> None:
 async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
     """Start a run by a webhook.
 
-    The body is signed with the secret of the agent, as the agent's scheme says. What was accepted within 24 hours is
-    not started again: it is told by the name that its sender gives it, its signature, else by its Idempotency-Key, else
-    by what it says. At most 60 starts a minute and 8 runs at once. The challenge of Slack is answered with 200, and
-    starts nothing.
+    The body is signed with the secret of the agent, as the agent's scheme says. A delivery accepted within 24 hours
+    does not start a second run; it is recognised by the sender's delivery id or signature, or else by its
+    Idempotency-Key, or else by its body. At most 60 starts a minute and 8 runs at once. The challenge of Slack is
+    answered with 200, and starts nothing.
     """
     shown = ctx.caller.webhook
     assert shown is not None
@@ -139,12 +139,12 @@ async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
 async def test_webhook(ctx: Context, agent: Agent, data: ById) -> Tested:
     """Send a test delivery to an agent's webhook.
 
-    It is signed as the agent's sender signs, and comes in by the same door: secret, scheme, limits and log are those of
-    any delivery. Its event is `test`, or the `ping` of GitHub.
+    The delivery is signed by the agent's scheme and treated like any other: secret, scheme, limits and log apply. Its
+    event is `test`, or the `ping` of GitHub.
     """
     secret = await opened(agent)
     if agent.crew_id is None or secret is None:
-        raise Refusal(Code.CONFLICT, "The agent has no crew or no webhook secret: nothing can be sent to it")
+        raise Refusal(Code.CONFLICT, "The agent has no crew or no webhook secret")
     headers, body = sign_webhook(agent.webhook_scheme, secret.reveal(), instance.clock.seconds())
     claim = read_webhook(headers)
     sender = Caller(CredentialKind.WEBHOOK, "webhook", webhook=claim, body=body)
@@ -261,7 +261,7 @@ async def _chat(ctx: Context, agent: Agent, event: str) -> Chat:
         await ctx.insert(Chat(id=id, agent_id=agent.id, title=cut(f"Webhook: {event}", bounds.LINE)))
         return await ctx.get(Chat, id, lock=True)
     if known.agent_id != agent.id:
-        raise Refusal(Code.CONFLICT, "The chat of the agent's webhooks is another agent's")
+        raise Refusal(Code.CONFLICT, "The chat of the agent's webhooks belongs to another agent")
     return known
 
 

@@ -30,7 +30,7 @@ from resolvers.recovery import Password, find_account, is_vouched_for
 from resolvers.workspaces.invitations import MISSING
 from resolvers.workspaces.members import room_for_a_member
 
-OTHER_EMAIL = "This invitation is for another email address than that of your account"
+OTHER_EMAIL = "This invitation is for a different email address than your account's"
 MEMBER_TYPE = ENTITY_TYPES["workspace_member"]
 MEMBER = "You are already a member of this workspace"
 NOT_VERIFIED = (
@@ -38,7 +38,7 @@ NOT_VERIFIED = (
 )
 ACCEPTED = "This invitation was accepted before"
 EXPIRED = "This invitation has expired; ask for another one"
-REGISTERED = "There is an account with the email of this invitation: sign in to accept it"
+REGISTERED = "An account with the invited email exists: sign in to accept the invitation"
 
 
 class AcceptInvitation(Input):
@@ -48,7 +48,7 @@ class AcceptInvitation(Input):
 
 
 class SignUpInvited(AcceptInvitation):
-    """The email is that of the invitation. A password has at least 8 characters and at most 72 bytes."""
+    """The email address is taken from the invitation. A password has at least 8 characters and at most 72 bytes."""
 
     full_name: Name
     password: Password
@@ -86,7 +86,7 @@ async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorks
     """Accept an invitation.
 
     By its token. The account of the caller has the email that was invited, in any case; where this server sends mail,
-    that email has to be verified. Whoever was added to the workspace without being asked accepts that membership.
+    that email has to be verified. A user who was added without an invitation accepts that membership.
     """
     user, place = await ctx.get(User, ctx.user_id), await ctx.place_by_secret(Invitation.token, data.token)
     workspace, invitation = await _shown(ctx, place, data.token)
@@ -118,8 +118,8 @@ async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorks
 async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
     """Create an account by an invitation.
 
-    Accepts it, and signs the user in. Works regardless of CREWSHIP_ALLOW_SIGNUP. Whoever has an account signs in, and
-    accepts the invitation as its user.
+    Accepts it, and signs the user in. Works regardless of CREWSHIP_ALLOW_SIGNUP. A user with an account signs in and
+    accepts the invitation instead.
     """
     place = await ctx.place_by_secret(Invitation.token, data.token)
     if place is None:
@@ -144,8 +144,8 @@ async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
 async def accept_membership(ctx: Context, data: NoInput) -> Membership:
     """Accept the membership in a workspace.
 
-    The caller's own, after somebody has added them by their id. Until then the members see no more than their name,
-    and the workspace comes behind the others in their lists. Idempotent.
+    Accepts the caller's own membership, after another member has added them by id. Until then, other members see only
+    the caller's name, and the workspace is last in the caller's lists. Idempotent.
     """
     own = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id).locked().one("Member not found")
     if own.accepted_at is not None:

@@ -9,7 +9,7 @@ from resolvers.problem import REASON_PHRASES
 from resolvers.rules.containers import NO_CONTAINERS
 from tests.fuzz.hooks import BROKEN, INSIDES, REFUSED_WITH_502
 
-UNREACHED = (NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be asked: ", FAILED, UNAVAILABLE)
+UNREACHED = (NO_CONTAINERS, *REFUSED_WITH_502, "The MCP server could not be queried: ", FAILED, UNAVAILABLE)
 """What a server or model that is not there is no failure of ours for (contract: skills.bulk_import says 502, and an
 evaluator without a model 503).
 """

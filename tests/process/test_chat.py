@@ -167,7 +167,7 @@ async def test_an_agent_that_waits_for_a_review_says_so(place: World, player: Pl
         said = await chat(place, "builder", "hello", "--new")
     finally:
         await place.database.execute("UPDATE agents SET status = 'IDLE' WHERE slug = 'builder'")
-    assert (said.code, said.out, said.err) == (1, "", "The agent waits for an approval\n")
+    assert (said.code, said.out, said.err) == (1, "", "The agent is waiting for an approval\n")
     assert player.prompts == []
 
 

@@ -146,7 +146,7 @@ async def test_a_refused_message_stays_in_the_field(place: World, player: Player
     try:
         await page.value("document.querySelector('#message').focus()")
         await page.press("Enter")
-        await page.see("The agent waits for an approval", "#chat-refusal")
+        await page.see("The agent is waiting for an approval", "#chat-refusal")
         assert await page.value("document.querySelector('#message').value") == "typed meanwhile"
         assert await page.value("document.querySelectorAll('#turns > li').length") == 2
     finally:

@@ -160,7 +160,7 @@ async def test_a_decision_for_programs_and_who_may_not_make_it(place: World) -> 
     row = Approval(workspace_id=place.workspace.id, kind=ApprovalKind.tool_call, reason="It deletes files", tool="rm")
     await place.add(row)
     refused = await run(place, "approve", row.id, CREWSHIP_TOKEN=place.viewer.token)
-    told = "crewship: your role, or what the token may do, is not enough for this\n"
+    told = "crewship: your role or the token's scopes do not allow this\n"
     assert (refused.code, refused.out, refused.err) == (1, "", told)
     unknown = await run(place, "approve", "ap_none")
     assert (unknown.code, unknown.err) == (1, "crewship: Approval not found\n")

@@ -105,7 +105,7 @@ async def test_fifty_claims_at_once_never_set_aside_more_than_there_is(estate: E
     refused = {answer["refused"] for answer in answers if answer["refused"] is not None}
     assert refused == {
         "What is left of the budget of the workspace is set aside for runs under way: $7.50 of $10.00 are spent."
-        " The run was not started; try again when they have ended."
+        " The run was not started; try again when these runs have ended."
     }
 
 
