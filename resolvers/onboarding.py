@@ -92,7 +92,7 @@ class OnboardingCompleted(Output):
 class SetUpOnboarding(Input):
     """The first crew, agents and credential.
 
-    With `crew_template_slug` the crew and its agents are those of the template, and the crew has its name where none is
+    With `crew_template_slug` the crew and its agents come from the template, and so does the crew's name if none is
     sent. Without, `crew_name` and `agent_name` are required. `llm_provider` is one of ANTHROPIC, OPENAI, GOOGLE,
     CURSOR, FACTORY and OLLAMA in any letter case. Without `credential_value` no credential is stored; one for ANTHROPIC
     is a token of `claude setup-token`. `preferred_language` is the name of a language. Without `telemetry_opt_in`
