@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 
 from crewship import keys
 from crewship.database import Access
-from models.base import Row, secrets_of, table_of
+from models.base import classes_of_tables, secrets_of, table_of
 from models.sealed import Sealed
 from resolvers.domains import modules_in
 from resolvers.errors import Refusal
@@ -96,10 +96,7 @@ class Resealed:
 def places() -> Iterator[Place]:
     """Every column of secrets of the database."""
     modules_in("resolvers")
-    for mapper in sorted(Row._sa_registry.mappers, key=lambda mapper: mapper.class_.__name__):
-        model: Any = mapper.class_
-        if "__table__" not in vars(model):  # let go of, and not collected yet
-            continue
+    for model in classes_of_tables():
         for column in secrets_of(model):
             yield model, column
 

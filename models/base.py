@@ -28,6 +28,7 @@ from sqlalchemy import Table as SQLTable
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import AutoString, Field, SQLModel
 
+from models.attributes import Declared
 from models.bounds import ID
 from models.sealed import MARK, SEAL, Sealed, SealedBytes
 
@@ -146,11 +147,11 @@ def _defaults(model: type[SQLModel]) -> Defaults:
 UNVALIDATED: Any = ConfigDict(defer_build=True)
 
 
-class Row(SQLModel):
+class Row(SQLModel, metaclass=Declared):
     """A table object as a plain value: nothing tracks it.
 
-    SQLModel's own __init__ inspects the signature of every default factory and fires SQLAlchemy's attribute events: ten
-    times the cost of this one, on every insert. Nothing validates it either, so that no validator is built.
+    SQLModel's own __init__ inspects the signature of every default factory: ten times the cost of this one, on every
+    insert. Nothing validates it either, so that no validator is built.
     """
 
     # Sealed, which no other model may have
@@ -175,12 +176,13 @@ class Row(SQLModel):
         self.__dict__[name] = value
 
 
-def untrack(model: type[Row] = Row) -> None:
-    """Takes SQLAlchemy's wrapper off the constructors of all table classes: it makes session state for each object."""
-    for child in model.__subclasses__():
-        if "__init__" in vars(child):
-            del child.__init__
-        untrack(child)
+def classes_of_tables(below: type[Row] = Row) -> list[type[Row]]:
+    """All of them, by the names of their tables."""
+    found, left = set[type[Row]](), [below]
+    while left:
+        left += left.pop().__subclasses__()
+        found.update(model for model in left if "__table__" in vars(model))
+    return sorted(found, key=lambda model: table_of(model).name)
 
 
 FREE = "free"  # in a column's info

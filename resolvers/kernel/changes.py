@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import WrapValidator
 from sqlalchemy import BindParameter, ClauseElement, bindparam
-from sqlalchemy.orm import QueryableAttribute
 from sqlalchemy.sql.visitors import replacement_traverse
 from sqlmodel import SQLModel
 
@@ -81,7 +80,7 @@ def bound(changes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-COLUMNS = (ClauseElement, QueryableAttribute)
+COLUMNS = ClauseElement
 """What stands for a value that only the database knows: a column, or an expression over columns."""
 
 

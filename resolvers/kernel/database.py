@@ -11,9 +11,7 @@ import orjson
 from sqlalchemy import ARRAY
 from sqlalchemy.dialects.postgresql import asyncpg as pg_asyncpg
 from sqlalchemy.dialects.postgresql import base as pg_base
-from sqlalchemy.orm import configure_mappers
 
-from models.base import untrack
 from resolvers.errors import Code, Refusal
 from resolvers.instance.telemetry import log
 from resolvers.kernel.silence import CONNECTING, LIMIT, LOOK, PARTING, STATEMENT, Watch, noticed
@@ -435,8 +433,6 @@ class Database:
         self.returns_old = False
 
     async def open(self, dsn: str, *, size: int = 10, row_security: bool = True) -> None:
-        configure_mappers()  # attributes of table classes cannot be read before
-        untrack()
         self._pool, self._aside = Pool(dsn, size), Pool(dsn, 1)
         self.row_security = row_security
         async with self._pool.lease() as conn:

@@ -5,7 +5,6 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import col
 
-from models.base import table_of
 from models.runs import Run, RunStatus
 from models.workspaces import Membership
 from resolvers.errors import Code, Refusal
@@ -30,8 +29,7 @@ def needs_no_connection(sql: str) -> None:
 
 async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> str | None:
     """The workspace of the row with this secret in a column; `conn` works for `scope` again then."""
-    table = table_of(column.class_)
-    sql, values = statements.generic(select(table.c.workspace_id).where(table.c[column.key] == secret))
+    sql, values = statements.generic(select(column.table.c.workspace_id).where(column == secret))
     if database.row_security:
         await conn.fetchrow(SCOPE_SQL, "*")
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from models.base import Row, secrets_of
+from models.base import classes_of_tables, secrets_of, table_of
 from resolvers.kernel.differences import SECRET
 from resolvers.kernel.operation import OPERATIONS, Auth, Operation
 from tests.audit.unaudited import UNAUDITED
@@ -44,7 +44,7 @@ SAME = {
     "triage.process",
 }
 """What the valid input of the generator leaves as it is."""
-SEALED = {m.class_.__tablename__: secrets_of(m.class_) for m in Row._sa_registry.mappers}
+SEALED = {table_of(model).name: secrets_of(model) for model in classes_of_tables()}
 CANARY = "canary-4f1d9c2b7e"
 SECRET_FIELD = re.compile(r"password|secret|token(?!_expires)|credential|_json|_config|config_|value$", re.IGNORECASE)
 CONFIGURATIONS = {

@@ -37,7 +37,6 @@ def table_of_secrets() -> Iterator[Any]:
         for declared in (ACCESS, GRAPHS, CONFIDENTIAL):
             declared.pop(Safe, None)  # type: ignore[attr-defined]
         SQLModel.metadata.remove(table_of(Safe))
-        SQLModel._sa_registry._dispose_cls(Safe)
         type.__delattr__(Safe, "__table__")  # for those who walk the classes of tables
 
 

@@ -78,7 +78,6 @@ def shelf() -> Iterator[tuple[Any, tuple[Any, ...]]]:
             del OPERATIONS[name]
         GRAPHS.pop(Paper, None)
         SQLModel.metadata.remove(table_of(Paper))
-        SQLModel._sa_registry._dispose_cls(Paper)
         type.__delattr__(Paper, "__table__")
 
 

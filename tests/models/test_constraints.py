@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer
 from sqlmodel import SQLModel
 
 from models.agents import Agent, AgentRole
-from models.base import is_plain, secrets_of, table_of
+from models.base import classes_of_tables, is_plain, secrets_of, table_of
 from models.chats import Chat, Message
 from models.crews import Crew, CrewConnection
 from models.kernel import AuditLog
@@ -39,8 +39,8 @@ COMPUTED = {f"{scope}_server_id": f"mcp_server_scope = '{scope}', mcp_server_id"
 
 
 def models_by_table() -> dict[str, type[SQLModel]]:
-    kinds = [mapper.class_ for mapper in SQLModel._sa_registry.mappers]
-    return {kind.__tablename__: kind for kind in kinds if kind.__module__.startswith("models.")}  # none of a test
+    kinds = [kind for kind in classes_of_tables() if kind.__module__.startswith("models.")]  # none of a test
+    return {table_of(kind).name: kind for kind in kinds}
 
 
 def test_a_reference_to_a_tenants_row_holds_its_workspace_too() -> None:

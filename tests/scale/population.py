@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 
-from models.base import Row
+from models.base import classes_of_tables, table_of
 
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
 TEN = "ccrewt00000000000000000001"
@@ -89,7 +89,7 @@ COLUMNS = """
 
 def _default(table: str, column: str) -> str | None:
     """What the model stores where nothing is given, as SQL."""
-    model = next(mapper.class_ for mapper in Row._sa_registry.mappers if mapper.class_.__tablename__ == table)
+    model = next(model for model in classes_of_tables() if table_of(model).name == table)
     value = model.model_fields[column].default
     return f"'{value}'" if isinstance(value, (str, bool, int, float)) else None
 
