@@ -1,19 +1,20 @@
 """The one module that knows operations and Strawberry: hand-written types, bound fields, derived inputs."""
 
 import copy
+import dataclasses
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import field as dataclass_field
-from dataclasses import make_dataclass
 from datetime import datetime
 from enum import Enum
+from types import SimpleNamespace
 from typing import Annotated, Any, Generic, Optional, TypeVar, Union, get_args, get_origin
 
 import strawberry
 from pydantic import BaseModel
 from sqlmodel import SQLModel
 from strawberry.scalars import JSON
+from strawberry.types import object_type
 from strawberry.types.enum import has_enum_definition
 from strawberry.utils.str_converters import to_camel_case
 
@@ -29,6 +30,23 @@ from resolvers.kernel.reader import Edge as GraphEdge
 N = TypeVar("N")
 C = TypeVar("C", bound=type)
 EMPTY = inspect.Parameter.empty
+
+
+def _fields_alone(**options: Any) -> Callable[[C], C]:
+    """Strawberry makes a dataclass of every type, for values that resolvers return. Ours return JSON, and no value is
+    ever made: the functions of 700 dataclasses, each compiled from text, would be a third of what a schema costs.
+    """
+
+    def bind(cls: C) -> C:
+        cls.__doc__ = cls.__doc__ or cls.__name__  # else it would be the signature of a constructor
+        made: C = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)  # type: ignore[assignment]
+        return made
+
+    return bind
+
+
+_here: Any = object_type
+_here.dataclasses = SimpleNamespace(**vars(dataclasses) | {"dataclass": _fields_alone})
 
 
 @strawberry.type(description="Position of a page in its list.")
@@ -238,14 +256,11 @@ def _face(model: type[BaseModel]) -> dict[str, tuple[Any, bool]]:
 def input_type(model: type[BaseModel]) -> Any:
     """A Strawberry input with the fields of the Pydantic one; what is absent stays absent."""
     if model not in _INPUTS:
-        fields: list[Any] = [
-            (n, kind) if required else (n, nullable(kind), dataclass_field(default=strawberry.UNSET))
-            for n, (kind, required) in _face(model).items()
-        ]
-        cls = make_dataclass(f"{model.__name__}Input", fields, kw_only=True)
-        _INPUTS[model] = strawberry.input(
-            cls, name=f"{model.__name__}Input", description=inspect.getdoc(model) if model.__doc__ else None
-        )
+        name, face = f"{model.__name__}Input", _face(model)
+        said: dict[str, Any] = {n: strawberry.UNSET for n, (_, required) in face.items() if not required}
+        said["__annotations__"] = {n: kind if required else nullable(kind) for n, (kind, required) in face.items()}
+        described = inspect.getdoc(model) if model.__doc__ else None
+        _INPUTS[model] = strawberry.input(type(name, (), said), name=name, description=described)
     return _INPUTS[model]
 
 
