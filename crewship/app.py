@@ -5,6 +5,7 @@ import contextlib
 import functools
 import gc
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ from starlette.routing import Route
 
 from crewship import pages
 from crewship.compression import takes_gzip
-from crewship.graphql import GraphQL, Made
+from crewship.graphql import Ended, GraphQL, Made
 from crewship.heads import Target
 from crewship.perimeter import BODY_LIMIT, KEY, Perimeter, Surface, Transport
-from crewship.process import declare, opened
+from crewship.process import declare, give_back, opened
 from crewship.rate_limit import RateLimits, Sizes
 from resolvers.channels import identify
+from resolvers.domains import modules_in
 from resolvers.errors import Code, Refusal
 from resolvers.instance.addresses import TrustedProxies
 from resolvers.instance.passwords import Passwords
@@ -80,7 +82,8 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         return limits is None or limits.exceeded("/graphql", client) is None
 
     trusted = _trusted_documents(settings.trusted_documents_file)
-    graphql = GraphQL(functools.partial(_graphql, settings, trusted, limits, admit))
+    ended = threading.Event()
+    graphql = GraphQL(functools.partial(_graphql, settings, trusted, limits, admit, ended))
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -88,7 +91,10 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         try:
             async with opened(settings, passwords or Passwords()):
                 graphql.begin()
-                yield
+                try:
+                    yield
+                finally:
+                    ended.set()
         finally:
             off()
 
@@ -124,10 +130,25 @@ def _sizes(settings: Settings) -> Sizes:
     }
 
 
-def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits | None, admit: Admit) -> Made:
-    """The GraphQL surface. Imports it: half a second and more, for a thread; a third less without the collector."""
+def _graphql(
+    settings: Settings,
+    trusted: Mapping[str, str],
+    limits: RateLimits | None,
+    admit: Admit,
+    ended: threading.Event,
+) -> Made:
+    """The GraphQL surface. Imports it: half a second and more, for a thread; a third less without the collector. Looks
+    between its parts whether the process ends.
+    """
+
+    def going_on() -> None:
+        if ended.is_set():
+            raise Ended
+
     gc.disable()
     try:
+        modules_in("schema", going_on)
+        going_on()
         from schema.endpoint import Endpoint
         from schema.live import EventStreams, Sockets, multipart
         from schema.root import schema
@@ -146,6 +167,7 @@ def _graphql(settings: Settings, trusted: Mapping[str, str], limits: RateLimits 
         allowed=None if limits is None else ALLOWED,
     )
     gc.freeze()  # as what was loaded before; a collection first would hold everybody for longer than all of the rest
+    give_back()
     return Made(endpoint, EventStreams(endpoint), Sockets(endpoint, admit))
 
 

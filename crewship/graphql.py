@@ -20,8 +20,15 @@ class Made:
     sockets: Any
 
 
+class Ended(Exception):
+    """The process ends before the surface is made."""
+
+
 class GraphQL:
-    """`make` runs in a thread, once: when `begin` is called or somebody asks. Whoever asks meanwhile waits for it."""
+    """`make` runs in a thread, once: when `begin` is called or somebody asks. Whoever asks meanwhile waits for it.
+
+    It raises Ended where it finds that the process ends: who ends waits for threads.
+    """
 
     def __init__(self, make: Callable[[], Made]) -> None:
         self._make = make
@@ -40,6 +47,8 @@ class GraphQL:
     async def _run(self) -> Made:
         try:
             self.made = await asyncio.to_thread(self._make)
+        except Ended:
+            raise asyncio.CancelledError from None
         except Exception as error:  # REST goes on; whoever asks for GraphQL is told the same
             log.error("graphql cannot be made", exc_info=error)
             raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import sys
 from collections.abc import AsyncIterator
@@ -93,9 +94,12 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
     attendance.start()
     followers = (log_level.run(), following.run())
     background = [asyncio.create_task(task) for task in (uses.run(), presence.run(), *followers)]
-    gc.collect()
+    if gc.isenabled():  # a process that has done nothing but load has next to nothing to collect
+        gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not walk it again and again
     gc.set_threshold(*COLLECT)
+    gc.enable()
+    give_back()
     sys.setswitchinterval(SWITCH)
     watchdog = Watchdog(warn, *(() if settings.stalls_file is None else (recorder(settings.stalls_file),)))
     try:
@@ -112,6 +116,15 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
         await bus.close()
         await database.close()
         passwords.close()
+
+
+def give_back() -> None:
+    """What the C library has kept of memory that was free again while modules were loaded is the system's, where the
+    library can (glibc): it would be kept for good.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _wakeups(settings: Settings) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import importlib
 import logging
 import os
@@ -279,6 +280,7 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
 
 def worker_application() -> Any:
     """The application of one of several processes; the parent migrated, settled the keys, and runs the database."""
+    gc.disable()  # until it is open, as `serve` does
     interrupt_when_parent_dies(signal.SIGTERM)
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
@@ -342,6 +344,7 @@ def serve(settings: Settings, application: Application = _application, progress:
     """Serve until SIGTERM or SIGINT. Raises StartError, PostgresError or KeysError when it cannot. `progress` shows the
     start.
     """
+    gc.disable()  # until it is open: what is imported stays, and to walk it again and again is a tenth of a start
     logs.configure(settings.log_level, settings.log_format)
     # uvicorn raises again what it caught, after shutdown; what runs the blocks below to their end is SystemExit.
     signal.signal(signal.SIGTERM, _leave)

@@ -1,5 +1,6 @@
 """The domains, by the name that each has in every package: what belongs to one is found by it, and listed nowhere."""
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
@@ -74,8 +75,14 @@ def load() -> None:
             import_module(module.name)
 
 
-def modules_in(surface: str) -> list[ModuleType]:
-    """The domains' modules in a surface's package, where there is one; imported when all domains are loaded."""
+def modules_in(surface: str, between: Callable[[], None] = lambda: None) -> list[ModuleType]:
+    """The domains' modules in a surface's package, where there is one; imported when all domains are loaded. `between`
+    is called ahead of each.
+    """
     load()
-    names = [f"{surface}.{name}" for name in DOMAINS]
-    return [import_module(name) for name in names if find_spec(name) is not None]
+    found = []
+    for name in [f"{surface}.{name}" for name in DOMAINS]:
+        between()
+        if find_spec(name) is not None:
+            found.append(import_module(name))
+    return found

@@ -1,8 +1,11 @@
 """GraphQL is made once the process listens: REST does not wait for it, and who asks for it meanwhile does."""
 
 import asyncio
+import gc
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import httpx2
@@ -10,13 +13,16 @@ import pytest
 
 from crewship import app as composed
 from crewship.app import create_app
-from crewship.graphql import GraphQL, Made
+from crewship.graphql import Ended, GraphQL, Made
 from resolvers.instance.passwords import Cost, Passwords
 from tests.conftest import Database
+from tests.process.commands import environment, migrated
+from tests.process.commands import serving as serving_process
 from tests.world import serving, settings_for
 
 pytestmark = pytest.mark.anyio
 
+AT_ONCE, TRIES = 1.0, 5  # seconds from the signal to the end, with the database; the machine may do else
 TYPENAME = {"query": "{ __typename }"}
 
 
@@ -80,3 +86,41 @@ async def test_what_cannot_be_made_is_told_to_whoever_asks() -> None:
         with pytest.raises(TypeError, match="no schema"):
             await graphql.ready()
     assert graphql.made is None
+
+
+async def test_an_end_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch, database: Database, tmp_path: Path) -> None:
+    left = threading.Event()
+
+    def endless(surface: str, between: Callable[[], None]) -> None:
+        """As many parts as there may be."""
+        deadline = monotonic() + 30
+        while monotonic() < deadline:
+            sleep(0.01)
+            try:
+                between()
+            except Ended:
+                left.set()
+                raise
+
+    monkeypatch.setattr(composed, "modules_in", endless)
+    app = create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))
+    async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        assert (await client.get("/readyz")).status_code == 200
+        assert not left.is_set()
+        began = monotonic()
+    assert await asyncio.to_thread(left.wait, 10)
+    assert monotonic() - began < 10
+    assert gc.isenabled()
+
+
+def test_a_process_ends_at_once_while_it_is_made(tmp_path: Path) -> None:
+    env = environment(migrated(tmp_path / "data"))
+    took = []
+    for _ in range(TRIES):
+        with serving_process(env=env) as served:
+            began = monotonic()
+            assert served.end() == 0
+            took.append(monotonic() - began)
+        if took[-1] < AT_ONCE:
+            return
+    pytest.fail(f"{took}")
