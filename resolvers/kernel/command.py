@@ -18,7 +18,17 @@ from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.events import Event
 from resolvers.kernel.existence import Existence
-from resolvers.kernel.gate import CAPABILITIES, CREDENTIAL_ID, NAMED, ROLE, USER_ID, WORKSPACE_ID, Tenancy, Where
+from resolvers.kernel.gate import (
+    CAPABILITIES,
+    CREDENTIAL_ID,
+    NAMED,
+    ROLE,
+    UNACCEPTED,
+    USER_ID,
+    WORKSPACE_ID,
+    Tenancy,
+    Where,
+)
 from resolvers.kernel.guards import Rule
 from resolvers.kernel.inputs import validate
 from resolvers.kernel.jobs import INSTANCE
@@ -86,6 +96,7 @@ class Called(Operation[D], Generic[D, T]):
         row = await self.pass_gate(ctx.conn, ctx.caller, ctx.request)
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = None if row[ROLE] is None else Role(row[ROLE]), row[CAPABILITIES]
+        ctx.unaccepted = row[WORKSPACE_ID] if row[UNACCEPTED] else None
         if self.or_capability is not None and not self._may(ctx):
             raise forbidden()
         if self.gated is not None:
@@ -265,6 +276,8 @@ class Command(Called[D, T], Generic[D, T]):
         if instance.strict:
             self._check_reach(ctx)
         ctx.audit_outcome(result)
+        if ctx.unaccepted is not None and ctx.unaccepted == ctx.workspace_id:
+            await places.accept(ctx)
         stored = isinstance(result, SQLModel)
         asked = ctx.request.shape if stored else None
         body = None if stored else self._encoded(result, ctx)

@@ -152,19 +152,23 @@ def _named_workspace(trace: Trace) -> Any:
 
 
 def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
-    """Lateral FROM entry of the workspace: workspace_id, role, capabilities, and the scope of the rows."""
+    """Lateral FROM entry of the workspace: workspace_id, role, capabilities, whether the caller has yet to accept the
+    membership, and the scope of the rows.
+    """
     if tenancy is Tenancy.NONE:
         scope = _set(_own_workspaces(source)) if database.row_security else literal_column("''")
         columns = [
             null().label("workspace_id"),
             null().label("role"),
             null().label("capabilities"),
+            null().label("unaccepted"),
             scope.label("scope"),
         ]
         return select(*columns).offset(FENCE).lateral("place")
     opened = _opened(trace, tenancy, kind, by_slug, source)
     role: Any
     capabilities: Any
+    unaccepted: Any = false()
     tables: Any
     if kind in MACHINES:
         role, capabilities, tables = literal_column(f"'{Role.OWNER.value}'", Text()), null(), opened
@@ -172,17 +176,19 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
         table = table_of(Membership).alias("gate_membership")
         found = [table.c.workspace_id == opened.c.scope, table.c.user_id == source.c.user_id]
         member = (
-            select(table.c.role, table.c.capabilities)
+            select(table.c.role, table.c.capabilities, table.c.accepted_at.is_(None).label("unaccepted"))
             .where(*found)
             .correlate(source, opened)
             .offset(FENCE)
             .lateral("gate_member")
         )
         role, capabilities, tables = member.c.role, member.c.capabilities, opened.join(member, true())
+        unaccepted = member.c.unaccepted
     columns = [
         opened.c.scope.label("workspace_id"),
         role.label("role"),
         capabilities.label("capabilities"),
+        unaccepted.label("unaccepted"),
         opened.c.scope.label("scope"),
     ]
     return select(*columns).select_from(tables).offset(FENCE).lateral("place")
@@ -303,7 +309,7 @@ class Gate:
             source = source.join(lateral, true(), isouter=True)
             columns += [lateral.c.payload, lateral.c.version] if len(answers) == 1 else [lateral.c.payload]
         if not answers:
-            columns += [self.who.c.user_id, place.workspace_id, place.capabilities]
+            columns += [self.who.c.user_id, place.workspace_id, place.capabilities, place.unaccepted]
         if subject is not None:
             named = self._named(subject)
             source = source.join(named, true(), isouter=True)
@@ -333,7 +339,7 @@ def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None)
 
 
 CREDENTIAL_ID, STALE, ROLE, SCOPES, PAYLOAD, VERSION = range(6)
-USER_ID, WORKSPACE_ID, CAPABILITIES, NAMED = 4, 5, 6, 7  # of the gate alone
+USER_ID, WORKSPACE_ID, CAPABILITIES, UNACCEPTED, NAMED = 4, 5, 6, 7, 8  # of the gate alone
 FIRST = 4  # of several answers
 
 

@@ -9,6 +9,7 @@ from models.runs import Run, RunStatus
 from models.workspaces import Membership
 from resolvers.errors import Code, Refusal
 from resolvers.kernel import statements
+from resolvers.kernel.changes import NOW
 from resolvers.kernel.database import database
 from resolvers.kernel.sending import run
 
@@ -49,6 +50,12 @@ async def go_on_as(ctx: Any, user_id: str) -> bool:
     if member is not None:
         ctx.role, ctx.capabilities = member.role, member.capabilities
     return member is not None
+
+
+async def accept(ctx: Any) -> None:
+    """Who carries out a command in a workspace accepts to be its member; who reads does not."""
+    own = (col(Membership.user_id) == ctx.user_id, col(Membership.accepted_at).is_(None))
+    await ctx.update_where(Membership, *own, including_hidden=True, accepted_at=NOW)
 
 
 async def hold_run(ctx: Any, id: str) -> None:

@@ -59,6 +59,7 @@ class Recorder:
     workspace_id: str | None = None
     user_id: str = ""
     credential_id: str = ""
+    unaccepted: str | None = None  # the workspace in which the caller has yet to accept the membership
     read_only: bool = False
     in_transaction: bool = False
     audits: list[Audit] = field(default_factory=list)

@@ -145,7 +145,8 @@ async def accept_membership(ctx: Context, data: NoInput) -> Membership:
     """Accept the membership in a workspace.
 
     Accepts the caller's own membership, after another member has added them by id. Until then, other members see only
-    the caller's name, and the workspace is last in the caller's lists. Idempotent.
+    the caller's name, and the workspace is last in the caller's lists. The first command that the caller carries out in
+    the workspace accepts it, too. Idempotent.
     """
     own = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id).locked().one("Member not found")
     if own.accepted_at is not None:

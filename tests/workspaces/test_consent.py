@@ -107,6 +107,28 @@ async def test_what_others_may_see_of_them_is_the_name(world: World) -> None:
     assert [person.email in text for text in await shown()] == [True] * 7
 
 
+async def test_a_command_there_accepts_it_and_reading_does_not(world: World) -> None:
+    person = await newcomer(world, None)
+    daves = await add(world, person)
+    members = f"/api/v1/workspaces/{daves.id}/members"
+    label = {"name": "storm", "color": "#ff0000"}
+    await world.database.execute("UPDATE memberships SET role = 'MANAGER' WHERE user_id = $1", person.user_id)
+
+    async def known() -> bool:
+        return person.email in (await world.rest(world.outsider, "GET", members, workspace=daves.id)).text
+
+    assert (await world.rest(person, "GET", "/api/v1/labels", workspace=daves.id)).status_code == 200
+    assert (await world.rest(person, "POST", "/api/v1/labels", {"name": ""}, workspace=daves.id)).status_code == 400
+    assert (await world.rest(person, "POST", "/api/v1/labels", label, workspace="workspace")).status_code == 403
+    assert not await known(), "what was refused, or was done elsewhere, accepts nothing"
+    assert (await world.rest(world.outsider, "POST", "/api/v1/labels", label, workspace=daves.id)).status_code == 201
+    assert not await known(), "nor does what others do"
+    assert (
+        await world.rest(person, "POST", "/api/v1/labels", label | {"name": "calm"}, workspace=daves.id)
+    ).status_code == 201
+    assert await known()
+
+
 async def test_who_was_removed_and_had_not_accepted_is_no_better_known(world: World) -> None:
     person = await newcomer(world, None)
     daves = await add(world, person)
