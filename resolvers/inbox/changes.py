@@ -77,6 +77,7 @@ async def update_item(ctx: Context, data: UpdateItem) -> InboxItem:
     """Update the state of an inbox item.
 
     Waitpoints, and escalations of agents, are decided where they come from, and can only be marked as read here.
+    So are skills that agents proposed: the item is resolved when the skill is approved or rejected.
     """
     item: InboxItem | None = await ctx.seek(ITEM, lock=True)
     if item is None:

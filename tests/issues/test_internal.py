@@ -178,6 +178,13 @@ async def test_an_agent_moves_an_issue_and_says_why(board: Board) -> None:
     assert (last["actor_type"], last["actor_name"], last["details"]) == ("system", "System", "IN_PROGRESS \u2192 DONE")
 
 
+async def test_what_no_agent_is_named_for_was_done_by_the_system(board: Board) -> None:
+    issue = await board.create()
+    assert (await update(board, issue, priority="low")).status_code == 200
+    [row] = await board.read(board.of_issue(issue, "/activity"))
+    assert (row["actor_type"], row["actor_id"], row["actor_name"]) == ("system", "system", "System")
+
+
 async def test_the_present_state_changes_nothing_and_is_told(board: Board) -> None:
     issue, since = await board.create(), await board.since()
     before = await board.row(issue)

@@ -144,6 +144,21 @@ async def test_a_repository_is_imported(world: World, repository: Path) -> None:
     assert two not in {row["slug"] for row in again["imported"]}
 
 
+async def test_what_is_skipped_is_listed_by_path(world: World, repository: Path) -> None:
+    """Whatever it was skipped for: files that are refused stand among those of a dry run."""
+    license = {"b": "MIT", "c": "GPL-3.0", "d": "MIT"}
+    for name in ("d", "c", "b"):
+        write(repository, f"{name}/SKILL.md", skill_md(new_id(), license=license[name]))
+    for name in ("e", "a"):
+        write(repository, f"{name}/SKILL.md", "no front matter\n")
+    commit(repository)
+    dry = (await bulk(world, dry_run=True)).json()["skipped"]
+    assert [row["path"] for row in dry] == [f"{name}/SKILL.md" for name in "abcde"]
+    assert [row["reason"] == "dry-run" for row in dry] == [False, True, False, True, False]
+    skipped = (await bulk(world)).json()["skipped"]
+    assert [row["path"] for row in skipped] == [f"{name}/SKILL.md" for name in "ace"]
+
+
 async def test_a_branch_a_tag_or_a_commit_is_chosen(world: World, repository: Path) -> None:
     slugs = [new_id() for _ in range(2)]
     write(repository, "SKILL.md", skill_md(slugs[0], license="MIT"))
