@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from models.account import EmailChange
+from models.auth import User
 from models.kernel import InstanceFact
 from models.preferences import Preference
 from models.recovery import PasswordReset
@@ -173,28 +174,48 @@ async def test_a_link_is_asked_for(page: Page, place: World, axe: str) -> None:
     await judge(page, axe, "forgot sent")
 
 
-async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe: str) -> None:
-    hedy = await new_user(place, email="hedy@example.com", email_verified=now())
+async def link_to_confirm(place: World, user: User, email: str) -> str:
+    """The page that the mailed link leads to."""
     until = now() + timedelta(minutes=5)
-    change = EmailChange(user_id=hedy.id, email="hedy@example.org", old_email=hedy.email, expires_at=until)
+    change = EmailChange(user_id=user.id, email=email, old_email=user.email, expires_at=until)
     token = instance.signer.email_token(change.id)
     change.token_hash = digest(token)
     await place.add(change)
-    await page.open(f"{place.url}/confirm-email?token={token}")
+    return f"{place.url}/confirm-email?token={token}"
+
+
+async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe: str) -> None:
+    hedy = await new_user(place, email="hedy@example.com", email_verified=now())
+    link = await link_to_confirm(place, hedy, "hedy@example.org")
+    await page.open(link)
     await page.see("Confirm", "#confirm-form")
     await judge(page, axe, "confirm email")
     await page.click("#confirm-form button")
     await page.see("The new email is confirmed.", "#done")
     assert await page.value("location.search") == ""
     await judge(page, axe, "email confirmed")
+    await page.click("#no-password a")
+    await page.see("Forgot your password?", "#forgot")
     await sign_in(page, place, "/account", "hedy@example.org")
     await page.fill("#email-form [name=email]", "hedy@example.net")
     await page.fill("#email-form [name=password]", PASSWORD)
     await page.press("Enter")
     await page.see("This server sends no mail", "#email-form [role=alert]")
-    await page.open(f"{place.url}/confirm-email?token={token}")
+    await page.open(link)
     await page.click("#confirm-form button")
     await page.see("Invalid or expired token", "#confirm-form [role=alert]")
+
+
+async def test_who_confirms_in_a_session_needs_no_new_password(page: Page, place: World) -> None:
+    klara = await new_user(place, email="klara@example.com")
+    await account(page, place, klara.email)
+    await page.open(await link_to_confirm(place, klara, "klara@example.org"))
+    await page.click("#confirm-form button")
+    await page.see("The new email is confirmed.", "#done")
+    assert await page.value("document.querySelector('#no-password').hidden")
+    await page.click("#done .button")
+    await page.see("klara@example.org", "#person")
+    assert await page.value("document.body.dataset.view") == "account"
 
 
 async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: str) -> None:

@@ -113,3 +113,33 @@ async def test_who_may_not_invite_is_not_asked(page: Page, place: World) -> None
     await account(page, place, rear.email)
     assert await page.value("document.querySelector('#people').hidden")
     assert await page.value("document.querySelector('#sections [href=\\'#people\\']').hidden")
+
+
+async def test_who_was_added_accepts_where_workspaces_are_listed(page: Page, place: World, axe: str) -> None:
+    frances = await new_user(place, email="frances@example.com")
+    added = [
+        Membership(workspace_id=workspace.id, user_id=frances.id, role=Role.MEMBER)
+        for workspace in (place.workspace, place.other)
+    ]
+    await place.add(*added)
+    accepted = "SELECT array_agg(workspace_id) FROM memberships WHERE user_id = $1 AND accepted_at IS NOT NULL"
+    await account(page, place, frances.email)
+    await page.see("its members see only your name", "#memberships")
+    await judge(page, axe, "account of somebody who was added")
+    await page.click(f"[aria-label='Accept the membership in {place.workspace.name}']")
+    await page.until("document.querySelectorAll('#memberships button').length === 1")
+    assert await page.value(FOCUSED) == "profile-title"
+    assert await place.database.fetchval(accepted, frances.id) == [place.workspace.id]
+    await page.open(f"{place.url}/")
+    await page.until(f"document.querySelector('#workspace').value === '{place.workspace.id}'")
+    assert await page.value("document.querySelector('#not-accepted').hidden")
+    await choose(page, "#workspace", place.other.id)
+    await page.see("its members see only your name", "#not-accepted")
+    await page.until("[...document.querySelectorAll('main')].some(part => part.offsetParent)")
+    await judge(page, axe, "chat of somebody who was added")
+    await page.click("#not-accepted button")
+    await page.until("document.querySelector('#not-accepted').hidden")
+    assert set(await place.database.fetchval(accepted, frances.id)) == {place.workspace.id, place.other.id}
+    await choose(page, "#workspace", place.workspace.id)
+    await choose(page, "#workspace", place.other.id)
+    assert await page.value("document.querySelector('#not-accepted').hidden")

@@ -11,7 +11,7 @@ from models.workspaces import Membership, Role
 from tests.auth.browsers import PASSWORD, new_user
 from tests.process.browser import Page, browsing
 from tests.process.players import Player, hire, playing
-from tests.world import World, world_on
+from tests.world import World, now, world_on
 
 EMAIL = "ada@example.com"
 SEND = "mutation ($chat: ID!, $text: String!) { sendMessage(input: { chatId: $chat, content: $text }) { runId } }"
@@ -24,7 +24,7 @@ async def place(
     """A service that works on no run by itself, and a user who can sign in."""
     async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
         ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
-        await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER))
+        await made.add(Membership(workspace_id=made.workspace.id, user_id=ada.id, role=Role.OWNER, accepted_at=now()))
         await hire(made, made.owner)
         await hire(made, made.owner, "builder", "Builder")
         yield made

@@ -1,3 +1,4 @@
+import { NOT_ACCEPTED, accept } from "./acceptance.js";
 import { graphql } from "./api.js";
 import { Chat } from "./chat.js";
 import { Crew } from "./crew.js";
@@ -7,7 +8,7 @@ import { Live } from "./live.js";
 import { CHOSEN, ENTER, WORKSPACE } from "./preferences.js";
 import { whoAmI } from "./session.js";
 
-const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug currentUserRole } } preferences { key value } }";
+const VIEWER = "query Viewer { viewer { id email fullName workspaces { id name slug currentUserRole } memberships { acceptedAt workspace { id } } } preferences { key value } }";
 
 /** What is shown to who is signed in: the crew on one side, a conversation on the other. */
 export class Workbench {
@@ -22,6 +23,7 @@ export class Workbench {
       history.replaceState(null, "", "/");
       this.#enter(target.value);
     };
+    find("#not-accepted button").onclick = () => this.#accept().catch((error) => (find("#crew-refusal").textContent = error.message));
     find("#back").onclick = () => showPane("crew");
     SMALL.addEventListener("change", () => showPane(find("#workbench").dataset.open));
   }
@@ -31,6 +33,7 @@ export class Workbench {
     const { viewer, preferences } = await graphql(VIEWER);
     this.viewer = viewer;
     this.preferences = new Map(preferences.map(({ key, value }) => [key, value]));
+    this.unaccepted = new Set(viewer.memberships.filter(({ acceptedAt }) => !acceptedAt).map(({ workspace }) => workspace.id));
     const { workspaces, fullName, email } = this.viewer;
     find("#account-name").textContent = fullName ?? email;
     find("#account-name").title = email;
@@ -65,6 +68,7 @@ export class Workbench {
 
   async #enter(id) {
     this.#leave();
+    this.#askToAccept(id);
     const workspace = this.viewer.workspaces.find((known) => known.id === id);
     const crew = (this.#crew = new Crew(this.live, workspace, (agent, chatId) => this.#open(agent, chatId), () => this.#chat?.approvals.refresh()));
     const userName = ({ author, name }) => (author === this.viewer.id ? "You" : (name ?? crew.members.get(author) ?? "Somebody"));
@@ -82,6 +86,19 @@ export class Workbench {
     const opened = agent && this.#open(agent, wanted.get("chat") ?? undefined);
     showPane(agent && !wanted.has("agent") ? "crew" : "chat"); // before somebody chooses
     await opened;
+  }
+
+  #askToAccept(id) {
+    find("#not-accepted").hidden = !this.unaccepted.has(id);
+    find("#not-accepted span").textContent = NOT_ACCEPTED;
+  }
+
+  async #accept() {
+    const { id } = this.#crew.workspace;
+    await accept(id);
+    this.unaccepted.delete(id);
+    this.#askToAccept(this.#crew.workspace.id);
+    find("#crew h2").focus();
   }
 
   async #open(agent, chatId) {
