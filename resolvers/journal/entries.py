@@ -224,7 +224,8 @@ class Details:
             data = func.nullif(audit.data, literal_column("'{}'::jsonb"), type_=JSONB())
             metadata = case((shows_data(self.scope, audit), data), else_=null())
             about = {"entity_type": audit.entity_type, "entity_id": audit.entity_id}
-            summary = func.concat_ws(text(" "), audit.action, audit.entity_type, beginning(audit.entity_id, 12))
+            known = func.coalesce(func.audit_name(metadata), beginning(audit.entity_id, 12))
+            summary = func.concat_ws(text(": "), func.audit_said(audit.action, audit.entity_type), known)
             return summary, json(action=audit.action, **about, metadata=metadata), json(**about)
 
         return self._of("ad", AuditLog, told)

@@ -174,3 +174,75 @@ async def test_names_of_rows_that_a_list_refuses_are_in_no_entry(log: Log) -> No
         assert [kind for kind, name in names.items() if name in text] == ["label"]
     text = (await log.get(person=world.owner, limit=500)).text
     assert [kind for kind, name in names.items() if name in text] == [*names]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+async def test_a_line_of_the_log_is_a_sentence_that_is_found(log: Log, sealed: bool) -> None:
+    world, tag = log.world, log.tag
+    made = [
+        ("/api/v1/labels", {"name": f"Keel {tag}", "color": "#ff0000"}),
+        ("/api/v1/agents", {"name": f"Cook {tag}", "slug": f"cook-{tag}", "crew_id": log.crew.id}),
+        ("/api/v1/service-accounts", {"name": f"Robot {tag}", "role": "MEMBER"}),
+    ]
+    answers = [await world.rest(world.owner, "POST", path, body) for path, body in made]
+    assert [answer.status_code for answer in answers] == [201] * 3, [answer.text for answer in answers]
+    label, cook, robot = [answer.json()["id"] for answer in answers]
+    if sealed:
+        await seal(across_workspaces)
+    lines = {label: f"Label created: Keel {tag}", cook: f"Agent created: Cook {tag}"}
+    shown, hidden = f"Service account created: Robot {tag}", f"Service account created: {robot[:12]}"
+
+    async def summaries(person: Any, **query: Any) -> dict[str, str]:
+        found = (await log.get(person=person, limit=500, **query)).json()["entries"]
+        return {entry["payload"]["entity_id"]: entry["summary"] for entry in found}
+
+    for person, of_robot in ((world.owner, shown), (world.viewer, hidden)):
+        told = lines | {robot: of_robot}
+        assert told.items() <= (await summaries(person, entry_type="audit.entity_created")).items()
+        for line in lines.values():
+            for words in (line, line.partition(":")[0]):
+                assert line in (await summaries(person, q=words)).values(), words
+        assert (await summaries(person, q="service account created"))[robot] == of_robot
+    for words, count in ((shown, 0), (f"Robot {tag}", 0), (robot, 1)):
+        assert len(await summaries(world.viewer, q=words)) == count, words
+        assert len(await summaries(world.owner, q=words)) == 1, words
+
+
+ROWS = """
+    INSERT INTO audit_logs (id, workspace_id, action, entity_type, entity_id, actor_type, data)
+    SELECT $2::text || n, $1, 'sail.hoisted', (ARRAY['LABEL', 'SERVICE_ACCOUNT', 'SOMETHING_NEW'])[1 + n % 3], 'e' || n, 'system',
+        jsonb_build_object('name', 'hush ' || $2::text)
+    FROM generate_series(1, 300) n
+"""
+PLAN = "EXPLAIN (ANALYZE, FORMAT JSON) SELECT count(*) FROM journal WHERE "
+
+
+def looks(plan: dict[str, Any]) -> int:
+    """How often rows of the log were looked up for lines."""
+    own = plan["Actual Loops"] if plan.get("Parent Relationship") == "SubPlan" else 0
+    return own + sum(looks(part) for part in plan.get("Plans", ()))
+
+
+async def test_no_row_of_the_log_is_looked_up_for_a_line(log: Log) -> None:
+    """But for lines that an earlier release wrote, which do not say what they are about."""
+    world, place, word = log.world, log.world.workspace.id, f"canary{log.tag}"
+    await world.database.execute(ROWS, place, word)
+    await seal(across_workspaces)
+    of_word = f"place = '{place}' AND kind = 'ad' AND words @@ '{word}'::tsquery"
+
+    async def looked_up(q: str, *kinds: str) -> tuple[int, int]:
+        asked = json.dumps({"q": q, "shown": kinds})
+        parts = await world.database.fetchrow("SELECT held, filtered FROM journal_where($1, $2::text::jsonb)", place, asked)
+        [plan] = await world.database.fetchval(PLAN + parts["held"] + parts["filtered"])
+        count = await world.database.fetchval("SELECT journal_count($1, $2::text::jsonb)", place, asked)
+        return looks(plan["Plan"]), count
+
+    cases = ((f"hush {word}", ("label",), 100), (f"hush {word}", (), 0), ("sail hoisted", (), 300), ("e7", (), 1))
+    for q, kinds, count in cases:
+        assert await looked_up(q, *kinds) == (0, count), q
+    old = f"UPDATE journal SET words = ts_delete(words, ARRAY['e:label', 'e:service_account', 'e:something_new']) WHERE {of_word}"
+    assert await world.database.execute(old) == "UPDATE 300"
+    for kinds, count in ((("label",), 100), ((), 0)):
+        looked, found = await looked_up(f"hush {word}", *kinds)
+        assert looked > 0
+        assert found == count
