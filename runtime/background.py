@@ -26,7 +26,7 @@ from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.context import SCOPE_SQL, Context
 from resolvers.kernel.database import database
 from resolvers.kernel.inputs import Input
-from resolvers.kernel.jobs import ENQUEUE, JOBS, Job, Turn
+from resolvers.kernel.jobs import ENQUEUE, JOBS, TIMER, Job, Turn
 from resolvers.kernel.steps import Gone, Mark
 from resolvers.runs.work import passes
 from runtime import dbos_tables
@@ -95,6 +95,7 @@ class Attempt:
         """Said twice it is one: the id is that of the turn."""
         async with database.lease() as conn:
             await conn.fetchrow(ENQUEUE, *self.job.queued(self.workspace_id, self.ids, at, turn))
+        bus.ring(Topic.jobs, TIMER)
 
 
 class Work:
@@ -241,7 +242,7 @@ class Carrier:
 
     def _look_again(self, name: str) -> None:
         """Of two processes that claim at once one is refused. It looks again a moment later, and not for long: where
-        the database is away, there is the poller.
+        the database is away, there is the next look of this process.
         """
         missed = self._missed[name] = self._missed.get(name, 0) + 1
         if missed <= MOST_MISSED:

@@ -5,9 +5,10 @@ The library of the jobs is not needed for it: an instance without jobs has clock
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TypeVar
 
 import asyncpg
@@ -51,18 +52,19 @@ Body = Callable[[Tick], Awaitable[None]]
 class Ticking:
     clock: Recurring
     body: Body
+    here: Callable[[], bool] | None = None
 
 
 TICKING: dict[str, Ticking] = {}
 
 
-def ticks(clock: Recurring) -> Callable[[Body], Body]:
-    """Declares the body of a clock."""
+def ticks(clock: Recurring, *, here: Callable[[], bool] | None = None) -> Callable[[Body], Body]:
+    """Declares the body of a clock. `here`: whether this process, once it has started, can do anything at a tick."""
 
     def bind(body: Body) -> Body:
         if clock.name in TICKING:
             raise RuntimeError(f"{clock.name} has two bodies")
-        TICKING[clock.name] = Ticking(clock, body)
+        TICKING[clock.name] = Ticking(clock, body, here)
         return body
 
     return bind
@@ -94,14 +96,26 @@ class Ticker:
         """The ids of the ticks that are carried out in this process."""
         return list(self._tasks)
 
-    async def look(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Begins what is due. A clock that is at a tick here is not asked for, whoever the record says has it."""
+    @cached_property
+    def conditions(self) -> Mapping[str, str]:
+        """SQL that says whether there is something to do, of the clocks that tick only then."""
+        found = {id: each.clock.when for id, each in self._clocks.items()}
+        idle = {id: "false" for id, each in self._clocks.items() if each.here is not None and not each.here()}
+        return {id: f"({when})" for id, when in (found | idle).items() if when is not None}
+
+    def free(self) -> list[str]:
+        """The ids of the others: a clock that is at a tick here is not asked for, whoever the record says has it."""
+        return [id for id in self._clocks if id not in self._tasks]
+
+    async def wind(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         if time.monotonic() >= self._wind_at:
             await self._wind(conn)
-        free = {id: _milliseconds(each.clock.every) for id, each in self._clocks.items() if id not in self._tasks}
-        if not free:
-            return
-        for (id,) in await conn.fetch(dbos_tables.CLAIM, self._executor, list(free), list(free.values())):
+
+    async def claim(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Begins what is due."""
+        free = {id: _milliseconds(self._clocks[id].clock.every) for id in self.free()}
+        sql = dbos_tables.claim(self.conditions)
+        for (id,) in await conn.fetch(sql, self._executor, list(free), list(free.values())):
             self._tasks[id] = asyncio.create_task(self._carry(id))
 
     async def _wind(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:

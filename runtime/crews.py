@@ -45,7 +45,11 @@ async def remove_containers(tick: Tick) -> None:
         log.warning("containers are not looked after", reason=str(failed))
 
 
-@ticks(MEASURE)
+def has_engine() -> bool:
+    return isinstance(instance.containers, EngineContainers)
+
+
+@ticks(MEASURE, here=has_engine)
 async def measure(tick: Tick) -> None:
     """Each container is told of once, whichever process measures; an engine that is gone tells nothing."""
     containers = instance.containers

@@ -6,15 +6,22 @@ Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the column
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import asyncpg
 
 from models.address import Address
+from resolvers.instance.telemetry import log
 from resolvers.kernel.jobs import INSTANCE
 from resolvers.kernel.silence import IDLE, INTERVAL, LIBPQ, PROBES, STATEMENT
 
 SCHEMA = "dbos"
+APPLICATION = "crewship"
+VERSION = "1"  # of the application; left alone it is a hash of the code, and a deployment would strand older runs
+RUN = "run"  # the name of the workflow of a run
+WORKER = "worker:"  # a process's queue, in which runs are that it resumes
 TABLES_VERSION = 125  # of this minor version of the library
 QUEUE = "job:"
 CLOCK = "clock:"  # a clock is one row, of a queue of its own
@@ -134,20 +141,48 @@ UNWIND = f"""
     )
     DELETE FROM {SCHEMA}.workflow_input USING gone WHERE workflow_uuid = gone.id
 """
-# $1: this process; $2, $3: as for SOONER. ENQUEUED is a tick that was cut off, or the first one. After three beginnings
-# without an end it waits for its next time: whatever ends processes is not to end one after the other.
-CLAIM = f"""
+RESTS = 3600  # seconds after which a clock that has nothing to do ticks all the same
+Conditions = Mapping[str, str]
+"""Of the clocks that tick only while there is something to do, by id: SQL that says whether there is."""
+NONE: Conditions = MappingProxyType({})
+
+
+def _needed(conditions: Conditions) -> str:
+    """Whether a clock has something to do. A tick that was cut off is begun anew, whatever there is."""
+    if not conditions:
+        return "true"
+    cases = " ".join(f"WHEN '{id}' THEN {condition}" for id, condition in conditions.items())
+    return (
+        f"(status = 'ENQUEUED' OR delay_until_epoch_ms <= {_NOW} - {RESTS * 1000}"
+        f" OR CASE workflow_uuid {cases} ELSE true END)"
+    )
+
+
+def _due(conditions: Conditions) -> str:
+    """ENQUEUED is a tick that was cut off, or the first one. After three beginnings without an end it waits for its
+    next time: whatever ends processes is not to end one after the other.
+    """
+    return (
+        f"status IN ('ENQUEUED', 'DELAYED') AND (delay_until_epoch_ms <= {_NOW}"
+        f" OR status = 'ENQUEUED' AND recovery_attempts < 3) AND {_needed(conditions)}"
+    )
+
+
+def claim(conditions: Conditions = NONE) -> str:
+    """$1: this process; $2, $3: as for SOONER."""
+    return f"""
     WITH due AS MATERIALIZED (
         SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
-        WHERE workflow_uuid = ANY ($2::text[]) AND status IN ('ENQUEUED', 'DELAYED')
-            AND (delay_until_epoch_ms <= {_NOW} OR status = 'ENQUEUED' AND recovery_attempts < 3)
+        WHERE workflow_uuid = ANY ($2::text[]) AND {_due(conditions)}
         FOR NO KEY UPDATE SKIP LOCKED
     )
     UPDATE {SCHEMA}.workflow_status SET status = 'PENDING', executor_id = $1, started_at_epoch_ms = {_NOW},
         delay_until_epoch_ms = {_NOW} + ms, recovery_attempts = recovery_attempts + 1
     FROM due JOIN unnest($2::text[], $3::bigint[]) AS clock (id, ms) USING (id) WHERE workflow_uuid = id
     RETURNING workflow_uuid
-"""
+    """
+
+
 # $1: the id of a clock, $2: this process. A row, as long as the tick is this process's.
 TICKS = f"""
     SELECT 1 FROM {SCHEMA}.workflow_status WHERE workflow_uuid = $1 AND status = 'PENDING' AND executor_id = $2
@@ -174,21 +209,11 @@ _WAITS_AGAIN = f"""
     UPDATE {SCHEMA}.workflow_status SET status = 'ENQUEUED', owner_xid = NULL, started_at_epoch_ms = NULL
     WHERE {_HELD}
 """
-DEAD = f"""
-    WITH held AS MATERIALIZED (
-        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE {_HELD} AND executor_id <> $1
-    )
-    SELECT id FROM held WHERE {_GONE}
-"""
 HAND_OVER = (
     "WITH dead AS MATERIALIZED (SELECT id FROM unnest($1::text[]) AS id"
     f" WHERE {_GONE}) {_WAITS_AGAIN} AND executor_id IN (SELECT id FROM dead)"
 )
 HAND_BACK = f"{_WAITS_AGAIN} AND executor_id = $1"
-LOST = f"""
-    SELECT workflow_uuid AS id FROM {SCHEMA}.workflow_status
-    WHERE {_HELD} AND executor_id = $1 AND workflow_uuid <> ALL ($2::text[])
-"""
 HAND_BACK_LOST = f"{HAND_BACK} AND workflow_uuid = ANY ($2::text[])"
 
 # ---- all jobs --------------------------------------------------------------------------------------------------------
@@ -214,28 +239,157 @@ FORGET_STEPS = f"""
     DELETE FROM job_steps WHERE created_at < now() - make_interval(secs => $1)
         AND NOT EXISTS (SELECT FROM live WHERE live.root = job_steps.root)
 """
-ANY = (
-    f"SELECT EXISTS (SELECT FROM {SCHEMA}.workflow_status"
-    f" WHERE status IN ('ENQUEUED', 'DELAYED') AND queue_name LIKE '{QUEUE}%')"
-)
-"""Whether there is a job to carry out, now or later."""
 _AGE = f"(max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) / 1000.0)::float8 AS age"
-# A tick that is due stays DELAYED until somebody claims it.
-STATE = f"""
+
+
+def state(conditions: Conditions = NONE) -> str:
+    """$1: the names of jobs. A tick that is due stays DELAYED until somebody claims it."""
+    return f"""
     SELECT name, status, count(*)::int, {_AGE}
     FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
     WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
     UNION ALL
-    SELECT name, CASE WHEN status = 'DELAYED' AND delay_until_epoch_ms <= {_NOW} THEN 'ENQUEUED' ELSE status END,
-        count(*)::int, {_AGE}
+    SELECT name, CASE WHEN status = 'DELAYED' AND delay_until_epoch_ms <= {_NOW} AND {_needed(conditions)}
+        THEN 'ENQUEUED' ELSE status END, count(*)::int, {_AGE}
     FROM {SCHEMA}.workflow_status
     WHERE status IN ('ENQUEUED', 'PENDING', 'DELAYED') AND queue_name LIKE '{CLOCK}%' GROUP BY 1, 2
     UNION ALL
     SELECT name, status, count(*)::int, 0 FROM {SCHEMA}.workflow_status
     WHERE status IN {FAILED} AND name = ANY ($1::text[]) GROUP BY 1, 2
+    """
+
+
+# ---- the look of a process ------------------------------------------------------------------------------------------
+
+
+def look(conditions: Conditions = NONE) -> str:
+    """All that a process asks for when nobody rings. $1: this process; $2: the ids of what it is at; $3: the ids of
+    clocks that are at no tick here; $4: the names of the jobs that it carries out.
+
+    `dead`: processes that hold jobs and no lock. `lost`: what this one holds by the record alone. `ticks`: whether a
+    clock is due. `jobs`: the names of jobs that could begin. `next`: milliseconds until the next timer ends.
+    """
+    now = "(extract(epoch FROM now()) * 1000)::bigint"  # the same for all rows: an index finds those before it
+    ripe = f"status = 'DELAYED' AND delay_until_epoch_ms <= {now} AND queue_name = '{QUEUE}' || name"
+    return f"""
+    WITH held AS MATERIALIZED (
+        SELECT DISTINCT executor_id AS id FROM {SCHEMA}.workflow_status WHERE {_HELD} AND executor_id <> $1
+    )
+    SELECT ARRAY(SELECT id FROM held WHERE {_GONE}) AS dead,
+        ARRAY(
+            SELECT workflow_uuid FROM {SCHEMA}.workflow_status
+            WHERE {_HELD} AND executor_id = $1 AND workflow_uuid <> ALL ($2::text[])
+        ) AS lost,
+        EXISTS (
+            SELECT FROM {SCHEMA}.workflow_status WHERE workflow_uuid = ANY ($3::text[]) AND {_due(conditions)}
+        ) AS ticks,
+        ARRAY(
+            SELECT job FROM unnest($4::text[]) AS job WHERE EXISTS (
+                SELECT FROM {SCHEMA}.workflow_status WHERE queue_name = '{QUEUE}' || job AND status = 'ENQUEUED'
+            )
+            UNION
+            SELECT name FROM {SCHEMA}.workflow_status WHERE name = ANY ($4::text[]) AND {ripe}
+        ) AS jobs,
+        (
+            SELECT min(delay_until_epoch_ms) - {_NOW} FROM {SCHEMA}.workflow_status
+            WHERE status = 'DELAYED' AND queue_name LIKE '{QUEUE}%'
+        ) AS next
+    """
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+_GIVEN = '{"positionalArgs": [], "namedArgs": {}}'  # of a run: nothing but its id
+_FORMAT = "portable_json"
+# What has become of runs, as the library writes it, of many at once. $1, $2: this process, under the name by which it
+# begins runs and the one by which the library resumes them; $3: runs that have begun, $4: that have ended well;
+# $5 to $8: of steps, the run, the number, the name, and when it ended. What another process has by now stays.
+RECORD = f"""
+    WITH begun AS (
+        INSERT INTO {SCHEMA}.workflow_status AS run (
+            workflow_uuid, status, name, executor_id, application_version, application_name, created_at, updated_at,
+            recovery_attempts, priority, serialization, completed_at
+        )
+        SELECT id, CASE WHEN id = ANY ($4::text[]) THEN 'SUCCESS' ELSE 'PENDING' END, '{RUN}', $1, '{VERSION}',
+            '{APPLICATION}', {_NOW}, {_NOW}, 1, 0, '{_FORMAT}', CASE WHEN id = ANY ($4::text[]) THEN {_NOW} END
+        FROM unnest($3::text[]) AS id
+        ON CONFLICT (workflow_uuid) DO UPDATE SET status = excluded.status, executor_id = excluded.executor_id,
+            owner_xid = NULL, queue_name = NULL, updated_at = excluded.updated_at,
+            completed_at = excluded.completed_at, recovery_attempts = run.recovery_attempts + 1
+        WHERE run.executor_id IN ($1, $2)
+        RETURNING workflow_uuid AS id
+    ),
+    given AS (
+        INSERT INTO {SCHEMA}.workflow_input (workflow_uuid, inputs, retention_timestamp)
+        SELECT id, '{_GIVEN}', {_NOW} FROM begun ON CONFLICT DO NOTHING
+    ),
+    ended AS (
+        UPDATE {SCHEMA}.workflow_status SET status = 'SUCCESS', owner_xid = NULL, updated_at = {_NOW},
+            completed_at = {_NOW}
+        WHERE workflow_uuid = ANY ($4::text[]) AND workflow_uuid <> ALL ($3::text[]) AND executor_id = $1
+            AND status = 'PENDING'
+        RETURNING workflow_uuid AS id
+    ),
+    answered AS (
+        INSERT INTO {SCHEMA}.workflow_output (workflow_uuid, output, retention_timestamp)
+        SELECT id, 'null', {_NOW} FROM (SELECT id FROM begun UNION SELECT id FROM ended) AS mine
+        WHERE id = ANY ($4::text[]) ON CONFLICT DO NOTHING
+    ),
+    mine AS (
+        SELECT id FROM begun UNION
+        SELECT workflow_uuid FROM {SCHEMA}.workflow_status
+        WHERE workflow_uuid = ANY ($5::text[]) AND executor_id IN ($1, $2) AND status IN ('PENDING', 'SUCCESS')
+    )
+    INSERT INTO {SCHEMA}.operation_outputs (
+        workflow_uuid, function_id, function_name, output, started_at_epoch_ms, completed_at_epoch_ms, serialization,
+        application_name, retention_timestamp
+    )
+    SELECT run, number, step.name, to_json(step.name)::text, at, at, '{_FORMAT}', '{APPLICATION}', {_NOW}
+    FROM unnest($5::text[], $6::int[], $7::text[], $8::bigint[]) AS step (run, number, name, at)
+    JOIN mine ON mine.id = run
+    ON CONFLICT DO NOTHING
 """
+RECORDED = f"""
+    SELECT function_name FROM {SCHEMA}.operation_outputs WHERE workflow_uuid = $1 ORDER BY function_id
+"""
+# $1: a run that nobody is to resume.
+CANCEL = f"""
+    UPDATE {SCHEMA}.workflow_status SET status = 'CANCELLED', owner_xid = NULL, queue_name = NULL,
+        updated_at = {_NOW}, completed_at = {_NOW}
+    WHERE workflow_uuid = $1 AND status NOT IN ('SUCCESS', 'ERROR')
+"""
+# $1: this process's queue; $2: seconds since 1970 before which a process began whose queue goes.
+FORGET_QUEUES = f"""
+    DELETE FROM {SCHEMA}.queues
+    WHERE name LIKE '{WORKER}%' AND name <> $1 AND split_part(name, ':', 2)::bigint < $2
+"""
+
+
+# ---- what of the library is private ---------------------------------------------------------------------------------
+
+
+def hush() -> None:
+    """Ends the threads in which the library looks for work, as it does itself when it is destroyed. It has claimed
+    nothing by then: it listens to no queue. What they would find is found by `look`.
+    """
+    from dbos._dbos import _get_dbos_instance
+
+    dbos = _get_dbos_instance()
+    for stopped in (*dbos.background_thread_stop_events, dbos._background_jobs_stop_event):
+        stopped.set()
+    dbos._sys_db._run_background_processes = False
+    for thread in dbos._background_threads:
+        thread.join()
+    dbos._background_threads.clear()
+
+
+def ripen() -> None:
+    """Lets timers that have ended begin. In a thread: it waits for the database."""
+    from dbos._dbos import _get_dbos_instance
+
+    _get_dbos_instance()._sys_db.transition_delayed_workflows()
 
 
 def busy() -> list[str]:
@@ -246,7 +400,7 @@ def busy() -> list[str]:
 
 
 def claim_at_once(queue: str) -> None:
-    """What the poller does with a queue, between two looks and beside it. In a thread: it waits for the database."""
+    """What a thread of the library would do with a queue. In a thread: it waits for the database."""
     from dbos._core import execute_dequeued_workflow
     from dbos._dbos import _get_dbos_instance
     from dbos._utils import GlobalParams, generate_uuid
@@ -265,4 +419,7 @@ def claim_at_once(queue: str) -> None:
         room = sys.maxsize if found._worker_concurrency is None else found._worker_concurrency - running
         claimed = dbos._sys_db.start_queued_partitioned_workflows(found, *by, room, owner_xid=owner) if room > 0 else []
     for status in dbos._sys_db.get_workflow_statuses(claimed) if claimed else []:
-        execute_dequeued_workflow(dbos, status, owner)
+        try:
+            execute_dequeued_workflow(dbos, status, owner)
+        except Exception as error:  # the others are begun all the same
+            log.warning("job not begun", job=status["workflow_uuid"], error=type(error).__name__)

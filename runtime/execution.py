@@ -42,6 +42,7 @@ from runtime.job import (
 )
 from runtime.outfit import Fitted, Outfit
 from runtime.parts import Reply, fold
+from runtime.step_writer import StepWriter
 from runtime.storable import size_of, storable
 from runtime.turn import Guard, Lost, TurnSink
 from runtime.watching import watched
@@ -157,11 +158,18 @@ class Execution:
     """`run()` returns when the run has ended, and raises Lost when it has not: somebody else goes on with it."""
 
     def __init__(
-        self, held: Held, engine: Engine, outfit: Outfit, *, patience: float = PATIENCE, max_tokens: int | None = None
+        self,
+        held: Held,
+        engine: Engine,
+        outfit: Outfit,
+        *,
+        patience: float = PATIENCE,
+        max_tokens: int | None = None,
+        writer: StepWriter | None = None,
     ) -> None:
         self.held, self.claim = held, held.claim
         self._engine, self._outfit, self._patience = engine, outfit, patience
-        self._max_tokens = max_tokens
+        self._max_tokens, self._writer = max_tokens, writer
         self._guard: Guard | None = None
         self._budgeted = False
 
@@ -227,7 +235,7 @@ class Execution:
         return orjson.loads(answer.body or b"")
 
     async def _work(self, job: Job, fitted: Fitted, left: float) -> Ending:
-        sink = self.held.sink = TurnSink(self.claim, self._engine, fitted.guard)
+        sink = self.held.sink = TurnSink(self.claim, self._engine, fitted.guard, self._writer)
         await sink.open()
         if self.held.lost:  # while its tools were made ready
             raise Lost

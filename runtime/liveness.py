@@ -11,7 +11,7 @@ nothing. They wait again.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,18 @@ from prometheus_client import Gauge
 
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
-from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.bus import ANYTHING, Topic, bus
 from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.jobs import Job
+from resolvers.kernel.jobs import TIMER, Job
 from resolvers.kernel.silence import CONNECTING, LIMIT, noticed
 from runtime import dbos_tables
 from runtime.clocks import Ticker
 
 STEPS_KEPT = 30 * 86400.0  # seconds, and for as long as their job has not ended
 PORTION = 1000  # records that one statement removes
+GATHER = 0.05  # seconds a look waits after a ring, for what is rung at the same time
+MOMENT = 0.01  # seconds after its end at which a timer is looked for
+Begin = Callable[[Sequence[str], bool], Awaitable[None]]
 
 COUNT = Gauge(
     "crewship_jobs",
@@ -46,6 +49,8 @@ class Rhythm:
     """Seconds."""
 
     sweep: float = 5.0
+    again: float = 2.0
+    """Between looks while a job waits that could not begin, as of a queue that is full or may begin no more for now."""
     patience: float = 10.0
     """How long a process has to seem dead before its jobs are handed over."""
     measure: float = 30.0
@@ -54,11 +59,12 @@ class Rhythm:
 
 
 class Liveness:
-    """Of this process, under the name that it has as an executor. Each look finds ticks that are due, for `ticker`.
+    """Of this process, under the name that it has as an executor. Each look is one statement: it finds ticks that are
+    due, for `ticker`, and jobs that could begin.
 
-    `begin` is called when its lock is held and a job is there: the engine takes memory and connections, which an
-    instance without jobs can do without; None in a process that carries out none. `busy`: the ids of what the engine is
-    at.
+    `begin` is called with the names of these when the lock is held, and whether timers have ended: the engine takes
+    memory and connections, which an instance without jobs can do without; None in a process that carries out none.
+    `busy`: the ids of what the engine is at.
     """
 
     def __init__(
@@ -67,24 +73,30 @@ class Liveness:
         executor: str,
         jobs: list[Job[Any]],
         ticker: Ticker,
-        begin: Callable[[], Awaitable[None]] | None = None,
+        begin: Begin | None = None,
         busy: Callable[[], list[str]] = list,
         rhythm: Rhythm | None = None,
     ) -> None:
         self._dsn, self._executor, self._jobs, self._ticker = dsn, executor, jobs, ticker
+        self._names = [job.name for job in jobs]
         self._begin, self._busy, self._rhythm = begin, busy, rhythm or Rhythm()
         self._conn: asyncpg.Connection[asyncpg.Record] | None = None
         self._dead: dict[str, float] = {}  # since when each was seen without its lock
         self._lost: dict[str, float] = {}  # since when each was seen held here, and not carried out
         self._due: dict[str, float] = {}
         self._task: asyncio.Task[None] | None = None
-        self._carries = begin is not None
+        self._carries, self._begun = begin is not None, False
         self._failing = False
         self._rung = asyncio.Event()
 
     def start(self) -> None:
-        self._off = bus.on(Topic.jobs, lambda _: self._rung.set())
+        self._off = bus.on(Topic.jobs, self._hear)
         self._task = asyncio.create_task(self._live())
+
+    def _hear(self, key: str) -> None:
+        """Once the engine is there, whoever begins jobs hears of them, but of timers."""
+        if self._carries and (not self._begun or key in (TIMER, ANYTHING)):
+            self._rung.set()
 
     async def stop(self) -> None:
         """Looks no more; the lock is held until `leave`."""
@@ -110,8 +122,7 @@ class Liveness:
                 await self._hold()
                 while True:
                     self._rung.clear()
-                    await self._look()
-                    await self._wait()
+                    await self._wait(await self._look())
             except Exception as error:
                 if not self._failing:
                     log.warning("no background jobs are carried out", error=type(error).__name__)
@@ -136,21 +147,34 @@ class Liveness:
             raise
         self._conn = conn
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float) -> None:
         """Until the next look. A job that comes meanwhile waits for that no longer than it takes to begin."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._rhythm.sweep):
-                await (asyncio.Event() if self._begin is None else self._rung).wait()
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
+                await asyncio.sleep(GATHER)
 
-    async def _look(self) -> None:
+    async def _look(self) -> float:
+        """Seconds until the next one."""
         conn = self._conn
         assert conn is not None
-        await self._hand_over(conn)
-        await self._hand_back_lost(conn)
-        await self._ticker.look(conn)
-        if self._begin is not None and await conn.fetchval(dbos_tables.ANY):
-            await self._begin()
-            self._begin = None
+        await self._ticker.wind(conn)
+        busy = [*self._busy(), *self._ticker.busy()]
+        found = await conn.fetchrow(
+            dbos_tables.look(self._ticker.conditions),
+            self._executor,
+            busy,
+            self._ticker.free(),
+            self._names if self._carries else [],
+        )
+        assert found is not None
+        await self._hand_over(conn, found["dead"])
+        await self._hand_back_lost(conn, found["lost"])
+        if found["ticks"]:
+            await self._ticker.claim(conn)
+        wait = self._rhythm.sweep
+        if self._begin is not None:
+            wait = await self._look_for_jobs(self._begin, found["jobs"], found["next"])
         if self._is_due("measure", self._rhythm.measure):
             await self._measure(conn)
         if self._is_due("forget", self._rhythm.forget):
@@ -158,6 +182,17 @@ class Liveness:
         if self._failing:
             log.info("background jobs are carried out again")
             self._fails(False)
+        return wait
+
+    async def _look_for_jobs(self, begin: Begin, jobs: Sequence[str], next: int | None) -> float:
+        wait, ripe = self._rhythm.sweep, next is not None and next <= 0
+        if jobs or ripe:
+            await begin(jobs, ripe)
+            self._begun = True
+            wait = min(wait, self._rhythm.again)
+        if next is not None and not ripe:
+            wait = min(wait, next / 1000 + MOMENT)
+        return wait
 
     def _fails(self, failing: bool) -> None:
         """Whether this process is kept from background jobs that it should carry out: readiness tells, and a metric."""
@@ -173,20 +208,17 @@ class Liveness:
             self._due[what] = now + every
         return due
 
-    async def _hand_over(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def _hand_over(self, conn: "asyncpg.Connection[asyncpg.Record]", dead: Sequence[str]) -> None:
         now = time.monotonic()
-        self._dead = {id: self._dead.get(id, now) for (id,) in await conn.fetch(dbos_tables.DEAD, self._executor)}
+        self._dead = {id: self._dead.get(id, now) for id in dead}
         buried = [id for id, since in self._dead.items() if now - since >= self._rhythm.patience]
         if buried:
             done = await conn.execute(dbos_tables.HAND_OVER, buried)
             log.warning("jobs of processes that are gone wait again", jobs=int(done.split()[-1]), processes=len(buried))
 
-    async def _hand_back_lost(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+    async def _hand_back_lost(self, conn: "asyncpg.Connection[asyncpg.Record]", held: Sequence[str]) -> None:
         now = time.monotonic()
-        self._lost = {
-            id: self._lost.get(id, now)
-            for (id,) in await conn.fetch(dbos_tables.LOST, self._executor, [*self._busy(), *self._ticker.busy()])
-        }
+        self._lost = {id: self._lost.get(id, now) for id in held}
         lost = [id for id, since in self._lost.items() if now - since >= self._rhythm.patience]
         if lost:
             await conn.execute(dbos_tables.HAND_BACK_LOST, self._executor, lost)
@@ -195,10 +227,9 @@ class Liveness:
     async def _measure(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         COUNT.clear()
         OLDEST.clear()
-        jobs = [job.name for job in self._jobs]
-        for name in [*jobs, *self._ticker.names]:
+        for name in [*self._names, *self._ticker.names]:
             OLDEST.labels(name).set(0)
-        for name, status, count, age in await conn.fetch(dbos_tables.STATE, jobs):
+        for name, status, count, age in await conn.fetch(dbos_tables.state(self._ticker.conditions), self._names):
             COUNT.labels(name, status).set(count)
             if status == "ENQUEUED":
                 OLDEST.labels(name).set(max(age, 0))

@@ -1,10 +1,10 @@
 """The runtime as a process starts and stops it."""
 
 import asyncio
+from collections.abc import Sequence
 
 from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
-from resolvers.kernel.bus import ANYTHING
 from resolvers.kernel.jobs import JOBS
 from runtime.attendance import Attendance
 from runtime.background import Carried, Carrier
@@ -65,11 +65,14 @@ class Runtime:
             self._attendance.start()
         if self._liveness is not None and not self._stopped:
             self._carrier.start()
-            self._liveness.start()  # without a job there is no engine before the first run
+            self._liveness.start()  # without a job there is no engine
 
-    async def _begin(self) -> None:
+    async def _begin(self, jobs: Sequence[str], ripe: bool) -> None:
         await self._engine.wake()
-        self._carrier.ring(ANYTHING)
+        if ripe:
+            await self._engine.ripen()
+        for name in jobs:
+            self._carrier.ring(name)
 
     async def ready(self) -> None:
         """Until runs are claimed."""

@@ -18,6 +18,7 @@ from resolvers.runs import work
 from runtime.engine import Engine
 from runtime.execution import CALLED_OFF, INTERRUPTED, MOST_LEASES, PATIENCE, Ending, Execution, Held, Stop
 from runtime.outfit import Outfit
+from runtime.step_writer import StepWriter
 from runtime.turn import Lost
 
 MOST_CANCELLED = 100  # runs that are called off in one look
@@ -30,7 +31,10 @@ class Timing:
 
     lease: float = 30.0
     extend: float = 10.0
-    poll: float = 0.5
+    poll: float = 5.0
+    """Between looks for runs that wait or were left, where no ring says so and no lease ends before."""
+    retry: float = 0.5
+    """Between two tries to begin a run, and from a claim to the first look."""
     ask: float = 1.0
     """Between looks at whether a run is to be cancelled, where no ring says so."""
     begin: float = 30.0
@@ -50,9 +54,11 @@ class Supervisor:
         self._engine, self._outfit, self._slots = engine, outfit, slots
         self._timing, self._max_tokens = timing or Timing(), max_tokens
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._writer = StepWriter()
         self._held: dict[str, Held] = {}
         self._until: dict[str, float] = {}  # when a lease ends, as far as this process knows
         self._wake, self._look, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._next = 0.0  # seconds until the next look for runs
         self._failing: set[str] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,7 +101,15 @@ class Supervisor:
         while True:
             self._wake.clear()
             await self._tried("claim", self._claim())
-            await _either(self._wake, self._timing.poll)
+            self._next = self._timing.retry
+            while self._next > 0 and not await _either(self._wake, min(self._next, self._timing.poll)):
+                await self._tried("look for runs", self._look_for_runs())
+
+    async def _look_for_runs(self) -> None:
+        self._next = self._timing.poll
+        seconds = await work.until_due()
+        if seconds is not None:
+            self._next = seconds
 
     async def _claim(self) -> None:
         free, now = self._slots - len(self._held), self._now()
@@ -128,7 +142,7 @@ class Supervisor:
         except Exception as error:
             log.warning("run not begun", run_id=run_id, error=type(error).__name__)
             if not held.begun.is_set():
-                await asyncio.sleep(self._timing.poll)
+                await asyncio.sleep(self._timing.retry)
                 await self._give_back(held)
 
     async def _end(self, held: Held, ending: Ending) -> None:
@@ -145,7 +159,14 @@ class Supervisor:
     # ---- carrying out --------------------------------------------------------------------------------------------
 
     def _execution(self, held: Held) -> Execution:
-        return Execution(held, self._engine, self._outfit, patience=self._timing.patience, max_tokens=self._max_tokens)
+        return Execution(
+            held,
+            self._engine,
+            self._outfit,
+            patience=self._timing.patience,
+            max_tokens=self._max_tokens,
+            writer=self._writer,
+        )
 
     async def carry(self, run_id: str) -> None:
         """What the engine calls. Leaves by CancelledError when the run has not ended: it can be resumed."""
@@ -246,11 +267,14 @@ class Supervisor:
             self._failing.discard(what)
 
 
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Until the event or the time. Not by wait_for: before Python 3.12 it swallows a cancellation with the event."""
+async def _either(event: asyncio.Event, seconds: float) -> bool:
+    """Until the event or the time; whether it is there. Not by wait_for: before Python 3.12 it swallows a cancellation
+    with the event.
+    """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+    return event.is_set()
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

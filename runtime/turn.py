@@ -17,6 +17,7 @@ from resolvers.runs import work
 from resolvers.runs.work import Batch, Claim, Step
 from runtime.engine import Engine
 from runtime.job import Charge, Failed, Interrupted, StuckLoop
+from runtime.step_writer import StepWriter
 from runtime.storable import kept, size_of, some, storable, within
 
 T = TypeVar("T")
@@ -70,8 +71,8 @@ class TurnSink:
     stored, for `failure`.
     """
 
-    def __init__(self, claim: Claim, engine: Engine, guard: Guard) -> None:
-        self._claim, self._engine, self._guard = claim, engine, guard
+    def __init__(self, claim: Claim, engine: Engine, guard: Guard, writer: StepWriter | None = None) -> None:
+        self._claim, self._engine, self._guard, self._writer = claim, engine, guard, writer or StepWriter()
         self._batch, self._bytes = Batch(), 0
         self._written = 0  # frames of the run that are stored
         self._known: dict[str, Step] = {}
@@ -286,7 +287,7 @@ class TurnSink:
         wait = 0.05
         while self.failure is None:
             try:
-                if await work.append(self._claim, batch, self._written):
+                if await self._writer.append(self._claim, batch, self._written):
                     break
                 written = await work.written(self._claim)
             except Exception as error:

@@ -120,12 +120,12 @@ class OfApproval(Input):
     approval_id: Id
 
 
-EXPIRE = clock("approvals.expire", every=timedelta(seconds=30))
 TIME_OUT = job("approvals.time_out", OfApproval, unique="{approval_id}", emits=InboxItemUpdated)
 """Nobody has decided in time."""
 OVERDUE = """
     SELECT id, workspace_id FROM approvals WHERE status = 'pending' AND timeout_at <= now() ORDER BY timeout_at LIMIT $1
 """
+EXPIRE = clock("approvals.expire", every=timedelta(seconds=30), when=f"EXISTS ({OVERDUE.replace('$1', '1')})")
 
 graph(
     Approval,

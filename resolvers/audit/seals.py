@@ -15,7 +15,6 @@ from typing import Any
 from models.audit import DIGEST
 from resolvers.kernel import PERSONAL_DIGEST, AcrossWorkspaces, clock, instance
 
-SEAL = clock("audit.seal", every=timedelta(seconds=15))
 PORTION = 2_000  # rows that one transaction seals
 PORTIONS = 1_000  # in one tick
 SEGMENTS = 20  # seals whose rows one transaction removes
@@ -38,6 +37,7 @@ HIGHEST = "SELECT coalesce((SELECT max(seq) FROM audit_logs), 0)"
 FOLLOWING = "SELECT pg_current_xact_id()::text"
 PASSED = "SELECT events_horizon() >= $1::text::xid8"
 PLACE = f"SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name = '{SEALED}'), 0)"
+SEAL = clock("audit.seal", every=timedelta(seconds=15), when=f"EXISTS (SELECT FROM audit_logs WHERE seq > ({PLACE}))")
 ROWS = f"""
     WITH portion AS MATERIALIZED (SELECT * FROM audit_logs WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3)
     SELECT workspace_id, count(*)::int AS rows, min(seq) AS first_seq, max(seq) AS last_seq,

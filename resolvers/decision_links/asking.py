@@ -13,7 +13,7 @@ from models.inbox import InboxItem, InboxKind, InboxState, inbox_item_id
 from models.notification_channels import ChannelEvent, ChannelType, NotificationChannel
 from models.workspaces import Membership, Workspace
 from resolvers.decision_links.questions import KINDS, Question, name_of_agent, question_of
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job, news
 from resolvers.notification_channels.sending import SUBSCRIBED, preview_of
 
 LIFE = timedelta(days=3)
@@ -36,7 +36,7 @@ class OfItem(Input):
 
 ASK = job("decision_links.ask", OfItem, unique="{channel_id}:{item_id}", attempts=3)
 """One channel is told of one item that asks for a decision."""
-FOLLOW = clock("decision_links.follow", every=timedelta(seconds=1))
+FOLLOW = clock("decision_links.follow", every=timedelta(seconds=1), when=news("decision_links"))
 """Items that ask for a decision are looked for in the outbox."""
 
 

@@ -11,13 +11,13 @@ from models.journal import JournalActor, JournalEntry
 from resolvers.agents.events import AgentExpired
 from resolvers.kernel import NOW, AcrossWorkspaces, Context, Id, Input, clock, job
 
-EXPIRE = clock("hiring.expire", every=timedelta(minutes=1))
-"""The contract asks for every five minutes at least."""
 MOST_DUE: Final = 1_000
 OVERDUE: Final = """
     SELECT id, workspace_id FROM agents
     WHERE ephemeral AND expired_at IS NULL AND deleted_at IS NULL AND expires_at <= now() ORDER BY expires_at LIMIT $1
 """
+EXPIRE = clock("hiring.expire", every=timedelta(minutes=1), when=f"EXISTS ({OVERDUE.replace('$1', '1')})")
+"""The contract asks for every five minutes at least."""
 
 
 class OfExpired(Input):

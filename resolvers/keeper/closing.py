@@ -28,7 +28,7 @@ class OfRequest(Input):
     request_id: Id
 
 
-LOOK = clock("keeper.overdue", every=timedelta(minutes=1))
+LOOK = clock("keeper.overdue", every=timedelta(minutes=1), when=f"EXISTS ({OVERDUE.replace('$1', '1')})")
 CLOSE = job(
     "keeper.close",
     OfRequest,

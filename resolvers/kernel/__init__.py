@@ -68,7 +68,7 @@ from resolvers.kernel.entities import kinds_shown, shows_data
 from resolvers.kernel.events import EVENTS, Event, Long, Routing, Time, address_of
 from resolvers.kernel.existence import Existence
 from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
-from resolvers.kernel.followers import follow
+from resolvers.kernel.followers import follow, news
 from resolvers.kernel.following import Followed
 from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
 from resolvers.kernel.inputs import (
@@ -215,7 +215,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.
     "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
-    "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces", "follow",
+    "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
+    "follow", "news",
     # Who did it.
     "is_operators", "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
     "kinds_shown", "shows_data",

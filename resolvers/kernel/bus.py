@@ -1,7 +1,8 @@
 """Wake-ups between processes: a hint to look again, never content and never authority.
 
 Whoever commits what others wait for rings; whoever waits looks at the tables. Anybody in the database can forge a ring
-and any can be lost: the first costs a look, the second a delay, as all who wait look every half second.
+and any can be lost: the first costs a look, the second a delay, as all who wait look by themselves, most of them every
+five seconds. A ring that could not be sent is sent again, without its key, until it is.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from resolvers.instance.telemetry import log
 CHANNEL = "crewship"
 GATHER = 0.001  # seconds in which the rings for other processes are gathered into one message
 APART = 0.02  # seconds between two messages at least: under load a few do for all
+AGAIN = 1.0  # seconds after which rings are sent once more that were lost
 QUIET = 10.0  # seconds between two log lines about messages that were lost
 LONGEST = 7900  # bytes of a message; PostgreSQL takes 7999
 ANYTHING = ""
@@ -45,7 +47,9 @@ class Bus:
         self._name = secrets.token_hex(4)
         self._callbacks: dict[Topic, dict[Callback, None]] = {topic: {} for topic in Topic}
         self._pending: set[str] = set()
+        self._missed: set[str] = set()  # topics of rings that were lost
         self._timer: asyncio.TimerHandle | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._sent = 0.0
         self._broadcast: Broadcast | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,13 +81,19 @@ class Bus:
 
     async def close(self) -> None:
         broadcast, self._broadcast = self._broadcast, None
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer, self._sent, self._silent_until = None, 0.0, 0.0  # another loop has another time
+        for timer in (self._timer, self._retry):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._retry = None
+        self._sent = self._silent_until = 0.0  # another loop has another time
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._retry is not None:  # set by what has ended just now
+            self._retry.cancel()
+            self._retry = None
         self._pending.clear()
+        self._missed.clear()
         if broadcast is not None:
             with contextlib.suppress(asyncio.CancelledError):
                 await broadcast.disconnect()
@@ -95,9 +105,14 @@ class Bus:
 
     def _send(self) -> None:
         self._timer, self._sent = None, asyncio.get_running_loop().time()
-        pending, self._pending = self._pending, set()
-        if self._broadcast is not None:
-            self._spawn(self._publish(self._broadcast, self._written(pending)))
+        pending, self._pending, self._missed = self._pending | self._missed, set(), set()
+        if self._broadcast is not None and pending:
+            self._spawn(self._publish(self._broadcast, pending))
+
+    def _send_again(self) -> None:
+        self._retry = None
+        if self._timer is None:  # else they go with the others
+            self._send()
 
     def _written(self, rings: set[str]) -> str:
         message = BETWEEN.join((self._name, *sorted(rings)))
@@ -107,12 +122,16 @@ class Bus:
             else BETWEEN.join((self._name, *sorted({ring[:1] for ring in rings})))
         )
 
-    async def _publish(self, broadcast: Broadcast, message: str) -> None:
+    async def _publish(self, broadcast: Broadcast, rings: set[str]) -> None:
         try:
-            await broadcast.publish(CHANNEL, message)
+            await broadcast.publish(CHANNEL, self._written(rings))
         except Exception as error:
             self._lost += 1
-            now = asyncio.get_running_loop().time()
+            loop = asyncio.get_running_loop()
+            self._missed |= {ring[:1] for ring in rings}
+            if self._retry is None:
+                self._retry = loop.call_later(AGAIN, self._send_again)
+            now = loop.time()
             if now >= self._silent_until:
                 log.warning("wake-ups lost", number=self._lost, error=type(error).__name__)
                 self._lost, self._silent_until = 0, now + QUIET

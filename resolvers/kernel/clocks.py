@@ -13,7 +13,7 @@ from models.bounds import LINE
 from resolvers.kernel import statements
 from resolvers.kernel.bus import Topic, bus
 from resolvers.kernel.database import database
-from resolvers.kernel.jobs import ENQUEUE, NAME, Job, Queued, in_order
+from resolvers.kernel.jobs import ENQUEUE, NAME, Job, Queued, in_order, rings
 from resolvers.kernel.steps import Gone
 
 T = TypeVar("T")
@@ -27,16 +27,20 @@ class Recurring:
 
     name: str
     every: timedelta
+    when: str | None = None
 
 
 CLOCKS: dict[str, Recurring] = {}
 
 
-def clock(name: str, *, every: timedelta) -> Recurring:
+def clock(name: str, *, every: timedelta, when: str | None = None) -> Recurring:
     """Declares a clock.
 
     `every`: from the beginning of a tick to the next one, which waits for the first to end. Whatever was missed while
     no process was there is one tick. One that fails is followed by the next.
+
+    `when`: SQL that says whether there is something to do, past row-level security: without that there is no tick, but
+    one an hour. It is asked every few seconds, so it is the look at an index.
     """
     if not NAME.fullmatch(name) or len(name) > LINE / 2:
         raise TypeError(f"{name}: a clock is named domain.what_it_does")
@@ -44,7 +48,7 @@ def clock(name: str, *, every: timedelta) -> Recurring:
         raise TypeError(f"{name}: at most once a second")
     if name in CLOCKS:
         raise RuntimeError(f"two clocks are named {name}")
-    CLOCKS[name] = Recurring(name, every)
+    CLOCKS[name] = Recurring(name, every, when)
     return CLOCKS[name]
 
 
@@ -89,6 +93,6 @@ async def across_workspaces(change: Callable[[AcrossWorkspaces], Awaitable[T]], 
         result = await change(rows)
         if rows.queued:
             await conn.executemany(ENQUEUE, in_order(rows.queued))
-    for name in {job.name for job in rows.queued if job.due is None}:
-        bus.ring(Topic.jobs, name)
+    for key in rings(rows.queued):
+        bus.ring(Topic.jobs, key)
     return result

@@ -29,6 +29,18 @@ MOVE = """
 """
 
 
+def news(follower: str) -> str:
+    """SQL that says whether there may be events that this follower has not been given: when its clock is to tick."""
+    place = f"FROM instance_facts WHERE name = '{follower + FOLLOWS}'"
+    return f"""
+        NOT EXISTS (SELECT {place}) OR EXISTS (
+            SELECT FROM events WHERE (xid, seq) >= (
+                (SELECT split_part(value, ':', 1)::xid8 {place}), (SELECT split_part(value, ':', 2)::bigint {place})
+            )
+        )
+    """
+
+
 async def follow(rows: AcrossWorkspaces, follower: str, types: Sequence[str] | None = None) -> tuple[list[Any], bool]:
     """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
     first look gives none: it begins with what comes.

@@ -7,7 +7,7 @@ change of the input is a new name.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from string import Formatter
@@ -29,6 +29,8 @@ NAME = re.compile(r"[a-z_]+\.[a-z_]+")
 LONGEST_ID = 2 * LINE
 INSTANCE = "@"
 """Stands for the workspace of a job of the instance: row-level security shows it no tenant's row."""
+TIMER = "@"
+"""Rung where jobs begin later: whoever looks for them then has to know when. It names no job."""
 ROUND = "~{round}.{attempt}"  # the end of a following job's id
 COLUMNS = "name, args, id, uniq, part, place, due"
 TYPES = ("text", "text::json", "text", "text", "text", "text", "bigint")
@@ -145,6 +147,11 @@ class Job(Generic[D]):
 
 
 JOBS: dict[str, Job[Any]] = {}
+
+
+def rings(queued: Iterable[Queued]) -> set[str]:
+    """What is rung once these are committed."""
+    return {job.name if job.due is None else TIMER for job in queued}
 
 
 def in_order(queued: list[Queued]) -> list[Queued]:

@@ -20,7 +20,7 @@ from resolvers.kernel.bus import ANYTHING, Topic
 from resolvers.kernel.differences import ENTITY_TYPES, Changes, differences, kinds_of_row, lost, named
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.jobs import INSTANCE, Job, Queued
+from resolvers.kernel.jobs import INSTANCE, TIMER, Job, Queued
 from resolvers.kernel.request import Request
 
 R = TypeVar("R", bound=SQLModel)
@@ -207,8 +207,7 @@ class Recorder:
         if not place:
             raise RuntimeError(f"{self.operation.name}: {job.name} belongs to a workspace")
         self.queued.append(job.queued(place, ids, at))
-        if at is None:
-            self.ring(Topic.jobs, job.name)
+        self.ring(Topic.jobs, job.name if at is None else TIMER)
 
     def ring(self, topic: Topic, key: str = ANYTHING) -> None:
         """Wakes whoever waits for this, once the transaction is committed. Events ring by themselves."""

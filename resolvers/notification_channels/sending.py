@@ -29,6 +29,7 @@ from resolvers.kernel import (
     follow,
     instance,
     job,
+    news,
 )
 from resolvers.rules.redaction import Redactor
 
@@ -49,7 +50,7 @@ class OfEnd(Input):
 
 DELIVER = job("notification_channels.deliver", OfEnd, unique="{channel_id}:{run_id}", attempts=3)
 """One channel is told of the end of one run."""
-FOLLOW = clock("notification_channels.follow", every=timedelta(seconds=1))
+FOLLOW = clock("notification_channels.follow", every=timedelta(seconds=1), when=news("notification_channels"))
 """Ends of runs are looked for in the outbox."""
 SUBSCRIBED = """
     SELECT id, workspace_id, events FROM notification_channels

@@ -76,6 +76,11 @@ RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease,
     runs.lease - 2 * runs.parks, runs.created_at
 """
 
+UNTIL_DUE = (
+    "SELECT extract(epoch FROM min(coalesce(leased_until, created_at)) - now())::float8 FROM runs"
+    " WHERE status = 'RUNNING'"
+)
+
 HELD = (
     "FROM unnest($1::text[], $2::int[]) AS held (id, lease)"
     " WHERE runs.id = held.id AND runs.lease = held.lease AND runs.status = 'RUNNING'"
@@ -107,6 +112,26 @@ FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.s
 _STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED})"
 WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
 BOOK_STEPS = f"{_STEPS}, {booked('$8')} SELECT 0 FROM held"
+
+# Of several runs. A row that somebody holds is left out: who waits for several holds up whoever has one of them.
+MANY_STEPS = """
+    WITH held AS MATERIALIZED (
+        SELECT runs.id, runs.lease FROM unnest($1::text[], $2::int[]) AS held (id, lease)
+        JOIN runs ON runs.id = held.id AND runs.lease = held.lease
+        WHERE runs.workspace_id = $3 AND runs.status = 'RUNNING' FOR SHARE OF runs SKIP LOCKED
+    ),
+    stepped AS (
+        INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome, said)
+        SELECT held.id, step.name, $3, held.lease, now(), CASE WHEN step.finished THEN now() END,
+            $7::jsonb -> held.id -> step.name, $8::jsonb -> held.id -> step.name
+        FROM held JOIN unnest($4::text[], $5::text[], $6::bool[]) AS step (run_id, name, finished)
+            ON step.run_id = held.id
+        ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at,
+            outcome = excluded.outcome, said = excluded.said
+        WHERE run_steps.finished_at IS NULL
+    )
+    SELECT id FROM held
+"""
 
 SHOWN = 100_000  # characters of a frame in an event
 PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
@@ -195,6 +220,15 @@ async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = Fa
     return [Claim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
 
 
+async def until_due() -> float | None:
+    """Seconds until a run can be claimed that nobody holds then: none where there is no run, and negative ones where
+    one waits.
+    """
+    async with _scoped(SYSTEM) as conn:
+        seconds: float | None = await conn.fetchval(UNTIL_DUE)
+    return seconds
+
+
 async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
     """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
     async with _scoped(SYSTEM) as conn:
@@ -254,6 +288,23 @@ async def append(claim: Claim, batch: Batch, written: int) -> bool:
     if stored:
         bus.ring(Topic.frames, f"{claim.workspace_id}/{claim.chat_id}")
     return stored
+
+
+async def append_steps(batches: Sequence[tuple[Claim, Batch]]) -> set[str]:
+    """Stores steps of runs of one workspace that say nothing, in one statement; the ids of the runs of which it did.
+    What is said of others, `append` finds out.
+    """
+    columns: tuple[list[str], list[str], list[bool]] = [], [], []
+    for claim, batch in batches:
+        for name in (*batch.announced, *(name for name in batch.finished if name not in batch.announced)):
+            for column, value in zip(columns, (claim.run_id, name, name in batch.finished), strict=True):
+                column.append(value)  # type: ignore[arg-type]
+    claims = [claim for claim, _ in batches]
+    values = [[claim.run_id for claim in claims], [claim.lease for claim in claims], claims[0].workspace_id, *columns]
+    outcomes = {claim.run_id: batch.finished for claim, batch in batches}
+    said = {claim.run_id: batch.said for claim, batch in batches if batch.said}
+    async with _scoped(claims[0].workspace_id) as conn:
+        return {id for (id,) in await conn.fetch(MANY_STEPS, *values, outcomes, said)}
 
 
 async def written(claim: Claim) -> int | None:

@@ -19,7 +19,20 @@ from models.webhook_endpoints import ANSWER, LANES, DeliveryState, WebhookDelive
 from models.workspaces import Role
 from resolvers.inbox.events import InboxItemUpdated
 from resolvers.inbox.putting import put
-from resolvers.kernel import NOW, AcrossWorkspaces, Context, Id, Input, Policy, Refusal, clock, follow, instance, job
+from resolvers.kernel import (
+    NOW,
+    AcrossWorkspaces,
+    Context,
+    Id,
+    Input,
+    Policy,
+    Refusal,
+    clock,
+    follow,
+    instance,
+    job,
+    news,
+)
 
 TIMEOUT = 15.0  # seconds
 PAUSES = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 32400)]
@@ -37,7 +50,7 @@ class OfLane(Input):
 
 DELIVER = job("webhook_endpoints.deliver", OfLane, unique="{endpoint_id}:{lane}", serial=True, emits=InboxItemUpdated)
 """The deliveries of one lane, in order."""
-FOLLOW = clock("webhook_endpoints.follow", every=timedelta(seconds=1))
+FOLLOW = clock("webhook_endpoints.follow", every=timedelta(seconds=1), when=news("webhook_endpoints"))
 """The outbox is looked at for whoever has subscribed."""
 ENDPOINTS = """
     SELECT id, workspace_id, event_types FROM webhook_endpoints WHERE workspace_id = ANY ($1::text[]) AND enabled

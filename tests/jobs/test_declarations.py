@@ -11,6 +11,7 @@ from resolvers.kernel.inputs import Id, Input, Text
 from resolvers.kernel.jobs import JOBS, LONGEST_ID, ROUND, Job, Rate, Turn, job
 from runtime import dbos_tables
 from runtime.background import CARRIED, carried, carries
+from runtime.clocks import Ticker, ticking
 from runtime.dbos_tables import TABLES_VERSION
 from tests.architecture.source import name_of, python_files, strings
 from tests.jobs.yard import Of, Yard, plain, serial, unique
@@ -111,11 +112,15 @@ USED = {
         "workflow_uuid", "status", "name", "queue_name", "deduplication_id", "executor_id", "owner_xid",
         "started_at_epoch_ms", "completed_at",
         "created_at", "delay_until_epoch_ms", "authenticated_user", "queue_partition_key", "application_version",
-        "recovery_attempts", "application_name",
+        "recovery_attempts", "application_name", "updated_at", "priority", "serialization",
     },
-    "workflow_input": {"workflow_uuid"},
-    "workflow_output": {"workflow_uuid"},
-    "operation_outputs": {"workflow_uuid"},
+    "workflow_input": {"workflow_uuid", "inputs", "retention_timestamp"},
+    "workflow_output": {"workflow_uuid", "output", "retention_timestamp"},
+    "operation_outputs": {
+        "workflow_uuid", "function_id", "function_name", "output", "started_at_epoch_ms", "completed_at_epoch_ms",
+        "serialization", "application_name", "retention_timestamp",
+    },
+    "queues": {"name"},
     "dbos_migrations": {"version"},
 }  # fmt: skip
 GIVEN = ["workflow_name", "queue_name", "positional_args", "workflow_id", "app_version", "deduplication_id",
@@ -124,8 +129,8 @@ GIVEN = ["workflow_name", "queue_name", "positional_args", "workflow_id", "app_v
 
 
 STATEMENTS = (
-    "BEGIN", "MARK", "WIND", "SOONER", "UNWIND", "CLAIM", "TICKS", "END", "HOLD", "DEAD", "HAND_OVER", "HAND_BACK",
-    "LOST", "HAND_BACK_LOST", "FORGET", "FORGET_STEPS", "ANY", "STATE",
+    "BEGIN", "MARK", "WIND", "SOONER", "UNWIND", "TICKS", "END", "HOLD", "HAND_OVER", "HAND_BACK", "HAND_BACK_LOST",
+    "FORGET", "FORGET_STEPS", "RECORD", "RECORDED", "CANCEL", "FORGET_QUEUES",
 )  # fmt: skip
 
 
@@ -153,6 +158,11 @@ async def test_every_statement_is_one_of_these_tables(yard: Yard) -> None:
     try:
         for name in STATEMENTS:
             await conn.prepare(getattr(dbos_tables, name))
+        conditions = Ticker(ticking(), "here").conditions
+        assert len(conditions) > 5
+        for made in (dbos_tables.look, dbos_tables.claim, dbos_tables.state):
+            for given in (dbos_tables.NONE, conditions):
+                await conn.prepare(made(given))
     finally:
         await conn.close()
 

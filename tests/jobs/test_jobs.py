@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -12,8 +13,9 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from resolvers.errors import Refusal
-from resolvers.kernel.jobs import ENQUEUE, Job
-from runtime.dbos_engine import POLL_OF_JOBS
+from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.database import database
+from resolvers.kernel.jobs import ENQUEUE, Job, rings
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
 from tests.jobs.yard import KINDS, YARD, Yard, failing, fair, once, plain, serial, unique
@@ -342,7 +344,7 @@ async def test_what_ended_long_ago_is_forgotten(yard: Yard, working: Working) ->
 
 async def test_a_ring_does_not_wait_for_the_poller(yard: Yard, working: Working) -> None:
     """Of every kind: begun within a fraction of the time between two looks."""
-    async with working():
+    async with working(rhythm=Rhythm()):
         await yard.enqueue(plain, "first")  # the queues are there, and the library is loaded
         await yard.finished()
         for kind in KINDS:
@@ -352,10 +354,34 @@ async def test_a_ring_does_not_wait_for_the_poller(yard: Yard, working: Working)
             async with asyncio.timeout(10):
                 while thing not in {found[0] for found in yard.lines("begun")}:
                     await asyncio.sleep(0.005)
-            assert asyncio.get_running_loop().time() - before < POLL_OF_JOBS / 4, kind.name
+            assert asyncio.get_running_loop().time() - before < 0.5, kind.name
         await yard.finished()
     for kind in KINDS:
         assert await yard.written(f"rung_{kind.name[6:]}") == once(), kind.name
+
+
+async def test_a_timer_begins_when_it_ends(yard: Yard, working: Working) -> None:
+    """And not at a look, whether it is enqueued before the engine is there or later."""
+    async with working(rhythm=Rhythm()):
+        await asyncio.sleep(0.5)  # the first look is over
+        for thing in ("early", "later"):
+            await enqueue_in(yard, 1.0, thing)
+            before = asyncio.get_running_loop().time()
+            async with asyncio.timeout(10):
+                while thing not in {found[0] for found in yard.lines("begun")}:
+                    await asyncio.sleep(0.01)
+            assert 0.8 < asyncio.get_running_loop().time() - before < 3.0
+        await yard.finished()
+
+
+async def enqueue_in(yard: Yard, seconds: float, thing_id: str) -> None:
+    """By what another process does: it rings when it has committed."""
+    due = datetime.now(UTC) + timedelta(seconds=seconds)
+    queued = plain.queued(yard.estate.workspace.id, {"thing_id": thing_id}, due)
+    async with database.lease() as conn:
+        await conn.fetchval(ENQUEUE, *queued)
+    for key in rings([queued]):
+        bus.ring(Topic.jobs, key)
 
 
 async def test_limits_hold_beside_rings(yard: Yard, working: Working) -> None:
@@ -377,13 +403,13 @@ async def test_what_waits_for_another_begins_when_that_ends(yard: Yard, working:
     """Not at the poller's next look: one at a time of a workspace would be one every other second."""
     for n in range(10):
         await yard.enqueue(fair, f"fair_{n}")
-    async with working():
+    async with working(rhythm=Rhythm()):
         async with asyncio.timeout(20):
             while not yard.lines("ended"):
                 await asyncio.sleep(0.01)
         before = asyncio.get_running_loop().time()
         await yard.finished()
-        assert asyncio.get_running_loop().time() - before < 9 * POLL_OF_JOBS / 3
+        assert asyncio.get_running_loop().time() - before < 6.0
     begun, ended = ([found[0] for found in yard.lines(name)] for name in ("begun", "ended"))
     assert begun == ended
     assert len(begun) == 10

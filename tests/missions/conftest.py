@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from resolvers.missions import driving
-from runtime import dbos_engine
 from tests.missions.desk import Desk
 from tests.missions.harbour import Agents, Harbour, working
 from tests.runtime.estate import estate_on
@@ -20,7 +19,6 @@ async def harbour(
     agents = Agents()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(driving, "FIRST_LOOK", timedelta(0))
-        patched.setattr(dbos_engine, "POLL_OF_JOBS", 0.1)
         async with (
             estate_on(module_database, tmp_path_factory.mktemp("data"), row_level_security=True) as estate,
             working(estate, agents),

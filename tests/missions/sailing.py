@@ -17,7 +17,6 @@ from crewship.wakeups import PostgresWakeups
 from resolvers.instance.passwords import Cost, Passwords
 from resolvers.kernel.bus import bus
 from resolvers.kernel.database import database
-from runtime import dbos_engine
 from runtime.adapters.scripted import ScriptedAdapter
 from runtime.background import carried
 from runtime.job import Job, Outcome, Sink
@@ -64,7 +63,6 @@ class Sailor:
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed, or told to stop by SIGTERM."""
-    dbos_engine.POLL_OF_JOBS = 0.5
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=given["slots"])

@@ -7,7 +7,6 @@ from typing import Any
 
 from models.runs import ChatEventType
 from resolvers.kernel.database import database
-from runtime import dbos_engine
 from runtime.background import carried
 from runtime.job import Job, Outcome, Sink
 from runtime.liveness import Rhythm
@@ -57,7 +56,6 @@ async def work_on(given: dict[str, Any]) -> None:
     from crewship.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
-    dbos_engine.POLL_OF_JOBS = 0.1
     settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=8)
     start(settings, Passwords(Cost(1, 64, 1)))
     await database.open(given["url"], size=10)

@@ -4,13 +4,24 @@ The bars leave room for a slow machine and another Python: they are for the chan
 makes each operation dearer. `scripts/budget.py` measures more.
 """
 
+import asyncio
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
+import psutil
 import pytest
 
 from crewship.postgres import APPLICATION
+from resolvers.kernel.jobs import ENQUEUE, JOBS
 from scripts.budget import ROOT, SERVER, WORKER, compose, grow
 from tests.conftest import Database
+from tests.faults.servers import KEYS, addresses
+from tests.process.commands import environment, serving
+from tests.process.players import hire
+from tests.process.wire import counted
+from tests.world import World, world_on
 
 SECONDS = 2.5  # of the processor
 ROOM, WITH_GRAPHQL = 130.0, 157.5  # MB
@@ -33,6 +44,8 @@ NEVER = {
     "webauthn",
     "mcp",
 }
+THREADS, BUSY, STATEMENTS = 12, 0.01, 3.0  # of a process that does nothing: processor time and statements a second
+SETTLED, LOOKED, LOOKS = 4.0, 6.0, 3  # seconds until it does nothing, and of how many looks at it how long one is
 GRAPHQL = {"schema", "strawberry", "graphql"}
 
 
@@ -67,3 +80,62 @@ def test_a_server_of_the_whole_contract(grown: Path) -> None:
 
 def test_both_surfaces_of_the_whole_contract(grown: Path) -> None:
     assert compose(grown, BOTH).rss < WITH_GRAPHQL
+
+
+# ---- a process that does nothing ------------------------------------------------------------------------------------
+
+FINDS_NOTHING = (
+    "approvals.time_out", "decision_links.ask", "hiring.end", "keeper.close", "notification_channels.deliver",
+    "recurring_issues.fire", "webhook_endpoints.deliver",
+)  # fmt: skip
+LEFT = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE 'job:%'"
+ENDED = "SELECT count(*) FROM runs WHERE status = 'COMPLETED'"
+SAY = 'mutation ($chat: ID!) { sendMessage(input: { chatId: $chat, content: "hello" }) { runId } }'
+
+
+async def work(world: World, url: str) -> None:
+    """Chats side by side, and a job of many kinds: each finds that what it is of is gone."""
+    agents = [await hire(world, world.owner, f"scout-{n}", "Scout") for n in range(4)]
+    world.url = url
+    for agent in agents:
+        path = f"/api/v1/agents/{agent}/chats"
+        chat = (await world.rest(world.owner, "POST", path, {"origin": "CLI"})).json()["id"]
+        await world.graphql(world.owner, SAY, {"chat": chat})
+    for name in FINDS_NOTHING:
+        ids = dict.fromkeys(JOBS[name].input.model_fields, "1")
+        await world.database.fetchval(ENQUEUE, *JOBS[name].queued(world.workspace.id, ids))
+    async with asyncio.timeout(60):
+        while await world.database.fetchval(ENDED) < len(agents) or await world.database.fetchval(LEFT):
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.anyio
+async def test_a_process_that_has_worked_does_nothing(database: Database, tmp_path: Path) -> None:
+    """However many kinds of jobs there are."""
+    host, place = database.server.sockets, tmp_path / f".s.PGSQL.{database.server.port}"
+    assert host is not None
+    env = environment(tmp_path / "data", **KEYS, **addresses(database), CREWSHIP_RUN_ADAPTER="scripted")
+    env["DATABASE_URL"] = database.url.replace(quote(str(host), safe=""), quote(str(tmp_path), safe=""))
+    assert env["DATABASE_URL"] != database.url
+    async with (
+        counted(host / place.name, place) as wire,
+        world_on(database, tmp_path / "world", role="api") as world,
+    ):
+        with ExitStack() as stack:
+            served = await asyncio.to_thread(lambda: stack.enter_context(serving(env=env)))
+            try:
+                await work(world, f"http://127.0.0.1:{served.port}")
+                seen: list[Any] = []
+                process = psutil.Process(served.process.pid)
+                await asyncio.sleep(SETTLED)
+                for _ in range(LOOKS):
+                    before = sum(process.cpu_times()[:2]), wire.statements
+                    await asyncio.sleep(LOOKED)
+                    used = sum(process.cpu_times()[:2]) - before[0], wire.statements - before[1]
+                    seen.append((used[0] / LOOKED, used[1] / LOOKED, process.num_threads()))
+            finally:
+                await asyncio.to_thread(stack.close)
+    busy, statements, threads = zip(*seen, strict=True)
+    assert max(threads) <= THREADS, seen
+    assert min(busy) <= BUSY, seen
+    assert sorted(statements)[LOOKS // 2] <= STATEMENTS, seen

@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from runtime import dbos_engine
 from tests.recovery.mailbox import Mailbox, delivering, listening
 from tests.world import World, world_on
 
@@ -23,10 +22,8 @@ async def world(
     """With a mail server, and a worker that looks often."""
     async with listening(mailbox) as port:
         mail = {"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}"), "mail_from": "Crewship <no-reply@example.com>"}
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(dbos_engine, "POLL_OF_JOBS", 0.1)
-            async with (
-                world_on(module_database, tmp_path_factory.mktemp("data"), public_url=PLACE, **mail) as made,
-                delivering(made),
-            ):
-                yield made
+        async with (
+            world_on(module_database, tmp_path_factory.mktemp("data"), public_url=PLACE, **mail) as made,
+            delivering(made),
+        ):
+            yield made

@@ -10,7 +10,6 @@ from resolvers.instance.running import instance
 from resolvers.kernel.clocks import across_workspaces
 from resolvers.kernel.database import database
 from resolvers.recurring_issues.firing import FIRE, look
-from runtime import dbos_engine
 from runtime.background import carried
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
@@ -23,7 +22,6 @@ async def work_on(given: dict[str, Any]) -> None:
     from crewship.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
-    dbos_engine.POLL_OF_JOBS = 0.1
     settings, directory = settings_for(given["url"], Path(given["directory"])), Path(given["directory"])
     start(settings, Passwords(Cost(1, 64, 1)))
     instance.clock.source = lambda: float((directory / "now").read_text())

@@ -13,10 +13,16 @@ import pytest
 
 from crewship.postgres import APPLICATION
 from crewship.work import prepare
+from resolvers.kernel.database import database as pool
+from resolvers.kernel.inputs import Input
+from resolvers.kernel.jobs import JOBS, job
 from runtime.dbos_engine import DbosEngine
 from runtime.dbos_tables import TABLES_VERSION, prepare_engine
 
 pytestmark = pytest.mark.anyio
+
+
+class Nothing(Input): ...
 
 
 class Body:
@@ -43,9 +49,11 @@ class Body:
 
 
 @pytest.fixture(scope="module")
-async def prepared(module_database: Any, anyio_backend: str) -> Any:
+async def prepared(module_database: Any, anyio_backend: str) -> AsyncIterator[Any]:
     await prepare_engine(module_database.owner_url, APPLICATION)
-    return module_database
+    await pool.open(module_database.url, size=4)
+    yield module_database
+    await pool.close()
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +87,7 @@ async def written_down(engine: DbosEngine, run_id: str) -> None:
     async with asyncio.timeout(30):
         while run_id in engine._runs:
             await asyncio.sleep(0.01)
+        await engine._records.settle()
 
 
 async def settled(database: asyncpg.Connection, run_id: str, status: str) -> None:
@@ -204,17 +213,17 @@ async def test_steps_side_by_side_may_come_in_another_order(
 async def test_a_run_does_not_wait_to_be_on_record(
     engine: DbosEngine, body: Body, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine's database may be slow: what is to be on record comes later, and in order."""
-    gate, start = asyncio.Event(), engine._dbos.start_workflow_async
+    """The database may be slow: what is to be on record comes later, and in order."""
+    gate, write = asyncio.Event(), engine._records._write
 
-    async def slow(workflow: Any) -> Any:
+    async def slow(*what: Any) -> None:
         await gate.wait()
-        return await start(workflow)
+        await write(*what)
 
     async def does(run_id: str) -> None:
         engine.record(run_id, "a")
 
-    monkeypatch.setattr(engine._dbos, "start_workflow_async", slow)
+    monkeypatch.setattr(engine._records, "_write", slow)
     body.does = does
     await engine.start("run_slow")
     await body.end("run_slow")
@@ -244,17 +253,17 @@ async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(
     await engine.start("run_old")
     await body.end("run_old")
     await settled(database, "run_old", "SUCCESS")
-    await engine._dbos.register_queue_async("worker:1000:1-dead")
+    await asyncio.to_thread(engine._dbos.register_queue, "worker:1000:1-dead")
+    await engine.resume("run_old")
+    await body.end("run_old")
+    await settled(database, "run_old", "SUCCESS")
+    queues = "SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'"
     await engine.forget(3600.0)
     assert await database.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'run_old'") == 1
-    assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [
-        engine.queue
-    ]
+    assert {row[0] for row in await database.fetch(queues)} == {engine.queue}
     await engine.forget(-5.0)
     assert await database.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE workflow_uuid = 'run_old'") == 0
-    assert [r[0] for r in await database.fetch("SELECT name FROM dbos.queues WHERE name LIKE 'worker:%'")] == [
-        engine.queue
-    ]
+    assert {row[0] for row in await database.fetch(queues)} == {engine.queue}
 
 
 async def test_only_what_has_ended_and_is_a_run_is_forgotten(
@@ -396,26 +405,119 @@ async def test_a_launch_that_fails_leaves_nothing_to_the_next(alone: None, prepa
     await made.close()
 
 
-async def test_it_is_loaded_when_it_is_needed(alone: None, empty_database: Any) -> None:
-    """What fails is tried again at the next use; a run does not wait for its record."""
-    made, body = DbosEngine(empty_database.url), Body()
+async def test_it_is_loaded_when_a_run_is_resumed(alone: None, prepared: Any, database: asyncpg.Connection) -> None:
+    made, body = DbosEngine(prepared.url), Body()
     await made.open(body)
-    assert not made._awake
     await made.start("run_first")
     await body.end("run_first")
-    await written_down(made, "run_first")
+    await settled(database, "run_first", "SUCCESS")
     assert not made._awake
-    await prepare_engine(empty_database.owner_url, APPLICATION)
-    async with asyncio.timeout(60):
-        await made.start("run_second")
-        await body.end("run_second")
-        await written_down(made, "run_second")
+    await made.resume("run_first")
+    await body.end("run_first")
     assert made._awake
-    assert await made._dbos.get_workflow_status_async("run_first") is None
-    assert await made._dbos.get_workflow_status_async("run_second") is not None
     await made.close()
     with pytest.raises(RuntimeError, match="closed"):
         await made.wake()
+
+
+async def test_a_run_needs_no_tables_of_the_engine(alone: None, prepared: Any, empty_database: Any) -> None:
+    """Those that come later are on record."""
+    await pool.close()
+    await pool.open(empty_database.url, size=2)
+    made, body = DbosEngine(empty_database.url), Body()
+    await made.open(body)
+    try:
+        await made.start("run_first")
+        await body.end("run_first")
+        await made._records.settle()
+        await prepare_engine(empty_database.owner_url, APPLICATION)
+        await made.start("run_second")
+        await body.end("run_second")
+        await made._records.settle()
+        owner = await asyncpg.connect(empty_database.owner_url)
+        found = await owner.fetch("SELECT workflow_uuid, status FROM dbos.workflow_status")
+        await owner.close()
+        assert [tuple(row) for row in found] == [("run_second", "SUCCESS")]
+    finally:
+        await made.close()
+        await pool.close()
+        await pool.open(prepared.url, size=4)
+
+
+async def test_it_has_no_threads_that_look_for_work(alone: None, prepared: Any) -> None:
+    """Nor statements: of all that the library starts, the loop in which its workflows run is left."""
+    before, jobs = set(threading.enumerate()), [job("tests.quiet", Nothing)]
+    made = DbosEngine(prepared.url, jobs)
+    await made.open(Body())
+    try:
+        await made.wake()
+        names = sorted(thread.name for thread in set(threading.enumerate()) - before)
+        library = [name for name in names if not name.startswith(("crewship-engine", "dbos-executor", "asyncio"))]
+        assert len(library) == 1, names
+    finally:
+        del JOBS["tests.quiet"]
+        await made.close()
+
+
+async def test_many_runs_are_one_record(alone: None, prepared: Any, database: asyncpg.Connection) -> None:
+    """Begun, stepped and ended, in one statement; one that is begun anew in the same process is one row."""
+    made, body, written = DbosEngine(prepared.url), Body(), 0
+    write = made._records._write
+
+    async def counted(*what: Any) -> None:
+        nonlocal written
+        written += 1
+        await write(*what)
+
+    async def does(run_id: str) -> None:
+        for step in ("a", "b"):
+            made.record(run_id, step)
+
+    made._records._write = counted  # type: ignore[method-assign]
+    body.does = does
+    await made.open(body)
+    runs = [f"run_many_{n}" for n in range(20)]
+    for run_id in runs:
+        await made.start(run_id)
+    for run_id in runs:
+        await body.end(run_id)
+    await made._records.settle()
+    assert written == 1
+    found = await database.fetch(
+        "SELECT status, count(function_name) FROM dbos.workflow_status LEFT JOIN dbos.operation_outputs"
+        " USING (workflow_uuid) WHERE workflow_uuid LIKE 'run_many_%' GROUP BY workflow_uuid, status"
+    )
+    assert [tuple(row) for row in found] == [("SUCCESS", 2)] * len(runs)
+    await made.start(runs[0])
+    await body.end(runs[0])
+    await made._records.settle()
+    assert await made.recorded(runs[0]) == ["a", "b"]
+    await made.close()
+
+
+async def test_what_another_process_has_is_not_written(
+    alone: None, prepared: Any, database: asyncpg.Connection
+) -> None:
+    """Its record goes on there, whatever this one still says."""
+    made, body, gate = DbosEngine(prepared.url), Body(), asyncio.Event()
+
+    async def waits(run_id: str) -> None:
+        await gate.wait()
+
+    body.does = waits
+    await made.open(body)
+    await made.start("run_elsewhere")
+    await settled(database, "run_elsewhere", "PENDING")
+    await database.execute(
+        "UPDATE dbos.workflow_status SET executor_id = 'another' WHERE workflow_uuid = 'run_elsewhere'"
+    )
+    made.record("run_elsewhere", "a")
+    gate.set()
+    await body.end("run_elsewhere")
+    await made._records.settle()
+    assert await made.recorded("run_elsewhere") == []
+    await settled(database, "run_elsewhere", "PENDING")
+    await made.close()
 
 
 async def test_it_leaves_no_thread_and_no_word(

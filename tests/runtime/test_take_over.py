@@ -265,5 +265,5 @@ async def test_no_run_stays_behind_while_a_worker_lives(estate: Estate, shop: Sh
 
 async def test_waiting_is_woken_by_a_ring(estate: Estate, shop: Shop) -> None:
     await shop.worker(timing=Timing(poll=30.0))
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.8)  # it has looked
     assert (await estate.ended((await estate.ask()).id, 2.0)).status == "COMPLETED"
