@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from resolvers.instance.telemetry import log
 from resolvers.kernel.jobs import Job
-from runtime.dbos_tables import APPLICATION, RUN, SCHEMA, VERSION, WORKER, busy, claim_at_once, hush, ripen, url_of
+from runtime.dbos_tables import APPLICATION, RELEASE, RUN, SCHEMA, WORKER, busy, claim_at_once, hush, ripen, url_of
 from runtime.dbos_tables import QUEUE as JOBS_QUEUE
 from runtime.engine import Body
 from runtime.run_records import Records
@@ -98,7 +98,7 @@ class DbosEngine:
                 "system_database_url": url_of(self._dsn),
                 "dbos_system_schema": SCHEMA,
                 "run_migrations": False,
-                "application_version": VERSION,
+                "application_version": RELEASE,
                 "executor_id": self.executor,
                 "serializer": dbos.DBOSPortableJSONSerializer(),
                 "sys_db_pool_size": POOL,
@@ -199,7 +199,7 @@ class DbosEngine:
             return False
         self._dbos.register_queue(self.queue, polling_interval_sec=UNUSED, on_conflict="never_update")
         if state.status in ("SUCCESS", "ERROR"):
-            self._dbos.rewind_workflow(run_id, application_version=VERSION, queue_name=self.queue)
+            self._dbos.rewind_workflow(run_id, application_version=RELEASE, queue_name=self.queue)
         else:
             self._dbos.resume_workflow(run_id, queue_name=self.queue)
         claim_at_once(self.queue)

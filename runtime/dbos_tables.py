@@ -19,7 +19,7 @@ from resolvers.kernel.silence import IDLE, INTERVAL, LIBPQ, PROBES, STATEMENT
 
 SCHEMA = "dbos"
 APPLICATION = "crewship"
-VERSION = "1"  # of the application; left alone it is a hash of the code, and a deployment would strand older runs
+RELEASE = "1"  # of the application; left alone it is a hash of the code, and a deployment would strand older runs
 RUN = "run"  # the name of the workflow of a run
 WORKER = "worker:"  # a process's queue, in which runs are that it resumes
 TABLES_VERSION = 125  # of this minor version of the library
@@ -312,7 +312,7 @@ RECORD = f"""
             workflow_uuid, status, name, executor_id, application_version, application_name, created_at, updated_at,
             recovery_attempts, priority, serialization, completed_at
         )
-        SELECT id, CASE WHEN id = ANY ($4::text[]) THEN 'SUCCESS' ELSE 'PENDING' END, '{RUN}', $1, '{VERSION}',
+        SELECT id, CASE WHEN id = ANY ($4::text[]) THEN 'SUCCESS' ELSE 'PENDING' END, '{RUN}', $1, '{RELEASE}',
             '{APPLICATION}', {_NOW}, {_NOW}, 1, 0, '{_FORMAT}', CASE WHEN id = ANY ($4::text[]) THEN {_NOW} END
         FROM unnest($3::text[]) AS id
         ON CONFLICT (workflow_uuid) DO UPDATE SET status = excluded.status, executor_id = excluded.executor_id,

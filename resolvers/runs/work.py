@@ -294,11 +294,12 @@ async def append_steps(batches: Sequence[tuple[Claim, Batch]]) -> set[str]:
     """Stores steps of runs of one workspace that say nothing, in one statement; the ids of the runs of which it did.
     What is said of others, `append` finds out.
     """
-    columns: tuple[list[str], list[str], list[bool]] = [], [], []
-    for claim, batch in batches:
-        for name in (*batch.announced, *(name for name in batch.finished if name not in batch.announced)):
-            for column, value in zip(columns, (claim.run_id, name, name in batch.finished), strict=True):
-                column.append(value)  # type: ignore[arg-type]
+    steps = [
+        (claim.run_id, name, name in batch.finished)
+        for claim, batch in batches
+        for name in dict.fromkeys((*batch.announced, *batch.finished))
+    ]
+    columns = [list(column) for column in zip(*steps, strict=True)]
     claims = [claim for claim, _ in batches]
     values = [[claim.run_id for claim in claims], [claim.lease for claim in claims], claims[0].workspace_id, *columns]
     outcomes = {claim.run_id: batch.finished for claim, batch in batches}

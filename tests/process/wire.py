@@ -34,7 +34,8 @@ async def counted(server: Path, place: Path) -> AsyncIterator[Wire]:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it is over
         finally:
-            to.close()
+            for end in (to, writer):
+                end.close()
             back.cancel()
             tasks.discard(back)
 
@@ -43,12 +44,16 @@ async def counted(server: Path, place: Path) -> AsyncIterator[Wire]:
         yield wire
     finally:
         listening.close()
-        for task in tasks:
+        for task in list(tasks):
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # transports close in the next turns of the loop
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-    writer.close()
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+        finally:
+            writer.close()
