@@ -96,7 +96,7 @@ async def notify(
     ctx.emit(NotificationCreated(user_id=user_id, id=made.id, **told))
 
 
-@query("notifications.list", Action.SELF, tickets=False)
+@query("notifications.list", Action.SELF, tickets=False, personal=True)
 def list_notifications(scope: QueryScope, data: ListNotifications) -> Page[Notification]:
     """List notifications.
 
@@ -110,7 +110,7 @@ def list_notifications(scope: QueryScope, data: ListNotifications) -> Page[Notif
     return rows.order_by(*NEWEST_FIRST).page(data)
 
 
-@query("notifications.count", Action.SELF, tickets=False)
+@query("notifications.count", Action.SELF, tickets=False, personal=True)
 def count_notifications(scope: QueryScope, data: NoInput) -> Row[NotificationCount]:
     """Count unread notifications.
 
@@ -121,7 +121,7 @@ def count_notifications(scope: QueryScope, data: NoInput) -> Row[NotificationCou
     return scope.view(NotificationCount, unread.select_from(own)).one("Workspace not found")
 
 
-@command("notifications.read", Action.SELF, subject=NOTIFICATION, errors=(Code.NOT_FOUND,))
+@command("notifications.read", Action.SELF, subject=NOTIFICATION, errors=(Code.NOT_FOUND,), personal=True)
 async def read_notification(ctx: Context, notification: Notification, data: ById) -> Notification:
     """Mark a notification as read.
 
@@ -134,7 +134,7 @@ async def read_notification(ctx: Context, notification: Notification, data: ById
     return await ctx.get(Notification, notification.id)
 
 
-@command("notifications.read_all", Action.SELF)
+@command("notifications.read_all", Action.SELF, personal=True)
 async def read_all_notifications(ctx: Context, data: NoInput) -> NotificationsRead:
     """Mark all notifications as read.
 
@@ -144,7 +144,7 @@ async def read_all_notifications(ctx: Context, data: NoInput) -> NotificationsRe
     return NotificationsRead(updated=len(await ctx.update_where(Notification, *unread, read_at=NOW)))
 
 
-@command("notifications.delete", Action.SELF, subject=NOTIFICATION, errors=(Code.NOT_FOUND,))
+@command("notifications.delete", Action.SELF, subject=NOTIFICATION, errors=(Code.NOT_FOUND,), personal=True)
 async def delete_notification(ctx: Context, notification: Notification, data: ById) -> Deleted:
     """Delete a notification."""
     await ctx.delete(Notification, notification.id)

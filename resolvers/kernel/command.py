@@ -362,6 +362,7 @@ def command(
     refused: Refused | None = None,
     reach: Reach = Reach.WORKSPACE,
     asks: Existence | tuple[Existence, ...] = (),
+    personal: bool = False,
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
@@ -372,7 +373,7 @@ def command(
     validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never
     stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
     `refused`: is told of calls that were refused, for a log of them. `reach`: INSTANCE for what is of no workspace: it
-    is the operator's.
+    is the operator's. `personal` as for a query.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -386,7 +387,8 @@ def command(
             surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
             tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
-            refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,), run=function,
+            refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,), personal=personal,
+            run=function,
         )  # fmt: skip
 
     return bind

@@ -83,6 +83,13 @@ def _set(value: Any) -> Any:
     )
 
 
+def _person(user_id: Any) -> Any:
+    """The id, set as the scope of what follows."""
+    if not database.row_security:
+        return user_id
+    return func.substr(_set(literal_column("'@'", Text()).concat(user_id)), literal_column("2"), type_=Text())
+
+
 def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
     """FROM entry of the live credential: credential_id, user_id, whether its last use is worth writing, and a token's
     scopes (JSON; NULL: all).
@@ -113,8 +120,8 @@ def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
         scopes = func.nullif(cast(table.c.scopes, Text), literal_column("'[]'"), type_=Text())
     user: Any = table.c.user_id
     # own memberships are looked for before any workspace is known
-    if tenancy is not Tenancy.WORKSPACE and database.row_security:
-        user = func.substr(_set(literal_column("'@'", Text()).concat(user)), literal_column("2"), type_=Text())
+    if tenancy is not Tenancy.WORKSPACE:
+        user = _person(user)
     columns = [table.c.id.label("credential_id"), user.label("user_id"), stale.label("stale"), scopes.label("scopes")]
     return select(*columns).where(*conditions).offset(FENCE).subquery("who")
 
@@ -151,9 +158,11 @@ def _named_workspace(trace: Trace) -> Any:
     return func.coalesce(trace.bind("workspace", lambda call: call.workspace), literal_column("'*'"), type_=Text())
 
 
-def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
+def place(
+    trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any, personal: bool = False
+) -> Any:
     """Lateral FROM entry of the workspace: workspace_id, role, capabilities, whether the caller has yet to accept the
-    membership, and the scope of the rows.
+    membership, and the scope of the rows. `personal`: also the caller, as whom what follows is read and written.
     """
     if tenancy is Tenancy.NONE:
         scope = _set(_own_workspaces(source)) if database.row_security else literal_column("''")
@@ -191,6 +200,8 @@ def place(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, sou
         unaccepted.label("unaccepted"),
         opened.c.scope.label("scope"),
     ]
+    if personal:
+        columns.append(_person(source.c.user_id).label("person"))
     return select(*columns).select_from(tables).offset(FENCE).lateral("place")
 
 
@@ -264,12 +275,16 @@ class Gate:
     who: Any
     place: Any
     limited: bool
+    person: Any
 
     @classmethod
-    def build(cls, tenancy: Where, kind: CredentialKind, by_slug: bool) -> "Gate":
+    def build(cls, tenancy: Where, kind: CredentialKind, by_slug: bool, personal: bool = False) -> "Gate":
+        """`personal`: behind the gate of the workspace, the caller's own rows are reached, wherever they are."""
         trace = Trace()
         source = who(trace, kind, tenancy)
-        return cls(trace, tenancy, source, place(trace, tenancy, kind, by_slug, source), kind not in MACHINES)
+        where = place(trace, tenancy, kind, by_slug, source, personal)
+        person = where.c.person if personal else source.c.user_id
+        return cls(trace, tenancy, source, where, kind not in MACHINES, person)
 
     def allowed(self, tenancy: Where, roles: frozenset[Role]) -> Any:
         if tenancy is Tenancy.NONE:
@@ -286,9 +301,7 @@ class Gate:
     def scope(self, kind: type[Scope] = Scope) -> Any:
         place = self.place.c
         role = None if self.tenancy is Tenancy.NONE else Param(place.role, "role")
-        return kind(
-            Param(place.scope, "workspace_id"), Param(self.who.c.user_id, "user_id"), role, limited=self.limited
-        )
+        return kind(Param(place.scope, "workspace_id"), Param(self.person, "user_id"), role, limited=self.limited)
 
     def plan(
         self,

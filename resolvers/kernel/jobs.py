@@ -86,6 +86,7 @@ class Job(Generic[D]):
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
     secret: bool = False
     versioned: None = None
+    personal: bool = False
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or len(self.name) > LINE / 2:

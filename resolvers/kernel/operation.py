@@ -145,6 +145,7 @@ class Operation(Generic[D]):
     or_capability: Capability | None = None
     reach: Reach = Reach.WORKSPACE
     asks: tuple[Existence, ...] = ()
+    personal: bool = False
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     kind = "operation"
@@ -160,6 +161,8 @@ class Operation(Generic[D]):
             raise TypeError(f"{self.name}: what only machines call is no part of the graph")
         if self.auth is Auth.WEBHOOK and not self.allow:
             raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
+        if self.personal and (self.tenancy is not Tenancy.WORKSPACE or self.asks):
+            raise TypeError(f"{self.name}: it names a workspace, and reaches the caller's own rows alone")
         if self.subject is not None:
             self.subject.check(self.name, self.input)
         if self.asks and (self.auth is Auth.NONE or self.tenancy is Tenancy.NONE):
@@ -269,11 +272,13 @@ class Operation(Generic[D]):
         place = request.place
         tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
         by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
-        subject, asks = (self.gated, self.asks) if tenancy is self.tenancy else (None, ())
-        key = (tenancy, caller.kind, by_slug, database.row_security, subject, asks)
+        own = tenancy is self.tenancy
+        subject, asks, personal = (self.gated, self.asks, self.personal) if own else (None, (), False)
+        key = (tenancy, caller.kind, by_slug, database.row_security, subject, asks, personal)
         plan = _gates.get(key)
         if plan is None:
-            plan = _gates[key] = Gate.build(tenancy, caller.kind, by_slug).plan(subject=subject, asks=asks)
+            gate = Gate.build(tenancy, caller.kind, by_slug, personal)
+            plan = _gates[key] = gate.plan(subject=subject, asks=asks)
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request, tenancy=tenancy)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)

@@ -193,7 +193,7 @@ class Query(Operation[D], Generic[D, R]):
     def _compile(
         self, kind: CredentialKind, by_slug: bool, request: Request, data: Any, roles: frozenset[Role]
     ) -> Plan:
-        gate = Gate.build(self.tenancy, kind, by_slug)
+        gate = Gate.build(self.tenancy, kind, by_slug, self.personal)
         read, answer = self.compiled_answer(gate, gate.trace, request, data, roles)
         plan = gate.plan(answer, missing=read.missing, shape=request.shape)
         plan.roles = roles
@@ -228,12 +228,13 @@ def query(
     tickets: bool | None = None,
     deprecated: Deprecation | None = None,
     subject: Subject | None = None,
+    personal: bool = False,
 ) -> Callable[[Callable[..., R]], Query[Any, R]]:
     """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
 
     `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not
     there. `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a
-    workspace's.
+    workspace's. `personal`: a workspace is named, and the rows are the caller's own, of all workspaces.
     """
 
     def bind(function: Callable[..., R]) -> Query[Any, R]:
@@ -253,6 +254,7 @@ def query(
             tickets=auth is Auth.USER and tenancy is not Tenancy.NONE if tickets is None else tickets,
             deprecated=deprecated,
             subject=subject,
+            personal=personal,
             describe=function,
         )
 

@@ -47,6 +47,7 @@ def joins(operation: Any, caller: Caller) -> bool:
     return (
         isinstance(operation, Query)
         and operation.tenancy is Tenancy.WORKSPACE
+        and not operation.personal
         and operation.auth is Auth.USER
         and caller.kind is not CredentialKind.ADMIN
         and caller.kind in operation.credentials
