@@ -54,7 +54,10 @@ async def migrate(settings: Settings, access: Access) -> str:
     await wait_for_database(access.owner)
     try:
         await migrations.upgrade(
-            access.owner, application_role=access.role, row_level_security=settings.row_level_security
+            access.owner,
+            application_role=access.role,
+            row_level_security=settings.row_level_security,
+            audit_days=settings.audit_days,
         )
     except migrations.NewerSchemaError as error:
         raise StartError(str(error)) from None

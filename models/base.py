@@ -201,6 +201,15 @@ class Table(Row):
     id: str = text_field(ID, default_factory=new_id, primary_key=True)
 
 
+PLACES = ("workspace_id", "from_workspace_id")
+"""Columns that say which workspace a row is of, or came from."""
+
+
+def place_in(table: SQLTable) -> str | None:
+    """The name of that column; None where no workspace is named."""
+    return next((name for name in PLACES if name in table.c), None)
+
+
 class TenantRow(Row):
     """A row that belongs to one workspace: reached through the kernel's context only, and under row-level security."""
 

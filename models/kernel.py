@@ -219,3 +219,13 @@ class InstanceFact(Row, table=True):
     name: str = text_field(LINE, primary_key=True)
     value: str = text_field(DESCRIPTION)
     created_at: datetime = stored_at()
+
+
+class KeptDays(Row, table=True):
+    """For how many days rows of a table are kept, 0 for good: what the operator has said, noted by the owner of the
+    tables. The service reads it and cannot change it, and the owner's functions remove nothing younger.
+    """
+
+    __tablename__ = "kept_days"
+    name: str = text_field(LINE, primary_key=True)
+    days: int

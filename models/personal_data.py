@@ -134,6 +134,7 @@ DECLARED: Final[Mapping[str, Held]] = {
     "journal_entries": held(
         by="actor_id", mentions="summary payload refs", nothing="entry_type crew_id agent_id mission_id trace_id"
     ),
+    "kept_days": held(nothing="name"),
     "keeper_requests": held(
         mentions="intent command reason prompt answer", nothing="agent_id crew_id credential_id task_id"
     ),

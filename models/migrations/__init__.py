@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 
 from models.migrations.cluster import KNOWN, NOTE, adopt
+from models.migrations.grants import grant
 from models.migrations.row_security import apply_row_security
-from models.migrations.tables import metadata
 
 # One migration at a time on a database: any constant will do, as long as every version of the program has the same.
 _LOCK = 0x6372657773686970  # "crewship"
@@ -22,21 +22,27 @@ SETTINGS = {
 RELEASE = "release"
 """The fact that holds the release that migrated the database last."""
 LOCK_TIMEOUT = 300.0  # another process may be migrating
-PARTITIONING = "partitions_of(text), keep_partitions(text, text, integer), drop_partitions(text, timestamptz)"
 TABLE_LOCK_TIMEOUT = "10s"  # rather give up than queue every reader behind us
+KEEP = """
+    INSERT INTO kept_days (name, days) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET days = excluded.days WHERE kept_days.days <> excluded.days
+"""
 
 
 class NewerSchemaError(Exception):
     """The database was migrated by a later release; the text names the release that is needed."""
 
 
-async def upgrade(dsn: str, *, application_role: str | None = None, row_level_security: bool = True) -> None:
+async def upgrade(
+    dsn: str, *, application_role: str | None = None, row_level_security: bool = True, audit_days: int | None = None
+) -> None:
     """Runs the migrations that are missing, then sets the rights of the application's role and the row-level security.
 
     `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a
-    database that has one role for everything, keeps the rights it has. Many processes may call this at once. A
-    migration that fails is rolled back alone; the ones before it stay. Raises NewerSchemaError, and changes nothing,
-    where a later release has migrated the database.
+    database that has one role for everything, keeps the rights it has. `audit_days`: how long rows of the audit log are
+    kept, 0 for good; without it, what was said before holds. Many processes may call this at once. A migration that
+    fails is rolled back alone; the ones before it stay. Raises NewerSchemaError, and changes nothing, where a later
+    release has migrated the database.
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
@@ -53,7 +59,9 @@ async def upgrade(dsn: str, *, application_role: str | None = None, row_level_se
         await adopt(connection)
         async with connection.transaction():
             await apply_row_security(connection, row_level_security)
-            await _grant(connection, application_role)
+            await grant(connection, application_role)
+            if audit_days is not None:
+                await connection.execute(KEEP, "audit_logs", audit_days)
     finally:
         await connection.close()
 
@@ -101,21 +109,3 @@ async def _revision(connection: "asyncpg.Connection[asyncpg.Record]") -> str | N
         return None
     found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
     return found
-
-
-async def _grant(connection: "asyncpg.Connection[asyncpg.Record]", application_role: str | None) -> None:
-    if application_role in (None, await connection.fetchval("SELECT current_user")):
-        return
-    role = await connection.fetchval("SELECT quote_ident($1)", application_role)
-    schema = await connection.fetchval("SELECT quote_ident(current_schema())")
-    tables = ", ".join(f'"{name}"' for name in sorted(metadata().tables))
-    for statement in (
-        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE {tables} TO {role}",
-        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
-        f"GRANT EXECUTE ON FUNCTION {PARTITIONING} TO {role}",
-        # Default privileges of the owner may have given more.
-        f"REVOKE ALL ON TABLE alembic_version FROM {role}",
-        f"GRANT SELECT ON TABLE alembic_version TO {role}",
-    ):
-        await connection.execute(statement)

@@ -9,7 +9,7 @@ from sqlalchemy import Table as SQLTable
 from sqlmodel import SQLModel
 
 import models
-from models.base import OwnedTable, TenantRow, table_of
+from models.base import OwnedTable, TenantRow, place_in, table_of
 
 
 def metadata() -> MetaData:
@@ -29,9 +29,9 @@ def tenant_tables() -> list[SQLTable]:
 
 
 def secured_tables() -> list[SQLTable]:
-    """The tables under row-level security, by name: all that say whose workspace a row is of."""
+    """The tables under row-level security, by name: all that say which workspace a row is of, or came from."""
     return sorted(
-        (table for table in metadata().tables.values() if "workspace_id" in table.c), key=lambda table: table.name
+        (table for table in metadata().tables.values() if place_in(table) is not None), key=lambda table: table.name
     )
 
 

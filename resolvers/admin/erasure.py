@@ -12,7 +12,7 @@ from sqlalchemy.types import Text as SQLText
 from sqlmodel import SQLModel, col
 
 from models.auth import User
-from models.base import Row, TenantRow, table_of
+from models.base import Row, TenantRow, place_in, table_of
 from models.chats import Chat, ChatAttachment, Message
 from models.gdpr import GdprAction, GdprActionType
 from models.kernel import AuditLog, IdempotencyKey, OutboxEvent
@@ -66,8 +66,7 @@ def below(model: type[SQLModel]) -> list[type[SQLModel]]:
 
 def place_of(model: type[SQLModel]) -> str | None:
     """The column that says which workspace a row is of, or came from; None for rows of an account."""
-    columns = table_of(model).c
-    return next((name for name in ("workspace_id", "from_workspace_id") if name in columns), None)
+    return place_in(table_of(model))
 
 
 def kept_with_workspaces() -> list[type[SQLModel]]:
@@ -181,7 +180,7 @@ async def _erase(ctx: Context, user: User) -> dict[str, int]:
     count(ChatAttachment, await detach(ctx, user.id))
     invited = await _invitations_of(ctx, user)
     personal = {"email": user.email} | ({"full_name": user.full_name} if user.full_name else {})
-    count(AuditLog, len(await erase_in_audit(ctx, user.id, personal, [user.id, *invited], ERASED)))
+    count(AuditLog, len(await erase_in_audit(ctx, user.id, personal, [user.id, *invited])))
     for model in written():
         count(model, await _take_out(ctx, model, user))
     count(Invitation, len(await ctx.update_where(Invitation, col(Invitation.id).in_(invited), email=ERASED)))

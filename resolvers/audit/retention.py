@@ -11,7 +11,7 @@ from resolvers.kernel import AcrossWorkspaces, clock, instance, rules_done, rule
 
 RETAIN = clock("audit.retain", every=timedelta(hours=1))
 OLD = """
-    SELECT number, first_seq, last_seq, hash, now() AS now FROM audit_seals
+    SELECT number, hash, now() AS now FROM audit_seals
     WHERE workspace_id = $1 AND number > $2 AND digests IS NOT NULL AND last_at < $3 ORDER BY number LIMIT $4
 """
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
@@ -34,6 +34,5 @@ async def _portion(rule: Any, last: int, rows: AcrossWorkspaces) -> tuple[int, i
     removed = 0
     for seal in seals:
         signature = instance.vault.sign(rows_dropped(seal["hash"], seal["now"], None, None))
-        place = (rule["workspace_id"], seal["first_seq"], seal["last_seq"], seal["number"])
-        removed += await rows.fetchval(REMOVE, *place, seal["now"], signature)
+        removed += await rows.fetchval(REMOVE, rule["workspace_id"], seal["number"], signature)
     return removed, seals[-1]["number"] if len(seals) == SEGMENTS else None

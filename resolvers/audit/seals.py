@@ -75,30 +75,18 @@ GOING = f"""
     SELECT {DIGESTED} AS digest FROM audit_logs
     WHERE workspace_id = $1 AND seq BETWEEN $2 AND $3 AND created_at < $4
 """
+# Functions of the owner: the service itself cannot remove a row of the audit log, nor change a seal. They let go what
+# has expired, and no more.
 LET_GO = """
-    WITH told AS (
-        SELECT * FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::bytea[], $6::bytea[])
-            AS told (workspace_id, number, at, digests, signature)
-    ), kept AS (
-        UPDATE audit_seals AS seal SET digests = told.digests, dropped_at = told.at, dropped_until = $1,
-            dropped_signature = told.signature
-        FROM told WHERE seal.workspace_id = told.workspace_id AND seal.number = told.number
-        RETURNING seal.workspace_id, seal.first_at, seal.last_at
-    ), forgotten AS (
+    WITH kept AS MATERIALIZED (SELECT * FROM audit_let_go($1, $2::text[], $3::bigint[], $4::bytea[], $5::bytea[])),
+    forgotten AS (
         DELETE FROM journal USING kept
-        WHERE journal.place = kept.workspace_id AND journal.at BETWEEN kept.first_at AND kept.last_at
+        WHERE journal.place = kept.place AND journal.at BETWEEN kept.first_at AND kept.last_at
             AND journal.at < $1 AND journal.kind = 'ad' RETURNING 1
     )
     SELECT (SELECT count(*) FROM kept) + 0 * (SELECT count(*) FROM forgotten)
 """
-REMOVE = """
-    WITH gone AS (DELETE FROM audit_logs WHERE workspace_id = $1 AND seq BETWEEN $2 AND $3 RETURNING 1),
-    kept AS (
-        UPDATE audit_seals SET digests = NULL, dropped_at = $5, dropped_until = NULL, dropped_signature = $6
-        WHERE workspace_id = $1 AND number = $4 RETURNING 1
-    )
-    SELECT count(*) FROM gone
-"""
+REMOVE = "SELECT audit_remove($1, $2, $3)"
 """The rows of one seal, where a workspace keeps them for fewer days than the instance."""
 DROP = "SELECT drop_partitions('audit_logs', $1)"
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
@@ -207,10 +195,10 @@ async def _let_go(rows: AcrossWorkspaces, until: datetime) -> int:
         instance.vault.sign(rows_dropped(seal["hash"], seal["now"], until, digests))
         for seal, digests in zip(seals, left, strict=True)
     ]
-    if seals:
-        named = [[seal[name] for seal in seals] for name in ("workspace_id", "number", "now")]
-        await rows.fetchval(LET_GO, until, *named, left, signatures)
-    return len(seals)
+    if not seals:
+        return 0
+    named = [[seal[name] for seal in seals] for name in ("workspace_id", "number")]
+    return await rows.fetchval(LET_GO, until, *named, left, signatures)  # type: ignore[no-any-return]
 
 
 async def _left(rows: AcrossWorkspaces, seal: Any, until: datetime) -> bytes | None:

@@ -343,8 +343,7 @@ class Context(Recorder):
     @property
     def scope(self) -> str:
         """What row-level security lets it see: its workspace; outside any, the caller's memberships; else nothing."""
-        here = None if self.operation.personal else self.workspace_id
-        return here or (f"@{self.user_id}" if self.user_id else "")
+        return (None if self.operation.personal else self.workspace_id) or (f"@{self.user_id}" if self.user_id else "")
 
     async def now(self) -> datetime:
         """PostgreSQL's time, for what is computed from it and stored or compared with what is stored. What is only

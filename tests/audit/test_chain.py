@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from models.kernel import AuditLog
+from models.migrations import KEEP
 from resolvers.audit import seals
 from resolvers.audit.verification import Verified, verify
 from resolvers.instance.running import instance
@@ -126,8 +127,7 @@ async def test_a_removed_seal_and_a_removed_end_are_named(world: World, chain: l
 
 
 async def test_rows_that_have_expired_leave_their_seals(world: World, chain: list[str], monkeypatch: Any) -> None:
-    settings = instance.settings.model_copy(update={"audit_days": 30})
-    monkeypatch.setattr(instance, "_settings", settings)
+    await keep(world, 30, monkeypatch)
     await seals.seal(across_workspaces)
     assert (await faults(world))[1].rows == ROWS, "nothing has expired"
     await world.database.execute("DELETE FROM audit_logs; DELETE FROM audit_seals")
@@ -154,7 +154,7 @@ async def test_rows_that_have_expired_leave_their_seals(world: World, chain: lis
 
 
 async def test_a_forged_row_in_a_month_that_was_dropped_is_named(world: World, monkeypatch: Any) -> None:
-    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"audit_days": 30}))
+    await keep(world, 30, monkeypatch)
     await world.database.execute("DELETE FROM audit_logs; DELETE FROM audit_seals")
     month = await with_a_month_long_ago(world)
     await write(world, 10, created_at=month + timedelta(days=3))
@@ -174,7 +174,7 @@ async def test_what_is_let_go_and_not_dropped_yet_is_no_fault_and_is_dropped_lat
     world: World, monkeypatch: Any
 ) -> None:
     """Somebody holds the table when its month is to be dropped."""
-    monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"audit_days": 30}))
+    await keep(world, 30, monkeypatch)
     await world.database.execute("DELETE FROM audit_logs; DELETE FROM audit_seals")
     month = await with_a_month_long_ago(world)
     await write(world, 15, created_at=month + timedelta(days=3))
@@ -189,6 +189,13 @@ async def test_what_is_let_go_and_not_dropped_yet_is_no_fault_and_is_dropped_lat
     await seals.seal(across_workspaces)
     assert await world.database.fetchval("SELECT count(*) FROM audit_logs") == 5
     assert (await faults(world))[0] == []
+
+
+async def keep(world: World, days: int, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+    """As the operator says, to the process and, by a start, to the database."""
+    if monkeypatch is not None:
+        monkeypatch.setattr(instance, "_settings", instance.settings.model_copy(update={"audit_days": days}))
+    await world.database.execute(KEEP, "audit_logs", days)
 
 
 async def with_a_month_long_ago(world: World) -> datetime:

@@ -1,5 +1,7 @@
 """The policies alone, without any condition of ours, keep tenants apart."""
 
+from typing import Any
+
 import asyncpg
 import pytest
 
@@ -8,8 +10,10 @@ from models.base import new_id, table_of
 from models.feedback import FeedbackSignal, MessageFeedback
 from models.labels import Label
 from models.migrations import upgrade
-from models.migrations.row_security import POLICY
-from models.migrations.tables import owned_tables, tenant_tables
+from models.migrations.grants import granted
+from models.migrations.row_security import OPEN, POLICY
+from models.migrations.tables import metadata, owned_tables, secured_tables, tenant_tables
+from models.notifications import Notification
 from models.workspaces import Membership, Role
 from tests.conftest import Database
 from tests.models.conftest import Seeded
@@ -51,14 +55,39 @@ async def test_every_tenant_table_is_locked_for_its_owner_too(seeded: Seeded) ->
         "idempotency_keys",
         "chat_presence",
         "data_keys",
+        "notifications",
     }
+
+
+async def test_every_table_of_the_database_is_locked_or_says_why_not(seeded: Seeded) -> None:
+    rows = await seeded.admin.fetch(
+        """
+        SELECT c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS locked,
+            EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polname = $1) AS judged
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+    """,
+        POLICY,
+    )
+    open = {row["name"] for row in rows if not (row["locked"] and row["judged"])} - {"alembic_version"}
+    assert open == OPEN.keys()
+    assert all(OPEN.values()), "why"
+    assert {table.name for table in secured_tables()} == metadata().tables.keys() - OPEN.keys()
 
 
 @pytest.mark.parametrize("table", TABLES)
 async def test_nobody_sees_or_changes_a_row(application: Connection, table: str) -> None:
     assert await seen(application, table) == set()
-    assert await application.execute(f"DELETE FROM {table}") == "DELETE 0"
-    assert await application.execute(f"UPDATE {table} SET workspace_id = workspace_id") == "UPDATE 0"
+    for right, statement in (
+        ("DELETE", f"DELETE FROM {table}"),
+        ("UPDATE", f"UPDATE {table} SET workspace_id = workspace_id"),
+    ):
+        if right in granted(table).rights:
+            assert await application.execute(statement) == f"{right} 0"
+            continue
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+            async with application.transaction():
+                await application.execute(statement)
 
 
 async def test_a_person_sees_and_writes_their_own_rows_wherever_they_are(
@@ -79,6 +108,37 @@ async def test_a_person_sees_and_writes_their_own_rows_wherever_they_are(
         await insert(application, _feedback(theirs, seeded.our_id))
     await seeded.admin.execute("DELETE FROM message_feedback")
     await seeded.admin.execute("DELETE FROM users WHERE id = ANY ($1)", [mine.id, theirs.id])
+
+
+async def test_a_notification_is_seen_by_its_person_and_where_it_came_from(
+    seeded: Seeded, application: Connection
+) -> None:
+    mine, theirs = User(email="told@example.org"), User(email="untold@example.org")
+    await insert(seeded.admin, mine, theirs)
+    here, there = _notification(mine, seeded.our_id), _notification(mine, seeded.their_id)
+    await insert(seeded.admin, here, there, _notification(theirs, seeded.their_id))
+    for scope, found in (
+        ({}, 0), ({"user": mine.id}, 2), ({"user": theirs.id}, 1), ({"user": ""}, 0), ({"user": mine.id[:-1]}, 0),
+    ):  # fmt: skip
+        await act_for(application, **scope)
+        assert await application.fetchval("SELECT count(*) FROM notifications") == found, scope
+    await act_for(application, seeded.our_id)
+    assert [row["id"] for row in await application.fetch("SELECT id FROM notifications")] == [here.id]
+    await insert(application, _notification(theirs, seeded.our_id))  # who does something here tells anybody
+    for refused in (_notification(theirs, seeded.their_id), _notification(mine, seeded.their_id)):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            async with application.transaction():
+                await insert(application, refused)
+    await act_for(application, user=mine.id)
+    assert await application.execute("UPDATE notifications SET read_at = now()") == "UPDATE 2"
+    assert await application.execute("DELETE FROM notifications WHERE id = $1", here.id) == "DELETE 1"
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await application.execute("UPDATE notifications SET user_id = $1", theirs.id)
+
+
+def _notification(user: User, workspace_id: str) -> Notification:
+    by: dict[str, Any] = {"actor_type": "system", "actor_id": "x", "action": "assigned", "entity_type": "issue"}
+    return Notification(user_id=user.id, from_workspace_id=workspace_id, **by)
 
 
 def _feedback(user: User, workspace_id: str) -> MessageFeedback:

@@ -1,0 +1,124 @@
+"""What the application's role may do with each table, and which functions of the owner it may call.
+
+A table whose rows are edited is the application's to write. One whose rows are only added says here what its writers
+need beside that: nobody else may change or remove what it tells.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from models.migrations.tables import metadata
+from models.personal_data import AUTHORS, held_in
+
+EDITED: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+
+class Grant(NamedTuple):
+    """`rights` of the whole table. `erased`: UPDATE of the columns that the erasure of a person changes, too."""
+
+    rights: frozenset[str]
+    erased: bool = False
+
+
+def added(*more: str, erased: bool = False) -> Grant:
+    return Grant(frozenset({"SELECT", "INSERT", *more}), erased)
+
+
+ADDED: Final[Mapping[str, Grant]] = {
+    "admin_token_uses": added(),
+    # rows that expire, and persons in them, go through functions of the owner, which keep what seals need
+    "audit_logs": added(),
+    "audit_seals": added(),
+    "credential_events": added(erased=True),
+    "events": added("DELETE"),
+    "gdpr_actions": added("UPDATE"),
+    "issue_activity": added(erased=True),
+    "job_steps": added("DELETE"),
+    "journal_entries": added("DELETE", erased=True),
+    "kept_days": Grant(frozenset({"SELECT"})),  # the owner writes it
+    "mcp_tool_calls": added("DELETE"),
+    "memory_versions": added("DELETE"),
+    "model_calls": added(),
+    "peer_card_audit": added("DELETE", erased=True),
+    "run_frames": added("DELETE"),
+    "security_logs": added("DELETE", erased=True),
+}
+"""DELETE is for what expires, or goes with a person."""
+
+CHANGED: Final = frozenset(
+    {
+        "agent_credentials", "agent_skills", "approval_gates", "approval_outcomes", "approvals",
+        "attachment_totals", "budget_spends", "call_reservations", "chat_participants", "chat_presence",
+        "chat_read_cursors", "checkpoints", "cli_tokens", "cost_days", "credential_crews", "credential_rotations",
+        "crew_members", "data_keys", "decision_links", "email_changes", "escalations", "feature_flag_overrides",
+        "instance_facts", "invitations", "issue_labels", "issue_relations", "journal", "keeper_requests",
+        "linked_identities", "mcp_registry_servers", "memory_configs", "message_feedback", "message_reactions",
+        "messages", "notifications", "oauth_states", "pairings", "passkey_challenges", "passkeys",
+        "password_resets", "peer_consents", "peer_conversations", "retention_rules", "run_reservations",
+        "run_steps", "run_tags", "runs", "sessions", "sign_in_attempts", "sign_in_devices", "skill_proposals",
+        "webhook_deliveries", "webhook_receipts", "work_pauses",
+    }
+)  # fmt: skip
+"""Tables whose rows have no time or version of an edit, and are changed or replaced all the same."""
+
+FUNCTIONS: Final = (
+    "partitions_of(text)",
+    "keep_partitions(text, text, integer)",
+    "drop_partitions(text, timestamptz)",
+    "audit_let_go(timestamptz, text[], bigint[], bytea[], bytea[])",
+    "audit_remove(text, bigint, bytea)",
+    "audit_take_out(text, text, jsonb, text[], text[])",
+    "audit_sign_erased(text, text[], bytea[])",
+)
+"""They run with the rights of the owner, and nobody else may call them."""
+
+# Default privileges may have given partitions to a role, which reaches them through their table alone.
+PARTITIONS: Final = """
+    SELECT string_agg(quote_ident(c.relname), ', ') FROM pg_class c
+    WHERE c.relispartition AND c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+        AND EXISTS (
+            SELECT FROM aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee WHERE r.rolname = $1
+        )
+"""
+
+
+def granted(name: str) -> Grant:
+    return ADDED.get(name, Grant(EDITED))
+
+
+def erased_columns(name: str) -> list[str]:
+    """What the erasure of a person changes in a table: who it was, their words, and what they wrote."""
+    kept = held_in(metadata().tables[name])
+    words = kept.words if kept.by else ()
+    return sorted({*kept.by, *words, *(kept.mentions if name in AUTHORS else ())})
+
+
+async def grant(connection: "asyncpg.Connection[asyncpg.Record]", application_role: str | None) -> None:
+    """Gives the role what is declared, and takes what it has beyond that. The owner itself keeps what it has."""
+    if application_role in (None, await connection.fetchval("SELECT current_user")):
+        return
+    role = await connection.fetchval("SELECT quote_ident($1)", application_role)
+    schema = await connection.fetchval("SELECT quote_ident(current_schema())")
+    tables = {name: f'"{name}"' for name in sorted(metadata().tables)}
+    edited = ", ".join(table for name, table in tables.items() if name not in ADDED)
+    statements = [
+        f"GRANT USAGE ON SCHEMA {schema} TO {role}",
+        # Default privileges of the owner, and earlier releases, may have given more.
+        f"REVOKE ALL ON TABLE alembic_version, {', '.join(tables.values())} FROM {role}",
+        f"GRANT SELECT ON TABLE alembic_version TO {role}",
+        f"GRANT {', '.join(sorted(EDITED))} ON TABLE {edited} TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {role}",
+        f"GRANT EXECUTE ON FUNCTION {', '.join(FUNCTIONS)} TO {role}",
+    ]
+    for name, given in ADDED.items():
+        statements.append(f"GRANT {', '.join(sorted(given.rights))} ON TABLE {tables[name]} TO {role}")
+        if given.erased:
+            columns = ", ".join(f'"{column}"' for column in erased_columns(name))
+            statements.append(f"GRANT UPDATE ({columns}) ON TABLE {tables[name]} TO {role}")
+    partitions = await connection.fetchval(PARTITIONS, application_role)
+    if partitions is not None:
+        statements.append(f"REVOKE ALL ON TABLE {partitions} FROM {role}")
+    for statement in statements:
+        await connection.execute(statement)
