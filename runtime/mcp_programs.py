@@ -7,7 +7,7 @@ the credentials it has those that its own texts and its binding name, and no oth
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from models.credentials import CredentialType
@@ -19,11 +19,11 @@ from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
 from resolvers.integrations.configuration import command_of, configured
-from resolvers.integrations.given import referred_by
+from resolvers.integrations.given import GivenServer, referred_by, still_referred
 from runtime.containers.choice import Sandboxes
 from runtime.job import Failed, Job
 from runtime.known import redactor_of
-from runtime.mcp_servers import RunServer
+from runtime.mcp_servers import NotAllowed, RunServer, still_used
 from runtime.network import gateway_of
 from runtime.sandbox import Sandbox, Workdir
 from runtime.sandbox.boundary import Network
@@ -62,18 +62,41 @@ class Place:
     network: Network | None
 
 
+async def _never(_: GivenServer) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class LocalServers:
     """The servers of a run behind stdio that may be started, and the values that their texts name."""
 
     servers: Sequence[RunServer] = ()
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    still: Callable[[GivenServer], Awaitable[bool]] = _never
+    """Whether the agent may use a server, and what that was given, at this moment."""
 
     def among(self, servers: Sequence[RunServer], place: Place) -> list[RunServer]:
         """All servers of the run, of which these can be asked."""
         turns = asyncio.Semaphore(AT_ONCE)
-        made = {id(each): replace(each, program=_program(each, self.values, place, turns)) for each in self.servers}
+        made = {id(each): replace(each, program=self._program(each, place, turns)) for each in self.servers}
         return [made.get(id(each), each) for each in servers]
+
+    def _program(self, server: RunServer, place: Place, turns: asyncio.Semaphore) -> McpProgram:
+        sandbox = place.sandbox
+        assert isinstance(sandbox, Bubblewrap)
+        argv, environment = command_of(configured(server.given, server.secret, self.values))
+        start = Start(argv, environment=environment, network=place.network, talks=True)
+
+        @contextlib.asynccontextmanager
+        async def started() -> AsyncIterator[Talk]:
+            """For one question: what was taken away meanwhile is given to no further program."""
+            async with turns:
+                if not await self.still(server.given):
+                    raise NotAllowed
+                async with _talking(sandbox, start, place.workdir, server.given.id) as talk:
+                    yield talk
+
+        return McpProgram(started)
 
 
 async def programs_of(job: Job, servers: Sequence[RunServer], sandbox: Sandbox, *, guarded: bool) -> LocalServers:
@@ -87,21 +110,13 @@ async def programs_of(job: Job, servers: Sequence[RunServer], sandbox: Sandbox, 
     found = await referred_by(job.workspace_id, job.agent.id, [each.given for each in kept])
     used = {name: one for name, one in found.items() if not (guarded and one.type == CredentialType.SECRET.value)}
     await tell_use(job.workspace_id, job.agent.id, sorted({one.credential_id for one in used.values()}))
-    return LocalServers(kept, {name: one.value for name, one in used.items()})
 
+    async def still(server: GivenServer) -> bool:
+        if await still_used(job, server) is None:
+            return False
+        return await still_referred(job.workspace_id, job.agent.id, server, used)
 
-def _program(server: RunServer, values: Mapping[str, str], place: Place, turns: asyncio.Semaphore) -> McpProgram:
-    sandbox = place.sandbox
-    assert isinstance(sandbox, Bubblewrap)
-    argv, environment = command_of(configured(server.given, server.secret, values))
-    start = Start(argv, environment=environment, network=place.network, talks=True)
-
-    @contextlib.asynccontextmanager
-    async def started() -> AsyncIterator[Talk]:
-        async with turns, _talking(sandbox, start, place.workdir, server.given.id) as talk:
-            yield talk
-
-    return McpProgram(started)
+    return LocalServers(kept, {name: one.value for name, one in used.items()}, still)
 
 
 @contextlib.asynccontextmanager

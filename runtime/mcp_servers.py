@@ -45,6 +45,13 @@ BY_LEAVE = "its credential is used by leave of the keeper"
 TOO_LARGE = f"The arguments have more than {LARGEST_ARGUMENTS} bytes, so nothing was done."
 
 
+class NotAllowed(McpFailed):
+    """The agent may not use the server any more, or what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_ALLOWED)
+
+
 @dataclass(frozen=True, slots=True)
 class RunServer:
     """A server of one run, with the value of its credential."""
@@ -155,6 +162,8 @@ async def _called(
     assert server.address is not None
     try:
         answer = await called(server.address, tool.name, arguments)
+    except NotAllowed:
+        return McpCallStatus.denied, NOT_ALLOWED, True
     except McpFailed as failed:
         status = McpCallStatus.timeout if failed.timed_out else McpCallStatus.error
         return status, failed.told(redactor.redact), True
@@ -162,13 +171,18 @@ async def _called(
 
 
 async def _is_allowed(job: Job, server: GivenServer, tool: str) -> bool:
-    """Whether the server, its address and its credential still are those of the run, and the tool is switched on."""
+    """Whether the agent still may use it, and the tool is switched on."""
+    given = await still_used(job, server)
+    known = None if given is None else given.tools.get(tool)
+    return given is not None and (known is None or known.enabled)
+
+
+async def still_used(job: Job, server: GivenServer) -> GivenServer | None:
+    """As it is at this moment, where the server, its address and its credential still are those of the run."""
     for given in await servers_of(job.workspace_id, job.agent.id):
         if (given.id, given.scope) == (server.id, server.scope):
-            same = _place(given) == _place(server)
-            known = given.tools.get(tool)
-            return same and (known is None or known.enabled)
-    return False
+            return given if _place(given) == _place(server) else None
+    return None
 
 
 def _place(given: GivenServer) -> tuple[Any, ...]:

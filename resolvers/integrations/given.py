@@ -24,23 +24,29 @@ TOOLS = """
 """
 
 
-REFERRED = """
+_USABLE = """
+    FROM credentials LEFT JOIN agent_credentials AS given ON given.workspace_id = $1 AND given.agent_id = $2
+        AND given.credential_id = credentials.id AND given.env_var_name = wanted.name
+    WHERE credentials.workspace_id = $1 AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
+        AND credentials.value IS NOT NULL AND (given.id IS NOT NULL OR (
+            starts_with(credentials.name, wanted.beginning) AND (credentials.scope = 'WORKSPACE' OR EXISTS (
+                SELECT FROM credential_crews AS own
+                WHERE own.workspace_id = $1 AND own.credential_id = credentials.id AND own.crew_id = coalesce(
+                    $5, (SELECT crew_id FROM agents WHERE agents.workspace_id = $1 AND agents.id = $2)
+                )
+            ))
+        ))
+"""
+REFERRED = f"""
     SELECT wanted.name AS wanted, found.* FROM unnest($3::text[], $4::text[]) AS wanted (name, beginning)
     CROSS JOIN LATERAL (
-        SELECT credentials.id, credentials.type, credentials.value, credentials.secret_ref
-        FROM credentials LEFT JOIN agent_credentials AS given ON given.workspace_id = $1 AND given.agent_id = $2
-            AND given.credential_id = credentials.id AND given.env_var_name = wanted.name
-        WHERE credentials.workspace_id = $1 AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
-            AND credentials.value IS NOT NULL AND (given.id IS NOT NULL OR (
-                starts_with(credentials.name, wanted.beginning) AND (credentials.scope = 'WORKSPACE' OR EXISTS (
-                    SELECT FROM credential_crews AS own
-                    WHERE own.workspace_id = $1 AND own.credential_id = credentials.id AND own.crew_id = coalesce(
-                        $5, (SELECT crew_id FROM agents WHERE agents.workspace_id = $1 AND agents.id = $2)
-                    )
-                ))
-            ))
+        SELECT credentials.id, credentials.type, credentials.value, credentials.secret_ref {_USABLE}
         ORDER BY given.id IS NULL, given.priority, credentials.created_at DESC, credentials.id DESC LIMIT 1
     ) AS found
+"""
+STILL_REFERRED = f"""
+    SELECT count(*) FROM unnest($3::text[], $4::text[], $6::text[]) AS wanted (name, beginning, id)
+    WHERE EXISTS (SELECT {_USABLE} AND credentials.id = wanted.id)
 """
 
 
@@ -99,14 +105,12 @@ async def referred_by(
     credential whose name begins so, of those that are for the whole workspace or for the crew, which is the agent's
     unless another is named.
     """
-    texts = [text for server in servers for text in _texts_of(server)]
-    names = sorted(set(names_in(*texts)))[:MOST_REFERENCES]
+    names = _names_in(servers)[:MOST_REFERENCES]
     if not names:
         return {}
-    beginnings = [name.lower().replace("_", "-") for name in names]
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        return await rows.fetch(REFERRED, workspace_id, agent_id, names, beginnings, crew_id)
+        return await rows.fetch(REFERRED, workspace_id, agent_id, names, _beginnings(names), crew_id)
 
     rows = await across_workspaces(find)
     values = await values_of(rows)
@@ -115,6 +119,28 @@ async def referred_by(
         for row, value in zip(rows, values, strict=True)
         if value is not None
     }
+
+
+async def still_referred(workspace_id: str, agent_id: str, server: GivenServer, had: Mapping[str, Referred]) -> bool:
+    """Whether the agent may have at this moment what the server has `had` of the credentials that its texts name."""
+    names = [name for name in _names_in([server]) if name in had]
+    if not names:
+        return True
+    ids = [had[name].credential_id for name in names]
+
+    async def count(rows: AcrossWorkspaces) -> int:
+        found: int = await rows.fetchval(STILL_REFERRED, workspace_id, agent_id, names, _beginnings(names), None, ids)
+        return found
+
+    return await across_workspaces(count) == len(names)
+
+
+def _names_in(servers: Sequence[GivenServer]) -> list[str]:
+    return sorted(set(names_in(*(text for server in servers for text in _texts_of(server)))))
+
+
+def _beginnings(names: Sequence[str]) -> list[str]:
+    return [name.lower().replace("_", "-") for name in names]
 
 
 def _texts_of(server: GivenServer) -> list[str]:

@@ -23,8 +23,8 @@ from resolvers.rules.redaction import Redactor
 from runtime.adapters.loop import AgentLoop
 from runtime.consent import Approvals
 from runtime.job import Job, Outcome, Sink
-from runtime.mcp_programs import LocalServers, Place, programs_of
-from runtime.mcp_servers import NOT_ALLOWED, RunServer, servers_for, tools_of
+from runtime.mcp_programs import AT_ONCE, LocalServers, Place, programs_of
+from runtime.mcp_servers import NOT_ALLOWED, NotAllowed, RunServer, servers_for, tools_of
 from runtime.prompt import Prompt
 from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
@@ -35,6 +35,7 @@ from tests.runtime.sandbox.machine import *  # noqa: F403
 from tests.runtime.test_consent import Model, shop  # noqa: F401
 from tests.runtime.test_mcp_servers import calls
 from tests.runtime.test_secrets import give
+from tests.runtime.test_what_leaves_a_run import TAKEN
 
 pytestmark = pytest.mark.anyio
 SERVERS = Path(__file__).parents[1] / "integrations"
@@ -52,9 +53,13 @@ def server(*argv: str, **texts: Any) -> RunServer:
     return RunServer(given)
 
 
+async def always(_: GivenServer) -> bool:
+    return True
+
+
 def program(sandbox: Bubblewrap, workdir: Workdir, *argv: str) -> McpProgram:
     one = server(*argv)
-    [made] = LocalServers([one]).among([one], Place(sandbox, workdir, None))
+    [made] = LocalServers([one], {}, always).among([one], Place(sandbox, workdir, None))
     assert made.program is not None
     return made.program
 
@@ -247,6 +252,58 @@ async def test_a_program_that_was_changed_meanwhile_is_not_started(
     [heard] = agent.heard
     assert NOT_ALLOWED in heard["content"]
     assert [status for _, status, _ in await calls(estate, row)] == ["denied"]
+
+
+@pytest.mark.parametrize("how", [*TAKEN, "another"])
+async def test_what_was_taken_away_meanwhile_is_given_to_no_further_program(
+    estate: Estate,
+    shop: Any,  # noqa: F811
+    sandbox: Bubblewrap,
+    workdir: Workdir,
+    open_flag: None,
+    how: str,
+) -> None:
+    """The credential that the server's own text names; that of its binding stays."""
+    row, _, secret = await local(estate)
+    other = await give(estate, row.id, "OTHER", "bound-and-stays-with-it")
+    third = await give(estate, row.id, "THIRD", "no-business-of-the-server")
+    await estate.owner.execute("UPDATE agent_mcp_bindings SET credential_id = $1 WHERE agent_id = $2", other, row.id)
+
+    async def take() -> None:
+        await estate.owner.execute(TAKEN.get(how, TAKEN["deleted"]), third if how == "another" else secret)
+
+    agent = Agent(sandbox, workdir, meanwhile=take)
+    await run_of(estate, shop, agent, row)
+    assert agent.told == [{"name": "local", "status": "connected"}]
+    [heard] = agent.heard
+    assert (NOT_ALLOWED in heard["content"]) is (how != "another")
+    assert ('"TEXT": "key=[REDACTED' in heard["content"]) is (how == "another")
+    assert [status for _, status, _ in await calls(estate, row)] == ["success" if how == "another" else "denied"]
+
+
+async def test_a_program_that_waited_for_its_turn_is_asked_for_again(sandbox: Bubblewrap, workdir: Workdir) -> None:
+    allowed, asked = asyncio.Event(), asyncio.Semaphore(0)
+    allowed.set()
+
+    async def still(_: GivenServer) -> bool:
+        asked.release()
+        return allowed.is_set()
+
+    slow, good = (server(PYTHON, "-c", SOURCE, name) for name in ("slow", "good"))
+    made = LocalServers([slow, good], {}, still).among([slow, good], Place(sandbox, workdir, None))
+    holds, waits = (one.program for one in made)
+    assert holds is not None
+    assert waits is not None
+    before = [asyncio.create_task(called(holds, "speak", {}, seconds=6)) for _ in range(AT_ONCE)]
+    for _ in before:
+        await asyncio.wait_for(asked.acquire(), 5)
+    late = asyncio.create_task(called(waits, "speak", {"text": "ahoy"}, seconds=20))
+    await asyncio.sleep(0.5)
+    allowed.clear()
+    with pytest.raises(NotAllowed):
+        await late
+    ended = await asyncio.gather(*before, return_exceptions=True)
+    assert all(isinstance(each, McpFailed) and each.timed_out for each in ended)
 
 
 @pytest.mark.slow
