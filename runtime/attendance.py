@@ -1,7 +1,6 @@
 """Says that this process carries out runs, and what it has found to run commands with."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -35,8 +34,10 @@ class Attendance:
             return
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(Exception):  # else it is not heard of any more, and that does as well
+        try:
             await workers.gone(self._worker)
+        except Exception as error:  # it is not heard of any more, and that does as well
+            log.warning("nobody is told that this worker has ended", error=type(error).__name__)
 
     async def _attend(self) -> None:
         sandbox = await self._sandbox()

@@ -6,7 +6,6 @@ leaves out what is marked.
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
@@ -308,8 +307,11 @@ class Carrier:
             retry("job failed; another attempt follows", **told)
             pause = timedelta(seconds=min(FIRST_PAUSE * 2 ** (turn.attempt - 1), LONGEST_PAUSE))
             at, following = instance.clock.now() + pause, replace(turn, attempt=turn.attempt + 1)
-            with contextlib.suppress(Exception):  # no other attempt can be made, then
+            try:
                 return await taken(lambda: attempt.followed_by(following, at))
+            except Exception as fault:
+                about = {"job": attempt.job.name, "root": turn.root, "error": type(fault).__name__}
+                log.warning("no other attempt can be made", **about)
         ENDINGS.labels(attempt.job.name, "given up").inc()
         log.error("job given up", **told)
         raise GivenUp(type(error).__name__) from None

@@ -91,8 +91,7 @@ class Supervisor:
                     self._changed.clear()
                     await self._changed.wait()
         if claims:
-            with contextlib.suppress(Exception):  # else the leases end by themselves
-                await work.release(claims)
+            await _tried_once("leases not given back", work.release(claims))  # they end by themselves
         await self._engine.close()
 
     # ---- claiming ------------------------------------------------------------------------------------------------
@@ -179,16 +178,15 @@ class Supervisor:
         except Lost:
             if held.reason is None:
                 await self._give_back(held)
-            with contextlib.suppress(Exception):  # else whoever ended it does not wait for long
-                await work.let_go(held.claim)
+            # Whoever ended it does not wait for long.
+            await _tried_once("end of a run not told", work.let_go(held.claim), run_id=run_id)
             raise asyncio.CancelledError("the run goes on elsewhere") from None
         finally:
             self._drop(held)
 
     async def _give_back(self, held: Held) -> None:
         self._drop(held)
-        with contextlib.suppress(Exception):  # else the lease ends by itself
-            await work.release([held.claim])
+        await _tried_once("lease not given back", work.release([held.claim]), run_id=held.claim.run_id)
 
     def _drop(self, held: Held) -> None:
         if self._held.get(held.claim.run_id) is held:
@@ -265,6 +263,14 @@ class Supervisor:
             if what in self._failing:
                 log.info(f"{what} works again")
             self._failing.discard(what)
+
+
+async def _tried_once(failed: str, attempt: Coroutine[Any, Any, Any], **about: str) -> None:
+    """What comes right by itself, a little later, where it fails."""
+    try:
+        await attempt
+    except Exception as error:
+        log.warning(failed, error=type(error).__name__, **about)
 
 
 async def _either(event: asyncio.Event, seconds: float) -> bool:
