@@ -14,7 +14,6 @@ from resolvers.keeper.consolidating import LOOK as MEMORY
 from resolvers.keeper.reviewing_skills import LOOK as SKILLS
 from resolvers.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, review_daily
 from resolvers.rules.agent_folders import SCRATCH
-from resolvers.rules.redaction import Redactor
 from resolvers.runs.origin import works_for_strangers
 from runtime.background import Work, carries
 from runtime.clocks import Tick, ticks
@@ -22,6 +21,7 @@ from runtime.containers.choice import Sandboxes
 from runtime.containers.place import Apart
 from runtime.egress import Gateway
 from runtime.job import Failed
+from runtime.known import redactor_of
 from runtime.network import gateway_of
 from runtime.sandbox import Isolation, Sandbox, Workdir
 from runtime.standing_in import StoodIn, stood_in
@@ -98,7 +98,7 @@ def _environment(command: CommandOfAgent, stood: StoodIn | None) -> dict[str, st
 async def _network(command: CommandOfAgent, stood: StoodIn | None = None) -> Gateway:
     """That of the crew. An agent that works for somebody outside has the restricted one, as its run has."""
     restricted = await works_for_strangers(command.workspace_id, command.agent_id)
-    about, redactor = {"agent_id": command.agent_id}, Redactor(tuple(command.environment.values()))
+    about, redactor = {"agent_id": command.agent_id}, await redactor_of(command.environment.values())
     stand_ins = None if stood is None else stood.stand_ins
     return await gateway_of(
         command.workspace_id, command.crew_id, about, redactor, restricted=restricted, stand_ins=stand_ins

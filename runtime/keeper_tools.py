@@ -50,16 +50,13 @@ class RunWithCredential(RequestCredential):
     )
 
 
-def keeper_tools(
-    job: Job, given: Sequence[Given], sandbox: Sandbox, redactor: Redactor | None = None
-) -> dict[str, Tool]:
+def keeper_tools(job: Job, given: Sequence[Given], sandbox: Sandbox, redactor: Redactor) -> dict[str, Tool]:
     """For an agent that holds secrets, and whose profile and sandbox run commands: without a command there is nothing
     to do with one.
     """
     held = {each.variable for each in given if each.type == CredentialType.SECRET.value and each.variable}
     if not held or job.agent.tool_profile is ToolProfile.MINIMAL or not sandbox.runs_commands:
         return {}
-    redactor = redactor or Redactor([each.value for each in given])
     named = f"You hold: {', '.join(sorted(held)[:MOST_NAMED])}."
 
     async def ask(data: RequestCredential) -> ToolResult:

@@ -240,7 +240,7 @@ class _Run:
         while self._last is None:
             happened = await self._heard()
             if isinstance(happened, Refused):
-                refusals = Refusals(self.model.vendor, self.model.name, self.model.variable, None)
+                refusals = Refusals(self.model.vendor, self.model.name, self.model.variable)
                 happened = Failed(refusals.of_key(happened.status).message)
             if isinstance(happened, Gone) and self._is_lost(happened):
                 await self._again()

@@ -14,6 +14,7 @@ from models.crews import Crew
 from models.runs import Run
 from resolvers.credentials.given import given_to
 from resolvers.kernel import instance
+from resolvers.rules.redaction import Redactor
 from runtime.keeper import SandboxedCommands
 from runtime.keeper_tools import ASK, RUN, keeper_tools
 from runtime.outfit import InstanceOutfit
@@ -147,8 +148,8 @@ async def test_who_holds_no_secret_or_runs_no_commands_has_no_such_tool(estate: 
     await give(estate, other.id, "API", "x" * 12, type=CredentialType.API_KEY)
     place, sandbox = estate.workspace.id, Unconfined(unsafe=True)
     plain = a_job("hello")
-    assert keeper_tools(plain, await given_to(place, other.id), sandbox) == {}
+    assert keeper_tools(plain, await given_to(place, other.id), sandbox, Redactor()) == {}
     held = await given_to(place, agent.id)
     for profile, expected in ((ToolProfile.MINIMAL, set[str]()), (ToolProfile.CODING, {ASK, RUN})):
         worker = dataclasses.replace(plain.agent, tool_profile=profile)
-        assert keeper_tools(dataclasses.replace(plain, agent=worker), held, sandbox).keys() == expected
+        assert keeper_tools(dataclasses.replace(plain, agent=worker), held, sandbox, Redactor()).keys() == expected

@@ -18,6 +18,7 @@ from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, 
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
 from runtime.keys import ProviderKey
+from runtime.known import redactor_of
 
 T = TypeVar("T")
 UNAUTHORIZED = 401
@@ -55,7 +56,7 @@ class StreamingProvider:
 
     def _use(self, key: SecretStr | None) -> None:
         self._key = key.get_secret_value().strip() if key else None
-        self._refusals = Refusals(self.name, self.model, self._variable, self._key)
+        self._refusals = Refusals(self.name, self.model, self._variable)
 
     async def close(self) -> None:
         if self._client is not None:
@@ -112,7 +113,7 @@ class StreamingProvider:
         except http.InvalidURL:
             raise self._refusals.of_address() from None
         except (sdk.APIError, http.HTTPError) as error:
-            raise self._refused(sdk, http, error, reading.begun) from None
+            raise await self._refused(sdk, http, error, reading.begun) from None
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             raise self._refusals.of_nonsense() from None
         if not reading.ended:
@@ -138,14 +139,15 @@ class StreamingProvider:
         except (AttributeError, TypeError, ValueError, KeyError):
             raise self._refusals.of_nonsense() from None
 
-    def _refused(self, sdk: Any, http: Any, error: Any, begun: bool) -> ProviderError:
+    async def _refused(self, sdk: Any, http: Any, error: Any, begun: bool) -> ProviderError:
+        redactor = await redactor_of([self._key] if self._key else [])
         if isinstance(error, sdk.APIStatusError):
-            return self._refusals.of_status(error.status_code, error.body, error.response.headers)
+            return self._refusals.of_status(error.status_code, error.body, error.response.headers, redactor)
         if isinstance(error, (sdk.APITimeoutError, http.TimeoutException)):
             return self._refusals.of_timeout()
         if isinstance(error, (sdk.APIConnectionError, http.HTTPError)):
             return self._refusals.of_stream() if begun else self._refusals.of_connection()
-        return self._refusals.of_status(None, error.body, {})
+        return self._refusals.of_status(None, error.body, {}, redactor)
 
 
 @functools.cache

@@ -33,12 +33,11 @@ TOO_LONG_TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Of one provider. `key` is its secret, which a provider may quote in what it says."""
+    """Of one provider."""
 
     name: str
     model: str
     variable: str
-    key: str | None
 
     def of_connection(self) -> ProviderError:
         return ProviderError(f"{self.name} could not be reached.", error="connection_error", again=True)
@@ -68,11 +67,13 @@ class Refusals:
             error="key_taken",
         )
 
-    def of_status(self, status: int | None, body: Any, headers: Mapping[str, str]) -> ProviderError:
-        """`status` is None, or that of a success, for an error that came in the stream."""
+    def of_status(self, status: int | None, body: Any, headers: Mapping[str, str], redactor: Redactor) -> ProviderError:
+        """`status` is None, or that of a success, for an error that came in the stream. `redactor` knows the key, which
+        a provider may quote in what it says.
+        """
         error = _error(body)
         words = {str(error.get(field) or "") for field in ("type", "code")} - {""}
-        said = self._said(str(error.get("message") or ""))
+        said = _said(str(error.get("message") or ""), redactor)
         code = status if status is not None and status >= 300 else None
         name = str(error.get("type") or error.get("code") or f"http_{status}")
         if code in (401, 403) or words & {"authentication_error", "invalid_api_key", "permission_error"}:
@@ -112,9 +113,10 @@ class Refusals:
             what = "failed" if status is None or status >= 500 else "refused the request"
         return f"{self.name} {what}{f' (HTTP {status})' if status else ''}{f': {said}' if said else '.'}"
 
-    def _said(self, message: str) -> str:
-        text = Redactor([self.key] if self.key else []).redact(" ".join(message.split()))
-        return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 3]}..."
+
+def _said(message: str, redactor: Redactor) -> str:
+    text = redactor.redact(" ".join(message.split()))
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 3]}..."
 
 
 def _error(body: Any) -> Mapping[str, Any]:
