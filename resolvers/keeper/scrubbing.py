@@ -35,7 +35,7 @@ def _found(text: str, lowered: str, secret: str) -> Iterator[tuple[int, int]]:
         yield from _places(text, lowered)
         return
     known = KnownValues.of_forms(map(_lower, forms_of(secret)))
-    yield from known.blocks(text)
+    yield from known.tabulated(text)
     for shard in range(known.shards):
         yield from known.short(shard, text, 0)
     apart = BLANK.sub("", lowered)

@@ -1,15 +1,17 @@
 """Where known values stand in a text, in any of their forms, in time that does not depend on how many there are.
 
-Forms of fewer than BLOCK characters are found by an automaton, exactly and in their letter case: from the left, the
-longest, and behind it the next. Longer ones are known by their blocks of BLOCK characters, at any place and in any
-letter case: of a text every fourth place is looked up among the first places of all blocks, and what is found there is
-compared as a whole. A table of blocks is made while others work; an automaton is not, and so has SHARD characters at
-most.
+Forms of BLOCK characters and more are known by their blocks of BLOCK characters, at any place and in any letter case;
+shorter ones, the pieces, as a whole and in their letter case. Of a text every fourth place is looked up among the first
+places of all blocks and pieces, and what is found there is compared as a whole. What is too short for that, or has its
+first places in common with many others, is found by an automaton: from the left, the longest, and behind it the next.
+
+A table is made while others work; an automaton is not, and so has SHARD characters at most.
 """
 
-import bisect
 import itertools
+import operator
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -18,6 +20,13 @@ from resolvers.rules.secret_forms import SHORTEST, forms_of
 BLOCK: Final = 64
 STRIDE: Final = 4
 WINDOW: Final = 8
+SHORTEST_PIECE: Final = 16
+CROWD: Final = 8
+"""Pieces that may have a first place in common."""
+LARGE: Final = 1 << 14
+"""Entries of a table that does not fit into the memory of a processor."""
+PART: Final = 4 << 10
+"""Characters that are looked up at once."""
 SHARD: Final = 48 << 10
 MOST: Final = 1 << 20
 """Characters of all values together."""
@@ -28,6 +37,14 @@ FOLD: Final = bytes(b + 32 if 65 <= b <= 90 else {45: 43, 95: 47}.get(b, b) for 
 
 Span = tuple[int, int]
 _keys = struct.Struct("=Q").unpack_from
+_ANY_OFFSET: Final = (1 << STRIDE) - 1
+_OFFSETS: Final = tuple(
+    tuple(offset for offset in range(STRIDE) if mask >> offset & 1) for mask in range(_ANY_OFFSET + 1)
+)
+_PLACE: Final = 32
+_WHAT: Final = (1 << _PLACE) - 1
+_CORE: Final = BLOCK - STRIDE + 1
+"""What all blocks have in common that may stand at one place."""
 
 
 class TooManyValues(Exception):
@@ -58,17 +75,24 @@ class KnownValues:
 
     def _make(self, forms: Iterable[str]) -> None:
         self._short = set[str]()
-        self._blocks, self._places = set[bytes](), set[int]()
+        self._blocks, self._pieces = set[bytes](), set[bytes]()
         self._heads = tuple(set[str]() for _ in HEADS)
         self._folded_heads = tuple(set[bytes]() for _ in HEADS)
         for form in forms:
             self._add(form)
-        self._longest = max(map(len, self._short), default=0)
+        self._longest = max(map(len, itertools.chain(self._short, self._pieces)), default=0)
+        self._leave_crowds()
+        self._table = dict[int, int]()
+        """By a first place: for blocks a bit for each offset, and above them which pieces begin there."""
+        self._lengths: list[tuple[Span, ...]] = [()]
+        self._tabulate_blocks()
+        self._tabulate_pieces()
+        self._sieve = _sieve(self._table)
         self._automata = [_automaton(shard) for shard in _shards(self._short)]
         del self._short
 
     def __bool__(self) -> bool:
-        return bool(self._automata or self._blocks)
+        return bool(self._automata or self._table)
 
     def _add(self, form: str) -> None:
         form = encodable(form)
@@ -82,9 +106,12 @@ class KnownValues:
                 self._add_block(piece.encode().translate(FOLD))
 
     def _exactly(self, form: str) -> None:
-        if form in self._short or not form.strip():
+        if not form.strip():
             return
-        self._short.add(form)
+        if SHORTEST_PIECE <= len(form) < BLOCK and form.isascii():
+            self._pieces.add(form.encode())
+        else:
+            self._short.add(form)
         for length, heads in zip(HEADS, self._heads, strict=True):
             if len(form) >= length:
                 heads.add(form[:length])
@@ -93,10 +120,48 @@ class KnownValues:
         if block in self._blocks:
             return
         self._blocks.add(block)
-        for offset in range(STRIDE):
-            self._places.add(_keys(block, offset)[0])
         for length, heads in zip(HEADS, self._folded_heads, strict=True):
             heads.add(block[:length])
+
+    # ---- the table -----------------------------------------------------------------------------------------------
+
+    def _leave_crowds(self) -> None:
+        """To the automaton, where it makes no difference how many begin alike, or go on as they began."""
+        shared = Counter(itertools.chain.from_iterable(map(_first_places, self._pieces)))
+        for piece in list(self._pieces):
+            places = _first_places(piece)
+            if len({*places}) < STRIDE or max(map(shared.__getitem__, places)) > CROWD:
+                self._pieces.remove(piece)
+                self._short.add(piece.decode())
+
+    def _tabulate_blocks(self) -> None:
+        table, several = self._table, set[int]()
+        for block in self._blocks:
+            for offset in range(STRIDE):
+                place = _keys(block, offset)[0]
+                mask = table.get(place, 0) | 1 << offset
+                table[place] = mask
+                if mask & (mask - 1):
+                    several.add(place)
+        self._cores = {
+            block[offset : offset + _CORE]
+            for block in (self._blocks if several else ())
+            for offset in range(STRIDE)
+            if _keys(block, offset)[0] in several
+        }
+
+    def _tabulate_pieces(self) -> None:
+        begins = dict[int, set[Span]]()
+        for piece in self._pieces:
+            for offset, place in enumerate(_first_places(piece)):
+                begins.setdefault(place, set()).add((offset, len(piece)))
+        known = dict[tuple[Span, ...], int]()
+        for place, spans in begins.items():
+            lengths = tuple(sorted(spans))
+            if lengths not in known:
+                known[lengths] = len(self._lengths)
+                self._lengths.append(lengths)
+            self._table[place] = self._table.get(place, 0) | known[lengths] << STRIDE
 
     # ---- what is found -------------------------------------------------------------------------------------------
 
@@ -105,51 +170,70 @@ class KnownValues:
         return len(self._automata)
 
     def short(self, shard: int, text: str, start: int) -> Iterator[Span]:
-        """Forms of one shard at or after `start`: from the left, the longest, none within another."""
+        """What the automaton of a shard knows, at or after `start`: from the left, the longest, none within another."""
         for _, at, end in self._automata[shard].find_matches_as_indexes(encodable(text[start:] if start else text)):
             yield at + start, end + start
 
-    def blocks(self, text: str) -> list[Span]:
-        """Where blocks of longer forms stand, as far as they touch or overlap in one; in order."""
-        if not self._blocks or len(text) < BLOCK:
-            return []
-        folded = fold(text)
-        places = sorted(itertools.chain(self._hits(folded, 0), self._hits(folded, STRIDE)))
-        spans, at = list[Span](), 0
-        while at < len(places):
-            span = self._block_at(folded, places[at])
-            at += 1
-            if span is None:
-                continue
-            start, end = span
-            while span is not None:  # of the blocks that begin within it, the last one covers those between
-                span, ahead = None, bisect.bisect_right(places, end, lo=at)
-                for place in reversed(places[at:ahead]):
-                    span = self._block_at(folded, place)
+    def tabulated(self, text: str) -> list[Span]:
+        """Where blocks and pieces stand. What is covered by blocks that follow each other is not looked up."""
+        spans, at, covered = list[Span](), 0, 0
+        if not self._table or len(text) < SHORTEST_PIECE:
+            return spans
+        plain = text.encode("ascii", "replace")  # a byte for each character
+        folded, blocks = plain.translate(FOLD), self._blocks
+        while at < len(folded):
+            until = at + PART
+            for found in sorted(self._looked_up(folded, at, until) + self._looked_up(folded, at + STRIDE, until)):
+                place, what = found >> _PLACE, found & _WHAT
+                if what & _ANY_OFFSET and place + BLOCK > covered:
+                    span = self._block_at(folded, place, what & _ANY_OFFSET)
                     if span is not None:
-                        end = max(end, span[1])
-                        break
-                at = ahead
-            spans.append((start, end))
+                        start, covered = span[0], max(covered, span[1])
+                        while folded[covered : covered + BLOCK] in blocks:
+                            covered += BLOCK
+                        spans.append((start, covered))
+                if what > _ANY_OFFSET:
+                    for offset, length in self._lengths[what >> STRIDE]:
+                        start = place - offset
+                        if start >= 0 and plain[start : start + length] in self._pieces:
+                            spans.append((start, start + length))
+            at = max(until, (covered - BLOCK) // STRIDE * STRIDE)
         return spans
 
-    def _hits(self, folded: bytes, first: int) -> Iterator[int]:
-        many = (len(folded) - first) // WINDOW
+    def _looked_up(self, folded: bytes, first: int, until: int) -> list[int]:
+        """What the table has of every eighth place, with the place above it. A large table is far away, and the sieve
+        in front of it is not.
+        """
+        many = (min(until, len(folded) - WINDOW + 1) - first + WINDOW - 1) // WINDOW
         if many <= 0:
-            return iter(())
+            return []
         view = memoryview(folded)[first : first + many * WINDOW].cast("Q")
-        return itertools.compress(itertools.count(first, WINDOW), map(self._places.__contains__, view))
+        get, sieve, at = self._table.get, self._sieve, first << _PLACE
+        if not sieve:
+            found = list(map(get, view))
+            return [at + (n * WINDOW << _PLACE) + (found[n] or 0) for n in itertools.compress(range(many), found)]
+        passed = map(sieve.__getitem__, map(operator.mod, view, itertools.repeat(len(sieve))))
+        likely = itertools.compress(range(many), passed)
+        return [at + (n * WINDOW << _PLACE) + what for n in likely if (what := get(view[n]))]
 
-    def _block_at(self, folded: bytes, place: int) -> Span | None:
+    def _block_at(self, folded: bytes, place: int, mask: int) -> Span | None:
         """From the first to the last of the blocks that have one of their first places here."""
-        blocks = self._blocks
-        starts = [at for at in range(place, max(place - STRIDE, -1), -1) if folded[at : at + BLOCK] in blocks]
+        if not mask & (mask - 1):
+            start = place - _OFFSETS[mask][0]
+            return (start, start + BLOCK) if start >= 0 and folded[start : start + BLOCK] in self._blocks else None
+        if folded[place : place + _CORE] not in self._cores:
+            return None
+        starts = [
+            start
+            for offset in _OFFSETS[mask]
+            if (start := place - offset) >= 0 and folded[start : start + BLOCK] in self._blocks
+        ]
         return (starts[-1], starts[0] + BLOCK) if starts else None
 
     # ---- what may go on ------------------------------------------------------------------------------------------
 
     def open_short(self, text: str, start: int) -> int:
-        """Where, at or after `start`, the first suffix begins that more text could make a form."""
+        """Where, at or after `start`, the first suffix begins that more text could make a piece, or what is shorter."""
         for at in range(max(start, len(text) - self._longest + 1), len(text)):
             if _begins(text, at, self._heads):
                 return at
@@ -164,6 +248,21 @@ class KnownValues:
             if _begins(tail, at, self._folded_heads):
                 return first + at
         return len(text)
+
+
+def _sieve(table: dict[int, int]) -> bytes:
+    """One byte for each remainder that a key may have; none where the table is near by itself."""
+    if len(table) < LARGE:
+        return b""
+    sieve = bytearray(4 * len(table) | 1)
+    for key in table:
+        sieve[key % len(sieve)] = 1
+    return bytes(sieve)
+
+
+def _first_places(piece: bytes) -> list[int]:
+    folded = piece[: STRIDE + WINDOW].translate(FOLD)
+    return [_keys(folded, offset)[0] for offset in range(STRIDE)]
 
 
 def _begins(text: Any, at: int, heads: tuple[set[Any], ...]) -> bool:
@@ -199,6 +298,8 @@ def _automaton(forms: list[str]) -> Any:
 
 def encodable(text: str) -> str:
     """Of the same length: halves of surrogate pairs are no text that can be looked through."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -15,13 +15,12 @@ from resolvers.rules.secret_shapes import (
     CONTEXT,
     REACH,
     TOKEN,
-    first_of,
     goes_on,
     judge,
     kind_by_name,
-    starts,
     undecided,
 )
+from resolvers.rules.shape_starts import Starts
 
 KNOWN: Final = "credential"
 DEEPEST = 64  # levels of nested metadata
@@ -131,7 +130,7 @@ class _Known:
         if not self._text:
             return ""
         spans, hold = self._decided(last)
-        spans += self._known.blocks(self._text)
+        spans += self._known.tabulated(self._text)
         shown = list[str]()
         for start, end in sorted(spans):
             if start >= hold:
@@ -151,9 +150,9 @@ class _Known:
         return "".join(shown)
 
     def _decided(self, last: bool) -> tuple[list[tuple[int, int]], int]:
-        """The short forms that what follows does not change, and from where on it may."""
-        spans, whole = list[tuple[int, int]](), len(self._text)
-        hold = whole if last else self._known.open_block(self._text, 0)
+        """What the automata find that what follows does not change, and from where on it may."""
+        spans, whole, known = list[tuple[int, int]](), len(self._text), self._known
+        hold = whole if last else min(known.open_block(self._text, 0), known.open_short(self._text, 0))
         for shard, cursor in enumerate(self._cursors):
             until = whole if last else self._known.open_short(self._text, cursor)
             for start, end in self._known.short(shard, self._text, cursor):
@@ -190,8 +189,8 @@ class _Shapes:
             start = end if again is None or last else again
         shown = list[str]()
         at, hold = start, self._hold(text, start, again, last)
-        begins = starts(text, at)
-        while (match := first_of(begins, text, at)) and match.start() < hold:
+        shapes = Starts(text)
+        while (match := shapes.first(at)) and match.start() < hold:
             found = judge(match)
             if found is None:
                 at = match.start() + 1

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -13,6 +14,7 @@ SHORTEST_WITHIN: Final = 8
 """Of base64 that stands in that of a longer text."""
 LARGE: Final = 8 << 10
 """Characters of a value of which the encoded forms are those of its lines, and not of the whole beside them."""
+_AS_IN_JSON: Final = re.compile(r"[ !#-\[\]-~]*")
 
 
 def forms_of(value: str) -> set[str]:
@@ -50,6 +52,8 @@ def _is_telling(line: str) -> bool:
 def written(text: str) -> set[str]:
     """As it is, and within JSON, also JSON in JSON."""
     forms = {text, text.strip()}
+    if _AS_IN_JSON.fullmatch(text):
+        return {form for form in forms if len(form) >= SHORTEST}
     for ascii in (True, False):
         once = {json.dumps(form, ensure_ascii=ascii)[1:-1] for form in (text, text.strip())}
         forms |= once | {json.dumps(form, ensure_ascii=ascii)[1:-1] for form in once}

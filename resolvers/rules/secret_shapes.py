@@ -3,24 +3,23 @@ to telling names.
 
 A shape is recognised within REACH characters of its start, and goes on from there by a rule of its own (`Found.rest`);
 so text can be judged while it is still coming in (redaction.py beside this). Whatever may fail is bounded: the time
-taken is linear in the text.
+taken is linear in the text. shape_starts.py beside this finds where to look.
 """
 
-import functools
 import math
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 REACH: Final = 512
 CONTEXT: Final = 8  # characters before a text that decide whether a secret may begin in it
-_VALUE: Final = 256
+LONGEST_VALUE: Final = 256
 
 # Where a token may begin: after no letter or digit, or what only looks like one: \n in JSON, a terminal's colour, %3D.
-_BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\[\dm)|(?<=\[\d\dm)|(?<=;\dm)|(?<=;\d\dm)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+BEGIN = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=\[\dm)|(?<=\[\d\dm)|(?<=;\dm)|(?<=;\d\dm)|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
 
-_TOKENS: Final[dict[str, tuple[str, ...]]] = {
+KINDS: Final[dict[str, tuple[str, ...]]] = {
     "api_key": (
         r"sk-[\w-]{20}",  # OpenAI, Anthropic, OpenRouter and more
         r"AIza[\w-]{30}",
@@ -58,93 +57,39 @@ _TOKENS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "jwt": (r"e[yw][\w-]{15,400}\.e[yw][\w-]{8}",),
 }
-_PEM = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
+PEM = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
 
-_PASSWORD = r"password|passwd|passphrase|passwort|pwd"
-_SECRET = r"key|secret|token|credentials?|authorization"
-_SPACE = r"[ \t]{0,4}"
-_QUOTE = r"(?:\\{0,3}[\"'`])?"  # around a name; escaped where JSON is inside JSON
-_EQUALS = r"(?::=|=>|==?|:)"
-_LABEL = rf"(?i:(?:{_PASSWORD}|{_SECRET})[A-Za-z0-9_]{{0,16}}){_QUOTE}{_SPACE}"
-_HEADER = rf"(?i:authorization){_QUOTE}{_SPACE}[:=]{_SPACE}{_QUOTE}"
-_SCHEME = r"(?i:bearer|basic|token|apikey|negotiate|digest)"
-_URL = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://"
+PASSWORD = r"password|passwd|passphrase|passwort|pwd"
+SECRET = r"key|secret|token|credentials?|authorization"
+SPACE = r"[ \t]{0,4}"
+QUOTE = r"(?:\\{0,3}[\"'`])?"  # around a name; escaped where JSON is inside JSON
+EQUALS = r"(?::=|=>|==?|:)"
+_LABEL = rf"(?i:(?:{PASSWORD}|{SECRET})[A-Za-z0-9_]{{0,16}}){QUOTE}{SPACE}"
+HEADER = rf"(?i:authorization){QUOTE}{SPACE}[:=]{SPACE}{QUOTE}"
+SCHEME = r"(?i:bearer|basic|token|apikey|negotiate|digest)"
+URL = r"[A-Za-z][A-Za-z0-9+.-]{1,20}://"
 
 # Characters of a value, by how it was opened.
-_BARE = r"[^\s\"'`,;&]"
-_ESCAPED = r"[^\"'`\\\n]"
-_DOUBLE, _SINGLE, _BACK = (rf"(?:[^{quote}\\\n]|\\.)" for quote in "\"'`")
-_BEARER = r"[A-Za-z0-9._~+/=-]"
+BARE = r"[^\s\"'`,;&]"
+ESCAPED = r"[^\"'`\\\n]"
+DOUBLE, SINGLE, BACK = (rf"(?:[^{quote}\\\n]|\\.)" for quote in "\"'`")
+BEARER = r"[A-Za-z0-9._~+/=-]"
 
 SHAPES: Final = re.compile(
     "|".join(
         (
-            rf"(?P<private_key>{_PEM})",
-            _BEGIN + "(?:" + "|".join(rf"(?P<{kind}>{'|'.join(shapes)})" for kind, shapes in _TOKENS.items()) + ")",
-            rf"{_HEADER}{_SCHEME}[ \t]{{1,4}}(?P<header>{_BARE}{{6,{_VALUE}}})",
-            rf"{_BEGIN}(?i:bearer)[ \t]{{1,4}}(?P<bearer>{_BEARER}{{16,{_VALUE}}})",
-            rf"{_BEGIN}{_URL}[^\s/:@\"'`]{{0,100}}:(?P<url>[^\s/@\"'`]{{1,{_VALUE}}})(?=@)",
-            rf"(?i:(?P<password_name>{_PASSWORD})|{_SECRET})[A-Za-z0-9_]{{0,16}}{_QUOTE}{_SPACE}(?P<equals>{_EQUALS}){_SPACE}(?:"
-            rf"\\{{1,3}}[\"'`](?P<escaped>{_ESCAPED}{{4,{_VALUE}}})|\"(?P<double>{_DOUBLE}{{4,{_VALUE}}})|'(?P<single>{_SINGLE}{{4,{_VALUE}}})"
-            rf"|`(?P<back>{_BACK}{{4,{_VALUE}}})|(?P<bare>{_BARE}{{4,{_VALUE}}}))",
+            rf"(?P<private_key>{PEM})",
+            BEGIN + "(?:" + "|".join(rf"(?P<{kind}>{'|'.join(shapes)})" for kind, shapes in KINDS.items()) + ")",
+            rf"{HEADER}{SCHEME}[ \t]{{1,4}}(?P<header>{BARE}{{6,{LONGEST_VALUE}}})",
+            rf"{BEGIN}(?i:bearer)[ \t]{{1,4}}(?P<bearer>{BEARER}{{16,{LONGEST_VALUE}}})",
+            rf"{BEGIN}{URL}[^\s/:@\"'`]{{0,100}}:(?P<url>[^\s/@\"'`]{{1,{LONGEST_VALUE}}})(?=@)",
+            rf"(?i:(?P<password_name>{PASSWORD})|{SECRET})[A-Za-z0-9_]{{0,16}}{QUOTE}{SPACE}(?P<equals>{EQUALS}){SPACE}(?:"
+            rf"\\{{1,3}}[\"'`](?P<escaped>{ESCAPED}{{4,{LONGEST_VALUE}}})|\"(?P<double>{DOUBLE}{{4,{LONGEST_VALUE}}})|'(?P<single>{SINGLE}{{4,{LONGEST_VALUE}}})"
+            rf"|`(?P<back>{BACK}{{4,{LONGEST_VALUE}}})|(?P<bare>{BARE}{{4,{LONGEST_VALUE}}}))",
         )
     ),
     re.ASCII,
 )
-
-# What every shape has in it, in small letters, and how far behind the beginning of the shape it stands.
-_AT_ONCE: Final = (
-    *("sk", "rk_live_", "rk_test_", "pk_live_", "pk_test_", "aiza", "gsk_", "gsk-", "xai_", "xai-", "pplx", "nvapi"),
-    *("lin_api", "ntn_", "ntn-", "secret", "sbp_", "sbp-", "tvly", "sg.", "re_", "whsec_", "shpat_", "shpca_"),
-    *("shppa_", "shpss_", "dapi", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat", "glptt", "gldt-"),
-    *("glrt-", "glcbt", "glsoat", "xox", "xapp-", "npm_", "pypi-", "hf_", "dckr_", "doo_v1_", "dop_v1_", "dor_v1_"),
-    *("dos_v1_",),
-    *("hvs.", "hvb.", "hvr.", "crewship_", "hooks.slack", "discord", "akia", "asia", "aroa", "aida", "abia", "acca"),
-    *("ya29.", "gocspx-", "age-secret-key-1", "ey", "ew", "-----begin", "authorization", "bearer", "key", "token"),
-    *("password", "passwd", "passphrase", "passwort", "pwd", "credential"),
-)
-_BEFORE: Final = {":aa": (8, 9, 10)}
-_ADDRESS: Final = "://"
-_ADDRESSES = re.compile(_BEGIN + _URL, re.ASCII)
-_SCHEME_LENGTH = 21
-
-
-@functools.cache
-def _landmarks() -> tuple[Any, tuple[tuple[int, ...], ...]]:
-    import ahocorasick_rs as library
-
-    behind = tuple((mark, (0,)) for mark in _AT_ONCE) + tuple(_BEFORE.items()) + ((_ADDRESS, ()),)
-    automaton = library.BytesAhoCorasick([mark.encode() for mark, _ in behind], matchkind=library.MatchKind.Standard)
-    return automaton, tuple(places for _, places in behind)
-
-
-def starts(text: str, least: int) -> list[int]:
-    """Where a match of SHAPES may begin, at or after `least`; the last one first. Most texts have few such places, and
-    to look for them is faster by far than to try every shape everywhere.
-    """
-    automaton, behind = _landmarks()
-    found = set[int]()
-    for index, start, end in automaton.find_matches_as_indexes(_plain(text), overlapping=True):
-        if behind[index]:
-            found.update(start - back for back in behind[index])
-        elif address := _ADDRESSES.search(text, max(least, start - _SCHEME_LENGTH), end):
-            found.add(address.start())
-    return sorted((start for start in found if start >= least), reverse=True)
-
-
-def first_of(begins: list[int], text: str, least: int) -> re.Match[str] | None:
-    """The first match at or after `least` that begins at one of these; those before it are taken from the list."""
-    while begins:
-        start = begins.pop()
-        if start >= least and (match := SHAPES.match(text, start)):
-            return match
-    return None
-
-
-def _plain(text: str) -> bytes:
-    """In small letters, a byte for each character."""
-    return text.encode("ascii", "replace").lower()
-
 
 _VALUES: Final = ("header", "bearer", "url", "escaped", "double", "single", "back", "bare")
 _RESTS: Final = {
@@ -153,13 +98,13 @@ _RESTS: Final = {
         "private_key": r"(?:[A-Za-z0-9+/=\s\\:,]|-(?!----END))*(?:-----END [A-Z0-9 ]{0,60}-----)?",
         **dict.fromkeys(("api_key", "access_token", "cloud_key"), r"[\w+/=-]*"),
         "jwt": r"[\w.-]*",
-        **dict.fromkeys(("header", "bare"), f"{_BARE}*"),
-        "bearer": f"{_BEARER}*",
+        **dict.fromkeys(("header", "bare"), f"{BARE}*"),
+        "bearer": f"{BEARER}*",
         "url": "",
-        "escaped": f"{_ESCAPED}*",
-        "double": f"{_DOUBLE}*",
-        "single": f"{_SINGLE}*",
-        "back": f"{_BACK}*",
+        "escaped": f"{ESCAPED}*",
+        "double": f"{DOUBLE}*",
+        "single": f"{SINGLE}*",
+        "back": f"{BACK}*",
     }.items()
 }
 _PARTIAL_END = re.compile(r"(?:-{1,5}|-----E|-----EN|-----END[A-Z0-9 ]{0,61}-{0,5})\Z", re.ASCII)
@@ -169,10 +114,10 @@ TOKEN: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-
 _OPEN = tuple(
     re.compile(rf"{beginning}\Z", re.ASCII)
     for beginning in (
-        rf"{_LABEL}(?:{_EQUALS}{_SPACE}(?:\\{{0,3}}(?:\"{_DOUBLE}*|'{_SINGLE}*|`{_BACK}*)?\\?|{_BARE}*)?)?",
-        rf"{_HEADER}(?:[A-Za-z]{{1,12}}(?:[ \t]{{1,4}}{_BARE}*)?)?",
-        rf"(?i:bearer)[ \t]{{0,4}}{_BEARER}*",
-        rf"{_URL}[^\s/@\"'`]*",
+        rf"{_LABEL}(?:{EQUALS}{SPACE}(?:\\{{0,3}}(?:\"{DOUBLE}*|'{SINGLE}*|`{BACK}*)?\\?|{BARE}*)?)?",
+        rf"{HEADER}(?:[A-Za-z]{{1,12}}(?:[ \t]{{1,4}}{BARE}*)?)?",
+        rf"(?i:bearer)[ \t]{{0,4}}{BEARER}*",
+        rf"{URL}[^\s/@\"'`]*",
         r"-----BEGIN[A-Z0-9 ]{0,75}-{0,5}",
     )
 )
@@ -198,8 +143,8 @@ def judge(match: re.Match[str]) -> Found | None:
     elif group in ("header", "url"):
         kind = None if _PLACEHOLDER.fullmatch(value) else {"header": "authorization", "url": "password"}[group]
     elif group == "bearer":
-        kind = "authorization" if any(c.isdigit() for c in value) else None
-    elif names_a_place(_name_at(match), value):
+        kind = "authorization" if _DIGIT.search(value) else None
+    elif _PATH.fullmatch(value) and names_a_place(_name_at(match), value):
         kind = None
     else:
         kind = kind_of_value(
@@ -249,8 +194,8 @@ def undecided(text: str, start: int) -> int:
     return first
 
 
-_TELLS_PASSWORD = re.compile(rf"(?i:{_PASSWORD})", re.ASCII)
-_TELLS_SECRET = re.compile(rf"(?i:{_SECRET})[A-Za-z0-9_]{{0,16}}\Z", re.ASCII)
+_TELLS_PASSWORD = re.compile(rf"(?i:{PASSWORD})", re.ASCII)
+_TELLS_SECRET = re.compile(rf"(?i:{SECRET})[A-Za-z0-9_]{{0,16}}\Z", re.ASCII)
 _NAME_BEFORE = re.compile(r"[A-Za-z0-9_]+\Z", re.ASCII)
 _NAME_FROM = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 _PLACES = re.compile(r"(?i:(?:OLD)?PWD|\w+_(?:FILE|PATH|DIR))", re.ASCII)
@@ -276,11 +221,11 @@ _PLACEHOLDER = re.compile(
     r"|none|null|true|false|undefined|string|secretstr|optional|required",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
-_AUTHORIZATION = re.compile(rf"{_SCHEME}[ \t]+\S{{6,}}")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_AUTHORIZATION = re.compile(rf"{SCHEME}[ \t]+\S{{6,}}")
 _HIGH_ENTROPY = re.compile(r"[\w.~+/=:-]{16,}", re.ASCII)
 _LEAST_BITS = 3.0  # a character; 16 random hexadecimal digits have 3.3 on average
-_LEAST_RUN = 12  # letters and digits without a mark between them: paths, versions and names have shorter ones
+_LETTER, _DIGIT = re.compile(r"[A-Za-z]"), re.compile(r"[0-9]")
+_RUN = re.compile(r"[A-Za-z0-9]{12}")  # without a mark between them: paths, versions and names have shorter ones
 
 
 def kind_by_name(name: str, value: str) -> str | None:
@@ -311,16 +256,10 @@ def kind_of_value(password: bool, value: str, *, bare: bool, colon: bool) -> str
             or _PLACEHOLDER.fullmatch(value)
         ):
             return None
-    return (
-        None
-        if _NAME.match(value) and _TELLS_PASSWORD.search(value) and not any(c.isdigit() for c in value)
-        else "password"
-    )
+    return None if _NAME.match(value) and _TELLS_PASSWORD.search(value) and not _DIGIT.search(value) else "password"
 
 
 def _random(value: str) -> bool:
-    if not _HIGH_ENTROPY.fullmatch(value) or not any(c.isdigit() for c in value) or not any(c.isalpha() for c in value):
-        return False
-    if not _UUID.match(value) and max(map(len, re.split(r"[^A-Za-z0-9]+", value))) < _LEAST_RUN:
+    if not (_HIGH_ENTROPY.fullmatch(value) and _RUN.search(value) and _DIGIT.search(value) and _LETTER.search(value)):
         return False
     return -sum(n / len(value) * math.log2(n / len(value)) for n in Counter(value).values()) >= _LEAST_BITS
