@@ -4,10 +4,8 @@ import logging
 import sys
 from typing import Any
 
-import structlog
-
 from resolvers.instance.log_level import LogLevel, log_from
-from resolvers.instance.telemetry import request_id
+from resolvers.instance.telemetry import request_id, structlog
 
 
 def configure(level: str, form: str) -> None:

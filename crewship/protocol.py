@@ -22,14 +22,17 @@ from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 import httptools
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from crewship.accepted import Why, fault
 from crewship.connections import ANSWER, BODY, DEAF, FULL, HEAD, connections
 from crewship.heads import Fields, Header, Known, Target, heads
 from crewship.line import PEER, Peer, peer_of
+from resolvers.instance.unseen import unseen
 from resolvers.problem import problem
+
+with unseen("watchfiles"):  # reloads a program under development
+    from uvicorn.protocols.http.flow_control import FlowControl
+    from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 Message = Any
 HEAD_LIMIT = 64 * 1024  # bytes of a request line with its headers, or of what stands between two parts of a body

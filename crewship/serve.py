@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import asyncpg
-import uvicorn
 from pydantic import SecretStr
-from uvicorn.supervisors import Multiprocess
 
 from crewship import keys, logs
 from crewship.connections import raise_descriptor_limit
@@ -33,6 +31,11 @@ from resolvers.identity.locality import is_alone_on_loopback
 from resolvers.instance.crypto import setup_token
 from resolvers.instance.running import BOOTSTRAPPED
 from resolvers.instance.settings import Settings, load_settings
+from resolvers.instance.unseen import unseen
+
+with unseen("watchfiles"):  # reloads a program under development
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
 T = TypeVar("T")
 log = logging.getLogger("crewship.serve")

@@ -40,7 +40,9 @@ seconds, modules = time.process_time(), sorted(sys.modules)
 import psutil
 print(json.dumps([seconds, psutil.Process().memory_info().rss / 2**20, modules]))
 """
-SERVER = "from crewship.app import create_app; create_app(load_settings(role='api'))"
+SERVER = (
+    "import crewship.cli, crewship.serve; from crewship.app import create_app; create_app(load_settings(role='api'))"
+)
 WORKER = "from crewship.probes import create_worker; create_worker(load_settings(role='worker'))"
 COUNT = """
 from resolvers import domains

@@ -1,6 +1,5 @@
 """What is measured and logged of every operation: by its name, never its input."""
 
-import sys
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -11,15 +10,11 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from resolvers.instance.unseen import unseen
+
 # structlog imports rich, and that pygments, for tracebacks never printed: 7 MB in every process. It can do without.
-if "rich" in sys.modules:
-    import structlog
-else:
-    sys.modules["rich"] = None  # type: ignore[assignment]
-    try:
-        import structlog
-    finally:
-        del sys.modules["rich"]
+with unseen("rich", "greenlet"):
+    import structlog as structlog
 
 # Until the process sets up its log lines: structlog's own show a traceback's local variables, secrets among them.
 structlog.configure(

@@ -35,6 +35,9 @@ BOTH = f"{SERVER}; import schema.live, schema.root; from schema.endpoint import 
 NEVER = {
     "rich",
     "pygments",
+    "attr",
+    "greenlet",
+    "watchfiles",
     "alembic",
     "mako",
     "sqlalchemy.ext.asyncio",
