@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
+from models.migrations import statistics
 from models.migrations.cluster import KNOWN, NOTE, adopt
 from models.migrations.grants import grant
 from models.migrations.row_security import apply_row_security
@@ -36,7 +37,7 @@ class NewerSchemaError(Exception):
 async def upgrade(
     dsn: str, *, application_role: str | None = None, row_level_security: bool = True, audit_days: int | None = None
 ) -> None:
-    """Runs the migrations that are missing, then sets the rights of the application's role and the row-level security.
+    """Runs the migrations that are missing, then sets rights, row-level security and parameters of statistics.
 
     `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a
     database that has one role for everything, keeps the rights it has. `audit_days`: how long rows of the audit log are
@@ -51,17 +52,21 @@ async def upgrade(
         found = await _revision(connection)
         if found is not None and found not in _revisions():
             raise NewerSchemaError(await _newer(connection, found))
-        if found != head():
+        migrated = found != head()
+        if migrated:
             from models.migrations import revisions
 
             await revisions.upgrade(dsn)
             await connection.execute(NOTE, RELEASE, version("crewship"))
-        await adopt(connection)
+        copied = await adopt(connection)
         async with connection.transaction():
             await apply_row_security(connection, row_level_security)
             await grant(connection, application_role)
             if audit_days is not None:
                 await connection.execute(KEEP, "audit_logs", audit_days)
+        if migrated or copied:
+            await statistics.prepare(connection)
+        await statistics.analyze(connection)
     finally:
         await connection.close()
 

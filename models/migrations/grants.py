@@ -71,6 +71,7 @@ FUNCTIONS: Final = (
     "audit_remove(text, bigint, bytea)",
     "audit_take_out(text, text, jsonb, text[], text[])",
     "audit_sign_erased(text, text[], bytea[])",
+    "analyze_what_changed()",
 )
 """They run with the rights of the owner, and nobody else may call them."""
 

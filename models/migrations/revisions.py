@@ -20,6 +20,9 @@ async def upgrade(dsn: str) -> None:
         await connection.exec_driver_sql(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
         await connection.commit()
         await connection.run_sync(lambda sync: command.upgrade(config(sync), "head"))
+        # before it ends: what it has filled is analyzed next
+        await connection.exec_driver_sql("SELECT pg_stat_force_next_flush()")
+        await connection.commit()
 
 
 async def check(dsn: str) -> None:

@@ -15,6 +15,7 @@ from models.migrations.row_security import OPEN, POLICY
 from models.migrations.tables import metadata, owned_tables, secured_tables, tenant_tables
 from models.notifications import Notification
 from models.workspaces import Membership, Role
+from resolvers.kernel.database import SESSION
 from tests.conftest import Database
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, insert, of, workspace_rows
@@ -205,6 +206,7 @@ async def test_a_policy_compares_with_one_workspace_first_and_leaves_the_indexes
 ) -> None:
     await act_for(application, seeded.our_id)
     await application.execute("SET LOCAL enable_seqscan = off")
+    await application.execute(f"SET LOCAL random_page_cost = {SESSION['random_page_cost']}")  # as the service has it
     query = (
         f"SELECT name FROM crews WHERE workspace_id = '{seeded.our_id}'"
         " AND deleted_at IS NULL ORDER BY created_at DESC, id DESC"
