@@ -3,7 +3,7 @@
 import datetime
 import os
 
-from bench import environment, fanout, ready, rig, rls, runs
+from bench import environment, fanout, fresh, ready, rig, rls, runs
 from bench.check import check
 from bench.compare import chosen, compare, cpu_ratios, summary, table
 from bench.environment import HERE
@@ -31,6 +31,7 @@ def main() -> None:
         if rls.WITHOUT in prepared.servers:
             sections += ["## Cost of row-level security", rls.table(results)]
         if rls.WITH in prepared.servers:
+            sections += ["## Lists on a fresh database", fresh.table(*fresh.measure(prepared, options.seconds))]
             sections += ["## Start of the service", ready.table(ready.measure(prepared.cluster))]
             sections += [
                 f"## Fan-out: one event to {fanout.LISTENERS} sockets (F)",

@@ -128,7 +128,11 @@ POSTGRAPHILE: Requests = {
 SERVICE_CREWS_QUERY = (
     "query Crews($ws: ID!) { crews(workspaceId: $ws) { nodes { id name slug agents { nodes { id name status } } } } }"
 )
-SERVICE: Requests = {**REFERENCE, "D": lambda target: graphql(SERVICE_CREWS_QUERY, ws=target.workspace)}
+SERVICE: Requests = {
+    **REFERENCE,
+    "D": lambda target: graphql(SERVICE_CREWS_QUERY, ws=target.workspace),
+    "L": lambda target: Request("GET", f"/api/v1/agents?workspace_id={target.workspace}&limit=500"),
+}
 
 
 def plain(answer: Any) -> Any:

@@ -5,6 +5,7 @@ import os
 import pickle
 import secrets
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from bench.dataset import CREWS, DESCRIPTION, DEVCONTAINER, DOMAINS, ISSUES, MCP_CONFIG, PROMPT, Workspace
-from bench.environment import DIRECTORY
+from bench.environment import CHECKOUT, DIRECTORY
 from bench.postgres import OWNER, ROLE, Cluster
 from models import agents, auth, crews
 from models import workspaces as tenancy
@@ -62,16 +63,17 @@ def seed(cluster: Cluster, dataset: list[Workspace]) -> None:
 def seed_before(cluster: Cluster, dataset: list[Workspace]) -> None:
     """As the other checkout does it, with the same rows."""
     assert BEFORE is not None
+    seed_apart(cluster, dataset, DATABASE_BEFORE, BEFORE)
+
+
+def seed_apart(cluster: Cluster, dataset: list[Workspace], database: str, checkout: Path = CHECKOUT) -> None:
+    """In a process of its own: in the one that has seeded, the bench's own table counts as the product's."""
     script = (
         "import pickle, sys; from bench import product; cluster, rows = pickle.load(sys.stdin.buffer); "
-        f"product.DATABASE = '{DATABASE_BEFORE}'; product.seed(cluster, rows)"
+        f"product.DATABASE = '{database}'; product.seed(cluster, rows)"
     )
-    subprocess.run(
-        [str(BEFORE / ".venv" / "bin" / "python"), "-c", script],
-        cwd=BEFORE,
-        input=pickle.dumps((cluster, dataset)),
-        check=True,
-    )
+    python = sys.executable if checkout == CHECKOUT else str(checkout / ".venv" / "bin" / "python")
+    subprocess.run([python, "-c", script], cwd=checkout, input=pickle.dumps((cluster, dataset)), check=True)
 
 
 async def _seed(url: str, dataset: list[Workspace]) -> None:
