@@ -1,5 +1,6 @@
 """Tables that have changed are analyzed by the service, as their owner; partitions say when autovacuum analyzes them."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0104"
@@ -10,7 +11,7 @@ depends_on = None
 # Small tables first: one that takes too long keeps none of the others waiting.
 ANALYZE = """
     CREATE FUNCTION analyze_what_changed() RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    LANGUAGE plpgsql SECURITY DEFINER {settings} AS $$
     DECLARE
         changed text;
     BEGIN
@@ -36,22 +37,31 @@ ANALYZE = """
     END $$
 """
 BARE = """
-    CREATE OR REPLACE FUNCTION bare_partition(parent text, child text) RETURNS void
-    LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    CREATE OR REPLACE FUNCTION bare_partition(parent text, child text) RETURNS void LANGUAGE plpgsql {settings} AS $$
+    DECLARE
+        reader record;
     BEGIN
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS'
             ' INCLUDING STORAGE) WITH (autovacuum_analyze_threshold = 20, autovacuum_analyze_scale_factor = 0.05)',
             child, parent);
         -- what comes through the table is judged by its policies; by the name of a partition nobody reads a row
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', child);
+        FOR reader IN
+            SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS name
+            FROM pg_class c, aclexplode(c.relacl) a
+            WHERE c.oid = to_regclass(quote_ident(child)) AND a.grantee <> c.relowner
+        LOOP
+            EXECUTE format('REVOKE ALL ON TABLE %I FROM %s', child, reader.name);
+        END LOOP;
     END $$
 """
 
 
 def upgrade() -> None:
-    op.execute(ANALYZE)
+    schema = op.get_bind().scalar(sa.text("SELECT quote_ident(current_schema())"))
+    for function in (ANALYZE, BARE):
+        op.execute(function.replace("{settings}", f"SET search_path = {schema}, pg_temp"))
     op.execute("REVOKE ALL ON FUNCTION analyze_what_changed() FROM PUBLIC")
-    op.execute(BARE)
 
 
 def downgrade() -> None:
