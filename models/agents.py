@@ -136,6 +136,12 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             "expires_at",
             postgresql_where=text("ephemeral AND expired_at IS NULL AND deleted_at IS NULL"),
         ),
+        Index(
+            "agents_schedule_next_run_idx",
+            "schedule_next_run",
+            "id",
+            postgresql_where=text("schedule_next_run IS NOT NULL AND deleted_at IS NULL"),
+        ),
     )
     crew_id: str | None = None
     name: str = text_field(NAME)

@@ -27,6 +27,7 @@ from models.machines import Machine
 
 BY_USER: Final = "USER"
 BY_WEBHOOK: Final = "WEBHOOK"
+BY_SCHEDULE: Final = "SCHEDULED"
 """The trigger of runs that are asked for from outside."""
 
 

@@ -13,7 +13,7 @@ import orjson
 from models.agents import CliAdapter, LlmProvider, ToolProfile
 from models.approvals import ApprovalMode
 from models.bounds import CUT, ERROR, LINE, NOTES, cut
-from models.runs import RunStatus
+from models.runs import BY_SCHEDULE, RunStatus
 from resolvers.costs.reserving import reserve
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
@@ -50,7 +50,7 @@ from runtime.watching import watched
 SERVICE = "runtime"
 TIMEOUT = 1800.0  # seconds, for an agent whose own is 0
 MOST_TURNS, MOST_SCHEDULED_TURNS = 50, 20
-SCHEDULED = "CRON"
+SCHEDULED = ("CRON", BY_SCHEDULE)
 TRIES = 3  # of an end that is refused, before one without what was said
 PATIENCE = 10.0  # seconds that an adapter may take to stop
 MOST_LEASES = 25
@@ -122,7 +122,7 @@ CALLED_OFF = Ending(RunStatus.CANCELLED, CANCELLED)
 def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = None) -> Job:
     """The job as an adapter gets it, from what `runs.brief` answers. `max_tokens`: what any run may use."""
     agent = briefing["agent"]
-    scheduled = briefing["trigger_type"] == SCHEDULED
+    scheduled = briefing["trigger_type"] in SCHEDULED
     worker = Worker(
         id=agent["id"],
         slug=agent["slug"],

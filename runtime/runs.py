@@ -1,10 +1,22 @@
-"""The body of the job behind runs that have ended with the right to them."""
+"""Bodies of the jobs of runs: behind those that have ended with the right to them, and of schedules."""
 
 from resolvers.runs.ending import SETTLE, settle
 from resolvers.runs.passing_on import OfRun
+from resolvers.runs.schedules import LOOK, START, OfScheduledAgent, look, start_scheduled
 from runtime.background import Work, carries
+from runtime.clocks import Tick, ticks
 
 
 @carries(SETTLE)
 async def settled(work: Work, data: OfRun) -> None:
     await work.write("settle", lambda ctx: settle(ctx, data.run_id))
+
+
+@ticks(LOOK)
+async def look_for_due(tick: Tick) -> None:
+    await look(tick.write, tick.now)
+
+
+@carries(START)
+async def scheduled(work: Work, data: OfScheduledAgent) -> None:
+    await work.write("start", lambda ctx: start_scheduled(ctx, data.agent_id, work.now))
