@@ -9,8 +9,7 @@ from runtime.background import Carried
 from runtime.clocks import Ticking
 from runtime.liveness import Rhythm
 from runtime.service import Runtime
-from tests.conftest import TEMPLATE, Database
-from tests.conftest import copied
+from tests.conftest import TEMPLATE, Database, copied
 from tests.jobs import yard as domain
 from tests.jobs.yard import YARD, Yard
 from tests.runtime.doubles import Wardrobe, speaks
