@@ -145,10 +145,11 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
             _check_role(*await powers_of(connection)),
         ]
         current, head = await migrations.current(access.application), migrations.head()
-        fix = "" if current == head else "run crewship migrate"
-        checks.append(
-            Check("migrations", current == head, f"at {current or 'nothing'}, this release is at {head}", fix)
-        )
+        at, lacks = f"at {current or 'nothing'}, this release is at {head}", await migrations.lacks(connection)
+        ok = current == head and not lacks
+        if current == head and not ok:
+            at += ", with other functions"
+        checks.append(Check("migrations", ok, at, "" if ok else "run crewship migrate"))
         checks.append(await _check_connections(settings, connection))
         if current is not None:
             checks.append(await _check_keys(settings, connection))

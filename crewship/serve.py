@@ -62,7 +62,7 @@ async def migrate(settings: Settings, access: Access) -> str:
             row_level_security=settings.row_level_security,
             audit_days=settings.audit_days,
         )
-    except migrations.NewerSchemaError as error:
+    except migrations.SchemaError as error:
         raise StartError(str(error)) from None
     await prepare_engine(access.owner, access.application)
     await bundled_skills.bring(access.owner)

@@ -21,6 +21,8 @@ from urllib.request import Request, urlopen
 
 import psutil
 
+from models import migrations
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "resolvers", "rest_compat", "schema", "runtime", "crewship")
 COPIED, EACH = "labels", 4  # the domain, and its operations
@@ -90,9 +92,9 @@ def grow(tree: Path, whole: int = WHOLE) -> None:
 
 
 def _migration(versions: Path, numbers: list[str]) -> None:
-    head = max(path.name.partition("_")[0] for path in versions.glob("[0-9]*.py"))
-    revision = f"{int(head) + 1:04}"
-    lines = ["from alembic import op", f'revision = "{revision}"', f'down_revision = "{head}"', "def upgrade():"]
+    revision = f"{migrations.head()[:10]}_99"
+    lines = ["from alembic import op", f'revision = "{revision}"', f'down_revision = "{migrations.head()}"']
+    lines += ["def upgrade():"]
     columns = f"LIKE {COPIED} INCLUDING ALL, label_origin varchar(100), label_source varchar(100)"
     lines += [f'    op.execute("CREATE TABLE {COPIED}{number} ({columns})")' for number in numbers]
     (versions / f"{revision}_copies.py").write_text("\n".join(lines))

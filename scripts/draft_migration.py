@@ -12,7 +12,7 @@ from models.migrations import revisions
 
 
 def main() -> None:
-    if len(sys.argv) != 2 or not sys.argv[1].strip():
+    if len(sys.argv) != 2 or not sys.argv[1].strip()[:1].isalpha():  # a digit would be read as a part of the revision
         raise SystemExit('usage: make migration m="what changes"')
     with tempfile.TemporaryDirectory(prefix="crewship-") as directory:
         server = EmbeddedPostgres(Path(directory), durable=False)

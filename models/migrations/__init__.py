@@ -1,14 +1,16 @@
 """The schema's history, forward only, and the way to the newest state. A database that is there is only looked at."""
 
 import asyncio
+import re
 import time
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
-from models.migrations import statistics
+from models.migrations import sql, statistics
 from models.migrations.cluster import KNOWN, NOTE, adopt
 from models.migrations.grants import grant
 from models.migrations.row_security import apply_row_security
@@ -28,36 +30,51 @@ KEEP = """
     INSERT INTO kept_days (name, days) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET days = excluded.days WHERE kept_days.days <> excluded.days
 """
+NAMED = re.compile(r"(\d{4}_\d\d_\d\d(?:_\d+)?)_")
+"""How the name of a migration's file begins: with the day, and a number where the day has several."""
+UNRELEASED = re.compile(r"0\d{3}")
+"""The revisions before the first release."""
 
 
-class NewerSchemaError(Exception):
+class SchemaError(Exception):
+    """The database is at a revision that this program does not know; the text says what to do."""
+
+
+class NewerSchemaError(SchemaError):
     """The database was migrated by a later release; the text names the release that is needed."""
+
+
+class UnreleasedSchemaError(SchemaError):
+    """The database was made before the first release."""
 
 
 async def upgrade(
     dsn: str, *, application_role: str | None = None, row_level_security: bool = True, audit_days: int | None = None
 ) -> None:
-    """Runs the migrations that are missing, then sets rights, row-level security and parameters of statistics.
+    """Runs the migrations that are missing, brings functions and triggers to this release's, then sets rights,
+    row-level security and parameters of statistics.
 
     `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a
     database that has one role for everything, keeps the rights it has. `audit_days`: how long rows of the audit log are
     kept, 0 for good; without it, what was said before holds. Many processes may call this at once. A migration that
-    fails is rolled back alone; the ones before it stay. Raises NewerSchemaError, and changes nothing, where a later
-    release has migrated the database.
+    fails is rolled back alone; the ones before it stay. Raises SchemaError, and changes nothing, where the revision of
+    the database is none of this program's.
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
         await _take_lock(connection)
         await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
-        found = await _revision(connection)
+        found, brought = await _state(connection)
         if found is not None and found not in _revisions():
-            raise NewerSchemaError(await _newer(connection, found))
+            raise await _unknown(connection, found)
         migrated = found != head()
         if migrated:
             from models.migrations import revisions
 
             await revisions.upgrade(dsn)
             await connection.execute(NOTE, RELEASE, version("crewship"))
+        if lacking := sql.lacking(brought):
+            await sql.bring(connection, lacking)
         copied = await adopt(connection)
         async with connection.transaction():
             await apply_row_security(connection, row_level_security)
@@ -75,27 +92,44 @@ async def current(dsn: str) -> str | None:
     """The revision a database is at; none when it is empty."""
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
-        return await _revision(connection)
+        return (await _state(connection))[0]
     finally:
         await connection.close()
 
 
+async def lacks(connection: Any) -> bool:
+    """Whether a database lacks migrations or functions of this release; one that a later release migrated does not."""
+    found, brought = await _state(connection)
+    if found is None or number(found) != number(head()):
+        return found is None or number(found) < number(head())
+    return bool(sql.lacking(brought))
+
+
 def head() -> str:
-    """The newest revision that this program knows: the number that a migration's file begins with."""
-    return max(_revisions())
+    """The newest revision that this program knows: what a migration's file is named by."""
+    return max(_revisions(), key=number)
+
+
+def number(revision: str) -> int:
+    """A number that grows with the revisions: the day, and two digits for its place in the day."""
+    day, place = revision[:10].replace("_", ""), revision[11:] or "0"
+    return int(day) * 100 + int(place)
 
 
 @cache
 def _revisions() -> frozenset[str]:
-    versions = Path(__file__).with_name("versions").glob("[0-9]*.py")
-    return frozenset(path.name.partition("_")[0] for path in versions)
+    named = (NAMED.match(path.name) for path in Path(__file__).with_name("versions").glob("[0-9]*.py"))
+    return frozenset(match[1] for match in named if match is not None)
 
 
-async def _newer(connection: "asyncpg.Connection[asyncpg.Record]", found: str) -> str:
+async def _unknown(connection: "asyncpg.Connection[asyncpg.Record]", found: str) -> SchemaError:
+    at = f"the database is at revision {found}"
+    if UNRELEASED.fullmatch(found):
+        return UnreleasedSchemaError(f"{at}, from before the first release, and cannot be upgraded: use an empty one")
     release = await connection.fetchval(KNOWN, RELEASE)
     needed = f"Crewship {release}" if release else "the release of Crewship that migrated it"
-    return (
-        f"the database is at revision {found}, and this is Crewship {version('crewship')}, which knows revisions up to"
+    return NewerSchemaError(
+        f"{at}, and this is Crewship {version('crewship')}, which knows revisions up to"
         f" {head()}: start {needed} or newer, or restore a backup from before the upgrade"
     )
 
@@ -109,8 +143,9 @@ async def _take_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await asyncio.sleep(0.1)
 
 
-async def _revision(connection: "asyncpg.Connection[asyncpg.Record]") -> str | None:
+async def _state(connection: Any) -> tuple[str | None, str | None]:
+    """The revision, and the digests of the files of functions; none where there is none."""
     if await connection.fetchval("SELECT to_regclass('alembic_version') IS NULL"):
-        return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    return found
+        return None, None
+    found = await connection.fetchrow(sql.STATE)
+    return (None, None) if found is None else (found[0], found[1])

@@ -2,16 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import asyncpg
-from alembic import command
+from alembic import command, op
 from alembic.config import Config
-from sqlalchemy import Connection
+from alembic.script import Script
+from sqlalchemy import AdaptedConnection, Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from models.migrations import SETTINGS, TABLE_LOCK_TIMEOUT, head
+from models.migrations import SETTINGS, TABLE_LOCK_TIMEOUT, head, number
 
 
 async def upgrade(dsn: str) -> None:
@@ -33,14 +36,27 @@ async def check(dsn: str) -> None:
 
 async def draft(dsn: str, message: str) -> Path:
     """Writes a migration from the newest revision, to which an empty database is brought, to the tables as they are."""
-    number = f"{int(head()) + 1:04}"
+    revision = next_after(head(), datetime.now(UTC))
     await upgrade(dsn)
     async with connect(dsn) as connection:
-        await connection.run_sync(
-            lambda sync: command.revision(config(sync), message, autogenerate=True, rev_id=number),
+        drafted = await connection.run_sync(
+            lambda sync: command.revision(config(sync), message, autogenerate=True, rev_id=revision),
         )
-    (path,) = Path(__file__).with_name("versions").glob(f"{number}_*.py")
-    return path
+    assert isinstance(drafted, Script)
+    return Path(drafted.path)
+
+
+def next_after(last: str, now: datetime) -> str:
+    """The revision of a migration of this day, or of the last one's day where a clock is behind."""
+    today = f"{now:%Y_%m_%d}"
+    return today if today > last[:10] else f"{last[:10]}_{number(last) % 100 + 1}"
+
+
+def execute(text: str) -> None:
+    """Executes a text of several statements, in the transaction of the migration."""
+    op.execute("SELECT")  # the transaction begins with a statement of SQLAlchemy's
+    adapted = cast(AdaptedConnection, op.get_bind().connection.dbapi_connection)
+    adapted.run_async(lambda connection: connection.execute(text))
 
 
 @asynccontextmanager

@@ -48,6 +48,7 @@ Gauge("crewshipd_uptime_seconds", "Seconds since this process started to serve")
 Gauge("crewshipd_workers", "Serving processes; these measurements are of one of them").set_function(
     lambda: instance.settings.workers
 )
+MIGRATION = "Day of the last migration of the database, and its place in the day: YYYYMMDDnn"
 POOL = Gauge("crewshipd_db_pool_connections", "Database connections of this process, by state", ["state"])
 POOL.labels("busy").set_function(lambda: database.connections().busy)
 POOL.labels("idle").set_function(lambda: database.connections().idle)
@@ -202,9 +203,7 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
     except TROUBLE:
         revision = None  # no sample says more than a wrong one
     if revision is not None:
-        Gauge("crewshipd_db_migration_version", "Number of the last migration of the database", registry=asked).set(
-            int(revision)
-        )
+        Gauge("crewshipd_db_migration_version", MIGRATION, registry=asked).set(migrations.number(revision))
     written = await asyncio.to_thread(lambda: generate_latest(REGISTRY) + generate_latest(asked))
     return Exposition(text=written.decode())
 
@@ -317,12 +316,12 @@ async def _revision() -> str | None:
 
 async def _database_failure() -> str | None:
     try:
-        revision = await _revision()
+        async with asyncio.timeout(DATABASE_PATIENCE), database.lease() as conn:
+            lacks = await migrations.lacks(conn)
     except TROUBLE as error:
         log.warning("database not ready", error=type(error).__name__)
         return "the database does not answer"
-    # A newer schema is what a release beside this one has just brought: it is not our trouble.
-    return None if revision is not None and int(revision) >= int(migrations.head()) else "the database lacks migrations"
+    return "the database lacks migrations" if lacks else None
 
 
 def _state_failure() -> str | None:

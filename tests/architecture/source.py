@@ -33,6 +33,10 @@ def python_files(*folders: str) -> list[Path]:
     ]
 
 
+def sql_files() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".sql"]
+
+
 @cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, strings
+from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, sql_files, strings
 from tests.every import for_every
 
 NEWER = {
@@ -29,6 +29,11 @@ def found(texts: list[str]) -> list[str]:
 def test_every_promised_release_knows_the_words(path: Path) -> None:
     chosen = {text for name, text in CHOOSES if path == ROOT / name}
     assert [text for text in found(list(strings(path))) if text not in chosen] == []
+
+
+@for_every(sql_files(), ids=name_of)
+def test_every_promised_release_knows_the_functions_and_tables(path: Path) -> None:
+    assert found(re.sub(r"--.*", "", path.read_text()).split(";")) == []
 
 
 def test_what_is_newer_is_seen() -> None:

@@ -14,7 +14,7 @@ from resolvers.kernel.inputs import Input
 from resolvers.kernel.outputs import Output
 from rest_compat import openapi
 from schema.root import sdl
-from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tracked, tree
+from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, sql_files, tracked, tree
 from tests.every import for_every
 
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
@@ -43,7 +43,7 @@ MACHINES = re.compile(
 BINARY = {".ico", ".gz", ".png", ".woff2"}
 
 
-@for_every(python_files(), ids=name_of)
+@for_every(python_files() + sql_files(), ids=name_of)
 def test_a_file_is_short(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_FILE
 

@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 
 import asyncpg
 import pytest
-from alembic import command
-from sqlalchemy import Connection as SyncConnection
 from sqlmodel import SQLModel
 
-from models.migrations import revisions
 from models.workspaces import Workspace
 from tests.conftest import Database
 from tests.models.rows import Connection, insert, of, workspace_rows
@@ -66,14 +63,3 @@ async def application(seeded: Seeded) -> AsyncIterator[Connection]:
     finally:
         await transaction.rollback()
         await connection.close()
-
-
-async def upgrade_to(database: Database, revision: str) -> None:
-    """To the tables of an earlier release."""
-
-    def run(connection: SyncConnection) -> None:
-        command.upgrade(revisions.config(connection), revision)
-
-    async with revisions.connect(database.owner_url) as connection:
-        await connection.run_sync(run)
-        await connection.commit()

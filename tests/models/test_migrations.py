@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 from crewship import serve
 from crewship.postgres import APPLICATION, OWNER
 from models import migrations
-from models.migrations import revisions
+from models.migrations import revisions, sql
 from models.migrations.tables import metadata
 from tests.conftest import Database
 from tests.world import settings_for
@@ -61,21 +61,14 @@ async def catalog(url: str) -> dict[str, set[tuple[str, ...]]]:
     }
 
 
-INDEXED = """
-    CREATE FUNCTION journal_terms(
-        text, timestamptz, text, text, text, text, text, text, text, tsvector
-    ) RETURNS bigint[]
-    LANGUAGE sql IMMUTABLE AS $$ SELECT '{}'::bigint[] $$
-"""
-"""What a declared index is an expression of: migrations alone make functions."""
-
-
 async def create_all(url: str) -> None:
+    owner = await asyncpg.connect(url)
+    await owner.execute(sql.text_of("journal_terms"))  # what a declared index is an expression of
+    await owner.close()
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url), poolclass=NullPool
     )
     async with engine.begin() as connection:
-        await connection.exec_driver_sql(INDEXED)
         await connection.run_sync(metadata().create_all)
     await engine.dispose()
 
@@ -187,10 +180,10 @@ async def test_a_migration_of_data_sees_the_rows_of_all_tenants(database: Databa
 
 async def test_an_older_release_says_which_one_is_needed(database: Database, tmp_path: Path) -> None:
     owner = await asyncpg.connect(database.owner_url)
-    await owner.execute("UPDATE alembic_version SET version_num = '9999'")
+    await owner.execute("UPDATE alembic_version SET version_num = '2999_01_01'")
     await owner.execute("UPDATE instance_facts SET value = '7.1.0' WHERE name = 'release'")
     before = await catalog(database.owner_url)
-    with pytest.raises(migrations.NewerSchemaError, match=r"revision 9999, .* start Crewship 7\.1\.0 or newer"):
+    with pytest.raises(migrations.NewerSchemaError, match=r"revision 2999_01_01, .* start Crewship 7\.1\.0 or newer"):
         await migrations.upgrade(database.owner_url, application_role=APPLICATION)
     access = serve.Access(database.url, database.owner_url, APPLICATION)
     with pytest.raises(serve.StartError, match=r"start Crewship 7\.1\.0"):

@@ -87,7 +87,7 @@ async def test_what_is_measured(world: World) -> None:
     assert grew('crewship_operation_seconds_count{operation="labels.list"}') == 1
     assert 0 < before["crewshipd_uptime_seconds"] < found["crewshipd_uptime_seconds"] < 600
     assert found["crewshipd_workers"] == 1
-    assert found["crewshipd_db_migration_version"] == int(migrations.head())
+    assert found["crewshipd_db_migration_version"] == migrations.number(migrations.head())
     assert found['crewshipd_db_pool_connections{state="idle"}'] >= 1
     assert found['crewshipd_db_pool_connections{state="busy"}'] == 0
     assert found["crewshipd_db_pool_waiting"] == 0

@@ -102,10 +102,18 @@ async def test_without_its_directory_it_is_not_ready(own: World) -> None:
 async def test_on_an_older_schema_it_is_not_ready(own: World) -> None:
     await own.database.execute("UPDATE alembic_version SET version_num = '0001'")
     assert await ready(own) == (503, False, "the database lacks migrations", "ok")
-    await own.database.execute("UPDATE alembic_version SET version_num = '9999'")  # of a newer release beside this one
+    later = "UPDATE alembic_version SET version_num = '2999_01_01'"  # of a newer release beside this one
+    await own.database.execute(later)
     assert await ready(own) == (200, True, "ok", "ok")
     await own.database.execute("DELETE FROM alembic_version")
     assert await ready(own) == (503, False, "the database lacks migrations", "ok")
+
+
+async def test_with_older_functions_it_is_not_ready(own: World) -> None:
+    await own.database.execute("COMMENT ON TABLE alembic_version IS '{}'")
+    assert await ready(own) == (503, False, "the database lacks migrations", "ok")
+    await own.database.execute("""COMMENT ON TABLE alembic_version IS '{"release": "99.1.0", "files": {}}'""")
+    assert await ready(own) == (200, True, "ok", "ok")
 
 
 async def test_with_a_locked_table_the_answer_does_not_wait(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
