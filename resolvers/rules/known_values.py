@@ -38,9 +38,7 @@ FOLD: Final = bytes(b + 32 if 65 <= b <= 90 else {45: 43, 95: 47}.get(b, b) for 
 Span = tuple[int, int]
 _keys = struct.Struct("=Q").unpack_from
 _ANY_OFFSET: Final = (1 << STRIDE) - 1
-_OFFSETS: Final = tuple(
-    tuple(offset for offset in range(STRIDE) if mask >> offset & 1) for mask in range(_ANY_OFFSET + 1)
-)
+_ONLY: Final = {1 << offset: offset for offset in range(STRIDE)}
 _PLACE: Final = 32
 _WHAT: Final = (1 << _PLACE) - 1
 _CORE: Final = BLOCK - STRIDE + 1
@@ -185,13 +183,13 @@ class KnownValues:
             until = at + PART
             for found in sorted(self._looked_up(folded, at, until) + self._looked_up(folded, at + STRIDE, until)):
                 place, what = found >> _PLACE, found & _WHAT
-                if what & _ANY_OFFSET and place + BLOCK > covered:
-                    span = self._block_at(folded, place, what & _ANY_OFFSET)
-                    if span is not None:
-                        start, covered = span[0], max(covered, span[1])
-                        while folded[covered : covered + BLOCK] in blocks:
-                            covered += BLOCK
-                        spans.append((start, covered))
+                if (mask := what & _ANY_OFFSET) and place + BLOCK > covered:
+                    for start in self._blocks_at(folded, place, mask) if mask & (mask - 1) else (place - _ONLY[mask],):
+                        if folded[start : start + BLOCK] in blocks and start >= 0:
+                            covered = max(covered, start + BLOCK)
+                            while folded[covered : covered + BLOCK] in blocks:
+                                covered += BLOCK
+                            spans.append((start, covered))
                 if what > _ANY_OFFSET:
                     for offset, length in self._lengths[what >> STRIDE]:
                         start = place - offset
@@ -216,38 +214,23 @@ class KnownValues:
         likely = itertools.compress(range(many), passed)
         return [at + (n * WINDOW << _PLACE) + what for n in likely if (what := get(view[n]))]
 
-    def _block_at(self, folded: bytes, place: int, mask: int) -> Span | None:
-        """From the first to the last of the blocks that have one of their first places here."""
-        if not mask & (mask - 1):
-            start = place - _OFFSETS[mask][0]
-            return (start, start + BLOCK) if start >= 0 and folded[start : start + BLOCK] in self._blocks else None
+    def _blocks_at(self, folded: bytes, place: int, mask: int) -> list[int]:
+        """Where blocks may begin of which several have one of their first places here."""
         if folded[place : place + _CORE] not in self._cores:
-            return None
-        starts = [
-            start
-            for offset in _OFFSETS[mask]
-            if (start := place - offset) >= 0 and folded[start : start + BLOCK] in self._blocks
-        ]
-        return (starts[-1], starts[0] + BLOCK) if starts else None
+            return []
+        return [place - offset for offset in range(STRIDE - 1, -1, -1) if mask >> offset & 1]
 
     # ---- what may go on ------------------------------------------------------------------------------------------
 
     def open_short(self, text: str, start: int) -> int:
         """Where, at or after `start`, the first suffix begins that more text could make a piece, or what is shorter."""
-        for at in range(max(start, len(text) - self._longest + 1), len(text)):
-            if _begins(text, at, self._heads):
-                return at
-        return len(text)
+        return _opened(text, max(start, len(text) - self._longest + 1), self._heads)
 
     def open_block(self, text: str, start: int) -> int:
         first = max(start, len(text) - BLOCK + 1)
         if not self._blocks or first >= len(text):
             return len(text)
-        tail = fold(text[first:])
-        for at in range(len(tail)):
-            if _begins(tail, at, self._folded_heads):
-                return first + at
-        return len(text)
+        return first + _opened(fold(text[first:]), 0, self._folded_heads)
 
 
 def _sieve(table: dict[int, int]) -> bytes:
@@ -265,15 +248,17 @@ def _first_places(piece: bytes) -> list[int]:
     return [_keys(folded, offset)[0] for offset in range(STRIDE)]
 
 
-def _begins(text: Any, at: int, heads: tuple[set[Any], ...]) -> bool:
-    """Whether what stands at `at` may be the beginning of a form, by as many characters as are compared."""
-    left = len(text) - at
-    for length, known in zip(HEADS, heads, strict=True):
-        if length > left:
-            break
-        if text[at : at + length] not in known:
-            return False
-    return True
+def _opened(text: Any, first: int, heads: tuple[set[Any], ...]) -> int:
+    """Where, at or after `first`, what may be the beginning of a form begins, by as many characters as are compared."""
+    whole, most = len(text), HEADS[-1]
+    for at in range(first, whole - most + 1):
+        if text[at : at + most] in heads[-1]:
+            return at
+    for at in range(max(first, whole - most + 1), whole):
+        number = min(whole - at, len(HEADS) - 1) - 1
+        if text[at : at + HEADS[number]] in heads[number]:
+            return at
+    return whole
 
 
 def _shards(forms: set[str]) -> Iterator[list[str]]:

@@ -58,6 +58,10 @@ _FAR: Final = LONGEST_VALUE + 64
 WEB_TOKEN: Final = r"e[yw][\w-]{15,}\.e[yw][\w-]{8}"
 ADDRESS: Final = rf"{_BEFORE}{URL}[^\s/:@\"'`]{{0,100}}:[^\s/@\"'`]{{1,{LONGEST_VALUE}}}@"
 
+ANY: Final = "|".join((WHOLE, PASSWORDS, SECRETS, WEB_TOKEN, ADDRESS))
+SMALL: Final = 2 << 10
+"""Characters of a text that is asked for everything at once: most of what streams has nothing of it."""
+
 _WEB_TOKENS = re.compile(rf"{BEGIN}e[yw]", re.ASCII)
 _ADDRESSES = re.compile(BEGIN + URL, re.ASCII)
 _SCHEME_LENGTH = 21
@@ -70,7 +74,8 @@ class Starts:
 
     def __init__(self, text: str) -> None:
         self._text, self._plain = text, text.encode("ascii", "replace")  # a byte for each character
-        self._next = [-1] * len(_FINDERS)
+        nothing = len(text) < SMALL and _search(ANY)(self._plain) is None
+        self._next = [NONE if nothing else -1] * len(_FINDERS)
 
     def first(self, least: int) -> re.Match[str] | None:
         """The first at or after `least`, which does not become smaller."""
