@@ -17,6 +17,7 @@ class StepWriter:
     def __init__(self) -> None:
         self._waiting: dict[str, list[Waiting]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._alone: set[asyncio.Task[None]] = set()
 
     async def append(self, claim: Claim, batch: Batch, written: int) -> bool:
         """As `work.append`. What a run says, or has to pay for, is a statement of its own."""
@@ -37,19 +38,25 @@ class StepWriter:
             del self._tasks[workspace_id]
 
     async def _store(self, waiting: list[Waiting]) -> None:
-        if len(waiting) > 1:
-            try:
-                stored = await work.append_steps([(claim, batch) for claim, batch, _, _ in waiting])
-            except Exception as error:
-                return _tell(waiting, error)
-            _tell([each for each in waiting if each[0].run_id in stored], True)
-            waiting = [each for each in waiting if each[0].run_id not in stored]
-        for each in waiting:  # alone, or lost, or somebody has the row of the run
-            claim, batch, written, _ = each
-            try:
-                _tell([each], await work.append(claim, batch, written))
-            except Exception as error:
-                _tell([each], error)
+        try:
+            stored = await work.append_steps([(claim, batch) for claim, batch, _, _ in waiting])
+        except Exception as error:
+            return _tell(waiting, error)
+        _tell([each for each in waiting if each[0].run_id in stored], True)
+        for each in waiting:
+            if each[0].run_id not in stored:
+                task = asyncio.get_running_loop().create_task(_alone(each))
+                self._alone.add(task)
+                task.add_done_callback(self._alone.discard)
+
+
+async def _alone(each: Waiting) -> None:
+    """The run is lost, or somebody has its row: that is waited for here, and by no other run."""
+    claim, batch, written, _ = each
+    try:
+        _tell([each], await work.append(claim, batch, written))
+    except Exception as error:
+        _tell([each], error)
 
 
 def _tell(waiting: list[Waiting], outcome: bool | Exception) -> None:
