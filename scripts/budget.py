@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -30,7 +31,7 @@ COLUMN = re.compile(r"^( +)label_group(:.*)$", re.MULTILINE)
 EDGE = re.compile(r"^ +\w+: Edges?\b.*\n", re.MULTILINE)  # declared by another domain, for the original alone
 NAME = re.compile(r"([Ll]abels?)(?!_|:read|s)")
 WHOLE = 500  # operations of the contract and those of our own, with some to come
-FIRST_ANSWER, IDLE = 2.0, 130.0  # the bars: seconds of the clock, and MB
+FIRST_ANSWER, IDLE = 1.8, 130.0  # the bars: seconds of the clock, and MB
 SETTLED = 3.0  # seconds after which a process that nobody asks for anything is idle
 PATIENCE = 60.0  # seconds for an answer
 
@@ -100,7 +101,15 @@ def _migration(versions: Path, numbers: list[str]) -> None:
     (versions / f"{revision}_copies.py").write_text("\n".join(lines))
 
 
+@cache
+def compiled(tree: Path) -> None:
+    """So that no start that is measured compiles what somebody has changed, and keeps memory of it."""
+    for package in PACKAGES:
+        compileall.compile_dir(tree / package, quiet=2)
+
+
 def compose(tree: Path, statements: str = SERVER) -> Composed:
+    compiled(tree)
     seconds, rss, modules = json.loads(_python(tree, COMPOSED.format(statements=statements)))
     return Composed(seconds, rss, frozenset(modules))
 
@@ -164,7 +173,7 @@ def main() -> None:
             print(f"{int(_python(tree, COUNT)):<12}{figures}{answers}", flush=True)
             beyond |= served.rest > FIRST_ANSWER or served.idle > IDLE
     if beyond:
-        sys.exit(f"beyond the bars: {FIRST_ANSWER:.0f} s to the first answer, {IDLE:.0f} MB idle")
+        sys.exit(f"beyond the bars: {FIRST_ANSWER} s to the first answer, {IDLE:.0f} MB idle")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from tests.process.wire import counted
 from tests.world import World, world_on
 
 SECONDS = 2.5  # of the processor
-ROOM, WITH_GRAPHQL = 130.0, 157.5  # MB
+ROOM, WITH_GRAPHQL = 127.0, 151.0  # MB
 
 MIGRATED = """
 import asyncio
