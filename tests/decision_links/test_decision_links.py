@@ -248,7 +248,7 @@ async def test_refusals_write_nothing(world: World) -> None:
     change = "UPDATE memberships SET role = $2 WHERE user_id = $1"
     await world.database.execute(change, world.admin.user_id, "MANAGER")
     try:
-        await refused(world, token, 403, "may not decide")
+        await refused(world, token, 403, "no longer has permission")
     finally:
         await world.database.execute(change, world.admin.user_id, "ADMIN")
     body = {"status": "denied"}
@@ -268,7 +268,7 @@ async def test_who_has_left_decides_nothing(world: World) -> None:
     await world.database.execute("UPDATE decision_links SET user_id = $1", left.user_id)
     assert (await show(world, token)).status_code == 200
     await world.database.execute("DELETE FROM memberships WHERE user_id = $1", left.user_id)
-    await refused(world, token, 403, "may not decide")
+    await refused(world, token, 403, "no longer has permission")
     assert (await status(world, asked))[0] == "pending"
 
 

@@ -64,7 +64,7 @@ FAILS = {
     "locked": "requires authentication",
     "page": "does not speak MCP|The server says",
     "flood": "too many bytes",
-    "inflates": "compresses its answer",
+    "inflates": "compressed its answer",
     "drip": "did not answer",
     "silent": "did not answer",
     "other-id": "did not answer",
