@@ -256,7 +256,7 @@ async def test_refusals_write_nothing(world: World) -> None:
     await refused(world, token, 409, "decided already: denied")
     gone, of_gone = await linked(world)
     await world.database.execute("DELETE FROM approvals WHERE id = $1", gone.id)
-    await refused(world, of_gone, 410, "no longer there")
+    await refused(world, of_gone, 410, "has been deleted")
     late, of_late = await linked(world, status="timeout")
     await refused(world, of_late, 409, "decided already: timeout")
     assert late.id
