@@ -14,7 +14,7 @@ from models.notification_channels import ChannelEvent, ChannelType, Notification
 from models.workspaces import Membership, Workspace
 from resolvers.decision_links.questions import KINDS, Question, name_of_agent, question_of
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job, news
-from resolvers.notification_channels.sending import SUBSCRIBED, preview_of
+from resolvers.notification_channels.sending import PLACES, SUBSCRIBED, preview_of
 
 LIFE = timedelta(days=3)
 """Of a link to what has no deadline of its own."""
@@ -81,7 +81,7 @@ class Asked:
 
 async def enqueue_questions(rows: AcrossWorkspaces) -> bool:
     """A job for each channel that is to be told of what is asked. Returns whether there may be more."""
-    told, more = await follow(rows, "decision_links", ["inbox.updated"])
+    told, more = await follow(rows, "decision_links", PLACES, ["inbox.updated"])
     asking = [event for event in told if _asks(event["payload"])]
     places = list({event["workspace_id"] for event in asking})
     channels = await rows.fetch(SUBSCRIBED, places) if asking else []

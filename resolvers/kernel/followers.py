@@ -17,7 +17,7 @@ HORIZON = "SELECT events_horizon()::text"
 NEXT = """
     SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
     WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
-        AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id IS NOT NULL
+        AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id = ANY ($6::text[])
     ORDER BY xid, seq LIMIT $5
 """
 NEWS = """
@@ -41,16 +41,24 @@ def news(follower: str) -> str:
     """
 
 
-async def follow(rows: AcrossWorkspaces, follower: str, types: Sequence[str] | None = None) -> tuple[list[Any], bool]:
+async def follow(
+    rows: AcrossWorkspaces, follower: str, places: str, types: Sequence[str] | None = None
+) -> tuple[list[Any], bool]:
     """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
     first look gives none: it begins with what comes.
+
+    `places`: a statement of the workspaces in which somebody has subscribed. Events of others are passed over, and
+    where there are none, nothing is read.
     """
     fact = follower + FOLLOWS
     horizon = await rows.fetchval(HORIZON)
     place = await rows.fetch(PLACE, fact)
     if place and not await rows.fetchval(NEWS, *place[0], horizon):
         return [], False  # a place that moved by itself would be a write a second, for ever
-    found = await rows.fetch(NEXT, *place[0], horizon, None if types is None else list(types), MOST) if place else []
+    # behind the horizon: whoever subscribed before an event below it, has committed that by now
+    subscribed = [row[0] for row in await rows.fetch(places)] if place else []
+    kinds = None if types is None else list(types)
+    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, subscribed) if subscribed else []
     more = len(found) == MOST
     # what is not older than every running transaction waits
     await rows.fetchval(MOVE, fact, f"{found[-1]['xid']}:{found[-1]['seq'] + 1}" if more else f"{horizon}:0")

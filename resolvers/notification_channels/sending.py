@@ -52,6 +52,7 @@ DELIVER = job("notification_channels.deliver", OfEnd, unique="{channel_id}:{run_
 """One channel is told of the end of one run."""
 FOLLOW = clock("notification_channels.follow", every=timedelta(seconds=1), when=news("notification_channels"))
 """Ends of runs are looked for in the outbox."""
+PLACES = "SELECT DISTINCT workspace_id FROM notification_channels WHERE deleted_at IS NULL AND enabled"
 SUBSCRIBED = """
     SELECT id, workspace_id, events FROM notification_channels
     WHERE workspace_id = ANY ($1::text[]) AND deleted_at IS NULL AND enabled
@@ -108,7 +109,7 @@ class Letter:
 
 async def enqueue_letters(rows: AcrossWorkspaces) -> bool:
     """A job for each channel that is to be told of what has ended. Returns whether there may be more."""
-    ended, more = await follow(rows, "notification_channels", ENDS)
+    ended, more = await follow(rows, "notification_channels", PLACES, ENDS)
     channels = await rows.fetch(SUBSCRIBED, list({event["workspace_id"] for event in ended})) if ended else []
     for event in ended:
         for channel in channels:

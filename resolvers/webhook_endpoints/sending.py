@@ -52,6 +52,7 @@ DELIVER = job("webhook_endpoints.deliver", OfLane, unique="{endpoint_id}:{lane}"
 """The deliveries of one lane, in order."""
 FOLLOW = clock("webhook_endpoints.follow", every=timedelta(seconds=1), when=news("webhook_endpoints"))
 """The outbox is looked at for whoever has subscribed."""
+PLACES = "SELECT DISTINCT workspace_id FROM webhook_endpoints WHERE enabled"
 ENDPOINTS = """
     SELECT id, workspace_id, event_types FROM webhook_endpoints WHERE workspace_id = ANY ($1::text[]) AND enabled
 """
@@ -76,7 +77,7 @@ def lane_of(subject: str) -> int:
 
 async def distribute(rows: AcrossWorkspaces) -> bool:
     """What has happened is put into the lanes of those who have subscribed. Returns whether there may be more."""
-    events, more = await follow(rows, "webhook_endpoints")
+    events, more = await follow(rows, "webhook_endpoints", PLACES)
     endpoints = await rows.fetch(ENDPOINTS, list({event["workspace_id"] for event in events})) if events else []
     made = []
     for event in events:

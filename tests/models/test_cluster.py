@@ -28,6 +28,7 @@ from tests.models.rows import insert, of, workspace_rows
 
 pytestmark = pytest.mark.anyio
 PLACE = "workspace:x"
+PLACES = "SELECT DISTINCT workspace_id FROM events"
 BURN = "DO $$ BEGIN FOR n IN 1..{times} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 AHEAD = 20_000  # transactions by which the cluster of the original is ahead
 HIGH = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
@@ -62,7 +63,7 @@ async def followed(dsn: str, follower: str = "cluster_test") -> list[str]:
     async with connected(dsn) as connection:
         while more:
             async with connection.transaction():
-                events, more = await follow(AcrossWorkspaces(connection), follower, ["crew.updated"])
+                events, more = await follow(AcrossWorkspaces(connection), follower, PLACES, ["crew.updated"])
             found += [event["channel"] for event in events]
     return found
 

@@ -13,7 +13,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from resolvers.instance.running import instance
-from resolvers.kernel import across_workspaces
+from resolvers.kernel import AcrossWorkspaces, across_workspaces
+from resolvers.kernel.followers import NEXT
 from resolvers.webhook_endpoints import sending
 from resolvers.webhook_endpoints.sending import distribute, lane_of
 from tests.recovery.mailbox import delivering
@@ -112,6 +113,42 @@ async def log(world: World, endpoint: dict[str, Any], state: str = "") -> list[d
 
 async def endpoint_of(world: World, endpoint: dict[str, Any]) -> dict[str, Any]:
     return (await world.rest(world.admin, "GET", f"{PATH}/{endpoint['id']}")).json()  # type: ignore[no-any-return]
+
+
+async def test_events_are_read_of_workspaces_that_have_subscribed(world: World) -> None:
+    """What a workspace without endpoints does costs no follower anything, and is not delivered later."""
+    read = list[Any]()
+    fetch = AcrossWorkspaces.fetch
+
+    async def spied(rows: AcrossWorkspaces, sql: str, *values: Any) -> list[Any]:
+        found = await fetch(rows, sql, *values)
+        read.extend([(sql, row) for row in found] if sql == NEXT else [(sql, None)])
+        return found
+
+    async def told() -> list[tuple[str, int]]:
+        read.clear()
+        with mock.patch.object(AcrossWorkspaces, "fetch", spied):
+            await follow()
+        return [(row["workspace_id"], row["payload"].get("number")) for sql, row in read if sql == NEXT]
+
+    await happen(world, "one", 1)
+    while not await world.database.fetchval(
+        "SELECT events_horizon() > (SELECT max(xid) FROM events WHERE payload ->> 'number' = '1')"
+    ):
+        await asyncio.sleep(0.02)
+    assert await told() == []
+    assert read
+    made = await create(world, "http://127.0.0.1:1/hook", "crew.updated")
+    await happen(world, "one", 2)
+    await happen(world, "theirs", 3, place=world.other.id)
+    found = list[tuple[str, int]]()
+    async with asyncio.timeout(40):
+        while not found:
+            found = await told()
+            await asyncio.sleep(0.02)
+    assert [number for _, number in found if number in (1, 2, 3)] == [2]
+    assert {place for place, _ in found} == {world.workspace.id}
+    assert len(await log(world, made)) == 1
 
 
 async def test_a_delivery_is_signed_as_the_public_library_verifies(world: World) -> None:

@@ -1,0 +1,52 @@
+"""The terms by which entries are found, and what kinds of entries actions of the audit log are."""
+
+import importlib
+from typing import Any
+
+import pytest
+
+from models.base import new_id
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+FIRST = importlib.import_module("models.migrations.versions.0079_journal_terms").TERMS
+GIVEN: list[tuple[Any, ...]] = [
+    ("w1", "2026-01-02T03:04:05Z", "a1", "c1", "m1", "r1", "audit.entity_created", "notice", "user", "one two three"),
+    ("w2", "2026-01-02T03:04:05Z", "a1", "c1", "m1", "r1", "audit.entity_created", "notice", "user", "one two three"),
+    ("w1", "1969-12-31T23:59:59Z", None, None, None, None, "run.started", "info", "agent", ""),
+    ("w1", "2026-01-02T03:04:05.678901Z", None, "c1", None, "r1", "run.started", "error", "agent", "again again again"),
+    ("w1", "2031-01-01T00:00:00Z", "a1", None, "m1", None, "x", "warn", "system", "only"),
+    ("w1", "2031-01-01T00:00:00Z", "", "", "", "", "", "", "", "a. b, c's d-e f/g 1.5 ü"),
+]
+TAKES = "($1::text, $2::text::timestamptz, $3::text, $4::text, $5::text, $6::text, $7::text, $8::text, $9::text, words)"
+KINDS = {
+    "issue.created": "created", "member.invited": "created", "X.RECREATE": "created", "user.deleted": "deleted",
+    "token.REVOKED": "deleted", "member.removed": "deleted", "account.unlocked": "restored", "Restore": "restored",
+    "issue.updated": "updated", "": "updated", "%": "updated", "create_delete": "deleted",
+}  # fmt: skip
+
+
+async def test_terms_are_those_that_indexes_were_made_of(world: World) -> None:
+    await world.database.execute(FIRST.replace("FUNCTION journal_terms(", "FUNCTION journal_terms_first("))
+    for words in ("to_tsvector('simple', $10::text)", "strip(to_tsvector('simple', $10::text))"):
+        compared = f"SELECT journal_terms{TAKES} AS now, journal_terms_first{TAKES} AS first FROM {words} AS words"
+        made = [await world.database.fetchrow(compared, *given) for given in GIVEN]
+        assert all(row["now"] == row["first"] for row in made)
+        assert len({tuple(row["now"]) for row in made}) == len(GIVEN)
+    await world.database.execute("DROP FUNCTION journal_terms_first")
+
+
+async def test_actions_are_entries_of_a_kind(world: World) -> None:
+    rows = {new_id(): action for action in KINDS}
+    await world.database.executemany(
+        "INSERT INTO audit_logs (id, workspace_id, actor_type, action, entity_type, data)"
+        " VALUES ($1, $2, 'system', $3, 'X', '{}')",
+        [(id, world.workspace.id, action) for id, action in rows.items()],
+    )
+    found = await world.database.fetch(
+        "SELECT row_id, entry_type FROM audit_logs a CROSS JOIN LATERAL journal_lines(a) WHERE a.id = ANY ($1)",
+        list(rows),
+    )
+    assert {rows[row["row_id"]]: row["entry_type"] for row in found} == {
+        action: f"audit.entity_{kind}" for action, kind in KINDS.items()
+    }
