@@ -81,11 +81,11 @@ def bound(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 COLUMNS = ClauseElement
-"""What stands for a value that only the database knows: a column, or an expression over columns."""
+"""What an operation gives for a value that only the database knows: a column, or an expression over columns."""
 
 
 def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
-    return value if isinstance(value, COLUMNS) else check(value)
+    return value if isinstance(value, Taken) else check(value)
 
 
 DRAWING = WrapValidator(_checked)
@@ -109,7 +109,8 @@ def given(row: SQLModel) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a column of the new row takes from the changed one: `value`, as the operation gave it.
+    """What a column of the new row takes from the changed one: `value`, as the operation gave it. It stands in the row
+    in its place until the database has drawn it.
 
     Equal expressions have one `kind`, whatever values they hold; these are parameters, in the order the kind says.
     """
@@ -185,6 +186,7 @@ class Held:
         if change is None:
             return cls(row, columns, conflict, timed=timed)
         drawn = tuple([Taken.of(name, values[name]) for name in columns if isinstance(values[name], COLUMNS)])
+        values.update({taken.name: taken for taken in drawn})
         names, parameters = [taken.name for taken in drawn], change.values
         for taken in drawn:
             parameters = parameters | taken.parameters
@@ -252,7 +254,9 @@ Waiting = Held | Edit
 """What a command writes last: it is sent with the next statement, or with the answer."""
 
 
-def split(data: Mapping[str, Any], drawn: Mapping[int, str]) -> tuple[dict[str, Any], NamedColumns]:
-    """What is known of some JSON, and which keys are the new row's columns; by the identity of what stands for them."""
-    known = {key: value for key, value in data.items() if id(value) not in drawn}
-    return known, tuple([(key, drawn[id(value)]) for key, value in data.items() if id(value) in drawn])
+def split(data: Mapping[str, Any]) -> tuple[dict[str, Any], NamedColumns]:
+    """What is known of some JSON, and which keys are the new row's columns."""
+    known = {key: value for key, value in data.items() if value.__class__ is not Taken}
+    if len(known) == len(data):
+        return known, ()
+    return known, tuple([(key, value.name) for key, value in data.items() if value.__class__ is Taken])

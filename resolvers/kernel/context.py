@@ -458,11 +458,9 @@ class Context(Recorder):
         if isinstance(held, Edit):
             held.row.__dict__.update(statements.load(type(held.row), row).__dict__)
             return
-        values = {id(taken.value): row[taken.name] for taken in held.drawn}
-        held.row.__dict__.update({taken.name: row[taken.name] for taken in held.drawn})
-        for audit in self.audits:
-            audit.data = {key: values.get(id(value), value) for key, value in audit.data.items()}
-        self.events = [event.settled(values) for event in self.events]
+        values = {taken.name: row[taken.name] for taken in held.drawn}
+        held.row.__dict__.update(values)
+        self.settle(values)
 
     async def _send(
         self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False, begins: bool = True

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from resolvers.kernel.bounds import without_secrets
-from resolvers.kernel.changes import COLUMNS, DRAWING
+from resolvers.kernel.changes import DRAWING, Taken
 
 EVENTS: dict[str, list[type["Event"]]] = {}
 
@@ -76,9 +76,9 @@ class Event(BaseModel):
         }
 
     def payload(self) -> dict[str, Any]:
-        """JSON values; a column, where a `Drawn` field is one still."""
+        """JSON values; where a `Drawn` field is not known yet, what stands for it."""
         columns = (
-            {name: value for name in self.drawn_ if isinstance(value := getattr(self, name), COLUMNS)}
+            {name: value for name in self.drawn_ if isinstance(value := getattr(self, name), Taken)}
             if self.drawn_
             else {}
         )
@@ -87,10 +87,10 @@ class Event(BaseModel):
             made[self.drawn_[name]] = column
         return made
 
-    def settled(self, values: Mapping[int, Any]) -> Self:
-        """With values in the places of columns; by the columns' identities."""
+    def settled(self, values: Mapping[str, Any]) -> Self:
+        """With what the database has drawn; by the columns' names."""
         return self.model_copy(
-            update={name: values[id(column)] for name in self.drawn_ if id(column := getattr(self, name)) in values}
+            update={name: values[taken.name] for name in self.drawn_ if isinstance(taken := getattr(self, name), Taken)}
         )
 
     def address(self, workspace_id: str | None, payload: dict[str, Any]) -> str:

@@ -81,13 +81,13 @@ def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
 
 
 def _audited(
-    ctx: Context, audits: list[Audit], drawn: dict[int, str], values: list[Any], *place: str | None
+    ctx: Context, audits: list[Audit], drawn: bool, values: list[Any], *place: str | None
 ) -> tuple[NamedColumns, ...]:
     """What audit rows say, added to the values; and what of it is read from the new row."""
     named, client = list[NamedColumns](), client_of(ctx.caller)
     by = by_whose_right(ctx.caller, ctx.user_id, ctx.credential_id)
     for audit in audits:
-        data, columns = split(audit.data, drawn) if drawn else (audit.data, NOTHING)
+        data, columns = split(audit.data) if drawn else (audit.data, NOTHING)
         named.append(columns)
         changes = ctx.changes.get(audit.entity_id or "")
         whose = ctx.user_id or None if place else ctx.whose
@@ -113,7 +113,7 @@ class Records:
     @classmethod
     def of(cls, ctx: Context, held: Waiting | None, key_values: Sequence[Any]) -> "Records":
         values = list[Any]()
-        drawn = {id(taken.value): taken.name for taken in held.drawn} if held is not None else {}
+        drawn = held is not None and bool(held.drawn)
         audits = ctx.workspace_audits()
         if len(audits) > MOST_ALONE:
             ctx.record(*[ctx.audit_row(audit) for audit in audits])
@@ -125,7 +125,7 @@ class Records:
         for n, event in enumerate(ctx.events):
             payload = event.payload()
             if drawn:
-                payload, events[n] = split(payload, drawn)
+                payload, events[n] = split(payload)
             values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload]
         values += key_values
         for job in jobs.in_order(ctx.queued):
@@ -174,7 +174,7 @@ def plan(
         source = written(held).returning(*table_of(type(held.row)).c).cte("made")
         body = body.select_from(source)
         for name in held.columns:
-            trace.getters[name] = attrgetter("data.row." + name)
+            trace.getters[name] = _of_row(name)
         if held.missing is not None:
             trace.getters |= {name: _changing(name) for name in held.parameters} | {
                 f"scope_{n}": attrgetter(n) for n in KNOWN
@@ -238,6 +238,10 @@ def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
     return (
         (found, table.c.workspace_id == workspace.clause) if "workspace_id" in table.primary_key.columns else (found,)
     )
+
+
+def _of_row(name: str) -> Getter:
+    return lambda call: call.data.row.__dict__[name]
 
 
 def _changing(name: str) -> Getter:

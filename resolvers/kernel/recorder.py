@@ -17,6 +17,7 @@ from resolvers.instance.telemetry import log
 from resolvers.instance.vault import unprinted
 from resolvers.kernel.auditing import audit_row
 from resolvers.kernel.bus import ANYTHING, Topic
+from resolvers.kernel.changes import split
 from resolvers.kernel.differences import ENTITY_TYPES, Changes, differences, kinds_of_row, lost, named
 from resolvers.kernel.events import Event
 from resolvers.kernel.gate import Tenancy
@@ -212,6 +213,13 @@ class Recorder:
     def ring(self, topic: Topic, key: str = ANYTHING) -> None:
         """Wakes whoever waits for this, once the transaction is committed. Events ring by themselves."""
         self.rings.append((topic, key))
+
+    def settle(self, values: Mapping[str, Any]) -> None:
+        """What the database has drawn, by columns of the new row, where it was handed on already."""
+        for audit in self.audits:
+            known, drawn = split(audit.data)
+            audit.data = known | {key: values[name] for key, name in drawn}
+        self.events = [event.settled(values) for event in self.events]
 
     def _writes(self) -> None:
         if self.read_only:

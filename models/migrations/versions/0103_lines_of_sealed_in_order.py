@@ -1,4 +1,4 @@
-"""Lines of the journal cost a third less: their terms are put together outside the statement that reads their words, and
+"""Lines of the journal cost less: their terms are put together outside the statement that reads their words, and
 those of sealed rows are written workspace by workspace, in the order of their time.
 """
 
@@ -6,8 +6,8 @@ import importlib
 
 from alembic import op
 
-revision = "0102"
-down_revision = "0101"
+revision = "0103"
+down_revision = "0102"
 branch_labels = None
 depends_on = None
 
@@ -28,23 +28,12 @@ BEGIN
 END
 $$
 """
-KINDS = """
-            WHEN a.action ~* '(delete|remove|revoke)' THEN 'audit.entity_deleted'
-            WHEN a.action ~* '(restore|unlock)' THEN 'audit.entity_restored'
-            WHEN a.action ~* '(create|invite)' THEN 'audit.entity_created'
-"""
-NAMED = """
-            WHEN lower(a.action) LIKE ANY ('{%delete%,%remove%,%revoke%}') THEN 'audit.entity_deleted'
-            WHEN lower(a.action) LIKE ANY ('{%restore%,%unlock%}') THEN 'audit.entity_restored'
-            WHEN lower(a.action) LIKE ANY ('{%create%,%invite%}') THEN 'audit.entity_created'
-"""
 WRITTEN = "AND a.seq <= NEW.value::bigint ON CONFLICT DO NOTHING"
 IN_ORDER = "AND a.seq <= NEW.value::bigint\n        ORDER BY a.workspace_id, a.created_at ON CONFLICT DO NOTHING"
 
 
 def upgrade() -> None:
     op.execute(TERMS)
-    op.execute(of_lines.LINES.replace(KINDS, NAMED))
     op.execute(of_lines.OF_SEALED.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION").replace(WRITTEN, IN_ORDER))
 
 
