@@ -30,7 +30,7 @@ def main() -> None:
         ]
         if rls.WITHOUT in prepared.servers:
             sections += ["## Cost of row-level security", rls.table(results)]
-        if rls.WITH in prepared.servers:
+        if rls.WITH in prepared.servers and options.cases is None:
             sections += ["## Lists on a fresh database", fresh.table(*fresh.measure(prepared, options.seconds))]
             sections += ["## Start of the service", ready.table(ready.measure(prepared.cluster))]
             sections += [

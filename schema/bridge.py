@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import inspect
-import sys
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
@@ -311,7 +310,7 @@ def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], p
         nullable(shown),
         arguments,
         _describe(op),
-        sys._getframe(2).f_globals["__name__"],
+        __name__,
         deprecation,
         operation=op,
         places=places,
