@@ -291,13 +291,14 @@ END
 $$;
 
 -- Writes the lines of audit log rows that were sealed by this change of the fact. Until then the journal reads the rows
--- themselves (journal_pending).
+-- themselves (journal_pending). Lines of one workspace stand beside each other in every index: they are written together.
 CREATE OR REPLACE FUNCTION journal_of_sealed() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended(NEW.name, 0));
     INSERT INTO journal SELECT line.* FROM audit_logs a CROSS JOIN LATERAL journal_lines(a) line
-        WHERE a.seq > coalesce(OLD.value, '0')::bigint AND a.seq <= NEW.value::bigint ON CONFLICT DO NOTHING;
+        WHERE a.seq > coalesce(OLD.value, '0')::bigint AND a.seq <= NEW.value::bigint
+        ORDER BY a.workspace_id, a.created_at ON CONFLICT DO NOTHING;
     RETURN NULL;
 END
 $$;

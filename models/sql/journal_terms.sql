@@ -1,6 +1,6 @@
 -- Words and terms of the journal: what the index of its lines holds, and what a search looks up in it. The index is an
 -- expression of journal_terms: these functions exist before the tables, and none of them reads one. A change of
--- journal_terms needs a migration that builds the index again.
+-- what journal_terms returns needs a migration that builds the index again.
 
 -- Returns a text as its words are indexed: parts of paths, addresses and names are words, too.
 CREATE OR REPLACE FUNCTION journal_words(said text) RETURNS text
@@ -48,44 +48,42 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     seed bigint := hashtextextended(place, 0);
     seconds numeric := extract(epoch FROM at);
+    said bigint[];
 BEGIN
-    RETURN (
-        SELECT array_remove(ARRAY[
-            hashtextextended('a|' || agent, seed),
-            hashtextextended('c|' || crew, seed),
-            hashtextextended('m|' || mission, seed),
-            hashtextextended('r|' || trace, seed),
-            hashtextextended('t|' || type, seed),
-            hashtextextended('s|' || severity, seed),
-            hashtextextended('k|' || actor, seed),
-            hashtextextended('ac|' || agent || '|' || crew, seed),
-            hashtextextended('at|' || agent || '|' || type, seed),
-            hashtextextended('as|' || agent || '|' || severity, seed),
-            hashtextextended('ak|' || agent || '|' || actor, seed),
-            hashtextextended('ct|' || crew || '|' || type, seed),
-            hashtextextended('cs|' || crew || '|' || severity, seed),
-            hashtextextended('ck|' || crew || '|' || actor, seed),
-            hashtextextended('ts|' || type || '|' || severity, seed),
-            hashtextextended('tk|' || type || '|' || actor, seed),
-            hashtextextended('sk|' || severity || '|' || actor, seed),
-            hashtextextended('7|' || floor(seconds / 128), seed),
-            hashtextextended('10|' || floor(seconds / 1024), seed),
-            hashtextextended('13|' || floor(seconds / 8192), seed),
-            hashtextextended('16|' || floor(seconds / 65536), seed),
-            hashtextextended('19|' || floor(seconds / 524288), seed),
-            hashtextextended('22|' || floor(seconds / 4194304), seed),
-            hashtextextended('25|' || floor(seconds / 33554432), seed)
-        ], NULL) || each || beside
-        FROM (
-            SELECT array_agg(word) AS each,
-                array_agg(hashtextextended(next, word)) FILTER (WHERE after = p + 1) AS beside
-            FROM (
-                SELECT p, hashtextextended(lexeme, seed) AS word, lead(lexeme) OVER following AS next,
-                    lead(p) OVER following AS after
-                FROM unnest(words), unnest(positions) p WINDOW following AS (ORDER BY p)
-            ) said
-        ) terms
-    );
+    -- An expression of PL/pgSQL is prepared once a session, one within a statement with each call: terms of filters
+    -- stand outside.
+    SELECT array_agg(word) || array_agg(hashtextextended(next, word)) FILTER (WHERE after = p + 1) INTO said
+    FROM (
+        SELECT p, hashtextextended(lexeme, seed) AS word, lead(lexeme) OVER following AS next,
+            lead(p) OVER following AS after
+        FROM unnest(words), unnest(positions) p WINDOW following AS (ORDER BY p)
+    ) terms;
+    RETURN array_remove(ARRAY[
+        hashtextextended('a|' || agent, seed),
+        hashtextextended('c|' || crew, seed),
+        hashtextextended('m|' || mission, seed),
+        hashtextextended('r|' || trace, seed),
+        hashtextextended('t|' || type, seed),
+        hashtextextended('s|' || severity, seed),
+        hashtextextended('k|' || actor, seed),
+        hashtextextended('ac|' || agent || '|' || crew, seed),
+        hashtextextended('at|' || agent || '|' || type, seed),
+        hashtextextended('as|' || agent || '|' || severity, seed),
+        hashtextextended('ak|' || agent || '|' || actor, seed),
+        hashtextextended('ct|' || crew || '|' || type, seed),
+        hashtextextended('cs|' || crew || '|' || severity, seed),
+        hashtextextended('ck|' || crew || '|' || actor, seed),
+        hashtextextended('ts|' || type || '|' || severity, seed),
+        hashtextextended('tk|' || type || '|' || actor, seed),
+        hashtextextended('sk|' || severity || '|' || actor, seed),
+        hashtextextended('7|' || floor(seconds / 128), seed),
+        hashtextextended('10|' || floor(seconds / 1024), seed),
+        hashtextextended('13|' || floor(seconds / 8192), seed),
+        hashtextextended('16|' || floor(seconds / 65536), seed),
+        hashtextextended('19|' || floor(seconds / 524288), seed),
+        hashtextextended('22|' || floor(seconds / 4194304), seed),
+        hashtextextended('25|' || floor(seconds / 33554432), seed)
+    ], NULL) || said;
 END
 $$;
 
