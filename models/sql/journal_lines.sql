@@ -291,7 +291,8 @@ END
 $$;
 
 -- Writes the lines of audit log rows that were sealed by this change of the fact. Until then the journal reads the rows
--- themselves (journal_pending). Lines of one workspace stand beside each other in every index: they are written together.
+-- themselves (journal_pending). Lines of one workspace stand beside each other in every index: they are written
+-- together.
 CREATE OR REPLACE FUNCTION journal_of_sealed() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,6 +1,6 @@
 -- Words and terms of the journal: what the index of its lines holds, and what a search looks up in it. The index is an
--- expression of journal_terms: these functions exist before the tables, and none of them reads one. A change of
--- what journal_terms returns needs a migration that builds the index again.
+-- expression of journal_terms: these functions exist before the tables, and none of them reads one. A change of what
+-- journal_terms returns needs a migration that builds the index again.
 
 -- Returns a text as its words are indexed: parts of paths, addresses and names are words, too.
 CREATE OR REPLACE FUNCTION journal_words(said text) RETURNS text
