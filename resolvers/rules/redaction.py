@@ -124,15 +124,16 @@ class _Known:
         self._done = 0  # of the text: this much was given, or is covered by a mark that was
         self._marked = False  # whether it ends in a mark
         self._cursors = [0] * known.shards
+        self._ahead = list[tuple[int, int]]()  # what the automata have found behind what may be given
 
     def feed(self, text: str, last: bool) -> str:
         self._text += text
         if not self._text:
             return ""
-        spans, hold = self._decided(last)
-        spans += self._known.tabulated(self._text)
+        found, hold = self._decided(last)
+        found += self._ahead
         shown = list[str]()
-        for start, end in sorted(spans):
+        for start, end in sorted(found + self._known.tabulated(self._text)):
             if start >= hold:
                 break
             if end <= self._done:
@@ -146,6 +147,7 @@ class _Known:
         if self._done < hold:
             shown.append(self._text[self._done : hold])
             self._done, self._marked = hold, False
+        self._ahead = [span for span in found if span[0] >= hold]
         self._forget(hold)
         return "".join(shown)
 
@@ -170,6 +172,7 @@ class _Known:
         gone = max(0, min(self._done, hold, *self._cursors) - BLOCK)
         self._text, self._done = self._text[gone:], self._done - gone
         self._cursors = [cursor - gone for cursor in self._cursors]
+        self._ahead = [(start - gone, end - gone) for start, end in self._ahead]
 
 
 class _Shapes:

@@ -121,6 +121,13 @@ def test_the_cuts_of_a_stream_do_not_matter(known: list[str], parts: list[int | 
     assert shown + stream.flush() == Redactor(known).redact(text)
 
 
+def test_a_short_value_behind_what_may_become_a_long_one_is_taken_out() -> None:
+    for begun in range(1, 64):
+        stream = Redactor([LONG, "hunter2"]).stream()
+        shown = [stream.feed(f"{LONG[:begun]}hunter2"), stream.feed(" and"), stream.feed(" so on"), stream.flush()]
+        assert "".join(shown) == f"{LONG[:begun]}{REDACTED} and so on"
+
+
 def test_halves_of_surrogate_pairs_are_no_error() -> None:
     assert Redactor(["swordfish\ud800", LONG + "\udfff"]).redact("\ud83d swordfish\ud800") == f"\ud83d {REDACTED}"
 

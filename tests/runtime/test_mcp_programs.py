@@ -270,7 +270,8 @@ async def test_what_was_taken_away_meanwhile_is_given_to_no_further_program(
     await estate.owner.execute("UPDATE agent_mcp_bindings SET credential_id = $1 WHERE agent_id = $2", other, row.id)
 
     async def take() -> None:
-        await estate.owner.execute(TAKEN.get(how, TAKEN["deleted"]), third if how == "another" else secret)
+        taken = third if how == "another" else secret
+        await across_workspaces(lambda rows: rows.fetch(TAKEN.get(how, TAKEN["deleted"]), taken))
 
     agent = Agent(sandbox, workdir, meanwhile=take)
     await run_of(estate, shop, agent, row)
