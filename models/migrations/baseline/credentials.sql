@@ -37,10 +37,9 @@ CREATE TABLE credentials (
     oauth_scopes varchar(2048),
     provisioned_for_service varchar(200),
     recency timestamptz NOT NULL
-
-            GENERATED ALWAYS AS (
-                (timestamp '2000-01-01' - (created_at AT TIME ZONE 'UTC' - timestamp '2000-01-01')) AT TIME ZONE 'UTC'
-            ) STORED,
+        GENERATED ALWAYS AS (
+            (timestamp '2000-01-01' - (created_at AT TIME ZONE 'UTC' - timestamp '2000-01-01')) AT TIME ZONE 'UTC'
+        ) STORED,
     oauth_issuer varchar(2048),
     oauth_names_issuer boolean NOT NULL,
     oauth_resource varchar(2048),
