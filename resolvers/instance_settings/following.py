@@ -1,4 +1,4 @@
-"""Live settings in this process: read when a ring says that they have changed, and without one every five seconds."""
+"""Live settings in this process: read when a ring says that they have changed, and without one every two seconds."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import asyncpg
 from resolvers.instance import live_settings
 from resolvers.kernel import Refusal, Topic, bus, database, instance, log
 
-EVERY = 5.0  # seconds between looks when nobody rings
+EVERY = 2.0  # seconds between looks when nobody rings
 STORED = "SELECT key, plain FROM instance_settings WHERE key = ANY ($1)"
 TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 

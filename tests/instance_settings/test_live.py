@@ -86,7 +86,7 @@ def test_what_is_set_at_one_process_holds_in_the_other(pair: tuple[httpx2.Client
 
 
 @pytest.mark.slow
-async def test_a_lost_ring_costs_half_a_second(pair: tuple[httpx2.Client, httpx2.Client], database: Database) -> None:
+async def test_a_lost_ring_costs_one_look(pair: tuple[httpx2.Client, httpx2.Client], database: Database) -> None:
     """Nobody rings for what is written past the operations."""
     here, there = pair
     conn = await asyncpg.connect(database.owner_url)
