@@ -34,6 +34,9 @@ async def test_the_page_for_people_lists_the_callers_workspaces(world: World) ->
     own = [{"id": world.workspace.id, "name": "Workspace", "slug": "workspace", "currentUserRole": "VIEWER"}]
     for person, listed in ((world.viewer, own), (world.nobody, [])):
         shown = (await world.graphql(person, document.group(1)))["data"]["viewer"]
+        memberships = shown.pop("memberships")
+        assert [each["workspace"] for each in memberships] == [{"id": each["id"]} for each in listed]
+        assert all(each["acceptedAt"] for each in memberships)
         assert shown == {
             "id": person.user_id,
             "email": person.email,
