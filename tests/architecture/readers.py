@@ -21,15 +21,15 @@ from rest_compat.routes import ROUTES
 from rest_compat.table import From, Wire
 from schema.bridge import NODES
 from schema.root import schema
-from tests.architecture.source import PACKAGES, python_files, tree
+from tests.architecture.source import PACKAGES, python_files, sql_files, tree
 
 BY_THE_KERNEL = {"id", "workspace_id", "deleted_at", "version", "created_at", "updated_at"}
 """Keys, tenancy, soft deletion, If-Match, times: read for every table alike."""
 OF_CALLERS = {"self", "cls", "data", "raw", "sent", "changes", "given", "values", "body"}
 """What an attribute or a key of these is read from is no row."""
 WRITTEN = re.compile(r"INSERT\s+INTO\s+\w+\s*\([^)]*\)|\bSET\s+\w+\s*=|,\s*\w+\s*=(?!=)|EXCLUDED\.\w+", re.IGNORECASE)
-STANDING = re.compile(r"CREATE (OR REPLACE )?(FUNCTION|TRIGGER|POLICY|VIEW)")
-"""What of a migration goes on reading when it has run."""
+BEGINS = re.compile(r"^CREATE OR REPLACE ", re.MULTILINE)
+"""Where a function or a trigger begins in a file of SQL."""
 WORD = re.compile(r"\w+")
 
 
@@ -56,12 +56,9 @@ def tables() -> dict[str, type[SQLModel]]:
     return found
 
 
-def reading(module: ast.Module, *, is_migration: bool = False) -> Reading:
+def reading(module: ast.Module) -> Reading:
     classes = {node.id for node in ast.walk(module) if isinstance(node, ast.Name)} & tables().keys()
     texts = [frozenset(WORD.findall(WRITTEN.sub(" ", text))) for text in _texts(module)]
-    if is_migration:
-        standing = [frozenset(WORD.findall(text)) for text in _texts(module) if STANDING.search(text)]
-        return Reading(frozenset(), frozenset(), frozenset(), tuple(standing))
     owned = {*_by_class(module), *_by_edges(module)}
     return Reading(frozenset(classes), frozenset(owned), frozenset(_by_rows(module)), tuple(texts))
 
@@ -117,7 +114,11 @@ def _texts(module: ast.Module) -> Iterator[str]:
 
 @cache
 def readings() -> tuple[Reading, ...]:
-    return tuple(reading(tree(path), is_migration="versions" in path.parts) for path in python_files(*PACKAGES))
+    """Of all modules but migrations, which have run, and of all functions and triggers in SQL."""
+    code = [reading(tree(path)) for path in python_files(*PACKAGES) if "versions" not in path.parts]
+    standing = [path for path in sql_files() if "baseline" not in path.parts]
+    texts = [frozenset(WORD.findall(text)) for path in standing for text in BEGINS.split(path.read_text())]
+    return (*code, Reading(frozenset(), frozenset(), frozenset(), tuple(texts)))
 
 
 def is_used(model: type[SQLModel], column: str, read: tuple[Reading, ...]) -> bool:

@@ -30,7 +30,6 @@ UNREAD = {
         "actor_user_id actor_kind action target_user_id details",
         "who has read cards, for the operator",
     ),
-    "run_steps": ("lease", "which worker has begun the step, for the operator"),
     "sessions": ("revoked_reason", "for the operator"),
 }
 """Columns that nothing reads, each with the reason for it."""

@@ -113,7 +113,7 @@ async def test_a_saved_path_can_be_read_back(world: World) -> None:
     async with world.client(world.owner) as client:
         for name in (f"{crew.id}/../x", "a/../x", ".."):
             answer = await client.put(f"{path}/save", params=place | {"path": name}, content=b"x")
-            assert (answer.status_code, "go back" in answer.text) == (400, True), answer.text
+            assert (answer.status_code, "must not contain" in answer.text) == (400, True), answer.text
         asked = place | {"path": f"{crew.id}/a/x..y"}
         assert (await client.put(f"{path}/save", params=asked, content=b"x")).status_code == 200
         assert (await client.get(f"{path}/download", params=asked)).content == b"x"

@@ -86,7 +86,7 @@ async def test_what_is_not_kept_is_gone(kept: LocalStore, tmp_path: Path) -> Non
         async with kept.receive(arriving(b"x", then=ValueError("the source"))):
             pass
     assert incoming(tmp_path) == []
-    with pytest.raises(ValueError, match="gone"):
+    with pytest.raises(ValueError, match="was removed"):
         await kept.folder("w").keep(received, "late")
 
 

@@ -224,7 +224,7 @@ async def test_a_certificate_of_an_authority_of_ones_own(place: World, player: P
     async with Wire(place.url).open(tls) as url:
         refused = await run(place, "ask", "scout", "hello", CREWSHIP_SERVER=url)
         assert (refused.code, refused.out) == (1, "")
-        assert refused.err.startswith(f"crewship: the certificate of {url} is not to be trusted")
+        assert refused.err.startswith(f"crewship: the certificate of {url} is not trusted")
         trusting = {"CREWSHIP_SERVER": url, "SSL_CERT_FILE": str(tmp_path / "own.pem")}
         asked = await run(place, "ask", "scout", "hello", **trusting)
         assert (asked.code, asked.out) == (0, "Hi.\n"), asked.err

@@ -104,7 +104,7 @@ async def test_fifty_claims_at_once_never_set_aside_more_than_there_is(estate: E
     assert sum(await set_aside(estate, narrow)) == 3 * DOLLAR
     refused = {answer["refused"] for answer in answers if answer["refused"] is not None}
     assert refused == {
-        "What is left of the budget of the workspace is set aside for runs under way: $7.50 of $10.00 are spent."
+        "The rest of the budget of the workspace is reserved for active runs: $7.50 of $10.00 is spent."
         " The run was not started; try again when these runs have ended."
     }
 

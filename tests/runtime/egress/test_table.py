@@ -44,7 +44,7 @@ TABLE = {
             "private by proxy", "metadata by proxy", "metadata v6 by proxy", "mapped metadata by proxy",
         ), NO, NO,
     ),
-    "a model server that the operator has declared, by whatever name, listed or not": (
+    "a model server that the operator has declared, by any name, listed or not": (
         ("model by proxy", "model listed", "model of another port", "model by another name", "model by its address"),
         NO, NO,
     ),
