@@ -79,7 +79,7 @@ def _measure(prepared: rig.Rig, implementation: Service, seconds: int) -> dict[s
 
 
 def _create(server: Server, workspace: Workspace) -> list[Target]:
-    """All crews and agents but those of the first crew, which are there."""
+    """Creates the remaining crews and agents; the first crew and its agents exist."""
     token, here = workspace.users[0].token, f"?workspace_id={workspace.id}"
 
     def created(path: str, **body: object) -> str:

@@ -120,7 +120,7 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
 
 
 async def _is_pooled(dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether settings that were asked for do not hold, or those of one session are another one's."""
+    """Whether the server ignores requested settings, or sessions share settings."""
     for name, value in ASKED.items():
         if await connection.fetchval("SELECT current_setting($1)", name) != value:
             return True

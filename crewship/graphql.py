@@ -25,7 +25,7 @@ class Ended(Exception):
 
 
 class GraphQL:
-    """`make` runs in a thread, once: when `begin` is called or somebody asks. Whoever asks meanwhile waits for it.
+    """`make` runs once, in a thread, after `begin` or the first request; later requests wait for its result.
 
     It raises Ended where it finds that the process ends: who ends waits for threads.
     """

@@ -58,8 +58,8 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
 class Membership(TenantTable, Timestamps, table=True):
     """A user in a workspace. `capabilities` is null while the default of the role holds.
 
-    `accepted_at`: when the person agreed to it, by founding the workspace, by an invitation, by a provider or by
-    saying so. Until then the workspace has no rights over the person: see ADR 118.
+    `accepted_at`: when the person agreed to it, by founding the workspace, by an invitation, by a provider, by a
+    first command there, or by saying so. Until then the workspace has no rights over the person: see ADR 118.
     """
 
     __kinds__: ClassVar = frozenset({"workspace_member"})

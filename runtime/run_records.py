@@ -1,7 +1,6 @@
 """What becomes of runs, on its way to DBOS's tables: many of them in one statement, behind the backs of the runs.
 
-A run's own rows decide what it has done. These records are read where the engine resumes a run, and by whoever looks at
-the engine.
+A run's own rows decide what it has done. The engine reads these records when it resumes a run; operators may, too.
 """
 
 import asyncio
