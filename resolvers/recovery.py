@@ -32,6 +32,7 @@ from resolvers.kernel import (
     check_password,
     command,
     digest,
+    end_consents,
     instance,
     job,
     log,
@@ -202,9 +203,9 @@ async def is_vouched_for(ctx: Context, user: User) -> bool:
 async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
     """The owner of the address of an account has shown that it is theirs: by a mailed link, or by a provider.
 
-    Where nobody has shown that before, whoever signed up with it may have been anybody, waiting for its owner: what
-    they can get in by ends. `but`: a session of the account in which its owner was seen; it goes on, and the password
-    with it.
+    Where nobody has shown that before, anybody may have signed up with it and waited for its owner. What they can get
+    in by ends, and so does what they accepted in the owner's name. `but`: a session of the account in which its owner
+    was seen; it goes on, and the password with it.
     """
     if await is_vouched_for(ctx, user):
         if user.email_verified is None:
@@ -219,6 +220,7 @@ async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
     await ctx.update_where(
         CliToken, col(CliToken.user_id) == user.id, col(CliToken.revoked_at).is_(None), revoked_at=NOW
     )
+    await end_consents(ctx, user.id)
     for model in (Passkey, PasskeyChallenge, SignInDevice, LinkedIdentity):
         await ctx.delete_where(model, table_of(model).c.user_id == user.id)
 

@@ -38,6 +38,19 @@ BEGIN
 END
 $$;
 
+-- Ends what a person accepted: the workspaces keep the member, and lose their rights over the person. Row-level security
+-- shows the memberships of all workspaces for this one change; the setting is restored before the function returns.
+CREATE OR REPLACE FUNCTION end_consents(person text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    before text := current_setting('crewship.workspaces', true);
+BEGIN
+    PERFORM set_config('crewship.workspaces', '*', false);
+    UPDATE memberships SET accepted_at = NULL WHERE user_id = person AND accepted_at IS NOT NULL;
+    PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);
+END
+$$;
+
 CREATE OR REPLACE TRIGGER access AFTER DELETE ON users
 FOR EACH ROW EXECUTE FUNCTION tell_access('id');
 

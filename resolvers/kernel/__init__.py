@@ -107,6 +107,7 @@ from resolvers.kernel.persons import (
     LEFT_DIGEST,
     PERSONAL_DIGEST,
     belongs_elsewhere,
+    end_consents,
     erase_in_audit,
     forget_answers,
     is_as_erased,
@@ -214,7 +215,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Answers that go on.
     "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.
-    "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "forget_answers",
+    "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "end_consents", "forget_answers",
     "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
     "follow", "news",
     # Who did it.

@@ -12,7 +12,8 @@ from resolvers.kernel.context import Context
 from resolvers.kernel.idempotency import PRINCIPAL_SQL
 
 ELSEWHERE = "SELECT belongs_elsewhere($1, $2)"
-"""The function looks past row-level security by itself: no statement before it says for whom it works."""
+END_CONSENTS = "SELECT end_consents($1)"
+"""The functions look past row-level security by themselves: no statement before them says for whom they work."""
 
 Signed = Callable[[bytes, bytes], bool]
 PERSONAL_DIGEST = """
@@ -69,6 +70,13 @@ async def erase_in_audit(ctx: Context, user_id: str, personal: dict[str, str], a
 async def belongs_elsewhere(ctx: Context, user_id: str) -> bool:
     """Whether a user is a member of another live workspace."""
     return bool((await ctx._one(ELSEWHERE, [user_id, ctx.workspace_id], begins=False))[0])
+
+
+async def end_consents(ctx: Context, user_id: str) -> None:
+    """Nothing that was accepted in the name of a user gives a workspace rights over the account any more; the user
+    stays a member.
+    """
+    await ctx._one(END_CONSENTS, [user_id])
 
 
 async def forget_answers(ctx: Context, user_id: str) -> None:

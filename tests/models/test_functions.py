@@ -8,9 +8,10 @@ import asyncpg
 import pytest
 
 from crewship.postgres import OWNER
+from models.base import new_id
 from models.chats import ChatAttachment
 from models.runs import Run
-from models.workspaces import Membership
+from models.workspaces import Membership, Role
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, of
 
@@ -238,6 +239,25 @@ async def test_who_belongs_elsewhere(application: Connection, seeded: Seeded) ->
     assert await application.fetchval(look, theirs, seeded.our_id) is True
     assert await application.fetchval("SELECT current_setting('crewship.workspaces')") == seeded.our_id
     assert await application.fetchval("SELECT count(*) FROM memberships WHERE workspace_id <> $1", seeded.our_id) == 0
+
+
+async def test_the_consents_of_a_person(application: Connection, seeded: Seeded) -> None:
+    """In all workspaces, of nobody else; what the connection may see stays as it was."""
+    ours, theirs = of(seeded.ours, Membership).user_id, of(seeded.theirs, Membership).user_id
+    scope = "SELECT set_config('crewship.workspaces', $1, true)"
+    accepted = "SELECT count(*) FROM memberships WHERE user_id = $1 AND accepted_at IS NOT NULL"
+    await application.execute(scope, "*")
+    await application.execute("UPDATE memberships SET accepted_at = now()")
+    assert await application.fetchval(accepted, ours) == 1
+    belongs = "INSERT INTO memberships (id, workspace_id, user_id, role, accepted_at) VALUES ($1, $2, $3, $4, now())"
+    await application.execute(belongs, new_id(), seeded.their_id, ours, Role.MEMBER)
+    others = await application.fetchval(accepted, theirs)
+    await application.execute(scope, seeded.our_id)
+    await application.execute("SELECT end_consents($1)", ours)
+    assert await application.fetchval("SELECT current_setting('crewship.workspaces')") == seeded.our_id
+    await application.execute(scope, "*")
+    assert await application.fetchval(accepted, ours) == 0
+    assert await application.fetchval(accepted, theirs) == others > 0
 
 
 async def test_the_bytes_of_attachments(admin: Connection, seeded: Seeded) -> None:

@@ -11,7 +11,7 @@ from models.kernel import InstanceFact
 from models.pairing import Pairing
 from models.passkeys import Passkey
 from models.sign_in_providers import LinkedIdentity
-from models.workspaces import Invitation, Role
+from models.workspaces import Invitation, Membership, Role
 from resolvers.kernel import BOOTSTRAPPED
 from resolvers.workspaces.acceptance import NOT_VERIFIED
 from tests.auth.browsers import PASSWORD, Browser, signed_in
@@ -20,8 +20,10 @@ from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
 NEW = "another horse battery"
-LEFT = {"cli_tokens": "revoked_at IS NULL", "sessions": "revoked_at IS NULL"} | dict.fromkeys(
-    ["passkeys", "linked_identities", "pairings", "sign_in_devices"], "true"
+LEFT = (
+    {"cli_tokens": "revoked_at IS NULL", "sessions": "revoked_at IS NULL"}
+    | dict.fromkeys(["passkeys", "linked_identities", "pairings", "sign_in_devices"], "true")
+    | {"memberships": "accepted_at IS NOT NULL"}
 )
 
 
@@ -37,6 +39,7 @@ async def settle_in(world: World) -> tuple[Browser, Any, str]:
     key = {"credential_id": new_id().encode(), "public_key": b"x", "sign_count": 0, "name": "Key"}
     identity = {"provider": "p", "issuer": f"https://{new_id()}.example", "subject": new_id(), "email": "x@example.com"}
     await world.add(
+        Membership(workspace_id=world.workspace.id, user_id=user.id, role=Role.ADMIN, accepted_at=now()),
         Passkey(user_id=user.id, **key),
         LinkedIdentity(user_id=user.id, **identity),
         Pairing(user_id=user.id, code_hash=new_id(), **until),
@@ -111,6 +114,21 @@ async def test_who_confirms_the_new_email_where_they_are_signed_in_goes_on(world
     assert (await browser.send("GET", "/api/v1/auth/sessions")).status_code == 200
     assert (await other.send("GET", "/api/v1/auth/sessions")).status_code == 401
     assert (await Browser(world.url).log_in(f"new.{user.email}")).json()["ok"]
+
+
+async def test_the_owner_stays_a_member_whose_consent_is_asked_for_anew(world: World, mailbox: Mailbox) -> None:
+    _, user, _ = await settle_in(world)
+    others = "SELECT count(*) FROM memberships WHERE user_id <> $1 AND accepted_at IS NOT NULL"
+    await world.database.execute("UPDATE memberships SET accepted_at = now()")
+    before = await world.database.fetchval(others, user.id)
+    await reset(world, mailbox, user.email)
+    owner = Browser(world.url)
+    await owner.log_in(user.email, NEW)
+    shown = (await owner.send("GET", "/api/v1/workspaces")).json()
+    assert world.workspace.id in {workspace["id"] for workspace in shown}
+    member = "SELECT count(*) FROM memberships WHERE user_id = $1 AND workspace_id = $2 AND accepted_at IS NULL"
+    assert await world.database.fetchval(member, user.id, world.workspace.id) == 1
+    assert await world.database.fetchval(others, user.id) == before > 0
 
 
 async def test_an_invitation_waits_for_an_address_that_is_known(world: World, mailbox: Mailbox) -> None:
