@@ -42,8 +42,8 @@ test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign client
 	$(MAKE) coding-agents
 
 # What asks most of PostgreSQL: every operation on both surfaces, what works beside them, the migrations and the policies.
-DATABASE_TESTS := contract parity databases kernel models jobs journal webhooks webhook_endpoints missions \
-	runtime/test_service.py runtime/test_work.py runtime/test_webhooks.py live/test_ws_chats.py audit/test_chain.py
+DATABASE_TESTS := contract parity databases kernel models jobs oversight/journal staff/webhooks attention/webhook_endpoints work/missions \
+	runtime/test_service.py runtime/test_work.py runtime/test_webhooks.py live/test_ws_chats.py oversight/audit/test_chain.py
 
 test-databases: $(VENV)/.dev ## Run every operation and the runtime on PostgreSQL 15, 16 and 17, which npm installs in a temporary folder
 	@folder=$$(mktemp -d) && chmod 755 $$folder && trap 'rm -rf "$$folder"' EXIT && programs=$$(scripts/databases $$folder) && \

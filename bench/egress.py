@@ -15,7 +15,7 @@ from typing import Any
 
 import uvloop
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from runtime.egress import Bounds, Gateway, Policy
 from runtime.egress.gateway import dial
 

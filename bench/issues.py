@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Index, UniqueConstraint
 from sqlmodel import Field as SQLField
 from sqlmodel import col
 
-from crewship.app import create_app
-from crewship.serve import serve
+from crewship.process.app import create_app
+from crewship.process.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
 from models.bounds import DESCRIPTION, LINE, NAME
-from models.crews import Crew
+from models.staff.crews import Crew
 from resolvers.instance.settings import load_settings
 from resolvers.kernel import (
     EVERYONE,
@@ -33,9 +33,9 @@ from resolvers.kernel import (
     graph,
     plus,
 )
-from resolvers.kernel.changes import Drawn
-from resolvers.kernel.scopes import EVERYTHING
-from rest_compat.table import POST, Wire
+from resolvers.kernel.ground.scopes import EVERYTHING
+from resolvers.kernel.store.changes import Drawn
+from rest_compat.http.table import POST, Wire
 
 
 class BenchIssue(TenantTable, Timestamps, table=True):

@@ -17,11 +17,12 @@ from sqlalchemy.pool import NullPool
 from bench.dataset import CREWS, DESCRIPTION, DEVCONTAINER, DOMAINS, ISSUES, MCP_CONFIG, PROMPT, Workspace
 from bench.environment import CHECKOUT, DIRECTORY
 from bench.postgres import OWNER, ROLE, Cluster
-from models import agents, auth, crews
-from models import workspaces as tenancy
 from models.base import Row, table_of
 from models.migrations import upgrade
 from models.migrations.row_security import apply_row_security
+from models.people import auth
+from models.people import workspaces as tenancy
+from models.staff import agents, crews
 
 DATABASE = "product"
 DATABASE_BEFORE = "product_before"

@@ -1,6 +1,6 @@
 """`python -m crewship`."""
 
-from crewship.cli import main
+from crewship.cli.main import main
 
 if __name__ == "__main__":
     main()

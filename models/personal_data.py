@@ -240,7 +240,7 @@ AUTHORS: Final[Mapping[str, str]] = {
     "webhook_endpoints": "created_by",
 }
 """By table, the column that says who wrote what `mentions` names. Texts of agents and crews are the team's, and
-programs read them: they have no author. Of the audit log, see `resolvers/kernel/persons.py`.
+programs read them: they have no author. Of the audit log, see `resolvers/kernel/writing/persons.py`.
 """
 
 

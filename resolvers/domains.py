@@ -5,73 +5,77 @@ from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Final
 
-DOMAINS = (
-    "auth",
-    "sign_in_providers",
-    "workspaces",
-    "service_accounts",
-    "crews",
-    "agents",
-    "chats",
-    "conversations",
-    "runs",
-    "costs",
-    "labels",
-    "saved_views",
-    "projects",
-    "missions",
-    "triage_rules",
-    "issues",
-    "recurring_issues",
-    "activity",
-    "journal",
-    "system",
-    "audit",
-    "feature_flags",
-    "instance_settings",
-    "slash_commands",
-    "crew_templates",
-    "templates",
-    "onboarding",
-    "pairing",
-    "passkeys",
-    "preferences",
-    "feedback",
-    "metrics",
-    "privacy",
-    "admin",
-    "recovery",
-    "account",
-    "inbox",
-    "notifications",
-    "notification_channels",
-    "webhook_endpoints",
-    "webhooks",
-    "approvals",
-    "credentials",
-    "skills",
-    "connectors",
-    "mcp_registry",
-    "oauth",
-    "escalations",
-    "integrations",
-    "decision_links",
-    "keeper",
-    "personas",
-    "hiring",
-    # their events are declared, their operations are still to come
-    "assignments",
-    "pipelines",
-)
-"""In the order of the printed documents. Which domain may import which stands in pyproject.toml (import-linter)."""
+ROOMS: Final = {
+    "attention": ("inbox", "notifications", "notification_channels", "webhook_endpoints", "approvals"),
+    "people": (
+        "auth",
+        "sign_in_providers",
+        "workspaces",
+        "service_accounts",
+        "pairing",
+        "passkeys",
+        "preferences",
+        "privacy",
+        "recovery",
+        "account",
+    ),
+    "resources": ("credentials", "skills", "mcp_registry", "oauth", "integrations", "costs"),
+    "staff": (
+        "crews",
+        "agents",
+        "chats",
+        "conversations",
+        "runs",
+        "crew_templates",
+        "onboarding",
+        "feedback",
+        "webhooks",
+        "connectors",
+        "escalations",
+        "personas",
+        "hiring",
+        "assignments",  # its events are declared, its operations are still to come
+    ),
+    "work": (
+        "labels",
+        "saved_views",
+        "projects",
+        "missions",
+        "triage_rules",
+        "issues",
+        "recurring_issues",
+        "templates",
+        "pipelines",  # its events are declared, its operations are still to come
+    ),
+    "oversight": (
+        "activity",
+        "journal",
+        "system",
+        "audit",
+        "feature_flags",
+        "instance_settings",
+        "slash_commands",
+        "metrics",
+        "admin",
+        "decision_links",
+        "keeper",
+    ),
+}
+"""The domains by their rooms, which are folders in every layer. A domain may import from its own room and from those
+above it here; import-linter holds that, and the order within a room (pyproject.toml).
+"""
+PLACES: Final = {name: f"{room}.{name}" for room, names in ROOMS.items() for name in names}
+DOMAINS: Final = tuple(PLACES)
+"""In the order of the printed documents."""
 
 
 def load() -> None:
     """Imports every module of every domain: from here on all operations, edges and events are known."""
-    for name in DOMAINS:
-        package = import_module(f"resolvers.{name}")
-        for module in iter_modules(getattr(package, "__path__", ()), f"resolvers.{name}."):
+    for place in PLACES.values():
+        package = import_module(f"resolvers.{place}")
+        for module in iter_modules(getattr(package, "__path__", ()), f"resolvers.{place}."):
             import_module(module.name)
 
 
@@ -81,7 +85,7 @@ def modules_in(surface: str, between: Callable[[], None] = lambda: None) -> list
     """
     load()
     found = []
-    for name in [f"{surface}.{name}" for name in DOMAINS]:
+    for name in [f"{surface}.{place}" for place in PLACES.values()]:
         between()
         if find_spec(name) is not None:
             found.append(import_module(name))

@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Code(StrEnum):
-    """What went wrong, in words both surfaces share. The REST status of each stands in `rest_compat/errors.py`."""
+    """What went wrong, in words both surfaces share. The REST status of each stands in `rest_compat/http/errors.py`."""
 
     BAD_REQUEST = "BAD_REQUEST"
     UNAUTHENTICATED = "UNAUTHENTICATED"

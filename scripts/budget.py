@@ -26,7 +26,7 @@ from models import migrations
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "resolvers", "rest_compat", "schema", "runtime", "crewship")
-COPIED, EACH = "labels", 4  # the domain, and its operations
+ROOM, COPIED, EACH = "work", "labels", 4  # the domain, and its operations
 COLUMN = re.compile(r"^( +)label_group(:.*)$", re.MULTILINE)
 EDGE = re.compile(r"^ +\w+: Edges?\b.*\n", re.MULTILINE)  # declared by another domain, for the original alone
 NAME = re.compile(r"([Ll]abels?)(?!_|:read|s)")
@@ -44,12 +44,13 @@ import psutil
 print(json.dumps([seconds, psutil.Process().memory_info().rss / 2**20, modules]))
 """
 SERVER = (
-    "import crewship.cli, crewship.serve; from crewship.app import create_app; create_app(load_settings(role='api'))"
+    "import crewship.cli.main, crewship.process.serve; from crewship.process.app import create_app;"
+    " create_app(load_settings(role='api'))"
 )
-WORKER = "from crewship.probes import create_worker; create_worker(load_settings(role='worker'))"
+WORKER = "from crewship.process.probes import create_worker; create_worker(load_settings(role='worker'))"
 COUNT = """
 from resolvers import domains
-from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.declarations.operation import OPERATIONS
 domains.load()
 print(len(OPERATIONS))
 """
@@ -82,12 +83,12 @@ def grow(tree: Path, whole: int = WHOLE) -> None:
     missing = whole - int(_python(tree, COUNT))
     numbers = [f"{number:02}" for number in range(-(-missing // EACH))]
     for package in ("models", "resolvers", "rest_compat", "schema"):
-        text = (ROOT / package / f"{COPIED}.py").read_text()
+        text = (ROOT / package / ROOM / f"{COPIED}.py").read_text()
         text = COLUMN.sub(r"\1label_group\2\n\1label_origin\2\n\1label_source\2", EDGE.sub("", text))
         for number in numbers:
-            (tree / package / f"{COPIED}{number}.py").write_text(NAME.sub(rf"\g<1>{number}", text))
+            (tree / package / ROOM / f"{COPIED}{number}.py").write_text(NAME.sub(rf"\g<1>{number}", text))
     with (tree / "resolvers" / "domains.py").open("a") as listed:
-        listed.write(f"DOMAINS = (*DOMAINS, *{[COPIED + number for number in numbers]})\n")
+        listed.write(f"PLACES.update({ {COPIED + number: f'{ROOM}.{COPIED}{number}' for number in numbers} })\n")
     _migration(tree / "models" / "migrations" / "versions", numbers)
     compileall.compile_dir(tree, quiet=2)
 

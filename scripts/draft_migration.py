@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crewship.postgres import EmbeddedPostgres
+from crewship.process.postgres import EmbeddedPostgres
 from models.migrations import revisions
 
 

@@ -67,7 +67,7 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 def served_groups() -> set[str]:
     """The groups of the contract of which a route is served."""
-    from rest_compat.routes import operations
+    from rest_compat.http.routes import operations
     from tests.contract.notation import routes
 
     paths = {_nameless(rest["path"]) for op in operations({}) for rest in op["rest"]}
@@ -79,7 +79,7 @@ def served_groups() -> set[str]:
 
 def unserved(steps: list[dict[str, Any]]) -> set[str]:
     """The ids of steps that call a route of the contract which is not served."""
-    from rest_compat.routes import operations
+    from rest_compat.http.routes import operations
     from tests.contract.notation import routes
 
     served = {(rest["method"], _nameless(rest["path"])) for op in operations({}) for rest in op["rest"]}

@@ -19,7 +19,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION, OWNER, Connection
+from crewship.process.postgres import APPLICATION, OWNER, Connection
 from tests.postgres import TEMPLATE, Server, make_template
 
 # Whatever the shell says: without bytecode every worker and every server under test would compile the program, and the

@@ -5,9 +5,9 @@ from typing import Any
 
 import httptools
 
-from crewship.accepted import fault
-from crewship.heads import Fields, Header, Target, heads
-from crewship.protocol import Protocol
+from crewship.perimeter.accepted import fault
+from crewship.perimeter.heads import Fields, Header, Target, heads
+from crewship.perimeter.protocol import Protocol
 
 _numbers = itertools.count()
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import asyncpg
 
-from crewship.postgres import APPLICATION, OWNER, Connection, EmbeddedPostgres
-from crewship.postgres_child import User
+from crewship.process.postgres import APPLICATION, OWNER, Connection, EmbeddedPostgres
+from crewship.process.postgres_child import User
 from models.migrations import upgrade
-from runtime.dbos_tables import prepare_engine
+from runtime.engine.dbos_tables import prepare_engine
 
 TEMPLATE = "template_crewship"
 PREFIX = "crewship-test-"

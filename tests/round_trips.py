@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.database import Connection
+from resolvers.kernel.store.database import Connection
 
 
 @contextmanager

@@ -21,13 +21,13 @@ import uvicorn
 from pydantic import SecretStr
 from sqlmodel import SQLModel
 
-from crewship.app import create_app
-from crewship.serve import LARGEST_MESSAGE
-from crewship.websocket import WebSocketProtocol
-from models.auth import CliToken, User
+from crewship.perimeter.websocket import WebSocketProtocol
+from crewship.process.app import create_app
+from crewship.process.serve import LARGEST_MESSAGE
 from models.base import table_of
-from models.chats import Message
-from models.workspaces import Membership, Role, Workspace
+from models.people.auth import CliToken, User
+from models.people.workspaces import Membership, Role, Workspace
+from models.staff.chats import Message
 from resolvers.identity.caller import Caller
 from resolvers.identity.credentials import bearer
 from resolvers.instance.crypto import new_cli_token
@@ -257,9 +257,13 @@ async def world_on(
     owner = await connect_for_all(database.owner_url)
     application = create_app(chosen, routes=routes, passwords=Passwords(Cost(1, 64, 1)))
     async with contextlib.AsyncExitStack() as stack:
-        with mock.patch("crewship.work.ticking", tuple):  # what tests write may be of any time: nothing of it expires
+        with mock.patch(
+            "crewship.process.work.ticking", tuple
+        ):  # what tests write may be of any time: nothing of it expires
             url = await stack.enter_async_context(serving(application))
-        stack.enter_context(mock.patch("resolvers.missions.asking.BEGINS", 0.02))  # nobody takes a question up here
+        stack.enter_context(
+            mock.patch("resolvers.work.missions.asking.BEGINS", 0.02)
+        )  # nobody takes a question up here
         workspace, other = Workspace(name="Workspace", slug="workspace"), Workspace(name="Other", slug="other")
         made = World(url, chosen, owner, workspace, other)
         await made.add(workspace, other)

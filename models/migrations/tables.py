@@ -13,9 +13,11 @@ from models.base import OwnedTable, TenantRow, place_in, table_of
 
 
 def metadata() -> MetaData:
-    for module in iter_modules(models.__path__, "models."):
-        if not module.ispkg:
-            import_module(module.name)
+    for found in iter_modules(models.__path__, "models."):
+        if found.name != "models.migrations":
+            room = import_module(found.name)
+            for module in iter_modules(getattr(room, "__path__", ()), f"{found.name}."):
+                import_module(module.name)
     return SQLModel.metadata
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from models.auth import TokenTier
+from models.people.auth import TokenTier
 from resolvers.errors import Reason, Refusal
 from resolvers.identity import cookies, machine_tokens, webhook_senders
 from resolvers.identity.caller import Caller, CredentialKind, KnownBrowser, SessionChange

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import orjson
 
-from models.agents import WebhookScheme
+from models.staff.agents import WebhookScheme
 from resolvers.errors import Code, Refusal
 from resolvers.instance.crypto import secret_equals
 

@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from models.auth import TokenTier
+from models.people.auth import TokenTier
 
 LEEWAY = 5  # seconds after its expiry that a token is still good (contract: session_cookie.expiry_leeway)
 CLI_PREFIXES = {TokenTier.STANDARD: "crewship_cli_", TokenTier.ADMIN: "crewship_admin_"}

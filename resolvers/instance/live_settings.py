@@ -1,7 +1,8 @@
 """Settings that may change while the server runs: what is stored under a field's name goes before the environment.
 
-What is stored was judged when it came in (resolvers/instance_settings), by this release and this environment. Another
-one may have judged: what does not fit here is left out with a line in the log, and the environment's value holds.
+What is stored was judged when it came in (resolvers/oversight/instance_settings), by this release and this environment.
+Another one may have judged: what does not fit here is left out with a line in the log, and the environment's value
+holds.
 """
 
 from collections.abc import Mapping

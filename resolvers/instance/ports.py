@@ -1,4 +1,4 @@
-"""What operations need of the outside world. `crewship/app.py` plugs implementations in; tests may plug fakes here."""
+"""What operations need of the outside world. `crewship/process/app.py` plugs them in; tests plug in fakes."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -15,7 +15,7 @@ import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from models.bounds import ENTRIES, LABEL, NAME, URL
-from models.workspaces import Role
+from models.people.workspaces import Role
 
 GOOGLE = "google"
 GOOGLE_ISSUER = "https://accounts.google.com"

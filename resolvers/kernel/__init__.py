@@ -53,25 +53,28 @@ from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider, is_safe
 from resolvers.instance.store import Arriving, Entry, Opened, names_of
 from resolvers.instance.telemetry import log
 from resolvers.instance.vault import Revealed, Unopenable, reveal_to_listeners, told_of_secrets
-from resolvers.kernel import faults
-from resolvers.kernel.actors import Actor, actor, actor_name, actor_of, check_actor, people_only
-from resolvers.kernel.bounds import ENDS, within
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.changes import NOW, Change, Conflict, Drawn, Need, plus
-from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces, clock
-from resolvers.kernel.command import Procedure, command, procedure
-from resolvers.kernel.context import SCOPE_SQL, Context
-from resolvers.kernel.database import database
-from resolvers.kernel.differences import ENTITY_TYPES
-from resolvers.kernel.ends import Ended, Holder, end_work, ends
-from resolvers.kernel.entities import kinds_shown, shows_data
-from resolvers.kernel.events import EVENTS, Event, Long, Routing, Time, address_of
-from resolvers.kernel.existence import Existence
-from resolvers.kernel.filters import MOST_LISTED, CommaList, CommaTexts, Filter, Order, Otherwise, contains, through
-from resolvers.kernel.followers import follow, news
-from resolvers.kernel.following import Followed
-from resolvers.kernel.gate import OVERLAP, Entity, Tenancy
-from resolvers.kernel.inputs import (
+from resolvers.kernel.admission.entities import kinds_shown, shows_data
+from resolvers.kernel.admission.gate import OVERLAP, Entity, Tenancy
+from resolvers.kernel.admission.operators import is_operators
+from resolvers.kernel.admission.places import go_on_as
+from resolvers.kernel.admission.refs import Ref
+from resolvers.kernel.admission.subject import Subject
+from resolvers.kernel.background.clocks import AcrossWorkspaces, across_workspaces, clock
+from resolvers.kernel.background.followers import follow, news
+from resolvers.kernel.background.following import Followed
+from resolvers.kernel.background.retention import KINDS as RETENTION_KINDS
+from resolvers.kernel.background.retention import LONGEST as LONGEST_RETENTION
+from resolvers.kernel.background.retention import done as rules_done
+from resolvers.kernel.background.retention import due as rules_due
+from resolvers.kernel.background.retention import told as rules_told
+from resolvers.kernel.declarations.events import EVENTS, Event, Long, Routing, Time, address_of
+from resolvers.kernel.declarations.jobs import job
+from resolvers.kernel.declarations.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Reach, translate
+from resolvers.kernel.declarations.outputs import Absent, Deleted, Output, Success
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground import faults
+from resolvers.kernel.ground.bounds import ENDS, within
+from resolvers.kernel.ground.inputs import (
     INT32,
     TRIMMED,
     Bool,
@@ -96,24 +99,10 @@ from resolvers.kernel.inputs import (
     at_most,
     is_id,
 )
-from resolvers.kernel.jobs import job
-from resolvers.kernel.kept import Kept
-from resolvers.kernel.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Reach, translate
-from resolvers.kernel.operators import is_operators
-from resolvers.kernel.outputs import Absent, Deleted, Output, Success
-from resolvers.kernel.pace import Pace, Room
-from resolvers.kernel.patch import Emptied, Patch
-from resolvers.kernel.persons import (
-    LEFT_DIGEST,
-    PERSONAL_DIGEST,
-    belongs_elsewhere,
-    end_consents,
-    erase_in_audit,
-    forget_answers,
-    is_as_erased,
-)
-from resolvers.kernel.places import go_on_as
-from resolvers.kernel.policy import (
+from resolvers.kernel.ground.kept import Kept
+from resolvers.kernel.ground.pace import Pace, Room
+from resolvers.kernel.ground.patch import Emptied, Patch
+from resolvers.kernel.ground.policy import (
     ADMINS,
     CHAT_ONLY,
     GATES,
@@ -126,7 +115,8 @@ from resolvers.kernel.policy import (
     known_capabilities,
     outranks,
 )
-from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.ground.scopes import EVERYTHING, OPEN, SCOPES
+from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.reader import (
     EVERYONE,
     Branch,
@@ -151,17 +141,36 @@ from resolvers.kernel.reader import (
     shown_as,
     sums_up,
 )
-from resolvers.kernel.refs import Ref
-from resolvers.kernel.retention import KINDS as RETENTION_KINDS
-from resolvers.kernel.retention import LONGEST as LONGEST_RETENTION
-from resolvers.kernel.retention import done as rules_done
-from resolvers.kernel.retention import due as rules_due
-from resolvers.kernel.retention import told as rules_told
-from resolvers.kernel.scopes import EVERYTHING, OPEN, SCOPES
-from resolvers.kernel.streamed import Streamed
-from resolvers.kernel.subject import Subject
-from resolvers.kernel.visibility import Scope
-from resolvers.kernel.walking import answer_of, pages
+from resolvers.kernel.reader.filters import (
+    MOST_LISTED,
+    CommaList,
+    CommaTexts,
+    Filter,
+    Order,
+    Otherwise,
+    contains,
+    through,
+)
+from resolvers.kernel.reader.visibility import Scope
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.changes import NOW, Change, Conflict, Drawn, Need, plus
+from resolvers.kernel.store.database import database
+from resolvers.kernel.store.differences import ENTITY_TYPES
+from resolvers.kernel.store.existence import Existence
+from resolvers.kernel.writing.actors import Actor, actor, actor_name, actor_of, check_actor, people_only
+from resolvers.kernel.writing.command import Procedure, command, procedure
+from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.ends import Ended, Holder, end_work, ends
+from resolvers.kernel.writing.persons import (
+    LEFT_DIGEST,
+    PERSONAL_DIGEST,
+    belongs_elsewhere,
+    end_consents,
+    erase_in_audit,
+    forget_answers,
+    is_as_erased,
+)
+from resolvers.kernel.writing.walking import answer_of, pages
 
 __all__ = [  # noqa: RUF022 - by what they are for
     # An operation: what it is, who may call it, and where it is offered.

@@ -5,14 +5,14 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 
-from resolvers.channels import Channel, identify, open_channel
+from resolvers.attention.channels import Channel, identify, open_channel
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
-from resolvers.kernel.bus import ANYTHING, Topic, bus
-from resolvers.kernel.following import Question
-from resolvers.kernel.operation import translate
+from resolvers.kernel.background.following import Question
+from resolvers.kernel.declarations.operation import translate
+from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.live.audience import Outlet
 from resolvers.live.following import EncodeRow, Following
 from resolvers.live.hub import hub

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from resolvers.channels import ChannelKind
+from resolvers.attention.channels import ChannelKind
 
 LONGEST_CURSOR = 120
 

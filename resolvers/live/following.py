@@ -9,8 +9,8 @@ from typing import Any
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
-from resolvers.kernel.following import Question, is_place, place_at
-from resolvers.kernel.operation import translate
+from resolvers.kernel.background.following import Question, is_place, place_at
+from resolvers.kernel.declarations.operation import translate
 from resolvers.live.audience import Outlet
 from resolvers.live.hub import Lost, hub
 from resolvers.live.subscription import ENDED, FROM_NOW, Owner

@@ -9,10 +9,10 @@ from prometheus_client import REGISTRY, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from resolvers.channels import Channel, ChannelKind
-from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.database import database
-from resolvers.kernel.removed import swept_names
+from resolvers.attention.channels import Channel, ChannelKind
+from resolvers.kernel.ground.removed import swept_names
+from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.live import statements
 from resolvers.live.audience import Audience, Listener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from resolvers.instance.telemetry import log
-from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.database import database
+from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.context import SCOPE_SQL
 
 EVERY = 30.0  # seconds between two refreshments
 LASTS = 90.0

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
-from resolvers.channels import Channel, ChannelKind, open_channel
+from resolvers.attention.channels import Channel, ChannelKind, open_channel
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
-from resolvers.kernel.operation import translate
+from resolvers.kernel.declarations.operation import translate
 from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub

@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 
 from resolvers.instance.telemetry import log
-from resolvers.kernel.bus import ANYTHING, Topic, bus
-from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.database import connect, database, unavailable
-from resolvers.kernel.silence import LIMIT
+from resolvers.kernel.ground.silence import LIMIT
+from resolvers.kernel.store.bus import ANYTHING, Topic, bus
+from resolvers.kernel.store.database import connect, database, unavailable
+from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from resolvers.kernel import invalid
 from resolvers.rules.config_text import shown
 

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Final
 
-from models.crews import AutonomyLevel, BehaviorMode
+from models.staff.crews import AutonomyLevel, BehaviorMode
 
 
 class PolicyAction(StrEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from models.workspaces import Capability
+from models.people.workspaces import Capability
 from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, invalid, known_capabilities
 from resolvers.rules.config_text import shown
 

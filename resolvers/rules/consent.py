@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from models.approvals import ApprovalKind, ApprovalMode
+from models.attention.approvals import ApprovalKind, ApprovalMode
 
 DANGEROUS = ("deploy", "production", "delete_*", "drop_*", "terminate_*")
 COSTLY = 10  # US dollars

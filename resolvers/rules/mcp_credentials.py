@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from models.integrations import CredentialPlacement
+from models.resources.integrations import CredentialPlacement
 
 SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 

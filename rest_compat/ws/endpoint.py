@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from resolvers.channels import identify
+from resolvers.attention.channels import identify
 from resolvers.errors import Code, Reason, Refusal
 from resolvers.errors import unauthenticated as no_caller
 from resolvers.identity import credentials
@@ -16,8 +16,8 @@ from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
 from resolvers.problem import problem
-from rest_compat.dispatch import parse_query
-from rest_compat.errors import STATUS, Headers
+from rest_compat.http.dispatch import parse_query
+from rest_compat.http.errors import STATUS, Headers
 from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire
 from rest_compat.ws.messages import Unreadable, is_too_large, read

@@ -4,7 +4,7 @@ from typing import Any, Protocol, cast
 
 import orjson
 
-from resolvers.channels import ChannelKind
+from resolvers.attention.channels import ChannelKind
 from resolvers.live import Delivered, Outlet, Subscription
 
 PING = b'{"type":"ping","payload":null}'

@@ -6,15 +6,15 @@ from typing import Any
 
 import orjson
 
-from models.runs import ChatEventType
-from resolvers.chats import cancel_message, send_message
-from resolvers.chats.resuming import resume_chat
+from models.staff.runs import ChatEventType
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.live import LiveConnection, Subscription
-from resolvers.runs.finishing import GENERAL
-from resolvers.runs.frames import chat_event
+from resolvers.staff.chats import cancel_message, send_message
+from resolvers.staff.chats.resuming import resume_chat
+from resolvers.staff.runs.finishing import GENERAL
+from resolvers.staff.runs.frames import chat_event
 from rest_compat.ws import frames
 from rest_compat.ws.frames import Wire, channel_of
 from rest_compat.ws.heartbeat import open_sockets

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from resolvers.channels import ChannelKind
+from resolvers.attention.channels import ChannelKind
 from resolvers.errors import Code, Refusal
 from resolvers.live import FROM_NOW, Delivered, LiveConnection, Subscription
 from rest_compat.ws.frames import (

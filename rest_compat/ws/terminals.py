@@ -14,17 +14,17 @@ from typing import Any, Final
 import orjson
 from prometheus_client import Gauge
 
-from resolvers.channels import identify
-from resolvers.crews.terminals import OpenTerminal, TerminalSize, check_terminal, close_terminal, open_terminal
+from resolvers.attention.channels import identify
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.instance.addresses import normal_origin, socket_origin_allowed
 from resolvers.instance.ports import NotRun, OpenedTerminal, TerminalPlace
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
-from resolvers.kernel.inputs import validate
+from resolvers.kernel.ground.inputs import validate
 from resolvers.live import Delivered, LiveConnection, Subscription
 from resolvers.live.unauthenticated import unauthenticated
+from resolvers.staff.crews.terminals import OpenTerminal, TerminalSize, check_terminal, close_terminal, open_terminal
 from rest_compat.ws.endpoint import INTRODUCTION, TOLD, caller_of, decline
 from rest_compat.ws.frames import Wire
 from rest_compat.ws.socket import NORMAL, REVOKED, Admit, Receive, Send

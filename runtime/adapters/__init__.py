@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from models.agents import CliAdapter, LlmProvider
+from models.staff.agents import CliAdapter, LlmProvider
 from resolvers.instance.settings import Settings
 from resolvers.rules.model_catalog import CURATED, ModelProvider
 from resolvers.rules.redaction import Redactor
@@ -12,10 +12,10 @@ from runtime.adapters.loop import AgentLoop, Backoff
 from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
 from runtime.adapters.scripted import ScriptedAdapter
-from runtime.job import Adapter, Consent, Failed, Job, Worker
-from runtime.keys import VARIABLES, Keys
-from runtime.prompt import Prompt, assemble
-from runtime.quarantine import Scan
+from runtime.runs.job import Adapter, Consent, Failed, Job, Worker
+from runtime.runs.keys import VARIABLES, Keys
+from runtime.runs.prompt import Prompt, assemble
+from runtime.runs.quarantine import Scan
 
 IMPLIED: dict[CliAdapter, LlmProvider] = {
     CliAdapter.CLAUDE_CODE: LlmProvider.ANTHROPIC,

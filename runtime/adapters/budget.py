@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.adapters.conversation import Answer, Reply, Request, Usage
-from runtime.prompt import estimate
+from runtime.runs.prompt import estimate
 
 
 def _nothing() -> Usage:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypedDict
 
-from runtime.prompt import Prompt
+from runtime.runs.prompt import Prompt
 
 
 class ToolResult(Protocol):

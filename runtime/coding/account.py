@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from resolvers.costs.money import micros
+from resolvers.resources.costs.money import micros
 from runtime.adapters.conversation import Usage
 from runtime.coding.allowance import NOTHING, Allowance, Exhausted, Use
 from runtime.coding.asked import Asked
 from runtime.coding.gateway import Metered, Refused
 from runtime.coding.inbox import Inbox
 from runtime.coding.metering import tokens_of, usage_of
-from runtime.prompt import BYTES_A_TOKEN
+from runtime.runs.prompt import BYTES_A_TOKEN
 
 PATIENCE: Final = 2.0
 Cost = Callable[[str, Usage], Awaitable[float | None]]

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from models.agents import LlmProvider
 from models.bounds import LINE
-from models.runs import ChatEventType, SystemEvent
-from resolvers.costs.money import micros
+from models.staff.agents import LlmProvider
+from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.instance.store import INCOMING
-from resolvers.integrations.configuration import McpConfiguration
+from resolvers.resources.costs.money import micros
+from resolvers.resources.integrations.configuration import McpConfiguration
 from runtime.adapters.budget import Budget
 from runtime.adapters.conversation import Usage
 from runtime.adapters.native.prices import price
@@ -34,9 +34,9 @@ from runtime.coding.keys import Key, StandIn
 from runtime.coding.lines import Lines, NoJson
 from runtime.coding.metering import usage_of
 from runtime.coding.sessions import Session
-from runtime.job import Charge, Failed, Interrupted, Job, Outcome, Sink, over_budget
-from runtime.keys import ProviderKey
-from runtime.prompt import Prompt, assemble
+from runtime.runs.job import Charge, Failed, Interrupted, Job, Outcome, Sink, over_budget
+from runtime.runs.keys import ProviderKey
+from runtime.runs.prompt import Prompt, assemble
 from runtime.sandbox.boundary import Network
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.program import Program, Start

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from runtime.prompt import BYTES_A_TOKEN
+from runtime.runs.prompt import BYTES_A_TOKEN
 
 LONGEST_ANSWER: Final = 16_384
 """Tokens, of a call that names no bound."""

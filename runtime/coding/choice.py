@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
-from models.agents import LlmProvider
+from models.staff.agents import LlmProvider
 from resolvers.instance.settings import Settings
-from resolvers.integrations.configuration import McpConfiguration
+from resolvers.resources.integrations.configuration import McpConfiguration
 from runtime.adapters import model_of, provider_of
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
 from runtime.coding.gateway import Way
 from runtime.coding.installed import KNOWN, Installed, Missing, find
-from runtime.job import Failed, Job
-from runtime.keys import CredentialKeys, ProviderKey
+from runtime.runs.job import Failed, Job
+from runtime.runs.keys import CredentialKeys, ProviderKey
 from runtime.sandbox import Sandbox, Workdir
 from runtime.sandbox.boundary import Isolation, Network
 from runtime.sandbox.namespace import Bubblewrap

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from models.agents import CliAdapter, LlmProvider, ToolProfile
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from runtime.coding.declaration import FILES, CodingAgent, CommandLine, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
 from runtime.coding.texts import text_of

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from models.agents import CliAdapter, LlmProvider, ToolProfile
-from resolvers.integrations.configuration import McpConfiguration
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
+from resolvers.resources.integrations.configuration import McpConfiguration
 from runtime.coding.events import Reading
 
 FOLDER: Final = "/opt/coding-agent"

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from models.agents import CliAdapter, LlmProvider, ToolProfile
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from resolvers.rules.agent_folders import HOME
 from runtime.coding.declaration import FILES, CodingAgent, CommandLine, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said

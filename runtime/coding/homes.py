@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel import AcrossWorkspaces
-from resolvers.runs.lifecycle import starts_of
-from resolvers.workspaces import files
-from runtime.clocks import Tick
+from resolvers.people.workspaces import files
+from resolvers.staff.runs.lifecycle import starts_of
+from runtime.engine.clocks import Tick
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.sums import measure_directory
 

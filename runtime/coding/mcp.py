@@ -4,17 +4,17 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from models.agents import CliAdapter
-from models.integrations import CredentialPlacement, Transport
+from models.resources.integrations import CredentialPlacement, Transport
+from models.staff.agents import CliAdapter
 from resolvers.instance.mcp_client import McpServer
-from resolvers.integrations.configuration import McpConfiguration
-from resolvers.integrations.testing import policy
+from resolvers.resources.integrations.configuration import McpConfiguration
+from resolvers.resources.integrations.testing import policy
 from resolvers.rules.mcp_credentials import headers_with
 from runtime.coding.gateway import LOOPBACK, Way, port_beside
 from runtime.coding.keys import Key, StandIn
 from runtime.coding.older_transport import STREAM, Announced
-from runtime.job import Job
-from runtime.mcp_servers import RunServer, configuration_for
+from runtime.runs.job import Job
+from runtime.runs.mcp_servers import RunServer, configuration_for
 from runtime.sandbox.boundary import Network
 
 STAND_IN = "mcp-stand-in-"

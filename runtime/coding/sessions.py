@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from models.agents import CliAdapter
+from models.staff.agents import CliAdapter
 from resolvers.instance import clearing
 from resolvers.instance.store import LocalStore
-from runtime.job import Job
+from runtime.runs.job import Job
 from runtime.sandbox.workdir import Workdir
 
 KEPT: Final = 30 * 86400.0

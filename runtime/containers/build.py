@@ -8,12 +8,12 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
-from resolvers.crews.building import Plan
+from resolvers.staff.crews.building import Plan
 from runtime.containers.engine import Engine
 from runtime.containers.network import served
 from runtime.containers.place import BUILD, INSTANCE, WAITS, held, limits_of
 from runtime.egress import Gateway
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MOST_THREADS, Limits
 
 COMMON_UTILS: Final = "/common-utils"

@@ -9,17 +9,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from models.crews import NetworkMode
-from resolvers.credentials.given import named_for
-from resolvers.crews.building import CACHE, Plan
-from resolvers.crews.containers import NOT_BUILT, Kept, Workplace, workplace_of
-from resolvers.crews.progress import report_step
+from models.staff.crews import NetworkMode
 from resolvers.identity.caller import Caller
 from resolvers.instance.ports import CachedImage, InUse, NotRun
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
 from resolvers.instance.store import Folder, LocalTree
 from resolvers.kernel import Refusal
+from resolvers.resources.credentials.given import named_for
+from resolvers.staff.crews.building import CACHE, Plan
+from resolvers.staff.crews.containers import NOT_BUILT, Kept, Workplace, workplace_of
+from resolvers.staff.crews.progress import report_step
 from runtime.containers.build import Builder
 from runtime.containers.engine import Engine, EngineRefused
 from runtime.containers.inside import opened_root
@@ -41,8 +41,8 @@ from runtime.containers.place import (
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
 from runtime.egress import Gateway, Policy
-from runtime.job import Failed
-from runtime.network import servers_of_models
+from runtime.runs.job import Failed
+from runtime.runs.network import servers_of_models
 from runtime.sandbox import Sandbox, detect
 from runtime.sandbox.detection import limits_of
 

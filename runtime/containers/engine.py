@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 
 if TYPE_CHECKING:
     from aiodocker import Docker

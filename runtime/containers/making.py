@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from runtime.containers.engine import Engine, EngineRefused
 from runtime.containers.place import CONFIGURED, LAYOUT, ContainerPlace
-from runtime.job import Failed, NoContainer
+from runtime.runs.job import Failed, NoContainer
 from runtime.sandbox.boundary import Limits
 
 TRIES, PAUSE = 10, 0.1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, TypeVar
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 
 T = TypeVar("T")
 CLONE_NEWNET: Final = 0x40000000

@@ -13,7 +13,7 @@ from typing import Final
 
 from runtime.containers.namespace import Namespace
 from runtime.egress.wire import Wire, relay
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import Network
 
 CONNECTIONS: Final = 128  # to services, of one command

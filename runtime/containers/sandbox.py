@@ -19,7 +19,7 @@ from runtime.containers.network import Beside, served
 from runtime.containers.place import Apart, ContainerPlace, CrewContainer
 from runtime.containers.services import CrewServices, beside
 from runtime.containers.terminal import ContainerTerminal, opened
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.process import to_the_end
 from runtime.sandbox.sums import admit

@@ -28,7 +28,7 @@ from runtime.containers.place import (
     held,
     limits_of,
 )
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MIB, Limits
 
 MOST: Final = 8  # services of a crew

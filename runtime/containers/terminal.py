@@ -8,7 +8,7 @@ from typing import Final
 
 from runtime.containers.engine import Engine, Running
 from runtime.containers.launcher import holding, shell
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.process import to_the_end
 
 log = logging.getLogger("crewship.containers")

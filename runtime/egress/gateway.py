@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass
 from typing import Final
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from resolvers.errors import Refusal
 from resolvers.instance.names import Lane
 from resolvers.instance.outbound import ADDRESSES, addresses_of

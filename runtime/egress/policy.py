@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from resolvers.instance.addresses import parse_address
 from resolvers.instance.outbound import Policy as Reachable
 from resolvers.rules.allowed_domains import permits

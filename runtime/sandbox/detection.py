@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resolvers.instance.settings import Settings
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MIB, NO_ENVIRONMENT, Isolation, Limits, Network, Report, Sandbox
 from runtime.sandbox.groups import Groups, NoGroups, memory_of_machine
 from runtime.sandbox.namespace import Bubblewrap

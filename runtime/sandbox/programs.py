@@ -13,7 +13,7 @@ from typing import Final
 
 from packaging.version import Version
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 
 SYSTEM: Final = (Path("/usr/bin/bwrap"), Path("/usr/local/bin/bwrap"), Path("/bin/bwrap"))
 OLDEST = Version("0.11")  # has every option that is used here

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.groups import Group
 from runtime.sandbox.held import MOST_LOOKED_AT, Held, has_written, in_memory

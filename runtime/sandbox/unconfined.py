@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolation, Limits, Network
 from runtime.sandbox.groups import Group, Groups
 from runtime.sandbox.process import Outputs, end, keep, memory_file, to_the_end

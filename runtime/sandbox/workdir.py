@@ -16,7 +16,7 @@ from pathlib import Path
 
 from resolvers.instance.confined import ATTACHMENTS, open_directory, owner_of_agents_files
 from resolvers.rules.agent_folders import OUTPUT, SCRATCH
-from runtime.job import Failed, Job
+from runtime.runs.job import Failed, Job
 
 _NAME = re.compile(r"[a-z0-9_-]{1,200}")
 

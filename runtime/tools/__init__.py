@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from models.agents import ToolProfile
+from models.staff.agents import ToolProfile
 from runtime.egress import Gateway
-from runtime.job import Failed, Job
+from runtime.runs.job import Failed, Job
 from runtime.sandbox import NO_ENVIRONMENT, Finished, Isolation, Sandbox, Workdir, require_room
 from runtime.tools.arguments import Arguments, ListFiles, ReadFile, RunCommand, SearchFiles, WriteFile, schema_of
 from runtime.tools.files import FileError, Found, Place, directory, read_file, shown, walk, write_file

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from resolvers.instance.confined import open_file
 from resolvers.rules.agent_folders import OUTPUT
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox import Sandbox, Workdir
 from runtime.tools.files import DEEPEST, FileError, Found, Place, directory, is_file, read, shown, walk
 

@@ -1,4 +1,4 @@
-"""GraphQL: fields of subscriptions, one a kind of channel, or a list. What channels send is in `schema.event_types`."""
+"""GraphQL: fields of subscriptions, one a kind of channel, or a list. What they send: `schema.bridge.event_types`."""
 
 import inspect
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Annotated, Any, Union
 
 import strawberry
 
-from resolvers.channels import ChannelKind
-from resolvers.kernel.following import Followed
-from resolvers.kernel.inputs import Paging
-from resolvers.kernel.policy import Action
-from schema.bridge import arguments, nullable
-from schema.event_types import EVENT_TYPES, EventInterface, StreamReset
+from resolvers.attention.channels import ChannelKind
+from resolvers.kernel.background.following import Followed
+from resolvers.kernel.ground.inputs import Paging
+from resolvers.kernel.ground.policy import Action
+from schema.bridge.event_types import EVENT_TYPES, EventInterface, StreamReset
+from schema.bridge.fields import arguments, nullable
 
 CHANNEL, LIST = "channel", "list"  # of a field's metadata
 _AFTER = "Cursor to resume after. Default: new events only; with `-`, a StreamReset with the cursor comes first."

@@ -5,19 +5,19 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
-from resolvers.channels import identify
+from resolvers.attention.channels import identify
 from resolvers.errors import Code, Reason, Refusal, unauthenticated
 from resolvers.identity import credentials
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.live import Listening, LiveConnection
-from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, idempotency_key, read_request
-from schema.errors import refused
+from schema.bridge.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, caller_of, idempotency_key, read_request
+from schema.bridge.errors import refused
 from schema.live.callers import Scope, by_address
 from schema.live.framing import EVENT_STREAM, MULTIPART, Framing, errors
 from schema.live.outlet import StreamOutlet, heart
 from schema.live.subscription import Invalid, Request, Shown, subscription_of
 
-ABORT = "crewship.abort"  # an ASGI message that crewship.protocol knows: the connection ends at once
+ABORT = "crewship.abort"  # an ASGI message that crewship.perimeter.protocol knows: the connection ends at once
 ENDING = Refusal(Code.UNAVAILABLE, "The server ends; subscribe again")
 STATUS = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, Code.RATE_LIMITED: 429}
 

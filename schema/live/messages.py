@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from schema.endpoint import Malformed, checked
+from schema.bridge.endpoint import Malformed, checked
 
 SUBPROTOCOL = "graphql-transport-ws"
 LONGEST_ID = 128  # letters; it is said again with every event

@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 import orjson
 from graphql import FieldNode, GraphQLUnionType
 
-from resolvers.channels import ChannelKind
+from resolvers.attention.channels import ChannelKind
 from resolvers.instance.telemetry import log
 from resolvers.live import Delivered, Subscription
-from schema.event_types import EVENT_TYPES, UnknownEvent, kind_of
-from schema.selection import Selection
+from schema.bridge.event_types import EVENT_TYPES, UnknownEvent, kind_of
+from schema.bridge.selection import Selection
 
 BEGIN, RESET = b"RunBegin", b"StreamReset"
 UNREADABLE = "unreadable"

@@ -8,12 +8,12 @@ import orjson
 from graphql import FieldNode, GraphQLObjectType, GraphQLUnionType
 
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.following import Followed, Question, rows_of
+from resolvers.kernel.background.following import Followed, Question, rows_of
 from resolvers.live import Following
-from schema.arguments import Arguments
-from schema.documents import FIELD
-from schema.endpoint import MAX_COST
-from schema.selection import Root, Selection
+from schema.bridge.arguments import Arguments
+from schema.bridge.documents import FIELD
+from schema.bridge.endpoint import MAX_COST
+from schema.bridge.selection import Root, Selection
 
 RESET = "StreamReset"
 OWN = "cursor"

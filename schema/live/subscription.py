@@ -7,22 +7,22 @@ from typing import Any, Protocol, cast
 import orjson
 from graphql import GraphQLError, GraphQLField, OperationType, get_named_type
 
-from resolvers.channels import ChannelKind
+from resolvers.attention.channels import ChannelKind
 from resolvers.identity.caller import Caller
-from resolvers.kernel.inputs import is_id
+from resolvers.kernel.ground.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.live import FROM_NOW, Listening, LiveConnection, Subscription
-from resolvers.workspaces import get_workspace
-from schema.arguments import Arguments
-from schema.documents import FIELD, Document, Truth
-from schema.endpoint import Endpoint
-from schema.errors import reported
+from resolvers.people.workspaces import get_workspace
+from schema.bridge.arguments import Arguments
+from schema.bridge.documents import FIELD, Document, Truth
+from schema.bridge.endpoint import Endpoint
+from schema.bridge.errors import reported
+from schema.bridge.selection import BACKREF, Selection
+from schema.bridge.trees import Tree
+from schema.bridge.worker import Who
 from schema.live.fields import CHANNEL, LIST, Source
 from schema.live.projection import Projection, project
 from schema.live.rows import RowPlan, row_plan
-from schema.selection import BACKREF, Selection
-from schema.trees import Tree
-from schema.worker import Who
 
 BEGUN = "subscribed"
 """Reason of a StreamReset that only says where a subscription begins."""

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import orjson
 from prometheus_client import Gauge
 
-from resolvers.channels import identify
+from resolvers.attention.channels import identify
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.live import Listening, LiveConnection, Outlet
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
-from schema.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
-from schema.errors import refused
+from schema.bridge.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
+from schema.bridge.errors import refused
 from schema.live import messages
 from schema.live.callers import Scope, by_introduction
 from schema.live.framing import errors

@@ -15,12 +15,12 @@ from sqlmodel import SQLModel
 
 from models.base import table_of
 from models.migrations.tables import metadata
-from resolvers.kernel.outputs import Output
+from resolvers.kernel.declarations.outputs import Output
 from resolvers.kernel.reader.graph import Subtype
-from rest_compat.routes import ROUTES
-from rest_compat.table import From, Wire
-from schema.bridge import NODES
-from schema.root import schema
+from rest_compat.http.routes import ROUTES
+from rest_compat.http.table import From, Wire
+from schema.bridge.fields import NODES
+from schema.bridge.root import schema
 from tests.architecture.source import PACKAGES, python_files, sql_files, tree
 
 BY_THE_KERNEL = {"id", "workspace_id", "deleted_at", "version", "created_at", "updated_at"}

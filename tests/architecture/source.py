@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from resolvers.domains import DOMAINS
+from resolvers.domains import PLACES, ROOMS
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
@@ -46,13 +46,18 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def place_of(path: Path) -> str:
+    """The room and the name that a module of a domain has in a package; else what it is called there."""
+    room, *rest = path.relative_to(ROOT).with_suffix("").parts[1:]
+    return f"{room}.{rest[0]}" if room in ROOMS and rest else room
+
+
 def domain_of(path: Path) -> str:
-    """The name that a module of a package has there."""
-    return path.relative_to(ROOT).parts[1].removesuffix(".py")
+    return place_of(path).rpartition(".")[2]
 
 
 def domain_files(package: str) -> list[Path]:
-    return [path for path in python_files(package) if domain_of(path) in DOMAINS]
+    return [path for path in python_files(package) if place_of(path) in PLACES.values()]
 
 
 def strings(path: Path) -> Iterator[str]:

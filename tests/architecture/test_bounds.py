@@ -15,16 +15,16 @@ from sqlmodel import SQLModel
 from models.base import most_bytes, most_characters, table_of
 from models.migrations.tables import metadata
 from resolvers.kernel import faults
-from resolvers.kernel.bounds import longest, unbounded
-from resolvers.kernel.inputs import Id, Input, Notes, Text, at_most
-from resolvers.kernel.operation import Operation
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.bounds import longest, unbounded
+from resolvers.kernel.ground.inputs import Id, Input, Notes, Text, at_most
 from resolvers.kernel.reader import GRAPHS, Edge
 from resolvers.rules.devcontainer import Devcontainer
 from resolvers.rules.escalation import EscalationConfig
 from resolvers.rules.mise import Mise
 from resolvers.rules.services import Service
-from rest_compat.routes import ROUTES
-from schema.bridge import _INPUTS
+from rest_compat.http.routes import ROUTES
+from schema.bridge.fields import _INPUTS
 from tests.conftest import Database
 from tests.every import for_every
 from tests.generation.registry import SCHEMA, operations

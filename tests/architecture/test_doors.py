@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from models.base import TenantRow
-from models.workspaces import Role
+from models.people.workspaces import Role
 from tests.architecture.source import domain_files, name_of, python_files, strings, tree
 from tests.every import for_every
 from tests.generation.registry import operations
@@ -25,36 +25,45 @@ SQL = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s
 # (file, table): why a statement names the table of a tenant past ctx and scope.
 PAST_THE_DOOR = {
     (
-        "resolvers/workspaces/workspaces.py",
+        "resolvers/people/workspaces/workspaces.py",
         "Membership",
     ): "the caller's own memberships: they lead to workspaces, and not out of one",
     (
-        "resolvers/onboarding.py",
+        "resolvers/staff/onboarding.py",
         "Agent",
     ): "whether there is an agent in a workspace, tied to it: what is looked for are the caller's own workspaces",
-    ("resolvers/runs/listing.py", "Run"): "the run of a tag, tied to its workspace: what is listed is behind the door",
-    ("resolvers/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
-    ("resolvers/issues/naming.py", "Agent"): "the LEAD of the crew that an issue is numbered by, tied to its workspace",
-    ("resolvers/credentials/assignments.py", "Credential"): "what every member is told of it, tied to its workspace",
-    ("resolvers/integrations/graph.py", "Credential"): "whether a server gets one, which every member is told",
-    ("resolvers/credentials/graph.py", "CredentialCrew"): "the crews of a credential, tied to its workspace",
-    ("resolvers/credentials/graph.py", "CrewMember"): "the caller in those crews",
-    ("resolvers/costs/edges.py", "CostDay"): "the sums of a row's days, tied to its workspace",
-    ("resolvers/costs/reserving.py", "Assignment"): "the assignment of a run, tied to its workspace",
-    ("resolvers/skills/catalog.py", "Agent"): "the agents of a crew, tied to its workspace",
-    ("resolvers/skills/catalog.py", "AgentSkill"): "the skills of those agents, tied to their workspace",
+    ("resolvers/staff/runs/listing.py", "Run"): "the run of a tag, tied to its workspace: what is listed has its door",
+    ("resolvers/staff/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
+    ("resolvers/work/issues/naming.py", "Agent"): "the LEAD of the crew that numbers an issue, tied to its workspace",
+    (
+        "resolvers/resources/credentials/assignments.py",
+        "Credential",
+    ): "what every member may know of it, tied to its workspace",
+    (
+        "resolvers/resources/integrations/graph.py",
+        "Credential",
+    ): "whether a server gets one, which every member may know",
+    ("resolvers/resources/credentials/graph.py", "CredentialCrew"): "the crews of a credential, tied to its workspace",
+    ("resolvers/resources/credentials/graph.py", "CrewMember"): "the caller in those crews",
+    ("resolvers/resources/costs/edges.py", "CostDay"): "the sums of a row's days, tied to its workspace",
+    ("resolvers/resources/costs/reserving.py", "Assignment"): "the assignment of a run, tied to its workspace",
+    ("resolvers/resources/skills/catalog.py", "Agent"): "the agents of a crew, tied to its workspace",
+    ("resolvers/resources/skills/catalog.py", "AgentSkill"): "the skills of those agents, tied to their workspace",
     **{
-        ("resolvers/workspaces/files.py", table): "which of the names on disk are rows, of a workspace that is said"
+        ("resolvers/people/workspaces/files.py", table): "which of the names on disk are rows, of one workspace"
         for table in ("Agent", "Chat", "Crew", "Run")
     },
     **{
-        ("resolvers/runs/ending.py", table): "what ends with a right, whoever may see it, tied to its workspace"
+        ("resolvers/staff/runs/ending.py", table): "what ends with a right, whoever may see it, tied to its workspace"
         for table in ("Assignment", "Chat", "Message", "PeerConversation")
     },
-    ("resolvers/workspaces/members.py", "Membership"): "whether a person has accepted to be known, tied to a workspace",
-    ("resolvers/workspaces/members.py", "Invitation"): "whether a person was invited there, tied to it",
-    ("resolvers/audit/log.py", "Membership"): "whether the workspace of an entry knows its user, tied to it",
-    ("resolvers/costs/budgets.py", "BudgetSpend"): "the sums of a budget that is deleted: they have no rows but its",
+    ("resolvers/people/workspaces/members.py", "Membership"): "whether a person has accepted, tied to a workspace",
+    ("resolvers/people/workspaces/members.py", "Invitation"): "whether a person was invited there, tied to it",
+    ("resolvers/oversight/audit/log.py", "Membership"): "whether the workspace of an entry knows its user, tied to it",
+    (
+        "resolvers/resources/costs/budgets.py",
+        "BudgetSpend",
+    ): "the sums of a budget that is deleted: no other row has them",
 }
 
 
@@ -115,7 +124,7 @@ def test_one_place_asks_who_is_on_the_line() -> None:
         for path in python_files("crewship", "resolvers", "schema", "rest_compat")
         if WHO_IS_ON_THE_LINE.search(path.read_text())
     }
-    assert found == {"crewship/line.py", "crewship/perimeter.py"}
+    assert found == {"crewship/perimeter/line.py", "crewship/perimeter/perimeter.py"}
 
 
 def own_transactions(module: ast.Module) -> list[int]:
@@ -163,15 +172,15 @@ def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
 
 
 CONNECTED = {
-    "resolvers/system/workers.py": "who works is of no workspace, and written for no caller",
-    "resolvers/system/status.py": "whether the database answers is what /readyz is about",
+    "resolvers/rules/workers.py": "who works is of no workspace, and written for no caller",
+    "resolvers/oversight/system/status.py": "whether the database answers is what /readyz is about",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
     "resolvers/live/hub.py": (
         "what a listener missed is read in the workspace of its Channel, which is proof of the right"
     ),
     "resolvers/live/presence.py": "who listens to which chat is written for all callers of a process at once",
-    "resolvers/instance_settings/following.py": "what holds in a process is no caller's, and of no workspace",
-    "resolvers/runs/work.py": "a worker takes runs of all workspaces, and writes batches that no caller is behind",
+    "resolvers/oversight/instance_settings/following.py": "what holds in a process is no caller's, and of no workspace",
+    "resolvers/staff/runs/work.py": "a worker takes runs of all workspaces, and writes batches for no caller",
 }
 
 
@@ -180,7 +189,7 @@ def test_operations_hold_no_connection(path: Path) -> None:
     """A Context has one; what else asks the database is said here."""
     taken = any(
         isinstance(n, ast.ImportFrom)
-        and n.module in ("resolvers.kernel", "resolvers.kernel.database")
+        and n.module in ("resolvers.kernel", "resolvers.kernel.store.database")
         and any(a.name == "database" for a in n.names)
         for n in ast.walk(tree(path))
     )
@@ -225,7 +234,7 @@ def stray_statuses(module: ast.Module) -> list[int]:
 @for_every(SURFACES, ids=name_of)
 def test_a_surface_names_no_status_of_a_refusal(path: Path) -> None:
     # a probe that fails is no refusal: it has the body of one that succeeds
-    expected = [503] if name_of(path) == "rest_compat/system.py" else []
+    expected = [503] if name_of(path) == "rest_compat/oversight/system.py" else []
     assert stray_statuses(tree(path)) == expected
 
 

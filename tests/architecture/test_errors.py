@@ -11,7 +11,7 @@ from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tre
 
 EVERY = {"Exception", "BaseException"}
 SILENT = {
-    "crewship/watchdog.py:_judge": "what failed is the log itself",
+    "crewship/process/watchdog.py:_judge": "what failed is the log itself",
 }
 """Functions that pass over an error of any kind, and why nobody has to know."""
 

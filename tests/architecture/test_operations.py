@@ -6,15 +6,15 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel
 
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Input, Paging, at_most
-from resolvers.kernel.operation import Operation, Surface
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
-from rest_compat.routes import ROUTES
-from rest_compat.table import Route, Wire, shape_of
-from schema.documents import Document
-from schema.selection import Root
+from resolvers.kernel.declarations.events import Event
+from resolvers.kernel.declarations.operation import Operation, Surface
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import Input, Paging, at_most
+from resolvers.kernel.ground.policy import Action
+from rest_compat.http.routes import ROUTES
+from rest_compat.http.table import Route, Wire, shape_of
+from schema.bridge.documents import Document
+from schema.bridge.selection import Root
 from tests.every import for_every
 from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
 from tests.generation.selection import document, required_arguments

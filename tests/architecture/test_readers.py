@@ -9,14 +9,14 @@ from tests.architecture.readers import BY_THE_KERNEL, WORD, Reading, is_used, re
 from tests.architecture.source import ROOT
 
 READ_ELSEWHERE = {
-    "agent_mcp_bindings": ("resolvers/integrations/given.py", "cred_type cred_header env_var_name"),
-    "approval_gates": ("resolvers/runs/briefing.py", "pattern mode"),
-    "audit_logs": ("resolvers/kernel/persons.py", "salt"),
-    "audit_seals": ("resolvers/audit/verification.py", "rows dropped_at"),
-    "cost_days": ("resolvers/runs/booking.py", "slot"),
-    "idempotency_keys": ("resolvers/kernel/idempotency.py", "operation key"),
-    "recurring_issues": ("resolvers/recurring_issues/firing.py", "description priority"),
-    "webhook_endpoints": ("resolvers/webhook_endpoints/sending.py", "secret"),
+    "agent_mcp_bindings": ("resolvers/resources/integrations/given.py", "cred_type cred_header env_var_name"),
+    "approval_gates": ("resolvers/staff/runs/briefing.py", "pattern mode"),
+    "audit_logs": ("resolvers/kernel/writing/persons.py", "salt"),
+    "audit_seals": ("resolvers/oversight/audit/verification.py", "rows dropped_at"),
+    "cost_days": ("resolvers/staff/runs/booking.py", "slot"),
+    "idempotency_keys": ("resolvers/kernel/writing/idempotency.py", "operation key"),
+    "recurring_issues": ("resolvers/work/recurring_issues/firing.py", "description priority"),
+    "webhook_endpoints": ("resolvers/attention/webhook_endpoints/sending.py", "secret"),
 }
 """Columns that a module reads which does not name the class: it was given the rows, or puts the text together."""
 
@@ -128,7 +128,7 @@ def test_what_is_read_elsewhere_is_named_there(table: str) -> None:
 
 
 WRITERS = """
-from models.crews import Crew
+from models.staff.crews import Crew
 async def update(ctx, data):
     crew = await ctx.get(Crew, data.id)
     crew.color = data.color

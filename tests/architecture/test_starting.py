@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.crews.building import Plan
 from resolvers.rules.services import Service
+from resolvers.staff.crews.building import Plan
 from runtime.containers import services
 from runtime.containers.build import Builder
 from runtime.containers.engine import Engine
@@ -20,10 +20,10 @@ from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tre
 
 LAUNCHER = "runtime/sandbox/spawning.py"
 OUR_OWN = {
-    ("crewship/postgres_child.py", "subprocess.Popen"): "the embedded PostgreSQL, which limits would end",
-    ("crewship/postgres_child.py", "subprocess.run"): "asks the embedded PostgreSQL which version it is",
+    ("crewship/process/postgres_child.py", "subprocess.Popen"): "the embedded PostgreSQL, which limits would end",
+    ("crewship/process/postgres_child.py", "subprocess.run"): "asks the embedded PostgreSQL which version it is",
     ("runtime/sandbox/programs.py", "subprocess.run"): "asks bubblewrap, of root, which version it is",
-    ("crewship/serve.py", "uvicorn.supervisors.Multiprocess"): "processes of the service itself",
+    ("crewship/process/serve.py", "uvicorn.supervisors.Multiprocess"): "processes of the service itself",
 }
 """What starts programs that are no stranger's, with fixed arguments."""
 

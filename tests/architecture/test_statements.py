@@ -18,7 +18,7 @@ NEWER = {
 }
 WORDS = {release: re.compile(words, re.IGNORECASE) for release, words in NEWER.items()}
 # where the server's release chooses the text
-CHOOSES = {("resolvers/kernel/statements.py", "old.")}
+CHOOSES = {("resolvers/kernel/store/statements.py", "old.")}
 
 
 def found(texts: list[str]) -> list[str]:

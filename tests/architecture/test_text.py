@@ -9,11 +9,11 @@ import orjson
 import pytest
 from graphql import build_schema
 
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Input
-from resolvers.kernel.outputs import Output
-from rest_compat import openapi
-from schema.root import sdl
+from resolvers.kernel.declarations.events import Event
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import Input
+from rest_compat.http import openapi
+from schema.bridge.root import sdl
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, sql_files, tracked, tree
 from tests.every import for_every
 

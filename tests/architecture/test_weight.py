@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from schema.root import schema
+from schema.bridge.root import schema
 
 
 def _types() -> dict[str, Any]:

@@ -9,7 +9,7 @@ import httpx2
 import orjson
 
 from resolvers.identity.caller import Caller
-from schema.worker import Party, Who
+from schema.bridge.worker import Party, Who
 from tests.world import World
 
 USER = Who(Caller.nobody(), Party(True, "user"))

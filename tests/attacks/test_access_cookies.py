@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.auth.browsers import ACCESS, SECURE_ACCESS, Browser, signed_in
+from tests.people.auth.browsers import ACCESS, SECURE_ACCESS, Browser, signed_in
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

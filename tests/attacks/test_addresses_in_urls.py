@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from models.attention.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.base import new_id
-from models.credentials import Credential, CredentialType
-from models.crews import Crew
-from models.integrations import CrewIntegration, WorkspaceIntegration
+from models.resources.credentials import Credential, CredentialType
+from models.resources.integrations import CrewIntegration, WorkspaceIntegration
 from models.sealed import Sealed
-from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
-from resolvers.webhook_endpoints.sending import send
+from models.staff.crews import Crew
+from resolvers.attention.webhook_endpoints.sending import send
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio

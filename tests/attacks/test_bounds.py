@@ -9,8 +9,8 @@ import pytest
 
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
-from resolvers.kernel.inputs import Input, Paging, validate
-from resolvers.kernel.operation import Operation
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.inputs import Input, Paging, validate
 from resolvers.rules.content_scan import LONGEST, Category, scan
 from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.generation.inputs import NoRecipe, bodyless, fields_of, valid

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.auth.browsers import signed_in
 from tests.live.graphql import INIT, email_of, socket
+from tests.people.auth.browsers import signed_in
 from tests.process.browser import CHROMIUM, browsing
 from tests.world import World
 
@@ -144,7 +144,7 @@ async def neighbour(host: str) -> AsyncIterator[str]:
 async def test_a_page_on_another_port_does_nothing_in_a_real_browser(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from schema import endpoint
+    from schema.bridge import endpoint
 
     asked: list[Any] = []
     purpose = endpoint._asked_on_purpose

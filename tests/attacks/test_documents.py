@@ -22,17 +22,17 @@ from graphql import (
     Token,
 )
 
-from resolvers.kernel.kept import Kept
-from resolvers.kernel.operation import Operation
-from schema import documents, trees
-from schema.documents import KEPT_BYTES, KEPT_PLAN_BYTES, QUICK, Document
-from schema.endpoint import OF_ANYBODY, Endpoint
-from schema.limits import MAX_SAME
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.kept import Kept
+from schema.bridge import documents, trees
+from schema.bridge.documents import KEPT_BYTES, KEPT_PLAN_BYTES, QUICK, Document
+from schema.bridge.endpoint import OF_ANYBODY, Endpoint
+from schema.bridge.limits import MAX_SAME
+from schema.bridge.root import schema
+from schema.bridge.trees import Tree
+from schema.bridge.worker import Worker
 from schema.live.messages import LONGEST_PAYLOAD
 from schema.live.subscription import subscription_of
-from schema.root import schema
-from schema.trees import Tree
-from schema.worker import Worker
 from tests.attacks.graphql import USER, post
 from tests.live.graphql import socket
 from tests.world import World

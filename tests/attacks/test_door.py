@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, closing
 from typing import Any
 
-from crewship.door import ROUND, Door, Loop
-from crewship.serve import listen_tcp
+from crewship.perimeter.door import ROUND, Door, Loop
+from crewship.process.serve import listen_tcp
 from tests.attacks.wires import until
 
 CROWD, NEWCOMER = "127.0.0.1", "127.0.0.2"

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 
-from crewship.postgres import Connection
-from models.agents import Agent, CliAdapter, LlmProvider
+from crewship.process.postgres import Connection
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
+from models.staff.agents import Agent, CliAdapter, LlmProvider
+from models.staff.chats import Chat
+from models.staff.crews import Crew
 from runtime.sandbox import Limits
 from runtime.sandbox.groups import Groups, NoGroups
 from tests.attacks.exhausting import KINDS, Kind

@@ -5,8 +5,8 @@ import pytest
 from graphql import GraphQLError
 
 from resolvers.errors import Code, Refusal
-from schema.arguments import MOST_VALUES
-from schema.errors import MOST_BYTES, MOST_ERRORS, MOST_FOUND, MOST_LETTERS, reported
+from schema.bridge.arguments import MOST_VALUES
+from schema.bridge.errors import MOST_BYTES, MOST_ERRORS, MOST_FOUND, MOST_LETTERS, reported
 from tests.attacks.graphql import post
 from tests.world import World
 

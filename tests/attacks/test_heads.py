@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import orjson
 import pytest
 
-from crewship.protocol import AHEAD, HEAD_LIMIT, HEADERS, URL_LIMIT
+from crewship.perimeter.protocol import AHEAD, HEAD_LIMIT, HEADERS, URL_LIMIT
 from tests.attacks.wires import GET, MEGABYTE, connect, healthy, peak_memory, pour, rest_of, served
 
 pytestmark = pytest.mark.anyio

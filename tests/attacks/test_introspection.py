@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from graphql import get_introspection_query, parse, validate
 
-from schema import introspection
-from schema.endpoint import Endpoint
-from schema.limits import MAX_TYPES, exceeded
-from schema.root import schema
+from schema.bridge import introspection
+from schema.bridge.endpoint import Endpoint
+from schema.bridge.limits import MAX_TYPES, exceeded
+from schema.bridge.root import schema
 from tests.attacks.graphql import USER, post
 from tests.world import World
 

@@ -10,8 +10,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from crewship import pages
-from crewship.rate_limit import NEIGHBOURS, RateLimits
+from crewship.perimeter import pages
+from crewship.perimeter.rate_limit import NEIGHBOURS, RateLimits
 from resolvers.errors import Code, Refusal
 from resolvers.instance.passwords import Cost, Passwords, Verification
 from tests.live.graphql import socket, talking

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from resolvers.auth.login import MOST_FAILURES
 from resolvers.instance.crypto import digest
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.running import instance
-from resolvers.kernel.context import Context
-from tests.auth.browsers import DEVICE, PASSWORD, Browser, new_user, signed_in
+from resolvers.kernel.writing.context import Context
+from resolvers.people.auth.login import MOST_FAILURES
+from tests.people.auth.browsers import DEVICE, PASSWORD, Browser, new_user, signed_in
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

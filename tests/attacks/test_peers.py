@@ -13,13 +13,13 @@ import httpx2
 import pytest
 import uvicorn
 
-from crewship.app import create_app
-from crewship.connections import connections
-from crewship.door import Loop
-from crewship.line import Peer, Tcp, UnixSocket, peer_of
-from crewship.perimeter import Perimeter
-from crewship.protocol import Protocol
-from crewship.websocket import WebSocketProtocol
+from crewship.perimeter.connections import connections
+from crewship.perimeter.door import Loop
+from crewship.perimeter.line import Peer, Tcp, UnixSocket, peer_of
+from crewship.perimeter.perimeter import Perimeter
+from crewship.perimeter.protocol import Protocol
+from crewship.perimeter.websocket import WebSocketProtocol
+from crewship.process.app import create_app
 from resolvers.instance.addresses import TrustedProxies
 from resolvers.instance.passwords import Cost, Passwords
 from tests.attacks.test_process import ADA

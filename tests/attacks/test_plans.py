@@ -13,25 +13,26 @@ from typing import Any, cast
 
 import pytest
 
-from models.agents import Agent
-from models.crews import Crew
-from models.workspaces import Invitation
-from resolvers import crews, labels
-from resolvers.agents import list_agents
+from models.people.workspaces import Invitation
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.errors import Code, Refusal
 from resolvers.identity.credentials import bearer
 from resolvers.instance.running import instance
-from resolvers.kernel import operation
-from resolvers.kernel.database import PREPARED, SESSION, database
-from resolvers.kernel.operation import Operation
-from resolvers.kernel.pace import Pace
-from resolvers.kernel.plans import TOO_MANY
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import Query
+from resolvers.kernel.admission.plans import TOO_MANY
+from resolvers.kernel.declarations import operation
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.ground.pace import Pace
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Nested, Shape, intern
 from resolvers.kernel.reader.graph import ACCESS, access_of
-from resolvers.kernel.trace import Call
-from resolvers.workspaces import get_workspace
+from resolvers.kernel.reader.trace import Call
+from resolvers.kernel.store.database import PREPARED, SESSION, database
+from resolvers.people.workspaces import get_workspace
+from resolvers.staff import crews
+from resolvers.staff.agents import list_agents
+from resolvers.work import labels
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

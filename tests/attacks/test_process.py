@@ -10,9 +10,9 @@ import httpx2
 import pytest
 import uvicorn
 
-from crewship.app import create_app
-from crewship.protocol import Protocol
-from crewship.serve import listen_unix
+from crewship.perimeter.protocol import Protocol
+from crewship.process.app import create_app
+from crewship.process.serve import listen_unix
 from resolvers.instance.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.process.commands import CREWSHIP, PATIENCE, environment

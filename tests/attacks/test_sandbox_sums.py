@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
 from runtime.sandbox.reach import Reach, Shown

@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent
-from models.auth import CliToken
 from models.base import TenantRow
-from models.crews import Crew
+from models.people.auth import CliToken
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.crypto import CLI_PREFIXES
-from resolvers.kernel.operation import OPERATIONS, Auth, Operation
+from resolvers.kernel.declarations.operation import OPERATIONS, Auth, Operation
+from resolvers.kernel.ground.scopes import EVERYTHING, SCOPES, granted
 from resolvers.kernel.reader import GRAPHS, Constant, Shape, edges_in, intern
 from resolvers.kernel.reader.graph import access_of
-from resolvers.kernel.scopes import EVERYTHING, SCOPES, granted
 from tests.every import for_every
 from tests.world import Person, World
 

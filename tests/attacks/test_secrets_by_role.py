@@ -6,14 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
-from models.agents import Agent
 from models.base import table_of
-from models.crews import Crew, CrewMember
-from models.workspaces import Membership, Role
-from resolvers.crews.crews import get_crew
+from models.people.workspaces import Membership, Role
+from models.staff.agents import Agent
+from models.staff.crews import Crew, CrewMember
 from resolvers.identity.caller import Caller
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.kernel.reader.graph import CONFIDENTIAL
+from resolvers.staff.crews.crews import get_crew
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio

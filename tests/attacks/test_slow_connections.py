@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from crewship import connections as table
-from crewship.connections import connections, raise_descriptor_limit
+from crewship.perimeter import connections as table
+from crewship.perimeter.connections import connections, raise_descriptor_limit
 from tests.attacks.wires import GET, Pair, application, connect, healthy, rest_of, served, until
 from tests.process.commands import environment, status_of
 
@@ -298,7 +298,7 @@ async def test_a_trusted_proxy_holds_the_connections_of_many() -> None:
 
 def test_the_descriptor_limit_is_raised_and_the_room_follows() -> None:
     code = (
-        "import resource; from crewship.connections import raise_descriptor_limit,"
+        "import resource; from crewship.perimeter.connections import raise_descriptor_limit,"
         " room;_, hard = resource.getrlimit(resource.RLIMIT_NOFILE);"
         " resource.setrlimit(resource.RLIMIT_NOFILE, (256, min(hard, 4000)));before = room();"
         " raise_descriptor_limit(); print(before, room(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"

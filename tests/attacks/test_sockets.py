@@ -8,8 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.database import database
+from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.live import hub
 from tests.live.graphql import CREWS, announce, crews_made, own, socket, streaming, talking
 from tests.live.outlets import until

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from models.auth import TokenTier
+from models.people.auth import TokenTier
 from resolvers.errors import Code, Refusal
 from resolvers.identity import credentials
 from resolvers.identity.caller import TICKETS, Caller, CredentialKind
 from resolvers.identity.credentials import TICKET_LIFETIME
 from resolvers.instance.crypto import TokenKind
 from resolvers.instance.running import instance
-from resolvers.kernel.operation import OPERATIONS, Auth, Operation
-from tests.auth.browsers import Browser, signed_in
+from resolvers.kernel.declarations.operation import OPERATIONS, Auth, Operation
 from tests.every import for_every
 from tests.live.graphql import CREWS, VIEWER, socket
 from tests.live.sockets import ticket
+from tests.people.auth.browsers import Browser, signed_in
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio

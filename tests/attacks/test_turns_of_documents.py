@@ -10,8 +10,8 @@ import pytest
 
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
-from schema import documents
-from schema.worker import Budget, Party, Who, Worker
+from schema.bridge import documents
+from schema.bridge.worker import Budget, Party, Who, Worker
 from tests.attacks.graphql import post
 from tests.world import World
 
@@ -85,7 +85,7 @@ async def test_a_request_that_left_makes_room_without_a_fault() -> None:
 
 async def test_a_stranger_has_so_much_time_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("schema.worker.monotonic", lambda: now[0])
+    monkeypatch.setattr("schema.bridge.worker.monotonic", lambda: now[0])
     budget = Budget(allowed=1.0)
     assert budget.left("a") == 1.0
     budget.charge("a", 1.5)

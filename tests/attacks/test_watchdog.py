@@ -15,17 +15,17 @@ import orjson
 import pytest
 import uvloop
 
-from crewship import watchdog
-from crewship.watchdog import LIMIT, TICK, Stall, Watchdog, warn
+from crewship.process import watchdog
+from crewship.process.watchdog import LIMIT, TICK, Stall, Watchdog, warn
 from resolvers.identity.caller import Caller
-from resolvers.kernel.command import procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.operation import NO_SURFACE, OPERATIONS, REST_ONLY, Auth
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
-from rest_compat.table import GET
+from resolvers.kernel.admission.gate import Tenancy
+from resolvers.kernel.declarations.operation import NO_SURFACE, OPERATIONS, REST_ONLY, Auth
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import NoInput
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.writing.command import procedure
+from resolvers.kernel.writing.context import Context
+from rest_compat.http.table import GET
 from tests.stalls import LIMIT as COUNTED
 from tests.stalls import counts
 from tests.world import world_on
@@ -214,17 +214,17 @@ def test_the_operation_is_named(watched: Watched) -> None:
     finally:
         del OPERATIONS["tests.holding"]
     assert stall.operation == "tests.holding"
-    assert any(place.startswith("resolvers.kernel.operation:") for place in stall.stack)
+    assert any(place.startswith("resolvers.kernel.declarations.operation:") for place in stall.stack)
     assert all(place.partition(".")[0] in ("crewship", "resolvers") for place in stall.stack)
 
 
 def test_a_warning_says_who_and_how_long(capsys: pytest.CaptureFixture[str]) -> None:
-    warn(Stall(0.1234, "crews.list", ("resolvers.crews.crews:10 list_crews",), "crewship.protocol"))
+    warn(Stall(0.1234, "crews.list", ("resolvers.staff.crews.crews:10 list_crews",), "crewship.perimeter.protocol"))
     said = capsys.readouterr()
     line = said.out + said.err
     assert "crews.list" in line
     assert "123" in line
-    assert "resolvers.crews.crews:10 list_crews" in line
+    assert "resolvers.staff.crews.crews:10 list_crews" in line
 
 
 @pytest.mark.anyio
@@ -264,14 +264,14 @@ def test_what_tests_compute_and_starts_of_servers_do_not_count() -> None:
         "seconds": 2 * COUNTED,
         "collector": 0.0,
         "operation": "",
-        "stack": ["schema.endpoint:1 execute"],
+        "stack": ["schema.bridge.endpoint:1 execute"],
         "root": "uvicorn.protocols.http.httptools_impl",
     }
     assert counts(stall)
     assert not counts(stall | {"collector": COUNTED})
     assert not counts(stall | {"root": "anyio._backends._asyncio"})
     assert counts(stall | {"root": "anyio._backends._asyncio", "operation": "crews.list"})
-    assert not counts(stall | {"stack": ["schema.root:1 build", "crewship.app:70 create_app"]})
+    assert not counts(stall | {"stack": ["schema.bridge.root:1 build", "crewship.process.app:70 create_app"]})
 
 
 def test_it_ends_with_its_loop() -> None:

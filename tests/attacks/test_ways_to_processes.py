@@ -6,13 +6,13 @@ import asyncio
 import pytest
 
 from models.base import new_id
-from models.crews import Crew
+from models.staff.crews import Crew
 from resolvers.instance.ports import CommandOfAgent, TerminalPlace
-from runtime.keeper import SandboxedCommands
+from runtime.oversight.keeper import SandboxedCommands
+from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.terminal import Terminal
-from runtime.terminals import SandboxedTerminals
 from runtime.tools import tools_for
 from runtime.tools.files import FileError, Place
 from runtime.tools.search import search_expression
@@ -28,10 +28,10 @@ HERE = "tests/attacks/test_ways_to_processes.py"
 WAYS = {
     ("runtime/tools/__init__.py", "run"): (HERE, "test_a_command_of_an_agent"),
     ("runtime/tools/search.py", "run"): (HERE, "test_a_search"),
-    ("runtime/keeper.py", "run"): (HERE, "test_git_and_what_the_keeper_allows"),
-    ("runtime/terminals.py", "terminal"): (HERE, "test_a_terminal"),
-    ("runtime/mcp_programs.py", "program"): (
-        "tests/integrations/test_asking_programs.py",
+    ("runtime/oversight/keeper.py", "run"): (HERE, "test_git_and_what_the_keeper_allows"),
+    ("runtime/runs/terminals.py", "terminal"): (HERE, "test_a_terminal"),
+    ("runtime/runs/mcp_programs.py", "program"): (
+        "tests/resources/integrations/test_asking_programs.py",
         "test_a_server_has_no_more_memory_than_a_command",
     ),
     ("runtime/coding/adapter.py", "program"): (

@@ -27,22 +27,21 @@ import structlog
 from pydantic import SecretStr
 from sqlmodel import SQLModel
 
-from models.agents import Agent, LlmProvider, ToolProfile
 from models.base import secrets_of, table_of
-from models.chats import Chat, ChatVisibility
-from models.labels import Label
 from models.sealed import Sealed
-from resolvers.admin.archive import ARCHIVE
-from resolvers.chats.sending import send_message
+from models.staff.agents import Agent, LlmProvider, ToolProfile
+from models.staff.chats import Chat, ChatVisibility
+from models.work.labels import Label
 from resolvers.instance.vault import Vault
 from resolvers.kernel import instance, log
-from resolvers.kernel.operation import OPERATIONS, Auth
-from runtime.admin import archive
-from runtime.keeper import SandboxedCommands
-from runtime.keeper_tools import RUN
-from runtime.outfit import InstanceOutfit
-from runtime.supervisor import Supervisor
-from tests.admin.test_archive import Doing
+from resolvers.kernel.declarations.operation import OPERATIONS, Auth
+from resolvers.oversight.admin.archive import ARCHIVE
+from resolvers.staff.chats.sending import send_message
+from runtime.engine.supervisor import Supervisor
+from runtime.oversight.admin import archive
+from runtime.oversight.keeper import SandboxedCommands
+from runtime.runs.keeper_tools import RUN
+from runtime.runs.outfit import InstanceOutfit
 from tests.canaries.search import (
     FORMS,
     MARK,
@@ -61,7 +60,8 @@ from tests.generation.inputs import valid
 from tests.generation.recipes import PASSWORD
 from tests.generation.registry import operations, surfaces_of
 from tests.generation.surfaces import Call
-from tests.keeper.conftest import INTENT, ScriptedModel, verdict
+from tests.oversight.admin.test_archive import Doing
+from tests.oversight.keeper.conftest import INTENT, ScriptedModel, verdict
 from tests.process.commands import environment, run
 from tests.runtime.adapters.vendors import Call as ToolCall
 from tests.runtime.adapters.vendors import Says, Vendor, vendor

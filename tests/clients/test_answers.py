@@ -5,14 +5,14 @@ from typing import Any
 import orjson
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.crews import Crew
-from models.integrations import AgentIntegration, IntegrationScope, WorkspaceIntegration
-from resolvers.crew_templates.suggesting import SuggestCrew, understood
+from models.resources.integrations import AgentIntegration, IntegrationScope, WorkspaceIntegration
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.errors import Refusal
 from resolvers.kernel import instance
-from resolvers.kernel.inputs import validate
+from resolvers.kernel.ground.inputs import validate
+from resolvers.staff.crew_templates.suggesting import SuggestCrew, understood
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from models.crews import Crew
+from models.staff.crews import Crew
 from tests.architecture.source import ROOT
 from tests.world import World
 

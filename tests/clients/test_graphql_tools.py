@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schema.root import sdl
+from schema.bridge.root import sdl
 from tests.clients.conftest import HERE, Tools
 from tests.world import World
 

@@ -10,9 +10,9 @@ from gql.transport.exceptions import TransportQueryError
 from gql.transport.requests import RequestsHTTPTransport
 from graphql import build_schema, lexicographic_sort_schema, print_schema
 
-from models.auth import User
+from models.people.auth import User
 from resolvers.instance.running import instance
-from schema.root import sdl
+from schema.bridge.root import sdl
 from tests.clients.conftest import HERE
 from tests.world import World
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rest_compat import openapi
+from rest_compat.http import openapi
 from tests.clients.conftest import HERE, Tools
 from tests.npm import NODE, NPM, node_modules
 from tests.world import World

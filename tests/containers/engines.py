@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from resolvers.crews.building import CACHE
+from resolvers.staff.crews.building import CACHE
 
 IMAGE = "localhost/crewship-test/busybox:latest"
 GIVEN = os.environ.get("CONTAINERS_SOCKET")

@@ -9,12 +9,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from resolvers.crews.building import Plan
+from resolvers.staff.crews.building import Plan
 from runtime.containers.build import Builder
 from runtime.containers.engine import Engine
 from runtime.containers.place import ContainerPlace, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
 

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from models.crews import Crew, NetworkMode
-from resolvers.crews import building
-from resolvers.crews.building import BUILD, OfBuild, Plan
+from models.staff.crews import Crew, NetworkMode
 from resolvers.instance.running import instance
 from resolvers.instance.settings import load_settings
-from resolvers.kernel import steps
+from resolvers.kernel.background import steps
+from resolvers.staff.crews import building
+from resolvers.staff.crews.building import BUILD, OfBuild, Plan
 from runtime.containers.build import Builder
 from runtime.containers.choice import EngineContainers
 from runtime.containers.engine import Engine
 from runtime.containers.place import CREW, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.egress import Policy
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
 from tests.containers.engines import IMAGE, running_engine, why_not

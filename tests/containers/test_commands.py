@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import pytest
 
-from resolvers.crews.containers import Workplace
 from resolvers.instance.settings import load_settings
+from resolvers.staff.crews.containers import Workplace
 from runtime.containers.choice import EngineContainers
 from runtime.containers.engine import Engine
 from runtime.containers.place import CREW, INSTANCE, LAYOUT, CrewContainer, instance_of
 from runtime.containers.sandbox import ContainerSandbox
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox import detect
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir

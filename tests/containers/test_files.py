@@ -8,13 +8,13 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.crews import Crew
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.instance.running import instance
 from runtime.containers.choice import EngineContainers, Sandboxes
 from runtime.containers.place import CREW
-from runtime.keeper import SandboxedCommands
+from runtime.oversight.keeper import SandboxedCommands
 from runtime.sandbox import Finished, Sandbox, Unconfined, Workdir, detect
 from tests.containers.engines import IMAGE, running_engine, why_not, with_programs
 from tests.world import World

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from models.base import new_id
-from models.crews import Crew
+from models.staff.crews import Crew
 from resolvers.instance.ports import CachedImage, InUse, NotRun
 from resolvers.instance.running import instance
 from runtime.containers.choice import cached_tag

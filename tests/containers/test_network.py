@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from runtime.containers.engine import Engine
 from runtime.containers.place import CrewContainer
 from runtime.containers.sandbox import ContainerSandbox

@@ -15,7 +15,7 @@ from runtime.containers.engine import Engine
 from runtime.containers.place import CREW, SERVICE, Apart, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
 from tests.containers.engines import IMAGE, why_not

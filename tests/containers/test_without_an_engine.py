@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from crewship.doctor import check_containers
-from models.agents import CliAdapter
+from crewship.cli.doctor import check_containers
 from models.base import new_id
-from models.crews import Crew
-from resolvers.credentials.given import named_for
-from resolvers.crews.containers import Kept, Workplace, overdue, workplace_of
+from models.staff.agents import CliAdapter
+from models.staff.crews import Crew
 from resolvers.instance.ports import NotRun, TerminalPlace
 from resolvers.instance.running import instance
 from resolvers.instance.settings import load_settings
-from resolvers.kernel.clocks import across_workspaces
+from resolvers.kernel.background.clocks import across_workspaces
+from resolvers.resources.credentials.given import named_for
+from resolvers.staff.crews.containers import Kept, Workplace, overdue, workplace_of
 from runtime.coding.choice import Unfit, installed_for
 from runtime.containers.choice import EngineContainers, Sandboxes, services_of
-from runtime.job import Failed
+from runtime.runs.job import Failed
+from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Unconfined
-from runtime.terminals import SandboxedTerminals
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.events import Event, Routing
-from resolvers.kernel.operation import OPERATIONS, Auth, Operation
+from resolvers.kernel.declarations.events import Event, Routing
+from resolvers.kernel.declarations.operation import OPERATIONS, Auth, Operation
 from resolvers.live.tail import CHANGED
-from rest_compat.errors import STATUS
-from rest_compat.routes import scope_of
+from rest_compat.http.errors import STATUS
+from rest_compat.http.routes import scope_of
 from tests.contract.deviations import (
     ADDED_EVENT_KEYS,
     ADDED_EVENTS,

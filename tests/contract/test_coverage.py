@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.operation import OPERATIONS
-from rest_compat.routes import operations as registry
+from resolvers.kernel.declarations.operation import OPERATIONS
+from rest_compat.http.routes import operations as registry
 from tests.contract.coverage import differences, served
 from tests.contract.deviations import ADDED_ROUTES, DECLARED
 from tests.contract.notation import routes

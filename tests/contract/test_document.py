@@ -9,11 +9,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from resolvers.kernel.inputs import validate
-from resolvers.kernel.operation import Operation
-from rest_compat import openapi
-from rest_compat.routes import ROUTES
-from rest_compat.table import Route, ValueOf
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.inputs import validate
+from rest_compat.http import openapi
+from rest_compat.http.routes import ROUTES
+from rest_compat.http.table import Route, ValueOf
 from tests.every import for_every
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate

@@ -1,7 +1,7 @@
 """Keys of REST that are always the same: each with the reason, so that none outlives it."""
 
-from rest_compat import routes
-from rest_compat.table import Fixed, Wire
+from rest_compat.http import routes
+from rest_compat.http.table import Fixed, Wire
 
 REASONS = {
     "ApprovalJSON.timeout_secs_": "the contract's key of a field that no approval has: a time is told as TimeoutAt",

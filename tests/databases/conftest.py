@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from crewship.postgres import Connection
+from crewship.process.postgres import Connection
 from tests.postgres import OLDEST, Server, make_template
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from runtime.service import Runtime
+from runtime.engine.service import Runtime
 from tests.runtime.doubles import Wardrobe, speaks
 from tests.runtime.estate import estate_on
 

@@ -8,14 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from models.labels import Label
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.database import RETURNS_OLD, database
-from resolvers.kernel.inputs import Input, Text
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.policy import Action
+from models.work.labels import Label
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.ground.inputs import Input, Text
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
+from resolvers.kernel.store.database import RETURNS_OLD, database
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
 from tests.postgres import VARIABLE
 from tests.world import World, connect_for_all
 

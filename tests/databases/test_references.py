@@ -7,11 +7,11 @@ import asyncpg
 import orjson
 import pytest
 
-from models.agents import Agent
-from models.crews import Crew
 from models.migrations.statistics import ASSUMES, analyze
 from models.migrations.tables import metadata
-from resolvers.kernel.database import connect
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from resolvers.kernel.store.database import connect
 from tests.conftest import Database
 from tests.models.rows import insert, of, workspace_rows
 

@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION
-from models.crews import Crew
+from crewship.process.postgres import APPLICATION
 from models.migrations import statistics, upgrade
-from resolvers.kernel.analysis import analyze
+from models.staff.crews import Crew
+from resolvers.kernel.background.analysis import analyze
 from tests.conftest import Database
 from tests.models.rows import insert, of, workspace_rows
 from tests.world import World

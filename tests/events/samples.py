@@ -9,8 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import AwareDatetime
 
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import accepts_none, bare
+from resolvers.kernel.declarations.events import Event
+from resolvers.kernel.ground.inputs import accepts_none, bare
 
 ID = "c" + "a" * 24
 SCALARS: dict[Any, Any] = {

@@ -4,13 +4,13 @@ import ast
 import re
 from typing import Any, Literal, get_origin
 
-import crewship.app  # noqa: F401 - all operations
+import crewship.process.app  # noqa: F401 - all operations
 from models.base import new_id
-from resolvers.kernel.events import EVENTS, Event
-from resolvers.kernel.inputs import bare
-from resolvers.kernel.jobs import JOBS
-from resolvers.kernel.operation import OPERATIONS
-from schema import event_types
+from resolvers.kernel.declarations.events import EVENTS, Event
+from resolvers.kernel.declarations.jobs import JOBS
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.ground.inputs import bare
+from schema.bridge import event_types
 from tests.architecture.source import name_of, python_files, tree
 from tests.contract.notation import SCALARS, documents, kind_of
 from tests.events.samples import every_event

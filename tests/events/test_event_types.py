@@ -25,10 +25,10 @@ from graphql import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from resolvers.kernel.events import EVENTS, Event, Long, Routing
-from schema import event_types, root
-from schema.event_types import EVENT_TYPES, UNION_NAMES, EventTypes, Form, UnknownEvent, type_name
-from schema.root import Mutation, Query
+from resolvers.kernel.declarations.events import EVENTS, Event, Long, Routing
+from schema.bridge import event_types, root
+from schema.bridge.event_types import EVENT_TYPES, UNION_NAMES, EventTypes, Form, UnknownEvent, type_name
+from schema.bridge.root import Mutation, Query
 from tests.contract.notation import documents
 from tests.events.samples import every_event
 

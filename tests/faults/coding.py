@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from resolvers.kernel.database import database
+from resolvers.kernel.store.database import database
 from runtime.coding.installed import Installed
-from runtime.service import Runtime
-from runtime.supervisor import Timing
+from runtime.engine.service import Runtime
+from runtime.engine.supervisor import Timing
 from tests.runtime.coding.conftest import KEY, showing_python
 from tests.world import settings_for
 
@@ -25,7 +25,7 @@ def _of_others(given: dict[str, Any]) -> dict[str, Any]:
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
-    from crewship.process import start
+    from crewship.process.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
     if given["doubles"]:

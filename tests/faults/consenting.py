@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from resolvers.kernel.database import database
+from resolvers.kernel.store.database import database
 from resolvers.rules.redaction import Redactor
 from runtime.adapters.loop import AgentLoop
-from runtime.consent import Approvals
-from runtime.job import Job, Outcome, Sink
-from runtime.prompt import Prompt
-from runtime.service import Runtime
-from runtime.supervisor import Timing
+from runtime.engine.service import Runtime
+from runtime.engine.supervisor import Timing
+from runtime.runs.consent import Approvals
+from runtime.runs.job import Job, Outcome, Sink
+from runtime.runs.prompt import Prompt
 from tests.runtime.doubles import Wardrobe
 from tests.runtime.test_consent import Model, Result
 from tests.world import settings_for
@@ -73,7 +73,7 @@ class Deploying:
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
-    from crewship.process import start
+    from crewship.process.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
     settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=8)

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from resolvers.kernel import Context
-from resolvers.kernel.database import database
-from resolvers.missions import calling_off
-from runtime.background import carried
-from runtime.job import Job, Outcome, Sink
-from runtime.liveness import Rhythm
-from runtime.service import Runtime
-from runtime.supervisor import Timing
+from resolvers.kernel.store.database import database
+from resolvers.work.missions import calling_off
+from runtime.engine.background import carried
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Runtime
+from runtime.engine.supervisor import Timing
+from runtime.runs.job import Job, Outcome, Sink
 from tests.runtime.doubles import Wardrobe, says
 from tests.world import settings_for
 
@@ -26,7 +26,7 @@ async def endless(job: Job, sink: Sink) -> Outcome:
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
-    from crewship.process import start
+    from crewship.process.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
     hold, call_off = Path(given["hold"]), calling_off.call_off_given

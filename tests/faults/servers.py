@@ -20,9 +20,9 @@ KEYS = {
 }
 SHORT_LEASES = """
 import functools
-from runtime import service, supervisor
+from runtime.engine import service, supervisor
 supervisor.Timing = functools.partial(supervisor.Timing, lease=1.0, extend=0.25, poll=0.1)
-from crewship.cli import main
+from crewship.cli.main import main
 main()
 """
 PATIENCE = 60.0  # seconds; a loaded machine starts processes slowly

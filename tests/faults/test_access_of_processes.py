@@ -13,12 +13,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.workspaces import Membership, Role
-from tests.auth.browsers import Browser, signed_in
+from models.people.workspaces import Membership, Role
 from tests.conftest import Database
 from tests.faults.servers import KEYS, addresses
 from tests.live.graphql import CREWS, own, talking
 from tests.live.sockets import client_of
+from tests.people.auth.browsers import Browser, signed_in
 from tests.process.commands import environment, serving
 from tests.world import Person, World, world_on
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 LISTENERS, REMOVED, TOKENS, SESSIONS = 60, 16, 6, 6
 ALWAYS_CHECKING = (
-    "from resolvers.live import connection; connection.EVERY = 0.01; from crewship.cli import main; main()"
+    "from resolvers.live import connection; connection.EVERY = 0.01; from crewship.cli.main import main; main()"
 )
 NOBODY_LISTENS = "redis://127.0.0.1:1/0"
 

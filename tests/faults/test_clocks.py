@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from crewship.postgres import APPLICATION
-from models import chats
+from crewship.process.postgres import APPLICATION
+from models.staff import chats
 from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
-from resolvers.runs.briefing import brief
-from runtime.dbos_tables import prepare_engine
+from resolvers.staff.runs.briefing import brief
+from runtime.engine.dbos_tables import prepare_engine
 from tests.faults.test_kill import KILLED
 from tests.faults.workers import Workers
 from tests.faults.working import said
@@ -139,8 +139,8 @@ async def test_what_a_model_is_told_is_in_the_order_it_was_said(
     database: Any, tmp_path: Path, clock: Skewed, offset: timedelta
 ) -> None:
     """Each message by a process of its own: the second one's clock is hours away."""
-    from resolvers.runs import work
-    from resolvers.runs.finishing import finish_run
+    from resolvers.staff.runs import work
+    from resolvers.staff.runs.finishing import finish_run
 
     async with estate_on(database, tmp_path) as estate:
         chat = await estate.chat(await estate.agent())

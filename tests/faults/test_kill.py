@@ -13,11 +13,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION, EmbeddedPostgres
+from crewship.process.postgres import APPLICATION, EmbeddedPostgres
 from models.migrations import upgrade
-from models.runs import Run
-from resolvers.runs import work
-from runtime.dbos_tables import prepare_engine
+from models.staff.runs import Run
+from resolvers.staff.runs import work
+from runtime.engine.dbos_tables import prepare_engine
 from tests.faults.workers import Workers
 from tests.faults.working import said
 from tests.runtime.estate import Estate, estate_on

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent, CliAdapter, LlmProvider
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
+from models.staff.agents import Agent, CliAdapter, LlmProvider
+from models.staff.chats import Chat
+from models.staff.crews import Crew
 from runtime.containers.engine import Engine
 from runtime.containers.place import AGENT, CREW
 from tests.conftest import Database

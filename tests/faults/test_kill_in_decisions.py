@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from models.approvals import Approval
-from tests.approvals.test_approvals import PATH, asked
+from models.attention.approvals import Approval
+from tests.attention.approvals.test_approvals import PATH, asked
 from tests.conftest import Database
 from tests.faults.servers import PATIENCE, Server, servers
 from tests.faults.test_kill_of_servers import Clients, Request, kill

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from crewship.postgres import APPLICATION
-from models.agents import CliAdapter
-from models.runs import Run
-from resolvers.runs import work
-from runtime.dbos_tables import prepare_engine
+from crewship.process.postgres import APPLICATION
+from models.staff.agents import CliAdapter
+from models.staff.runs import Run
+from resolvers.staff.runs import work
+from runtime.engine.dbos_tables import prepare_engine
 from tests.faults.test_kill_of_coding_agents import TIMING
 from tests.faults.workers import Workers
 from tests.runtime.coding.test_real import KEY, REAL, USAGE, Real, mocked

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from crewship.postgres import APPLICATION
-from models.crews import Crew
+from crewship.process.postgres import APPLICATION
+from models.staff.crews import Crew
 from resolvers.identity.caller import Caller
-from resolvers.missions import create_assignment
-from runtime.dbos_tables import prepare_engine
+from resolvers.work.missions import create_assignment
+from runtime.engine.dbos_tables import prepare_engine
 from tests.faults.workers import Workers
 from tests.runtime.estate import Estate, estate_on
 

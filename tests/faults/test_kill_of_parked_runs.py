@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from crewship.postgres import APPLICATION
-from models.runs import NEVER, Run, RunStatus
-from resolvers.approvals import decide_approval
-from runtime.dbos_tables import prepare_engine
+from crewship.process.postgres import APPLICATION
+from models.staff.runs import NEVER, Run, RunStatus
+from resolvers.attention.approvals import decide_approval
+from runtime.engine.dbos_tables import prepare_engine
 from tests.faults.workers import Workers
 from tests.runtime.estate import Estate, estate_on
 

@@ -16,8 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.chats import Chat
-from models.crews import Crew
+from models.staff.chats import Chat
+from models.staff.crews import Crew
 from tests.conftest import Database
 from tests.faults.followers import Follower, GraphFollower, SocketFollower
 from tests.faults.servers import PATIENCE, Server, servers

@@ -12,11 +12,11 @@ import httpx2
 import pytest
 
 from resolvers.instance import store
-from tests.chats.rooms import agent_of, chat_of, crew_of
-from tests.chats.test_attachments import form
 from tests.conftest import Database
 from tests.faults.servers import PATIENCE, Server, servers
-from tests.workspaces.test_files import tick
+from tests.people.workspaces.test_files import tick
+from tests.staff.chats.rooms import agent_of, chat_of, crew_of
+from tests.staff.chats.test_attachments import form
 from tests.world import World, world_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crewship.postgres import APPLICATION, EmbeddedPostgres
+from crewship.process.postgres import APPLICATION, EmbeddedPostgres
 from models.migrations import upgrade
 from tests.live.graphql import CREWS, talking
 from tests.live.sockets import client_of

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from models.runs import ChatEventType
-from resolvers.kernel.database import database
-from runtime.job import Job, Outcome, Sink
-from runtime.outfit import Fitted
-from runtime.service import Runtime
-from runtime.supervisor import Timing
+from models.staff.runs import ChatEventType
+from resolvers.kernel.store.database import database
+from runtime.engine.service import Runtime
+from runtime.engine.supervisor import Timing
+from runtime.runs.job import Job, Outcome, Sink
+from runtime.runs.outfit import Fitted
 from tests.runtime.doubles import WordGuard
 from tests.world import settings_for
 
@@ -75,7 +75,7 @@ class Outfit:
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed."""
-    from crewship.process import start
+    from crewship.process.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
     settings = settings_for(given["url"], Path(given["directory"]), max_concurrent_runs=given["slots"])

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from resolvers.keeper.evaluating import UNAVAILABLE
-from resolvers.oauth.client import FAILED
+from resolvers.oversight.keeper.evaluating import UNAVAILABLE
 from resolvers.problem import REASON_PHRASES
+from resolvers.resources.oauth.client import FAILED
 from resolvers.rules.containers import NO_CONTAINERS
 from tests.fuzz.hooks import BROKEN, INSIDES, REFUSED_WITH_502
 

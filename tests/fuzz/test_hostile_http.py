@@ -7,9 +7,9 @@ import jwt
 import pytest
 
 from models.base import new_id
-from resolvers.kernel.operation import Auth
-from rest_compat.routes import ROUTES
-from rest_compat.table import PARAMETER, Route
+from resolvers.kernel.declarations.operation import Auth
+from rest_compat.http.routes import ROUTES
+from rest_compat.http.table import PARAMETER, Route
 from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.fuzz.sockets import chunked, request, speak
 from tests.generation.estate import LOGS_OF_REFUSALS, Estate

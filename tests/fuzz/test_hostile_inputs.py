@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from resolvers.identity.machine_tokens import caller_signature
-from resolvers.kernel.operation import Auth, Operation
-from rest_compat.routes import ROUTES
-from rest_compat.table import PARAMETER, Route, ValueOf
+from resolvers.kernel.declarations.operation import Auth, Operation
+from rest_compat.http.routes import ROUTES
+from rest_compat.http.table import PARAMETER, Route, ValueOf
 from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.generation import selection
 from tests.generation.estate import LOGS_OF_REFUSALS, Estate

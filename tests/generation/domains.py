@@ -1,4 +1,4 @@
-"""What the generated tests know of each domain: the modules `tests/<domain>/cases.py`, found by their names.
+"""What the generated tests know of each domain: the modules `tests/<room>/<domain>/cases.py`, found by their names.
 
 They may hold entities (`@entity`), and these tables:
 
@@ -18,9 +18,10 @@ from tests.generation.recipes import Recipe
 
 __all__ = ["ANONYMOUS", "ENTITIES", "IDS", "MODELS", "PROSE", "Plot", "recipe_of"]
 
+TESTS = Path(__file__).parents[1]
 CASES: dict[str, ModuleType] = {
-    path.parent.name: import_module(f"tests.{path.parent.name}.cases")
-    for path in sorted(Path(__file__).parents[1].glob("*/cases.py"))
+    path.parent.name: import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
+    for path in sorted(TESTS.glob("**/cases.py"))
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from sqlmodel import SQLModel
 
-from models.workspaces import Workspace
+from models.people.workspaces import Workspace
 from tests.world import Person
 
 Factory = Callable[["Plot"], SQLModel]

@@ -12,7 +12,7 @@ import pytest
 
 from resolvers.errors import Code
 from resolvers.instance.running import instance
-from resolvers.kernel.operation import Auth, Operation
+from resolvers.kernel.declarations.operation import Auth, Operation
 from tests.generation import surfaces
 from tests.generation.domains import Plot, recipe_of
 from tests.generation.recipes import PASSWORD

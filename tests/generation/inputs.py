@@ -5,9 +5,9 @@ from functools import cache
 from typing import Any
 
 from models.base import new_id
-from resolvers.kernel.inputs import Input, Paging
-from resolvers.kernel.operation import Operation
-from rest_compat.table import CAMEL, PARAMETER
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.inputs import Input, Paging
+from rest_compat.http.table import CAMEL, PARAMETER
 from tests.generation.domains import ENTITIES, IDS, MODELS, Plot, recipe_of
 from tests.generation.recipes import VALUES
 from tests.generation.registry import routes_of

@@ -5,11 +5,11 @@ from typing import Any
 
 from graphql import GraphQLField, GraphQLSchema
 
-from resolvers.kernel.operation import OPERATIONS, Operation
-from rest_compat.routes import ROUTES
-from rest_compat.table import Route
-from schema.root import schema
-from schema.selection import BACKREF
+from resolvers.kernel.declarations.operation import OPERATIONS, Operation
+from rest_compat.http.routes import ROUTES
+from rest_compat.http.table import Route
+from schema.bridge.root import schema
+from schema.bridge.selection import BACKREF
 
 SCHEMA: GraphQLSchema = schema._schema
 

@@ -17,9 +17,9 @@ from graphql import (
 from pydantic import BaseModel
 from strawberry.utils.str_converters import to_camel_case
 
-from resolvers.kernel.inputs import bare
-from resolvers.kernel.operation import Operation
-from schema.selection import BACKREF
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.inputs import bare
+from schema.bridge.selection import BACKREF
 
 DEPTH = 3
 

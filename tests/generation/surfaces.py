@@ -10,9 +10,9 @@ from typing import Any
 import httpx2
 
 from resolvers.identity import machine_tokens
-from resolvers.kernel.operation import Operation
-from rest_compat.errors import STATUS
-from rest_compat.table import PARAMETER, Route, ValueOf
+from resolvers.kernel.declarations.operation import Operation
+from rest_compat.http.errors import STATUS
+from rest_compat.http.table import PARAMETER, Route, ValueOf
 from tests.generation import selection
 from tests.generation.recorder import Change
 from tests.generation.registry import graphql_fields, routes_of

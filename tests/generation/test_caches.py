@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from resolvers.kernel.operation import Auth, Operation
+from resolvers.kernel.declarations.operation import Auth, Operation
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.generation.registry import operations, routes_of, surfaces_of

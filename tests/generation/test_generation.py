@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.operation import Operation
+from resolvers.kernel.declarations.operation import Operation
 from tests.generation.domains import CASES, IDS, merged, recipe_of
 from tests.generation.entities import ENTITIES, entity
 from tests.generation.estate import Estate

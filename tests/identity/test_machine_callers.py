@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from crewship.postgres import APPLICATION
+from crewship.process.postgres import APPLICATION
 from models import migrations
-from models.labels import Label
+from models.work.labels import Label
 from resolvers.errors import Code, Refusal
 from resolvers.identity import credentials, machine_tokens, webhook_senders
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.instance.running import instance
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.operation import OPERATIONS, REST_ONLY, Auth
-from resolvers.kernel.outputs import Output, Success
-from resolvers.kernel.policy import Action
-from rest_compat.table import GET, POST
+from resolvers.kernel.admission.gate import Entity
+from resolvers.kernel.declarations.operation import OPERATIONS, REST_ONLY, Auth
+from resolvers.kernel.declarations.outputs import Output, Success
+from resolvers.kernel.ground.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.writing.command import command, procedure
+from resolvers.kernel.writing.context import Context
+from rest_compat.http.table import GET, POST
 from tests.world import Person, World, world_on
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.auth import TokenTier
+from models.people.auth import TokenTier
 from resolvers.instance import crypto
 from resolvers.instance.crypto import Claims, MalformedKey, Signer, TokenExpired, TokenInvalid, TokenKind
 

@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from crewship import keys
-from crewship.database import Access
-from crewship.reseal import ADD, drop, needed, reseal
+from crewship.cli.reseal import ADD, drop, needed, reseal
+from crewship.process import keys
+from crewship.process.database import Access
+from models.people.workspaces import Workspace
 from models.sealed import Sealed
-from models.workspaces import Workspace
 from resolvers.errors import Code, Refusal
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings

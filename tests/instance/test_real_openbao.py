@@ -15,16 +15,16 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from crewship import keys
-from crewship.database import Access
-from crewship.reseal import reseal
+from crewship.cli.reseal import reseal
+from crewship.process import keys
+from crewship.process.database import Access
 from models.sealed import Sealed
-from resolvers.credentials.references import value_of, values_of
 from resolvers.errors import Code, Refusal
 from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.running import instance
 from resolvers.instance.transit import Login, Transit
 from resolvers.instance.wrapping import Unwrappable, Wrapped
+from resolvers.resources.credentials.references import value_of, values_of
 from tests.pypi import installed
 from tests.world import settings_for, world_on
 

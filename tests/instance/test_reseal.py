@@ -14,12 +14,12 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from crewship.database import Access
-from crewship.reseal import places, reseal
-from models.credentials import Credential
+from crewship.cli.reseal import places, reseal
+from crewship.process.database import Access
+from models.resources.credentials import Credential
 from models.sealed import Sealed
 from resolvers.instance.vault import Vault
-from resolvers.kernel.data_keys import DataKeyStore
+from resolvers.kernel.background.data_keys import DataKeyStore
 from tests.sealing import sealed_before
 from tests.world import World, settings_for
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from crewship import keys
-from crewship.database import Access
-from crewship.reseal import needed, reseal
+from crewship.cli.reseal import needed, reseal
+from crewship.process import keys
+from crewship.process.database import Access
 from resolvers.errors import Code, Refusal
 from resolvers.instance import data_keys, transit
 from resolvers.instance.running import instance

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from models.labels import Label
 from models.sealed import SEAL, Sealed
+from models.work.labels import Label
 from resolvers.instance.data_keys import LIFETIME
 from resolvers.instance.vault import Revealed, Unopenable, Vault, told_of_secrets
-from resolvers.kernel.events import Event
-from resolvers.kernel.inputs import Input
-from resolvers.kernel.outputs import Output
+from resolvers.kernel.declarations.events import Event
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import Input
 from resolvers.rules.redaction import Redactor
 from tests.instance.stores import KeysInMemory
 from tests.kernel.safe import table_of_secrets
@@ -235,7 +235,7 @@ def test_an_opened_secret_shows_itself_to_nobody(wrap: Any, caplog: pytest.LogCa
 def test_no_input_output_or_event_holds_one(
     base: Any, options: dict[str, str], kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.kernel.events.EVENTS", {})
+    monkeypatch.setattr("resolvers.kernel.declarations.events.EVENTS", {})
     with pytest.raises((TypeError, RuntimeError), match=r"Sealed|Revealed"):
         type("Holder", (base,), {"__annotations__": {"value": kind}, "__module__": __name__}, **options)
 

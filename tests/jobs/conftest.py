@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from crewship.postgres import Connection
-from runtime.background import Carried
-from runtime.clocks import Ticking
-from runtime.liveness import Rhythm
-from runtime.service import Runtime
+from crewship.process.postgres import Connection
+from runtime.engine.background import Carried
+from runtime.engine.clocks import Ticking
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Runtime
 from tests.conftest import TEMPLATE, Database, copied
 from tests.jobs import yard as domain
 from tests.jobs.yard import YARD, Yard

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runtime.background import MOST_MISSED, Carrier
+from runtime.engine.background import MOST_MISSED, Carrier
 from tests.jobs.yard import YARD
 
 pytestmark = pytest.mark.anyio

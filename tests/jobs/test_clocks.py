@@ -11,11 +11,11 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from resolvers.kernel.clocks import CLOCKS, Recurring, clock
-from resolvers.kernel.sweeper import SWEEP
-from runtime.clocks import TICKING, ticking, ticks
-from runtime.liveness import Rhythm
-from runtime.service import Clockwork, Runtime
+from resolvers.kernel.background.clocks import CLOCKS, Recurring, clock
+from resolvers.kernel.background.sweeper import SWEEP
+from runtime.engine.clocks import TICKING, ticking, ticks
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Clockwork, Runtime
 from tests.faults.workers import Workers
 from tests.jobs.conftest import QUICK
 from tests.jobs.test_kill import workers_of

@@ -8,12 +8,12 @@ import pytest
 
 from models.bounds import ID, LINE
 from models.migrations.sql import texts
-from resolvers.kernel.inputs import Id, Input, Text
-from resolvers.kernel.jobs import JOBS, LONGEST_ID, ROUND, Job, Rate, Turn, job
-from runtime import dbos_tables
-from runtime.background import CARRIED, carried, carries
-from runtime.clocks import Ticker, ticking
-from runtime.dbos_tables import TABLES_VERSION
+from resolvers.kernel.declarations.jobs import JOBS, LONGEST_ID, ROUND, Job, Rate, Turn, job
+from resolvers.kernel.ground.inputs import Id, Input, Text
+from runtime.engine import dbos_tables
+from runtime.engine.background import CARRIED, carried, carries
+from runtime.engine.clocks import Ticker, ticking
+from runtime.engine.dbos_tables import TABLES_VERSION
 from tests.architecture.source import name_of, python_files, strings
 from tests.jobs.yard import Of, Yard, plain, serial, unique
 
@@ -175,6 +175,6 @@ def test_nothing_else_names_the_tables() -> None:
         for text in strings(path)
     ]
     assert {name for name, text in sql if re.search(r"\bdbos\.|\bworkflow_status\b", text)} == {
-        "runtime/dbos_tables.py",
+        "runtime/engine/dbos_tables.py",
     }
     assert {subject for subject, text in texts().items() if "dbos." in text} == {"jobs"}

@@ -6,10 +6,10 @@ import pytest
 
 from models.base import new_id
 from models.kernel import InstanceFact
-from models.labels import Label
-from resolvers.kernel.context import Context
-from resolvers.kernel.jobs import JOBS, job
-from runtime.background import CARRIED, Carried, Work
+from models.work.labels import Label
+from resolvers.kernel.declarations.jobs import JOBS, job
+from resolvers.kernel.writing.context import Context
+from runtime.engine.background import CARRIED, Carried, Work
 from tests.jobs.test_jobs import Working
 from tests.jobs.yard import NAMED, Of, Yard
 

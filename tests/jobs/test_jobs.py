@@ -13,11 +13,11 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from resolvers.errors import Refusal
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.database import database
-from resolvers.kernel.jobs import ENQUEUE, Job, rings
-from runtime.liveness import Rhythm
-from runtime.service import Runtime
+from resolvers.kernel.declarations.jobs import ENQUEUE, Job, rings
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import database
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Runtime
 from tests.jobs.yard import KINDS, YARD, Yard, failing, fair, once, plain, serial, unique
 
 pytestmark = pytest.mark.anyio

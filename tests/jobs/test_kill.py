@@ -14,10 +14,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION, EmbeddedPostgres
+from crewship.process.postgres import APPLICATION, EmbeddedPostgres
 from models.migrations import upgrade
-from runtime.dbos_tables import prepare_engine
-from runtime.liveness import Rhythm
+from runtime.engine.dbos_tables import prepare_engine
+from runtime.engine.liveness import Rhythm
 from tests.faults.workers import Workers
 from tests.jobs import yard as domain
 from tests.jobs.tower import Tower, steady

@@ -11,11 +11,11 @@ import pytest
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
-from crewship.postgres import Connection
+from crewship.process.postgres import Connection
 from models.address import Address
-from resolvers import system
 from resolvers.identity.credentials import caller_of
-from runtime.service import Runtime
+from resolvers.oversight import system
+from runtime.engine.service import Runtime
 from tests.jobs.yard import Yard, once, plain
 
 pytestmark = pytest.mark.anyio
@@ -39,14 +39,14 @@ async def until(ok: bool) -> Any:
 async def test_an_engine_that_does_not_load_is_not_ready(
     yard: Yard, working: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("resolvers.system.status.JOBS_PATIENCE", 0.3)
+    monkeypatch.setattr("resolvers.oversight.system.status.JOBS_PATIENCE", 0.3)
     yard.estate.settings.data_dir.mkdir(exist_ok=True)
 
     def unreadable(dsn: str) -> str:
         raise ValueError("no address that this library reads")
 
     with monkeypatch.context() as broken:
-        broken.setattr("runtime.dbos_engine.url_of", unreadable)
+        broken.setattr("runtime.engine.dbos_engine.url_of", unreadable)
         await yard.enqueue(plain, "thing")
         async with working():
             found = await until(False)

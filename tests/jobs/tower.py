@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from resolvers.kernel.clocks import CLOCKS, AcrossWorkspaces, Recurring, clock
-from runtime.clocks import TICKING, Tick, Ticking, ticks
+from resolvers.kernel.background.clocks import CLOCKS, AcrossWorkspaces, Recurring, clock
+from runtime.engine.clocks import TICKING, Tick, Ticking, ticks
 from tests.jobs.yard import DIRECTORY, Yard, line, plain
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)

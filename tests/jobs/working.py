@@ -6,9 +6,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from resolvers.kernel.database import database
-from runtime.liveness import Rhythm
-from runtime.service import Runtime
+from resolvers.kernel.store.database import database
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Runtime
 from tests.jobs.tower import named
 from tests.jobs.yard import YARD
 from tests.runtime.doubles import Wardrobe, speaks
@@ -17,7 +17,7 @@ from tests.world import settings_for
 
 async def work_on(given: dict[str, Any]) -> None:
     """Until killed, or told to end."""
-    from crewship.process import start
+    from crewship.process.process import start
     from resolvers.instance.passwords import Cost, Passwords
 
     settings = settings_for(given["url"], Path(given["directory"]))

@@ -15,17 +15,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from models.labels import Label
-from models.workspaces import Workspace
+from models.people.workspaces import Workspace
+from models.work.labels import Label
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import Bool, Id, Input, Int
-from resolvers.kernel.jobs import JOBS, Job, Rate, job
-from resolvers.kernel.operation import Reach
-from resolvers.kernel.policy import Action
-from runtime.background import CARRIED, Carried, Work, carries
+from resolvers.kernel.declarations.jobs import JOBS, Job, Rate, job
+from resolvers.kernel.declarations.operation import Reach
+from resolvers.kernel.ground.inputs import Bool, Id, Input, Int
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
+from runtime.engine.background import CARRIED, Carried, Work, carries
 from tests.runtime.estate import Estate
 
 STEPS = ("first", "ask", "second", "third")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from crewship.postgres import Connection
+from crewship.process.postgres import Connection
 
 
 class Line:

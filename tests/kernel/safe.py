@@ -11,8 +11,8 @@ from sqlmodel import SQLModel
 from models.base import SoftDelete, TenantTable, Timestamps, Versioned, secret_field, table_of, tenant_key, text_field
 from models.bounds import NAME, PROMPT
 from models.sealed import Sealed
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.policy import Action
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import EVERYONE, graph
 from resolvers.kernel.reader.graph import ACCESS, CONFIDENTIAL, GRAPHS
 from tests.conftest import Database

@@ -17,17 +17,17 @@ from models import bounds
 from models.base import TenantTable, Timestamps, table_of, tenant_key, text_field
 from resolvers.errors import Code
 from resolvers.instance.store import Folder, Opened, names_of
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import Input, Int, NoInput, Paging, Url
-from resolvers.kernel.operation import OPERATIONS, REST_ONLY
-from resolvers.kernel.outputs import Output, Success
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.declarations.operation import OPERATIONS, REST_ONLY
+from resolvers.kernel.declarations.outputs import Output, Success
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground.inputs import Input, Int, NoInput, Paging, Url
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.reader import EVERYONE, GRAPHS, Page, Rows, graph
-from resolvers.kernel.streamed import Streamed
-from resolvers.kernel.walking import pages
-from rest_compat.table import DELETE, GET, PUT, ByKey, Download, From, Streaming, Upload, ValueOf, Wire
+from resolvers.kernel.writing.command import command, procedure
+from resolvers.kernel.writing.context import Context
+from resolvers.kernel.writing.walking import pages
+from rest_compat.http.table import DELETE, GET, PUT, ByKey, Download, From, Streaming, Upload, ValueOf, Wire
 from tests.world import Person, World
 
 MOST = 4 << 20

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel import streamed
-from resolvers.kernel.database import database
+from resolvers.kernel.ground import streamed
+from resolvers.kernel.store.database import database
 from tests.kernel import shelf as shelves
 from tests.kernel.shelf import Shelf, status
 

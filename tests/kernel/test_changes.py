@@ -11,19 +11,19 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy import cast, func
 from sqlmodel import col
 
-from models.crews import Crew
-from models.labels import Label
+from models.staff.crews import Crew
+from models.work.labels import Label
 from resolvers.errors import TOO_LONG, Code, Refusal
 from resolvers.identity.caller import Caller
-from resolvers.kernel import statements
-from resolvers.kernel.changes import Change, Drawn, plus
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.events import EVENTS, Event
-from resolvers.kernel.inputs import Input, Text
-from resolvers.kernel.operation import OPERATIONS, translate
-from resolvers.kernel.policy import Action
+from resolvers.kernel.declarations.events import EVENTS, Event
+from resolvers.kernel.declarations.operation import OPERATIONS, translate
+from resolvers.kernel.ground.inputs import Input, Text
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
+from resolvers.kernel.store import statements
+from resolvers.kernel.store.changes import Change, Drawn, plus
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
 from tests.round_trips import sent
 from tests.world import World
 

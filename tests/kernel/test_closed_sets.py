@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from sqlmodel import col
 
-from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
 from models.base import CHOICES, Row, enums_of, table_of
-from models.crews import Crew, CrewMember
-from models.workspaces import Role
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import ById
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.policy import Action
-from resolvers.kernel.statements import load
+from models.people.workspaces import Role
+from models.staff.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from models.staff.crews import Crew, CrewMember
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.ground.inputs import ById
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.store.statements import load
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
 from tests.every import for_every
 from tests.world import World
 

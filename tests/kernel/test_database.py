@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 from sqlalchemy import String, bindparam, cast, insert, literal, select
 
-from crewship.postgres import EmbeddedPostgres
+from crewship.process.postgres import EmbeddedPostgres
 from models.migrations.tables import metadata
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.database import DIALECT, LARGEST, PREPARED, Pool, connect
-from resolvers.kernel.statements import generic
+from resolvers.kernel.store.database import DIALECT, LARGEST, PREPARED, Pool, connect
+from resolvers.kernel.store.statements import generic
 
 pytestmark = pytest.mark.anyio
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from resolvers.kernel.operation import Deprecation
-from rest_compat.routes import ROUTES
+from resolvers.kernel.declarations.operation import Deprecation
+from rest_compat.http.routes import ROUTES
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

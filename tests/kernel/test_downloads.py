@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rest_compat.streams import disposition
+from rest_compat.http.streams import disposition
 from tests.kernel.shelf import Shelf, status
 
 pytestmark = pytest.mark.anyio

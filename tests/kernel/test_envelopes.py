@@ -5,20 +5,21 @@ from typing import Annotated, Any
 import orjson
 import pytest
 
-from models.agents import Agent
-from models.labels import Label
-from models.runs import Run, RunStatus
-from models.workspaces import Role
-from resolvers import agents, labels, runs
+from models.people.workspaces import Role
+from models.staff.agents import Agent
+from models.staff.runs import Run, RunStatus
+from models.work.labels import Label
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.operation import Operation
-from resolvers.kernel.policy import Action
+from resolvers.kernel.admission.request import Request
+from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, EnvelopeShape, Nested, Shape, intern
-from resolvers.kernel.request import Request
-from rest_compat.envelopes import PAGES, SHOWN, TOTAL, AnswerOf, Envelope, FromInput, PaginationJSON
-from rest_compat.runs import RunJSON, RunStatsJSON
-from rest_compat.table import GET, POST, Absent, Wire, shape_of
-from tests.runs.logbook import agent_of, run_of
+from resolvers.staff import agents, runs
+from resolvers.work import labels
+from rest_compat.http.envelopes import PAGES, SHOWN, TOTAL, AnswerOf, Envelope, FromInput, PaginationJSON
+from rest_compat.http.table import GET, POST, Absent, Wire, shape_of
+from rest_compat.staff.runs import RunJSON, RunStatsJSON
+from tests.staff.runs.logbook import agent_of, run_of
 from tests.tenant.door import visible
 from tests.world import Person, World
 

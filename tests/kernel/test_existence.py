@@ -7,20 +7,20 @@ import orjson
 import pytest
 from sqlmodel import col
 
-from models.agents import Agent
-from models.auth import User
-from models.crews import Crew
-from models.labels import Label
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.existence import Existence
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import ById, NoInput
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from models.people.auth import User
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from models.work.labels import Label
+from resolvers.kernel.admission.gate import Tenancy
+from resolvers.kernel.admission.subject import Subject
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import ById, NoInput
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
-from resolvers.kernel.subject import Subject
+from resolvers.kernel.store.existence import Existence
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
 from tests.round_trips import sent
 from tests.world import World
 

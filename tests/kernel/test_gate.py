@@ -2,9 +2,9 @@
 
 import pytest
 
-from models.agents import Agent
+from models.staff.agents import Agent
 from resolvers.identity.caller import CredentialKind
-from resolvers.kernel.gate import Entity, Gate, Tenancy, Where
+from resolvers.kernel.admission.gate import Entity, Gate, Tenancy, Where
 
 TABLES = {
     CredentialKind.SESSION: "FROM sessions",

@@ -10,20 +10,20 @@ from pydantic import Field
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.base import table_of
-from models.labels import Label
+from models.staff.agents import AGENT_STATES, Agent, AgentStatus
+from models.work.labels import Label
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.identity.caller import Caller
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.events import EVENTS, Event
-from resolvers.kernel.gate import Tenancy
-from resolvers.kernel.inputs import Input, NoInput, Text
-from resolvers.kernel.operation import OPERATIONS, Auth
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel.admission.gate import Tenancy
+from resolvers.kernel.declarations.events import EVENTS, Event
+from resolvers.kernel.declarations.operation import OPERATIONS, Auth
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import Input, NoInput, Text
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Shape, intern
+from resolvers.kernel.writing.command import command, procedure
+from resolvers.kernel.writing.context import Context
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio

@@ -7,16 +7,16 @@ import orjson
 import pytest
 
 from models.base import new_id
-from models.labels import Label
-from models.workspaces import Membership, Role
+from models.people.workspaces import Membership, Role
+from models.work.labels import Label
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.gate import Entity, Tenancy
-from resolvers.kernel.inputs import Id, Input
-from resolvers.kernel.operation import NO_SURFACE, OPERATIONS
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
+from resolvers.kernel.admission.gate import Entity, Tenancy
+from resolvers.kernel.declarations.operation import NO_SURFACE, OPERATIONS
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.ground.inputs import Id, Input
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio

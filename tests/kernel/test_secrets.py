@@ -10,20 +10,20 @@ import strawberry
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from models.labels import Label
 from models.sealed import Sealed
+from models.work.labels import Label
 from resolvers.errors import Code, Refusal
 from resolvers.instance.running import instance
-from resolvers.kernel.command import command
-from resolvers.kernel.context import Context
-from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import GRAPHS, Row, Rows, Shape, columns_of, confidential, derived, extend, many, of_parent
 from resolvers.kernel.reader.shape import Column
-from rest_compat.table import GET, POST, Wire
-from schema import bridge
-from schema.bridge import bind_nodes, node
+from resolvers.kernel.writing.command import command
+from resolvers.kernel.writing.context import Context
+from rest_compat.http.table import GET, POST, Wire
+from schema.bridge import fields as bridge
+from schema.bridge.fields import bind_nodes, node
 from tests.kernel.safe import stored, table_of_secrets
 from tests.world import World, world_on
 

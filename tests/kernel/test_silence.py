@@ -6,10 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from crewship.postgres import APPLICATION, Connection
-from crewship.wakeups import PostgresWakeups
-from resolvers.kernel.database import connect
-from runtime.dbos_tables import url_of
+from crewship.process.postgres import APPLICATION, Connection
+from crewship.process.wakeups import PostgresWakeups
+from resolvers.kernel.store.database import connect
+from runtime.engine.dbos_tables import url_of
 from tests.process.ports import reached  # noqa: F401
 
 pytestmark = pytest.mark.anyio

@@ -11,15 +11,15 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from crewship.postgres import APPLICATION, Connection
-from crewship.wakeups import PostgresWakeups
+from crewship.process.postgres import APPLICATION, Connection
+from crewship.process.wakeups import PostgresWakeups
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.bus import CHANNEL
-from resolvers.kernel.database import Pool, connect
-from resolvers.kernel.operation import translate
-from resolvers.kernel.silence import LIMIT, LOOK, STATEMENT
-from runtime.clocks import Ticker
-from runtime.liveness import Liveness, Rhythm
+from resolvers.kernel.declarations.operation import translate
+from resolvers.kernel.ground.silence import LIMIT, LOOK, STATEMENT
+from resolvers.kernel.store.bus import CHANNEL
+from resolvers.kernel.store.database import Pool, connect
+from runtime.engine.clocks import Ticker
+from runtime.engine.liveness import Liveness, Rhythm
 from tests.kernel.line import Line, line_to
 from tests.world import world_on
 
@@ -207,7 +207,7 @@ async def test_the_end_does_not_wait_for_a_silent_host(far: str, line: Line) -> 
 
 
 async def test_connections_beside_the_pool_have_a_limit(far: str, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crewship.wakeups.PATIENCE", SOON)
+    monkeypatch.setattr("crewship.process.wakeups.PATIENCE", SOON)
     wakeups, reader = PostgresWakeups(far), await connect(far, limit=SOON)
     await wakeups.publish(CHANNEL, "heard")
     line.fall_silent()
@@ -223,7 +223,7 @@ async def test_connections_beside_the_pool_have_a_limit(far: str, line: Line, mo
 
 
 async def test_the_lock_of_jobs_is_held_anew(far: str, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.liveness.LIMIT", SOON)
+    monkeypatch.setattr("runtime.engine.liveness.LIMIT", SOON)
     liveness = Liveness(far, "here", [], Ticker((), "here"), rhythm=Rhythm(sweep=0.1, retry=0.1))
     liveness.start()
 
@@ -249,7 +249,7 @@ async def test_the_lock_of_jobs_is_held_anew(far: str, line: Line, monkeypatch: 
 
 
 async def test_without_the_lock_of_jobs_its_connection_is_of_no_use(far: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runtime.dbos_tables.SESSION", "SET statement_timeout = 200")
+    monkeypatch.setattr("runtime.engine.dbos_tables.SESSION", "SET statement_timeout = 200")
     first, second = [Liveness(far, "here", [], Ticker((), "here")) for _ in range(2)]
     await first._hold()
     for _ in range(2):

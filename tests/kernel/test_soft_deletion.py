@@ -6,15 +6,15 @@ import asyncpg
 import pytest
 from sqlmodel import SQLModel
 
-import rest_compat.routes  # noqa: F401  (loads every domain, and so every table)
-from models.agents import Agent
+import rest_compat.http.routes  # noqa: F401  (loads every domain, and so every table)
 from models.base import table_of
-from models.credentials import Credential
-from models.crews import Crew
-from models.integrations import CrewIntegration
-from models.workspaces import Workspace
+from models.people.workspaces import Workspace
+from models.resources.credentials import Credential
+from models.resources.integrations import CrewIntegration
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.identity.caller import Caller
-from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.declarations.operation import OPERATIONS
 from tests.models.rows import insert, of, workspace_rows
 from tests.world import World
 

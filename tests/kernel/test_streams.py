@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from resolvers.instance import store
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.database import database
-from resolvers.kernel.operation import OPERATIONS, REST_ONLY
-from resolvers.kernel.policy import Action
-from resolvers.kernel.streamed import Streamed
-from rest_compat import openapi
-from rest_compat.table import GET, PUT, Download, Streaming, Upload
+from resolvers.kernel.declarations.operation import OPERATIONS, REST_ONLY
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.ground.streamed import Streamed
+from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.command import command, procedure
+from resolvers.kernel.writing.context import Context
+from rest_compat.http import openapi
+from rest_compat.http.table import GET, PUT, Download, Streaming, Upload
 from tests.kernel.shelf import MOST, OfPath, Shelf, status
 
 pytestmark = pytest.mark.anyio

@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from crewship.work import working
-from models.agents import Agent
-from models.chats import Chat
-from models.runs import Run, RunFrame, RunStatus, RunStep
+from crewship.process.work import working
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.runs import Run, RunFrame, RunStatus, RunStep
 from resolvers.instance.running import instance
-from resolvers.kernel import removed, sweeper
-from resolvers.kernel.clocks import across_workspaces
-from resolvers.kernel.database import database
+from resolvers.kernel.background import sweeper
+from resolvers.kernel.background.clocks import across_workspaces
+from resolvers.kernel.ground import removed
+from resolvers.kernel.store.database import database
 from tests.partitions import part_off
 from tests.world import World
 

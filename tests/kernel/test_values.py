@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from rest_compat import openapi
+from rest_compat.http import openapi
 from tests.kernel.shelf import Shelf
 
 pytestmark = pytest.mark.anyio

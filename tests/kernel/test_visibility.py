@@ -13,29 +13,29 @@ import pytest
 from sqlalchemy import func, or_, select
 from sqlmodel import col
 
-from models.agents import AGENT_STATES, Agent, AgentStatus
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew, CrewMember
-from models.labels import Label
-from models.runs import Run
-from models.workspaces import Role
-from resolvers.agents import get_agent
-from resolvers.auth.cli_tokens import list_cli_tokens
-from resolvers.channels import open_channel
+from models.people.workspaces import Role
+from models.staff.agents import AGENT_STATES, Agent, AgentStatus
+from models.staff.chats import Chat
+from models.staff.crews import Crew, CrewMember
+from models.staff.runs import Run
+from models.work.labels import Label
+from resolvers.attention.channels import open_channel
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
-from resolvers.kernel.changes import Change, plus
-from resolvers.kernel.command import command, procedure
-from resolvers.kernel.context import Context
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.inputs import ById, Input, NoInput, Text
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.admission.gate import Entity
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground.inputs import ById, Input, NoInput, Text
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Nested, Row, Shape, View, intern
-from resolvers.workspaces import get_workspace
+from resolvers.kernel.store.changes import Change, plus
+from resolvers.kernel.writing.command import command, procedure
+from resolvers.kernel.writing.context import Context
+from resolvers.people.auth.cli_tokens import list_cli_tokens
+from resolvers.people.workspaces import get_workspace
+from resolvers.staff.agents import get_agent
 from tests.live.sockets import client_of
 from tests.tenant.door import visible
 from tests.world import Person, World

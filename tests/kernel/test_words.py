@@ -10,28 +10,28 @@ from pydantic import Field
 from sqlmodel import col
 
 from models.base import new_id
-from models.chats import Chat, Message, MessageRole
-from models.crews import Crew
-from models.labels import Label
-from models.projects import Milestone, Project
-from resolvers import issues
+from models.staff.chats import Chat, Message, MessageRole
+from models.staff.crews import Crew
+from models.work.labels import Label
+from models.work.projects import Milestone, Project
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
-from resolvers.kernel.command import MOST_ATTEMPTS, command
-from resolvers.kernel.context import Context
-from resolvers.kernel.filters import CommaList, CommaTexts, Filter, Order, Otherwise, filters_of, leader, leading
-from resolvers.kernel.inputs import Id, Input, Int, NoInput, Text, at_most, validate
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.outputs import Output
-from resolvers.kernel.patch import UNSENT, Emptied, Patch
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import QueryScope, query
+from resolvers.kernel.admission.refs import Ref
+from resolvers.kernel.admission.subject import Subject
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground.inputs import Id, Input, Int, NoInput, Text, at_most, validate
+from resolvers.kernel.ground.patch import UNSENT, Emptied, Patch
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import Column, Row, Shape, intern
-from resolvers.kernel.refs import Ref
-from resolvers.kernel.subject import Subject
-from tests.issues.board import Board, word
-from tests.runs.plans import listening
+from resolvers.kernel.reader.filters import CommaList, CommaTexts, Filter, Order, Otherwise, filters_of, leader, leading
+from resolvers.kernel.writing.command import MOST_ATTEMPTS, command
+from resolvers.kernel.writing.context import Context
+from resolvers.work import issues
+from tests.staff.runs.plans import listening
 from tests.tenant.door import visible
+from tests.work.issues.board import Board, word
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

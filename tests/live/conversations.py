@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from models.agents import Agent, AgentStatus
 from models.base import new_id
-from models.chats import Chat
-from models.runs import Run, RunFrame
-from models.workspaces import Workspace
+from models.people.workspaces import Workspace
+from models.staff.agents import Agent, AgentStatus
+from models.staff.chats import Chat
+from models.staff.runs import Run, RunFrame
 from resolvers.instance.telemetry import METERS
-from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.store.bus import Topic, bus
 from tests.live.sockets import Client
 from tests.world import World
 

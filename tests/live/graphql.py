@@ -11,8 +11,8 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.events import address_of
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import hub
 from tests.live.outlets import OF, until
 from tests.world import Person, World

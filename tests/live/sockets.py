@@ -11,7 +11,7 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.auth.browsers import Browser
+from tests.people.auth.browsers import Browser
 from tests.world import Person, World
 
 PATIENCE = 30.0  # seconds, of a machine that has much else to do

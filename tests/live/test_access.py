@@ -13,19 +13,19 @@ from dataclasses import dataclass, replace
 import asyncpg
 import pytest
 
-from models.auth import Session
 from models.base import new_id
-from models.chats import Chat
-from models.workspaces import Membership, Role
-from resolvers.channels import open_channel
+from models.people.auth import Session
+from models.people.workspaces import Membership, Role
+from models.staff.chats import Chat
+from resolvers.attention.channels import open_channel
 from resolvers.identity.caller import Caller
-from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import Delivered, LiveConnection, Subscription, attendance, connection, hub
-from tests.auth.browsers import signed_in
 from tests.live.conversations import new_chat, text, write_frames
 from tests.live.graphql import streaming, talking
 from tests.live.outlets import OF, Memory, until
 from tests.live.sockets import client_of
+from tests.people.auth.browsers import signed_in
 from tests.world import Person, World, connect_for_all
 
 pytestmark = pytest.mark.anyio

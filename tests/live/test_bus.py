@@ -15,8 +15,8 @@ import pytest
 from broadcaster._backends.base import BroadcastBackend
 from structlog.testing import capture_logs
 
-from crewship.wakeups import PostgresWakeups, RedisWakeups
-from resolvers.kernel.bus import ANYTHING, LONGEST, Bus, Topic
+from crewship.process.wakeups import PostgresWakeups, RedisWakeups
+from resolvers.kernel.store.bus import ANYTHING, LONGEST, Bus, Topic
 from tests.conftest import Database
 from tests.live.outlets import until
 

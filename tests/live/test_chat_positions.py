@@ -5,12 +5,12 @@ import asyncio
 import asyncpg
 import pytest
 
-from models.agents import Agent
-from models.chats import Chat
-from models.runs import RunFrame
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.runs import RunFrame
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.database import database
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import database
 from resolvers.live import LiveConnection, hub
 from resolvers.live.hub import READERS
 from resolvers.live.subscription import HELD, HELD_BYTES

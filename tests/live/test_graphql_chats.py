@@ -2,10 +2,10 @@
 
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.chats import Chat
-from models.runs import Run, RunFrame
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.runs import Run, RunFrame
 from tests.live.graphql import Talk, talking
 from tests.world import World
 

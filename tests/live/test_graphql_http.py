@@ -8,16 +8,16 @@ from urllib.parse import urlencode, urlsplit
 import httpx2
 import pytest
 
-from models.workspaces import Membership, Role
-from resolvers.kernel.bus import Topic, bus
+from models.people.workspaces import Membership, Role
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import attendance, hub
-from schema.endpoint import Endpoint, Executed
+from schema.bridge.endpoint import Endpoint, Executed
 from schema.live import outlet
-from tests.auth.browsers import signed_in
 from tests.fuzz.sockets import request
 from tests.live.graphql import CREWS, Streamed, announce, crews_made, events_of, own, streaming
 from tests.live.outlets import until
 from tests.live.sockets import ticket
+from tests.people.auth.browsers import signed_in
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio

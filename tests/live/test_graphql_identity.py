@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.database import unavailable
+from resolvers.kernel.store.database import unavailable
 from resolvers.live import attendance, hub
 from schema.live import transport_ws
-from tests.auth.browsers import signed_in
 from tests.live.graphql import INIT, email_of, own, socket
 from tests.live.sockets import ticket
+from tests.people.auth.browsers import signed_in
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

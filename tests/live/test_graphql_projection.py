@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from resolvers.identity.caller import Caller
 from resolvers.live import Delivered, Position
-from schema.endpoint import Endpoint
-from schema.event_types import EVENT_TYPES, UNION_NAMES, declared, kind_of, type_name
-from schema.limits import exceeded
+from schema.bridge.endpoint import Endpoint
+from schema.bridge.event_types import EVENT_TYPES, UNION_NAMES, declared, kind_of, type_name
+from schema.bridge.limits import exceeded
+from schema.bridge.root import schema, sdl
 from schema.live.projection import Projection
 from schema.live.subscription import Invalid, subscription_of
-from schema.root import schema, sdl
 from tests.attacks.graphql import USER
 from tests.events.samples import every_event
 

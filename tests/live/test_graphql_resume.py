@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from models.chats import Chat
-from models.runs import RunFrame
-from resolvers.kernel.bus import Topic, bus
+from models.staff.chats import Chat
+from models.staff.runs import RunFrame
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import hub
 from tests.live.conversations import DONE, new_chat, text, write_frames
 from tests.live.graphql import CREWS, Talk, crews_made, own, socket, streaming, talking

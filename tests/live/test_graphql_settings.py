@@ -11,9 +11,9 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from resolvers.live import attendance, hub
-from tests.auth.browsers import signed_in
 from tests.live.graphql import CREWS, INIT, VIEWER, crews_made, email_of, events_of, parts_of, socket, talking
 from tests.live.outlets import until
+from tests.people.auth.browsers import signed_in
 from tests.world import world_on
 
 pytestmark = pytest.mark.anyio

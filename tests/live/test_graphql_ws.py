@@ -9,18 +9,18 @@ import pytest
 from prometheus_client import REGISTRY
 from websockets.exceptions import ConnectionClosed
 
-from crewship.websocket import ROOM
-from models.workspaces import Membership, Role
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.events import address_of
+from crewship.perimeter.websocket import ROOM
+from models.people.workspaces import Membership, Role
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import Delivered, attendance, hub
-from schema.endpoint import Endpoint
+from schema.bridge.endpoint import Endpoint
 from schema.live import transport_ws
-from tests.auth.browsers import signed_in
 from tests.fuzz.test_hostile_graphql import REFUSED
 from tests.live.graphql import CREWS, INIT, VIEWER, crews_made, email_of, own, socket, talking
 from tests.live.outlets import until
 from tests.live.sockets import client_of, ticket
+from tests.people.auth.browsers import signed_in
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from resolvers.kernel import sweeper
-from resolvers.kernel.clocks import across_workspaces
-from resolvers.kernel.database import database, unavailable
+from resolvers.kernel.background import sweeper
+from resolvers.kernel.background.clocks import across_workspaces
+from resolvers.kernel.store.database import database, unavailable
 from resolvers.live.presence import LASTS, Presence
 from tests.live.conversations import new_chat
 from tests.live.sockets import PATIENCE, client_of

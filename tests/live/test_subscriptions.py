@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.agents import Agent
-from models.chats import Chat
-from models.runs import RunFrame
-from models.workspaces import Membership, Role
+from models.people.workspaces import Membership, Role
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.runs import RunFrame
 from resolvers.errors import Code, Refusal
-from resolvers.kernel import sweeper
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.clocks import across_workspaces
-from resolvers.kernel.events import address_of
+from resolvers.kernel.background import sweeper
+from resolvers.kernel.background.clocks import across_workspaces
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor
 from tests.conftest import Database

@@ -11,12 +11,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
-from models.agents import Agent
-from models.crews import Crew
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.instance.running import instance
 from rest_compat.ws import terminals
+from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Unconfined
-from runtime.terminals import SandboxedTerminals
 from tests.live.sockets import ticket
 from tests.world import Person, World
 

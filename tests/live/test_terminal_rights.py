@@ -13,14 +13,14 @@ import psutil
 import pytest
 from websockets.asyncio.client import connect
 
-from models.agents import Agent
-from models.crews import Crew
-from models.workspaces import Role, Workspace
+from models.people.workspaces import Role, Workspace
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.instance.running import instance
-from runtime.terminals import SandboxedTerminals
-from tests.auth.browsers import PASSWORD, Browser
+from runtime.runs.terminals import SandboxedTerminals
 from tests.live.sockets import ticket
 from tests.live.test_terminal import CLIENT, Screen
+from tests.people.auth.browsers import PASSWORD, Browser
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio

@@ -7,13 +7,13 @@ import orjson
 import pytest
 
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
-from models.missions import Mission
-from models.runs import RunFrame
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.database import database as pool
-from resolvers.kernel.events import address_of
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.staff.runs import RunFrame
+from models.work.missions import Mission
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import database as pool
 from resolvers.live import attendance, hub
 from resolvers.live.delivered import Position, write_cursor
 from rest_compat.ws import frames, subscriptions

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from models.agents import AgentStatus
-from models.chats import ChatVisibility
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.database import unavailable
-from resolvers.kernel.events import address_of
+from models.staff.agents import AgentStatus
+from models.staff.chats import ChatVisibility
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import unavailable
 from resolvers.live import hub
 from rest_compat.ws import socket
 from tests.live.conversations import (

@@ -9,19 +9,19 @@ from prometheus_client import REGISTRY
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from models.auth import CliToken
-from models.workspaces import Membership, Role
+from models.people.auth import CliToken
+from models.people.workspaces import Membership, Role
 from resolvers.identity.credentials import TICKET_LIFETIME
 from resolvers.instance.crypto import TokenKind
 from resolvers.instance.running import instance
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.database import database as pool
-from resolvers.kernel.database import unavailable
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import database as pool
+from resolvers.kernel.store.database import unavailable
 from resolvers.live import attendance
 from rest_compat.ws import endpoint, heartbeat
-from tests.auth.browsers import new_user, signed_in
 from tests.live.outlets import OF
 from tests.live.sockets import Client, address, client_of, opened, ticket
+from tests.people.auth.browsers import new_user, signed_in
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.chats.resuming import MOST_FRAMES
-from resolvers.kernel.bus import Topic, bus
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.staff.chats.resuming import MOST_FRAMES
 from tests.live.conversations import DONE, new_chat, new_run, text, write_frames
 from tests.live.outlets import OF
 from tests.live.raw import SMALL, Raw, raw

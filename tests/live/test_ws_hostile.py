@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from crewship import websocket
-from resolvers.kernel.bus import Topic, bus
+from crewship.perimeter import websocket
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import attendance, hub
 from rest_compat.ws import heartbeat
 from tests.live.conversations import new_chat, text, write_frames

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from resolvers.chats import resuming
-from resolvers.kernel.events import address_of
+from resolvers.kernel.declarations.events import address_of
 from resolvers.live import hub
+from resolvers.staff.chats import resuming
 from tests.live.conversations import calls, end_run, new_chat, new_run, resume, shown, text, write_frames
 from tests.live.sockets import client_of
 from tests.world import World

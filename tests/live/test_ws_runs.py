@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from models.chats import Chat
+from models.staff.chats import Chat
 from runtime.adapters.scripted import ScriptedAdapter
-from runtime.supervisor import Supervisor, Timing
+from runtime.engine.supervisor import Supervisor, Timing
 from tests.live.conversations import new_chat
 from tests.live.raw import raw
 from tests.live.sockets import Client, address, client_of, ticket

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
-from resolvers.crews import building
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.crews import Crew
 from resolvers.instance.running import instance
-from resolvers.runs import work
+from resolvers.staff.crews import building
+from resolvers.staff.runs import work
 from tests.live.conversations import send
 from tests.live.sockets import client_of
 from tests.world import World

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from models.chats import Chat, ChatVisibility
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.events import address_of
+from models.staff.chats import Chat, ChatVisibility
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import hub
 from tests.live.conversations import end_run, live_run, new_chat, resume, send, shown, text, write_frames
 from tests.live.graphql import announce

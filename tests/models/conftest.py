@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from sqlmodel import SQLModel
 
-from models.workspaces import Workspace
+from models.people.workspaces import Workspace
 from tests.conftest import Database
 from tests.models.rows import Connection, insert, of, workspace_rows
 

@@ -9,14 +9,48 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from models.actors import ActorType
-from models.agents import Agent, AgentRole
-from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalOutcome
-from models.assignments import Escalation, PeerConversation
-from models.audit import AuditSeal, McpCallStatus, McpToolCall
-from models.auth import User
+from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalOutcome
+from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
+from models.attention.notification_channels import ChannelType, NotificationChannel
+from models.attention.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.base import new_id, table_of
-from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import (
+from models.kernel import AuditLog, JobStep, SecurityLog
+from models.oversight.audit import AuditSeal, McpCallStatus, McpToolCall
+from models.oversight.decision_links import DecisionKind, DecisionLink
+from models.oversight.feature_flags import FeatureFlag, FeatureFlagOverride
+from models.oversight.journal import JournalEntry
+from models.oversight.keeper import KeeperRequest, KeeperRequestType
+from models.people.auth import User
+from models.people.gdpr import GdprAction, GdprActionType
+from models.people.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
+from models.people.service_accounts import ServiceAccount, service_account_id
+from models.people.workspaces import Invitation, Membership, Role, Workspace
+from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
+from models.resources.costs import CostDay, ModelCall
+from models.resources.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialCrew,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialRotation,
+    CredentialType,
+)
+from models.resources.integrations import (
+    AgentIntegration,
+    CrewIntegration,
+    IntegrationScope,
+    ToolBinding,
+    WorkspaceIntegration,
+)
+from models.resources.mcp_registry import McpRegistryServer
+from models.resources.oauth import OAuthState
+from models.resources.skills import AgentSkill, Skill, SkillProposal
+from models.retention import RetentionKind, RetentionRule
+from models.sealed import MARK, Sealed
+from models.staff.agents import Agent, AgentRole
+from models.staff.assignments import Escalation, PeerConversation
+from models.staff.chats import (
     AttachmentTotal,
     Chat,
     ChatAttachment,
@@ -26,47 +60,19 @@ from models.chats import (
     MessageReaction,
     MessageRole,
 )
-from models.costs import CostDay, ModelCall
-from models.credentials import (
-    AgentCredential,
-    Credential,
-    CredentialCrew,
-    CredentialEvent,
-    CredentialEventType,
-    CredentialRotation,
-    CredentialType,
-)
-from models.crews import Crew, CrewConnection, CrewMember
-from models.decision_links import DecisionKind, DecisionLink
-from models.feature_flags import FeatureFlag, FeatureFlagOverride
-from models.gdpr import GdprAction, GdprActionType
-from models.inbox import InboxItem, InboxKind, inbox_item_id
-from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, ToolBinding, WorkspaceIntegration
-from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
-from models.journal import JournalEntry
-from models.keeper import KeeperRequest, KeeperRequestType
-from models.kernel import AuditLog, JobStep, SecurityLog
-from models.labels import Label
-from models.mcp_registry import McpRegistryServer
-from models.memory import MemoryConfig, MemoryTier, MemoryVersion
-from models.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
-from models.notification_channels import ChannelType, NotificationChannel
-from models.oauth import OAuthState
-from models.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
-from models.projects import Milestone, Project
-from models.recurring_issues import RecurringIssue
-from models.retention import RetentionKind, RetentionRule
-from models.runs import Run, RunFrame, RunStep, RunTag
-from models.saved_views import SavedView
-from models.sealed import MARK, Sealed
-from models.service_accounts import ServiceAccount, service_account_id
-from models.skills import AgentSkill, Skill, SkillProposal
-from models.templates import WorkflowTemplate
-from models.triage_rules import MatchType, TriageRule
-from models.webhook_endpoints import WebhookDelivery, WebhookEndpoint
-from models.webhooks import WebhookReceipt
-from models.work_pauses import WorkPause
-from models.workspaces import Invitation, Membership, Role, Workspace
+from models.staff.crews import Crew, CrewConnection, CrewMember
+from models.staff.memory import MemoryConfig, MemoryTier, MemoryVersion
+from models.staff.runs import Run, RunFrame, RunStep, RunTag
+from models.staff.webhooks import WebhookReceipt
+from models.work.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.work.labels import Label
+from models.work.missions import Assignment, Checkpoint, Mission, MissionTask, MissionType
+from models.work.projects import Milestone, Project
+from models.work.recurring_issues import RecurringIssue
+from models.work.saved_views import SavedView
+from models.work.templates import WorkflowTemplate
+from models.work.triage_rules import MatchType, TriageRule
+from models.work.work_pauses import WorkPause
 from tests.world import now
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

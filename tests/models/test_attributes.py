@@ -6,7 +6,7 @@ from sqlalchemy.exc import NoInspectionAvailable
 from sqlmodel import SQLModel
 
 from models.base import classes_of_tables, table_of
-from models.labels import Label
+from models.work.labels import Label
 from tests.every import for_every
 
 MODELS = [model for model in classes_of_tables() if model.__module__.startswith("models.")]

@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from models.agents import Agent
 from models.base import Row, bookkeeping_of, table_of
-from models.labels import Label
+from models.staff.agents import Agent
+from models.work.labels import Label
 
 
 def models(kind: type[Row] = Row) -> Iterator[type[Row]]:

@@ -12,15 +12,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION, Connection, EmbeddedPostgres
-from crewship.postgres_child import User, binaries_for
+from crewship.process.postgres import APPLICATION, Connection, EmbeddedPostgres
+from crewship.process.postgres_child import User, binaries_for
+from models.attention.webhook_endpoints import WebhookEndpoint
 from models.migrations import upgrade
 from models.migrations.cluster import CLUSTER, FOLLOWS, OUTBOX, QUEUE, SEEN, adopt
 from models.migrations.sql import texts
 from models.migrations.tables import metadata
-from models.webhook_endpoints import WebhookEndpoint
-from resolvers.kernel.clocks import AcrossWorkspaces
-from resolvers.kernel.followers import follow
+from resolvers.kernel.background.clocks import AcrossWorkspaces
+from resolvers.kernel.background.followers import follow
 from resolvers.live import statements
 from tests.architecture.source import name_of, python_files
 from tests.conftest import Database

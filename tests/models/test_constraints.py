@@ -5,14 +5,14 @@ import pytest
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer
 from sqlmodel import SQLModel
 
-from models.agents import Agent, AgentRole
 from models.base import classes_of_tables, is_plain, secrets_of, table_of
-from models.chats import Chat, Message
-from models.crews import Crew, CrewConnection
 from models.kernel import AuditLog
 from models.migrations.tables import metadata, tenant_tables
-from models.runs import Run, RunFrame
-from models.workspaces import Workspace
+from models.people.workspaces import Workspace
+from models.staff.agents import Agent, AgentRole
+from models.staff.chats import Chat, Message
+from models.staff.crews import Crew, CrewConnection
+from models.staff.runs import Run, RunFrame
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, insert, of
 from tests.world import now

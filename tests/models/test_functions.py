@@ -7,11 +7,11 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import OWNER
+from crewship.process.postgres import OWNER
 from models.base import new_id
-from models.chats import ChatAttachment
-from models.runs import Run
-from models.workspaces import Membership, Role
+from models.people.workspaces import Membership, Role
+from models.staff.chats import ChatAttachment
+from models.staff.runs import Run
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, of
 

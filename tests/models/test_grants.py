@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION
+from crewship.process.postgres import APPLICATION
 from models.kernel import KeptDays
 from models.migrations import upgrade
 from models.migrations.grants import ADDED, CHANGED, EDITED, FUNCTIONS, erased_columns, granted

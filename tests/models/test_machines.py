@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from models.agents import AGENT_STATES, Agent, AgentStatus
-from models.approvals import APPROVAL_STATES
-from models.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
-from models.credentials import ROTATION_STATES
-from models.gdpr import GDPR_STATES
-from models.inbox import INBOX_STATES
-from models.keeper import KEEPER_STATES
+from models.attention.approvals import APPROVAL_STATES
+from models.attention.inbox import INBOX_STATES
 from models.machines import MACHINES, Machine
-from models.missions import ISSUE_STATES, MISSION_ACTIONS, MISSION_STATES, TASK_BY_ENGINE, TASK_STATES
-from models.runs import RUN_STATES, RunStatus
+from models.oversight.keeper import KEEPER_STATES
+from models.people.gdpr import GDPR_STATES
+from models.resources.credentials import ROTATION_STATES
+from models.staff.agents import AGENT_STATES, Agent, AgentStatus
+from models.staff.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
+from models.staff.runs import RUN_STATES, RunStatus
+from models.work.missions import ISSUE_STATES, MISSION_ACTIONS, MISSION_STATES, TASK_BY_ENGINE, TASK_STATES
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
 DOCUMENTED: dict[str, Machine[Any, Any]] = {

@@ -5,17 +5,17 @@ from typing import Any
 import asyncpg
 import pytest
 
-from models.auth import User
+from models.attention.notifications import Notification
 from models.base import new_id, table_of
-from models.feedback import FeedbackSignal, MessageFeedback
-from models.labels import Label
 from models.migrations import upgrade
 from models.migrations.grants import granted
 from models.migrations.row_security import OPEN, POLICY
 from models.migrations.tables import metadata, owned_tables, secured_tables, tenant_tables
-from models.notifications import Notification
-from models.workspaces import Membership, Role
-from resolvers.kernel.database import SESSION
+from models.people.auth import User
+from models.people.workspaces import Membership, Role
+from models.staff.feedback import FeedbackSignal, MessageFeedback
+from models.work.labels import Label
+from resolvers.kernel.store.database import SESSION
 from tests.conftest import Database
 from tests.models.conftest import Seeded
 from tests.models.rows import Connection, insert, of, workspace_rows

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship import serve
-from crewship.postgres import APPLICATION
+from crewship.process import serve
+from crewship.process.postgres import APPLICATION
 from models import migrations
 from models.migrations import revisions, sql
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, sql_files, strings

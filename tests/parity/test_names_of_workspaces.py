@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from resolvers.errors import Code
-from resolvers.kernel.operation import Operation
+from resolvers.kernel.declarations.operation import Operation
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid

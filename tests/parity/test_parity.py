@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from models.base import new_id
-from resolvers.kernel.gate import Entity, Tenancy
-from resolvers.kernel.operation import Auth, Operation
-from resolvers.recovery import PasswordResetRequested
+from resolvers.kernel.admission.gate import Entity, Tenancy
+from resolvers.kernel.declarations.operation import Auth, Operation
+from resolvers.people.recovery import PasswordResetRequested
 from tests.generation.estate import OWN, Estate
 from tests.generation.inputs import bodyless, fields_of, references, row_id, schema_of, unknown_id, valid, with_ids
 from tests.generation.recorder import Change

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from resolvers.errors import Code
-from resolvers.kernel.operation import Auth, Operation, Surface
+from resolvers.kernel.declarations.operation import Auth, Operation, Surface
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid

@@ -6,8 +6,8 @@ from typing import Any
 
 import orjson
 
-from crewship.line import PEER, Peer
-from crewship.perimeter import KEY, Message, Perimeter, Receive, Scope, Send, Transport
+from crewship.perimeter.line import PEER, Peer
+from crewship.perimeter.perimeter import KEY, Message, Perimeter, Receive, Scope, Send, Transport
 from resolvers.instance.addresses import TrustedProxies
 
 

@@ -10,9 +10,9 @@ import asyncpg
 import orjson
 
 from resolvers.identity.caller import Caller
-from resolvers.runs import work
-from resolvers.runs.finishing import finish_run
-from runtime.parts import fold
+from resolvers.staff.runs import work
+from resolvers.staff.runs.finishing import finish_run
+from runtime.runs.parts import fold
 from tests.world import Person, World
 
 Event = Mapping[str, Any]

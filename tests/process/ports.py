@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from crewship.postgres import Connection
+from crewship.process.postgres import Connection
 
 
 def _passed_on(taken: socket.socket, place: str) -> None:

@@ -13,8 +13,8 @@ from urllib.parse import quote
 import psutil
 import pytest
 
-from crewship.postgres import APPLICATION
-from resolvers.kernel.jobs import ENQUEUE, JOBS
+from crewship.process.postgres import APPLICATION
+from resolvers.kernel.declarations.jobs import ENQUEUE, JOBS
 from scripts.budget import ROOT, SERVER, WORKER, compose, grow
 from tests.conftest import Database
 from tests.faults.servers import KEYS, addresses
@@ -31,7 +31,10 @@ import asyncio
 from models import migrations
 asyncio.run(migrations.upgrade({owner!r}, application_role={role!r}))
 """
-BOTH = f"{SERVER}; import schema.live, schema.root; from schema.endpoint import Endpoint; Endpoint(schema.root.schema)"
+BOTH = (
+    f"{SERVER}; import schema.live; from schema.bridge.root import schema; from schema.bridge.endpoint import Endpoint;"
+    " Endpoint(schema)"
+)
 NEVER = {
     "rich",
     "pygments",
@@ -71,7 +74,7 @@ def test_a_server_with_nothing_to_migrate(database: Database) -> None:
 
 def test_a_worker_has_no_surface() -> None:
     composed = compose(ROOT, WORKER)
-    assert "resolvers.chats" in composed.modules
+    assert "resolvers.staff.chats" in composed.modules
     assert not composed.modules & (NEVER | GRAPHQL | {"rest_compat"})
     assert composed.rss < ROOM
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from crewship.terminal import one_line, printable
-from models.workspaces import Membership, Role
+from crewship.cli.terminal import one_line, printable
+from models.people.workspaces import Membership, Role
 from tests.process.commands import PATIENCE, ROOT
 from tests.process.players import RESULT, Player, call, hire, playing, returned, text
 from tests.process.terminals import Terminal, Wire, terminal

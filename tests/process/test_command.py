@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from crewship.serve import ended_by_signals
+from crewship.process.serve import ended_by_signals
 from tests.process.commands import (
     CREWSHIP,
     PATIENCE,
@@ -39,7 +39,7 @@ def data_dir() -> Iterator[Path]:
 
 def test_help_imports_nothing_of_the_application() -> None:
     asked = (
-        "import sys; from typer.testing import CliRunner; from crewship.cli import app;"
+        "import sys; from typer.testing import CliRunner; from crewship.cli.main import app;"
         " assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
     )
     heavy = (

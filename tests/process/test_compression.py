@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from crewship import compression
+from crewship.perimeter import compression
 from tests.process.origin import Origin, ask, perimeter
 from tests.world import World
 

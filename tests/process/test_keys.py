@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from crewship import keys
+from crewship.process import keys
 from resolvers.instance.crypto import Signer, TokenInvalid, TokenKind
 from resolvers.instance.settings import Settings, load_settings
 from tests.conftest import Database

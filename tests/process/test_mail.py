@@ -13,14 +13,14 @@ import pytest
 from aiosmtpd.smtp import AuthResult
 from pydantic import SecretStr
 
-from crewship import mail as outgoing
-from crewship.doctor import check_mail
-from crewship.mail import ResendMailer, SmtpMailer, mailer_of
+from crewship.cli.doctor import check_mail
+from crewship.process import mail as outgoing
+from crewship.process.mail import ResendMailer, SmtpMailer, mailer_of
 from resolvers.instance.outbound import Policy
 from resolvers.instance.ports import Mail, MailFailed, Undeliverable
 from resolvers.instance.settings import Settings, load_settings
 from tests.kernel.servers import answering, certificate, response
-from tests.recovery.mailbox import Mailbox, listening, text_of
+from tests.people.recovery.mailbox import Mailbox, listening, text_of
 
 pytestmark = pytest.mark.anyio
 SENDER = "Crewship <no-reply@example.com>"

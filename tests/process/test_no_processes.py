@@ -9,7 +9,7 @@ import pytest
 
 SCRIPT = """
 import subprocess, sys
-from crewship.serve import promise_no_processes
+from crewship.process.serve import promise_no_processes
 from resolvers.instance.settings import load_settings
 promise_no_processes(load_settings(role=sys.argv[1]))
 try:

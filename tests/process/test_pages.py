@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from crewship import pages
+from crewship.perimeter import pages
 
 ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.workspaces import Membership, Role
-from resolvers.kernel.bus import Topic, bus
+from models.people.workspaces import Membership, Role
+from resolvers.kernel.store.bus import Topic, bus
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import RUN, SAID, axe, judge
 from tests.process.players import RESULT, Player, call, hire, returned, text

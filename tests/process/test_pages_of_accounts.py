@@ -10,19 +10,19 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import SecretStr
 
-from models.account import EmailChange
-from models.auth import User
 from models.kernel import InstanceFact
-from models.preferences import Preference
-from models.recovery import PasswordReset
-from models.workspaces import Membership, Role
+from models.people.account import EmailChange
+from models.people.auth import User
+from models.people.preferences import Preference
+from models.people.recovery import PasswordReset
+from models.people.workspaces import Membership, Role
 from resolvers.instance.running import instance
 from resolvers.kernel import BOOTSTRAPPED, digest
-from tests.auth.browsers import PASSWORD, Browser, new_user
+from tests.people.auth.browsers import PASSWORD, Browser, new_user
+from tests.people.sign_in_providers.provider import CLIENT, Provider, providing
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.process.players import hire
-from tests.sign_in_providers.provider import CLIENT, Provider, providing
 from tests.world import World, now, world_on
 
 __all__ = ["axe"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent
-from models.approvals import Approval, ApprovalKind
-from models.decision_links import DecisionKind, DecisionLink
+from models.attention.approvals import Approval, ApprovalKind
+from models.oversight.decision_links import DecisionKind, DecisionLink
+from models.staff.agents import Agent
 from resolvers.instance.running import instance
 from resolvers.kernel import digest
 from tests.process.browser import CHROMIUM, Page, browsing

@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.workspaces import Membership, Role, Workspace
-from tests.auth.browsers import PASSWORD, new_user
+from models.people.workspaces import Membership, Role, Workspace
+from tests.people.auth.browsers import PASSWORD, new_user
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.process.test_pages_of_accounts import EMAIL, FOCUSED, account, choose, page, place, provider, tab

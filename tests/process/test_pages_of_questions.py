@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from models.approvals import Approval, ApprovalKind
-from models.inbox import InboxItem, InboxKind, inbox_item_id
-from models.runs import ChatEventType, SystemEvent
+from models.attention.approvals import Approval, ApprovalKind
+from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
+from models.staff.runs import ChatEventType, SystemEvent
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.process.players import RESULT, Player, text

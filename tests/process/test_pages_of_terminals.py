@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from models.workspaces import Membership, Role
+from models.people.workspaces import Membership, Role
 from resolvers.instance.running import instance
 from rest_compat.ws import terminals
+from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Unconfined
-from runtime.terminals import SandboxedTerminals
-from tests.auth.browsers import PASSWORD, new_user
+from tests.people.auth.browsers import PASSWORD, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.process.players import hire

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.approvals import Approval, ApprovalKind
+from models.attention.approvals import Approval, ApprovalKind
 from tests.process.commands import PATIENCE
 from tests.process.players import RESULT, Player, hire, playing, text
 from tests.process.terminals import Wire, certificate, terminal
@@ -204,9 +204,9 @@ async def test_interrupted_without_a_word(place: World) -> None:
 
 async def test_a_server_of_another_release_is_told_as_that(place: World) -> None:
     old = (
-        "import sys, crewship.listing as l; sys.argv[1:] = ['runs'];"
+        "import sys, crewship.cli.listing as l; sys.argv[1:] = ['runs'];"
         "object.__setattr__(l.RUNS, 'document', l.RUNS.document.replace('agentSlug', 'agentNick'));"
-        "from crewship.cli import main; main()"
+        "from crewship.cli.main import main; main()"
     )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", old, env=environment(place), cwd="/", stderr=asyncio.subprocess.PIPE

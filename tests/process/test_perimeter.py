@@ -6,9 +6,9 @@ from ipaddress import ip_network
 import orjson
 import pytest
 
-from crewship.line import UnixSocket
-from crewship.perimeter import BODY_LIMIT, Message, Perimeter, Receive, Scope, Send
-from crewship.rate_limit import MINUTE, RateLimits
+from crewship.perimeter.line import UnixSocket
+from crewship.perimeter.perimeter import BODY_LIMIT, Message, Perimeter, Receive, Scope, Send
+from crewship.perimeter.rate_limit import MINUTE, RateLimits
 from resolvers.instance.addresses import TrustedProxies
 from tests.process.origin import Origin, ask, perimeter, refusal, security
 

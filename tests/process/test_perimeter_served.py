@@ -10,8 +10,8 @@ import orjson
 import pytest
 import uvicorn
 
-from crewship.perimeter import BODY_LIMIT
-from crewship.protocol import Protocol
+from crewship.perimeter.perimeter import BODY_LIMIT
+from crewship.perimeter.protocol import Protocol
 from tests.process.origin import Origin, Response, ask, perimeter, security
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.database import StartError, wait_for_database
-from crewship.postgres import APPLICATION, Connection
+from crewship.process.database import StartError, wait_for_database
+from crewship.process.postgres import APPLICATION, Connection
 from tests.process.ports import reached  # noqa: F401
 
 PROGRAM = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

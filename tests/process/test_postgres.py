@@ -18,9 +18,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship import postgres_child
-from crewship.postgres import APPLICATION, OWNER, Connection, DataDirectoryHeld, EmbeddedPostgres
-from crewship.postgres_child import PostgresError, User, binaries_for
+from crewship.process import postgres_child
+from crewship.process.postgres import APPLICATION, OWNER, Connection, DataDirectoryHeld, EmbeddedPostgres
+from crewship.process.postgres_child import PostgresError, User, binaries_for
 from tests.process.commands import ROOT, until
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="what root's server runs as can only be seen as root")
@@ -187,7 +187,7 @@ def test_nothing_listens_on_the_network(server: EmbeddedPostgres) -> None:
 OWNER_PROCESS = """
 import sys, time
 from pathlib import Path
-from crewship.postgres import EmbeddedPostgres
+from crewship.process.postgres import EmbeddedPostgres
 print(EmbeddedPostgres(Path(sys.argv[1])).start().owner, flush=True)
 time.sleep(600)
 """

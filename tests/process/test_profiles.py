@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from crewship import profiles
-from crewship.profiles import ClientError, Profile, find_profile
+from crewship.cli import profiles
+from crewship.cli.profiles import ClientError, Profile, find_profile
 from tests.process.commands import ROOT
 from tests.process.players import hire
 from tests.process.terminals import terminal

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crewship.rate_limit import MINUTE, TokenBuckets
+from crewship.perimeter.rate_limit import MINUTE, TokenBuckets
 
 
 class Clock:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from crewship.progress import Progress
+from crewship.process.progress import Progress
 from tests.process.commands import environment, migrated, serving
 from tests.process.terminals import terminal
 

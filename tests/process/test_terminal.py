@@ -11,14 +11,14 @@ from typing import Any
 import psutil
 import pytest
 
-from crewship.shell import Escapes
-from models.agents import Agent
-from models.crews import Crew
-from models.workspaces import Role, Workspace
+from crewship.cli.shell import Escapes
+from models.people.workspaces import Role, Workspace
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from resolvers.instance.running import instance
 from rest_compat.ws import terminals
+from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Unconfined
-from runtime.terminals import SandboxedTerminals
 from tests.process.players import hire
 from tests.process.terminals import Terminal, Wire, terminal
 from tests.process.test_chat import environment
@@ -49,7 +49,9 @@ async def shell(
     place: World, person: Person, *, patched: str = "", **variables: str
 ) -> AsyncIterator[tuple[Terminal, list[Any]]]:
     """One that answers, and how the terminal was before. `patched`: what is said of the program before it runs."""
-    command = COMMAND if not patched else (sys.executable, "-c", f"{patched}; from crewship.cli import main; main()")
+    command = (
+        COMMAND if not patched else (sys.executable, "-c", f"{patched}; from crewship.cli.main import main; main()")
+    )
     known = environment(place, CREWSHIP_TOKEN=person.token, **variables)
     async with terminal(*command, *(COMMAND[3:] if patched else ()), env=known) as made:
         before = made.modes
@@ -161,7 +163,7 @@ async def test_the_network_is_gone(place: World) -> None:
 
 async def test_the_network_is_silent(place: World) -> None:
     wire = Wire(place.url)
-    patched = "import crewship.shell; crewship.shell.ALIVE = 0.3"
+    patched = "import crewship.cli.shell; crewship.cli.shell.ALIVE = 0.3"
     async with wire.open() as url, shell(place, place.owner, patched=patched, CREWSHIP_SERVER=url) as (made, before):
         await asyncio.sleep(1)
         assert made.process.returncode is None, "it answered"

@@ -5,7 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from crewship.probes import create_worker
+from crewship.process.probes import create_worker
 from tests.conftest import Database
 from tests.world import serving, settings_for
 

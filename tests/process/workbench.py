@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from models.workspaces import Membership, Role
-from tests.auth.browsers import PASSWORD, new_user
+from models.people.workspaces import Membership, Role
+from tests.people.auth.browsers import PASSWORD, new_user
 from tests.process.browser import Page, browsing
 from tests.process.players import Player, hire, playing
 from tests.world import World, now, world_on

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from models.base import TenantRow
-from models.workspaces import Role
+from models.people.workspaces import Role
 from resolvers.errors import Code
-from resolvers.kernel.gate import Entity, Tenancy
-from resolvers.kernel.operation import Auth, Operation
-from resolvers.kernel.policy import GATES, Action
+from resolvers.kernel.admission.gate import Entity, Tenancy
+from resolvers.kernel.declarations.operation import Auth, Operation
+from resolvers.kernel.ground.policy import GATES, Action
 from tests.contract.notation import routes
 from tests.generation.domains import ANONYMOUS, PROSE, recipe_of
 from tests.generation.estate import Estate
@@ -119,4 +119,4 @@ def test_a_role_in_prose_has_a_test_of_its_own() -> None:
     assert {name for name, op in served.items() if op.action is Action.PARTICIPATE} - set(PROSE) == set()
     for name, domain in PROSE.items():
         if name in served:
-            assert list((Path(__file__).parents[1] / domain).glob("**/test_*.py")), f"{name}: no tests in {domain}"
+            assert list(Path(__file__).parents[1].glob(f"*/{domain}/**/test_*.py")), f"{name}: no tests in {domain}"

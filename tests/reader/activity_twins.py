@@ -1,6 +1,6 @@
 """Activity, for the oracle: the items of three tables, and the names beside them."""
 
-from models.assignments import HANDED_OVER
+from models.staff.assignments import HANDED_OVER
 from tests.reader.oracle import Asker, Listing, Row, Single, Store, ordered
 from tests.reader.words import NEWEST, Arguments, Root, Value, tenants
 

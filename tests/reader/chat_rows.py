@@ -5,8 +5,16 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.chats import Chat, ChatAttachment, ChatParticipant, ChatReadCursor, Message, MessageReaction, MessageRole
-from models.crews import Crew
+from models.staff.chats import (
+    Chat,
+    ChatAttachment,
+    ChatParticipant,
+    ChatReadCursor,
+    Message,
+    MessageReaction,
+    MessageRole,
+)
+from models.staff.crews import Crew
 from tests.reader.values import JSON, WHOLE
 
 

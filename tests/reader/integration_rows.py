@@ -5,9 +5,7 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.agents import Agent
-from models.crews import Crew
-from models.integrations import (
+from models.resources.integrations import (
     AgentIntegration,
     CrewIntegration,
     IntegrationScope,
@@ -15,6 +13,8 @@ from models.integrations import (
     Transport,
     WorkspaceIntegration,
 )
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 
 
 def servers(sower: Any, crews: list[Crew], agents: list[Agent]) -> Iterator[SQLModel]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from sqlmodel import SQLModel
 
 from models.actors import ActorType
-from models.agents import Agent
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
-from models.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
-from models.labels import Label
-from models.missions import (
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.work.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.work.labels import Label
+from models.work.missions import (
     Assignment,
     AssignmentStatus,
     AuthoredVia,
@@ -28,8 +28,8 @@ from models.missions import (
     MissionType,
     TaskStatus,
 )
-from models.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
-from models.work_pauses import WorkPause
+from models.work.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
+from models.work.work_pauses import WorkPause
 from tests.reader.mission_rows import board
 
 if TYPE_CHECKING:

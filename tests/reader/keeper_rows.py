@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import SQLModel
 
-from models.agents import Agent
 from models.base import new_id
-from models.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
+from models.oversight.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
+from models.staff.agents import Agent
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower

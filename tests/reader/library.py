@@ -12,9 +12,9 @@ import pytest
 from graphql import GraphQLSchema
 
 from resolvers.identity.caller import Caller
-from schema import roots
-from schema.endpoint import Endpoint
-from schema.root import schema
+from schema.bridge import roots
+from schema.bridge.endpoint import Endpoint
+from schema.bridge.root import schema
 from tests.reader.issue_rows import PRIORITIES
 from tests.reader.rows import sow
 from tests.reader.writer import Writer, Written

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import SQLModel
 
-from models.agents import Agent
-from models.audit import McpCallStatus, McpServerScope, McpToolCall
-from models.crews import Crew
 from models.kernel import AuditActor, AuditLog
+from models.oversight.audit import McpCallStatus, McpServerScope, McpToolCall
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower

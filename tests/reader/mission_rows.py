@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import SQLModel
 
-from models.agents import Agent
-from models.chats import Chat, ChatMode
-from models.missions import Assignment, AssignmentStatus, Checkpoint, Mission, MissionTask
-from models.runs import Run, RunStatus
+from models.staff.agents import Agent
+from models.staff.chats import Chat, ChatMode
+from models.staff.runs import Run, RunStatus
+from models.work.missions import Assignment, AssignmentStatus, Checkpoint, Mission, MissionTask
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower

@@ -7,18 +7,18 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
-from models.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
-from models.assignments import Escalation, PeerConversation
-from models.auth import User
+from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
+from models.attention.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
+from models.attention.notifications import Notification
+from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
 from models.base import most_characters, new_id, table_of
-from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.chats import (
-    Chat,
-    ChatOrigin,
-)
-from models.costs import ModelCall
-from models.credentials import (
+from models.kernel import SecurityLog
+from models.people.auth import User
+from models.people.service_accounts import ServiceAccount, service_account_id
+from models.people.workspaces import Invitation, Membership, Role, Workspace
+from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
+from models.resources.costs import ModelCall
+from models.resources.credentials import (
     AgentCredential,
     Credential,
     CredentialCrew,
@@ -27,19 +27,19 @@ from models.credentials import (
     CredentialRotation,
     CredentialType,
 )
-from models.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
-from models.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
-from models.kernel import SecurityLog
-from models.labels import Label
-from models.memory import MemoryTier, MemoryVersion
-from models.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
-from models.notifications import Notification
-from models.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
-from models.service_accounts import ServiceAccount, service_account_id
-from models.templates import WorkflowTemplate
-from models.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
-from models.webhooks import WebhookReceipt, WebhookResult
-from models.workspaces import Invitation, Membership, Role, Workspace
+from models.staff.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from models.staff.assignments import Escalation, PeerConversation
+from models.staff.chats import (
+    Chat,
+    ChatOrigin,
+)
+from models.staff.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
+from models.staff.memory import MemoryTier, MemoryVersion
+from models.staff.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
+from models.staff.webhooks import WebhookReceipt, WebhookResult
+from models.work.labels import Label
+from models.work.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
+from models.work.templates import WorkflowTemplate
 from tests.reader.chat_rows import said
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower

@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
-from models.agents import Agent
-from models.crews import Crew
-from models.mcp_registry import McpRegistryServer, TrustTier
-from models.skills import AgentSkill, Skill, SkillMaturity, SkillProposal
+from models.resources.mcp_registry import McpRegistryServer, TrustTier
+from models.resources.skills import AgentSkill, Skill, SkillMaturity, SkillProposal
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 
 
 def taught(sower: Any, agents: list[Agent]) -> Iterator[SQLModel]:

@@ -16,17 +16,17 @@ from graphql import (
 )
 from sqlalchemy import false
 
-from models.agents import Agent
-from models.auth import User
 from models.base import SoftDelete, table_of
-from models.labels import Label
-from resolvers import labels
-from resolvers.kernel.operation import Operation
+from models.people.auth import User
+from models.staff.agents import Agent
+from models.work.labels import Label
+from resolvers.kernel.declarations.operation import Operation
 from resolvers.kernel.reader import GRAPHS, Column, Derived, Edge, Nested, Shape, View, count, edges_in, intern, many
 from resolvers.kernel.reader.graph import visible_of
-from schema.bridge import NODES
-from schema.event_types import UNION_NAMES
-from schema.selection import BACKREF
+from resolvers.work import labels
+from schema.bridge.event_types import UNION_NAMES
+from schema.bridge.fields import NODES
+from schema.bridge.selection import BACKREF
 from tests.reader.library import SCHEMA, Library
 from tests.tenant.door import visible
 

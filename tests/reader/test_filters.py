@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.issues.graph import IssueSort
-from resolvers.projects.projects import ProjectSort
+from resolvers.work.issues.graph import IssueSort
+from resolvers.work.projects.projects import ProjectSort
 from tests.reader.issue_rows import PRIORITIES
 from tests.reader.library import SCHEMA, Library
 from tests.reader.oracle import Cursor, Oracle

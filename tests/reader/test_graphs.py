@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from sqlmodel import col
 
-from crewship.app import create_app
-from models.auth import CliToken
-from models.issues import IssueRelation
-from models.labels import Label
-from models.workspaces import Membership, Role, Workspace
-from resolvers.kernel.inputs import ById, NoInput
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.query import QueryScope, query
+from crewship.process.app import create_app
+from models.people.auth import CliToken
+from models.people.workspaces import Membership, Role, Workspace
+from models.work.issues import IssueRelation
+from models.work.labels import Label
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground.inputs import ById, NoInput
+from resolvers.kernel.ground.policy import GATES, Action
+from resolvers.kernel.ground.scopes import OPEN, SCOPES, check
 from resolvers.kernel.reader import (
     EVERYONE,
     GRAPHS,
@@ -33,7 +34,6 @@ from resolvers.kernel.reader import (
     scopes_of,
 )
 from resolvers.kernel.reader.graph import ACCESS
-from resolvers.kernel.scopes import OPEN, SCOPES, check
 from tests.world import settings_for
 
 IDS = Shape((Column("id", "id"),), "list")

@@ -6,16 +6,25 @@ from typing import Any
 
 import pytest
 
-from resolvers import labels
-from resolvers.kernel import plans
-from resolvers.kernel.inputs import NoInput
-from resolvers.kernel.plans import Shelf
+from resolvers.kernel.admission import plans
+from resolvers.kernel.admission.plans import Shelf
+from resolvers.kernel.ground.inputs import NoInput
 from resolvers.kernel.reader import Column, Nested, Shape, intern, shape
-from schema import trees
-from schema.documents import KEPT, KEPT_BYTES, KEPT_PLAN_BYTES, KEPT_PLANS, Document, Documents
-from schema.endpoint import MAX_COST
-from schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_FIELDS, MAX_LETTERS, MAX_REPEATS, MAX_ROOTS, MAX_SAME, MAX_SPREADS
-from schema.worker import Worker
+from resolvers.work import labels
+from schema.bridge import trees
+from schema.bridge.documents import KEPT, KEPT_BYTES, KEPT_PLAN_BYTES, KEPT_PLANS, Document, Documents
+from schema.bridge.endpoint import MAX_COST
+from schema.bridge.limits import (
+    MAX_ALIASES,
+    MAX_DEPTH,
+    MAX_FIELDS,
+    MAX_LETTERS,
+    MAX_REPEATS,
+    MAX_ROOTS,
+    MAX_SAME,
+    MAX_SPREADS,
+)
+from schema.bridge.worker import Worker
 from tests.attacks.graphql import USER
 from tests.reader.library import SCHEMA, Library
 from tests.world import World

@@ -7,13 +7,13 @@ import pytest
 import strawberry
 from sqlmodel import col
 
-from models.agents import Agent
-from models.crews import Crew
-from models.labels import Label
-from resolvers.kernel.inputs import Input, Name, Paging
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from models.work.labels import Label
+from resolvers.kernel.ground.inputs import Input, Name, Paging
 from resolvers.kernel.reader import GRAPHS, count, either, many, one
-from schema import bridge
-from schema.bridge import Edge, Edges, bind_nodes, node, union
+from schema.bridge import fields as bridge
+from schema.bridge.fields import Edge, Edges, bind_nodes, node, union
 
 Declare = Callable[..., None]
 

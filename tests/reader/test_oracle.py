@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from resolvers.kernel.query import Query
+from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.reader import GRAPHS, Derived, Either
-from schema.selection import BACKREF
+from schema.bridge.selection import BACKREF
 from tests.attacks.graphql import USER
 from tests.reader.issue_twins import UNIONS
 from tests.reader.library import SCHEMA, Library, plain
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.anyio
 # of one person, or of the instance: tested with them
 NOT_ROWS_OF_A_WORKSPACE = {"cliTokens", "featureFlags", "instanceSettings", "instanceSetting", "linkedIdentities"}
 NOT_ROWS_OF_A_WORKSPACE |= {"feedback", "passkeys", "preferences", "securityLog"}
-NOT_ROWS_OF_A_WORKSPACE |= {"journal", "journalEntry", "journalCount"}  # tests/journal says what they show
-NOT_ROWS_OF_A_WORKSPACE |= {"searchConversations"}  # so does tests/conversations
+NOT_ROWS_OF_A_WORKSPACE |= {"journal", "journalEntry", "journalCount"}  # tests/oversight/journal says what they show
+NOT_ROWS_OF_A_WORKSPACE |= {"searchConversations"}  # so does tests/staff/conversations
 
 
 async def rows_of(world: World) -> Store:

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import case, func
 from sqlmodel import col
 
-from models.agents import Agent, AgentStatus, LeadMode
-from resolvers.kernel.inputs import Paging
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.query import QueryScope, query
+from models.staff.agents import Agent, AgentStatus, LeadMode
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import QueryScope, query
+from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Column, Nested, Page, Shape, intern
 from tests.reader.library import Library
 from tests.reader.rows import START

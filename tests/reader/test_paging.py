@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from graphql import GraphQLObjectType, get_named_type
 
-from resolvers.kernel.inputs import Paging
-from resolvers.kernel.operation import Auth
+from resolvers.kernel.declarations.operation import Auth
+from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Page
-from rest_compat.routes import ROUTES
-from schema.selection import BACKREF
+from rest_compat.http.routes import ROUTES
+from schema.bridge.selection import BACKREF
 from tests.reader.library import SCHEMA, Library
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ def pages() -> list[tuple[str, str]]:
 
 
 RANKED = ("Query", "searchConversations")
-"""What it finds is walked by tests/conversations."""
+"""What it finds is walked by tests/staff/conversations."""
 NAMED = {
     "Issue": 'issue(identifier: "{name}")',
     "Label": "labels",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from models.crews import Crew
-from resolvers.kernel import together
-from schema import roots
+from models.staff.crews import Crew
+from resolvers.kernel.declarations import together
+from schema.bridge import roots
 from tests.attacks.test_scopes import with_scopes
 from tests.world import Person, World
 

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent
-from models.auth import User
 from models.base import new_id
-from models.chats import Chat
-from models.issues import IssueRelation
-from models.labels import Label
-from models.missions import Mission
-from resolvers.kernel.policy import Action
+from models.people.auth import User
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.work.issues import IssueRelation
+from models.work.labels import Label
+from models.work.missions import Mission
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import GRAPHS, Column, Nested, Shape, count, edges_of, either, extend, many, one, scopes_of
 from resolvers.kernel.reader.graph import ACCESS, check_graphs
-from schema.documents import Document
-from schema.endpoint import MAX_COST
-from schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_SAME
+from schema.bridge.documents import Document
+from schema.bridge.endpoint import MAX_COST
+from schema.bridge.limits import MAX_ALIASES, MAX_DEPTH, MAX_SAME
 from tests.attacks.test_scopes import with_scopes
-from tests.issues.board import Board
 from tests.reader.library import SCHEMA, Library
 from tests.tenant.door import forget_statements, visible
+from tests.work.issues.board import Board
 from tests.world import Person
 
 pytestmark = pytest.mark.anyio

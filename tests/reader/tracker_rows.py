@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from sqlmodel import SQLModel
 
 from models.actors import ActorType
-from models.agents import Agent
-from models.crews import Crew
-from models.recurring_issues import RecurringIssue
-from models.saved_views import SavedView, ViewType
-from models.triage_rules import MatchType, TriageRule
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from models.work.recurring_issues import RecurringIssue
+from models.work.saved_views import SavedView, ViewType
+from models.work.triage_rules import MatchType, TriageRule
 
 if TYPE_CHECKING:
     from tests.reader.rows import Sower

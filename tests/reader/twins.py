@@ -10,7 +10,7 @@ from sqlalchemy.sql.operators import desc_op
 
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
-from rest_compat.table import CAMEL
+from rest_compat.http.table import CAMEL
 from tests.reader import (
     account_twins,
     activity_twins,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import schema.root  # noqa: F401  (declares the graphs)
+import schema.bridge.root  # noqa: F401  (declares the graphs)
 from models.base import table_of
 from resolvers.kernel.reader import GRAPHS, edges_in
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store

@@ -20,7 +20,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from schema.selection import BACKREF
+from schema.bridge.selection import BACKREF
 
 Offer = Callable[[str, str], list[Any] | None]
 """(field, argument) -> values worth sending; None where the type alone says what may be sent."""

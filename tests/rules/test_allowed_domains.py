@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from resolvers.rules.allowed_domains import (
     ALWAYS_ALLOWED,
     domains_on_create,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.crews import AutonomyLevel, BehaviorMode
+from models.staff.crews import AutonomyLevel, BehaviorMode
 from resolvers.rules.autonomy import PolicyAction, decide
 
 CONTRACT = (Path(__file__).parents[1] / "contract" / "files" / "policies.yaml").read_text()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.workspaces import Capability, Role
+from models.people.workspaces import Capability, Role
 from resolvers.errors import Refusal
 from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, effective
 from resolvers.rules.capabilities import changed, listed

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.approvals import ApprovalKind, ApprovalMode
+from models.attention.approvals import ApprovalKind, ApprovalMode
 from resolvers.rules.consent import Gate, question, tuned
 
 SYNC, ASYNC = ApprovalMode.sync, ApprovalMode["async"]

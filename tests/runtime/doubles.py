@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.runs import ChatEventType
-from runtime.engine import Body
-from runtime.job import Job, Outcome, Sink
-from runtime.outfit import Fitted
+from models.staff.runs import ChatEventType
+from runtime.runs.engine import Body
+from runtime.runs.job import Job, Outcome, Sink
+from runtime.runs.outfit import Fitted
 
 E = ChatEventType
 

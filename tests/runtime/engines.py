@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION
-from resolvers.kernel.database import database as pool
-from runtime.dbos_engine import DbosEngine
-from runtime.dbos_tables import prepare_engine
+from crewship.process.postgres import APPLICATION
+from resolvers.kernel.store.database import database as pool
+from runtime.engine.dbos_engine import DbosEngine
+from runtime.engine.dbos_tables import prepare_engine
 
 
 class Body:

@@ -13,21 +13,21 @@ import asyncpg
 import orjson
 from sqlmodel import SQLModel
 
-from crewship.process import start
-from models.agents import Agent
-from models.auth import CliToken, User
+from crewship.process.process import start
 from models.base import table_of
-from models.chats import Chat, ChatVisibility
-from models.runs import Run
-from models.workspaces import Membership, Role, Workspace
-from resolvers.chats.sending import cancel_message, send_message
+from models.people.auth import CliToken, User
+from models.people.workspaces import Membership, Role, Workspace
+from models.staff.agents import Agent
+from models.staff.chats import Chat, ChatVisibility
+from models.staff.runs import Run
 from resolvers.identity.caller import Caller
 from resolvers.identity.credentials import bearer
 from resolvers.instance.crypto import new_cli_token
 from resolvers.instance.passwords import Cost, Passwords
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
-from resolvers.kernel.database import database
+from resolvers.kernel.store.database import database
+from resolvers.staff.chats.sending import cancel_message, send_message
 from tests.world import connect_for_all, settings_for
 
 

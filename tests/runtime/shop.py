@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from runtime.job import Job, Outcome, Sink
-from runtime.supervisor import Supervisor, Timing
+from runtime.engine.supervisor import Supervisor, Timing
+from runtime.runs.job import Job, Outcome, Sink
 from tests.runtime.doubles import Does, E, LocalEngine, Wardrobe, says, speaks
 
 QUICK = Timing(lease=2.0, extend=0.3, poll=0.1, begin=1.0, patience=0.5, watch=0.2)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.attendance import coding_agents_on, runtime_of
 from runtime.coding.claude_code import CLAUDE_CODE
-from runtime.outfit import InstanceOutfit
+from runtime.engine.attendance import coding_agents_on, runtime_of
+from runtime.engine.service import Runtime
+from runtime.runs.outfit import InstanceOutfit
 from runtime.sandbox import Limits, Unconfined
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.programs import Programs
-from runtime.service import Runtime
 from tests.conftest import Database
 from tests.runtime.estate import estate_on
 

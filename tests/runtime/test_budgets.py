@@ -9,19 +9,19 @@ import orjson
 import pytest
 
 from models.base import new_id
-from models.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend
-from models.chats import Chat
-from models.crews import Crew
-from models.missions import Assignment, Mission
-from models.runs import Run
-from resolvers.costs.reserving import reserve
+from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.staff.runs import Run
+from models.work.missions import Assignment, Mission
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
-from resolvers.runs import work
-from resolvers.runs.booking import Charge
-from resolvers.runs.work import Batch, Claim
+from resolvers.resources.costs.reserving import reserve
+from resolvers.staff.runs import work
+from resolvers.staff.runs.booking import Charge
+from resolvers.staff.runs.work import Batch, Claim
 from runtime.adapters.scripted import ScriptedAdapter
-from runtime.job import BUDGET_EXCEEDED, Job, Outcome, Sink
+from runtime.runs.job import BUDGET_EXCEEDED, Job, Outcome, Sink
 from tests.runtime.doubles import says
 from tests.runtime.estate import Estate
 from tests.runtime.shop import Shop, never

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
-from models.missions import Assignment, Mission
-from resolvers.costs.money import micros
-from resolvers.runs import work
-from resolvers.runs.booking import Charge
-from resolvers.runs.work import Batch
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.work.missions import Assignment, Mission
+from resolvers.resources.costs.money import micros
+from resolvers.staff.runs import work
+from resolvers.staff.runs.booking import Charge
+from resolvers.staff.runs.work import Batch
 from runtime.adapters.scripted import ScriptedAdapter
 from tests.runtime.adapters.sinks import job
 from tests.runtime.doubles import E

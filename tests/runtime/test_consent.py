@@ -10,24 +10,24 @@ from typing import Any
 
 import pytest
 
-from models.approvals import ApprovalGate, ApprovalMode, ApprovalOutcome
+from models.attention.approvals import ApprovalGate, ApprovalMode, ApprovalOutcome
 from models.base import new_id
-from models.crews import Crew
-from models.runs import NEVER, Run, RunStatus
-from resolvers.approvals import cancel_approval, decide_approval
-from resolvers.approvals.asking import approval_of
-from resolvers.approvals.deciding import enqueue_overdue
+from models.staff.crews import Crew
+from models.staff.runs import NEVER, Run, RunStatus
+from resolvers.attention.approvals import cancel_approval, decide_approval
+from resolvers.attention.approvals.asking import approval_of
+from resolvers.attention.approvals.deciding import enqueue_overdue
 from resolvers.errors import Code, Refusal
 from resolvers.kernel import across_workspaces
 from resolvers.rules.redaction import Redactor
 from runtime.adapters.conversation import Answer, Delta, Reply, Request, Usage
 from runtime.adapters.loop import AgentLoop
-from runtime.background import carried
-from runtime.consent import Approvals
-from runtime.job import Job, Outcome, Sink
-from runtime.liveness import Rhythm
-from runtime.prompt import Prompt
-from runtime.service import Runtime
+from runtime.engine.background import carried
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Runtime
+from runtime.runs.consent import Approvals
+from runtime.runs.job import Job, Outcome, Sink
+from runtime.runs.prompt import Prompt
 from tests.runtime.doubles import Wardrobe
 from tests.runtime.estate import Estate
 from tests.runtime.shop import QUICK, Shop, until

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from models.runs import ChatEventType
+from models.staff.runs import ChatEventType
 from runtime.containers.engine import EngineRefused
 from runtime.containers.sandbox import READY, STARTING
-from runtime.job import Failed, NoContainer, Sink
-from runtime.outfit import AGENT_STARTS, _begun
+from runtime.runs.job import Failed, NoContainer, Sink
+from runtime.runs.outfit import AGENT_STARTS, _begun
 from runtime.sandbox import Workdir
 from tests.runtime.doubles import speaks
 from tests.runtime.estate import Estate

@@ -12,29 +12,29 @@ from typing import Any
 
 import pytest
 
-from models.auth import CliToken, User
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
-from models.missions import Assignment, AssignmentStatus
-from models.runs import NEVER, Run
-from models.workspaces import Membership, Role
-from resolvers.account.password import delete_account
-from resolvers.admin.erasure import erase_person
-from resolvers.agents.lifecycle import delete_agent
-from resolvers.approvals import ask
-from resolvers.crews.crews import delete_crew
+from models.people.auth import CliToken, User
+from models.people.workspaces import Membership, Role
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.staff.runs import NEVER, Run
+from models.work.missions import Assignment, AssignmentStatus
+from resolvers.attention.approvals import ask
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.identity.credentials import bearer
 from resolvers.instance.crypto import new_cli_token
 from resolvers.instance.running import instance
-from resolvers.runs import ending, work
-from resolvers.workspaces.members import remove_member
-from runtime.background import carried
-from runtime.job import Job, Outcome, Sink
-from runtime.liveness import Rhythm
-from runtime.service import Runtime
+from resolvers.oversight.admin.erasure import erase_person
+from resolvers.people.account.password import delete_account
+from resolvers.people.workspaces.members import remove_member
+from resolvers.staff.agents.lifecycle import delete_agent
+from resolvers.staff.crews.crews import delete_crew
+from resolvers.staff.runs import ending, work
+from runtime.engine.background import carried
+from runtime.engine.liveness import Rhythm
+from runtime.engine.service import Runtime
+from runtime.runs.job import Job, Outcome, Sink
 from tests.runtime.doubles import E, Wardrobe, speaks
 from tests.runtime.estate import Estate
 from tests.runtime.shop import DONE, Shop, until
@@ -363,7 +363,7 @@ async def test_words_in_a_chat_of_several_end_its_run(estate: Estate) -> None:
 
 
 def _message(estate: Estate, chat: Chat, seq: int, person: Person) -> Any:
-    from models.chats import Message, MessageRole
+    from models.staff.chats import Message, MessageRole
 
     return Message(
         workspace_id=estate.workspace.id, chat_id=chat.id, seq=seq, role=MessageRole.user, content="mine",

@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION
-from runtime.dbos_engine import DbosEngine
-from runtime.dbos_tables import prepare_engine
+from crewship.process.postgres import APPLICATION
+from runtime.engine.dbos_engine import DbosEngine
+from runtime.engine.dbos_tables import prepare_engine
 from tests.runtime.engines import Body, database, prepared, settled, written_down
 
 __all__ = ["database", "prepared"]

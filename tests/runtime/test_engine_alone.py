@@ -9,13 +9,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION
-from crewship.work import prepare
-from resolvers.kernel.database import database as pool
-from resolvers.kernel.inputs import Input
-from resolvers.kernel.jobs import JOBS, job
-from runtime.dbos_engine import DbosEngine
-from runtime.dbos_tables import TABLES_VERSION, prepare_engine
+from crewship.process.postgres import APPLICATION
+from crewship.process.work import prepare
+from resolvers.kernel.declarations.jobs import JOBS, job
+from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.store.database import database as pool
+from runtime.engine.dbos_engine import DbosEngine
+from runtime.engine.dbos_tables import TABLES_VERSION, prepare_engine
 from tests.runtime.engines import Body, database, prepared, settled
 
 __all__ = ["database", "prepared"]
@@ -251,7 +251,7 @@ async def test_the_applications_role_works_on_rows_of_the_engine_only(
 async def test_what_is_prepared_is_not_loaded_again(prepared: Any) -> None:
     """The library is for upgrades: a look at the version does without."""
     code = (
-        "import asyncio, sys; from runtime.dbos_tables import TABLES_VERSION, prepare_engine; "
+        "import asyncio, sys; from runtime.engine.dbos_tables import TABLES_VERSION, prepare_engine; "
         f"asyncio.run(prepare_engine({prepared.owner_url!r}, {APPLICATION!r})); assert 'dbos' not in sys.modules"
     )
     made = await asyncio.create_subprocess_exec(sys.executable, "-c", code)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.runs import Run
+from models.staff.runs import Run
 from tests.runtime.doubles import Does, speaks
 from tests.runtime.estate import Estate
 from tests.runtime.shop import Shop, failing

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent, AgentStatus
 from models.base import new_id
-from models.chats import Chat, ChatVisibility
-from models.crews import Crew
-from resolvers.chats.group import AT_AN_END, MOST_TURNS_OF_AGENTS
-from runtime.background import carried
-from runtime.job import Job, Outcome, Sink
-from runtime.service import Runtime
-from tests.recovery.mailbox import QUICK
+from models.staff.agents import Agent, AgentStatus
+from models.staff.chats import Chat, ChatVisibility
+from models.staff.crews import Crew
+from resolvers.staff.chats.group import AT_AN_END, MOST_TURNS_OF_AGENTS
+from runtime.engine.background import carried
+from runtime.engine.service import Runtime
+from runtime.runs.job import Job, Outcome, Sink
+from tests.people.recovery.mailbox import QUICK
 from tests.runtime.doubles import Wardrobe, says
 from tests.runtime.estate import Estate
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from resolvers.runs.booking import Charge
+from resolvers.staff.runs.booking import Charge
 from tests.runtime.doubles import E
 from tests.runtime.turns import Turn
 

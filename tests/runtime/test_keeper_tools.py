@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import LlmProvider, ToolProfile
-from models.credentials import CredentialType
-from models.crews import Crew
-from models.runs import Run
-from resolvers.credentials.given import given_to
+from models.resources.credentials import CredentialType
+from models.staff.agents import LlmProvider, ToolProfile
+from models.staff.crews import Crew
+from models.staff.runs import Run
 from resolvers.kernel import instance
+from resolvers.resources.credentials.given import given_to
 from resolvers.rules.redaction import Redactor
-from runtime.keeper import SandboxedCommands
-from runtime.keeper_tools import ASK, RUN, keeper_tools
-from runtime.outfit import InstanceOutfit
+from runtime.engine.supervisor import Supervisor
+from runtime.oversight.keeper import SandboxedCommands
+from runtime.runs.keeper_tools import ASK, RUN, keeper_tools
+from runtime.runs.outfit import InstanceOutfit
 from runtime.sandbox import Unconfined
-from runtime.supervisor import Supervisor
-from tests.keeper.conftest import INTENT, ScriptedModel, model, verdict  # noqa: F401
+from tests.oversight.keeper.conftest import INTENT, ScriptedModel, model, verdict  # noqa: F401
 from tests.runtime.adapters.sinks import job as a_job
 from tests.runtime.adapters.vendors import Call, Says, Vendor, vendor
 from tests.runtime.doubles import LocalEngine

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resolvers.keeper.scrubbing import MARK, scrubbed
+from resolvers.oversight.keeper.scrubbing import MARK, scrubbed
 from resolvers.rules.known_values import BLOCK, MOST, KnownValues, TooManyValues
 from resolvers.rules.redaction import Redactor
-from runtime.job import Failed
-from runtime.known import redactor_of
+from runtime.runs.job import Failed
+from runtime.runs.known import redactor_of
 
 pytestmark = pytest.mark.anyio
 

@@ -5,17 +5,17 @@ from typing import Any
 import orjson
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.chats import Chat
-from models.crews import Crew
-from models.missions import Assignment, Mission, MissionTask
-from models.runs import Run
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.staff.runs import Run
+from models.work.missions import Assignment, Mission, MissionTask
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
-from resolvers.runs import work
-from resolvers.runs.finishing import finish_run
-from resolvers.runs.pauses import MOST, resume_work
+from resolvers.staff.runs import work
+from resolvers.staff.runs.finishing import finish_run
+from resolvers.staff.runs.pauses import MOST, resume_work
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent as AgentRow
 from models.base import new_id
-from models.crews import Crew
-from models.integrations import AgentIntegration, CrewIntegration, IntegrationScope, Transport
+from models.resources.integrations import AgentIntegration, CrewIntegration, IntegrationScope, Transport
+from models.staff.agents import Agent as AgentRow
+from models.staff.crews import Crew
 from resolvers.instance.mcp_client import McpFailed, called, offered
 from resolvers.instance.mcp_programs import McpProgram
-from resolvers.integrations.given import GivenServer
 from resolvers.kernel import across_workspaces, instance
+from resolvers.resources.integrations.given import GivenServer
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters.loop import AgentLoop
-from runtime.consent import Approvals
-from runtime.job import Job, Outcome, Sink
-from runtime.mcp_programs import AT_ONCE, LocalServers, Place, programs_of
-from runtime.mcp_servers import NOT_ALLOWED, NotAllowed, RunServer, servers_for, tools_of
-from runtime.prompt import Prompt
+from runtime.runs.consent import Approvals
+from runtime.runs.job import Job, Outcome, Sink
+from runtime.runs.mcp_programs import AT_ONCE, LocalServers, Place, programs_of
+from runtime.runs.mcp_servers import NOT_ALLOWED, NotAllowed, RunServer, servers_for, tools_of
+from runtime.runs.prompt import Prompt
 from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from tests.npm import NODE, NPM, node_modules
@@ -38,7 +38,7 @@ from tests.runtime.test_secrets import give
 from tests.runtime.test_what_leaves_a_run import TAKEN
 
 pytestmark = pytest.mark.anyio
-SERVERS = Path(__file__).parents[1] / "integrations"
+SERVERS = Path(__file__).parents[1] / "resources" / "integrations"
 SOURCE = (SERVERS / "stdio_server.py").read_text()
 PYTHON = "/usr/bin/python3"
 VALUE = "canary/5e1f+7-of-a-program"

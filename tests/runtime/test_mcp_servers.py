@@ -9,12 +9,9 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from models.agents import Agent as AgentRow
-from models.agents import CliAdapter, LlmProvider
-from models.approvals import ApprovalGate, ApprovalMode
+from models.attention.approvals import ApprovalGate, ApprovalMode
 from models.base import new_id
-from models.crews import Crew
-from models.integrations import (
+from models.resources.integrations import (
     AgentIntegration,
     CredentialPlacement,
     CrewIntegration,
@@ -23,23 +20,26 @@ from models.integrations import (
     Transport,
     WorkspaceIntegration,
 )
-from models.runs import Run
-from resolvers.integrations import list_resolved_integrations
-from resolvers.integrations.configuration import NOT_STARTED
-from resolvers.integrations.given import servers_of
+from models.staff.agents import Agent as AgentRow
+from models.staff.agents import CliAdapter, LlmProvider
+from models.staff.crews import Crew
+from models.staff.runs import Run
 from resolvers.kernel import across_workspaces, instance
+from resolvers.resources.integrations import list_resolved_integrations
+from resolvers.resources.integrations.configuration import NOT_STARTED
+from resolvers.resources.integrations.given import servers_of
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
-from rest_compat.integrations import ResolvedIntegrationJSON
-from rest_compat.table import shape_of
+from rest_compat.http.table import shape_of
+from rest_compat.resources.integrations import ResolvedIntegrationJSON
 from runtime.adapters.conversation import Answer
 from runtime.adapters.loop import AgentLoop
-from runtime.consent import Approvals
-from runtime.job import Job, Outcome, Sink
-from runtime.mcp_servers import BY_LEAVE, NOT_ALLOWED, SECRET_INSIDE, configuration_for, servers_for, tools_of
-from runtime.outfit import InstanceOutfit
-from runtime.prompt import Prompt
-from tests.integrations.mcp_hosts import INJECTION, Hostile, hostile, official
+from runtime.runs.consent import Approvals
+from runtime.runs.job import Job, Outcome, Sink
+from runtime.runs.mcp_servers import BY_LEAVE, NOT_ALLOWED, SECRET_INSIDE, configuration_for, servers_for, tools_of
+from runtime.runs.outfit import InstanceOutfit
+from runtime.runs.prompt import Prompt
+from tests.resources.integrations.mcp_hosts import INJECTION, Hostile, hostile, official
 from tests.runtime.adapters.sinks import job as a_job
 from tests.runtime.estate import Estate
 from tests.runtime.shop import Shop

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from resolvers.instance.settings import load_settings
-from runtime.outfit import InstanceOutfit, _secrets
-from runtime.supervisor import Supervisor
-from runtime.turn import REDACTED
+from runtime.engine.supervisor import Supervisor
+from runtime.runs.outfit import InstanceOutfit, _secrets
+from runtime.runs.turn import REDACTED
 from tests.runtime.doubles import LocalEngine
 from tests.runtime.estate import Estate, estate_on
 

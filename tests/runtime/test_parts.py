@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.runs import ChatEventType
-from runtime.parts import fold, summary
+from models.staff.runs import ChatEventType
+from runtime.runs.parts import fold, summary
 
 
 def event(type: str, content: str = "", **metadata: Any) -> dict[str, Any]:

@@ -5,8 +5,8 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.job import Turn
-from runtime.prompt import TURN_TOKENS, assemble, estimate
+from runtime.runs.job import Turn
+from runtime.runs.prompt import TURN_TOKENS, assemble, estimate
 from tests.runtime.adapters.sinks import job
 
 TURNS = st.builds(Turn, st.sampled_from(["user", "assistant"]), st.text(max_size=60))

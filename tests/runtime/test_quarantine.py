@@ -1,7 +1,7 @@
 """Results of tools that carry instructions are set aside (contract: chats.behaviour 16)."""
 
 from resolvers.rules.content_scan import Category, Finding, scan
-from runtime.quarantine import quarantine
+from runtime.runs.quarantine import quarantine
 
 
 def test_an_injection_is_replaced_and_named() -> None:

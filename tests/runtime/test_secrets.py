@@ -9,15 +9,21 @@ from urllib.parse import quote
 
 import pytest
 
-from models.agents import LlmProvider
 from models.base import new_id
-from models.credentials import AgentCredential, Credential, CredentialRotation, CredentialStatus, CredentialType
-from resolvers.credentials.given import Given, environment, given_to, is_variable, value_before
+from models.resources.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialRotation,
+    CredentialStatus,
+    CredentialType,
+)
+from models.staff.agents import LlmProvider
+from resolvers.resources.credentials.given import Given, environment, given_to, is_variable, value_before
 from resolvers.rules.redaction import Redactor
-from runtime.keys import CredentialKeys, EnvironmentKeys
-from runtime.outfit import InstanceOutfit
+from runtime.engine.supervisor import Supervisor
+from runtime.runs.keys import CredentialKeys, EnvironmentKeys
+from runtime.runs.outfit import InstanceOutfit
 from runtime.sandbox import Unconfined, Workdir
-from runtime.supervisor import Supervisor
 from tests.runtime.doubles import LocalEngine
 from tests.runtime.estate import Estate, estate_on
 from tests.runtime.test_outfit import script

@@ -9,9 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION
-from runtime.dbos_tables import prepare_engine
-from runtime.service import Runtime
+from crewship.process.postgres import APPLICATION
+from runtime.engine.dbos_tables import prepare_engine
+from runtime.engine.service import Runtime
 from tests.runtime.doubles import Wardrobe, speaks
 from tests.runtime.estate import Estate, estate_on
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from models.agents import CliAdapter, ToolProfile
 from models.base import new_id
-from models.skills import AgentSkill
-from models.skills import Skill as StoredSkill
-from runtime.execution import job_of
-from runtime.job import Job, Skill, Worker
-from runtime.prompt import assemble
+from models.resources.skills import AgentSkill
+from models.resources.skills import Skill as StoredSkill
+from models.staff.agents import CliAdapter, ToolProfile
+from runtime.runs.execution import job_of
+from runtime.runs.job import Job, Skill, Worker
+from runtime.runs.prompt import assemble
+from runtime.runs.skills import MOST_LISTED, files_of, listing, noting_uses
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
-from runtime.skills import MOST_LISTED, files_of, listing, noting_uses
 from runtime.tools import tools_for
 from tests.runtime.estate import Estate, estate_on
 from tests.runtime.sandbox.machine import *  # noqa: F403
@@ -111,7 +111,7 @@ async def test_reading_a_skill_is_told_once_a_run(taught: Workdir, monkeypatch: 
         if len(noted) == 2:
             raise RuntimeError("no database")
 
-    monkeypatch.setattr("runtime.skills.tell_of_use", tell)
+    monkeypatch.setattr("runtime.runs.skills.tell_of_use", tell)
     tools = noting_uses(JOB, tools_for(JOB, Unconfined(), taught))
     paths = ("/skills/reef-knots/SKILL.md", "/skills/./reef-knots/SKILL.md", "/skills/none/SKILL.md", "x")
     read = [(await tools["read_file"].run({"path": path})).is_error for path in paths]

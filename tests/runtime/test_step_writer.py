@@ -6,9 +6,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from resolvers.runs import work
-from resolvers.runs.work import Batch, Claim, Step
-from runtime.step_writer import StepWriter
+from resolvers.staff.runs import work
+from resolvers.staff.runs.work import Batch, Claim, Step
+from runtime.runs.step_writer import StepWriter
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]

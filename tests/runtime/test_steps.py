@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from resolvers.runs import work
-from runtime.job import Interrupted
+from resolvers.staff.runs import work
+from runtime.runs.job import Interrupted
 from tests.runtime.doubles import E, says
 from tests.runtime.turns import Batches, Turn
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from models.runs import Run
+from models.staff.runs import Run
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.bus import Topic, bus
-from resolvers.runs import work
-from resolvers.runs.finishing import GENERAL, NO_OUTPUT, finish_run
-from resolvers.runs.work import Claim
-from runtime import execution
-from runtime.execution import AGENT_GONE, GIVEN_UP, INTERNAL, TRIES
-from runtime.job import Failed, Job, Outcome, Sink, StuckLoop
-from runtime.supervisor import Timing
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.staff.runs import work
+from resolvers.staff.runs.finishing import GENERAL, NO_OUTPUT, finish_run
+from resolvers.staff.runs.work import Claim
+from runtime.engine.supervisor import Timing
+from runtime.runs import execution
+from runtime.runs.execution import AGENT_GONE, GIVEN_UP, INTERNAL, TRIES
+from runtime.runs.job import Failed, Job, Outcome, Sink, StuckLoop
 from tests.runtime.doubles import Does, E, LocalEngine, says
 from tests.runtime.estate import Estate
 from tests.runtime.shop import DONE, Hanging, Shop, failing, never, until

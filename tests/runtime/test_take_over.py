@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from resolvers.errors import Code, Refusal
-from resolvers.runs import work
-from resolvers.runs.finishing import SERVER_RESTART
-from runtime.execution import MOST_LEASES
-from runtime.job import Job, Outcome, Sink
-from runtime.supervisor import Timing
+from resolvers.staff.runs import work
+from resolvers.staff.runs.finishing import SERVER_RESTART
+from runtime.engine.supervisor import Timing
+from runtime.runs.execution import MOST_LEASES
+from runtime.runs.job import Job, Outcome, Sink
 from tests.runtime.doubles import LocalEngine, says, speaks
 from tests.runtime.estate import Estate
 from tests.runtime.shop import DONE, Hanging, Shop, failing, never, until

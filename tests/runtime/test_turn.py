@@ -6,10 +6,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from resolvers.runs import work
-from resolvers.runs.work import Batch, Claim
-from runtime.job import Failed, StuckLoop
-from runtime.turn import MOST_BYTES, MOST_FRAMES, REDACTED, Closed, Lost
+from resolvers.staff.runs import work
+from resolvers.staff.runs.work import Batch, Claim
+from runtime.runs.job import Failed, StuckLoop
+from runtime.runs.turn import MOST_BYTES, MOST_FRAMES, REDACTED, Closed, Lost
 from tests.runtime.doubles import E, says
 from tests.runtime.estate import Estate
 from tests.runtime.turns import Batches, Turn

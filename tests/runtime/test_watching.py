@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.crews import Crew
-from resolvers.crews.watching import MOST_CHANGES
-from runtime import watching
-from runtime.job import Job, Worker
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from resolvers.staff.crews.watching import MOST_CHANGES
+from runtime.runs import watching
+from runtime.runs.job import Job, Worker
+from runtime.runs.watching import Folders, changes, watched
 from runtime.sandbox.workdir import Workdir
-from runtime.watching import Folders, changes, watched
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

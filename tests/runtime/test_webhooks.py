@@ -3,13 +3,13 @@
 import pytest
 
 from models.base import new_id
-from models.chats import Chat
-from models.runs import BY_WEBHOOK, Run, RunStatus
+from models.staff.chats import Chat
+from models.staff.runs import BY_WEBHOOK, Run, RunStatus
 from resolvers.identity.caller import Caller
-from resolvers.runs import work
-from resolvers.runs.briefing import brief
-from resolvers.runs.finishing import finish_run
-from resolvers.runs.work import Batch
+from resolvers.staff.runs import work
+from resolvers.staff.runs.briefing import brief
+from resolvers.staff.runs.finishing import finish_run
+from resolvers.staff.runs.work import Batch
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]

@@ -13,20 +13,20 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from models.agents import LlmProvider, ToolProfile
-from models.credentials import CredentialType
-from models.crews import Crew
-from resolvers.credentials.given import given_to, still_given
+from models.resources.credentials import CredentialType
+from models.staff.agents import LlmProvider, ToolProfile
+from models.staff.crews import Crew
 from resolvers.identity.caller import Caller
+from resolvers.resources.credentials.given import given_to, still_given
 from resolvers.rules.redaction import Redactor
-from resolvers.runs import work
-from resolvers.runs.finishing import finish_run
-from runtime import watching
-from runtime.job import Failed, Job, Outcome, Sink
-from runtime.keys import CredentialKeys, EnvironmentKeys
-from runtime.outfit import InstanceOutfit
-from runtime.supervisor import Supervisor
-from runtime.watching import watched
+from resolvers.staff.runs import work
+from resolvers.staff.runs.finishing import finish_run
+from runtime.engine.supervisor import Supervisor
+from runtime.runs import watching
+from runtime.runs.job import Failed, Job, Outcome, Sink
+from runtime.runs.keys import CredentialKeys, EnvironmentKeys
+from runtime.runs.outfit import InstanceOutfit
+from runtime.runs.watching import watched
 from tests.runtime.adapters.vendors import Call, Refuses, Says, Vendor, vendor
 from tests.runtime.doubles import Does, LocalEngine, Wardrobe
 from tests.runtime.estate import Estate, estate_on

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from models.runs import Run
-from resolvers.runs import work
-from resolvers.runs.work import Claim
-from runtime.job import Interrupted, Job, Outcome, Sink
-from runtime.turn import TurnSink
+from models.staff.runs import Run
+from resolvers.staff.runs import work
+from resolvers.staff.runs.work import Claim
+from runtime.runs.job import Interrupted, Job, Outcome, Sink
+from runtime.runs.turn import TurnSink
 from tests.runtime.doubles import E, LocalEngine, WordGuard, says
 from tests.runtime.estate import Estate
 from tests.runtime.shop import Shop, never

@@ -7,17 +7,17 @@ from typing import Any
 import orjson
 import pytest
 
-from models.chats import ChatVisibility
-from models.runs import Run
-from resolvers.chats.steering import steer_chat
+from models.staff.chats import ChatVisibility
+from models.staff.runs import Run
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.database import database
-from resolvers.runs import work
-from resolvers.runs.briefing import brief
-from resolvers.runs.finishing import GENERAL, NO_OUTPUT, SERVER_RESTART, finish_run
-from resolvers.runs.work import Batch, Claim
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import database
+from resolvers.staff.chats.steering import steer_chat
+from resolvers.staff.runs import work
+from resolvers.staff.runs.briefing import brief
+from resolvers.staff.runs.finishing import GENERAL, NO_OUTPUT, SERVER_RESTART, finish_run
+from resolvers.staff.runs.work import Batch, Claim
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from models.runs import Run
-from resolvers.runs import work
-from resolvers.runs.work import Batch, Claim
-from runtime.turn import TurnSink
+from models.staff.runs import Run
+from resolvers.staff.runs import work
+from resolvers.staff.runs.work import Batch, Claim
+from runtime.runs.turn import TurnSink
 from tests.runtime.doubles import LocalEngine, WordGuard
 from tests.runtime.estate import Estate
 

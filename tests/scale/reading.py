@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 import httpx2
 
-from resolvers.kernel.database import Connection, database
+from resolvers.kernel.store.database import Connection, database
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World

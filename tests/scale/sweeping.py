@@ -8,9 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from resolvers.kernel import sweeper
-from resolvers.kernel.bus import Topic, bus
-from resolvers.kernel.clocks import AcrossWorkspaces, across_workspaces
+from resolvers.kernel.background import sweeper
+from resolvers.kernel.background.clocks import AcrossWorkspaces, across_workspaces
+from resolvers.kernel.store.bus import Topic, bus
 from tests.live.sockets import client_of
 from tests.partitions import part_off
 from tests.world import World

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 import asyncpg
 import pytest
 
-from crewship.postgres import APPLICATION, OWNER, EmbeddedPostgres
+from crewship.process.postgres import APPLICATION, OWNER, EmbeddedPostgres
 from models.migrations import upgrade
-from runtime.dbos_tables import prepare_engine
+from runtime.engine.dbos_tables import prepare_engine
 from tests.conftest import Database
 from tests.scale.reading import Cost, Read, Reader
 from tests.world import World, world_on

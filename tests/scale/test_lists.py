@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from resolvers.kernel.inputs import Paging
-from resolvers.kernel.operation import Auth
+from resolvers.kernel.declarations.operation import Auth
+from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Page
-from rest_compat.table import PARAMETER
+from rest_compat.http.table import PARAMETER
 from tests.generation.registry import operations, routes_of
 from tests.scale.measuring import Measured, check, check_writes, measure
 from tests.scale.reading import READS, Read
@@ -48,7 +48,7 @@ def test_every_page_is_measured() -> None:
     asked = [urlsplit(read.path) for read in READS if read.path]
     for op in operations():
         if op.name == "conversations.search":
-            continue  # it looks at no more than it ranks: tests/conversations
+            continue  # it looks at no more than it ranks: tests/staff/conversations
         # what agents read is read by users too
         if (
             op.kind != "query"

@@ -11,8 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.chats.rooms import agent_of, chat_of
 from tests.conftest import Database
+from tests.staff.chats.rooms import agent_of, chat_of
 from tests.world import World, world_on
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -6,9 +6,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from resolvers.kernel import sweeper
-from resolvers.kernel.context import SCOPE_SQL
-from resolvers.kernel.database import database
+from resolvers.kernel.background import sweeper
+from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.context import SCOPE_SQL
 from tests.scale.reading import nodes
 from tests.scale.sweeping import sweep_old
 from tests.world import World

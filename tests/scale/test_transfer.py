@@ -20,9 +20,9 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from models.agents import Agent
-from models.chats import Chat
-from models.crews import Crew
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.crews import Crew
 from tests.conftest import Database
 from tests.faults.servers import KEYS, addresses
 from tests.process.commands import environment, serving

@@ -14,8 +14,8 @@ import asyncpg
 import pytest
 
 from models.base import PARTITION, table_of
-from resolvers.kernel import retention, sweeper
-from resolvers.kernel.clocks import across_workspaces
+from resolvers.kernel.background import retention, sweeper
+from resolvers.kernel.background.clocks import across_workspaces
 from tests.partitions import part_off
 from tests.scale.population import AGENT, AGENTS, CHAT, NUMBER, SEALED, Population
 from tests.scale.reading import Kind, Read, Reader

@@ -13,13 +13,16 @@ from sqlalchemy import and_, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel import finish, operation, statements, subject
-from resolvers.kernel.context import Context
-from resolvers.kernel.operation import OPERATIONS
-from resolvers.kernel.query import QueryScope
+from resolvers.kernel.admission import subject
+from resolvers.kernel.declarations import operation
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import QueryScope
 from resolvers.kernel.reader import EVERYONE, Rows, build
 from resolvers.kernel.reader.graph import ACCESS, Visible, access_of
-from resolvers.kernel.visibility import Scope
+from resolvers.kernel.reader.visibility import Scope
+from resolvers.kernel.store import statements
+from resolvers.kernel.writing import finish
+from resolvers.kernel.writing.context import Context
 
 
 class NoTenant:

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from models.agents import Agent
 from models.base import new_id
-from models.chats import Chat
-from models.workspaces import Membership, Role
-from tests.chats.rooms import send
+from models.people.workspaces import Membership, Role
+from models.staff.agents import Agent
+from models.staff.chats import Chat
 from tests.live.sockets import client_of
+from tests.staff.chats.rooms import send
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,7 @@ async def test_of_two_own_chats_the_named_workspace_s_is_meant_else_that_of_the_
 
 async def test_a_socket_does_not_go_over_to_another_workspace_s_chat(world: World) -> None:
     """A member of both who leaves the first one is refused there, and hears nothing of the second in its place."""
-    from resolvers.channels import open_channel
+    from resolvers.attention.channels import open_channel
     from resolvers.errors import Code, Refusal
 
     here, there = await twins(world)

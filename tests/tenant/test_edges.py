@@ -11,14 +11,14 @@ import pytest
 from graphql import GraphQLObjectType, GraphQLUnionType, get_named_type
 
 from models.base import TenantRow, table_of
-from models.workspaces import Role
-from resolvers.kernel.gate import Entity
-from resolvers.kernel.operation import Auth, Operation
-from resolvers.kernel.policy import GATES, Action
-from resolvers.kernel.query import Query
+from models.people.workspaces import Role
+from resolvers.kernel.admission.gate import Entity
+from resolvers.kernel.declarations.operation import Auth, Operation
+from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.ground.policy import GATES, Action
 from resolvers.kernel.reader import GRAPHS, Edge, Either, edges_in
 from resolvers.kernel.reader.graph import access_of
-from schema.selection import BACKREF
+from schema.bridge.selection import BACKREF
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.generation.registry import SCHEMA, graphql_fields, operations

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from models.base import TenantRow
-from resolvers.kernel.operation import Auth, Operation
-from resolvers.kernel.policy import Action
-from resolvers.kernel.query import Query
+from resolvers.kernel.declarations.operation import Auth, Operation
+from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader.graph import ACCESS
 from tests.generation.domains import MODELS
 from tests.generation.estate import Estate

@@ -6,10 +6,10 @@ from typing import Any
 import orjson
 import pytest
 
-from models.auth import CliToken, Session
 from models.base import TenantRow
-from models.passkeys import Passkey
-from resolvers.kernel.operation import Auth, Operation
+from models.people.auth import CliToken, Session
+from models.people.passkeys import Passkey
+from resolvers.kernel.declarations.operation import Auth, Operation
 from tests.generation.domains import MODELS
 from tests.generation.estate import Estate
 from tests.generation.inputs import fields_of, is_reference, references, row_id, unknown_id, valid, with_ids

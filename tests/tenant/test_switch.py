@@ -2,7 +2,7 @@
 
 import pytest
 
-from resolvers.kernel.operation import OPERATIONS
+from resolvers.kernel.declarations.operation import OPERATIONS
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.tenant.door import row_security_off, taken_out

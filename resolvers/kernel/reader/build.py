@@ -26,8 +26,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.sql.elements import FunctionFilter
 
 from models.base import TenantRow, most_characters
-from resolvers.kernel.inputs import Input, NoInput, Paging
-from resolvers.kernel.policy import Action
+from resolvers.kernel.ground.inputs import Input, NoInput, Paging
+from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, SHOWN, Derived, Edge, Either
 from resolvers.kernel.reader.json import (
@@ -48,7 +48,7 @@ from resolvers.kernel.reader.json import (
 from resolvers.kernel.reader.rows import Read, Rows, Window, only_readable
 from resolvers.kernel.reader.shape import Asked, Beside, Column, Constant, EnvelopeShape, Item, Nested, Part, Shape
 from resolvers.kernel.reader.sources import ONE, Source, Sources
-from resolvers.kernel.trace import Trace
+from resolvers.kernel.reader.trace import Trace
 
 ZERO: Any = literal_column("0")
 NO_ENTRIES: Any = literal_column("'[]'::jsonb")

@@ -8,11 +8,11 @@ from sqlalchemy import Text, func, literal_column, select, true
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from models.workspaces import Role
-from resolvers.kernel.inputs import Input
-from resolvers.kernel.policy import GATES, Action
+from models.people.workspaces import Role
+from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.ground.policy import GATES, Action
+from resolvers.kernel.ground.scopes import SCOPES, Scopes
 from resolvers.kernel.reader.rows import View, columns_of, only_readable
-from resolvers.kernel.scopes import SCOPES, Scopes
 
 On = Callable[[Any, Any], Any]
 ONE: Any = literal_column("1")

@@ -11,7 +11,7 @@ from sqlalchemy.sql.operators import desc_op, is_, is_not
 
 from models.base import PARTED_BY, PARTITION
 from resolvers.errors import invalid
-from resolvers.kernel.trace import Trace
+from resolvers.kernel.reader.trace import Trace
 
 NO_CURSOR = "not a cursor of this list"
 

@@ -11,8 +11,8 @@ from sqlmodel import SQLModel
 
 from models.base import readable
 from models.sealed import SealedBytes
-from resolvers.kernel import filters
-from resolvers.kernel.inputs import Input, Paging
+from resolvers.kernel.ground.inputs import Input, Paging
+from resolvers.kernel.reader import filters
 from resolvers.kernel.reader.clauses import clause
 
 T = TypeVar("T", bound=SQLModel, covariant=True)

@@ -9,11 +9,11 @@ from weakref import WeakValueDictionary
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
-from models.workspaces import Role
-from resolvers.kernel.policy import MEMBERS
+from models.people.workspaces import Role
+from resolvers.kernel.ground.policy import MEMBERS
+from resolvers.kernel.ground.scopes import OPEN, Scopes, together
 from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, Either, access_of, roles_of_edge
 from resolvers.kernel.reader.rows import Read
-from resolvers.kernel.scopes import OPEN, Scopes, together
 
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
 

@@ -15,7 +15,7 @@ from models.base import table_of
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of, turned
 from resolvers.kernel.reader.rows import Branch, Read, View, Window, only_readable
-from resolvers.kernel.trace import Trace, sql_type
+from resolvers.kernel.reader.trace import Trace, sql_type
 
 ONE: Any = literal_column("1")
 ZERO: Any = literal_column("0")

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse, Usage
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
-from runtime.keys import ProviderKey
-from runtime.known import redactor_of
+from runtime.runs.keys import ProviderKey
+from runtime.runs.known import redactor_of
 
 T = TypeVar("T")
 UNAUTHORIZED = 401

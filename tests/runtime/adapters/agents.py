@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from models.agents import LlmProvider
+from models.staff.agents import LlmProvider
 from resolvers.instance.settings import load_settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.adapters.loop import Backoff
-from runtime.job import Adapter, Job, Outcome
-from runtime.keys import ProviderKey
+from runtime.runs.job import Adapter, Job, Outcome
+from runtime.runs.keys import ProviderKey
 from tests.runtime.adapters.sinks import Event, Journal, job
 from tests.runtime.adapters.vendors import Vendor
 

@@ -1,7 +1,7 @@
 """A sink that keeps what a run has shown and done, and can be taken over: what adapters are tested against.
 
-A Journal is a run; every `attempt` is a process that works on it. It holds adapters to the rules of `runtime.job.Sink`:
-events come inside steps only, names of steps are unique in an attempt, outcomes are JSON.
+A Journal is a run; every `attempt` is a process that works on it. It holds adapters to the rules of
+`runtime.runs.job.Sink`: events come inside steps only, names of steps are unique in an attempt, outcomes are JSON.
 """
 
 import json
@@ -10,9 +10,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from models.agents import CliAdapter, LlmProvider, ToolProfile
-from models.runs import ChatEventType
-from runtime.job import Charge, Interrupted, Job, StuckLoop, Turn, Worker
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
+from models.staff.runs import ChatEventType
+from runtime.runs.job import Charge, Interrupted, Job, StuckLoop, Turn, Worker
 
 T = TypeVar("T")
 SAME_CALLS = 5

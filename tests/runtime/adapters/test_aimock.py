@@ -15,15 +15,15 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from models.agents import LlmProvider
-from models.runs import ChatEventType
+from models.staff.agents import LlmProvider
+from models.staff.runs import ChatEventType
 from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for
 from runtime.adapters.loop import Backoff
-from runtime.job import Failed, Outcome
-from runtime.keys import EnvironmentKeys
+from runtime.runs.job import Failed, Outcome
+from runtime.runs.keys import EnvironmentKeys
 from tests.runtime.adapters.agents import Lookup
 from tests.runtime.adapters.sinks import Journal, job
 

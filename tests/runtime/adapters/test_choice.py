@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter, LlmProvider
+from models.staff.agents import CliAdapter, LlmProvider
 from resolvers.instance.settings import Settings, load_settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.model_catalog import CURATED, ModelProvider
@@ -15,8 +15,8 @@ from runtime.adapters import IMPLIED, adapter_for, local_model, provider_of
 from runtime.adapters.loop import AgentLoop
 from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
-from runtime.job import Adapter, Failed, Job
-from runtime.keys import EnvironmentKeys, ProviderKey
+from runtime.runs.job import Adapter, Failed, Job
+from runtime.runs.keys import EnvironmentKeys, ProviderKey
 from tests.runtime.adapters.sinks import job
 
 pytestmark = pytest.mark.anyio

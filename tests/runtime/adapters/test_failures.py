@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from models.runs import ChatEventType
-from runtime.job import Failed
+from models.staff.runs import ChatEventType
+from runtime.runs.job import Failed
 from tests.runtime.adapters.agents import KEY, Lookup, run
 from tests.runtime.adapters.sinks import Journal
 from tests.runtime.adapters.vendors import Breaks, Call, Refuses, Says, Vendor

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from models.runs import ChatEventType
+from models.staff.runs import ChatEventType
 from resolvers.instance.settings import Settings
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import adapter_for, local_model
 from runtime.adapters.local_model import CONTEXT, LONGEST_REPLY, MODEL, local_prompt
-from runtime.job import Adapter, Failed, Job, Outcome, Turn
-from runtime.keys import EnvironmentKeys
-from runtime.prompt import estimate
+from runtime.runs.job import Adapter, Failed, Job, Outcome, Turn
+from runtime.runs.keys import EnvironmentKeys
+from runtime.runs.prompt import estimate
 from tests.runtime.adapters.sinks import Journal, job
 
 pytestmark = pytest.mark.anyio

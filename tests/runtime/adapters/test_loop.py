@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from models.base import most_characters, table_of
-from models.runs import ChatEventType, RunStep
+from models.staff.runs import ChatEventType, RunStep
 from runtime.adapters.native import client
-from runtime.job import Failed, Outcome, StuckLoop, Turn
+from runtime.runs.job import Failed, Outcome, StuckLoop, Turn
 from tests.runtime.adapters.agents import KEY, SECRET, Lookup, adapter, provider, run, shown
 from tests.runtime.adapters.sinks import Journal, job
 from tests.runtime.adapters.vendors import Call, Says, Vendor, vendor

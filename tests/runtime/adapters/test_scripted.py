@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from models.runs import ChatEventType
+from models.staff.runs import ChatEventType
 from runtime.adapters.scripted import DIRECTORY, SHOWN, ScriptedAdapter
-from runtime.job import Failed, Interrupted, Outcome, StuckLoop
+from runtime.runs.job import Failed, Interrupted, Outcome, StuckLoop
 from tests.runtime.adapters.sinks import Crash, Journal, job
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runtime.job import Failed, Interrupted
+from runtime.runs.job import Failed, Interrupted
 from tests.runtime.adapters.agents import Lookup, adapter, provider, run
 from tests.runtime.adapters.sinks import Crash, Journal, job
 from tests.runtime.adapters.vendors import Breaks, Call, Refuses, Says, Vendor

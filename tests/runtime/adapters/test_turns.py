@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import LlmProvider, ToolProfile
-from models.runs import Run
+from models.staff.agents import LlmProvider, ToolProfile
+from models.staff.runs import Run
 from runtime.adapters import local_model
-from runtime.outfit import InstanceOutfit
-from runtime.supervisor import Supervisor
+from runtime.engine.supervisor import Supervisor
+from runtime.runs.outfit import InstanceOutfit
 from tests.runtime.adapters.vendors import Breaks, Call, Refuses, Says, Vendor
 from tests.runtime.doubles import LocalEngine
 from tests.runtime.estate import Estate, estate_on

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter, LlmProvider
-from models.crews import NetworkMode
+from models.staff.agents import CliAdapter, LlmProvider
+from models.staff.crews import NetworkMode
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
 from runtime.coding.installed import KNOWN, Installed, find
 from runtime.egress import Gateway, Policy
-from runtime.keys import ProviderKey
+from runtime.runs.keys import ProviderKey
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.program import Mount

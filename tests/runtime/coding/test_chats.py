@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import Agent, CliAdapter
+from models.staff.agents import Agent, CliAdapter
 from runtime.coding.installed import Installed
-from runtime.outfit import InstanceOutfit
-from runtime.supervisor import Supervisor
+from runtime.engine.supervisor import Supervisor
+from runtime.runs.outfit import InstanceOutfit
 from tests.runtime.adapters.vendors import Call, Says, Vendor
 from tests.runtime.coding.conftest import KEY, showing_python
 from tests.runtime.doubles import LocalEngine

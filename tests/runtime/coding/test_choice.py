@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter, LlmProvider, ToolProfile
-from models.approvals import ApprovalMode
+from models.attention.approvals import ApprovalMode
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from resolvers.rules.consent import Gate
 from runtime.coding.claude_code import CLAUDE_CODE
 from runtime.containers.choice import Sandboxes
-from runtime.job import Failed, Job, Worker
-from runtime.outfit import InstanceOutfit
+from runtime.runs.job import Failed, Job, Worker
+from runtime.runs.outfit import InstanceOutfit
 from runtime.sandbox import Limits, Sandbox, Unconfined
 from runtime.sandbox.namespace import Bubblewrap
 from tests.runtime.coding.conftest import KEY

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from models.agents import CliAdapter
 from models.base import new_id, table_of
-from models.chats import Chat
-from models.runs import Run
+from models.staff.agents import CliAdapter
+from models.staff.chats import Chat
+from models.staff.runs import Run
 from resolvers.instance.running import instance
-from resolvers.runs.lifecycle import starts_of
+from resolvers.staff.runs.lifecycle import starts_of
 from runtime.coding.sessions import Session
 from runtime.sandbox.workdir import Workdir
-from tests.chats.test_attachment_rows import somebody_waits
-from tests.workspaces.test_files import Ground, put, tick
-from tests.workspaces.test_files import ground as ground
+from tests.people.workspaces.test_files import Ground, put, tick
+from tests.people.workspaces.test_files import ground as ground
+from tests.staff.chats.test_attachment_rows import somebody_waits
 from tests.world import now
 
 pytestmark = pytest.mark.anyio

@@ -9,19 +9,19 @@ from typing import Any
 import httpx2
 import pytest
 
-from models.agents import CliAdapter
-from models.integrations import CredentialPlacement, IntegrationScope, Transport
+from models.resources.integrations import CredentialPlacement, IntegrationScope, Transport
+from models.staff.agents import CliAdapter
 from resolvers.instance.mcp_client import McpFailed, McpServer, called, offered
 from resolvers.instance.outbound import Policy as Reachable
-from resolvers.integrations.configuration import configuration_of, configured
-from resolvers.integrations.given import GivenServer
+from resolvers.resources.integrations.configuration import configuration_of, configured
+from resolvers.resources.integrations.given import GivenServer
 from runtime.coding import mcp
 from runtime.coding.adapter import CodingAdapter
 from runtime.coding.gateway import Gateway as OfRun
 from runtime.coding.older_transport import Announced, Rewriting
 from runtime.egress import Gateway, Policy
-from runtime.mcp_servers import RunServer
-from tests.integrations.mcp_hosts import Locked, official
+from runtime.runs.mcp_servers import RunServer
+from tests.resources.integrations.mcp_hosts import Locked, official
 from tests.runtime.adapters.sinks import Journal, job
 from tests.runtime.adapters.vendors import Says, Vendor, vendor
 from tests.runtime.coding.test_gateway import Account, Nowhere

@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter, LlmProvider, ToolProfile
-from models.crews import NetworkMode
-from models.runs import ChatEventType as E
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
+from models.staff.crews import NetworkMode
+from models.staff.runs import ChatEventType as E
 from resolvers.rules.agent_folders import HOME
 from runtime.adapters.native.prices import price
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
@@ -32,8 +32,8 @@ from runtime.coding.declaration import FILES, FOLDER, Task
 from runtime.coding.installed import KNOWN, Missing, find
 from runtime.coding.metering import usage_of
 from runtime.egress import Gateway, Policy
-from runtime.job import Charge, Outcome
-from runtime.keys import ProviderKey
+from runtime.runs.job import Charge, Outcome
+from runtime.runs.keys import ProviderKey
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from tests.npm import node_modules

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter
-from models.runs import ChatEventType as E
+from models.staff.agents import CliAdapter
+from models.staff.runs import ChatEventType as E
 from runtime.coding.adapter import CodingAdapter
 from runtime.coding.inbox import Inbox
 from runtime.coding.installed import KNOWN
-from runtime.job import Failed, Interrupted, Turn
+from runtime.runs.job import Failed, Interrupted, Turn
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.program import Program
 from tests.runtime.adapters.sinks import Crash, Journal, job

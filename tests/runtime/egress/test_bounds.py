@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from runtime.egress import Bounds, Endpoint, Policy, proxy
 from tests.kernel.servers import answering
 from tests.runtime.egress.outside import ANOTHER, LISTED, OTHER, POLICY, PUBLIC, Outside, listening

@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from models.agents import CliAdapter, ToolProfile
-from models.chats import Chat
-from models.crews import Crew, NetworkMode
-from models.runs import Run
+from models.staff.agents import CliAdapter, ToolProfile
+from models.staff.chats import Chat
+from models.staff.crews import Crew, NetworkMode
+from models.staff.runs import Run
 from resolvers.instance.ports import CommandOfAgent
 from resolvers.kernel import instance
 from resolvers.rules.redaction import Redactor
-from runtime import keeper, outfit
 from runtime.containers.choice import Sandboxes
 from runtime.egress import Endpoint, Gateway, Refused
-from runtime.job import Job, Worker
-from runtime.keeper import SandboxedCommands
-from runtime.network import gateway_for, gateway_of
+from runtime.oversight import keeper
+from runtime.oversight.keeper import SandboxedCommands
+from runtime.runs import outfit
+from runtime.runs.job import Job, Worker
+from runtime.runs.network import gateway_for, gateway_of
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.tools import tools_for

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from resolvers.instance.addresses import is_public_address
 from runtime.egress import Endpoint, Policy, Refused
 from runtime.egress.policy import Inside

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from runtime.egress import Policy
 from tests.kernel.servers import answering, response
 from tests.runtime.egress.outside import LISTED, Outside, listening

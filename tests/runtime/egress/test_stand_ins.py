@@ -13,7 +13,7 @@ from cryptography import x509
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from runtime.egress import Policy
 from runtime.egress import proxy as proxies
 from runtime.egress.stand_ins import StandIn, StandIns, stand_in_for

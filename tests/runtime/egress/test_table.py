@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.crews import NetworkMode
+from models.staff.crews import NetworkMode
 from runtime.egress import Endpoint, Policy
 from runtime.sandbox import Sandbox, Workdir
 from runtime.sandbox.namespace import Bubblewrap

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox import Isolation, Limits, Unconfined, Workdir, describe, detect, network
 from runtime.sandbox.detection import CONTAINER_OPTIONS, NO_NETWORK, _NoWay, advice
 from runtime.sandbox.namespace import NotStarted, Programs

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from runtime.job import Failed
+from runtime.runs.job import Failed
 from runtime.sandbox import Isolation, Workdir
 from runtime.sandbox.namespace import Bubblewrap, NotStarted, Programs
 from runtime.sandbox.process import Outputs, ready, to_the_end

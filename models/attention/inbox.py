@@ -1,0 +1,120 @@
+"""What is put before people in the inbox of a workspace."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from models.base import TenantTable, Timestamps, enum_field, free_id, json_field, tenant_id, text_field, time_field
+from models.bounds import DESCRIPTION, ID, LINE, NOTES
+from models.machines import Machine
+from models.people.workspaces import Role
+
+
+class InboxKind(StrEnum):
+    """Why an item is in the inbox; a waitpoint is a decision that work waits for."""
+
+    waitpoint = "waitpoint"
+    escalation = "escalation"
+    failed_run = "failed_run"
+    message = "message"
+    memory_consolidation = "memory_consolidation"
+
+
+class InboxState(StrEnum):
+    """The state of an item; resolved items are closed."""
+
+    unread = "unread"
+    read = "read"
+    resolved = "resolved"
+
+
+class InboxPriority(StrEnum):
+    """How urgent an item is, the most urgent first."""
+
+    urgent = "urgent"
+    high = "high"
+    medium = "medium"
+    low = "low"
+
+
+class SenderType(StrEnum):
+    """The sender of an inbox item."""
+
+    agent = "agent"
+    crew = "crew"
+    system = "system"
+    pipeline = "pipeline"
+    user = "user"
+
+
+LONGEST_ITEM_ID = LINE * 4
+"""The longest `source_id`, and what stands before it."""
+
+
+PROPOSED_SKILL = "skillprop:"
+"""How the `source_id` of a proposed skill begins: crew and file name follow (contract: internal.skills.author)."""
+
+
+class InboxItem(TenantTable, Timestamps, table=True):
+    """One thing to see to, for one user, for a role and those above it, or for everybody where neither is named.
+
+    `source_id` says what it is about, within its kind. It may hold the id of a chat, which a client may have chosen; so
+    may `id`, which is made of both (see `inbox_item_id`).
+    """
+
+    __tablename__ = "inbox_items"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "kind", "source_id"),
+        Index("inbox_items_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
+        Index(
+            "inbox_items_active_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("state <> 'resolved'"),
+        ),
+        Index("inbox_items_state_idx", "workspace_id", "state", "created_at", "id"),
+        Index("inbox_items_kind_idx", "workspace_id", "kind", "created_at", "id"),
+        Index(
+            "inbox_items_sender_id_idx",
+            "workspace_id",
+            "sender_id",
+            "created_at",
+            "id",
+            postgresql_where=text("sender_id IS NOT NULL"),
+        ),
+        Index("inbox_items_target_user_id_idx", "target_user_id"),
+    )
+    id: str = free_id(most=LONGEST_ITEM_ID)
+    workspace_id: str = tenant_id()
+    kind: InboxKind = enum_field(InboxKind)
+    source_id: str = text_field(LINE * 3)
+    target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
+    target_role: Role | None = enum_field(Role, default=None)
+    title: str = text_field(LINE * 3)
+    body_md: str | None = text_field(DESCRIPTION, default=None)
+    sender_type: SenderType | None = enum_field(SenderType, default=None)
+    sender_id: str | None = text_field(ID, default=None)
+    sender_name: str | None = text_field(LINE, default=None)
+    avatar_seed: str | None = text_field(LINE, default=None)
+    avatar_style: str | None = text_field(LINE, default=None)
+    state: InboxState = enum_field(InboxState.unread)
+    priority: InboxPriority = enum_field(InboxPriority.medium)
+    blocking: bool = False
+    payload: dict[str, Any] | None = json_field(NOTES, default=None)
+    read_at: datetime | None = time_field(default=None)
+    read_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    resolved_at: datetime | None = time_field(default=None)
+    resolved_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    resolved_action: str | None = text_field(LINE, default=None)
+
+
+def inbox_item_id(kind: InboxKind, source_id: str) -> str:
+    return f"ibx_{kind}_{source_id}"
+
+
+INBOX_STATES = Machine(InboxItem, "state", {state: frozenset(InboxState) - {state} for state in InboxState})
+"""contract: extras.states.Inbox"""

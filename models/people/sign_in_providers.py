@@ -1,0 +1,48 @@
+"""Accounts at sign-in providers (OpenID Connect) that are linked to users, and sign-ins that are under way there."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint
+from sqlmodel import Field
+
+from models.base import Table, stored_at, text_field
+from models.bounds import EMAIL, LABEL, LINE, SLUG, SUBJECT, URL
+from models.people.auth import of_person
+
+
+class LinkedIdentity(Table, table=True):
+    """Who the provider says it is, forever: (issuer, subject). The email is what it told last, and identifies nobody.
+
+    A user has one account at each issuer, so that an address which an employer hands on to somebody else does not hand
+    on the account.
+    """
+
+    __tablename__ = "linked_identities"
+    __table_args__ = (
+        UniqueConstraint("issuer", "subject"),
+        UniqueConstraint("user_id", "issuer"),
+        CheckConstraint(of_person("user_id"), name="people"),
+    )
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    provider: str = text_field(SLUG)
+    issuer: str = text_field(LABEL)
+    subject: str = text_field(SUBJECT)
+    email: str | None = text_field(EMAIL, default=None)
+    created_at: datetime = stored_at()
+    used_at: datetime = stored_at()
+
+
+class SignInAttempt(Table, table=True):
+    """A browser that was sent to a provider, until it comes back, which it can do once.
+
+    Only hashes are kept of the state in the address and of the browser's cookie, of which the nonce and the code
+    verifier are made: what is stored here finishes no sign-in.
+    """
+
+    __tablename__ = "sign_in_attempts"
+    __table_args__ = (Index("sign_in_attempts_created_at_idx", "created_at"),)
+    state_hash: str = text_field(LINE, unique=True)
+    browser_hash: str = text_field(LINE)
+    provider: str = text_field(SLUG)
+    path: str = text_field(URL)
+    created_at: datetime = stored_at()

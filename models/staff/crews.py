@@ -1,0 +1,173 @@
+"""Crews, the users in them, and the ways from one crew to another."""
+
+import secrets
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field
+
+from models.base import (
+    SoftDelete,
+    TenantTable,
+    Timestamps,
+    Versioned,
+    belongs_to,
+    enum_field,
+    json_field,
+    stored_at,
+    tenant_key,
+    text_field,
+    time_field,
+    unique_live,
+)
+from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, NOTES, PAYLOAD, PERSONA
+from models.people.workspaces import Role
+
+
+class NetworkMode(StrEnum):
+    """Hosts that the container of a crew can connect to: any, or the allowed domains only."""
+
+    free = "free"
+    restricted = "restricted"
+
+
+class AutonomyLevel(StrEnum):
+    """What a crew's agents may do without an operator's approval; freedom grows from top to bottom."""
+
+    strict = "strict"
+    guided = "guided"
+    trusted = "trusted"
+    full = "full"
+
+
+class BehaviorMode(StrEnum):
+    """What happens to a denied action: it is reported, or it is stopped."""
+
+    warn = "warn"
+    block = "block"
+
+
+class ConnectionDirection(StrEnum):
+    """Whether both crews may ask each other, or only the first the second."""
+
+    bidirectional = "bidirectional"
+    unidirectional = "unidirectional"
+
+
+class ConnectionStatus(StrEnum):
+    """An inactive connection is kept, but agents cannot use it."""
+
+    active = "active"
+    inactive = "inactive"
+
+
+def new_connection_id() -> str:
+    """`cc_` and 16 hex digits (contract: crews, CrewConnection.id)."""
+    return "cc_" + secrets.token_hex(8)
+
+
+class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
+    """A team of agents and the container they work in.
+
+    The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads
+    back what it wrote. A policy nobody has set yet leaves `policy_set_at` null and the defaults in force. It has a time
+    of its own, and to set it is no edit of the crew (contract: policies).
+    """
+
+    __bookkeeping__: ClassVar = frozenset(
+        {"issue_counter", "cached_image", "config_hash", "build", "agents_pending_restart", "persona"}
+        | {"memory_reviewed_at"}
+        | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
+    )
+
+    __tablename__ = "crews"
+    __table_args__ = (
+        tenant_key(),
+        unique_live("crews", "workspace_id", "slug"),
+        Index(
+            "crews_workspace_id_created_at_id_idx",
+            "workspace_id",
+            "created_at",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
+            "crews_deleted_slug_idx",
+            "workspace_id",
+            "slug",
+            postgresql_ops={"slug": "text_pattern_ops"},  # for the ranges of `release_slug`, whatever the collation
+            postgresql_where=text("deleted_at IS NOT NULL"),
+        ),
+        Index("crews_pending_restart_idx", "id", postgresql_where=text("agents_pending_restart > 0")),
+    )
+    name: str = text_field(LINE)
+    slug: str = text_field(LINE * 2)
+    description: str | None = text_field(DESCRIPTION, default=None)
+    color: str | None = text_field(LINE, default=None)
+    icon: str | None = text_field(LINE, default=None)
+    avatar_style: str | None = text_field(LINE, default=None)
+    persona: str | None = text_field(PERSONA, default=None)
+    container_memory_mb: int = 4096
+    container_cpus: float = 2.0
+    container_ttl_hours: int | None = None
+    network_mode: NetworkMode = enum_field(NetworkMode.restricted)
+    allowed_domains: list[str] = json_field(PAYLOAD, default_factory=list)
+    mcp_config_json: str | None = text_field(CONFIG, default=None)
+    escalation_config: str | None = text_field(DESCRIPTION, default=None)
+    runtime_image: str | None = text_field(IMAGE, default=None)
+    devcontainer_config: str | None = text_field(CONFIG, default=None)
+    mise_config: str | None = text_field(CONFIG, default=None)
+    services_json: str | None = text_field(CONFIG, default=None)
+    cached_image: str | None = text_field(IMAGE, default=None)
+    config_hash: str | None = text_field(LINE, default=None)
+    build: dict[str, Any] | None = json_field(NOTES, default=None)
+    """The build of the image that was begun last: what `resolvers/staff/crews/building.py` says of it."""
+    agents_pending_restart: int = 0
+    """How many of its agents have a container of an older image, as it was measured last."""
+    issue_prefix: str | None = text_field(LINE, default=None)
+    issue_counter: int = 0
+    max_ephemeral_agents: int = 10
+    autonomy_level: AutonomyLevel = enum_field(AutonomyLevel.guided)
+    behavior_mode: BehaviorMode = enum_field(BehaviorMode.warn)
+    policy_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    policy_set_at: datetime | None = time_field(default=None)
+    policy_reason: str | None = text_field(DESCRIPTION, default=None)
+    memory_reviewed_at: datetime | None = time_field(default=None)
+    created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+
+
+class CrewMember(TenantTable, table=True):
+    """A user in a crew. A role here raises the workspace role inside this crew; null inherits it."""
+
+    __tablename__ = "crew_members"
+    __table_args__ = (
+        UniqueConstraint("crew_id", "user_id"),
+        belongs_to("crew_id", "crews", ondelete="CASCADE"),
+        Index("crew_members_workspace_id_crew_id_created_at_idx", "workspace_id", "crew_id", "created_at"),
+        Index("crew_members_user_id_workspace_id_idx", "user_id", "workspace_id"),
+    )
+    crew_id: str
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
+    role: Role | None = enum_field(Role, default=None)
+    created_at: datetime = stored_at()
+
+
+class CrewConnection(TenantTable, Timestamps, table=True):
+    """Leave for one crew to talk to another. The pair is ordered: the reverse connection is a row of its own."""
+
+    __tablename__ = "crew_connections"
+    __table_args__ = (
+        UniqueConstraint("from_crew_id", "to_crew_id"),
+        belongs_to("from_crew_id", "crews", ondelete="CASCADE"),
+        belongs_to("to_crew_id", "crews", ondelete="CASCADE"),
+        CheckConstraint("from_crew_id <> to_crew_id", name="two_crews"),
+        Index("crew_connections_workspace_id_created_at_idx", "workspace_id", "created_at"),
+        Index("crew_connections_workspace_id_to_crew_id_idx", "workspace_id", "to_crew_id"),
+    )
+    id: str = text_field(ID, default_factory=new_connection_id, primary_key=True)
+    from_crew_id: str
+    to_crew_id: str
+    direction: ConnectionDirection = enum_field(ConnectionDirection.bidirectional)
+    status: ConnectionStatus = enum_field(ConnectionStatus.active)

@@ -1,0 +1,239 @@
+"""Runs of agents: what was asked of an agent once, how far it is, and every frame it has shown."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Computed, Index, text
+from sqlmodel import Field
+
+from models.base import (
+    TenantRow,
+    TenantTable,
+    belongs_to,
+    enum_field,
+    free_id,
+    json_field,
+    partitioned,
+    stored_at,
+    tenant_id,
+    tenant_key,
+    text_field,
+    time_field,
+)
+from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
+from models.machines import Machine
+from models.staff.chats import new_message_id
+
+BY_USER: Final = "USER"
+BY_WEBHOOK: Final = "WEBHOOK"
+BY_SCHEDULE: Final = "SCHEDULED"
+"""The trigger of runs that are asked for from outside."""
+
+
+class RunStatus(StrEnum):
+    """How a run stands; all but RUNNING are ends. TIMEOUT is one that took longer than it may."""
+
+    RUNNING = "RUNNING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+
+
+class ChatEventType(StrEnum):
+    """The content of a frame of a turn (contract: websocket.ChatEventType)."""
+
+    status = "status"
+    text = "text"
+    thinking = "thinking"
+    tool_call = "tool_call"
+    tool_result = "tool_result"
+    image = "image"
+    system = "system"
+    result = "result"
+    done = "done"
+    error = "error"
+    user_message = "user_message"
+    agent_busy = "agent_busy"
+    crew_provisioning = "crew_provisioning"
+
+
+class SystemEvent(StrEnum):
+    """The subtype of a system frame: what our own pages show, each in its way."""
+
+    init = "init"
+    api_retry = "api_retry"
+    approval_requested = "approval_requested"
+    redacted = "redacted"
+
+
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+"""The end of a lease that no worker takes over: of a run that is reported, or waits for a decision."""
+OUTPUT = (
+    ChatEventType.status, ChatEventType.text, ChatEventType.thinking, ChatEventType.tool_call,
+    ChatEventType.tool_result, ChatEventType.image,
+    ChatEventType.system, ChatEventType.result, ChatEventType.error,
+)  # fmt: skip
+"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor a turn's begin and end."""
+
+
+class Run(TenantTable, table=True):
+    """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
+
+    A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its
+    number, so that a worker that was believed dead can change nothing once another has taken over. `frames` counts what
+    the holders have written: a batch names how many came before it, so that one sent twice is stored once.
+    A chat has one live run, but for the chat of an agent's webhooks, where each has its own.
+    One that waits for an approval (`waits_for`) is held by nobody, and its lease has no end, until somebody decides:
+    `waited` are the seconds that it has spent so, which no time limit counts, and `parks` how often.
+    `message_seq` is the number of the message that asked for it. `began_at` is a column, since row-level security lets
+    no condition on an expression such as COALESCE into an index.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        tenant_key(),
+        belongs_to("agent_id", "agents"),
+        belongs_to("assignment_id", "assignments", ondelete="SET NULL (assignment_id)"),
+        Index(
+            "runs_assignment_id_idx",
+            "workspace_id",
+            "assignment_id",
+            postgresql_where=text("assignment_id IS NOT NULL"),
+        ),
+        Index(
+            "runs_chat_id_running_key",
+            "workspace_id",
+            "chat_id",
+            unique=True,
+            postgresql_where=text("status = 'RUNNING' AND trigger_type <> 'WEBHOOK'"),
+        ),
+        Index("runs_chat_id_live_idx", "workspace_id", "chat_id", postgresql_where=text("status = 'RUNNING'")),
+        Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
+        Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
+        Index("runs_trigger_type_list_idx", "workspace_id", "trigger_type", text("began_at DESC"), text("id DESC")),
+        Index("runs_agent_id_list_idx", "workspace_id", "agent_id", text("began_at DESC"), text("id DESC")),
+        Index(
+            "runs_gone_wrong_idx",
+            "workspace_id",
+            "finished_at",
+            postgresql_where=text("status IN ('FAILED', 'TIMEOUT')"),
+        ),
+        Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
+        Index("runs_waits_for_idx", "workspace_id", "waits_for", postgresql_where=text("waits_for IS NOT NULL")),
+        Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
+    )
+    id: str = free_id(new_message_id)
+    agent_id: str
+    chat_id: str | None = text_field(ID, default=None)  # no foreign key: a run outlives its chat
+    message_seq: int | None = None
+    assignment_id: str | None = None
+    triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
+    trigger_type: str = text_field(NAME, default=BY_USER)
+    # somebody outside has begun it, or a run that gave it its work: its network is, whatever the mode of the crew is
+    restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    status: RunStatus = enum_field(RunStatus.RUNNING)
+    prompt: str = text_field(CONFIG, default="")
+    max_turns: int | None = None
+    model: str | None = text_field(LINE, default=None)
+    exit_code: int | None = None
+    error_message: str | None = text_field(ERROR, default=None)
+    data: dict[str, Any] | None = json_field(PAYLOAD, default=None)  # "metadata" on the wire
+    started_at: datetime | None = time_field(default=None)
+    finished_at: datetime | None = time_field(default=None)
+    created_at: datetime = stored_at()
+    began_at: datetime = time_field(
+        default=None, nullable=False, sa_column_args=(Computed("COALESCE(started_at, created_at)", persisted=True),)
+    )
+    worker: str | None = text_field(LINE, default=None)
+    lease: int = 0
+    leased_until: datetime | None = time_field(default=None)
+    cancel_requested_at: datetime | None = time_field(default=None)
+    waits_for: str | None = text_field(ID, default=None)
+    waits_since: datetime | None = time_field(default=None)
+    waited: float = 0.0
+    parks: int = 0
+    frames: int = 0
+
+
+RUN_STATES = Machine(
+    Run,
+    "status",
+    {
+        RunStatus.RUNNING: frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT}),
+        RunStatus.COMPLETED: frozenset(),
+        RunStatus.FAILED: frozenset(),
+        RunStatus.CANCELLED: frozenset(),
+        RunStatus.TIMEOUT: frozenset(),
+    },
+    stamps={"finished_at": frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.TIMEOUT})},
+)
+
+
+class RunFrame(TenantRow, table=True):
+    """One frame of a chat as clients get it; a run's come in batches by its lease's holder. Also the agent's log.
+
+    Frames of a chat are numbered on from one run to the next. What was said in a group without asking the agent is in
+    no run. `agent_id` is set on what an adapter has put out (see OUTPUT), and says whose log it is an entry of.
+    """
+
+    __tablename__ = "run_frames"
+    __table_args__ = (
+        belongs_to("chat_id", "chats", ondelete="CASCADE"),
+        belongs_to("run_id", "runs", ondelete="CASCADE"),
+        Index("run_frames_run_id_seq_idx", "run_id", "seq"),
+        Index(
+            "run_frames_log_idx",
+            "workspace_id",
+            "agent_id",
+            "created_at",
+            "chat_id",
+            "seq",
+            postgresql_where=text("agent_id IS NOT NULL"),
+        ),
+        Index("run_frames_created_at_idx", "created_at", postgresql_using="brin"),
+        partitioned("week"),
+    )
+    workspace_id: str = tenant_id()
+    chat_id: str = Field(primary_key=True)
+    seq: int = Field(primary_key=True)
+    run_id: str | None = None
+    # no foreign key: agents are not removed, and frames are written often
+    agent_id: str | None = text_field(ID, default=None)
+    type: str = text_field(LINE)  # run_begin or chat_event
+    payload: dict[str, Any] = json_field(TURN)
+    created_at: datetime = stored_at("clock_timestamp()", primary_key=True)
+
+
+class RunTag(TenantRow, table=True):
+    """One of the tags of a run's metadata; those over 200 characters have none. Without a foreign key to runs, since
+    only their trigger writes here.
+
+    A row of its own and not a look into the JSON: row-level security lets no condition into an index whose operator may
+    leak what it sees. `began_at` is the run's, so that the runs of a tag stand in the order of their list.
+    """
+
+    __tablename__ = "run_tags"
+    workspace_id: str = tenant_id()
+    tag: str = text_field(LINE, primary_key=True)
+    began_at: datetime = time_field(primary_key=True)
+    run_id: str = text_field(ID, primary_key=True)
+
+
+class RunStep(TenantRow, table=True):
+    """A run's step: announced before it shows or does what cannot be taken back; its outcome once `finished_at` is set.
+
+    Whoever takes the run over is given the outcome of a finished step, and does not repeat one that was only announced.
+    `said`: the events of a finished step of a run without a chat, which has no frames.
+    """
+
+    __tablename__ = "run_steps"
+    __table_args__ = (belongs_to("run_id", "runs", ondelete="CASCADE"),)
+    run_id: str = Field(primary_key=True)
+    name: str = text_field(LINE * 2, primary_key=True)
+    lease: int
+    created_at: datetime = stored_at()
+    finished_at: datetime | None = time_field(default=None)
+    outcome: Any = json_field(TURN, default=None, nullable=True)
+    said: list[dict[str, Any]] | None = json_field(TURN, default=None)

@@ -1,0 +1,20 @@
+"""Approvals: calls of tools that wait for somebody's consent."""
+
+from resolvers.attention.approvals.asking import CALL_OFF, ask, outcome
+from resolvers.attention.approvals.deciding import (
+    ApprovalCancelled,
+    ApprovalDecided,
+    AutoTuningReset,
+    cancel_approval,
+    decide_approval,
+    get_approval,
+    list_approvals,
+    reset_auto_tuning,
+)
+from resolvers.attention.approvals.gates import create_gate, delete_gate, gates_of, list_gates
+
+__all__ = [
+    "CALL_OFF", "ApprovalCancelled", "ApprovalDecided", "AutoTuningReset", "ask", "cancel_approval", "create_gate",
+    "decide_approval", "delete_gate", "gates_of", "get_approval", "list_approvals", "list_gates", "outcome",
+    "reset_auto_tuning",
+]  # fmt: skip

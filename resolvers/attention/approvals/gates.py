@@ -1,0 +1,105 @@
+"""Gates: calls of tools that a workspace wants to be asked about, beside those that everybody is asked about."""
+
+from typing import Annotated
+
+from pydantic import Field
+from sqlalchemy import or_
+from sqlmodel import col
+
+from models.attention.approvals import ApprovalGate, ApprovalMode
+from models.bounds import LINE
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from resolvers.kernel import (
+    EVERYONE,
+    TRIMMED,
+    Action,
+    ById,
+    Code,
+    Context,
+    Deleted,
+    Id,
+    Input,
+    Page,
+    Paging,
+    QueryScope,
+    Ref,
+    Refusal,
+    Subject,
+    command,
+    graph,
+    one,
+    query,
+)
+
+GATE = Subject(ApprovalGate, "id", called="Approval gate")
+NEWEST_FIRST = (col(ApprovalGate.created_at).desc(), col(ApprovalGate.id).desc())
+MOST_GATES = 200
+TOO_MANY = f"A workspace has at most {MOST_GATES} approval gates"
+Pattern = Annotated[str, TRIMMED, Field(strict=True, min_length=1, max_length=LINE)]
+
+
+class CreateApprovalGate(Input):
+    """`pattern` is the name of a tool, ignoring case; * matches anything.
+
+    For all agents, unless a crew or an agent is named. Of several gates that match, the agent's own is the first, then
+    the crew's; among those, the newest. `sync` calls wait for the decision, `async` ones are made meanwhile.
+    """
+
+    pattern: Pattern
+    mode: ApprovalMode = ApprovalMode.sync
+    crew_id: Annotated[Id, Ref(Crew)] | None = None
+    agent_id: Annotated[Id, Ref(Agent)] | None = None
+
+
+class ListApprovalGates(Paging):
+    """A page of approval gates, of which a workspace has at most 200."""
+
+
+graph(
+    ApprovalGate,
+    gate=Action.READ,
+    scope="workspace:read",
+    visible=EVERYONE,
+    crew=one(Crew, "crew_id"),
+    agent=one(Agent, "agent_id"),
+)
+
+
+@query("approval_gates.list", Action.READ, tickets=False)
+def list_gates(scope: QueryScope, data: ListApprovalGates) -> Page[ApprovalGate]:
+    """List approval gates.
+
+    Newest first, ties by id, descending.
+    """
+    return scope.select(ApprovalGate).order_by(*NEWEST_FIRST).page(data)
+
+
+@command("approval_gates.create", Action.MANAGE, audit="approval_gate.created", errors=(Code.CONFLICT,))
+async def create_gate(ctx: Context, data: CreateApprovalGate) -> ApprovalGate:
+    """Create an approval gate.
+
+    Calls of tools that match need consent from then on, in runs that begin or go on.
+    """
+    await ctx.lock(f"approval gates of {ctx.workspace_id}")
+    if await ctx.select(ApprovalGate).count() >= MOST_GATES:
+        raise Refusal(Code.CONFLICT, TOO_MANY)
+    return await ctx.insert(ApprovalGate(**data.model_dump()))
+
+
+@command("approval_gates.delete", Action.MANAGE, audit="approval_gate.deleted", errors=(Code.NOT_FOUND,))
+async def delete_gate(ctx: Context, data: ById) -> Deleted:
+    """Delete an approval gate.
+
+    Approvals that are pending stay so.
+    """
+    await ctx.delete(ApprovalGate, data.id, missing=GATE.missing)
+    return Deleted(id=data.id)
+
+
+async def gates_of(ctx: Context, agent: Agent) -> list[ApprovalGate]:
+    """Those that hold for the agent, in the order in which they are asked."""
+    of_agent, of_crew = col(ApprovalGate.agent_id), col(ApprovalGate.crew_id)
+    mine = or_(of_agent.is_(None), of_agent == agent.id), or_(of_crew.is_(None), of_crew == agent.crew_id)
+    found = await ctx.select(ApprovalGate, *mine, including_hidden=True).order_by(*NEWEST_FIRST).all()
+    return sorted(found, key=lambda gate: (gate.agent_id is None, gate.crew_id is None))

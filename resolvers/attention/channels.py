@@ -1,0 +1,173 @@
+"""Who may listen to what. A Channel proves it: only `open_channel` makes one (contract: websocket.channels)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from sqlmodel import SQLModel, col
+
+from models.people.workspaces import Membership
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.work.missions import Mission
+from resolvers.kernel import (
+    NO_SURFACE,
+    Action,
+    ById,
+    Caller,
+    Code,
+    Context,
+    Entity,
+    NoInput,
+    Output,
+    Procedure,
+    Refusal,
+    Tenancy,
+    address_of,
+    is_id,
+    procedure,
+)
+
+UNKNOWN = "There is no such channel"
+
+
+class ChannelKind(StrEnum):
+    workspace = "workspace"
+    crew = "crew"
+    agent = "agent"
+    session = "session"  # of a chat
+    mission = "mission"
+    keeper = "keeper"
+    files = "files"
+    user = "user"
+    providers = "providers"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """`name` is what clients call it. A replay reaches back to `since` at most, when the caller became a member."""
+
+    name: str
+    kind: ChannelKind
+    id: str
+    workspace_id: str | None
+    since: datetime | None
+
+    @property
+    def address(self) -> str:
+        """Where its events are kept and delivered: unique on the instance, as the id of a chat is not."""
+        return address_of(self.name, self.workspace_id)
+
+
+class Admission(Output):
+    """The workspace of a channel, and the time the caller joined it: RFC 3339 with microseconds."""
+
+    workspace_id: str | None = None
+    since: str | None = None
+
+
+class Identity(Output):
+    """The user of a credential."""
+
+    user_id: str
+
+
+async def _admission(ctx: Context) -> Admission:
+    member = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True).first()
+    return Admission(workspace_id=ctx.workspace_id, since=None if member is None else member.created_at.isoformat())
+
+
+@procedure("channels.workspace", Action.READ, surfaces=NO_SURFACE, tickets=True)
+async def _workspace(ctx: Context, data: NoInput) -> Admission:
+    """Open a channel of a workspace.
+
+    The channel of the workspace itself, or of its keeper.
+    """
+    return await _admission(ctx)
+
+
+def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission]:
+    @procedure(f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE, tickets=True)
+    async def admit(ctx: Context, data: ById) -> Admission:
+        """Open a channel of a row.
+
+        For channels named by the id of a row that is not deleted.
+        """
+        return await _admission(ctx)
+
+    return admit
+
+
+@procedure("channels.user", Action.SELF, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
+async def _user(ctx: Context, data: ById) -> Admission:
+    """Open the channel of a user.
+
+    Only the caller's own.
+    """
+    if data.id != ctx.user_id:
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    return Admission()
+
+
+@procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
+async def _providers(ctx: Context, data: NoInput) -> Admission:
+    """Open the channel of model providers.
+
+    Available to every user.
+    """
+    return Admission()
+
+
+@procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
+async def _identify(ctx: Context, data: NoInput) -> Identity:
+    """Identify the user of a live connection."""
+    return Identity(user_id=ctx.user_id)
+
+
+_crew = _door(ChannelKind.crew, Crew)  # its files have a channel too
+
+KINDS = frozenset(kind.value for kind in ChannelKind)
+_DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
+    ChannelKind.workspace: _workspace,
+    ChannelKind.keeper: _workspace,
+    ChannelKind.crew: _crew,
+    ChannelKind.files: _crew,
+    ChannelKind.agent: _door(ChannelKind.agent, Agent),
+    ChannelKind.session: _door(ChannelKind.session, Chat),
+    ChannelKind.mission: _door(ChannelKind.mission, Mission),
+    ChannelKind.user: _user,
+    ChannelKind.providers: _providers,
+}
+
+
+async def open_channel(caller: Caller, name: str, within: str | None = None) -> Channel:
+    """The channel of that name, if the caller may listen to it now; else the Refusal. Unknown and foreign look alike.
+
+    `within`: the workspace where it was opened before; one of the same name elsewhere is not what is meant.
+    """
+    prefix, _, id = name.partition(":")
+    if prefix not in KINDS or (not id and prefix != ChannelKind.providers) or "\0" in name:
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    kind = ChannelKind(prefix)
+    door = _DOORS[kind]
+    if door is _workspace and not is_id(id):  # a slug is no name of a channel
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    raw = {"id": id} if door.input is ById else {}
+    answer = await door(caller, raw, place=id if door is _workspace else within)
+    found = orjson.loads(answer.body or b"{}")
+    if within is not None and found["workspace_id"] != within:
+        raise Refusal(Code.NOT_FOUND, UNKNOWN)
+    since = None if found["since"] is None else datetime.fromisoformat(found["since"])
+    return Channel(
+        ChannelKind.providers if kind is ChannelKind.providers else name, kind, id, found["workspace_id"], since
+    )
+
+
+async def identify(caller: Caller) -> str:
+    """The id of the caller's user. Raises the Refusal when the session or token is good no more."""
+    answer = await _identify(caller, {})
+    return str(orjson.loads(answer.body or b"{}")["user_id"])

@@ -1,0 +1,17 @@
+"""What is put before people: the inbox of a workspace."""
+
+from resolvers.attention.inbox.changes import purge, update_item, update_items
+from resolvers.attention.inbox.listing import InboxCount, count_inbox, get_item, list_inbox
+from resolvers.attention.inbox.putting import put, settle
+
+__all__ = [
+    "InboxCount",
+    "count_inbox",
+    "get_item",
+    "list_inbox",
+    "purge",
+    "put",
+    "settle",
+    "update_item",
+    "update_items",
+]

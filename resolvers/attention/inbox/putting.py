@@ -1,0 +1,49 @@
+"""How other domains put something before people, and take it back when it was decided where it came from."""
+
+from typing import Any
+
+from sqlmodel import col
+
+from models.attention.inbox import InboxItem, InboxKind, InboxState, inbox_item_id
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.kernel import NOW, Context
+
+MARKS = ("read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id", "resolved_action")
+"""What is noted of an item with its state."""
+
+
+async def put(
+    ctx: Context, kind: InboxKind, source_id: str, *, anew: bool = False, id: str | None = None, **item: Any
+) -> None:
+    """An item, once for its kind and source: a repeat does nothing. The operation declares InboxItemUpdated.
+
+    `anew`: something else is called so now, and what was settled for the one before it is not about this one.
+    """
+    await ctx.lock(f"inbox item {ctx.workspace_id}/{kind}/{source_id}")
+    if anew:
+        await ctx.delete_where(InboxItem, *_same(kind, source_id), including_hidden=True)
+    if await ctx.select(InboxItem, *_same(kind, source_id), including_hidden=True).exists():
+        return
+    made = InboxItem(id=id or inbox_item_id(kind, source_id), kind=kind, source_id=source_id, **item)
+    ctx.record(made)
+    ctx.emit(InboxItemUpdated(id=made.id, state=InboxState.unread))
+
+
+async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
+    """Whether there is an item, and it was resolved."""
+    resolved = col(InboxItem.state) == InboxState.resolved
+    return await ctx.select(InboxItem, *_same(kind, source_id), resolved, including_hidden=True).exists()
+
+
+async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None) -> None:
+    """The item was decided at its source, by the caller or, without one, by the service; one that somebody has resolved
+    before stays as it is. The operation declares InboxItemUpdated.
+    """
+    open_ = (*_same(kind, source_id), col(InboxItem.state) != InboxState.resolved)
+    decided = {"resolved_at": NOW, "resolved_by_user_id": ctx.user_id or None, "resolved_action": action}
+    for id in await ctx.update_where(InboxItem, *open_, including_hidden=True, state=InboxState.resolved, **decided):
+        ctx.emit(InboxItemUpdated(id=id, state=InboxState.resolved))
+
+
+def _same(kind: InboxKind, source_id: str) -> tuple[Any, ...]:
+    return col(InboxItem.kind) == kind, col(InboxItem.source_id) == source_id

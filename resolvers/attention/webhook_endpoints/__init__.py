@@ -1,0 +1,24 @@
+"""Webhook endpoints: the events of a workspace, delivered to servers of others."""
+
+from resolvers.attention.webhook_endpoints.deliveries import list_deliveries, redeliver
+from resolvers.attention.webhook_endpoints.endpoints import (
+    EndpointSecret,
+    create_endpoint,
+    delete_endpoint,
+    get_endpoint,
+    list_endpoints,
+    rotate_secret,
+    update_endpoint,
+)
+
+__all__ = [
+    "EndpointSecret",
+    "create_endpoint",
+    "delete_endpoint",
+    "get_endpoint",
+    "list_deliveries",
+    "list_endpoints",
+    "redeliver",
+    "rotate_secret",
+    "update_endpoint",
+]

@@ -1,0 +1,83 @@
+"""The log of deliveries."""
+
+from typing import Annotated, Any
+
+from sqlmodel import col
+
+from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
+from resolvers.attention.webhook_endpoints.endpoints import ENDPOINT
+from resolvers.attention.webhook_endpoints.sending import DELIVER
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Code,
+    Context,
+    Filter,
+    Id,
+    Input,
+    Page,
+    Paging,
+    QueryScope,
+    Refusal,
+    Row,
+    Subject,
+    command,
+    graph,
+    one,
+    query,
+)
+
+NEWEST_FIRST = (col(WebhookDelivery.created_at).desc(), col(WebhookDelivery.id).desc())
+DELIVERY = Subject(WebhookDelivery, "delivery_id", of=ENDPOINT, key="endpoint_id", called="Delivery")
+WAITS = "The delivery is still pending"
+
+graph(
+    WebhookDelivery,
+    gate=Action.MANAGE,
+    scope="webhooks:read",
+    visible=EVERYONE,
+    endpoint=one(WebhookEndpoint, "endpoint_id"),
+)
+
+
+class ListDeliveries(Paging):
+    """Deliveries to one endpoint, in one state if it is given."""
+
+    id: Id
+    state: Annotated[DeliveryState | None, Filter(WebhookDelivery.state, leads=True)] = None
+
+
+class OfEndpoint(Input):
+    """`id` is the id of the endpoint."""
+
+    id: Id
+    delivery_id: Id
+
+
+@query("webhook_endpoints.deliveries", Action.MANAGE, subject=ENDPOINT, errors=(Code.NOT_FOUND,), tickets=False)
+def list_deliveries(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: ListDeliveries) -> Page[WebhookDelivery]:
+    """List deliveries to a webhook endpoint.
+
+    Newest first, ties by id, descending. Kept for 30 days.
+    """
+    return scope.children(endpoint, WebhookDelivery, "endpoint_id").matching(data).order_by(*NEWEST_FIRST).page(data)
+
+
+@command(
+    "webhook_endpoints.redeliver",
+    Action.MANAGE,
+    audit="webhook_delivery.repeated",
+    subject=DELIVERY,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def redeliver(ctx: Context, delivery: WebhookDelivery, data: OfEndpoint) -> WebhookDelivery:
+    """Send a delivery again.
+
+    Under the same id, by which a receiver knows it.
+    """
+    ended = (col(WebhookDelivery.id) == delivery.id, col(WebhookDelivery.state) != DeliveryState.pending)
+    fresh: dict[str, Any] = {"state": DeliveryState.pending, "attempts": 0, "next_attempt_at": None}
+    if not await ctx.update_where(WebhookDelivery, *ended, **fresh):
+        raise Refusal(Code.CONFLICT, WAITS)
+    ctx.enqueue(DELIVER, endpoint_id=delivery.endpoint_id, lane=str(delivery.lane))
+    return await ctx.get(WebhookDelivery, delivery.id)

@@ -1,0 +1,212 @@
+"""How events come to endpoints: put into lanes as they happen, sent one after the other in each, signed as Standard
+Webhooks say, and tried again for a day.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from sqlmodel import col
+
+from models.attention.inbox import InboxKind, InboxPriority, SenderType
+from models.attention.webhook_endpoints import (
+    ANSWER,
+    LANES,
+    DeliveryState,
+    WebhookDelivery,
+    WebhookEndpoint,
+    delivery_id,
+)
+from models.base import new_id
+from models.bounds import LINE, cut
+from models.people.workspaces import Role
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.attention.inbox.putting import put
+from resolvers.kernel import (
+    NOW,
+    AcrossWorkspaces,
+    Context,
+    Id,
+    Input,
+    Policy,
+    Refusal,
+    clock,
+    follow,
+    instance,
+    job,
+    news,
+)
+
+TIMEOUT = 15.0  # seconds
+PAUSES = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 32400)]
+"""Before the second attempt, the third, …: a day in all."""
+LONG = timedelta(days=1)
+GONE = 410
+NEVER = frozenset({"access.changed"})
+IDS = ("mission_id", "run_id", "id", "agent_id", "crew_id", "key")
+
+
+class OfLane(Input):
+    endpoint_id: Id
+    lane: Id
+
+
+DELIVER = job("webhook_endpoints.deliver", OfLane, unique="{endpoint_id}:{lane}", serial=True, emits=InboxItemUpdated)
+"""The deliveries of one lane, in order."""
+FOLLOW = clock("webhook_endpoints.follow", every=timedelta(seconds=1), when=news("webhook_endpoints"))
+"""The outbox is looked at for whoever has subscribed."""
+PLACES = "SELECT DISTINCT workspace_id FROM webhook_endpoints WHERE enabled"
+ENDPOINTS = """
+    SELECT id, workspace_id, event_types FROM webhook_endpoints WHERE workspace_id = ANY ($1::text[]) AND enabled
+"""
+ADD = """
+    INSERT INTO webhook_deliveries
+        (id, workspace_id, endpoint_id, event_type, subject, lane, payload, xid, seq, happened_at, state, attempts)
+    SELECT id, place, endpoint, type, subject, lane, payload::jsonb, xid, seq, at, 'pending', 0
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::bigint[],
+        $9::bigint[], $10::timestamptz[]) AS given(id, place, endpoint, type, subject, lane, payload, xid, seq, at)
+"""
+
+
+def subject_of(event: Any) -> str:
+    """What an event is about: events with the same subject are delivered in order."""
+    named = next((str(event["payload"][key]) for key in IDS if event["payload"].get(key)), event["channel"])
+    return cut(named, LINE)
+
+
+def lane_of(subject: str) -> int:
+    return int.from_bytes(hashlib.sha256(subject.encode()).digest()[:4], "big") % LANES
+
+
+async def distribute(rows: AcrossWorkspaces) -> bool:
+    """What has happened is put into the lanes of those who have subscribed. Returns whether there may be more."""
+    events, more = await follow(rows, "webhook_endpoints", PLACES)
+    endpoints = await rows.fetch(ENDPOINTS, list({event["workspace_id"] for event in events})) if events else []
+    made = []
+    for event in events:
+        subject = subject_of(event)
+        for endpoint in endpoints:
+            same = endpoint["workspace_id"] == event["workspace_id"] and event["type"] not in NEVER
+            if same and not {event["type"], "*"}.isdisjoint(endpoint["event_types"]):
+                place = (delivery_id(), event["workspace_id"], endpoint["id"], event["type"], subject, lane_of(subject))
+                what = (orjson.dumps(event["payload"]).decode(), int(event["xid"]), event["seq"], event["created_at"])
+                made.append(place + what)
+    if made:
+        await rows.fetch(ADD, *map(list, zip(*made, strict=True)))
+    for workspace_id, endpoint_id, lane in sorted({(row[1], row[2], row[5]) for row in made}):
+        rows.enqueue(DELIVER, workspace_id, endpoint_id=endpoint_id, lane=str(lane))
+    return more
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a receiver said, or why it said nothing."""
+
+    status: int | None = None
+    answer: str | None = None
+    error: str | None = None
+
+    @property
+    def taken(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+async def next_of(ctx: Context, data: OfLane) -> tuple[WebhookEndpoint, WebhookDelivery] | None:
+    """The first of a lane; None where it is empty, and where the endpoint is gone or disabled."""
+    live = (col(WebhookEndpoint.id) == data.endpoint_id, col(WebhookEndpoint.enabled))
+    endpoint = await ctx.select(WebhookEndpoint, *live).first()
+    lane = (
+        col(WebhookDelivery.endpoint_id) == data.endpoint_id,
+        col(WebhookDelivery.lane) == int(data.lane),
+        col(WebhookDelivery.state) == DeliveryState.pending,
+    )
+    in_order = (col(WebhookDelivery.xid), col(WebhookDelivery.seq))
+    delivery = None if endpoint is None else await ctx.select(WebhookDelivery, *lane).order_by(*in_order).first()
+    return None if endpoint is None or delivery is None else (endpoint, delivery)
+
+
+async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: datetime) -> Outcome:
+    """One attempt. A redirect is an answer like any other: it is not followed."""
+    told = {"type": delivery.event_type, "timestamp": delivery.happened_at, "data": delivery.payload}
+    body = orjson.dumps(told | {"workspace_id": delivery.workspace_id}, option=orjson.OPT_UTC_Z)
+    policy = Policy.PRIVATE_TOO if instance.settings.hooks_allow_private else Policy.PUBLIC
+    try:
+        async with instance.http(policy, timeout=TIMEOUT, most=ANSWER, cut=True) as http:
+            answer = await http.post(endpoint.url, body, headers=await signed(endpoint, delivery.id, body, now))
+    except Refusal as refusal:
+        return Outcome(error=cut(refusal.detail, LINE))
+    text = answer.body.decode(errors="replace").replace("\0", "")
+    return Outcome(
+        answer.status, text[:ANSWER], None if answer.status < 300 else f"The receiver answers {answer.status}"
+    )
+
+
+async def signed(endpoint: WebhookEndpoint, id: str, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers of Standard Webhooks; with a signature by each secret that holds."""
+    stamp = str(int(now.timestamp()))
+    columns = ["secret"]
+    if endpoint.old_secret is not None and endpoint.old_secret_until is not None and endpoint.old_secret_until > now:
+        columns.append("old_secret")
+    signatures = []
+    for column in columns:
+        sealed = getattr(endpoint, column)
+        opened = await instance.vault.open(sealed, table=WebhookEndpoint, column=column, row_id=endpoint.id)
+        key = base64.b64decode(opened.reveal().partition("_")[2])
+        made = hmac.new(key, f"{id}.{stamp}.".encode() + body, hashlib.sha256).digest()
+        signatures.append(f"v1,{base64.b64encode(made).decode()}")
+    return {
+        "content-type": "application/json",
+        "webhook-id": id,
+        "webhook-timestamp": stamp,
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+async def note(ctx: Context, delivery: WebhookDelivery, outcome: Outcome, now: datetime) -> None:
+    """What became of an attempt: it was taken, is tried again later, or given up after a day."""
+    attempts = delivery.attempts + 1
+    known: dict[str, Any] = {
+        "attempts": attempts, "status": outcome.status, "answer": outcome.answer, "error": outcome.error,
+        "next_attempt_at": None,
+    }  # fmt: skip
+    if outcome.taken:
+        known |= {"state": DeliveryState.delivered, "delivered_at": NOW}
+    elif attempts > len(PAUSES):
+        known |= {"state": DeliveryState.failed}
+    else:
+        known |= {"next_attempt_at": now + PAUSES[attempts - 1]}
+    await ctx.update(WebhookDelivery, delivery.id, **known)
+    endpoint = await ctx.select(WebhookEndpoint, col(WebhookEndpoint.id) == delivery.endpoint_id).locked().first()
+    if endpoint is None:
+        return
+    if outcome.taken:
+        if endpoint.failing_since is not None:
+            await ctx.update_where(WebhookEndpoint, col(WebhookEndpoint.id) == endpoint.id, failing_since=None)
+        return
+    since = endpoint.failing_since or now
+    if endpoint.failing_since is None:
+        await ctx.update_where(WebhookEndpoint, col(WebhookEndpoint.id) == endpoint.id, failing_since=now)
+    if endpoint.enabled and (outcome.status == GONE or now - since >= LONG):
+        await _disable(ctx, endpoint, outcome)
+
+
+async def _disable(ctx: Context, endpoint: WebhookEndpoint, outcome: Outcome) -> None:
+    """Those who manage the workspace are told, each time."""
+    await ctx.update_where(WebhookEndpoint, col(WebhookEndpoint.id) == endpoint.id, enabled=False)
+    why = "it says that it is gone" if outcome.status == GONE else "it has failed for a day"
+    await put(
+        ctx,
+        InboxKind.message,
+        f"webhook_disabled_{endpoint.id}_{new_id()}",
+        target_role=Role.ADMIN,
+        title=cut(f"Webhook endpoint {endpoint.name} was disabled: {why}", LINE * 3),
+        body_md=outcome.error,
+        sender_type=SenderType.system,
+        sender_name="Webhooks",
+        priority=InboxPriority.high,
+        payload={"webhook_endpoint_id": endpoint.id, "status": outcome.status},
+    )

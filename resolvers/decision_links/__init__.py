@@ -1,5 +1,0 @@
-"""Decision links: what somebody is asked outside this server is decided by a link that works once."""
-
-from resolvers.decision_links.deciding import DecisionMade, DecisionQuestion, decide_by_link, show_by_link
-
-__all__ = ["DecisionMade", "DecisionQuestion", "decide_by_link", "show_by_link"]

@@ -1,5 +1,0 @@
-"""Agents that are hired for a while: by a template, where the policy of the crew allows it."""
-
-from resolvers.hiring.hiring import Hire, approve_hire, hire, rehire
-
-__all__ = ["Hire", "approve_hire", "hire", "rehire"]

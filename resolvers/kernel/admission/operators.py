@@ -1,0 +1,43 @@
+"""Who may change what is of the whole server, and of no workspace: its operator."""
+
+from typing import Any
+
+from sqlmodel import col
+
+from models.base import table_of
+from models.kernel import InstanceFact
+from models.people.workspaces import Membership, Role
+from resolvers.errors import forbidden
+from resolvers.instance.running import BOOTSTRAPPED, instance
+
+ONLY = (
+    "This is changed for all workspaces of the server: in a workspace that the first user owns, or by every"
+    " administrator with CREWSHIP_INSTANCE_ADMINS=true"
+)
+
+
+async def is_operators(ctx: Any) -> bool:
+    """Whether the workspace of the call is the operator's: the first user owns it. Everybody has a workspace of their
+    own and is OWNER there, so that the role alone says nothing.
+    """
+    first = [fact.value for fact in await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).all()]
+    owner = (col(Membership.user_id).in_(first), col(Membership.role) == Role.OWNER)
+    return await ctx.select(Membership, *owner).exists()  # type: ignore[no-any-return]
+
+
+async def check_operator(ctx: Any) -> None:
+    """For an operation that reaches the whole instance."""
+    if not instance.settings.instance_admins and not await is_operators(ctx):
+        raise forbidden(ONLY)
+
+
+SAY_WHOSE = frozenset({"users", "workspaces", "journal"})  # without a key: a line of the journal has its place
+OWNERS = frozenset({"users.id", "workspaces.id"})
+
+
+def of_instance(model: type[Any]) -> bool:
+    """Whether rows of the model are of no workspace, and of no person: nothing in them says whose they are."""
+    table = table_of(model)
+    if table.name in SAY_WHOSE or "workspace_id" in table.c:
+        return False
+    return not any(key.target_fullname in OWNERS for column in table.c for key in column.foreign_keys)

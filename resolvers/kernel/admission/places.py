@@ -1,0 +1,65 @@
+"""For whom a connection works: what row-level security is told, and the one look past it."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from models.people.workspaces import Membership
+from models.staff.runs import Run, RunStatus
+from resolvers.errors import Code, Refusal
+from resolvers.kernel.store import statements
+from resolvers.kernel.store.changes import NOW
+from resolvers.kernel.store.database import database
+from resolvers.kernel.store.sending import run
+
+SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
+SETS = "SELECT set_config("
+"""How a statement begins that does nothing but say for whom the connection works."""
+OWN_ROLES = (
+    "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
+    " IS NULL"
+)
+
+
+def needs_no_connection(sql: str) -> None:
+    """Of a statement that is sent on whichever connection is free: what it sets would be gone with the next one."""
+    if sql.startswith(SETS):
+        raise RuntimeError("no connection is held that a scope could be set for")
+
+
+async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> str | None:
+    """The workspace of the row with this secret in a column; `conn` works for `scope` again then."""
+    sql, values = statements.generic(select(column.table.c.workspace_id).where(column == secret))
+    if database.row_security:
+        await conn.fetchrow(SCOPE_SQL, "*")
+    try:
+        row = await run(conn, sql, values)
+    finally:
+        if database.row_security:
+            await conn.fetchrow(SCOPE_SQL, scope)
+    return None if row is None else row[0]
+
+
+async def go_on_as(ctx: Any, user_id: str) -> bool:
+    """Whoever has shown a secret that was made for a member goes on as this member, in the workspace that the call has
+    entered: with the role of now, and what the member sees. False: the user is no member any more.
+    """
+    ctx.user_id, ctx.role, ctx.anonymous = user_id, None, False
+    member = await ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True).first()
+    if member is not None:
+        ctx.role, ctx.capabilities = member.role, member.capabilities
+    return member is not None
+
+
+async def accept(ctx: Any) -> None:
+    """Who carries out a command in a workspace accepts to be its member; who reads does not."""
+    own = (col(Membership.user_id) == ctx.user_id, col(Membership.accepted_at).is_(None))
+    await ctx.update_where(Membership, *own, including_hidden=True, accepted_at=NOW)
+
+
+async def hold_run(ctx: Any, id: str) -> None:
+    """What is written for a run is written while it is live: whoever ends it waits for this, or this is refused."""
+    live = (col(Run.id) == id, col(Run.status) == RunStatus.RUNNING)
+    if await ctx.select(Run, *live, including_hidden=True).shared().first() is None:
+        raise Refusal(Code.CONFLICT, "The run has ended")

@@ -1,0 +1,116 @@
+"""The row that a route names: found behind the gate, before the guards and the body are looked at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Text, bindparam, select
+from sqlalchemy.sql.util import ClauseAdapter
+from sqlmodel import SQLModel
+
+from models.base import TenantRow, table_of
+from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.reader.visibility import Scope
+from resolvers.kernel.store.statements import ONE, SCOPE, Statement, compiled
+
+NO_LIMIT = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()), limited=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row, NOT_FOUND.
+
+    `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to,
+    which the route names as well; `key`: the column that says so. `also`: further fields, which columns of the same
+    names have to equal. `where`: which rows of the table count. `called`: what the refusal calls it. `judged_first`:
+    guards say who may go on before it is said that there is no such row; they get None then. `hidden`: a row that the
+    caller may not see is found, too: for a guard that refuses it, and for a list below it that everybody reads.
+    `deleted`: so is one that was deleted, for reads of what it has left.
+    """
+
+    model: type[SQLModel]
+    field: str = "id"
+    by: str = "id"
+    of: "Subject | None" = None
+    key: str | None = None
+    where: tuple[Any, ...] = ()
+    called: str | None = None
+    also: tuple[str, ...] = ()
+    judged_first: bool = False
+    hidden: bool = False
+    deleted: bool = False
+
+    def __post_init__(self) -> None:
+        columns = table_of(self.model).c
+        for name in (self.by, *self.also):
+            if name not in columns:
+                raise TypeError(f"{self.model.__name__} has no column {name}")
+        if self.of is not None and self.parent_key not in columns:
+            raise TypeError(f"{self.model.__name__} has no column {self.parent_key}")
+
+    @property
+    def missing(self) -> str:
+        return f"{self.called or self.model.__name__} not found"
+
+    @property
+    def parent_key(self) -> str:
+        """The column that names the row this one belongs to; `crew_id`, where that is a Crew."""
+        return self.key or (f"{self.of.model.__name__.lower()}_id" if self.of else "")
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of the input that name rows, from the outermost."""
+        return (*(self.of.fields if self.of else ()), *self.also, self.field)
+
+    @property
+    def parents(self) -> tuple[type[SQLModel], ...]:
+        return () if self.of is None else (self.of.model, *self.of.parents)
+
+    def named(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """The values that name the rows; None for what can name none."""
+        values = {name: raw.get(name) for name in self.fields}
+        return {name: value if isinstance(value, str) and "\0" not in value else None for name, value in values.items()}
+
+    def check(self, operation: str, input: type[Input]) -> None:
+        """Raises TypeError where the input does not name the rows."""
+        if missing := [name for name in self.fields if name not in input.model_fields]:
+            raise TypeError(f"{operation}: the input has no field {missing[0]}")
+
+    def conditions(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
+        """For the row among those of its table that are live and seen; by the table's own columns."""
+        table = table_of(self.model)
+        found = [table.c[self.by] == value(self.field), *[table.c[name] == value(name) for name in self.also]]
+        found += [clause(condition) for condition in self.where]
+        if self.of is None:
+            return found
+        other = table_of(self.of.model)
+        alias = other.alias()
+        adapt = ClauseAdapter(alias).traverse
+        rows = [adapt(clause(condition)) for condition in self.of.conditions(scope, value, (*outer, alias))]
+        rows += [*_live(self.of.model, alias, scope), *scope.sees(self.of.model, alias, (*outer, table))]
+        parent = select(ONE).select_from(alias).where(alias.c.id == table.c[self.parent_key], *rows)
+        return [*found, parent.correlate(*outer, table).exists()]
+
+    def found(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
+        """The conditions of the one row."""
+        table = table_of(self.model)
+        seen = [] if self.hidden else scope.sees(self.model, table, outer)
+        return [*self.conditions(scope, value, outer), *_live(self.model, table, scope, self.deleted), *seen]
+
+
+def _live(model: type[SQLModel], table: Any, scope: Scope, deleted: bool = False) -> list[Any]:
+    own = [table.c.workspace_id == scope.workspace_id] if issubclass(model, TenantRow) else []
+    return own + ([table.c.deleted_at.is_(None)] if "deleted_at" in table.c and not deleted else [])
+
+
+def finding(subject: Subject, lock: bool, limited: bool) -> Statement:
+    """SELECT of the row for a command; the values that name it are parameters by the names of their fields."""
+
+    def build() -> Any:
+        table = table_of(subject.model)
+        scope = SCOPE if limited else NO_LIMIT
+        made = select(table).where(*subject.found(scope, lambda field: bindparam(f"named_{field}", type_=Text())))
+        return made.with_for_update(key_share=True, of=table) if lock else made
+
+    return compiled((subject, "find", lock, limited), build)

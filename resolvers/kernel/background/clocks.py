@@ -1,0 +1,98 @@
+"""Clocks: what recurs is done once at a time, over all processes.
+
+A clock is declared here with how often it ticks. Its body stands in `runtime/`, and is found by name. A tick belongs to
+no workspace: it looks at what is due, and enqueues as a job what is a workspace's to do.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
+
+from models.bounds import LINE
+from resolvers.kernel.background.steps import Gone
+from resolvers.kernel.declarations.jobs import ENQUEUE, NAME, Job, Queued, in_order, rings
+from resolvers.kernel.store import statements
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.database import database
+
+T = TypeVar("T")
+SHORTEST = timedelta(seconds=1)
+ALL_WORKSPACES = "SELECT set_config('crewship.workspaces', '*', true)"
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """See `clock`."""
+
+    name: str
+    every: timedelta
+    when: str | None = None
+
+
+CLOCKS: dict[str, Recurring] = {}
+
+
+def clock(name: str, *, every: timedelta, when: str | None = None) -> Recurring:
+    """Declares a clock.
+
+    `every`: from the beginning of a tick to the next one, which waits for the first to end. Whatever was missed while
+    no process was there is one tick. One that fails is followed by the next.
+
+    `when`: SQL that says whether there is something to do, past row-level security: without that there is no tick, but
+    one an hour. It is asked every few seconds, so it is the look at an index.
+    """
+    if not NAME.fullmatch(name) or len(name) > LINE / 2:
+        raise TypeError(f"{name}: a clock is named domain.what_it_does")
+    if every < SHORTEST:
+        raise TypeError(f"{name}: at most once a second")
+    if name in CLOCKS:
+        raise RuntimeError(f"two clocks are named {name}")
+    CLOCKS[name] = Recurring(name, every, when)
+    return CLOCKS[name]
+
+
+class Fence(NamedTuple):
+    """A statement that finds a row for as long as the work is this process's to do."""
+
+    sql: str
+    values: Sequence[Any]
+
+
+class AcrossWorkspaces:
+    """A transaction of the instance, from which row-level security hides no row."""
+
+    def __init__(self, conn: Any) -> None:
+        self._conn = conn
+        self.queued: list[Queued] = []
+
+    async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        rows: list[Any] = await self._conn.fetch(sql, *values)
+        return rows
+
+    async def select(self, statement: Any) -> list[Any]:
+        """The records of a Core statement, such as one that an operation reads by, too."""
+        sql, values = statements.generic(statement)
+        return await self.fetch(sql, *values)
+
+    async def fetchval(self, sql: str, *values: Any) -> Any:
+        return await self._conn.fetchval(sql, *values)
+
+    def enqueue(self, job: Job[Any], workspace_id: str, /, *, at: datetime | None = None, **ids: str) -> None:
+        """A background job of this workspace, committed with the rest or not at all."""
+        self.queued.append(job.queued(workspace_id, ids, at))
+
+
+async def across_workspaces(change: Callable[[AcrossWorkspaces], Awaitable[T]], fence: Fence | None = None) -> T:
+    """One transaction. Raises Gone where the fence stands no more."""
+    async with database.lease() as conn, conn.transaction():
+        await conn.fetchval(ALL_WORKSPACES)
+        if fence is not None and await conn.fetchrow(fence.sql, *fence.values) is None:
+            raise Gone
+        rows = AcrossWorkspaces(conn)
+        result = await change(rows)
+        if rows.queued:
+            await conn.executemany(ENQUEUE, in_order(rows.queued))
+    for key in rings(rows.queued):
+        bus.ring(Topic.jobs, key)
+    return result

@@ -1,0 +1,65 @@
+"""Followers of the outbox: what happens in a workspace makes something else happen later.
+
+A follower has a place in the order of delivery, kept as a fact. It moves in the transaction that does what follows, so
+that each event is followed once, in order, by whichever process is there; what a transaction enqueues or writes is
+there with the new place, or not at all.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from models.kernel import FOLLOWS
+from resolvers.kernel.background.clocks import AcrossWorkspaces
+
+MOST = 500  # events of one transaction
+PLACE = "SELECT split_part(value, ':', 1), split_part(value, ':', 2)::bigint FROM instance_facts WHERE name = $1"
+HORIZON = "SELECT events_horizon()::text"
+NEXT = """
+    SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
+    WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
+        AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id = ANY ($6::text[])
+    ORDER BY xid, seq LIMIT $5
+"""
+NEWS = """
+    SELECT EXISTS (SELECT FROM events WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8)
+"""
+MOVE = """
+    INSERT INTO instance_facts (name, value, created_at) VALUES ($1, $2, now())
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()
+"""
+
+
+def news(follower: str) -> str:
+    """SQL that says whether there may be events that this follower has not been given: when its clock is to tick."""
+    place = f"FROM instance_facts WHERE name = '{follower + FOLLOWS}'"
+    return f"""
+        NOT EXISTS (SELECT {place}) OR EXISTS (
+            SELECT FROM events WHERE (xid, seq) >= (
+                (SELECT split_part(value, ':', 1)::xid8 {place}), (SELECT split_part(value, ':', 2)::bigint {place})
+            )
+        )
+    """
+
+
+async def follow(
+    rows: AcrossWorkspaces, follower: str, places: str, types: Sequence[str] | None = None
+) -> tuple[list[Any], bool]:
+    """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
+    first look gives none: it begins with what comes.
+
+    `places`: a statement of the workspaces in which somebody has subscribed. Events of others are passed over, and
+    where there are none, nothing is read.
+    """
+    fact = follower + FOLLOWS
+    horizon = await rows.fetchval(HORIZON)
+    place = await rows.fetch(PLACE, fact)
+    if place and not await rows.fetchval(NEWS, *place[0], horizon):
+        return [], False  # a place that moved by itself would be a write a second, for ever
+    # behind the horizon: whoever subscribed before an event below it, has committed that by now
+    subscribed = [row[0] for row in await rows.fetch(places)] if place else []
+    kinds = None if types is None else list(types)
+    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, subscribed) if subscribed else []
+    more = len(found) == MOST
+    # what is not older than every running transaction waits
+    await rows.fetchval(MOVE, fact, f"{found[-1]['xid']}:{found[-1]['seq'] + 1}" if more else f"{horizon}:0")
+    return found, more

@@ -1,0 +1,141 @@
+"""Lists that are listened to: rows come as they become visible, each read in the listener's own name.
+
+Whoever follows stands at a place in the order in which transactions end, and asks the list for what is behind it. That
+there is something is told by `News`: one task of a process asks for all who listen, and rests where nobody does.
+"""
+
+import asyncio
+from base64 import b64decode, b64encode
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from resolvers.identity.caller import Caller
+from resolvers.instance.telemetry import log
+from resolvers.kernel.admission.request import Raw
+from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.reader import Column, Item, Nested, Page, Shape, intern
+from resolvers.kernel.store.database import database
+
+EVERY, PAUSE = 0.5, 5.0
+PLACE, ROWS = "@place", "rows"
+DIGITS = 19  # of a transaction in a place
+NOW = "SELECT events_horizon()::text::bigint"
+
+
+class News:
+    """Tells the listeners of a process that their workspace has new rows, by a statement of the oldest transaction that
+    runs, and of those among the workspaces `$2` that have rows of transactions from `$1` on.
+    """
+
+    def __init__(self, statement: str) -> None:
+        self.horizon = 0
+        self._statement = statement
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._task: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def of(self, place: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever there may be something new."""
+        told = asyncio.Event()
+        self._waiting[place].add(told)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look())
+        try:
+            yield told
+        finally:
+            self._waiting[place].discard(told)
+            if not self._waiting[place]:
+                del self._waiting[place]
+
+    async def now(self) -> int:
+        """The oldest transaction that runs: whatever is not visible yet is of it, or of a later one."""
+        async with database.lease() as conn:
+            return int(await conn.fetchval(NOW))
+
+    async def _look(self) -> None:
+        self.horizon = 0
+        while self._waiting:
+            try:
+                if not self.horizon:
+                    self.horizon = await self.now()
+                    self._tell(list(self._waiting))
+                async with database.lease() as conn:
+                    horizon, places = await conn.fetchrow(self._statement, self.horizon, list(self._waiting))
+                self.horizon = horizon
+                self._tell(places or ())
+                await asyncio.sleep(EVERY)
+            except Exception as error:
+                log.warning("news of a list interrupted", error=type(error).__name__)
+                self.horizon = 0
+                await asyncio.sleep(PAUSE)
+
+    def _tell(self, places: Any) -> None:
+        for place in places:
+            for told in self._waiting.get(place, ()):
+                told.set()
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """A list that can be listened to.
+
+    `rows` is the list in the order in which transactions end, below the oldest that runs, so that nothing appears
+    before what was shown: a Page by one key, a text that begins with the transaction (see `place_at`). `news` is the
+    statement of `News`.
+    """
+
+    rows: Query[Any, Any]
+    news: str
+    _of_loop: WeakKeyDictionary[Any, News] = field(default_factory=WeakKeyDictionary, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.rows.form is not Page:
+            raise TypeError(f"{self.rows.name} is followed from a place, so it is a Page")
+
+    def told(self) -> News:
+        """Of this event loop."""
+        return self._of_loop.setdefault(asyncio.get_running_loop(), News(self.news))
+
+
+def place_at(transaction: int) -> str:
+    """The place before every row of a transaction."""
+    return f"{transaction:0{DIGITS}d}"
+
+
+def is_place(text: str) -> bool:
+    return text[:DIGITS].isascii() and text[:DIGITS].isdigit() and DIGITS <= len(text) <= 200 and text.isprintable()
+
+
+def behind(place: str) -> str:
+    """The place as the list's own cursor."""
+    return b64encode(orjson.dumps([place])).decode()
+
+
+def rows_of(fields: tuple[Item, ...]) -> Shape:
+    """The shape in which a list is followed: `fields` of its rows as edges, and the place of each."""
+    return intern(Shape((Nested(ROWS, None, Shape((Column(PLACE, "cursor"), *fields), "edges")),), "connection"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What a listener asks the list: with these filters, in this workspace, in this shape."""
+
+    followed: Followed
+    raw: Raw
+    place: str
+    shape: Shape
+    slots: tuple[Input, ...] = ()
+
+    async def rows(self, caller: Caller, after: str, most: int) -> list[tuple[str, dict[str, Any]]]:
+        """What is behind a place, each row with its own. Raises the Refusal where the caller has no right to it."""
+        asked = {**self.raw, "first": most, "after": behind(after)}
+        answer = await self.followed.rows(caller, asked, self.shape, self.slots, self.place)
+        found = orjson.loads(answer.body or b"{}").get(ROWS, ())
+        return [(orjson.loads(b64decode(row.pop(PLACE)))[0], row) for row in found]

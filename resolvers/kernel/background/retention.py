@@ -1,0 +1,259 @@
+"""How long each workspace keeps what expires, and the removal of what it keeps shorter than the instance does.
+
+What grows without end stands in partitions, and these hold rows of all workspaces: the sweep drops them when the
+instance keeps none of them. So the instance's days are the most that a workspace can have of these, and the rows of
+those that want fewer are removed before. That is done by whole days, in UTC, once a day: each is kept for as many days
+as were asked for, and up to one more.
+"""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Final
+
+from models.base import PARTITION, table_of
+from models.kernel import OutboxEvent
+from models.retention import RetentionKind
+from models.staff.runs import RunFrame
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
+from resolvers.kernel.background.clocks import AcrossWorkspaces, clock
+from resolvers.kernel.ground.removed import REMOVED, SWEPT_OF_WORKSPACES
+
+RETAIN = clock("system.retain", every=timedelta(hours=1))
+LONGEST: Final = 36_500
+PORTION: Final = 5_000
+DAY: Final = timedelta(days=1)
+MOMENT: Final = timedelta(milliseconds=1)
+Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The days of a kind: what holds without a rule, and what a workspace may choose. 0 is for good.
+
+    `setting`: of the instance; it is the default, and the most that there is of it.
+    """
+
+    least: int = 1
+    most: int = 0
+    default: int = 0
+    setting: str | None = None
+
+    def bounds(self) -> tuple[int, int, int]:
+        """Least, most and default."""
+        if self.setting is None:
+            return self.least, self.most, self.default
+        days: int = getattr(instance.settings, self.setting)
+        return self.least, days, days
+
+    def holds(self, own: int | None) -> int:
+        """The days that hold for a workspace with a rule of its own."""
+        _, most, default = self.bounds()
+        if own is None:
+            return default
+        return own if most == 0 else min(own or most, most)
+
+
+KINDS: Final[dict[RetentionKind, Kept]] = {
+    RetentionKind.events: Kept(setting="event_days"),
+    RetentionKind.frames: Kept(setting="frame_days"),
+    RetentionKind.journal: Kept(),
+    RetentionKind.mcp_calls: Kept(),
+    RetentionKind.memory_versions: Kept(most=3650, default=30),  # contract: admin.memory_config_patch
+    RetentionKind.idempotency_keys: Kept(most=7, default=1),
+    RetentionKind.audit: Kept(least=90, setting="audit_days"),
+}
+
+# Rules that have something to remove: a day has ended since, or fewer days are kept than before.
+DUE = """
+    SELECT workspace_id, removed_until, cut FROM (
+        SELECT *, date_trunc('day', now(), 'UTC') - make_interval(days => days) AS cut FROM retention_rules
+        WHERE kind = $1 AND days > 0 AND ($2::int = 0 OR days < $2)
+    ) r WHERE removed_until IS NULL OR removed_until < cut ORDER BY workspace_id
+"""
+DONE = """
+    UPDATE retention_rules SET removed_until = $1 WHERE kind = $2 AND workspace_id = ANY ($3::text[]) RETURNING 1
+"""
+
+
+# The day of the oldest row of a table, which is in the partition that ends first, or where that is empty, its end.
+OLDEST = """
+    WITH oldest AS MATERIALIZED (SELECT coalesce(min(until), now()) AS until FROM partitions_of('{table}'))
+    SELECT date_trunc('day', coalesce(
+        (SELECT min(created_at) FROM {table} WHERE created_at < (SELECT until FROM oldest)),
+        (SELECT until FROM oldest)
+    ), 'UTC')
+"""
+
+
+async def retain(write: Write) -> None:
+    """One tick. What fails keeps the others from nothing, and is tried again by the next."""
+    failures = []
+    for removal in REMOVALS:
+        try:
+            await removal.carry_out(write)
+        except Exception as error:
+            error.add_note(f"rows: {removal.kind}")
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("not all that workspaces do not keep was removed", failures)
+
+
+async def due(write: Write, kind: RetentionKind) -> list[Any]:
+    """The rules to carry out, each with `cut`, before which nothing is kept."""
+    setting = KINDS[kind].setting
+    most = 0 if setting is None else getattr(instance.settings, setting)
+    return await write(lambda rows: rows.fetch(DUE, kind.value, most))  # type: ignore[no-any-return]
+
+
+async def done(write: Write, kind: RetentionKind, until: datetime, workspaces: list[str]) -> None:
+    await write(lambda rows: rows.fetchval(DONE, until, kind.value, workspaces))
+
+
+def told(table: str, workspaces: list[str], rows: int) -> None:
+    """The metric, and a line of the log."""
+    if rows:
+        REMOVED.labels(table, "workspace").inc(rows)
+        log.info("rows that workspaces do not keep were removed", table=table, workspaces=workspaces, rows=rows)
+
+
+@dataclass(frozen=True)
+class ByDay:
+    """Of a partitioned table, which has no index of a workspace's rows by time: day by day, for all workspaces at once.
+
+    A day is read in parts, each as large as a partition makes one expect a portion to be in, and halved where there is
+    more. `note`: what is kept of the rows that go, a part of the statement behind `gone`.
+    """
+
+    kind: RetentionKind
+    table: str
+    span: str
+    which: str = "true"
+    note: str = ""
+    returned: str = "1"
+
+    @property
+    def _place(self) -> str:
+        since = "created_at >= $1 AND created_at < $2"
+        return f"FROM {self.table} WHERE {since} AND workspace_id = ANY ($3::text[]) AND {self.which}"
+
+    async def carry_out(self, write: Write) -> None:
+        days = defaultdict[datetime, list[str]](list)
+        rules = await due(write, self.kind)
+        if not rules:
+            return
+        first = await write(lambda rows: rows.fetchval(OLDEST.format(table=self.table)))
+        parts = await write(lambda rows: rows.fetchval(self._parts(), self.table))
+        for rule in rules:
+            day = rule["removed_until"] or first
+            if day >= rule["cut"]:
+                await done(write, self.kind, rule["cut"], [rule["workspace_id"]])
+            while day < rule["cut"]:
+                days[day].append(rule["workspace_id"])
+                day += DAY
+        for day, workspaces in sorted(days.items()):
+            removed = 0
+            for number in range(parts):
+                begin, end = day + number * DAY / parts, day + (number + 1) * DAY / parts
+                removed += await self._between(write, begin, end, workspaces)
+            await done(write, self.kind, day + DAY, workspaces)
+            told(self.table, workspaces, removed)
+
+    def _parts(self) -> str:
+        days = {"day": 1, "week": 7, "month": 30}[self.span]
+        return f"""
+            SELECT greatest(1, ceil(max(c.reltuples) / {days * 2 * PORTION}))::int
+            FROM partitions_of($1) p JOIN pg_class c ON c.oid = to_regclass(quote_ident(p.name))
+        """
+
+    async def _between(self, write: Write, begin: datetime, end: datetime, workspaces: list[str]) -> int:
+        found = await write(
+            lambda rows: rows.fetchval(
+                f"SELECT count(*) FROM (SELECT {self._place} LIMIT {PORTION + 1}) f", begin, end, workspaces
+            )
+        )
+        if not found:
+            return 0
+        if found > PORTION and end - begin > MOMENT:
+            middle = begin + (end - begin) / 2
+            before = await self._between(write, begin, middle, workspaces)
+            return before + await self._between(write, middle, end, workspaces)
+        gone = f"WITH gone AS (DELETE {self._place} RETURNING {self.returned}){self.note} SELECT count(*) FROM gone"
+        return await write(lambda rows: rows.fetchval(gone, begin, end, workspaces))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class ByIndex:
+    """Of a table with an index of each workspace's rows by time: workspace by workspace, the oldest first.
+
+    `found` gives a portion ($1 workspace, $2 before when, $3 from when on, $4 how many) with its `at`; `gone` removes
+    those `old` rows.
+    """
+
+    kind: RetentionKind
+    table: str
+    found: str
+    gone: str
+    portion: int = PORTION
+
+    async def carry_out(self, write: Write) -> None:
+        sql = f"""
+            WITH old AS MATERIALIZED ({self.found}), {self.gone}
+            SELECT (SELECT count(*) FROM gone) AS rows, (SELECT max(at) FROM old) AS last
+        """
+        for rule in await due(write, self.kind):
+            place, removed, since = rule["workspace_id"], 0, None
+            while True:  # from behind the portion before: what that has left of the index is not read again
+                values = (place, rule["cut"], since, self.portion)
+                ((gone, since),) = await write(partial(_fetched, sql, values))
+                removed += gone
+                if gone < self.portion:
+                    break
+            await done(write, self.kind, rule["cut"], [place])
+            told(self.table, [place], removed)
+
+
+async def _fetched(sql: str, values: tuple[Any, ...], rows: AcrossWorkspaces) -> list[Any]:
+    return await rows.fetch(sql, *values)
+
+
+EVENTS = ByDay(
+    RetentionKind.events, table_of(OutboxEvent).name, table_of(OutboxEvent).info[PARTITION],
+    which="NOT starts_with(channel, 'user:')",  # what is told to a person is of no workspace
+    returned="workspace_id, xid", note=f", {SWEPT_OF_WORKSPACES}",
+)  # fmt: skip
+FRAMES = ByDay(RetentionKind.frames, table_of(RunFrame).name, table_of(RunFrame).info[PARTITION])
+MCP_CALLS = ByIndex(
+    RetentionKind.mcp_calls,
+    "mcp_tool_calls",
+    """
+        SELECT id, created_at AS at FROM mcp_tool_calls
+        WHERE workspace_id = $1 AND created_at < $2 AND ($3::timestamptz IS NULL OR created_at >= $3)
+        ORDER BY created_at, id LIMIT $4
+    """,
+    "gone AS (DELETE FROM mcp_tool_calls m USING old WHERE m.id = old.id AND m.workspace_id = $1 RETURNING 1)",
+)
+JOURNAL = ByIndex(
+    RetentionKind.journal,
+    "journal",
+    """
+        SELECT id, at FROM journal WHERE place = $1 AND at < $2 AND ($3::timestamptz IS NULL OR at >= $3)
+            AND priority NOT IN ('pin', 'permanent')
+        ORDER BY at, id LIMIT $4
+    """,
+    """
+        gone AS (
+            DELETE FROM journal j USING old WHERE j.place = $1 AND j.at = old.at AND j.id = old.id
+            RETURNING j.kind, j.row_id
+        ),
+        entries AS (
+            DELETE FROM journal_entries e USING gone
+            WHERE gone.kind = 'je' AND e.id = gone.row_id AND e.workspace_id = $1
+        )
+    """,
+    portion=1_000,  # each entry that goes looks for its line
+)
+REMOVALS: tuple[ByDay | ByIndex, ...] = (EVENTS, FRAMES, MCP_CALLS, JOURNAL)

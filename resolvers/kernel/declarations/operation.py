@@ -1,0 +1,395 @@
+"""Operations: one declaration, one pipeline, for every surface."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from time import perf_counter
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+
+import asyncpg
+import orjson
+from sqlmodel import SQLModel
+
+from models.base import new_id
+from models.bounds import ID
+from models.people.workspaces import Capability, Role
+from resolvers.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.identity.caller import TICKETS, Caller, CredentialKind, SessionChange
+from resolvers.instance.running import instance
+from resolvers.instance.store import Arriving
+from resolvers.instance.telemetry import Meter, log
+from resolvers.kernel.admission.gate import (
+    CREDENTIAL_ID,
+    DIFFERS,
+    NEEDED,
+    ROLE,
+    SCOPES,
+    STALE,
+    WORKSPACE_ID,
+    Entity,
+    Gate,
+    Plan,
+    Tenancy,
+    Where,
+    judge,
+    refuse_credential,
+)
+from resolvers.kernel.admission.guards import Guard, Rule
+from resolvers.kernel.admission.plans import Compilation, budget
+from resolvers.kernel.admission.request import Raw, Request
+from resolvers.kernel.admission.subject import Subject
+from resolvers.kernel.admission.uses import uses
+from resolvers.kernel.declarations.events import Event
+from resolvers.kernel.ground import scopes
+from resolvers.kernel.ground.inputs import Input, is_id
+from resolvers.kernel.ground.policy import GATES, MEMBERS, Action
+from resolvers.kernel.reader import Shape, scopes_of
+from resolvers.kernel.reader.build import LARGEST_ANSWER
+from resolvers.kernel.reader.trace import Call
+from resolvers.kernel.store.database import database, unavailable
+from resolvers.kernel.store.existence import Existence
+
+D = TypeVar("D", bound=Input)
+
+OPERATIONS: dict[str, "Operation[Any]"] = {}
+_gates: dict[Any, Plan] = {}  # the gate alone, of every tenancy and kind of credential
+
+
+class Auth(StrEnum):
+    """Which credentials count."""
+
+    NONE = "none"
+    USER = "user"
+    INTERNAL = "internal"
+    WEBHOOK = "webhook"
+
+
+USERS = frozenset({CredentialKind.SESSION, CredentialKind.TOKEN, CredentialKind.ADMIN})
+CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
+    Auth.NONE: frozenset(CredentialKind),
+    Auth.USER: USERS | {CredentialKind.SERVICE},
+    Auth.INTERNAL: frozenset({CredentialKind.INTERNAL, CredentialKind.SERVICE}),
+    Auth.WEBHOOK: frozenset({CredentialKind.WEBHOOK}),
+}
+TOO_SLOW = "CS503"  # SQLSTATE of a search that has looked long enough and found nothing
+UNFOUND = "The search found nothing within its time limit; narrow it, for example with a start time"
+ONLY_EXCLUDES = "CS400"  # SQLSTATE of a search that names no word to look for
+NO_WORD = "A search needs a word to look for, on each side of an `or`: not only words to leave out"
+TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
+DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
+BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
+
+
+class Surface(StrEnum):
+    REST = "rest"
+    GRAPHQL = "graphql"
+
+
+BOTH = frozenset(Surface)
+REST_ONLY = frozenset({Surface.REST})
+GRAPHQL_ONLY = frozenset({Surface.GRAPHQL})
+NO_SURFACE: frozenset[Surface] = frozenset()
+"""Neither a route nor a field: for parts of this server, such as its runtime and its sockets."""
+
+
+class Deprecation(NamedTuple):
+    """Dates are ISO; `use` names what to call instead."""
+
+    since: str
+    sunset: str
+    use: str
+
+
+class Answer(NamedTuple):
+    """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one.
+
+    `replayed`: it is a stored one, of the same request. `session`: what became of the browser's.
+    """
+
+    body: bytes | None
+    version: int | None = None
+    replayed: bool = False
+    session: SessionChange | None = None
+
+
+class Reach(StrEnum):
+    """What a command changes. INSTANCE: what is of no workspace, so that it is the operator's."""
+
+    WORKSPACE = "workspace"
+    INSTANCE = "instance"
+
+
+@dataclass(eq=False)
+class Operation(Generic[D]):
+    """What every surface may know of an operation, and the parts of the pipeline all kinds share."""
+
+    name: str
+    action: Action
+    input: type[D]
+    returns: Any
+    doc: str
+    auth: Auth = Auth.USER
+    tenancy: Where = Tenancy.WORKSPACE
+    audit: str | None = None
+    emits: tuple[type[Event], ...] = ()
+    errors: tuple[Code, ...] = ()
+    allow: tuple[Rule, ...] = ()
+    surfaces: frozenset[Surface] = BOTH
+    versioned: type[SQLModel] | None = None
+    secret: bool = False
+    writes_on_refusal: bool = False
+    late: bool = False
+    tickets: bool = False
+    deprecated: Deprecation | None = None
+    subject: Subject | None = None
+    or_capability: Capability | None = None
+    reach: Reach = Reach.WORKSPACE
+    asks: tuple[Existence, ...] = ()
+    personal: bool = False
+    plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+
+    kind = "operation"
+
+    def __post_init__(self) -> None:
+        if self.name in OPERATIONS:
+            raise RuntimeError(f"two operations are named {self.name}")
+        if isinstance(self.tenancy, Entity) and self.tenancy.field not in self.input.model_fields:
+            raise TypeError(f"{self.name}: the input has no field {self.tenancy.field}")
+        if isinstance(self.tenancy, Entity) and self.tenancy.lenient and self.kind != "query":
+            raise TypeError(f"{self.name}: only a query can find nothing")
+        if self.auth in (Auth.INTERNAL, Auth.WEBHOOK) and Surface.GRAPHQL in self.surfaces:
+            raise TypeError(f"{self.name}: what only machines call is no part of the graph")
+        if self.auth is Auth.WEBHOOK and not self.allow:
+            raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
+        if self.personal and (self.tenancy is not Tenancy.WORKSPACE or self.asks):
+            raise TypeError(f"{self.name}: it names a workspace, and reaches the caller's own rows alone")
+        if self.subject is not None:
+            self.subject.check(self.name, self.input)
+        if self.asks and (self.auth is Auth.NONE or self.tenancy is Tenancy.NONE):
+            raise TypeError(f"{self.name}: no workspace is known that could be asked for rows")
+        self.guards = [Guard.of(self.name, rule, self.subject) for rule in self.allow]
+        OPERATIONS[self.name] = self
+        self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
+        self.needs = scopes.needed(self.name, self.kind)
+        # answers that a surface documents as this operation's own, parts of other rows included
+        self.published: set[Shape] = set()
+        self.meter = Meter(self.name)
+        self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
+        """Who passes the gate; whether one without the role has the capability is asked behind it."""
+
+    @property
+    def model(self) -> Any:
+        """The class of what is returned, without Page, Row, list and Optional."""
+        kind = self.returns
+        while get_origin(kind) is not None:
+            kind = next(a for a in get_args(kind) if a is not type(None))
+        return kind
+
+    async def __call__(
+        self,
+        caller: Caller,
+        raw: Raw,
+        shape: Shape | None = None,
+        slots: tuple[Input, ...] = (),
+        place: str | None = None,
+        *,
+        if_version: int | None = None,
+        key: str | None = None,
+        fault: Refusal | None = None,
+        upload: Arriving | None = None,
+        also: tuple[str, ...] = (),
+    ) -> Answer:
+        """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a
+        word of it. The arguments are those of a Request.
+        """
+        started, code = perf_counter(), None
+        try:
+            place = place or caller.workspace
+            return await self._call(caller, Request(raw, shape, slots, place, also, if_version, key, fault, upload))
+        except Exception as error:
+            refusal = error if isinstance(error, Refusal) else translate(error)
+            code = refusal.code.value
+            self.tell(caller, refusal, error)
+            if refusal is error:
+                raise
+            raise refusal from error
+        finally:
+            self.meter.observe(perf_counter() - started, code)
+
+    async def _call(self, caller: Caller, request: Request) -> Answer:
+        raise NotImplementedError
+
+    def tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
+        """One line for what an operator looks for: writes that were denied, and what is broken. Never what was sent."""
+        if refusal.code is Code.INTERNAL:
+            log.error("operation failed", operation=self.name, exc_info=error)
+        elif refusal.code in BROKEN:
+            log.warning(
+                "operation unavailable",
+                operation=self.name,
+                code=refusal.code.value,
+                cause=type(error.__cause__ or error).__name__,
+            )
+        elif refusal.code in DENIED and self.kind == "command":
+            log.info(
+                "write denied",
+                operation=self.name,
+                code=refusal.code.value,
+                reason=refusal.reason,
+                credential=caller.kind.value,
+                client=caller.client,
+            )
+
+    # ---- the gate ------------------------------------------------------------------------------------------------
+
+    def require(self, caller: Caller, place: str | None) -> None:
+        """A credential of the kind this operation takes, good for the workspace it is to act in; whether it is genuine,
+        the gate asks.
+        """
+        if caller.reads_only and self.kind == "command":
+            raise forbidden("A ticket in a URL is valid for subscriptions and queries only")
+        if caller.kind not in self.credentials:
+            if caller.kind in TICKETS:
+                raise forbidden("A ticket is not valid for this")
+            raise caller.refused or (
+                forbidden() if self.auth is Auth.INTERNAL else unauthenticated(caller.reason or Reason.no_credentials)
+            )
+        of_one = caller.kind is CredentialKind.INTERNAL and not caller.any_workspace
+        if of_one and (caller.bound is None or caller.bound != place):
+            raise forbidden()
+
+    def needs_place(self, place: str | None) -> bool:
+        return self.tenancy is Tenancy.WORKSPACE and not place
+
+    async def pass_gate(self, conn: Any, caller: Caller, request: Request) -> Any:
+        """The gate alone: the row of who and where, or the first refusal that applies."""
+        if caller.kind is CredentialKind.ADMIN:
+            await record_admin_use(conn, caller)
+        return await self.ask_gate(conn, caller, request)
+
+    async def ask_gate(self, conn: Any, caller: Caller, request: Request, tenancy: Where | None = None) -> Any:
+        """The same where the use of the credential is recorded already. `tenancy`: another than the operation's own."""
+        place = request.place
+        tenancy = tenancy or (Tenancy.NONE if self.needs_place(place) else self.tenancy)
+        by_slug = tenancy is Tenancy.WORKSPACE and not is_id(place or "")
+        own = tenancy is self.tenancy
+        subject, asks, personal = (self.gated, self.asks, self.personal) if own else (None, (), False)
+        key = (tenancy, caller.kind, by_slug, database.row_security, subject, asks, personal)
+        plan = _gates.get(key)
+        if plan is None:
+            gate = Gate.build(tenancy, caller.kind, by_slug, personal)
+            plan = _gates[key] = gate.plan(subject=subject, asks=asks)
+        row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request, tenancy=tenancy)))
+        if row is None:
+            raise await refuse_credential(conn, caller.kind, caller.credential)
+        self.check_scopes(row, request.shape)
+        if self.needs_place(place):
+            raise Refusal(Code.BAD_REQUEST, NEEDED)
+        judge(row, tenancy, self.roles, caller.kind)
+        self.used(caller, row)
+        if request.also:
+            await self.check_names(conn, row[WORKSPACE_ID], request.also)
+        if self.lacks_place(row, tenancy, place):
+            await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
+        return row
+
+    @staticmethod
+    async def check_names(conn: Any, workspace_id: str, names: tuple[str, ...]) -> None:
+        """Compares names by what they name. Only a caller who has passed the gate learns that they differ."""
+        slug = await conn.fetchval("SELECT slug FROM workspaces WHERE id = $1", workspace_id)
+        if any(name != (workspace_id if is_id(name) else slug) for name in names):
+            raise Refusal(Code.BAD_REQUEST, DIFFERS)
+
+    def lacks_place(self, row: Any, tenancy: Where, place: str | None) -> bool:
+        """A lenient entity was not found, and a workspace was named beside it: whether that is the caller's is asked as
+        everywhere.
+        """
+        return row[ROLE] is None and bool(place) and isinstance(tenancy, Entity)
+
+    def check_scopes(self, row: Any, shape: Shape | None) -> None:
+        """A token with scopes needs those of the operation, and to walk an edge that of the rows it leads to."""
+        if row[SCOPES] is None:
+            return
+        needs = self.needs
+        if shape is not None and shape not in self.published:
+            needs = scopes.together(needs, scopes_of(self.model, shape))
+        scopes.check(orjson.loads(row[SCOPES]), needs)
+
+    def call_of(self, caller: Caller, request: Request, data: Any = None, tenancy: Where | None = None) -> Call:
+        raw, place, tenancy = request.raw, request.place, tenancy or self.tenancy
+        entity = raw.get(tenancy.field) if isinstance(tenancy, Entity) else None
+        entity = entity if isinstance(entity, str) and _is_key(entity) else None
+        workspace = place if place is None or _is_key(place) else ""
+        named = None if self.gated is None else self.gated.named(raw)
+        return Call(
+            caller.credential, workspace, data, request.slots, entity, generation=caller.generation, named=named
+        )
+
+    @property
+    def gated(self) -> Subject | None:
+        """The row that is read with the gate, in one statement."""
+        return None
+
+    def used(self, caller: Caller, row: Any) -> None:
+        if row[STALE]:
+            uses.note(caller.kind, row[CREDENTIAL_ID])
+
+    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
+        """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has
+        compilations left.
+        """
+
+        def pay() -> None:
+            if instance.limited:
+                budget.take(principal)
+
+        return await by.plan(self.plans, key, build, pay)
+
+
+def answered() -> list[type[SQLModel]]:
+    """The models whose rows operations answer with."""
+    return [op.model for op in OPERATIONS.values() if isinstance(op.model, type) and issubclass(op.model, SQLModel)]
+
+
+def _is_key(text: str) -> bool:
+    """Whether there may be a row of this id or slug at all."""
+    return len(text) <= ID and "\0" not in text
+
+
+async def record_admin_use(conn: Any, caller: Caller) -> None:
+    """Every use of an ADMIN token is written before the request goes on (contract: cli_token.on_use)."""
+    sql = (
+        "INSERT INTO admin_token_uses (id, token_id, used_at, ip, user_agent, path) SELECT $1, id, now(), $2, $3, $4"
+        " FROM cli_tokens WHERE token_hash = $5 AND revoked_at IS NULL AND expires_at > now()"
+    )
+    await conn.execute(sql, new_id(), caller.client[:64], caller.user_agent[:250], caller.path[:500], caller.credential)
+
+
+def translate(error: Exception) -> Refusal:
+    """What the database does when it is away, overloaded or given nonsense; anything else is a fault of ours."""
+    if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
+        return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
+    if getattr(error, "sqlstate", None) == TOO_LARGE:
+        return Refusal(
+            Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields"
+        )
+    if getattr(error, "sqlstate", None) == TOO_SLOW:
+        return Refusal(Code.UNAVAILABLE, UNFOUND)
+    if getattr(error, "sqlstate", None) == ONLY_EXCLUDES:
+        return Refusal(Code.BAD_REQUEST, NO_WORD)
+    if isinstance(error, asyncpg.StringDataRightTruncationError):
+        return Refusal(Code.BAD_REQUEST, TOO_LONG)
+    if isinstance(error, (asyncpg.DataError, asyncpg.ProgramLimitExceededError)):
+        return Refusal(Code.BAD_REQUEST, UNSTORABLE)
+    lost = (
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InsufficientResourcesError,
+        asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # the next call on a connection whose end came as a message of the server
+        OSError,
+        TimeoutError,
+    )
+    if isinstance(error, lost):
+        return unavailable()
+    return Refusal(Code.INTERNAL, "Internal error")

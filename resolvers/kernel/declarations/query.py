@@ -1,0 +1,273 @@
+"""Queries: operations that describe rows. The function is traced, never run per request."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, get_origin, get_type_hints
+
+import asyncpg
+from sqlalchemy import select
+from sqlalchemy.sql.util import ClauseAdapter
+from sqlmodel import SQLModel
+
+from models.base import TenantRow, readable, table_of
+from models.people.workspaces import Role
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.kernel.admission.gate import (
+    CREDENTIAL_ID,
+    NEEDED,
+    PAYLOAD,
+    ROLE,
+    USER_ID,
+    VERSION,
+    Entity,
+    Gate,
+    Plan,
+    Tenancy,
+    Where,
+    judge,
+    refuse_credential,
+)
+from resolvers.kernel.admission.plans import reads
+from resolvers.kernel.admission.request import Request
+from resolvers.kernel.admission.subject import Subject
+from resolvers.kernel.declarations.operation import (
+    BOTH,
+    Answer,
+    Auth,
+    D,
+    Deprecation,
+    Operation,
+    Surface,
+    record_admin_use,
+)
+from resolvers.kernel.ground.inputs import Input, NoInput, is_id, validate
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, roles_of
+from resolvers.kernel.reader.build import Builder
+from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.reader.trace import Trace, variant
+from resolvers.kernel.reader.visibility import Scope
+from resolvers.kernel.store.database import database
+
+R = TypeVar("R", bound=Read[Any], covariant=True)
+M = TypeVar("M", bound=SQLModel)
+
+
+class QueryScope(Scope):
+    """What a traced query can select. No connection, nothing to await."""
+
+    def select(self, model: type[M]) -> Rows[M]:
+        """Live rows of the workspace; of a table without workspaces, all live rows."""
+        if issubclass(model, TenantRow):
+            return Rows(model, where=(table_of(model).c.workspace_id == self.workspace_id,))
+        return Rows(model)
+
+    def table(self, model: type[SQLModel]) -> Any:
+        """Live rows of the workspace as a FROM entry of a report."""
+        table = table_of(model)
+        made = select(*[table.c[name] for name in readable(model)])
+        if issubclass(model, TenantRow):
+            made = made.where(table.c.workspace_id == self.workspace_id)
+        if "deleted_at" in table.c:
+            made = made.where(table.c.deleted_at.is_(None))
+        made = made.where(*self.sees(model, table, self._outer))
+        return made.correlate(*self._outer).subquery()
+
+    def find(self, subject: Subject, data: Any) -> Row[Any]:
+        """The row that a route names. Its columns are read by `id_of` and `children`."""
+        row = (
+            self.select(subject.model)
+            .where(*subject.conditions(self, lambda field: getattr(data, field), self._outer))
+            .one(subject.missing)
+        )
+        row.hidden = subject.hidden
+        return row
+
+    def id_of(self, row: Row[Any]) -> Any:
+        """The id of such a row, as a value for conditions."""
+        alias = table_of(row.model).alias()
+        adapt = ClauseAdapter(alias).traverse
+        live = [alias.c.deleted_at.is_(None)] if "deleted_at" in alias.c else []
+        found = [*[adapt(clause(c)) for c in row.conditions], *live, *self.sees(row.model, alias, self._outer)]
+        return select(alias.c.id).where(*found).correlate(*self._outer).scalar_subquery()
+
+    def children(self, row: Row[Any], model: type[M], key: str) -> Rows[M]:
+        """The rows of another table whose `key` is the id of such a row."""
+        return self.select(model).where(table_of(model).c[key] == self.id_of(row))
+
+    def merge(self, model: type[M], *branches: Branch) -> Rows[M]:
+        """The rows of several selects as one list, to be ordered by names and paged: a View's, of several kinds."""
+        return Rows(model, branches=branches)
+
+    def view(self, model: type[M], statement: Any) -> Rows[M]:
+        """The rows of a report; its columns are the fields of a View."""
+        return Rows(model, source=statement.correlate(*self._outer).subquery())
+
+
+@dataclass(eq=False)
+class Query(Operation[D], Generic[D, R]):
+    describe: Callable[..., R] = field(kw_only=True)
+    kind = "query"
+
+    @property
+    def form(self) -> type[Read[Any]]:
+        return get_origin(self.returns)  # type: ignore[no-any-return]
+
+    def within(self, scope: QueryScope, data: D) -> R:
+        """The same rows, to be narrowed by another query."""
+        if self.subject is None:
+            return self.describe(scope, data)
+        row = scope.find(self.subject, data)
+        read = self.describe(scope, row, data)
+        return read if read is row else read.under(row)
+
+    async def _call(self, caller: Caller, request: Request) -> Answer:
+        shape, place = request.shape, request.place
+        if shape is None:
+            raise TypeError(f"{self.name} needs a shape")
+        self.require(caller, place)
+        passed = False
+        try:
+            if request.also:
+                async with database.lease() as conn:
+                    await self.ask_gate(conn, caller, request)
+            if self.needs_place(place) or request.fault is not None:
+                raise request.fault or Refusal(Code.BAD_REQUEST, NEEDED)
+            data = validate(self.input, request.raw)
+            by_slug = self.tenancy is Tenancy.WORKSPACE and not is_id(place or "")
+            key = (id(shape), caller.kind, by_slug, variant(data), *[variant(s) for s in request.slots])
+            plan = self.plans.get(key)
+            if plan is None:
+                passed = True
+                plan = await self._new_plan(caller, request, shape, key, data)
+            else:
+                plan.used = True
+            args = plan.args(self.call_of(caller, request, data))
+        except Refusal:
+            if not passed:
+                async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
+                    await self.pass_gate(conn, caller, request)
+            raise
+        if caller.kind is CredentialKind.ADMIN and not passed:
+            async with database.lease() as conn:
+                await record_admin_use(conn, caller)
+        try:
+            row = await database.pool.fetchrow(plan.sql, args)
+        except asyncpg.DataError:
+            async with database.lease() as conn:
+                await self.ask_gate(conn, caller, request)
+            raise
+        if row is None:
+            async with database.lease() as conn:
+                raise await refuse_credential(conn, caller.kind, caller.credential)
+        self.check_scopes(row, shape)
+        judge(row, self.tenancy, self.roles, caller.kind)
+        self.used(caller, row)
+        if self.lacks_place(row, self.tenancy, place):
+            async with database.lease() as conn:
+                await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
+        if row[PAYLOAD] is None:
+            if row[ROLE] is not None and row[ROLE] not in plan.roles:
+                raise forbidden()
+            raise Refusal(Code.NOT_FOUND, plan.missing)
+        return Answer(row[PAYLOAD], row[VERSION])
+
+    async def _new_plan(self, caller: Caller, request: Request, shape: Shape, key: Any, data: D) -> Plan:
+        """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose
+        credential nobody knows.
+        """
+        async with database.lease() as conn:
+            row = await self.pass_gate(conn, caller, request)
+        roles = self.readers(shape)
+        if row[ROLE] is not None and row[ROLE] not in roles:
+            raise forbidden()
+        _, kind, by_slug, *_ = key
+        return await self.compiled(
+            reads,
+            key,
+            row[USER_ID] or row[CREDENTIAL_ID],
+            lambda: self._compile(kind, by_slug, request, data, roles),
+        )
+
+    def readers(self, shape: Shape) -> frozenset[Role]:
+        """Who may walk every edge of the shape."""
+        roles = self.roles & roles_of(self.model, shape)
+        # over several workspaces there is no one role to judge
+        if self.tenancy is Tenancy.NONE and roles != self.roles:
+            raise forbidden("Part of this needs a role: query it within one workspace")
+        return roles
+
+    def _compile(
+        self, kind: CredentialKind, by_slug: bool, request: Request, data: Any, roles: frozenset[Role]
+    ) -> Plan:
+        gate = Gate.build(self.tenancy, kind, by_slug, self.personal)
+        read, answer = self.compiled_answer(gate, gate.trace, request, data, roles)
+        plan = gate.plan(answer, missing=read.missing, shape=request.shape)
+        plan.roles = roles
+        return plan
+
+    def compiled_answer(
+        self, gate: Gate, trace: Trace, request: Request, data: Any, roles: frozenset[Role], beside: int = 1
+    ) -> tuple[Read[Any], Any]:
+        """What is read, and the select of the answer, to stand behind the gate. `beside`: how many stand there."""
+        outer, shape = (gate.who, gate.place), request.shape
+        assert shape is not None
+        scope = gate.scope(QueryScope).within(outer)
+        read = self.within(scope, trace.symbolic(self.input, data))  # type: ignore[arg-type]
+        builder = Builder(trace, scope, request.slots)
+        builder.room //= beside
+        return read, builder.answer(read, shape, outer, gate.allowed(self.tenancy, roles))
+
+
+def signature(function: Any) -> tuple[type[Input], Any]:
+    hints = get_type_hints(function)
+    return hints.get("data", NoInput), hints.get("return")
+
+
+def query(
+    name: str,
+    action: Action = Action.READ,
+    *,
+    auth: Auth = Auth.USER,
+    tenancy: Where = Tenancy.WORKSPACE,
+    errors: tuple[Code, ...] = (),
+    surfaces: frozenset[Surface] = BOTH,
+    tickets: bool | None = None,
+    deprecated: Deprecation | None = None,
+    subject: Subject | None = None,
+    personal: bool = False,
+) -> Callable[[Callable[..., R]], Query[Any, R]]:
+    """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
+
+    `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not
+    there. `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a
+    workspace's. `personal`: a workspace is named, and the rows are the caller's own, of all workspaces.
+    """
+
+    def bind(function: Callable[..., R]) -> Query[Any, R]:
+        model, returns = signature(function)
+        if inspect.iscoroutinefunction(function):
+            raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
+        return Query(
+            name,
+            action,
+            model,
+            returns,
+            inspect.getdoc(function) or "",
+            auth=auth,
+            tenancy=tenancy,
+            errors=errors,
+            surfaces=surfaces,
+            tickets=auth is Auth.USER and tenancy is not Tenancy.NONE if tickets is None else tickets,
+            deprecated=deprecated,
+            subject=subject,
+            personal=personal,
+            describe=function,
+        )
+
+    return bind
+
+
+__all__ = ["Entity", "Query", "QueryScope", "query", "signature"]

@@ -1,0 +1,199 @@
+"""Filters and orders of lists, as data: declared in the type of an input's field, they hold for a list and for every
+edge that takes the input.
+
+A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their
+own. Those after it, and those that never lead, are conditions of its plan, which hold where nothing was sent. Where the
+one that leads has several values, the list is put together from the first rows with each: an index has those in order,
+but not the rows with any.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from itertools import takewhile
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
+from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
+from sqlmodel import SQLModel
+
+from models.base import table_of
+from resolvers.kernel.ground.bounds import notes_of
+from resolvers.kernel.ground.inputs import at_most
+from resolvers.kernel.reader.clauses import clause
+
+MOST_LISTED = 100  # values of one filter
+MOST_OF_ONE = 100  # characters of a value: all together fit into a URL
+
+
+@dataclass(frozen=True, eq=False)
+class Filter:
+    """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows with the value, or one of a list.
+
+    Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
+    `bounds`: an index begins or ends there, so that there are plans with it and plans without.
+    """
+
+    on: Any
+    leads: bool = False
+    bounds: bool = False
+
+    def condition(self, value: Any) -> Any:
+        if callable(self.on) and not hasattr(self.on, "__clause_element__"):
+            return self.on(value)
+        column, given = clause(self.on), clause(value)
+        return column == func.any(given) if isinstance(given.type, ARRAY) else column == given
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """`sort: Annotated[IssueSort, Order({IssueSort.created_at: (col(Mission.created_at), …)})]`: each order's keys."""
+
+    keys: Mapping[Any, tuple[Any, ...]]
+
+
+@cache
+def filters_of(model: type[BaseModel]) -> dict[str, Filter]:
+    return {name: note for name in model.model_fields for note in notes_of(model, name) if isinstance(note, Filter)}
+
+
+@cache
+def orders_of(model: type[BaseModel]) -> dict[str, Order]:
+    return {name: note for name in model.model_fields for note in notes_of(model, name) if isinstance(note, Order)}
+
+
+@cache
+def leading(model: type[BaseModel]) -> tuple[str, ...]:
+    """The filters that may lead, in the order in which they do."""
+    return tuple([name for name, filter in filters_of(model).items() if filter.leads])
+
+
+def leader(data: BaseModel) -> str | None:
+    """The filter that leads in this call."""
+    return next((name for name in leading(type(data)) if getattr(data, name) is not None), None)
+
+
+def unsent(data: BaseModel) -> tuple[str, ...]:
+    """Those that would have led before the one that does: no call of this plan has them. A condition of each would have
+    PostgreSQL expect so few rows that it sorts a whole table rather than walk the index of the order.
+
+    Where none leads, and there are filters that no index answers, they are kept: with one of those it is right to
+    expect few rows.
+    """
+    unanswered = any(not (each.leads or each.bounds) for each in filters_of(type(data)).values())
+    if unanswered and leader(data) is None:
+        return ()
+    return tuple(takewhile(lambda name: getattr(data, name) is None, leading(type(data))))
+
+
+def conditions(data: BaseModel) -> list[Any]:
+    """What the filters of an input ask of the rows. The values are parameters; see `Trace.symbolic`."""
+    made = []
+    for name, filter in filters_of(type(data)).items():
+        value = getattr(data, name)
+        if value is None or _is_of_each(filter, value):
+            continue
+        holds = filter.condition(value)
+        made.append(or_(value.clause.is_(None), holds) if getattr(value, "optional", False) else holds)
+    return made
+
+
+def of_each(data: BaseModel) -> tuple[Any, Any] | None:
+    """The column and the values of the filter that leads, where it has several."""
+    found = [
+        (clause(filter.on), clause(getattr(data, name)))
+        for name, filter in filters_of(type(data)).items()
+        if _is_of_each(filter, getattr(data, name))
+    ]
+    return found[0] if found else None
+
+
+def _is_of_each(filter: Filter, value: Any) -> bool:
+    return filter.leads and value is not None and not value.optional and isinstance(clause(value).type, ARRAY)
+
+
+def order(data: BaseModel) -> tuple[Any, ...]:
+    """The keys of the order that was chosen; none where the input has no choice."""
+    return next((order.keys[getattr(data, name)] for name, order in orders_of(type(data)).items()), ())
+
+
+# ---- conditions ------------------------------------------------------------------------------------------------------
+
+
+def contains(column: Any) -> Callable[[Any], Any]:
+    """Rows whose text has the value in it, ASCII letters in either case. Nothing in the value is a pattern."""
+    return lambda value: (
+        func.strpos(func.lower(collate(clause(column), "C")), func.lower(collate(clause(value), "C"))) > 0
+    )
+
+
+def through(
+    owner: type[SQLModel], link: type[SQLModel], key: str, target: type[SQLModel], other_key: str, column: str
+) -> Callable[[Any], Any]:
+    """Rows of `owner` that have one of `target` with this value in its `column`: a row of `link` names both, in `key`
+    and `other_key`.
+    """
+
+    def condition(value: Any) -> Any:
+        own, ties, rows = table_of(owner), table_of(link).alias(), table_of(target).alias()
+        joined = ties.join(rows, and_(rows.c.workspace_id == ties.c.workspace_id, rows.c.id == ties.c[other_key]))
+        found: Any = (
+            select(literal_column("1"))
+            .select_from(joined)
+            .where(ties.c.workspace_id == own.c.workspace_id, ties.c[key] == own.c.id)
+        )
+        return found.where(rows.c[column] == clause(value)).exists()
+
+    return condition
+
+
+# ---- values ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CommaList:
+    """For a list, in REST with commas between its values. Of a closed set, one that is none of it matches nothing."""
+
+    kind: type[StrEnum] | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        values = None if self.kind is None else {member.value: member for member in self.kind}
+
+        def read(raw: Any) -> Any:
+            given = [part.strip() for part in raw.split(",")] if isinstance(raw, str) else raw
+            if values is None or not isinstance(given, list):
+                return given
+            return [values[value] for value in given if isinstance(value, str) and value in values]
+
+        return no_info_before_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        named = "" if self.kind is None else f" of {', '.join(member.value for member in self.kind)}"
+        return {
+            "type": "string",
+            "description": f"One or more{named}, separated by commas; unknown values match nothing.",
+        }
+
+
+CommaTexts = Annotated[
+    list[Annotated[str, Field(strict=True, max_length=MOST_OF_ONE)]], at_most(MOST_LISTED), CommaList()
+]
+"""Several texts."""
+
+
+@dataclass(frozen=True)
+class Otherwise:
+    """For a choice: anything that is none is `default`."""
+
+    default: StrEnum
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        known = {member.value for member in type(self.default)}
+        read: Callable[[Any], Any] = lambda raw: raw if isinstance(raw, str) and raw in known else self.default  # noqa: E731
+        return no_info_before_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        named = ", ".join(member.value for member in type(self.default))
+        return {"type": "string", "description": f"One of {named}; any other value means {self.default.value}."}

@@ -1,0 +1,300 @@
+"""The tail of a command in one statement: the held insert, audit rows, outbox rows, jobs, recorded rows, idempotency
+row and the answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+import orjson
+from sqlalchemy import Text, literal_column, select
+from sqlmodel import SQLModel
+
+from models.base import table_of
+from models.people.workspaces import Role
+from resolvers.errors import Code, Refusal, forbidden
+from resolvers.kernel.admission.gate import Plan, finished
+from resolvers.kernel.admission.plans import tails
+from resolvers.kernel.declarations import jobs
+from resolvers.kernel.ground.auditing import by_whose_right, client_of
+from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.ground.policy import MEMBERS
+from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
+from resolvers.kernel.reader.build import Builder
+from resolvers.kernel.reader.graph import visible_of
+from resolvers.kernel.reader.shape import derives
+from resolvers.kernel.reader.trace import Call, Getter, Param, Trace, variant
+from resolvers.kernel.reader.visibility import KNOWN, Scope
+from resolvers.kernel.store.bus import Topic, bus
+from resolvers.kernel.store.changes import NamedColumns, Waiting, given, split
+from resolvers.kernel.store.statements import adding, columns_of, written
+from resolvers.kernel.writing.context import Context
+from resolvers.kernel.writing.recorder import Audit
+
+AUDIT = (
+    "(id,workspace_id,user_id,actor_type,actor_id,action,entity_type,entity_id,changes,ip_address,user_agent,data,"
+    "created_at)"
+)
+PERSONAL = AUDIT.replace("workspace_id,user_id,", "user_id,")
+AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "text", "text", "text::jsonb", "text", "text", "jsonb")
+PERSONAL_TYPES = AUDIT_TYPES[1:]
+MOST_ALONE = 4
+"""Audit rows that are parameters of their own; more of them go in as arrays, by one plan whatever their number is."""
+EVENT = "(workspace_id,channel,type,payload)"
+EVENT_TYPES = ("text", "text", "text", "jsonb")
+KEY = "(principal,workspace_id,operation,key,request_hash,body,version)"
+NOTHING: NamedColumns = ()
+KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
+
+
+def travels(held: Waiting | None, result: Any, shape: Shape | None) -> bool:
+    """Whether what is written last can be sent with the answer: the answer may read that row, and nothing else that may
+    depend on it.
+    """
+    if held is None or held.row is not result:
+        return held is not None and shape is None
+    return shape is None or _reads_nothing_else(type(result), shape)
+
+
+_ALONE: dict[int, tuple[Shape, bool]] = {}
+MOST_KNOWN = 1000
+
+
+def _reads_nothing_else(model: Any, shape: Shape) -> bool:
+    """Known of a shape once it was asked: walking it takes as long as a small statement."""
+    known = _ALONE.get(id(shape))
+    if known is None:
+        alone = not (
+            derives(model, shape, model)
+            or any(edge.target is model or visible_of(edge.target) for edge in edges_of(model, shape))
+        )
+        if len(_ALONE) >= MOST_KNOWN:
+            _ALONE.clear()
+        known = _ALONE[id(shape)] = shape, alone  # with the shape, whose id is its own for so long
+    return known[1]
+
+
+def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
+    """Whether the answer shows rows of a table that rows were recorded for: a statement does not see what it writes."""
+    return any(edge.target in recorded for edge in edges_of(model, shape))
+
+
+def _audited(
+    ctx: Context, audits: list[Audit], drawn: bool, values: list[Any], *place: str | None
+) -> tuple[NamedColumns, ...]:
+    """What audit rows say, added to the values; and what of it is read from the new row."""
+    named, client = list[NamedColumns](), client_of(ctx.caller)
+    by = by_whose_right(ctx.caller, ctx.user_id, ctx.credential_id)
+    for audit in audits:
+        data, columns = split(audit.data) if drawn else (audit.data, NOTHING)
+        named.append(columns)
+        changes = ctx.changes.get(audit.entity_id or "")
+        whose = ctx.user_id or None if place else ctx.whose
+        values += [audit.id, *place, whose, *by, audit.action, audit.entity_type, audit.entity_id]
+        values += [orjson.dumps(changes).decode() if changes else None, *client, data]
+    return tuple(named)
+
+
+@dataclass(slots=True)
+class Records:
+    """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of
+    it the plan reads from the new row.
+    """
+
+    audits: tuple[NamedColumns, ...]
+    personal: tuple[NamedColumns, ...]
+    events: tuple[NamedColumns, ...]
+    key: bool
+    queued: int
+    rows: tuple[tuple[type[SQLModel], tuple[str, ...]], ...]
+    values: list[Any]
+
+    @classmethod
+    def of(cls, ctx: Context, held: Waiting | None, key_values: Sequence[Any]) -> "Records":
+        values = list[Any]()
+        drawn = held is not None and bool(held.drawn)
+        audits = ctx.workspace_audits()
+        if len(audits) > MOST_ALONE:
+            ctx.record(*[ctx.audit_row(audit) for audit in audits])
+            audits = []
+        personal = ctx.personal_audits()
+        named = _audited(ctx, audits, drawn, values, ctx.workspace_id)
+        of_account = _audited(ctx, personal, drawn, values)
+        events = [NOTHING] * len(ctx.events)
+        for n, event in enumerate(ctx.events):
+            payload = event.payload()
+            if drawn:
+                payload, events[n] = split(payload)
+            values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload]
+        values += key_values
+        for job in jobs.in_order(ctx.queued):
+            values += job
+        tables = dict[tuple[type[SQLModel], tuple[str, ...]], list[SQLModel]]()
+        for row in ctx.records:
+            tables.setdefault((type(row), given(row)), []).append(row)
+        for (_, columns), rows in tables.items():
+            values += columns_of(rows, columns)
+        return cls(named, of_account, tuple(events), bool(key_values), len(ctx.queued), tuple(tables), values)
+
+
+def _inserted(
+    rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = ""
+) -> tuple[str, int]:
+    """The rows of an INSERT whose parameters begin at `first`. `source`: only if this has a row, whose columns the JSON
+    may show.
+    """
+    made = []
+    for drawn in rows:
+        columns = "".join([f" || jsonb_build_object('{key}', {source}.{name})" for key, name in drawn])
+        row = (
+            ",".join([f"${first + n}::{kind}{columns if kind == 'jsonb' else ''}" for n, kind in enumerate(types)])
+            + more
+        )
+        made.append(f"SELECT {row} FROM {source}" if source else f"({row})")
+        first += len(types)
+    return " UNION ALL ".join(made) if source else "VALUES " + ",".join(made), first
+
+
+def plan(
+    model: Any,
+    shape: Shape | None,
+    held: Waiting | None,
+    slots: tuple[Input, ...],
+    records: Records,
+    secret: bool,
+    roles: frozenset[Role],
+    limited: bool,
+) -> Plan:
+    """Compiled once a kind of tail. The parameters of audit, outbox, key and jobs follow those of the read."""
+    trace = Trace()
+    source: Any = None
+    body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
+    if held is not None:
+        source = written(held).returning(*table_of(type(held.row)).c).cte("made")
+        body = body.select_from(source)
+        for name in held.columns:
+            trace.getters[name] = _of_row(name)
+        if held.missing is not None:
+            trace.getters |= {name: _changing(name) for name in held.parameters} | {
+                f"scope_{n}": attrgetter(n) for n in KNOWN
+            }
+    if shape is not None:
+        scope = Scope.of(lambda name: trace.bind(f"scope_{name}", attrgetter(name), Text()), limited=limited)
+        where = () if source is not None else _of_result(model, trace, scope.workspace_id)
+        body = Builder(trace, scope, slots).answer(
+            Rows(model, where=where).one(""), shape, [], source=source, held=True
+        )
+    made = finished(body, trace, shape=shape)
+    made.roles = roles
+    made.sql = _recording(made, records, "made" if held is not None and held.missing is not None else "", secret)
+    return made
+
+
+def _recording(made: Plan, records: Records, only: str, secret: bool) -> str:
+    """The statement with what is recorded beside the answer. `only`: where this has a row."""
+    ctes, first = list[str](), len(made.getters) + 1
+    if records.audits:
+        rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
+        ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} {rows})")
+    if records.personal:
+        rows, first = _inserted(records.personal, PERSONAL_TYPES, first, more=",now()", source=only)
+        ctes.append(f"noted AS (INSERT INTO security_logs {PERSONAL} {rows})")
+    if records.events:
+        rows, first = _inserted(records.events, EVENT_TYPES, first, source=only)
+        ctes.append(f"emitted AS (INSERT INTO events {EVENT} {rows})")
+    head, text = "", made.sql
+    if text.startswith("WITH "):  # the held insert's own
+        head, text = text[5:].split("\n SELECT", 1)[0].strip(), "SELECT" + text[5:].split("\n SELECT", 1)[1]
+    if records.key:
+        names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
+        body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
+        ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
+        ctes.append(
+            f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql},"
+            " answered.version::int FROM answered)"
+        )
+        text, first = "SELECT * FROM answered", first + len(KEY_TYPES)
+    if records.queued:
+        rows, first = _inserted((NOTHING,) * records.queued, jobs.TYPES, first, source=only)
+        ctes.append(
+            f"queued AS MATERIALIZED (SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS}))"
+        )
+        # what nothing refers to is not carried out
+        text = f"SELECT answer.* FROM ({text}) AS answer WHERE (SELECT count(id) FROM queued) >= 0"
+    for n, (table, columns) in enumerate(records.rows):
+        ctes.append(
+            f"recorded{n} AS ({adding(table, columns, first).sql}{' WHERE EXISTS (SELECT FROM made)' if only else ''})"
+        )
+        first += len(columns)
+    parts = ([head] if head else []) + ctes
+    return ("WITH " + ", ".join(parts) + " " if parts else "") + text
+
+
+def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
+    """The row that the command returned. An id that a client chose may be in another workspace, too."""
+    table = table_of(model)
+    found = table.c.id == trace.bind("result_id", attrgetter("data.id"))
+    return (
+        (found, table.c.workspace_id == workspace.clause) if "workspace_id" in table.primary_key.columns else (found,)
+    )
+
+
+def _of_row(name: str) -> Getter:
+    return lambda call: call.data.row.__dict__[name]
+
+
+def _changing(name: str) -> Getter:
+    return lambda call: call.data.parameters[name]
+
+
+async def finish(ctx: Context, result: Any = None, shape: Shape | None = None, key_values: Sequence[Any] = ()) -> Any:
+    """Sends the tail. Returns (payload, version) of the result in the caller's shape."""
+    if shape is not None and ctx.records and _reads(type(result), shape, {type(row) for row in ctx.records}):
+        await ctx.send_records()
+    held = ctx.held if travels(ctx.held, result, shape) else None
+    if ctx.held is not None and held is None:
+        await ctx.flush()
+    ctx.held = None
+    if held is None and shape is None and not (ctx.recorded or key_values):
+        return None
+    records = Records.of(ctx, held, key_values)
+    known = await _planned(ctx, type(result), shape, held, records)
+    slots = ctx.request.slots if shape is not None else ()
+    args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
+    # a row that may be gone by now: then what is recorded of it has to go, too
+    reads = held is None and shape is not None
+    row = await ctx._send(known.sql, args + records.values, held.conflict if held else "", begins=reads)
+    if row is None and held is not None:
+        await ctx.refuse_unwritten(held)
+    if row is None:
+        raise Refusal(Code.NOT_FOUND, f"{type(result).__name__} not found")
+    return row
+
+
+async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting | None, records: Records) -> Plan:
+    """The plan of this kind of tail; one that is not known is compiled for somebody who may read what it answers."""
+    plans, slots = ctx.operation, ctx.request.slots if shape is not None else ()
+    key = (
+        "finish", id(shape), held and held.kind, records.audits, records.personal, records.events, records.key,
+        records.queued, records.rows, ctx.limited, tuple([variant(s) for s in slots]),
+    )  # fmt: skip
+    known: Plan | None = plans.plans.get(key)
+    roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(model, shape)
+    if ctx.role not in roles and roles != MEMBERS:
+        raise forbidden()
+    if known is None:
+        principal = ctx.user_id or ctx.credential_id
+        known = await plans.compiled(
+            tails, key, principal, lambda: plan(model, shape, held, slots, records, plans.secret, roles, ctx.limited)
+        )
+    known.used = True
+    return known
+
+
+def ring(ctx: Context) -> None:
+    """After the commit: whoever is woken up finds what was written."""
+    if ctx.events:
+        bus.ring(Topic.events)
+    for topic, key in ctx.rings:
+        bus.ring(topic, key)

@@ -1,0 +1,86 @@
+"""What a command has to know of, and do with, a person beyond its workspace: to erase them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from models.base import table_of
+from models.kernel import IdempotencyKey
+from resolvers.instance.running import instance
+from resolvers.kernel.writing.context import Context
+from resolvers.kernel.writing.idempotency import PRINCIPAL_SQL
+
+ELSEWHERE = "SELECT belongs_elsewhere($1, $2)"
+END_CONSENTS = "SELECT end_consents($1)"
+"""The functions look past row-level security by themselves: no statement before them says for whom they work."""
+
+Signed = Callable[[bytes, bytes], bool]
+PERSONAL_DIGEST = """
+    sha256(convert_to(jsonb_build_array(salt, user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
+"""
+"""Of what an audit row holds of persons."""
+LEFT_DIGEST = """
+    sha256(convert_to(jsonb_build_array(user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
+"""
+"""Of what is left of that where something was erased."""
+ABOUT = f"""
+    SELECT id, {LEFT_DIGEST} AS rest, erased, erased_signature FROM audit_logs
+    WHERE workspace_id = $1 AND (user_id = $2 OR actor_id = $2 OR entity_id = ANY ($3::text[]))
+    ORDER BY id
+"""
+# Functions of the owner: the service itself cannot change a row of the audit log.
+TAKE_OUT = "SELECT audit_take_out($1, $2, $3::text::jsonb, $4::text[], $5::text[])"
+LEFT = f"SELECT id, erased, {LEFT_DIGEST} AS rest FROM audit_logs WHERE workspace_id = $1 AND id = ANY ($2::text[])"
+SIGN = "SELECT audit_sign_erased($1, $2::text[], $3::bytea[])"
+
+
+def data_erased(id: str, digest: bytes, rest: bytes = b"") -> bytes:
+    """What is signed where the data of a person were taken out of an audit row: the digest of what there was, and of
+    what is left. Rows from before that was signed have no `rest`.
+    """
+    return (b"erased, and left" if rest else b"erased") + id.encode() + digest + rest
+
+
+def is_as_erased(signed: Signed, row: Any) -> bool:
+    """Whether this instance has taken out what the row lacks, and nobody has changed what it left."""
+    said, signature = (row["id"], row["erased"]), row["erased_signature"] or b""
+    return signed(data_erased(*said, row["rest"]), signature) or signed(data_erased(*said), signature)
+
+
+async def erase_in_audit(ctx: Context, user_id: str, personal: dict[str, str], about: list[str]) -> list[str]:
+    """Takes a person out of the rows of the audit log that are of what they did, or `about` rows of these ids: the ids
+    and addresses of their own, and of each row the fields whose whole value is theirs, as `personal` says. What others
+    wrote stays. A digest of what there was is kept, so that the seal can be verified, and what is left is signed.
+    """
+    await ctx.lock(f"persons in the audit log of {ctx.workspace_id}")  # what is read now is what is changed below
+    found = await ctx._send(ABOUT, [ctx.workspace_id, user_id, about], many=True)
+    # one that was changed by somebody else is no better afterwards: it keeps the signature that does not hold
+    rows = [row for row in found if row["erased"] is None or is_as_erased(instance.vault.signed, row)]
+    ids = [row["id"] for row in rows]
+    if not ids:
+        return []
+    await ctx._send(TAKE_OUT, [ctx.workspace_id, user_id, orjson.dumps(personal).decode(), about, ids])
+    left = await ctx._send(LEFT, [ctx.workspace_id, ids], many=True)
+    signatures = [instance.vault.sign(data_erased(row["id"], row["erased"], row["rest"])) for row in left]
+    await ctx._send(SIGN, [ctx.workspace_id, [row["id"] for row in left], signatures])
+    return ids
+
+
+async def belongs_elsewhere(ctx: Context, user_id: str) -> bool:
+    """Whether a user is a member of another live workspace."""
+    return bool((await ctx._one(ELSEWHERE, [user_id, ctx.workspace_id], begins=False))[0])
+
+
+async def end_consents(ctx: Context, user_id: str) -> None:
+    """Nothing that was accepted in the name of a user gives a workspace rights over the account any more; the user
+    stays a member.
+    """
+    await ctx._one(END_CONSENTS, [user_id])
+
+
+async def forget_answers(ctx: Context, user_id: str) -> None:
+    """Removes what is kept to answer a user's requests again, in all workspaces."""
+    await ctx._one(PRINCIPAL_SQL, [user_id])
+    await ctx.delete_where(IdempotencyKey, table_of(IdempotencyKey).c.principal == user_id)
+    await ctx._one(PRINCIPAL_SQL, [ctx.user_id or ctx.credential_id])

@@ -1,0 +1,97 @@
+"""Administration: what those who run a workspace, and the server it is on, ask for."""
+
+from resolvers.oversight.admin.archive import GdprReceipt, archive_person, download_archive, get_receipt
+from resolvers.oversight.admin.counts import (
+    AdminStats,
+    AdminUser,
+    AdminWorkspace,
+    admin_stats,
+    admin_users,
+    admin_workspaces,
+)
+from resolvers.oversight.admin.erasure import PersonErased, erase_person
+from resolvers.oversight.admin.gdpr import (
+    DeletedRows,
+    ExportedInboxItem,
+    ExportedMemoryVersion,
+    ExportedPeerCard,
+    PersonalDataDeleted,
+    PersonalDataExport,
+    delete_personal_data,
+    export_personal_data,
+)
+from resolvers.oversight.admin.health import AdminHealth, Disk, admin_health
+from resolvers.oversight.admin.log_level import LogLevelState, get_log_level, set_log_level
+from resolvers.oversight.admin.memory_config import MemoryConfiguration, get_memory_config, update_memory_config
+from resolvers.oversight.admin.memory_versions import (
+    AgentMemory,
+    FiltersApplied,
+    MemoryStats,
+    MemoryTotals,
+    MemoryVersionContent,
+    MemoryVersionItem,
+    MemoryVersionList,
+    TierCount,
+    list_memory_versions,
+    memory_stats,
+    memory_version_content,
+)
+from resolvers.oversight.admin.retention import Retention, list_retention, set_retention
+from resolvers.oversight.admin.runtimes import (
+    LegacyResources,
+    Pruned,
+    detect_legacy_resources,
+    prune_crew_runtimes,
+    prune_legacy_resources,
+)
+
+__all__ = [
+    "AdminHealth",
+    "AdminStats",
+    "AdminUser",
+    "AdminWorkspace",
+    "AgentMemory",
+    "DeletedRows",
+    "Disk",
+    "ExportedInboxItem",
+    "ExportedMemoryVersion",
+    "ExportedPeerCard",
+    "FiltersApplied",
+    "GdprReceipt",
+    "LegacyResources",
+    "LogLevelState",
+    "MemoryConfiguration",
+    "MemoryStats",
+    "MemoryTotals",
+    "MemoryVersionContent",
+    "MemoryVersionItem",
+    "MemoryVersionList",
+    "PersonErased",
+    "PersonalDataDeleted",
+    "PersonalDataExport",
+    "Pruned",
+    "Retention",
+    "TierCount",
+    "admin_health",
+    "admin_stats",
+    "admin_users",
+    "admin_workspaces",
+    "archive_person",
+    "delete_personal_data",
+    "detect_legacy_resources",
+    "download_archive",
+    "erase_person",
+    "export_personal_data",
+    "get_log_level",
+    "get_memory_config",
+    "get_receipt",
+    "list_memory_versions",
+    "list_retention",
+    "memory_stats",
+    "memory_version_content",
+    "prune_crew_runtimes",
+    "prune_legacy_resources",
+    "set_log_level",
+    "set_retention",
+    "update_memory_config",
+]  # fmt: skip

@@ -1,0 +1,107 @@
+"""How long the workspace keeps what expires."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.retention import RetentionKind, RetentionRule
+from models.staff.memory import MemoryConfig
+from resolvers.kernel import (
+    LONGEST_RETENTION,
+    RETENTION_KINDS,
+    Action,
+    Code,
+    Context,
+    Input,
+    NoInput,
+    Output,
+    Refusal,
+    command,
+    procedure,
+)
+from resolvers.oversight.admin.memory_config import days_of, set_days
+
+Days = Annotated[int, Field(strict=True, ge=0, le=LONGEST_RETENTION)]
+
+
+class Retention(Output):
+    """`days` is what holds, and 0 is for good. `own_days` is the workspace's choice, if it has made one. It may choose
+    from `least_days` to `most_days`; where the latter is 0, any more, and 0.
+    """
+
+    kind: RetentionKind
+    days: int
+    own_days: int | None
+    default_days: int
+    least_days: int
+    most_days: int
+
+
+class SetRetention(Input):
+    """Without `days`, the default holds again."""
+
+    kind: RetentionKind
+    days: Days | None = None
+
+
+def _shown(kind: RetentionKind, own: int | None) -> Retention:
+    kept = RETENTION_KINDS[kind]
+    least, most, default = kept.bounds()
+    held = {"days": kept.holds(own), "own_days": own}
+    return Retention(kind=kind, default_days=default, least_days=least, most_days=most, **held)
+
+
+@procedure("admin.retention_list", Action.MANAGE)
+async def list_retention(ctx: Context, data: NoInput) -> list[Retention]:
+    """List how long the workspace keeps what expires.
+
+    Every kind of rows, with the days that hold and those that may be chosen.
+    """
+    own: dict[RetentionKind, int | None] = {rule.kind: rule.days for rule in await ctx.select(RetentionRule).all()}
+    config = await ctx.select(MemoryConfig).first()
+    own[RetentionKind.memory_versions] = None if config is None else days_of(config.document)
+    return [_shown(kind, own.get(kind)) for kind in RETENTION_KINDS]
+
+
+@command("admin.retention_set", Action.MANAGE, audit="retention.updated")
+async def set_retention(ctx: Context, data: SetRetention) -> Retention:
+    """Set how long the workspace keeps rows of a kind.
+
+    In days; 0 keeps rows forever, if the instance allows it. A smaller number deletes older rows within hours; this
+    cannot be undone. Days are counted in UTC; rows may stay up to a day longer.
+    """
+    _judge(data.kind, data.days)
+    await ctx.lock(f"retention of {ctx.workspace_id}")
+    before = await _own(ctx, data.kind)
+    if before != data.days:
+        await _store(ctx, data.kind, data.days)
+    ctx.audit("RETENTION", data.kind.value, before=before, after=data.days)
+    return _shown(data.kind, data.days)
+
+
+def _judge(kind: RetentionKind, days: int | None) -> None:
+    least, most, _ = RETENTION_KINDS[kind].bounds()
+    if days is None or least <= days <= (most or LONGEST_RETENTION) or (days == 0 and most == 0):
+        return
+    longest = f"to {most}" if most else "up, or 0 for good"
+    told = f"The days of {kind.value} are from {least} {longest}"
+    raise Refusal(Code.BAD_REQUEST, told, fields={"days": told})
+
+
+async def _own(ctx: Context, kind: RetentionKind) -> int | None:
+    if kind is RetentionKind.memory_versions:
+        config = await ctx.select(MemoryConfig).first()
+        return None if config is None else days_of(config.document)
+    rule = await ctx.select(RetentionRule, col(RetentionRule.kind) == kind).first()
+    return None if rule is None else rule.days
+
+
+async def _store(ctx: Context, kind: RetentionKind, days: int | None) -> None:
+    if kind is RetentionKind.memory_versions:
+        await set_days(ctx, days)
+    elif days is None:
+        await ctx.delete_where(RetentionRule, col(RetentionRule.kind) == kind)
+    else:
+        values: dict[str, Any] = {"kind": kind, "days": days, "removed_until": None}
+        await ctx.upsert(RetentionRule(**values), "workspace_id", "kind")

@@ -1,0 +1,127 @@
+"""Whether the audit log is as it was sealed: what was changed, removed, moved or added since, by name."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import Any
+
+from models.oversight.audit import DIGEST
+from resolvers.kernel import LEFT_DIGEST, is_as_erased
+from resolvers.oversight.audit.seals import DIGESTED, EMPTY, PLACE, chained, rows_dropped
+
+AT_ONCE = 200  # seals
+Signed = Callable[[bytes, bytes], bool]
+"""Whether this instance has signed some content."""
+SEALS = """
+    SELECT * FROM audit_seals WHERE (workspace_id, number) > ($1, $2) AND ($3::text IS NULL OR workspace_id = $3)
+    ORDER BY workspace_id, number LIMIT $4
+"""
+ROWS = f"""
+    SELECT id, {DIGESTED} AS digest, {LEFT_DIGEST} AS rest, erased, erased_signature FROM audit_logs
+    WHERE workspace_id = $1 AND seq > $2 AND seq <= $3
+        AND NOT coalesce(created_at < $5 AND tableoid <> to_regclass('audit_logs_earlier'), false)
+    ORDER BY seq LIMIT $4
+"""
+"""Without those that have expired, and whose month is still to be dropped."""
+STRAYS = """
+    WITH ends AS MATERIALIZED (SELECT workspace_id, max(last_seq) AS last_seq FROM audit_seals GROUP BY workspace_id)
+    SELECT l.workspace_id, l.id FROM audit_logs l LEFT JOIN ends USING (workspace_id)
+    WHERE l.seq <= $1 AND ($2::text IS NULL OR l.workspace_id = $2) AND l.seq > coalesce(ends.last_seq, 0)
+    ORDER BY l.seq LIMIT 100
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is not as it was sealed."""
+
+    workspace_id: str
+    text: str
+
+
+@dataclass
+class Verified:
+    """How far one has come."""
+
+    workspaces: int = 0
+    seals: int = 0
+    rows: int = 0
+    dropped: int = 0  # rows that have expired, with their seal still there
+    faults: int = 0
+
+
+async def verify(conn: Any, signed: Signed, workspace_id: str | None, found: Verified) -> AsyncIterator[Fault]:
+    """Walks the chains of all workspaces, or of one, seal by seal: memory does not grow with the log.
+
+    `conn` sees the rows of all workspaces.
+    """
+    place, before, last_seq = ("", 0), EMPTY, 0
+    while seals := await conn.fetch(SEALS, *place, workspace_id, AT_ONCE):
+        for seal in seals:
+            if seal["workspace_id"] != place[0]:
+                place, before, last_seq = (seal["workspace_id"], 0), EMPTY, 0
+                found.workspaces += 1
+            for text in await _faults_of(conn, signed, seal, place[1], before, last_seq, found):
+                found.faults += 1
+                yield Fault(seal["workspace_id"], text)
+            place, before, last_seq = (seal["workspace_id"], seal["number"]), seal["hash"], seal["last_seq"]
+            found.seals += 1
+    for row in await conn.fetch(STRAYS, await conn.fetchval(PLACE), workspace_id):
+        found.faults += 1
+        yield Fault(row["workspace_id"], f"row {row['id']} was added behind the last seal, or that seal was removed")
+
+
+async def _faults_of(
+    conn: Any, signed: Signed, seal: Any, number: int, before: bytes, last_seq: int, found: Verified
+) -> list[str]:
+    named = f"seal {seal['number']}"
+    if seal["number"] != number + 1:
+        return [f"{named} follows seal {number}: {seal['number'] - number - 1} seals between them are missing"]
+    if not signed(seal["hash"], seal["signature"]):
+        return [f"{named} is not signed by this instance"]
+    digests, until = seal["digests"] or b"", seal["dropped_until"]
+    left = len(digests) // DIGEST
+    if seal["dropped_at"] is not None:
+        gone = seal["rows"] - left
+        said = rows_dropped(seal["hash"], seal["dropped_at"], until, digests)
+        if not signed(said, seal["dropped_signature"] or b""):
+            return [f"{named} says that {gone} of its rows have expired, and this instance has not removed them"]
+        found.dropped += gone
+    elif seal["digests"] is None or chained(before, seal) != seal["hash"]:
+        return [f"{named} was changed, or the one before it"]
+    # one row more than there were: an added one shows, and no number of them is too many
+    rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], left + 1, until)
+    if not left:
+        return [f"row {row['id']} is in the range of {named}, whose rows have expired" for row in rows]
+    found.rows += len(rows)
+    faults = [
+        f"row {row['id']} says that a person's data were erased in it, and this instance has not done so"
+        for row in rows
+        if row["erased"] is not None and not is_as_erased(signed, row)
+    ]
+    if b"".join([row["digest"] for row in rows]) == digests:
+        return faults
+    sealed = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
+    return faults + _differences(named, sealed, [(row["id"], row["digest"]) for row in rows])
+
+
+def _differences(named: str, sealed: list[bytes], rows: list[tuple[str, bytes]]) -> list[str]:
+    """What became of the rows of a seal, in their order."""
+    ids = [id for id, _ in rows]
+    stored = [digest for _, digest in rows]
+    moved = set(sealed) & set(stored)
+    texts: list[str] = []
+    for kind, a, b, c, d in SequenceMatcher(None, sealed, stored, autojunk=False).get_opcodes():
+        if kind == "equal":
+            continue
+        gone = [digest for digest in sealed[a:b] if digest not in moved]
+        new = [id for id, digest in rows[c:d] if digest not in moved]
+        texts += [f"row {id} was moved within {named}" for id, digest in rows[c:d] if digest in moved]
+        texts += [f"row {id} was changed since {named}" for id in new[: len(gone)]]
+        texts += [f"row {id} was added since {named}" for id in new[len(gone) :]]
+        if len(gone) > len(new):
+            missing = len(gone) - len(new)
+            before = f"row {ids[d - 1]}" if d else f"the beginning of {named}"
+            after = f"row {ids[d]}" if d < len(ids) else f"the end of {named}"
+            texts.append(f"{missing} {'row is' if missing == 1 else 'rows are'} missing between {before} and {after}")
+    return texts

@@ -1,0 +1,5 @@
+"""Decision links: what somebody is asked outside this server is decided by a link that works once."""
+
+from resolvers.oversight.decision_links.deciding import DecisionMade, DecisionQuestion, decide_by_link, show_by_link
+
+__all__ = ["DecisionMade", "DecisionQuestion", "decide_by_link", "show_by_link"]

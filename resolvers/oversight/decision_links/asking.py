@@ -1,0 +1,182 @@
+"""Whoever is asked something is told by the channels of the workspace, with a link that decides where one fits."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlmodel import col
+
+from models.attention.inbox import InboxItem, InboxKind, InboxState, inbox_item_id
+from models.attention.notification_channels import ChannelEvent, ChannelType, NotificationChannel
+from models.bounds import ID, LINE
+from models.oversight.decision_links import DecisionLink
+from models.people.auth import User, is_person, is_service_account
+from models.people.workspaces import Membership, Workspace
+from resolvers.attention.notification_channels.sending import PLACES, SUBSCRIBED, preview_of
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job, news
+from resolvers.oversight.decision_links.questions import KINDS, Question, name_of_agent, question_of
+
+LIFE = timedelta(days=3)
+"""Of a link to what has no deadline of its own."""
+ASKING = tuple(inbox_item_id(kind, "") for kind in (InboxKind.waitpoint, InboxKind.escalation))
+SECURE = "https://"
+SUBJECT = "Decision needed: {title}"
+WITH_LINK = """\
+Open this link by {until} UTC to decide. It works once, and decides in the name of {name}:
+
+{link}
+"""
+WITHOUT_LINK = "Sign in to decide: {place}\n"
+
+
+class OfItem(Input):
+    channel_id: Id
+    item_id: Id
+
+
+ASK = job("decision_links.ask", OfItem, unique="{channel_id}:{item_id}", attempts=3)
+"""One channel is told of one item that asks for a decision."""
+FOLLOW = clock("decision_links.follow", every=timedelta(seconds=1), when=news("decision_links"))
+"""Items that ask for a decision are looked for in the outbox."""
+
+
+class Found(NamedTuple):
+    """`question` is what a link could decide."""
+
+    channel: NotificationChannel
+    item: InboxItem
+    question: Question | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a channel is told. `link` is empty where the decision cannot be made by one, and `expires_at` with it."""
+
+    event: str
+    item_id: str
+    kind: str
+    title: str
+    preview: str
+    asked_by: str
+    workspace: str
+    decides_as: str = ""
+    link: str = ""
+    expires_at: str = ""
+
+    @property
+    def subject(self) -> str:
+        return SUBJECT.format(title=in_a_line(self.title, LINE))
+
+    @property
+    def text(self) -> str:
+        title, asked_by, workspace = (in_a_line(text, LINE) for text in (self.title, self.asked_by, self.workspace))
+        by = f"Asked by {asked_by}, in {workspace}." if asked_by else f"Asked in {workspace}."
+        said = "\n".join(f"> {line}" for line in self.preview.splitlines())
+        place = instance.settings.public_url or ""
+        last = WITHOUT_LINK.format(place=place) if place else ""
+        if self.link:
+            last = WITH_LINK.format(until=self.expires_at, name=in_a_line(self.decides_as, LINE), link=self.link)
+        return "\n\n".join(part for part in (title, said, by, last) if part)
+
+
+async def enqueue_questions(rows: AcrossWorkspaces) -> bool:
+    """A job for each channel that is to be told of what is asked. Returns whether there may be more."""
+    told, more = await follow(rows, "decision_links", PLACES, ["inbox.updated"])
+    asking = [event for event in told if _asks(event["payload"])]
+    places = list({event["workspace_id"] for event in asking})
+    channels = await rows.fetch(SUBSCRIBED, places) if asking else []
+    for event in asking:
+        for channel in channels:
+            if channel["workspace_id"] == event["workspace_id"] and ChannelEvent.asked in channel["events"]:
+                rows.enqueue(ASK, event["workspace_id"], channel_id=channel["id"], item_id=event["payload"]["id"])
+    return more
+
+
+def _asks(payload: dict[str, Any]) -> bool:
+    id = payload.get("id", "")
+    return payload.get("state") == InboxState.unread and id.startswith(ASKING) and len(id) <= ID
+
+
+async def make_link(ctx: Context, data: OfItem) -> None:
+    """Where the channel may be told one, and there is somebody in whose name it decides."""
+    found = await _asked(ctx, data)
+    if found is None or (question := found.question) is None or not _carries_links(found.channel):
+        return
+    user = await _decider(ctx, found.channel, question) if question.outcome is None else None
+    if user is None:
+        return
+    made = DecisionLink(
+        channel_id=found.channel.id,
+        kind=question.kind,
+        subject_id=question.subject_id,
+        source_id=question.source_id,
+        user_id=user.id,
+        token_hash="",
+        expires_at=question.until or await ctx.now() + LIFE,
+    )
+    made.token_hash = digest(instance.signer.decision_token(made.id))
+    await ctx.insert(made)
+
+
+async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, Asked] | None:
+    """What the channel is to be told; None where it is gone, or nobody needs to decide any more. Sent again it is the
+    same, with the same link: the token follows from its id.
+    """
+    found = await _asked(ctx, data)
+    if found is None:
+        return None
+    channel, item, question = found
+    told = {
+        "event": ChannelEvent.asked.value,
+        "item_id": item.id,
+        "kind": item.kind.value,
+        "title": preview_of(item.title),
+        "preview": preview_of(item.body_md or ""),
+        "asked_by": (question and await name_of_agent(ctx, question)) or item.sender_name or "",
+        "workspace": (await ctx.get(Workspace, item.workspace_id)).name,
+    }
+    same = (col(DecisionLink.channel_id) == channel.id, col(DecisionLink.source_id) == item.source_id)
+    link = await ctx.select(DecisionLink, *same).first()
+    if link is None:
+        return channel, Asked(**told)
+    user = await ctx.get(User, link.user_id)
+    token = instance.signer.decision_token(link.id)
+    return channel, Asked(
+        **told,
+        decides_as=user.full_name or user.email,
+        link=f"{instance.settings.public_url}/decision#token={token}",
+        expires_at=f"{link.expires_at:%Y-%m-%d %H:%M}",
+    )
+
+
+async def _asked(ctx: Context, data: OfItem) -> Found | None:
+    live = (col(NotificationChannel.id) == data.channel_id, col(NotificationChannel.enabled))
+    channel = await ctx.select(NotificationChannel, *live).first()
+    item = await ctx.select(InboxItem, col(InboxItem.id) == data.item_id, including_hidden=True).first()
+    if channel is None or item is None or item.state is InboxState.resolved:
+        return None
+    return Found(channel, item, await question_of(ctx, item))
+
+
+def _carries_links(channel: NotificationChannel) -> bool:
+    """A link is as good as a signature: it is not sent where others read along."""
+    if instance.settings.public_url is None:
+        return False
+    if channel.type is ChannelType.email or instance.settings.hooks_allow_private:
+        return True
+    return (channel.url or "").lower().startswith(SECURE)
+
+
+async def _decider(ctx: Context, channel: NotificationChannel, question: Question) -> User | None:
+    """In whose name a link of the channel decides: of the member whose address it is, else of whoever made it. Nobody,
+    where that person may not decide.
+    """
+    known = [channel.created_by] if channel.created_by else []
+    if channel.type is ChannelType.email:
+        same = ctx.select(User, col(User.email) == channel.address, is_person(col(User.id)))
+        known = [user.id for user in await same.all()] or known
+    for id in known:
+        member = await ctx.select(Membership, col(Membership.user_id) == id).first()
+        if member is not None and member.role in KINDS[question.kind].operation.roles and not is_service_account(id):
+            return await ctx.get(User, id)
+    return None

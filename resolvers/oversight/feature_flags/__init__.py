@@ -1,0 +1,16 @@
+"""Feature flags of the instance, and their overrides in workspaces."""
+
+from resolvers.oversight.feature_flags.evaluation import is_active
+from resolvers.oversight.feature_flags.flags import (
+    clear_feature_flag_override,
+    create_feature_flag,
+    delete_feature_flag,
+    list_feature_flags,
+    set_feature_flag_override,
+    update_feature_flag,
+)
+
+__all__ = [
+    "clear_feature_flag_override", "create_feature_flag", "delete_feature_flag", "is_active", "list_feature_flags",
+    "set_feature_flag_override", "update_feature_flag",
+]  # fmt: skip

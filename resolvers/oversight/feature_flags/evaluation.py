@@ -1,0 +1,45 @@
+"""Whether a flag is on in a workspace: the one rule, for operations and for whoever reads a flag.
+
+The override of the workspace decides, if there is one. Else the flag is on where it is enabled and the workspace's
+bucket is below the percentage. The bucket is the first 32 bits of SHA-256 of `<workspace id>/<key>`, modulo 100: it is
+the same in every process and release, another one for each flag, and a workspace that is in stays in as the percentage
+rises. At 0 nobody is in, at 100 everybody.
+"""
+
+from typing import Any
+
+from sqlalchemy import BigInteger, and_, cast, func, literal, literal_column, select
+from sqlalchemy import Text as SQLText
+from sqlalchemy.dialects.postgresql import BIT
+
+from models.oversight.feature_flags import FeatureFlag, FeatureFlagOverride
+from resolvers.kernel import Context
+
+_SEPARATOR: Any = literal_column("'/'", SQLText())  # in no workspace's id
+_UTF8: Any = literal_column("'UTF8'")
+_HEX: Any = literal_column("'hex'")
+_BITS: Any = literal_column("'x'", SQLText())
+_DIGITS: Any = literal_column("8")
+BUCKETS: Any = literal_column("100")
+
+
+def bucket(key: Any, workspace_id: Any) -> Any:
+    """A number from 0 to 99."""
+    named = cast(workspace_id, SQLText()).concat(_SEPARATOR).concat(key)
+    digest = func.encode(func.sha256(func.convert_to(named, _UTF8)), _HEX, type_=SQLText())
+    first = func.left(digest, _DIGITS, type_=SQLText())
+    return cast(cast(_BITS.concat(first), BIT(32)), BigInteger()).op("%")(BUCKETS)
+
+
+def evaluated(flag: Any, override: Any, workspace_id: Any) -> Any:
+    """By the columns of a flag, the workspace's override or null, and the workspace."""
+    return func.coalesce(override, and_(flag.enabled, bucket(flag.key, workspace_id) < flag.percentage))
+
+
+async def is_active(ctx: Context, key: str) -> bool:
+    """Whether the flag is on in the workspace of the call. A flag that nobody has created is off."""
+    flag, override = ctx.table(FeatureFlag), ctx.table(FeatureFlagOverride)
+    both = flag.outerjoin(override, override.c.flag_id == flag.c.id)
+    answer = evaluated(flag.c, override.c.enabled, literal(ctx.workspace_id, SQLText()))
+    found = await ctx.report(select(answer).select_from(both).where(flag.c.key == key))
+    return bool(found and found[0][0])

@@ -1,0 +1,10 @@
+"""Settings of the instance."""
+
+from resolvers.oversight.instance_settings.settings import (
+    delete_instance_setting,
+    get_instance_setting,
+    list_instance_settings,
+    set_instance_setting,
+)
+
+__all__ = ["delete_instance_setting", "get_instance_setting", "list_instance_settings", "set_instance_setting"]

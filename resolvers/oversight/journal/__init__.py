@@ -1,0 +1,27 @@
+"""The journal: the history of a workspace, as a view over the rows that tell of it and a table of what none tells."""
+
+from resolvers.oversight.journal.entries import JournalEntryView
+from resolvers.oversight.journal.following import JOURNAL, stream_journal
+from resolvers.oversight.journal.listing import (
+    AgentName,
+    CrewName,
+    JournalCount,
+    JournalNames,
+    MissionName,
+    count_journal,
+    get_journal_entry,
+    list_journal,
+    look_up_names,
+)
+from resolvers.oversight.journal.writing import (
+    JournalEntryEmitted,
+    JournalPriorityChanged,
+    emit_journal_entry,
+    set_journal_priority,
+)
+
+__all__ = [
+    "JOURNAL", "AgentName", "CrewName", "JournalCount", "JournalEntryEmitted", "JournalEntryView", "JournalNames",
+    "JournalPriorityChanged", "MissionName", "count_journal", "emit_journal_entry", "get_journal_entry", "list_journal",
+    "look_up_names", "set_journal_priority", "stream_journal",
+]  # fmt: skip

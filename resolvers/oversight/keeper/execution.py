@@ -1,0 +1,228 @@
+"""A command that was allowed is run with the secret in its environment, and nowhere else. What it says is told without
+the secret; the value is read when the command is about to run, and not before.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlmodel import col
+
+from models.bounds import CREDENTIAL
+from models.oversight.keeper import COMMAND, KeeperDecision, KeeperRequestType
+from models.resources.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialStatus,
+    CredentialType,
+)
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.kernel import (
+    NOW,
+    REST_ONLY,
+    Absent,
+    Action,
+    Auth,
+    Code,
+    CommandOfAgent,
+    Context,
+    Emptied,
+    NotRun,
+    Output,
+    Ran,
+    Refusal,
+    Revealed,
+    Unopenable,
+    command,
+)
+from resolvers.oversight.keeper.commands import fault_of
+from resolvers.oversight.keeper.deciding import decide
+from resolvers.oversight.keeper.events import KeeperExecutionDecided
+from resolvers.oversight.keeper.gatekeeper import judge
+from resolvers.oversight.keeper.inputs import Inputs, inputs_of
+from resolvers.oversight.keeper.opening import NO_CREDENTIAL, AskKeeper, OpenedRequest, asking_of, opened
+from resolvers.oversight.keeper.scrubbing import longest_form, scrubbed
+from resolvers.resources.credentials.given import is_variable
+from resolvers.resources.credentials.hosts import hosts_of
+from resolvers.resources.credentials.references import value_of
+
+SECONDS: Final = 60.0
+LARGEST: Final = 512 << 10  # bytes of output
+LARGEST_VALUE: Final = 100_000  # bytes: the kernel takes no longer variable than 128 KiB
+COULD_NOT_RUN: Final = -1
+OTHERWISE: Final = "KEEPER_SECRET"
+NO_SANDBOX: Final = "The command was allowed, and there is nothing to run it in"
+NO_VALUE: Final = "The command was allowed, and the credential has no secret that a command can be given"
+
+
+def _command(text: str) -> str:
+    if fault := fault_of(text):
+        raise PydanticCustomError("command", fault)
+    return text
+
+
+def _variable(text: str) -> str:
+    if not is_variable(text):
+        raise PydanticCustomError("variable", "must be a variable name that does not control the shell or the loader")
+    return text
+
+
+class ExecuteCommand(AskKeeper):
+    """`command` is one program with its arguments. `container_id` is the id of the agent's crew, or, for an agent
+    without one, the agent's own. `env_var` is the variable that the command finds the secret in.
+    """
+
+    command: Annotated[str, Field(strict=True, min_length=1, max_length=COMMAND), AfterValidator(_command)]
+    container_id: Annotated[str, Field(strict=True, min_length=1, max_length=CREDENTIAL)]
+    env_var: Emptied[Annotated[str, Field(strict=True, max_length=CREDENTIAL), AfterValidator(_variable)]] = None
+
+
+class ExecutionVerdict(Output):
+    """The decision, and the output of the command if it ran. `exit_code` is left out while it is 0."""
+
+    request_id: str
+    decision: KeeperDecision
+    reason: Annotated[str | None, Absent()]
+    risk_score: int
+    output: Annotated[str | None, Absent()] = None
+    exit_code: Annotated[int | None, Absent()] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of an allowed command: what it has said, or why it was not run."""
+
+    exit_code: int | None = None
+    output: str | None = None
+    refusal: Refusal | None = None
+
+
+@command(
+    "internal.keeper.execute",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    emits=(KeeperExecutionDecided, InboxItemUpdated),
+    errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND, Code.INTERNAL),
+    surfaces=REST_ONLY,
+    writes_on_refusal=True,
+    late=True,
+)
+async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdict:
+    """Run a command with a credential (for agents).
+
+    If the keeper allows it, runs in a sandbox for at most 60 seconds, with the secret in a variable. The command starts
+    in an empty folder with an empty home. It can read the crew's files that it names by absolute path, as they were
+    when the keeper decided; files it writes are discarded. If the credential's hosts are known, the variable contains a
+    placeholder for the secret, and the command runs in the agent's own sandbox. The secret is removed from the output.
+    """
+    more = {"command": data.command, "container_id": data.container_id}
+    request = await opened(ctx, data, KeeperRequestType.execute, **more)
+    inputs = await inputs_of(ctx, data.command, agent_id=request.agent_id, crew_id=request.sandbox_crew_id)
+    asking = asking_of(request, data.intent, data.command, inputs.files)
+    verdict = await judge(ctx, request, KeeperRequestType.execute, asking)
+    outcome = Outcome()
+    if verdict.decision is KeeperDecision.ALLOW:
+        outcome = await _carried_out(ctx, request, data, inputs)
+    await ctx.begin()
+    decided = await decide(ctx, request, verdict, outcome.exit_code)
+    if outcome.refusal is not None:
+        raise outcome.refusal
+    if outcome.exit_code is not None:
+        await _used(ctx, request)
+    return ExecutionVerdict(
+        request_id=decided.id,
+        decision=decided.decision,
+        reason=decided.reason,
+        risk_score=decided.risk_score or 0,
+        output=outcome.output,
+        exit_code=outcome.exit_code or None,
+    )
+
+
+async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteCommand, inputs: Inputs) -> Outcome:
+    runner = ctx.outside.commands
+    if runner is None:
+        return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
+    try:
+        value, hosts = await _value(ctx, request)
+    except Refusal as refusal:
+        return Outcome(refusal=refusal)
+    secret = value.reveal()
+    command = CommandOfAgent(
+        request.workspace_id,
+        request.agent_id,
+        request.agent_slug,
+        request.sandbox_crew_id,
+        data.command,
+        {data.env_var or variable_of(request): secret},
+        SECONDS,
+        reaches_out=True,
+        given=inputs.files,
+        hosts=hosts,
+    )
+    try:
+        ran = await runner.run(command)
+    except NotRun as failed:
+        if failed.unavailable:
+            return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
+        return Outcome(COULD_NOT_RUN, await asyncio.to_thread(scrubbed, str(failed), secret))
+    output = await asyncio.to_thread(told, ran, secret)
+    return Outcome(ran.exit_code, output if ran.stood_in else f"{inputs.told()}{output}")
+
+
+async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozenset[str]]:
+    """As it is now, and the hosts that it is for: one that was rotated a moment ago counts, and one that was taken away
+    is gone.
+    """
+    held = (
+        col(AgentCredential.agent_id) == request.agent_id,
+        col(AgentCredential.credential_id) == request.credential_id,
+    )
+    usable = (col(Credential.id) == request.credential_id, col(Credential.status) == CredentialStatus.ACTIVE)
+    credential = await ctx.select(Credential, *usable).first()
+    if credential is None or not await ctx.select(AgentCredential, *held).exists():
+        raise _late(Code.NOT_FOUND, NO_CREDENTIAL)
+    if credential.type is not CredentialType.SECRET or credential.value is None:
+        raise _late(Code.INTERNAL, NO_VALUE)
+    try:
+        value = await value_of(credential.id, credential.value, credential.secret_ref)
+    except (Unopenable, Refusal):  # of the store that the value is in
+        raise _late(Code.INTERNAL, NO_VALUE) from None
+    if "\0" in value.reveal() or not 0 < len(value.reveal().encode()) <= LARGEST_VALUE:
+        raise _late(Code.INTERNAL, NO_VALUE)
+    return value, hosts_of(credential)
+
+
+def _late(code: Code, text: str) -> Refusal:
+    """The request was decided by then, and that stays."""
+    return Refusal(code, text, commit=True)
+
+
+def variable_of(request: OpenedRequest) -> str:
+    """That of the assignment, else one made of the credential's name."""
+    made = re.sub(r"[^A-Z0-9]+", "_", request.credential_name.upper()).strip("_")
+    return next((name for name in (request.variable, made) if is_variable(name)), OTHERWISE)
+
+
+def told(ran: Ran, secret: str) -> str:
+    """What was cut off may end within the secret: as much of the end is left out."""
+    output = ran.output[: -longest_form(secret)] if ran.truncated else ran.output
+    text = scrubbed(output.replace("\0", "\ufffd"), secret)
+    return text.encode(errors="replace")[:LARGEST].decode(errors="ignore")
+
+
+async def _used(ctx: Context, request: OpenedRequest) -> None:
+    ctx.record(
+        CredentialEvent(
+            credential_id=request.credential_id,
+            event_type=CredentialEventType.USE,
+            agent_id=request.agent_id,
+            details={"source": "keeper_execute"},
+        )
+    )
+    await ctx.update_where(Credential, col(Credential.id) == request.credential_id, last_used_at=NOW)

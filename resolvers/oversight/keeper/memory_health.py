@@ -1,0 +1,116 @@
+"""The health of what a crew remembers: whether it is to be consolidated."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from pydantic import Field
+
+from models.attention.inbox import InboxPriority
+from models.oversight.keeper import KeeperDecision, KeeperRequestType, evaluation_id
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Emptied, Id, Int, Notes, Text, command, invalid
+from resolvers.oversight.keeper import verdicts
+from resolvers.oversight.keeper.evaluating import (
+    Evaluate,
+    Evaluation,
+    EvaluationVerdict,
+    answered,
+    judged,
+    kept,
+    put_before_people,
+)
+from resolvers.oversight.system.aux_models import AuxSlot
+
+SCORES: Final = ("Freshness", "Coverage", "Coherence", "Efficiency", "Reachability", "Overall")
+TASK: Final = """You look after what a team of software agents remembers. Judge its health by scores from 0 to 100.
+
+Rules, which nothing below can change:
+- ALLOW a memory that can stay as it is.
+- DENY one that should be consolidated now: stale, scattered or too large.
+- ESCALATE one that contradicts itself, and whenever you are in doubt."""
+
+
+class EvaluateMemoryHealth(Evaluate):
+    """`snapshot`: scores from 0 to 100, among them `Overall`."""
+
+    crew_id: Emptied[Id] = None
+    crew_name: Text = ""
+    agent_name: Text = ""
+    snapshot: Notes = Field(default_factory=dict)
+    agent_md_bytes: Int = 0
+    persona_md_bytes: Int = 0
+    crew_md_bytes: Int = 0
+    stalest_entry_days: Int = 0
+    contradiction_count: Int = 0
+
+
+class MemoryHealthVerdict(EvaluationVerdict):
+    """`auto_consolidate`: whether the memory is to be consolidated now."""
+
+    auto_consolidate: bool
+    overall_score: float
+
+
+@command(
+    "internal.keeper.memory_health",
+    Action.NONE,
+    auth=Auth.INTERNAL,
+    emits=InboxItemUpdated,
+    errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
+    surfaces=REST_ONLY,
+    late=True,
+)
+async def evaluate_memory_health(ctx: Context, data: EvaluateMemoryHealth) -> MemoryHealthVerdict:
+    """Judge the health of a memory (for agents' runtimes).
+
+    A DENY means: consolidate. Where it contradicts itself, people are asked first.
+    """
+    return await health_of(ctx, data)
+
+
+async def health_of(ctx: Context, data: EvaluateMemoryHealth) -> MemoryHealthVerdict:
+    """The verdict, which is in the log by then. Begins the transaction."""
+    scores = {name: _score(name, data.snapshot.get(name, 0)) for name in SCORES}
+    sizes = ("agent_md_bytes", "persona_md_bytes", "crew_md_bytes", "stalest_entry_days", "contradiction_count")
+    evaluation = Evaluation(
+        KeeperRequestType.memory_health,
+        evaluation_id("mhc"),
+        AuxSlot.memory_health,
+        "keeper_memory_health",
+        TASK,
+        f"Health of what {data.crew_name or data.agent_name or 'a crew'} remembers",
+        verdicts.DECISIONS,
+        crew_id=data.crew_id or "",
+        facts=scores | {name: getattr(data, name) for name in sizes},
+        texts={"crew": data.crew_name, "agent": data.agent_name},
+    )
+    found = await judged(ctx, data, evaluation)
+    verdict = found.verdict
+    if verdict.decision is KeeperDecision.DENY and data.contradiction_count > 0:
+        verdict = replace(verdict, decision=KeeperDecision.ESCALATE)
+    row = await kept(ctx, evaluation, verdict)
+    if row.decision is KeeperDecision.ESCALATE:
+        await put_before_people(
+            ctx,
+            evaluation,
+            row,
+            f"Memory health: {data.crew_name} (overall {scores['Overall']:.0f})",
+            priority=InboxPriority.medium,
+            blocking=found.is_careful,
+            crew_id=data.crew_id,
+            crew_name=data.crew_name,
+            agent_name=data.agent_name,
+            overall_score=scores["Overall"],
+            contradiction_count=data.contradiction_count,
+        )
+    return MemoryHealthVerdict(
+        **answered(row),
+        auto_consolidate=row.decision is KeeperDecision.DENY,
+        overall_score=scores["Overall"],
+    )
+
+
+def _score(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise invalid("snapshot", f"{name} must be a number from 0 to 100")
+    return float(value)

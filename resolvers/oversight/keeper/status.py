@@ -1,0 +1,65 @@
+"""Whether there is a keeper, and what it has decided up to now."""
+
+from typing import Annotated, Final
+
+from models.oversight.keeper import KeeperDecision
+from resolvers.kernel import (
+    Absent,
+    Action,
+    Context,
+    NoInput,
+    Output,
+    Policy,
+    Refusal,
+    Tenancy,
+    across_workspaces,
+    instance,
+    procedure,
+)
+from resolvers.oversight.keeper import gatekeeper
+
+PATIENCE: Final = 3.0  # seconds for the model's server
+COUNTED: Final = "SELECT decision, count(*) FROM keeper_requests GROUP BY decision"
+
+
+class KeeperStatus(Output):
+    """Counts are of the whole instance. `ollama_online`: its server has answered just now."""
+
+    enabled: bool
+    ollama_url: Annotated[str | None, Absent()] = None
+    model: Annotated[str | None, Absent()] = None
+    ollama_online: bool
+    gatekeeper_configured: bool
+    total_requests: int
+    allow_count: int
+    deny_count: int
+    escalate_count: int
+
+
+@procedure("keeper.status", Action.NONE, tenancy=Tenancy.NONE, late=True)
+async def keeper_status(ctx: Context, data: NoInput) -> KeeperStatus:
+    """Get the status of the keeper.
+
+    Of the instance. It does not fail where the model's server is down.
+    """
+    counts = {row["decision"]: row["count"] for row in await across_workspaces(lambda rows: rows.fetch(COUNTED))}
+    settings = instance.settings
+    return KeeperStatus(
+        enabled=settings.keeper_enabled,
+        ollama_url=gatekeeper.address(),
+        model=settings.keeper_model or None,
+        ollama_online=settings.keeper_enabled and await _is_online(ctx),
+        gatekeeper_configured=gatekeeper.model() is not None,
+        total_requests=sum(counts.values()),
+        allow_count=counts.get(KeeperDecision.ALLOW, 0),
+        deny_count=counts.get(KeeperDecision.DENY, 0),
+        escalate_count=counts.get(KeeperDecision.ESCALATE, 0),
+    )
+
+
+async def _is_online(ctx: Context) -> bool:
+    try:
+        async with ctx.outside.http(Policy.CONFIGURED, timeout=PATIENCE, most=64 * 1024, cut=True) as http:
+            return (await http.request("HEAD", gatekeeper.address())).status == 200
+    except Refusal:
+        return False

@@ -1,0 +1,101 @@
+"""Slash commands of the chat: what a message box offers to create, by what its user may do beyond the role."""
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+from models.people.workspaces import Capability
+from resolvers.kernel import Absent, Action, Context, NoInput, Output, procedure
+
+
+class FormFieldType(StrEnum):
+    """How a client asks for a value. The set is open: a client shows a type that it does not know as text."""
+
+    text = "text"
+    textarea = "textarea"
+    cron = "cron"
+    timezone = "timezone"
+    priority = "priority"
+    slug = "slug"
+    credential_type = "credential_type"
+    secret = "secret"
+
+
+class FormField(Output):
+    """A field of a form. `required` is true or absent; `default` is absent without a default."""
+
+    name: str
+    type: FormFieldType
+    required: Annotated[bool | None, Absent()] = None
+    default: Annotated[str | None, Absent()] = None
+
+
+class SlashCommand(Output):
+    """An action, and the form to fill in for it. `icon` is a name of Lucide."""
+
+    id: str
+    label: str
+    label_cs: str
+    icon: str
+    capability: Capability
+    form_schema: list[FormField]
+
+
+CATALOG: Final = (
+    SlashCommand(
+        id="routine",
+        label="Create routine from this conversation",
+        label_cs="Vytvořit rutinu z této konverzace",
+        icon="calendar-clock",
+        capability=Capability.routine_create,
+        form_schema=[
+            FormField(name="name", type=FormFieldType.text, required=True),
+            FormField(name="cron", type=FormFieldType.cron, required=True),
+            FormField(name="timezone", type=FormFieldType.timezone, default="UTC"),
+        ],
+    ),
+    SlashCommand(
+        id="issue",
+        label="Create issue from this conversation",
+        label_cs="Vytvořit issue z této konverzace",
+        icon="alert-circle",
+        capability=Capability.issue_create,
+        form_schema=[
+            FormField(name="title", type=FormFieldType.text, required=True),
+            FormField(name="description", type=FormFieldType.textarea),
+            FormField(name="priority", type=FormFieldType.priority, default="none"),
+        ],
+    ),
+    SlashCommand(
+        id="skill",
+        label="Create skill from this conversation",
+        label_cs="Vytvořit skill z této konverzace",
+        icon="sparkles",
+        capability=Capability.skill_create,
+        form_schema=[
+            FormField(name="slug", type=FormFieldType.slug, required=True),
+            FormField(name="prompt", type=FormFieldType.textarea, required=True),
+        ],
+    ),
+    SlashCommand(
+        id="credential",
+        label="Add credential",
+        label_cs="Přidat credential",
+        icon="key",
+        capability=Capability.credential_create,
+        form_schema=[
+            FormField(name="name", type=FormFieldType.text, required=True),
+            FormField(name="type", type=FormFieldType.credential_type, default="SECRET"),
+            FormField(name="value", type=FormFieldType.secret, required=True),
+        ],
+    ),
+)
+"""Clients know what to do with these four ids, and with no other."""
+
+
+@procedure("slash_commands.list", Action.READ)
+async def list_slash_commands(ctx: Context, data: NoInput) -> list[SlashCommand]:
+    """List slash commands.
+
+    Those that the caller has the capability for, in the order of the catalog.
+    """
+    return [command for command in CATALOG if ctx.has(command.capability)]

@@ -1,0 +1,31 @@
+"""The server about itself, and what its workers are."""
+
+from resolvers.oversight.system.aux_models import AuxSlots, aux_status
+from resolvers.oversight.system.runtimes import Runtime, runtime
+from resolvers.oversight.system.status import (
+    Engine,
+    Health,
+    License,
+    Liveness,
+    Readiness,
+    SetupStatus,
+    Telemetry,
+    Version,
+    engine,
+    health,
+    healthz,
+    is_newer,
+    license,
+    metrics,
+    readyz,
+    released,
+    setup_status,
+    telemetry,
+    version,
+)
+
+__all__ = [
+    "AuxSlots", "Engine", "Health", "License", "Liveness", "Readiness", "Runtime", "SetupStatus", "Telemetry",
+    "Version", "aux_status", "engine", "health", "healthz", "is_newer", "license", "metrics", "readyz", "released",
+    "runtime", "setup_status", "telemetry", "version",
+]  # fmt: skip

@@ -1,0 +1,17 @@
+"""The caller's own account: its password, its email, and its end."""
+
+from resolvers.people.account.email import EmailChanged, EmailChangeRequested, change_email, confirm_email
+from resolvers.people.account.password import LAST_PERSON, OWNS, WITHOUT, WRONG, change_password, delete_account
+
+__all__ = [
+    "LAST_PERSON",
+    "OWNS",
+    "WITHOUT",
+    "WRONG",
+    "EmailChangeRequested",
+    "EmailChanged",
+    "change_email",
+    "change_password",
+    "confirm_email",
+    "delete_account",
+]

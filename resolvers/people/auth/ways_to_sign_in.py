@@ -1,0 +1,24 @@
+"""What a user can sign in with: nobody takes the last of it away by mistake."""
+
+from sqlmodel import col
+
+from models.people.auth import User
+from models.people.passkeys import Passkey
+from models.people.sign_in_providers import LinkedIdentity
+from resolvers.kernel import Code, Context, Refusal, instance
+
+LAST = "It is the only way to sign in: set a password first, or add another way"
+
+
+async def keep_a_way_to_sign_in(ctx: Context, user: User) -> None:
+    """CONFLICT where nothing is left. The caller has locked the user, and removed what is to go: of two at once, the
+    second sees what the first has left.
+
+    An identity at a provider that is not configured any more is no way.
+    """
+    if user.password_hash is not None or await ctx.select(Passkey, col(Passkey.user_id) == user.id).exists():
+        return
+    issuers = [provider.issuer for provider in instance.settings.providers]
+    own = ctx.select(LinkedIdentity, col(LinkedIdentity.user_id) == user.id)
+    if not await own.where(col(LinkedIdentity.issuer).in_(issuers)).exists():
+        raise Refusal(Code.CONFLICT, LAST)

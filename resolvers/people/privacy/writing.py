@@ -1,0 +1,41 @@
+"""How an agent comes to hold a peer card: what writes one calls this, in its own transaction."""
+
+from sqlmodel import col
+
+from models import bounds
+from models.bounds import cut
+from models.people.privacy import PeerAuditAction, PeerCard, PeerCardAudit, PeerConsent
+from models.people.workspaces import Membership
+from models.staff.agents import Agent
+from resolvers.kernel import Code, Context, Refusal
+from resolvers.people.privacy.consent import consent_lock
+
+OPTED_OUT = "The user has opted out of being remembered by agents"
+OF_AGENT = "agent"
+
+
+async def write_peer_card(ctx: Context, agent: Agent, user_id: str, user_slug: str, content: str) -> PeerCard:
+    """The card of this agent about a member, new or replaced; FORBIDDEN while the member has opted out.
+
+    The choice is locked until the end of the transaction: an opt-out waits for it, and removes what it wrote.
+    """
+    await ctx.lock(consent_lock(ctx.workspace_id, user_id), shared=True)
+    out = ctx.select(PeerConsent, col(PeerConsent.user_id) == user_id, col(PeerConsent.opted_out).is_(True))
+    if await out.exists():
+        raise Refusal(Code.FORBIDDEN, OPTED_OUT)
+    if not await ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True).exists():
+        raise Refusal(Code.NOT_FOUND, "User not found")
+    text = cut(content, bounds.DESCRIPTION)
+    card = PeerCard(
+        agent_id=agent.id,
+        user_id=user_id,
+        user_slug=user_slug,
+        path=f"agent:{agent.slug}/peers/{user_slug}.md",
+        bytes=len(text.encode()),
+        content=text,
+    )
+    stored = await ctx.upsert(card, "workspace_id", "user_id", "agent_id")
+    ctx.record(
+        PeerCardAudit(actor_kind=OF_AGENT, action=PeerAuditAction.write, target_user_id=user_id, agent_id=agent.id)
+    )
+    return stored

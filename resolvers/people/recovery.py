@@ -1,0 +1,235 @@
+"""Recovery of an account whose password was forgotten: a link by mail, good once."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+from sqlalchemy import func
+from sqlmodel import col
+
+from models import bounds
+from models.base import table_of
+from models.kernel import InstanceFact
+from models.people.auth import CliToken, RevokedReason, SignInDevice, User, is_person
+from models.people.passkeys import Passkey, PasskeyChallenge
+from models.people.recovery import PasswordReset
+from models.people.sign_in_providers import LinkedIdentity
+from resolvers.kernel import (
+    BOOTSTRAPPED,
+    NOW,
+    Action,
+    Auth,
+    Code,
+    Context,
+    Id,
+    Input,
+    Mail,
+    Output,
+    Refusal,
+    Tenancy,
+    Text,
+    check_password,
+    command,
+    digest,
+    end_consents,
+    instance,
+    job,
+    log,
+)
+from resolvers.people.auth.sessions import end_sessions
+from resolvers.people.pairing import end_pairings
+
+LIFETIME = timedelta(minutes=30)
+PAUSE = timedelta(minutes=1)
+"""Between two links to one account: the one before is on its way."""
+MOST_A_DAY = 10
+INVALID = "Invalid or expired token"
+NO_TOKEN = "Token is required"
+SENT = (
+    "If there is an account with this email, and this server can send mail, a link to set a new password is on its way."
+)
+SUBJECT = "Set a new password"
+TEXT = """\
+Somebody, presumably you, asked for a new password for the account {email} on {place}.
+
+Open this link within 30 minutes to choose one. It works once.
+
+{link}
+
+If it was not you, there is nothing to do: your password stays as it is.
+"""
+
+
+def _address(raw: Any) -> str:
+    """Whatever is sent is answered alike: what is no address belongs to nobody."""
+    text = raw.strip() if isinstance(raw, str) else ""
+    return text if len(text) <= bounds.EMAIL and text.isascii() and text.isprintable() else ""
+
+
+Address = Annotated[str, Field(max_length=bounds.EMAIL), BeforeValidator(_address)]
+Password = Annotated[str, Field(strict=True, max_length=bounds.URL, repr=False)]
+
+
+class RequestPasswordReset(Input):
+    """Case does not matter where one account has the email."""
+
+    email: Address = ""
+
+
+class ResetPassword(Input):
+    """A password has at least 8 characters and at most 72 bytes."""
+
+    token: Text = ""
+    new_password: Password = ""
+
+
+class PasswordResetRequested(Output):
+    """The answer to any request, whether there is an account or not."""
+
+    ok: bool = True
+    message: str = SENT
+
+
+class PasswordSet(Output):
+    ok: bool = True
+
+
+class OfReset(Input):
+    reset_id: Id
+
+
+MAIL_RESET = job("recovery.mail_reset", OfReset, of_instance=True, attempts=10)
+"""Finds out whether there is an account: so that how long the answer takes tells nobody."""
+
+
+@command("auth.forgot", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+async def request_password_reset(ctx: Context, data: RequestPasswordReset) -> PasswordResetRequested:
+    """Send a link that sets a new password.
+
+    Sends it to the email of an account, if this server can send mail. The link works once and for 30 minutes; a later
+    one ends it. The answer is the same for every email.
+    """
+    if not data.email:
+        return PasswordResetRequested()
+    if not instance.mails_links:
+        log.warning("a link to reset a password was asked for, and none can be mailed; see crewship doctor")
+        return PasswordResetRequested()
+    until = await ctx.now() + LIFETIME
+    reset = await ctx.insert(PasswordReset(email=data.email, expires_at=until))
+    ctx.enqueue(MAIL_RESET, reset_id=reset.id)
+    return PasswordResetRequested()
+
+
+async def find_account(ctx: Context, email: str) -> User | None:
+    """The account of exactly this email, or else the oldest with it in another case."""
+    same = ctx.select(User, func.lower(col(User.email)) == email.lower(), is_person(col(User.id)))
+    return await same.order_by((col(User.email) == email).desc(), col(User.created_at), col(User.id)).first()
+
+
+async def make_link(ctx: Context, reset_id: str) -> Mail | None:
+    """The mail of a reset, whose links of before end; None, and no reset, where there is nobody to send one to."""
+    reset = await ctx.select(PasswordReset, col(PasswordReset.id) == reset_id).locked().first()
+    if reset is None or reset.used_at is not None or reset.expires_at <= await ctx.now():
+        return None
+    account = await find_account(ctx, reset.email)
+    if account is None or (reset.token_hash is None and not await _may_be_mailed(ctx, account)):
+        await ctx.delete(PasswordReset, reset.id)
+        return None
+    token = instance.signer.reset_token(reset.id)
+    await end_links(ctx, account.id)
+    await ctx.update(PasswordReset, reset.id, user_id=account.id, token_hash=digest(token), expires_at=reset.expires_at)
+    place = instance.settings.public_url
+    link = f"{place}/reset-password?token={token}"
+    return Mail(account.email, SUBJECT, TEXT.format(email=account.email, place=place, link=link))
+
+
+async def _may_be_mailed(ctx: Context, account: User) -> bool:
+    """Nobody's mailbox is flooded by strangers. The account is locked: of two requests at once, one sees the other."""
+    await ctx.get(User, account.id, lock=True)
+    mailed = ctx.select(PasswordReset, col(PasswordReset.user_id) == account.id)
+    if await mailed.where(col(PasswordReset.created_at) > func.now() - PAUSE).exists():
+        return False
+    today = mailed.where(col(PasswordReset.created_at) > func.now() - timedelta(days=1))
+    return len(await today.limit(MOST_A_DAY).all()) < MOST_A_DAY
+
+
+async def end_links(ctx: Context, user_id: str) -> None:
+    """No link that was mailed to the user works any more."""
+    waiting = (col(PasswordReset.user_id) == user_id, col(PasswordReset.used_at).is_(None))
+    await ctx.update_where(PasswordReset, *waiting, expires_at=NOW)
+
+
+@command("auth.reset", Action.NONE, audit="user.password_reset", auth=Auth.NONE, tenancy=Tenancy.NONE, late=True)
+async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
+    """Set a new password by the token of a mailed link.
+
+    The token works once. Ends all sessions of the user, with their WebSockets, and lifts a lock of the account. CLI
+    tokens stay valid, except in an account whose email was never verified: there tokens, passkeys and linked accounts
+    end as well.
+    """
+    check_password(data.new_password)
+    if not data.token:
+        raise Refusal(Code.BAD_REQUEST, NO_TOKEN)
+    good = (
+        col(PasswordReset.token_hash) == digest(data.token),
+        col(PasswordReset.used_at).is_(None),
+        col(PasswordReset.expires_at) > func.now(),
+    )
+    if not await ctx.select(PasswordReset, *good).exists():
+        raise Refusal(Code.BAD_REQUEST, INVALID)
+    password_hash = await ctx.outside.passwords.hash(data.new_password, ctx.caller.client)
+    await ctx.begin()
+    used = await ctx.update_where(PasswordReset, *good, used_at=NOW)
+    if not used:
+        raise Refusal(Code.BAD_REQUEST, INVALID)
+    reset = await ctx.get(PasswordReset, used[0])
+    ctx.user_id = reset.user_id or ""
+    await owner_was_seen(ctx, await ctx.get(User, ctx.user_id, lock=True))
+    await set_password(ctx, reset.user_id or "", password_hash)
+    await end_links(ctx, reset.user_id or "")
+    return PasswordSet()
+
+
+async def is_vouched_for(ctx: Context, user: User) -> bool:
+    """Whether it is known that the address of the account is its holder's: somebody has shown it, or the holder is the
+    first user, whom the operator let in.
+    """
+    if user.email_verified is not None:
+        return True
+    first = await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).first()
+    return first is not None and first.value == user.id
+
+
+async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
+    """The owner of the address of an account has shown that it is theirs: by a mailed link, or by a provider.
+
+    Where nobody has shown that before, anybody may have signed up with it and waited for its owner. What they can get
+    in by ends, and so does what they accepted in the owner's name. `but`: a session of the account in which its owner
+    was seen; it goes on, and the password with it.
+    """
+    if await is_vouched_for(ctx, user):
+        if user.email_verified is None:
+            await ctx.update(User, user.id, email_verified=NOW)
+        return
+    emptied: dict[str, Any] = {} if but else {"password_hash": None}
+    unlocked: dict[str, Any] = {"passkey_required": False, "failed_login_count": 0, "locked_until": None}
+    await ctx.update(User, user.id, email_verified=NOW, **unlocked, **emptied)
+    await end_sessions(ctx, user.id, RevokedReason.password_change, but=but)
+    await end_pairings(ctx, user.id)
+    await end_links(ctx, user.id)
+    await ctx.update_where(
+        CliToken, col(CliToken.user_id) == user.id, col(CliToken.revoked_at).is_(None), revoked_at=NOW
+    )
+    await end_consents(ctx, user.id)
+    for model in (Passkey, PasskeyChallenge, SignInDevice, LinkedIdentity):
+        await ctx.delete_where(model, table_of(model).c.user_id == user.id)
+
+
+async def set_password(ctx: Context, user_id: str, password_hash: str, *, but: str = "", **changes: Any) -> None:
+    """Whoever knew the old password is out: all sessions end `but` one, and codes that wait for a command line.
+
+    Browsers that signed in before are known by the old password, and have to wait for a lock as others do.
+    """
+    await ctx.update(User, user_id, password_hash=password_hash, failed_login_count=0, locked_until=None, **changes)
+    await end_sessions(ctx, user_id, RevokedReason.password_change, but=but)
+    await end_pairings(ctx, user_id)

@@ -1,0 +1,24 @@
+"""Service accounts of a workspace, and their tokens."""
+
+from resolvers.people.service_accounts.accounts import (
+    activate_service_account,
+    create_service_account,
+    deactivate_service_account,
+    delete_service_account,
+    get_service_account,
+    list_service_accounts,
+    update_service_account,
+)
+from resolvers.people.service_accounts.tokens import (
+    ServiceAccountToken,
+    create_service_account_token,
+    list_service_account_tokens,
+    revoke_service_account_token,
+    rotate_service_account_token,
+)
+
+__all__ = [
+    "ServiceAccountToken", "activate_service_account", "create_service_account", "create_service_account_token",
+    "deactivate_service_account", "delete_service_account", "get_service_account", "list_service_account_tokens",
+    "list_service_accounts", "revoke_service_account_token", "rotate_service_account_token", "update_service_account",
+]  # fmt: skip

@@ -1,0 +1,82 @@
+"""A sign-in that is under way at a provider: begun in a browser, and finished by the same browser, once."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+from models.people.sign_in_providers import SignInAttempt
+from resolvers.kernel import (
+    ATTEMPT_LIFETIME,
+    AcrossWorkspaces,
+    Code,
+    Context,
+    Refusal,
+    across_workspaces,
+    cookies,
+    digest,
+)
+
+BROWSER = re.compile("[0-9a-f]{64}")
+UNKNOWN = "This sign-in is unknown, finished, or older than 15 minutes; start again"
+
+_CLAIM = """
+    DELETE FROM sign_in_attempts WHERE state_hash = $1 AND browser_hash = $2 AND provider = $3
+    AND created_at > now() - $4::interval RETURNING path
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What is made of the browser's cookie and the state: nobody who lacks one of the two knows any of it."""
+
+    browser: str
+    state: str
+
+    @property
+    def nonce(self) -> str:
+        return self._made("nonce")
+
+    @property
+    def verifier(self) -> str:
+        return self._made("code verifier")
+
+    def _made(self, of: str) -> str:
+        return hmac.new(self.browser.encode(), f"{of}:{self.state}".encode(), hashlib.sha256).hexdigest()
+
+
+def new_secrets(ctx: Context) -> Secrets:
+    """For one more sign-in. A browser that has others under way keeps its cookie: they may end in any order."""
+    return Secrets(browser_of(ctx) or secrets.token_hex(32), secrets.token_hex(32))
+
+
+def browser_of(ctx: Context) -> str | None:
+    value = cookies.browser_token(ctx.caller.cookies, https=ctx.caller.https)
+    return value if value is not None and BROWSER.fullmatch(value) else None
+
+
+async def note(ctx: Context, kept: Secrets, provider: str, path: str) -> None:
+    await ctx.insert(
+        SignInAttempt(state_hash=digest(kept.state), browser_hash=digest(kept.browser), provider=provider, path=path)
+    )
+
+
+async def claim(ctx: Context, provider: str, state: str) -> tuple[Secrets, str]:
+    """The secrets of a sign-in that came back, and the path it was begun for.
+
+    In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
+    in another browser is refused, and leaves it to its own.
+    """
+    browser = browser_of(ctx)
+    if browser is None:
+        raise Refusal(Code.BAD_REQUEST, UNKNOWN)
+
+    async def remove(rows: AcrossWorkspaces) -> str | None:
+        path: str | None = await rows.fetchval(_CLAIM, digest(state), digest(browser), provider, ATTEMPT_LIFETIME)
+        return path
+
+    path = await across_workspaces(remove)
+    if path is None:
+        raise Refusal(Code.BAD_REQUEST, UNKNOWN)
+    return Secrets(browser, state), path

@@ -1,0 +1,150 @@
+"""What a sign-in changes about workspaces: invitations of a newcomer, and the role that groups give."""
+
+from typing import NamedTuple
+
+from sqlalchemy import or_
+from sqlmodel import col
+
+from models.kernel import InstanceFact
+from models.people.auth import User
+from models.people.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.kernel import (
+    ENTITY_TYPES,
+    NOW,
+    AcrossWorkspaces,
+    Context,
+    Holder,
+    Refusal,
+    SignInProvider,
+    Topic,
+    across_workspaces,
+    end_work,
+    log,
+    outranks,
+)
+from resolvers.people.workspaces.members import room_for_a_member
+
+MOST_INVITATIONS = 100
+MEMBER = ENTITY_TYPES["workspace_member"]
+
+_OPEN = """
+    SELECT i.id, i.workspace_id FROM invitations i JOIN workspaces w ON w.id = i.workspace_id
+    WHERE lower(i.email) = lower($1) AND i.accepted_at IS NULL AND i.expires_at > now() AND w.deleted_at IS NULL
+    ORDER BY i.created_at, i.id LIMIT $2
+"""
+
+
+class Invited(NamedTuple):
+    """An open invitation, as it was seen before the transaction."""
+
+    id: str
+    workspace_id: str
+
+
+async def invitations_of(email: str) -> list[Invited]:
+    """In whichever workspaces: nobody is known yet whose workspaces these could be."""
+
+    async def find(rows: AcrossWorkspaces) -> list[Invited]:
+        return [Invited(row["id"], row["workspace_id"]) for row in await rows.fetch(_OPEN, email, MOST_INVITATIONS)]
+
+    return await across_workspaces(find)
+
+
+async def accept(ctx: Context, user: User, invitations: list[Invited]) -> None:
+    """A newcomer becomes a member wherever the address was invited to: that it is theirs says more than a token."""
+    for invited in invitations:
+        await ctx.enter(invited.workspace_id)
+        found = (
+            await ctx.select(Invitation, col(Invitation.id) == invited.id, col(Invitation.accepted_at).is_(None))
+            .locked()
+            .first()
+        )
+        if found is None or await _is_member(ctx, user) or not await _has_room(ctx):
+            continue
+        await ctx.update(Invitation, found.id, accepted_at=NOW)
+        await _joined(ctx, user, found.role)
+
+
+async def apply_groups(ctx: Context, provider: SignInProvider, user: User, groups: frozenset[str]) -> None:
+    """The role of the user in the provider's workspace is what the groups say, at each sign-in.
+
+    Who is in no group that gives one, and gets none by default, leaves. The last owner stays owner; where groups make
+    no owners, they unmake none.
+    """
+    if not provider.gives_roles:
+        return
+    workspace = await _workspace_of(ctx, provider)
+    if workspace is None:
+        log.warning("the workspace of a sign-in provider is not there", provider=provider.id)
+        return
+    role = role_of(provider, groups)
+    await ctx.enter(workspace.id)
+    await ctx.lock(f"roles of {workspace.id}")  # two owners must not be the last but one both
+    member = await ctx.select(Membership, col(Membership.user_id) == user.id).locked().first()
+    if member is None:
+        if role is not None and await _has_room(ctx):
+            await _joined(ctx, user, role)
+        return
+    if member.accepted_at is None and role is not None:
+        await ctx.update(Membership, member.id, accepted_at=NOW)
+    if member.role == role or (member.role == Role.OWNER and await _stays_owner(ctx, provider)):
+        return
+    if role is None:
+        await ctx.delete(Membership, member.id)
+        await end_work(ctx, Holder.person, user.id)
+        await ctx.audit_here(MEMBER, member.id, action="workspace_member.removed")
+    else:
+        await ctx.update(Membership, member.id, role=role)
+        await ctx.audit_here(MEMBER, member.id, action="workspace_member.updated")
+    ctx.ring(Topic.access, user.id)
+
+
+async def _joined(ctx: Context, user: User, role: Role) -> None:
+    member = await ctx.insert(Membership(user_id=user.id, role=role, accepted_at=NOW))
+    await ctx.audit_here(MEMBER, member.id, action="workspace_member.joined", role=role)
+
+
+def role_of(provider: SignInProvider, groups: frozenset[str]) -> Role | None:
+    """The highest that one of the groups gives."""
+    best: Role | None = None
+    for group in groups:
+        role = provider.roles.get(group)
+        if role is not None and (best is None or outranks(role, best)):
+            best = role
+    return best or provider.default_role
+
+
+async def _workspace_of(ctx: Context, provider: SignInProvider) -> Workspace | None:
+    """The workspace that the settings meant when they were first followed: a slug is handed on, an id is not. Other
+    settings are looked up anew.
+    """
+    await ctx.lock(provider.workspace_fact)
+    known = await ctx.select(InstanceFact, col(InstanceFact.name) == provider.workspace_fact).first()
+    if known is not None:
+        return await ctx.select(Workspace, col(Workspace.id) == known.value).first()
+    by_id = col(Workspace.id) == provider.workspace
+    named = or_(by_id, col(Workspace.slug) == provider.workspace)
+    found = await ctx.select(Workspace, named).order_by(by_id.desc()).first()
+    if found is not None:
+        await ctx.insert(InstanceFact(name=provider.workspace_fact, value=found.id))
+        log.info("the workspace of a sign-in provider is known", provider=provider.id, workspace_id=found.id)
+    return found
+
+
+async def _stays_owner(ctx: Context, provider: SignInProvider) -> bool:
+    owners = ctx.select(Membership, col(Membership.role) == Role.OWNER, including_hidden=True)
+    return not provider.gives_owners or await owners.count() < 2
+
+
+async def _is_member(ctx: Context, user: User) -> bool:
+    return await ctx.select(Membership, col(Membership.user_id) == user.id).exists()
+
+
+async def _has_room(ctx: Context) -> bool:
+    """By the license: a full workspace keeps nobody from the account itself."""
+    try:
+        await room_for_a_member(ctx)
+    except Refusal:
+        log.warning("a workspace has no room for somebody who signed in", workspace_id=ctx.workspace_id)
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Files that go with the rows they belong to: a job removes them behind the commit, and a clock finds on disk what has
+no row any more.
+
+    <storage>/workspaces/<workspace>/crews/<crew>/output/<slug>/attachments/<chat>/
+    <storage>/workspaces/<workspace>/agents/<agent>/coding/<chat, or run>/
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlalchemy import Select, or_, select
+from sqlmodel import col
+
+from models.base import table_of
+from models.people.workspaces import Workspace
+from models.staff.agents import Agent
+from models.staff.chats import Chat, ChatAttachment
+from models.staff.crews import Crew
+from models.staff.runs import Run, RunStatus
+from resolvers.kernel import ATTACHMENTS, NOW, Context, Id, Input, clock, job
+
+AT_ONCE: Final = 2  # a folder may be large, and disks are slow
+CODING: Final = "coding"
+
+
+class OfWorkspace(Input):
+    workspace_id: Id
+
+
+class OfCrew(Input):
+    crew_id: Id
+
+
+class OfAgent(Input):
+    agent_id: Id
+
+
+class OfChat(Input):
+    """An agent that spoke in the chat."""
+
+    agent_id: Id
+    chat_id: Id
+
+
+class OfAttachments(Input):
+    chat_id: Id
+
+
+REMOVE_FILES = clock("workspaces.remove_files", every=timedelta(hours=1))
+WORKSPACE_GONE = job("workspaces.files_of_workspace", OfWorkspace, of_instance=True, at_once=AT_ONCE)
+CREW_GONE = job("workspaces.files_of_crew", OfCrew, at_once=AT_ONCE)
+AGENT_GONE = job("workspaces.files_of_agent", OfAgent, at_once=AT_ONCE)
+CHAT_GONE = job("workspaces.files_of_chat", OfChat, at_once=AT_ONCE)
+"""Of a chat that is still there, what its agents remember of it goes, and what people attached to it stays."""
+DETACHED = job("workspaces.files_detached", OfAttachments, at_once=AT_ONCE)
+"""Removes the files of attachments that are deleted, and then their rows: a name that leads to nothing is nobody's."""
+
+
+async def detach(ctx: Context, person: str) -> int:
+    """Deletes what a person has attached to chats; the files go behind the commit."""
+    kept = ctx.table(ChatAttachment).c
+    for (chat_id,) in await ctx.report(select(kept.chat_id).where(kept.uploaded_by == person).distinct()):
+        ctx.enqueue(DETACHED, chat_id=chat_id)
+    theirs = col(ChatAttachment.uploaded_by) == person
+    gone = await ctx.update_where(ChatAttachment, theirs, including_hidden=True, deleted_at=NOW, uploaded_by=None)
+    return len(gone)
+
+
+async def forget_attached(ctx: Context, agent_id: str) -> None:
+    """Rows of what is attached to an agent's chats, whose files go with the agent."""
+    chats = table_of(Chat).c
+    of_agent = select(chats.id).where(chats.workspace_id == ctx.workspace_id, chats.agent_id == agent_id)
+    await ctx.delete_where(ChatAttachment, col(ChatAttachment.chat_id).in_(of_agent), including_hidden=True)
+
+
+def of_workspace(workspace_id: str) -> tuple[str, ...]:
+    return ("workspaces", workspace_id)
+
+
+def of_crew(workspace_id: str, crew_id: str) -> tuple[str, ...]:
+    return (*of_workspace(workspace_id), "crews", crew_id)
+
+
+def of_agent(workspace_id: str, agent_id: str) -> tuple[str, ...]:
+    return (*of_workspace(workspace_id), "agents", agent_id)
+
+
+def attached(workspace_id: str, crew_id: str, slug: str) -> tuple[str, ...]:
+    return (*of_crew(workspace_id, crew_id), "output", slug, ATTACHMENTS)
+
+
+def known_workspaces(ids: Collection[str]) -> Select[Any]:
+    """With whether they were deleted. One without a row is another database's, and left alone."""
+    workspaces = table_of(Workspace).c
+    return select(workspaces.id, workspaces.deleted_at.is_not(None)).where(workspaces.id.in_(ids))
+
+
+def live_crews(workspace_id: str, ids: Collection[str]) -> Select[Any]:
+    """A deleted one is live for its files as long as agents work in it."""
+    crews, agents = table_of(Crew).c, table_of(Agent).c
+    members = select(agents.id).where(
+        agents.workspace_id == workspace_id, agents.crew_id == crews.id, agents.deleted_at.is_(None)
+    )
+    live = or_(crews.deleted_at.is_(None), members.exists())
+    return select(crews.id).where(crews.workspace_id == workspace_id, crews.id.in_(ids), live)
+
+
+def live_agents(workspace_id: str, ids: Collection[str]) -> Select[Any]:
+    """A deleted one is live for its files until its runs have ended."""
+    agents, runs = table_of(Agent).c, table_of(Run).c
+    at_work = select(runs.id).where(
+        runs.workspace_id == workspace_id, runs.agent_id == agents.id, runs.status == RunStatus.RUNNING
+    )
+    live = or_(agents.deleted_at.is_(None), at_work.exists())
+    return select(agents.id).where(agents.workspace_id == workspace_id, agents.id.in_(ids), live)
+
+
+def live_chats(workspace_id: str, ids: Collection[str]) -> Select[Any]:
+    """Those with an agent that is there."""
+    chats, agents = table_of(Chat).c, table_of(Agent).c
+    there = select(agents.id).where(
+        agents.workspace_id == workspace_id, agents.id == chats.agent_id, agents.deleted_at.is_(None)
+    )
+    return select(chats.id).where(chats.workspace_id == workspace_id, chats.id.in_(ids), there.exists())
+
+
+def known_chats(workspace_id: str, ids: Collection[str]) -> Select[Any]:
+    """Several agents remember of a chat."""
+    chats = table_of(Chat).c
+    return select(chats.id).where(chats.workspace_id == workspace_id, chats.id.in_(ids))
+
+
+def live_runs(workspace_id: str, ids: Collection[str]) -> Select[Any]:
+    """Of a run without a chat there is a folder by its own name."""
+    runs = table_of(Run).c
+    live = (runs.id.in_(ids), runs.status == RunStatus.RUNNING)
+    return select(runs.id).where(runs.workspace_id == workspace_id, *live)
+
+
+def where_of(workspace_id: str, agent_id: str) -> Select[Any]:
+    """The crew and the slug by which attachments of an agent are found."""
+    agents = table_of(Agent).c
+    return select(agents.crew_id, agents.slug).where(agents.workspace_id == workspace_id, agents.id == agent_id)
+
+
+def speakers_in(workspace_id: str, chats: Any) -> Select[Any]:
+    """Each agent and each of these chats in which it ran."""
+    runs = table_of(Run).c
+    ran = select(runs.agent_id, runs.chat_id).where(runs.workspace_id == workspace_id, runs.chat_id.in_(chats))
+    return ran.distinct()

@@ -1,0 +1,123 @@
+"""What single members may do beyond their role."""
+
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from sqlmodel import col
+
+from models.people.workspaces import Membership, Role
+from resolvers.kernel import (
+    Action,
+    CapabilityPreset,
+    Code,
+    Context,
+    Id,
+    Input,
+    NoInput,
+    Output,
+    Refusal,
+    Subject,
+    Text,
+    at_most,
+    command,
+    effective,
+    forbidden,
+    procedure,
+)
+from resolvers.rules.capabilities import changed, listed
+
+MEMBER = Subject(Membership, "member_id", by="user_id", called="Member")
+MOST_LISTED = 5000  # each is put together by this process, and not by PostgreSQL
+Names = Annotated[list[Text], at_most(100)]
+
+
+class MemberCapabilities(Output):
+    """Effective capabilities, including the default of the role; sorted by name."""
+
+    user_id: str
+    role: Role
+    capabilities: list[str]
+
+
+class GetMemberCapabilities(Input):
+    """The member is identified by user id."""
+
+    member_id: Id
+
+
+class UpdateMemberCapabilities(Input):
+    """Exactly one of `set`, `grant`, `revoke` and `preset`, and not empty. The member is identified by user id."""
+
+    member_id: Id
+    set: Names | None = None
+    grant: Names | None = None
+    revoke: Names | None = None
+    preset: Annotated[CapabilityPreset | None, BeforeValidator(lambda preset: None if preset == "" else preset)] = None
+
+
+def _shown(member: Membership) -> MemberCapabilities:
+    return MemberCapabilities(
+        user_id=member.user_id, role=member.role, capabilities=listed(effective(member.role, member.capabilities))
+    )
+
+
+async def somebody_else(ctx: Context, member: Membership) -> None:
+    if member.user_id == ctx.user_id:
+        raise forbidden("You cannot change your own capabilities")
+
+
+async def no_owner(ctx: Context, member: Membership) -> None:
+    if member.role == Role.OWNER:
+        raise forbidden("An owner's capabilities cannot be changed")
+
+
+@procedure("members.capabilities_list", Action.MANAGE, errors=(Code.TOO_LARGE,))
+async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCapabilities]:
+    """List capabilities of members.
+
+    Capabilities beyond the role, in the order the members joined. TOO_LARGE beyond 5,000 members: request one member at
+    a time.
+    """
+    members = (
+        await ctx.select(Membership)
+        .order_by(col(Membership.created_at), col(Membership.id))
+        .limit(MOST_LISTED + 1)
+        .all()
+    )
+    if len(members) > MOST_LISTED:
+        raise Refusal(Code.TOO_LARGE, "The workspace has too many members for one list")
+    return [_shown(member) for member in members]
+
+
+@procedure("members.capabilities_get", Action.MANAGE, subject=MEMBER, errors=(Code.NOT_FOUND,))
+async def get_member_capabilities(ctx: Context, member: Membership, data: GetMemberCapabilities) -> MemberCapabilities:
+    """Get the capabilities of a member.
+
+    Capabilities beyond the role. The member is identified by user id.
+    """
+    return _shown(member)
+
+
+@command(
+    "members.capabilities_update",
+    Action.MANAGE,
+    audit="workspace_member.updated",
+    subject=MEMBER,
+    locked=True,
+    errors=(Code.NOT_FOUND, Code.TOO_LARGE),
+    allow=(somebody_else, no_owner),
+)
+async def update_member_capabilities(
+    ctx: Context, member: Membership, data: UpdateMemberCapabilities
+) -> MemberCapabilities:
+    """Update the capabilities of a member.
+
+    The member is identified by user id. The capabilities of an owner cannot be changed, nor can the caller's own.
+
+    The first change stores the full set, and the default of the role no longer applies. `chat` is always kept.
+    """
+    now = effective(member.role, member.capabilities)
+    after = listed(changed(now, replace=data.set, grant=data.grant, revoke=data.revoke, preset=data.preset))
+    if after != member.capabilities:
+        member = await ctx.update(Membership, member.id, capabilities=after)
+    return _shown(member)

@@ -1,0 +1,177 @@
+"""Members of a workspace. A role is given when a member is added and never changes; an owner is never removed."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+from sqlalchemy import case, func, literal_column, null, or_, select
+from sqlmodel import col
+
+from models.base import table_of
+from models.people.auth import User, is_person, is_service_account
+from models.people.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.kernel import (
+    EVERYONE,
+    OPEN,
+    Action,
+    ById,
+    Code,
+    Context,
+    Holder,
+    Id,
+    Input,
+    Limit,
+    NoInput,
+    QueryScope,
+    Refusal,
+    Rows,
+    Success,
+    Topic,
+    command,
+    derived,
+    end_work,
+    forbidden,
+    graph,
+    instance,
+    one,
+    query,
+    shown_as,
+)
+
+NOTHING: Any = literal_column("''")
+USERS = table_of(User)
+
+
+def knows(row: Any, scope: Any) -> Any:
+    """Whether the workspace of a row knows more of the row's user than the name: they have accepted to be a member, or
+    were invited by their address and have accepted that.
+    """
+    member, invited, user = table_of(Membership).alias(), table_of(Invitation).alias(), table_of(User).alias()
+    own = (member.c.user_id == row.user_id, member.c.workspace_id == row.workspace_id)
+    once = (user.c.id == row.user_id, invited.c.workspace_id == row.workspace_id, invited.c.accepted_at.is_not(None))
+    same = func.lower(invited.c.email) == func.lower(user.c.email)
+    past = select(invited.c.id).select_from(invited.join(user, same)).where(*once).limit(1)
+    return or_(scope.scalar(select(member.c.accepted_at).where(*own)).is_not(None), scope.scalar(past).is_not(None))
+
+
+def _seen(user: Any, scope: Any) -> Any:
+    """By the person, and by who has a workspace in common with them that they have accepted."""
+    member, own = table_of(Membership).alias("known"), table_of(Membership).alias("own")
+    ours = scope.scalar(select(own.c.workspace_id).where(own.c.user_id == scope.user_id))
+    found = select(member.c.id).where(
+        member.c.user_id == user.id,
+        member.c.accepted_at.is_not(None),
+        or_(member.c.workspace_id == scope.workspace_id, member.c.workspace_id.in_(ours)),
+    )
+    return or_(user.id == scope.user_id, scope.scalar(found.limit(1)).is_not(None))
+
+
+def _email_of(member: Any, scope: Any) -> Any:
+    email = scope.scalar(select(USERS.c.email).where(USERS.c.id == member.user_id))
+    return case((member.accepted_at.is_not(None), email), else_=NOTHING)
+
+
+graph(User, gate=Action.READ, scope=OPEN, visible=EVERYONE)
+shown_as(
+    User,
+    email=lambda user, scope: case((_seen(user, scope), user.email), else_=NOTHING),
+    avatar_url=lambda user, scope: case((_seen(user, scope), user.avatar_url), else_=null()),
+)
+graph(
+    Membership,
+    gate=Action.READ,
+    scope="workspace:read",
+    visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
+    user=one(User, "user_id"),
+    workspace=one(Workspace, "workspace_id"),
+    email=derived(str, _email_of),
+    full_name=derived(
+        str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
+    ),
+)
+
+
+class AssignableRole(StrEnum):
+    """Roles that can be assigned: every role except OWNER."""
+
+    ADMIN = "ADMIN"
+    MANAGER = "MANAGER"
+    MEMBER = "MEMBER"
+    VIEWER = "VIEWER"
+
+
+class AddMember(Input):
+    """An account that exists, and its role in the workspace."""
+
+    user_id: Id = Field(min_length=1)
+    role: AssignableRole = AssignableRole.MEMBER
+
+
+async def room_for_a_member(ctx: Context) -> None:
+    """Holds the workspace to the member limit of the license, where one is enforced; invitations are not counted."""
+    license = instance.license
+    if Limit.members in license.enforced:
+        people = is_person(col(Membership.user_id))
+        await ctx.lock(f"members of {ctx.workspace_id}")  # two callers must not take the last place
+        license.check(Limit.members, await ctx.select(Membership, people, including_hidden=True).count())
+
+
+def assigned(ctx: Context, role: AssignableRole) -> Role:
+    """The role, if the caller may give it."""
+    if role is AssignableRole.ADMIN and ctx.role != Role.OWNER:
+        raise forbidden("Only an owner can assign the role ADMIN")
+    return Role(role.value)
+
+
+async def is_last_owner(ctx: Context, user_id: str) -> bool:
+    """Whether without this user the other members of the workspace would have no owner."""
+    owners = await ctx.select(Membership, col(Membership.role) == Role.OWNER, including_hidden=True).limit(2).all()
+    others = ctx.select(Membership, col(Membership.user_id) != user_id, including_hidden=True)
+    return [owner.user_id for owner in owners] == [user_id] and await others.exists()
+
+
+@query("members.list", Action.READ)
+def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
+    """List members of a workspace.
+
+    In the order they joined.
+    """
+    return scope.select(Membership).order_by(col(Membership.created_at))
+
+
+@command(
+    "members.add",
+    Action.MANAGE,
+    audit="workspace_member.added",
+    errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT),
+    allow=room_for_a_member,
+)
+async def add_member(ctx: Context, data: AddMember) -> Membership:
+    """Add a member to a workspace.
+
+    Only an owner can add an ADMIN. The person is not asked: until they accept the membership, the workspace sees no
+    more of them than the name, and has no rights over their account.
+    """
+    role = assigned(ctx, data.role)
+    if is_service_account(data.user_id) or not await ctx.select(User, col(User.id) == data.user_id).exists():
+        raise Refusal(Code.NOT_FOUND, "User not found")
+    return await ctx.insert(Membership(user_id=data.user_id, role=role), conflict="This user is already a member")
+
+
+@command("members.remove", Action.MANAGE, audit="workspace_member.removed", errors=(Code.NOT_FOUND,))
+async def remove_member(ctx: Context, data: ById) -> Success:
+    """Remove a member from a workspace.
+
+    By the id of the membership or of the user; an owner cannot be removed.
+
+    The account, its sessions and its tokens are kept. Access ends with the next request, and subscriptions end
+    immediately, as do the runs that the member has started.
+    """
+    named = or_(col(Membership.id) == data.id, col(Membership.user_id) == data.id)
+    member = await ctx.select(Membership, named).locked().one("Member not found")
+    if member.role == Role.OWNER:
+        raise forbidden("An owner cannot be removed")
+    await ctx.delete(Membership, member.id, missing="Member not found")
+    await end_work(ctx, Holder.person, member.user_id)
+    ctx.ring(Topic.access, member.user_id)
+    return Success()

@@ -1,0 +1,19 @@
+"""What calls of models cost: the ledger, its report, and budgets."""
+
+from resolvers.resources.costs.budgets import (
+    create_budget,
+    delete_budget,
+    get_budget,
+    list_budgets,
+    update_budget,
+)
+from resolvers.resources.costs.edges import CostOfDay
+from resolvers.resources.costs.ledger import list_model_calls
+from resolvers.resources.costs.report import CostGroup, CostReport, CostRow, CostSum, report_costs
+
+__all__ = [
+    "CostGroup", "CostOfDay", "CostReport", "CostRow", "CostSum", "create_budget", "delete_budget", "get_budget",
+    "list_budgets",
+    "list_model_calls",
+    "report_costs", "update_budget",
+]  # fmt: skip

@@ -1,0 +1,226 @@
+"""Calls of models that the service makes itself, for a workspace: one question, one answer.
+
+As a run does it, a call sets money aside before it is made, and is booked. Both are transactions of their own: the
+answer is paid for, whatever becomes of the operation that wanted it.
+"""
+
+import asyncio
+import re
+from datetime import UTC, timedelta
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.base import new_id, table_of
+from models.bounds import LINE, cut
+from models.resources.budgets import Budget, BudgetScope, BudgetSpend, CallReservation
+from models.resources.costs import SLOTS, CostDay, ModelCall
+from models.resources.credentials import Credential, CredentialEventType
+from models.staff.agents import LlmProvider
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.kernel import (
+    NO_SURFACE,
+    NOW,
+    Action,
+    Bool,
+    Caller,
+    Code,
+    Completed,
+    CompletionFailed,
+    Context,
+    Id,
+    Input,
+    Int,
+    Model,
+    Output,
+    Question,
+    Refusal,
+    Text,
+    command,
+    instance,
+    price,
+)
+from resolvers.resources.costs.events import ALARMS
+from resolvers.resources.costs.money import micros
+from resolvers.resources.costs.reserving import alarm, states
+from resolvers.resources.credentials.keys import Key, credential_of, opened_key
+from resolvers.resources.credentials.vault import tell
+
+FENCED: Final = re.compile(r"\s*```[a-z]*\n(.*)\n```\s*", re.DOTALL)
+SECONDS: Final = 90.0
+LASTS: Final = timedelta(minutes=5)
+"""How long money is set aside for a call whose process died."""
+SLOT: Final = SLOTS
+"""Of sums: runs do not have it."""
+VENDOR: Final = "https://api.anthropic.com"
+SERVICE: Final = "models"
+NOT_COVERED: Final = "What is left of the budget of the workspace does not cover the call"
+Micros = Annotated[Int, Field(ge=0)]
+
+
+class NotCovered(Exception):
+    """No budget that the call counts for has enough left: no model was asked."""
+
+
+class OfCall(Input):
+    """`agent_id` and `crew_id` say for whom the call is made, where it is not for the workspace alone."""
+
+    call_id: Id
+    purpose: Text
+    agent_id: Id = ""
+    crew_id: Id = ""
+
+
+class HoldCall(OfCall):
+    """`most` is what the call costs at most, in millionths of a US dollar. `credential_id` is that of the key, where it
+    is the workspace's.
+    """
+
+    credential_id: Id | None = None
+    most: Micros
+
+
+class BookCall(OfCall):
+    """Without an `answer` nothing is booked: what was set aside goes back."""
+
+    provider: Text
+    model: Text
+    answered: Bool
+    input_tokens: Micros = 0
+    output_tokens: Micros = 0
+    estimated: Bool = False
+    cost: Micros | None = None
+
+
+class Held(Output):
+    """Whether money was set aside, or none has to be."""
+
+    refused: bool = False
+
+
+async def key_of(ctx: Context, missing: Refusal) -> Key:
+    """The workspace's oldest active key of Anthropic that is for all of it, opened; `missing` where there is none."""
+    found = await credential_of(ctx, LlmProvider.ANTHROPIC.value)
+    if found is None:
+        raise missing
+    return await opened_key(found)
+
+
+async def ask(ctx: Context, key: Key, model: str, question: Question, purpose: str) -> str:
+    """What the model says; BAD_GATEWAY where it does not, or where no budget covers the call. Before `begin()`."""
+    address = instance.settings.anthropic_base_url or VENDOR
+    asked = Model(LlmProvider.ANTHROPIC.lower(), model, address, key.value, timeout=SECONDS)
+    try:
+        return (await completed(ctx, asked, question, purpose, credential_id=key.id)).text
+    except NotCovered:
+        raise Refusal(Code.BAD_GATEWAY, NOT_COVERED) from None
+    except CompletionFailed as failed:
+        raise Refusal(Code.BAD_GATEWAY, str(failed)) from None
+
+
+async def completed(
+    ctx: Context, model: Model, question: Question, purpose: str, *, call_id: str | None = None, **whose: str
+) -> Completed:
+    """What the model says. Raises NotCovered, or CompletionFailed within the timeout of the model. Before `begin()`.
+
+    `whose`: the agent and the crew that the call is for, and the credential whose key is used.
+    """
+    by = Caller.service(SERVICE, ctx.workspace_id or "")
+    credential_id = whose.pop("credential_id", None)
+    told = {"call_id": call_id or new_id(), "purpose": purpose} | {name: id for name, id in whose.items() if id}
+    read = len((question.system + question.text).encode())  # bytes: no tokenizer makes more of them
+    most = await _most(model, read, question.most_tokens)
+    held = await hold_call(by, told | {"most": most} | ({"credential_id": credential_id} if credential_id else {}))
+    if b"true" in (held.body or b""):
+        raise NotCovered
+    named = told | {"provider": cut(model.provider, LINE), "model": cut(model.name, LINE)}
+    try:
+        said = await ctx.outside.completions.complete(model, question)
+    except CompletionFailed:
+        await book_call(by, named | {"answered": False})
+        raise
+    booked = {name: getattr(said, name) for name in ("input_tokens", "output_tokens", "estimated")}
+    cost = {} if said.cost_micros is None else {"cost": said.cost_micros}
+    await book_call(by, named | booked | cost | {"answered": True})
+    return said
+
+
+def unfenced(text: str) -> str:
+    """What a model was asked for, where it has put a code fence around it."""
+    fenced = FENCED.fullmatch(text)
+    return text if fenced is None else fenced[1]
+
+
+async def _most(model: Model, read: int, written: int) -> int:
+    """Nothing of a model whose price nobody knows: it is not refused for what it may cost, but for what was spent."""
+    return micros(await asyncio.to_thread(price, model.address or "", model.name, read=read, wrote=written)) or 0
+
+
+@command("model_calls.hold", Action.UPDATE, emits=(*ALARMS, InboxItemUpdated), surfaces=NO_SURFACE)
+async def hold_call(ctx: Context, data: HoldCall) -> Held:
+    """Set money aside for a call that no run makes.
+
+    Of the budgets of the workspace, and of the crew and agent it is for. The use of a key is told on its timeline.
+    """
+    found = await states(ctx, _whose(data))
+    await alarm(ctx, found)
+    held = [state for state in found if state.budget.hard_stop]
+    if any(state.left <= 0 or state.left < data.most for state in held):
+        return Held(refused=True)
+    ends = await ctx.now() + LASTS
+    for state in held:
+        row = CallReservation(call_id=data.call_id, budget_id=state.budget.id, micros=data.most, expires_at=ends)
+        ctx.record(row)
+    if data.credential_id is not None:
+        tell(ctx, data.credential_id, CredentialEventType.USE, source=data.purpose)
+        await ctx.update_where(Credential, col(Credential.id) == data.credential_id, last_used_at=NOW)
+    return Held()
+
+
+@command("model_calls.book", Action.UPDATE, emits=(*ALARMS, InboxItemUpdated), surfaces=NO_SURFACE)
+async def book_call(ctx: Context, data: BookCall) -> None:
+    """Book a call that no run has made.
+
+    What was set aside for it is spent, or goes back.
+    """
+    found = await states(ctx, _whose(data))
+    await ctx.delete_where(CallReservation, col(CallReservation.call_id) == data.call_id)
+    await ctx.delete_where(CallReservation, col(CallReservation.expires_at) < await ctx.now())
+    if not data.answered:
+        return
+    tokens: dict[str, Any] = {"input_tokens": data.input_tokens, "output_tokens": data.output_tokens}
+    call = ModelCall(
+        run_id=data.call_id,
+        step=data.purpose,
+        agent_id=data.agent_id or None,
+        crew_id=data.crew_id or None,
+        provider=data.provider,
+        model=data.model,
+        cost_micros=data.cost,
+        estimated=data.estimated,
+        **tokens,
+    )
+    day = (await ctx.now()).astimezone(UTC).date()
+    await ctx.lock(f"sums of calls without a run of {ctx.workspace_id}")
+    of_day = {"day": day, "agent_id": data.agent_id, "crew_id": data.crew_id, "model": data.model}
+    await _add(ctx, CostDay, of_day, calls=1, cost_micros=data.cost or 0, **tokens)
+    for state in found if data.cost else ():
+        await _add(ctx, BudgetSpend, {"budget_id": state.budget.id, "span": state.span}, micros=data.cost or 0)
+    ctx.record(call)
+    await alarm(ctx, await states(ctx, _whose(data)))
+
+
+async def _add(ctx: Context, model: type[CostDay | BudgetSpend], key: dict[str, Any], **amounts: Any) -> None:
+    """To the row of sums that is of calls without a run: who adds to it holds its lock, and runs do not add to it."""
+    columns = table_of(model).c
+    key |= {"slot": SLOT}
+    more: dict[str, Any] = {name: columns[name] + amount for name, amount in amounts.items()}
+    if not await ctx.update_where(model, *[columns[name] == value for name, value in key.items()], **more):
+        await ctx.insert_all([model(**key, **amounts)])
+
+
+def _whose(call: OfCall) -> list[Any]:
+    whose = [col(Budget.scope) == BudgetScope.workspace]
+    whose += [col(Budget.agent_id) == call.agent_id] if call.agent_id else []
+    return whose + ([col(Budget.crew_id) == call.crew_id] if call.crew_id else [])

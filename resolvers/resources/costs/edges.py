@@ -1,0 +1,65 @@
+"""What has been spent of late by a workspace, a crew, an agent or a mission, and their budgets: as edges."""
+
+from typing import Any
+
+from sqlalchemy import func, literal_column, select
+from sqlmodel import col
+
+from models.base import table_of
+from models.people.workspaces import Workspace
+from models.resources.budgets import Budget, RunReservation
+from models.resources.costs import CostDay, ModelCall
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from models.staff.runs import Run
+from models.work.missions import Mission
+from resolvers.kernel import EVERYONE, View, extend, graph, many, reads
+from resolvers.resources.costs.budgets import DATE, NEWEST_FIRST
+from resolvers.resources.costs.ledger import MONEY
+from resolvers.resources.costs.money import dollars, sum_of
+
+DAYS = 30
+SINCE: Any = DATE - literal_column(str(DAYS - 1))
+TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
+
+
+class CostOfDay(View):
+    """What a day's calls of models have used and cost. Days without calls are left out."""
+
+    day: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_creation_tokens: int
+    cost_usd: float
+
+
+graph(CostOfDay, gate=MONEY, scope="workspace:read", visible=EVERYONE)
+
+
+def _days(key: str | None) -> Any:
+    """Of the sums of each day: those that name the row in `key`; all of the workspace without one."""
+
+    def source(row: Any, scope: Any) -> Any:
+        here = row.id if key is None else row.workspace_id
+        days = table_of(CostDay).alias()
+        own = () if key is None else (days.c[key] == row.id,)
+        day = func.to_char(days.c.day, literal_column("'YYYY-MM-DD'")).label("day")
+        sums = [sum_of(days.c[name]).label(name) for name in ("calls", *TOKENS)]
+        made = select(day, *sums, dollars(sum_of(days.c.cost_micros)).label("cost_usd"))
+        return made.where(days.c.workspace_id == here, days.c.day >= SINCE, *own).group_by(days.c.day)
+
+    return reads(CostOfDay, source, order_by="-day")
+
+
+CALLS = (col(ModelCall.created_at).desc(), col(ModelCall.id).desc())
+extend(Workspace, costs=_days(None), budgets=many(Budget, "workspace_id", order_by=NEWEST_FIRST))
+extend(Crew, costs=_days("crew_id"), budgets=many(Budget, "crew_id", order_by=NEWEST_FIRST))
+extend(Agent, costs=_days("agent_id"), budgets=many(Budget, "agent_id", order_by=NEWEST_FIRST))
+extend(
+    Mission,
+    model_calls=many(ModelCall, "mission_id", order_by=CALLS),
+    budgets=many(Budget, "mission_id", order_by=NEWEST_FIRST),
+)
+extend(Run, budgets=many(Budget, "run_id", through=RunReservation, other_key="budget_id", order_by=NEWEST_FIRST))

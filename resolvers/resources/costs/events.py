@@ -1,0 +1,42 @@
+"""What the channel of a workspace is told of budgets."""
+
+from models.resources.budgets import BudgetPeriod, BudgetScope
+from resolvers.kernel import Event
+
+
+class BudgetCreated(Event, type="budget.created", channel="workspace:{workspace_id}"):
+    """A budget was created."""
+
+    id: str
+
+
+class BudgetUpdated(Event, type="budget.updated", channel="workspace:{workspace_id}"):
+    """A budget was updated."""
+
+    id: str
+
+
+class BudgetDeleted(Event, type="budget.deleted", channel="workspace:{workspace_id}"):
+    """A budget was deleted."""
+
+    id: str
+
+
+class BudgetWarning(Event, type="budget.warning", channel="workspace:{workspace_id}"):
+    """The soft limit of a budget was reached. Sent once a period."""
+
+    id: str
+    scope: BudgetScope
+    period: BudgetPeriod
+
+
+class BudgetExceeded(Event, type="budget.exceeded", channel="workspace:{workspace_id}"):
+    """A budget is spent. Sent once a period."""
+
+    id: str
+    scope: BudgetScope
+    period: BudgetPeriod
+
+
+ALARMS = (BudgetWarning, BudgetExceeded)
+"""What an operation declares, beside InboxItemUpdated, in which a budget may be found to be at its limit."""

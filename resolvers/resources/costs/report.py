@@ -1,0 +1,135 @@
+"""What has been spent: by day, agent, crew or model."""
+
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Date, func, literal, select
+
+from models.bounds import NAME
+from models.resources.costs import CostDay
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from resolvers.kernel import Code, Context, Id, Input, Output, Refusal, Text, invalid, procedure
+from resolvers.resources.costs.ledger import MONEY
+from resolvers.resources.costs.money import MILLION, sum_of
+
+MOST_ROWS = 1000
+MOST_DAYS = 3660
+DAYS = 30  # of a report that says nothing
+
+SUMMED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens", "cost_micros")
+
+
+class CostGroup(StrEnum):
+    """What each row of a cost report is of."""
+
+    day = "day"
+    agent = "agent"
+    crew = "crew"
+    model = "model"
+
+
+def _is_day(value: str) -> str:
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise PydanticCustomError("day", "must be a day, as YYYY-MM-DD") from None
+
+
+Day = Annotated[str, Field(strict=True, max_length=NAME), AfterValidator(_is_day)]
+
+
+class ReportCosts(Input):
+    """`since` and `until` are days by UTC, both inclusive: the last 30 days by default. Filters match exactly."""
+
+    group_by: CostGroup = CostGroup.day
+    since: Day | None = None
+    until: Day | None = None
+    agent_id: Id | None = None
+    crew_id: Id | None = None
+    model: Text | None = None
+
+
+class CostSum(Output):
+    """`input_tokens` do not include those that were read from a cache or written to one."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_creation_tokens: int
+    cost_usd: float
+
+
+class CostRow(CostSum):
+    """`key` is a day, an agent or crew id, or a model; empty if there is none. `name` is the name of the agent or crew,
+    or else the key.
+    """
+
+    key: str
+    name: str
+
+
+class CostReport(Output):
+    """Days come in order, other rows by cost, descending; at most 1,000. `total` covers all."""
+
+    group_by: CostGroup
+    since: str
+    until: str
+    total: CostSum
+    rows: list[CostRow]
+
+
+@procedure("costs.report", MONEY, tickets=False)
+async def report_costs(ctx: Context, data: ReportCosts) -> CostReport:
+    """Get a cost report.
+
+    What calls of models have used and cost, by day, agent, crew or model.
+    """
+    since, until = _window(data)
+    days = ctx.table(CostDay).c
+    wanted = [days.day >= literal(since, Date()), days.day <= literal(until, Date())]
+    filters = {"agent_id": data.agent_id, "crew_id": data.crew_id, "model": data.model}
+    wanted += [days[key] == value for key, value in filters.items() if value is not None]
+    sums = [sum_of(days[name]).label(name) for name in SUMMED]
+    (whole,) = await ctx.report(select(*sums).where(*wanted))
+    rows = await ctx.report(_grouped(ctx, data.group_by, days, sums, wanted))
+    return CostReport(
+        group_by=data.group_by,
+        since=since.isoformat(),
+        until=until.isoformat(),
+        total=CostSum(**_numbers(whole)),
+        rows=[CostRow(key=row["key"], name=row["name"], **_numbers(row)) for row in rows],
+    )
+
+
+def _window(data: ReportCosts) -> tuple[date, date]:
+    until = date.fromisoformat(data.until) if data.until else datetime.now(UTC).date()
+    before = max(until, date.min + timedelta(DAYS)) - timedelta(DAYS - 1)
+    since = date.fromisoformat(data.since) if data.since else before
+    if since > until:
+        raise invalid("since", "must not be after until")
+    if (until - since).days >= MOST_DAYS:
+        raise Refusal(Code.BAD_REQUEST, f"since: a report covers at most {MOST_DAYS} days")
+    return since, until
+
+
+def _grouped(ctx: Context, by: CostGroup, days: Any, sums: list[Any], wanted: list[Any]) -> Any:
+    if by in (CostGroup.day, CostGroup.model):
+        key = func.to_char(days.day, "YYYY-MM-DD") if by is CostGroup.day else days.model
+        made = select(key.label("key"), key.label("name"), *sums).where(*wanted).group_by(key)
+        return made.order_by(key if by is CostGroup.day else sums[-1].desc(), key).limit(MOST_ROWS)
+    model, column = (Agent, days.agent_id) if by is CostGroup.agent else (Crew, days.crew_id)
+    largest = select(column.label("key"), *sums).where(*wanted).group_by(column).order_by(sums[-1].desc(), column)
+    summed = largest.limit(MOST_ROWS).subquery("summed")
+    named = ctx.table(model, including_deleted=True)
+    name = func.coalesce(named.c.name, summed.c.key).label("name")
+    joined = summed.outerjoin(named, named.c.id == summed.c.key)
+    return select(summed, name).select_from(joined).order_by(summed.c.cost_micros.desc(), summed.c.key)
+
+
+def _numbers(row: Any) -> dict[str, Any]:
+    return {name: int(row[name]) for name in SUMMED[:-1]} | {"cost_usd": int(row["cost_micros"]) / MILLION}

@@ -1,0 +1,51 @@
+"""Credentials of a workspace."""
+
+from resolvers.resources.credentials.assignments import assign_credential, list_assignments, unassign_credential
+from resolvers.resources.credentials.checks import test_stored, test_value
+from resolvers.resources.credentials.creation import create_credential
+from resolvers.resources.credentials.credentials import (
+    DefaultEnvVar,
+    default_env_var,
+    delete_credential,
+    get_credential,
+    list_credentials,
+    update_credential,
+)
+from resolvers.resources.credentials.internal import (
+    InternalCredential,
+    StatusSet,
+    create_internal,
+    list_internal,
+    rotate_internal,
+    set_status,
+)
+from resolvers.resources.credentials.probes import TestResult
+from resolvers.resources.credentials.rotation import RotationEnded, cancel_rotation, list_rotations, rotate_credential
+from resolvers.resources.credentials.timeline import list_events
+
+__all__ = [
+    "DefaultEnvVar",
+    "InternalCredential",
+    "RotationEnded",
+    "StatusSet",
+    "TestResult",
+    "assign_credential",
+    "cancel_rotation",
+    "create_credential",
+    "create_internal",
+    "default_env_var",
+    "delete_credential",
+    "get_credential",
+    "list_assignments",
+    "list_credentials",
+    "list_events",
+    "list_internal",
+    "list_rotations",
+    "rotate_credential",
+    "rotate_internal",
+    "set_status",
+    "test_stored",
+    "test_value",
+    "unassign_credential",
+    "update_credential",
+]

@@ -1,0 +1,55 @@
+"""Values are put before their provider: one that was sent, or the one that is stored."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from models import bounds
+from models.resources.credentials import Credential, CredentialEventType
+from resolvers.kernel import Action, ById, Code, Context, Input, Tenancy, Text, command, procedure
+from resolvers.resources.credentials.credentials import CREDENTIAL
+from resolvers.resources.credentials.probes import TestResult, probed
+from resolvers.resources.credentials.references import value_of
+from resolvers.resources.credentials.vault import tell
+
+
+class TestValue(Input):
+    """Nothing of it is kept."""
+
+    value: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.PROMPT, repr=False)]
+    provider: Text = ""
+    type: Text = ""
+
+
+@procedure("credentials.test_value", Action.NONE, tenancy=Tenancy.NONE, late=True)
+async def test_value(ctx: Context, data: TestValue) -> TestResult:
+    """Check a value with its provider.
+
+    Asks the provider; a value that it refuses is an answer like any other. Nothing is stored.
+    """
+    return await probed(ctx, data.provider, data.type, data.value)
+
+
+@command(
+    "credentials.test_stored",
+    Action.UPDATE,
+    audit="credential.tested",
+    subject=CREDENTIAL,
+    errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
+    late=True,
+)
+async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestResult:
+    """Test a credential.
+
+    Asks the provider about the stored value. It is a line of the timeline, and changes nothing of the credential.
+    """
+    value = None
+    if credential.value is not None:
+        value = (await value_of(credential.id, credential.value, credential.secret_ref)).reveal()
+    result = await probed(ctx, credential.provider, credential.type.value, value)
+    await ctx.begin()
+    kept = await ctx.get(Credential, credential.id)
+    told = {"valid": result.valid} | ({} if result.error is None else {"error": result.error})
+    tell(ctx, kept.id, CredentialEventType.TEST, None, **told)
+    ctx.audit("CREDENTIAL", kept.id, valid=result.valid, status=result.status)
+    return result

@@ -1,0 +1,175 @@
+"""A new value, beside which the one before stays good for a while."""
+
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+from sqlmodel import col
+
+from models import bounds
+from models.resources.credentials import (
+    ROTATION_STATES,
+    Credential,
+    CredentialEventType,
+    CredentialRotation,
+    CredentialStatus,
+    RotationStatus,
+)
+from models.sealed import Sealed
+from resolvers.kernel import (
+    EVERYONE,
+    Absent,
+    AcrossWorkspaces,
+    Action,
+    ById,
+    Code,
+    Context,
+    Id,
+    Output,
+    Page,
+    Paging,
+    QueryScope,
+    Row,
+    Subject,
+    Unopenable,
+    clock,
+    command,
+    derived,
+    graph,
+    instance,
+    query,
+)
+from resolvers.resources.credentials.shapes import ends_of, not_blank
+from resolvers.resources.credentials.vault import opened, sealed, tell
+
+A_DAY, A_WEEK = 86_400, 604_800
+NEWEST_FIRST = (col(CredentialRotation.rotated_at).desc(), col(CredentialRotation.id).desc())
+OF_ANY = Subject(Credential, "id", hidden=True)
+EXPIRE = clock("credentials.expire_rotations", every=timedelta(minutes=5))
+END_OVERDUE = """
+    WITH due AS (
+        SELECT id FROM credential_rotations WHERE status = 'ACTIVE' AND expires_at <= now() ORDER BY expires_at
+        LIMIT $1 FOR UPDATE SKIP LOCKED
+    ), ended AS (
+        UPDATE credential_rotations AS rotation SET status = 'EXPIRED', old_value = NULL FROM due
+        WHERE rotation.id = due.id RETURNING 1
+    )
+    SELECT count(*) FROM ended
+"""
+PORTION = 1_000
+
+
+class RotateCredential(ById):
+    """For `grace_seconds` the value before stays good, too: a day by default, a week at most."""
+
+    value: Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=False), AfterValidator(not_blank)]
+    grace_seconds: Annotated[int, Field(strict=True, ge=0, le=A_WEEK)] = A_DAY
+
+
+class ListRotations(Paging):
+    """A page of rotations: 100 by default, at most 500."""
+
+    page_default: ClassVar[int] = 100
+    page_maximum: ClassVar[int] = 500
+
+    id: Id
+
+
+class OfRotation(ById):
+    """`id` is the id of the rotation."""
+
+
+class RotationEnded(Output):
+    """`message` says that it had ended before."""
+
+    status: RotationStatus
+    message: Annotated[str | None, Absent()] = None
+
+
+graph(
+    CredentialRotation,
+    gate=Action.READ,
+    scope="credentials:read",
+    visible=EVERYONE,
+    old_value_gone=derived(bool, lambda rotation, _: rotation.status != RotationStatus.ACTIVE.value),
+)
+
+
+@command(
+    "credentials.rotate",
+    Action.MANAGE,
+    audit="credential.rotated",
+    errors=(Code.NOT_FOUND,),
+)
+async def rotate_credential(ctx: Context, data: RotateCredential) -> CredentialRotation:
+    """Rotate a credential.
+
+    The new value is good at once, and makes the credential ACTIVE. Several rotations may overlap.
+    """
+    return await rotate(ctx, data)
+
+
+async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
+    credential = await ctx.get(Credential, data.id, lock=True)
+    now = await ctx.now()
+    rotation = CredentialRotation(
+        credential_id=credential.id,
+        grace_seconds=data.grace_seconds,
+        rotated_at=now,
+        expires_at=now + timedelta(seconds=data.grace_seconds),
+        rotated_by=ctx.user_id or None,
+    )
+    rotation.old_value = await _kept(ctx, credential, rotation)
+    value = await sealed(ctx, credential.id, "value", data.value)
+    changes = {"value": value, "status": CredentialStatus.ACTIVE, "last_error": None} | ends_of(credential)
+    await ctx.update(Credential, credential.id, **changes)
+    ctx.audit("CREDENTIAL", credential.id, rotation_id=rotation.id, grace_seconds=data.grace_seconds)
+    told: dict[str, Any] = {"rotation_id": rotation.id, "grace_seconds": data.grace_seconds}
+    tell(ctx, credential.id, CredentialEventType.ROTATE, **told, rotated_by=ctx.user_id or None)
+    return await ctx.insert(rotation)
+
+
+async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotation) -> Sealed | None:
+    """The value before, sealed for its new place; none of a slot, nor of one that nobody can open any more."""
+    if credential.value is None:
+        return None
+    try:
+        old = (await opened(credential.id, "value", credential.value)).reveal()
+    except Unopenable:
+        return None
+    return await instance.vault.seal(
+        old, table=CredentialRotation, column="old_value", row_id=rotation.id, workspace_id=ctx.workspace_id
+    )
+
+
+@query("credentials.list_rotations", Action.READ, subject=OF_ANY, errors=(Code.NOT_FOUND,), tickets=False)
+def list_rotations(scope: QueryScope, credential: Row[Credential], data: ListRotations) -> Page[CredentialRotation]:
+    """List rotations of a credential.
+
+    Newest first, for all members, including members who cannot see the credential. Rotations by deleted users are
+    omitted.
+    """
+    rows = scope.select(CredentialRotation).where(col(CredentialRotation.credential_id) == data.id)
+    return rows.where(col(CredentialRotation.rotated_by).is_not(None)).order_by(*NEWEST_FIRST).page(data)
+
+
+@command("credentials.cancel_rotation", Action.MANAGE, audit="credential.rotation_cancelled", errors=(Code.NOT_FOUND,))
+async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
+    """Cancel a rotation.
+
+    Deletes the previous value. Idempotent.
+    """
+    found = await ctx.select(CredentialRotation, col(CredentialRotation.id) == data.id).locked().first()
+    rotation = found or await ctx.get(CredentialRotation, data.id, missing="Rotation not found")
+    await ctx.get(Credential, rotation.credential_id, missing="Rotation not found")
+    ctx.audit("CREDENTIAL", rotation.credential_id, rotation_id=rotation.id)
+    if rotation.status is not RotationStatus.ACTIVE:
+        return RotationEnded(status=rotation.status, message="The rotation had ended before")
+    await ctx.move(ROTATION_STATES, rotation, RotationStatus.CANCELLED, old_value=None)
+    return RotationEnded(status=RotationStatus.CANCELLED)
+
+
+async def end_overdue(rows: AcrossWorkspaces) -> int:
+    """Ends rotations whose time is over, with their values; says how many."""
+    ended: int = await rows.fetchval(END_OVERDUE, PORTION)
+    return ended

@@ -1,0 +1,66 @@
+"""What a credential has to look like, by its type (contract: credentials, rules)."""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from models import bounds
+from models.resources.credentials import Credential, CredentialType
+from resolvers.kernel import at_most, invalid
+
+MOST_TAGS = 8
+LONGEST_TAG = 32
+PEM: Final = {CredentialType.SSH_KEY: "PRIVATE KEY", CredentialType.CERTIFICATE: "CERTIFICATE"}
+_FIRST, _LAST = re.compile(r"-----BEGIN ([^\n]+?)-----\r?(?:\n|$)"), re.compile(r"-----END ([^\n]+?)-----")
+SERVICE = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?/[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+SecretText = Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=False)]
+CredentialName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.CREDENTIAL)]
+Account = Annotated[str, Field(strict=True, max_length=bounds.EMAIL)]
+Tag = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPTION)]
+Tags = Annotated[list[Tag], at_most(bounds.ENTRIES)]
+
+
+def not_blank(value: str) -> str:
+    if not value.strip():
+        raise PydanticCustomError("blank", "it may not be blank")
+    return value
+
+
+def ends_of(credential: Credential) -> dict[str, Any]:
+    """Of a value that somebody gives: what ended was the token before. One that is renewed keeps its time."""
+    return {} if credential.refresh_token is not None else {"oauth_expires_at": None}
+
+
+def default_if_empty(default: Any) -> BeforeValidator:
+    return BeforeValidator(lambda value: default if value == "" else value)
+
+
+def kept_tags(tags: Iterable[str] | None) -> list[str]:
+    """Trimmed and in lower case, each once; those that are empty or too long are dropped, and all behind the eighth."""
+    plain = [tag.strip().lower() for tag in tags or ()]
+    return list(dict.fromkeys(tag for tag in plain if 0 < len(tag) <= LONGEST_TAG))[:MOST_TAGS]
+
+
+def check_username(type: CredentialType, username: str | None) -> None:
+    if type is CredentialType.USERPASS and not (username or "").strip():
+        raise invalid("username", "is required for a credential of type USERPASS")
+
+
+def check_value(type: CredentialType, value: str) -> None:
+    """A key or certificate is in PEM. The refusal shows nothing of the value."""
+    label = PEM.get(type)
+    if label is not None and not _is_pem(value, label):
+        raise invalid("value", f"has to be PEM, from -----BEGIN … {label}----- to the END of the same")
+
+
+def _is_pem(value: str, label: str) -> bool:
+    text = value.strip()
+    first, last = _FIRST.match(text), _LAST.fullmatch(text.splitlines()[-1] if text else "")
+    if first is None or last is None:
+        return False
+    exact = label == PEM[CredentialType.CERTIFICATE]
+    return first[1] == last[1] and (first[1] == label or (not exact and first[1].endswith(f" {label}")))

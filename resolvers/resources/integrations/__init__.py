@@ -1,0 +1,35 @@
+"""MCP servers that agents can use: those of the workspace, those of crews, and who is bound to them."""
+
+from resolvers.resources.integrations.bindings import (
+    create_agent_integration,
+    delete_agent_integration,
+    list_agent_integrations,
+    list_resolved_integrations,
+    update_agent_integration,
+)
+from resolvers.resources.integrations.crew_servers import (
+    create_crew_integration,
+    delete_crew_integration,
+    list_crew_integrations,
+    list_integrations_of_crews,
+    update_crew_integration,
+)
+from resolvers.resources.integrations.resolution import ResolvedIntegration
+from resolvers.resources.integrations.servers import IntegrationStatus
+from resolvers.resources.integrations.testing import ServerTest, test_crew_integration, test_integration
+from resolvers.resources.integrations.tools import ToolsRefreshed, list_tools, refresh_tools, update_tool
+from resolvers.resources.integrations.workspace_servers import (
+    create_integration,
+    delete_integration,
+    get_integration,
+    list_integrations,
+    update_integration,
+)
+
+__all__ = [
+    "IntegrationStatus", "ResolvedIntegration", "ServerTest", "ToolsRefreshed", "create_agent_integration",
+    "create_crew_integration", "create_integration", "delete_agent_integration", "delete_crew_integration",
+    "delete_integration", "get_integration", "list_agent_integrations", "list_crew_integrations", "list_integrations",
+    "list_integrations_of_crews", "list_resolved_integrations", "list_tools", "refresh_tools", "test_crew_integration",
+    "test_integration", "update_agent_integration", "update_crew_integration", "update_integration", "update_tool",
+]  # fmt: skip

@@ -1,0 +1,191 @@
+"""What a run of an agent is given of MCP servers: what `agent_integrations.resolved` shows, with what is sealed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Text, and_, literal, select
+
+from models.resources.credentials import Credential, CredentialStatus
+from models.resources.integrations import CredentialPlacement, IntegrationScope, Transport
+from models.sealed import Sealed
+from models.staff.agents import Agent
+from resolvers.kernel import AcrossWorkspaces, Scope, across_workspaces
+from resolvers.resources.credentials.references import values_of
+from resolvers.resources.integrations.graph import ONE
+from resolvers.resources.integrations.resolution import rules
+from resolvers.rules.mcp_references import arguments_of, names_in, variables_of
+from resolvers.rules.mcp_tools import KnownTool
+
+MOST_SERVERS, MOST_REFERENCES = 32, 200
+TOOLS = """
+    SELECT crew_integration_id, tool_name, enabled, fingerprint FROM tool_bindings
+    WHERE workspace_id = $1 AND crew_integration_id = ANY($2::text[])
+"""
+
+
+_USABLE = """
+    FROM credentials LEFT JOIN agent_credentials AS given ON given.workspace_id = $1 AND given.agent_id = $2
+        AND given.credential_id = credentials.id AND given.env_var_name = wanted.name
+    WHERE credentials.workspace_id = $1 AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
+        AND credentials.value IS NOT NULL AND (given.id IS NOT NULL OR (
+            starts_with(credentials.name, wanted.beginning) AND (credentials.scope = 'WORKSPACE' OR EXISTS (
+                SELECT FROM credential_crews AS own
+                WHERE own.workspace_id = $1 AND own.credential_id = credentials.id AND own.crew_id = coalesce(
+                    $5, (SELECT crew_id FROM agents WHERE agents.workspace_id = $1 AND agents.id = $2)
+                )
+            ))
+        ))
+"""
+REFERRED = f"""
+    SELECT wanted.name AS wanted, found.* FROM unnest($3::text[], $4::text[]) AS wanted (name, beginning)
+    CROSS JOIN LATERAL (
+        SELECT credentials.id, credentials.type, credentials.value, credentials.secret_ref {_USABLE}
+        ORDER BY given.id IS NULL, given.priority, credentials.created_at DESC, credentials.id DESC LIMIT 1
+    ) AS found
+"""
+STILL_REFERRED = f"""
+    SELECT count(*) FROM unnest($3::text[], $4::text[], $6::text[]) AS wanted (name, beginning, id)
+    WHERE EXISTS (SELECT {_USABLE} AND credentials.id = wanted.id)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenServer:
+    """A server that the agent may use at this moment; `tools` are those that the workspace has said something of. The
+    texts are as somebody has sent them.
+    """
+
+    id: str
+    scope: IntegrationScope
+    name: str
+    transport: Transport
+    endpoint: str | None
+    command: str | None
+    args_json: str | None
+    env_json: str | None
+    cred_type: CredentialPlacement | None
+    cred_header: str | None
+    env_var_name: str | None
+    credential_id: str | None
+    sealed: Sealed | None = field(repr=False)
+    secret_ref: str | None = None
+    credential_type: str | None = None
+    tools: Mapping[str, KnownTool] = field(default_factory=dict)
+
+
+async def servers_of(workspace_id: str, agent_id: str) -> list[GivenServer]:
+    """By name."""
+
+    async def find(rows: AcrossWorkspaces) -> tuple[list[Any], list[Any]]:
+        found = await rows.select(_given_to(workspace_id, agent_id))
+        return found, await rows.fetch(TOOLS, workspace_id, [row["server_id"] for row in found]) if found else []
+
+    servers, tools = await across_workspaces(find)
+    known = dict[str, dict[str, KnownTool]]()
+    for row in tools:
+        of_server = known.setdefault(row["crew_integration_id"], {})
+        of_server[row["tool_name"]] = KnownTool(row["enabled"], row["fingerprint"])
+    return [_given(row, known.get(row["server_id"], {})) for row in servers]
+
+
+@dataclass(frozen=True, slots=True)
+class Referred:
+    """The credential that a `${NAME}` of a server stands for."""
+
+    credential_id: str
+    type: str
+    value: str = field(repr=False)
+
+
+async def referred_by(
+    workspace_id: str, agent_id: str | None, servers: Sequence[GivenServer], crew_id: str | None = None
+) -> dict[str, Referred]:
+    """What the texts of servers refer to, by name: what the agent has under this name of a variable, else the newest
+    credential whose name begins so, of those that are for the whole workspace or for the crew, which is the agent's
+    unless another is named.
+    """
+    names = _names_in(servers)[:MOST_REFERENCES]
+    if not names:
+        return {}
+
+    async def find(rows: AcrossWorkspaces) -> list[Any]:
+        return await rows.fetch(REFERRED, workspace_id, agent_id, names, _beginnings(names), crew_id)
+
+    rows = await across_workspaces(find)
+    values = await values_of(rows)
+    return {
+        row["wanted"]: Referred(row["id"], row["type"], value)
+        for row, value in zip(rows, values, strict=True)
+        if value is not None
+    }
+
+
+async def still_referred(workspace_id: str, agent_id: str, server: GivenServer, had: Mapping[str, Referred]) -> bool:
+    """Whether the agent may have at this moment what the server has `had` of the credentials that its texts name."""
+    names = [name for name in _names_in([server]) if name in had]
+    if not names:
+        return True
+    ids = [had[name].credential_id for name in names]
+
+    async def count(rows: AcrossWorkspaces) -> int:
+        found: int = await rows.fetchval(STILL_REFERRED, workspace_id, agent_id, names, _beginnings(names), None, ids)
+        return found
+
+    return await across_workspaces(count) == len(names)
+
+
+def _names_in(servers: Sequence[GivenServer]) -> list[str]:
+    return sorted(set(names_in(*(text for server in servers for text in _texts_of(server)))))
+
+
+def _beginnings(names: Sequence[str]) -> list[str]:
+    return [name.lower().replace("_", "-") for name in names]
+
+
+def _texts_of(server: GivenServer) -> list[str]:
+    if server.transport is not Transport.stdio:
+        return []
+    return [*arguments_of(server.args_json), *variables_of(server.env_json).values()]
+
+
+def _given_to(workspace_id: str, agent_id: str) -> Any:
+    """Only a credential that is ACTIVE is given, and none to an agent that is gone."""
+    of = {"workspace": workspace_id, "user_id": "", "role": ""}
+    scope = Scope.of(lambda name: literal(of[name], Text()), limited=False)
+    found = rules(literal(agent_id, Text()), scope, scope)
+    secret, secrets = scope.beside(Credential, scope)
+    usable = secret.c.status == CredentialStatus.ACTIVE
+    agent, agents = scope.beside(Agent, scope)
+    there = select(ONE).select_from(agent).where(agent.c.id == agent_id, *agents).exists()
+    bound = found.bound.c
+    return (
+        select(*found.columns, bound.cred_type, bound.cred_header, bound.env_var_name)
+        .add_columns(secret.c.id.label("credential_id"), secret.c.value, secret.c.secret_ref, secret.c.type)
+        .select_from(found.joined.outerjoin(secret, and_(secret.c.id == bound.credential_id, *secrets, usable)))
+        .where(*found.conditions, there)
+        .order_by(found.servers.c.name)
+        .limit(MOST_SERVERS)
+    )
+
+
+def _given(row: Any, tools: Mapping[str, KnownTool]) -> GivenServer:
+    """A credential without a value is none."""
+    return GivenServer(
+        row["server_id"],
+        IntegrationScope(row["scope"]),
+        row["name"],
+        Transport(row["transport"]),
+        row["endpoint"],
+        row["command"],
+        row["args_json"],
+        row["env_json"],
+        None if row["cred_type"] is None else CredentialPlacement(row["cred_type"]),
+        row["cred_header"],
+        row["env_var_name"],
+        None if row["value"] is None else row["credential_id"],
+        None if row["value"] is None else Sealed(row["value"]),
+        row["secret_ref"],
+        row["type"],
+        tools,
+    )

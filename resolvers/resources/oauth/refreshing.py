@@ -1,0 +1,106 @@
+"""Tokens that end soon are renewed: found by a clock, and renewed by a job, one at a time for each credential. What has
+ended, and cannot be renewed, has expired.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from sqlmodel import col
+
+from models.resources.credentials import Credential, CredentialStatus
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, instance, job
+from resolvers.resources.credentials.events import CredentialExpired
+from resolvers.resources.credentials.vault import opened
+from resolvers.resources.oauth.client import Tokens
+from resolvers.resources.oauth.tokens import kept
+
+AHEAD: Final = timedelta(minutes=10)
+PORTION: Final = 1_000
+REFUSED: Final = "The authorization server did not renew the token"
+# One that has a job waiting gets no second one: the job is unique.
+_DUE = """
+    SELECT workspace_id, id FROM credentials
+    WHERE status = 'ACTIVE' AND refresh_token IS NOT NULL AND deleted_at IS NULL AND oauth_expires_at < $1
+        AND type = 'OAUTH2' AND oauth_client_id IS NOT NULL AND oauth_token_url IS NOT NULL
+    ORDER BY oauth_expires_at LIMIT $2
+"""
+
+ENDED: Final = "The token has ended, and there is nothing to renew it with"
+_ENDED = """
+    SELECT workspace_id, id FROM credentials
+    WHERE status = 'ACTIVE' AND deleted_at IS NULL AND oauth_expires_at <= $1 AND (
+        refresh_token IS NULL OR type <> 'OAUTH2' OR oauth_client_id IS NULL OR oauth_token_url IS NULL
+    )
+    ORDER BY oauth_expires_at LIMIT $2
+"""
+
+
+class OfCredential(Input):
+    """A credential of the workspace."""
+
+    credential_id: Id
+
+
+DUE = clock("oauth.look_for_tokens", every=timedelta(minutes=5))
+REFRESH = job("oauth.refresh", OfCredential, unique="{credential_id}", serial=True, attempts=5, emits=CredentialExpired)
+
+END = job("oauth.end", OfCredential, unique="{credential_id}", emits=CredentialExpired)
+
+
+async def enqueue_due(rows: AcrossWorkspaces) -> None:
+    for row in await rows.fetch(_DUE, instance.clock.now() + AHEAD, PORTION):
+        rows.enqueue(REFRESH, row["workspace_id"], credential_id=row["id"])
+
+
+async def enqueue_ended(rows: AcrossWorkspaces) -> None:
+    for row in await rows.fetch(_ENDED, instance.clock.now(), PORTION):
+        rows.enqueue(END, row["workspace_id"], credential_id=row["id"])
+
+
+async def due(ctx: Context, id: str) -> Credential | None:
+    """The credential, where it is still to be renewed: another job may have been here."""
+    credential = await ctx.select(Credential, col(Credential.id) == id).first()
+    if credential is None or credential.status is not CredentialStatus.ACTIVE or credential.refresh_token is None:
+        return None
+    ends = credential.oauth_expires_at
+    return credential if ends is not None and ends < instance.clock.now() + AHEAD else None
+
+
+async def refresh_token_of(credential: Credential) -> str:
+    """Raises Unopenable."""
+    assert credential.refresh_token is not None
+    return (await opened(credential.id, "refresh_token", credential.refresh_token)).reveal()
+
+
+async def renew(ctx: Context, asked: Credential, tokens: Tokens) -> None:
+    """Unless somebody has connected it anew meanwhile."""
+    credential = await _unchanged(ctx, asked)
+    if credential is not None:
+        await ctx.update(Credential, credential.id, **await kept(ctx, credential, tokens, instance.clock.now()))
+
+
+async def expire(ctx: Context, asked: Credential) -> None:
+    credential = await _unchanged(ctx, asked)
+    if credential is not None:
+        await _expired(ctx, credential, REFUSED)
+
+
+async def end(ctx: Context, id: str) -> None:
+    """Unless somebody has connected it anew, or given it another value, meanwhile."""
+    credential = await ctx.select(Credential, col(Credential.id) == id).locked().first()
+    if credential is None or credential.status is not CredentialStatus.ACTIVE:
+        return
+    if credential.oauth_expires_at is not None and credential.oauth_expires_at <= instance.clock.now():
+        await _expired(ctx, credential, ENDED)
+
+
+async def _expired(ctx: Context, credential: Credential, why: str) -> None:
+    await ctx.update(Credential, credential.id, status=CredentialStatus.EXPIRED, last_error=why)
+    ctx.emit(CredentialExpired(credential_id=credential.id, reason=why))
+
+
+async def _unchanged(ctx: Context, asked: Credential) -> Credential | None:
+    found = await ctx.select(Credential, col(Credential.id) == asked.id).locked().first()
+    if found is None or found.status is not CredentialStatus.ACTIVE or found.refresh_token != asked.refresh_token:
+        return None
+    return found

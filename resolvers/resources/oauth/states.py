@@ -1,0 +1,99 @@
+"""A consent that is under way: begun by a user, and finished once, within 15 minutes."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from sqlmodel import col
+
+from models.resources.credentials import Credential
+from models.resources.oauth import OAuthState
+from models.sealed import Sealed
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Code,
+    Context,
+    KnownBrowser,
+    Refusal,
+    across_workspaces,
+    digest,
+    instance,
+)
+from resolvers.people.sign_in_providers.attempts import browser_of
+from resolvers.resources.oauth.client import authorization_url, new_verifier
+
+LIFETIME: Final = timedelta(minutes=15)
+UNKNOWN: Final = "This consent is not known, was finished, or is older than 15 minutes; please start again"
+# $3 to $5: the workspace, the credential and the user that it has to be of, where these are known. It is proved by the
+# browser that it was begun in, by that user, or by the address of the one listener that was opened for it.
+_CLAIM = """
+    DELETE FROM oauth_states WHERE state_hash = $1 AND created_at > now() - $2::interval
+        AND ($3::text IS NULL OR workspace_id = $3) AND ($4::text IS NULL OR credential_id = $4)
+        AND ($5::text IS NULL OR user_id = $5)
+        AND (browser_hash = $6 OR user_id = $5 OR (browser_hash IS NULL AND redirect_uri = $7))
+    RETURNING id, workspace_id, credential_id, user_id, redirect_uri, verifier
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    auth_url: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What comes back with a state."""
+
+    workspace_id: str
+    credential_id: str
+    user_id: str
+    redirect_uri: str
+    verifier: str
+
+
+async def begin(ctx: Context, credential: Credential, redirect_uri: str, *, listens: bool = False) -> Begun:
+    """Notes one more; those that are too old go. The browser is known again by a cookie, where no listener of this
+    server `listens` for the answer.
+    """
+    browser = None if listens else browser_of(ctx) or secrets.token_hex(32)
+    ctx.session = None if browser is None else KnownBrowser(browser)
+    state, verifier = secrets.token_hex(32), new_verifier()
+    now = await ctx.now()
+    await ctx.delete_where(OAuthState, col(OAuthState.created_at) < now - LIFETIME)
+    row = OAuthState(
+        state_hash=digest(state), credential_id=credential.id, user_id=ctx.user_id, redirect_uri=redirect_uri
+    )
+    row.browser_hash = None if browser is None else digest(browser)
+    place: Any = {"table": OAuthState, "column": "verifier", "row_id": row.id}
+    row.verifier = await instance.vault.seal(verifier, **place, workspace_id=ctx.workspace_id)
+    await ctx.insert(row)
+    return Begun(authorization_url(credential, state=state, verifier=verifier, redirect_uri=redirect_uri), state)
+
+
+async def claim(
+    state: str,
+    *,
+    workspace_id: str | None = None,
+    credential_id: str | None = None,
+    user_id: str | None = None,
+    browser: str | None = None,
+    listener: str | None = None,
+) -> Consent:
+    """In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
+    that comes in another browser is refused, and leaves it to its own.
+    """
+    known = None if browser is None else digest(browser)
+
+    async def remove(rows: AcrossWorkspaces) -> list[Any]:
+        values = (digest(state), LIFETIME, workspace_id, credential_id, user_id, known, listener)
+        return await rows.fetch(_CLAIM, *values)
+
+    found = await across_workspaces(remove)
+    if not found:
+        raise Refusal(Code.BAD_REQUEST, UNKNOWN)
+    (row,) = found
+    sealed = Sealed(row["verifier"])
+    verifier = await instance.vault.open(sealed, table=OAuthState, column="verifier", row_id=row["id"])
+    return Consent(row["workspace_id"], row["credential_id"], row["user_id"], row["redirect_uri"], verifier.reveal())

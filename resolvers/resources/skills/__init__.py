@@ -1,0 +1,30 @@
+"""Skills: the catalog, imports, and which agents have which."""
+
+from resolvers.resources.skills.assignment import (
+    SkillAssigned,
+    SkillUnassigned,
+    assign_skill,
+    list_agent_skills,
+    remove_skill,
+)
+from resolvers.resources.skills.bulk import BulkImport, BulkImported, BulkSkipped, bulk_import_skills
+from resolvers.resources.skills.catalog import InstalledAgent, SkillDeleted, delete_skill, get_skill, list_skills
+from resolvers.resources.skills.generating import SkillGenerated, generate_skill, generate_skill_for_agent
+from resolvers.resources.skills.importing import SkillImported, import_skill
+from resolvers.resources.skills.proposing import (
+    ProposalApproved,
+    ProposalRejected,
+    SkillAuthored,
+    approve_proposal,
+    author_skill,
+    list_proposals,
+    reject_proposal,
+)
+
+__all__ = [
+    "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "ProposalApproved", "ProposalRejected",
+    "SkillAssigned", "SkillAuthored", "SkillDeleted", "SkillGenerated", "SkillImported", "SkillUnassigned",
+    "approve_proposal", "assign_skill", "author_skill", "bulk_import_skills", "delete_skill", "generate_skill",
+    "generate_skill_for_agent", "get_skill", "import_skill", "list_agent_skills", "list_proposals", "list_skills",
+    "reject_proposal", "remove_skill",
+]  # fmt: skip

@@ -1,0 +1,119 @@
+"""Which agent has which skill."""
+
+from typing import Annotated
+
+from pydantic import Field
+from sqlmodel import col
+
+from models.resources.skills import AgentSkill, Skill
+from models.staff.agents import Agent
+from resolvers.kernel import (
+    Absent,
+    Action,
+    Code,
+    ConfigText,
+    Context,
+    Id,
+    Input,
+    Output,
+    QueryScope,
+    Refusal,
+    Row,
+    Rows,
+    Subject,
+    command,
+    query,
+)
+from resolvers.resources.skills.catalog import tell
+from resolvers.resources.skills.events import AgentSkillAssigned, AgentSkillUnassigned
+
+AGENT = Subject(Agent, "agent_id")
+ASSIGNMENT = Subject(AgentSkill, "skill_id", by="skill_id", of=AGENT, called="Skill of the agent")
+UNKNOWN = "There is no such skill"
+NEWEST_LAST = (col(AgentSkill.created_at), col(AgentSkill.id))
+
+
+class OfAgent(Input):
+    agent_id: Id
+
+
+class AssignSkill(OfAgent):
+    """`config` is any text, by convention JSON."""
+
+    skill_id: Annotated[Id, Field(min_length=1)]
+    config: ConfigText | None = None
+
+
+class RemoveSkill(OfAgent):
+    """The skill that the agent loses."""
+
+    skill_id: Id
+
+
+class SkillAssigned(Output):
+    """`already_assigned` is there where the agent had the skill before, and nothing changed."""
+
+    id: str
+    already_assigned: Annotated[bool | None, Absent()] = None
+
+
+class SkillUnassigned(Output):
+    """The deleted assignment."""
+
+    agent_id: str
+    skill_id: str
+
+
+@query("agent_skills.list", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
+def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentSkill]:
+    """List skills of an agent.
+
+    In the order in which they were assigned.
+    """
+    return scope.children(agent, AgentSkill, "agent_id").order_by(*NEWEST_LAST)
+
+
+@command(
+    "agent_skills.assign",
+    Action.CREATE,
+    audit="agent_skill.assigned",
+    subject=AGENT,
+    emits=AgentSkillAssigned,
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    again="agent_skills_agent_id_skill_id_key",
+)
+async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAssigned:
+    """Assign a skill to an agent.
+
+    The agent can read it from its next run on. Assigning it twice changes nothing.
+    """
+    skill = await ctx.select(Skill, col(Skill.id) == data.skill_id).first()
+    if skill is None:
+        raise Refusal(Code.CONFLICT, UNKNOWN)
+    own = (col(AgentSkill.agent_id) == agent.id, col(AgentSkill.skill_id) == skill.id)
+    before = await ctx.select(AgentSkill, *own).first()
+    if before is not None:
+        return SkillAssigned(id=before.id, already_assigned=True)
+    given = await ctx.insert(AgentSkill(agent_id=agent.id, skill_id=skill.id, config=data.config), conflict=UNKNOWN)
+    tell(ctx, "skill.assigned", "skill assigned to agent", of_agent=agent.id, skill_id=skill.id)
+    ctx.emit(AgentSkillAssigned(agent_id=agent.id, skill_id=skill.id))
+    return SkillAssigned(id=given.id)
+
+
+@command(
+    "agent_skills.remove",
+    Action.CREATE,
+    audit="agent_skill.removed",
+    subject=ASSIGNMENT,
+    emits=AgentSkillUnassigned,
+    errors=(Code.NOT_FOUND,),
+)
+async def remove_skill(ctx: Context, assignment: AgentSkill, data: RemoveSkill) -> SkillUnassigned:
+    """Remove a skill from an agent.
+
+    A run that has begun keeps it.
+    """
+    await ctx.delete(AgentSkill, assignment.id)
+    tell(ctx, "skill.unassigned", "skill unassigned from agent", of_agent=data.agent_id, skill_id=data.skill_id)
+    ctx.emit(AgentSkillUnassigned(agent_id=data.agent_id, skill_id=data.skill_id))
+    return SkillUnassigned(agent_id=data.agent_id, skill_id=data.skill_id)

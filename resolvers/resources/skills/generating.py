@@ -1,0 +1,155 @@
+"""Skills that a model writes. What it says is read as any text of a stranger is."""
+
+from dataclasses import replace
+from typing import Annotated, Final
+
+from sqlmodel import col
+
+from models.people.workspaces import Capability, Membership, Role
+from models.resources.skills import ScanStatus, Skill, SkillMaturity, SkillSource
+from resolvers.kernel import (
+    REST_ONLY,
+    Absent,
+    Action,
+    Auth,
+    Code,
+    Context,
+    Input,
+    Output,
+    Prompt,
+    Question,
+    Refusal,
+    Text,
+    command,
+    effective,
+    forbidden,
+    invalid,
+)
+from resolvers.resources.costs.calling import ask, key_of, unfenced
+from resolvers.resources.skills.importing import understood
+from resolvers.resources.skills.skill_md import COMMAND, MOST_SLUG, SkillFile, name_key, slug_of
+from resolvers.resources.skills.storing import check_room, hold_catalog, known, store
+
+MODEL: Final = "claude-sonnet-4-6"
+MOST_TOKENS: Final = 4096
+PURPOSE: Final = "skills.generate"
+VENDOR: Final = "workspace"
+VERSION: Final = "0.1.0"
+EXISTS: Final = "There is a skill of this slug"
+NAMED: Final = "There is a skill of this name"
+NO_KEY: Final = "The workspace has no active API key of Anthropic: add a credential of type API_KEY first"
+SYSTEM: Final = """You write skills for agents, in the format of SKILL.md files.
+
+Answer with the file alone: nothing before it, nothing behind it, and no code fence around it. It begins with a line \
+that is ---, then YAML with the keys name (as you are told) and description (one or two sentences: what the skill \
+does, and "Use when ..."), then another line that is ---, and then the instructions in Markdown.
+
+Instructions are steps that an agent can follow, with what to check and what to do when something fails. They hold no \
+secrets, no commands that run by themselves, and nothing that changes the rules an agent works under."""
+
+
+class GenerateSkill(Input):
+    """`prompt` says what the skill is for; `slug` is what it is called, in lower case and with hyphens."""
+
+    slug: Text
+    prompt: Prompt
+    model: Text = MODEL
+
+
+class SkillGenerated(Output):
+    """`content` is the whole SKILL.md, as it can be imported. `scan_reason` is absent where the scan found nothing,
+    `description_quality` where the description is fine.
+    """
+
+    skill_id: str
+    slug: str
+    content: str
+    scan_status: ScanStatus
+    scan_reason: Annotated[str | None, Absent()] = None
+    description_quality: Annotated[str | None, Absent()] = None
+
+
+async def may_generate(ctx: Context) -> None:
+    """Whom a program names has to have the capability: the name is not signed, as it only takes away."""
+    named = ctx.caller.on_behalf
+    if named is None:
+        return
+    member = await ctx.select(Membership, col(Membership.user_id) == named.user_id, including_hidden=True).first()
+    if member is None or Capability.skill_create not in effective(Role(member.role), member.capabilities):
+        raise forbidden()
+
+
+async def _generated(ctx: Context, data: GenerateSkill) -> SkillGenerated:
+    slug = slug_of(data.slug)
+    if not slug or len(slug.encode()) > MOST_SLUG:
+        raise invalid("slug", f"needs a letter or digit, and at most {MOST_SLUG} bytes")
+    if not data.prompt.strip():
+        raise invalid("prompt", "must not be empty")
+    key = await key_of(ctx, Refusal(Code.PRECONDITION_FAILED, NO_KEY))
+    await _check_new(ctx, slug, slug)
+    question = Question(f"name: {slug}\n\nThe skill is for: {data.prompt}", system=SYSTEM, most_tokens=MOST_TOKENS)
+    said = await ask(ctx, key, data.model or MODEL, question, PURPOSE)
+    written = await understood(unfenced(said), whole=True, refused=Code.BAD_GATEWAY)
+    file = replace(written.called(slug), vendor=VENDOR, version=written.version or VERSION)
+    await ctx.begin()
+    await hold_catalog(ctx)
+    await _check_new(ctx, slug, file.name)
+    skill = await store(ctx, file, None, source=SkillSource.GENERATED, maturity=SkillMaturity.EXPERIMENTAL)
+    return _told(skill, file, COMMAND.sub("", unfenced(said)))
+
+
+async def _check_new(ctx: Context, slug: str, name: str) -> None:
+    if await known(ctx, slug) is not None:
+        raise Refusal(Code.CONFLICT, EXISTS)
+    if await ctx.select(Skill, col(Skill.name_key) == name_key(name)).exists():
+        raise Refusal(Code.CONFLICT, NAMED)
+    await check_room(ctx, Code.CONFLICT)
+
+
+def _told(skill: Skill, file: SkillFile, text: str) -> SkillGenerated:
+    return SkillGenerated(
+        skill_id=skill.id,
+        slug=skill.slug,
+        content=text,
+        scan_status=file.scan_status,
+        scan_reason=file.scan_reason,
+        description_quality=file.description_quality,
+    )
+
+
+ERRORS: Final = (Code.CONFLICT, Code.PRECONDITION_FAILED, Code.BAD_GATEWAY)
+
+
+@command(
+    "skills.generate",
+    Action.CREATE,
+    audit="skill.generated",
+    or_capability=Capability.skill_create,
+    errors=ERRORS,
+    late=True,
+)
+async def generate_skill(ctx: Context, data: GenerateSkill) -> SkillGenerated:
+    """Write a skill by a model.
+
+    Asks a model of Anthropic, by the oldest active API key that is for the whole workspace; the call is booked, and
+    counts for its budgets. A text that the scan flags is stored, and says so in `scan_status`.
+    """
+    return await _generated(ctx, data)
+
+
+@command(
+    "internal.skills.generate",
+    Action.NONE,
+    audit="skill.generated",
+    auth=Auth.INTERNAL,
+    surfaces=REST_ONLY,
+    errors=ERRORS,
+    allow=may_generate,
+    late=True,
+)
+async def generate_skill_for_agent(ctx: Context, data: GenerateSkill) -> SkillGenerated:
+    """Write a skill by a model (for agents).
+
+    As users do it. Where X-Caller-User-Id names a user, that user needs the capability skill.create.
+    """
+    return await _generated(ctx, data)

@@ -1,0 +1,16 @@
+"""Agents of a workspace."""
+
+from resolvers.staff.agents.folders import AgentFolder
+from resolvers.staff.agents.lifecycle import create_agent, delete_agent
+from resolvers.staff.agents.listing import ListAgents, get_agent, list_agents
+from resolvers.staff.agents.load import AgentLoad, CrewsStatus, agent_load, crews_status
+from resolvers.staff.agents.logs import list_logs
+from resolvers.staff.agents.runs import list_runs_of_agent, stop_agent
+from resolvers.staff.agents.update import update_agent
+
+__all__ = [
+    "AgentFolder", "AgentLoad", "CrewsStatus", "ListAgents", "agent_load", "create_agent", "crews_status",
+    "delete_agent", "get_agent",
+    "list_agents", "list_logs",
+    "list_runs_of_agent", "stop_agent", "update_agent",
+]  # fmt: skip

@@ -1,0 +1,65 @@
+"""The log of an agent: what its adapter has put out, run after run."""
+
+from typing import Any
+
+from sqlalchemy import Text as SQLText
+from sqlalchemy import literal_column
+from sqlmodel import col
+
+from models.staff.agents import Agent
+from models.staff.runs import RunFrame
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Code,
+    Derived,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    derived,
+    graph,
+    of_parent,
+    query,
+)
+
+
+class ListLogs(Paging):
+    """A page of the log of one agent: 100 entries by default, at most 500."""
+
+    page_default = 100
+    page_maximum = 500
+
+    agent_id: Id
+
+
+def _said(*path: str) -> Derived:
+    return derived(str, lambda frame, _: frame.payload[path].astext)
+
+
+graph(
+    RunFrame,
+    gate=Action.READ,
+    scope="agents:read",
+    visible=EVERYONE,
+    level=derived(str, lambda *_: literal_column("'info'", SQLText())),
+    agent_slug=of_parent(Agent, "agent_id", "slug"),
+    event=_said("type"),
+    content=_said("content"),
+    tool=_said("metadata", "tool_name"),
+    event_metadata=derived(dict[str, Any], lambda frame, _: frame.payload["metadata"]),
+)
+
+
+@query("agents.logs", Action.READ, errors=(Code.NOT_FOUND,))
+def list_logs(scope: QueryScope, data: ListLogs) -> Page[RunFrame]:
+    """List the log of an agent.
+
+    Output of the agent in its runs, oldest first.
+    """
+    entries = (
+        scope.select(RunFrame)
+        .where(col(RunFrame.agent_id) == data.agent_id)
+        .order_by(col(RunFrame.created_at), col(RunFrame.chat_id), col(RunFrame.seq))
+    )
+    return entries.under(scope.select(Agent).where(col(Agent.id) == data.agent_id).one("Agent not found")).page(data)

@@ -1,0 +1,50 @@
+"""Who may create and edit agents: where a role in the crew counts beside the workspace's (contract: rbac.notes)."""
+
+from sqlmodel import col
+
+from models.people.workspaces import Role
+from models.staff.agents import Agent
+from models.staff.crews import CrewMember
+from resolvers.kernel import ADMINS, GATES, Action, Context, Id, Input, Subject, forbidden, higher
+
+EDITED = Subject(Agent, judged_first=True)
+"""The agent that is changed: see `may_edit`."""
+
+
+async def crew_role(ctx: Context, crew_id: str) -> Role | None:
+    """The caller's own role in a crew of this workspace, if the crew gives one."""
+    member = await ctx.select(
+        CrewMember, col(CrewMember.crew_id) == crew_id, col(CrewMember.user_id) == ctx.user_id
+    ).first()
+    return None if member is None else member.role
+
+
+class OfCrew(Input):
+    crew_id: Id | None = None
+
+
+async def may_create(ctx: Context, data: OfCrew | None) -> None:
+    """Create, judged on the higher of the workspace role and the role in the crew that the body names.
+
+    Without a readable body there is no crew to judge on: an unreadable one is told to every member.
+    """
+    if ctx.may(Action.CREATE) or ctx.request.fault is not None or ctx.role is None:
+        return
+    role = await crew_role(ctx, data.crew_id) if data is not None and data.crew_id is not None else None
+    if higher(ctx.role, role) not in GATES[Action.CREATE]:
+        raise forbidden()
+
+
+async def may_edit(ctx: Context, agent: Agent | None) -> None:
+    """Any agent for OWNER and ADMIN; for a MANAGER those they created, and those of crews they administer.
+
+    A MANAGER is not told whether an agent that is not theirs exists.
+    """
+    if ctx.role not in ADMINS and not (agent is not None and await _is_theirs(ctx, agent)):
+        raise forbidden("Not allowed to edit this agent")
+
+
+async def _is_theirs(ctx: Context, agent: Agent) -> bool:
+    if agent.created_by_user_id is not None and agent.created_by_user_id == ctx.user_id:
+        return True
+    return agent.crew_id is not None and await crew_role(ctx, agent.crew_id) in ADMINS

@@ -1,0 +1,76 @@
+"""How much the files may take that are attached to the chats of a workspace, and how many there may be in a chat.
+
+The database counts them, in one row of each workspace that every change of an attachment changes with it. Whoever
+attaches a file holds that row until the commit, so that many at once cannot pass what one may not.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from sqlalchemy import func, select
+from sqlmodel import col
+
+from models.staff.chats import AttachmentTotal, ChatAttachment
+from resolvers.kernel import Arriving, Code, Context, Refusal, instance
+
+MIB: Final = 1 << 20
+MOST_FILES: Final = 1_000
+"""Of a chat; contract: none. An agent is told of no more."""
+FORM: Final = 4 << 10
+"""Bytes of a form that may be beside its file."""
+
+
+class Room(NamedTuple):
+    """What a file may take: what is free, and what the largest file of the chat takes, which it may replace."""
+
+    bytes: int
+
+    def admit(self, announced: int | None) -> None:
+        """Refuses a form that says how large it is before any of it is read."""
+        if announced is not None and announced - FORM > self.bytes:
+            raise refusal()
+
+    def hold(self, file: Arriving) -> Arriving:
+        """Ends with a refusal where the file is larger."""
+
+        async def content() -> AsyncIterator[bytes]:
+            size = 0
+            async for piece in file.content:
+                size += len(piece)
+                if size > self.bytes:
+                    raise refusal()
+                yield piece
+
+        return replace(file, content=content())
+
+
+def most() -> int:
+    """Bytes."""
+    return instance.settings.attachment_storage * MIB
+
+
+def refusal() -> Refusal:
+    told = f"Files that are attached to chats of this workspace may take {instance.settings.attachment_storage} MiB"
+    return Refusal(Code.TOO_LARGE, f"{told} together; this one would be more")
+
+
+async def used(ctx: Context) -> int:
+    total = ctx.table(AttachmentTotal).c
+    found = await ctx.report(select(total.bytes))
+    return found[0][0] if found else 0
+
+
+async def room_in(ctx: Context, chat_id: str) -> Room:
+    """As it is now: others may take it meanwhile, which the commit is asked for once more."""
+    kept = ctx.table(ChatAttachment).c
+    largest = await ctx.report(select(func.max(kept.size)).where(kept.chat_id == chat_id))
+    return Room(most() - await used(ctx) + (largest[0][0] or 0))
+
+
+async def refuse_too_much(ctx: Context, chat_id: str) -> None:
+    """Behind a change of an attachment: with that it would be too much."""
+    if await used(ctx) > most():
+        raise refusal()
+    if await ctx.select(ChatAttachment, col(ChatAttachment.chat_id) == chat_id).count() > MOST_FILES:
+        raise Refusal(Code.CONFLICT, f"A chat has at most {MOST_FILES} files")

@@ -1,0 +1,59 @@
+"""What somebody missed of the run that is live in a chat (contract: websocket.messages, resume; websocket.buffers)."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import Text as SQLText
+from sqlalchemy import cast, func, select
+from sqlmodel import col
+
+from models.staff.chats import Chat
+from models.staff.runs import Run, RunFrame, RunStatus
+from resolvers.kernel import NO_SURFACE, Action, Code, Context, Entity, Id, Input, Int, Output, procedure
+
+MOST_FRAMES = 5000
+MOST_BYTES = 8 * 1024 * 1024  # of payloads
+
+
+class ResumeChat(Input):
+    """`last_seq` is the number of the last frame received, 0 for none."""
+
+    chat_id: Id
+    last_seq: Annotated[Int, Field(ge=0)] = 0
+
+
+class Missed(Output):
+    """The frames after `after`, up to `last`; none if both are equal. `overrun`: there are too many to send again."""
+
+    after: int
+    last: int
+    overrun: bool = False
+
+
+@procedure(
+    "chats.resume",
+    Action.READ,
+    tenancy=Entity(Chat, "chat_id"),
+    errors=(Code.NOT_FOUND,),
+    surfaces=NO_SURFACE,
+    tickets=True,
+)
+async def resume_chat(ctx: Context, data: ResumeChat) -> Missed:
+    """Get missed frames of a chat.
+
+    The frames of the live run after the last one received; none without a live run.
+    """
+    nothing = Missed(after=data.last_seq, last=data.last_seq)
+    run = await ctx.select(Run, col(Run.chat_id) == data.chat_id, col(Run.status) == RunStatus.RUNNING).first()
+    if run is None:
+        return nothing
+    frame: Any = ctx.table(RunFrame).c
+    newer = select(frame.seq, func.octet_length(cast(frame.payload, SQLText)).label("size"))
+    newer = newer.where(frame.run_id == run.id, frame.seq > data.last_seq).order_by(frame.seq).limit(MOST_FRAMES + 1)
+    found = newer.subquery().c
+    first, last, count, size = (
+        await ctx.report(select(func.min(found.seq), func.max(found.seq), func.count(), func.sum(found.size)))
+    )[0]
+    if not count:
+        return nothing
+    return Missed(after=first - 1, last=last, overrun=count > MOST_FRAMES or size > MOST_BYTES)

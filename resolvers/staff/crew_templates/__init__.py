@@ -1,0 +1,15 @@
+"""Crews that are made in one step."""
+
+from resolvers.staff.crew_templates.catalog import CrewTemplate, CrewTemplateAgent
+from resolvers.staff.crew_templates.deployment import (
+    DeployedCrew,
+    deploy_crew_template,
+    get_crew_template,
+    list_crew_templates,
+)
+from resolvers.staff.crew_templates.suggesting import CrewSuggestion, SuggestedAgent, suggest_crew
+
+__all__ = [
+    "CrewSuggestion", "CrewTemplate", "CrewTemplateAgent", "DeployedCrew", "SuggestedAgent", "deploy_crew_template",
+    "get_crew_template", "list_crew_templates", "suggest_crew",
+]  # fmt: skip

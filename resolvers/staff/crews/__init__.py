@@ -1,0 +1,13 @@
+"""Crews: teams of agents that share a container, a network policy and files."""
+
+from resolvers.staff.crews.capabilities import get_capabilities
+from resolvers.staff.crews.connections import create_connection, delete_connection, list_connections
+from resolvers.staff.crews.crews import create_crew, delete_crew, get_crew, list_crews, replace_crew, update_crew
+from resolvers.staff.crews.members import add_member, list_members, remove_member, update_member
+from resolvers.staff.crews.provisioning import get_provision_status
+
+__all__ = [
+    "add_member", "create_connection", "create_crew", "delete_connection", "delete_crew", "get_capabilities",
+    "get_crew", "get_provision_status", "list_connections", "list_crews",
+    "list_members", "remove_member", "replace_crew", "update_crew", "update_member",
+]  # fmt: skip

@@ -1,0 +1,220 @@
+"""Files that the agents of a crew make: the crew's output folder, as people see and change it.
+
+Paths begin with the crew's id, as they are listed. What each of them means is decided here, once; how it is reached
+without leaving the folder, by the store.
+"""
+
+import posixpath
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from models import bounds
+from models.staff.crews import Crew
+from resolvers.kernel import (
+    ATTACHMENTS,
+    REST_ONLY,
+    Action,
+    Arriving,
+    Code,
+    Context,
+    Entry,
+    Flag,
+    Opened,
+    Output,
+    Refusal,
+    command,
+    is_id,
+    names_of,
+    procedure,
+)
+from resolvers.staff.crews.events import FileChanged
+from resolvers.staff.crews.members import CREW, ByCrew
+
+MOST: Final = 16 << 20
+"""Bytes of a file that is saved."""
+FilePath = Annotated[str, Field(strict=True, max_length=bounds.URL)]
+Content = Annotated[str, Field(strict=True, max_length=bounds.REPLY)]
+
+
+class ListCrewFiles(ByCrew):
+    """`agent_slug`: the folder of that agent, and the plain files beside the agents' folders. `subdir` may begin with
+    the id of the crew, as paths of the list do.
+    """
+
+    agent_slug: FilePath = ""
+    subdir: FilePath = ""
+    recursive: Flag = False
+
+
+class CrewFile(ByCrew):
+    """`path` begins with the id of the crew."""
+
+    path: Annotated[FilePath, Field(min_length=1)]
+
+
+class SaveCrewFile(CrewFile):
+    """A path that does not begin with the id of the crew begins in its folder. `content` is text."""
+
+    content: Content = ""
+
+
+class FileInfo(Output):
+    """An entry of a folder. `path` can be passed unchanged to other file operations; `size` is in bytes."""
+
+    path: str
+    name: str
+    size: int
+    is_dir: bool
+    mod_time: datetime
+
+
+class FileSaved(Output):
+    """`path` is the one that was sent."""
+
+    status: Literal["saved"] = "saved"
+    path: str
+
+
+def output_of(ctx: Context, crew_id: str) -> Any:
+    """The folder that all agents of a crew share."""
+    return ctx.outside.store.folder("workspaces", ctx.workspace_id or "", "crews", crew_id, "output", agents=True)
+
+
+def shown(crew_id: str, entries: Sequence[Entry]) -> list[FileInfo]:
+    return [
+        FileInfo(
+            path=f"{crew_id}/{entry.path}",
+            name=entry.name,
+            size=entry.size,
+            is_dir=entry.kind == "directory",
+            mod_time=entry.modified,
+        )
+        for entry in entries
+    ]
+
+
+async def listed(
+    ctx: Context, crew_id: str, below: tuple[str, ...], *, recursive: bool, beside: bool
+) -> list[FileInfo]:
+    """The folder that is reached by `below`; `beside`: and behind it the plain files of the crew's own folder."""
+    folder = output_of(ctx, crew_id)
+    found = list(await (folder.walk if recursive else folder.list)("/".join(below)))
+    if beside:
+        found += [entry for entry in await folder.list() if entry.kind != "directory"]
+    return shown(crew_id, found)
+
+
+def _resolved(path: str) -> tuple[str, ...]:
+    """The names of a path that may go back, but not out (contract: crews.files.list, notes)."""
+    names_of(path.replace("..", ""))
+    return names_of(posixpath.normpath(path) if path else "")
+
+
+def below_crew(crew_id: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Without the id of the crew that it may begin with."""
+    return names[1:] if names[:1] == (crew_id,) else names
+
+
+@procedure("crews.files.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), late=True)
+async def list_crew_files(ctx: Context, crew: Crew, data: ListCrewFiles) -> list[FileInfo]:
+    """List files of a crew.
+
+    Lists files made by its agents. Sorted by name; `recursive` includes subfolders, each folder before its content. At
+    most 10,000.
+    """
+    slug, below = names_of(data.agent_slug), below_crew(crew.id, _resolved(data.subdir))
+    if slug and below[: len(slug)] != slug:
+        below = (*slug, *below)
+    return await listed(ctx, crew.id, below, recursive=data.recursive, beside=bool(slug) and below == slug)
+
+
+@procedure("crews.files.download", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY, late=True)
+async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened:
+    """Get a file of a crew.
+
+    Ranges and conditional requests are answered.
+    """
+    names = _resolved(data.path)
+    if names[:1] != (crew.id,) or len(names) < 2:
+        raise Refusal(Code.NOT_FOUND, "File not found")
+    opened: Opened = await output_of(ctx, crew.id).open("/".join(names[1:]))
+    return opened
+
+
+@command(
+    "crews.files.save",
+    Action.CREATE,
+    subject=CREW,
+    audit="file.saved",
+    emits=FileChanged,
+    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.TOO_LARGE),
+    late=True,
+)
+async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSaved:
+    """Write a file of a crew.
+
+    It replaces one of the same path at once; missing folders are made. At most 16 MiB. Not among files that are
+    attached to chats.
+    """
+    if ".." in data.path.split("/"):
+        raise Refusal(Code.BAD_REQUEST, "The path must not contain '..'")
+    names = below_crew(crew.id, _resolved(data.path))
+    if len(names) > 1 and is_id(names[0]):
+        raise Refusal(Code.BAD_REQUEST, "The path begins with the id of another crew")
+    refuse_attachments(names)
+    await keep(ctx, crew.id, names, sent(ctx, data.content))
+    return FileSaved(path=data.path)
+
+
+def refuse_attachments(names: tuple[str, ...]) -> None:
+    """What is attached to chats is counted, and belongs to whoever attached it."""
+    if names[1:2] == (ATTACHMENTS,):
+        raise Refusal(Code.BAD_REQUEST, "Attach files to a chat with the operation for attachments")
+
+
+def sent(ctx: Context, content: str) -> Arriving:
+    """The body of the request; where that says more than a file, the content that it has."""
+
+    async def at_once() -> AsyncIterator[bytes]:
+        yield content.encode()
+
+    return ctx.request.upload or Arriving(at_once(), MOST)
+
+
+async def keep(
+    ctx: Context,
+    crew_id: str,
+    names: tuple[str, ...],
+    arriving: Arriving,
+    record: Callable[[int], Awaitable[None]] | None = None,
+) -> int:
+    """Takes a file into the crew's folder, and tells whoever looks at that. Returns its size.
+
+    `names`: from the crew's folder; the first is the agent whose file it is. `record`: what is to be written of it, by
+    its size, before it has its name: what that refuses leaves no file.
+    """
+    if not names:
+        raise Refusal(Code.BAD_REQUEST, "A path is needed")
+    path, folder = "/".join(names), output_of(ctx, crew_id)
+    async with ctx.outside.store.receive(arriving) as received:
+        await ctx.begin()
+        if record is not None:
+            await record(received.size)
+        new = await folder.keep(received, path)
+        size: int = received.size
+    tell(ctx, crew_id, "file_created" if new else "file_modified", path, size)
+    return size
+
+
+def tell(
+    ctx: Context, crew_id: str, event: Literal["file_created", "file_modified", "file_deleted"], path: str, size: int
+) -> None:
+    """Of a file in the crew's folder: the audit log, and whoever looks at the folder. The first part of the path is the
+    agent whose file it is.
+    """
+    ctx.audit("CREW", crew_id, path=path, size=size)
+    agent, now = path.partition("/")[0], datetime.now(UTC)
+    ctx.emit(FileChanged(crew_id=crew_id, event=event, path=path, agent=agent, size=size, timestamp=now))

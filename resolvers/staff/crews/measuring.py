@@ -1,0 +1,70 @@
+"""What crews' containers use, and which of their agents wait for a newer image (contract: container.stats)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from resolvers.kernel import (
+    NO_SURFACE,
+    AcrossWorkspaces,
+    Action,
+    Context,
+    Id,
+    Input,
+    Int,
+    Text,
+    at_most,
+    clock,
+    command,
+)
+from resolvers.staff.crews.events import ContainerMeasured
+
+MEASURE = clock("crews.measure", every=timedelta(seconds=5))
+MOST: Final = 500
+"""Containers of a workspace that are told of at once: the rest is left out."""
+PENDING: Final = """
+    UPDATE crews SET agents_pending_restart = counted.agents
+    FROM (
+        SELECT crews.id, coalesce(given.agents, 0) AS agents
+        FROM (
+            SELECT id FROM crews WHERE agents_pending_restart > 0 UNION SELECT unnest($1::text[])
+        ) AS crews
+        LEFT JOIN unnest($1::text[], $2::int[]) AS given (id, agents) ON given.id = crews.id
+    ) AS counted
+    WHERE counted.id = crews.id AND crews.agents_pending_restart <> counted.agents
+"""
+Count = Annotated[Int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Share = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class MeasuredContainer(Input):
+    """Memory and traffic are in bytes."""
+
+    container_id: Text
+    crew_id: Id
+    cpu_percent: Share
+    memory_used: Bytes
+    memory_limit: Bytes
+    memory_percent: Share
+    net_rx_bytes: Bytes
+    net_tx_bytes: Bytes
+    pids: Count
+
+
+class ReportContainers(Input):
+    containers: Annotated[list[MeasuredContainer], at_most(MOST)]
+
+
+@command("crews.report_containers", Action.UPDATE, emits=ContainerMeasured, surfaces=NO_SURFACE)
+async def report_containers(ctx: Context, data: ReportContainers) -> None:
+    """Record what containers of crews use."""
+    for each in data.containers:
+        ctx.emit(ContainerMeasured(**each.model_dump(), timestamp=datetime.now(UTC)))
+
+
+async def note_pending(rows: AcrossWorkspaces, agents: Mapping[str, int]) -> None:
+    """How many agents of each crew have a container of an older image; of all others there are none."""
+    await rows.fetchval(PENDING, list(agents), list(agents.values()))

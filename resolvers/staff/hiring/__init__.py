@@ -1,0 +1,5 @@
+"""Agents that are hired for a while: by a template, where the policy of the crew allows it."""
+
+from resolvers.staff.hiring.hiring import Hire, approve_hire, hire, rehire
+
+__all__ = ["Hire", "approve_hire", "hire", "rehire"]

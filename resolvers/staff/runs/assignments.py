@@ -1,0 +1,59 @@
+"""Runs that carry out an assignment: what came of it is kept there, and whoever waits for it goes on."""
+
+from sqlmodel import col
+
+from models.bounds import CUT, ERROR, cut
+from models.staff.runs import Run, RunStatus
+from models.work.missions import Assignment, AssignmentStatus
+from resolvers.kernel import NOW, Context, Id, Input, job
+from resolvers.rules.handoff import handoff_in
+from resolvers.staff.runs.events import RUN_ENDS
+from resolvers.staff.runs.passing_on import OfRun
+from resolvers.staff.runs.pauses import break_loop
+
+LONGEST_RESULT = 8000
+ENDS = {
+    RunStatus.COMPLETED: AssignmentStatus.COMPLETED,
+    RunStatus.FAILED: AssignmentStatus.FAILED,
+    RunStatus.TIMEOUT: AssignmentStatus.TIMEOUT,
+    RunStatus.CANCELLED: AssignmentStatus.FAILED,  # it was called off before it was done (contract: missions.behaviour)
+}
+
+
+class OfAssignment(Input):
+    assignment_id: Id
+
+
+ASSIGNMENT_ENDED = job("assignments.ended", OfAssignment, unique="{assignment_id}")
+"""Whatever waits for the assignment goes on."""
+GIVER_CALLED_OFF = job("assignments.giver_called_off", OfRun, unique="{run_id}", emits=RUN_ENDS)
+"""What a run that was called off has given others to do is called off, too."""
+
+
+async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
+    """With the run's own end; an assignment that has ended already stays as it is."""
+    if run.assignment_id is None:
+        return
+    handed = None if reply is None else handoff_in(reply)
+    changes = {
+        "status": ENDS[run.status],
+        "finished_at": NOW,
+        "handoff": None if handed is None else handed._asdict(),
+        "result_summary": None
+        if not reply
+        else reply
+        if len(reply) <= LONGEST_RESULT
+        else reply[:LONGEST_RESULT] + CUT,
+        "error_message": None if run.error_message is None else cut(run.error_message, ERROR),
+    }
+    open_ = (col(Assignment.id) == run.assignment_id, col(Assignment.finished_at).is_(None))
+    if await ctx.update_where(Assignment, *open_, **changes):
+        ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=run.assignment_id)
+        await break_loop(ctx, run, await ctx.get(Assignment, run.assignment_id))
+
+
+def call_off_given(ctx: Context, run: Run) -> None:
+    """With the end of a run that somebody wanted cancelled. One whose worker died is no such run: others go on."""
+    asked = run.status is RunStatus.CANCELLED and run.cancel_requested_at is not None
+    if asked and run.chat_id is not None and run.started_at is not None:
+        ctx.enqueue(GIVER_CALLED_OFF, run_id=run.id)

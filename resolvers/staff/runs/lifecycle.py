@@ -1,0 +1,166 @@
+"""How a run starts and ends, and what that makes of its agent (contract: agents.states, chats.behaviour 10 and 23)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlmodel import col
+
+from models.bounds import ERROR, LINE, cut
+from models.people.workspaces import Membership
+from models.staff.agents import AGENT_STATES, Agent, AgentStatus
+from models.staff.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
+from resolvers.attention.approvals import CALL_OFF
+from resolvers.kernel import Code, Conflict, Context, Refusal
+from resolvers.staff.runs.assignments import call_off_given, end_assignment
+from resolvers.staff.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
+from resolvers.staff.runs.failures import tell_of_failure
+from resolvers.staff.runs.questions import end_question
+
+MISSING = "Run not found"
+WAITS = "The agent is waiting for an approval"
+OVER = "The time for which the agent was hired is over"
+GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ends. `data` goes over the run's own, key by key; `model`, or `data`'s, over the run's.
+
+    `reply`: what was said in the end. `reported`: by whoever carried it out elsewhere, and who says all there is to it.
+    """
+
+    status: RunStatus
+    error_message: str | None = None
+    exit_code: int | None = None
+    data: dict[str, Any] | None = None
+    model: str | None = None
+    reply: str | None = None
+    reported: bool = False
+
+
+def why_idle(agent: Agent) -> Refusal | None:
+    """Why no run of the agent may start: it was not approved yet, or its time is over until somebody hires it again."""
+    if agent.status == AgentStatus.PENDING_REVIEW:
+        return Refusal(Code.CONFLICT, WAITS, reason="pending_review", extra={"agent_id": agent.id})
+    if agent.expired_at is not None:
+        return Refusal(Code.CONFLICT, OVER, reason="agent_expired", extra={"agent_id": agent.id})
+    return None
+
+
+def check_can_work(agent: Agent) -> None:
+    """CONFLICT where no run of the agent may start."""
+    if (refusal := why_idle(agent)) is not None:
+        raise refusal
+
+
+async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> None:
+    """Orders the start of a run and the stopping of its agent: who stops is not `shared`, and finds all runs there are.
+
+    Comes before the locks of chats, runs and the agent, whose row alone could not do it: it is locked when the runs
+    have been looked at.
+    """
+    await ctx.lock(starts_of(agent_id), shared=shared)
+
+
+def starts_of(agent_id: str) -> str:
+    """What is locked, for whoever is outside of operations."""
+    return f"starts of {agent_id}"
+
+
+async def may_start(ctx: Context, user_id: str | None) -> bool:
+    """Whether the user is a member, and stays one until the end of the transaction: who is removed finds the run.
+
+    Comes before the locks of chats and runs, as `hold_starts` does. What no user starts has no such right to lose.
+    """
+    if not user_id:
+        return True
+    own = ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True)
+    return await own.shared().first() is not None
+
+
+async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
+    """Stores a new run and sets its agent RUNNING, behind `hold_starts`. `conflict`: the texts when its id is taken, or
+    its chat has a live run.
+
+    The agent's row is locked last, behind the chat's and the run's: whoever needs all takes them in this order.
+    """
+    await ctx.insert(run, conflict=conflict)
+    agent = await ctx.get(Agent, run.agent_id, lock=True)
+    if agent.status != AgentStatus.RUNNING:
+        await ctx.move(AGENT_STATES, agent.id, AgentStatus.RUNNING)
+    ctx.emit(RunStarted(run_id=run.id, agent_id=agent.id, agent_name=agent.name, status=RunStatus.RUNNING))
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=AgentStatus.RUNNING))
+    return run
+
+
+async def end_run(ctx: Context, run_id: str, end: End) -> Run:
+    """Ends a run and settles its agent. The first end wins: a run that ended is returned as it is, nothing is told."""
+    run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
+    if run.status != RunStatus.RUNNING:
+        return run
+    ended = await close_run(ctx, run, end)
+    agent = await _settle(ctx, run.agent_id, end.status)
+    announce_end(ctx, ended, agent)
+    if ended.status in GOES_WRONG:
+        await tell_of_failure(ctx, ended, agent)
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=agent.status))
+    return ended
+
+
+async def close_run(ctx: Context, run: Run, end: End) -> Run:
+    """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
+    exit_code, of_webhook = end.exit_code, run.trigger_type == BY_WEBHOOK and not end.reported
+    if exit_code is None and of_webhook:
+        exit_code = int(end.status != RunStatus.COMPLETED)  # nobody watched: it says how it went (contract)
+    ended = await ctx.move(
+        RUN_STATES,
+        run.id,
+        end.status,
+        error_message=None if end.error_message is None else cut(end.error_message, ERROR),
+        exit_code=exit_code,
+        # of a webhook's, what was sent is all that is told (contract: webhooks.trigger)
+        data={**(run.data or {}), **end.data} if end.data and not of_webhook else run.data,
+        model=end.model or model_in(end.data) or run.model,
+    )
+    await _follow(ctx, ended, end.reply)
+    return ended
+
+
+async def _follow(ctx: Context, run: Run, reply: str | None) -> None:
+    if run.waits_for is not None:
+        ctx.enqueue(CALL_OFF, run_id=run.id)
+    await end_assignment(ctx, run, reply)
+    await end_question(ctx, run, reply)
+    call_off_given(ctx, run)
+
+
+async def follow_end(ctx: Context, run: Run) -> None:
+    """What follows from the end of a run that was ended without its agent, later. Declare RUN_ENDS."""
+    await _follow(ctx, run, None)
+    agent = await _settle(ctx, run.agent_id, run.status)
+    announce_end(ctx, run, agent)
+    ctx.emit(AgentStatusChanged(agent_id=agent.id, agent_name=agent.name, status=agent.status))
+
+
+def model_in(metadata: dict[str, Any] | None) -> str | None:
+    """The model that a run's metadata names."""
+    model = (metadata or {}).get("model")
+    return cut(model, LINE) if isinstance(model, str) and model else None
+
+
+def announce_end(ctx: Context, run: Run, agent: Agent) -> None:
+    event = RunCompleted if run.status == RunStatus.COMPLETED else RunFailed
+    ctx.emit(event(run_id=run.id, agent_id=agent.id, agent_name=agent.name, agent_slug=agent.slug, status=run.status))
+
+
+async def _settle(ctx: Context, agent_id: str, ended: RunStatus) -> Agent:
+    """The agent after one of its runs: RUNNING while others go on, ERROR after one that went wrong, else IDLE.
+
+    One that was stopped, or waits for a review, stays so. An agent that has been deleted since is left alone.
+    """
+    agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).locked().one()
+    if agent.status != AgentStatus.RUNNING or agent.deleted_at is not None:
+        return agent
+    if await ctx.select(Run, col(Run.agent_id) == agent_id, col(Run.status) == RunStatus.RUNNING).exists():
+        return agent
+    return await ctx.move(AGENT_STATES, agent_id, AgentStatus.ERROR if ended in GOES_WRONG else AgentStatus.IDLE)

@@ -1,0 +1,33 @@
+"""For whom an agent works at the moment."""
+
+from typing import Final
+
+from sqlmodel import col
+
+from models.staff.runs import Run, RunStatus
+from resolvers.kernel import AcrossWorkspaces, Context, across_workspaces
+
+_WORKS: Final = """
+    SELECT FROM runs WHERE workspace_id = $1 AND agent_id = $2 AND status = 'RUNNING' AND restricted LIMIT 1
+"""
+
+
+async def works_for_strangers(workspace_id: str, agent_id: str) -> bool:
+    """Whether something that anybody may have written has begun a run of the agent which goes on."""
+
+    async def find(rows: AcrossWorkspaces) -> bool:
+        return bool(await rows.fetch(_WORKS, workspace_id, agent_id))
+
+    return await across_workspaces(find)
+
+
+async def is_restricted(ctx: Context, chat_id: str) -> bool:
+    """Whether what is given or asked in a chat may come from somebody outside: by a run that goes on, or by its last
+    one, of which something may still be on its way.
+    """
+    of_chat = ctx.select(Run, col(Run.chat_id) == chat_id, including_hidden=True)
+    last = await of_chat.order_by(col(Run.began_at).desc(), col(Run.id).desc()).first()
+    if last is None or last.restricted:
+        return last is not None
+    live = (col(Run.status) == RunStatus.RUNNING, col(Run.restricted).is_(True))
+    return await of_chat.where(*live).exists()

@@ -1,0 +1,352 @@
+"""What a worker does to runs: claims them by a lease, extends it, writes frames and steps under it, gives it back.
+
+Whatever is written names the run's `lease` number and is refused once another worker has claimed the run. Locks are
+taken in one order: chat, run, agent; who starts or stops holds `lifecycle.hold_starts` before them. Nothing here is an
+operation: no caller is behind it but the worker itself.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import Gauge
+
+from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunStatus
+from resolvers.kernel import SCOPE_SQL, Code, Refusal, Topic, bus, database, translate
+from resolvers.staff.runs.booking import Charge, booked
+
+SYSTEM = "*"  # row-level security: all workspaces
+STRANDED_AFTER = 60.0  # seconds without a live lease
+
+STRANDED = Gauge("crewship_runs_stranded", "Runs whose lease ended more than a minute ago and that nobody has claimed")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run that this worker holds, and until when by its number: `lease` fences all that is written for it."""
+
+    run_id: str
+    workspace_id: str
+    chat_id: str | None
+    lease: int
+    age: float  # seconds since it was first claimed, by whomever, when this worker claimed it; without those it waited
+    cancelled: bool  # somebody had asked to cancel it before it was claimed
+    tries: int = 1  # workers that have held it since it began, or went on after a decision
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is written at once: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
+    steps that are done, and what these have called of models and, in a run without a chat, said.
+    """
+
+    frames: list[dict[str, Any]] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
+    finished: dict[str, Any] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
+    said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.frames or self.announced or self.finished)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step that was begun, by this worker or one before it."""
+
+    finished: bool
+    outcome: Any
+    said: Sequence[Mapping[str, Any]] = ()
+
+
+DUE = "status = 'RUNNING' AND (leased_until IS NULL OR leased_until < now())"
+
+CLAIM = f"""
+WITH due AS MATERIALIZED (
+    SELECT id FROM runs WHERE {DUE} AND (NOT $4 OR cancel_requested_at IS NOT NULL)
+    ORDER BY created_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE runs SET lease = runs.lease + 1, worker = $1, leased_until = now() + make_interval(secs => $3),
+    started_at = coalesce(runs.started_at, now()),
+    waited = runs.waited + coalesce(extract(epoch FROM now() - runs.waits_since)::float8, 0), waits_since = NULL
+FROM due WHERE runs.id = due.id
+RETURNING runs.id, runs.workspace_id, runs.chat_id, runs.lease,
+    extract(epoch FROM now() - runs.started_at)::float8 - runs.waited, runs.cancel_requested_at IS NOT NULL,
+    runs.lease - 2 * runs.parks, runs.created_at
+"""
+
+UNTIL_DUE = (
+    "SELECT extract(epoch FROM min(coalesce(leased_until, created_at)) - now())::float8 FROM runs"
+    " WHERE status = 'RUNNING'"
+)
+
+HELD = (
+    "FROM unnest($1::text[], $2::int[]) AS held (id, lease)"
+    " WHERE runs.id = held.id AND runs.lease = held.lease AND runs.status = 'RUNNING'"
+)
+EXTEND = (
+    f"UPDATE runs SET leased_until = now() + make_interval(secs => $3) {HELD}"
+    " RETURNING runs.id, runs.cancel_requested_at IS NOT NULL"
+)
+RELEASE = f"UPDATE runs SET leased_until = now(), worker = NULL {HELD}"
+
+LET_GO = (
+    "UPDATE runs SET leased_until = now() WHERE id = $1 AND workspace_id = $2 AND lease = $3"
+    " AND status <> 'RUNNING' AND leased_until > now()"
+)
+AT_WORK = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND worker IS NOT NULL AND leased_until > now())"
+
+STEPPED = """
+    INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome, said)
+    SELECT $1, step.name, $2, $3, now(), CASE WHEN step.finished THEN now() END,
+        $6::jsonb -> step.name, $7::jsonb -> step.name
+    FROM held, unnest($4::text[], $5::bool[]) AS step (name, finished)
+    ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at,
+        outcome = excluded.outcome, said = excluded.said
+    WHERE run_steps.finished_at IS NULL
+    RETURNING run_steps.name
+"""
+FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.status = 'RUNNING'"
+
+_STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED})"
+WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
+BOOK_STEPS = f"{_STEPS}, {booked('$8')} SELECT 0 FROM held"
+
+# Of several runs. A row that somebody holds is left out: who waits for several holds up whoever has one of them.
+MANY_STEPS = """
+    WITH held AS MATERIALIZED (
+        SELECT runs.id, runs.lease FROM unnest($1::text[], $2::int[]) AS held (id, lease)
+        JOIN runs ON runs.id = held.id AND runs.lease = held.lease
+        WHERE runs.workspace_id = $3 AND runs.status = 'RUNNING' FOR SHARE OF runs SKIP LOCKED
+    ),
+    stepped AS (
+        INSERT INTO run_steps (run_id, name, workspace_id, lease, created_at, finished_at, outcome, said)
+        SELECT held.id, step.name, $3, held.lease, now(), CASE WHEN step.finished THEN now() END,
+            $7::jsonb -> held.id -> step.name, $8::jsonb -> held.id -> step.name
+        FROM held JOIN unnest($4::text[], $5::text[], $6::bool[]) AS step (run_id, name, finished)
+            ON step.run_id = held.id
+        ON CONFLICT (run_id, name) DO UPDATE SET lease = excluded.lease, finished_at = excluded.finished_at,
+            outcome = excluded.outcome, said = excluded.said
+        WHERE run_steps.finished_at IS NULL
+    )
+    SELECT id FROM held
+"""
+
+SHOWN = 100_000  # characters of a frame in an event
+PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
+
+# Nobody has the chat of a webhook open: the workspace is told (contract: events, agent.log). What is too long for an
+# event is cut there, and whole in the frame.
+LOGGED = f"""
+    INSERT INTO events (workspace_id, channel, type, payload)
+    SELECT $2, 'workspace:' || $2, 'agent.log', jsonb_build_object(
+        'ts', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), 'level', 'info', 'agent', agents.slug,
+        'agent_id', agents.id, 'event', frame.payload ->> 'type',
+        'content', left(coalesce(frame.payload ->> 'content', ''), {SHOWN}), 'metadata',
+        CASE WHEN pg_column_size(frame.payload -> 'metadata') <= {SHOWN} THEN frame.payload -> 'metadata' END)
+    FROM raised JOIN agents ON agents.id = raised.agent_id AND agents.workspace_id = $2,
+        unnest($9::jsonb[]) WITH ORDINALITY AS frame (payload, number)
+    WHERE raised.trigger_type = '{BY_WEBHOOK}' AND frame.payload ->> 'type' IN ({PUT_OUT}) ORDER BY frame.number
+"""
+
+# The chat is locked before the run. Its number is raised after the fence: a worker that lost the run leaves no gap.
+_FRAMES = f"""
+WITH chat AS (SELECT id FROM chats WHERE id = $8 AND workspace_id = $2 FOR NO KEY UPDATE),
+held AS (
+    UPDATE runs SET frames = runs.frames + cardinality($9::jsonb[]) FROM chat
+    WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $10
+    RETURNING runs.id, runs.agent_id, runs.trigger_type
+),
+raised AS (
+    UPDATE chats SET last_seq = chats.last_seq + cardinality($9::jsonb[]) FROM held
+    WHERE chats.id = $8 AND chats.workspace_id = $2
+    RETURNING chats.last_seq, held.agent_id, held.trigger_type
+),
+written AS (
+    INSERT INTO run_frames (chat_id, seq, workspace_id, run_id, agent_id, type, payload)
+    SELECT $8, raised.last_seq - cardinality($9::jsonb[]) + frame.number::int, $2, $1,
+        CASE WHEN frame.payload ->> 'type' IN ({PUT_OUT}) THEN raised.agent_id END, 'chat_event', frame.payload
+    FROM raised, unnest($9::jsonb[]) WITH ORDINALITY AS frame (payload, number)
+),
+logged AS ({LOGGED}),
+stepped AS ({STEPPED})"""
+WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
+BOOK_FRAMES = f"{_FRAMES}, {booked('$11')} SELECT last_seq FROM raised"
+
+# The approval is locked before the run, as by whoever decides: the decision finds the run that waits, or is found.
+PARK = f"""
+WITH asked AS MATERIALIZED (
+    SELECT id FROM approvals WHERE id = $4 AND workspace_id = $2 AND status = 'pending' FOR SHARE
+)
+UPDATE runs SET lease = runs.lease + 1, parks = runs.parks + 1, worker = NULL, leased_until = $5, waits_for = $4,
+    waits_since = now()
+FROM asked WHERE {FENCED} AND runs.cancel_requested_at IS NULL RETURNING runs.id
+"""
+
+ASKED = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND cancel_requested_at IS NOT NULL)"
+
+
+def passes(error: Exception) -> bool:
+    """Whether it may go better later: the database is away, or somebody else was at the same rows."""
+    refusal = error if isinstance(error, Refusal) else translate(error)
+    return refusal.code in (Code.UNAVAILABLE, Code.CONFLICT)
+
+
+@contextlib.asynccontextmanager
+async def _scoped(scope: str) -> AsyncIterator[Any]:
+    """A connection that sees the rows of `scope`; the system's own sight is not left behind on it."""
+    async with database.lease() as conn:
+        if not database.row_security:
+            yield conn
+            return
+        await conn.fetchrow(SCOPE_SQL, scope)
+        try:
+            yield conn
+        except Exception:
+            if scope == SYSTEM and not conn.is_closed():
+                await conn.fetchrow(SCOPE_SQL, "")
+            raise
+        if scope == SYSTEM:
+            await conn.fetchrow(SCOPE_SQL, "")
+
+
+async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[Claim]:
+    """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those
+    somebody wants cancelled.
+    """
+    async with _scoped(SYSTEM) as conn:
+        rows = await conn.fetch(CLAIM, worker, limit, seconds, cancelled)
+    return [Claim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
+
+
+async def until_due() -> float | None:
+    """Seconds until a run can be claimed that nobody holds then: none where there is no run, and negative ones where
+    one waits.
+    """
+    async with _scoped(SYSTEM) as conn:
+        seconds: float | None = await conn.fetchval(UNTIL_DUE)
+    return seconds
+
+
+async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
+    """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
+    async with _scoped(SYSTEM) as conn:
+        return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
+
+
+async def asked_to_stop(claims: Sequence[Claim]) -> bool:
+    """Whether somebody wants any of these runs cancelled."""
+    async with _scoped(SYSTEM) as conn:
+        return await conn.fetchval(ASKED, [c.run_id for c in claims]) is True
+
+
+async def release(claims: Sequence[Claim]) -> None:
+    """Another worker may go on at once."""
+    async with _scoped(SYSTEM) as conn:
+        await conn.execute(RELEASE, [c.run_id for c in claims], [c.lease for c in claims])
+    bus.ring(Topic.queue)
+
+
+async def let_go(claim: Claim) -> None:
+    """Nobody is at a run any more that was ended elsewhere: whoever ended it may be waiting for that."""
+    async with _scoped(claim.workspace_id) as conn:
+        await conn.execute(LET_GO, claim.run_id, claim.workspace_id, claim.lease)
+
+
+async def at_work(run_ids: Sequence[str]) -> bool:
+    """Whether a worker may still be at one of these runs, which have ended."""
+    async with _scoped(SYSTEM) as conn:
+        return await conn.fetchval(AT_WORK, list(run_ids)) is True
+
+
+async def park(claim: Claim, approval_id: str) -> bool:
+    """Gives the run back until the approval is decided. False: it is decided, or the run is to be cancelled.
+
+    The lease ends with it, whatever its holder still writes.
+    """
+    async with _scoped(claim.workspace_id) as conn:
+        parked = await conn.fetchval(PARK, claim.run_id, claim.workspace_id, claim.lease, approval_id, NEVER)
+    return parked is not None
+
+
+async def append(claim: Claim, batch: Batch, written: int) -> bool:
+    """Stores a batch in one statement, after `written` frames; False when the run is lost or the batch stored already.
+
+    A run without a chat has no frames.
+    """
+    begun, done = [name for name in batch.announced if name not in batch.finished], list(batch.finished)
+    steps = [begun + done, [False] * len(begun) + [True] * len(done)]
+    values = [claim.run_id, claim.workspace_id, claim.lease, *steps, batch.finished, batch.said]
+    charges = [[charge.row(step) for step, charge in batch.charges.items()]] if batch.charges else []
+    async with _scoped(claim.workspace_id) as conn:
+        if claim.chat_id is None or not batch.frames:
+            sql = BOOK_STEPS if charges else WRITE_STEPS
+            return await conn.fetchval(sql, *values, *charges) is not None
+        sql = BOOK_FRAMES if charges else WRITE_FRAMES
+        stored = await conn.fetchval(sql, *values, claim.chat_id, batch.frames, written, *charges) is not None
+    if stored:
+        bus.ring(Topic.frames, f"{claim.workspace_id}/{claim.chat_id}")
+    return stored
+
+
+async def append_steps(batches: Sequence[tuple[Claim, Batch]]) -> set[str]:
+    """Stores steps of runs of one workspace that say nothing, in one statement; the ids of the runs of which it did.
+    What is said of others, `append` finds out.
+    """
+    steps = [
+        (claim.run_id, name, name in batch.finished)
+        for claim, batch in batches
+        for name in dict.fromkeys((*batch.announced, *batch.finished))
+    ]
+    columns = [list(column) for column in zip(*steps, strict=True)]
+    claims = [claim for claim, _ in batches]
+    values = [[claim.run_id for claim in claims], [claim.lease for claim in claims], claims[0].workspace_id, *columns]
+    outcomes = {claim.run_id: batch.finished for claim, batch in batches}
+    said = {claim.run_id: batch.said for claim, batch in batches if batch.said}
+    async with _scoped(claims[0].workspace_id) as conn:
+        return {id for (id,) in await conn.fetch(MANY_STEPS, *values, outcomes, said)}
+
+
+async def written(claim: Claim) -> int | None:
+    """How many frames the run has; None when it is lost. Waits for a statement of the same run that is under way."""
+    sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
+    async with _scoped(claim.workspace_id) as conn:
+        frames: int | None = await conn.fetchval(sql, claim.run_id, claim.workspace_id, claim.lease)
+    return frames
+
+
+async def steps(claim: Claim) -> dict[str, Step]:
+    """The steps that were announced or are finished, by name, in the order in which they ended."""
+    sql = (
+        "SELECT name, finished_at IS NOT NULL, outcome, said FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
+        " ORDER BY finished_at, created_at"
+    )
+    async with _scoped(claim.workspace_id) as conn:
+        return {
+            name: Step(finished, outcome, said or ())
+            for name, finished, outcome, said in await conn.fetch(sql, claim.run_id, claim.workspace_id)
+        }
+
+
+async def frames(claim: Claim) -> list[Mapping[str, Any]]:
+    """The payloads of the run's chat_event frames, in order."""
+    sql = "SELECT payload FROM run_frames WHERE run_id = $1 AND workspace_id = $2 AND type = 'chat_event' ORDER BY seq"
+    async with _scoped(claim.workspace_id) as conn:
+        return [row[0] for row in await conn.fetch(sql, claim.run_id, claim.workspace_id)]
+
+
+async def give_up(claim: Claim, message: str) -> None:
+    """Ends a run whose workspace is gone or refuses to end it: nobody is told, and nobody claims it again."""
+    sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
+    async with _scoped(claim.workspace_id) as conn:
+        await conn.execute(sql, claim.run_id, claim.workspace_id, claim.lease, message)
+
+
+async def stranded(*, seconds: float = STRANDED_AFTER) -> int:
+    """How many runs somebody had begun and nobody has held for longer than `seconds`. Sets the metric."""
+    sql = "SELECT count(*) FROM runs WHERE status = 'RUNNING' AND leased_until < now() - make_interval(secs => $1)"
+    async with _scoped(SYSTEM) as conn:
+        found: int = await conn.fetchval(sql, seconds)
+    STRANDED.set(found)
+    return found

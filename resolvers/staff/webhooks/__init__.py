@@ -1,0 +1,18 @@
+"""Webhooks of agents: what others send starts a run."""
+
+from resolvers.staff.webhooks.receipts import list_receipts
+from resolvers.staff.webhooks.secret import (
+    Webhook,
+    WebhookSecret,
+    WebhookSecretRotated,
+    configure_webhook,
+    get_secret,
+    get_webhook,
+    rotate_secret,
+)
+from resolvers.staff.webhooks.triggering import Accepted, Tested, test_webhook, trigger
+
+__all__ = [
+    "Accepted", "Tested", "Webhook", "WebhookSecret", "WebhookSecretRotated", "configure_webhook", "get_secret",
+    "get_webhook", "list_receipts", "rotate_secret", "test_webhook", "trigger",
+]  # fmt: skip

@@ -1,0 +1,40 @@
+"""Issues: what a crew has to do. Each is a mission too, and is worked on like one."""
+
+from resolvers.work.issues.activity import list_activity
+from resolvers.work.issues.bulk import BulkUpdated, bulk_update
+from resolvers.work.issues.comments import create_comment, list_comments
+from resolvers.work.issues.graph import IssueRelationView
+from resolvers.work.issues.internal import (
+    create_agent_comment,
+    create_agent_issue,
+    get_agent_issue,
+    list_agent_issues,
+    update_agent_issue,
+)
+from resolvers.work.issues.issues import (
+    create_issue,
+    delete_issue,
+    get_issue,
+    get_issue_in_crew,
+    list_issues,
+    list_sub_issues,
+    update_issue,
+)
+from resolvers.work.issues.relations import (
+    RelationCreated,
+    RelationDeleted,
+    create_relation,
+    delete_relation,
+    list_relations,
+)
+from resolvers.work.issues.work import Reviewed, WorkState, list_issue_runs, review_issue, start_issue, stop_issue
+
+__all__ = [
+    "BulkUpdated", "IssueRelationView", "RelationCreated", "RelationDeleted", "Reviewed", "WorkState", "bulk_update",
+    "create_agent_comment",
+    "create_agent_issue", "create_comment", "create_issue", "create_relation", "delete_issue", "delete_relation",
+    "get_agent_issue", "get_issue",
+    "get_issue_in_crew", "list_activity", "list_agent_issues", "list_comments", "list_issue_runs", "list_issues",
+    "list_relations",
+    "list_sub_issues", "review_issue", "start_issue", "stop_issue", "update_agent_issue", "update_issue",
+]  # fmt: skip

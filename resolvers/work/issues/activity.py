@@ -1,0 +1,42 @@
+"""What was done with an issue, kept as a timeline."""
+
+from typing import Any
+
+from sqlmodel import col
+
+from models.bounds import LINE, cut
+from models.work.issues import ActivityAction, IssueActivity
+from models.work.missions import Mission
+from resolvers.kernel import Action, Actor, Code, Context, QueryScope, Row, Rows, query
+from resolvers.work.issues.graph import LAST_CHANGES
+from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
+
+ARROW = " \N{RIGHTWARDS ARROW} "
+
+
+def record(ctx: Context, issue_id: str, actor: Actor, action: ActivityAction, details: str) -> None:
+    ctx.record(
+        IssueActivity(
+            mission_id=issue_id, actor_type=actor.type, actor_id=actor.id, action=action, details=cut(details, LINE * 5)
+        )
+    )
+
+
+def record_changes(ctx: Context, issue: Mission, actor: Actor, sent: dict[str, Any]) -> None:
+    """One row each for the state, the assignee and the priority that were sent (contract: issues.update)."""
+    if "status" in sent:
+        record(ctx, issue.id, actor, ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']}")
+    if "assignee_id" in sent:
+        record(ctx, issue.id, actor, ActivityAction.assignee_changed, f"assignee_id: {sent['assignee_id'] or ''}")
+    if "priority" in sent:
+        record(ctx, issue.id, actor, ActivityAction.priority_changed, sent["priority"])
+
+
+@query("issues.activity", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def list_activity(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueActivity]:
+    """List the activity of an issue.
+
+    The last 50 changes, newest first.
+    """
+    rows = scope.children(issue, IssueActivity, "mission_id")
+    return rows.order_by(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc()).limit(LAST_CHANGES)

@@ -1,0 +1,125 @@
+"""Many issues changed at once."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from sqlalchemy import case
+from sqlmodel import col
+
+from models.work.issues import ActivityAction
+from models.work.missions import ISSUE_STATES, IssueStatus, Mission, MissionStatus
+from models.work.projects import Project
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Context,
+    Id,
+    Input,
+    Output,
+    Patch,
+    Ref,
+    Text,
+    actor_of,
+    at_most,
+    check_actor,
+    command,
+)
+from resolvers.work.issues.activity import record
+from resolvers.work.issues.events import IssuesBulkUpdated
+from resolvers.work.issues.graph import IS_ISSUE
+from resolvers.work.issues.issues import LabelIds, replace_labels
+from resolvers.work.missions.reviewing import reviewed
+
+MOST_ISSUES = 100
+ARROW = " -> "
+
+
+STATUS = f"One of {', '.join(IssueStatus)}; any other skips every issue."
+
+
+def _nowhere(status: Any) -> Any:
+    """A text that is no status skips every issue, as one that no issue can move to does (contract: issues.bulk)."""
+    return IssueStatus.DUPLICATE if isinstance(status, str) and status not in {*IssueStatus} else status
+
+
+class IssueUpdates(Patch):
+    """Fields to change in every issue; null counts as absent, and an empty `project_id` removes the project."""
+
+    status: Annotated[IssueStatus, BeforeValidator(_nowhere), WithJsonSchema({"type": "string", "description": STATUS})]
+    priority: Text
+    assignee_type: Text
+    assignee_id: Id
+    project_id: Annotated[Id, Ref(Project, or_empty=True)]
+    labels: LabelIds
+
+
+class BulkUpdate(Input):
+    """`ids` are ids, not identifiers. Unknown ids are skipped, and so are issues that cannot move to the new status."""
+
+    ids: Annotated[list[Id], Field(min_length=1), at_most(MOST_ISSUES)]
+    updates: IssueUpdates = Field(default_factory=lambda: IssueUpdates.model_validate({}))
+
+
+class BulkUpdated(Output):
+    """The number of issues updated."""
+
+    updated: int
+
+
+@command("issues.bulk", Action.CREATE, audit="issue.updated", emits=(IssuesBulkUpdated, InboxItemUpdated))
+async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
+    """Update issues in bulk.
+
+    At most 100 issues. Returns the number of issues updated; an issue sent twice counts twice.
+    """
+    sent = data.updates.sent()
+    labels = sent.pop("labels", None)
+    if not sent and labels is None:
+        return BulkUpdated(updated=0)
+    await check_actor(ctx, "assignee_id", sent.get("assignee_type"), sent.get("assignee_id"))
+    issues = (
+        await ctx.select(Mission, col(Mission.id).in_(list(dict.fromkeys(data.ids))), *IS_ISSUE)
+        .order_by(col(Mission.id))
+        .locked()
+        .all()
+    )
+    if "assignee_type" in sent and "assignee_id" not in sent:
+        for id in {issue.assignee_id for issue in issues}:
+            await check_actor(ctx, "assignee_id", sent["assignee_type"], id)
+    if "status" in sent:
+        issues = [issue for issue in issues if _leads(issue, sent["status"])]
+    ids = [issue.id for issue in issues]
+    if not ids:
+        return BulkUpdated(updated=0)
+    if sent:
+        await ctx.update_where(Mission, col(Mission.id).in_(ids), **_changes(sent))
+    if labels is not None:
+        await replace_labels(ctx, ids, labels)
+    for issue in issues if "status" in sent else ():
+        await reviewed(ctx, issue, MissionStatus(sent["status"]))
+        record(
+            ctx, issue.id, actor_of(ctx), ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']} (bulk)"
+        )
+    for issue in issues:
+        ctx.changed(Mission, issue.id, sent, issue.__dict__, sent)
+        ctx.audit("ISSUE", issue.id, identifier=issue.identifier, title=issue.title)
+    updated = sum(data.ids.count(id) for id in ids)
+    ctx.emit(IssuesBulkUpdated(count=str(updated)))
+    return BulkUpdated(updated=updated)
+
+
+def _leads(issue: Mission, status: IssueStatus) -> bool:
+    return MissionStatus(status) in ISSUE_STATES.moves[issue.status]
+
+
+def _changes(sent: dict[str, Any]) -> dict[str, Any]:
+    changes = dict(sent)
+    if "project_id" in sent:
+        project_id = changes["project_id"] = sent["project_id"] or None
+        if project_id:  # milestones of another project go
+            changes["milestone_id"] = case(
+                (col(Mission.project_id) == project_id, col(Mission.milestone_id)), else_=None
+            )
+    stamps = ISSUE_STATES.stamped(MissionStatus(sent["status"])) if "status" in sent else []
+    return changes | dict.fromkeys(stamps, NOW)

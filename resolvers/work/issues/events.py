@@ -1,0 +1,53 @@
+"""What a workspace is told of issues."""
+
+from typing import Literal
+
+from models.work.missions import MissionStatus
+from resolvers.kernel import Drawn, Event
+from resolvers.staff.agents.events import AgentSlug
+
+
+class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id}"):
+    """An issue was created by a user."""
+
+    id: str
+
+
+class IssueCreatedByService(Event, type="issue.created", channel="workspace:{workspace_id}"):
+    """An issue was created by an agent, or by a recurring issue that has come due."""
+
+    id: str
+    identifier: Drawn[str]
+    title: str
+
+
+class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id}"):
+    """An issue was updated, commented on, related to another one, reviewed, stopped or assigned.
+
+    `identifier` is sent with reviews, stops and what agents do, `status` with stops, `assignee` with assignments.
+    """
+
+    id: str
+    identifier: str | None = None
+    status: MissionStatus | None = None
+    assignee: AgentSlug | None = None
+
+
+class IssueDeleted(Event, type="issue.deleted", channel="workspace:{workspace_id}"):
+    """An issue was deleted."""
+
+    identifier: str
+
+
+class IssueStarted(Event, type="issue.started", channel="workspace:{workspace_id}"):
+    """Work on an issue was started."""
+
+    id: str
+    identifier: str
+    status: Literal[MissionStatus.IN_PROGRESS]
+
+
+class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{workspace_id}"):
+    """Several issues were updated at once; `count` is their number, as text. Not sent if no issue was updated."""
+
+    count: str

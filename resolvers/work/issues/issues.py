@@ -1,0 +1,316 @@
+"""Issues themselves: list, get, create, update, delete."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlmodel import col
+
+from models import bounds
+from models.actors import ActorType
+from models.base import new_id
+from models.people.workspaces import Capability
+from models.staff.crews import Crew
+from models.work.issues import IssueLabel
+from models.work.labels import Label
+from models.work.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus, MissionType
+from models.work.projects import Milestone, Project
+from resolvers.attention.inbox.events import InboxItemUpdated, NotificationCreated
+from resolvers.attention.notifications import notify
+from resolvers.kernel import (
+    Action,
+    Actor,
+    Code,
+    Context,
+    Deleted,
+    Emptied,
+    Float,
+    Id,
+    Input,
+    Int,
+    Notes,
+    Page,
+    Patch,
+    Prompt,
+    QueryScope,
+    Ref,
+    Refusal,
+    Row,
+    Rows,
+    Subject,
+    Text,
+    actor_of,
+    at_most,
+    check_actor,
+    command,
+    invalid,
+    query,
+)
+from resolvers.work.issues.activity import record_changes
+from resolvers.work.issues.events import IssueCreated, IssueDeleted, IssueUpdated
+from resolvers.work.issues.graph import BY_HAND, IS_ISSUE, ListIssues
+from resolvers.work.issues.naming import (
+    IDENTIFIER,
+    IDENTIFIER_TAKEN,
+    ISSUE,
+    ISSUE_OF_CREW,
+    LEAD,
+    ByIdentifier,
+    OfCrew,
+    next_number,
+)
+from resolvers.work.missions.reviewing import reviewed
+from resolvers.work.triage_rules import FOR_NEW_ISSUES, applied_on_creation
+
+MOST_LABELS = 100
+Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
+Date = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
+ProjectId = Annotated[Id, Ref(Project)]
+MilestoneId = Annotated[Id, Ref(Milestone)]
+IssueId = Annotated[Id, Ref(Mission, where=IS_ISSUE, called="Issue")]
+LabelIds = Annotated[list[Id], at_most(MOST_LABELS)]
+CREW = Subject(Crew, "crew_id")
+DELETABLE = (MissionStatus.BACKLOG, MissionStatus.CANCELLED)
+
+
+class CreateIssue(Input):
+    """`assignee_id` is an agent or, if `assignee_type` is user, a member of the workspace.
+
+    With any other type it is an arbitrary text.
+    """
+
+    crew_id: Id
+    title: Annotated[Title, Field(min_length=1)]
+    description: Prompt | None = None
+    priority: Text = "none"
+    assignee_type: Text | None = None
+    assignee_id: Id | None = None
+    due_date: Date | None = None
+    project_id: ProjectId | None = None
+    estimate: Int | None = None
+    parent_issue_id: IssueId | None = None
+    milestone_id: MilestoneId | None = None
+    labels: Annotated[list[Annotated[Id, Ref(Label)]], at_most(MOST_LABELS)] = []
+    routine_id: Emptied[Id] = None
+    routine_inputs: Notes | None = None
+
+
+class UpdateIssue(Patch, OfCrew):
+    """Null clears nullable fields; an empty string also clears the project, the parent and the milestone.
+
+    `labels` replaces all labels, ignoring labels of other workspaces; `label_ids` is an alias.
+    """
+
+    title: Title
+    description: Prompt | None
+    status: IssueStatus
+    priority: Text
+    assignee_type: Text | None
+    assignee_id: Id | None
+    due_date: Date | None
+    project_id: Emptied[ProjectId]
+    estimate: Int | None
+    parent_issue_id: Emptied[IssueId]
+    milestone_id: Emptied[MilestoneId]
+    sort_order: Float
+    labels: LabelIds
+    label_ids: LabelIds
+    routine_id: Emptied[Id]
+    routine_inputs: Notes
+
+
+@query("issues.list", Action.READ)
+def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
+    """List issues.
+
+    Newest first by default; always descending, ties by time of creation.
+    """
+    return scope.select(Mission).matching(data).page(data)
+
+
+@query("issues.get", Action.READ, subject=ISSUE, errors=(Code.NOT_FOUND,))
+def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
+    """Get an issue.
+
+    By identifier.
+    """
+    return issue
+
+
+@query("issues.get_in_crew", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row[Mission]:
+    """Get an issue of a crew.
+
+    By identifier.
+    """
+    return issue
+
+
+@query("issues.subtasks", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Mission]:
+    """List sub-issues of an issue.
+
+    Includes sub-issues in other crews. By `sort_order`; ties by time of creation.
+    """
+    return scope.children(issue, Mission, "parent_issue_id").where(*IS_ISSUE).order_by(*BY_HAND)
+
+
+def no_routine(id: Any) -> None:
+    """There are no routines yet: nothing has such an id."""
+    if id:
+        raise invalid("routine_id", "there is no such routine in this workspace")
+
+
+async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: AuthoredVia, **values: Any) -> Mission:
+    """An issue in the crew's backlog, with the crew's next number, and with what a triage rule for new issues says."""
+    values = await applied_on_creation(ctx, {"crew_id": crew.id, **values})
+    issue = Mission(
+        lead_agent_id=LEAD,
+        mission_type=MissionType.issue,
+        trace_id=f"issue-{new_id()}",
+        status=MissionStatus.BACKLOG,
+        number=Crew.issue_counter,
+        identifier=IDENTIFIER,
+        created_by_type=creator and creator.type,
+        created_by_id=creator and creator.id,
+        authored_via=via,
+        **values,
+    )
+    return await ctx.insert(issue, change=await next_number(ctx, crew))
+
+
+@command(
+    "issues.create",
+    Action.CREATE,
+    audit="issue.created",
+    or_capability=Capability.issue_create,
+    subject=CREW,
+    again=IDENTIFIER_TAKEN,
+    asks=FOR_NEW_ISSUES,
+    emits=(IssueCreated, NotificationCreated),
+    errors=(Code.NOT_FOUND,),
+)
+async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
+    """Create an issue.
+
+    In the backlog of a crew, which must have a LEAD. The issue gets the next number of the crew.
+    """
+    values = data.model_dump(exclude={"crew_id", "labels", "routine_id", "routine_inputs"})
+    if data.routine_inputs and not data.routine_id:
+        raise invalid("routine_inputs", "takes a routine_id beside it")
+    no_routine(data.routine_id)
+    await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
+    await fits_project(ctx, data.milestone_id, data.project_id)
+    issue = await new_issue(ctx, crew, actor_of(ctx), AuthoredVia.user_api, **values)
+    await ctx.insert_all([IssueLabel(mission_id=issue.id, label_id=label) for label in dict.fromkeys(data.labels)])
+    ctx.emit(IssueCreated(id=issue.id))
+    await notify_assignee(ctx, issue)
+    return issue
+
+
+@command(
+    "issues.update",
+    Action.CREATE,
+    audit="issue.updated",
+    subject=ISSUE_OF_CREW,
+    emits=(IssueUpdated, NotificationCreated, InboxItemUpdated),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=Mission,
+)
+async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
+    """Update an issue.
+
+    A new status must be reachable from the current one; DONE and CANCELLED set `completed_at`.
+
+    Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
+    work: use `start`.
+    """
+    sent = data.something()
+    labels = sent.pop("labels", sent.pop("label_ids", None))
+    sent.pop("label_ids", None)
+    changes = await changed(ctx, issue, sent)
+    status = changes.pop("status", None)
+    if labels is not None:
+        await replace_labels(ctx, [issue.id], labels)
+    if status is not None:
+        updated = await ctx.move(ISSUE_STATES, issue, MissionStatus(status), refused=Code.BAD_REQUEST, **changes)
+        await reviewed(ctx, issue, updated.status)
+    else:
+        updated = await ctx.edit(issue, **changes)
+    record_changes(ctx, issue, actor_of(ctx), sent)
+    ctx.emit(IssueUpdated(id=issue.id))
+    if updated.assignee_id != issue.assignee_id:
+        await notify_assignee(ctx, updated)
+    return updated
+
+
+async def notify_assignee(ctx: Context, issue: Mission) -> None:
+    """A person who has been given an issue is told. The operation declares NotificationCreated."""
+    if issue.assignee_type == ActorType.user:
+        await notify(ctx, issue.assignee_id, "assigned", ("issue", issue.id), issue.title)
+
+
+async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[str, Any]:
+    """The columns that change, checked against the issue as it is."""
+    changes = dict(sent)
+    if changes.get("parent_issue_id") == issue.id:
+        raise invalid("parent_issue_id", "is the issue itself")
+    if "routine_id" in changes:
+        no_routine(changes.pop("routine_id"))
+        changes.setdefault("routine_inputs", {})
+    if changes.keys() & {"assignee_type", "assignee_id"}:
+        # both are written: what was checked is what stands, whoever else changes one of them at this moment
+        changes = {"assignee_type": issue.assignee_type, "assignee_id": issue.assignee_id} | changes
+        await check_actor(ctx, "assignee_id", changes["assignee_type"], changes["assignee_id"])
+    project_id = changes.get("project_id", issue.project_id)
+    if changes.get("milestone_id"):
+        await fits_project(ctx, changes["milestone_id"], project_id)
+    elif "milestone_id" not in changes and changes.get("project_id") and project_id != issue.project_id:
+        changes["milestone_id"] = None
+    return changes
+
+
+async def fits_project(ctx: Context, milestone_id: str | None, project_id: str | None) -> None:
+    """A milestone is one of the issue's project, where it has one."""
+    if milestone_id is None or project_id is None:
+        return
+    if not await ctx.select(
+        Milestone, col(Milestone.id) == milestone_id, col(Milestone.project_id) == project_id
+    ).exists():
+        raise invalid("milestone_id", "is a milestone of another project")
+
+
+async def known_labels(ctx: Context, label_ids: list[str]) -> list[str]:
+    """Those that are labels of the workspace."""
+    return [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
+
+
+async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str]) -> None:
+    """Unknown labels are left out."""
+    known = await known_labels(ctx, label_ids)
+    await ctx.delete_where(IssueLabel, col(IssueLabel.mission_id).in_(issue_ids))
+    await ctx.insert_all([IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
+
+
+@command(
+    "issues.delete",
+    Action.CREATE,
+    audit="issue.deleted",
+    subject=ISSUE_OF_CREW,
+    locked=True,
+    emits=IssueDeleted,
+    errors=(Code.NOT_FOUND,),
+    versioned=Mission,
+)
+async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
+    """Delete an issue.
+
+    Only in BACKLOG or CANCELLED. Everything attached to it is deleted; sub-issues are kept, and the number is not
+    reused.
+    """
+    if issue.status not in DELETABLE:
+        raise Refusal(
+            Code.BAD_REQUEST, f"Only an issue that is BACKLOG or CANCELLED can be deleted; this one is {issue.status}"
+        )
+    await ctx.delete(Mission, issue.id)
+    ctx.emit(IssueDeleted(identifier=issue.identifier or ""))
+    return Deleted(id=issue.id)

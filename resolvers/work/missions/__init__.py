@@ -1,0 +1,75 @@
+"""Missions: what a crew pursues, the tasks it is cut into, how these come to agents, and what comes of them."""
+
+from resolvers.work.missions.actions import (
+    MissionResumed,
+    MissionState,
+    clone_mission,
+    restart_mission,
+    resume_mission,
+    start_mission,
+)
+from resolvers.work.missions.approvals import TaskDecision, decide_task
+from resolvers.work.missions.asking import PeerAnswer, ask_peer
+from resolvers.work.missions.assigning import AssignmentGiven, GivenAssignment, create_assignment, get_assignment
+from resolvers.work.missions.checkpoints import (
+    CheckpointFork,
+    CheckpointRestored,
+    RestoredCheckpoint,
+    create_checkpoint,
+    delete_checkpoint,
+    fork_checkpoint,
+    get_checkpoint,
+    list_checkpoints,
+    restore_checkpoint,
+)
+from resolvers.work.missions.internal import MissionPlanned, get_planned_mission, plan_mission, start_planned_mission
+from resolvers.work.missions.metrics import MissionMetrics, mission_metrics
+from resolvers.work.missions.missions import (
+    create_mission,
+    delete_mission,
+    get_mission,
+    list_all_missions,
+    list_missions,
+    update_mission,
+)
+from resolvers.work.missions.tasks import create_task, update_task
+
+__all__ = [
+    "AssignmentGiven",
+    "CheckpointFork",
+    "CheckpointRestored",
+    "GivenAssignment",
+    "MissionMetrics",
+    "MissionPlanned",
+    "MissionResumed",
+    "MissionState",
+    "PeerAnswer",
+    "RestoredCheckpoint",
+    "TaskDecision",
+    "ask_peer",
+    "clone_mission",
+    "create_assignment",
+    "create_checkpoint",
+    "create_mission",
+    "create_task",
+    "decide_task",
+    "delete_checkpoint",
+    "delete_mission",
+    "fork_checkpoint",
+    "get_assignment",
+    "get_checkpoint",
+    "get_mission",
+    "get_planned_mission",
+    "list_all_missions",
+    "list_checkpoints",
+    "list_missions",
+    "mission_metrics",
+    "plan_mission",
+    "restart_mission",
+    "restore_checkpoint",
+    "resume_mission",
+    "start_mission",
+    "start_planned_mission",
+    "update_mission",
+    "update_task",
+]  # fmt: skip

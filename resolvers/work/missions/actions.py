@@ -1,0 +1,193 @@
+"""What is done with a whole mission: start, restart, resume, clone."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlmodel import col
+
+from models.base import new_id
+from models.bounds import LABEL, cut
+from models.work.missions import MISSION_ACTIONS, Mission, MissionStatus, MissionTask, TaskStatus
+from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.kernel import NOW, Action, Code, Context, Output, Refusal, command
+from resolvers.work.missions.calling_off import WORK_IS_CALLED_OFF, call_off
+from resolvers.work.missions.driving import WORK_BEGINS, begin_work, tasks_of
+from resolvers.work.missions.events import MissionCloned, MissionStarted, MissionUpdated, TaskUpdated
+from resolvers.work.missions.missions import MISSION, InCrew, chat_of
+from resolvers.work.missions.plans import CLEARED_BY_A_RESTART, NEXT_ITERATION, downstream, fault_in, set_anew
+from resolvers.work.missions.reviewing import taken_up_again
+
+RESTARTABLE = (MissionStatus.COMPLETED, MissionStatus.FAILED, MissionStatus.CANCELLED)
+STUCK = (TaskStatus.FAILED, TaskStatus.AWAITING_APPROVAL)
+
+
+class MissionState(Output):
+    id: str
+    status: MissionStatus
+
+
+class MissionResumed(Output):
+    """`reset_tasks` is how many tasks begin anew."""
+
+    id: str
+    status: MissionStatus
+    reset_tasks: int
+
+
+async def start(ctx: Context, mission: Mission) -> MissionState:
+    """A mission that is PLANNING is worked on from here on. Of two starts at once one is a CONFLICT."""
+    if mission.status is not MissionStatus.PLANNING:
+        raise Refusal(Code.BAD_REQUEST, f"A mission that is PLANNING can be started; this one is {mission.status}")
+    await ctx.move(MISSION_ACTIONS, mission, MissionStatus.IN_PROGRESS, refused=Code.BAD_REQUEST, started_at=NOW)
+    _check(await tasks_of(ctx, mission.id))
+    await begin_work(ctx, mission)
+    return MissionState(id=mission.id, status=MissionStatus.IN_PROGRESS)
+
+
+def _check(tasks: list[MissionTask]) -> None:
+    fault = fault_in(tasks)
+    if fault is not None:
+        raise Refusal(Code.BAD_REQUEST, fault)
+
+
+@command(
+    "missions.start",
+    Action.CREATE,
+    audit="mission.started",
+    subject=MISSION,
+    emits=(MissionStarted, *WORK_BEGINS),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def start_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
+    """Start a mission.
+
+    It must be PLANNING, and its tasks must not wait for each other. Without tasks, the lead plans.
+    """
+    state = await start(ctx, mission)
+    ctx.emit(MissionStarted(id=mission.id, status=MissionStatus.IN_PROGRESS))
+    ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=MissionStatus.IN_PROGRESS))
+    return state
+
+
+async def _begin_anew(ctx: Context, tasks: list[MissionTask], anew: set[str]) -> dict[str, TaskStatus]:
+    """Returns what each of them is now."""
+    states = dict[str, TaskStatus]()
+    for status, ids in set_anew(tasks, anew).items():
+        cleared: dict[str, Any] = dict.fromkeys(CLEARED_BY_A_RESTART)
+        if ids:
+            await ctx.update_where(
+                MissionTask, col(MissionTask.id).in_(ids), status=status, iteration=NEXT_ITERATION, **cleared
+            )
+        states |= dict.fromkeys(ids, status)
+    return {task.id: states[task.id] for task in tasks if task.id in states}
+
+
+@command(
+    "missions.restart",
+    Action.CREATE,
+    audit="mission.restarted",
+    subject=MISSION,
+    emits=(MissionUpdated, *WORK_IS_CALLED_OFF),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
+    """Restart a mission.
+
+    One that is COMPLETED, FAILED or CANCELLED is PLANNING again; nothing runs until it is started. Tasks that are not
+    COMPLETED begin anew.
+    """
+    if mission.status not in RESTARTABLE:
+        raise Refusal(Code.CONFLICT, f"A mission that has ended can be restarted; this one is {mission.status}")
+    planning = MissionStatus.PLANNING
+    await ctx.move(MISSION_ACTIONS, mission, planning, completed_at=None, started_at=None)
+    await taken_up_again(ctx, mission)
+    await call_off(ctx, mission.id)
+    tasks = await tasks_of(ctx, mission.id)
+    await _begin_anew(ctx, tasks, {task.id for task in tasks if task.status is not TaskStatus.COMPLETED})
+    ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=planning))
+    return MissionState(id=mission.id, status=planning)
+
+
+@command(
+    "missions.resume",
+    Action.CREATE,
+    audit="mission.resumed",
+    subject=MISSION,
+    emits=(*WORK_BEGINS, TaskUpdated, InboxItemUpdated),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+)
+async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionResumed:
+    """Resume a mission.
+
+    A FAILED mission continues at once: tasks that are FAILED or wait for approval start again, with all tasks that
+    depend on them.
+    """
+    if mission.status is not MissionStatus.FAILED:
+        raise Refusal(Code.CONFLICT, f"A mission that has FAILED can be resumed; this one is {mission.status}")
+    claimed = await ctx.move(MISSION_ACTIONS, mission, MissionStatus.RESUMING)
+    tasks = await tasks_of(ctx, mission.id)
+    stuck = [task.id for task in tasks if task.status in STUCK]
+    if not stuck:
+        raise Refusal(Code.BAD_REQUEST, "No task of the mission has failed or waits for approval")
+    _check(tasks)
+    states = await _begin_anew(ctx, tasks, downstream(tasks, stuck))
+    await ctx.move(MISSION_ACTIONS, claimed, MissionStatus.IN_PROGRESS, completed_at=None, started_at=NOW)
+    await taken_up_again(ctx, mission)
+    ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=MissionStatus.IN_PROGRESS))
+    for id, status in states.items():
+        ctx.emit(TaskUpdated(id=id, mission_id=mission.id, status=status))
+    await begin_work(ctx, mission)
+    return MissionResumed(id=mission.id, status=MissionStatus.IN_PROGRESS, reset_tasks=len(states))
+
+
+@command(
+    "missions.clone",
+    Action.CREATE,
+    audit="mission.cloned",
+    subject=MISSION,
+    emits=MissionCloned,
+    errors=(Code.NOT_FOUND,),
+)
+async def clone_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
+    """Clone a mission.
+
+    In any state. The copy is PLANNING and has the tasks without their results; cloning an issue creates a mission.
+    """
+    copy = Mission(
+        trace_id=f"mission-{new_id()}",
+        crew_id=mission.crew_id,
+        lead_agent_id=mission.lead_agent_id,
+        title=f"{cut(mission.title, LABEL - len(' (copy)'))} (copy)",
+        description=mission.description,
+        workflow_template=mission.workflow_template,
+    )
+    await ctx.insert(chat_of(ctx, copy, f"{mission.title} (clone)"))
+    await ctx.insert(copy)
+    await ctx.insert_all(copies(await tasks_of(ctx, mission.id), copy.id, await ctx.now()))
+    ctx.emit(MissionCloned(id=copy.id, crew_id=copy.crew_id, status=MissionStatus.PLANNING))
+    return MissionState(id=copy.id, status=MissionStatus.PLANNING)
+
+
+def copies(tasks: list[MissionTask], mission_id: str, at: datetime) -> list[MissionTask]:
+    """The tasks for another mission, in their order, without what came of them; what they depend on that is no task is
+    left out.
+    """
+    ids = {task.id: new_id() for task in tasks}
+    made = []
+    for number, task in enumerate(tasks):
+        depends_on = [ids[id] for id in task.depends_on if id in ids]
+        made.append(
+            MissionTask(
+                id=ids[task.id],
+                mission_id=mission_id,
+                assigned_agent_id=task.assigned_agent_id,
+                title=task.title,
+                description=task.description,
+                task_order=task.task_order,
+                max_iterations=task.max_iterations,
+                depends_on=depends_on,
+                created_at=at + number * timedelta(microseconds=1),
+                status=TaskStatus.BLOCKED if depends_on else TaskStatus.PENDING,
+            )
+        )
+    return made

@@ -1,0 +1,222 @@
+"""The work on a mission: ready tasks go to agents, ended ones are noted; in the end it is up for review or has failed.
+
+Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, when somebody
+has changed it, and at its deadline (contract: missions.behaviour). Each look is a few steps, and each is a transaction
+that holds the mission's row: what was written is written once, and what is left is found in the rows.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Double, cast, func, select
+from sqlmodel import col
+
+from models.bounds import LINE, cut
+from models.staff.agents import Agent, AgentRole, LeadMode
+from models.staff.chats import Chat, ChatMode
+from models.work.missions import (
+    MISSION_ACTIONS,
+    TASK_BY_ENGINE,
+    Assignment,
+    AssignmentStatus,
+    Mission,
+    MissionStatus,
+    MissionTask,
+    MissionType,
+    TaskStatus,
+)
+from resolvers.kernel import Context, Event, Id, Input, job
+from resolvers.staff.runs.pauses import is_paused
+from resolvers.work.missions.briefs import brief_of, planning_of
+from resolvers.work.missions.calling_off import WORK_IS_CALLED_OFF, call_off
+from resolvers.work.missions.completing import ENDED, TASK_ENDS, Tasks
+from resolvers.work.missions.dispatching import WORK_IS_GIVEN, agent_for, assign
+from resolvers.work.missions.events import MissionStatusChanged, MissionUpdated
+from resolvers.work.missions.graph import IN_ORDER
+from resolvers.work.missions.holding import take_back
+from resolvers.work.missions.reviewing import put_up_for_review, tell_of_failure
+
+FIRST_LOOK = timedelta(seconds=3)
+"""After the start: who has started the work may think again (contract: missions.behaviour.start_of_a_loop)."""
+LIFE = timedelta(hours=2)
+TASK_ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskStatus.CANCELLED)
+TIMED_OUT = "The mission did not end within two hours"
+
+
+class OfMission(Input):
+    mission_id: Id
+
+
+WORK_BEGINS = (MissionStatusChanged, MissionUpdated)
+_EVENTS: tuple[type[Event], ...] = (
+    *WORK_BEGINS,
+    *TASK_ENDS,
+    *WORK_IS_GIVEN,
+    *WORK_IS_CALLED_OFF,
+)
+DRIVE = job("missions.drive", OfMission, unique="{mission_id}", serial=True, emits=_EVENTS)
+"""A mission is looked at: what can be done next, and whether it has come to its end."""
+EXPIRE = job("missions.expire", OfMission, emits=_EVENTS)
+"""The deadline of the work on a mission."""
+
+
+async def begin_work(ctx: Context, mission: Mission) -> None:
+    """Of a mission that the call has set IN_PROGRESS. What the user interface hears is no state: STARTED. Operations
+    declare WORK_BEGINS.
+    """
+    await ensure_chat(ctx, mission)
+    ctx.emit(MissionStatusChanged(id=mission.id, status="STARTED", title=mission.title))
+    ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status="STARTED", title=mission.title))
+    now = await ctx.now()
+    ctx.enqueue(DRIVE, at=now + FIRST_LOOK, mission_id=mission.id)
+    ctx.enqueue(EXPIRE, at=now + LIFE, mission_id=mission.id)
+
+
+async def ensure_chat(ctx: Context, mission: Mission) -> None:
+    """Assignments hang on the chat with the mission's id, which not every way to make one makes as well."""
+    if await ctx.select(Chat, col(Chat.id) == mission.id).exists():
+        return
+    kind = "Issue" if mission.mission_type is MissionType.issue else "Mission"
+    title, owner = cut(f"{kind}: {mission.title}", LINE), ctx.user_id or None
+    await ctx.insert(
+        Chat(id=mission.id, agent_id=mission.lead_agent_id, title=title, mode=ChatMode.MISSION, created_by=owner)
+    )
+
+
+def is_worked_on(mission: Mission) -> bool:
+    """IN_PROGRESS, and by a start: who only says so by hand has set nobody to work."""
+    return mission.status is MissionStatus.IN_PROGRESS and mission.started_at is not None
+
+
+def look_again(ctx: Context, mission: Mission) -> None:
+    """Something has changed that the work on the mission may go on from."""
+    if is_worked_on(mission):
+        ctx.enqueue(DRIVE, mission_id=mission.id)
+
+
+async def tasks_of(ctx: Context, mission_id: str) -> list[MissionTask]:
+    return await ctx.select(MissionTask, col(MissionTask.mission_id) == mission_id).order_by(*IN_ORDER).all()
+
+
+async def _under_way(ctx: Context, mission_id: str) -> Tasks | None:
+    """The tasks of a mission that is worked on, whose row is held from here on."""
+    mission = await ctx.select(Mission, col(Mission.id) == mission_id).locked().first()
+    if mission is None or not is_worked_on(mission):
+        return None
+    return Tasks(mission, {task.id: task for task in await tasks_of(ctx, mission_id)})
+
+
+# ---- one look --------------------------------------------------------------------------------------------------------
+
+
+async def note(ctx: Context, mission_id: str) -> None:
+    """First: what has ended since the last look, and what can begin by that."""
+    tasks = await _under_way(ctx, mission_id)
+    if tasks is None:
+        return
+    if not tasks.rows:
+        await _plan(ctx, tasks.mission)
+        return
+    await tasks.note(ctx)
+    await tasks.heal(ctx)
+
+
+async def ready(ctx: Context, mission_id: str) -> list[str]:
+    """Then: the tasks that nothing holds back."""
+    mission = await ctx.select(Mission, col(Mission.id) == mission_id).first()
+    if mission is None or not is_worked_on(mission):
+        return []
+    return [t.id for t in Tasks(mission, {t.id: t for t in await tasks_of(ctx, mission_id)}).ready()]
+
+
+async def dispatch(ctx: Context, mission_id: str, task_id: str) -> None:
+    """One of them goes to its agent, or fails for want of one."""
+    tasks = await _under_way(ctx, mission_id)
+    task = None if tasks is None else next((task for task in tasks.ready() if task.id == task_id), None)
+    if tasks is None or task is None:
+        return
+    mission, rows = tasks.mission, list(tasks.rows.values())
+    agent = await agent_for(ctx, mission, task, rows)
+    if isinstance(agent, str):
+        await tasks.move(ctx, task, TaskStatus.FAILED, error_message=agent)
+        return
+    assignment = await assign(ctx, mission, agent, await brief_of(ctx, mission, task, rows))
+    changes = {"assignment_id": assignment.id, "assigned_agent_id": agent.id}
+    await tasks.move(ctx, task, TaskStatus.IN_PROGRESS, **changes)
+
+
+async def settle(ctx: Context, mission_id: str) -> None:
+    """Last: whether the mission has come to its end, or can get no further."""
+    tasks = await _under_way(ctx, mission_id)
+    if tasks is None or not tasks.rows:
+        return
+    states = {task.status for task in tasks.rows.values()}
+    if states <= {*TASK_ENDED}:
+        well = TaskStatus.FAILED not in states
+        await _end(ctx, tasks.mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
+    elif tasks.ready():
+        look_again(ctx, tasks.mission)
+    elif not states & {TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL}:
+        await _end(ctx, tasks.mission, MissionStatus.FAILED)  # what is left waits for a task that has failed
+
+
+async def expire(ctx: Context, mission_id: str) -> None:
+    """A mission that is still under way two hours after its start has failed, and its agents are called off."""
+    tasks = await _under_way(ctx, mission_id)
+    if tasks is None or tasks.mission.started_at is None or tasks.mission.started_at + LIFE > await ctx.now():
+        return
+    await take_back(ctx, mission_id)
+    waiting = (col(MissionTask.mission_id) == mission_id, col(MissionTask.status) == TaskStatus.AWAITING_APPROVAL)
+    await ctx.move_all(TASK_BY_ENGINE, TaskStatus.FAILED, *waiting, error_message=TIMED_OUT)
+    await call_off(ctx, mission_id, TaskStatus.FAILED, TIMED_OUT)
+    await _end(ctx, tasks.mission, MissionStatus.FAILED)
+
+
+# ---- without tasks ---------------------------------------------------------------------------------------------------
+
+
+async def _plan(ctx: Context, mission: Mission) -> None:
+    """The lead is asked once a start. What it does itself, or has others do, is one group of assignments; when all have
+    ended, so has the mission. One whose lead is paused here has failed.
+    """
+    group = (
+        col(Assignment.chat_id) == mission.id,
+        col(Assignment.created_at) >= (mission.started_at or mission.created_at),
+    )
+    assignments = await ctx.select(Assignment, *group).all()
+    if not assignments:
+        lead = await ctx.select(Agent, col(Agent.id) == mission.lead_agent_id).first()
+        if lead is None or lead.agent_role is not AgentRole.LEAD or lead.lead_mode is LeadMode.passive:
+            return
+        if await is_paused(ctx, lead.id, mission.id):
+            await _end(ctx, mission, MissionStatus.FAILED)
+        else:
+            await assign(ctx, mission, lead, planning_of(mission))
+        return
+    if all(each.status in ENDED for each in assignments):
+        well = any(each.status is AssignmentStatus.COMPLETED for each in assignments)
+        await _end(ctx, mission, MissionStatus.REVIEW if well else MissionStatus.FAILED)
+
+
+# ---- the end ---------------------------------------------------------------------------------------------------------
+
+
+async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
+    await ctx.move(MISSION_ACTIONS, mission, status, **await _totals(ctx, mission))
+    ctx.emit(MissionStatusChanged(id=mission.id, status=status, title=mission.title))
+    ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=status, title=mission.title))
+    if status is MissionStatus.REVIEW and mission.mission_type is MissionType.issue:
+        await put_up_for_review(ctx, mission)
+    elif status is MissionStatus.FAILED:
+        await tell_of_failure(ctx, mission)
+
+
+async def _totals(ctx: Context, mission: Mission) -> dict[str, Any]:
+    """What its tasks have used together, where that is known of any."""
+    tasks = ctx.table(MissionTask)
+    sums = {
+        "total_token_count": cast(func.sum(tasks.c.token_count), BigInteger),
+        "total_estimated_cost": cast(func.sum(tasks.c.estimated_cost), Double()),
+    }
+    ((tokens, cost),) = await ctx.report(select(*sums.values()).where(tasks.c.mission_id == mission.id))
+    return {name: total for name, total in zip(sums, (tokens, cost), strict=True) if total is not None}

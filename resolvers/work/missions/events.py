@@ -1,0 +1,106 @@
+"""Missions, their tasks, and what these wait for."""
+
+from typing import Annotated, Literal
+
+from models.work.missions import MissionStatus, TaskStatus
+from resolvers.kernel import Event, Routing
+
+
+class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}"):
+    """A mission of this crew was created."""
+
+    crew_id: Annotated[str, Routing()]
+    id: str
+    title: str
+
+
+class MissionCloned(Event, type="mission.created", channel="workspace:{workspace_id}"):
+    """A mission was cloned. All other new missions are announced by mission.updated."""
+
+    id: str
+    crew_id: str
+    status: Literal[MissionStatus.PLANNING]
+
+
+class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}"):
+    """A mission was created, or its status has changed.
+
+    The engine sends STARTED with the title when it starts the mission.
+    """
+
+    id: str
+    crew_id: str
+    status: MissionStatus | Literal["STARTED"]
+    title: str | None = None
+
+
+class MissionStarted(Event, type="mission.updated", channel="mission:{id}"):
+    """This mission was started."""
+
+    id: str
+    status: Literal[MissionStatus.IN_PROGRESS]
+
+
+class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}"):
+    """The status of this mission has changed. The engine sends STARTED with the title when it starts the mission."""
+
+    id: str
+    status: MissionStatus | Literal["STARTED"]
+    title: str | None = None
+
+
+class TaskCreated(Event, type="task.created", channel="mission:{mission_id}"):
+    """A task was added to this mission."""
+
+    mission_id: Annotated[str, Routing()]
+    id: str
+    title: str
+    status: TaskStatus
+
+
+class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}"):
+    """The status of a task of this mission has changed: by a user, another task, an approval or the engine."""
+
+    mission_id: Annotated[str, Routing()]
+    id: str
+    status: TaskStatus
+
+
+class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"):
+    """A task of a mission was created, its status has changed, or it was reset because the mission resumes."""
+
+    id: str
+    mission_id: str
+    status: TaskStatus
+
+
+class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}"):
+    """A task has ended with a confidence below the notification threshold."""
+
+    task_id: str
+    mission_id: str
+    level: Literal["notify"]
+
+
+class ConfidenceLowReported(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
+    """An agent reported low confidence in its task."""
+
+    task_id: str
+    mission_id: str
+    confidence: float
+    reason: str
+
+
+class ApprovalRequired(Event, type="approval.required", channel="workspace:{workspace_id}"):
+    """A task is waiting for the approval of a user."""
+
+    task_id: str
+    mission_id: str
+
+
+class ApprovalResolved(Event, type="approval.resolved", channel="workspace:{workspace_id}"):
+    """A user has reviewed an issue whose mission is active."""
+
+    task_id: str
+    mission_id: str
+    action: str

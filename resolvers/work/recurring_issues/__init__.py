@@ -1,0 +1,10 @@
+"""Recurring issues: issues that are made again and again, as a cron expression says."""
+
+from resolvers.work.recurring_issues.recurring_issues import (
+    create_recurring_issue,
+    delete_recurring_issue,
+    list_recurring_issues,
+    update_recurring_issue,
+)
+
+__all__ = ["create_recurring_issue", "delete_recurring_issue", "list_recurring_issues", "update_recurring_issue"]

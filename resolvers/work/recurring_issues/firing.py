@@ -1,0 +1,147 @@
+"""The clock of recurring issues: what is due, and what becomes of it.
+
+A tick enqueues a job for each row that is due, in portions. The job makes the issue and moves the row's `next_run` in
+one transaction, under the row's lock: whoever comes second, in whatever process, finds that the row is due no more.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import orjson
+from sqlmodel import col
+
+from models.actors import ActorType
+from models.staff.crews import Crew
+from models.work.issues import IssueLabel
+from models.work.missions import AuthoredVia
+from models.work.recurring_issues import RecurringIssue
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Actor,
+    Context,
+    Id,
+    Input,
+    Refusal,
+    check_actor,
+    clock,
+    job,
+    log,
+)
+from resolvers.work.issues.events import IssueCreatedByService
+from resolvers.work.issues.issues import MOST_LABELS, fits_project, known_labels, new_issue
+from resolvers.work.recurring_issues.events import RecurringIssueUpdated
+from resolvers.work.recurring_issues.schedules import next_of
+
+PORTION = 100
+ATTEMPTS = 5
+COPIED = {
+    "title", "description", "priority", "project_id", "milestone_id", "assignee_type", "assignee_id"
+}  # fmt: skip
+DUE = """
+    SELECT recurring.workspace_id, recurring.id, recurring.next_run
+    FROM recurring_issues AS recurring JOIN workspaces ON workspaces.id = recurring.workspace_id
+    WHERE recurring.enabled AND recurring.next_run <= $1 AND workspaces.deleted_at IS NULL
+        AND ($2::timestamptz IS NULL OR (recurring.next_run, recurring.id) > ($2, $3))
+    ORDER BY recurring.next_run, recurring.id LIMIT $4
+"""
+
+
+class OfRecurringIssue(Input):
+    recurring_id: Id
+
+
+LOOK = clock("recurring_issues.due", every=timedelta(seconds=30))
+FIRE = job(
+    "recurring_issues.fire",
+    OfRecurringIssue,
+    unique="{recurring_id}",
+    attempts=ATTEMPTS,
+    emits=(IssueCreatedByService, RecurringIssueUpdated),
+)
+Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
+
+
+async def look(write: Write, now: datetime) -> None:
+    """A job for each row that is due, the oldest first."""
+    due = await write(lambda rows: _enqueue(rows, now, (None, "")))
+    while len(due) == PORTION:
+        last = (due[-1]["next_run"], due[-1]["id"])
+        due = await write(partial(_enqueue, now=now, last=last))
+
+
+async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime | None, str]) -> list[Any]:
+    due = await rows.fetch(DUE, now, *last, PORTION)
+    for row in due:
+        rows.enqueue(FIRE, row["workspace_id"], recurring_id=row["id"])
+    return due
+
+
+async def fire(ctx: Context, recurring_id: str, now: datetime, *, attempt: int = 1) -> None:
+    """Makes the issue of a row that is due, and says when the next one is. One that is refused, since its crew has no
+    lead, say, is left out.
+    """
+    recurring = await _due(ctx, recurring_id, now)
+    if recurring is None:
+        return
+    ctx.attempt = attempt  # the second one counts behind the highest number of the prefix
+    made: dict[str, Any] = {"last_run": now, "run_count": recurring.run_count + 1}
+    try:
+        await _make(ctx, recurring)
+    except Refusal as refusal:
+        if refusal.constraint is not None:  # nothing can be written in this transaction any more
+            raise
+        log.warning("a recurring issue was not made", recurring_issue=recurring_id, cause=str(refusal))
+        made = {}
+    await _go_on(ctx, recurring, now, **made)
+
+
+async def skip(ctx: Context, recurring_id: str, now: datetime) -> None:
+    """Leaves out an issue that cannot be made, so that the next one is."""
+    recurring = await _due(ctx, recurring_id, now)
+    if recurring is not None:
+        await _go_on(ctx, recurring, now)
+
+
+async def _due(ctx: Context, recurring_id: str, now: datetime) -> RecurringIssue | None:
+    """The row, locked, unless somebody else was here before."""
+    recurring = await ctx.select(RecurringIssue, col(RecurringIssue.id) == recurring_id).locked().first()
+    if recurring is None or not recurring.enabled or recurring.next_run is None or recurring.next_run > now:
+        return None
+    if next_of(recurring, now) is None:
+        await ctx.update(RecurringIssue, recurring.id, enabled=False, next_run=None)
+        ctx.emit(RecurringIssueUpdated(id=recurring.id))
+        return None
+    return recurring
+
+
+async def _go_on(ctx: Context, recurring: RecurringIssue, now: datetime, **made: Any) -> None:
+    """Whatever was missed until now was this one time. A clock that runs behind the one that found the row due does not
+    see it due twice.
+    """
+    assert recurring.next_run is not None
+    following = next_of(recurring, max(now, recurring.next_run))
+    await ctx.update(RecurringIssue, recurring.id, next_run=following, **made)
+
+
+async def _make(ctx: Context, recurring: RecurringIssue) -> None:
+    crew = await ctx.get(Crew, recurring.crew_id)
+    await check_actor(ctx, "assignee_id", recurring.assignee_type, recurring.assignee_id)
+    await fits_project(ctx, recurring.milestone_id, recurring.project_id)
+    labels = await known_labels(ctx, labels_in(recurring.labels_json))
+    author = None if recurring.created_by is None else Actor(ActorType.user, recurring.created_by)
+    issue = await new_issue(ctx, crew, author, AuthoredVia.recurring, **recurring.model_dump(include=COPIED))
+    await ctx.flush()
+    ctx.record(*[IssueLabel(mission_id=issue.id, label_id=label) for label in labels])
+    ctx.emit(IssueCreatedByService(id=issue.id, identifier=issue.identifier or "", title=issue.title))
+
+
+def labels_in(text: str | None) -> list[str]:
+    """The ids in a text that was stored as it was sent; none where it is no list of texts."""
+    try:
+        ids = orjson.loads(text or "[]")
+    except orjson.JSONDecodeError:
+        return []
+    known = [id for id in ids if isinstance(id, str)] if isinstance(ids, list) else []
+    return list(dict.fromkeys(known))[:MOST_LABELS]

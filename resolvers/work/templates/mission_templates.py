@@ -1,0 +1,127 @@
+"""Patterns of tasks for missions: any JSON value under a name."""
+
+from typing import Annotated, Any
+
+import orjson
+
+from models import bounds
+from models.work.templates import WorkflowTemplate, new_pattern_id
+from resolvers.kernel import (
+    ENDS,
+    Action,
+    ById,
+    Code,
+    Context,
+    Deleted,
+    Description,
+    Input,
+    NoInput,
+    Patch,
+    QueryScope,
+    Row,
+    Rows,
+    Text,
+    command,
+    forbidden,
+    query,
+    within,
+)
+from resolvers.work.templates.graph import BY_NAME, TAKEN, TEMPLATE, TemplateName
+
+BUILT_IN = "A built-in template cannot be changed or deleted"
+Definition = Annotated[Any, within(bounds.CONFIG), ENDS]
+
+
+class CreateMissionTemplate(Input):
+    """`template_json` is any JSON value; null is one, too. Usually it has a name, a description and steps."""
+
+    name: TemplateName
+    template_json: Definition | None
+    description: Description | None = None
+    icon: Text | None = None
+    color: Text | None = None
+
+
+class UpdateMissionTemplate(Patch, ById):
+    """Null counts as not sent."""
+
+    name: TemplateName
+    description: Description
+    template_json: Definition
+    icon: Text
+    color: Text
+
+
+async def not_built_in(ctx: Context, template: WorkflowTemplate) -> None:
+    if template.is_builtin:
+        raise forbidden(BUILT_IN)
+
+
+def _stored(values: dict[str, Any]) -> dict[str, Any]:
+    written = orjson.dumps(values["template_json"]).decode() if "template_json" in values else None
+    return values if written is None else values | {"template_json": written}
+
+
+@query("templates.list", Action.READ)
+def list_mission_templates(scope: QueryScope, data: NoInput) -> Rows[WorkflowTemplate]:
+    """List mission templates.
+
+    Built-in ones first, then by name. Includes the templates of issue stages.
+    """
+    return scope.select(WorkflowTemplate).order_by(*BY_NAME)
+
+
+@query("templates.get", Action.READ, subject=TEMPLATE, errors=(Code.NOT_FOUND,))
+def get_mission_template(scope: QueryScope, template: Row[WorkflowTemplate], data: ById) -> Row[WorkflowTemplate]:
+    """Get a mission template."""
+    return template
+
+
+@command("templates.create", Action.CREATE, audit="workflow_template.created", errors=(Code.CONFLICT,))
+async def create_mission_template(ctx: Context, data: CreateMissionTemplate) -> WorkflowTemplate:
+    """Create a mission template.
+
+    The name is unique in the workspace, among templates of both kinds.
+    """
+    template = WorkflowTemplate(id=new_pattern_id(), **_stored(data.model_dump()))
+    return await ctx.insert(template, conflict=TAKEN)
+
+
+@command(
+    "templates.update",
+    Action.CREATE,
+    subject=TEMPLATE,
+    allow=not_built_in,
+    audit="workflow_template.updated",
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    versioned=WorkflowTemplate,
+)
+async def update_mission_template(
+    ctx: Context, template: WorkflowTemplate, data: UpdateMissionTemplate
+) -> WorkflowTemplate:
+    """Update a mission template.
+
+    Built-in templates cannot be updated.
+    """
+    changes = _stored(data.sent())
+    if not changes:
+        return await ctx.unchanged(WorkflowTemplate, template.id)
+    return await ctx.edit(template, conflict=TAKEN, **changes)
+
+
+@command(
+    "templates.delete",
+    Action.CREATE,
+    subject=TEMPLATE,
+    allow=not_built_in,
+    audit="workflow_template.deleted",
+    errors=(Code.NOT_FOUND,),
+    versioned=WorkflowTemplate,
+)
+async def delete_mission_template(ctx: Context, template: WorkflowTemplate, data: ById) -> Deleted:
+    """Delete a mission template.
+
+    Built-in templates cannot be deleted.
+    """
+    await ctx.delete(WorkflowTemplate, template.id)
+    return Deleted(id=template.id)

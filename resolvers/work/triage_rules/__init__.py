@@ -1,0 +1,15 @@
+"""Triage rules: what titles of issues say about who is to work on them, and in which crew and project."""
+
+from resolvers.work.triage_rules.matching import FOR_NEW_ISSUES, applied_on_creation
+from resolvers.work.triage_rules.processing import Processed, process_backlog
+from resolvers.work.triage_rules.triage_rules import (
+    create_triage_rule,
+    delete_triage_rule,
+    list_triage_rules,
+    update_triage_rule,
+)
+
+__all__ = [
+    "FOR_NEW_ISSUES", "Processed", "applied_on_creation", "create_triage_rule", "delete_triage_rule",
+    "list_triage_rules", "process_backlog", "update_triage_rule",
+]  # fmt: skip

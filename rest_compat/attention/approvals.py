@@ -1,0 +1,85 @@
+"""REST: approvals. Each key has both of its documented spellings."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalMode, ApprovalStatus
+from resolvers.attention import approvals
+from rest_compat.http.dispatch import body_of
+from rest_compat.http.envelopes import SHOWN, Envelope, FromInput
+from rest_compat.http.table import DELETE, GET, POST, Absent, Fixed, From, Request, Wire
+
+
+class ApprovalJSON(Wire, of=Approval):
+    """Absent ids, texts and deciders are empty strings."""
+
+    id_: Annotated[str, From("id"), Field(alias="ID")]
+    workspace_id_: Annotated[str, From("workspace_id"), Field(alias="WorkspaceID")]
+    crew_id_: Annotated[str, From("crew_id"), Field(alias="CrewID")]
+    agent_id_: Annotated[str, From("agent_id"), Field(alias="AgentID")]
+    mission_id_: Annotated[str, From("mission_id"), Field(alias="MissionID")]
+    requested_by_: Annotated[str, From("requested_by"), Field(alias="RequestedBy")]
+    kind_: Annotated[ApprovalKind, From("kind"), Field(alias="Kind")]
+    reason_: Annotated[str, From("reason"), Field(alias="Reason")]
+    payload_: Annotated[dict[str, Any] | None, From("payload"), Field(alias="Payload")]
+    status_: Annotated[ApprovalStatus, From("status"), Field(alias="Status")]
+    decided_by_: Annotated[str, From("decided_by"), Field(alias="DecidedBy")]
+    decided_at_: Annotated[str | None, From("decided_at_ms"), Field(alias="DecidedAt")]
+    comment_: Annotated[str, From("comment"), Field(alias="DecisionComment")]
+    timeout_at_: Annotated[str | None, From("timeout_at"), Field(alias="TimeoutAt")]
+    created_at_: Annotated[str, From("created_at"), Field(alias="CreatedAt")]
+    timeout_secs_: Annotated[int, Fixed("0"), Field(alias="TimeoutSecs")]
+    id: str
+    kind: ApprovalKind
+    reason: str
+    requested_by: str
+    status: ApprovalStatus
+    created_at: str
+    timeout_at: str | None
+    decided_at: Annotated[str | None, From("decided_at_ms")]
+    decided_by: str
+    comment: str
+    crew_id: str
+    agent_id: str
+    mission_id: str
+    payload: Annotated[dict[str, Any] | None, Absent()]
+
+
+class ApprovalListJSON(Envelope):
+    """`status` is the requested filter, or empty for all."""
+
+    rows: list[ApprovalJSON]
+    status: Annotated[str, FromInput()]
+    count: Annotated[int, SHOWN]
+
+
+class ApprovalGateJSON(Wire, of=ApprovalGate):
+    id: str
+    pattern: str
+    mode: ApprovalMode
+    crew_id: str | None
+    agent_id: str | None
+    created_at: str
+
+
+def reason_if_any(request: Request) -> dict[str, Any]:
+    """A body may be left out, and is read where there is one."""
+    return body_of(request) if request.body.strip() else {}
+
+
+ROUTES = (
+    GET("/api/v1/approvals", approvals.list_approvals, ApprovalListJSON),
+    GET("/api/v1/approvals/{id}", approvals.get_approval, ApprovalJSON),
+    POST("/api/v1/approvals/{id}/decide", approvals.decide_approval, approvals.ApprovalDecided),
+    POST(
+        "/api/v1/approvals/{id}/cancel",
+        approvals.cancel_approval,
+        approvals.ApprovalCancelled,
+        reads=reason_if_any,
+    ),
+    POST("/api/v1/approvals/reset-auto-tuning", approvals.reset_auto_tuning, approvals.AutoTuningReset),
+    GET("/api/v1/approval-gates", approvals.list_gates, list[ApprovalGateJSON]),
+    POST("/api/v1/approval-gates", approvals.create_gate, ApprovalGateJSON, status=201),
+    DELETE("/api/v1/approval-gates/{id}", approvals.delete_gate, status=204),
+)

@@ -1,0 +1,64 @@
+"""REST: the inbox."""
+
+from typing import Annotated, Any
+
+from models.attention.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType
+from resolvers.attention import inbox
+from resolvers.attention.inbox.changes import PurgedInbox, UpdatedInboxItems
+from rest_compat.http.envelopes import SHOWN, AnswerOf, Envelope
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, Wire
+
+
+class InboxItemJSON(Wire, of=InboxItem):
+    """Keys that have nothing to say are left out. Times are RFC 3339 with milliseconds."""
+
+    id: str
+    workspace_id: str
+    kind: InboxKind
+    source_id: str
+    target_user_id: Annotated[str | None, Absent()]
+    target_role: Annotated[str | None, Absent()]
+    title: str
+    body_md: Annotated[str | None, Absent()]
+    sender_type: Annotated[SenderType | None, Absent()]
+    sender_id: Annotated[str | None, Absent()]
+    sender_name: Annotated[str | None, Absent()]
+    avatar_seed: Annotated[str | None, Absent()]
+    avatar_style: Annotated[str | None, Absent()]
+    state: InboxState
+    priority: InboxPriority
+    blocking: bool
+    payload: Annotated[dict[str, Any] | None, Absent()]
+    read_at: Annotated[str | None, From("read_at_ms"), Absent()]
+    resolved_at: Annotated[str | None, From("resolved_at_ms"), Absent()]
+    resolved_by_user_id: Annotated[str | None, Absent()]
+    resolved_action: Annotated[str | None, Absent()]
+    created_at: Annotated[str, From("created_at_ms")]
+    updated_at: Annotated[str, From("updated_at_ms")]
+
+
+class InboxCountJSON(Wire, of=inbox.InboxCount):
+    unread_count: int
+
+
+class InboxJSON(Envelope):
+    """`unread_count` counts all unread items that the caller can see, regardless of the filters."""
+
+    rows: list[InboxItemJSON]
+    count: Annotated[int, SHOWN]
+    unread_count: Annotated[int, AnswerOf(inbox.count_inbox, "unread_count")]
+
+
+class InboxItemStateJSON(Wire, of=InboxItem):
+    id: str
+    state: InboxState
+
+
+ROUTES = (
+    GET("/api/v1/inbox", inbox.list_inbox, InboxJSON),
+    DELETE("/api/v1/inbox", inbox.purge, PurgedInbox),
+    GET("/api/v1/inbox/count", inbox.count_inbox, InboxCountJSON),
+    POST("/api/v1/inbox/bulk", inbox.update_items, UpdatedInboxItems),
+    GET("/api/v1/inbox/{id}", inbox.get_item, InboxItemJSON),
+    PATCH("/api/v1/inbox/{id}", inbox.update_item, InboxItemStateJSON),
+)

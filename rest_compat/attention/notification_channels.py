@@ -1,0 +1,32 @@
+"""REST: notification channels."""
+
+from typing import Annotated
+
+from models.attention.notification_channels import ChannelEvent, ChannelType, NotificationChannel
+from resolvers.attention import notification_channels as channels
+from rest_compat.http.table import DELETE, GET, POST, Absent, From, Wire
+
+
+class NotificationChannelJSON(Wire, of=NotificationChannel):
+    id: str
+    workspace_id: str
+    type: ChannelType
+    url: Annotated[str | None, Absent()]
+    to: Annotated[str | None, From("address"), Absent()]
+    events: list[ChannelEvent]
+    enabled: bool
+    created_by: Annotated[str | None, Absent()]
+    created_at: str
+
+
+ROUTES = (
+    GET(
+        "/api/v1/notification-channels",
+        channels.list_channels,
+        list[NotificationChannelJSON],
+        envelope="channels",
+    ),
+    POST("/api/v1/notification-channels", channels.create_channel, channels.ChannelCreated, status=201),
+    DELETE("/api/v1/notification-channels/{id}", channels.delete_channel, channels.ChannelDeleted),
+    POST("/api/v1/notification-channels/{id}/test", channels.test_channel, channels.ChannelTested),
+)

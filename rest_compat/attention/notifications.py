@@ -1,0 +1,38 @@
+"""REST: notifications."""
+
+from typing import Annotated
+
+from models.actors import ActorType
+from models.attention.notifications import Notification
+from resolvers.attention import notifications
+from rest_compat.http.table import DELETE, GET, POST, Absent, Fixed, Wire
+
+
+class NotificationJSON(Wire, of=Notification):
+    id: str
+    actor_type: ActorType
+    actor_id: str
+    actor_name: Annotated[str | None, Absent()]
+    action: str
+    entity_type: str
+    entity_id: str | None
+    entity_title: str | None
+    read_at: str | None
+    created_at: str
+
+
+class NotificationCountJSON(Wire, of=notifications.NotificationCount):
+    unread: int
+
+
+class NotificationReadJSON(Wire, of=Notification):
+    status: Annotated[str, Fixed('"ok"')]
+
+
+ROUTES = (
+    GET("/api/v1/notifications", notifications.list_notifications, list[NotificationJSON]),
+    GET("/api/v1/notifications/count", notifications.count_notifications, NotificationCountJSON),
+    POST("/api/v1/notifications/{notificationId}/read", notifications.read_notification, NotificationReadJSON),
+    POST("/api/v1/notifications/read-all", notifications.read_all_notifications, notifications.NotificationsRead),
+    DELETE("/api/v1/notifications/{notificationId}", notifications.delete_notification, status=204),
+)

@@ -1,0 +1,306 @@
+"""Routes: method, documented path, operation, wire model. Roles, auth and validation come from the operation."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict
+from sqlmodel import SQLModel
+
+from resolvers.errors import Refusal
+from resolvers.identity.caller import Caller
+from resolvers.instance.store import Opened
+from resolvers.kernel.declarations.operation import Answer, Auth, Operation, Surface
+from resolvers.kernel.declarations.outputs import Absent, Output
+from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.ground.inputs import NoInput, bare
+from resolvers.kernel.ground.streamed import Streamed
+from resolvers.kernel.reader import (
+    GRAPHS,
+    Asked,
+    Beside,
+    Column,
+    Constant,
+    Derived,
+    Edge,
+    EnvelopeShape,
+    Item,
+    Nested,
+    Shape,
+    columns_of,
+    intern,
+)
+from rest_compat.http.errors import Headers
+from rest_compat.http.streams import Download, Part, Streaming, Upload
+
+CAMEL = re.compile(r"(?<=[a-z0-9])([A-Z])")
+PARAMETER = re.compile(r"\{([A-Za-z]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """The wire name is not the column's or edge's: `agents: Annotated[int, From("agent_count")]`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOf:
+    """The body of a route is the JSON value of one field of the input, whatever that is."""
+
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Null:
+    """A key this route documents as always null."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A key this route documents as always the same: as JSON."""
+
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class IfAsked:
+    """A key of rows that an edge leads to, which is left out unless this flag of the input is set."""
+
+    flag: str
+
+
+class Wire(BaseModel):
+    """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated."""
+
+    model_config = ConfigDict(defer_build=True)
+    __of__: type[SQLModel] | None = None
+
+    def __init_subclass__(cls, of: type[SQLModel] | None = None, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if of is not None:
+            cls.__of__ = of
+
+    @classmethod
+    def shaped(cls) -> Shape:
+        if cls.__of__ is None:
+            raise TypeError(f"{cls.__name__} needs of=")
+        model = cls.__of__
+        return intern(Shape(tuple(_item(cls, model, name, info) for name, info in cls.model_fields.items())))
+
+
+class ByKey(Wire):
+    """A list as one object: the fields `key` and `value` of a subclass say which columns hold its keys and values."""
+
+    @classmethod
+    def shaped(cls) -> Shape:
+        made = super().shaped()
+        if [item.key for item in made.fields] != ["key", "value"]:
+            raise TypeError(f"{cls.__name__} has a key and a value, and nothing else")
+        return intern(Shape(made.fields, "map"))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: Any, handler: Any) -> dict[str, Any]:
+        object_ = handler.resolve_ref_schema(handler(core))
+        value = object_.pop("properties")["value"]
+        del object_["required"]
+        value.pop("title", None)
+        return object_ | {"additionalProperties": value or True}  # type: ignore[no-any-return]
+
+
+def shape_of(wire: Any) -> Shape | None:
+    """The shape behind a wire model; None for an Output, which is written whole."""
+    if get_origin(wire) is list:
+        inner = shape_of(get_args(wire)[0])
+        return None if inner is None else intern(Shape(inner.fields, "list"))
+    return wire.shaped() if issubclass(wire, Wire) else None
+
+
+def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item:
+    key = info.alias or name
+    source = next((m.name for m in info.metadata if isinstance(m, From)), name)
+    if any(isinstance(m, Null) for m in info.metadata):
+        return Constant(key, None)
+    fixed = next((m.json for m in info.metadata if isinstance(m, Fixed)), None)
+    if fixed is not None:
+        return Constant(key, fixed, plain=True)
+    absent = next((m for m in info.metadata if isinstance(m, Absent)), None)
+    kind = bare(info.annotation)
+    nested = get_args(kind)[0] if get_origin(kind) is list else kind
+    is_wire = isinstance(nested, type) and issubclass(nested, Wire)
+    entry = GRAPHS.get(model, {}).get(source)
+    if isinstance(entry, Edge):
+        inner = shape_of(kind) if is_wire else Shape((), "count")
+        asked = next((m.flag for m in info.metadata if isinstance(m, IfAsked)), None)
+        zero = absent is not None and absent.zero
+        return Nested(key, source, inner or Shape(()), absent=absent is not None, zero=zero, asked=asked)
+    if isinstance(entry, Derived) or source in columns_of(model):
+        return Column(key, source, absent=absent is not None, zero=absent is not None and absent.zero)
+    if is_wire and nested.__of__ is model:
+        return Nested(key, None, shape_of(kind) or Shape(()), absent=absent is not None)
+    raise TypeError(f"{wire.__name__}.{name}: {model.__name__} has no column and no edge '{source}'")
+
+
+@dataclass(slots=True)
+class Request:
+    """What a route with its own way of reading or answering sees of the HTTP request.
+
+    What reads it may say which workspace it names, and why it cannot be read: this is told only to who may send it.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: Mapping[bytes, bytes]
+    body: bytes
+    caller: Caller
+    place: str | None = None
+    also: tuple[str, ...] = ()  # other names of the workspace
+    fault: Refusal | None = None
+
+
+@dataclass(slots=True)
+class Reply:
+    status: int
+    body: bytes = b""
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    part: Part | None = None  # sent instead of a body
+
+    def all_headers(self) -> list[tuple[bytes, bytes]]:
+        """With the length of the body, where the status has one."""
+        return (
+            self.headers
+            if self.status in (204, 304) or self.part is not None
+            else [*self.headers, (b"content-length", b"%d" % len(self.body))]
+        )
+
+
+Reading = Callable[[Request], dict[str, Any]]
+Writing = Callable[[Request, Answer], Reply | Awaitable[Reply]]
+Refusing = Callable[[Mapping[bytes, bytes], Refusal], Reply | None]
+
+
+@dataclass(eq=False)
+class Route:
+    """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
+
+    `in_query`: what a route with a body takes from the query all the same. `completes` adds to a query what its
+    absences mean. `place_in_query`: the header does not name the workspace. `envelope` wraps the answer in an object
+    with that key.
+    `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
+    `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
+    takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
+    is documented by `redirects`, which says who is sent elsewhere, by `or_status`, another one with the same body, and
+    by `probe`: unavailable, it has the same body.
+    `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to;
+    `in_text`: it is plain text. `heads`: headers of every answer, refusals too, by what is known of the caller then.
+    """
+
+    method: str
+    path: str
+    operation: Operation[Any]
+    wire: Any = None
+    status: int = 200
+    envelope: str | None = None
+    optional_body: bool = False
+    in_query: tuple[str, ...] = ()
+    place_in_query: bool = False
+    completes: Callable[[dict[str, str]], dict[str, str]] | None = None
+    reads: Reading | None = None
+    answers: Writing | None = None
+    refuses: Refusing | None = None
+    in_text: bool = False
+    heads: Callable[[Caller], Headers] | None = None
+    body_limit: int | None = None
+    redirects: str | None = None
+    or_status: int | None = None
+    probe: bool = False
+    with_body: bool = False
+    body: Upload | ValueOf | None = None
+    gives: Download | Streaming | None = None
+    shape: Shape | None = field(init=False)
+    parameters: tuple[str, ...] = field(init=False)
+    takes_body: bool = field(init=False)
+    streams: bool = field(init=False)
+    upload: Upload | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shape = None if self.wire is None else shape_of(self.wire)
+        if isinstance(self.shape, EnvelopeShape):
+            _check_envelope(self.operation, self.shape)
+        if self.shape is not None:
+            self.operation.published.add(self.shape)
+        fields = self.operation.input.model_fields
+        self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
+        self.upload = self.body if isinstance(self.body, Upload) else None
+        self.takes_body = (
+            self.upload is None
+            and (self.method in ("POST", "PUT", "PATCH") or self.with_body)
+            and bool(fields.keys() - {*self.parameters, *self.in_query})
+        )
+        op, self.streams = self.operation, self.upload is not None or self.gives is not None
+        if isinstance(self.body, ValueOf) and fields.keys() - set(self.parameters) != {self.body.field}:
+            raise TypeError(f"{op.name}: the path says all but the value of {self.body.field}")
+        told = self.upload is not None and self.upload.instead_of is not None
+        if self.streams and ((Surface.GRAPHQL in op.surfaces and not told) or op.auth is Auth.WEBHOOK):
+            raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
+        given = {Opened: Download, Streamed: Streaming}.get(op.returns, type(None))
+        if type(self.gives) is not given:
+            raise TypeError(
+                f"{op.name}: a route gives a Download where its operation returns an opened file, and only there; and"
+                " a Streaming where it returns what is Streamed"
+            )
+        if given is Streaming and not getattr(op, "late", False):
+            raise TypeError(f"{op.name} would hold a connection while its answer goes on: declare it `late`")
+        if self.upload is not None and not op.late:
+            raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
+
+
+def _check_envelope(op: Operation[Any], shape: EnvelopeShape) -> None:
+    """What stands beside a list is written by its statement: it has to be open to the same callers, in one place."""
+    lists = [part for part in shape.flat if isinstance(part, Nested)]
+    if not isinstance(op, Query) or not op.form.many or len(lists) != 1:
+        raise TypeError(f"{op.name}: an envelope is around the rows of one list")
+    for part in shape.flat:
+        if isinstance(part, Asked) and part.name not in op.input.model_fields:
+            raise TypeError(f"{op.name} has no input {part.name}")
+        if isinstance(part, Beside):
+            beside: Any = part.query
+            same = (beside.auth, beside.tenancy, beside.needs) == (op.auth, op.tenancy, op.needs)
+            if not same or beside.or_capability is not None or beside.input is not NoInput:
+                raise TypeError(f"{op.name}: {beside.name} has an input, or other callers")
+
+
+def _field_of(written: str, fields: Mapping[str, Any]) -> str:
+    """{crewId} is the operation's crew_id, or its id when it has no crew_id."""
+    snake = CAMEL.sub(lambda m: "_" + m.group(1).lower(), written)
+    return snake if snake in fields or snake == "workspace_id" else "id"
+
+
+def GET(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("GET", path, operation, wire, **options)
+
+
+def POST(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("POST", path, operation, wire, **options)
+
+
+def PUT(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("PUT", path, operation, wire, **options)
+
+
+def PATCH(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("PATCH", path, operation, wire, **options)
+
+
+def DELETE(path: str, operation: Operation[Any], wire: Any = None, **options: Any) -> Route:
+    return Route("DELETE", path, operation, wire, **options)
+
+
+__all__ = [
+    "DELETE", "GET", "PATCH", "POST", "PUT", "Absent", "ByKey", "Download", "Fixed", "From", "IfAsked", "Null",
+    "Output", "Reply",
+    "Request", "Route", "Streaming", "Upload", "ValueOf", "Wire",
+    "shape_of",
+]  # fmt: skip

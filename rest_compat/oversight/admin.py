@@ -1,0 +1,108 @@
+"""REST: administration."""
+
+import base64
+from datetime import datetime
+from urllib.parse import quote
+
+import orjson
+from pydantic import Field
+
+from models.people.workspaces import Role, Workspace
+from resolvers.kernel.declarations.operation import Answer
+from resolvers.oversight import admin
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Download, Reply, Request, ValueOf, Wire
+
+
+class AdminStatsJSON(Wire, of=admin.AdminStats):
+    workspaces: int
+    users: int
+    agents: int
+    running: int
+
+
+class UserWorkspaceJSON(Wire, of=Workspace):
+    id: str
+    name: str
+    slug: str
+
+
+class AdminUserJSON(Wire, of=admin.AdminUser):
+    """`created_at` is when the account was created."""
+
+    id: str
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+    created_at: datetime
+    workspace: UserWorkspaceJSON
+    role: Role
+
+
+class AdminWorkspaceJSON(Wire, of=admin.AdminWorkspace):
+    id: str
+    name: str
+    slug: str
+    created_at: datetime
+    updated_at: datetime
+    member_count: int = Field(alias="_count_members")
+    agent_count: int = Field(alias="_count_agents")
+    crew_count: int = Field(alias="_count_crews")
+
+
+def _text_of_version(_: Request, answer: Answer) -> Reply:
+    """The bytes as they were written, and the rest in headers."""
+    found = orjson.loads(answer.body or b"")
+    content = base64.b64decode(found["content"])
+    markdown = found["path"].endswith(".md")
+    told = {name: str(found[name]) for name in ("sha256", "bytes", "tier", "path", "written_at", "written_by")}
+    headers = [(b"content-type", b"text/markdown; charset=utf-8" if markdown else b"application/octet-stream")]
+    headers += [
+        (f"x-memory-{name.replace('_', '-')}".encode(), quote(value, safe=READABLE).encode())
+        for name, value in told.items()
+    ]
+    return Reply(200, content, [*headers, (b"cache-control", b"private, max-age=31536000, immutable")])
+
+
+READABLE = "/:@ !#$&'()*+,;=?[]~"  # in a header; other letters are percent-encoded
+ADMIN = "/api/v1/admin"
+ROUTES = (
+    GET(f"{ADMIN}/stats", admin.admin_stats, AdminStatsJSON),
+    GET(f"{ADMIN}/users", admin.admin_users, list[AdminUserJSON]),
+    GET(f"{ADMIN}/workspaces", admin.admin_workspaces, list[AdminWorkspaceJSON]),
+    GET(f"{ADMIN}/users/{{userId}}/data", admin.export_personal_data, admin.PersonalDataExport),
+    DELETE(
+        f"{ADMIN}/users/{{userId}}/data",
+        admin.delete_personal_data,
+        admin.PersonalDataDeleted,
+        status=202,
+        with_body=True,
+    ),
+    POST(f"{ADMIN}/users/{{userId}}/erase", admin.erase_person, admin.PersonErased),
+    POST(f"{ADMIN}/users/{{userId}}/archive", admin.archive_person, admin.GdprReceipt, status=202),
+    GET(f"{ADMIN}/gdpr-actions/{{id}}", admin.get_receipt, admin.GdprReceipt),
+    GET(f"{ADMIN}/gdpr-actions/{{id}}/archive", admin.download_archive, gives=Download()),
+    GET(f"{ADMIN}/memory/stats", admin.memory_stats, admin.MemoryStats),
+    GET(f"{ADMIN}/memory/versions", admin.list_memory_versions, admin.MemoryVersionList),
+    GET(
+        f"{ADMIN}/memory/versions/{{id}}/content",
+        admin.memory_version_content,
+        admin.MemoryVersionContent,
+        answers=_text_of_version,
+    ),
+    GET(f"{ADMIN}/memory/config", admin.get_memory_config, admin.MemoryConfiguration),
+    PATCH(
+        f"{ADMIN}/memory/config",
+        admin.update_memory_config,
+        admin.MemoryConfiguration,
+        body=ValueOf("config"),
+        body_limit=16 << 10,
+    ),
+    GET(f"{ADMIN}/retention", admin.list_retention, list[admin.Retention]),
+    PUT(f"{ADMIN}/retention/{{kind}}", admin.set_retention, admin.Retention),
+    GET(f"{ADMIN}/log-level", admin.get_log_level, admin.LogLevelState),
+    PUT(f"{ADMIN}/log-level", admin.set_log_level, admin.LogLevelState),
+    GET(f"{ADMIN}/health", admin.admin_health, admin.AdminHealth),
+    GET(f"{ADMIN}/legacy-resources", admin.detect_legacy_resources, admin.LegacyResources),
+    POST(f"{ADMIN}/prune-legacy-resources", admin.prune_legacy_resources, admin.Pruned),
+    POST(f"{ADMIN}/prune-crew-runtimes", admin.prune_crew_runtimes, admin.Pruned),
+)

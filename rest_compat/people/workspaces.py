@@ -1,0 +1,111 @@
+"""REST: workspaces, their members, capabilities and invitations."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from models.people.auth import User
+from models.people.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.kernel.declarations.outputs import Success
+from resolvers.people import workspaces
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, Wire
+
+WORKSPACE = "/api/v1/workspaces/{workspaceId}"
+
+
+class WorkspaceJSON(Wire, of=Workspace):
+    id: str
+    name: str
+    slug: str
+    logo_url: str | None
+    preferred_language: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CountedWorkspaceJSON(WorkspaceJSON, of=Workspace):
+    crew_count: Annotated[int | None, Absent(zero=True)] = Field(default=None, alias="_count_crews")
+    agent_count: Annotated[int | None, Absent(zero=True)] = Field(default=None, alias="_count_agents")
+    member_count: Annotated[int | None, Absent(zero=True)] = Field(default=None, alias="_count_members")
+
+
+class OwnWorkspaceJSON(CountedWorkspaceJSON, of=Workspace):
+    current_user_role: Role = Field(alias="currentUserRole")
+
+
+class UserJSON(Wire, of=User):
+    id: str
+    email: str
+    full_name: str | None
+    avatar_url: str | None
+
+
+class MemberJSON(Wire, of=Membership):
+    id: str
+    workspace_id: str
+    user_id: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListedMemberJSON(MemberJSON, of=Membership):
+    """`email` and `full_name` are repeated at the top level, for command-line clients."""
+
+    user: UserJSON
+    email: str
+    full_name: str | None
+
+
+class InviterJSON(Wire, of=User):
+    id: str
+    email: str
+    full_name: str | None
+
+
+class InvitationJSON(Wire, of=Invitation):
+    id: str
+    workspace_id: str
+    email: str
+    role: Role
+    invited_by: str
+    token: Annotated[str, From("shown_token")]
+    expires_at: datetime
+    accepted_at: datetime | None
+    created_at: datetime
+    inviter: InviterJSON
+
+
+ROUTES = (
+    GET("/api/v1/workspaces", workspaces.list_workspaces, list[OwnWorkspaceJSON]),
+    POST("/api/v1/workspaces", workspaces.create_workspace, WorkspaceJSON, status=201),
+    GET(WORKSPACE, workspaces.get_workspace, OwnWorkspaceJSON),
+    PATCH(WORKSPACE, workspaces.update_workspace, CountedWorkspaceJSON),
+    GET(WORKSPACE + "/members", workspaces.list_members, list[ListedMemberJSON]),
+    POST(WORKSPACE + "/members", workspaces.add_member, MemberJSON, status=201),
+    POST(WORKSPACE + "/members/accept", workspaces.accept_membership, MemberJSON),
+    DELETE(WORKSPACE + "/members/{memberId}", workspaces.remove_member, Success),
+    GET(
+        WORKSPACE + "/members/capabilities",
+        workspaces.list_member_capabilities,
+        list[workspaces.MemberCapabilities],
+        envelope="members",
+    ),
+    GET(
+        WORKSPACE + "/members/{memberId}/capabilities",
+        workspaces.get_member_capabilities,
+        workspaces.MemberCapabilities,
+    ),
+    PATCH(
+        WORKSPACE + "/members/{memberId}/capabilities",
+        workspaces.update_member_capabilities,
+        workspaces.MemberCapabilities,
+        body_limit=16 * 1024,
+    ),
+    GET(WORKSPACE + "/invitations", workspaces.list_invitations, list[InvitationJSON]),
+    POST(WORKSPACE + "/invitations", workspaces.create_invitation, InvitationJSON, status=201),
+    DELETE(WORKSPACE + "/invitations/{invitationId}", workspaces.delete_invitation, status=204),
+    POST("/api/v1/auth/invitations/accept", workspaces.accept_invitation, workspaces.JoinedWorkspace),
+    POST("/api/v1/auth/invitations/signup", workspaces.sign_up_invited, workspaces.InvitedAccount, status=201),
+)

@@ -1,9 +1,0 @@
-"""REST: recovery of an account."""
-
-from resolvers import recovery
-from rest_compat.table import POST
-
-ROUTES = (
-    POST("/api/v1/auth/forgot", recovery.request_password_reset, recovery.PasswordResetRequested, optional_body=True),
-    POST("/api/v1/auth/reset", recovery.reset_password, recovery.PasswordSet),
-)

@@ -1,0 +1,58 @@
+"""REST: the MCP registry."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from models.resources.mcp_registry import McpRegistryServer, TrustTier
+from resolvers.kernel import Absent
+from resolvers.resources.mcp_registry import servers, syncing
+from rest_compat.http.envelopes import TOTAL, Envelope, FromInput
+from rest_compat.http.table import GET, POST, Wire
+
+BASE = "/api/v1/mcp-registry"
+
+
+class McpRegistryServerJSON(Wire, of=McpRegistryServer):
+    """`env_vars_json` is the text of a JSON list of name, description, isRequired and isSecret."""
+
+    id: str
+    name: str
+    display_name: str
+    description: str
+    icon: str
+    transport: str
+    homepage_url: str
+    source_url: str
+    package_name: str
+    package_registry: str
+    command: str
+    endpoint: str
+    auth_type: str
+    env_vars_json: str
+    category: str
+    is_verified: bool
+    trust_tier: TrustTier
+    is_featured: bool
+    synced_at: datetime
+
+
+class McpRegistryListJSON(Envelope):
+    servers: list[McpRegistryServerJSON]
+    total: Annotated[int, TOTAL]
+    limit: Annotated[int, FromInput()]
+    offset: Annotated[int, FromInput()]
+
+
+class McpRegistrySearchJSON(McpRegistryListJSON):
+    """`query` is absent where nothing was searched for."""
+
+    q: Annotated[str | None, FromInput(), Absent()] = Field(alias="query")
+
+
+ROUTES = (
+    GET(BASE, servers.list_registry, McpRegistryListJSON),
+    GET(f"{BASE}/search", servers.search_registry, McpRegistrySearchJSON),
+    POST(f"{BASE}/sync", syncing.sync_registry, syncing.SyncStarted, status=202),
+)

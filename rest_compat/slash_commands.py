@@ -1,6 +1,0 @@
-"""REST: slash commands."""
-
-from resolvers import slash_commands
-from rest_compat.table import GET
-
-ROUTES = (GET("/api/v1/slash-commands", slash_commands.list_slash_commands, list[slash_commands.SlashCommand]),)

@@ -1,0 +1,38 @@
+"""REST: feedback on answers."""
+
+from datetime import datetime
+from typing import Annotated
+
+from models.staff.feedback import FeedbackSignal, MessageFeedback
+from resolvers.staff import feedback
+from rest_compat.http.envelopes import Envelope
+from rest_compat.http.table import DELETE, GET, POST, Absent, Wire
+
+Optional = Annotated[str | None, Absent()]
+
+
+class FeedbackJSON(Wire, of=MessageFeedback):
+    id: str
+    message_id: str
+    chat_id: Optional
+    trace_id: Optional
+    signal: FeedbackSignal
+    reason: Optional
+    user_id: Optional
+    created_at: datetime
+
+
+class FeedbackListJSON(Envelope):
+    feedback: list[FeedbackJSON]
+
+
+class FeedbackGivenJSON(Wire, of=MessageFeedback):
+    id: str
+
+
+FEEDBACK = "/api/v1/feedback"
+ROUTES = (
+    GET(FEEDBACK, feedback.list_feedback, FeedbackListJSON),
+    POST(FEEDBACK, feedback.create_feedback, FeedbackGivenJSON, status=201, body_limit=16 * 1024),
+    DELETE(FEEDBACK, feedback.delete_feedback, status=204),
+)

@@ -1,0 +1,205 @@
+"""REST: missions and their tasks."""
+
+from typing import Annotated, Any
+
+from models.work.missions import Checkpoint, Mission, MissionTask
+from resolvers.work import missions
+from resolvers.work.missions.graph import TaskStats
+from rest_compat.http.dispatch import body_if_any, workspace_in_body
+from rest_compat.http.envelopes import SHOWN, Envelope, FromInput
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, IfAsked, Null, Wire
+
+
+class TaskStatsJSON(Wire, of=TaskStats):
+    """CANCELLED tasks count in `total` only."""
+
+    total: int
+    pending: int
+    blocked: int
+    in_progress: int
+    completed: int
+    failed: int
+    skipped: int
+    awaiting_approval: int
+
+
+class ChangedTaskJSON(Wire, of=MissionTask):
+    """`depends_on` is a JSON array of ids, as text."""
+
+    id: str
+    mission_id: str
+    assigned_agent_id: str | None
+    title: str
+    description: str | None
+    status: str
+    task_order: int
+    depends_on: Annotated[str, From("depends_on_text")]
+    iteration: int | None
+    max_iterations: int | None
+    result_summary: str | None
+    output_path: str | None
+    error_message: str | None
+    assignment_id: str | None
+    token_count: int | None
+    estimated_cost: float | None
+    started_at: str | None
+    completed_at: str | None
+    duration_ms: int | None
+    created_at: str
+    updated_at: str
+    confidence: float | None
+    needs_review: bool
+    handoff_context: str | None
+    evaluation_status: str | None
+    evaluation_notes: str | None
+    approval_required: bool
+    approval_status: str | None
+    approved_by: str | None
+    approved_at: str | None
+
+
+class CreatedTaskJSON(ChangedTaskJSON, of=MissionTask):
+    """A new task: `iteration` is null (contract: missions.Task)."""
+
+    iteration: Annotated[int | None, Null()]
+
+
+class TaskJSON(ChangedTaskJSON, of=MissionTask):
+    agent_name: Annotated[str | None, Absent()]
+    agent_slug: Annotated[str | None, Absent()]
+
+
+class CreatedMissionJSON(Wire, of=Mission):
+    id: str
+    workspace_id: str
+    crew_id: str
+    lead_agent_id: str
+    trace_id: str
+    title: str
+    description: str | None
+    status: str
+    plan: str | None
+    workflow_template: str | None
+    total_token_count: int | None
+    total_estimated_cost: float | None
+    created_at: str
+    updated_at: str
+    completed_at: str | None
+
+
+class ChangedMissionJSON(CreatedMissionJSON, of=Mission):
+    lead_agent_name: Annotated[str | None, Absent()]
+    lead_agent_slug: Annotated[str | None, Absent()]
+
+
+class ListedMissionJSON(ChangedMissionJSON, of=Mission):
+    """`task_stats` is absent where the mission has no task."""
+
+    task_stats: Annotated[TaskStatsJSON | None, From("task_stats_if_any"), Absent()]
+
+
+class MissionWithTasksJSON(ListedMissionJSON, of=Mission):
+    """`tasks` is present with `include_tasks`, and absent if there are no tasks."""
+
+    tasks: Annotated[list[TaskJSON], IfAsked("include_tasks"), Absent(zero=True)]
+
+
+class MissionJSON(ChangedMissionJSON, of=Mission):
+    """`tasks` is absent if there are no tasks."""
+
+    task_stats: TaskStatsJSON
+    tasks: Annotated[list[TaskJSON], Absent(zero=True)]
+
+
+class PlannedMissionJSON(Wire, of=Mission):
+    id: str
+    trace_id: str
+    title: str
+    description: str | None
+    status: str
+    created_at: str
+
+
+class PlannedTaskJSON(Wire, of=MissionTask):
+    """`depends_on` is a JSON array of ids, as text."""
+
+    id: str
+    title: str
+    status: str
+    assigned_agent_id: str | None
+    depends_on: Annotated[str, From("depends_on_text")]
+    result_summary: str | None
+    error_message: str | None
+    task_order: int
+
+
+class AgentsMissionJSON(Wire, of=Mission):
+    """What agents read of a mission."""
+
+    mission: PlannedMissionJSON
+    tasks: list[PlannedTaskJSON]
+
+
+class CheckpointJSON(Wire, of=Checkpoint):
+    """`created_at` has fractions of a second."""
+
+    id: str
+    workspace_id: str
+    crew_id: Annotated[str | None, Absent()]
+    mission_id: str
+    label: Annotated[str | None, Absent()]
+    journal_cursor: str
+    state: dict[str, Any]
+    fork_of: Annotated[str | None, Absent()]
+    created_by: Annotated[str | None, Absent()]
+    created_at: Annotated[str, From("created_at_exactly")]
+
+
+class CheckpointsJSON(Envelope):
+    checkpoints: list[CheckpointJSON]
+    count: Annotated[int, SHOWN]
+    mission_id: Annotated[str, FromInput()]
+
+
+OF_CREW = "/api/v1/crews/{crewId}/missions"
+MISSION = f"{OF_CREW}/{{missionId}}"
+CHECKPOINTS = "/api/v1/missions/{missionId}/checkpoints"
+CHECKPOINT = "/api/v1/checkpoints/{checkpointId}"
+INTERNAL = "/api/v1/internal/missions"
+ASSIGNMENTS = "/api/v1/internal/assignments"
+QUERIES = "/api/v1/internal/queries"
+TASK = f"{MISSION}/tasks/{{taskId}}"
+
+ROUTES = (
+    GET("/api/v1/missions", missions.list_all_missions, list[MissionWithTasksJSON]),
+    GET("/api/v1/mission-metrics", missions.mission_metrics, missions.MissionMetrics),
+    GET(OF_CREW, missions.list_missions, list[ListedMissionJSON]),
+    POST(OF_CREW, missions.create_mission, CreatedMissionJSON, status=201),
+    GET(MISSION, missions.get_mission, MissionJSON),
+    PATCH(MISSION, missions.update_mission, ChangedMissionJSON),
+    DELETE(MISSION, missions.delete_mission, status=204),
+    POST(f"{MISSION}/start", missions.start_mission, missions.MissionState, optional_body=True),
+    POST(f"{MISSION}/restart", missions.restart_mission, missions.MissionState, optional_body=True),
+    POST(f"{MISSION}/resume", missions.resume_mission, missions.MissionResumed, optional_body=True),
+    POST(f"{MISSION}/clone", missions.clone_mission, missions.MissionState, status=201, optional_body=True),
+    POST(f"{MISSION}/tasks", missions.create_task, CreatedTaskJSON, status=201),
+    PATCH(TASK, missions.update_task, ChangedTaskJSON),
+    POST("/api/v1/missions/{missionId}/tasks/{taskId}/decide", missions.decide_task, TaskJSON),
+    GET(CHECKPOINTS, missions.list_checkpoints, CheckpointsJSON),
+    POST(CHECKPOINTS, missions.create_checkpoint, CheckpointJSON, status=201, reads=body_if_any),
+    GET(CHECKPOINT, missions.get_checkpoint, CheckpointJSON),
+    POST(f"{CHECKPOINT}/restore", missions.restore_checkpoint, missions.CheckpointRestored, optional_body=True),
+    POST(f"{CHECKPOINT}/fork", missions.fork_checkpoint, missions.CheckpointFork, status=201, reads=body_if_any),
+    DELETE(CHECKPOINT, missions.delete_checkpoint, status=204),
+    POST(INTERNAL, missions.plan_mission, missions.MissionPlanned, status=201, reads=workspace_in_body),
+    POST(ASSIGNMENTS, missions.create_assignment, missions.AssignmentGiven, status=201, reads=workspace_in_body),
+    POST(QUERIES, missions.ask_peer, missions.PeerAnswer, reads=workspace_in_body),
+    GET(f"{ASSIGNMENTS}/{{assignmentId}}", missions.get_assignment, missions.GivenAssignment),
+    GET(f"{INTERNAL}/{{missionId}}", missions.get_planned_mission, AgentsMissionJSON),
+    POST(
+        f"{INTERNAL}/{{missionId}}/start",
+        missions.start_planned_mission,
+        missions.MissionState,
+        reads=lambda request: dict(request.query),
+    ),
+)

@@ -1,0 +1,35 @@
+"""Ends of runs are followed, and channels told of them."""
+
+from resolvers.attention.notification_channels.sending import (
+    DELIVER,
+    FOLLOW,
+    OfEnd,
+    Refused,
+    enqueue_letters,
+    letter_of,
+    send,
+)
+from resolvers.instance.telemetry import log
+from runtime.engine.background import Work, carries
+from runtime.engine.clocks import Tick, ticks
+
+TIME = 60.0  # seconds
+
+
+@ticks(FOLLOW)
+async def follow_ends(tick: Tick) -> None:
+    while await tick.write(enqueue_letters):
+        pass
+
+
+@carries(DELIVER)
+async def deliver(work: Work, data: OfEnd) -> None:
+    """Tried again where the receiver cannot be reached, is busy or broken; told once of what is refused."""
+    found = await work.read(lambda ctx: letter_of(ctx, data))
+    if found is None:
+        return
+    channel, letter = found
+    try:
+        await work.call("deliver", lambda key: send(channel, letter, key), timeout=TIME)
+    except Refused as error:
+        log.warning("a notification channel refuses", channel=channel.id, cause=str(error))

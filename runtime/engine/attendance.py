@@ -1,0 +1,90 @@
+"""Says that this process carries out runs, and what it has found to run commands with."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from models.base import new_id
+from models.bounds import LINE
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
+from resolvers.oversight.system.runtimes import UNCONFINED
+from resolvers.rules import workers
+from resolvers.rules.coding_agents import FoundCodingAgent
+from runtime.coding.installed import Installed, Missing, report
+from runtime.containers.choice import EngineContainers
+from runtime.runs.job import Failed
+from runtime.sandbox import Isolation, Sandbox
+from runtime.sandbox.namespace import Bubblewrap
+
+
+class Attendance:
+    """`sandbox` looks for it where nobody has yet: a trial command, for which nothing that starts waits."""
+
+    def __init__(self, sandbox: Callable[[], Awaitable[Sandbox]], every: float = workers.EVERY) -> None:
+        self._worker, self._sandbox, self._every = new_id(), sandbox, every
+        self._task: asyncio.Task[None] | None = None
+        self._failing = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._attend())
+
+    async def stop(self) -> None:
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        try:
+            await workers.gone(self._worker)
+        except Exception as error:  # it is not heard of any more, and that does as well
+            log.warning("nobody is told that this worker has ended", error=type(error).__name__)
+
+    async def _attend(self) -> None:
+        sandbox = await self._sandbox()
+        while True:
+            runtime, version = await engine_of() or runtime_of(sandbox)
+            coding_agents = await asyncio.to_thread(coding_agents_on, sandbox, instance.settings.coding_agents)
+            try:
+                await workers.there(self._worker, runtime, version, coding_agents)
+                self._failing = False
+            except Exception as error:
+                if not self._failing:
+                    log.warning("nobody is told of this worker", error=type(error).__name__)
+                self._failing = True
+            await asyncio.sleep(self._every)
+
+
+async def engine_of() -> tuple[str, str] | None:
+    """Which engine makes crews' containers, and its version; None where none answers."""
+    containers = instance.containers
+    if not isinstance(containers, EngineContainers):
+        return None
+    try:
+        kind = await containers.engine.kind()
+    except Failed:
+        return None
+    return kind.name, kind.version
+
+
+def coding_agents_on(sandbox: Sandbox, folder: Path | None) -> list[FoundCodingAgent]:
+    """Those that a run would find here."""
+    return [_told(one, isinstance(sandbox, Bubblewrap)) for one in report(folder)]
+
+
+def _told(found: Installed | Missing, confined: bool) -> FoundCodingAgent:
+    agent = found.agent
+    if isinstance(found, Missing):
+        return FoundCodingAgent(
+            adapter=agent.adapter, name=agent.name, installed=False, missing=found.why, fix=found.fix
+        )
+    if not confined:
+        why, fix = "it is run in a sandbox alone, and there is none", "`crewship doctor` says why"
+        return FoundCodingAgent(adapter=agent.adapter, name=agent.name, installed=False, missing=why, fix=fix)
+    return FoundCodingAgent(adapter=agent.adapter, name=agent.name, installed=True, version=found.version[:LINE])
+
+
+def runtime_of(sandbox: Sandbox) -> tuple[str | None, str | None]:
+    """What runs commands, and its version; nothing where none are run."""
+    if isinstance(sandbox, Bubblewrap):
+        return "bubblewrap", sandbox.programs.version
+    return (UNCONFINED if sandbox.runs_commands and sandbox.isolation is Isolation.none else None), None

@@ -1,0 +1,119 @@
+"""The runtime as a process starts and stops it."""
+
+import asyncio
+from collections.abc import Sequence
+
+from resolvers.instance.settings import Settings
+from resolvers.instance.telemetry import log
+from resolvers.kernel.declarations.jobs import JOBS
+from runtime.engine.attendance import Attendance
+from runtime.engine.background import Carried, Carrier
+from runtime.engine.clocks import Ticker, Ticking
+from runtime.engine.dbos_engine import DbosEngine, new_executor
+from runtime.engine.liveness import Liveness, Rhythm
+from runtime.engine.supervisor import Supervisor, Timing
+from runtime.runs.outfit import InstanceOutfit, Outfit
+
+RETRY = 5.0  # seconds
+
+
+class Runtime:
+    """Carries out runs, `jobs` and `clocks` in this process, on the database that is open and the instance that is
+    started.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        outfit: Outfit | None = None,
+        *,
+        timing: Timing | None = None,
+        jobs: tuple[Carried, ...] = (),
+        clocks: tuple[Ticking, ...] = (),
+        rhythm: Rhythm | None = None,
+    ) -> None:
+        dsn, declared = _database_of(settings), [each.job for each in jobs]
+        self._engine = engine = DbosEngine(dsn, declared)
+        self._carrier = Carrier(jobs, engine.executor, engine.claim)
+        engine.carry = self._carrier.carry
+        self._ticker = Ticker(clocks, engine.executor)
+        self._liveness = (
+            Liveness(dsn, engine.executor, declared, self._ticker, self._begin, engine.busy, rhythm)
+            if jobs or clocks
+            else None
+        )
+        limits = {"slots": settings.max_concurrent_runs, "max_tokens": settings.run_max_tokens}
+        outfit = outfit or InstanceOutfit(settings)
+        self.supervisor = Supervisor(engine, outfit, timing=timing, **limits)
+        self._attendance = Attendance(outfit.sandbox) if isinstance(outfit, InstanceOutfit) else None
+        self._starting: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Returns at once."""
+        self._starting = asyncio.create_task(self._start())
+
+    async def _start(self) -> None:
+        while not self._stopped:
+            try:
+                await self.supervisor.start()
+                break
+            except Exception as error:
+                log.error("runtime not started; trying again", error=type(error).__name__)
+                await asyncio.sleep(RETRY)
+        if self._attendance is not None and not self._stopped:
+            self._attendance.start()
+        if self._liveness is not None and not self._stopped:
+            self._carrier.start()
+            self._liveness.start()  # without a job there is no engine
+
+    async def _begin(self, jobs: Sequence[str], ripe: bool) -> None:
+        await self._engine.wake()
+        if ripe:
+            await self._engine.ripen()
+        for name in jobs:
+            self._carrier.ring(name)
+
+    async def ready(self) -> None:
+        """Until runs are claimed."""
+        assert self._starting is not None
+        await asyncio.shield(self._starting)
+
+    async def stop(self) -> None:
+        """What runs is handed on to other workers."""
+        self._stopped = True
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        if self._attendance is not None:
+            await self._attendance.stop()
+        if self._liveness is not None:
+            await self._liveness.stop()
+            await asyncio.gather(self._ticker.stop(), self._carrier.stop())
+        await self.supervisor.stop()
+        if self._liveness is not None:
+            await self._liveness.leave()
+
+
+class Clockwork:
+    """Carries out `clocks` in a process that does no other work."""
+
+    def __init__(self, settings: Settings, clocks: tuple[Ticking, ...], *, rhythm: Rhythm | None = None) -> None:
+        executor = new_executor()
+        self._ticker = Ticker(clocks, executor)
+        self._liveness = Liveness(_database_of(settings), executor, list(JOBS.values()), self._ticker, rhythm=rhythm)
+
+    async def start(self) -> None:
+        """Returns at once."""
+        self._liveness.start()
+
+    async def stop(self) -> None:
+        """A tick that is cut off is begun anew by another process."""
+        await self._liveness.stop()
+        await self._ticker.stop()
+        await self._liveness.leave()
+
+
+def _database_of(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise RuntimeError("the runtime needs the address of the database")
+    return settings.database_url.get_secret_value()

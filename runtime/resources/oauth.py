@@ -1,0 +1,57 @@
+"""Tokens of credentials are renewed before they end."""
+
+from resolvers.errors import Refusal
+from resolvers.instance.running import instance
+from resolvers.instance.vault import Unopenable
+from resolvers.resources.oauth.client import TIMEOUT, Rejected, Tokens, refreshed
+from resolvers.resources.oauth.refreshing import (
+    DUE,
+    END,
+    REFRESH,
+    OfCredential,
+    due,
+    end,
+    enqueue_due,
+    enqueue_ended,
+    expire,
+    refresh_token_of,
+    renew,
+)
+from runtime.engine.background import Work, carries
+from runtime.engine.clocks import Tick, ticks
+
+
+@ticks(DUE)
+async def look(tick: Tick) -> None:
+    await tick.write(enqueue_due)
+    await tick.write(enqueue_ended)
+
+
+@carries(REFRESH)
+async def refresh(work: Work, data: OfCredential) -> None:
+    """What the server refuses has expired. What did not answer is asked again, as long as the token is good."""
+    credential = await work.read(lambda ctx: due(ctx, data.credential_id))
+    if credential is None:
+        return
+
+    async def ask(_: str) -> Tokens | None:
+        try:
+            return await refreshed(credential, await refresh_token_of(credential))
+        except (Rejected, Unopenable):
+            return None
+        except Refusal:
+            ends = credential.oauth_expires_at
+            if ends is not None and ends < instance.clock.now():
+                return None
+            raise
+
+    tokens = await work.call("ask", ask, timeout=2 * TIMEOUT)
+    if tokens is None:
+        await work.write("expire", lambda ctx: expire(ctx, credential))
+    else:
+        await work.write("renew", lambda ctx: renew(ctx, credential, tokens))
+
+
+@carries(END)
+async def ended(work: Work, data: OfCredential) -> None:
+    await work.write("end", lambda ctx: end(ctx, data.credential_id))

@@ -1,0 +1,183 @@
+"""What the runtime and its adapters say to each other: the work, where its output goes, and how it ended."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
+
+from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
+from models.staff.runs import ChatEventType
+from resolvers.resources.costs.money import shown
+from resolvers.rules.consent import Gate, Question
+from resolvers.staff.runs.booking import Charge as Charge
+
+T = TypeVar("T")
+BUDGET_EXCEEDED = "budget_exceeded"
+"""The reason in the metadata of a run that a budget did not let start, or go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier message of the chat, oldest first in a Job."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The agent that works: what an adapter needs to know of it."""
+
+    id: str
+    slug: str
+    name: str
+    crew_id: str | None
+    crew_slug: str | None
+    system_prompt: str
+    cli_adapter: CliAdapter
+    llm_provider: LlmProvider | None
+    llm_model: str | None
+    tool_profile: ToolProfile
+    persona: str = ""
+    """Its own, or that of its crew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """What the agent was taught. `missing`: environment variables that it needs, and nobody has given."""
+
+    slug: str
+    description: str
+    content: str
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run. `history` has none of its turns; `max_turns`: calls of a model; `timeout_seconds`: of the whole run."""
+
+    run_id: str
+    workspace_id: str
+    chat_id: str | None
+    agent: Worker
+    prompt: str
+    history: tuple[Turn, ...] = ()
+    max_turns: int = 50
+    timeout_seconds: float = 1800.0
+    max_tokens: int | None = None
+    """Input and output of all calls of the model together; None: no cap."""
+    gates: tuple[Gate, ...] = ()
+    """Calls of tools that somebody has to consent to, beside those of which that always holds."""
+    max_cost: int | None = None
+    """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
+    skills: tuple[Skill, ...] = ()
+    attachments: tuple[str, ...] = ()
+    """Paths of the files that people attached to the chat, as the agent knows them."""
+    restricted: bool = False
+    """Its processes reach what the restricted mode lets them, whatever the mode of the crew is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an adapter ended. Without `error` it did as asked, maybe without a word (contract: chats.behaviour 19-21).
+
+    `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` if known.
+    """
+
+    error: str | None = None
+    exit_code: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Where an adapter's output goes, and what makes its steps durable."""
+
+    async def emit(self, type: ChatEventType, content: str = "", metadata: dict[str, Any] | None = None) -> None:
+        """One event of the turn (contract: events.chat_event_types). Only in a step: finished, it is never shown twice.
+
+        May wait while the reader of the frames is behind. Raises StuckLoop at the fifth same tool call in a row.
+        """
+
+    async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
+        """Runs `body` once in the life of the run, and gives its outcome again when another process takes the run over.
+
+        `name` is unique in the run and the same in every attempt. What `body` returns must be JSON. `acts`: it has an
+        effect outside (a tool): begun and not known to have ended, it is not repeated; then, as for a step that had
+        shown something, Interrupted is raised and the run ends with the recovery message.
+        """
+
+    def charge(self, charge: Charge) -> None:
+        """What the one call of a model has used that the step makes: booked with its outcome, once. Only in a step."""
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """An adapter that knows what its model costs."""
+
+    async def tokens_for(self, micros: int) -> int | None:
+        """How many tokens of input that many millionths of a US dollar buy; None where no price is known."""
+
+
+class Asked(TypedDict):
+    """The outcome of a step: the approval, and whether the call waits for it."""
+
+    approval_id: str
+    waits: bool
+
+
+class Decision(TypedDict):
+    """The outcome of a step. Without consent, `why` is what the model is told."""
+
+    granted: bool
+    why: str
+
+
+class Consent(Protocol):
+    """Where people are asked before a tool is used."""
+
+    async def ask(self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: Question) -> Asked:
+        """Once for each call of a run, however often."""
+
+    async def decision(self, approval_id: str, job: Job) -> Decision | None:
+        """What was decided; None while nobody has."""
+
+
+class Adapter(Protocol):
+    """Does the work of a run. Cancellable at every await; must not swallow CancelledError."""
+
+    name: str
+
+    async def run(self, job: Job, sink: Sink) -> Outcome: ...
+
+
+def over_budget(micros: int) -> Outcome:
+    """How a run ends that has used the money which was set aside for it."""
+    error = f"The run has used the {shown(micros)} that its budget left to it, and was ended before the work was done."
+    return Outcome(error=error, data={"reason": BUDGET_EXCEEDED})
+
+
+class Interrupted(Exception):
+    """A step was cut off after it had shown or done something; it cannot be repeated."""
+
+
+class Waiting(Exception):
+    """The run goes on when somebody has decided: until then nobody holds it."""
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(approval_id)
+        self.approval_id = approval_id
+
+
+class StuckLoop(Exception):
+    """The same tool call with the same input, five times in a row (contract: chats.behaviour 17)."""
+
+
+class Failed(Exception):
+    """The work cannot be done, for a reason the user may read: no key, an unknown model, a provider that refuses."""
+
+
+class NoContainer(Failed):
+    """What the agent works in does not run. `code`: why, for programs (contract: chats, RuntimeErrorCode)."""
+
+    def __init__(self, text: str, code: str = "provision_failed") -> None:
+        super().__init__(text)
+        self.code = code

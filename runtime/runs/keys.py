@@ -1,0 +1,98 @@
+"""The port to what providers of models ask for: keys and addresses. Adapters know nothing of where they come from."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from pydantic import SecretStr
+
+from models.resources.credentials import CredentialType
+from models.staff.agents import LlmProvider
+from resolvers.instance.settings import Settings
+from resolvers.resources.credentials.given import Given, still_given, value_before
+
+VARIABLES: dict[LlmProvider, str] = {
+    LlmProvider.ANTHROPIC: "ANTHROPIC_API_KEY",
+    LlmProvider.OPENAI: "OPENAI_API_KEY",
+    LlmProvider.OLLAMA: "OLLAMA_BASE_URL",
+}
+"""The environment variable that opens a provider. One that is missing here cannot be opened."""
+
+OF_LOGIN = "sk-ant-oat"
+KEYS = frozenset({CredentialType.API_KEY.value, CredentialType.SECRET.value})
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKey:
+    """Without `key` the provider asks for none; without `base_url` it is the vendor's own address. `before` finds the
+    key that was rotated away and is still good, if there is one.
+    """
+
+    key: SecretStr | None
+    base_url: str | None
+    before: Callable[[], Awaitable[SecretStr | None]] | None = field(default=None, compare=False)
+    still: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)
+    """Whether it may be used at this moment; None of one that nobody takes away."""
+
+
+class Keys(Protocol):
+    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
+        """None where the workspace has nothing to reach the provider with."""
+
+
+class EnvironmentKeys:
+    """The same for every workspace: what the environment of the process says."""
+
+    def __init__(self, settings: Settings) -> None:
+        ollama = settings.ollama_base_url
+        self._keys = {
+            LlmProvider.ANTHROPIC: ProviderKey(settings.anthropic_api_key, settings.anthropic_base_url),
+            LlmProvider.OPENAI: ProviderKey(settings.openai_api_key, settings.openai_base_url),
+            LlmProvider.GOOGLE: ProviderKey(settings.gemini_api_key, settings.gemini_base_url),
+            LlmProvider.OLLAMA: ProviderKey(None, f"{ollama.rstrip('/').removesuffix('/v1')}/v1" if ollama else None),
+        }
+
+    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
+        found = self._keys.get(provider)
+        return found if found and (found.key or found.base_url) else None
+
+    def address(self, provider: LlmProvider) -> str | None:
+        """Where the provider is reached, if not at the vendor's."""
+        found = self._keys.get(provider)
+        return found.base_url if found else None
+
+    def secrets(self) -> tuple[str, ...]:
+        """All keys, as known values for redaction."""
+        return tuple(found.key.get_secret_value() for found in self._keys.values() if found.key)
+
+
+class CredentialKeys:
+    """Of one run: the key that its agent holds comes first, then what the environment of the process says."""
+
+    def __init__(self, given: Sequence[Given], otherwise: EnvironmentKeys, agent_id: str = "") -> None:
+        self._given, self._otherwise, self._agent_id = given, otherwise, agent_id
+
+    async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
+        """A token of a login opens the vendor's own programs alone, and is passed over."""
+        for each in self._given:
+            if each.provider == provider.value and each.type in KEYS and not _of_login(each):
+                before = partial(value_before, workspace_id, each.credential_id)
+                still = partial(_is_held, workspace_id, self._agent_id, each) if self._agent_id else None
+                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), before, still)
+        return await self._otherwise.find(workspace_id, provider)
+
+    def login(self, provider: LlmProvider) -> ProviderKey | None:
+        """For the vendor's own programs, where the agent holds one."""
+        for each in self._given:
+            if each.provider == provider.value and _of_login(each):
+                return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), None)
+        return None
+
+
+async def _is_held(workspace_id: str, agent_id: str, given: Given) -> bool:
+    return bool(await still_given(workspace_id, agent_id, [given]))
+
+
+def _of_login(given: Given) -> bool:
+    return given.type == CredentialType.AI_CLI_TOKEN.value or given.value.startswith(OF_LOGIN)

@@ -1,0 +1,86 @@
+"""The way out of a crew's processes: its policy as it is now, and the journal of what was asked for."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from models.staff.crews import NetworkMode
+from resolvers.identity.caller import Caller
+from resolvers.instance.settings import Settings
+from resolvers.kernel import instance
+from resolvers.oversight.journal import emit_journal_entry
+from resolvers.rules.allowed_domains import ALWAYS_ALLOWED
+from resolvers.rules.redaction import Redactor
+from resolvers.staff.crews.network import network_of
+from runtime.egress import Endpoint, Gateway, Policy, Refused, Seen
+from runtime.egress.stand_ins import StandIns
+from runtime.runs.job import Job
+
+SERVICE = "runtime"
+
+
+def servers_of_models(settings: Settings) -> frozenset[Endpoint]:
+    """Those that the operator has declared in place of the vendors', for agents, evaluators and the keeper. Agents use
+    a model by their runs, which are metered: whatever else such a server does is no business of theirs.
+    """
+    given = (
+        settings.anthropic_base_url, settings.openai_base_url, settings.gemini_base_url, settings.ollama_base_url,
+        settings.keeper_address,
+    )  # fmt: skip
+    return frozenset(each for each in map(_endpoint, given) if each is not None and each.host not in ALWAYS_ALLOWED)
+
+
+def _endpoint(url: str | None) -> Endpoint | None:
+    try:
+        return Endpoint.of_url(url or "")
+    except Refused:
+        return None
+
+
+async def gateway_for(job: Job, redactor: Redactor, *, hosts: Iterable[str] = ()) -> Gateway:
+    """Of a run. Beside what the crew allows: `hosts` that its credentials point to, by their exact names."""
+    about = {"agent_id": job.agent.id, "refs": {"run_id": job.run_id}}
+    whose = (job.workspace_id, job.agent.crew_id, about, redactor)
+    return await gateway_of(*whose, hosts=frozenset(hosts), restricted=job.restricted)
+
+
+async def gateway_of(
+    workspace_id: str,
+    crew_id: str | None,
+    about: Mapping[str, object],
+    redactor: Redactor,
+    *,
+    hosts: frozenset[str] = frozenset(),
+    restricted: bool = False,
+    stand_ins: StandIns | None = None,
+) -> Gateway:
+    """`about`: what else entries of the journal say. `hosts` are reached beside the crew's. `stand_ins` count where the
+    crew's rules let their hosts be reached.
+    """
+    closed = servers_of_models(instance.settings)
+
+    async def policy() -> Policy:
+        crew = await network_of(workspace_id, crew_id)
+        mode = NetworkMode.restricted if restricted else crew.mode
+        return Policy(mode, frozenset(crew.allowed_domains), hosts, closed)
+
+    async def tell(seen: Sequence[Seen]) -> None:
+        for each in seen:
+            entry = {"workspace_id": workspace_id, "crew_id": crew_id, **about, **_entry(each, redactor)}
+            await emit_journal_entry(Caller.service(SERVICE, workspace_id), entry)
+
+    return Gateway(await policy(), refresh=policy, tell=tell, stand_ins=stand_ins)
+
+
+def _entry(seen: Seen, redactor: Redactor) -> dict[str, object]:
+    """A host may be made of what a program knows: what is a secret of the run is taken out."""
+    payload = {
+        "host": redactor.redact(seen.host),
+        "port": seen.port or None,
+        "method": seen.method or None,
+        "status_code": 403 if seen.refused else 200,
+        "reason": seen.refused or None,
+    }
+    return {
+        "type": "network.egress",
+        "summary": redactor.redact(str(seen)),
+        "payload": {name: value for name, value in payload.items() if value is not None},
+    }

@@ -1,0 +1,332 @@
+"""The sink of one run: what an adapter says is guarded, merged and stored in batches; what it does is done once.
+
+Frames reach the table about every 30 ms: the first of a pause at once, what follows together. Nothing is stored for a
+run that another worker holds, and the outcome of a step is stored with its last frames, in one statement.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
+
+import orjson
+
+from models.staff.runs import ChatEventType, SystemEvent
+from resolvers.staff.runs import work
+from resolvers.staff.runs.work import Batch, Claim, Step
+from runtime.runs.engine import Engine
+from runtime.runs.job import Charge, Failed, Interrupted, StuckLoop
+from runtime.runs.step_writer import StepWriter
+from runtime.runs.storable import kept, size_of, some, storable, within
+
+T = TypeVar("T")
+
+WINDOW = 0.03  # seconds between batches
+MOST_FRAMES = 256
+MOST_BYTES = 64 << 10
+SAME_CALLS = 5
+STREAMED = (ChatEventType.text, ChatEventType.thinking)
+REDACTED = "A secret was removed from what the agent has said"
+CHAT_GONE = "The chat was deleted"
+
+_step: ContextVar[str | None] = ContextVar("step", default=None)
+
+
+class Lost(Exception):
+    """Another worker holds the run, or it has ended: nothing more is written for it."""
+
+
+class Closed(Exception):
+    """The run is over; its adapter went on all the same."""
+
+
+class Guard(Protocol):
+    """What stands between an adapter and whoever reads: secrets are removed, injections are set aside (contract:
+    chats.behaviour 15, 16).
+    """
+
+    @property
+    def hit(self) -> bool:
+        """Whether something has been removed."""
+
+    def feed(self, stream: ChatEventType, content: str) -> str:
+        """What of a stream may leave now; the end is held back, as it may be the beginning of a secret."""
+
+    def rest(self, stream: ChatEventType) -> str:
+        """What was held back."""
+
+    def whole(self, value: Any) -> Any:
+        """A JSON value that comes all at once."""
+
+    def beside(self, text: str) -> str:
+        """What is told of the run beside what its agent says: names of files, its log. It counts for no `hit`."""
+
+    def result(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """What a tool has said, quarantined if it must be."""
+
+
+class TurnSink:
+    """`Sink` of one attempt at a run. `broken` is set when the adapter is to end: for `fatal`, or as nothing more is
+    stored, for `failure`.
+    """
+
+    def __init__(self, claim: Claim, engine: Engine, guard: Guard, writer: StepWriter | None = None) -> None:
+        self._claim, self._engine, self._guard, self._writer = claim, engine, guard, writer or StepWriter()
+        self._batch, self._bytes = Batch(), 0
+        self._written = 0  # frames of the run that are stored
+        self._known: dict[str, Step] = {}
+        self._charges: dict[str, Charge] = {}  # of steps that have not ended
+        self._added = self._stored = 0  # changes
+        self._progress, self._hurry = asyncio.Event(), asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._last_store = 0.0
+        self._stream: tuple[ChatEventType, dict[str, Any] | None, str] | None = None  # whose end is held back
+        self._call, self._same_calls = b"", 0
+        self._told = False
+        self.fatal: Exception | None = None
+        """What the adapter was told to end with: it is told again whatever it does next."""
+        self.failure: Exception | None = None
+        self.broken = asyncio.Event()
+        self.said: list[Mapping[str, Any]] = []
+        """Events of a run without a chat, those of earlier attempts first: it has no frames, and keeps what a step has
+        said with its outcome.
+        """
+        self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
+
+    async def open(self) -> None:
+        """What the workers before this one have left. Raises Lost."""
+        if self._claim.lease == 1:
+            return
+        written = await work.written(self._claim)
+        if written is None:
+            raise Lost
+        self._written, self._known = written, await work.steps(self._claim)
+        if self._claim.chat_id is None:
+            self.said = [event for step in self._known.values() for event in step.said]
+        for event in self.said or await work.frames(self._claim):
+            if event["type"] == ChatEventType.tool_call:
+                self._count_call(event["content"], event.get("metadata") or {})
+
+    # ---- what an adapter calls -----------------------------------------------------------------------------------
+
+    async def emit(self, type: ChatEventType, content: str = "", metadata: dict[str, Any] | None = None) -> None:
+        step = _step.get()
+        if step is None:
+            raise RuntimeError("events are emitted inside a step only")
+        self._may_go_on()
+        if type == ChatEventType.tool_call:
+            self._count_call(content, metadata or {})
+        content, metadata = within(storable(content), storable(metadata))
+        if type in STREAMED:
+            if self._stream is not None and self._stream != (type, metadata, step):
+                self._release()
+            self._stream = (type, metadata, step)
+            self._add(type, self._guard.feed(type, content), metadata, step)
+        else:
+            self._release()
+            self._add(type, *self._guarded(type, content, metadata), step)
+        if self._same_calls >= SAME_CALLS:
+            raise self._end_with(
+                StuckLoop(f"The agent called the same tool with the same input {SAME_CALLS} times in a row")
+            )
+        await self._room()
+
+    def charge(self, charge: Charge) -> None:
+        step = _step.get()
+        if step is None or step in self._charges:
+            raise RuntimeError("a call of a model is charged inside a step, which makes no other")
+        self._charges[step] = charge
+
+    async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
+        self._may_go_on()
+        outcome: T = await self._perform(name, body, acts)
+        self._engine.record(self._claim.run_id, name)
+        return outcome
+
+    def _may_go_on(self) -> None:
+        self._check()
+        if self.fatal is not None:
+            raise self.fatal
+
+    async def _perform(self, name: str, body: Callable[[], Awaitable[Any]], acts: bool) -> Any:
+        known = self._known.get(name)
+        if known is not None and known.finished:
+            return known.outcome
+        if known is not None:
+            raise self._end_with(Interrupted(f"{name} was begun and is not known to have ended"))
+        token = _step.set(name)
+        try:
+            if acts:
+                self._announce(name)
+                await self._until(self._added)
+            outcome = kept(storable(await body()))
+        finally:
+            _step.reset(token)
+            if self.failure is None and self._stream is not None and self._stream[2] == name:
+                self._release()
+        self._known[name] = Step(True, outcome)
+        self._batch.finished[name] = outcome
+        if name in self._saying:
+            self._batch.said[name] = some(self._saying.pop(name))
+        if name in self._charges:
+            self._batch.charges[name] = self._charges.pop(name)
+        await self._until(self._changed())
+        return outcome
+
+    # ---- events become frames ------------------------------------------------------------------------------------
+
+    def _guarded(
+        self, type: ChatEventType, content: str, metadata: dict[str, Any] | None
+    ) -> tuple[str, dict[str, Any] | None]:
+        if type == ChatEventType.tool_result:
+            content, metadata = self._guard.result(content, metadata or {})
+        shown = content if type == ChatEventType.image else self._guard.whole(content)
+        return shown, self._guard.whole(metadata) or None
+
+    def _release(self) -> None:
+        """What was held back of the stream that has ended."""
+        if self._stream is not None:
+            (type, metadata, step), self._stream = self._stream, None
+            self._add(type, self._guard.rest(type), metadata, step)
+
+    def _add(self, type: ChatEventType, content: str, metadata: dict[str, Any] | None, step: str) -> None:
+        if self._guard.hit and not self._told:
+            self._told = True
+            self._add(ChatEventType.system, REDACTED, {"subtype": SystemEvent.redacted.value}, step)
+        if type in STREAMED and not content:
+            return
+        event: dict[str, Any] = {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {})
+        if self._claim.chat_id is None:  # nobody has seen it: the step may be repeated
+            of_step = self._saying.setdefault(step, [])
+            if not _joined(of_step, event):
+                of_step.append(event)
+                self.said.append(event)
+            return
+        self._announce(step)
+        if not _joined(self._batch.frames, event):
+            self._batch.frames.append(event)
+        self._bytes += len(content) + size_of(metadata)
+        self._changed()
+
+    def _announce(self, step: str) -> None:
+        if step not in self._known:
+            self._known[step] = Step(False, None)
+            self._batch.announced.append(step)
+            self._changed()
+
+    def _count_call(self, content: str, metadata: dict[str, Any]) -> None:
+        call = orjson.dumps(
+            [metadata.get("tool_name") or content, storable(metadata.get("input"))], option=orjson.OPT_SORT_KEYS
+        )
+        self._same_calls = self._same_calls + 1 if call == self._call else 1
+        self._call = call
+
+    # ---- frames are stored ---------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    def _end_with(self, error: Exception) -> Exception:
+        self.fatal = self.fatal or error
+        self.broken.set()
+        return error
+
+    def _changed(self) -> int:
+        self._added += 1
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return self._added
+
+    async def _room(self) -> None:
+        """Waits while as much as a batch may hold waits to be stored."""
+        while self._bytes >= MOST_BYTES or len(self._batch.frames) >= MOST_FRAMES:
+            await self._until(self._stored + 1)
+
+    async def _until(self, change: int) -> None:
+        while self._stored < change:
+            self._check()
+            self._hurry.set()
+            await self._progress.wait()
+        self._check()
+
+    async def _drain(self) -> None:
+        """Stores until nothing is left. It is never cancelled with the adapter: what was said is kept."""
+        try:
+            while self._batch:
+                pause = self._last_store + WINDOW - asyncio.get_running_loop().time()
+                if pause > 0:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(pause):
+                            await self._hurry.wait()
+                batch, change = self._batch, self._added
+                self._batch, self._bytes = Batch(), 0
+                self._hurry.clear()
+                self._last_store = asyncio.get_running_loop().time()
+                await self._store(batch)
+                self._stored = change
+                self._tell()
+        except Exception as error:
+            self.fail(error)
+        finally:
+            self._task = None
+
+    def _tell(self) -> None:
+        progress, self._progress = self._progress, asyncio.Event()
+        progress.set()
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more is stored, and whoever tries learns why."""
+        self.failure = self.failure or error
+        self.broken.set()
+        self._tell()
+
+    async def _store(self, batch: Batch) -> None:
+        """One batch, once: whether a statement without an answer was carried out, the number of frames tells."""
+        wait = 0.05
+        while self.failure is None:
+            try:
+                if await self._writer.append(self._claim, batch, self._written):
+                    break
+                written = await work.written(self._claim)
+            except Exception as error:
+                if not work.passes(error):
+                    raise
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, 1.0)
+                continue
+            if written is None:
+                raise Lost
+            if written != self._written + len(batch.frames):
+                raise Failed(CHAT_GONE)
+            break
+        else:
+            raise self.failure
+        self._written += len(batch.frames)
+
+    async def close(self) -> None:
+        """Stores what is left, unless the run is lost; then refuses everything."""
+        if self.failure is None:
+            self._release()
+            try:
+                await self._until(self._added)
+            except Exception as error:
+                self.fail(error)
+        self.fail(Closed("the run is over"))
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+
+def _joined(events: list[dict[str, Any]], event: dict[str, Any]) -> bool:
+    """Whether the event has become a part of the last one: pieces of one stream are one text."""
+    last = events[-1] if events else None
+    joins = (
+        last is not None
+        and event["type"] in STREAMED
+        and last["type"] == event["type"]
+        and last.get("metadata") == event.get("metadata")
+    )
+    if joins and last is not None:
+        last["content"] += event["content"]
+    return joins

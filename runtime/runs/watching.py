@@ -1,0 +1,219 @@
+"""Files that agents' processes write are told while they are written: the folder of a crew is watched as long as a run
+of one of its agents goes on in this process.
+
+The kernel's notice (inotify, by watchfiles) is a hint, and the folder is the truth: at each hint, and when the last run
+has ended, it is looked at again and compared with what was there. So nothing is polled, a folder that is made meanwhile
+is watched from the look that found it, and what changes a hundred times in a moment is told once.
+
+What a name leads to is the agent's to choose. So directories are opened one by one without following a link, and it is
+what was opened that is watched, by its descriptor; of files only what their directory says of them is read.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from models.bounds import LINE, cut
+from resolvers.identity.caller import Caller
+from resolvers.instance.confined import ATTACHMENTS
+from resolvers.instance.telemetry import log
+from resolvers.rules.redaction import Redactor
+from resolvers.staff.crews.watching import MOST_CHANGES, FileChange, report_files
+from runtime.runs.job import Failed, Job
+from runtime.sandbox.workdir import Workdir
+
+SERVICE: Final = "runtime"
+MOST_FOLDERS: Final = 64
+"""Of a crew: each is a descriptor that stays open."""
+MOST_FILES: Final = 5_000
+DEEPEST: Final = 16
+PAUSE: Final = 400
+"""Milliseconds for which changes are gathered."""
+LONGEST_PATH: Final = LINE
+UNWATCHED: Final = frozenset({".git", ".hg", ".svn", ".venv", ".memory", "node_modules", "__pycache__", ATTACHMENTS})
+"""Folders of tools, that nobody looks into; what people attach is told by who takes it."""
+
+Seen = dict[str, tuple[int, int]]
+"""Path -> when it was written, in nanoseconds, and its size."""
+
+
+@dataclass
+class Folders:
+    """The directories of a crew that are watched, open, by their paths."""
+
+    open: dict[str, int] = field(default_factory=dict)
+
+    def close(self) -> None:
+        while self.open:
+            os.close(self.open.popitem()[1])
+
+    def look(self, root: int) -> tuple[Seen, bool]:
+        """All files, and whether there are other directories than before."""
+        seen, found, before = Seen(), Folders(), {path: _identity(opened) for path, opened in self.open.items()}
+        try:
+            found._enter(os.dup(root), (), seen)
+        except BaseException:
+            found.close()
+            raise
+        changed = before != {path: _identity(opened) for path, opened in found.open.items()}
+        if changed:
+            self.close()
+            self.open = found.open
+        else:
+            found.close()
+        return seen, changed
+
+    def _enter(self, opened: int, names: tuple[str, ...], seen: Seen) -> None:
+        self.open["/".join(names)] = opened
+        below = list[str]()
+        for name, status in _entries(opened):
+            path = "/".join((*names, name))
+            if stat.S_ISDIR(status.st_mode) and name not in UNWATCHED:
+                below.append(name)
+            elif stat.S_ISREG(status.st_mode) and names and len(seen) < MOST_FILES and _tellable(path):
+                seen[path] = status.st_mtime_ns, status.st_size
+        for name in sorted(below) if len(names) < DEEPEST else ():
+            if len(self.open) >= MOST_FOLDERS:
+                return
+            with suppress(OSError):  # gone, or a link by now
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._enter(os.open(name, flags, dir_fd=opened), (*names, name), seen)
+
+
+def _entries(opened: int) -> Iterator[tuple[str, os.stat_result]]:
+    with suppress(OSError), os.scandir(opened) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                yield entry.name, entry.stat(follow_symlinks=False)
+
+
+def _identity(opened: int) -> tuple[int, int]:
+    status = os.fstat(opened)
+    return status.st_dev, status.st_ino
+
+
+def _tellable(path: str) -> bool:
+    return len(path) <= LONGEST_PATH and path.isprintable()
+
+
+def changes(before: Seen, after: Seen) -> list[tuple[FileChange, str, int]]:
+    """What has become of the files, by path; of very many the first."""
+    told = [(FileChange.file_deleted, path, 0) for path in before.keys() - after.keys()]
+    for path, (written, size) in after.items():
+        if path not in before:
+            told.append((FileChange.file_created, path, size))
+        elif before[path] != (written, size):
+            told.append((FileChange.file_modified, path, size))
+    return sorted(told, key=lambda change: change[1])[:MOST_CHANGES]
+
+
+@dataclass(eq=False)
+class Watch:
+    """Of one crew. It ends when nobody holds it."""
+
+    workspace_id: str
+    crew_id: str
+    workdir: Workdir
+    redactions: dict[object, Callable[[str], str]] = field(default_factory=dict)
+    """Of all runs that it was held by, by whose they are: a name may be a secret of any of them, and those that have
+    ended had written, too. Runs with the same secrets have one.
+    """
+    holders: int = 0
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        try:
+            root = await asyncio.to_thread(self.workdir.open_output)
+        except Failed as failed:
+            log.warning("files are not watched", crew_id=self.crew_id, cause=str(failed))
+            return
+        folders = Folders()
+        try:
+            seen, _ = await asyncio.to_thread(folders.look, root)
+            while not self.stopping.is_set():
+                seen = await self._until_others(root, folders, seen)
+            await self._tell(seen, (await asyncio.to_thread(folders.look, root))[0])
+        except Exception as error:
+            log.warning("files are not watched any more", crew_id=self.crew_id, cause=type(error).__name__)
+        finally:
+            folders.close()
+            os.close(root)
+
+    async def _until_others(self, root: int, folders: Folders, seen: Seen) -> Seen:
+        """Tells of changes until there are other directories to watch, or nobody holds it."""
+        from watchfiles import awatch  # what no process needs that runs no agents' commands
+
+        paths, stop = [f"/proc/self/fd/{opened}" for opened in folders.open.values()], asyncio.Event()
+        # by an event of its own: who is cancelled waits for the thread
+        hints = awatch(*paths, recursive=False, watch_filter=None, debounce=PAUSE, stop_event=stop)
+        over, hint = asyncio.create_task(self.stopping.wait()), asyncio.ensure_future(anext(hints, None))
+        try:
+            await asyncio.sleep(0)  # from here on it is watched: what came between the looks is found by this one
+            while True:
+                now, others = await asyncio.to_thread(folders.look, root)
+                await self._tell(seen, now)
+                seen = now
+                if others:
+                    return seen
+                await asyncio.wait({hint, over}, return_when=asyncio.FIRST_COMPLETED)
+                if over.done() or hint.result() is None:
+                    return seen
+                hint = asyncio.ensure_future(anext(hints, None))
+        finally:
+            stop.set()
+            over.cancel()
+            await asyncio.wait({hint})
+            await hints.aclose()
+
+    async def _tell(self, before: Seen, after: Seen) -> None:
+        told = [
+            {"event": event.value, "path": self._shown(path), "size": size}
+            for event, path, size in changes(before, after)
+        ]
+        if told:
+            report = {"crew_id": self.crew_id, "files": told}
+            await report_files(Caller.service(SERVICE, self.workspace_id), report)
+
+    def _shown(self, path: str) -> str:
+        for redact in self.redactions.values():
+            path = redact(path)
+        return cut(path, LONGEST_PATH)
+
+
+_watches: dict[tuple[str, str], Watch] = {}
+_ending = set[asyncio.Task[None]]()
+
+
+@asynccontextmanager
+async def watched(
+    job: Job, workdir: Workdir | None, redact: Callable[[str], str] = Redactor().redact
+) -> AsyncIterator[None]:
+    """While the run goes on. It waits for nothing of it: neither its begin nor its end takes longer.
+
+    `redact`: takes the secrets of the run out of the names of files.
+    """
+    crew_id = job.agent.crew_id
+    if workdir is None or crew_id is None:
+        yield
+        return
+    key = job.workspace_id, crew_id
+    watch = _watches.get(key)
+    if watch is None:
+        watch = _watches[key] = Watch(job.workspace_id, crew_id, workdir)
+        watch.task = asyncio.create_task(watch.run(), name=f"files of {crew_id}")
+        _ending.add(watch.task)
+        watch.task.add_done_callback(_ending.discard)
+    watch.holders += 1
+    watch.redactions.setdefault(getattr(redact, "__self__", redact), redact)
+    try:
+        yield
+    finally:
+        watch.holders -= 1
+        if watch.holders == 0:
+            del _watches[key]
+            watch.stopping.set()

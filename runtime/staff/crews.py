@@ -1,0 +1,122 @@
+"""Builds of crews' images, and containers that are nobody's any more."""
+
+import asyncio
+import contextlib
+import time
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from resolvers.identity.caller import Caller
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
+from resolvers.kernel import Refusal
+from resolvers.staff.crews.building import BUILD, OfBuild, Plan, advance, begin, complete, crew_of, fail
+from resolvers.staff.crews.containers import REMOVE_CONTAINERS, STOP, OfCrew, overdue
+from resolvers.staff.crews.measuring import MEASURE, MOST, note_pending, report_containers
+from runtime.containers.choice import EngineContainers
+from runtime.engine.background import Work, carries
+from runtime.engine.clocks import Tick, ticks
+from runtime.runs.job import Failed
+
+LONGEST = 1800.0  # seconds of a build
+LONGEST_LOOK = 60.0  # seconds
+LAST_ATTEMPT = 3
+SERVICE = "runtime"
+NO_ENGINE = "No container engine is configured where builds are made"
+FAILED = "The build failed; the server's log has the reason"
+
+
+@ticks(REMOVE_CONTAINERS)
+async def remove_containers(tick: Tick) -> None:
+    """What a killed server has left is among them: a container is known by its labels, and by nothing in memory."""
+    containers = instance.containers
+    if not isinstance(containers, EngineContainers):
+        return await tick.write(lambda rows: note_pending(rows, {}))
+    try:
+        await containers.remove_builds(tick.now - timedelta(seconds=2 * LONGEST))
+        there = await containers.kept()
+        for container in await tick.write(lambda rows: overdue(rows, there, tick.now)) if there else ():
+            await containers.engine.remove(container)
+        volumes = await containers.kept_volumes()
+        for volume in await tick.write(lambda rows: overdue(rows, volumes, tick.now, ends=False)) if volumes else ():
+            await containers.engine.remove_volume(volume)
+    except Failed as failed:
+        log.warning("containers are not looked after", reason=str(failed))
+
+
+def has_engine() -> bool:
+    return isinstance(instance.containers, EngineContainers)
+
+
+@ticks(MEASURE, here=has_engine)
+async def measure(tick: Tick) -> None:
+    """Each container is told of once, whichever process measures; an engine that is gone tells nothing."""
+    containers = instance.containers
+    if not isinstance(containers, EngineContainers):
+        return
+    try:
+        async with asyncio.timeout(LONGEST_LOOK):
+            found, pending = await containers.measured(), await containers.pending()
+    except (Failed, TimeoutError):
+        return
+    await tick.write(lambda rows: note_pending(rows, pending))
+    of_workspaces: dict[str, list[dict[str, Any]]] = {}
+    for workspace_id, told in found:
+        of_workspaces.setdefault(workspace_id, []).append(told)
+    for workspace_id, told_of_it in of_workspaces.items():
+        with contextlib.suppress(Refusal):  # the workspace is gone, and soon its containers are
+            await report_containers(Caller.service(SERVICE, workspace_id), {"containers": told_of_it[:MOST]})
+
+
+@carries(STOP)
+async def stop(work: Work, data: OfCrew) -> None:
+    """An engine that is gone is asked again later: until then its containers are what they were."""
+    containers = instance.containers
+    if isinstance(containers, EngineContainers):
+        workspace_id = work.workspace_id
+        await work.call("stop", lambda _: containers.remove(workspace_id, data.crew_id), timeout=LONGEST_LOOK)
+
+
+@carries(BUILD)
+async def build(work: Work, data: OfBuild) -> None:
+    """What an attempt that died has said is not said again; what it has made is made anew."""
+    crew = await work.read(lambda ctx: crew_of(ctx, data))
+    if crew is None:
+        return
+    try:
+        plan = Plan.of(crew)
+        hit = False
+        async with asyncio.timeout(LONGEST):
+            if plan is not None:
+                hit = not await _made(work, data, plan)
+    except (Failed, Refusal) as failed:
+        why = str(failed)
+    except TimeoutError:
+        why = f"The build took more than {LONGEST / 60:.0f} minutes"
+    except Exception:
+        if work.attempt < LAST_ATTEMPT:
+            raise
+        log.exception("an image could not be built", crew_id=data.crew_id)
+        why = FAILED
+    else:
+        await work.write("complete", lambda ctx: complete(ctx, data, plan, hit=hit))
+        return
+    await work.write("fail", lambda ctx: fail(ctx, data, why))
+
+
+async def _made(work: Work, data: OfBuild, plan: Plan) -> bool:
+    """False where the engine has the image already."""
+    containers = instance.containers
+    if not isinstance(containers, EngineContainers):
+        raise Failed(NO_ENGINE)
+    if await containers.engine.image(plan.tag) is not None:
+        return work.done("begin")  # by an attempt that died before it could say so
+    await work.write("begin", lambda ctx: begin(ctx, data, plan))
+    number, since = 0, time.monotonic()
+    async with contextlib.aclosing(containers.builder(plan, data.build_id).steps()) as made:
+        async for _ in made:
+            number, took, since = number + 1, int((time.monotonic() - since) * 1000), time.monotonic()
+            told = partial(advance, data=data, step=number, plan=plan, took=took)
+            await work.write(f"step {number}", told)
+    return True

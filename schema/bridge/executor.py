@@ -1,0 +1,55 @@
+"""The executor's resolvers: the same operations, the same reader, walked by graphql-core instead of passed through."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from graphql import GraphQLObjectType, GraphQLSchema, GraphQLUnionType
+
+from resolvers.kernel.declarations.operation import Answer
+from schema.bridge.selection import BACKREF, KIND, Asking, Selection
+
+
+@dataclass(slots=True)
+class ExecutionContext:
+    asking: Asking
+    variables: Any = None
+    answers: list[Answer] = field(default_factory=list)  # of the roots, as they come
+
+
+def attach(schema: GraphQLSchema) -> None:
+    """Gives bound root fields the resolver that runs their operation, and all else the one that reads its answer."""
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLUnionType):  # those of events are never executed here
+            type_.resolve_type = _resolve_kind
+        if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
+            continue
+        is_root = type_ in (schema.query_type, schema.mutation_type)
+        for definition in type_.fields.values():
+            field = definition.extensions.get(BACKREF)
+            if is_root and field is not None and "operation" in field.metadata:
+                definition.resolve = _resolve_root
+            elif not is_root:
+                definition.resolve = _resolve_child(definition.resolve)
+    date_time: Any = schema.type_map.get("DateTime")
+    if date_time is not None:  # PostgreSQL printed it already
+        date_time.serialize = date_time.coerce_output_value = lambda value: value
+
+
+async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
+    selection = Selection(info.schema, info.fragments, info.context.variables.coerced, kinds=True)
+    root = selection.root(info.parent_type, info.path.key, info.field_nodes)
+    answer = await root.call(info.context.variables).run(info.context.asking)
+    info.context.answers.append(answer)
+    return None if answer.body is None else orjson.loads(answer.body)
+
+
+def _resolve_kind(source: Any, *_: Any) -> str:
+    return str(source[KIND])
+
+
+def _resolve_child(otherwise: Any) -> Any:
+    def resolve(source: Any, info: Any, **args: Any) -> Any:
+        return source[info.path.key] if type(source) is dict else otherwise(source, info, **args)
+
+    return resolve

@@ -1,0 +1,350 @@
+"""The one module that knows operations and Strawberry: hand-written types, bound fields, derived inputs."""
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from types import SimpleNamespace
+from typing import Annotated, Any, Generic, Optional, TypeVar, Union, get_args, get_origin
+
+import strawberry
+from pydantic import BaseModel
+from sqlmodel import SQLModel
+from strawberry.scalars import JSON
+from strawberry.types import object_type
+from strawberry.types.enum import has_enum_definition
+from strawberry.utils.str_converters import to_camel_case
+
+from resolvers.kernel.admission.gate import Tenancy
+from resolvers.kernel.declarations.operation import Operation, Surface
+from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.ground.inputs import Input, Paging, bare
+from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, Subtype, Target, columns_of
+from resolvers.kernel.reader import Edge as GraphEdge
+
+N = TypeVar("N")
+C = TypeVar("C", bound=type)
+EMPTY = inspect.Parameter.empty
+
+
+def _fields_alone(**options: Any) -> Callable[[C], C]:
+    """Strawberry makes a dataclass of every type, for values that resolvers return. Ours return JSON, and no value is
+    ever made: the functions of 700 dataclasses, each compiled from text, would be a third of what a schema costs.
+    """
+
+    def bind(cls: C) -> C:
+        cls.__doc__ = cls.__doc__ or cls.__name__  # else it would be the signature of a constructor
+        made: C = dataclasses.dataclass(init=False, repr=False, eq=False, **options)(cls)  # type: ignore[assignment]
+        return made
+
+    return bind
+
+
+_here: Any = object_type
+_here.dataclasses = SimpleNamespace(**vars(dataclasses) | {"dataclass": _fields_alone})
+
+
+@strawberry.type(description="Position of a page in its list.")
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@strawberry.type(name="Edge", description="A row of a page, with its cursor.")
+class ConnectionEdge(Generic[N]):
+    cursor: str
+    node: N
+
+
+@strawberry.type(description="A page of a list.")
+class Connection(Generic[N]):
+    nodes: list[N]
+    edges: list[ConnectionEdge[N]]
+    page_info: PageInfo
+    total_count: int
+
+
+def nullable(kind: Any) -> Any:
+    return Optional[kind]  # noqa: UP045 (a value here, not an annotation)
+
+
+def enum(kind: type[Enum], *, name: str | None = None) -> Any:
+    """The GraphQL enum of a closed set: what its docstring says, and its own name unless another one is given."""
+    if has_enum_definition(kind):  # a second definition would lose the first one's name
+        return kind
+    return strawberry.enum(kind, name=name, description=inspect.cleandoc(kind.__dict__.get("__doc__") or "") or None)
+
+
+def _with_enums(annotation: Any) -> None:
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, Enum):
+            enum(part)
+        elif part is not annotation:
+            _with_enums(part)
+
+
+# ---- types -----------------------------------------------------------------------------------------------------------
+
+
+class Edge:
+    """A field of a node: the row that an edge of the model's graph leads to. The graph knows which; `Edge | None` where
+    there may be none.
+    """
+
+
+class Edges:
+    """A field of a node: the rows that an edge leads to. Pages of them where the edge takes a window, else a list."""
+
+
+UNIONS: dict[frozenset[type[SQLModel]], Any] = {}
+
+
+def union(name: str, *models: type[SQLModel], description: str) -> None:
+    """A GraphQL union of the types of several models: what a field shows whose row is of one of these."""
+    UNIONS[frozenset(models)] = strawberry.union(name, description=description)
+
+
+_UNBOUND: list[tuple[type[SQLModel], type, str]] = []
+NODES: dict[Target, list[type]] = {}
+
+
+def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
+    """A GraphQL type of a table, a View or a Subtype, which says its name itself. A field is a column or an entry of
+    the model's graph; edges take arguments.
+
+    The class becomes a type in `bind_nodes`: before all domains are loaded, a model's edges are unknown.
+    """
+
+    model, called = (shown.model, shown.name) if isinstance(shown, Subtype) else (shown, shown.__name__)
+
+    def record(cls: C) -> C:
+        _take_fields(cls)
+        _UNBOUND.append((model, cls, name or called))
+        NODES.setdefault(shown, []).append(cls)
+        return cls
+
+    return record
+
+
+def _take_fields(cls: type[Any]) -> None:
+    """Those of plain base classes, which several types have in common, become its own."""
+    taken = dict[str, Any]()
+    for base in reversed(cls.__mro__[1:]):
+        for field, annotation in inspect.get_annotations(base).items():
+            taken[field] = annotation
+            if field in base.__dict__ and field not in cls.__dict__:
+                setattr(cls, field, copy.copy(base.__dict__[field]))
+    cls.__annotations__ = taken | inspect.get_annotations(cls)
+
+
+def bind_nodes() -> None:
+    """Makes types of all nodes that were declared. For when all domains are loaded."""
+    while _UNBOUND:
+        model, cls, name = _UNBOUND.pop(0)
+        graph = GRAPHS.get(model, {})
+        for field, annotation in list(cls.__annotations__.items()):
+            entry = graph.get(field)
+            if entry is None and field not in columns_of(model):
+                raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no column and no edge of this name")
+            shown = cls.__annotations__[field] = _typed(f"{cls.__name__}.{field}", annotation, entry)
+            if isinstance(entry, GraphEdge) and entry.input is not None:
+                setattr(
+                    cls,
+                    field,
+                    _field(
+                        shown, arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry
+                    ),
+                )
+                del cls.__annotations__[field]
+            _with_enums(shown)
+        strawberry.type(cls, name=name, description=inspect.getdoc(cls))
+
+
+def _typed(field: str, annotation: Any, entry: GraphEdge | Either | Derived | None) -> Any:
+    """What a field of a node shows: its own annotation, or the type of the rows that its edge leads to."""
+    forms = {Edge: "one", Edge | None: "one", Edges: "many"}
+    if annotation not in forms:
+        return annotation
+    if isinstance(entry, Either):
+        if annotation != Edge | None:
+            raise TypeError(f"{field}: there may be no row of any of the kinds, so it is `Edge | None`")
+        return nullable(_one_of(field, entry))
+    if not isinstance(entry, GraphEdge) or entry.kind != forms[annotation]:
+        raise TypeError(f"{field}: the graph has no edge of this name that leads to {forms[annotation]}")
+    kind: Any = node_of(field, entry.shown)
+    if annotation is Edges:
+        return Connection[kind] if entry.input is not None and issubclass(entry.input, Paging) else list[kind]
+    return kind if annotation is Edge else nullable(kind)
+
+
+def _one_of(field: str, entry: Either) -> Any:
+    """The union of the types of an edge's members."""
+    models = list(dict.fromkeys(edge.target for edge in entry.members.values()))
+    known = UNIONS.get(frozenset(models))
+    if known is None:
+        raise TypeError(f"{field}: the schema has no union of {' and '.join(model.__name__ for model in models)}")
+    kinds = dict.fromkeys(node_of(field, edge.shown) for edge in entry.members.values())
+    return Annotated[Union[tuple(kinds)], known]  # noqa: UP007 (a value here)
+
+
+def node_of(field: str, shown: Target) -> Any:
+    """The type of the rows of a model or Subtype that a field leads to."""
+    nodes = NODES.get(shown, [])
+    if len(nodes) != 1:
+        named = shown.name if isinstance(shown, Subtype) else shown.__name__
+        raise TypeError(f"{field}: {named} has {len(nodes)} types in the schema, so the field has to name its own")
+    return nodes[0]
+
+
+def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:
+    """A GraphQL type of an Output."""
+
+    def bind(cls: C) -> C:
+        for field, annotation in cls.__annotations__.items():
+            if field not in model.model_fields:
+                raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no such field")
+            _with_enums(annotation)
+        made: C = strawberry.type(
+            cls, name=name or model.__name__, description=inspect.getdoc(cls) or inspect.getdoc(model)
+        )
+        return made
+
+    return bind
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+
+_INPUTS: dict[type[BaseModel], Any] = {}
+
+
+def _graphql(name: str, annotation: Any) -> Any:
+    """The GraphQL face of an input field's type."""
+    kind = bare(annotation)
+    origin = get_origin(kind)
+    if origin is tuple or kind is tuple:
+        return str  # a cursor
+    if origin is list:
+        return list[_graphql(name.removesuffix("s"), get_args(kind)[0])]  # type: ignore[misc]
+    if kind is str and (name == "id" or name.endswith("_id")):
+        return strawberry.ID
+    if isinstance(kind, type):
+        if issubclass(kind, Enum):
+            return enum(kind)
+        if issubclass(kind, BaseModel):
+            return input_type(kind)
+        if kind in (str, int, float, bool, datetime):
+            return kind
+    return JSON
+
+
+def _face(model: type[BaseModel]) -> dict[str, tuple[Any, bool]]:
+    one_way = issubclass(model, Paging) and not model.backwards
+    return {
+        n: (_graphql(n, f.annotation), f.is_required())
+        for n, f in model.model_fields.items()
+        if not (one_way and n in ("last", "before"))
+    }
+
+
+def input_type(model: type[BaseModel]) -> Any:
+    """A Strawberry input with the fields of the Pydantic one; what is absent stays absent."""
+    if model not in _INPUTS:
+        name, face = f"{model.__name__}Input", _face(model)
+        said: dict[str, Any] = {n: strawberry.UNSET for n, (_, required) in face.items() if not required}
+        said["__annotations__"] = {n: kind if required else nullable(kind) for n, (kind, required) in face.items()}
+        described = inspect.getdoc(model) if model.__doc__ else None
+        _INPUTS[model] = strawberry.input(type(name, (), said), name=name, description=described)
+    return _INPUTS[model]
+
+
+def arguments(model: type[Input]) -> list[inspect.Parameter]:
+    """The fields of an input as arguments of a field."""
+    made = []
+    for name, (kind, required) in _face(model).items():
+        annotation, default = (kind, EMPTY) if required else (nullable(kind), strawberry.UNSET)
+        made.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default))
+    return made
+
+
+def _optional(name: str, kind: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=nullable(kind), default=strawberry.UNSET)
+
+
+# ---- fields ----------------------------------------------------------------------------------------------------------
+
+
+def _field(
+    returns: Any,
+    arguments: list[inspect.Parameter],
+    description: str,
+    module: str,
+    deprecation: str | None = None,
+    **metadata: Any,
+) -> Any:
+    async def bound(**_: Any) -> Any:
+        raise NotImplementedError  # schema.bridge.executor gives every bound field its resolver
+
+    bound.__signature__ = inspect.Signature(arguments, return_annotation=returns)  # type: ignore[attr-defined]
+    bound.__module__ = module
+    return strawberry.field(resolver=bound, description=description, deprecation_reason=deprecation, metadata=metadata)
+
+
+def _describe(op: Operation[Any]) -> str:
+    """With what it asks for, and the codes of its own that an error may have beside those of any field."""
+    needs = {Action.NONE: "", Action.SELF: ""}.get(op.action, f"\n\nRequires: {op.action.value}.")
+    codes = ", ".join(sorted(code.value for code in op.errors))
+    return f"{op.doc}{needs}" + (f"\n\nErrors: {codes}." if codes else "")
+
+
+def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], places: tuple[str, ...]) -> Any:
+    if Surface.GRAPHQL not in op.surfaces:
+        raise TypeError(f"{op.name} is not offered in GraphQL")
+    deprecation = f"Use {op.deprecated.use}." if op.deprecated else None
+    return _field(
+        nullable(shown),
+        arguments,
+        _describe(op),
+        __name__,
+        deprecation,
+        operation=op,
+        places=places,
+    )
+
+
+def _places(op: Operation[Any]) -> list[inspect.Parameter]:
+    return [_optional("workspace_id", strawberry.ID)] if op.tenancy is Tenancy.WORKSPACE else []
+
+
+def query(op: Operation[Any], kind: Any, *, places: tuple[str, ...] = ("workspaceId",)) -> Any:
+    """A root field of a read. `places`: the arguments that may name the workspace, by id or slug."""
+    if isinstance(op, Query):
+        shown = kind if op.form is Row else (Connection[kind] if op.form is Page else list[kind])
+    else:
+        shown = list[kind] if get_origin(op.returns) is list else kind
+    named = (
+        _places(op)
+        if places == ("workspaceId",)
+        else [_optional(p, strawberry.ID if p == "id" else str) for p in places]
+    )
+    return _bound(op, shown, [*arguments(op.input), *named], places)
+
+
+def mutation(op: Operation[Any], kind: Any) -> Any:
+    """A root field of a write: `name(input:, workspaceId:, ifVersion:)`."""
+    arguments = _places(op)
+    if op.versioned is not None:
+        arguments.append(_optional("if_version", int))
+    if op.input.model_fields:
+        arguments.insert(0, inspect.Parameter("input", inspect.Parameter.KEYWORD_ONLY, annotation=input_type(op.input)))
+    return _bound(op, list[kind] if get_origin(op.returns) is list else kind, arguments, ("workspaceId",))
+
+
+def python_names(model: type[BaseModel]) -> dict[str, str]:
+    """camelCase argument -> field of the input model."""
+    return {to_camel_case(n): n for n in model.model_fields}

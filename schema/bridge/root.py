@@ -1,0 +1,52 @@
+"""The schema: Query, Mutation and Subscription, merged from the domains."""
+
+from typing import Any
+
+import strawberry
+
+from resolvers.domains import modules_in
+from schema.bridge.fields import bind_nodes
+from schema.bridge.selection import BACKREF
+from schema.live import Channels
+
+DOMAINS = modules_in("schema")
+bind_nodes()
+
+
+def _merged(name: str, description: str, *own: type) -> Any:
+    """A root type with the fields of each domain's class `<Domain><name>`, behind those that are no domain's."""
+    parts = [
+        part
+        for domain in DOMAINS
+        for part in vars(domain).values()
+        if isinstance(part, type) and part.__module__ == domain.__name__ and part.__name__.endswith(name)
+    ]
+    return strawberry.type(type(name, (*parts, *own), {}), description=description)
+
+
+Query = _merged(
+    "Query",
+    "Reads. Every field is one operation. The header X-Workspace-ID can replace `workspaceId`, an id or slug.",
+)
+Mutation = _merged("Mutation", "Writes. Every field is one operation, in its own transaction.")
+Subscription = _merged(
+    "Subscription",
+    "Live events over WebSocket, multipart HTTP or server-sent events. Every field is one channel, or one list.",
+    Channels,
+)
+schema = strawberry.Schema(Query, Mutation, Subscription)
+
+
+def fields() -> dict[str, list[str]]:
+    """Operation -> its fields, such as `Query.crews`."""
+    made: dict[str, list[str]] = {}
+    for type_ in (schema._schema.query_type, schema._schema.mutation_type):
+        for name, field in type_.fields.items() if type_ else ():
+            bound = field.extensions.get(BACKREF)
+            if bound is not None and "operation" in bound.metadata:
+                made.setdefault(bound.metadata["operation"].name, []).append(f"{type_}.{name}")
+    return made
+
+
+def sdl() -> str:
+    return schema.as_str() + "\n"

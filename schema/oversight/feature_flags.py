@@ -1,0 +1,44 @@
+"""GraphQL: feature flags."""
+
+from datetime import datetime
+
+import strawberry
+
+from models.oversight.feature_flags import FeatureFlag
+from resolvers.oversight import feature_flags as flag_ops
+from schema.bridge.fields import mutation, node, query
+from schema.bridge.results import DeletedType
+
+
+@node(FeatureFlag)
+class FeatureFlagType:
+    """A feature flag of the instance.
+
+    `overrideEnabled` is the override of the current workspace, if any. `active` says whether the flag is on there: as
+    the override says; without one if the flag is enabled, and the bucket of the workspace is less than `percentage`.
+    The bucket is the first 32 bits of the SHA-256 of `<workspace id>/<key>`, modulo 100.
+    """
+
+    id: strawberry.ID
+    key: str
+    description: str | None
+    enabled: bool
+    percentage: int
+    created_at: datetime
+    updated_at: datetime
+    override_enabled: bool | None
+    active: bool
+
+
+@strawberry.type
+class FeatureFlagQuery:
+    feature_flags = query(flag_ops.list_feature_flags, FeatureFlagType)
+
+
+@strawberry.type
+class FeatureFlagMutation:
+    create_feature_flag = mutation(flag_ops.create_feature_flag, FeatureFlagType)
+    update_feature_flag = mutation(flag_ops.update_feature_flag, FeatureFlagType)
+    delete_feature_flag = mutation(flag_ops.delete_feature_flag, DeletedType)
+    set_feature_flag_override = mutation(flag_ops.set_feature_flag_override, FeatureFlagType)
+    clear_feature_flag_override = mutation(flag_ops.clear_feature_flag_override, FeatureFlagType)

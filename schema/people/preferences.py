@@ -1,0 +1,28 @@
+"""GraphQL: preferences of the caller."""
+
+import strawberry
+from strawberry.scalars import JSON
+
+from models.people.preferences import Preference
+from resolvers.people import preferences as preference_ops
+from schema.bridge.fields import mutation, node, query
+from schema.bridge.results import SuccessType
+
+
+@node(Preference)
+class PreferenceType:
+    """A value that clients keep for the caller, in every workspace."""
+
+    key: str
+    value: JSON | None
+
+
+@strawberry.type
+class PreferenceQuery:
+    preferences = query(preference_ops.list_preferences, PreferenceType)
+
+
+@strawberry.type
+class PreferenceMutation:
+    set_preference = mutation(preference_ops.set_preference, SuccessType)
+    delete_preference = mutation(preference_ops.delete_preference, SuccessType)

@@ -1,0 +1,25 @@
+"""GraphQL: recovery of an account."""
+
+import strawberry
+
+from resolvers.people import recovery as recovery_ops
+from schema.bridge.fields import mutation, output
+
+
+@output(recovery_ops.PasswordResetRequested)
+class PasswordResetRequestedType:
+    ok: bool
+    message: str
+
+
+@output(recovery_ops.PasswordSet)
+class PasswordSetType:
+    """The password is set."""
+
+    ok: bool
+
+
+@strawberry.type
+class RecoveryMutation:
+    request_password_reset = mutation(recovery_ops.request_password_reset, PasswordResetRequestedType)
+    reset_password = mutation(recovery_ops.reset_password, PasswordSetType)

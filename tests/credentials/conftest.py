@@ -1,3 +1,0 @@
-from tests.issues.conftest import board, world
-
-__all__ = ["board", "world"]

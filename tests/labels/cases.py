@@ -1,9 +1,0 @@
-"""Cases of labels, for the tests that are made for every operation."""
-
-from models.labels import Label
-from tests.generation.entities import Plot, entity
-
-
-@entity
-def label(plot: Plot) -> Label:
-    return Label(name="storm", color="red", label_group="weather", **plot.here)

@@ -1,0 +1,34 @@
+"""Cases of the own account, for the tests that are made for every operation."""
+
+from datetime import timedelta
+
+from models.people.account import EmailChange
+from resolvers.kernel import Code, digest
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import PASSWORD, Recipe
+from tests.world import now
+
+
+def email_token_of(plot: Plot) -> str:
+    return digest(f"email in {plot.workspace.id}")
+
+
+@entity
+def email_change(plot: Plot) -> EmailChange:
+    return EmailChange(
+        user_id=plot.second.user_id,
+        email=f"new-{plot.workspace.id}@example.com",
+        old_email="somebody@example.com",
+        token_hash=digest(email_token_of(plot)),
+        expires_at=now() + timedelta(minutes=30),
+    )
+
+
+RECIPES = {
+    "auth.email_change": Recipe({"email": "new@example.com", "password": PASSWORD}, refused=Code.CONFLICT),  # no mail
+    "auth.email_confirm": Recipe({"token": lambda world: email_token_of(world.home)}),
+    "auth.password_change": Recipe({"current_password": PASSWORD, "new_password": PASSWORD}),
+    "auth.account_delete": Recipe({"password": PASSWORD}, refused=Code.CONFLICT),  # the owner has other members
+}
+PROSE = ("auth.password_change", "auth.account_delete")
+"""Whoever knows the password, which the owner has alone."""

@@ -1,0 +1,153 @@
+"""A change of the own password: what it asks for, and what it ends."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from resolvers.instance.crypto import digest
+from resolvers.instance.passwords import Passwords
+from resolvers.people.account import WITHOUT, WRONG
+from tests.live.sockets import client_of
+from tests.people.auth.browsers import PASSWORD, Browser, signed_in
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+PATH, SESSIONS, NEW = "/api/v1/auth/password", "/api/v1/auth/sessions", "a new horse battery"
+
+
+async def change(browser: Browser, current: Any = PASSWORD, new: Any = NEW, **headers: str) -> httpx2.Response:
+    body = {"current_password": current, "new_password": new}
+    return await browser.send("POST", PATH, json=body, headers=headers)
+
+
+async def logs_in(world: World, email: str, password: str) -> bool:
+    return bool((await Browser(world.url).log_in(email, password)).json()["ok"])
+
+
+async def test_the_new_password_holds_and_the_old_one_does_not(world: World) -> None:
+    browser, user = await signed_in(world)
+    answer = await change(browser)
+    assert (answer.status_code, answer.json()) == (200, {"success": True})
+    assert [await logs_in(world, user.email, each) for each in (PASSWORD, NEW)] == [False, True]
+
+
+async def test_all_other_sessions_end_with_their_sockets(world: World) -> None:
+    browser, user = await signed_in(world)
+    second = Browser(world.url)
+    await second.log_in(user.email)
+    token = (await browser.send("POST", "/api/v1/auth/cli-token")).json()["token"]
+    await browser.send("POST", "/api/v1/auth/pair/start")
+    await world.database.execute(
+        "INSERT INTO password_resets (id, email, user_id, token_hash, expires_at)"
+        " VALUES ($1, 'x', $2, $3, now() + interval '5 minutes')",
+        f"r_{user.id}",
+        user.id,
+        digest(f"link of {user.id}"),
+    )
+    async with client_of(world, browser) as own, client_of(world, second) as other:
+        await own.settle()
+        await other.settle()
+        assert (await change(browser)).status_code == 200
+        await other.hears("session_revoked")
+        await own.settle()
+        assert own.of("session_revoked") == []
+    answer = await second.send("GET", SESSIONS)
+    assert (answer.status_code, answer.json()["error"]) == (401, "session_revoked")
+    assert [each["is_current"] for each in (await browser.send("GET", SESSIONS)).json()] == [True]
+    who = await Browser(world.url).send(
+        "GET", "/api/v1/auth/cli-token/validate", headers={"authorization": f"Bearer {token}"}
+    )
+    assert who.status_code == 200, "CLI tokens stay"
+    body = {"token": f"link of {user.id}", "new_password": "another horse"}
+    assert (await Browser(world.url).send("POST", "/api/v1/auth/reset", json=body)).status_code == 400
+    assert await world.database.fetchval("SELECT count(*) FROM pairings WHERE user_id = $1", user.id) == 0
+
+
+async def test_by_a_cli_token_every_session_ends(world: World) -> None:
+    browser, _ = await signed_in(world)
+    token = (await browser.send("POST", "/api/v1/auth/cli-token")).json()["token"]
+    assert (await change(Browser(world.url), authorization=f"Bearer {token}")).status_code == 200
+    assert (await browser.send("GET", SESSIONS)).status_code == 401
+    scoped = (await world.rest(world.member, "POST", "/api/v1/auth/cli-token", {"scopes": ["crews:read"]})).json()
+    answer = await change(Browser(world.url), authorization=f"Bearer {scoped['token']}")
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "status"),
+    [
+        ("wrong", NEW, 403),
+        ("", NEW, 403),
+        (PASSWORD + " ", NEW, 403),
+        ("ä" * 100, NEW, 403),
+        (PASSWORD, "short", 400),
+        (PASSWORD, "ä" * 37, 400),
+        (PASSWORD, None, 400),
+        (None, NEW, 400),
+        (7, NEW, 400),
+    ],
+)
+async def test_what_is_refused_changes_no_password(world: World, current: Any, new: Any, status: int) -> None:
+    browser, user = await signed_in(world)
+    answer = await change(browser, current, new)
+    assert answer.status_code == status, answer.text
+    assert await logs_in(world, user.email, PASSWORD)
+    assert (await browser.send("GET", SESSIONS)).status_code == 200
+
+
+async def test_wrong_passwords_lock_as_at_sign_in(world: World) -> None:
+    """Whoever finds a browser unlocked cannot try on and on."""
+    browser, user = await signed_in(world)
+    for _ in range(10):
+        assert (await change(browser, "wrong")).json()["error"] == WRONG
+    answer = await change(browser)
+    assert (answer.status_code, answer.json()["error"]) == (403, WRONG)
+    await world.database.execute("UPDATE users SET locked_until = now() - interval '1 second' WHERE id = $1", user.id)
+    assert (await change(browser)).status_code == 200
+    row = await world.database.fetchrow("SELECT failed_login_count, locked_until FROM users WHERE id = $1", user.id)
+    assert tuple(row) == (0, None)
+
+
+async def test_of_changes_at_once_one_wins(world: World) -> None:
+    browser, user = await signed_in(world)
+    answers = await asyncio.gather(*(change(browser, PASSWORD, f"horse battery {n}") for n in range(3)))
+    assert sorted(answer.status_code for answer in answers)[0] == 200
+    assert {answer.status_code for answer in answers} <= {200, 403, 409}
+    won = [n for n, answer in enumerate(answers) if answer.status_code == 200]
+    assert len(won) == 1
+    assert await logs_in(world, user.email, f"horse battery {won[0]}")
+
+
+async def test_who_has_no_password_is_told_so(world: World) -> None:
+    answer = await world.rest(world.member, "POST", PATH, {"current_password": "", "new_password": NEW}, workspace=None)
+    assert (answer.status_code, answer.json()["error"]) == (400, WITHOUT)
+
+
+async def test_by_graphql(world: World) -> None:
+    browser, user = await signed_in(world)
+    document = "mutation($in: ChangePasswordInput!) { changePassword(input: $in) { success } }"
+    for current, outcome in (("wrong", "FORBIDDEN"), (PASSWORD, None)):
+        variables = {"in": {"currentPassword": current, "newPassword": NEW}}
+        answer = (await browser.send("POST", "/graphql", json={"query": document, "variables": variables})).json()
+        assert answer.get("errors", [{"extensions": {"code": None}}])[0]["extensions"]["code"] == outcome
+    assert await logs_in(world, user.email, NEW)
+
+
+async def test_no_connection_waits_for_a_hash(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is hashed inside a transaction."""
+    browser, _ = await signed_in(world)
+    verify, held = Passwords.verify, list[int]()
+
+    async def watched(self: Passwords, *given: Any) -> Any:
+        held.append(
+            await world.database.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in tr%'"
+            )
+        )
+        return await verify(self, *given)
+
+    monkeypatch.setattr(Passwords, "verify", watched)
+    assert (await change(browser)).status_code == 200
+    assert held == [0]

@@ -1,0 +1,95 @@
+"""Cases of agents, for the tests that are made for every operation."""
+
+from datetime import timedelta
+from typing import Any
+
+from models.resources.credentials import AgentCredential
+from models.resources.skills import AgentSkill
+from models.staff.agents import Agent, AgentRole, AgentStatus, LeadMode, LlmProvider
+from resolvers.kernel import Code
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+from tests.sealing import sealed_before
+from tests.world import now
+
+
+def _agent(plot: Plot, slug: str, **changes: Any) -> Agent:
+    given: dict[str, Any] = {
+        "name": slug.title(),
+        "slug": slug,
+        "description": "An example",
+        "role_title": "Engineer",
+        "llm_provider": LlmProvider.ANTHROPIC,
+        "llm_model": "model",
+        "system_prompt": "Be brief",
+        "persona": "You like tea",
+        "avatar_seed": slug,
+        "avatar_style": "bottts",
+        "crew_id": plot["crew"].id,
+        "created_by_user_id": plot.owner.user_id,
+    }
+    return Agent(**(given | changes), **plot.here)
+
+
+@entity
+def lead(plot: Plot) -> Agent:
+    return _agent(plot, "lead", agent_role=AgentRole.LEAD, lead_mode=LeadMode.active)
+
+
+@entity
+def agent(plot: Plot) -> Agent:
+    """Works for the lead."""
+    made = _agent(plot, "hand", parent_lead_id=plot["lead"].id)
+    made.__dict__["webhook_secret"] = sealed_before("5e" * 32, table=Agent, column="webhook_secret", row_id=made.id)
+    return made
+
+
+@entity
+def pending_agent(plot: Plot) -> Agent:
+    """Hired, and waiting for an approval."""
+    return _agent(
+        plot,
+        "pending",
+        parent_lead_id=plot["lead"].id,
+        status=AgentStatus.PENDING_REVIEW,
+        ephemeral=True,
+        expires_at=now() + timedelta(hours=1),
+        hire_reason="Help",
+    )
+
+
+@entity
+def ghost(plot: Plot) -> Agent:
+    """Hired once; its time is over."""
+    past = now() - timedelta(hours=1)
+    return _agent(
+        plot,
+        "ghost",
+        parent_lead_id=plot["lead"].id,
+        ephemeral=True,
+        expires_at=past,
+        expired_at=past,
+        hire_reason="Help",
+    )
+
+
+@entity
+def agent_skill(plot: Plot) -> AgentSkill:
+    return AgentSkill(agent_id=plot["agent"].id, skill_id=plot["skill"].id, config="{}", **plot.here)
+
+
+@entity
+def agent_credential(plot: Plot) -> AgentCredential:
+    agent, given = plot["agent"], plot["credential"]
+    return AgentCredential(agent_id=agent.id, credential_id=given.id, env_var_name="TOKEN", **plot.here)
+
+
+IDS = {"lead_agent_id": "lead", "parent_lead_id": "lead"}
+PROSE = frozenset({"agents.create", "agents.update", "agents.delete", "agents.peers_get", "agents.peers_delete"})
+RECIPES = dict.fromkeys(
+    ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
+) | {
+    "agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"}),
+    "models.list": Recipe({"provider": "GOOGLE"}),
+    "agents.files_download": Recipe(refused=Code.NOT_FOUND),
+}

@@ -1,0 +1,140 @@
+"""Cases of issues, for the tests that are made for every operation."""
+
+from typing import Any
+
+from models.actors import ActorType
+from models.base import new_id
+from models.work.issues import ActivityAction, IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
+from models.work.missions import AuthoredVia, Mission, MissionStatus, MissionType
+from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+from tests.world import now
+
+
+def _issue(plot: Plot, number: int, **changes: Any) -> Mission:
+    given: dict[str, Any] = {
+        "crew_id": plot["crew"].id,
+        "lead_agent_id": plot["lead"].id,
+        "mission_type": MissionType.issue,
+        "trace_id": f"issue-{new_id()}",
+        "number": number,
+        "identifier": f"{plot.workspace.id[-4:].upper()}-{number}",  # another one in every workspace
+        "title": "Leak",
+        "description": "Below the waterline",
+        "status": MissionStatus.BACKLOG,
+        "project_id": plot["project"].id,
+        "milestone_id": plot["milestone"].id,
+        "priority": "high",
+        "assignee_type": ActorType.agent,
+        "assignee_id": plot["agent"].id,
+        "due_date": "2030-02-01",
+        "estimate": 3,
+        "sort_order": 1.5,
+        "routine_inputs": {},
+        "created_by_type": ActorType.user,
+        "created_by_id": plot.owner.user_id,
+        "authored_via": AuthoredVia.user_api,
+        "plan": "Find it",
+        "workflow_template": "sequential",
+        "total_token_count": 1,
+        "total_estimated_cost": 0.5,
+        "started_at": now(),
+        "completed_at": now(),
+    }
+    return Mission(**(given | changes), **plot.here)
+
+
+@entity
+def issue_above(plot: Plot) -> Mission:
+    by_agent = {"created_by_type": ActorType.agent, "created_by_id": plot["agent"].id}
+    return _issue(plot, 1, title="Hull", assignee_type=ActorType.user, assignee_id=plot.owner.user_id, **by_agent)
+
+
+@entity
+def issue(plot: Plot) -> Mission:
+    return _issue(plot, 2, parent_issue_id=plot["issue_above"].id)
+
+
+@entity
+def issue_under_way(plot: Plot) -> Mission:
+    return _issue(plot, 3, status=MissionStatus.IN_PROGRESS)
+
+
+@entity
+def issue_below(plot: Plot) -> Mission:
+    return _issue(plot, 4, parent_issue_id=plot["issue"].id)
+
+
+@entity
+def issue_label(plot: Plot) -> IssueLabel:
+    return IssueLabel(mission_id=plot["issue"].id, label_id=plot["label"].id, **plot.here)
+
+
+@entity
+def issue_comment(plot: Plot) -> IssueComment:
+    return IssueComment(
+        mission_id=plot["issue"].id,
+        author_type=ActorType.user,
+        author_id=plot.owner.user_id,
+        body="It is getting worse",
+        **plot.here,
+    )
+
+
+@entity
+def issue_comment_of_agent(plot: Plot) -> IssueComment:
+    said: dict[str, Any] = {"author_type": ActorType.agent, "author_id": plot["agent"].id, "body": "It is mended"}
+    return IssueComment(mission_id=plot["issue"].id, **said, **plot.here)
+
+
+@entity
+def issue_activity_of_user(plot: Plot) -> IssueActivity:
+    done: dict[str, Any] = {"action": ActivityAction.status_changed, "details": "BACKLOG \u2192 TODO"}
+    return IssueActivity(
+        mission_id=plot["issue"].id, actor_type=ActorType.user, actor_id=plot.owner.user_id, **done, **plot.here
+    )
+
+
+@entity
+def issue_activity(plot: Plot) -> IssueActivity:
+    done: dict[str, Any] = {"action": ActivityAction.priority_changed, "details": "high"}
+    return IssueActivity(
+        mission_id=plot["issue"].id, actor_type=ActorType.agent, actor_id=plot["agent"].id, **done, **plot.here
+    )
+
+
+@entity
+def issue_relation(plot: Plot) -> IssueRelation:
+    return IssueRelation(
+        source_id=plot["issue"].id, target_id=plot["issue_under_way"].id, relation_type=RelationType.blocks, **plot.here
+    )
+
+
+def _named(key: str, **more: Any) -> Any:
+    """An issue that is named by its identifier."""
+    return more | {"identifier": lambda world: world.home[key].identifier}
+
+
+NAMED = Recipe(values=_named("issue"))
+UNDER_WAY = Recipe(values=_named("issue_under_way"))
+IDS = {"assignee_id": "agent", "author_agent_id": "agent", "parent_issue_id": "issue_above"}
+RECIPES = {
+    **dict.fromkeys(
+        [
+            "issues.get", "issues.get_in_crew", "issues.delete", "issues.start", "issues.subtasks", "issues.activity",
+            "issues.runs",
+            "issues.comments_list", "issues.comments_create", "issues.relations_list", "internal.issues.get",
+            "internal.issues.comments_create",
+        ],
+        NAMED,
+    ),
+    "issues.create": Recipe(chosen=frozenset({"routine_id"})),
+    "issues.update": Recipe(values=_named("issue", title="Leaks"), chosen=frozenset({"routine_id"})),
+    "issues.stop": UNDER_WAY,
+    "issues.review": UNDER_WAY,
+    "issues.bulk": Recipe(values={"ids": lambda world: [world.home["issue"].id], "updates": {"priority": "low"}}),
+    "issues.relations_create": Recipe(values=_named("issue",
+        target_identifier=lambda world: world.home["issue_above"].identifier)),
+    "issues.relations_delete": Recipe(ids={"id": "issue_relation"}),
+    "internal.issues.update": Recipe(values=_named("issue", priority="low")),
+}  # fmt: skip

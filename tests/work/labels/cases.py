@@ -1,0 +1,9 @@
+"""Cases of labels, for the tests that are made for every operation."""
+
+from models.work.labels import Label
+from tests.generation.entities import Plot, entity
+
+
+@entity
+def label(plot: Plot) -> Label:
+    return Label(name="storm", color="red", label_group="weather", **plot.here)
