@@ -11,7 +11,7 @@ from graphql import parse_value
 from hypothesis import strategies
 
 BROKEN = {"INTERNAL", "UNAVAILABLE", "BAD_GATEWAY"}
-REFUSED_WITH_502 = ("git_url: ", "git_ref: ")  # contract: skills.bulk_import
+REFUSED_WITH_502 = ("git_url: ", "git_ref: ", "The Ollama server")  # contract: skills.bulk_import, models.list
 LONGEST_QUERY = 4000
 INSIDES = re.compile(
     r"Traceback|asyncpg|sqlalchemy|site-packages|pydantic|object at 0x|NoneType"

@@ -81,7 +81,7 @@ def test_a_worker_has_no_surface() -> None:
 
 def test_a_server_of_the_whole_contract(grown: Path) -> None:
     composed = compose(grown)
-    assert "resolvers.labels00" in composed.modules
+    assert "resolvers.work.labels00" in composed.modules
     assert composed.rss < ROOM
     assert composed.seconds < SECONDS
 
