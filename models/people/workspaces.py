@@ -76,7 +76,9 @@ class Membership(TenantTable, Timestamps, table=True):
 
 
 class Invitation(TenantTable, table=True):
-    """An offer of membership that waits for a person; `token` is handed over by hand."""
+    """An offer of membership that waits for a person; `token` is handed over by hand. `accepted_by` is the user who
+    accepted it, who may have left the workspace since.
+    """
 
     __tablename__ = "invitations"
     __table_args__ = (
@@ -84,6 +86,7 @@ class Invitation(TenantTable, table=True):
         Index(
             "invitations_email_in_lower_case_idx", text("lower(email)"), postgresql_where=text("accepted_at IS NULL")
         ),
+        Index("invitations_accepted_by_workspace_id_idx", "accepted_by", "workspace_id"),
     )
     email: str = text_field(EMAIL)
     role: Role = enum_field(Role)
@@ -91,4 +94,5 @@ class Invitation(TenantTable, table=True):
     token: str = text_field(LINE, unique=True)
     expires_at: datetime = time_field()
     accepted_at: datetime | None = time_field(default=None)
+    accepted_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     created_at: datetime = stored_at()

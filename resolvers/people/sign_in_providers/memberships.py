@@ -61,7 +61,7 @@ async def accept(ctx: Context, user: User, invitations: list[Invited]) -> None:
         )
         if found is None or await _is_member(ctx, user) or not await _has_room(ctx):
             continue
-        await ctx.update(Invitation, found.id, accepted_at=NOW)
+        await ctx.update(Invitation, found.id, accepted_at=NOW, accepted_by=user.id)
         await _joined(ctx, user, found.role)
 
 

@@ -97,7 +97,8 @@ async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorks
     known = await ctx.select(Membership, col(Membership.user_id) == user.id).locked().first()
     if known is not None and known.accepted_at is not None:
         raise Refusal(Code.CONFLICT, MEMBER)
-    await _use(ctx, invitation, room=known is None)
+    await _check(ctx, invitation, room=known is None)
+    await _use(ctx, invitation, user)
     if known is None:
         await ctx.insert(Membership(user_id=user.id, role=invitation.role, accepted_at=NOW), conflict=MEMBER)
     else:
@@ -127,12 +128,13 @@ async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
     password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
     await ctx.begin()
     workspace, invitation = await _shown(ctx, place, data.token)
-    await _use(ctx, invitation)
+    await _check(ctx, invitation)
     if await find_account(ctx, invitation.email) is not None:
         raise Refusal(Code.CONFLICT, REGISTERED)
     made = User(email=invitation.email, full_name=data.full_name, password_hash=password_hash, founded_in=place)
     user = await ctx.insert(made, conflict=REGISTERED)
     ctx.user_id = user.id
+    await _use(ctx, invitation, user)
     ctx.audit("USER", user.id, action="user.created", personal=True)
     member = await ctx.insert(Membership(user_id=user.id, role=invitation.role, accepted_at=NOW))
     ctx.audit(MEMBER_TYPE, member.id, role=invitation.role)
@@ -163,15 +165,18 @@ async def _shown(ctx: Context, place: str | None, token: str) -> tuple[Workspace
     return workspace, await ctx.select(Invitation, col(Invitation.token) == token).locked().one(MISSING)
 
 
-async def _use(ctx: Context, invitation: Invitation, *, room: bool = True) -> None:
-    """Once, while it is open, and while there is room."""
+async def _check(ctx: Context, invitation: Invitation, *, room: bool = True) -> None:
+    """An invitation is good once, while it is open, and while there is room."""
     if invitation.accepted_at is not None:
         raise Refusal(Code.GONE, ACCEPTED)
     if invitation.expires_at <= await ctx.now():
         raise Refusal(Code.GONE, EXPIRED)
     if room:
         await room_for_a_member(ctx)
-    await ctx.update(Invitation, invitation.id, accepted_at=NOW)
+
+
+async def _use(ctx: Context, invitation: Invitation, user: User) -> None:
+    await ctx.update(Invitation, invitation.id, accepted_at=NOW, accepted_by=user.id)
 
 
 def _joined(workspace: Workspace, invitation: Invitation) -> dict[str, str]:

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import case, func, literal_column, null, or_, select
+from sqlalchemy import case, literal_column, null, or_, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -44,13 +44,12 @@ USERS = table_of(User)
 
 def knows(row: Any, scope: Any) -> Any:
     """Whether the workspace of a row knows more of the row's user than the name: they have accepted to be a member, or
-    were invited by their address and have accepted that.
+    have accepted an invitation there once.
     """
-    member, invited, user = table_of(Membership).alias(), table_of(Invitation).alias(), table_of(User).alias()
+    member, invited = table_of(Membership).alias(), table_of(Invitation).alias()
     own = (member.c.user_id == row.user_id, member.c.workspace_id == row.workspace_id)
-    once = (user.c.id == row.user_id, invited.c.workspace_id == row.workspace_id, invited.c.accepted_at.is_not(None))
-    same = func.lower(invited.c.email) == func.lower(user.c.email)
-    past = select(invited.c.id).select_from(invited.join(user, same)).where(*once).limit(1)
+    once = (invited.c.accepted_by == row.user_id, invited.c.workspace_id == row.workspace_id)
+    past = select(invited.c.id).where(*once).limit(1)
     return or_(scope.scalar(select(member.c.accepted_at).where(*own)).is_not(None), scope.scalar(past).is_not(None))
 
 
