@@ -121,7 +121,8 @@ async def test_a_change_in_one_process_holds_in_all(database: Database, tmp_path
         sql = f"INSERT INTO {table_of(type(row)).name} ({', '.join(names)}) VALUES ({places})"
         await owner.execute(sql, *[row.__dict__[name] for name in names])
     await owner.close()
-    given = KEYS | addresses(database) | {"CREWSHIP_LOG_LEVEL": "warn", "CREWSHIP_LOG_FORMAT": "json"}
+    given = KEYS | addresses(database)
+    given |= {"CREWSHIP_LOG_LEVEL": "warn", "CREWSHIP_LOG_FORMAT": "json", "CREWSHIP_INSTANCE_ADMINS": "true"}
     with contextlib.ExitStack() as stack:
         one, other = [
             await asyncio.to_thread(stack.enter_context, serving(env=environment(tmp_path / name, **given)))
