@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "resolvers", "rest_compat", "schema", "runtime", "crewship")
 ROOM, COPIED, EACH = "work", "labels", 4  # the domain, and its operations
 COLUMN = re.compile(r"^( +)label_group(:.*)$", re.MULTILINE)
-EDGE = re.compile(r"^ +\w+: Edges?\b.*\n", re.MULTILINE)  # declared by another domain, for the original alone
+LISTED = re.compile(r'^( +fields = ".*label_group)', re.MULTILINE)
+EDGE = re.compile(r'^( +fields = ".*) issues"$', re.MULTILINE)  # declared by another domain, for the original alone
 NAME = re.compile(r"([Ll]abels?)(?!_|:read|s)")
 WHOLE = 500  # operations of the contract and those of our own, with some to come
 FIRST_ANSWER, IDLE = 1.8, 130.0  # the bars: seconds of the clock, and MB
@@ -84,7 +85,8 @@ def grow(tree: Path, whole: int = WHOLE) -> None:
     numbers = [f"{number:02}" for number in range(-(-missing // EACH))]
     for package in ("models", "resolvers", "rest_compat", "schema"):
         text = (ROOT / package / ROOM / f"{COPIED}.py").read_text()
-        text = COLUMN.sub(r"\1label_group\2\n\1label_origin\2\n\1label_source\2", EDGE.sub("", text))
+        text = COLUMN.sub(r"\1label_group\2\n\1label_origin\2\n\1label_source\2", text)
+        text = EDGE.sub(r'\1"', LISTED.sub(r"\1 label_origin label_source", text))
         for number in numbers:
             (tree / package / ROOM / f"{COPIED}{number}.py").write_text(NAME.sub(rf"\g<1>{number}", text))
     with (tree / "resolvers" / "domains.py").open("a") as listed:

@@ -4,16 +4,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalMode, ApprovalStatus
+from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
 from resolvers.attention import approvals
 from rest_compat.http.dispatch import body_of
 from rest_compat.http.envelopes import SHOWN, Envelope, FromInput
-from rest_compat.http.table import DELETE, GET, POST, Absent, Fixed, From, Request, Wire
+from rest_compat.http.table import DELETE, GET, POST, Fixed, From, Request, Wire
 
 
 class ApprovalJSON(Wire, of=Approval):
     """Absent ids, texts and deciders are empty strings."""
 
+    fields = """
+        id_ workspace_id_ crew_id_ agent_id_ mission_id_ requested_by_ kind_ reason_ payload_ status_ decided_by_
+        decided_at_ comment_ timeout_at_ created_at_ timeout_secs_ id kind reason requested_by status created_at
+        timeout_at decided_at decided_by comment crew_id agent_id mission_id payload
+    """
+    absent = "payload"
     id_: Annotated[str, From("id"), Field(alias="ID")]
     workspace_id_: Annotated[str, From("workspace_id"), Field(alias="WorkspaceID")]
     crew_id_: Annotated[str, From("crew_id"), Field(alias="CrewID")]
@@ -30,20 +36,9 @@ class ApprovalJSON(Wire, of=Approval):
     timeout_at_: Annotated[str | None, From("timeout_at"), Field(alias="TimeoutAt")]
     created_at_: Annotated[str, From("created_at"), Field(alias="CreatedAt")]
     timeout_secs_: Annotated[int, Fixed("0"), Field(alias="TimeoutSecs")]
-    id: str
-    kind: ApprovalKind
-    reason: str
-    requested_by: str
-    status: ApprovalStatus
     created_at: str
     timeout_at: str | None
     decided_at: Annotated[str | None, From("decided_at_ms")]
-    decided_by: str
-    comment: str
-    crew_id: str
-    agent_id: str
-    mission_id: str
-    payload: Annotated[dict[str, Any] | None, Absent()]
 
 
 class ApprovalListJSON(Envelope):
@@ -55,11 +50,7 @@ class ApprovalListJSON(Envelope):
 
 
 class ApprovalGateJSON(Wire, of=ApprovalGate):
-    id: str
-    pattern: str
-    mode: ApprovalMode
-    crew_id: str | None
-    agent_id: str | None
+    fields = "id pattern mode crew_id agent_id created_at"
     created_at: str
 
 

@@ -1,8 +1,8 @@
 """REST: the inbox."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from models.attention.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType
+from models.attention.inbox import InboxItem, InboxState
 from resolvers.attention import inbox
 from resolvers.attention.inbox.changes import PurgedInbox, UpdatedInboxItems
 from rest_compat.http.envelopes import SHOWN, AnswerOf, Envelope
@@ -12,27 +12,18 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, Wire
 class InboxItemJSON(Wire, of=InboxItem):
     """Keys that have nothing to say are left out. Times are RFC 3339 with milliseconds."""
 
-    id: str
-    workspace_id: str
-    kind: InboxKind
-    source_id: str
-    target_user_id: Annotated[str | None, Absent()]
+    fields = """
+        id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_name
+        avatar_seed avatar_style state priority blocking payload read_at resolved_at resolved_by_user_id resolved_action
+        created_at updated_at
+    """
+    absent = """
+        target_user_id body_md sender_type sender_id sender_name avatar_seed avatar_style payload resolved_by_user_id
+        resolved_action
+    """
     target_role: Annotated[str | None, Absent()]
-    title: str
-    body_md: Annotated[str | None, Absent()]
-    sender_type: Annotated[SenderType | None, Absent()]
-    sender_id: Annotated[str | None, Absent()]
-    sender_name: Annotated[str | None, Absent()]
-    avatar_seed: Annotated[str | None, Absent()]
-    avatar_style: Annotated[str | None, Absent()]
-    state: InboxState
-    priority: InboxPriority
-    blocking: bool
-    payload: Annotated[dict[str, Any] | None, Absent()]
     read_at: Annotated[str | None, From("read_at_ms"), Absent()]
     resolved_at: Annotated[str | None, From("resolved_at_ms"), Absent()]
-    resolved_by_user_id: Annotated[str | None, Absent()]
-    resolved_action: Annotated[str | None, Absent()]
     created_at: Annotated[str, From("created_at_ms")]
     updated_at: Annotated[str, From("updated_at_ms")]
 

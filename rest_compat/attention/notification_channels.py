@@ -2,20 +2,16 @@
 
 from typing import Annotated
 
-from models.attention.notification_channels import ChannelEvent, ChannelType, NotificationChannel
+from models.attention.notification_channels import ChannelEvent, NotificationChannel
 from resolvers.attention import notification_channels as channels
 from rest_compat.http.table import DELETE, GET, POST, Absent, From, Wire
 
 
 class NotificationChannelJSON(Wire, of=NotificationChannel):
-    id: str
-    workspace_id: str
-    type: ChannelType
-    url: Annotated[str | None, Absent()]
+    fields = "id workspace_id type url to events enabled created_by created_at"
+    absent = "url created_by"
     to: Annotated[str | None, From("address"), Absent()]
     events: list[ChannelEvent]
-    enabled: bool
-    created_by: Annotated[str | None, Absent()]
     created_at: str
 
 

@@ -2,21 +2,14 @@
 
 from typing import Annotated
 
-from models.actors import ActorType
 from models.attention.notifications import Notification
 from resolvers.attention import notifications
-from rest_compat.http.table import DELETE, GET, POST, Absent, Fixed, Wire
+from rest_compat.http.table import DELETE, GET, POST, Fixed, Wire
 
 
 class NotificationJSON(Wire, of=Notification):
-    id: str
-    actor_type: ActorType
-    actor_id: str
-    actor_name: Annotated[str | None, Absent()]
-    action: str
-    entity_type: str
-    entity_id: str | None
-    entity_title: str | None
+    fields = "id actor_type actor_id actor_name action entity_type entity_id entity_title read_at created_at"
+    absent = "actor_name"
     read_at: str | None
     created_at: str
 

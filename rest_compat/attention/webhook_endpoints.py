@@ -1,22 +1,17 @@
 """REST: webhook endpoints, and the log of deliveries."""
 
-from typing import Annotated, Any
-
-from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
+from models.attention.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from resolvers.attention import webhook_endpoints as endpoints
-from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class WebhookEndpointJSON(Wire, of=WebhookEndpoint):
-    id: str
-    workspace_id: str
-    name: str
-    url: str
-    event_types: list[str]
-    enabled: bool
+    fields = """
+        id workspace_id name url event_types enabled failing_since old_secret_until created_by created_at updated_at
+    """
+    absent = "created_by"
     failing_since: str | None
     old_secret_until: str | None
-    created_by: Annotated[str | None, Absent()]
     created_at: str
     updated_at: str
 
@@ -24,17 +19,11 @@ class WebhookEndpointJSON(Wire, of=WebhookEndpoint):
 class WebhookDeliveryJSON(Wire, of=WebhookDelivery):
     """`answer` is the beginning of what the receiver said to the last attempt."""
 
-    id: str
-    endpoint_id: str
-    event_type: str
-    subject: str
-    payload: dict[str, Any]
-    state: DeliveryState
-    attempts: int
+    fields = """
+        id endpoint_id event_type subject payload state attempts next_attempt_at status answer error happened_at
+        created_at delivered_at
+    """
     next_attempt_at: str | None
-    status: int | None
-    answer: str | None
-    error: str | None
     happened_at: str
     created_at: str
     delivered_at: str | None

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin
+from inspect import get_annotations
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import SQLModel
@@ -30,6 +31,7 @@ from resolvers.kernel.reader import (
     Shape,
     columns_of,
     intern,
+    value_type,
 )
 from rest_compat.http.errors import Headers
 from rest_compat.http.streams import Download, Part, Streaming, Upload
@@ -72,15 +74,23 @@ class IfAsked:
 
 
 class Wire(BaseModel):
-    """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated."""
+    """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated.
+
+    `fields` lists its keys, in order. Those without an annotation have the type of the column or derived value; those
+    of `absent` are left out while they are null.
+    """
 
     model_config = ConfigDict(defer_build=True)
     __of__: type[SQLModel] | None = None
+    fields: ClassVar[str] = ""
+    absent: ClassVar[str] = ""
 
     def __init_subclass__(cls, of: type[SQLModel] | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
         if of is not None:
             cls.__of__ = of
+        if "fields" in cls.__dict__:
+            cls.__annotations__ = _listed(cls, get_annotations(cls))
 
     @classmethod
     def shaped(cls) -> Shape:
@@ -88,6 +98,16 @@ class Wire(BaseModel):
             raise TypeError(f"{cls.__name__} needs of=")
         model = cls.__of__
         return intern(Shape(tuple(_item(cls, model, name, info) for name, info in cls.model_fields.items())))
+
+
+def _listed(wire: type[Wire], own: dict[str, Any]) -> dict[str, Any]:
+    """The annotations of a wire model: its own, or those that its model tells."""
+    names, absent = wire.fields.split(), wire.__dict__.get("absent", "").split()
+    unlisted = {*own, *absent} - {*names}
+    if unlisted or wire.__of__ is None:
+        raise TypeError(f"{wire.__name__} needs of=, and `fields` lists all of its keys: {', '.join(sorted(unlisted))}")
+    made = {name: own[name] if name in own else value_type(wire.__of__, name) for name in names}
+    return made | {name: Annotated[made[name], Absent()] for name in absent}
 
 
 class ByKey(Wire):

@@ -5,17 +5,11 @@ from rest_compat.http.table import GET, Wire
 
 
 class ActivityItemJSON(Wire, of=activity.ActivityItem):
-    id: str
-    type: activity.ActivityType
-    status: str
-    summary: str
-    detail: str | None
-    from_name: str
-    from_slug: str
+    fields = """
+        id type status summary detail from_name from_slug to_name to_slug crew_name crew_slug crew_color created_at
+    """
     to_name: str | None
     to_slug: str | None
-    crew_name: str
-    crew_slug: str
     crew_color: str | None
     created_at: str
 

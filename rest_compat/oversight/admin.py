@@ -1,49 +1,34 @@
 """REST: administration."""
 
 import base64
-from datetime import datetime
 from urllib.parse import quote
 
 import orjson
 from pydantic import Field
 
-from models.people.workspaces import Role, Workspace
+from models.people.workspaces import Workspace
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.oversight import admin
 from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Download, Reply, Request, ValueOf, Wire
 
 
 class AdminStatsJSON(Wire, of=admin.AdminStats):
-    workspaces: int
-    users: int
-    agents: int
-    running: int
+    fields = "workspaces users agents running"
 
 
 class UserWorkspaceJSON(Wire, of=Workspace):
-    id: str
-    name: str
-    slug: str
+    fields = "id name slug"
 
 
 class AdminUserJSON(Wire, of=admin.AdminUser):
     """`created_at` is when the account was created."""
 
-    id: str
-    email: str
-    full_name: str | None
-    avatar_url: str | None
-    created_at: datetime
+    fields = "id email full_name avatar_url created_at workspace role"
     workspace: UserWorkspaceJSON
-    role: Role
 
 
 class AdminWorkspaceJSON(Wire, of=admin.AdminWorkspace):
-    id: str
-    name: str
-    slug: str
-    created_at: datetime
-    updated_at: datetime
+    fields = "id name slug created_at updated_at member_count agent_count crew_count"
     member_count: int = Field(alias="_count_members")
     agent_count: int = Field(alias="_count_agents")
     crew_count: int = Field(alias="_count_crews")

@@ -1,10 +1,9 @@
 """REST: the audit log, and the log of MCP tool calls."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
-from models.kernel import AuditActor, AuditLog, SecurityLog
-from models.oversight.audit import McpCallStatus, McpServerScope, McpToolCall
+from models.kernel import AuditLog, SecurityLog
+from models.oversight.audit import McpToolCall
 from resolvers.oversight import audit
 from rest_compat.http.dispatch import workspace_in_body
 from rest_compat.http.envelopes import Envelope, PaginationJSON
@@ -18,21 +17,14 @@ class AuditEntryJSON(Wire, of=AuditLog):
     `changes` maps the fields of an update to their values `before` and `after`.
     """
 
-    id: str
-    workspace_id: str
-    user_id: str | None
-    action: str
-    entity_type: str
-    entity_id: str | None
+    fields = """
+        id workspace_id user_id action entity_type entity_id metadata ip_address user_agent created_at user_email
+        user_name actor_type actor_id changes
+    """
+    absent = "changes"
     metadata: Annotated[str, From("metadata_text")]
-    ip_address: str | None
-    user_agent: str | None
-    created_at: datetime
     user_email: Annotated[str | None, Absent()]
     user_name: Annotated[str | None, Absent()]
-    actor_type: AuditActor
-    actor_id: str | None
-    changes: Annotated[dict[str, Any] | None, Absent()]
 
 
 class AuditListJSON(Envelope):
@@ -43,32 +35,17 @@ class AuditListJSON(Envelope):
 class SecurityEntryJSON(Wire, of=SecurityLog):
     """`changes` maps the fields of an update to their values `before` and `after`."""
 
-    id: str
-    action: str
-    entity_type: str
-    entity_id: str | None
+    fields = "id action entity_type entity_id metadata changes ip_address user_agent actor_type actor_id created_at"
+    absent = "changes"
     metadata: Annotated[dict[str, Any], From("data")]
-    changes: Annotated[dict[str, Any] | None, Absent()]
-    ip_address: str | None
-    user_agent: str | None
-    actor_type: AuditActor
-    actor_id: str | None
-    created_at: datetime
 
 
 class McpToolCallJSON(Wire, of=McpToolCall):
-    id: str
-    workspace_id: str
-    crew_id: str | None
-    agent_id: str
-    mcp_server_id: str
-    mcp_server_scope: McpServerScope
-    tool_name: str
+    fields = """
+        id workspace_id crew_id agent_id mcp_server_id mcp_server_scope tool_name input_hash status duration_ms
+        error_message created_at
+    """
     input_hash: Annotated[str | None, Null()]
-    status: McpCallStatus
-    duration_ms: int | None
-    error_message: str | None
-    created_at: datetime
 
 
 class McpCallRecordedJSON(Wire, of=McpToolCall):

@@ -1,6 +1,5 @@
 """REST: feature flags."""
 
-from datetime import datetime
 from typing import Annotated
 
 from models.oversight.feature_flags import FeatureFlag
@@ -11,13 +10,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, 
 class FeatureFlagJSON(Wire, of=FeatureFlag):
     """`override_enabled` is the override of the current workspace; absent without one."""
 
-    id: str
-    key: str
-    description: str | None
-    enabled: bool
-    percentage: int
-    created_at: datetime
-    updated_at: datetime
+    fields = "id key description enabled percentage created_at updated_at override_enabled"
     override_enabled: Annotated[bool | None, Absent()]
 
 

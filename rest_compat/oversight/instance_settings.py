@@ -1,7 +1,5 @@
 """REST: settings of the instance."""
 
-from datetime import datetime
-
 from models.oversight.instance_settings import InstanceSetting
 from resolvers.oversight import instance_settings as settings
 from rest_compat.http.table import DELETE, GET, PUT, Wire
@@ -10,9 +8,7 @@ from rest_compat.http.table import DELETE, GET, PUT, Wire
 class SettingJSON(Wire, of=InstanceSetting):
     """`value` is `***` if the setting is a secret."""
 
-    key: str
-    value: str
-    updated_at: datetime
+    fields = "key value updated_at"
 
 
 SETTINGS = "/api/v1/instance/settings"

@@ -6,27 +6,20 @@ from resolvers.oversight import journal
 from rest_compat.http.dispatch import workspace_in_body
 from rest_compat.http.envelopes import NEXT, SHOWN, Envelope
 from rest_compat.http.streams import Streaming
-from rest_compat.http.table import GET, POST, Absent, Wire
+from rest_compat.http.table import GET, POST, Wire
 
 
 class JournalEntryJSON(Wire, of=journal.JournalEntryView):
     """Keys that have nothing to say are left out."""
 
-    id: str
-    workspace_id: str
-    ts: str
-    entry_type: str
+    fields = """
+        id workspace_id ts entry_type severity priority actor_type summary crew_id agent_id mission_id actor_id trace_id
+        payload refs
+    """
+    absent = "crew_id agent_id mission_id actor_id trace_id payload refs"
     severity: str
     priority: str
     actor_type: str
-    summary: str
-    crew_id: Annotated[str | None, Absent()]
-    agent_id: Annotated[str | None, Absent()]
-    mission_id: Annotated[str | None, Absent()]
-    actor_id: Annotated[str | None, Absent()]
-    trace_id: Annotated[str | None, Absent()]
-    payload: Annotated[dict[str, Any] | None, Absent()]
-    refs: Annotated[dict[str, Any] | None, Absent()]
 
 
 class JournalPageJSON(Envelope):

@@ -1,9 +1,8 @@
 """REST: the keeper of credentials."""
 
-from datetime import datetime
 from typing import Annotated
 
-from models.oversight.keeper import KeeperDecision, KeeperRequest, KeeperRequestType
+from models.oversight.keeper import KeeperRequest
 from resolvers.oversight import keeper
 from rest_compat.http.dispatch import workspace_in_body
 from rest_compat.http.table import GET, POST, Absent, From, Wire
@@ -12,36 +11,21 @@ from rest_compat.http.table import GET, POST, Absent, From, Wire
 class KeeperLogEntryJSON(Wire, of=KeeperRequest):
     """Names of deleted objects are `Unknown`; absent ids are empty."""
 
-    id: str
-    agent_id: str
-    agent_name: str
-    crew_id: str
-    credential_id: str
-    credential_name: str
-    intent: str
-    request_type: KeeperRequestType
-    command: Annotated[str | None, Absent()]
-    decision: KeeperDecision
-    reason: str | None
-    risk_score: int | None
-    exit_code: Annotated[int | None, Absent()]
+    fields = """
+        id agent_id agent_name crew_id credential_id credential_name intent request_type command decision reason
+        risk_score exit_code ollama_prompt ollama_raw_response created_at decided_at
+    """
+    absent = "command exit_code"
     ollama_prompt: Annotated[str | None, From("prompt"), Absent()]
     ollama_raw_response: Annotated[str | None, From("answer"), Absent()]
-    created_at: datetime
-    decided_at: datetime | None
 
 
 class KeeperRequestJSON(Wire, of=KeeperRequest):
-    id: str
+    fields = """
+        id requesting_agent_id requesting_crew_id credential_id intent decision reason risk_score created_at decided_at
+    """
     requesting_agent_id: Annotated[str, From("agent_id")]
     requesting_crew_id: Annotated[str, From("crew_id")]
-    credential_id: str
-    intent: str
-    decision: KeeperDecision
-    reason: str | None
-    risk_score: int | None
-    created_at: datetime
-    decided_at: datetime | None
 
 
 INTERNAL = "/api/v1/internal/keeper"

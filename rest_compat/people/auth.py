@@ -1,12 +1,11 @@
 """REST: login, sessions, accounts and tokens. The cookies of a login are set by the dispatcher."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote
 
 import orjson
 
-from models.people.auth import CliToken, TokenTier
+from models.people.auth import CliToken
 from resolvers.errors import Code, Reason, Refusal
 from resolvers.identity import cookies
 from resolvers.instance.addresses import same_host
@@ -24,16 +23,9 @@ _FORM_FIELDS = 100
 class CliTokenJSON(Wire, of=CliToken):
     """`expires_soon`: within a week, or in the last quarter of a lifetime of less than four weeks."""
 
-    id: str
-    name: str
-    tier: TokenTier
-    created_at: datetime
-    expires_at: Annotated[datetime | None, Absent()]
-    last_used_at: Annotated[datetime | None, Absent()]
-    revoked_at: Annotated[datetime | None, Absent()]
+    fields = "id name tier created_at expires_at last_used_at revoked_at scopes rotated_at expires_soon"
+    absent = "expires_at last_used_at revoked_at rotated_at"
     scopes: Annotated[list[str] | None, From("limited_to"), Absent()]
-    rotated_at: Annotated[datetime | None, Absent()]
-    expires_soon: bool
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

@@ -1,21 +1,15 @@
 """REST: passkeys. The cookies of a login are set by the dispatcher."""
 
-from datetime import datetime
-from typing import Annotated
-
 from models.people.passkeys import Passkey
 from resolvers.people import passkeys
-from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Wire
 
 
 class PasskeyJSON(Wire, of=Passkey):
     """`backed_up`: the authenticator keeps a copy elsewhere, as phones and password managers do."""
 
-    id: str
-    name: str
-    backed_up: bool
-    created_at: datetime
-    last_used_at: Annotated[datetime | None, Absent()]
+    fields = "id name backed_up created_at last_used_at"
+    absent = "last_used_at"
 
 
 PASSKEYS = "/api/v1/auth/passkeys"

@@ -1,25 +1,14 @@
 """REST: service accounts and their tokens."""
 
-from datetime import datetime
-from typing import Annotated
-
 from models.people.service_accounts import ServiceAccount
-from models.people.workspaces import Role
 from resolvers.people import service_accounts as accounts
 from resolvers.people.auth.cli_tokens import CreatedCliToken, RevokedCliToken
-from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class ServiceAccountJSON(Wire, of=ServiceAccount):
-    id: str
-    name: str
-    description: str | None
-    role: Role
-    active: bool
-    created_by: str | None
-    created_at: datetime
-    updated_at: datetime
-    deactivated_at: Annotated[datetime | None, Absent()]
+    fields = "id name description role active created_by created_at updated_at deactivated_at"
+    absent = "deactivated_at"
 
 
 ACCOUNTS = "/api/v1/service-accounts"

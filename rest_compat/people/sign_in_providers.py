@@ -1,7 +1,6 @@
 """REST: sign-in providers. Browsers are sent to them and come back, so that people get pages where others get JSON."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from functools import partial
 from urllib.parse import quote
 
@@ -21,13 +20,7 @@ START, CALLBACK = "OAuthSignin", "OAuthCallback"
 class LinkedIdentityJSON(Wire, of=LinkedIdentity):
     """`email` is the latest address from the provider."""
 
-    id: str
-    provider: str
-    issuer: str
-    subject: str
-    email: str | None
-    created_at: datetime
-    used_at: datetime
+    fields = "id provider issuer subject email created_at used_at"
 
 
 def _sent_on(answer: Answer, *headers: tuple[bytes, bytes]) -> Reply:

@@ -1,6 +1,5 @@
 """REST: workspaces, their members, capabilities and invitations."""
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -15,13 +14,7 @@ WORKSPACE = "/api/v1/workspaces/{workspaceId}"
 
 
 class WorkspaceJSON(Wire, of=Workspace):
-    id: str
-    name: str
-    slug: str
-    logo_url: str | None
-    preferred_language: str | None
-    created_at: datetime
-    updated_at: datetime
+    fields = "id name slug logo_url preferred_language created_at updated_at"
 
 
 class CountedWorkspaceJSON(WorkspaceJSON, of=Workspace):
@@ -35,19 +28,11 @@ class OwnWorkspaceJSON(CountedWorkspaceJSON, of=Workspace):
 
 
 class UserJSON(Wire, of=User):
-    id: str
-    email: str
-    full_name: str | None
-    avatar_url: str | None
+    fields = "id email full_name avatar_url"
 
 
 class MemberJSON(Wire, of=Membership):
-    id: str
-    workspace_id: str
-    user_id: str
-    role: Role
-    created_at: datetime
-    updated_at: datetime
+    fields = "id workspace_id user_id role created_at updated_at"
 
 
 class ListedMemberJSON(MemberJSON, of=Membership):
@@ -59,21 +44,12 @@ class ListedMemberJSON(MemberJSON, of=Membership):
 
 
 class InviterJSON(Wire, of=User):
-    id: str
-    email: str
-    full_name: str | None
+    fields = "id email full_name"
 
 
 class InvitationJSON(Wire, of=Invitation):
-    id: str
-    workspace_id: str
-    email: str
-    role: Role
-    invited_by: str
+    fields = "id workspace_id email role invited_by token expires_at accepted_at created_at inviter"
     token: Annotated[str, From("shown_token")]
-    expires_at: datetime
-    accepted_at: datetime | None
-    created_at: datetime
     inviter: InviterJSON
 
 

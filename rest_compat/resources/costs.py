@@ -9,43 +9,24 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
 
 
 class ModelCallJSON(Wire, of=ModelCall):
-    id: str
-    workspace_id: str
-    run_id: str
-    step: str
-    agent_id: str | None
+    fields = """
+        id workspace_id run_id step agent_id agent_name crew_id crew_name chat_id mission_id issue_identifier provider
+        model input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd estimated created_at
+    """
     agent_name: Annotated[str | None, Absent()]
-    crew_id: str | None
     crew_name: Annotated[str | None, Absent()]
-    chat_id: str | None
-    mission_id: str | None
     issue_identifier: Annotated[str | None, Absent()]
-    provider: str
-    model: str
-    input_tokens: int
-    output_tokens: int
-    cached_input_tokens: int
-    cache_creation_tokens: int
     cost_usd: float | None
-    estimated: bool
     created_at: str
 
 
 class BudgetJSON(Wire, of=Budget):
-    id: str
-    workspace_id: str
+    fields = """
+        id workspace_id scope crew_id agent_id mission_id period amount_usd reservation_usd soft_limit_percent hard_stop
+        spent_usd reserved_usd remaining_usd created_at updated_at
+    """
     scope: str
-    crew_id: str | None
-    agent_id: str | None
-    mission_id: str | None
     period: str
-    amount_usd: float
-    reservation_usd: float
-    soft_limit_percent: int | None
-    hard_stop: bool
-    spent_usd: float
-    reserved_usd: float
-    remaining_usd: float
     created_at: str
     updated_at: str
 

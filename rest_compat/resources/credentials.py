@@ -1,54 +1,24 @@
 """REST: credentials of a workspace. No answer holds a value."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.actors import ActorType
-from models.resources.credentials import (
-    AgentCredential,
-    Credential,
-    CredentialEvent,
-    CredentialEventType,
-    CredentialRotation,
-    CredentialStatus,
-    CredentialType,
-    RotationStatus,
-)
+from models.resources.credentials import AgentCredential, Credential, CredentialEvent, CredentialRotation
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.resources import credentials
 from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Null, Wire
 
 
 class CredentialJSON(Wire, of=Credential):
-    id: str
-    name: str
-    description: str | None
-    type: CredentialType
-    provider: str
-    status: CredentialStatus
-    scope: str
+    fields = """
+        id name description type provider status scope crew_id crew_ids account_label account_email username
+        token_expires_at last_checked_at last_error last_used_at last_used_ips tags created_at updated_at agent_count
+        agent_names mcp_used created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
+    """
+    absent = "secret_ref"
     crew_id: str | None
-    crew_ids: list[str]
-    account_label: str | None
-    account_email: str | None
-    username: str | None
-    token_expires_at: str | None
-    last_checked_at: datetime | None
-    last_error: str | None
-    last_used_at: datetime | None
-    last_used_ips: list[str]
-    tags: list[str]
-    created_at: datetime
-    updated_at: datetime
     agent_count: int = Field(alias="_count_agent_credentials")
-    agent_names: list[str]
-    mcp_used: bool
-    created_by_actor_type: ActorType | None
-    created_by_actor_id: str | None
-    provisioned_for_service: str | None
-    secret_ref: Annotated[str | None, Absent()]
     hosts: Annotated[list[str], Absent(zero=True)]
 
 
@@ -59,16 +29,10 @@ class NewCredentialJSON(CredentialJSON, of=Credential):
 class AssignmentJSON(Wire, of=AgentCredential):
     """`priority`: among credentials of the same variable, the lowest number wins."""
 
-    id: str
-    agent_id: str
-    credential_id: str
-    credential_name: str
-    credential_type: str
-    credential_provider: str
-    credential_status: str
-    env_var_name: str
-    priority: int
-    created_at: datetime
+    fields = """
+        id agent_id credential_id credential_name credential_type credential_provider credential_status env_var_name
+        priority created_at
+    """
 
 
 class AssignedJSON(Wire, of=AgentCredential):
@@ -76,25 +40,14 @@ class AssignedJSON(Wire, of=AgentCredential):
 
 
 class CredentialEventJSON(Wire, of=CredentialEvent):
-    id: str
-    event_type: CredentialEventType
-    agent_id: str | None
-    ip_address: str | None
+    fields = "id event_type agent_id ip_address metadata occurred_at"
     metadata: Annotated[dict[str, Any] | None, From("details")]
-    occurred_at: datetime
 
 
 class RotationJSON(Wire, of=CredentialRotation):
     """`old_value_gone`: whether the value before was removed. `rotated_by` is the id of a user."""
 
-    id: str
-    credential_id: str
-    grace_seconds: int
-    rotated_at: datetime
-    expires_at: datetime
-    rotated_by: str | None
-    status: RotationStatus
-    old_value_gone: bool
+    fields = "id credential_id grace_seconds rotated_at expires_at rotated_by status old_value_gone"
 
 
 BASE = "/api/v1/credentials"

@@ -6,7 +6,6 @@ from models.resources.integrations import (
     AgentIntegration,
     CredentialPlacement,
     CrewIntegration,
-    IntegrationScope,
     ToolBinding,
     Transport,
     WorkspaceIntegration,
@@ -66,27 +65,18 @@ class CrewIntegrationOverviewJSON(ListedCrewIntegrationJSON, of=CrewIntegration)
 
 
 class ToolBindingJSON(Wire, of=ToolBinding):
-    id: str
-    tool_name: str
-    description: str | None
-    enabled: bool
+    fields = "id tool_name description enabled created_at updated_at"
     created_at: str
     updated_at: str
 
 
 class AgentBindingJSON(Wire, of=AgentIntegration):
-    id: str
-    agent_id: str
-    mcp_server_id: str
-    mcp_server_scope: IntegrationScope
-    credential_id: str | None
+    fields = """
+        id agent_id mcp_server_id mcp_server_scope credential_id cred_type cred_header enabled config_override_json
+        created_at server_name server_display_name credential_name
+    """
     cred_type: CredentialPlacement | None
-    cred_header: str | None
-    enabled: bool
-    config_override_json: str | None
     created_at: str
-    server_name: str
-    server_display_name: str
     credential_name: str | None
 
 
@@ -99,10 +89,7 @@ class NewAgentBindingJSON(AgentBindingJSON, of=AgentIntegration):
 
 
 class ResolvedIntegrationJSON(ServerJSON, of=integrations.ResolvedIntegration):
-    server_id: str
-    scope: IntegrationScope
-    credential_id: str | None
-    credential_name: str | None
+    fields = "server_id scope credential_id credential_name"
 
 
 OF_CREW = "/api/v1/crews/{crewId}/integrations"

@@ -1,11 +1,10 @@
 """REST: the MCP registry."""
 
-from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 
-from models.resources.mcp_registry import McpRegistryServer, TrustTier
+from models.resources.mcp_registry import McpRegistryServer
 from resolvers.kernel import Absent
 from resolvers.resources.mcp_registry import servers, syncing
 from rest_compat.http.envelopes import TOTAL, Envelope, FromInput
@@ -17,25 +16,10 @@ BASE = "/api/v1/mcp-registry"
 class McpRegistryServerJSON(Wire, of=McpRegistryServer):
     """`env_vars_json` is the text of a JSON list of name, description, isRequired and isSecret."""
 
-    id: str
-    name: str
-    display_name: str
-    description: str
-    icon: str
-    transport: str
-    homepage_url: str
-    source_url: str
-    package_name: str
-    package_registry: str
-    command: str
-    endpoint: str
-    auth_type: str
-    env_vars_json: str
-    category: str
-    is_verified: bool
-    trust_tier: TrustTier
-    is_featured: bool
-    synced_at: datetime
+    fields = """
+        id name display_name description icon transport homepage_url source_url package_name package_registry command
+        endpoint auth_type env_vars_json category is_verified trust_tier is_featured synced_at
+    """
 
 
 class McpRegistryListJSON(Envelope):

@@ -1,22 +1,10 @@
 """REST: skills."""
 
-from datetime import datetime
 from typing import Annotated
 
 import orjson
 
-from models.resources.skills import (
-    AgentSkill,
-    PricingTier,
-    ScanStatus,
-    Skill,
-    SkillCategory,
-    SkillMaturity,
-    SkillProposal,
-    SkillRuntime,
-    SkillSource,
-    SkillVerification,
-)
+from models.resources.skills import AgentSkill, Skill, SkillProposal
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.resources import skills
 from rest_compat.http.errors import JSON
@@ -24,49 +12,21 @@ from rest_compat.http.table import DELETE, GET, POST, Absent, From, Reply, Reque
 
 
 class InstalledAgentJSON(Wire, of=skills.InstalledAgent):
-    agent_id: str
-    agent_slug: str
-    agent_name: str
-    avatar_seed: str | None
-    avatar_style: str | None
-    crew_id: str | None
-    crew_slug: str | None
-    crew_name: str | None
-    crew_color: str | None
-    crew_icon: str | None
-    crew_avatar_style: str | None
+    fields = """
+        agent_id agent_slug agent_name avatar_seed avatar_style crew_id crew_slug crew_name crew_color crew_icon
+        crew_avatar_style
+    """
 
 
 class SkillJSON(Wire, of=Skill):
     """`tags` is a JSON array as a text."""
 
-    id: str
-    name: str
-    slug: str
-    display_name: str
-    description: str | None
+    fields = """
+        id name slug display_name description version author category source icon verification downloads rating_avg
+        rating_count tags featured pricing_tier tool_count vendor homepage spdx_license runtime maturity scan_status
+        description_quality created_at updated_at
+    """
     version: Annotated[str, From("skill_version")]
-    author: str | None
-    category: SkillCategory
-    source: SkillSource
-    icon: str | None
-    verification: SkillVerification
-    downloads: int
-    rating_avg: float | None
-    rating_count: int
-    tags: str | None
-    featured: bool
-    pricing_tier: PricingTier
-    tool_count: int | None
-    vendor: str | None
-    homepage: str | None
-    spdx_license: str | None
-    runtime: SkillRuntime
-    maturity: SkillMaturity
-    scan_status: ScanStatus
-    description_quality: str | None
-    created_at: datetime
-    updated_at: datetime
 
 
 class ListedSkillJSON(SkillJSON, of=Skill):
@@ -78,46 +38,25 @@ class ListedSkillJSON(SkillJSON, of=Skill):
 class SkillDetailJSON(SkillJSON, of=Skill):
     """`content` is the text without its front matter; `credential_requirements` is a JSON array as a text."""
 
-    content: str | None
-    credential_requirements: str | None
-    mcp_server_command: str | None
-    mcp_server_image: str | None
-    mcp_transport: str | None
-    dependencies: str | None
-    license: str | None
-    agent_count: int
-    security_score: int | None
-    allowed_domains: str | None
-    changelog: str | None
+    fields = """
+        content credential_requirements mcp_server_command mcp_server_image mcp_transport dependencies license
+        agent_count security_score allowed_domains changelog
+    """
 
 
 class SkillOfAgentJSON(Wire, of=Skill):
-    id: str
-    name: str
-    slug: str
+    fields = "id name slug display_name description category source icon version"
     display_name: str | None
-    description: str | None
-    category: SkillCategory
-    source: SkillSource
-    icon: str | None
     version: Annotated[str, From("skill_version")]
 
 
 class AgentSkillJSON(Wire, of=AgentSkill):
-    id: str
-    agent_id: str
-    skill_id: str
-    enabled: bool
-    config: str | None
+    fields = "id agent_id skill_id enabled config skill"
     skill: SkillOfAgentJSON
 
 
 class SkillProposalJSON(Wire, of=SkillProposal):
-    file_name: str
-    name: str
-    description: str
-    description_quality: str
-    category: SkillCategory
+    fields = "file_name name description description_quality category"
 
 
 def _answers_assignment(request: Request, answer: Answer) -> Reply:

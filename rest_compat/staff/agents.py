@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.staff.agents import Agent, AgentRole, AgentStatus, CliAdapter, LeadMode, LlmProvider, ToolProfile
+from models.staff.agents import Agent, AgentStatus
 from models.staff.crews import Crew
-from models.staff.runs import ChatEventType, Run, RunFrame, RunStatus
+from models.staff.runs import ChatEventType, Run, RunFrame
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.staff import agents
 from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
@@ -16,10 +16,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, Downlo
 
 
 class AgentCrewJSON(Wire, of=Crew):
-    name: str
-    slug: str
-    color: str | None
-    avatar_style: str | None
+    fields = "name slug color avatar_style"
 
 
 class AgentCountsJSON(Wire, of=Agent):
@@ -28,41 +25,14 @@ class AgentCountsJSON(Wire, of=Agent):
     chats: Annotated[int, From("chat_count")]
 
 
-class AgentColumnsJSON(Wire):
-    id: str
-    crew_id: str | None
-    workspace_id: str
-    name: str
-    slug: str
-    description: str | None
-    role_title: str | None
-    agent_role: AgentRole
-    lead_mode: LeadMode | None
-    status: AgentStatus
-    cli_adapter: CliAdapter
-    llm_provider: LlmProvider | None
-    llm_model: str | None
-    system_prompt: str | None
-    avatar_seed: str | None
-    avatar_style: str | None
-    timeout_seconds: int
-    tool_profile: ToolProfile
-    memory_enabled: bool
-    cli_tools: str | None
-    schedule_cron: str | None
-    schedule_prompt: str | None
-    schedule_enabled: bool
-    schedule_last_run: datetime | None
-    schedule_next_run: datetime | None
-    webhook_require_timestamp: bool
-    mcp_config_json: Annotated[str | None, Absent()]
-    created_at: datetime
-    updated_at: datetime
-    ephemeral: bool
-    expires_at: datetime | None
-    expired_at: datetime | None
-    parent_lead_id: str | None
-    hire_reason: str | None
+class AgentColumnsJSON(Wire, of=Agent):
+    fields = """
+        id crew_id workspace_id name slug description role_title agent_role lead_mode status cli_adapter llm_provider
+        llm_model system_prompt avatar_seed avatar_style timeout_seconds tool_profile memory_enabled cli_tools
+        schedule_cron schedule_prompt schedule_enabled schedule_last_run schedule_next_run webhook_require_timestamp
+        mcp_config_json created_at updated_at ephemeral expires_at expired_at parent_lead_id hire_reason counts
+    """
+    absent = "mcp_config_json"
     counts: AgentCountsJSON = Field(alias="_count")
 
 
@@ -78,40 +48,25 @@ class NewAgentJSON(AgentColumnsJSON, of=Agent):
 
 
 class CrewsStatusJSON(Wire, of=agents.CrewsStatus):
-    total: int
-    running: int
-    error: int
-    idle: int
-    queued: int
+    fields = "total running error idle queued"
 
 
 class AgentLoadJSON(Wire, of=agents.AgentLoad):
-    agent_id: str
-    agent_name: str
-    agent_slug: str
-    agent_status: AgentStatus
-    active_tasks: int
-    pending_tasks: int
-    completed_today: int
-    tokens_used_today: int
-    token_budget: int
+    fields = """
+        agent_id agent_name agent_slug agent_status active_tasks pending_tasks completed_today tokens_used_today
+        token_budget
+    """
 
 
 class AgentRunJSON(Wire, of=Run):
-    id: str
-    agent_id: str
-    chat_id: str | None
-    workspace_id: str
-    triggered_by: str | None
-    trigger_type: str
-    status: RunStatus
+    fields = """
+        id agent_id chat_id workspace_id triggered_by trigger_type status started_at finished_at error_message exit_code
+        metadata created_at model
+    """
+    absent = "model"
     started_at: Annotated[datetime, From("began_at")]
-    finished_at: datetime | None
-    error_message: str | None
-    exit_code: int | None
     metadata: Annotated[dict[str, Any] | None, From("data")]
     created_at: Annotated[datetime, From("began_at")]
-    model: Annotated[str | None, Absent()]
 
 
 class LogEntryJSON(Wire, of=RunFrame):

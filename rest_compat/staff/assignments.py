@@ -1,37 +1,23 @@
 """REST: what agents give and ask each other."""
 
-from models.staff.assignments import PeerConversationStatus
-from models.work.missions import AssignmentStatus
 from resolvers.staff.assignments import lists, standup
 from rest_compat.http.table import GET, Wire
 
 
 class AssignmentItemJSON(Wire, of=lists.AssignmentItem):
-    id: str
-    task: str
-    status: AssignmentStatus
-    assigned_by_name: str
-    assigned_by_slug: str
-    assigned_to_name: str
-    assigned_to_slug: str
-    result_summary: str | None
-    error_message: str | None
+    fields = """
+        id task status assigned_by_name assigned_by_slug assigned_to_name assigned_to_slug result_summary error_message
+        started_at finished_at created_at
+    """
     started_at: str | None
     finished_at: str | None
     created_at: str
 
 
 class PeerConversationItemJSON(Wire, of=lists.PeerConversationItem):
-    id: str
-    from_name: str
-    from_slug: str
-    to_name: str
-    to_slug: str
-    question: str
-    response: str | None
-    status: PeerConversationStatus
-    duration_ms: int | None
-    escalated: bool
+    fields = """
+        id from_name from_slug to_name to_slug question response status duration_ms escalated created_at finished_at
+    """
     created_at: str
     finished_at: str | None
 

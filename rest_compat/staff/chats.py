@@ -3,16 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from models.staff.chats import (
-    Chat,
-    ChatMode,
-    ChatOrigin,
-    ChatParticipant,
-    ChatStatus,
-    Message,
-    MessageRole,
-    ParticipantRole,
-)
+from models.staff.chats import Chat, ChatParticipant, Message
 from resolvers.staff import chats
 from resolvers.staff.chats import attachments
 from rest_compat.http.envelopes import Envelope, FromInput
@@ -20,19 +11,11 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, 
 
 
 class ChatJSON(Wire, of=Chat):
-    id: str
-    agent_id: str
-    workspace_id: str
-    title: str | None
-    mode: ChatMode
-    status: ChatStatus
-    message_count: int
-    started_at: datetime
-    ended_at: datetime | None
-    created_at: datetime
-    origin: ChatOrigin | None
+    fields = """
+        id agent_id workspace_id title mode status message_count started_at ended_at created_at origin last_activity_at
+        unread_count
+    """
     last_activity_at: Annotated[datetime, From("last_activity_at_ms")]
-    unread_count: int
 
 
 class ChatCreatedJSON(Wire, of=Chat):
@@ -40,25 +23,15 @@ class ChatCreatedJSON(Wire, of=Chat):
 
 
 class ChatSummaryJSON(Wire, of=Chat):
-    id: str
-    agent_id: str
-    agent_slug: str
-    title: str | None
-    updated_at: datetime
+    fields = "id agent_id agent_slug title updated_at"
 
 
 class MessageJSON(Wire, of=Message):
-    id: str
+    fields = "id session_id agent_id role content parts tool_name tool_summary metadata ts author_user_id"
+    absent = "agent_id parts tool_name tool_summary author_user_id"
     session_id: Annotated[str, From("chat_id")]
-    agent_id: Annotated[str | None, Absent()]
-    role: MessageRole
-    content: str
-    parts: Annotated[list[Any] | None, Absent()]
-    tool_name: Annotated[str | None, Absent()]
-    tool_summary: Annotated[str | None, Absent()]
     metadata: Annotated[dict[str, Any] | None, From("data"), Absent()]
     ts: Annotated[datetime, From("created_at")]
-    author_user_id: Annotated[str | None, Absent()]
 
 
 class MessageListJSON(Envelope):
@@ -69,17 +42,13 @@ class MessageListJSON(Envelope):
 
 
 class ReactionJSON(Wire, of=chats.ReactionCount):
-    emoji: str
-    count: int
-    mine: bool
+    fields = "emoji count mine"
 
 
 class ParticipantJSON(Wire, of=ChatParticipant):
-    user_id: str
+    fields = "user_id email full_name role joined_at"
     email: Annotated[str | None, Absent()]
     full_name: Annotated[str | None, Absent()]
-    role: ParticipantRole
-    joined_at: datetime
 
 
 def _whole_history(query: dict[str, str]) -> dict[str, str]:

@@ -3,19 +3,15 @@
 from datetime import datetime
 from typing import Annotated
 
-from models.staff.chats import MessageRole
 from resolvers.staff import conversations
 from rest_compat.http.envelopes import SHOWN, Envelope, FromInput
-from rest_compat.http.table import POST, Absent, From, Wire
+from rest_compat.http.table import POST, From, Wire
 
 
 class SearchHitJSON(Wire, of=conversations.SearchHit):
-    id: str
+    fields = "id session_id agent_id role content tool_summary ts"
+    absent = "tool_summary"
     session_id: Annotated[str, From("chat_id")]
-    agent_id: str
-    role: MessageRole
-    content: str
-    tool_summary: Annotated[str | None, Absent()]
     ts: Annotated[datetime, From("created_at")]
 
 

@@ -7,16 +7,7 @@ from pydantic import Field
 
 from models.people.auth import User
 from models.people.workspaces import Role
-from models.staff.crews import (
-    AutonomyLevel,
-    BehaviorMode,
-    ConnectionDirection,
-    ConnectionStatus,
-    Crew,
-    CrewConnection,
-    CrewMember,
-    NetworkMode,
-)
+from models.staff.crews import AutonomyLevel, BehaviorMode, Crew, CrewConnection, CrewMember
 from resolvers.kernel.declarations.outputs import Success
 from resolvers.staff import crews
 from resolvers.staff.crews import avatars, files, git, images, parts, policies, provisioning
@@ -36,29 +27,12 @@ class CrewCountJSON(Wire, of=Crew):
 class CrewFieldsJSON(Wire, of=Crew):
     """What all answers with a crew share."""
 
-    id: str
-    workspace_id: str
-    name: str
-    slug: str
-    description: str | None
-    color: str | None
-    icon: str | None
-    avatar_style: str | None
-    container_memory_mb: int
-    container_cpus: float
-    container_ttl_hours: int | None
-    network_mode: NetworkMode
-    allowed_domains: list[str]
-    mcp_config_json: Optional
-    escalation_config: Optional
-    runtime_image: Optional
-    devcontainer_config: Optional
-    mise_config: Optional
-    cached_image: Optional
-    config_hash: Optional
-    max_ephemeral_agents: int
-    created_at: datetime
-    updated_at: datetime
+    fields = """
+        id workspace_id name slug description color icon avatar_style container_memory_mb container_cpus
+        container_ttl_hours network_mode allowed_domains mcp_config_json escalation_config runtime_image
+        devcontainer_config mise_config cached_image config_hash max_ephemeral_agents created_at updated_at count
+    """
+    absent = "mcp_config_json escalation_config runtime_image devcontainer_config mise_config cached_image config_hash"
     count: CrewCountJSON = Field(alias="_count")
 
 
@@ -77,17 +51,11 @@ class UpdatedCrewJSON(CrewFieldsJSON):
 
 
 class MemberUserJSON(Wire, of=User):
-    id: str
-    email: str
-    full_name: str | None
-    avatar_url: str | None
+    fields = "id email full_name avatar_url"
 
 
 class AddedMemberJSON(Wire, of=CrewMember):
-    id: str
-    crew_id: str
-    user_id: str
-    created_at: datetime
+    fields = "id crew_id user_id created_at user"
     user: MemberUserJSON
 
 
@@ -96,18 +64,10 @@ class CrewMemberJSON(AddedMemberJSON):
 
 
 class CrewConnectionJSON(Wire, of=CrewConnection):
-    id: str
-    workspace_id: str
-    from_crew_id: str
-    from_crew_name: str
-    from_crew_slug: str
-    to_crew_id: str
-    to_crew_name: str
-    to_crew_slug: str
-    direction: ConnectionDirection
-    status: ConnectionStatus
-    created_at: datetime
-    updated_at: datetime
+    fields = """
+        id workspace_id from_crew_id from_crew_name from_crew_slug to_crew_id to_crew_name to_crew_slug direction status
+        created_at updated_at
+    """
 
 
 class ConnectionCreatedJSON(Wire, of=CrewConnection):
@@ -117,11 +77,11 @@ class ConnectionCreatedJSON(Wire, of=CrewConnection):
 class ProvisionStatusJSON(Wire, of=Crew):
     """Fields of a build are absent until one exists."""
 
+    fields = """
+        status devcontainer_config cached_image config_hash agents_pending_restart error step total message steps
+        log_tail started_at completed_at
+    """
     status: Annotated[ProvisionStatus, From("provision_status")]
-    devcontainer_config: str | None
-    cached_image: str | None
-    config_hash: str | None
-    agents_pending_restart: int
     error: Annotated[str | None, From("build_error"), Absent()]
     step: Annotated[int | None, From("build_step"), Absent()]
     total: Annotated[int | None, From("build_total"), Absent()]

@@ -2,29 +2,21 @@
 
 from typing import Annotated
 
-from models.staff.assignments import Escalation, EscalationAction, EscalationStatus, EscalationType
+from models.staff.assignments import Escalation
 from resolvers.staff import escalations
 from rest_compat.http.dispatch import workspace_in_body
 from rest_compat.http.table import DELETE, GET, PATCH, POST, From, Wire
 
 
 class EscalationJSON(Wire, of=Escalation):
-    id: str
-    type: EscalationType
-    from_name: str
-    from_slug: str
-    reason: str
-    context: str | None
+    fields = """
+        id type from_name from_slug reason context metadata peer_conversation_id status resolution action redirect_to
+        resolved_by resolved_at created_at credential_id
+    """
     metadata: str | None
-    peer_conversation_id: str | None
-    status: EscalationStatus
     resolution: Annotated[str | None, From("shown_resolution")]
-    action: EscalationAction
-    redirect_to: str | None
-    resolved_by: str | None
     resolved_at: str | None
     created_at: str
-    credential_id: str | None
 
 
 class PendingEscalationsJSON(Wire, of=escalations.PendingEscalations):

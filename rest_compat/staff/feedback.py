@@ -1,9 +1,8 @@
 """REST: feedback on answers."""
 
-from datetime import datetime
 from typing import Annotated
 
-from models.staff.feedback import FeedbackSignal, MessageFeedback
+from models.staff.feedback import MessageFeedback
 from resolvers.staff import feedback
 from rest_compat.http.envelopes import Envelope
 from rest_compat.http.table import DELETE, GET, POST, Absent, Wire
@@ -12,14 +11,8 @@ Optional = Annotated[str | None, Absent()]
 
 
 class FeedbackJSON(Wire, of=MessageFeedback):
-    id: str
-    message_id: str
-    chat_id: Optional
-    trace_id: Optional
-    signal: FeedbackSignal
-    reason: Optional
-    user_id: Optional
-    created_at: datetime
+    fields = "id message_id chat_id trace_id signal reason user_id created_at"
+    absent = "chat_id trace_id reason user_id"
 
 
 class FeedbackListJSON(Envelope):

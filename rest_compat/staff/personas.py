@@ -4,37 +4,25 @@ from typing import Annotated
 
 from models.staff.memory import MemoryVersion
 from resolvers.staff import personas
-from resolvers.staff.personas.reading import PersonaLayer
 from rest_compat.http.envelopes import Envelope
-from rest_compat.http.table import DELETE, GET, POST, PUT, Absent, From, Wire
+from rest_compat.http.table import DELETE, GET, POST, PUT, From, Wire
 
 OF_AGENT, OF_CREW = "/api/v1/agents/{agentId}/persona", "/api/v1/crews/{crewId}/persona"
 
 
 class PersonaJSON(Wire, of=personas.Persona):
-    agent_id: str
-    layer: PersonaLayer
-    from_default: bool
-    content: str
-    bytes: int
-    cap_bytes: int
+    fields = "agent_id layer from_default content bytes cap_bytes"
 
 
 class CrewPersonaJSON(Wire, of=personas.CrewPersona):
-    crew_id: str
-    layer: PersonaLayer
-    content: str
-    bytes: int
-    cap_bytes: int
+    fields = "crew_id layer content bytes cap_bytes"
 
 
 class PersonaVersionJSON(Wire, of=MemoryVersion):
-    id: str
-    sha256: str
-    bytes: int
+    fields = "id sha256 bytes written_at written_by parent_sha"
+    absent = "parent_sha"
     written_at: Annotated[str, From("written_precisely")]
     written_by: Annotated[str, From("writer")]
-    parent_sha: Annotated[str | None, Absent()]
 
 
 class PersonaHistoryJSON(Envelope):

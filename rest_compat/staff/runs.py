@@ -18,9 +18,7 @@ class RunJSON(AgentRunJSON, of=Run):
 
 
 class RunStatsJSON(Wire, of=runs.RunStats):
-    running: int
-    today: int
-    failed: int
+    fields = "running today failed"
 
 
 class RunListJSON(Envelope):
@@ -37,18 +35,12 @@ class ReportedRunJSON(Wire, of=Run):
 
 
 class WorkPauseJSON(Wire, of=WorkPause):
-    id: str
-    workspace_id: str
-    agent_id: str
-    agent_name: str
-    mission_id: str
-    mission_title: str
-    runs: int
-    last_error: str | None
-    active: bool
+    fields = """
+        id workspace_id agent_id agent_name mission_id mission_title runs last_error active created_at resumed_at
+        resumed_by_user_id
+    """
     created_at: str
     resumed_at: str | None
-    resumed_by_user_id: str | None
 
 
 ROUTES = (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.staff.webhooks import WebhookReceipt, WebhookResult
+from models.staff.webhooks import WebhookReceipt
 from resolvers.kernel import Caller, Refusal
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.staff import webhooks
@@ -14,15 +14,7 @@ DEPRECATED = [(b"deprecation", b'version="X-Webhook-Secret"'), (b"sunset", b"Thu
 
 
 class WebhookReceiptJSON(Wire, of=WebhookReceipt):
-    id: str
-    agent_id: str
-    event: str
-    source: str
-    scheme: str
-    result: WebhookResult
-    reason: str | None
-    run_id: str | None
-    times: int
+    fields = "id agent_id event source scheme result reason run_id times last_at created_at"
     last_at: str | None
     created_at: str
 

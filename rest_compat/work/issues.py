@@ -20,29 +20,18 @@ class CreatorJSON(Wire, of=Mission):
 class CreatedIssueJSON(Wire, of=Mission):
     """A new issue. Labels are empty, counts are 0 and `project_id` is null (contract: issues.Issue)."""
 
-    id: str
-    workspace_id: str
-    crew_id: str
-    number: int | None
-    identifier: str | None
-    title: str
-    description: str | None
+    fields = """
+        id workspace_id crew_id number identifier title description status priority assignee_type assignee_id due_date
+        sort_order mission_type lead_agent_id created_at updated_at completed_at labels project_id estimate
+        parent_issue_id milestone_id sub_issues_count comment_count created_by authored_via
+    """
     status: str
-    priority: str
-    assignee_type: str | None
-    assignee_id: str | None
-    due_date: str | None
-    sort_order: float
     mission_type: str
-    lead_agent_id: str
     created_at: str
     updated_at: str
     completed_at: str | None
     labels: Annotated[list[LabelJSON], Fixed("[]")]
     project_id: Annotated[str | None, Null()]
-    estimate: int | None
-    parent_issue_id: str | None
-    milestone_id: str | None
     sub_issues_count: Annotated[int, Fixed("0")]
     comment_count: Annotated[int, Fixed("0")]
     created_by: Annotated[CreatorJSON | None, Absent()]
@@ -52,12 +41,10 @@ class CreatedIssueJSON(Wire, of=Mission):
 class AgentsIssueJSON(CreatedIssueJSON, of=Mission):
     """What agents read of an issue (contract: internal.issues.get)."""
 
+    fields = "crew_name crew_slug labels project_id sub_issues_count comment_count"
     crew_name: Annotated[str | None, Absent()]
     crew_slug: Annotated[str | None, Absent()]
     labels: list[LabelJSON]
-    project_id: str | None
-    sub_issues_count: int
-    comment_count: int
 
 
 class IssueJSON(AgentsIssueJSON, of=Mission):
@@ -65,11 +52,8 @@ class IssueJSON(AgentsIssueJSON, of=Mission):
 
 
 class AgentsCommentJSON(Wire, of=IssueComment):
-    id: str
-    mission_id: str
+    fields = "id mission_id author_type author_id body created_at updated_at"
     author_type: str
-    author_id: str
-    body: str
     created_at: str
     updated_at: str
 
@@ -79,25 +63,19 @@ class CommentJSON(AgentsCommentJSON, of=IssueComment):
 
 
 class ActivityJSON(Wire, of=IssueActivity):
-    id: str
-    mission_id: str
+    fields = "id mission_id actor_type actor_id actor_name action details created_at"
     actor_type: str
-    actor_id: str
     actor_name: Annotated[str | None, Absent()]
     action: str
-    details: str | None
     created_at: str
 
 
 class RelationJSON(Wire, of=issues.IssueRelationView):
-    id: str
-    source_id: str
-    target_id: str
+    fields = "id source_id target_id relation_type target_identifier target_title target_status created_at"
+    absent = "target_identifier"
     relation_type: str
-    target_identifier: Annotated[str | None, Absent()]
     target_title: Annotated[str | None, Absent()]
     target_status: Annotated[str | None, Absent()]
-    created_at: str
 
 
 class IssueRunJSON(Wire, of=Assignment):

@@ -6,10 +6,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class LabelJSON(Wire, of=Label):
-    id: str
-    name: str
-    color: str
-    label_group: str | None
+    fields = "id name color label_group"
 
 
 ROUTES = (

@@ -1,6 +1,6 @@
 """REST: missions and their tasks."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from models.work.missions import Checkpoint, Mission, MissionTask
 from resolvers.work import missions
@@ -13,48 +13,25 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, IfAsk
 class TaskStatsJSON(Wire, of=TaskStats):
     """CANCELLED tasks count in `total` only."""
 
-    total: int
-    pending: int
-    blocked: int
-    in_progress: int
-    completed: int
-    failed: int
-    skipped: int
-    awaiting_approval: int
+    fields = "total pending blocked in_progress completed failed skipped awaiting_approval"
 
 
 class ChangedTaskJSON(Wire, of=MissionTask):
     """`depends_on` is a JSON array of ids, as text."""
 
-    id: str
-    mission_id: str
-    assigned_agent_id: str | None
-    title: str
-    description: str | None
+    fields = """
+        id mission_id assigned_agent_id title description status task_order depends_on iteration max_iterations
+        result_summary output_path error_message assignment_id token_count estimated_cost started_at completed_at
+        duration_ms created_at updated_at confidence needs_review handoff_context evaluation_status evaluation_notes
+        approval_required approval_status approved_by approved_at
+    """
     status: str
-    task_order: int
     depends_on: Annotated[str, From("depends_on_text")]
-    iteration: int | None
-    max_iterations: int | None
-    result_summary: str | None
-    output_path: str | None
-    error_message: str | None
-    assignment_id: str | None
-    token_count: int | None
-    estimated_cost: float | None
     started_at: str | None
     completed_at: str | None
-    duration_ms: int | None
     created_at: str
     updated_at: str
-    confidence: float | None
-    needs_review: bool
-    handoff_context: str | None
-    evaluation_status: str | None
-    evaluation_notes: str | None
-    approval_required: bool
     approval_status: str | None
-    approved_by: str | None
     approved_at: str | None
 
 
@@ -70,18 +47,11 @@ class TaskJSON(ChangedTaskJSON, of=MissionTask):
 
 
 class CreatedMissionJSON(Wire, of=Mission):
-    id: str
-    workspace_id: str
-    crew_id: str
-    lead_agent_id: str
-    trace_id: str
-    title: str
-    description: str | None
+    fields = """
+        id workspace_id crew_id lead_agent_id trace_id title description status plan workflow_template total_token_count
+        total_estimated_cost created_at updated_at completed_at
+    """
     status: str
-    plan: str | None
-    workflow_template: str | None
-    total_token_count: int | None
-    total_estimated_cost: float | None
     created_at: str
     updated_at: str
     completed_at: str | None
@@ -112,10 +82,7 @@ class MissionJSON(ChangedMissionJSON, of=Mission):
 
 
 class PlannedMissionJSON(Wire, of=Mission):
-    id: str
-    trace_id: str
-    title: str
-    description: str | None
+    fields = "id trace_id title description status created_at"
     status: str
     created_at: str
 
@@ -123,14 +90,9 @@ class PlannedMissionJSON(Wire, of=Mission):
 class PlannedTaskJSON(Wire, of=MissionTask):
     """`depends_on` is a JSON array of ids, as text."""
 
-    id: str
-    title: str
+    fields = "id title status assigned_agent_id depends_on result_summary error_message task_order"
     status: str
-    assigned_agent_id: str | None
     depends_on: Annotated[str, From("depends_on_text")]
-    result_summary: str | None
-    error_message: str | None
-    task_order: int
 
 
 class AgentsMissionJSON(Wire, of=Mission):
@@ -143,15 +105,9 @@ class AgentsMissionJSON(Wire, of=Mission):
 class CheckpointJSON(Wire, of=Checkpoint):
     """`created_at` has fractions of a second."""
 
-    id: str
-    workspace_id: str
+    fields = "id workspace_id crew_id mission_id label journal_cursor state fork_of created_by created_at"
+    absent = "label fork_of created_by"
     crew_id: Annotated[str | None, Absent()]
-    mission_id: str
-    label: Annotated[str | None, Absent()]
-    journal_cursor: str
-    state: dict[str, Any]
-    fork_of: Annotated[str | None, Absent()]
-    created_by: Annotated[str | None, Absent()]
     created_at: Annotated[str, From("created_at_exactly")]
 
 

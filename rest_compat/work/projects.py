@@ -9,38 +9,21 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
 
 
 class ProjectJSON(Wire, of=Project):
-    id: str
-    workspace_id: str
-    name: str
-    slug: str
-    description: str | None
-    icon: str | None
-    color: str
+    fields = """
+        id workspace_id name slug description icon color status priority health lead_type lead_id lead_name start_date
+        target_date created_at updated_at issue_count done_count progress
+    """
     status: str
     priority: str
     health: str
-    lead_type: str | None
-    lead_id: str | None
     lead_name: Annotated[str | None, Absent()]
-    start_date: str | None
-    target_date: str | None
     created_at: str
     updated_at: str
-    issue_count: int
-    done_count: int
-    progress: int
 
 
 class MilestoneJSON(Wire, of=Milestone):
-    id: str
-    project_id: str
-    name: str
-    description: str | None
-    target_date: str | None
+    fields = "id project_id name description target_date status position issue_count done_count created_at updated_at"
     status: str
-    position: int
-    issue_count: int
-    done_count: int
     created_at: str
     updated_at: str
 

@@ -1,6 +1,5 @@
 """REST: recurring issues."""
 
-from datetime import datetime
 from typing import Annotated
 
 from models.work.recurring_issues import RecurringIssue
@@ -9,23 +8,11 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
 
 
 class CreatedRecurringIssueJSON(Wire, of=RecurringIssue):
-    id: str
-    crew_id: str
-    title: str
-    description: str | None
-    priority: str
-    project_id: str | None
-    milestone_id: str | None
-    assignee_type: str | None
-    assignee_id: str | None
-    labels_json: str | None
-    cron_expression: str
-    time_zone: Annotated[str | None, Absent()]
-    enabled: bool
-    next_run: datetime | None
-    last_run: datetime | None
-    run_count: int
-    created_at: datetime
+    fields = """
+        id crew_id title description priority project_id milestone_id assignee_type assignee_id labels_json
+        cron_expression time_zone enabled next_run last_run run_count created_at
+    """
+    absent = "time_zone"
 
 
 class RecurringIssueJSON(CreatedRecurringIssueJSON, of=RecurringIssue):

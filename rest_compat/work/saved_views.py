@@ -1,18 +1,12 @@
 """REST: saved views."""
 
-from models.work.saved_views import SavedView, ViewType
+from models.work.saved_views import SavedView
 from resolvers.work import saved_views
 from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class SavedViewJSON(Wire, of=SavedView):
-    id: str
-    name: str
-    filters_json: str
-    sort_json: str | None
-    view_type: ViewType
-    is_default: bool
-    shared: bool
+    fields = "id name filters_json sort_json view_type is_default shared created_at"
     created_at: str
 
 

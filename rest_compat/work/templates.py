@@ -8,14 +8,8 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, From, Wire
 
 
 class MissionTemplateJSON(Wire, of=WorkflowTemplate):
-    id: str
-    workspace_id: str
-    name: str
-    description: str | None
+    fields = "id workspace_id name description template_json icon color is_builtin created_at updated_at"
     template_json: Annotated[Any, From("definition")]
-    icon: str | None
-    color: str | None
-    is_builtin: bool
     created_at: str
     updated_at: str
 
@@ -25,13 +19,7 @@ class MissionTemplateIdJSON(Wire, of=WorkflowTemplate):
 
 
 class WorkflowTemplateJSON(Wire, of=WorkflowTemplate):
-    id: str
-    name: str
-    description: str | None
-    template_json: str
-    icon: str | None
-    color: str | None
-    is_builtin: bool
+    fields = "id name description template_json icon color is_builtin created_at updated_at"
     created_at: str
     updated_at: str
 

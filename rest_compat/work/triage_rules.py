@@ -1,27 +1,15 @@
 """REST: triage rules."""
 
-from datetime import datetime
-
-from models.work.triage_rules import MatchType, TriageRule
+from models.work.triage_rules import TriageRule
 from resolvers.work import triage_rules
 from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class TriageRuleJSON(Wire, of=TriageRule):
-    id: str
-    name: str
-    pattern: str
-    match_type: MatchType
-    crew_id: str | None
-    assignee_id: str | None
-    priority: str | None
-    project_id: str | None
-    labels_json: str | None
-    position: int
-    enabled: bool
-    on_create: bool
-    match_count: int
-    created_at: datetime
+    fields = """
+        id name pattern match_type crew_id assignee_id priority project_id labels_json position enabled on_create
+        match_count created_at
+    """
 
 
 RULES = "/api/v1/triage-rules"

@@ -1,15 +1,16 @@
 """GraphQL: the inbox."""
 
-from datetime import datetime
-
 import strawberry
-from strawberry.scalars import JSON
 
-from models.attention.inbox import InboxItem, InboxKind, InboxPriority, InboxState, SenderType
-from models.people.workspaces import Role
+from models.attention.inbox import InboxItem, SenderType
 from resolvers.attention import inbox as inbox_ops
-from resolvers.attention.inbox.changes import PurgedInbox, PurgedKind, UpdatedInboxItems
-from schema.bridge.fields import Edge, enum, mutation, node, output, query
+from resolvers.attention.inbox.changes import PurgedKind, UpdatedInboxItems
+from schema.bridge.fields import enum, mutation, node, output, query
+
+output(
+    UpdatedInboxItems, fields={"skipped_ids": list[str], "not_found": "Ids that name no item that the caller can see."}
+)
+
 
 enum(PurgedKind, name="PurgedInboxKind")
 enum(SenderType, name="InboxSenderType")
@@ -19,31 +20,15 @@ enum(SenderType, name="InboxSenderType")
 class InboxItemType:
     """One thing to see to: for a user, for a role and those above it, or for everybody where neither is named."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    kind: InboxKind
+    fields = """
+        id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_agent
+        sender_name avatar_seed avatar_style state priority blocking payload read_at read_by_user_id resolved_at
+        resolved_by_user_id resolved_action created_at updated_at
+    """
     source_id: str = strawberry.field(description="What it is about; unique together with the kind.")
-    target_user_id: strawberry.ID | None
-    target_role: Role | None
-    title: str
-    body_md: str | None = strawberry.field(description="Markdown.")
-    sender_type: SenderType | None
-    sender_id: strawberry.ID | None
-    sender_agent: Edge | None = strawberry.field(description="Null unless an agent has sent it.")
-    sender_name: str | None
-    avatar_seed: str | None
-    avatar_style: str | None
-    state: InboxState
-    priority: InboxPriority
-    blocking: bool = strawberry.field(description="Whether something waits for it.")
-    payload: JSON | None
-    read_at: datetime | None
-    read_by_user_id: strawberry.ID | None
-    resolved_at: datetime | None
-    resolved_by_user_id: strawberry.ID | None
-    resolved_action: str | None
-    created_at: datetime
-    updated_at: datetime
+    body_md = strawberry.field(description="Markdown.")
+    sender_agent = strawberry.field(description="Null unless an agent has sent it.")
+    blocking = strawberry.field(description="Whether something waits for it.")
 
 
 @node(inbox_ops.InboxCount)
@@ -51,20 +36,6 @@ class InboxCountType:
     """Unread items that the caller can see."""
 
     unread_count: int
-
-
-@output(UpdatedInboxItems)
-class UpdatedInboxItemsType:
-    updated: int
-    skipped: int
-    skipped_ids: list[str]
-    not_found: int = strawberry.field(description="Ids that name no item that the caller can see.")
-    state: InboxState
-
-
-@output(PurgedInbox)
-class PurgedInboxType:
-    deleted: int
 
 
 @strawberry.type
@@ -77,5 +48,5 @@ class InboxQuery:
 @strawberry.type
 class InboxMutation:
     update_inbox_item = mutation(inbox_ops.update_item, InboxItemType)
-    update_inbox_items = mutation(inbox_ops.update_items, UpdatedInboxItemsType)
-    purge_inbox = mutation(inbox_ops.purge, PurgedInboxType)
+    update_inbox_items = mutation(inbox_ops.update_items)
+    purge_inbox = mutation(inbox_ops.purge)

@@ -1,12 +1,13 @@
-"""The one module that knows operations and Strawberry: hand-written types, bound fields, derived inputs."""
+"""The one module that knows operations and Strawberry: types of rows and Outputs, bound fields, derived inputs."""
 
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Annotated, Any, Generic, Optional, TypeVar, Union, get_args, get_origin
 
 import strawberry
@@ -15,15 +16,16 @@ from sqlmodel import SQLModel
 from strawberry.scalars import JSON
 from strawberry.types import object_type
 from strawberry.types.enum import has_enum_definition
+from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.kernel.admission.gate import Tenancy
 from resolvers.kernel.declarations.operation import Operation, Surface
 from resolvers.kernel.declarations.outputs import Output
 from resolvers.kernel.declarations.query import Query
-from resolvers.kernel.ground.inputs import Input, Paging, bare
+from resolvers.kernel.ground.inputs import Input, Paging, accepts_none, bare
 from resolvers.kernel.ground.policy import Action
-from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, Subtype, Target, columns_of
+from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, Subtype, Target, columns_of, value_type
 from resolvers.kernel.reader import Edge as GraphEdge
 
 N = TypeVar("N")
@@ -89,12 +91,38 @@ def _with_enums(annotation: Any) -> None:
             _with_enums(part)
 
 
+def graphql_type(name: str, kind: Any, nested: Callable[[Any], Any]) -> Any:
+    """The GraphQL type of a value: what its Python type and its name say. `nested` is the type of a model's object."""
+    if kind in _AS_THEY_ARE:
+        return kind
+    if kind is str:
+        return strawberry.ID if name == "id" or name.endswith("_id") else str
+    if accepts_none(kind):
+        return graphql_type(name, bare(kind), nested) | None
+    origin = get_origin(kind)
+    if origin is list:
+        return list[graphql_type(name.removesuffix("s"), get_args(kind)[0], nested)]  # type: ignore[misc]
+    if origin is Annotated:
+        return graphql_type(name, bare(kind), nested)
+    if origin is tuple or kind is tuple:
+        return str  # a cursor
+    if isinstance(kind, type):
+        if issubclass(kind, Enum):
+            return enum(kind)
+        if issubclass(kind, BaseModel):
+            return nested(kind)
+    return JSON
+
+
+_AS_THEY_ARE = frozenset({int, float, bool, datetime, int | None, float | None, bool | None, datetime | None})
+
+
 # ---- types -----------------------------------------------------------------------------------------------------------
 
 
 class Edge:
-    """A field of a node: the row that an edge of the model's graph leads to. The graph knows which; `Edge | None` where
-    there may be none.
+    """A field of a node: the row that an edge of the model's graph leads to, which is always there. The graph knows
+    which; a field that is only listed may have none.
     """
 
 
@@ -115,8 +143,9 @@ NODES: dict[Target, list[type]] = {}
 
 
 def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of a table, a View or a Subtype, which says its name itself. A field is a column or an entry of
-    the model's graph; edges take arguments.
+    """A GraphQL type of a table, a View or a Subtype, which says its name itself. `fields` lists what it shows, in
+    order: columns, and entries of the model's graph. The class says further only what the model does not: an edge, a
+    description, another type. Edges take arguments.
 
     The class becomes a type in `bind_nodes`: before all domains are loaded, a model's edges are unknown.
     """
@@ -134,13 +163,19 @@ def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
 
 def _take_fields(cls: type[Any]) -> None:
     """Those of plain base classes, which several types have in common, become its own."""
-    taken = dict[str, Any]()
-    for base in reversed(cls.__mro__[1:]):
-        for field, annotation in inspect.get_annotations(base).items():
-            taken[field] = annotation
+    taken, listed = dict[str, Any](), dict[str, None]()
+    for base in reversed(cls.__mro__[:-1]):
+        own = inspect.get_annotations(base)
+        names = base.__dict__["fields"].split() if "fields" in base.__dict__ else list(own)
+        listed |= dict.fromkeys(names)
+        taken |= own
+        for field in names:
             if field in base.__dict__ and field not in cls.__dict__:
                 setattr(cls, field, copy.copy(base.__dict__[field]))
-    cls.__annotations__ = taken | inspect.get_annotations(cls)
+    unlisted = taken.keys() - listed.keys()
+    if unlisted:
+        raise TypeError(f"{cls.__name__}: `fields` does not list {', '.join(sorted(unlisted))}")
+    cls.__annotations__ = {field: taken.get(field) for field in listed}
 
 
 def bind_nodes() -> None:
@@ -152,7 +187,7 @@ def bind_nodes() -> None:
             entry = graph.get(field)
             if entry is None and field not in columns_of(model):
                 raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no column and no edge of this name")
-            shown = cls.__annotations__[field] = _typed(f"{cls.__name__}.{field}", annotation, entry)
+            shown = cls.__annotations__[field] = _typed(f"{cls.__name__}.{field}", annotation, model, field)
             if isinstance(entry, GraphEdge) and entry.input is not None:
                 setattr(
                     cls,
@@ -162,21 +197,31 @@ def bind_nodes() -> None:
                     ),
                 )
                 del cls.__annotations__[field]
-            _with_enums(shown)
         strawberry.type(cls, name=name, description=inspect.getdoc(cls))
 
 
-def _typed(field: str, annotation: Any, entry: GraphEdge | Either | Derived | None) -> Any:
-    """What a field of a node shows: its own annotation, or the type of the rows that its edge leads to."""
-    forms = {Edge: "one", Edge | None: "one", Edges: "many"}
-    if annotation not in forms:
-        return annotation
+def _typed(field: str, annotation: Any, model: type[SQLModel], name: str) -> Any:
+    """What a field of a node shows: its own annotation, or what the model or its graph say."""
+    entry = GRAPHS.get(model, {}).get(name)
+    if annotation is None:
+        if not isinstance(entry, GraphEdge | Either) or getattr(entry, "kind", "one") == "count":
+            return graphql_type(name, value_type(model, name), output_type)
+        annotation = Edges if isinstance(entry, GraphEdge) and entry.kind == "many" else Edge | None
+    if annotation in (Edge, Edge | None, Edges):
+        return _led_to(field, annotation, entry)
+    _with_enums(annotation)
+    return annotation
+
+
+def _led_to(field: str, annotation: Any, entry: GraphEdge | Either | Derived | None) -> Any:
+    """The type of the rows that an edge leads to."""
     if isinstance(entry, Either):
         if annotation != Edge | None:
             raise TypeError(f"{field}: there may be no row of any of the kinds, so it is `Edge | None`")
         return nullable(_one_of(field, entry))
-    if not isinstance(entry, GraphEdge) or entry.kind != forms[annotation]:
-        raise TypeError(f"{field}: the graph has no edge of this name that leads to {forms[annotation]}")
+    kind_of_edge = "many" if annotation is Edges else "one"
+    if not isinstance(entry, GraphEdge) or entry.kind != kind_of_edge:
+        raise TypeError(f"{field}: the graph has no edge of this name that leads to {kind_of_edge}")
     kind: Any = node_of(field, entry.shown)
     if annotation is Edges:
         return Connection[kind] if entry.input is not None and issubclass(entry.input, Paging) else list[kind]
@@ -202,20 +247,81 @@ def node_of(field: str, shown: Target) -> Any:
     return nodes[0]
 
 
-def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of an Output."""
+# ---- Outputs ---------------------------------------------------------------------------------------------------------
 
-    def bind(cls: C) -> C:
-        for field, annotation in cls.__annotations__.items():
-            if field not in model.model_fields:
-                raise TypeError(f"{cls.__name__}.{field}: {model.__name__} has no such field")
-            _with_enums(annotation)
-        made: C = strawberry.type(
-            cls, name=name or model.__name__, description=inspect.getdoc(cls) or inspect.getdoc(model)
-        )
-        return made
+_OUTPUTS: dict[type[Output], type] = {}
+_UNBOUND_OUTPUTS: list[type[Output]] = []
+_DIFFERENCES: dict[type[Output], tuple[str | None, str | None, Mapping[str, Any]]] = {}
+_NAME_OF_FIELD = re.compile(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`")
 
-    return bind
+
+def output(
+    model: type[Output],
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    fields: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """What the GraphQL type of an Output says otherwise than the Output. Of a field that is another type, a text that
+    describes it, `Annotated` for both, or a strawberry.field.
+
+    All other fields, and Outputs that nothing is said of here, are shown as they are declared.
+    """
+    if model in _DIFFERENCES:
+        raise TypeError(f"{model.__name__} is described twice")
+    unknown = fields.keys() - model.model_fields.keys()
+    if unknown:
+        raise TypeError(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
+    _DIFFERENCES[model] = name, description, fields
+
+
+def output_type(model: type[Output]) -> type:
+    """The GraphQL type of an Output: its fields, types and descriptions, with the differences that `output` declares.
+    The class becomes a type in `bind_outputs`.
+    """
+    if model not in _OUTPUTS:
+        _OUTPUTS[model] = type(model.__name__, (), {"__module__": __name__})
+        _UNBOUND_OUTPUTS.append(model)
+    return _OUTPUTS[model]
+
+
+def bind_outputs() -> None:
+    """Makes types of all Outputs that fields show. For when all domains are loaded."""
+    while _UNBOUND_OUTPUTS:
+        model = _UNBOUND_OUTPUTS.pop()
+        cls, (name, description, fields) = _OUTPUTS[model], _DIFFERENCES.pop(model, (None, None, {}))
+        annotations = cls.__annotations__ = {}
+        for field, info in model.model_fields.items():
+            kind, said = _difference(fields.get(field))
+            annotations[field] = graphql_type(field, info.annotation, output_type) if kind is None else kind
+            if said is None and info.description is not None:
+                said = strawberry.field(description=info.description)
+            if said is not None:
+                setattr(cls, field, said)
+        if description is None and model.__doc__:
+            description = _in_camel_case(inspect.cleandoc(model.__doc__), model)
+        strawberry.type(cls, name=name or model.__name__, description=description)
+    if _DIFFERENCES:
+        raise TypeError("No field shows " + ", ".join(sorted(model.__name__ for model in _DIFFERENCES)))
+
+
+def _difference(said: Any) -> tuple[Any, StrawberryField | None]:
+    """The type and the field that a difference declares."""
+    if isinstance(said, str):
+        return None, strawberry.field(description=said)
+    if isinstance(said, StrawberryField):
+        return None, said
+    if get_origin(said) is Annotated:
+        kind, description = get_args(said)
+        return kind, strawberry.field(description=description)
+    return said, None
+
+
+def _in_camel_case(text: str, model: type[Output]) -> str:
+    """A description with the names that the fields have in GraphQL."""
+    return _NAME_OF_FIELD.sub(
+        lambda found: f"`{to_camel_case(found[1])}`" if found[1] in model.model_fields else found[0], text
+    )
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------
@@ -223,30 +329,10 @@ def output(model: type[Output], *, name: str | None = None) -> Callable[[C], C]:
 _INPUTS: dict[type[BaseModel], Any] = {}
 
 
-def _graphql(name: str, annotation: Any) -> Any:
-    """The GraphQL face of an input field's type."""
-    kind = bare(annotation)
-    origin = get_origin(kind)
-    if origin is tuple or kind is tuple:
-        return str  # a cursor
-    if origin is list:
-        return list[_graphql(name.removesuffix("s"), get_args(kind)[0])]  # type: ignore[misc]
-    if kind is str and (name == "id" or name.endswith("_id")):
-        return strawberry.ID
-    if isinstance(kind, type):
-        if issubclass(kind, Enum):
-            return enum(kind)
-        if issubclass(kind, BaseModel):
-            return input_type(kind)
-        if kind in (str, int, float, bool, datetime):
-            return kind
-    return JSON
-
-
 def _face(model: type[BaseModel]) -> dict[str, tuple[Any, bool]]:
     one_way = issubclass(model, Paging) and not model.backwards
     return {
-        n: (_graphql(n, f.annotation), f.is_required())
+        n: (graphql_type(n, bare(f.annotation), input_type), f.is_required())
         for n, f in model.model_fields.items()
         if not (one_way and n in ("last", "before"))
     }
@@ -321,8 +407,21 @@ def _places(op: Operation[Any]) -> list[inspect.Parameter]:
     return [_optional("workspace_id", strawberry.ID)] if op.tenancy is Tenancy.WORKSPACE else []
 
 
-def query(op: Operation[Any], kind: Any, *, places: tuple[str, ...] = ("workspaceId",)) -> Any:
-    """A root field of a read. `places`: the arguments that may name the workspace, by id or slug."""
+def _shown(op: Operation[Any], kind: Any) -> Any:
+    """The type of the rows or objects that an operation answers: an Output is shown as it is."""
+    if kind is not None:
+        return kind
+    returns = get_args(op.returns)[0] if get_origin(op.returns) is list else op.returns
+    if not (isinstance(returns, type) and issubclass(returns, Output)):
+        raise TypeError(f"{op.name}: a field names the type of what is no Output")
+    return output_type(returns)
+
+
+def query(op: Operation[Any], kind: Any = None, *, places: tuple[str, ...] = ("workspaceId",)) -> Any:
+    """A root field of a read. `kind`: the type of its rows, if it answers rows. `places`: the arguments that may name
+    the workspace, by id or slug.
+    """
+    kind = _shown(op, kind)
     if isinstance(op, Query):
         shown = kind if op.form is Row else (Connection[kind] if op.form is Page else list[kind])
     else:
@@ -335,8 +434,9 @@ def query(op: Operation[Any], kind: Any, *, places: tuple[str, ...] = ("workspac
     return _bound(op, shown, [*arguments(op.input), *named], places)
 
 
-def mutation(op: Operation[Any], kind: Any) -> Any:
+def mutation(op: Operation[Any], kind: Any = None) -> Any:
     """A root field of a write: `name(input:, workspaceId:, ifVersion:)`."""
+    kind = _shown(op, kind)
     arguments = _places(op)
     if op.versioned is not None:
         arguments.append(_optional("if_version", int))

@@ -4,13 +4,17 @@ from typing import Any
 
 import strawberry
 
+from models.people.auth import User
+from models.staff.agents import Agent
 from resolvers.domains import modules_in
-from schema.bridge.fields import bind_nodes
+from schema.bridge.fields import bind_nodes, bind_outputs, union
 from schema.bridge.selection import BACKREF
 from schema.live import Channels
 
+union("Actor", User, Agent, description="Who does something, or is to do it.")
 DOMAINS = modules_in("schema")
 bind_nodes()
+bind_outputs()
 
 
 def _merged(name: str, description: str, *own: type) -> Any:

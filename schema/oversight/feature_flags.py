@@ -1,13 +1,10 @@
 """GraphQL: feature flags."""
 
-from datetime import datetime
-
 import strawberry
 
 from models.oversight.feature_flags import FeatureFlag
 from resolvers.oversight import feature_flags as flag_ops
 from schema.bridge.fields import mutation, node, query
-from schema.bridge.results import DeletedType
 
 
 @node(FeatureFlag)
@@ -19,15 +16,8 @@ class FeatureFlagType:
     The bucket is the first 32 bits of the SHA-256 of `<workspace id>/<key>`, modulo 100.
     """
 
-    id: strawberry.ID
-    key: str
-    description: str | None
-    enabled: bool
-    percentage: int
-    created_at: datetime
-    updated_at: datetime
+    fields = "id key description enabled percentage created_at updated_at override_enabled active"
     override_enabled: bool | None
-    active: bool
 
 
 @strawberry.type
@@ -39,6 +29,6 @@ class FeatureFlagQuery:
 class FeatureFlagMutation:
     create_feature_flag = mutation(flag_ops.create_feature_flag, FeatureFlagType)
     update_feature_flag = mutation(flag_ops.update_feature_flag, FeatureFlagType)
-    delete_feature_flag = mutation(flag_ops.delete_feature_flag, DeletedType)
+    delete_feature_flag = mutation(flag_ops.delete_feature_flag)
     set_feature_flag_override = mutation(flag_ops.set_feature_flag_override, FeatureFlagType)
     clear_feature_flag_override = mutation(flag_ops.clear_feature_flag_override, FeatureFlagType)

@@ -1,22 +1,17 @@
 """GraphQL: settings of the instance."""
 
-from datetime import datetime
-
 import strawberry
 
 from models.oversight.instance_settings import InstanceSetting
 from resolvers.oversight import instance_settings as setting_ops
 from schema.bridge.fields import mutation, node, query
-from schema.bridge.results import DeletedType
 
 
 @node(InstanceSetting)
 class InstanceSettingType:
     """A setting of the instance; `value` is `***` if it is a secret."""
 
-    key: str
-    value: str
-    updated_at: datetime
+    fields = "key value updated_at"
 
 
 @strawberry.type
@@ -28,4 +23,4 @@ class InstanceSettingQuery:
 @strawberry.type
 class InstanceSettingMutation:
     set_instance_setting = mutation(setting_ops.set_instance_setting, InstanceSettingType)
-    delete_instance_setting = mutation(setting_ops.delete_instance_setting, DeletedType)
+    delete_instance_setting = mutation(setting_ops.delete_instance_setting)

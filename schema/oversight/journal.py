@@ -1,11 +1,10 @@
 """GraphQL: the journal."""
 
 import strawberry
-from strawberry.scalars import JSON
 
 from models.oversight.journal import JournalActor, Priority, Severity
 from resolvers.oversight import journal as journal_ops
-from schema.bridge.fields import Edge, enum, mutation, node, output, query
+from schema.bridge.fields import enum, mutation, node, query
 from schema.live import followed
 
 enum(Severity, name="JournalSeverity")
@@ -17,25 +16,15 @@ enum(JournalActor, name="JournalActorType")
 class JournalEntryType:
     """What an agent, a user or the service did."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    ts: str = strawberry.field(description="RFC 3339 with milliseconds, in UTC.")
-    entry_type: str = strawberry.field(description="What happened, such as run.completed; the set is open.")
-    severity: Severity
-    priority: Priority
-    actor_type: JournalActor
+    fields = """
+        id workspace_id ts entry_type severity priority actor_type actor_id summary crew_id crew agent_id agent
+        mission_id mission trace_id run payload refs
+    """
+    ts = strawberry.field(description="RFC 3339 with milliseconds, in UTC.")
+    entry_type = strawberry.field(description="What happened, such as run.completed; the set is open.")
     actor_id: str | None
-    summary: str
-    crew_id: strawberry.ID | None
-    crew: Edge | None
-    agent_id: strawberry.ID | None
-    agent: Edge | None
-    mission_id: strawberry.ID | None
-    mission: Edge | None
-    trace_id: strawberry.ID | None = strawberry.field(description="The run that the entry belongs to.")
-    run: Edge | None
-    payload: JSON | None
-    refs: JSON | None = strawberry.field(description="Ids of the rows that the entry is about.")
+    trace_id = strawberry.field(description="The run that the entry belongs to.")
+    refs = strawberry.field(description="Ids of the rows that the entry is about.")
 
 
 @node(journal_ops.JournalCount)
@@ -45,58 +34,17 @@ class JournalCountType:
     total: int
 
 
-@output(journal_ops.CrewName)
-class CrewNameType:
-    id: strawberry.ID
-    name: str
-    slug: str
-    icon: str | None
-    color: str | None
-
-
-@output(journal_ops.AgentName)
-class AgentNameType:
-    id: strawberry.ID
-    name: str
-    slug: str
-    crew_id: strawberry.ID | None
-    avatar_seed: str | None
-    avatar_style: str | None
-
-
-@output(journal_ops.MissionName)
-class MissionNameType:
-    id: strawberry.ID
-    title: str
-    status: str
-
-
-@output(journal_ops.JournalNames)
-class JournalNamesType:
-    crews: list[CrewNameType]
-    agents: list[AgentNameType]
-    missions: list[MissionNameType]
-
-
-@output(journal_ops.JournalPriorityChanged)
-class JournalPriorityChangedType:
-    id: strawberry.ID
-    priority: Priority
-    reason: str
-    previous: Priority
-
-
 @strawberry.type
 class JournalQuery:
     journal = query(journal_ops.list_journal, JournalEntryType)
     journal_entry = query(journal_ops.get_journal_entry, JournalEntryType)
     journal_count = query(journal_ops.count_journal, JournalCountType)
-    journal_names = query(journal_ops.look_up_names, JournalNamesType)
+    journal_names = query(journal_ops.look_up_names)
 
 
 @strawberry.type
 class JournalMutation:
-    set_journal_priority = mutation(journal_ops.set_journal_priority, JournalPriorityChangedType)
+    set_journal_priority = mutation(journal_ops.set_journal_priority)
 
 
 @strawberry.type

@@ -6,7 +6,6 @@ from strawberry.scalars import JSON
 from models.people.preferences import Preference
 from resolvers.people import preferences as preference_ops
 from schema.bridge.fields import mutation, node, query
-from schema.bridge.results import SuccessType
 
 
 @node(Preference)
@@ -24,5 +23,5 @@ class PreferenceQuery:
 
 @strawberry.type
 class PreferenceMutation:
-    set_preference = mutation(preference_ops.set_preference, SuccessType)
-    delete_preference = mutation(preference_ops.delete_preference, SuccessType)
+    set_preference = mutation(preference_ops.set_preference)
+    delete_preference = mutation(preference_ops.delete_preference)

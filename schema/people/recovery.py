@@ -5,21 +5,10 @@ import strawberry
 from resolvers.people import recovery as recovery_ops
 from schema.bridge.fields import mutation, output
 
-
-@output(recovery_ops.PasswordResetRequested)
-class PasswordResetRequestedType:
-    ok: bool
-    message: str
-
-
-@output(recovery_ops.PasswordSet)
-class PasswordSetType:
-    """The password is set."""
-
-    ok: bool
+output(recovery_ops.PasswordSet, description="The password is set.")
 
 
 @strawberry.type
 class RecoveryMutation:
-    request_password_reset = mutation(recovery_ops.request_password_reset, PasswordResetRequestedType)
-    reset_password = mutation(recovery_ops.reset_password, PasswordSetType)
+    request_password_reset = mutation(recovery_ops.request_password_reset)
+    reset_password = mutation(recovery_ops.reset_password)

@@ -1,25 +1,10 @@
 """GraphQL: sign-in providers, and the caller's accounts there. The way to a provider and back is REST."""
 
-from datetime import datetime
-
 import strawberry
 
 from models.people.sign_in_providers import LinkedIdentity
 from resolvers.people.sign_in_providers import identities, sign_in
-from schema.bridge.fields import mutation, node, output, query
-from schema.bridge.results import DeletedType
-
-
-@output(sign_in.SignInProviderInfo)
-class SignInProviderType:
-    id: strawberry.ID
-    name: str
-    start_url: str
-
-
-@output(sign_in.GoogleStatus)
-class GoogleStatusType:
-    enabled: bool
+from schema.bridge.fields import mutation, node, query
 
 
 @node(LinkedIdentity)
@@ -29,22 +14,16 @@ class LinkedIdentityType:
     `email` is the latest address from the provider, `usedAt` the time of the last sign-in.
     """
 
-    id: strawberry.ID
-    provider: str
-    issuer: str
-    subject: str
-    email: str | None
-    created_at: datetime
-    used_at: datetime
+    fields = "id provider issuer subject email created_at used_at"
 
 
 @strawberry.type
 class SignInProviderQuery:
-    sign_in_providers = query(sign_in.list_sign_in_providers, SignInProviderType)
-    google_status = query(sign_in.get_google_status, GoogleStatusType)
+    sign_in_providers = query(sign_in.list_sign_in_providers)
+    google_status = query(sign_in.get_google_status)
     linked_identities = query(identities.list_linked_identities, LinkedIdentityType)
 
 
 @strawberry.type
 class SignInProviderMutation:
-    unlink_identity = mutation(identities.unlink_identity, DeletedType)
+    unlink_identity = mutation(identities.unlink_identity)

@@ -1,70 +1,38 @@
 """GraphQL: what agents give and ask each other."""
 
-from datetime import datetime
-
 import strawberry
 
-from models.staff.assignments import PeerConversationStatus
-from models.work.missions import AssignmentStatus
 from resolvers.staff.assignments import lists, standup
-from schema.bridge.fields import Edge, node, output, query
+from schema.bridge.fields import node, query
 
 
 @node(lists.AssignmentItem)
 class AssignmentItemType:
     """A piece of work that one agent has given another."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    task: str
-    status: AssignmentStatus
-    assigned_by_id: strawberry.ID
-    assigned_by: Edge | None = strawberry.field(description="Agent that gave it; null if it is deleted.")
-    assigned_by_name: str
-    assigned_by_slug: str
-    assigned_to_id: strawberry.ID
-    assigned_to: Edge | None = strawberry.field(description="Agent that does it; null if it is deleted.")
-    assigned_to_name: str
-    assigned_to_slug: str
-    result_summary: str | None
-    error_message: str | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    created_at: datetime
+    fields = """
+        id workspace_id task status assigned_by_id assigned_by assigned_by_name assigned_by_slug assigned_to_id
+        assigned_to assigned_to_name assigned_to_slug result_summary error_message started_at finished_at created_at
+    """
+    assigned_by = strawberry.field(description="Agent that gave it; null if it is deleted.")
+    assigned_to = strawberry.field(description="Agent that does it; null if it is deleted.")
 
 
 @node(lists.PeerConversationItem)
 class PeerConversationItemType:
     """A question of one agent to another, and its answer."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    from_agent_id: strawberry.ID
-    from_agent: Edge | None = strawberry.field(description="Agent that asks; null if it is deleted.")
-    from_name: str
-    from_slug: str
-    to_agent_id: strawberry.ID
-    to_agent: Edge | None = strawberry.field(description="Agent that answers; null if it is deleted.")
-    to_name: str
-    to_slug: str
-    question: str
-    response: str | None
-    status: PeerConversationStatus
-    duration_ms: int | None
-    escalated: bool = strawberry.field(description="Whether it went on to a person.")
-    created_at: datetime
-    finished_at: datetime | None
-
-
-@output(standup.Standup)
-class StandupType:
-    standup: str
-    crew_id: strawberry.ID
-    since: datetime
+    fields = """
+        id workspace_id from_agent_id from_agent from_name from_slug to_agent_id to_agent to_name to_slug question
+        response status duration_ms escalated created_at finished_at
+    """
+    from_agent = strawberry.field(description="Agent that asks; null if it is deleted.")
+    to_agent = strawberry.field(description="Agent that answers; null if it is deleted.")
+    escalated = strawberry.field(description="Whether it went on to a person.")
 
 
 @strawberry.type
 class AssignmentQuery:
-    crew_standup = query(standup.get_standup, StandupType)
+    crew_standup = query(standup.get_standup)
     crew_assignments = query(lists.list_crew_assignments, AssignmentItemType)
     peer_conversations = query(lists.list_peer_conversations, PeerConversationItemType)

@@ -4,7 +4,6 @@ from datetime import datetime
 
 import strawberry
 
-from models.staff.chats import MessageRole
 from resolvers.staff import conversations as conversation_ops
 from schema.bridge.fields import node, query
 
@@ -13,15 +12,10 @@ from schema.bridge.fields import node, query
 class SearchHitType:
     """A message that was found."""
 
-    id: strawberry.ID
-    chat_id: strawberry.ID
-    agent_id: strawberry.ID
-    role: MessageRole
-    content: str
-    tool_summary: str | None
-    highlight: str = strawberry.field(description="The text around the match, which is marked by `**`.")
+    fields = "id chat_id agent_id role content tool_summary highlight created_at rank"
+    highlight = strawberry.field(description="The text around the match, which is marked by `**`.")
     created_at: datetime
-    rank: float = strawberry.field(description="How well it matches.")
+    rank = strawberry.field(description="How well it matches.")
 
 
 @strawberry.type

@@ -1,40 +1,22 @@
 """GraphQL: escalations of agents."""
 
-from datetime import datetime
-
 import strawberry
 
-from models.staff.assignments import Escalation, EscalationAction, EscalationStatus, EscalationType
+from models.staff.assignments import Escalation
 from resolvers.staff import escalations as escalation_ops
-from schema.bridge.fields import Edge, mutation, node, output, query
+from schema.bridge.fields import mutation, node, query
 
 
 @node(Escalation)
 class EscalationNode:
     """A decision that an agent asks people for. A credential that was handed over is not shown."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    crew_id: strawberry.ID
-    crew: Edge | None
-    chat_id: strawberry.ID | None
-    from_agent_id: strawberry.ID
-    from_agent: Edge | None
-    from_name: str
-    from_slug: str
-    peer_conversation_id: strawberry.ID | None
-    credential_id: strawberry.ID | None
-    type: EscalationType
-    reason: str
-    context: str | None
+    fields = """
+        id workspace_id crew_id crew chat_id from_agent_id from_agent from_name from_slug peer_conversation_id
+        credential_id type reason context metadata status resolution action redirect_to resolved_by resolved_at
+        created_at
+    """
     metadata: str | None
-    status: EscalationStatus
-    resolution: str | None
-    action: EscalationAction
-    redirect_to: str | None
-    resolved_by: str | None
-    resolved_at: datetime | None
-    created_at: datetime
 
 
 @node(escalation_ops.PendingEscalations)
@@ -42,18 +24,6 @@ class PendingEscalationsType:
     """Open escalations of existing crews."""
 
     count: int
-
-
-@output(escalation_ops.EscalationOutcome)
-class EscalationOutcomeType:
-    id: strawberry.ID
-    status: EscalationStatus
-    action: EscalationAction
-
-
-@output(escalation_ops.EscalationsPurged)
-class EscalationsPurgedType:
-    deleted: int
 
 
 @strawberry.type
@@ -64,5 +34,5 @@ class EscalationQuery:
 
 @strawberry.type
 class EscalationMutation:
-    resolve_escalation = mutation(escalation_ops.resolve_escalation, EscalationOutcomeType)
-    purge_escalations = mutation(escalation_ops.purge_escalations, EscalationsPurgedType)
+    resolve_escalation = mutation(escalation_ops.resolve_escalation)
+    purge_escalations = mutation(escalation_ops.purge_escalations)

@@ -1,28 +1,19 @@
 """GraphQL: feedback on answers."""
 
-from datetime import datetime
-
 import strawberry
 
-from models.staff.feedback import FeedbackSignal, MessageFeedback
+from models.staff.feedback import MessageFeedback
 from resolvers.staff import feedback as feedback_ops
 from schema.bridge.fields import mutation, node, query
-from schema.bridge.results import SuccessType
 
 
 @node(MessageFeedback)
 class MessageFeedbackType:
     """What the caller thinks of an answer. `messageId` is the id of a message or of a turn, as it was sent."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
+    fields = "id workspace_id message_id chat_id trace_id signal reason user_id created_at"
     message_id: str
-    chat_id: strawberry.ID | None
     trace_id: str | None
-    signal: FeedbackSignal
-    reason: str | None
-    user_id: strawberry.ID | None
-    created_at: datetime
 
 
 @strawberry.type
@@ -33,4 +24,4 @@ class FeedbackQuery:
 @strawberry.type
 class FeedbackMutation:
     create_feedback = mutation(feedback_ops.create_feedback, MessageFeedbackType)
-    delete_feedback = mutation(feedback_ops.delete_feedback, SuccessType)
+    delete_feedback = mutation(feedback_ops.delete_feedback)

@@ -1,103 +1,64 @@
 """GraphQL: projects, their milestones and statistics."""
 
-from datetime import datetime
-
 import strawberry
-from strawberry.scalars import JSON
 
-from models.work.projects import Milestone, MilestoneStatus, Project, ProjectHealth, ProjectPriority, ProjectStatus
+from models.work.projects import Milestone, Project
 from resolvers.work import projects as project_ops
-from schema.bridge.fields import Edge, Edges, mutation, node, output, query
-from schema.bridge.results import DeletedType
+from schema.bridge.fields import Edge, mutation, node, output, query
+
+output(
+    project_ops.AssigneeStat,
+    name="ProjectAssigneeStat",
+    description="Issues of a project by agent; issues that are not assigned to an agent have an empty id.",
+    fields={"agent_id": str},
+)
+output(project_ops.LabelStat, name="ProjectLabelStat", description="Issues of a project by label.")
+output(
+    project_ops.ProjectStats,
+    description="Statistics of the issues of a project. DONE, COMPLETED and REVIEW count as completed.",
+    fields={
+        "by_status": "Number of issues by status, for statuses that occur.",
+        "crews": "Slugs of the crews that the issues belong to.",
+    },
+)
 
 
 @node(Project)
 class ProjectType:
     """A goal shared by issues of several crews."""
 
-    id: strawberry.ID
-    workspace_id: strawberry.ID
-    name: str
-    slug: str = strawberry.field(description="Derived from the name; unique in the workspace.")
-    description: str | None
-    icon: str | None
-    color: str
-    status: ProjectStatus
-    priority: ProjectPriority
-    health: ProjectHealth
-    lead_type: str | None = strawberry.field(description="user, agent, or an arbitrary text.")
+    fields = """
+        id workspace_id name slug description icon color status priority health lead_type lead_id lead lead_name
+        start_date target_date created_at updated_at version issue_count done_count progress milestones issues
+        recurring_issues
+    """
+    slug = strawberry.field(description="Derived from the name; unique in the workspace.")
+    lead_type = strawberry.field(description="user, agent, or an arbitrary text.")
     lead_id: str | None
-    lead: Edge | None = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
+    lead = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
     lead_name: str | None = strawberry.field(description="Null unless the lead is a user or an agent.")
-    start_date: str | None = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
-    target_date: str | None
-    created_at: datetime
-    updated_at: datetime
-    version: int
-    issue_count: int
-    done_count: int = strawberry.field(description="Issues that are DONE, COMPLETED or in REVIEW.")
-    progress: int = strawberry.field(description="Percentage of issues that are done, rounded down.")
-    milestones: Edges
-    issues: Edges
-    recurring_issues: Edges
+    start_date = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
+    done_count = strawberry.field(description="Issues that are DONE, COMPLETED or in REVIEW.")
+    progress = strawberry.field(description="Percentage of issues that are done, rounded down.")
 
 
 @node(Milestone)
 class MilestoneType:
     """A stage of a project."""
 
-    id: strawberry.ID
-    project_id: strawberry.ID
+    fields = """
+        id project_id project name description target_date status position issue_count done_count created_at updated_at
+        version issues
+    """
     project: Edge
-    name: str
-    description: str | None
-    target_date: str | None
-    status: MilestoneStatus
-    position: int
-    issue_count: int
-    done_count: int = strawberry.field(description="Issues that are DONE or COMPLETED.")
-    created_at: datetime
-    updated_at: datetime
-    version: int
-    issues: Edges
-
-
-@output(project_ops.AssigneeStat, name="ProjectAssigneeStat")
-class AssigneeStatType:
-    """Issues of a project by agent; issues that are not assigned to an agent have an empty id."""
-
-    agent_id: str
-    agent_name: str
-    total: int
-    completed: int
-
-
-@output(project_ops.LabelStat, name="ProjectLabelStat")
-class LabelStatType:
-    """Issues of a project by label."""
-
-    label_name: str
-    color: str
-    count: int
-
-
-@output(project_ops.ProjectStats)
-class ProjectStatsType:
-    """Statistics of the issues of a project. DONE, COMPLETED and REVIEW count as completed."""
-
-    total_issues: int
-    completed_issues: int
-    by_status: JSON = strawberry.field(description="Number of issues by status, for statuses that occur.")
-    by_assignee: list[AssigneeStatType]
-    by_label: list[LabelStatType]
-    crews: list[str] = strawberry.field(description="Slugs of the crews that the issues belong to.")
+    done_count = strawberry.field(description="Issues that are DONE or COMPLETED.")
 
 
 @strawberry.type
 class ProjectQuery:
     projects = query(project_ops.list_projects, ProjectType)
     project = query(project_ops.get_project, ProjectType)
-    project_stats = query(project_ops.project_stats, ProjectStatsType)
+    project_stats = query(project_ops.project_stats)
     milestones = query(project_ops.list_milestones, MilestoneType)
 
 
@@ -105,7 +66,7 @@ class ProjectQuery:
 class ProjectMutation:
     create_project = mutation(project_ops.create_project, ProjectType)
     update_project = mutation(project_ops.update_project, ProjectType)
-    delete_project = mutation(project_ops.delete_project, DeletedType)
+    delete_project = mutation(project_ops.delete_project)
     create_milestone = mutation(project_ops.create_milestone, MilestoneType)
     update_milestone = mutation(project_ops.update_milestone, MilestoneType)
-    delete_milestone = mutation(project_ops.delete_milestone, DeletedType)
+    delete_milestone = mutation(project_ops.delete_milestone)

@@ -1,30 +1,20 @@
 """GraphQL: saved views."""
 
-from datetime import datetime
-
 import strawberry
 
-from models.work.saved_views import SavedView, ViewType
+from models.work.saved_views import SavedView
 from resolvers.work import saved_views as saved_view_ops
 from schema.bridge.fields import Edge, mutation, node, query
-from schema.bridge.results import DeletedType
 
 
 @node(SavedView)
 class SavedViewType:
     """Filters and an order of issues under a name, of one user or shared with the workspace."""
 
-    id: strawberry.ID
-    name: str
-    filters_json: str = strawberry.field(description="A text of the client, as it was sent.")
-    sort_json: str | None = strawberry.field(description="A text of the client, as it was sent.")
-    view_type: ViewType
-    is_default: bool
-    shared: bool
+    fields = "id name filters_json sort_json view_type is_default shared owner created_at updated_at version"
+    filters_json = strawberry.field(description="A text of the client, as it was sent.")
+    sort_json = strawberry.field(description="A text of the client, as it was sent.")
     owner: Edge
-    created_at: datetime
-    updated_at: datetime
-    version: int
 
 
 @strawberry.type
@@ -36,4 +26,4 @@ class SavedViewQuery:
 class SavedViewMutation:
     create_saved_view = mutation(saved_view_ops.create_saved_view, SavedViewType)
     update_saved_view = mutation(saved_view_ops.update_saved_view, SavedViewType)
-    delete_saved_view = mutation(saved_view_ops.delete_saved_view, DeletedType)
+    delete_saved_view = mutation(saved_view_ops.delete_saved_view)

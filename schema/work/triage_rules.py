@@ -1,46 +1,25 @@
 """GraphQL: triage rules."""
 
-from datetime import datetime
-
 import strawberry
 
-from models.work.triage_rules import MatchType, TriageRule
+from models.work.triage_rules import TriageRule
 from resolvers.work import triage_rules as triage_ops
-from schema.bridge.fields import Edge, mutation, node, output, query
-from schema.bridge.results import DeletedType
+from schema.bridge.fields import mutation, node, output, query
+
+output(triage_ops.Processed, name="TriageProcessed")
 
 
 @node(TriageRule)
 class TriageRuleType:
     """The action on unassigned issues whose title matches."""
 
-    id: strawberry.ID
-    name: str
-    pattern: str
-    match_type: MatchType
-    crew_id: strawberry.ID | None
-    crew: Edge | None
-    assignee_id: strawberry.ID | None
-    assignee: Edge | None
-    priority: str | None
-    project_id: strawberry.ID | None
-    project: Edge | None
-    labels_json: str | None = strawberry.field(description="Stored as it was sent, and not applied.")
-    position: int
-    enabled: bool
-    on_create: bool = strawberry.field(description="Whether the rule is applied to new issues, too.")
-    match_count: int = strawberry.field(description="How many issues it has matched.")
-    created_at: datetime
-    updated_at: datetime
-    version: int
-
-
-@output(triage_ops.Processed, name="TriageProcessed")
-class ProcessedType:
-    """The number of unassigned issues in the backlog, and the number that a rule matched."""
-
-    processed: int
-    matched: int
+    fields = """
+        id name pattern match_type crew_id crew assignee_id assignee priority project_id project labels_json position
+        enabled on_create match_count created_at updated_at version
+    """
+    labels_json = strawberry.field(description="Stored as it was sent, and not applied.")
+    on_create = strawberry.field(description="Whether the rule is applied to new issues, too.")
+    match_count = strawberry.field(description="How many issues it has matched.")
 
 
 @strawberry.type
@@ -52,5 +31,5 @@ class TriageRuleQuery:
 class TriageRuleMutation:
     create_triage_rule = mutation(triage_ops.create_triage_rule, TriageRuleType)
     update_triage_rule = mutation(triage_ops.update_triage_rule, TriageRuleType)
-    delete_triage_rule = mutation(triage_ops.delete_triage_rule, DeletedType)
-    process_triage = mutation(triage_ops.process_backlog, ProcessedType)
+    delete_triage_rule = mutation(triage_ops.delete_triage_rule)
+    process_triage = mutation(triage_ops.process_backlog)

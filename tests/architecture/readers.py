@@ -101,15 +101,28 @@ GRAPHED = ("graph", "extend")
 
 
 def _texts(module: ast.Module) -> Iterator[str]:
-    """Texts with blanks in them, f-strings whole; docstrings as well, which name no table and column together."""
+    """Texts with blanks in them, f-strings whole; docstrings as well, which name no table and column together. Lists of
+    what is shown are no texts.
+    """
     parts: set[ast.AST] = set()
     for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef):
+            parts.update(_lists_of_fields(node))
         if isinstance(node, ast.JoinedStr):
             parts.update(node.values)
             yield " ".join([str(value.value) for value in node.values if isinstance(value, ast.Constant)])
     for node in ast.walk(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts and " " in node.value:
             yield node.value
+
+
+def _lists_of_fields(shown: ast.ClassDef) -> Iterator[ast.AST]:
+    """`fields = "id name"`: what a type or a wire model shows."""
+    for statement in shown.body:
+        if isinstance(statement, ast.Assign) and {"fields", "absent"} & {
+            ast.unparse(name) for name in statement.targets
+        }:
+            yield statement.value
 
 
 @cache

@@ -29,6 +29,7 @@ from resolvers.kernel.reader.graph import (
     reads,
     shown_as,
     sums_up,
+    value_type,
 )
 from resolvers.kernel.reader.rows import Branch, Page, Read, Row, Rows, View, columns_of
 from resolvers.kernel.reader.shape import (
@@ -53,4 +54,5 @@ __all__ = [
     "View", "check_graphs",
     "columns_of", "confidential", "count", "derived", "edges_in", "edges_of", "either", "extend", "graph", "intern",
     "many", "named", "of_parent", "one", "precise", "reads", "roles_of", "scopes_of", "shown_as", "sums_up",
+    "value_type",
 ]  # fmt: skip

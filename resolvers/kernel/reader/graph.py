@@ -195,6 +195,19 @@ def named(prefix: str, target: type[TenantRow], key: str) -> dict[str, Derived]:
     return {f"{prefix}_{column}": of_parent(target, key, column) for column in ("name", "slug")}
 
 
+def value_type(model: type[SQLModel], name: str) -> Any:
+    """The Python type of a column, of a derived value or of a count."""
+    entry = GRAPHS.get(model, {}).get(name)
+    if isinstance(entry, Derived):
+        return entry.type
+    if isinstance(entry, Edge) and entry.kind == "count":
+        return int
+    info = model.model_fields.get(name)
+    if entry is not None or info is None:
+        raise TypeError(f"{model.__name__} has no value {name}")
+    return info.annotation
+
+
 def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Entry) -> None:
     """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to
     them.
