@@ -36,7 +36,7 @@ ROOMS: Final = {
         "escalations",
         "personas",
         "hiring",
-        "assignments",  # its events are declared, its operations are still to come
+        "assignments",
     ),
     "work": (
         "labels",
@@ -47,7 +47,6 @@ ROOMS: Final = {
         "issues",
         "recurring_issues",
         "templates",
-        "pipelines",  # its events are declared, its operations are still to come
     ),
     "oversight": (
         "activity",

@@ -129,7 +129,6 @@ from resolvers.kernel.reader import (
     confidential,
     count,
     derived,
-    either,
     extend,
     graph,
     many,
@@ -190,7 +189,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Row", "Rows", "Page", "View", "Branch", "Output", "Absent", "Deleted", "Success", "Code", "Reason", "Refusal",
     "forbidden", "invalid", "unauthenticated", "translate",
     # Who may read the rows of a model, and what leads on from them.
-    "graph", "extend", "one", "many", "either", "count", "derived", "of_parent", "named", "precise", "reads", "sums_up",
+    "graph", "extend", "one", "many", "count", "derived", "of_parent", "named", "precise", "reads", "sums_up",
     "Derived", "Subtype", "confidential", "shown_as", "EVERYONE",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "EVENTS", "Routing", "Time", "Long", "address_of",

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 from sqlalchemy import func
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from models import bounds
 from models.base import table_of
@@ -132,7 +132,7 @@ async def make_link(ctx: Context, reset_id: str) -> Mail | None:
     if reset is None or reset.used_at is not None or reset.expires_at <= await ctx.now():
         return None
     account = await find_account(ctx, reset.email)
-    if account is None or (reset.token_hash is None and not await _may_be_mailed(ctx, account)):
+    if account is None or (reset.token_hash is None and not await may_be_mailed(ctx, PasswordReset, account.id)):
         await ctx.delete(PasswordReset, reset.id)
         return None
     token = instance.signer.reset_token(reset.id)
@@ -143,20 +143,27 @@ async def make_link(ctx: Context, reset_id: str) -> Mail | None:
     return Mail(account.email, SUBJECT, TEXT.format(email=account.email, place=place, link=link))
 
 
-async def _may_be_mailed(ctx: Context, account: User) -> bool:
-    """Nobody's mailbox is flooded by strangers. The account is locked: of two requests at once, one sees the other."""
-    await ctx.get(User, account.id, lock=True)
-    mailed = ctx.select(PasswordReset, col(PasswordReset.user_id) == account.id)
-    if await mailed.where(col(PasswordReset.created_at) > func.now() - PAUSE).exists():
+async def may_be_mailed(ctx: Context, model: type[SQLModel], user_id: str) -> bool:
+    """Strangers cannot flood a mailbox. The account is locked: of two requests at once, one sees the other."""
+    await ctx.get(User, user_id, lock=True)
+    links = table_of(model).c
+    mailed = ctx.select(model, links.user_id == user_id)
+    if await mailed.where(links.created_at > func.now() - PAUSE).exists():
         return False
-    today = mailed.where(col(PasswordReset.created_at) > func.now() - timedelta(days=1))
+    today = mailed.where(links.created_at > func.now() - timedelta(days=1))
     return len(await today.limit(MOST_A_DAY).all()) < MOST_A_DAY
 
 
-async def end_links(ctx: Context, user_id: str) -> None:
+async def end_links(ctx: Context, user_id: str, model: type[SQLModel] = PasswordReset) -> None:
     """No link that was mailed to the user works any more."""
-    waiting = (col(PasswordReset.user_id) == user_id, col(PasswordReset.used_at).is_(None))
-    await ctx.update_where(PasswordReset, *waiting, expires_at=NOW)
+    links = table_of(model).c
+    await ctx.update_where(model, links.user_id == user_id, links.used_at.is_(None), expires_at=NOW)
+
+
+def works(model: type[SQLModel]) -> tuple[Any, ...]:
+    """The conditions of a link that works."""
+    links = table_of(model).c
+    return links.used_at.is_(None), links.expires_at > func.now()
 
 
 @command("auth.reset", Action.NONE, audit="user.password_reset", auth=Auth.NONE, tenancy=Tenancy.NONE, late=True)
@@ -170,11 +177,7 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
     check_password(data.new_password)
     if not data.token:
         raise Refusal(Code.BAD_REQUEST, NO_TOKEN)
-    good = (
-        col(PasswordReset.token_hash) == digest(data.token),
-        col(PasswordReset.used_at).is_(None),
-        col(PasswordReset.expires_at) > func.now(),
-    )
+    good = (col(PasswordReset.token_hash) == digest(data.token), *works(PasswordReset))
     if not await ctx.select(PasswordReset, *good).exists():
         raise Refusal(Code.BAD_REQUEST, INVALID)
     password_hash = await ctx.outside.passwords.hash(data.new_password, ctx.caller.client)

@@ -284,4 +284,4 @@ class EventTypes:
         raise UnknownEvent(f"{event_type} on {kind} with {', '.join(sorted(keys)) or 'no keys'}")
 
 
-EVENT_TYPES = EventTypes(event for event in declared() if not event.planned_)
+EVENT_TYPES = EventTypes(declared())

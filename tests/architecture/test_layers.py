@@ -14,16 +14,6 @@ from tests.every import for_every
 from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
-UNUSED = {
-    "either",
-}
-"""Words of the kernel whose first domain is still to come."""
-EVENTS_ALONE = {
-    domain
-    for domain in DOMAINS
-    if {path.name for path in python_files("resolvers") if domain_of(path) == domain} == {"__init__.py", "events.py"}
-}
-"""Domains whose operations are still to come."""
 BELOW = ("resolvers.kernel", "resolvers.identity", "resolvers.instance", "resolvers.errors", "resolvers.problem")
 NO_DOMAINS = tuple(name.replace(".", "/") for name in (*BELOW, "resolvers.live"))
 DOMAIN_CODE = [path for path in python_files("resolvers") if not name_of(path).startswith(NO_DOMAINS)]
@@ -54,7 +44,7 @@ def test_a_domain_has_one_name(package: str) -> None:
     assert {domain_of(path) for path in python_files(package) if binds_operations(tree(path))} == {
         domain_of(path) for path in domain_files(package)
     }
-    for domain in {*DOMAINS} - EVENTS_ALONE:
+    for domain in DOMAINS:
         place = PLACES[domain].replace(".", "/")
         assert list((ROOT / "tests" / place).glob("test_*.py")), f"{domain}: no tests/{place}"
 
@@ -89,7 +79,7 @@ def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
 def test_operations_belong_to_a_domain() -> None:
     owners = {getattr(op, "describe", getattr(op, "run", None)).__module__.split(".")[2] for op in operations()}
     # Channels are what a live connection asks for, on no surface.
-    assert owners == {*DOMAINS, "channels"} - EVENTS_ALONE
+    assert owners == {*DOMAINS, "channels"}
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
@@ -117,8 +107,7 @@ def test_domains_know_the_facade_of_the_kernel_alone(path: Path) -> None:
 
 def test_the_facade_offers_what_domains_use() -> None:
     used = set().union(*(kernel_names(tree(path)) - KNOWS_MORE.get(domain_of(path), set()) for path in DOMAIN_CODE))
-    assert used & UNUSED == set()
-    assert used | UNUSED == set(resolvers.kernel.__all__)
+    assert used == set(resolvers.kernel.__all__)
 
 
 @pytest.mark.parametrize(

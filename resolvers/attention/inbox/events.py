@@ -4,11 +4,6 @@ from typing import Annotated, Literal
 
 from resolvers.kernel import Event, Routing
 
-RoutineChange = Literal[
-    "routine_deleted", "routine_governance_skipped", "routine_proposed", "routine_approved", "routine_rejected",
-    "routine_disabled"
-]  # fmt: skip
-
 
 class InboxItemUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
     """An inbox item was added, read, resolved or reopened."""
@@ -42,20 +37,6 @@ class InboxChatReplied(Event, type="inbox.updated", channel="workspace:{workspac
 
     source: Literal["chat_reply"]
     chat: str
-
-
-class InboxRoutineNotified(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """A step of a pipeline has added a notice to the inbox."""
-
-    source: Literal["routine_notify"]
-    run_id: str
-    step_id: str
-
-
-class InboxRoutineChanged(Event, type="inbox.updated", channel="workspace:{workspace_id}", planned=True):
-    """A routine was proposed, reviewed, disabled or deleted, and the inbox changed with it."""
-
-    reason: RoutineChange
 
 
 class NotificationCreated(Event, type="notification.created", channel="user:{user_id}"):

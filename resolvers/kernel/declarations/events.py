@@ -40,19 +40,18 @@ class Event(BaseModel):
 
     The fields are the payload, under their `serialization_alias` if they have one. A field that was not given is left
     out of it: the keys the contract marks `~`. The channel may name `workspace_id` and any field. The docstring says
-    when the event is sent. `planned=True`: no operation sends it yet.
+    when the event is sent.
     """
 
     model_config = ConfigDict(extra="forbid", defer_build=True, frozen=True)
     type_: ClassVar[str] = ""
     channel_: ClassVar[str] = ""
-    planned_: ClassVar[bool] = False
     routing_: ClassVar[frozenset[str]] = frozenset()
     drawn_: ClassVar[dict[str, str]] = {}  # `Drawn` fields and their payload keys
 
-    def __init_subclass__(cls, type: str = "", channel: str = "", planned: bool = False, **options: Any) -> None:
+    def __init_subclass__(cls, type: str = "", channel: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.type_, cls.channel_, cls.planned_ = type, channel, planned
+        cls.type_, cls.channel_ = type, channel
         if type:  # a base of several events is none itself
             EVENTS.setdefault(type, []).append(cls)
 

@@ -112,6 +112,18 @@ class Answer(NamedTuple):
     session: SessionChange | None = None
 
 
+def place_of(auth: Auth, tenancy: Where | None) -> Where:
+    """Where nobody signs in, no workspace is known."""
+    return tenancy or (Tenancy.NONE if auth is Auth.NONE else Tenancy.WORKSPACE)
+
+
+def surfaces_of(auth: Auth, surfaces: frozenset[Surface] | None) -> frozenset[Surface]:
+    """What only machines call is no part of the graph."""
+    if surfaces is not None:
+        return surfaces
+    return REST_ONLY if auth in (Auth.INTERNAL, Auth.WEBHOOK) else BOTH
+
+
 class Reach(StrEnum):
     """What a command changes. INSTANCE: what is of no workspace, so that it is the operator's."""
 
@@ -151,6 +163,8 @@ class Operation(Generic[D]):
     kind = "operation"
 
     def __post_init__(self) -> None:
+        if self.subject is not None and Code.NOT_FOUND not in self.errors:
+            self.errors = (Code.NOT_FOUND, *self.errors)
         if self.name in OPERATIONS:
             raise RuntimeError(f"two operations are named {self.name}")
         if isinstance(self.tenancy, Entity) and self.tenancy.field not in self.input.model_fields:

@@ -33,14 +33,15 @@ from resolvers.kernel.admission.plans import reads
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.declarations.operation import (
-    BOTH,
     Answer,
     Auth,
     D,
     Deprecation,
     Operation,
     Surface,
+    place_of,
     record_admin_use,
+    surfaces_of,
 )
 from resolvers.kernel.ground.inputs import Input, NoInput, is_id, validate
 from resolvers.kernel.ground.policy import Action
@@ -231,9 +232,9 @@ def query(
     action: Action = Action.READ,
     *,
     auth: Auth = Auth.USER,
-    tenancy: Where = Tenancy.WORKSPACE,
+    tenancy: Where | None = None,
     errors: tuple[Code, ...] = (),
-    surfaces: frozenset[Surface] = BOTH,
+    surfaces: frozenset[Surface] | None = None,
     tickets: bool | None = None,
     deprecated: Deprecation | None = None,
     subject: Subject | None = None,
@@ -246,6 +247,8 @@ def query(
     workspace's. `personal`: a workspace is named, and the rows are the caller's own, of all workspaces.
     """
 
+    place = place_of(auth, tenancy)
+
     def bind(function: Callable[..., R]) -> Query[Any, R]:
         model, returns = signature(function)
         if inspect.iscoroutinefunction(function):
@@ -257,10 +260,10 @@ def query(
             returns,
             inspect.getdoc(function) or "",
             auth=auth,
-            tenancy=tenancy,
+            tenancy=place,
             errors=errors,
-            surfaces=surfaces,
-            tickets=auth is Auth.USER and tenancy is not Tenancy.NONE if tickets is None else tickets,
+            surfaces=surfaces_of(auth, surfaces),
+            tickets=auth is Auth.USER and place is not Tenancy.NONE if tickets is None else tickets,
             deprecated=deprecated,
             subject=subject,
             personal=personal,

@@ -131,14 +131,14 @@ class Taken:
     @property
     def expression(self) -> Any:
         """With the names of its parameters in the places of the values."""
-        named = {
-            id(held): bindparam(f"{self.name}_{n}_", type_=held.type, expanding=held.expanding)
+        named: dict[Any, Any] = {
+            held: bindparam(f"{self.name}_{n}_", type_=held.type, expanding=held.expanding)
             for n, held in enumerate(self.held)
         }
-        return replacement_traverse(clause(self.value), {}, lambda element, **_: named.get(id(element)))
+        return replacement_traverse(clause(self.value), {}, lambda element, **_: named.get(element))
 
 
-_KINDS: dict[int, tuple[Any, Any, tuple[BindParameter[Any], ...]]] = {}
+_KINDS: dict[Any, tuple[Any, tuple[BindParameter[Any], ...]]] = {}
 MOST_KINDS = 256
 
 
@@ -146,7 +146,7 @@ def _kind_of(value: Any) -> tuple[Any, tuple[BindParameter[Any], ...]]:
     """SQLAlchemy's key of an expression, and the parameters in it: known of one that is a constant of its module, as
     making it takes 20 µs.
     """
-    known = _KINDS.get(id(value))
+    known = _KINDS.get(value)
     if known is None:
         key = clause(value)._generate_cache_key()
         if key is None:
@@ -155,9 +155,8 @@ def _kind_of(value: Any) -> tuple[Any, tuple[BindParameter[Any], ...]]:
             )
         if len(_KINDS) >= MOST_KINDS:
             _KINDS.clear()
-        # with the value, whose id is its own for so long
-        known = _KINDS[id(value)] = value, key.key, tuple(key.bindparams)
-    return known[1:]
+        known = _KINDS[value] = key.key, tuple(key.bindparams)
+    return known
 
 
 @dataclass(slots=True)

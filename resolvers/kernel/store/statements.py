@@ -130,12 +130,12 @@ def writing(held: Waiting) -> Statement:
     return compiled((*held.kind, "insert"), build)
 
 
-def adding(model: type[SQLModel], columns: tuple[str, ...], first: int = 1) -> Statement:
-    """INSERT of any number of rows: one array a column, the first of them in the parameter `first`."""
-    table = table_of(model)
+def adding(model: type[SQLModel], columns: tuple[str, ...], parameter: Callable[[int, str], str] | None = None) -> str:
+    """INSERT of any number of rows: one array a column. `parameter`: the text of each, by its number and type."""
+    table, text = table_of(model), parameter or (lambda n, kind: f"${n}::{kind}")
     kinds = [table.c[name].type.compile(dialect=DIALECT) for name in columns]
-    arrays = ",".join([f"${n}::{_array(kind.split('(')[0])}" for n, kind in enumerate(kinds, first)])
-    return Statement(f"INSERT INTO {table.name} ({','.join(columns)}) SELECT * FROM unnest({arrays})", columns)
+    arrays = ",".join([text(n, _array(kind.split("(")[0])) for n, kind in enumerate(kinds, 1)])
+    return f"INSERT INTO {table.name} ({','.join(columns)}) SELECT * FROM unnest({arrays})"
 
 
 def _array(kind: str) -> str:

@@ -32,7 +32,6 @@ from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.declarations.events import Event
 from resolvers.kernel.declarations.jobs import INSTANCE
 from resolvers.kernel.declarations.operation import (
-    BOTH,
     Answer,
     Auth,
     D,
@@ -40,6 +39,8 @@ from resolvers.kernel.declarations.operation import (
     Operation,
     Reach,
     Surface,
+    place_of,
+    surfaces_of,
 )
 from resolvers.kernel.declarations.outputs import encode
 from resolvers.kernel.declarations.query import signature
@@ -344,12 +345,12 @@ def command(
     action: Action,
     *,
     auth: Auth = Auth.USER,
-    tenancy: Where = Tenancy.WORKSPACE,
+    tenancy: Where | None = None,
     audit: str | None = None,
     emits: type[Event] | tuple[type[Event], ...] = (),
     errors: tuple[Code, ...] = (),
     allow: Rule | tuple[Rule, ...] = (),
-    surfaces: frozenset[Surface] = BOTH,
+    surfaces: frozenset[Surface] | None = None,
     versioned: type[SQLModel] | None = None,
     secret: bool = False,
     writes_on_refusal: bool = False,
@@ -367,14 +368,14 @@ def command(
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
-    `subject`: the row that the route names; `locked`: until the end of the transaction. `asks`: rows that the
-    gate's statement looks for in the workspace, see `Existence`. `or_capability`: what lets a member without the role
-    pass. `again`: a unique constraint; where that was violated the command is carried out anew,
-    and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and before the input is
-    validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the answer is never
-    stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel opens it, too.
-    `refused`: is told of calls that were refused, for a log of them. `reach`: INSTANCE for what is of no workspace: it
-    is the operator's. `personal` as for a query.
+    `subject`: the row that the route names, without which it is NOT_FOUND; `locked`: until the end of the
+    transaction. `asks`: rows that the gate's statement looks for in the workspace, see `Existence`. `or_capability`:
+    what lets a member without the role pass. `again`: a unique constraint; where that was violated the command is
+    carried out anew, and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and
+    before the input is validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the
+    answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel
+    opens it, too. `refused`: is told of calls that were refused, for a log of them. `reach`: INSTANCE for what is of
+    no workspace: it is the operator's. `personal` as for a query.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -382,11 +383,10 @@ def command(
     def bind(function: Callable[..., Awaitable[T]]) -> Command[Any, T]:
         model, returns = signature(function)
         return Command(
-            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, audit=audit,
-            emits=emits if isinstance(emits, tuple) else (emits,), errors=errors,
-            allow=allow if isinstance(allow, tuple) else (allow,),
-            surfaces=surfaces, versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late,
-            tickets=tickets,
+            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=place_of(auth, tenancy),
+            audit=audit, emits=emits if isinstance(emits, tuple) else (emits,), errors=errors,
+            allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces_of(auth, surfaces),
+            versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
             refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,), personal=personal,
             run=function,
@@ -400,10 +400,10 @@ def procedure(
     action: Action = Action.READ,
     *,
     auth: Auth = Auth.USER,
-    tenancy: Where = Tenancy.WORKSPACE,
+    tenancy: Where | None = None,
     errors: tuple[Code, ...] = (),
     allow: Rule | tuple[Rule, ...] = (),
-    surfaces: frozenset[Surface] = BOTH,
+    surfaces: frozenset[Surface] | None = None,
     late: bool = False,
     tickets: bool = False,
     deprecated: Deprecation | None = None,
@@ -417,10 +417,9 @@ def procedure(
     def bind(function: Callable[..., Awaitable[T]]) -> Procedure[Any, T]:
         model, returns = signature(function)
         return Procedure(
-            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=tenancy, errors=errors,
-            allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces, late=late, tickets=tickets,
-            deprecated=deprecated,
-            subject=subject, run=function,
+            name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=place_of(auth, tenancy),
+            errors=errors, allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces_of(auth, surfaces),
+            late=late, tickets=tickets, deprecated=deprecated, subject=subject, run=function,
         )  # fmt: skip
 
     return bind

@@ -164,8 +164,8 @@ class Context(Recorder):
             return
         self.record(*rows)
         added, self.records = self.records[-len(rows) :], self.records[: -len(rows)]
-        statement = statements.adding(type(rows[0]), given(rows[0]))
-        await self._one(statement.sql, statements.columns_of(added, statement.names), conflict)
+        columns = given(rows[0])
+        await self._one(statements.adding(type(rows[0]), columns), statements.columns_of(added, columns), conflict)
 
     async def send_records(self) -> None:
         """Writes what was recorded before the answer is read."""

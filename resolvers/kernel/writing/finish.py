@@ -8,13 +8,13 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import Text, literal_column, select
+from sqlalchemy import Text, literal_column, select, text
 from sqlmodel import SQLModel
 
 from models.base import table_of
 from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
-from resolvers.kernel.admission.gate import Plan, finished
+from resolvers.kernel.admission.gate import Plan
 from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.declarations import jobs
 from resolvers.kernel.ground.auditing import by_whose_right, client_of
@@ -24,10 +24,11 @@ from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import visible_of
 from resolvers.kernel.reader.shape import derives
-from resolvers.kernel.reader.trace import Call, Getter, Param, Trace, variant
+from resolvers.kernel.reader.trace import Call, Getter, Param, Trace, constant, variant
 from resolvers.kernel.reader.visibility import KNOWN, Scope
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.changes import NamedColumns, Waiting, given, split
+from resolvers.kernel.store.database import DIALECT
 from resolvers.kernel.store.statements import adding, columns_of, written
 from resolvers.kernel.writing.context import Context
 from resolvers.kernel.writing.recorder import Audit
@@ -138,22 +139,37 @@ class Records:
         return cls(named, of_account, tuple(events), bool(key_values), len(ctx.queued), tuple(tables), values)
 
 
-def _inserted(
-    rows: tuple[NamedColumns, ...], types: tuple[str, ...], first: int, *, more: str = "", source: str = ""
-) -> tuple[str, int]:
-    """The rows of an INSERT whose parameters begin at `first`. `source`: only if this has a row, whose columns the JSON
-    may show.
-    """
-    made = []
-    for drawn in rows:
-        columns = "".join([f" || jsonb_build_object('{key}', {source}.{name})" for key, name in drawn])
-        row = (
-            ",".join([f"${first + n}::{kind}{columns if kind == 'jsonb' else ''}" for n, kind in enumerate(types)])
-            + more
-        )
-        made.append(f"SELECT {row} FROM {source}" if source else f"({row})")
-        first += len(types)
-    return " UNION ALL ".join(made) if source else "VALUES " + ",".join(made), first
+@dataclass(slots=True)
+class Tail(Plan):
+    """`order`: where each parameter stands among those of the read, followed by what is recorded."""
+
+    order: tuple[int, ...] = ()
+
+
+class Beside:
+    """The statements that write what is recorded, beside the one that answers. Parameters are named by their number."""
+
+    def __init__(self, source: str) -> None:
+        self.source, self.given = source, 0
+        self.ctes = list[Any]()
+
+    def parameter(self, kind: str) -> str:
+        self.given += 1
+        first, cast, rest = kind.partition("::")
+        return f"CAST(:recorded{self.given - 1} AS {first}){cast}{rest}"
+
+    def add(self, name: str, sql: str, materialized: bool = False) -> None:
+        made = text(sql).columns().cte(name)
+        self.ctes.append(made.prefix_with("MATERIALIZED") if materialized else made)
+
+    def rows(self, rows: tuple[NamedColumns, ...], types: tuple[str, ...], more: str = "") -> str:
+        """Of an INSERT. With a `source`, only if this has a row, whose columns the JSON may show."""
+        made = []
+        for drawn in rows:
+            columns = "".join([f" || jsonb_build_object('{key}', {self.source}.{name})" for key, name in drawn])
+            row = ",".join([self.parameter(t) + (columns if t == "jsonb" else "") for t in types]) + more
+            made.append(f"SELECT {row} FROM {self.source}" if self.source else f"({row})")
+        return " UNION ALL ".join(made) if self.source else "VALUES " + ",".join(made)
 
 
 def plan(
@@ -165,8 +181,8 @@ def plan(
     secret: bool,
     roles: frozenset[Role],
     limited: bool,
-) -> Plan:
-    """Compiled once a kind of tail. The parameters of audit, outbox, key and jobs follow those of the read."""
+) -> Tail:
+    """Compiled once a kind of tail."""
     trace = Trace()
     source: Any = None
     body: Any = select(literal_column("NULL::bytea").label("payload"), literal_column("NULL::int").label("version"))
@@ -185,50 +201,47 @@ def plan(
         body = Builder(trace, scope, slots).answer(
             Rows(model, where=where).one(""), shape, [], source=source, held=True
         )
-    made = finished(body, trace, shape=shape)
-    made.roles = roles
-    made.sql = _recording(made, records, "made" if held is not None and held.missing is not None else "", secret)
-    return made
+    beside = Beside("made" if held is not None and held.missing is not None else "")
+    compiled = _recording(body, source, records, beside, secret).compile(dialect=DIALECT)
+    names: Sequence[str] = compiled.positiontup or ()
+    recorded = {f"recorded{n}": n for n in range(beside.given)}
+    read = [name for name in names if name not in recorded]
+    places = {name: n for n, name in enumerate(read)} | {name: len(read) + n for name, n in recorded.items()}
+    getters = tuple([trace.getters.get(name) or constant(compiled.params[name]) for name in read])
+    return Tail(str(compiled), getters, shape=shape, roles=roles, order=tuple([places[name] for name in names]))
 
 
-def _recording(made: Plan, records: Records, only: str, secret: bool) -> str:
-    """The statement with what is recorded beside the answer. `only`: where this has a row."""
-    ctes, first = list[str](), len(made.getters) + 1
+def _recording(body: Any, source: Any, records: Records, beside: Beside, secret: bool) -> Any:
+    """The statement with what is recorded beside the answer."""
+    if source is not None:
+        beside.ctes.append(source)
+    answered = body.cte("answered").prefix_with("MATERIALIZED") if records.key else None
+    if answered is not None:
+        beside.ctes.append(answered)
+        body = select(literal_column("*")).select_from(answered)
     if records.audits:
-        rows, first = _inserted(records.audits, AUDIT_TYPES, first, more=",now()", source=only)
-        ctes.append(f"audited AS (INSERT INTO audit_logs {AUDIT} {rows})")
+        beside.add("audited", f"INSERT INTO audit_logs {AUDIT} {beside.rows(records.audits, AUDIT_TYPES, ',now()')}")
     if records.personal:
-        rows, first = _inserted(records.personal, PERSONAL_TYPES, first, more=",now()", source=only)
-        ctes.append(f"noted AS (INSERT INTO security_logs {PERSONAL} {rows})")
+        rows = beside.rows(records.personal, PERSONAL_TYPES, ",now()")
+        beside.add("noted", f"INSERT INTO security_logs {PERSONAL} {rows}")
     if records.events:
-        rows, first = _inserted(records.events, EVENT_TYPES, first, source=only)
-        ctes.append(f"emitted AS (INSERT INTO events {EVENT} {rows})")
-    head, text = "", made.sql
-    if text.startswith("WITH "):  # the held insert's own
-        head, text = text[5:].split("\n SELECT", 1)[0].strip(), "SELECT" + text[5:].split("\n SELECT", 1)[1]
+        beside.add("emitted", f"INSERT INTO events {EVENT} {beside.rows(records.events, EVENT_TYPES)}")
     if records.key:
-        names = [f"${first + n}::{t}" for n, t in enumerate(KEY_TYPES)]
-        body_sql = names[-1] if secret else f"coalesce({names[-1]}, answered.payload)"
-        ctes = [f"answered AS MATERIALIZED ({text})", *ctes]
-        ctes.append(
-            f"kept AS (INSERT INTO idempotency_keys {KEY} SELECT {','.join(names[:-1])}, {body_sql},"
-            " answered.version::int FROM answered)"
-        )
-        text, first = "SELECT * FROM answered", first + len(KEY_TYPES)
+        *names, kept = [beside.parameter(kind) for kind in KEY_TYPES]
+        kept = kept if secret else f"coalesce({kept}, answered.payload)"
+        values = f"SELECT {','.join(names)}, {kept}, answered.version::int FROM answered"
+        beside.add("kept", f"INSERT INTO idempotency_keys {KEY} {values}")
     if records.queued:
-        rows, first = _inserted((NOTHING,) * records.queued, jobs.TYPES, first, source=only)
-        ctes.append(
-            f"queued AS MATERIALIZED (SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS}))"
-        )
+        rows = beside.rows((NOTHING,) * records.queued, jobs.TYPES)
+        enqueued = f"SELECT enqueue({jobs.COLUMNS}) AS id FROM ({rows}) AS job ({jobs.COLUMNS})"
+        beside.add("queued", enqueued, materialized=True)
         # what nothing refers to is not carried out
-        text = f"SELECT answer.* FROM ({text}) AS answer WHERE (SELECT count(id) FROM queued) >= 0"
+        body = select(literal_column("answer.*")).select_from(body.subquery("answer"))
+        body = body.where(text("(SELECT count(id) FROM queued) >= 0"))
     for n, (table, columns) in enumerate(records.rows):
-        ctes.append(
-            f"recorded{n} AS ({adding(table, columns, first).sql}{' WHERE EXISTS (SELECT FROM made)' if only else ''})"
-        )
-        first += len(columns)
-    parts = ([head] if head else []) + ctes
-    return ("WITH " + ", ".join(parts) + " " if parts else "") + text
+        added = adding(table, columns, lambda _, kind: beside.parameter(kind))
+        beside.add(f"recorded{n}", f"{added}{' WHERE EXISTS (SELECT FROM made)' if beside.source else ''}")
+    return body.add_cte(*beside.ctes) if beside.ctes else body
 
 
 def _of_result(model: Any, trace: Trace, workspace: Param) -> tuple[Any, ...]:
@@ -264,7 +277,8 @@ async def finish(ctx: Context, result: Any = None, shape: Shape | None = None, k
     args = known.args(Call("", ctx.workspace_id, held or result, slots, None, ctx.user_id, ctx.role))
     # a row that may be gone by now: then what is recorded of it has to go, too
     reads = held is None and shape is not None
-    row = await ctx._send(known.sql, args + records.values, held.conflict if held else "", begins=reads)
+    args += records.values
+    row = await ctx._send(known.sql, [args[n] for n in known.order], held.conflict if held else "", begins=reads)
     if row is None and held is not None:
         await ctx.refuse_unwritten(held)
     if row is None:
@@ -272,14 +286,14 @@ async def finish(ctx: Context, result: Any = None, shape: Shape | None = None, k
     return row
 
 
-async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting | None, records: Records) -> Plan:
+async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting | None, records: Records) -> Tail:
     """The plan of this kind of tail; one that is not known is compiled for somebody who may read what it answers."""
     plans, slots = ctx.operation, ctx.request.slots if shape is not None else ()
     key = (
         "finish", id(shape), held and held.kind, records.audits, records.personal, records.events, records.key,
         records.queued, records.rows, ctx.limited, tuple([variant(s) for s in slots]),
     )  # fmt: skip
-    known: Plan | None = plans.plans.get(key)
+    known: Tail | None = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(model, shape)
     if ctx.role not in roles and roles != MEMBERS:
         raise forbidden()

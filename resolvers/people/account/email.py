@@ -1,7 +1,5 @@
 """A change of the own email: by a link to the new address, which proves whose it is. The old one is told."""
 
-from datetime import timedelta
-
 from sqlalchemy import func
 from sqlmodel import col
 
@@ -29,11 +27,8 @@ from resolvers.kernel import (
     people_only,
 )
 from resolvers.people.account.password import confirm
-from resolvers.people.recovery import INVALID, Password, end_links, owner_was_seen
+from resolvers.people.recovery import INVALID, LIFETIME, Password, end_links, may_be_mailed, owner_was_seen, works
 
-LIFETIME = timedelta(minutes=30)
-PAUSE = timedelta(minutes=1)
-MOST_A_DAY = 10
 SENT = "If the address can be used, a link to confirm it is on its way there. Until then nothing changes."
 NO_MAIL = "This server sends no mail, so it cannot verify the address"
 SAME = "This is the email of the account"
@@ -112,24 +107,15 @@ async def change_email(ctx: Context, data: ChangeEmail) -> EmailChangeRequested:
     user = await confirm(ctx, data.password)
     if data.email == user.email:
         raise Refusal(Code.BAD_REQUEST, SAME)
-    await _may_be_mailed(ctx)
-    waiting = (col(EmailChange.user_id) == ctx.user_id, col(EmailChange.used_at).is_(None))
-    await ctx.update_where(EmailChange, *waiting, expires_at=NOW)
+    if not await may_be_mailed(ctx, EmailChange, ctx.user_id):
+        raise Refusal(Code.RATE_LIMITED, OFTEN)
+    await end_links(ctx, ctx.user_id, EmailChange)
     until = await ctx.now() + LIFETIME
     change = EmailChange(user_id=ctx.user_id, email=data.email, old_email=user.email, expires_at=until)
     ctx.audit("USER", ctx.user_id)
     await ctx.insert(change)
     ctx.enqueue(MAIL_LINK, change_id=change.id)
     return EmailChangeRequested()
-
-
-async def _may_be_mailed(ctx: Context) -> None:
-    """Nobody's mailbox is flooded by the account of a stranger, which is locked."""
-    mailed = ctx.select(EmailChange, col(EmailChange.user_id) == ctx.user_id)
-    today = mailed.where(col(EmailChange.created_at) > func.now() - timedelta(days=1))
-    just_now = mailed.where(col(EmailChange.created_at) > func.now() - PAUSE)
-    if await just_now.exists() or len(await today.limit(MOST_A_DAY).all()) == MOST_A_DAY:
-        raise Refusal(Code.RATE_LIMITED, OFTEN)
 
 
 async def make_link(ctx: Context, change_id: str) -> Mail | None:
@@ -159,11 +145,7 @@ async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     and CLI tokens are kept if the old email was verified. Otherwise they are revoked, with passkeys and linked
     accounts; only the session that confirms the email, and the password, are kept.
     """
-    good = (
-        col(EmailChange.token_hash) == digest(data.token),
-        col(EmailChange.used_at).is_(None),
-        col(EmailChange.expires_at) > func.now(),
-    )
+    good = (col(EmailChange.token_hash) == digest(data.token), *works(EmailChange))
     change = await ctx.select(EmailChange, *good).locked().first() if data.token else None
     if change is None or await _taken(ctx, change):
         raise Refusal(Code.BAD_REQUEST, INVALID)

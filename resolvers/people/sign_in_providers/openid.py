@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 import jwt
 import orjson
+from jwt.utils import base64url_encode
 
 from resolvers.kernel import Code, Outbound, Refusal, SignInProvider, is_safe_url, log, secret_equals
 
@@ -163,7 +164,7 @@ def _texts(value: Any) -> list[str]:
 def authorization_url(
     metadata: Metadata, provider: SignInProvider, *, state: str, nonce: str, verifier: str, redirect_uri: str
 ) -> str:
-    challenge = _base64url(hashlib.sha256(verifier.encode()).digest())
+    challenge = base64url_encode(hashlib.sha256(verifier.encode()).digest()).decode()
     query = {
         "response_type": "code",
         "client_id": provider.client_id,
@@ -318,11 +319,7 @@ def _may_sign(key: Mapping[str, Any], algorithm: str) -> bool:
 
 def _half_hash(text: str, algorithm: str) -> str:
     digest = _HASHES[algorithm[-3:]](text.encode()).digest()
-    return _base64url(digest[: len(digest) // 2])
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return base64url_encode(digest[: len(digest) // 2]).decode()
 
 
 # ---- who it is -------------------------------------------------------------------------------------------------------

@@ -8,11 +8,3 @@ class CredentialExpired(Event, type="credential.expired", channel="workspace:{wo
 
     credential_id: str
     reason: str
-
-
-class ProviderStatusChanged(Event, type="provider_status", channel="providers", planned=True):
-    """The health of a provider connection has changed."""
-
-    connection_id: str
-    old_status: str
-    new_status: str

@@ -1,8 +1,6 @@
 """What is asked of an authorization server: consent, a client of our own, tokens (OAuth 2.1, RFC 7591, RFC 8707)."""
 
-import base64
 import hashlib
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import jwt
 import orjson
+from jwt.utils import base64url_encode
 
 from models import bounds
 from models.resources.credentials import Credential
@@ -47,14 +46,6 @@ class Client:
     secret: str | None = field(repr=False)
 
 
-def new_verifier() -> str:
-    return _base64url(secrets.token_bytes(32))
-
-
-def _base64url(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def authorization_url(credential: Credential, *, state: str, verifier: str, redirect_uri: str) -> str:
     """Where consent is asked for. What the address has of a query stays."""
     address = urlsplit(credential.oauth_auth_url or "")
@@ -65,7 +56,7 @@ def authorization_url(credential: Credential, *, state: str, verifier: str, redi
         "state": state,
         "access_type": "offline",
         "prompt": "consent",
-        "code_challenge": _base64url(hashlib.sha256(verifier.encode()).digest()),
+        "code_challenge": base64url_encode(hashlib.sha256(verifier.encode()).digest()).decode(),
         "code_challenge_method": "S256",
     }
     query |= {"scope": credential.oauth_scopes} if credential.oauth_scopes else {}

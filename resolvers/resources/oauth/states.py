@@ -21,7 +21,7 @@ from resolvers.kernel import (
     instance,
 )
 from resolvers.people.sign_in_providers.attempts import browser_of
-from resolvers.resources.oauth.client import authorization_url, new_verifier
+from resolvers.resources.oauth.client import authorization_url
 
 LIFETIME: Final = timedelta(minutes=15)
 UNKNOWN: Final = "This consent is not known, was finished, or is older than 15 minutes; please start again"
@@ -59,7 +59,7 @@ async def begin(ctx: Context, credential: Credential, redirect_uri: str, *, list
     """
     browser = None if listens else browser_of(ctx) or secrets.token_hex(32)
     ctx.session = None if browser is None else KnownBrowser(browser)
-    state, verifier = secrets.token_hex(32), new_verifier()
+    state, verifier = secrets.token_hex(32), secrets.token_urlsafe(32)
     now = await ctx.now()
     await ctx.delete_where(OAuthState, col(OAuthState.created_at) < now - LIFETIME)
     row = OAuthState(

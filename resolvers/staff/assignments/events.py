@@ -108,14 +108,6 @@ class EscalationCreated(Event, type="escalation.created", channel="workspace:{wo
     reason: str
 
 
-class TaskEscalated(Event, type="escalation.created", channel="workspace:{workspace_id}", planned=True):
-    """A task was escalated to a user because the confidence of its agent is low."""
-
-    id: str
-    task_id: str
-    reason: str
-
-
 class ChatEscalationResolved(Event, type="escalation_resolved", channel="session:{chat_id}"):
     """A user has resolved an escalation of this chat; a credential provided is not part of `resolution`."""
 

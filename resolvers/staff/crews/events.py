@@ -91,33 +91,3 @@ class FileChanged(Event, type="file.event", channel="crew:{crew_id}"):
     agent: Annotated[str, Field(description="The first part of the path.")]
     size: Long
     timestamp: Time
-
-
-class PortExposure(Event):
-    """A port of a crew's container that can be reached from outside until it expires."""
-
-    id: str
-    agent_id: str
-    agent_slug: str
-    crew_id: str
-    description: str
-    url: str
-    expires_at: Time
-
-
-class PortExposed(PortExposure, type="port_expose.created", channel="workspace:{workspace_id}", planned=True):
-    """An agent has exposed a port of its container."""
-
-
-class ChatPortExposed(PortExposure, type="port_expose_created", channel="session:{chat_id}", planned=True):
-    """An agent has exposed a port of its container while working in this chat."""
-
-    chat_id: Annotated[str, Routing()]
-
-
-class PortExposureRevoked(Event, type="port_expose.revoked", channel="workspace:{workspace_id}", planned=True):
-    """A user has closed an exposed port."""
-
-    id: str
-    crew_id: str
-    reason: str

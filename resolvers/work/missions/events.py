@@ -82,15 +82,6 @@ class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_
     level: Literal["notify"]
 
 
-class ConfidenceLowReported(Event, type="confidence.low", channel="workspace:{workspace_id}", planned=True):
-    """An agent reported low confidence in its task."""
-
-    task_id: str
-    mission_id: str
-    confidence: float
-    reason: str
-
-
 class ApprovalRequired(Event, type="approval.required", channel="workspace:{workspace_id}"):
     """A task is waiting for the approval of a user."""
 

@@ -1,1 +1,0 @@
-"""Pipelines, their runs and steps. No operation is offered yet."""
