@@ -1,4 +1,7 @@
-"""Classes of tables without SQLAlchemy's mapper: an attribute of the class is the column, a row is a plain value."""
+"""Classes of tables without SQLAlchemy's mapper: an attribute of the class is the column, a row is a plain value.
+
+See ADR 134.
+"""
 
 from typing import Any, dataclass_transform
 

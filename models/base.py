@@ -118,7 +118,7 @@ PARTED_BY = "created_at"
 
 def partitioned(span: Literal["day", "week", "month"]) -> dict[str, Any]:
     """The end of the arguments of a table that grows without end: rows that expire go with the partition of their time,
-    by PARTED_BY, which has to be a part of the key.
+    by PARTED_BY, which must be a part of the key. See ADR 54.
     """
     return {"postgresql_partition_by": f"RANGE ({PARTED_BY})", "info": {PARTITION: span}}
 

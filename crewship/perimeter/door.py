@@ -1,7 +1,7 @@
 """Newcomers do not wait behind a crowd: connections are taken from the system at once, and served in turns by address.
 
 The system's queue is one line. Whoever fills it, with connections that cost the service a tenth of a millisecond each
-to serve, keeps everybody else waiting behind the last of them. Taking a connection costs a tenth of that.
+to serve, keeps everybody else waiting behind the last of them. Taking a connection costs a tenth of that. See ADR 22.
 """
 
 import asyncio

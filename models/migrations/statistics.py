@@ -2,7 +2,7 @@
 
 Without statistics PostgreSQL estimates one row for `workspace_id = $1` in a small table. Every index that begins with
 the workspace then looks as good as the one that goes on with the parent, and a list of 50 crews reads all agents of
-the workspace 50 times.
+the workspace 50 times. See ADR 136.
 """
 
 from typing import Any, Final

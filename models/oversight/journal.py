@@ -2,7 +2,7 @@
 
 A line says when, by whom and about what, and where to read the rest; it holds no content but the words to be found by.
 Triggers write it in the transaction of the row. That a page costs the same at any depth, and that a rare word is found
-among millions, is what lines are for: `docs/adr` says what else was measured.
+among millions, is what lines are for: see ADR 61.
 """
 
 from datetime import datetime

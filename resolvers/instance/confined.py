@@ -3,6 +3,8 @@
 A path is taken apart as text first, and then opened step by step, each directory relative to the one before; a symbolic
 link is refused wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by
 exchanging it in between. What is opened is judged by the descriptor: pipes, sockets and devices are no files.
+
+See ADR 87.
 """
 
 import errno

@@ -1,6 +1,8 @@
 """MCP servers, by the official client, over HTTP on the guarded network or behind stdio: what they offer, and calls.
 
 Each question is a session of its own, which begins and ends with it: nothing of a server is trusted to stay as it was.
+
+See ADR 80.
 """
 
 import asyncio

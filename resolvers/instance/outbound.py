@@ -3,6 +3,8 @@
 A name is looked up once, every address it has is judged, and the connection goes to one of these: a name that means
 something else a moment later (DNS rebinding) reaches nothing. TLS asks for the name, and its certificate is checked
 against it. No redirect is followed, no proxy of the environment asked, no cookie kept, and nothing unpacked.
+
+See ADR 39.
 """
 
 import asyncio

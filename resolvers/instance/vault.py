@@ -5,7 +5,7 @@
 The first byte is in no text, `form` says how the rest is read. In form 2 `key` is the 12 bytes of the id of a data key
 (resolvers/instance/data_keys.py), of the workspace or of the instance. In form 1, which is opened and not made any
 more, it is one byte, the number of one of the instance's keys. The associated data are all that stands before the
-nonce, the table, the column and the id of the row.
+nonce, the table, the column and the id of the row. See ADR 77.
 """
 
 import contextlib

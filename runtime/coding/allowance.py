@@ -2,7 +2,7 @@
 
 What a call may use at most is set aside before it is made, and what it has used takes that place when it is answered.
 A call for which not enough is left waits for those that are under way. Alone, it is made as long as anything is left:
-so a run goes beyond its limits by what one call uses, however many are made at once.
+so a run goes beyond its limits by what one call uses, however many are made at once. See ADR 64.
 """
 
 import asyncio

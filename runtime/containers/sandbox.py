@@ -1,4 +1,7 @@
-"""Commands in the container of an agent, which stays when they end, as does what they have put into the background."""
+"""Commands in the container of an agent, which stays when they end, as does what they have put into the background.
+
+See ADR 92.
+"""
 
 import asyncio
 import contextlib

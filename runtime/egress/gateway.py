@@ -1,4 +1,4 @@
-"""The way out of one run's processes: what they call inside their sandbox is listened to out here."""
+"""The way out of one run's processes: what they call inside their sandbox is listened to out here. See ADR 93."""
 
 import asyncio
 import contextlib

@@ -2,6 +2,8 @@
 is private stands here, too.
 
 Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, function and calls used here.
+
+See ADR 133.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
 """Which runs this process carries out: it claims what waits or was left, keeps the leases, passes on what is wanted.
 
 A run is taken over when its lease ends, one by one and at any time: never "at boot", as another process may be at it.
+
+See ADR 17.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ When the service is root, commands run as another user, so that they own nothing
 processes are never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's
 rights puts the two directories under /run, and the second one, without rights, makes the sandbox. The first one also
 has a pid namespace: root without capabilities, which is what is left of it while it waits, may not signal another user,
-so this is what ends the sandbox when the service is killed.
+so this is what ends the sandbox when the service is killed. See ADR 14.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """To whom the log of audit shows its data of a row: to the readers of the row, as its graph names them.
 
 A row of the log outlives the row that it is about, and the journal copies it for every member. Of a kind whose rows are
-not all open to a role, and of a kind that no graph knows, the data is for the readers of the log alone.
+not all open to a role, and of a kind that no graph knows, the data is for the readers of the log alone. See ADR 132.
 """
 
 from functools import cache

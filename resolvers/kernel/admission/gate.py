@@ -2,6 +2,8 @@
 
 The answer's select hangs behind the gate as a lateral join, so that it is evaluated for callers who pass, after the
 variables of row-level security are set: the workspace every tenant condition uses is the value `set_config` returned.
+
+See ADR 2.
 """
 
 from dataclasses import dataclass

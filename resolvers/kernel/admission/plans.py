@@ -1,4 +1,4 @@
-"""Plans are compiled off the event loop, within a budget of the caller's, and kept up to a sum of bytes."""
+"""Plans are compiled off the event loop, within a budget of the caller's, and kept up to a sum of bytes. See ADR 25."""
 
 import asyncio
 from collections import deque

@@ -1,7 +1,7 @@
 """Clocks: what recurs is done once at a time, over all processes.
 
 A clock is declared here with how often it ticks. Its body stands in `runtime/`, and is found by name. A tick belongs to
-no workspace: it looks at what is due, and enqueues as a job what is a workspace's to do.
+no workspace: it looks at what is due, and enqueues as a job what is a workspace's to do. See ADR 36.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -2,7 +2,7 @@
 
 A job is declared here with its limits and what names one: ids, never texts, for the queue is no tenant's table. Its
 body stands in `runtime/`, and is found by name. What is sent along stays readable for as long as the longest `at`: a
-change of the input is a new name.
+change of the input is a new name. See ADR 36.
 """
 
 import hashlib

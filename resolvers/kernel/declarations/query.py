@@ -1,4 +1,4 @@
-"""Queries: operations that describe rows. The function is traced, never run per request."""
+"""Queries: operations that describe rows. The function is traced, never run per request. See ADR 1."""
 
 import inspect
 from collections.abc import Callable

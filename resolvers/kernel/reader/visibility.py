@@ -1,4 +1,7 @@
-"""What a statement knows of its caller, and which rows of a model that caller may see (`graph(Model, visible=…)`)."""
+"""What a statement knows of its caller, and which rows of a model that caller may see (`graph(Model, visible=…)`).
+
+See ADR 33.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Self

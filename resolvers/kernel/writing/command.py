@@ -1,4 +1,4 @@
-"""Commands change rows in a transaction of their own; procedures are reads that must await."""
+"""Commands change rows in a transaction of their own; procedures are reads that must await. See ADR 3."""
 
 import inspect
 from collections.abc import Awaitable, Callable

@@ -1,5 +1,5 @@
 """Work ends with the right to it. A command that takes a right away says so here, once, and each domain ends what it
-carries out for whoever had the right, in the same transaction: runs, work that waits, consents, archives.
+carries out for whoever had the right, in the same transaction: runs, work that waits, consents, archives. See ADR 120.
 """
 
 from collections.abc import Awaitable, Callable

@@ -3,7 +3,7 @@
 Writers wait for nobody: a row gets a number when it is written, and is sealed by the clock when no transaction can
 commit a lower number any more. A seal is of a range of numbers, from behind the seal before to its own last one. It
 keeps a digest of each row, and a hash of the seal before, of itself and of these; it is signed with a key that the
-database does not have.
+database does not have. See ADR 57.
 """
 
 import asyncio

@@ -2,6 +2,8 @@
 where the budget for models is spent, people are asked.
 
 Nothing here waits for longer than the model's timeout, and nothing but a rule or a model that says so allows.
+
+See ADR 81.
 """
 
 from typing import Final

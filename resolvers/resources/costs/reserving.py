@@ -2,6 +2,8 @@
 
 All budgets of a run are locked, in the order of their ids, before any is looked at: whoever comes next sees what the
 one before has set aside. Calls are booked without these locks: they only turn what was set aside into what is spent.
+
+See ADR 64.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 A repository's own configuration names programs: hooks, monitors, filters, ways to compare and to show. So git is not
 given that: it reads a folder of the sandbox's own memory, which has the repository's objects, references and index, and
-a configuration without a word. Attributes of the working tree then name drivers that nobody has defined.
+a configuration without a word. Attributes of the working tree then name drivers that nobody has defined. See ADR 87.
 """
 
 from contextlib import AbstractContextManager

@@ -1,0 +1,52 @@
+"""Decisions are short, in the index, and named by the code they explain; links in the documentation lead somewhere."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT
+
+DECISIONS = ROOT / "docs" / "adr"
+INDEX = DECISIONS / "README.md"
+FILES = sorted(DECISIONS.glob("0*.md"))
+PRODUCT = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
+NAMED = re.compile(r"\bADRs? (\d+(?:(?:, | and )\d+)*)")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@cache
+def _code() -> str:
+    return "\n".join(path.read_text() for package in PRODUCT for path in sorted((ROOT / package).rglob("*.py")))
+
+
+def _named(text: str) -> set[int]:
+    return {int(number) for found in NAMED.findall(text) for number in re.findall(r"\d+", found)}
+
+
+def test_numbers_are_unique() -> None:
+    numbers = [path.name[:4] for path in FILES]
+    assert len(numbers) == len(set(numbers)) > 20
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_decision_is_short_indexed_and_named_by_code(path: Path) -> None:
+    number, lines = int(path.name[:4]), path.read_text().splitlines()
+    assert len(lines) <= 40
+    assert lines[0].startswith(f"# {number}. "), "the title begins with the number"
+    assert f"[{lines[0].removeprefix('# ')}]({path.name})" in INDEX.read_text(), "the index has the title and the file"
+    assert number in _named(_code()), "the file that carries the decision out says so: see ADR n"
+
+
+def test_what_names_a_decision_names_one_that_is_there() -> None:
+    there = {int(path.name[:4]) for path in FILES}
+    assert _named(_code()) <= there
+    for page in PAGES:
+        assert _named(page.read_text()) <= there, page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text())
+    assert [one for one in targets if "://" not in one and not (page.parent / one).exists()] == []
