@@ -1,4 +1,6 @@
-"""The one module that knows operations and Strawberry: types of rows and Outputs, bound fields, derived inputs."""
+"""The one module that knows operations and Strawberry: types of rows and Outputs, bound fields, derived inputs.
+See ADR 140.
+"""
 
 import copy
 import dataclasses
