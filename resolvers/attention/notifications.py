@@ -14,7 +14,6 @@ from resolvers.kernel import (
     NOW,
     Action,
     ById,
-    Code,
     Context,
     Deleted,
     NoInput,
@@ -121,7 +120,7 @@ def count_notifications(scope: QueryScope, data: NoInput) -> Row[NotificationCou
     return scope.view(NotificationCount, unread.select_from(own)).one("Workspace not found")
 
 
-@command("notifications.read", Action.SELF, subject=NOTIFICATION, errors=(Code.NOT_FOUND,), personal=True)
+@command("notifications.read", Action.SELF, subject=NOTIFICATION, personal=True)
 async def read_notification(ctx: Context, notification: Notification, data: ById) -> Notification:
     """Mark a notification as read.
 
@@ -144,7 +143,7 @@ async def read_all_notifications(ctx: Context, data: NoInput) -> NotificationsRe
     return NotificationsRead(updated=len(await ctx.update_where(Notification, *unread, read_at=NOW)))
 
 
-@command("notifications.delete", Action.SELF, subject=NOTIFICATION, errors=(Code.NOT_FOUND,), personal=True)
+@command("notifications.delete", Action.SELF, subject=NOTIFICATION, personal=True)
 async def delete_notification(ctx: Context, notification: Notification, data: ById) -> Deleted:
     """Delete a notification."""
     await ctx.delete(Notification, notification.id)

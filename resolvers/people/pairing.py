@@ -143,13 +143,7 @@ async def get_pairing(ctx: Context, data: PollPairing) -> PairingState:
 
 
 @command(
-    "auth.pair_redeem",
-    Action.NONE,
-    audit="cli_token.created",
-    auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
-    errors=(Code.BAD_REQUEST,),
-    secret=True,
+    "auth.pair_redeem", Action.NONE, audit="cli_token.created", auth=Auth.NONE, errors=(Code.BAD_REQUEST,), secret=True
 )
 async def redeem_pairing(ctx: Context, data: RedeemPairing) -> RedeemedPairing:
     """Create a CLI token with a pairing code.

@@ -26,7 +26,6 @@ from resolvers.kernel import (
     Mail,
     Output,
     Refusal,
-    Tenancy,
     Text,
     check_password,
     command,
@@ -102,7 +101,7 @@ MAIL_RESET = job("recovery.mail_reset", OfReset, of_instance=True, attempts=10)
 """Finds out whether there is an account: so that how long the answer takes tells nobody."""
 
 
-@command("auth.forgot", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+@command("auth.forgot", Action.NONE, auth=Auth.NONE)
 async def request_password_reset(ctx: Context, data: RequestPasswordReset) -> PasswordResetRequested:
     """Send a link that sets a new password.
 
@@ -166,7 +165,7 @@ def works(model: type[SQLModel]) -> tuple[Any, ...]:
     return links.used_at.is_(None), links.expires_at > func.now()
 
 
-@command("auth.reset", Action.NONE, audit="user.password_reset", auth=Auth.NONE, tenancy=Tenancy.NONE, late=True)
+@command("auth.reset", Action.NONE, audit="user.password_reset", auth=Auth.NONE, late=True)
 async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
     """Set a new password by the token of a mailed link.
 

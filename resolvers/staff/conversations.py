@@ -71,9 +71,7 @@ class SearchHit(View):
 graph(SearchHit, gate=Action.READ, scope="chats:read", visible=EVERYONE)
 
 
-@query(
-    "conversations.search", Action.READ, subject=Subject(Agent, "agent_id"), errors=(Code.NOT_FOUND, Code.UNAVAILABLE)
-)
+@query("conversations.search", Action.READ, subject=Subject(Agent, "agent_id"), errors=(Code.UNAVAILABLE,))
 def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConversations) -> Page[SearchHit]:
     """Search messages of an agent.
 

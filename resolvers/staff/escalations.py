@@ -28,7 +28,6 @@ from resolvers.attention.inbox.putting import put, settle
 from resolvers.kernel import (
     EVERYONE,
     NOW,
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -203,7 +202,6 @@ def count_pending(scope: QueryScope, data: NoInput) -> Row[PendingEscalations]:
     audit="escalation.raised",
     auth=Auth.INTERNAL,
     emits=(ChatEscalationCreated, EscalationCreated, InboxItemUpdated),
-    surfaces=REST_ONLY,
 )
 async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRaised:
     """Raise an escalation (for agents).
@@ -261,7 +259,7 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
     subject=Subject(Escalation, "escalation_id"),
     locked=True,
     emits=(ChatEscalationResolved, EscalationResolved, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def resolve_escalation(ctx: Context, escalation: Escalation, data: ResolveEscalation) -> EscalationOutcome:
     """Resolve an escalation.

@@ -79,9 +79,7 @@ async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     return await ctx.edit(label, conflict=TAKEN, **changes)
 
 
-@command(
-    "labels.delete", Action.MANAGE, audit="label.deleted", subject=LABEL, errors=(Code.NOT_FOUND,), versioned=Label
-)
+@command("labels.delete", Action.MANAGE, audit="label.deleted", subject=LABEL, versioned=Label)
 async def delete_label(ctx: Context, label: Label, data: ById) -> Deleted:
     """Delete a label.
 

@@ -14,7 +14,6 @@ from resolvers.kernel import (
     Action,
     Bool,
     ById,
-    Code,
     Context,
     Deleted,
     Input,
@@ -96,13 +95,7 @@ async def create_saved_view(ctx: Context, data: CreateSavedView) -> SavedView:
 
 
 @command(
-    "saved_views.update",
-    Action.CREATE,
-    audit="saved_view.updated",
-    subject=VIEW,
-    allow=owner_only,
-    errors=(Code.NOT_FOUND,),
-    versioned=SavedView,
+    "saved_views.update", Action.CREATE, audit="saved_view.updated", subject=VIEW, allow=owner_only, versioned=SavedView
 )
 async def update_saved_view(ctx: Context, view: SavedView, data: UpdateSavedView) -> SavedView:
     """Update a saved view.
@@ -118,7 +111,6 @@ async def update_saved_view(ctx: Context, view: SavedView, data: UpdateSavedView
     audit="saved_view.deleted",
     subject=VIEW,
     allow=owner_only,
-    errors=(Code.NOT_FOUND,),
     versioned=SavedView,
 )
 async def delete_saved_view(ctx: Context, view: SavedView, data: ById) -> Deleted:

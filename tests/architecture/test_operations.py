@@ -1,6 +1,8 @@
 """What declarations owe: a binding on each surface named, a docstring, bounded numbers, a gate that fits its kind."""
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
@@ -15,6 +17,7 @@ from rest_compat.http.routes import ROUTES
 from rest_compat.http.table import Route, Wire, shape_of
 from schema.bridge.documents import Document
 from schema.bridge.selection import Root
+from tests.architecture.source import name_of, python_files, tree
 from tests.every import for_every
 from tests.generation.registry import SCHEMA, graphql_fields, operations, routes_of
 from tests.generation.selection import document, required_arguments
@@ -187,3 +190,28 @@ def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[s
     plan = made.compile(made.tree(), {})
     assert plan.complete
     assert [root.operation.name for root in plan.roots if isinstance(root, Root)] == [name]
+
+
+def said_again(module: ast.Module) -> Iterator[str]:
+    """What a declaration says although it follows from the rest of it."""
+    for call in ast.walk(module):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("command", "query", "procedure"):
+            said = {keyword.arg or "": ast.unparse(keyword.value) for keyword in call.keywords}
+            if "subject" in said and "Code.NOT_FOUND" in said.get("errors", ""):
+                yield "errors"
+            if said.get("auth") == "Auth.NONE" and said.get("tenancy") == "Tenancy.NONE":
+                yield "tenancy"
+            if said.get("auth") in ("Auth.INTERNAL", "Auth.WEBHOOK") and said.get("surfaces") == "REST_ONLY":
+                yield "surfaces"
+
+
+@for_every(python_files("resolvers"), ids=name_of)
+def test_a_declaration_leaves_out_what_follows(path: Path) -> None:
+    assert [*said_again(tree(path))] == []
+
+
+def test_what_a_declaration_says_again_is_seen() -> None:
+    assert [*said_again(ast.parse("query('a', subject=S, errors=(Code.NOT_FOUND,))"))] == ["errors"]
+    assert [*said_again(ast.parse("command('b', auth=Auth.NONE, tenancy=Tenancy.NONE)"))] == ["tenancy"]
+    assert [*said_again(ast.parse("command('c', auth=Auth.INTERNAL, surfaces=REST_ONLY)"))] == ["surfaces"]
+    assert [*said_again(ast.parse("query('a', errors=(Code.NOT_FOUND,))"))] == []

@@ -158,7 +158,7 @@ def list_approvals(scope: QueryScope, data: ListApprovals) -> Page[Approval]:
     return scope.select(Approval).matching(data).order_by(*NEWEST_FIRST).page(data)
 
 
-@query("approvals.get", Action.READ, subject=APPROVAL, errors=(Code.NOT_FOUND,), tickets=False)
+@query("approvals.get", Action.READ, subject=APPROVAL, tickets=False)
 def get_approval(scope: QueryScope, approval: Row[Approval], data: ById) -> Row[Approval]:
     """Get an approval."""
     return approval

@@ -13,7 +13,6 @@ from models.staff.agents import Agent
 from resolvers.kernel import (
     MOST_LISTED,
     Action,
-    Code,
     CommaList,
     Filter,
     Input,
@@ -123,7 +122,7 @@ def count_inbox(scope: QueryScope, data: NoInput) -> Row[InboxCount]:
     return scope.view(InboxCount, unread.select_from(items)).one("Workspace not found")
 
 
-@query("inbox.get", Action.READ, subject=ITEM, errors=(Code.NOT_FOUND,))
+@query("inbox.get", Action.READ, subject=ITEM)
 def get_item(scope: QueryScope, item: Row[InboxItem], data: ByItem) -> Row[InboxItem]:
     """Get an inbox item."""
     return item

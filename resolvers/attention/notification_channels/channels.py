@@ -170,13 +170,7 @@ async def create_channel(ctx: Context, data: CreateNotificationChannel) -> Chann
     )
 
 
-@command(
-    "notification_channels.delete",
-    Action.CREATE,
-    audit="notification_channel.deleted",
-    subject=CHANNEL,
-    errors=(Code.NOT_FOUND,),
-)
+@command("notification_channels.delete", Action.CREATE, audit="notification_channel.deleted", subject=CHANNEL)
 async def delete_channel(ctx: Context, channel: NotificationChannel, data: ById) -> ChannelDeleted:
     """Delete a notification channel."""
     ctx.audit("NOTIFICATION_CHANNEL", channel.id, type=channel.type)
@@ -185,12 +179,7 @@ async def delete_channel(ctx: Context, channel: NotificationChannel, data: ById)
 
 
 @procedure(
-    "notification_channels.test",
-    Action.CREATE,
-    subject=CHANNEL,
-    errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
-    late=True,
-    tickets=False,
+    "notification_channels.test", Action.CREATE, subject=CHANNEL, errors=(Code.BAD_GATEWAY,), late=True, tickets=False
 )
 async def test_channel(ctx: Context, channel: NotificationChannel, data: ById) -> ChannelTested:
     """Send a test to a notification channel.

@@ -54,7 +54,7 @@ class OfEndpoint(Input):
     delivery_id: Id
 
 
-@query("webhook_endpoints.deliveries", Action.MANAGE, subject=ENDPOINT, errors=(Code.NOT_FOUND,), tickets=False)
+@query("webhook_endpoints.deliveries", Action.MANAGE, subject=ENDPOINT, tickets=False)
 def list_deliveries(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: ListDeliveries) -> Page[WebhookDelivery]:
     """List deliveries to a webhook endpoint.
 
@@ -68,7 +68,7 @@ def list_deliveries(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: Lis
     Action.MANAGE,
     audit="webhook_delivery.repeated",
     subject=DELIVERY,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def redeliver(ctx: Context, delivery: WebhookDelivery, data: OfEndpoint) -> WebhookDelivery:
     """Send a delivery again.

@@ -21,7 +21,6 @@ from resolvers.kernel import (
     Action,
     Bool,
     ById,
-    Code,
     Context,
     Deleted,
     Input,
@@ -112,7 +111,7 @@ def list_endpoints(scope: QueryScope, data: ListEndpoints) -> Page[WebhookEndpoi
     return scope.select(WebhookEndpoint).order_by(*NEWEST_FIRST).page(data)
 
 
-@query("webhook_endpoints.get", Action.MANAGE, subject=ENDPOINT, errors=(Code.NOT_FOUND,), tickets=False)
+@query("webhook_endpoints.get", Action.MANAGE, subject=ENDPOINT, tickets=False)
 def get_endpoint(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: ById) -> Row[WebhookEndpoint]:
     """Get a webhook endpoint."""
     return endpoint
@@ -137,7 +136,6 @@ async def create_endpoint(ctx: Context, data: CreateWebhookEndpoint) -> Endpoint
     Action.MANAGE,
     audit="webhook_endpoint.updated",
     subject=ENDPOINT,
-    errors=(Code.NOT_FOUND,),
     versioned=WebhookEndpoint,
 )
 async def update_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: UpdateWebhookEndpoint) -> WebhookEndpoint:
@@ -159,13 +157,7 @@ async def update_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: UpdateW
     return await ctx.edit(endpoint, **changes)
 
 
-@command(
-    "webhook_endpoints.delete",
-    Action.MANAGE,
-    audit="webhook_endpoint.deleted",
-    subject=ENDPOINT,
-    errors=(Code.NOT_FOUND,),
-)
+@command("webhook_endpoints.delete", Action.MANAGE, audit="webhook_endpoint.deleted", subject=ENDPOINT)
 async def delete_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: ById) -> Deleted:
     """Delete a webhook endpoint.
 
@@ -176,12 +168,7 @@ async def delete_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: ById) -
 
 
 @command(
-    "webhook_endpoints.rotate_secret",
-    Action.MANAGE,
-    audit="webhook_endpoint.rotated",
-    subject=ENDPOINT,
-    errors=(Code.NOT_FOUND,),
-    secret=True,
+    "webhook_endpoints.rotate_secret", Action.MANAGE, audit="webhook_endpoint.rotated", subject=ENDPOINT, secret=True
 )
 async def rotate_secret(ctx: Context, endpoint: WebhookEndpoint, data: ById) -> EndpointSecret:
     """Rotate the secret of a webhook endpoint.

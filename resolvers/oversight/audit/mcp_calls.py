@@ -11,7 +11,6 @@ from models.staff.crews import Crew
 from resolvers.kernel import (
     EVERYONE,
     INT32,
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -85,7 +84,7 @@ def list_mcp_calls(scope: QueryScope, data: ListMcpCalls) -> Page[McpToolCall]:
     return scope.select(McpToolCall).matching(data).order_by(*newest_first).page(data)
 
 
-@command("mcp_calls.record", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY)
+@command("mcp_calls.record", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,))
 async def record_mcp_call(ctx: Context, data: RecordMcpCall) -> McpToolCall:
     """Record an MCP tool call.
 

@@ -19,7 +19,6 @@ from resolvers.kernel import (
     Input,
     Output,
     Refusal,
-    Tenancy,
     Text,
     command,
     digest,
@@ -76,7 +75,6 @@ class DecisionMade(Output):
     "decision_links.show",
     Action.NONE,
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
 )
 async def show_by_link(ctx: Context, data: ByToken) -> DecisionQuestion:
@@ -105,7 +103,6 @@ async def show_by_link(ctx: Context, data: ByToken) -> DecisionQuestion:
     Action.NONE,
     audit="decision_link.used",
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
 )
 async def decide_by_link(ctx: Context, data: DecideByLink) -> DecisionMade:

@@ -121,7 +121,6 @@ async def create_feature_flag(ctx: Context, data: CreateFeatureFlag) -> FeatureF
     reach=Reach.INSTANCE,
     subject=FLAG,
     emits=FeatureFlagUpdated,
-    errors=(Code.NOT_FOUND,),
     versioned=FeatureFlag,
 )
 async def update_feature_flag(ctx: Context, flag: FeatureFlag, data: UpdateFeatureFlag) -> FeatureFlag:
@@ -143,7 +142,6 @@ async def update_feature_flag(ctx: Context, flag: FeatureFlag, data: UpdateFeatu
     reach=Reach.INSTANCE,
     subject=FLAG,
     emits=FeatureFlagDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=FeatureFlag,
 )
 async def delete_feature_flag(ctx: Context, flag: FeatureFlag, data: ByFlag) -> Deleted:
@@ -182,7 +180,6 @@ async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) 
     audit="feature_flag.override_cleared",
     subject=FLAG,
     emits=FeatureFlagOverrideCleared,
-    errors=(Code.NOT_FOUND,),
 )
 async def clear_feature_flag_override(ctx: Context, flag: FeatureFlag, data: ByFlag) -> FeatureFlag:
     """Remove the override of a feature flag.

@@ -104,7 +104,7 @@ def list_instance_settings(scope: QueryScope, data: NoInput) -> Rows[InstanceSet
     return scope.select(InstanceSetting).order_by(col(InstanceSetting.key))
 
 
-@query("instance_settings.get", Action.CREATE, subject=SETTING, errors=(Code.NOT_FOUND,), tickets=False)
+@query("instance_settings.get", Action.CREATE, subject=SETTING, tickets=False)
 def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data: BySetting) -> Row[InstanceSetting]:
     """Get a setting of the instance.
 

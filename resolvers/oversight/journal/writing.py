@@ -14,7 +14,6 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.missions import Mission
 from resolvers.kernel import (
-    REST_ONLY,
     Action,
     Auth,
     ById,
@@ -113,7 +112,7 @@ class JournalEntryEmitted(Output):
     id: str
 
 
-@command("journal.emit_internal", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY)
+@command("journal.emit_internal", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,))
 async def emit_journal_entry(ctx: Context, data: EmitJournalEntry) -> JournalEntryEmitted:
     """Add a journal entry on behalf of an agent.
 

@@ -9,7 +9,7 @@ from models.attention.inbox import InboxPriority
 from models.oversight.keeper import KeeperDecision, KeeperRequestType, evaluation_id
 from models.staff.crews import AutonomyLevel, BehaviorMode
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Description, Emptied, Id, Text, at_most, command
+from resolvers.kernel import Action, Auth, Code, Context, Description, Emptied, Id, Text, at_most, command
 from resolvers.oversight.keeper.evaluating import (
     CAREFUL,
     Evaluate,
@@ -65,7 +65,6 @@ class BehaviorVerdict(EvaluationVerdict):
     auth=Auth.INTERNAL,
     emits=InboxItemUpdated,
     errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
-    surfaces=REST_ONLY,
     late=True,
 )
 async def evaluate_behavior(ctx: Context, data: EvaluateBehavior) -> BehaviorVerdict:

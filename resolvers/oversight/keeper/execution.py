@@ -24,7 +24,6 @@ from models.resources.credentials import (
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
     NOW,
-    REST_ONLY,
     Absent,
     Action,
     Auth,
@@ -108,7 +107,6 @@ class Outcome:
     auth=Auth.INTERNAL,
     emits=(KeeperExecutionDecided, InboxItemUpdated),
     errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND, Code.INTERNAL),
-    surfaces=REST_ONLY,
     writes_on_refusal=True,
     late=True,
 )

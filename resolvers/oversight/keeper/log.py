@@ -11,7 +11,6 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import (
     EVERYONE,
-    REST_ONLY,
     Action,
     Auth,
     ById,
@@ -71,7 +70,6 @@ def list_keeper_requests(scope: QueryScope, data: ListKeeperRequests) -> Page[Ke
     Action.NONE,
     auth=Auth.INTERNAL,
     tenancy=Entity(KeeperRequest, "id"),
-    surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND,),
 )
 def get_keeper_request(scope: QueryScope, data: ById) -> Row[KeeperRequest]:

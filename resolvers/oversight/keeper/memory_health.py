@@ -8,7 +8,7 @@ from pydantic import Field
 from models.attention.inbox import InboxPriority
 from models.oversight.keeper import KeeperDecision, KeeperRequestType, evaluation_id
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Emptied, Id, Int, Notes, Text, command, invalid
+from resolvers.kernel import Action, Auth, Code, Context, Emptied, Id, Int, Notes, Text, command, invalid
 from resolvers.oversight.keeper import verdicts
 from resolvers.oversight.keeper.evaluating import (
     Evaluate,
@@ -57,7 +57,6 @@ class MemoryHealthVerdict(EvaluationVerdict):
     auth=Auth.INTERNAL,
     emits=InboxItemUpdated,
     errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
-    surfaces=REST_ONLY,
     late=True,
 )
 async def evaluate_memory_health(ctx: Context, data: EvaluateMemoryHealth) -> MemoryHealthVerdict:

@@ -13,21 +13,7 @@ from models.oversight.keeper import KeeperDecision, KeeperRequest, KeeperRequest
 from models.staff.agents import Agent
 from models.staff.memory import MemoryTier, MemoryVersion
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import (
-    REST_ONLY,
-    Absent,
-    Action,
-    Auth,
-    Code,
-    Context,
-    Description,
-    Emptied,
-    Id,
-    Refusal,
-    Text,
-    Url,
-    command,
-)
+from resolvers.kernel import Absent, Action, Auth, Code, Context, Description, Emptied, Id, Refusal, Text, Url, command
 from resolvers.oversight.keeper import verdicts
 from resolvers.oversight.keeper.evaluating import (
     Evaluate,
@@ -92,7 +78,6 @@ class LessonVerdict(EvaluationVerdict):
     auth=Auth.INTERNAL,
     emits=InboxItemUpdated,
     errors=(Code.FORBIDDEN, Code.CONFLICT, Code.UNAVAILABLE),
-    surfaces=REST_ONLY,
     late=True,
 )
 async def learn_from_failure(ctx: Context, data: LearnFromFailure) -> LessonVerdict:

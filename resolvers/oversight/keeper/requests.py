@@ -2,7 +2,7 @@
 
 from models.oversight.keeper import KeeperDecision, KeeperRequestType
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import REST_ONLY, Action, Auth, Code, Context, Output, command
+from resolvers.kernel import Action, Auth, Code, Context, Output, command
 from resolvers.oversight.keeper.deciding import decide
 from resolvers.oversight.keeper.events import KeeperAccessDecided
 from resolvers.oversight.keeper.gatekeeper import judge
@@ -24,7 +24,6 @@ class KeeperVerdict(Output):
     auth=Auth.INTERNAL,
     emits=(KeeperAccessDecided, InboxItemUpdated),
     errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND),
-    surfaces=REST_ONLY,
     late=True,
 )
 async def request_access(ctx: Context, data: AskKeeper) -> KeeperVerdict:

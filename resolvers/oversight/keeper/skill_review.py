@@ -10,7 +10,6 @@ from models.oversight.keeper import KeeperDecision, KeeperRequestType, evaluatio
 from models.resources.skills import SkillLifecycle
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -75,7 +74,6 @@ class SkillVerdict(EvaluationVerdict):
     auth=Auth.INTERNAL,
     emits=InboxItemUpdated,
     errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
-    surfaces=REST_ONLY,
     late=True,
 )
 async def review_skill(ctx: Context, data: ReviewSkill) -> SkillVerdict:

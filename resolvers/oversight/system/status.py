@@ -137,13 +137,13 @@ class Engine(Output):
     connections: int
 
 
-@procedure("system.health", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("system.health", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def health(ctx: Context, data: NoInput) -> Health:
     """Check that the API responds."""
     return Health()
 
 
-@procedure("ops.healthz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("ops.healthz", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def healthz(ctx: Context, data: NoInput) -> Liveness:
     """Check that the process is alive.
 
@@ -152,7 +152,7 @@ async def healthz(ctx: Context, data: NoInput) -> Liveness:
     return Liveness(uptime=_uptime())
 
 
-@procedure("ops.readyz", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("ops.readyz", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def readyz(ctx: Context, data: NoInput) -> Readiness:
     """Check that the process is ready.
 
@@ -178,13 +178,7 @@ async def only_scrapers(ctx: Context, shown: MetricsToken | None) -> None:
 
 
 @procedure(
-    "ops.metrics",
-    Action.NONE,
-    auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
-    surfaces=REST_ONLY,
-    errors=(Code.NOT_FOUND,),
-    allow=only_scrapers,
+    "ops.metrics", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,), allow=only_scrapers
 )
 async def metrics(ctx: Context, data: NoInput) -> Exposition:
     """Get metrics of the process.
@@ -208,7 +202,7 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
     return Exposition(text=written.decode())
 
 
-@procedure("system.setup_status", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, errors=(Code.UNAVAILABLE,))
+@procedure("system.setup_status", Action.NONE, auth=Auth.NONE, errors=(Code.UNAVAILABLE,))
 async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
     """Get the setup status.
 
@@ -223,7 +217,7 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
     return SetupStatus(needs_bootstrap=not used, allow_signup=instance.settings.allow_signup)
 
 
-@procedure("system.telemetry", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+@procedure("system.telemetry", Action.NONE, auth=Auth.NONE)
 async def telemetry(ctx: Context, data: NoInput) -> Telemetry:
     """Get the telemetry setting.
 

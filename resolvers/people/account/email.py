@@ -137,7 +137,7 @@ async def _taken(ctx: Context, change: EmailChange) -> bool:
     return await ctx.select(User, *same).exists()
 
 
-@command("auth.email_confirm", Action.NONE, audit="user.email_changed", auth=Auth.NONE, tenancy=Tenancy.NONE)
+@command("auth.email_confirm", Action.NONE, audit="user.email_changed", auth=Auth.NONE)
 async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     """Set the email by the token of a mailed link.
 

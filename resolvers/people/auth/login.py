@@ -20,7 +20,6 @@ from resolvers.kernel import (
     Input,
     NoInput,
     Output,
-    Tenancy,
     Url,
     Verification,
     command,
@@ -116,7 +115,7 @@ def local_path(value: str) -> str:
     return value if _LOCAL_PATH.fullmatch(value) else "/"
 
 
-@procedure("auth.csrf", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("auth.csrf", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def create_csrf_token(ctx: Context, data: NoInput) -> CsrfToken:
     """Create a CSRF token.
 
@@ -125,7 +124,7 @@ async def create_csrf_token(ctx: Context, data: NoInput) -> CsrfToken:
     return CsrfToken(csrfToken=new_csrf_token())
 
 
-@procedure("auth.providers", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("auth.providers", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def list_providers(ctx: Context, data: NoInput) -> Providers:
     """List sign-in methods.
 
@@ -139,7 +138,6 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
     Action.NONE,
     audit="session.opened",
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
     errors=(Code.FORBIDDEN,),
     late=True,
@@ -212,13 +210,13 @@ async def _uncounted(ctx: Context) -> LoginResult:
     return FAILED
 
 
-@procedure("auth.signin_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("auth.signin_page", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def find_signin_page(ctx: Context, data: SigninPage) -> Redirect:
     """Redirect to the login page."""
     return Redirect(location=f"/login?callbackUrl={quote(local_path(data.callbackUrl), safe='')}")
 
 
-@procedure("auth.error_page", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("auth.error_page", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def describe_login_error(ctx: Context, data: ErrorPage) -> LoginError:
     """Get the error of a failed login.
 

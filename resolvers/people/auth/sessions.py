@@ -135,7 +135,7 @@ def _time(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-@procedure("auth.session", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@procedure("auth.session", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
 async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
     """Get the current session.
 
@@ -172,7 +172,6 @@ async def _is_active(ctx: Context, claims: Claims) -> bool:
     "auth.refresh",
     Action.NONE,
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
     errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN),
     writes_on_refusal=True,
@@ -224,7 +223,7 @@ def _ended(reason: Reason) -> Refusal:
     return unauthenticated(reason, ends_session=True)
 
 
-@command("auth.signout", Action.NONE, audit="session.closed", auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=REST_ONLY)
+@command("auth.signout", Action.NONE, audit="session.closed", auth=Auth.NONE, surfaces=REST_ONLY)
 async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """Sign out.
 

@@ -9,21 +9,7 @@ from sqlmodel import col
 
 from models.people.auth import User
 from models.people.passkeys import Passkey, PasskeyChallenge, PasskeyPurpose
-from resolvers.kernel import (
-    NOW,
-    Action,
-    Auth,
-    Code,
-    Context,
-    Input,
-    Output,
-    Tenancy,
-    Text,
-    command,
-    cookies,
-    forbidden,
-    log,
-)
+from resolvers.kernel import NOW, Action, Auth, Code, Context, Input, Output, Text, command, cookies, forbidden, log
 from resolvers.people.auth.devices import find_device
 from resolvers.people.auth.sessions import open_session
 from resolvers.people.passkeys.ceremonies import (
@@ -65,12 +51,7 @@ class SignedIn(Output):
 
 
 @command(
-    "auth.passkey_sign_in_options",
-    Action.NONE,
-    auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
-    errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
-    late=True,
+    "auth.passkey_sign_in_options", Action.NONE, auth=Auth.NONE, errors=(Code.FORBIDDEN, Code.UNAVAILABLE), late=True
 )
 async def start_passkey_sign_in(ctx: Context, data: StartPasskeySignIn) -> PasskeyOptions:
     """Start to sign in with a passkey.
@@ -96,7 +77,6 @@ async def start_passkey_sign_in(ctx: Context, data: StartPasskeySignIn) -> Passk
     Action.NONE,
     audit="session.opened",
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
     late=True,
     writes_on_refusal=True,

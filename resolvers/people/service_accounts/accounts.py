@@ -122,7 +122,7 @@ async def create_service_account(ctx: Context, data: CreateServiceAccount) -> Se
     subject=ACCOUNT,
     locked=True,
     audit="service_account.updated",
-    errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.FORBIDDEN, Code.CONFLICT),
     versioned=ServiceAccount,
 )
 async def update_service_account(ctx: Context, account: ServiceAccount, data: UpdateServiceAccount) -> ServiceAccount:
@@ -152,12 +152,7 @@ async def _leave(ctx: Context, account: ServiceAccount) -> None:
 
 
 @command(
-    "service_accounts.deactivate",
-    Action.MANAGE,
-    subject=ACCOUNT,
-    locked=True,
-    audit="service_account.deactivated",
-    errors=(Code.NOT_FOUND,),
+    "service_accounts.deactivate", Action.MANAGE, subject=ACCOUNT, locked=True, audit="service_account.deactivated"
 )
 async def deactivate_service_account(ctx: Context, account: ServiceAccount, data: ById) -> ServiceAccount:
     """Deactivate a service account.
@@ -177,7 +172,7 @@ async def deactivate_service_account(ctx: Context, account: ServiceAccount, data
     subject=ACCOUNT,
     locked=True,
     audit="service_account.activated",
-    errors=(Code.FORBIDDEN, Code.NOT_FOUND),
+    errors=(Code.FORBIDDEN,),
 )
 async def activate_service_account(ctx: Context, account: ServiceAccount, data: ById) -> ServiceAccount:
     """Activate a service account.
@@ -198,7 +193,6 @@ async def activate_service_account(ctx: Context, account: ServiceAccount, data: 
     subject=ACCOUNT,
     locked=True,
     audit="service_account.deleted",
-    errors=(Code.NOT_FOUND,),
     versioned=ServiceAccount,
 )
 async def delete_service_account(ctx: Context, account: ServiceAccount, data: ById) -> Deleted:

@@ -84,7 +84,7 @@ class ServiceAccountToken(Output):
     expires_soon: bool
 
 
-@procedure("service_accounts.tokens.list", Action.MANAGE, subject=ACCOUNT, errors=(Code.NOT_FOUND,))
+@procedure("service_accounts.tokens.list", Action.MANAGE, subject=ACCOUNT)
 async def list_service_account_tokens(
     ctx: Context, account: ServiceAccount, data: OfServiceAccount
 ) -> list[ServiceAccountToken]:
@@ -109,7 +109,7 @@ async def list_service_account_tokens(
     subject=ACCOUNT,
     locked=True,
     audit="service_account.token_created",
-    errors=(Code.FORBIDDEN, Code.NOT_FOUND),
+    errors=(Code.FORBIDDEN,),
     secret=True,
 )
 async def create_service_account_token(
@@ -149,7 +149,7 @@ async def _locked_token(ctx: Context, account: ServiceAccount, id: str) -> CliTo
     subject=ACCOUNT,
     locked=True,
     audit="service_account.token_rotated",
-    errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.FORBIDDEN, Code.CONFLICT),
     secret=True,
 )
 async def rotate_service_account_token(
@@ -167,13 +167,7 @@ async def rotate_service_account_token(
     return made
 
 
-@command(
-    "service_accounts.tokens.revoke",
-    Action.MANAGE,
-    subject=ACCOUNT,
-    audit="service_account.token_revoked",
-    errors=(Code.NOT_FOUND,),
-)
+@command("service_accounts.tokens.revoke", Action.MANAGE, subject=ACCOUNT, audit="service_account.token_revoked")
 async def revoke_service_account_token(
     ctx: Context, account: ServiceAccount, data: TokenOfServiceAccount
 ) -> RevokedCliToken:

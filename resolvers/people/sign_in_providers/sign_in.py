@@ -18,7 +18,6 @@ from resolvers.kernel import (
     Policy,
     Refusal,
     SignInProvider,
-    Tenancy,
     Text,
     Url,
     command,
@@ -98,7 +97,7 @@ def redirect_uri(ctx: Context, provider: SignInProvider) -> str:
     return f"{instance.settings.public_url or ctx.caller.origin}{provider.callback}"
 
 
-@procedure("auth.sign_in_providers", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+@procedure("auth.sign_in_providers", Action.NONE, auth=Auth.NONE)
 async def list_sign_in_providers(ctx: Context, data: NoInput) -> list[SignInProviderInfo]:
     """List sign-in providers.
 
@@ -111,7 +110,7 @@ async def list_sign_in_providers(ctx: Context, data: NoInput) -> list[SignInProv
     ]
 
 
-@procedure("auth.google_status", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE)
+@procedure("auth.google_status", Action.NONE, auth=Auth.NONE)
 async def get_google_status(ctx: Context, data: NoInput) -> GoogleStatus:
     """Get whether sign-in with Google is on."""
     return GoogleStatus(enabled=any(provider.id == GOOGLE for provider in instance.settings.providers))
@@ -121,7 +120,6 @@ async def get_google_status(ctx: Context, data: NoInput) -> GoogleStatus:
     "auth.google_redirect",
     Action.NONE,
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
     late=True,
@@ -138,7 +136,6 @@ async def start_google(ctx: Context, data: StartGoogle) -> SignInStarted:
     "auth.oidc_redirect",
     Action.NONE,
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
     late=True,
@@ -156,7 +153,6 @@ async def start_sign_in(ctx: Context, data: StartSignIn) -> SignInStarted:
     Action.NONE,
     audit="session.opened",
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
     errors=ERRORS,
     late=True,
@@ -174,7 +170,6 @@ async def finish_google(ctx: Context, data: FinishGoogle) -> SignedIn:
     Action.NONE,
     audit="session.opened",
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     surfaces=REST_ONLY,
     errors=ERRORS,
     late=True,

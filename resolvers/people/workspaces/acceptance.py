@@ -112,7 +112,6 @@ async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorks
     Action.NONE,
     audit="workspace_member.joined",
     auth=Auth.NONE,
-    tenancy=Tenancy.NONE,
     errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
     late=True,
 )

@@ -89,7 +89,7 @@ async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCa
     return [_shown(member) for member in members]
 
 
-@procedure("members.capabilities_get", Action.MANAGE, subject=MEMBER, errors=(Code.NOT_FOUND,))
+@procedure("members.capabilities_get", Action.MANAGE, subject=MEMBER)
 async def get_member_capabilities(ctx: Context, member: Membership, data: GetMemberCapabilities) -> MemberCapabilities:
     """Get the capabilities of a member.
 
@@ -104,7 +104,7 @@ async def get_member_capabilities(ctx: Context, member: Membership, data: GetMem
     audit="workspace_member.updated",
     subject=MEMBER,
     locked=True,
-    errors=(Code.NOT_FOUND, Code.TOO_LARGE),
+    errors=(Code.TOO_LARGE,),
     allow=(somebody_else, no_owner),
 )
 async def update_member_capabilities(

@@ -146,7 +146,7 @@ def list_budgets(scope: QueryScope, data: ListBudgets) -> Page[Budget]:
     return scope.select(Budget).matching(data).order_by(*NEWEST_FIRST).page(data)
 
 
-@query("budgets.get", MONEY, subject=BUDGET, errors=(Code.NOT_FOUND,), tickets=False)
+@query("budgets.get", MONEY, subject=BUDGET, tickets=False)
 def get_budget(scope: QueryScope, budget: Row[Budget], data: ById) -> Row[Budget]:
     """Get a budget."""
     return budget
@@ -188,15 +188,7 @@ def _before(ctx: Context, budget: Budget) -> Any:
     return select(span, sum_of(days.cost_micros)).where(*own, *((days.day == DATE,) if daily else ()))
 
 
-@command(
-    "budgets.update",
-    Action.MANAGE,
-    subject=BUDGET,
-    audit="budget.updated",
-    emits=BudgetUpdated,
-    errors=(Code.NOT_FOUND,),
-    versioned=Budget,
-)
+@command("budgets.update", Action.MANAGE, subject=BUDGET, audit="budget.updated", emits=BudgetUpdated, versioned=Budget)
 async def update_budget(ctx: Context, budget: Budget, data: UpdateBudget) -> Budget:
     """Update a budget.
 
@@ -214,15 +206,7 @@ async def update_budget(ctx: Context, budget: Budget, data: UpdateBudget) -> Bud
     return await ctx.edit(budget, **changes)
 
 
-@command(
-    "budgets.delete",
-    Action.MANAGE,
-    subject=BUDGET,
-    audit="budget.deleted",
-    emits=BudgetDeleted,
-    errors=(Code.NOT_FOUND,),
-    versioned=Budget,
-)
+@command("budgets.delete", Action.MANAGE, subject=BUDGET, audit="budget.deleted", emits=BudgetDeleted, versioned=Budget)
 async def delete_budget(ctx: Context, budget: Budget, data: ById) -> Deleted:
     """Delete a budget.
 

@@ -82,7 +82,7 @@ class OfAssignment(OfAgent):
     assignment_id: Id
 
 
-@query("agent_credentials.list", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), tickets=False)
+@query("agent_credentials.list", Action.READ, subject=AGENT, tickets=False)
 def list_assignments(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentCredential]:
     """List credentials of an agent.
 
@@ -92,11 +92,7 @@ def list_assignments(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Row
 
 
 @command(
-    "agent_credentials.assign",
-    Action.MANAGE,
-    audit="agent_credential.assigned",
-    subject=AGENT,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    "agent_credentials.assign", Action.MANAGE, audit="agent_credential.assigned", subject=AGENT, errors=(Code.CONFLICT,)
 )
 async def assign_credential(ctx: Context, agent: Agent, data: AssignCredential) -> AgentCredential:
     """Assign a credential to an agent.
@@ -107,13 +103,7 @@ async def assign_credential(ctx: Context, agent: Agent, data: AssignCredential) 
     return await ctx.insert(AgentCredential(**data.model_dump()), conflict=ASSIGNED)
 
 
-@command(
-    "agent_credentials.unassign",
-    Action.MANAGE,
-    audit="agent_credential.unassigned",
-    subject=ASSIGNMENT,
-    errors=(Code.NOT_FOUND,),
-)
+@command("agent_credentials.unassign", Action.MANAGE, audit="agent_credential.unassigned", subject=ASSIGNMENT)
 async def unassign_credential(ctx: Context, assignment: AgentCredential, data: OfAssignment) -> Success:
     """Unassign a credential from an agent."""
     await ctx.delete(AgentCredential, assignment.id)

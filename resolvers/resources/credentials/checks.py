@@ -35,7 +35,7 @@ async def test_value(ctx: Context, data: TestValue) -> TestResult:
     Action.UPDATE,
     audit="credential.tested",
     subject=CREDENTIAL,
-    errors=(Code.NOT_FOUND, Code.BAD_GATEWAY),
+    errors=(Code.BAD_GATEWAY,),
     late=True,
 )
 async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestResult:

@@ -129,7 +129,7 @@ def list_credentials(scope: QueryScope, data: ListCredentials) -> Page[Credentia
     return scope.select(Credential).order_by(*IN_ORDER).page(data)
 
 
-@query("credentials.get", Action.READ, subject=CREDENTIAL, errors=(Code.NOT_FOUND,), tickets=False)
+@query("credentials.get", Action.READ, subject=CREDENTIAL, tickets=False)
 def get_credential(scope: QueryScope, credential: Row[Credential], data: ById) -> Row[Credential]:
     """Get a credential.
 
@@ -153,7 +153,7 @@ async def default_env_var(ctx: Context, data: EnvVarOfProvider) -> DefaultEnvVar
     audit="credential.updated",
     subject=CREDENTIAL,
     locked=True,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Credential,
 )
 async def update_credential(ctx: Context, credential: Credential, data: UpdateCredential) -> Credential:
@@ -216,14 +216,7 @@ def links(id: str, crews: list[str]) -> list[CredentialCrew]:
     return [CredentialCrew(credential_id=id, crew_id=crew, position=place) for place, crew in enumerate(crews)]
 
 
-@command(
-    "credentials.delete",
-    Action.MANAGE,
-    audit="credential.deleted",
-    subject=CREDENTIAL,
-    errors=(Code.NOT_FOUND,),
-    versioned=Credential,
-)
+@command("credentials.delete", Action.MANAGE, audit="credential.deleted", subject=CREDENTIAL, versioned=Credential)
 async def delete_credential(ctx: Context, credential: Credential, data: ById) -> Success:
     """Delete a credential.
 

@@ -131,7 +131,6 @@ async def may_rotate(ctx: Context) -> None:
     Action.NONE,
     auth=Auth.INTERNAL,
     tenancy=Tenancy.NONE,
-    surfaces=REST_ONLY,
     late=True,
     errors=(Code.FORBIDDEN,),
 )
@@ -173,7 +172,6 @@ def _shown(row: Any, access_token: str | None = None, refresh_token: str | None 
     audit="credential.status_set",
     auth=Auth.INTERNAL,
     tenancy=Entity(Credential, "id"),
-    surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND,),
 )
 async def set_status(ctx: Context, data: SetStatus) -> StatusSet:

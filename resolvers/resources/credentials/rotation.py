@@ -142,7 +142,7 @@ async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotati
     )
 
 
-@query("credentials.list_rotations", Action.READ, subject=OF_ANY, errors=(Code.NOT_FOUND,), tickets=False)
+@query("credentials.list_rotations", Action.READ, subject=OF_ANY, tickets=False)
 def list_rotations(scope: QueryScope, credential: Row[Credential], data: ListRotations) -> Page[CredentialRotation]:
     """List rotations of a credential.
 

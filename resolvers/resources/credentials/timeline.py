@@ -5,7 +5,7 @@ from typing import ClassVar
 from sqlmodel import col
 
 from models.resources.credentials import Credential, CredentialEvent
-from resolvers.kernel import Action, Code, Id, Page, Paging, QueryScope, Row, query
+from resolvers.kernel import Action, Id, Page, Paging, QueryScope, Row, query
 from resolvers.resources.credentials.credentials import CREDENTIAL
 
 NEWEST_FIRST = (col(CredentialEvent.occurred_at).desc(), col(CredentialEvent.id).desc())
@@ -21,7 +21,7 @@ class ListCredentialEvents(Paging):
     id: Id
 
 
-@query("credentials.audit", Action.UPDATE, subject=CREDENTIAL, errors=(Code.NOT_FOUND,), tickets=False)
+@query("credentials.audit", Action.UPDATE, subject=CREDENTIAL, tickets=False)
 def list_events(scope: QueryScope, credential: Row[Credential], data: ListCredentialEvents) -> Page[CredentialEvent]:
     """List the timeline of a credential.
 

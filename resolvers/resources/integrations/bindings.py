@@ -89,7 +89,7 @@ class UpdateBinding(Patch, OfBinding):
     config_override_json: ConfigText
 
 
-@query("agent_integrations.list", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), tickets=False)
+@query("agent_integrations.list", Action.READ, subject=AGENT, tickets=False)
 def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentIntegration]:
     """List bindings of an agent to MCP servers.
 
@@ -98,7 +98,7 @@ def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent)
     return scope.children(agent, AgentIntegration, "agent_id").order_by(*NEWEST_FIRST)
 
 
-@query("agent_integrations.resolved", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), tickets=False)
+@query("agent_integrations.resolved", Action.READ, subject=AGENT, tickets=False)
 def list_resolved_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[ResolvedIntegration]:
     """List MCP servers that an agent can use.
 
@@ -119,7 +119,7 @@ async def _held(ctx: Context, scope: IntegrationScope, server_id: str) -> Any:
     Action.CREATE,
     audit="agent_integration.created",
     subject=AGENT,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) -> AgentIntegration:
     """Add a binding of an agent to an MCP server.
@@ -137,7 +137,6 @@ async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) 
     Action.CREATE,
     audit="agent_integration.updated",
     subject=BINDING,
-    errors=(Code.NOT_FOUND,),
     versioned=AgentIntegration,
 )
 async def update_agent_integration(ctx: Context, binding: AgentIntegration, data: UpdateBinding) -> IntegrationStatus:
@@ -155,7 +154,6 @@ async def update_agent_integration(ctx: Context, binding: AgentIntegration, data
     Action.CREATE,
     audit="agent_integration.deleted",
     subject=BINDING,
-    errors=(Code.NOT_FOUND,),
     versioned=AgentIntegration,
 )
 async def delete_agent_integration(ctx: Context, binding: AgentIntegration, data: OfBinding) -> IntegrationStatus:

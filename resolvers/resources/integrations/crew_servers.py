@@ -61,7 +61,7 @@ class UpdateCrewIntegration(ServerPatch, OfCrewServer):
     """Null counts as not sent."""
 
 
-@query("crew_integrations.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), tickets=False)
+@query("crew_integrations.list", Action.READ, subject=CREW, tickets=False)
 def list_crew_integrations(scope: QueryScope, crew: Row[Crew], data: ServersOfCrew) -> Rows[CrewIntegration]:
     """List MCP servers of a crew.
 
@@ -87,7 +87,7 @@ def list_integrations_of_crews(scope: QueryScope, data: NoInput) -> Rows[CrewInt
     audit="crew_integration.created",
     subject=CREW,
     emits=CrewIntegrationCreated,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def create_crew_integration(ctx: Context, crew: Crew, data: CreateCrewIntegration) -> CrewIntegration:
     """Add an MCP server to a crew.
@@ -106,7 +106,6 @@ async def create_crew_integration(ctx: Context, crew: Crew, data: CreateCrewInte
     audit="crew_integration.updated",
     subject=CREW_SERVER,
     emits=IntegrationUpdated,
-    errors=(Code.NOT_FOUND,),
     versioned=CrewIntegration,
 )
 async def update_crew_integration(
@@ -126,7 +125,6 @@ async def update_crew_integration(
     audit="crew_integration.deleted",
     subject=CREW_SERVER,
     emits=IntegrationDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=CrewIntegration,
 )
 async def delete_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> IntegrationStatus:

@@ -59,7 +59,7 @@ def policy() -> Policy:
     return Policy.PRIVATE_TOO if instance.settings.mcp_allow_private else Policy.PUBLIC
 
 
-@procedure("integrations.test", Action.CREATE, subject=SERVER, errors=(Code.NOT_FOUND, Code.RATE_LIMITED), late=True)
+@procedure("integrations.test", Action.CREATE, subject=SERVER, errors=(Code.RATE_LIMITED,), late=True)
 async def test_integration(ctx: Context, server: WorkspaceIntegration, data: ById) -> ServerTest:
     """Test the connection to an MCP server of the workspace.
 
@@ -69,9 +69,7 @@ async def test_integration(ctx: Context, server: WorkspaceIntegration, data: ByI
     return await _tested(ctx, server)
 
 
-@procedure(
-    "crew_integrations.test", Action.CREATE, subject=CREW_SERVER, errors=(Code.NOT_FOUND, Code.RATE_LIMITED), late=True
-)
+@procedure("crew_integrations.test", Action.CREATE, subject=CREW_SERVER, errors=(Code.RATE_LIMITED,), late=True)
 async def test_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> ServerTest:
     """Test the connection to an MCP server of a crew.
 

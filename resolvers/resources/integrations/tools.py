@@ -84,7 +84,7 @@ class ToolsRefreshed(Output):
     total: int
 
 
-@query("crew_tools.list", Action.READ, subject=CREW_SERVER, errors=(Code.NOT_FOUND,), tickets=False)
+@query("crew_tools.list", Action.READ, subject=CREW_SERVER, tickets=False)
 def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServer) -> Rows[ToolBinding]:
     """List known tools of an MCP server.
 
@@ -98,7 +98,7 @@ def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServ
     Action.MANAGE,
     audit="tool_binding.updated",
     subject=CREW_SERVER,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     again=TAKEN,
 )
 async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -> ToolBinding:
@@ -125,7 +125,7 @@ async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -
     Action.MANAGE,
     audit="crew_integration.tools_refreshed",
     subject=CREW_SERVER,
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.BAD_GATEWAY, Code.RATE_LIMITED),
+    errors=(Code.CONFLICT, Code.BAD_GATEWAY, Code.RATE_LIMITED),
     late=True,
 )
 async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTools) -> ToolsRefreshed:

@@ -35,7 +35,7 @@ def list_integrations(scope: QueryScope, data: NoInput) -> Rows[WorkspaceIntegra
     return scope.select(WorkspaceIntegration).order_by(*NEWEST_FIRST)
 
 
-@query("integrations.get", Action.READ, subject=SERVER, errors=(Code.NOT_FOUND,), tickets=False)
+@query("integrations.get", Action.READ, subject=SERVER, tickets=False)
 def get_integration(scope: QueryScope, server: Row[WorkspaceIntegration], data: ById) -> Row[WorkspaceIntegration]:
     """Get an MCP server of the workspace."""
     return server
@@ -64,7 +64,6 @@ async def create_integration(ctx: Context, data: CreateIntegration) -> Workspace
     audit="workspace_integration.updated",
     subject=SERVER,
     emits=IntegrationUpdated,
-    errors=(Code.NOT_FOUND,),
     versioned=WorkspaceIntegration,
 )
 async def update_integration(
@@ -84,7 +83,6 @@ async def update_integration(
     audit="workspace_integration.deleted",
     subject=SERVER,
     emits=IntegrationDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=WorkspaceIntegration,
 )
 async def delete_integration(ctx: Context, server: WorkspaceIntegration, data: ById) -> IntegrationStatus:

@@ -64,7 +64,7 @@ class SkillUnassigned(Output):
     skill_id: str
 
 
-@query("agent_skills.list", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
+@query("agent_skills.list", Action.READ, subject=AGENT)
 def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentSkill]:
     """List skills of an agent.
 
@@ -79,7 +79,7 @@ def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Ro
     audit="agent_skill.assigned",
     subject=AGENT,
     emits=AgentSkillAssigned,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     again="agent_skills_agent_id_skill_id_key",
 )
 async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAssigned:
@@ -101,12 +101,7 @@ async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAs
 
 
 @command(
-    "agent_skills.remove",
-    Action.CREATE,
-    audit="agent_skill.removed",
-    subject=ASSIGNMENT,
-    emits=AgentSkillUnassigned,
-    errors=(Code.NOT_FOUND,),
+    "agent_skills.remove", Action.CREATE, audit="agent_skill.removed", subject=ASSIGNMENT, emits=AgentSkillUnassigned
 )
 async def remove_skill(ctx: Context, assignment: AgentSkill, data: RemoveSkill) -> SkillUnassigned:
     """Remove a skill from an agent.

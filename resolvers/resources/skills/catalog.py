@@ -15,7 +15,6 @@ from resolvers.kernel import (
     EVERYONE,
     Action,
     ById,
-    Code,
     Context,
     Derived,
     Filter,
@@ -180,20 +179,13 @@ def _enabled_on(scope: QueryScope, agent_id: Any = None) -> Any:
     return made.correlate(table_of(Skill), *scope._outer).exists()
 
 
-@query("skills.get", Action.READ, subject=SKILL, errors=(Code.NOT_FOUND,))
+@query("skills.get", Action.READ, subject=SKILL)
 def get_skill(scope: QueryScope, skill: Row[Skill], data: ById) -> Row[Skill]:
     """Get a skill, with its text."""
     return skill
 
 
-@command(
-    "skills.delete",
-    Action.MANAGE,
-    audit="skill.deleted",
-    subject=SKILL,
-    errors=(Code.NOT_FOUND,),
-    versioned=Skill,
-)
+@command("skills.delete", Action.MANAGE, audit="skill.deleted", subject=SKILL, versioned=Skill)
 async def delete_skill(ctx: Context, skill: Skill, data: ById) -> SkillDeleted:
     """Delete a skill.
 

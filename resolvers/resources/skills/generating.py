@@ -8,7 +8,6 @@ from sqlmodel import col
 from models.people.workspaces import Capability, Membership, Role
 from models.resources.skills import ScanStatus, Skill, SkillMaturity, SkillSource
 from resolvers.kernel import (
-    REST_ONLY,
     Absent,
     Action,
     Auth,
@@ -142,7 +141,6 @@ async def generate_skill(ctx: Context, data: GenerateSkill) -> SkillGenerated:
     Action.NONE,
     audit="skill.generated",
     auth=Auth.INTERNAL,
-    surfaces=REST_ONLY,
     errors=ERRORS,
     allow=may_generate,
     late=True,

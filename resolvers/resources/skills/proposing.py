@@ -20,7 +20,6 @@ from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put, settle
 from resolvers.kernel import (
     EVERYONE,
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -109,7 +108,7 @@ graph(SkillProposal, gate=Action.CREATE, scope="skills:read", visible=EVERYONE, 
 extend(Crew, skill_proposals=many(SkillProposal, "crew_id", order_by=BY_NAME))
 
 
-@query("skills.proposed.list", Action.CREATE, subject=CREW, errors=(Code.NOT_FOUND,))
+@query("skills.proposed.list", Action.CREATE, subject=CREW)
 def list_proposals(scope: QueryScope, crew: Row[Crew], data: OfProposingCrew) -> Rows[SkillProposal]:
     """List skills that agents of a crew propose.
 
@@ -189,7 +188,6 @@ async def reject_proposal(ctx: Context, data: DecideProposal) -> ProposalRejecte
     audit="skill_proposal.created",
     auth=Auth.INTERNAL,
     emits=InboxItemUpdated,
-    surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     late=True,
 )

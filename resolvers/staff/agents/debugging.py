@@ -8,7 +8,7 @@ from sqlmodel import col
 from models.staff.agents import Agent, AgentStatus, CliAdapter
 from models.staff.runs import ChatEventType, Run, RunFrame, RunStatus
 from models.workers import Worker
-from resolvers.kernel import Absent, Action, Code, Context, Id, Input, Output, Subject, procedure
+from resolvers.kernel import Absent, Action, Context, Id, Input, Output, Subject, procedure
 from resolvers.rules.workers import alive
 
 AGENT: Final = Subject(Agent, "agent_id")
@@ -101,7 +101,7 @@ class AgentDebug(Output):
     agent_logs: list[DebugEntry]
 
 
-@procedure("agents.debug", Action.MANAGE, subject=AGENT, errors=(Code.NOT_FOUND,))
+@procedure("agents.debug", Action.MANAGE, subject=AGENT)
 async def debug_agent(ctx: Context, agent: Agent, data: OfDebugged) -> AgentDebug:
     """Get diagnostics of an agent.
 

@@ -11,7 +11,7 @@ from models.resources.costs import CostDay
 from models.staff.agents import Agent
 from models.staff.assignments import Escalation, EscalationStatus, PeerConversation
 from models.work.missions import Assignment, AssignmentStatus
-from resolvers.kernel import Absent, Action, Code, Context, Id, Input, Output, Subject, procedure
+from resolvers.kernel import Absent, Action, Context, Id, Input, Output, Subject, procedure
 
 AGENT: Final = Subject(Agent, "agent_id")
 MOST_MESSAGES: Final = 20
@@ -64,7 +64,7 @@ class AgentInbox(Output):
     tokens_used_this_month: int
 
 
-@procedure("agents.inbox", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
+@procedure("agents.inbox", Action.READ, subject=AGENT)
 async def get_agent_inbox(ctx: Context, agent: Agent, data: OfDesk) -> AgentInbox:
     """Get open items of an agent.
 

@@ -80,7 +80,7 @@ def below(agent: Agent, crew_id: str, path: str) -> tuple[str, ...]:
     return below_crew(crew_id, names)
 
 
-@procedure("agents.files", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), late=True)
+@procedure("agents.files", Action.READ, subject=AGENT, late=True)
 async def list_agent_files(ctx: Context, agent: Agent, data: ListAgentFiles) -> list[FileInfo]:
     """List files of an agent.
 
@@ -94,7 +94,7 @@ async def list_agent_files(ctx: Context, agent: Agent, data: ListAgentFiles) -> 
     return await listed(ctx, agent.crew_id, names, recursive=data.recursive, beside=len(names) == 1)
 
 
-@procedure("agents.files_download", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY, late=True)
+@procedure("agents.files_download", Action.READ, subject=AGENT, surfaces=REST_ONLY, late=True)
 async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Opened:
     """Get a file of an agent.
 
@@ -111,7 +111,7 @@ async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Op
     subject=AGENT,
     audit="file.saved",
     emits=FileChanged,
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.TOO_LARGE),
+    errors=(Code.CONFLICT, Code.TOO_LARGE),
     late=True,
 )
 async def save_agent_file(ctx: Context, agent: Agent, data: SaveAgentFile) -> FileSaved:

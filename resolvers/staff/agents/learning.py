@@ -11,7 +11,6 @@ from resolvers.kernel import (
     TRIMMED,
     Action,
     Bool,
-    Code,
     Context,
     Description,
     Id,
@@ -45,7 +44,7 @@ class SetLearning(OfLearner):
     enabled: Bool
 
 
-@query("agents.learning_get", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
+@query("agents.learning_get", Action.READ, subject=AGENT)
 def get_learning(scope: QueryScope, agent: Row[Agent], data: OfLearner) -> Row[Agent]:
     """Get whether an agent learns by itself.
 
@@ -54,7 +53,7 @@ def get_learning(scope: QueryScope, agent: Row[Agent], data: OfLearner) -> Row[A
     return agent
 
 
-@command("agents.learning_set", Action.MANAGE, subject=AGENT, audit="agent.learning_set", errors=(Code.NOT_FOUND,))
+@command("agents.learning_set", Action.MANAGE, subject=AGENT, audit="agent.learning_set")
 async def set_learning(ctx: Context, agent: Agent, data: SetLearning) -> Agent:
     """Set whether an agent learns by itself.
 

@@ -153,7 +153,6 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
     allow=may_edit,
     audit="delete",
     emits=(AgentDeleted, InboxItemUpdated),
-    errors=(Code.NOT_FOUND,),
     versioned=Agent,
 )
 async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:

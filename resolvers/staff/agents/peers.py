@@ -78,7 +78,7 @@ def _about(agent: Agent, user_id: str) -> tuple[bool, bool]:
     return col(PeerCard.agent_id) == agent.id, col(PeerCard.user_id) == user_id  # type: ignore[return-value]
 
 
-@procedure("agents.peers_list", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@procedure("agents.peers_list", Action.READ, subject=AGENT, errors=(Code.CONFLICT,))
 async def list_peer_cards(ctx: Context, agent: Agent, data: OfNoter) -> PeerCardList:
     """List peer cards of an agent.
 
@@ -91,7 +91,7 @@ async def list_peer_cards(ctx: Context, agent: Agent, data: OfNoter) -> PeerCard
     return PeerCardList(agent_id=agent.id, peers=peers)
 
 
-@command("agents.peers_get", Action.PARTICIPATE, subject=AGENT, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command("agents.peers_get", Action.PARTICIPATE, subject=AGENT, errors=(Code.CONFLICT,))
 async def read_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> PeerCardText:
     """Get a peer card of an agent.
 
@@ -103,7 +103,7 @@ async def read_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> PeerCa
     return PeerCardText(**{name: getattr(card, name) for name in PeerCardText.model_fields})
 
 
-@command("agents.peers_delete", Action.PARTICIPATE, subject=AGENT, errors=(Code.NOT_FOUND, Code.CONFLICT))
+@command("agents.peers_delete", Action.PARTICIPATE, subject=AGENT, errors=(Code.CONFLICT,))
 async def delete_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> Deleted:
     """Delete a peer card of an agent.
 

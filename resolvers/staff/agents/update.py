@@ -90,7 +90,7 @@ class AgentUpdated(Event, type="agent.updated", channel="workspace:{workspace_id
     allow=may_edit,
     audit="update",
     emits=AgentUpdated,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Agent,
 )
 async def update_agent(ctx: Context, agent: Agent, data: UpdateAgent) -> Agent:

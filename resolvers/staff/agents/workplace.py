@@ -40,7 +40,7 @@ class GitCommit(Output):
     date: str
 
 
-@procedure("agents.container_files", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,), late=True)
+@procedure("agents.container_files", Action.READ, subject=AGENT, late=True)
 async def list_home(ctx: Context, agent: Agent, data: ListHome) -> list[ContainerFile]:
     """List files in the home of an agent.
 
@@ -74,7 +74,7 @@ def _shown(where: str, entries: Sequence[Entry]) -> list[ContainerFile]:
     ]
 
 
-@procedure("agents.git_log", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND, Code.RATE_LIMITED), late=True)
+@procedure("agents.git_log", Action.READ, subject=AGENT, errors=(Code.RATE_LIMITED,), late=True)
 async def git_log(ctx: Context, agent: Agent, data: ByAgent) -> list[GitCommit]:
     """List commits in an agent's folder.
 

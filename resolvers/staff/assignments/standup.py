@@ -11,7 +11,7 @@ from models.bounds import cut
 from models.staff.agents import Agent
 from models.staff.assignments import Escalation, EscalationStatus, PeerConversation
 from models.staff.crews import Crew
-from resolvers.kernel import ENDS, Action, Code, Context, Id, Input, Output, Subject, procedure
+from resolvers.kernel import ENDS, Action, Context, Id, Input, Output, Subject, procedure
 
 CREW: Final = Subject(Crew, "crew_id")
 PERIOD: Final = timedelta(hours=24)
@@ -47,7 +47,7 @@ class Standup(Output):
     since: datetime
 
 
-@procedure("crews.standup", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
+@procedure("crews.standup", Action.READ, subject=CREW)
 async def get_standup(ctx: Context, crew: Crew, data: GetStandup) -> Standup:
     """Get the standup of a crew.
 

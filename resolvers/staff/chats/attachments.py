@@ -109,7 +109,7 @@ extend(
     subject=AGENT,
     audit="file.attached",
     emits=FileChanged,
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.TOO_LARGE),
+    errors=(Code.CONFLICT, Code.TOO_LARGE),
     surfaces=REST_ONLY,
     late=True,
 )

@@ -86,14 +86,7 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
     return await ctx.insert(chat, conflict=TAKEN)
 
 
-@command(
-    "chats.rename",
-    Action.PARTICIPATE,
-    audit="chat.renamed",
-    subject=CHANGED,
-    allow=may_change,
-    errors=(Code.NOT_FOUND,),
-)
+@command("chats.rename", Action.PARTICIPATE, audit="chat.renamed", subject=CHANGED, allow=may_change)
 async def rename_chat(ctx: Context, chat: Chat, data: RenameChat) -> Chat:
     """Rename a chat.
 
@@ -109,7 +102,7 @@ async def rename_chat(ctx: Context, chat: Chat, data: RenameChat) -> Chat:
     subject=CHANGED,
     locked=True,
     allow=may_change,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def delete_chat(ctx: Context, chat: Chat, data: ChatOfAgent) -> Deleted:
     """Delete a chat.

@@ -111,7 +111,7 @@ graph(
 extend(Chat, participants=many(ChatParticipant, "chat_id", order_by=in_order))
 
 
-@query("chats.participants_list", Action.READ, tenancy=CHAT, subject=SHARED, errors=(Code.NOT_FOUND,))
+@query("chats.participants_list", Action.READ, tenancy=CHAT, subject=SHARED)
 def list_participants(scope: QueryScope, chat: Any, data: OfChat) -> Rows[ChatParticipant]:
     """List participants of a chat.
 
@@ -129,7 +129,6 @@ def list_participants(scope: QueryScope, chat: Any, data: OfChat) -> Rows[ChatPa
     locked=True,
     allow=may_share,
     emits=ParticipantAdded,
-    errors=(Code.NOT_FOUND,),
 )
 async def add_participant(ctx: Context, chat: Chat, data: AddParticipant) -> Success:
     """Add a participant to a chat.
@@ -165,7 +164,6 @@ async def add_participant(ctx: Context, chat: Chat, data: AddParticipant) -> Suc
     locked=True,
     allow=may_share,
     emits=ParticipantRemoved,
-    errors=(Code.NOT_FOUND,),
 )
 async def remove_participant(ctx: Context, chat: Chat, data: RemoveParticipant) -> Success:
     """Remove a participant from a chat.

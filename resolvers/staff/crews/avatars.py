@@ -25,7 +25,7 @@ class AvatarsChanged(Output):
     reset: Annotated[bool | None, Absent()] = None
 
 
-@command("crews.avatar.apply", Action.MANAGE, subject=CREW, audit="crew.avatars_set", errors=(Code.NOT_FOUND,))
+@command("crews.avatar.apply", Action.MANAGE, subject=CREW, audit="crew.avatars_set")
 async def apply_avatar_style(ctx: Context, crew: Crew, data: ApplyAvatarStyle) -> AvatarsChanged:
     """Set the avatar style of a crew's agents.
 

@@ -260,7 +260,7 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
     subject=CREW,
     audit="crew.updated",
     emits=CrewUpdated,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Crew,
 )
 async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
@@ -297,7 +297,7 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     subject=CREW,
     audit="crew.updated",
     emits=CrewUpdated,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Crew,
 )
 async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:

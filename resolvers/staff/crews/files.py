@@ -118,7 +118,7 @@ def below_crew(crew_id: str, names: tuple[str, ...]) -> tuple[str, ...]:
     return names[1:] if names[:1] == (crew_id,) else names
 
 
-@procedure("crews.files.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), late=True)
+@procedure("crews.files.list", Action.READ, subject=CREW, late=True)
 async def list_crew_files(ctx: Context, crew: Crew, data: ListCrewFiles) -> list[FileInfo]:
     """List files of a crew.
 
@@ -131,7 +131,7 @@ async def list_crew_files(ctx: Context, crew: Crew, data: ListCrewFiles) -> list
     return await listed(ctx, crew.id, below, recursive=data.recursive, beside=bool(slug) and below == slug)
 
 
-@procedure("crews.files.download", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,), surfaces=REST_ONLY, late=True)
+@procedure("crews.files.download", Action.READ, subject=CREW, surfaces=REST_ONLY, late=True)
 async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened:
     """Get a file of a crew.
 
@@ -150,7 +150,7 @@ async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened
     subject=CREW,
     audit="file.saved",
     emits=FileChanged,
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.TOO_LARGE),
+    errors=(Code.CONFLICT, Code.TOO_LARGE),
     late=True,
 )
 async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSaved:

@@ -86,7 +86,7 @@ graph(
 )
 
 
-@query("crews.members.list", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
+@query("crews.members.list", Action.READ, subject=CREW)
 def list_members(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Rows[CrewMember]:
     """List members of a crew.
 
@@ -109,12 +109,7 @@ def _granted(ctx: Context, role: str | None) -> Role | None:
 
 
 @command(
-    "crews.members.add",
-    Action.CREATE,
-    audit="crew_member.added",
-    subject=CREW,
-    locked=True,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    "crews.members.add", Action.CREATE, audit="crew_member.added", subject=CREW, locked=True, errors=(Code.CONFLICT,)
 )
 async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMember:
     """Add a member to a crew.
@@ -129,14 +124,7 @@ async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMembe
     return await ctx.insert(CrewMember(crew_id=crew.id, user_id=data.user_id, role=role), conflict=ALREADY_MEMBER)
 
 
-@command(
-    "crews.members.update",
-    Action.MANAGE,
-    audit="crew_member.updated",
-    subject=MEMBER,
-    locked=True,
-    errors=(Code.NOT_FOUND,),
-)
+@command("crews.members.update", Action.MANAGE, audit="crew_member.updated", subject=MEMBER, locked=True)
 async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember) -> MemberRoleUpdated:
     """Set the crew role of a member.
 
@@ -147,14 +135,7 @@ async def update_member(ctx: Context, member: CrewMember, data: UpdateCrewMember
     return MemberRoleUpdated(role=role or "")
 
 
-@command(
-    "crews.members.remove",
-    Action.MANAGE,
-    audit="crew_member.removed",
-    subject=MEMBER,
-    locked=True,
-    errors=(Code.NOT_FOUND,),
-)
+@command("crews.members.remove", Action.MANAGE, audit="crew_member.removed", subject=MEMBER, locked=True)
 async def remove_member(ctx: Context, member: CrewMember, data: RemoveCrewMember) -> Success:
     """Remove a member from a crew."""
     await ctx.delete(CrewMember, member.id)

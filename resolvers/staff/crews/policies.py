@@ -44,7 +44,7 @@ def list_policies(scope: QueryScope, data: NoInput) -> Rows[Crew]:
     return scope.select(Crew).order_by(func.lower(col(Crew.name)))
 
 
-@query("policies.get", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
+@query("policies.get", Action.READ, subject=CREW)
 def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
     """Get the policy of a crew.
 

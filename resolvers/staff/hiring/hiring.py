@@ -192,7 +192,7 @@ async def hire(ctx: Context, data: HireAgent) -> Hire:
     locked=True,
     audit="agent.rehired",
     emits=AgentRehired,
-    errors=(Code.NOT_FOUND, Code.RATE_LIMITED),
+    errors=(Code.RATE_LIMITED,),
 )
 async def rehire(ctx: Context, agent: Agent, data: RehireAgent) -> Hire:
     """Hire an agent again.
@@ -228,7 +228,7 @@ async def rehire(ctx: Context, agent: Agent, data: RehireAgent) -> Hire:
     subject=AGENT,
     audit="agent.hire_approved",
     emits=(AgentHireApproved, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def approve_hire(ctx: Context, agent: Agent, data: OfHired) -> HireApproved:
     """Approve the hire of an agent.

@@ -10,7 +10,6 @@ from models.staff.memory import MemoryTier, MemoryVersion
 from resolvers.kernel import (
     EVERYONE,
     Action,
-    Code,
     Id,
     Page,
     Paging,
@@ -57,7 +56,7 @@ extend(
 )
 
 
-@query("agents.persona_history", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
+@query("agents.persona_history", Action.READ, subject=AGENT)
 def list_persona_versions(scope: QueryScope, agent: Row[Agent], data: ListPersonaVersions) -> Page[MemoryVersion]:
     """List versions of an agent's persona.
 

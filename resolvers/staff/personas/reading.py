@@ -8,21 +8,7 @@ from sqlalchemy import Text, case, func, literal_column, select
 from models import bounds
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from resolvers.kernel import (
-    EVERYONE,
-    Action,
-    Code,
-    Id,
-    Input,
-    QueryScope,
-    Row,
-    Subject,
-    View,
-    extend,
-    graph,
-    query,
-    sums_up,
-)
+from resolvers.kernel import EVERYONE, Action, Id, Input, QueryScope, Row, Subject, View, extend, graph, query, sums_up
 
 AGENT: Final = Subject(Agent, "agent_id")
 CREW: Final = Subject(Crew, "crew_id")
@@ -118,7 +104,7 @@ extend(Agent, effective_persona=sums_up(Persona, lambda row, scope: persona_of(r
 extend(Crew, crew_persona=sums_up(CrewPersona, lambda row, scope: crew_persona_of(row.id, row, scope)))
 
 
-@query("agents.persona_get", Action.READ, subject=AGENT, errors=(Code.NOT_FOUND,))
+@query("agents.persona_get", Action.READ, subject=AGENT)
 def get_persona(scope: QueryScope, agent: Row[Agent], data: PersonaOfAgent) -> Row[Persona]:
     """Get the persona of an agent.
 
@@ -128,7 +114,7 @@ def get_persona(scope: QueryScope, agent: Row[Agent], data: PersonaOfAgent) -> R
     return scope.view(Persona, persona_of(scope.id_of(agent), scope, scope)).one(NO_AGENT)
 
 
-@query("crews.persona.get", Action.READ, subject=CREW, errors=(Code.NOT_FOUND,))
+@query("crews.persona.get", Action.READ, subject=CREW)
 def get_crew_persona(scope: QueryScope, crew: Row[Crew], data: PersonaOfCrew) -> Row[CrewPersona]:
     """Get the persona of a crew.
 

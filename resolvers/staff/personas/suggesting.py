@@ -52,7 +52,7 @@ class PersonaSuggestion(Output):
     subject=AGENT,
     audit=PENDING,
     emits=InboxItemUpdated,
-    errors=(Code.NOT_FOUND, Code.TOO_LARGE),
+    errors=(Code.TOO_LARGE,),
     late=True,
 )
 async def suggest_persona(ctx: Context, agent: Agent, data: SuggestPersona) -> PersonaSuggestion:

@@ -75,12 +75,7 @@ async def _drop(ctx: Context, owner: Agent | Crew) -> Deleted:
 
 
 @command(
-    "agents.persona_put",
-    Action.CREATE,
-    subject=AGENT,
-    audit="agent.persona_set",
-    errors=(Code.NOT_FOUND, Code.TOO_LARGE),
-    late=True,
+    "agents.persona_put", Action.CREATE, subject=AGENT, audit="agent.persona_set", errors=(Code.TOO_LARGE,), late=True
 )
 async def set_persona(ctx: Context, agent: Agent, data: SetPersona) -> PersonaWritten:
     """Set the persona of an agent.
@@ -91,7 +86,7 @@ async def set_persona(ctx: Context, agent: Agent, data: SetPersona) -> PersonaWr
     return await write(ctx, agent, data.content)
 
 
-@command("agents.persona_delete", Action.CREATE, subject=AGENT, audit="agent.persona_removed", errors=(Code.NOT_FOUND,))
+@command("agents.persona_delete", Action.CREATE, subject=AGENT, audit="agent.persona_removed")
 async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> Deleted:
     """Delete the persona of an agent.
 
@@ -101,12 +96,7 @@ async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> De
 
 
 @command(
-    "crews.persona.put",
-    Action.CREATE,
-    subject=CREW,
-    audit="crew.persona_set",
-    errors=(Code.NOT_FOUND, Code.TOO_LARGE),
-    late=True,
+    "crews.persona.put", Action.CREATE, subject=CREW, audit="crew.persona_set", errors=(Code.TOO_LARGE,), late=True
 )
 async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> PersonaWritten:
     """Set the persona of a crew.
@@ -116,7 +106,7 @@ async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> Pe
     return await write(ctx, crew, data.content)
 
 
-@command("crews.persona.delete", Action.CREATE, subject=CREW, audit="crew.persona_removed", errors=(Code.NOT_FOUND,))
+@command("crews.persona.delete", Action.CREATE, subject=CREW, audit="crew.persona_removed")
 async def delete_crew_persona(ctx: Context, crew: Crew, data: PersonaOfCrew) -> Deleted:
     """Delete the persona of a crew.
 

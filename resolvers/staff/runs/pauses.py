@@ -87,7 +87,7 @@ def list_work_pauses(scope: QueryScope, data: ListWorkPauses) -> Page[WorkPause]
     locked=True,
     audit="work_pause.resumed",
     emits=(WorkResumed, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def resume_work(ctx: Context, pause: WorkPause, data: ById) -> WorkPause:
     """Resume paused work of an agent.

@@ -11,7 +11,6 @@ from models.staff.chats import Chat
 from models.staff.runs import NEVER, Run, RunStatus
 from resolvers.kernel import (
     NOW,
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -56,12 +55,7 @@ class FinishRun(Input):
 
 
 @command(
-    "runs.create_internal",
-    Action.NONE,
-    auth=Auth.INTERNAL,
-    emits=RUN_STARTS,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
-    surfaces=REST_ONLY,
+    "runs.create_internal", Action.NONE, auth=Auth.INTERNAL, emits=RUN_STARTS, errors=(Code.NOT_FOUND, Code.CONFLICT)
 )
 async def report_start(ctx: Context, data: CreateRun) -> Run:
     """Record the start of a run.
@@ -92,7 +86,6 @@ async def report_start(ctx: Context, data: CreateRun) -> Run:
     tenancy=Entity(Run, "id"),
     emits=RUN_ENDS,
     errors=(Code.NOT_FOUND,),
-    surfaces=REST_ONLY,
 )
 async def report_end(ctx: Context, data: FinishRun) -> Run:
     """Record the end of a run.

@@ -18,7 +18,6 @@ from resolvers.kernel import (
     NOW,
     Action,
     Caller,
-    Code,
     Context,
     CredentialKind,
     Entity,
@@ -87,14 +86,7 @@ async def note_refusal(caller: Caller, named: dict[str, Any], refusal: Refusal) 
         )
 
 
-@command(
-    "webhooks.note_refused",
-    Action.UPDATE,
-    tenancy=Entity(Agent, "agent_id"),
-    subject=HOOKED,
-    errors=(Code.NOT_FOUND,),
-    surfaces=NO_SURFACE,
-)
+@command("webhooks.note_refused", Action.UPDATE, tenancy=Entity(Agent, "agent_id"), subject=HOOKED, surfaces=NO_SURFACE)
 async def note_refused(ctx: Context, agent: Agent, data: NoteRefused) -> Success:
     """Record a refused delivery.
 

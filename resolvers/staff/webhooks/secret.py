@@ -10,7 +10,6 @@ from models import bounds
 from models.staff.agents import Agent, WebhookScheme
 from models.staff.crews import Crew
 from resolvers.kernel import (
-    REST_ONLY,
     Action,
     Auth,
     ById,
@@ -75,7 +74,7 @@ class Webhook(Output):
     path: str | None
 
 
-@procedure("webhooks.get", subject=Subject(Agent, called="Agent"), errors=(Code.NOT_FOUND,))
+@procedure("webhooks.get", subject=Subject(Agent, called="Agent"))
 async def get_webhook(ctx: Context, agent: Agent, data: ById) -> Webhook:
     """Get how an agent's webhook is signed."""
     return _shown(agent)
@@ -88,7 +87,6 @@ async def get_webhook(ctx: Context, agent: Agent, data: ById) -> Webhook:
     allow=may_edit,
     audit="agent.webhook_configured",
     emits=AgentUpdated,
-    errors=(Code.NOT_FOUND,),
 )
 async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) -> Webhook:
     """Set who sends to an agent's webhook.
@@ -116,7 +114,6 @@ async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) 
     subject=EDITED,
     allow=may_edit,
     audit="agent.webhook_secret_rotated",
-    errors=(Code.NOT_FOUND,),
     secret=True,
 )
 async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecretRotated:
@@ -134,7 +131,6 @@ async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecret
     Action.NONE,
     auth=Auth.INTERNAL,
     tenancy=Entity(Agent, "agent_id"),
-    surfaces=REST_ONLY,
     errors=(Code.FORBIDDEN, Code.NOT_FOUND),
 )
 async def get_secret(ctx: Context, data: FindSecret) -> WebhookSecret:

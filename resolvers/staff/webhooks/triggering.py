@@ -18,7 +18,6 @@ from models.staff.runs import BY_WEBHOOK, Run, RunStatus
 from models.staff.webhooks import WebhookReceipt, WebhookResult
 from resolvers.kernel import (
     ENDS,
-    REST_ONLY,
     Absent,
     Action,
     Auth,
@@ -106,8 +105,7 @@ async def signed(ctx: Context, agent: Agent) -> None:
     subject=HOOKED,
     allow=signed,
     emits=(*RUN_STARTS, AgentLogged),
-    errors=(Code.UNAUTHENTICATED, Code.NOT_FOUND, Code.CONFLICT, Code.TOO_LARGE, Code.RATE_LIMITED),
-    surfaces=REST_ONLY,
+    errors=(Code.UNAUTHENTICATED, Code.CONFLICT, Code.TOO_LARGE, Code.RATE_LIMITED),
     refused=note_refusal,
 )
 async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
@@ -133,7 +131,7 @@ async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
     subject=EDITED,
     allow=may_edit,
     audit="agent.webhook_tested",
-    errors=(Code.NOT_FOUND, Code.CONFLICT, Code.UNAUTHENTICATED, Code.RATE_LIMITED),
+    errors=(Code.CONFLICT, Code.UNAUTHENTICATED, Code.RATE_LIMITED),
     late=True,
 )
 async def test_webhook(ctx: Context, agent: Agent, data: ById) -> Tested:

@@ -7,7 +7,7 @@ from sqlmodel import col
 from models.bounds import LINE, cut
 from models.work.issues import ActivityAction, IssueActivity
 from models.work.missions import Mission
-from resolvers.kernel import Action, Actor, Code, Context, QueryScope, Row, Rows, query
+from resolvers.kernel import Action, Actor, Context, QueryScope, Row, Rows, query
 from resolvers.work.issues.graph import LAST_CHANGES
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
 
@@ -32,7 +32,7 @@ def record_changes(ctx: Context, issue: Mission, actor: Actor, sent: dict[str, A
         record(ctx, issue.id, actor, ActivityAction.priority_changed, sent["priority"])
 
 
-@query("issues.activity", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+@query("issues.activity", Action.READ, subject=ISSUE_OF_CREW)
 def list_activity(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueActivity]:
     """List the activity of an issue.
 

@@ -10,7 +10,7 @@ from models.work.issues import IssueComment
 from models.work.missions import Mission
 from resolvers.attention.inbox.events import NotificationCreated
 from resolvers.attention.notifications import notify
-from resolvers.kernel import Action, Actor, Code, Context, QueryScope, Row, Rows, actor_of, command, query
+from resolvers.kernel import Action, Actor, Context, QueryScope, Row, Rows, actor_of, command, query
 from resolvers.work.issues.events import IssueUpdated
 from resolvers.work.issues.graph import OLDEST_FIRST
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
@@ -28,7 +28,7 @@ def comment_of(issue_id: str, author: Actor, body: str) -> IssueComment:
     return IssueComment(mission_id=issue_id, author_type=author.type, author_id=author.id, body=body)
 
 
-@query("issues.comments_list", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+@query("issues.comments_list", Action.READ, subject=ISSUE_OF_CREW)
 def list_comments(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueComment]:
     """List comments on an issue.
 
@@ -43,7 +43,6 @@ def list_comments(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[
     audit="issue_comment.created",
     subject=ISSUE_OF_CREW,
     emits=(IssueUpdated, NotificationCreated),
-    errors=(Code.NOT_FOUND,),
 )
 async def create_comment(ctx: Context, issue: Mission, data: CreateComment) -> IssueComment:
     """Add a comment to an issue."""

@@ -12,7 +12,6 @@ from models.work.issues import IssueComment, IssueLabel
 from models.work.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
-    REST_ONLY,
     Action,
     Actor,
     Auth,
@@ -88,7 +87,7 @@ class CreateAgentComment(ByIdentifier):
     body: CommentText
 
 
-@query("internal.issues.list", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY)
+@query("internal.issues.list", Action.NONE, auth=Auth.INTERNAL)
 def list_agent_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     """List issues (for agents).
 
@@ -97,9 +96,7 @@ def list_agent_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     return list_issues.within(scope, data)
 
 
-@query(
-    "internal.issues.get", Action.NONE, auth=Auth.INTERNAL, subject=ISSUE, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,)
-)
+@query("internal.issues.get", Action.NONE, auth=Auth.INTERNAL, subject=ISSUE)
 def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
     """Get an issue (for agents)."""
     return issue
@@ -113,7 +110,6 @@ def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) 
     again=IDENTIFIER_TAKEN,
     asks=FOR_NEW_ISSUES,
     emits=IssueCreatedByService,
-    surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND,),
 )
 async def create_agent_issue(ctx: Context, data: CreateAgentIssue) -> AgentIssueCreated:
@@ -148,8 +144,7 @@ async def _author(ctx: Context, crew: Crew, agent_id: str | None) -> Actor | Non
     auth=Auth.INTERNAL,
     subject=ISSUE,
     emits=(IssueUpdated, InboxItemUpdated),
-    surfaces=REST_ONLY,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssue) -> AgentIssueUpdated:
     """Update an issue (for agents).
@@ -182,8 +177,6 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     auth=Auth.INTERNAL,
     subject=ISSUE,
     emits=IssueUpdated,
-    surfaces=REST_ONLY,
-    errors=(Code.NOT_FOUND,),
 )
 async def create_agent_comment(ctx: Context, issue: Mission, data: CreateAgentComment) -> IssueComment:
     """Add a comment to an issue (for agents)."""

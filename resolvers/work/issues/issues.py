@@ -127,7 +127,7 @@ def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     return scope.select(Mission).matching(data).page(data)
 
 
-@query("issues.get", Action.READ, subject=ISSUE, errors=(Code.NOT_FOUND,))
+@query("issues.get", Action.READ, subject=ISSUE)
 def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
     """Get an issue.
 
@@ -136,7 +136,7 @@ def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row
     return issue
 
 
-@query("issues.get_in_crew", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+@query("issues.get_in_crew", Action.READ, subject=ISSUE_OF_CREW)
 def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row[Mission]:
     """Get an issue of a crew.
 
@@ -145,7 +145,7 @@ def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> R
     return issue
 
 
-@query("issues.subtasks", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+@query("issues.subtasks", Action.READ, subject=ISSUE_OF_CREW)
 def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Mission]:
     """List sub-issues of an issue.
 
@@ -187,7 +187,6 @@ async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: Author
     again=IDENTIFIER_TAKEN,
     asks=FOR_NEW_ISSUES,
     emits=(IssueCreated, NotificationCreated),
-    errors=(Code.NOT_FOUND,),
 )
 async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     """Create an issue.
@@ -213,7 +212,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     audit="issue.updated",
     subject=ISSUE_OF_CREW,
     emits=(IssueUpdated, NotificationCreated, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Mission,
 )
 async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
@@ -298,7 +297,6 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
     subject=ISSUE_OF_CREW,
     locked=True,
     emits=IssueDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=Mission,
 )
 async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:

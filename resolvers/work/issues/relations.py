@@ -48,7 +48,7 @@ class RelationDeleted(Output):
     status: str = "ok"
 
 
-@query("issues.relations_list", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+@query("issues.relations_list", Action.READ, subject=ISSUE_OF_CREW)
 def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueRelationView]:
     """List relations of an issue.
 
@@ -100,7 +100,6 @@ async def _room_for_one_more(ctx: Context, *issue_ids: str) -> None:
     Action.CREATE,
     audit="issue_relation.deleted",
     subject=Subject(IssueRelation, "id", called="Relation"),
-    errors=(Code.NOT_FOUND,),
 )
 async def delete_relation(ctx: Context, relation: IssueRelation, data: ById) -> RelationDeleted:
     """Delete a relation between issues."""

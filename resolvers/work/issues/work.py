@@ -91,7 +91,7 @@ def _refuse(issue: Mission, allowed: tuple[MissionStatus, ...], what: str) -> No
     audit="issue.started",
     subject=ISSUE_OF_CREW,
     emits=(IssueStarted, InboxItemUpdated, *WORK_BEGINS),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Start work on an issue.
@@ -149,7 +149,7 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
     audit="issue.stopped",
     subject=ISSUE_OF_CREW,
     emits=(IssueUpdated, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     """Stop work on an issue.
@@ -176,7 +176,7 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     audit="issue.reviewed",
     subject=ISSUE_OF_CREW,
     emits=(IssueUpdated, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Reviewed:
     """Review an issue.
@@ -204,7 +204,7 @@ async def _reassigned(ctx: Context, slug: str | None) -> dict[str, Any]:
     return {} if agent is None else {"assignee_type": ActorType.agent.value, "assignee_id": agent.id}
 
 
-@query("issues.runs", Action.READ, subject=ISSUE_OF_CREW, errors=(Code.NOT_FOUND,))
+@query("issues.runs", Action.READ, subject=ISSUE_OF_CREW)
 def list_issue_runs(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Assignment]:
     """List runs of an issue.
 

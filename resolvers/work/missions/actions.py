@@ -56,7 +56,7 @@ def _check(tasks: list[MissionTask]) -> None:
     audit="mission.started",
     subject=MISSION,
     emits=(MissionStarted, *WORK_BEGINS),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def start_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Start a mission.
@@ -88,7 +88,7 @@ async def _begin_anew(ctx: Context, tasks: list[MissionTask], anew: set[str]) ->
     audit="mission.restarted",
     subject=MISSION,
     emits=(MissionUpdated, *WORK_IS_CALLED_OFF),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Restart a mission.
@@ -114,7 +114,7 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
     audit="mission.resumed",
     subject=MISSION,
     emits=(*WORK_BEGINS, TaskUpdated, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionResumed:
     """Resume a mission.
@@ -140,14 +140,7 @@ async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> Missio
     return MissionResumed(id=mission.id, status=MissionStatus.IN_PROGRESS, reset_tasks=len(states))
 
 
-@command(
-    "missions.clone",
-    Action.CREATE,
-    audit="mission.cloned",
-    subject=MISSION,
-    emits=MissionCloned,
-    errors=(Code.NOT_FOUND,),
-)
+@command("missions.clone", Action.CREATE, audit="mission.cloned", subject=MISSION, emits=MissionCloned)
 async def clone_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Clone a mission.
 

@@ -39,7 +39,7 @@ class DecideTask(Input):
     audit="mission_task.decided",
     subject=HELD,
     emits=(TaskStatusChanged, TaskUpdated, ApprovalResolved, InboxItemUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def decide_task(ctx: Context, task: MissionTask, data: DecideTask) -> MissionTask:
     """Decide on a task that is held.

@@ -16,7 +16,6 @@ from models.staff.chats import Chat
 from models.staff.runs import Run, RunStatus
 from resolvers.kernel import (
     NO_SURFACE,
-    REST_ONLY,
     AcrossWorkspaces,
     Action,
     Auth,
@@ -186,12 +185,7 @@ async def withdraw_query(ctx: Context, data: OfQuestion) -> Asked:
 
 
 @procedure(
-    "internal.queries.create",
-    Action.NONE,
-    auth=Auth.INTERNAL,
-    surfaces=REST_ONLY,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
-    late=True,
+    "internal.queries.create", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND, Code.CONFLICT), late=True
 )
 async def ask_peer(ctx: Context, data: AskPeer) -> PeerAnswer:
     """Send a question to another agent (for agents).

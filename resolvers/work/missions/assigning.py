@@ -11,7 +11,6 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.work.missions import Assignment, AssignmentStatus
 from resolvers.kernel import (
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -94,7 +93,6 @@ class OneAssignment(Input):
     audit="assignment.created",
     auth=Auth.INTERNAL,
     emits=(AssignmentCreated, *WORK_IS_GIVEN),
-    surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def create_assignment(ctx: Context, data: CreateAssignment) -> AssignmentGiven:
@@ -127,7 +125,6 @@ async def create_assignment(ctx: Context, data: CreateAssignment) -> AssignmentG
     Action.NONE,
     auth=Auth.INTERNAL,
     tenancy=Entity(Assignment, "id"),
-    surfaces=REST_ONLY,
     errors=(Code.NOT_FOUND,),
 )
 async def get_assignment(ctx: Context, data: OneAssignment) -> GivenAssignment:

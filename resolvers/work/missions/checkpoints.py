@@ -106,7 +106,7 @@ graph(
 extend(Mission, checkpoints=many(Checkpoint, "mission_id", order_by=NEWEST_FIRST, input=PageOfCheckpoints))
 
 
-@query("missions.checkpoints_list", Action.READ, subject=MISSION, errors=(Code.NOT_FOUND,))
+@query("missions.checkpoints_list", Action.READ, subject=MISSION)
 def list_checkpoints(scope: QueryScope, mission: Row[Mission], data: ListCheckpoints) -> Page[Checkpoint]:
     """List checkpoints of a mission.
 
@@ -115,18 +115,14 @@ def list_checkpoints(scope: QueryScope, mission: Row[Mission], data: ListCheckpo
     return scope.children(mission, Checkpoint, "mission_id").order_by(*NEWEST_FIRST).page(data)
 
 
-@query("checkpoints.get", Action.READ, subject=CHECKPOINT, errors=(Code.NOT_FOUND,))
+@query("checkpoints.get", Action.READ, subject=CHECKPOINT)
 def get_checkpoint(scope: QueryScope, checkpoint: Row[Checkpoint], data: ById) -> Row[Checkpoint]:
     """Get a checkpoint."""
     return checkpoint
 
 
 @command(
-    "missions.checkpoints_create",
-    Action.UPDATE,
-    audit="checkpoint.created",
-    subject=MISSION,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    "missions.checkpoints_create", Action.UPDATE, audit="checkpoint.created", subject=MISSION, errors=(Code.CONFLICT,)
 )
 async def create_checkpoint(ctx: Context, mission: Mission, data: CreateCheckpoint) -> Checkpoint:
     """Create a checkpoint.
@@ -205,9 +201,7 @@ class CheckpointRestored(Output):
     warn_divergence: list[str]
 
 
-@command(
-    "checkpoints.restore", Action.UPDATE, audit="checkpoint.restored", subject=CHECKPOINT, errors=(Code.NOT_FOUND,)
-)
+@command("checkpoints.restore", Action.UPDATE, audit="checkpoint.restored", subject=CHECKPOINT)
 async def restore_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ById) -> CheckpointRestored:
     """Restore a checkpoint.
 
@@ -237,14 +231,7 @@ async def restore_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ById) -
     )
 
 
-@command(
-    "checkpoints.fork",
-    Action.UPDATE,
-    audit="checkpoint.forked",
-    subject=CHECKPOINT,
-    emits=MissionUpdated,
-    errors=(Code.NOT_FOUND,),
-)
+@command("checkpoints.fork", Action.UPDATE, audit="checkpoint.forked", subject=CHECKPOINT, emits=MissionUpdated)
 async def fork_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ForkCheckpoint) -> CheckpointFork:
     """Fork a mission at a checkpoint.
 
@@ -287,7 +274,7 @@ async def fork_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ForkCheckp
     return CheckpointFork(new_mission_id=mission.id, new_checkpoint_id=fork.id)
 
 
-@command("checkpoints.delete", Action.UPDATE, audit="checkpoint.deleted", subject=CHECKPOINT, errors=(Code.NOT_FOUND,))
+@command("checkpoints.delete", Action.UPDATE, audit="checkpoint.deleted", subject=CHECKPOINT)
 async def delete_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ById) -> Deleted:
     """Delete a checkpoint.
 

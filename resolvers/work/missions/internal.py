@@ -9,7 +9,6 @@ from sqlmodel import col
 from models.base import new_id
 from models.work.missions import Mission, MissionStatus, MissionTask, TaskStatus
 from resolvers.kernel import (
-    REST_ONLY,
     Action,
     Auth,
     Code,
@@ -87,14 +86,7 @@ class OfWorkspace(Input):
     crew_id: Id | None = None
 
 
-@command(
-    "internal.missions.create",
-    Action.NONE,
-    audit="mission.created",
-    auth=Auth.INTERNAL,
-    emits=CrewMissionCreated,
-    surfaces=REST_ONLY,
-)
+@command("internal.missions.create", Action.NONE, audit="mission.created", auth=Auth.INTERNAL, emits=CrewMissionCreated)
 async def plan_mission(ctx: Context, data: PlanMission) -> MissionPlanned:
     """Create a mission with its tasks (for agents).
 
@@ -140,7 +132,7 @@ def _task(mission_id: str, task: PlannedTask, id: str, named: dict[int, str]) ->
     )
 
 
-@query("internal.missions.get", Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY, errors=(Code.NOT_FOUND,))
+@query("internal.missions.get", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,))
 def get_planned_mission(scope: QueryScope, data: OfWorkspace) -> Row[Mission]:
     """Get a mission and its tasks (for agents)."""
     rows = scope.select(Mission).where(col(Mission.id) == data.id)
@@ -154,8 +146,7 @@ def get_planned_mission(scope: QueryScope, data: OfWorkspace) -> Row[Mission]:
     auth=Auth.INTERNAL,
     subject=Subject(Mission, "id"),
     emits=WORK_BEGINS,
-    surfaces=REST_ONLY,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
 )
 async def start_planned_mission(ctx: Context, mission: Mission, data: OfWorkspace) -> MissionState:
     """Start a mission (for agents).

@@ -106,7 +106,7 @@ def list_missions(scope: QueryScope, data: ListCrewMissions) -> Page[Mission]:
     return scope.children(scope.find(CREW, data), Mission, "crew_id").matching(data).order_by(*NEWEST_FIRST).page(data)
 
 
-@query("missions.get", Action.READ, subject=MISSION, errors=(Code.NOT_FOUND,))
+@query("missions.get", Action.READ, subject=MISSION)
 def get_mission(scope: QueryScope, mission: Row[Mission], data: InCrew) -> Row[Mission]:
     """Get a mission."""
     return mission
@@ -155,7 +155,7 @@ async def create_mission(ctx: Context, data: CreateMission) -> Mission:
     subject=MISSION,
     locked=True,
     emits=(MissionStatusChanged, MissionUpdated, InboxItemUpdated, *WORK_IS_CALLED_OFF),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Mission,
 )
 async def update_mission(ctx: Context, mission: Mission, data: UpdateMission) -> Mission:
@@ -181,15 +181,7 @@ async def update_mission(ctx: Context, mission: Mission, data: UpdateMission) ->
     return updated
 
 
-@command(
-    "missions.delete",
-    Action.CREATE,
-    audit="mission.deleted",
-    subject=MISSION,
-    locked=True,
-    errors=(Code.NOT_FOUND,),
-    versioned=Mission,
-)
+@command("missions.delete", Action.CREATE, audit="mission.deleted", subject=MISSION, locked=True, versioned=Mission)
 async def delete_mission(ctx: Context, mission: Mission, data: InCrew) -> Deleted:
     """Delete a mission.
 

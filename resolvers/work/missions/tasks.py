@@ -141,7 +141,6 @@ def waiting_for(tasks: Iterable[MissionTask]) -> TaskStatus:
     locked=True,
     allow=takes_tasks,
     emits=(TaskCreated, TaskUpdated),
-    errors=(Code.NOT_FOUND,),
 )
 async def create_task(ctx: Context, mission: Mission, data: CreateTask) -> MissionTask:
     """Create a task.
@@ -166,7 +165,7 @@ async def create_task(ctx: Context, mission: Mission, data: CreateTask) -> Missi
     audit="mission_task.updated",
     subject=TASK,
     emits=(TaskStatusChanged, TaskUpdated),
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=MissionTask,
 )
 async def update_task(ctx: Context, task: MissionTask, data: UpdateTask) -> MissionTask:

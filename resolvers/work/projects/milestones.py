@@ -11,7 +11,6 @@ from resolvers.kernel import (
     INT32,
     Action,
     ById,
-    Code,
     Context,
     Deleted,
     Description,
@@ -58,7 +57,7 @@ class UpdateMilestone(Patch, ById):
     position: Int
 
 
-@query("milestones.list", Action.READ, subject=PROJECT, errors=(Code.NOT_FOUND,))
+@query("milestones.list", Action.READ, subject=PROJECT)
 def list_milestones(scope: QueryScope, project: Row[Project], data: OfProject) -> Rows[Milestone]:
     """List milestones of a project.
 
@@ -68,13 +67,7 @@ def list_milestones(scope: QueryScope, project: Row[Project], data: OfProject) -
 
 
 @command(
-    "milestones.create",
-    Action.CREATE,
-    audit="milestone.created",
-    subject=PROJECT,
-    locked=True,
-    emits=MilestoneCreated,
-    errors=(Code.NOT_FOUND,),
+    "milestones.create", Action.CREATE, audit="milestone.created", subject=PROJECT, locked=True, emits=MilestoneCreated
 )
 async def create_milestone(ctx: Context, project: Project, data: CreateMilestone) -> Milestone:
     """Create a milestone.
@@ -94,7 +87,6 @@ async def create_milestone(ctx: Context, project: Project, data: CreateMilestone
     audit="milestone.updated",
     subject=MILESTONE,
     emits=MilestoneUpdated,
-    errors=(Code.NOT_FOUND,),
     versioned=Milestone,
 )
 async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMilestone) -> Milestone:
@@ -112,7 +104,6 @@ async def update_milestone(ctx: Context, milestone: Milestone, data: UpdateMiles
     audit="milestone.deleted",
     subject=MILESTONE,
     emits=MilestoneDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=Milestone,
 )
 async def delete_milestone(ctx: Context, milestone: Milestone, data: ById) -> Deleted:

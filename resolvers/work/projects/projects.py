@@ -112,7 +112,7 @@ def list_projects(scope: QueryScope, data: ListProjects) -> Rows[Project]:
     return scope.select(Project).matching(data)
 
 
-@query("projects.get", Action.READ, subject=PROJECT, errors=(Code.NOT_FOUND,))
+@query("projects.get", Action.READ, subject=PROJECT)
 def get_project(scope: QueryScope, project: Row[Project], data: ById) -> Row[Project]:
     """Get a project."""
     return project
@@ -137,7 +137,7 @@ async def create_project(ctx: Context, data: CreateProject) -> Project:
     audit="project.updated",
     subject=PROJECT,
     emits=ProjectUpdated,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=Project,
 )
 async def update_project(ctx: Context, project: Project, data: UpdateProject) -> Project:
@@ -154,13 +154,7 @@ async def update_project(ctx: Context, project: Project, data: UpdateProject) ->
 
 
 @command(
-    "projects.delete",
-    Action.MANAGE,
-    audit="project.deleted",
-    subject=PROJECT,
-    emits=ProjectDeleted,
-    errors=(Code.NOT_FOUND,),
-    versioned=Project,
+    "projects.delete", Action.MANAGE, audit="project.deleted", subject=PROJECT, emits=ProjectDeleted, versioned=Project
 )
 async def delete_project(ctx: Context, project: Project, data: ById) -> Deleted:
     """Delete a project.

@@ -11,7 +11,7 @@ from models.work.issues import IssueLabel
 from models.work.labels import Label
 from models.work.missions import Mission, MissionStatus, MissionType
 from models.work.projects import Project
-from resolvers.kernel import Action, ById, Code, Context, Output, procedure
+from resolvers.kernel import Action, ById, Context, Output, procedure
 from resolvers.work.projects.projects import PROJECT
 
 DONE = [MissionStatus.DONE, MissionStatus.COMPLETED, MissionStatus.REVIEW]
@@ -44,7 +44,7 @@ class ProjectStats(Output):
     crews: list[str]
 
 
-@procedure("projects.stats", Action.READ, subject=PROJECT, errors=(Code.NOT_FOUND,))
+@procedure("projects.stats", Action.READ, subject=PROJECT)
 async def project_stats(ctx: Context, project: Project, data: ById) -> ProjectStats:
     """Get statistics of a project.
 

@@ -17,7 +17,6 @@ from resolvers.kernel import (
     Action,
     Bool,
     ById,
-    Code,
     Context,
     Deleted,
     Derived,
@@ -128,7 +127,6 @@ async def create_recurring_issue(ctx: Context, data: CreateRecurringIssue) -> Re
     subject=RECURRING,
     locked=True,
     emits=RecurringIssueUpdated,
-    errors=(Code.NOT_FOUND,),
     versioned=RecurringIssue,
 )
 async def update_recurring_issue(ctx: Context, recurring: RecurringIssue, data: UpdateRecurringIssue) -> RecurringIssue:
@@ -164,7 +162,6 @@ async def _changed(ctx: Context, recurring: RecurringIssue, sent: dict[str, Any]
     audit="recurring_issue.deleted",
     subject=RECURRING,
     emits=RecurringIssueDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=RecurringIssue,
 )
 async def delete_recurring_issue(ctx: Context, recurring: RecurringIssue, data: ById) -> Deleted:

@@ -71,7 +71,7 @@ def list_mission_templates(scope: QueryScope, data: NoInput) -> Rows[WorkflowTem
     return scope.select(WorkflowTemplate).order_by(*BY_NAME)
 
 
-@query("templates.get", Action.READ, subject=TEMPLATE, errors=(Code.NOT_FOUND,))
+@query("templates.get", Action.READ, subject=TEMPLATE)
 def get_mission_template(scope: QueryScope, template: Row[WorkflowTemplate], data: ById) -> Row[WorkflowTemplate]:
     """Get a mission template."""
     return template
@@ -93,7 +93,7 @@ async def create_mission_template(ctx: Context, data: CreateMissionTemplate) -> 
     subject=TEMPLATE,
     allow=not_built_in,
     audit="workflow_template.updated",
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=WorkflowTemplate,
 )
 async def update_mission_template(
@@ -115,7 +115,6 @@ async def update_mission_template(
     subject=TEMPLATE,
     allow=not_built_in,
     audit="workflow_template.deleted",
-    errors=(Code.NOT_FOUND,),
     versioned=WorkflowTemplate,
 )
 async def delete_mission_template(ctx: Context, template: WorkflowTemplate, data: ById) -> Deleted:

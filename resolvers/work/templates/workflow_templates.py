@@ -67,7 +67,7 @@ def list_workflow_templates(scope: QueryScope, data: NoInput) -> Rows[WorkflowTe
     return scope.select(WorkflowTemplate).order_by(*BY_AGE)
 
 
-@query("workflow_templates.get", Action.READ, subject=TEMPLATE, errors=(Code.NOT_FOUND,))
+@query("workflow_templates.get", Action.READ, subject=TEMPLATE)
 def get_workflow_template(scope: QueryScope, template: Row[WorkflowTemplate], data: ById) -> Row[WorkflowTemplate]:
     """Get a workflow template."""
     return template
@@ -96,7 +96,7 @@ async def create_workflow_template(ctx: Context, data: CreateWorkflowTemplate) -
     subject=TEMPLATE,
     audit="workflow_template.updated",
     emits=WorkflowTemplateUpdated,
-    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    errors=(Code.CONFLICT,),
     versioned=WorkflowTemplate,
 )
 async def update_workflow_template(
@@ -120,7 +120,6 @@ async def update_workflow_template(
     subject=TEMPLATE,
     audit="workflow_template.deleted",
     emits=WorkflowTemplateDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=WorkflowTemplate,
 )
 async def delete_workflow_template(ctx: Context, template: WorkflowTemplate, data: ById) -> Deleted:

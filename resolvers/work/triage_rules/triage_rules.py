@@ -135,7 +135,6 @@ async def create_triage_rule(ctx: Context, data: CreateTriageRule) -> TriageRule
     subject=RULE,
     locked=True,
     emits=TriageRuleUpdated,
-    errors=(Code.NOT_FOUND,),
     versioned=TriageRule,
 )
 async def update_triage_rule(ctx: Context, rule: TriageRule, data: UpdateTriageRule) -> TriageRule:
@@ -155,7 +154,6 @@ async def update_triage_rule(ctx: Context, rule: TriageRule, data: UpdateTriageR
     audit="triage_rule.deleted",
     subject=RULE,
     emits=TriageRuleDeleted,
-    errors=(Code.NOT_FOUND,),
     versioned=TriageRule,
 )
 async def delete_triage_rule(ctx: Context, rule: TriageRule, data: ById) -> Deleted:
