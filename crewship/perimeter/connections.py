@@ -85,6 +85,7 @@ class Connections:
         self._timer: asyncio.TimerHandle | None = None
         self._round: Iterator[Watched] = iter(())
         self._hopeless = False  # since the last look: full of those whom nobody may send away
+        self._at_end: list[Callable[[], None]] = []
         self.limit(1000)
 
     def __len__(self) -> int:
@@ -98,6 +99,17 @@ class Connections:
         """
         self._most = room() if most is None else most
         self._most_of_address, self._exempt = max(1, min(most_of_address, self._most // 2)), exempt
+
+    def at_end(self, call: Callable[[], None]) -> Callable[[], None]:
+        """`call` is made, maybe more than once, when the server ends, before it waits for requests; returns what takes
+        that back.
+        """
+        self._at_end.append(call)
+        return lambda: self._at_end.remove(call)
+
+    def end(self) -> None:
+        for call in self._at_end:
+            call()
 
     def enter(self, connection: Watched) -> bool:
         """Counts a new connection and watches it from here on; False where there is no room for it."""

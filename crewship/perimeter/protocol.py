@@ -407,6 +407,7 @@ class Protocol(HttpToolsProtocol):
     def shutdown(self) -> None:
         """An application that waits for its client to leave is given an empty message: it is to end its answer."""
         super().shutdown()
+        connections.end()
         if isinstance(self.cycle, Cycle) and not self.cycle.response_complete:
             self.cycle.ending = True
             self.cycle.message_event.set()

@@ -167,6 +167,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def shutdown(self) -> None:
         self.wire.close()
         super().shutdown()
+        connections.end()
 
     def connection_lost(self, error: Exception | None) -> None:
         self.wire.close()

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from crewship.perimeter import pages
 from crewship.perimeter.compression import takes_gzip
+from crewship.perimeter.connections import connections
 from crewship.perimeter.heads import Target
 from crewship.perimeter.perimeter import BODY_LIMIT, KEY, Perimeter, Surface, Transport
 from crewship.perimeter.rate_limit import RateLimits, Sizes
@@ -89,15 +90,16 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         off = instance.on_settings(lambda now: None if limits is None else limits.resize(_sizes(now)))
+        unheard = connections.at_end(ended.set)
         try:
             async with opened(settings, passwords or Passwords()):
-                graphql.begin()
                 try:
                     yield
                 finally:
                     ended.set()
         finally:
             off()
+            unheard()
 
     shown = Starlette(
         routes=[*_reference(settings.open_schema), *pages.routes],

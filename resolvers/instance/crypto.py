@@ -11,11 +11,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-import jwt
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from models.people.auth import TokenTier
+from resolvers.instance.ciphers import derived
 
 LEEWAY = 5  # seconds after its expiry that a token is still good (contract: session_cookie.expiry_leeway)
 CLI_PREFIXES = {TokenTier.STANDARD: "crewship_cli_", TokenTier.ADMIN: "crewship_admin_"}
@@ -76,14 +73,10 @@ class Signer:
     def __init__(self, secret: str, previous: str | None = None) -> None:
         if not secret:
             raise MalformedKey("the token secret is empty")
-        self._keys = {kind: _derive(secret, kind) for kind in TokenKind}
-        self._resets = HKDF(
-            algorithm=SHA256(), length=32, salt=b"crewship.reset", info=b"crewship reset token v1"
-        ).derive(secret.encode())
-        self._codes = HKDF(algorithm=SHA256(), length=32, salt=b"crewship.code", info=b"crewship short code v1").derive(
-            secret.encode()
-        )
-        self._verifying = [self._keys, *([{kind: _derive(previous, kind) for kind in TokenKind}] if previous else [])]
+        self._keys = _keys(secret)
+        self._resets = derived(secret.encode(), salt=b"crewship.reset", info=b"crewship reset token v1")
+        self._codes = derived(secret.encode(), salt=b"crewship.code", info=b"crewship short code v1")
+        self._verifying = [self._keys, *([_keys(previous)] if previous else [])]
         # A token's bytes never change their meaning, except by time, which `read` looks at on every call. Refused ones
         # raise, and are therefore not kept: junk cannot push good tokens out.
         self._verified = lru_cache(maxsize=_VERIFIED_TOKENS)(self._verify)
@@ -117,6 +110,8 @@ class Signer:
         )
         if not user_id or not _is_bound(kind, session_id, token_id):
             raise ValueError(f"{kind} tokens need a user and a session")
+        import jwt
+
         return jwt.encode(_payload(claims), self._keys[kind], algorithm=_ALGORITHM), claims
 
     def reset_token(self, id: str) -> str:
@@ -145,6 +140,8 @@ class Signer:
         return claims
 
     def _verify(self, kind: TokenKind, token: str) -> Claims:
+        import jwt
+
         for keys in self._verifying:
             try:
                 payload = jwt.decode(token, keys[kind], algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
@@ -166,10 +163,11 @@ _SIGNATURE_ONLY: Any = {
 }
 
 
-def _derive(secret: str, kind: TokenKind) -> bytes:
-    return HKDF(
-        algorithm=SHA256(), length=32, salt=b"crewship.token", info=f"crewship {kind} token v1".encode()
-    ).derive(secret.encode())
+def _keys(secret: str) -> dict[TokenKind, bytes]:
+    return {
+        kind: derived(secret.encode(), salt=b"crewship.token", info=f"crewship {kind} token v1".encode())
+        for kind in TokenKind
+    }
 
 
 def _payload(claims: Claims) -> dict[str, str | int]:
@@ -238,11 +236,7 @@ def is_strong(secret: str) -> bool:
 
 def setup_token(secret: str) -> str:
     """The token of the link that creates the first user, the same in every process and start of an instance (hex)."""
-    return (
-        HKDF(algorithm=SHA256(), length=32, salt=b"crewship.setup", info=b"crewship setup token v1")
-        .derive(secret.encode())
-        .hex()
-    )
+    return derived(secret.encode(), salt=b"crewship.setup", info=b"crewship setup token v1").hex()
 
 
 def new_cli_token(tier: TokenTier) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeVar
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from models.base import new_id
+from resolvers.instance.ciphers import Cipher
 from resolvers.instance.wrapping import Unwrappable, Wrapped, Wrapping
 
 LIFETIME = 300.0  # seconds
@@ -53,7 +52,7 @@ class DataKey:
     """One that is unwrapped. `until`: on the monotonic clock."""
 
     id: str
-    cipher: AESGCM
+    cipher: Cipher
     until: float
 
 
@@ -122,7 +121,7 @@ class DataKeys:
         key = await self._unwrap(stored)
         if len(key) != SIZE:
             raise Unwrappable("What is stored of a data key is none")
-        made = DataKey(stored.id, AESGCM(key), time.monotonic() + self._lifetime)
+        made = DataKey(stored.id, Cipher(key), time.monotonic() + self._lifetime)
         return _remember(self._opened, stored.id, made)
 
     async def _unwrap(self, stored: StoredKey) -> bytes:

@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from resolvers.errors import Code, Refusal
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 MAX_FILE_BYTES: Final = 64 * 1024
 CLOCK_SKEW: Final = timedelta(hours=1)
@@ -55,7 +56,7 @@ class InvalidLicense(Exception):
 class Claims(BaseModel):
     """What the payload of a license file says. Times are Unix seconds; `expires_at` 0 means never."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
     license_id: str = Field(min_length=1)
     licensee_name: str = ""
@@ -142,8 +143,10 @@ class Licensing:
         )
 
 
-def parse_public_key(text: str) -> Ed25519PublicKey:
+def parse_public_key(text: str) -> "Ed25519PublicKey":
     """A key as the base64 of its 32 bytes."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         return Ed25519PublicKey.from_public_bytes(base64.b64decode(text.strip(), validate=True))
     except ValueError:  # of which binascii.Error is one
@@ -160,10 +163,12 @@ def _loads(document: bytes | str) -> dict[str, Any]:
     return value
 
 
-def verify(document: bytes, key: Ed25519PublicKey) -> Claims:
+def verify(document: bytes, key: "Ed25519PublicKey") -> Claims:
     """The claims of `{"payload": <claims as JSON text>, "signature": <base64 of Ed25519 over the payload>}`; their
     times are not judged here.
     """
+    from cryptography.exceptions import InvalidSignature
+
     parts = _loads(document)
     payload, signature = parts.get("payload"), parts.get("signature")
     if not isinstance(payload, str) or not isinstance(signature, str):

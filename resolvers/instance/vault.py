@@ -15,14 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NoReturn
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlmodel import SQLModel
 
 from models.base import secrets_of, table_of
 from models.sealed import MARK, Sealed
+from resolvers.instance.ciphers import Cipher, Forged, derived
 from resolvers.instance.data_keys import DataKey, DataKeys, KeyStore
 from resolvers.instance.wrapping import OwnKeys, Unwrappable, Wrapping
 
@@ -115,7 +112,7 @@ class Vault(Signatures):
     ) -> None:
         """The first of the keys wraps data keys, or, where that is not `own_first`, the first of the `wrappings`."""
         super().__init__(keys)
-        self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
+        self._ciphers = {number: Cipher(key) for number, key in keys.items()}
         own = OwnKeys(keys)
         self.data_keys = DataKeys([own, *wrappings] if own_first else [*wrappings, own], store)
 
@@ -137,7 +134,7 @@ class Vault(Signatures):
             nonce = sealed[len(head) : len(head) + NONCE]
             place = _place(head, table, column, row_id)
             text = cipher.decrypt(nonce, sealed[len(head) + NONCE :], place).decode()
-        except (InvalidTag, ValueError, Unwrappable):
+        except (Forged, ValueError, Unwrappable):
             raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
         return reveal_to_listeners(text)
 
@@ -147,7 +144,7 @@ class Vault(Signatures):
         except Unwrappable as error:
             raise Unopenable(str(error)) from None
 
-    async def _cipher_of(self, sealed: bytes) -> tuple[bytes, AESGCM]:
+    async def _cipher_of(self, sealed: bytes) -> tuple[bytes, Cipher]:
         """What stands before the nonce, and what opens the rest."""
         form = sealed[1:2] if sealed[:1] == MARK else b""
         if form == FORM and len(sealed) > HEAD:
@@ -155,12 +152,12 @@ class Vault(Signatures):
             return sealed[:HEAD], key.cipher
         cipher = self._ciphers.get(sealed[2]) if form == OWN and len(sealed) > OWN_HEAD else None
         if cipher is None:
-            raise InvalidTag
+            raise Forged
         return sealed[:OWN_HEAD], cipher
 
 
 def _signing_key(key: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=b"crewship.vault", info=b"crewship signature v1").derive(key)
+    return derived(key, salt=b"crewship.vault", info=b"crewship signature v1")
 
 
 def _place(head: bytes, table: type[SQLModel], column: str, row_id: str) -> bytes:

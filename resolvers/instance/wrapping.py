@@ -7,8 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from resolvers.instance.ciphers import Cipher, Forged
 
 NONCE = 16  # bytes
 
@@ -46,7 +45,7 @@ class OwnKeys:
     """The instance's keys, of which the first wraps."""
 
     def __init__(self, keys: Mapping[int, bytes]) -> None:
-        self._ciphers = {name_of(number): AESGCM(key) for number, key in keys.items()}
+        self._ciphers = {name_of(number): Cipher(key) for number, key in keys.items()}
         self._first = name_of(next(iter(keys)))
 
     def knows(self, by: str) -> bool:
@@ -59,5 +58,5 @@ class OwnKeys:
     async def unwrap(self, wrapped: Wrapped, place: bytes) -> bytes:
         try:
             return self._ciphers[wrapped.by].decrypt(wrapped.key[:NONCE], wrapped.key[NONCE:], place)
-        except (KeyError, InvalidTag, ValueError):
+        except (KeyError, Forged, ValueError):
             raise Unwrappable(f"A data key cannot be unwrapped with {wrapped.by}") from None

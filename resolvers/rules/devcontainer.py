@@ -80,7 +80,7 @@ Lifecycle = Annotated[str | list[str] | dict[str, str] | None, PlainValidator(_l
 class Devcontainer(BaseModel):
     """What is kept of a devcontainer.json. Options of a feature are passed to it as they are, in any JSON form."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
     image: Annotated[str, AfterValidator(_image)]
     features: Annotated[dict[Annotated[str, AfterValidator(_feature_ref)], Any], Field(max_length=100)] | None = None

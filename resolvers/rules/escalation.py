@@ -15,7 +15,7 @@ Share = Annotated[float | None, Field(ge=0, le=1)]
 class EscalationConfig(BaseModel):
     """Confidences between 0 and 1; an absent one, like 0, switches its rule off."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
     auto_approve_threshold: Share = None
     notify_threshold: Share = None

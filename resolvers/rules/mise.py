@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 class Mise(BaseModel):
     """Tool name -> version, and environment variables."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
     tools: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = None
     env: Annotated[dict[str, str], Field(max_length=ENTRIES)] | None = None

@@ -73,7 +73,7 @@ Duration = Annotated[str | None, AfterValidator(_duration)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
 
 class ServiceVolume(_Part):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from inspect import get_annotations
 from typing import Annotated, Any, ClassVar, get_args, get_origin
 
@@ -239,18 +240,13 @@ class Route:
     with_body: bool = False
     body: Upload | ValueOf | None = None
     gives: Download | Streaming | None = None
-    shape: Shape | None = field(init=False)
     parameters: tuple[str, ...] = field(init=False)
     takes_body: bool = field(init=False)
     streams: bool = field(init=False)
     upload: Upload | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.shape = None if self.wire is None else shape_of(self.wire)
-        if isinstance(self.shape, EnvelopeShape):
-            _check_envelope(self.operation, self.shape)
-        if self.shape is not None:
-            self.operation.published.add(self.shape)
+        self.operation.published.append(lambda: self.shape)
         fields = self.operation.input.model_fields
         self.parameters = tuple(_field_of(name, fields) for name in PARAMETER.findall(self.path))
         self.upload = self.body if isinstance(self.body, Upload) else None
@@ -275,6 +271,14 @@ class Route:
             raise TypeError(f"{op.name} would hold a connection while its answer goes on: declare it `late`")
         if self.upload is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
+
+    @cached_property
+    def shape(self) -> Shape | None:
+        """Made with the first request: a start is asked for few of all routes."""
+        made = None if self.wire is None else shape_of(self.wire)
+        if isinstance(made, EnvelopeShape):
+            _check_envelope(self.operation, made)
+        return made
 
 
 def _check_envelope(op: Operation[Any], shape: EnvelopeShape) -> None:

@@ -8,7 +8,7 @@ Path = Annotated[str, Field(min_length=1, max_length=4096)]
 
 
 class Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class ReadFile(Arguments):

@@ -1,7 +1,8 @@
-"""GraphQL is made once the process listens: REST does not wait for it, and who asks for it meanwhile does."""
+"""GraphQL is made with the first request for it: a process that is asked for REST alone never loads it."""
 
 import asyncio
 import gc
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,11 @@ pytestmark = pytest.mark.anyio
 
 AT_ONCE, TRIES = 1.0, 5  # seconds from the signal to the end, with the database; the machine may do else
 TYPENAME = {"query": "{ __typename }"}
+ASKED = (
+    b"POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    b'content-length: 27\r\n\r\n{"query": "{ __typename }"}'
+)
+BEGUN = 0.05  # seconds after which it is being made
 
 
 class Making:
@@ -53,6 +59,8 @@ def app(making: Making, database: Database, tmp_path: Path) -> Any:
 async def test_rest_answers_and_graphql_waits(making: Making, app: Any) -> None:
     try:
         async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+            assert (await client.get("/api/v1/crews")).status_code == 401
+            assert making.times == 0
             asked = [asyncio.create_task(client.post("/graphql", json=TYPENAME)) for _ in range(3)]
             stream = asyncio.create_task(client.post("/graphql/stream", json=TYPENAME))
             assert (await client.get("/readyz")).json()["status"] is True
@@ -69,14 +77,6 @@ async def test_rest_answers_and_graphql_waits(making: Making, app: Any) -> None:
         making.go_on.set()
 
 
-async def test_it_is_made_without_being_asked_for(making: Making, app: Any) -> None:
-    making.go_on.set()
-    async with serving(app):
-        async with asyncio.timeout(30):
-            while not making.times:
-                await asyncio.sleep(0.01)
-
-
 async def test_what_cannot_be_made_is_told_to_whoever_asks() -> None:
     def fails() -> Made:
         raise TypeError("no schema")
@@ -89,10 +89,11 @@ async def test_what_cannot_be_made_is_told_to_whoever_asks() -> None:
 
 
 async def test_an_end_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch, database: Database, tmp_path: Path) -> None:
-    left = threading.Event()
+    begun, left = threading.Event(), threading.Event()
 
     def endless(surface: str, between: Callable[[], None]) -> None:
         """As many parts as there may be."""
+        begun.set()
         deadline = monotonic() + 30
         while monotonic() < deadline:
             sleep(0.01)
@@ -104,11 +105,16 @@ async def test_an_end_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch, data
 
     monkeypatch.setattr(composed, "modules_in", endless)
     app = create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))
-    async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
-        assert (await client.get("/readyz")).status_code == 200
-        assert not left.is_set()
-        began = monotonic()
-    assert await asyncio.to_thread(left.wait, 10)
+    async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
+        async with serving(app) as url:
+            paths = ("/graphql", "/graphql/stream")
+            asked = [asyncio.create_task(client.post(f"{url}{path}", json=TYPENAME)) for path in paths]
+            assert await asyncio.to_thread(begun.wait, 10)
+            began = monotonic()
+        for answer in await asyncio.gather(*asked):
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "The server ends"
+    assert left.is_set()
     assert monotonic() - began < 10
     assert gc.isenabled()
 
@@ -117,7 +123,9 @@ def test_a_process_ends_at_once_while_it_is_made(tmp_path: Path) -> None:
     env = environment(migrated(tmp_path / "data"))
     took = []
     for _ in range(TRIES):
-        with serving_process(env=env) as served:
+        with serving_process(env=env) as served, socket.create_connection(("127.0.0.1", served.port)) as client:
+            client.sendall(ASKED)
+            sleep(BEGUN)
             began = monotonic()
             assert served.end() == 0
             took.append(monotonic() - began)

@@ -186,7 +186,7 @@ class Operation(Generic[D]):
         self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
         self.needs = scopes.needed(self.name, self.kind)
         # answers that a surface documents as this operation's own, parts of other rows included
-        self.published: set[Shape] = set()
+        self.published: list[Callable[[], Shape | None]] = []
         self.meter = Meter(self.name)
         self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
         """Who passes the gate; whether one without the role has the capability is asked behind it."""
@@ -325,7 +325,7 @@ class Operation(Generic[D]):
         if row[SCOPES] is None:
             return
         needs = self.needs
-        if shape is not None and shape not in self.published:
+        if shape is not None and shape not in [published() for published in self.published]:
             needs = scopes.together(needs, scopes_of(self.model, shape))
         scopes.check(orjson.loads(row[SCOPES]), needs)
 

@@ -9,7 +9,7 @@ from sqlalchemy import literal_column
 from sqlalchemy.sql.selectable import AliasedReturnsRows, TableClause
 from sqlmodel import SQLModel
 
-from models.base import readable
+from models.base import UNVALIDATED, readable
 from models.sealed import SealedBytes
 from resolvers.kernel.ground.inputs import Input, Paging
 from resolvers.kernel.reader import filters
@@ -35,6 +35,8 @@ EVERYTHING = Window()
 
 class View(SQLModel):
     """Rows that are not one table's: a report. Its fields name the columns of the statement it is read from."""
+
+    model_config = UNVALIDATED
 
 
 @dataclass(frozen=True, eq=False)

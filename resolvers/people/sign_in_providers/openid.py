@@ -12,7 +12,6 @@ from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import jwt
 import orjson
 from jwt.utils import base64url_encode
 
@@ -32,7 +31,6 @@ KINDS: Final[Mapping[str, str]] = {
 }
 """Algorithms that count, and the kind of key of each. None with a shared secret: what verifies would also sign."""
 _HASHES = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512, "DSA": hashlib.sha512}
-_JWT = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
 
 class UntrustedToken(Exception):
@@ -271,13 +269,15 @@ def verify(
     token: str, keys: list[dict[str, Any]], metadata: Metadata, client_id: str, nonce: str, access_token: str
 ) -> dict[str, Any]:
     """The claims of a genuine ID token that answers this request (OpenID Connect Core, 3.1.3.7)."""
+    import jwt  # with the library that its algorithms are of: a process that nobody signs in to loads neither
+
     try:
         header = jwt.get_unverified_header(token)
         algorithm = header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in KINDS or algorithm not in metadata.algorithms:
             raise UntrustedToken("its algorithm is not accepted")
         key = jwt.PyJWK(_key_of(keys, algorithm, header.get("kid")), algorithm=algorithm)
-        claims: dict[str, Any] = _JWT.decode(
+        claims: dict[str, Any] = jwt.PyJWT(options={"enforce_minimum_key_length": True}).decode(
             token,
             key,
             algorithms=[algorithm],

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-import jwt
 import orjson
 from jwt.utils import base64url_encode
 
@@ -150,6 +149,8 @@ def _check_audience(credential: Credential, id_token: Any) -> None:
     """
     if not isinstance(id_token, str):
         return
+    import jwt
+
     try:
         claims = jwt.decode(id_token, options={"verify_signature": False})
     except jwt.PyJWTError:
