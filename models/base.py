@@ -10,9 +10,13 @@ from typing import Any, Literal, cast
 from pydantic import ConfigDict
 from sqlalchemy import (
     JSON,
+    BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
+    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -30,6 +34,7 @@ from sqlmodel import AutoString, Field, SQLModel
 
 from models.attributes import Declared
 from models.bounds import ID
+from models.personal_data import HOLDS, Holds, of_column
 from models.sealed import MARK, SEAL, Sealed, SealedBytes
 
 # A constraint's name is part of the program: the kernel turns a violation into a refusal by it.
@@ -70,19 +75,22 @@ MOST = "most"  # in a column's info: bytes of JSON and of binary
 BYTES_A_CHARACTER = 4  # in UTF-8
 
 
-def text_field(most: int, **options: Any) -> Any:
-    """A text column of at most `most` characters: a varchar(most), whose bound costs a write nothing."""
-    return Field(sa_type=cast(Any, String(most)), **options)
+def text_field(most: int, *, holds: Holds | None = None, **options: Any) -> Any:
+    """A text column of at most `most` characters: a varchar(most), whose bound costs a write nothing.
+
+    `holds`, here and below: what it holds of a person; a reference says that itself.
+    """
+    return _told(cast(Any, String(most)), {} if holds is None else {HOLDS: holds}, options)
 
 
-def json_field(most: int, **options: Any) -> Any:
+def json_field(most: int, *, holds: Holds, **options: Any) -> Any:
     """A jsonb column of at most `most` bytes, as PostgreSQL keeps them."""
-    return _bounded(JSONB, most, options)
+    return _told(JSONB, {MOST: most, HOLDS: holds}, options)
 
 
-def bytes_field(most: int, **options: Any) -> Any:
+def bytes_field(most: int, *, holds: Holds, **options: Any) -> Any:
     """A bytea column of at most `most` bytes."""
-    return _bounded(LargeBinary, most, options)
+    return _told(LargeBinary, {MOST: most, HOLDS: holds}, options)
 
 
 def secret_field(most: int, **options: Any) -> Any:
@@ -91,7 +99,7 @@ def secret_field(most: int, **options: Any) -> Any:
 
     It is written and loaded as `Sealed`. No shape, edge, derived value, filter or order can name it.
     """
-    return _bounded(SealedBytes, BYTES_A_CHARACTER * most + SEAL, options)
+    return _told(SealedBytes, {MOST: BYTES_A_CHARACTER * most + SEAL}, options)
 
 
 def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
@@ -114,17 +122,25 @@ def stored_at(clock: str = "now()", **options: Any) -> Any:
 
 PARTITION = "partition"  # in a table's info: the span of each of its partitions
 PARTED_BY = "created_at"
+DAYS, NOTE = "days", "note"  # in it, too
 
 
-def partitioned(span: Literal["day", "week", "month"]) -> dict[str, Any]:
+def partitioned(
+    span: Literal["day", "week", "month"], *, days: str | None = None, note: str | None = None
+) -> dict[str, Any]:
     """The end of the arguments of a table that grows without end: rows that expire go with the partition of their time,
     by PARTED_BY, which must be a part of the key. See ADR 54.
+
+    `days`: the setting that says how many days they are kept; None where something else drops partitions. `note`: what
+    is kept of those that go ($1: where the last of them ends).
     """
-    return {"postgresql_partition_by": f"RANGE ({PARTED_BY})", "info": {PARTITION: span}}
+    return {"postgresql_partition_by": f"RANGE ({PARTED_BY})", "info": {PARTITION: span, DAYS: days, NOTE: note}}
 
 
-def _bounded(kind: Any, most: int, options: dict[str, Any]) -> Any:
-    column = options.pop("sa_column_kwargs", {}) | {"info": {MOST: most}}
+def _told(kind: Any, info: dict[str, Any], options: dict[str, Any]) -> Any:
+    """A column of that type, with what its info says."""
+    column = options.pop("sa_column_kwargs", {})
+    column |= {"info": column.get("info", {}) | info}
     return Field(sa_type=kind, sa_column_kwargs=column, **options)
 
 
@@ -296,6 +312,7 @@ def unique_live(table: str, *columns: str) -> Index:
 
 SIZE = "size"  # the name of the check that holds a table's JSON and binary columns to their bounds
 ENDLESS = (String, AutoString, JSON, LargeBinary)
+NOBODYS = (BigInteger, Boolean, Date, DateTime, Float, Integer)
 PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON need not escape
 
 
@@ -352,9 +369,20 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
             raise TypeError(
                 f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field"
             )
+        if _needs_a_word(column, table):
+            raise TypeError(
+                f"{table.name}.{column.name} does not say what it holds of a person: holds=MENTIONS, or another of"
+                " models/personal_data.py"
+            )
     if columns:
         rules = [f"{_greatest(sizes)} <= {most}" for most, sizes in columns.items()]
         table.append_constraint(CheckConstraint(" AND ".join(rules), name=SIZE))
+
+
+def _needs_a_word(column: Column[Any], table: SQLTable) -> bool:
+    """Whether neither its declaration nor its type or a reference tells what a column holds of a person."""
+    tells = isinstance(column.type, NOBODYS) or of_column(column) is not None or _is_held_otherwise(column, table)
+    return not tells and column.name not in ("id", "workspace_id")
 
 
 def _length(column: Column[Any]) -> int | None:

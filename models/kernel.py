@@ -1,8 +1,8 @@
 """What the kernel stores: the outbox of events, idempotency keys, audit log, steps of jobs, facts of the instance."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Column, Computed, Identity, Index, String, UniqueConstraint, text
 from sqlalchemy.types import UserDefinedType
@@ -23,6 +23,9 @@ from models.base import (
     time_field,
 )
 from models.bounds import ANSWER, DESCRIPTION, ID, LINE, NOTES, PAYLOAD
+from models.expiry import ByDay, Expires, Kept
+from models.personal_data import BY, MENTIONS, NOTHING, WHOSE, WORDS, holding
+from models.retention import RetentionKind
 
 
 class Xid8(UserDefinedType[int]):
@@ -34,43 +37,87 @@ class Xid8(UserDefinedType[int]):
         return "xid8"
 
 
+def _drawn_xid(**options: Any) -> Column[int]:
+    """The number of the transaction that stores the row."""
+    return Column(Xid8, server_default=text("pg_current_xact_id()"), **holding(NOTHING), **options)
+
+
+SWEPT = "events_swept"
+"""Fact: the transaction of the last event removed; of a workspace's, with a colon and its id."""
+_NOTED = "ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = now()"
+SWEPT_EVENTS = f"""
+    INSERT INTO instance_facts (name, value, created_at)
+    SELECT '{SWEPT}', (SELECT xid::text FROM events WHERE created_at < $1 ORDER BY xid DESC, seq DESC LIMIT 1), now()
+    WHERE EXISTS (SELECT FROM events WHERE created_at < $1)
+    {_NOTED}
+"""  # noqa: S608 - constants, here and below
+"""Of all workspaces: those from before $1 go."""
+SWEPT_OF_WORKSPACES = f"""
+    noted AS (
+        INSERT INTO instance_facts (name, value, created_at)
+        SELECT '{SWEPT}:' || workspace_id, max(xid::text::bigint)::text, now() FROM gone GROUP BY workspace_id
+        {_NOTED} WHERE instance_facts.value::bigint < excluded.value::bigint
+    )
+"""  # noqa: S608
+"""Of those whose events are in `gone`."""
+
+
 class OutboxEvent(Row, table=True):
     """An event, written in the transaction of the change it tells of. (xid, seq) is the order of delivery."""
 
     __tablename__ = "events"
+    __kept__: ClassVar = Kept(
+        RetentionKind.events,
+        setting="event_days",
+        removal=ByDay(
+            which="NOT starts_with(channel, 'user:')",  # what is told to a person is of no workspace
+            returned="workspace_id, xid",
+            note=f", {SWEPT_OF_WORKSPACES}",
+        ),
+    )
     # Rows only ever go in at the end and out at the start: a BRIN index finds the old ones and costs an insert nothing.
     __table_args__ = (
         Index("events_channel_xid_seq_idx", "channel", "xid", "seq"),
         Index("events_created_at_idx", "created_at", postgresql_using="brin"),
         Index("events_access_idx", "xid", "seq", postgresql_where=text("type = 'access.changed'")),
-        partitioned("day"),
+        partitioned("day", days="event_days", note=SWEPT_EVENTS),
     )
-    xid: int = Field(
-        default=None, sa_column=Column(Xid8, primary_key=True, server_default=text("pg_current_xact_id()"))
-    )
+    xid: int = Field(default=None, sa_column=_drawn_xid(primary_key=True))
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
     workspace_id: str | None = text_field(ID, default=None)
-    channel: str = text_field(LINE * 3)
-    type: str = text_field(LINE)
-    payload: dict[str, Any] = json_field(PAYLOAD)
+    channel: str = text_field(LINE * 3, holds=NOTHING)
+    type: str = text_field(LINE, holds=NOTHING)
+    payload: dict[str, Any] = json_field(PAYLOAD, holds=MENTIONS)
     created_at: datetime = stored_at(primary_key=True)
+
+
+IDEMPOTENCY_HOURS = 24
+# Those of workspaces that keep them longer are read each time: it is a week of them at most.
+NO_LONGER_KEPT = f"""
+    SELECT k.ctid FROM idempotency_keys k LEFT JOIN retention_rules r
+        ON r.workspace_id = k.workspace_id AND r.kind = '{RetentionKind.idempotency_keys}'
+    WHERE k.created_at < now() - interval '{IDEMPOTENCY_HOURS} hours'
+        AND k.created_at < now() - make_interval(days => coalesce(r.days, 1)) LIMIT $1
+"""  # noqa: S608
 
 
 class IdempotencyKey(Row, table=True):
     """The answer to a command that a client may send twice; kept for 24 hours."""
 
     __tablename__ = "idempotency_keys"
+    __expires__: ClassVar = Expires(found=NO_LONGER_KEPT)
+    __kept__: ClassVar = Kept(RetentionKind.idempotency_keys, most=7, default=1)
     __table_args__ = (
         UniqueConstraint("principal", "workspace_id", "operation", "key", postgresql_nulls_not_distinct=True),
         Index("idempotency_keys_created_at_idx", "created_at"),
     )
     id: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    principal: str = text_field(ID)
+    principal: str = text_field(ID, holds=WHOSE)
     workspace_id: str | None = text_field(ID, default=None)
-    operation: str = text_field(LINE)
-    key: str = text_field(LINE * 2)
-    request_hash: bytes = bytes_field(LINE)
-    body: bytes | None = bytes_field(ANSWER, default=None)
+    operation: str = text_field(LINE, holds=NOTHING)
+    key: str = text_field(LINE * 2, holds=NOTHING)
+    request_hash: bytes = bytes_field(LINE, holds=NOTHING)
+    body: bytes | None = bytes_field(ANSWER, default=None, holds=NOTHING)
     version: int | None = None
     created_at: datetime = stored_at()
 
@@ -98,6 +145,7 @@ class AuditLog(TenantTable, table=True):
     """Who did what to which row; written in the transaction of the change."""
 
     __tablename__ = "audit_logs"
+    __kept__: ClassVar = Kept(RetentionKind.audit, least=90, setting="audit_days")
     __table_args__ = (
         _newest_first("audit_logs"),
         _newest_first("audit_logs", "action"),
@@ -109,32 +157,37 @@ class AuditLog(TenantTable, table=True):
         partitioned("month"),
     )
     id: str = free_id()
-    user_id: str | None = text_field(ID, default=None)
-    action: str = text_field(LINE)
-    entity_type: str = text_field(LINE)
-    entity_id: str | None = text_field(ID, default=None)
-    data: dict[str, Any] = json_field(NOTES, default_factory=dict)
-    ip_address: str | None = text_field(LINE, default=None)
-    user_agent: str | None = text_field(LINE * 2, default=None)
+    user_id: str | None = text_field(ID, default=None, holds=BY)
+    action: str = text_field(LINE, holds=NOTHING)
+    entity_type: str = text_field(LINE, holds=NOTHING)
+    entity_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    data: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
+    ip_address: str | None = text_field(LINE, default=None, holds=WORDS)
+    user_agent: str | None = text_field(LINE * 2, default=None, holds=WORDS)
     created_at: datetime = stored_at(primary_key=True)
     # whose right it was: the user's, the CLI token's, the account's, the agent's, or none but this server's
     actor_type: AuditActor = enum_field(AuditActor.system)
-    actor_id: str | None = text_field(ID, default=None)
-    changes: dict[str, Any] | None = json_field(NOTES, default=None)
+    actor_id: str | None = text_field(ID, default=None, holds=BY)
+    changes: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     """Field -> `before` and `after`, of the row that was changed."""
     # the type as it is filtered by: a column, since row-level security lets no condition on an expression into an index
     entity_kind: str = Field(
         default=None,
-        sa_column=Column(String(LINE), Computed('lower(entity_type COLLATE "C")', persisted=True), nullable=False),
+        sa_column=Column(
+            String(LINE),
+            Computed('lower(entity_type COLLATE "C")', persisted=True),
+            nullable=False,
+            **holding(NOTHING),
+        ),
     )
     # a row has its number only when its transaction has one: whoever waits for these waits for all lower numbers
-    xid: int = Field(default=None, sa_column=Column(Xid8, nullable=False, server_default=text("pg_current_xact_id()")))
+    xid: int = Field(default=None, sa_column=_drawn_xid(nullable=False))
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
     # What a seal keeps of the data of persons in a row is a salted digest. Where these were erased, it stands in their
     # place, without the salt, so that it tells nothing; the signature says that it was this service.
-    salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM})
-    erased: bytes | None = bytes_field(LINE, default=None)
-    erased_signature: bytes | None = bytes_field(LINE, default=None)
+    salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM}, holds=NOTHING)
+    erased: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
+    erased_signature: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
 
 
 class SecurityLog(Table, table=True):
@@ -143,20 +196,21 @@ class SecurityLog(Table, table=True):
     """
 
     __tablename__ = "security_logs"
+    __expires__: ClassVar = Expires("created_at", timedelta(days=400))
     __table_args__ = (
         Index("security_logs_list_idx", "user_id", text("created_at DESC"), text("id DESC")),
         Index("security_logs_created_at_idx", "created_at", postgresql_using="brin"),
     )
     user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
-    action: str = text_field(LINE)
-    entity_type: str = text_field(LINE)
-    entity_id: str | None = text_field(ID, default=None)
-    data: dict[str, Any] = json_field(NOTES, default_factory=dict)
-    changes: dict[str, Any] | None = json_field(NOTES, default=None)
-    ip_address: str | None = text_field(LINE, default=None)
-    user_agent: str | None = text_field(LINE * 2, default=None)
+    action: str = text_field(LINE, holds=NOTHING)
+    entity_type: str = text_field(LINE, holds=NOTHING)
+    entity_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    data: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
+    changes: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
+    ip_address: str | None = text_field(LINE, default=None, holds=WORDS)
+    user_agent: str | None = text_field(LINE * 2, default=None, holds=WORDS)
     actor_type: AuditActor = enum_field(AuditActor.system)
-    actor_id: str | None = text_field(ID, default=None)
+    actor_id: str | None = text_field(ID, default=None, holds=BY)
     created_at: datetime = stored_at()
 
 
@@ -168,8 +222,8 @@ class JobStep(TenantRow, table=True):
 
     __tablename__ = "job_steps"
     __table_args__ = (Index("job_steps_created_at_idx", "created_at", postgresql_using="brin"),)
-    root: str = text_field(LINE * 3, primary_key=True)
-    step: str = text_field(LINE * 2, primary_key=True)
+    root: str = text_field(LINE * 3, primary_key=True, holds=NOTHING)
+    step: str = text_field(LINE * 2, primary_key=True, holds=NOTHING)
     created_at: datetime = stored_at()
 
 
@@ -190,8 +244,8 @@ class DataKey(Table, table=True):
         ),
     )
     workspace_id: str | None = Field(default=None, foreign_key="workspaces.id", ondelete="CASCADE")
-    wrapped_by: str = text_field(LINE)
-    wrapped: bytes = bytes_field(LINE * 3)
+    wrapped_by: str = text_field(LINE, holds=NOTHING)
+    wrapped: bytes = bytes_field(LINE * 3, holds=NOTHING)
     created_at: datetime = stored_at()
     retired_at: datetime | None = time_field(default=None)
 
@@ -204,8 +258,6 @@ LOG_LEVEL = "log_level"
 """Fact: the level that was set at run time, and where it ends by itself, a space and when (RFC 3339)."""
 FOLLOWS = "_follows"
 """How the fact ends that holds where a follower of the outbox stands: a transaction and a number, with a colon."""
-SWEPT = "events_swept"
-"""Fact: the transaction of the last event removed; of a workspace's, with a colon and its id."""
 REGISTRY_SYNC = "mcp_registry_sync"
 """Fact: when somebody last asked for the registry of MCP servers to be synchronised (RFC 3339)."""
 
@@ -216,8 +268,8 @@ class InstanceFact(Row, table=True):
     """
 
     __tablename__ = "instance_facts"
-    name: str = text_field(LINE, primary_key=True)
-    value: str = text_field(DESCRIPTION)
+    name: str = text_field(LINE, primary_key=True, holds=NOTHING)
+    value: str = text_field(DESCRIPTION, holds=NOTHING)
     created_at: datetime = stored_at()
 
 
@@ -227,5 +279,5 @@ class KeptDays(Row, table=True):
     """
 
     __tablename__ = "kept_days"
-    name: str = text_field(LINE, primary_key=True)
+    name: str = text_field(LINE, primary_key=True, holds=NOTHING)
     days: int

@@ -19,6 +19,7 @@ from models.base import (
 )
 from models.bounds import DESCRIPTION, ID, LINE, NOTES
 from models.machines import Machine
+from models.personal_data import AUTHOR, BY, MENTIONS, NOTHING, WORDS
 
 DIGEST: Final = 64
 
@@ -67,21 +68,21 @@ class Approval(TenantTable, table=True):
         Index("approvals_due_idx", "timeout_at", postgresql_where=text("status = 'pending'")),
     )
     id: str = text_field(ID, default_factory=approval_id, primary_key=True)
-    crew_id: str = text_field(ID, default="")
-    agent_id: str = text_field(ID, default="")
-    mission_id: str = text_field(ID, default="")
-    run_id: str = text_field(ID, default="")
-    requested_by: str = text_field(ID, default="")
+    crew_id: str = text_field(ID, default="", holds=NOTHING)
+    agent_id: str = text_field(ID, default="", holds=NOTHING)
+    mission_id: str = text_field(ID, default="", holds=NOTHING)
+    run_id: str = text_field(ID, default="", holds=NOTHING)
+    requested_by: str = text_field(ID, default="", holds=AUTHOR)
     kind: ApprovalKind = enum_field(ApprovalKind)
-    reason: str = text_field(DESCRIPTION)
-    tool: str | None = text_field(LINE, default=None)
-    arguments: str | None = text_field(DIGEST, default=None)
+    reason: str = text_field(DESCRIPTION, holds=MENTIONS)
+    tool: str | None = text_field(LINE, default=None, holds=NOTHING)
+    arguments: str | None = text_field(DIGEST, default=None, holds=NOTHING)
     mode: ApprovalMode = enum_field(ApprovalMode.sync)
-    payload: dict[str, Any] | None = json_field(NOTES, default=None)
+    payload: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     status: ApprovalStatus = enum_field(ApprovalStatus.pending)
-    decided_by: str = text_field(ID, default="")
+    decided_by: str = text_field(ID, default="", holds=BY)
     decided_at: datetime | None = time_field(default=None)
-    comment: str = text_field(DESCRIPTION, default="")
+    comment: str = text_field(DESCRIPTION, default="", holds=WORDS)
     timeout_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()
 
@@ -98,7 +99,7 @@ class ApprovalGate(TenantTable, table=True):
         Index("approval_gates_crew_id_idx", "crew_id"),
         Index("approval_gates_agent_id_idx", "agent_id"),
     )
-    pattern: str = text_field(LINE)
+    pattern: str = text_field(LINE, holds=MENTIONS)
     mode: ApprovalMode = enum_field(ApprovalMode.sync)
     crew_id: str | None = None
     agent_id: str | None = None
@@ -110,8 +111,8 @@ class ApprovalOutcome(TenantTable, table=True):
 
     __tablename__ = "approval_outcomes"
     __table_args__ = (Index("approval_outcomes_tool_idx", "workspace_id", "tool", "arguments", "created_at", "id"),)
-    tool: str = text_field(LINE)
-    arguments: str | None = text_field(DIGEST, default=None)
+    tool: str = text_field(LINE, holds=NOTHING)
+    arguments: str | None = text_field(DIGEST, default=None, holds=NOTHING)
     approved: bool
     created_at: datetime = stored_at()
 

@@ -11,6 +11,7 @@ from models.base import TenantTable, Timestamps, enum_field, free_id, json_field
 from models.bounds import DESCRIPTION, ID, LINE, NOTES
 from models.machines import Machine
 from models.people.workspaces import Role
+from models.personal_data import AUTHOR, MENTIONS, NOTHING, WORDS
 
 
 class InboxKind(StrEnum):
@@ -91,25 +92,25 @@ class InboxItem(TenantTable, Timestamps, table=True):
     id: str = free_id(most=LONGEST_ITEM_ID)
     workspace_id: str = tenant_id()
     kind: InboxKind = enum_field(InboxKind)
-    source_id: str = text_field(LINE * 3)
+    source_id: str = text_field(LINE * 3, holds=NOTHING)
     target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
     target_role: Role | None = enum_field(Role, default=None)
-    title: str = text_field(LINE * 3)
-    body_md: str | None = text_field(DESCRIPTION, default=None)
+    title: str = text_field(LINE * 3, holds=MENTIONS)
+    body_md: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     sender_type: SenderType | None = enum_field(SenderType, default=None)
-    sender_id: str | None = text_field(ID, default=None)
-    sender_name: str | None = text_field(LINE, default=None)
-    avatar_seed: str | None = text_field(LINE, default=None)
-    avatar_style: str | None = text_field(LINE, default=None)
+    sender_id: str | None = text_field(ID, default=None, holds=AUTHOR)
+    sender_name: str | None = text_field(LINE, default=None, holds=WORDS)
+    avatar_seed: str | None = text_field(LINE, default=None, holds=WORDS)
+    avatar_style: str | None = text_field(LINE, default=None, holds=NOTHING)
     state: InboxState = enum_field(InboxState.unread)
     priority: InboxPriority = enum_field(InboxPriority.medium)
     blocking: bool = False
-    payload: dict[str, Any] | None = json_field(NOTES, default=None)
+    payload: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     read_at: datetime | None = time_field(default=None)
     read_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     resolved_at: datetime | None = time_field(default=None)
     resolved_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    resolved_action: str | None = text_field(LINE, default=None)
+    resolved_action: str | None = text_field(LINE, default=None, holds=NOTHING)
 
 
 def inbox_item_id(kind: InboxKind, source_id: str) -> str:

@@ -8,6 +8,7 @@ from sqlmodel import Field
 
 from models.base import SoftDelete, TenantTable, Timestamps, enum_field, json_field, secret_field, text_field
 from models.bounds import EMAIL, ID, LINE, URL
+from models.personal_data import AUTHOR, MENTIONS, NOTHING, holding
 from models.sealed import Sealed
 
 
@@ -45,9 +46,11 @@ class NotificationChannel(TenantTable, SoftDelete, Timestamps, table=True):
     )
     id: str = text_field(ID, default_factory=channel_id, primary_key=True)
     type: ChannelType = enum_field(ChannelType)
-    url: str | None = text_field(URL, default=None)
-    address: str | None = text_field(EMAIL, default=None)
+    url: str | None = text_field(URL, default=None, holds=MENTIONS)
+    address: str | None = text_field(EMAIL, default=None, holds=MENTIONS)
     secret: Sealed | None = secret_field(LINE, default=None)
-    events: list[str] = json_field(1024, default_factory=list)
+    events: list[str] = json_field(1024, default_factory=list, holds=NOTHING)
     enabled: bool = True
-    created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    created_by: str | None = Field(
+        default=None, foreign_key="users.id", ondelete="SET NULL", sa_column_kwargs=holding(AUTHOR)
+    )

@@ -9,6 +9,7 @@ from sqlmodel import Field
 from models.actors import ActorType
 from models.base import Table, enum_field, stored_at, text_field, time_field
 from models.bounds import ID, LINE, NAME
+from models.personal_data import BY, MENTIONS, NOTHING, WORDS
 
 TITLE: Final = LINE * 3
 
@@ -27,11 +28,11 @@ class Notification(Table, table=True):
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     from_workspace_id: str = Field(foreign_key="workspaces.id", ondelete="CASCADE")
     actor_type: ActorType = enum_field(ActorType)
-    actor_id: str = text_field(ID)
-    actor_name: str | None = text_field(LINE, default=None)
-    action: str = text_field(NAME)
-    entity_type: str = text_field(NAME)
-    entity_id: str | None = text_field(ID, default=None)
-    entity_title: str | None = text_field(TITLE, default=None)
+    actor_id: str = text_field(ID, holds=BY)
+    actor_name: str | None = text_field(LINE, default=None, holds=WORDS)
+    action: str = text_field(NAME, holds=NOTHING)
+    entity_type: str = text_field(NAME, holds=NOTHING)
+    entity_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    entity_title: str | None = text_field(TITLE, default=None, holds=MENTIONS)
     read_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()

@@ -1,9 +1,9 @@
 """Where a workspace's events are delivered to, and what became of each delivery."""
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import BigInteger, Index, text
 from sqlmodel import Field
@@ -22,6 +22,8 @@ from models.base import (
     time_field,
 )
 from models.bounds import ID, LABEL, LINE, PAYLOAD, URL
+from models.expiry import Expires
+from models.personal_data import AUTHOR, MENTIONS, NOTHING, holding
 from models.sealed import Sealed
 
 LANES: Final = 8
@@ -43,15 +45,17 @@ class WebhookEndpoint(TenantTable, Versioned, Timestamps, table=True):
 
     __tablename__ = "webhook_endpoints"
     __table_args__ = (tenant_key(), Index("webhook_endpoints_list_idx", "workspace_id", "created_at", "id"))
-    name: str = text_field(LABEL)
-    url: str = text_field(URL)
-    event_types: list[str] = json_field(64 << 10, default_factory=list)
+    name: str = text_field(LABEL, holds=MENTIONS)
+    url: str = text_field(URL, holds=MENTIONS)
+    event_types: list[str] = json_field(64 << 10, default_factory=list, holds=NOTHING)
     secret: Sealed | None = secret_field(LINE, default=None)
     old_secret: Sealed | None = secret_field(LINE, default=None)
     old_secret_until: datetime | None = time_field(default=None)
     enabled: bool = True
     failing_since: datetime | None = time_field(default=None)
-    created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    created_by: str | None = Field(
+        default=None, foreign_key="users.id", ondelete="SET NULL", sa_column_kwargs=holding(AUTHOR)
+    )
 
 
 def delivery_id() -> str:
@@ -62,6 +66,7 @@ class WebhookDelivery(TenantTable, table=True):
     """One event for one endpoint. (xid, seq) is its place in the outbox, and the order within its lane."""
 
     __tablename__ = "webhook_deliveries"
+    __expires__: ClassVar = Expires("created_at", timedelta(days=30))
     __table_args__ = (
         belongs_to("endpoint_id", "webhook_endpoints", ondelete="CASCADE"),
         Index("webhook_deliveries_list_idx", "workspace_id", "endpoint_id", "created_at", "id"),
@@ -79,18 +84,18 @@ class WebhookDelivery(TenantTable, table=True):
     )
     id: str = text_field(ID, default_factory=delivery_id, primary_key=True)
     endpoint_id: str
-    event_type: str = text_field(LINE)
-    subject: str = text_field(LINE * 4)
+    event_type: str = text_field(LINE, holds=NOTHING)
+    subject: str = text_field(LINE * 4, holds=NOTHING)
     lane: int = 0
-    payload: dict[str, Any] = json_field(PAYLOAD)
+    payload: dict[str, Any] = json_field(PAYLOAD, holds=MENTIONS)
     xid: int = Field(sa_type=BigInteger)
     seq: int = Field(sa_type=BigInteger)
     state: DeliveryState = enum_field(DeliveryState.pending)
     attempts: int = 0
     next_attempt_at: datetime | None = time_field(default=None)
     status: int | None = None
-    answer: str | None = text_field(ANSWER, default=None)
-    error: str | None = text_field(LINE, default=None)
+    answer: str | None = text_field(ANSWER, default=None, holds=MENTIONS)
+    error: str | None = text_field(LINE, default=None, holds=NOTHING)
     happened_at: datetime = time_field()
     created_at: datetime = stored_at()
     delivered_at: datetime | None = time_field(default=None)

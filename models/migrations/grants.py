@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from models.migrations.tables import metadata
-from models.personal_data import AUTHORS, held_in
+from models.personal_data import author_of, held_in
 
 EDITED: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 
@@ -91,9 +91,10 @@ def granted(name: str) -> Grant:
 
 def erased_columns(name: str) -> list[str]:
     """What the erasure of a person changes in a table: who it was, their words, and what they wrote."""
-    kept = held_in(metadata().tables[name])
+    table = metadata().tables[name]
+    kept = held_in(table)
     words = kept.words if kept.by else ()
-    return sorted({*kept.by, *words, *(kept.mentions if name in AUTHORS else ())})
+    return sorted({*kept.by, *words, *(kept.mentions if author_of(table) else ())})
 
 
 async def grant(connection: "asyncpg.Connection[asyncpg.Record]", application_role: str | None) -> None:

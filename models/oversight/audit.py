@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from sqlalchemy import BigInteger, Index, text
 from sqlmodel import Field
@@ -19,6 +19,9 @@ from models.base import (
     time_field,
 )
 from models.bounds import DESCRIPTION, ID, LINE
+from models.expiry import ByIndex, Kept
+from models.personal_data import MENTIONS, NOTHING
+from models.retention import RetentionKind
 
 DIGEST = 16
 """Bytes of SHA-256 that are kept of each row."""
@@ -60,13 +63,13 @@ class AuditSeal(TenantRow, table=True):
     rows: int
     first_at: datetime = time_field()
     last_at: datetime = time_field()
-    digests: bytes | None = bytes_field(DIGESTS, default=None)
-    hash: bytes = bytes_field(LINE)
-    signature: bytes = bytes_field(LINE)
+    digests: bytes | None = bytes_field(DIGESTS, default=None, holds=NOTHING)
+    hash: bytes = bytes_field(LINE, holds=NOTHING)
+    signature: bytes = bytes_field(LINE, holds=NOTHING)
     sealed_at: datetime = stored_at()
     dropped_at: datetime | None = time_field(default=None)
     dropped_until: datetime | None = time_field(default=None)
-    dropped_signature: bytes | None = bytes_field(LINE, default=None)
+    dropped_signature: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
 
 
 def _newest_first(*columns: str) -> Index:
@@ -74,10 +77,19 @@ def _newest_first(*columns: str) -> Index:
     return Index(named, "workspace_id", *columns, text("created_at DESC"), text("id DESC"))
 
 
+OLDEST = """
+    SELECT id, created_at AS at FROM mcp_tool_calls
+    WHERE workspace_id = $1 AND created_at < $2 AND ($3::timestamptz IS NULL OR created_at >= $3)
+    ORDER BY created_at, id LIMIT $4
+"""
+GONE = "gone AS (DELETE FROM mcp_tool_calls m USING old WHERE m.id = old.id AND m.workspace_id = $1 RETURNING 1)"
+
+
 class McpToolCall(TenantTable, table=True):
     """One call of a tool on an MCP server, as the agent's runtime reports it. It outlives the rows that it names."""
 
     __tablename__ = "mcp_tool_calls"
+    __kept__: ClassVar = Kept(RetentionKind.mcp_calls, removal=ByIndex(OLDEST, GONE))
     __table_args__ = (
         _newest_first(),
         _newest_first("agent_id"),
@@ -85,12 +97,12 @@ class McpToolCall(TenantTable, table=True):
         _newest_first("status"),
     )
     id: str = free_id()
-    crew_id: str | None = text_field(ID, default=None)
-    agent_id: str = text_field(ID)
-    mcp_server_id: str = text_field(ID)
+    crew_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    agent_id: str = text_field(ID, holds=NOTHING)
+    mcp_server_id: str = text_field(ID, holds=NOTHING)
     mcp_server_scope: McpServerScope = enum_field(McpServerScope.workspace)
-    tool_name: str = text_field(LINE)
+    tool_name: str = text_field(LINE, holds=NOTHING)
     status: McpCallStatus = enum_field(McpCallStatus)
     duration_ms: int | None = None
-    error_message: str | None = text_field(DESCRIPTION, default=None)
+    error_message: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     created_at: datetime = stored_at()

@@ -5,6 +5,7 @@ from sqlmodel import Field
 
 from models.base import Table, TenantRow, Timestamps, Versioned, tenant_id, text_field
 from models.bounds import DESCRIPTION, LABEL
+from models.personal_data import MENTIONS, NOTHING
 
 
 class FeatureFlag(Table, Versioned, Timestamps, table=True):
@@ -15,8 +16,8 @@ class FeatureFlag(Table, Versioned, Timestamps, table=True):
         UniqueConstraint("key"),
         CheckConstraint("percentage BETWEEN 0 AND 100", name="percentage"),
     )
-    key: str = text_field(LABEL)
-    description: str | None = text_field(DESCRIPTION, default=None)
+    key: str = text_field(LABEL, holds=NOTHING)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     enabled: bool = False
     percentage: int = 0
 

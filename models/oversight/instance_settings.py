@@ -6,6 +6,7 @@ from sqlalchemy import CheckConstraint, UniqueConstraint
 
 from models.base import Table, Timestamps, secret_field, text_field
 from models.bounds import LABEL, SETTING
+from models.personal_data import NOTHING
 from models.sealed import Sealed
 
 SENSITIVE: Final = (("smtp.password", ""), ("oauth.", ".client_secret"), ("webhook.", ".secret"))
@@ -41,6 +42,6 @@ class InstanceSetting(Table, Timestamps, table=True):
             name="kept",
         ),
     )
-    key: str = text_field(LABEL)
-    plain: str | None = text_field(SETTING, default=None)
+    key: str = text_field(LABEL, holds=NOTHING)
+    plain: str | None = text_field(SETTING, default=None, holds=NOTHING)
     secret: Sealed | None = secret_field(SETTING, default=None)

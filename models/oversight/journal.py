@@ -7,7 +7,7 @@ among millions, is what lines are for: see ADR 61.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import BigInteger, Column, Index, text
 from sqlalchemy.dialects.postgresql import TSVECTOR
@@ -15,6 +15,9 @@ from sqlmodel import Field
 
 from models.base import Row, TenantTable, enum_field, json_field, stored_at, text_field, time_field
 from models.bounds import CONFIG, ID, NAME, NOTES
+from models.expiry import ByIndex, Kept
+from models.personal_data import AUTHOR, MENTIONS, NOTHING, holding
+from models.retention import RetentionKind
 
 
 class Severity(StrEnum):
@@ -60,18 +63,36 @@ class JournalEntry(TenantTable, table=True):
             postgresql_where=text("entry_type = 'skill.invoked'"),
         ),
     )
-    entry_type: str = text_field(NAME)
+    entry_type: str = text_field(NAME, holds=NOTHING)
     severity: Severity = enum_field(Severity.info)
     actor_type: JournalActor = enum_field(JournalActor.system)
-    actor_id: str | None = text_field(ID, default=None)
-    crew_id: str | None = text_field(ID, default=None)
-    agent_id: str | None = text_field(ID, default=None)
-    mission_id: str | None = text_field(ID, default=None)
-    trace_id: str | None = text_field(ID, default=None)
-    summary: str = text_field(CONFIG)
-    payload: dict[str, Any] | None = json_field(NOTES, default=None)
-    refs: dict[str, Any] | None = json_field(NOTES, default=None)
+    actor_id: str | None = text_field(ID, default=None, holds=AUTHOR)
+    crew_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    agent_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    mission_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    trace_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    summary: str = text_field(CONFIG, holds=MENTIONS)
+    payload: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
+    refs: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     created_at: datetime = stored_at("clock_timestamp()")
+
+
+OLDEST = """
+    SELECT id, at FROM journal WHERE place = $1 AND at < $2 AND ($3::timestamptz IS NULL OR at >= $3)
+        AND priority NOT IN ('pin', 'permanent')
+    ORDER BY at, id LIMIT $4
+"""
+# Each entry that goes looks for its line.
+GONE = """
+    gone AS (
+        DELETE FROM journal j USING old WHERE j.place = $1 AND j.at = old.at AND j.id = old.id
+        RETURNING j.kind, j.row_id
+    ),
+    entries AS (
+        DELETE FROM journal_entries e USING gone
+        WHERE gone.kind = 'je' AND e.id = gone.row_id AND e.workspace_id = $1
+    )
+"""
 
 
 class JournalLine(Row, table=True):
@@ -83,6 +104,7 @@ class JournalLine(Row, table=True):
     """
 
     __tablename__ = "journal"
+    __kept__: ClassVar = Kept(RetentionKind.journal, removal=ByIndex(OLDEST, GONE, portion=1_000))
     __table_args__ = (
         *[
             Index(f"journal_{key}_idx", "place", key, "at", "id", postgresql_where=text(f"{key} IS NOT NULL"))
@@ -101,21 +123,21 @@ class JournalLine(Row, table=True):
         Index("journal_priority_idx", "place", "at", "id", postgresql_where=text("priority <> 'normal'")),
         Index("journal_seen_idx", "place", "xid", "id"),
     )
-    place: str = text_field(ID, primary_key=True)
+    place: str = text_field(ID, primary_key=True, holds=NOTHING)
     at: datetime = time_field(primary_key=True)
     id: str = text_field(NAME, primary_key=True)
-    kind: str = text_field(NAME)
-    row_id: str = text_field(ID)
-    entry_type: str = text_field(NAME)
+    kind: str = text_field(NAME, holds=NOTHING)
+    row_id: str = text_field(ID, holds=NOTHING)
+    entry_type: str = text_field(NAME, holds=NOTHING)
     severity: Severity = enum_field(Severity.info)
     priority: Priority = enum_field(Priority.normal)
     actor_type: JournalActor = enum_field(JournalActor)
-    actor_id: str | None = text_field(ID, default=None)
-    crew_id: str | None = text_field(ID, default=None)
-    agent_id: str | None = text_field(ID, default=None)
-    mission_id: str | None = text_field(ID, default=None)
-    trace_id: str | None = text_field(ID, default=None)
-    words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False))
+    actor_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    crew_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    agent_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    mission_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    trace_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    words: str = Field(default="", sa_column=Column(TSVECTOR, nullable=False, **holding(NOTHING)))
     xid: int = Field(
         default=None,
         sa_column=Column(BigInteger, nullable=False, server_default=text("pg_current_xact_id()::text::bigint")),

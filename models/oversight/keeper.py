@@ -10,6 +10,7 @@ from sqlalchemy import Index, text
 from models.base import TenantTable, enum_field, stored_at, text_field, time_field
 from models.bounds import DESCRIPTION, ID, LINE
 from models.machines import Machine
+from models.personal_data import MENTIONS, NOTHING
 
 COMMAND: Final = 4096
 """Bytes of a command (contract: internal.keeper.execute)."""
@@ -51,18 +52,18 @@ class KeeperRequest(TenantTable, table=True):
         Index("keeper_requests_pending_idx", "created_at", postgresql_where=text("decision = 'PENDING'")),
     )
     request_type: KeeperRequestType = enum_field(KeeperRequestType)
-    agent_id: str = text_field(ID, default="")
-    crew_id: str = text_field(ID, default="")
-    credential_id: str = text_field(ID, default="")
-    task_id: str = text_field(ID, default="")
-    intent: str = text_field(DESCRIPTION)
-    command: str | None = text_field(COMMAND, default=None)
+    agent_id: str = text_field(ID, default="", holds=NOTHING)
+    crew_id: str = text_field(ID, default="", holds=NOTHING)
+    credential_id: str = text_field(ID, default="", holds=NOTHING)
+    task_id: str = text_field(ID, default="", holds=NOTHING)
+    intent: str = text_field(DESCRIPTION, holds=MENTIONS)
+    command: str | None = text_field(COMMAND, default=None, holds=MENTIONS)
     decision: KeeperDecision = enum_field(KeeperDecision.PENDING)
-    reason: str | None = text_field(DESCRIPTION, default=None)
+    reason: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     risk_score: int | None = None
     exit_code: int | None = None
-    prompt: str | None = text_field(SHOWN + LINE, default=None)
-    answer: str | None = text_field(SHOWN + LINE, default=None)
+    prompt: str | None = text_field(SHOWN + LINE, default=None, holds=MENTIONS)
+    answer: str | None = text_field(SHOWN + LINE, default=None, holds=MENTIONS)
     created_at: datetime = stored_at("clock_timestamp()")
     decided_at: datetime | None = time_field(default=None)
 

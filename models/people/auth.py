@@ -1,6 +1,6 @@
 """Users, their sessions and their CLI tokens."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -9,6 +9,8 @@ from sqlmodel import Field
 
 from models.base import Row, Table, Timestamps, enum_field, json_field, stored_at, text_field, time_field
 from models.bounds import EMAIL, ID, LINE, NAME, NOTES, URL
+from models.expiry import Expires
+from models.personal_data import HIDDEN, MENTIONS, NOTHING
 
 
 class TokenTier(StrEnum):
@@ -57,11 +59,11 @@ class User(Table, Timestamps, table=True):
         Index("users_email_in_lower_case_idx", text("lower(email)")),
         CheckConstraint(f"password_hash IS NULL OR {of_person('id')}", name="password"),
     )
-    email: str = text_field(EMAIL, unique=True)
-    full_name: str | None = text_field(LINE, default=None)
-    avatar_url: str | None = text_field(URL, default=None)
+    email: str = text_field(EMAIL, unique=True, holds=NOTHING)
+    full_name: str | None = text_field(LINE, default=None, holds=NOTHING)
+    avatar_url: str | None = text_field(URL, default=None, holds=NOTHING)
     email_verified: datetime | None = time_field(default=None)
-    password_hash: str | None = text_field(LINE, default=None)
+    password_hash: str | None = text_field(LINE, default=None, holds=HIDDEN)
     onboarding_completed: bool = False
     failed_login_count: int = 0
     locked_until: datetime | None = time_field(default=None)
@@ -75,6 +77,7 @@ class Session(Row, table=True):
     """A browser login. The id is `s_` and 64 hex digits; it never leaves the server but inside a signed token."""
 
     __tablename__ = "sessions"
+    __expires__: ClassVar = Expires("expires_at", timedelta(days=1))
     __table_args__ = (
         Index("sessions_user_id_idx", "user_id"),
         Index("sessions_expires_at_idx", "expires_at"),
@@ -87,12 +90,15 @@ class Session(Row, table=True):
     last_used_at: datetime = stored_at()
     revoked_at: datetime | None = time_field(default=None)
     revoked_reason: RevokedReason | None = enum_field(RevokedReason, default=None)
-    user_agent: str = text_field(LINE * 2, default="")
-    ip: str = text_field(LINE, default="")
-    current_refresh_jti: str | None = text_field(LINE, default=None)
+    user_agent: str = text_field(LINE * 2, default="", holds=NOTHING)
+    ip: str = text_field(LINE, default="", holds=NOTHING)
+    current_refresh_jti: str | None = text_field(LINE, default=None, holds=HIDDEN)
     # How often it was refreshed: access tokens name theirs. A process of an earlier release inserts without it.
     generation: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     refreshed_at: datetime | None = time_field(default=None)
+
+
+DEVICE_LIFETIME = timedelta(days=180)
 
 
 class SignInDevice(Table, table=True):
@@ -103,10 +109,11 @@ class SignInDevice(Table, table=True):
     """
 
     __tablename__ = "sign_in_devices"
+    __expires__: ClassVar = Expires("used_at", DEVICE_LIFETIME)
     __table_args__ = (Index("sign_in_devices_user_id_idx", "user_id"), Index("sign_in_devices_used_at_idx", "used_at"))
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    cookie_hash: str = text_field(LINE, unique=True)
-    password_mark: str = text_field(LINE)
+    cookie_hash: str = text_field(LINE, unique=True, holds=HIDDEN)
+    password_mark: str = text_field(LINE, holds=HIDDEN)
     failed_login_count: int = 0
     locked_until: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()
@@ -125,10 +132,10 @@ class CliToken(Table, table=True):
         CheckConstraint(f"{of_person('user_id')} OR tier = 'STANDARD' AND scopes <> '[]'", name="scopes"),
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    name: str = text_field(NAME)
+    name: str = text_field(NAME, holds=MENTIONS)
     tier: TokenTier = enum_field(TokenTier.STANDARD)
-    token_hash: str = text_field(LINE, unique=True)
-    scopes: list[str] = json_field(NOTES, default_factory=list)
+    token_hash: str = text_field(LINE, unique=True, holds=HIDDEN)
+    scopes: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
     created_at: datetime = stored_at()
     expires_at: datetime | None = time_field(default=None)
     last_used_at: datetime | None = time_field(default=None)
@@ -143,6 +150,6 @@ class AdminTokenUse(Table, table=True):
     __tablename__ = "admin_token_uses"
     token_id: str = Field(foreign_key="cli_tokens.id", ondelete="CASCADE", index=True)
     used_at: datetime = stored_at()
-    ip: str = text_field(LINE, default="")
-    user_agent: str = text_field(LINE * 2, default="")
-    path: str = text_field(LINE * 5, default="")
+    ip: str = text_field(LINE, default="", holds=NOTHING)
+    user_agent: str = text_field(LINE * 2, default="", holds=NOTHING)
+    path: str = text_field(LINE * 5, default="", holds=NOTHING)

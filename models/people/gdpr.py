@@ -11,6 +11,7 @@ from sqlmodel import Field
 from models.base import TenantRow, enum_field, json_field, stored_at, text_field, time_field
 from models.bounds import DESCRIPTION, ERROR, ID, NOTES
 from models.machines import Machine
+from models.personal_data import NOTHING
 
 
 class GdprActionType(StrEnum):
@@ -51,10 +52,10 @@ class GdprAction(TenantRow, table=True):
     action: GdprActionType = enum_field(GdprActionType)
     status: GdprStatus = enum_field(GdprStatus.in_progress)
     actor_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    subject_id: str = text_field(ID)
-    reason: str | None = text_field(DESCRIPTION, default=None)
-    scope: dict[str, Any] = json_field(NOTES, default_factory=dict)
-    error: str | None = text_field(ERROR, default=None)
+    subject_id: str = text_field(ID, holds=NOTHING)
+    reason: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    scope: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=NOTHING)
+    error: str | None = text_field(ERROR, default=None, holds=NOTHING)
     created_at: datetime = stored_at()
     completed_at: datetime | None = time_field(default=None)
     archive_bytes: int | None = Field(default=None, sa_type=BigInteger)

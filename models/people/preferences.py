@@ -6,6 +6,7 @@ from sqlalchemy import UniqueConstraint
 from sqlmodel import Field
 
 from models.base import Table, Timestamps, json_field, text_field
+from models.personal_data import NOTHING
 
 LONGEST_KEY: Final = 64
 LARGEST: Final = 16 << 10  # bytes of JSON
@@ -19,5 +20,5 @@ class Preference(Table, Timestamps, table=True):
     __tablename__ = "preferences"
     __table_args__ = (UniqueConstraint("user_id", "key"),)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    key: str = text_field(LONGEST_KEY)
-    value: Any | None = json_field(STORED, default=None)
+    key: str = text_field(LONGEST_KEY, holds=NOTHING)
+    value: Any | None = json_field(STORED, default=None, holds=NOTHING)

@@ -20,6 +20,7 @@ from models.base import (
     time_field,
 )
 from models.bounds import DESCRIPTION, LINE, NAME, NOTES
+from models.personal_data import NOTHING
 
 
 class PeerAuditAction(StrEnum):
@@ -44,10 +45,10 @@ class PeerCard(TenantTable, Timestamps, table=True):
     )
     agent_id: str
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    user_slug: str = text_field(NAME)
-    path: str = text_field(LINE * 3)
+    user_slug: str = text_field(NAME, holds=NOTHING)
+    path: str = text_field(LINE * 3, holds=NOTHING)
     bytes: int
-    content: str = text_field(DESCRIPTION)
+    content: str = text_field(DESCRIPTION, holds=NOTHING)
 
 
 class PeerConsent(TenantRow, table=True):
@@ -71,9 +72,9 @@ class PeerCardAudit(TenantTable, table=True):
         Index("peer_card_audit_actor_user_id_idx", "actor_user_id"),
     )
     actor_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    actor_kind: str = text_field(LINE)
+    actor_kind: str = text_field(LINE, holds=NOTHING)
     action: PeerAuditAction = enum_field(PeerAuditAction)
     target_user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    agent_id: str | None = text_field(LINE, default=None)
-    details: dict[str, Any] | None = json_field(NOTES, default=None)
+    agent_id: str | None = text_field(LINE, default=None, holds=NOTHING)
+    details: dict[str, Any] | None = json_field(NOTES, default=None, holds=NOTHING)
     created_at: datetime = stored_at()

@@ -1,12 +1,15 @@
 """Resets of forgotten passwords."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import ClassVar
 
 from sqlalchemy import Index
 from sqlmodel import Field
 
 from models.base import Table, stored_at, text_field, time_field
 from models.bounds import EMAIL, LINE
+from models.expiry import Expires
+from models.personal_data import HIDDEN, NOTHING
 
 
 class PasswordReset(Table, table=True):
@@ -16,13 +19,14 @@ class PasswordReset(Table, table=True):
     """
 
     __tablename__ = "password_resets"
+    __expires__: ClassVar = Expires("created_at", timedelta(days=1))
     __table_args__ = (
         Index("password_resets_user_id_idx", "user_id"),
         Index("password_resets_created_at_idx", "created_at"),
     )
-    email: str = text_field(EMAIL)
+    email: str = text_field(EMAIL, holds=NOTHING)
     user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
-    token_hash: str | None = text_field(LINE, default=None, unique=True)
+    token_hash: str | None = text_field(LINE, default=None, unique=True, holds=HIDDEN)
     created_at: datetime = stored_at()
     expires_at: datetime = time_field()
     used_at: datetime | None = time_field(default=None)

@@ -19,6 +19,7 @@ from models.base import (
 from models.bounds import DESCRIPTION, ID, NAME
 from models.people.auth import SERVICE_ACCOUNT
 from models.people.workspaces import Role
+from models.personal_data import AUTHOR, MENTIONS
 
 
 def service_account_id() -> str:
@@ -40,8 +41,8 @@ class ServiceAccount(TenantTable, SoftDelete, Versioned, Timestamps, table=True)
         CheckConstraint(f"starts_with(id, '{SERVICE_ACCOUNT}')", name="kind"),
     )
     id: str = text_field(ID, default_factory=service_account_id, primary_key=True)
-    name: str = text_field(NAME)
-    description: str | None = text_field(DESCRIPTION, default=None)
+    name: str = text_field(NAME, holds=MENTIONS)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     role: Role = enum_field(Role)
-    created_by: str | None = text_field(ID, default=None)
+    created_by: str | None = text_field(ID, default=None, holds=AUTHOR)
     deactivated_at: datetime | None = time_field(default=None)

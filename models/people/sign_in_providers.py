@@ -1,13 +1,16 @@
 """Accounts at sign-in providers (OpenID Connect) that are linked to users, and sign-ins that are under way there."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import ClassVar
 
 from sqlalchemy import CheckConstraint, Index, UniqueConstraint
 from sqlmodel import Field
 
 from models.base import Table, stored_at, text_field
 from models.bounds import EMAIL, LABEL, LINE, SLUG, SUBJECT, URL
+from models.expiry import Expires
 from models.people.auth import of_person
+from models.personal_data import HIDDEN, NOTHING
 
 
 class LinkedIdentity(Table, table=True):
@@ -24,12 +27,15 @@ class LinkedIdentity(Table, table=True):
         CheckConstraint(of_person("user_id"), name="people"),
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    provider: str = text_field(SLUG)
-    issuer: str = text_field(LABEL)
-    subject: str = text_field(SUBJECT)
-    email: str | None = text_field(EMAIL, default=None)
+    provider: str = text_field(SLUG, holds=NOTHING)
+    issuer: str = text_field(LABEL, holds=NOTHING)
+    subject: str = text_field(SUBJECT, holds=NOTHING)
+    email: str | None = text_field(EMAIL, default=None, holds=NOTHING)
     created_at: datetime = stored_at()
     used_at: datetime = stored_at()
+
+
+ATTEMPT_LIFETIME = timedelta(minutes=15)  # of a sign-in at another provider (contract: auth.google_redirect)
 
 
 class SignInAttempt(Table, table=True):
@@ -40,9 +46,10 @@ class SignInAttempt(Table, table=True):
     """
 
     __tablename__ = "sign_in_attempts"
+    __expires__: ClassVar = Expires("created_at", ATTEMPT_LIFETIME)
     __table_args__ = (Index("sign_in_attempts_created_at_idx", "created_at"),)
-    state_hash: str = text_field(LINE, unique=True)
-    browser_hash: str = text_field(LINE)
-    provider: str = text_field(SLUG)
-    path: str = text_field(URL)
+    state_hash: str = text_field(LINE, unique=True, holds=HIDDEN)
+    browser_hash: str = text_field(LINE, holds=HIDDEN)
+    provider: str = text_field(SLUG, holds=NOTHING)
+    path: str = text_field(URL, holds=NOTHING)
     created_at: datetime = stored_at()

@@ -21,6 +21,7 @@ from models.base import (
 )
 from models.bounds import EMAIL, LINE, NAME, NOTES, URL
 from models.people.auth import of_person
+from models.personal_data import HIDDEN, MENTIONS, NOTHING
 
 
 class Role(StrEnum):
@@ -49,10 +50,10 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
     """The tenant. Its slug is unique on the whole instance, deleted workspaces included."""
 
     __tablename__ = "workspaces"
-    name: str = text_field(LINE * 2)
-    slug: str = text_field(NAME, unique=True)
-    logo_url: str | None = text_field(URL, default=None)
-    preferred_language: str | None = text_field(LINE, default=None)
+    name: str = text_field(LINE * 2, holds=MENTIONS)
+    slug: str = text_field(NAME, unique=True, holds=NOTHING)
+    logo_url: str | None = text_field(URL, default=None, holds=NOTHING)
+    preferred_language: str | None = text_field(LINE, default=None, holds=NOTHING)
 
 
 class Membership(TenantTable, Timestamps, table=True):
@@ -71,7 +72,7 @@ class Membership(TenantTable, Timestamps, table=True):
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     role: Role = enum_field(Role)
-    capabilities: list[str] | None = json_field(NOTES, default=None)
+    capabilities: list[str] | None = json_field(NOTES, default=None, holds=NOTHING)
     accepted_at: datetime | None = time_field(default=None)
 
 
@@ -88,10 +89,10 @@ class Invitation(TenantTable, table=True):
         ),
         Index("invitations_accepted_by_workspace_id_idx", "accepted_by", "workspace_id"),
     )
-    email: str = text_field(EMAIL)
+    email: str = text_field(EMAIL, holds=MENTIONS)
     role: Role = enum_field(Role)
     invited_by: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    token: str = text_field(LINE, unique=True)
+    token: str = text_field(LINE, unique=True, holds=HIDDEN)
     expires_at: datetime = time_field()
     accepted_at: datetime | None = time_field(default=None)
     accepted_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

@@ -21,6 +21,7 @@ from models.base import (
     time_field,
 )
 from models.bounds import ID, NAME
+from models.personal_data import NOTHING
 
 SUBJECTS = ("crew_id", "agent_id", "mission_id")
 
@@ -85,8 +86,8 @@ class Budget(TenantTable, Versioned, Timestamps, table=True):
     reservation_micros: int = Field(sa_type=BigInteger)
     soft_limit_percent: int | None = None
     hard_stop: bool = True
-    warned_in: str | None = text_field(NAME, default=None)
-    exceeded_in: str | None = text_field(NAME, default=None)
+    warned_in: str | None = text_field(NAME, default=None, holds=NOTHING)
+    exceeded_in: str | None = text_field(NAME, default=None, holds=NOTHING)
 
 
 class BudgetSpend(TenantRow, table=True):
@@ -96,8 +97,8 @@ class BudgetSpend(TenantRow, table=True):
 
     __tablename__ = "budget_spends"
     workspace_id: str = tenant_id()
-    budget_id: str = text_field(ID, primary_key=True)
-    span: str = text_field(NAME, primary_key=True)
+    budget_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+    span: str = text_field(NAME, primary_key=True, holds=NOTHING)
     slot: int = Field(primary_key=True, sa_type=SmallInteger)
     micros: int = Field(sa_type=BigInteger)
 
@@ -113,7 +114,7 @@ class CallReservation(TenantTable, table=True):
         belongs_to("budget_id", "budgets", ondelete="CASCADE"),
         Index("call_reservations_budget_id_idx", "workspace_id", "budget_id"),
     )
-    call_id: str = text_field(ID)
+    call_id: str = text_field(ID, holds=NOTHING)
     budget_id: str
     micros: int = Field(sa_type=BigInteger)
     expires_at: datetime = time_field()

@@ -7,6 +7,7 @@ from sqlmodel import Field
 
 from models.base import TenantRow, TenantTable, stored_at, tenant_id, text_field
 from models.bounds import ID, LINE
+from models.personal_data import NOTHING
 
 SLOTS = 8
 """Into how many rows a sum is split by the run: runs that book at the same time rarely meet at one. Calls of no run
@@ -34,14 +35,14 @@ class ModelCall(TenantTable, table=True):
             for key in ("agent_id", "crew_id", "mission_id", "model")
         ],
     )
-    run_id: str = text_field(ID)
-    step: str = text_field(LINE * 2)
-    agent_id: str | None = text_field(ID, default=None)
-    crew_id: str | None = text_field(ID, default=None)
-    chat_id: str | None = text_field(ID, default=None)
-    mission_id: str | None = text_field(ID, default=None)
-    provider: str = text_field(LINE)
-    model: str = text_field(LINE)
+    run_id: str = text_field(ID, holds=NOTHING)
+    step: str = text_field(LINE * 2, holds=NOTHING)
+    agent_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    crew_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    chat_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    mission_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    provider: str = text_field(LINE, holds=NOTHING)
+    model: str = text_field(LINE, holds=NOTHING)
     input_tokens: int = Field(default=0, sa_type=BigInteger)
     output_tokens: int = Field(default=0, sa_type=BigInteger)
     cached_input_tokens: int = Field(default=0, sa_type=BigInteger)
@@ -59,9 +60,9 @@ class CostDay(TenantRow, table=True):
     __tablename__ = "cost_days"
     workspace_id: str = tenant_id()
     day: date = Field(primary_key=True)
-    agent_id: str = text_field(ID, primary_key=True)
-    crew_id: str = text_field(ID, primary_key=True)
-    model: str = text_field(LINE, primary_key=True)
+    agent_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+    crew_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+    model: str = text_field(LINE, primary_key=True, holds=NOTHING)
     slot: int = Field(primary_key=True, sa_type=SmallInteger)
     calls: int = Field(default=0, sa_type=BigInteger)
     input_tokens: int = Field(default=0, sa_type=BigInteger)

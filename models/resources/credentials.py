@@ -25,6 +25,7 @@ from models.base import (
 )
 from models.bounds import CREDENTIAL, DESCRIPTION, EMAIL, ERROR, HOSTS, ID, LINE, NOTES, PROMPT, URL
 from models.machines import Machine
+from models.personal_data import AUTHOR, MENTIONS, NOTHING, WORDS, holding
 from models.sealed import Sealed
 
 
@@ -107,40 +108,42 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         ),
     )
     __bookkeeping__: ClassVar = frozenset({"last_checked_at", "last_used_at", "last_used_ips"})
-    name: str = text_field(CREDENTIAL)
-    description: str | None = text_field(DESCRIPTION, default=None)
+    name: str = text_field(CREDENTIAL, holds=MENTIONS)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     type: CredentialType = enum_field(CredentialType)
-    provider: str = text_field(LINE, default="NONE")
+    provider: str = text_field(LINE, default="NONE", holds=NOTHING)
     status: CredentialStatus = enum_field(CredentialStatus.ACTIVE)
-    scope: str = text_field(LINE, default=CredentialScope.WORKSPACE.value)
+    scope: str = text_field(LINE, default=CredentialScope.WORKSPACE.value, holds=NOTHING)
     value: Sealed | None = secret_field(PROMPT, default=None)
     refresh_token: Sealed | None = secret_field(PROMPT, default=None)
-    account_label: str | None = text_field(LINE, default=None)
-    account_email: str | None = text_field(EMAIL, default=None)
-    username: str | None = text_field(EMAIL, default=None)
-    token_expires_at: str | None = text_field(LINE, default=None)
+    account_label: str | None = text_field(LINE, default=None, holds=MENTIONS)
+    account_email: str | None = text_field(EMAIL, default=None, holds=MENTIONS)
+    username: str | None = text_field(EMAIL, default=None, holds=MENTIONS)
+    token_expires_at: str | None = text_field(LINE, default=None, holds=NOTHING)
     security_level: int = 1
-    tags: list[str] = json_field(NOTES, default_factory=list)
+    tags: list[str] = json_field(NOTES, default_factory=list, holds=MENTIONS)
     last_checked_at: datetime | None = time_field(default=None)
-    last_error: str | None = text_field(ERROR, default=None)
+    last_error: str | None = text_field(ERROR, default=None, holds=MENTIONS)
     last_used_at: datetime | None = time_field(default=None)
-    last_used_ips: list[str] = json_field(NOTES, default_factory=list)
-    oauth_client_id: str | None = text_field(URL, default=None)
+    last_used_ips: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
+    oauth_client_id: str | None = text_field(URL, default=None, holds=NOTHING)
     oauth_client_secret: Sealed | None = secret_field(PROMPT, default=None)
-    oauth_auth_url: str | None = text_field(URL, default=None)
-    oauth_token_url: str | None = text_field(URL, default=None)
-    oauth_scopes: str | None = text_field(URL, default=None)
-    oauth_issuer: str | None = text_field(URL, default=None)
+    oauth_auth_url: str | None = text_field(URL, default=None, holds=NOTHING)
+    oauth_token_url: str | None = text_field(URL, default=None, holds=NOTHING)
+    oauth_scopes: str | None = text_field(URL, default=None, holds=NOTHING)
+    oauth_issuer: str | None = text_field(URL, default=None, holds=NOTHING)
     oauth_names_issuer: bool = False
-    oauth_resource: str | None = text_field(URL, default=None)
+    oauth_resource: str | None = text_field(URL, default=None, holds=NOTHING)
     oauth_expires_at: datetime | None = time_field(default=None)
     # where the value is kept, if not here: `value` is then what opens it there
-    secret_ref: str | None = text_field(URL, default=None)
+    secret_ref: str | None = text_field(URL, default=None, holds=NOTHING)
     # a release without the column goes on beside this one
-    hosts: list[str] = json_field(HOSTS, default_factory=list, sa_column_kwargs={"server_default": text("'[]'")})
-    provisioned_for_service: str | None = text_field(LINE, default=None)
+    hosts: list[str] = json_field(
+        HOSTS, default_factory=list, sa_column_kwargs={"server_default": text("'[]'")}, holds=NOTHING
+    )
+    provisioned_for_service: str | None = text_field(LINE, default=None, holds=NOTHING)
     created_by_actor_type: ActorType | None = enum_field(ActorType, default=None)
-    created_by_actor_id: str | None = text_field(ID, default=None)
+    created_by_actor_id: str | None = text_field(ID, default=None, holds=AUTHOR)
     recency: datetime = time_field(default=None, nullable=False, sa_column_args=(Computed(RECENCY, persisted=True),))
 
 
@@ -170,10 +173,12 @@ class CredentialEvent(TenantTable, table=True):
     )
     credential_id: str
     event_type: CredentialEventType = enum_field(CredentialEventType)
-    user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    agent_id: str | None = text_field(ID, default=None)
-    ip_address: str | None = text_field(LINE, default=None)
-    details: dict[str, Any] | None = json_field(NOTES, default=None)
+    user_id: str | None = Field(
+        default=None, foreign_key="users.id", ondelete="SET NULL", sa_column_kwargs=holding(AUTHOR)
+    )
+    agent_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    ip_address: str | None = text_field(LINE, default=None, holds=WORDS)
+    details: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     occurred_at: datetime = stored_at("clock_timestamp()")
 
 
@@ -189,7 +194,7 @@ class AgentCredential(TenantTable, table=True):
     )
     agent_id: str
     credential_id: str
-    env_var_name: str = text_field(CREDENTIAL)
+    env_var_name: str = text_field(CREDENTIAL, holds=NOTHING)
     priority: int = 0
     created_at: datetime = stored_at()
 

@@ -18,6 +18,7 @@ from models.base import (
     unique_live,
 )
 from models.bounds import CONFIG, CREDENTIAL, DESCRIPTION, ID, LINE, NAME, URL
+from models.personal_data import CONFIGURATION, MENTIONS, NOTHING
 
 
 class Transport(StrEnum):
@@ -51,15 +52,15 @@ class WorkspaceIntegration(TenantTable, Versioned, Timestamps, table=True):
         UniqueConstraint("workspace_id", "name"),
         Index("workspace_mcp_servers_list_idx", "workspace_id", "created_at", "id"),
     )
-    name: str = text_field(NAME)
-    display_name: str = text_field(LINE)
+    name: str = text_field(NAME, holds=MENTIONS)
+    display_name: str = text_field(LINE, holds=MENTIONS)
     transport: Transport = enum_field(Transport.streamable_http)
-    endpoint: str | None = text_field(URL, default=None)
-    command: str | None = text_field(URL, default=None)
-    args_json: str | None = text_field(CONFIG, default=None)
-    env_json: str | None = text_field(CONFIG, default=None)
-    config_json: str | None = text_field(CONFIG, default=None)
-    icon: str | None = text_field(LINE, default=None)
+    endpoint: str | None = text_field(URL, default=None, holds=NOTHING)
+    command: str | None = text_field(URL, default=None, holds=NOTHING)
+    args_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    env_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    config_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    icon: str | None = text_field(LINE, default=None, holds=NOTHING)
     enabled: bool = True
 
 
@@ -82,16 +83,16 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
         Index("crew_integrations_workspace_mcp_server_id_idx", "workspace_mcp_server_id"),
     )
     crew_id: str
-    workspace_mcp_server_id: str | None = text_field(ID, default=None)
-    name: str = text_field(NAME)
-    display_name: str = text_field(LINE)
+    workspace_mcp_server_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    name: str = text_field(NAME, holds=MENTIONS)
+    display_name: str = text_field(LINE, holds=MENTIONS)
     transport: Transport = enum_field(Transport.streamable_http)
-    endpoint: str | None = text_field(URL, default=None)
-    command: str | None = text_field(URL, default=None)
-    args_json: str | None = text_field(CONFIG, default=None)
-    env_json: str | None = text_field(CONFIG, default=None)
-    config_json: str | None = text_field(CONFIG, default=None)
-    icon: str | None = text_field(LINE, default=None)
+    endpoint: str | None = text_field(URL, default=None, holds=NOTHING)
+    command: str | None = text_field(URL, default=None, holds=NOTHING)
+    args_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    env_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    config_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    icon: str | None = text_field(LINE, default=None, holds=NOTHING)
     enabled: bool = True
 
 
@@ -115,24 +116,26 @@ class AgentIntegration(TenantTable, Versioned, table=True):
         Index("agent_mcp_bindings_credential_id_idx", "credential_id"),
     )
     agent_id: str
-    mcp_server_id: str = text_field(ID)
+    mcp_server_id: str = text_field(ID, holds=NOTHING)
     mcp_server_scope: IntegrationScope = enum_field(IntegrationScope)
     workspace_server_id: str | None = text_field(
         ID,
         default=None,
         sa_column_args=(Computed("CASE mcp_server_scope WHEN 'workspace' THEN mcp_server_id END", persisted=True),),
+        holds=NOTHING,
     )
     crew_server_id: str | None = text_field(
         ID,
         default=None,
         sa_column_args=(Computed("CASE mcp_server_scope WHEN 'crew' THEN mcp_server_id END", persisted=True),),
+        holds=NOTHING,
     )
     credential_id: str | None = text_field(ID, default=None)
     cred_type: CredentialPlacement = enum_field(CredentialPlacement.bearer)
-    cred_header: str | None = text_field(LINE, default=None)
-    env_var_name: str | None = text_field(CREDENTIAL, default=None)
+    cred_header: str | None = text_field(LINE, default=None, holds=NOTHING)
+    env_var_name: str | None = text_field(CREDENTIAL, default=None, holds=NOTHING)
     enabled: bool = True
-    config_override_json: str | None = text_field(CONFIG, default=None)
+    config_override_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
     created_at: datetime = stored_at()
 
 
@@ -149,7 +152,7 @@ class ToolBinding(TenantTable, Timestamps, table=True):
         belongs_to("crew_integration_id", "crew_integrations", ondelete="CASCADE"),
     )
     crew_integration_id: str
-    tool_name: str = text_field(LINE)
-    description: str | None = text_field(DESCRIPTION, default=None)
+    tool_name: str = text_field(LINE, holds=NOTHING)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     enabled: bool = True
-    fingerprint: str | None = text_field(NAME, default=None)
+    fingerprint: str | None = text_field(NAME, default=None, holds=NOTHING)

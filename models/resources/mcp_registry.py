@@ -8,6 +8,7 @@ from sqlmodel import Field
 
 from models.base import Row, enum_field, free_id, text_field, time_field
 from models.bounds import CONFIG, DESCRIPTION, LINE, URL
+from models.personal_data import NOTHING
 
 
 class TrustTier(StrEnum):
@@ -27,20 +28,20 @@ class McpRegistryServer(Row, table=True):
     __tablename__ = "mcp_registry_servers"
     __table_args__ = (Index("mcp_registry_servers_list_idx", "place", "name", "id"),)
     id: str = free_id(str, LINE)
-    name: str = text_field(LINE)
-    display_name: str = text_field(LINE)
-    description: str = text_field(DESCRIPTION, default="")
-    icon: str = text_field(URL, default="")
-    transport: str = text_field(LINE, default="")
-    homepage_url: str = text_field(URL, default="")
-    source_url: str = text_field(URL, default="")
-    package_name: str = text_field(LINE, default="")
-    package_registry: str = text_field(LINE, default="")
-    command: str = text_field(LINE, default="")
-    endpoint: str = text_field(URL, default="")
-    auth_type: str = text_field(LINE, default="")
-    env_vars_json: str = text_field(CONFIG, default="[]")
-    category: str = text_field(LINE, default="")
+    name: str = text_field(LINE, holds=NOTHING)
+    display_name: str = text_field(LINE, holds=NOTHING)
+    description: str = text_field(DESCRIPTION, default="", holds=NOTHING)
+    icon: str = text_field(URL, default="", holds=NOTHING)
+    transport: str = text_field(LINE, default="", holds=NOTHING)
+    homepage_url: str = text_field(URL, default="", holds=NOTHING)
+    source_url: str = text_field(URL, default="", holds=NOTHING)
+    package_name: str = text_field(LINE, default="", holds=NOTHING)
+    package_registry: str = text_field(LINE, default="", holds=NOTHING)
+    command: str = text_field(LINE, default="", holds=NOTHING)
+    endpoint: str = text_field(URL, default="", holds=NOTHING)
+    auth_type: str = text_field(LINE, default="", holds=NOTHING)
+    env_vars_json: str = text_field(CONFIG, default="[]", holds=NOTHING)
+    category: str = text_field(LINE, default="", holds=NOTHING)
     is_verified: bool = False
     trust_tier: TrustTier = enum_field(TrustTier.community)
     is_featured: bool = False

@@ -20,6 +20,7 @@ from models.base import (
     time_field,
 )
 from models.bounds import CONFIG, DESCRIPTION, FILE_NAME, ID, LABEL, LINE, NAME, SKILL, URL
+from models.personal_data import MENTIONS, NOTHING
 
 
 class SkillCategory(StrEnum):
@@ -129,49 +130,49 @@ class Skill(Table, Versioned, Timestamps, table=True):
     )
     id: str = text_field(ID, default_factory=new_skill_id, primary_key=True)
     made_in: str | None = Field(default=None, foreign_key="workspaces.id", ondelete="CASCADE")
-    name: str = text_field(LINE)
-    name_key: str = text_field(LABEL)
-    slug: str = text_field(LINE)
-    display_name: str = text_field(LINE)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    skill_version: str = text_field(NAME, default="1.0.0")
-    author: str | None = text_field(LINE, default=None)
+    name: str = text_field(LINE, holds=MENTIONS)
+    name_key: str = text_field(LABEL, holds=MENTIONS)
+    slug: str = text_field(LINE, holds=NOTHING)
+    display_name: str = text_field(LINE, holds=MENTIONS)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    skill_version: str = text_field(NAME, default="1.0.0", holds=NOTHING)
+    author: str | None = text_field(LINE, default=None, holds=MENTIONS)
     category: SkillCategory = enum_field(SkillCategory.CUSTOM)
     source: SkillSource = enum_field(SkillSource.CUSTOM)
-    icon: str | None = text_field(NAME, default=None)
+    icon: str | None = text_field(NAME, default=None, holds=NOTHING)
     verification: SkillVerification = enum_field(SkillVerification.UNVERIFIED)
     downloads: int = 0
     rating_avg: float | None = None
     rating_count: int = 0
-    tags: str | None = text_field(DESCRIPTION, default=None)
+    tags: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     featured: bool = False
     pricing_tier: PricingTier = enum_field(PricingTier.FREE)
     tool_count: int | None = None
-    vendor: str | None = text_field(LINE, default=None)
-    homepage: str | None = text_field(URL, default=None)
-    license: str | None = text_field(LINE, default=None)
-    spdx_license: str | None = text_field(NAME, default=None)
+    vendor: str | None = text_field(LINE, default=None, holds=MENTIONS)
+    homepage: str | None = text_field(URL, default=None, holds=NOTHING)
+    license: str | None = text_field(LINE, default=None, holds=NOTHING)
+    spdx_license: str | None = text_field(NAME, default=None, holds=NOTHING)
     runtime: SkillRuntime = enum_field(SkillRuntime.INSTRUCTIONS)
     maturity: SkillMaturity = enum_field(SkillMaturity.COMMUNITY)
     maturity_rank: int = Field(
         default=None, nullable=False, sa_type=Integer, sa_column_args=(Computed(MATURITY_RANK, persisted=True),)
     )
     scan_status: ScanStatus = enum_field(ScanStatus.UNSCANNED)
-    description_quality: str | None = text_field(DESCRIPTION, default=None)
-    content: str | None = text_field(SKILL, default=None)
-    credential_requirements: str | None = text_field(DESCRIPTION, default=None)
-    mcp_server_command: str | None = text_field(URL, default=None)
-    mcp_server_image: str | None = text_field(URL, default=None)
-    mcp_transport: str | None = text_field(LINE, default=None)
-    dependencies: str | None = text_field(DESCRIPTION, default=None)
-    allowed_domains: str | None = text_field(DESCRIPTION, default=None)
-    changelog: str | None = text_field(DESCRIPTION, default=None)
+    description_quality: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    content: str | None = text_field(SKILL, default=None, holds=MENTIONS)
+    credential_requirements: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    mcp_server_command: str | None = text_field(URL, default=None, holds=NOTHING)
+    mcp_server_image: str | None = text_field(URL, default=None, holds=NOTHING)
+    mcp_transport: str | None = text_field(LINE, default=None, holds=NOTHING)
+    dependencies: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    allowed_domains: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    changelog: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     security_score: int | None = None
     lifecycle_state: SkillLifecycle = enum_field(SkillLifecycle.active)
     last_used_at: datetime | None = time_field(default=None)
     usage_count: int = 0
     reviewed_at: datetime | None = time_field(default=None)
-    fingerprint: str | None = text_field(NAME, default=None)
+    fingerprint: str | None = text_field(NAME, default=None, holds=NOTHING)
 
 
 class SkillProposal(TenantTable, table=True):
@@ -183,13 +184,13 @@ class SkillProposal(TenantTable, table=True):
         belongs_to("crew_id", "crews", ondelete="CASCADE"),
     )
     crew_id: str
-    file_name: str = text_field(FILE_NAME)
-    name: str = text_field(LINE)
-    description: str = text_field(DESCRIPTION)
-    description_quality: str = text_field(DESCRIPTION, default="")
+    file_name: str = text_field(FILE_NAME, holds=NOTHING)
+    name: str = text_field(LINE, holds=MENTIONS)
+    description: str = text_field(DESCRIPTION, holds=MENTIONS)
+    description_quality: str = text_field(DESCRIPTION, default="", holds=MENTIONS)
     category: SkillCategory = enum_field(SkillCategory.CUSTOM)
     scan_status: ScanStatus = enum_field(ScanStatus.UNSCANNED)
-    content: str = text_field(SKILL)
+    content: str = text_field(SKILL, holds=MENTIONS)
     created_at: datetime = stored_at()
 
 
@@ -205,5 +206,5 @@ class AgentSkill(TenantTable, table=True):
     agent_id: str
     skill_id: str = text_field(ID, foreign_key="skills.id", ondelete="CASCADE")
     enabled: bool = True
-    config: str | None = text_field(CONFIG, default=None)
+    config: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
     created_at: datetime = stored_at()

@@ -22,6 +22,7 @@ from models.base import (
 )
 from models.bounds import CONFIG, DESCRIPTION, LINE, NAME, PERSONA, PROMPT
 from models.machines import Machine
+from models.personal_data import CONFIGURATION, MENTIONS, NOTHING
 from models.sealed import Sealed
 
 
@@ -144,27 +145,27 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         ),
     )
     crew_id: str | None = None
-    name: str = text_field(NAME)
-    slug: str = text_field(LINE * 2)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    role_title: str | None = text_field(LINE, default=None)
+    name: str = text_field(NAME, holds=MENTIONS)
+    slug: str = text_field(LINE * 2, holds=NOTHING)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    role_title: str | None = text_field(LINE, default=None, holds=MENTIONS)
     agent_role: AgentRole = enum_field(AgentRole.AGENT)
     lead_mode: LeadMode | None = enum_field(LeadMode, default=None)
     status: AgentStatus = enum_field(AgentStatus.IDLE)
     cli_adapter: CliAdapter = enum_field(CliAdapter.CLAUDE_CODE)
     llm_provider: LlmProvider | None = enum_field(LlmProvider, default=None)
-    llm_model: str | None = text_field(LINE, default=None)
-    system_prompt: str | None = text_field(PROMPT, default=None)
-    persona: str | None = text_field(PERSONA, default=None)
-    avatar_seed: str | None = text_field(LINE, default=None)
-    avatar_style: str | None = text_field(LINE, default=None)
+    llm_model: str | None = text_field(LINE, default=None, holds=NOTHING)
+    system_prompt: str | None = text_field(PROMPT, default=None, holds=MENTIONS)
+    persona: str | None = text_field(PERSONA, default=None, holds=MENTIONS)
+    avatar_seed: str | None = text_field(LINE, default=None, holds=NOTHING)
+    avatar_style: str | None = text_field(LINE, default=None, holds=NOTHING)
     timeout_seconds: int = 1800
     tool_profile: ToolProfile = enum_field(ToolProfile.CODING)
     memory_enabled: bool = False
-    cli_tools: str | None = text_field(DESCRIPTION, default=None)
-    mcp_config_json: str | None = text_field(CONFIG, default=None)
-    schedule_cron: str | None = text_field(LINE, default=None)
-    schedule_prompt: str | None = text_field(PROMPT, default=None)
+    cli_tools: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    mcp_config_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    schedule_cron: str | None = text_field(LINE, default=None, holds=NOTHING)
+    schedule_prompt: str | None = text_field(PROMPT, default=None, holds=MENTIONS)
     schedule_enabled: bool = False
     schedule_last_run: datetime | None = time_field(default=None)
     schedule_next_run: datetime | None = time_field(default=None)
@@ -174,7 +175,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     learning_enabled: bool = False
     learning_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     learning_set_at: datetime | None = time_field(default=None)
-    learning_reason: str | None = text_field(DESCRIPTION, default=None)
+    learning_reason: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     ephemeral: bool = False
     expires_at: datetime | None = time_field(default=None)
     expired_at: datetime | None = time_field(default=None)
@@ -182,7 +183,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         default=None, nullable=False, sa_column_args=(Computed("COALESCE(expired_at, created_at)", persisted=True),)
     )
     parent_lead_id: str | None = None
-    hire_reason: str | None = text_field(DESCRIPTION, default=None)
+    hire_reason: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     created_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 

@@ -18,6 +18,7 @@ from models.base import (
 )
 from models.bounds import CONFIG, ERROR, ID, LINE
 from models.machines import Machine
+from models.personal_data import BY, MENTIONS, NOTHING, WORDS
 from models.sealed import Sealed
 
 
@@ -78,9 +79,9 @@ class PeerConversation(TenantTable, table=True):
     chat_id: str | None = None
     from_agent_id: str
     to_agent_id: str
-    question: str = text_field(CONFIG)
-    response: str | None = text_field(CONFIG, default=None)
-    error_message: str | None = text_field(ERROR, default=None)
+    question: str = text_field(CONFIG, holds=MENTIONS)
+    response: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    error_message: str | None = text_field(ERROR, default=None, holds=MENTIONS)
     status: PeerConversationStatus = enum_field(PeerConversationStatus.RUNNING)
     duration_ms: int | None = Field(default=None, sa_type=BigInteger)
     escalated: bool = False
@@ -127,15 +128,15 @@ class Escalation(TenantTable, table=True):
     peer_conversation_id: str | None = None
     credential_id: str | None = None
     type: EscalationType = enum_field(EscalationType.TEXT)
-    reason: str = text_field(CONFIG)
-    context: str | None = text_field(CONFIG, default=None)
-    data: str | None = text_field(CONFIG, default=None)  # "metadata" on the wire
+    reason: str = text_field(CONFIG, holds=MENTIONS)
+    context: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    data: str | None = text_field(CONFIG, default=None, holds=MENTIONS)  # "metadata" on the wire
     status: EscalationStatus = enum_field(EscalationStatus.PENDING)
-    resolution: str | None = text_field(CONFIG, default=None)
+    resolution: str | None = text_field(CONFIG, default=None, holds=WORDS)
     handed_over: Sealed | None = secret_field(CONFIG, default=None)
     action: EscalationAction = enum_field(EscalationAction.approve)
-    redirect_to: str | None = text_field(LINE, default=None)
-    resolved_by: str | None = text_field(ID, default=None)
+    redirect_to: str | None = text_field(LINE, default=None, holds=NOTHING)
+    resolved_by: str | None = text_field(ID, default=None, holds=BY)
     resolved_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()
 

@@ -4,7 +4,7 @@ import secrets
 import time
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import BigInteger, ForeignKeyConstraint, Index, PrimaryKeyConstraint, UniqueConstraint, text
 from sqlmodel import Field
@@ -26,6 +26,8 @@ from models.base import (
     time_field,
 )
 from models.bounds import DESCRIPTION, EMOJI, FILE_NAME, ID, LINE, NOTES, REPLY, TURN
+from models.expiry import Expires
+from models.personal_data import NOTHING, WHOSE, WORDS
 
 
 class ChatMode(StrEnum):
@@ -85,7 +87,7 @@ class Chat(TenantTable, Timestamps, table=True):
     workspace_id: str = tenant_id()
     agent_id: str
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
-    title: str | None = text_field(LINE, default=None)
+    title: str | None = text_field(LINE, default=None, holds=WORDS)
     mode: ChatMode = enum_field(ChatMode.CHAT)
     status: ChatStatus = enum_field(ChatStatus.ACTIVE)
     origin: ChatOrigin | None = enum_field(ChatOrigin, default=None)
@@ -129,12 +131,12 @@ class Message(TenantTable, table=True):
     seq: int
     agent_id: str | None = None
     role: MessageRole = enum_field(MessageRole)
-    content: str = text_field(REPLY, default="")
-    parts: list[Any] | None = json_field(TURN, default=None)
-    tool_name: str | None = text_field(LINE, default=None)
-    tool_summary: str | None = text_field(DESCRIPTION, default=None)
+    content: str = text_field(REPLY, default="", holds=WORDS)
+    parts: list[Any] | None = json_field(TURN, default=None, holds=WORDS)
+    tool_name: str | None = text_field(LINE, default=None, holds=NOTHING)
+    tool_summary: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
     # "metadata" on the wire; SQLAlchemy keeps that name for itself
-    data: dict[str, Any] | None = json_field(NOTES, default=None)
+    data: dict[str, Any] | None = json_field(NOTES, default=None, holds=WORDS)
     author_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     created_at: datetime = stored_at("clock_timestamp()")
 
@@ -191,8 +193,8 @@ class MessageReaction(TenantTable, table=True):
         Index("message_reactions_user_id_idx", "user_id"),
     )
     chat_id: str
-    message_id: str = text_field(ID)
-    emoji: str = text_field(EMOJI)
+    message_id: str = text_field(ID, holds=NOTHING)
+    emoji: str = text_field(EMOJI, holds=NOTHING)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
     created_at: datetime = stored_at()
 
@@ -215,10 +217,10 @@ class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
     )
     chat_id: str
     crew_id: str
-    folder: str = text_field(LINE * 2)
-    name: str = text_field(FILE_NAME)
+    folder: str = text_field(LINE * 2, holds=NOTHING)
+    name: str = text_field(FILE_NAME, holds=NOTHING)
     size: int = Field(sa_type=BigInteger)
-    media_type: str | None = text_field(LINE, default=None)
+    media_type: str | None = text_field(LINE, default=None, holds=NOTHING)
     uploaded_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 
 
@@ -241,9 +243,10 @@ class ChatPresence(Row, table=True):
     """
 
     __tablename__ = "chat_presence"
+    __expires__: ClassVar = Expires("until")
     __table_args__ = (Index("chat_presence_until_idx", "until"), {"prefixes": ["UNLOGGED"]})
     workspace_id: str = text_field(ID, primary_key=True)
-    chat_id: str = text_field(ID, primary_key=True)
-    user_id: str = text_field(ID, primary_key=True)
-    process: str = text_field(LINE, primary_key=True)
+    chat_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+    user_id: str = text_field(ID, primary_key=True, holds=WHOSE)
+    process: str = text_field(LINE, primary_key=True, holds=NOTHING)
     until: datetime = time_field()

@@ -24,6 +24,7 @@ from models.base import (
 )
 from models.bounds import CONFIG, DESCRIPTION, ID, IMAGE, LINE, NOTES, PAYLOAD, PERSONA
 from models.people.workspaces import Role
+from models.personal_data import CONFIGURATION, DERIVED, MENTIONS, NOTHING
 
 
 class NetworkMode(StrEnum):
@@ -102,38 +103,38 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         ),
         Index("crews_pending_restart_idx", "id", postgresql_where=text("agents_pending_restart > 0")),
     )
-    name: str = text_field(LINE)
-    slug: str = text_field(LINE * 2)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    color: str | None = text_field(LINE, default=None)
-    icon: str | None = text_field(LINE, default=None)
-    avatar_style: str | None = text_field(LINE, default=None)
-    persona: str | None = text_field(PERSONA, default=None)
+    name: str = text_field(LINE, holds=MENTIONS)
+    slug: str = text_field(LINE * 2, holds=NOTHING)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    color: str | None = text_field(LINE, default=None, holds=NOTHING)
+    icon: str | None = text_field(LINE, default=None, holds=NOTHING)
+    avatar_style: str | None = text_field(LINE, default=None, holds=NOTHING)
+    persona: str | None = text_field(PERSONA, default=None, holds=MENTIONS)
     container_memory_mb: int = 4096
     container_cpus: float = 2.0
     container_ttl_hours: int | None = None
     network_mode: NetworkMode = enum_field(NetworkMode.restricted)
-    allowed_domains: list[str] = json_field(PAYLOAD, default_factory=list)
-    mcp_config_json: str | None = text_field(CONFIG, default=None)
-    escalation_config: str | None = text_field(DESCRIPTION, default=None)
-    runtime_image: str | None = text_field(IMAGE, default=None)
-    devcontainer_config: str | None = text_field(CONFIG, default=None)
-    mise_config: str | None = text_field(CONFIG, default=None)
-    services_json: str | None = text_field(CONFIG, default=None)
-    cached_image: str | None = text_field(IMAGE, default=None)
-    config_hash: str | None = text_field(LINE, default=None)
-    build: dict[str, Any] | None = json_field(NOTES, default=None)
+    allowed_domains: list[str] = json_field(PAYLOAD, default_factory=list, holds=NOTHING)
+    mcp_config_json: str | None = text_field(CONFIG, default=None, holds=CONFIGURATION)
+    escalation_config: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    runtime_image: str | None = text_field(IMAGE, default=None, holds=NOTHING)
+    devcontainer_config: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    mise_config: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    services_json: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    cached_image: str | None = text_field(IMAGE, default=None, holds=NOTHING)
+    config_hash: str | None = text_field(LINE, default=None, holds=DERIVED)
+    build: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     """The build of the image that was begun last: what `resolvers/staff/crews/building.py` says of it."""
     agents_pending_restart: int = 0
     """How many of its agents have a container of an older image, as it was measured last."""
-    issue_prefix: str | None = text_field(LINE, default=None)
+    issue_prefix: str | None = text_field(LINE, default=None, holds=NOTHING)
     issue_counter: int = 0
     max_ephemeral_agents: int = 10
     autonomy_level: AutonomyLevel = enum_field(AutonomyLevel.guided)
     behavior_mode: BehaviorMode = enum_field(BehaviorMode.warn)
     policy_set_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     policy_set_at: datetime | None = time_field(default=None)
-    policy_reason: str | None = text_field(DESCRIPTION, default=None)
+    policy_reason: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
     memory_reviewed_at: datetime | None = time_field(default=None)
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
 

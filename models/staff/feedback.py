@@ -8,6 +8,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import OwnedTable, belongs_to, enum_field, stored_at, text_field
+from models.personal_data import NOTHING, WORDS
 
 LONGEST_ID: Final = 256
 """Of what a client names as it likes: a message or a turn, and a trace."""
@@ -45,9 +46,9 @@ class MessageFeedback(OwnedTable, table=True):
         ),
     )
     user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")  # type: ignore[assignment]
-    message_id: str = text_field(LONGEST_ID)
+    message_id: str = text_field(LONGEST_ID, holds=NOTHING)
     signal: FeedbackSignal = enum_field(FeedbackSignal)
     chat_id: str | None = None
-    trace_id: str | None = text_field(LONGEST_ID, default=None)
-    reason: str | None = text_field(LONGEST_REASON, default=None)
+    trace_id: str | None = text_field(LONGEST_ID, default=None, holds=NOTHING)
+    reason: str | None = text_field(LONGEST_REASON, default=None, holds=WORDS)
     created_at: datetime = stored_at()

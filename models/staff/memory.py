@@ -2,13 +2,16 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import BigInteger, Computed, Index, text
 from sqlmodel import Field
 
 from models.base import TenantRow, TenantTable, enum_field, json_field, stored_at, tenant_id, text_field
 from models.bounds import ID, LINE
+from models.expiry import Kept
+from models.personal_data import MENTIONS, NOTHING, WHOSE
+from models.retention import RetentionKind
 
 CONFIG_BYTES: Final = 64 << 10
 """Of a workspace's configuration; a request holds less (contract: admin.memory_config_patch)."""
@@ -34,6 +37,8 @@ class MemoryVersion(TenantTable, table=True):
     """
 
     __tablename__ = "memory_versions"
+    # contract: admin.memory_config_patch
+    __kept__: ClassVar = Kept(RetentionKind.memory_versions, most=3650, default=30)
     __table_args__ = (
         Index("memory_versions_list_idx", "workspace_id", text("written_at DESC"), text("id DESC")),
         Index("memory_versions_tier_idx", "workspace_id", "tier", text("written_at DESC"), text("id DESC")),
@@ -51,17 +56,21 @@ class MemoryVersion(TenantTable, table=True):
             postgresql_where=text("owner_id IS NOT NULL"),
         ),
     )
-    path: str = text_field(LINE * 3)
+    path: str = text_field(LINE * 3, holds=NOTHING)
     tier: MemoryTier = enum_field(MemoryTier)
-    sha256: str = text_field(LINE)
+    sha256: str = text_field(LINE, holds=NOTHING)
     bytes: int = Field(sa_type=BigInteger)
     written_at: datetime = stored_at()
-    written_by: str = text_field(ID, default="")
-    parent_sha: str | None = text_field(LINE, default=None)
-    payload_ref: str = text_field(LINE, default="")
-    owner_id: str | None = text_field(ID, default=None)
+    written_by: str = text_field(ID, default="", holds=WHOSE)
+    parent_sha: str | None = text_field(LINE, default=None, holds=NOTHING)
+    payload_ref: str = text_field(LINE, default="", holds=NOTHING)
+    owner_id: str | None = text_field(ID, default=None, holds=NOTHING)
     agent_slug: str = text_field(
-        LINE * 3, default=None, nullable=False, sa_column_args=(Computed(OF_AGENT, persisted=True),)
+        LINE * 3,
+        default=None,
+        nullable=False,
+        sa_column_args=(Computed(OF_AGENT, persisted=True),),
+        holds=NOTHING,
     )
 
 
@@ -70,4 +79,4 @@ class MemoryConfig(TenantRow, table=True):
 
     __tablename__ = "memory_configs"
     workspace_id: str = tenant_id()
-    document: dict[str, Any] = json_field(CONFIG_BYTES)
+    document: dict[str, Any] = json_field(CONFIG_BYTES, holds=MENTIONS)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from sqlalchemy import Computed, Index, text
 from sqlmodel import Field
@@ -22,7 +22,10 @@ from models.base import (
     time_field,
 )
 from models.bounds import CONFIG, ERROR, ID, LINE, NAME, PAYLOAD, TURN
+from models.expiry import ByDay, Expires, Kept
 from models.machines import Machine
+from models.personal_data import BY, MENTIONS, NOTHING, WORDS
+from models.retention import RetentionKind
 from models.staff.chats import new_message_id
 
 BY_USER: Final = "USER"
@@ -126,31 +129,31 @@ class Run(TenantTable, table=True):
     )
     id: str = free_id(new_message_id)
     agent_id: str
-    chat_id: str | None = text_field(ID, default=None)  # no foreign key: a run outlives its chat
+    chat_id: str | None = text_field(ID, default=None, holds=NOTHING)  # no foreign key: a run outlives its chat
     message_seq: int | None = None
     assignment_id: str | None = None
-    triggered_by: str | None = text_field(LINE, default=None)  # the id of a user, or the name of what started it
-    trigger_type: str = text_field(NAME, default=BY_USER)
+    triggered_by: str | None = text_field(LINE, default=None, holds=BY)  # or the name of what started it
+    trigger_type: str = text_field(NAME, default=BY_USER, holds=NOTHING)
     # somebody outside has begun it, or a run that gave it its work: its network is, whatever the mode of the crew is
     restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     status: RunStatus = enum_field(RunStatus.RUNNING)
-    prompt: str = text_field(CONFIG, default="")
+    prompt: str = text_field(CONFIG, default="", holds=WORDS)
     max_turns: int | None = None
-    model: str | None = text_field(LINE, default=None)
+    model: str | None = text_field(LINE, default=None, holds=NOTHING)
     exit_code: int | None = None
-    error_message: str | None = text_field(ERROR, default=None)
-    data: dict[str, Any] | None = json_field(PAYLOAD, default=None)  # "metadata" on the wire
+    error_message: str | None = text_field(ERROR, default=None, holds=WORDS)
+    data: dict[str, Any] | None = json_field(PAYLOAD, default=None, holds=WORDS)  # "metadata" on the wire
     started_at: datetime | None = time_field(default=None)
     finished_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at()
     began_at: datetime = time_field(
         default=None, nullable=False, sa_column_args=(Computed("COALESCE(started_at, created_at)", persisted=True),)
     )
-    worker: str | None = text_field(LINE, default=None)
+    worker: str | None = text_field(LINE, default=None, holds=NOTHING)
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)
     cancel_requested_at: datetime | None = time_field(default=None)
-    waits_for: str | None = text_field(ID, default=None)
+    waits_for: str | None = text_field(ID, default=None, holds=NOTHING)
     waits_since: datetime | None = time_field(default=None)
     waited: float = 0.0
     parks: int = 0
@@ -179,6 +182,7 @@ class RunFrame(TenantRow, table=True):
     """
 
     __tablename__ = "run_frames"
+    __kept__: ClassVar = Kept(RetentionKind.frames, setting="frame_days", removal=ByDay())
     __table_args__ = (
         belongs_to("chat_id", "chats", ondelete="CASCADE"),
         belongs_to("run_id", "runs", ondelete="CASCADE"),
@@ -193,16 +197,16 @@ class RunFrame(TenantRow, table=True):
             postgresql_where=text("agent_id IS NOT NULL"),
         ),
         Index("run_frames_created_at_idx", "created_at", postgresql_using="brin"),
-        partitioned("week"),
+        partitioned("week", days="frame_days"),
     )
     workspace_id: str = tenant_id()
     chat_id: str = Field(primary_key=True)
     seq: int = Field(primary_key=True)
     run_id: str | None = None
     # no foreign key: agents are not removed, and frames are written often
-    agent_id: str | None = text_field(ID, default=None)
-    type: str = text_field(LINE)  # run_begin or chat_event
-    payload: dict[str, Any] = json_field(TURN)
+    agent_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    type: str = text_field(LINE, holds=NOTHING)  # run_begin or chat_event
+    payload: dict[str, Any] = json_field(TURN, holds=MENTIONS)
     created_at: datetime = stored_at("clock_timestamp()", primary_key=True)
 
 
@@ -216,9 +220,16 @@ class RunTag(TenantRow, table=True):
 
     __tablename__ = "run_tags"
     workspace_id: str = tenant_id()
-    tag: str = text_field(LINE, primary_key=True)
+    tag: str = text_field(LINE, primary_key=True, holds=NOTHING)
     began_at: datetime = time_field(primary_key=True)
-    run_id: str = text_field(ID, primary_key=True)
+    run_id: str = text_field(ID, primary_key=True, holds=NOTHING)
+
+
+# Steps are for whoever takes a run over; a run that ended is taken over by nobody.
+OF_ENDED_RUNS = """
+    SELECT s.ctid FROM run_steps s JOIN runs r ON r.id = s.run_id
+    WHERE r.status <> 'RUNNING' AND r.finished_at < now() - interval '1 day' LIMIT $1
+"""
 
 
 class RunStep(TenantRow, table=True):
@@ -229,11 +240,12 @@ class RunStep(TenantRow, table=True):
     """
 
     __tablename__ = "run_steps"
+    __expires__: ClassVar = Expires(found=OF_ENDED_RUNS)
     __table_args__ = (belongs_to("run_id", "runs", ondelete="CASCADE"),)
     run_id: str = Field(primary_key=True)
-    name: str = text_field(LINE * 2, primary_key=True)
+    name: str = text_field(LINE * 2, primary_key=True, holds=NOTHING)
     lease: int
     created_at: datetime = stored_at()
     finished_at: datetime | None = time_field(default=None)
-    outcome: Any = json_field(TURN, default=None, nullable=True)
-    said: list[dict[str, Any]] | None = json_field(TURN, default=None)
+    outcome: Any = json_field(TURN, default=None, nullable=True, holds=MENTIONS)
+    said: list[dict[str, Any]] | None = json_field(TURN, default=None, holds=MENTIONS)

@@ -1,12 +1,15 @@
 """What others have sent to agents."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import Index
 
 from models.base import TenantTable, belongs_to, enum_field, stored_at, text_field, time_field
 from models.bounds import ID, LINE
+from models.expiry import Expires
+from models.personal_data import NOTHING
 
 
 class WebhookResult(StrEnum):
@@ -26,6 +29,7 @@ class WebhookReceipt(TenantTable, table=True):
     """
 
     __tablename__ = "webhook_receipts"
+    __expires__: ClassVar = Expires("created_at", timedelta(days=30))
     __table_args__ = (
         belongs_to("agent_id", "agents"),
         Index("webhook_receipts_list_idx", "workspace_id", "agent_id", "created_at", "id"),
@@ -36,13 +40,13 @@ class WebhookReceipt(TenantTable, table=True):
     )
     agent_id: str
     result: WebhookResult = enum_field(WebhookResult.accepted)
-    reason: str | None = text_field(LINE, default=None)
-    key: str | None = text_field(LINE, default=None)
-    proof: str | None = text_field(LINE, default=None)
-    event: str = text_field(LINE, default="")
-    source: str = text_field(LINE, default="")
-    scheme: str = text_field(LINE)
-    run_id: str | None = text_field(ID, default=None)
+    reason: str | None = text_field(LINE, default=None, holds=NOTHING)
+    key: str | None = text_field(LINE, default=None, holds=NOTHING)
+    proof: str | None = text_field(LINE, default=None, holds=NOTHING)
+    event: str = text_field(LINE, default="", holds=NOTHING)
+    source: str = text_field(LINE, default="", holds=NOTHING)
+    scheme: str = text_field(LINE, holds=NOTHING)
+    run_id: str | None = text_field(ID, default=None, holds=NOTHING)
     times: int = 1
     last_at: datetime | None = time_field(default=None)
     created_at: datetime = stored_at("clock_timestamp()")

@@ -9,6 +9,7 @@ from sqlmodel import Field
 from models.actors import ActorType
 from models.base import TenantRow, TenantTable, Timestamps, belongs_to, enum_field, stored_at, text_field
 from models.bounds import CONFIG, ID, LINE
+from models.personal_data import BY, WORDS
 
 
 class RelationType(StrEnum):
@@ -54,8 +55,8 @@ class IssueComment(TenantTable, Timestamps, table=True):
     )
     mission_id: str
     author_type: ActorType = enum_field(ActorType)
-    author_id: str = text_field(ID)
-    body: str = text_field(CONFIG)
+    author_id: str = text_field(ID, holds=BY)
+    body: str = text_field(CONFIG, holds=WORDS)
 
 
 class IssueRelation(TenantTable, table=True):
@@ -84,7 +85,7 @@ class IssueActivity(TenantTable, table=True):
     )
     mission_id: str
     actor_type: ActorType = enum_field(ActorType)
-    actor_id: str = text_field(ID)
+    actor_id: str = text_field(ID, holds=BY)
     action: ActivityAction = enum_field(ActivityAction)
-    details: str | None = text_field(LINE * 5, default=None)
+    details: str | None = text_field(LINE * 5, default=None, holds=WORDS)
     created_at: datetime = stored_at("clock_timestamp()")

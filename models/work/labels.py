@@ -4,6 +4,7 @@ from sqlalchemy import UniqueConstraint
 
 from models.base import TenantTable, Timestamps, Versioned, tenant_key, text_field
 from models.bounds import LABEL, NAME
+from models.personal_data import MENTIONS, NOTHING
 
 
 class Label(TenantTable, Versioned, Timestamps, table=True):
@@ -11,6 +12,6 @@ class Label(TenantTable, Versioned, Timestamps, table=True):
 
     __tablename__ = "labels"
     __table_args__ = (tenant_key(), UniqueConstraint("workspace_id", "name"))
-    name: str = text_field(LABEL)
-    color: str = text_field(NAME)
-    label_group: str | None = text_field(NAME, default=None)
+    name: str = text_field(LABEL, holds=MENTIONS)
+    color: str = text_field(NAME, holds=NOTHING)
+    label_group: str | None = text_field(NAME, default=None, holds=NOTHING)

@@ -23,6 +23,7 @@ from models.base import (
 )
 from models.bounds import CONFIG, DESCRIPTION, ERROR, ID, LINE, NAME, NOTES, URL
 from models.machines import Machine
+from models.personal_data import AUTHOR, BY, MENTIONS, NOTHING, WORDS
 
 
 class MissionType(StrEnum):
@@ -154,27 +155,27 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     crew_id: str
     lead_agent_id: str
     number: int | None = None
-    identifier: str | None = text_field(LINE * 2, default=None)
+    identifier: str | None = text_field(LINE * 2, default=None, holds=NOTHING)
     project_id: str | None = None
     milestone_id: str | None = None
     parent_issue_id: str | None = None
-    priority: str = text_field(LINE, default="none")
-    assignee_type: str | None = text_field(LINE, default=None)
-    assignee_id: str | None = text_field(ID, default=None)
-    due_date: str | None = text_field(NAME, default=None)
+    priority: str = text_field(LINE, default="none", holds=NOTHING)
+    assignee_type: str | None = text_field(LINE, default=None, holds=NOTHING)
+    assignee_id: str | None = text_field(ID, default=None, holds=BY)
+    due_date: str | None = text_field(NAME, default=None, holds=NOTHING)
     estimate: int | None = None
     sort_order: float = 0
-    routine_inputs: dict[str, Any] | None = json_field(NOTES, default=None)
+    routine_inputs: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     created_by_type: ActorType | None = enum_field(ActorType, default=None)
-    created_by_id: str | None = text_field(ID, default=None)
+    created_by_id: str | None = text_field(ID, default=None, holds=AUTHOR)
     authored_via: AuthoredVia | None = enum_field(AuthoredVia, default=None)
     mission_type: MissionType = enum_field(MissionType.orchestration)
-    trace_id: str = text_field(ID)
-    title: str = text_field(LINE * 3)
-    description: str | None = text_field(CONFIG, default=None)
+    trace_id: str = text_field(ID, holds=NOTHING)
+    title: str = text_field(LINE * 3, holds=MENTIONS)
+    description: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
     status: MissionStatus = enum_field(MissionStatus.PLANNING)
-    plan: str | None = text_field(CONFIG, default=None)
-    workflow_template: str | None = text_field(CONFIG, default=None)
+    plan: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    workflow_template: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
     total_token_count: int | None = Field(default=None, sa_type=BigInteger)
     total_estimated_cost: float | None = None
     started_at: datetime | None = time_field(default=None)
@@ -204,12 +205,12 @@ class Assignment(TenantTable, Timestamps, table=True):
     chat_id: str | None = None
     assigned_by_id: str
     assigned_to_id: str
-    task: str = text_field(CONFIG)
+    task: str = text_field(CONFIG, holds=MENTIONS)
     restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})  # as its giver is
     status: AssignmentStatus = enum_field(AssignmentStatus.PENDING)
-    result_summary: str | None = text_field(CONFIG, default=None)
-    error_message: str | None = text_field(ERROR, default=None)
-    handoff: dict[str, Any] | None = json_field(NOTES, default=None)
+    result_summary: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    error_message: str | None = text_field(ERROR, default=None, holds=MENTIONS)
+    handoff: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     started_at: datetime | None = time_field(default=None)
     finished_at: datetime | None = time_field(default=None)
 
@@ -249,16 +250,16 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     mission_id: str
     assigned_agent_id: str | None = None
     assignment_id: str | None = None
-    title: str = text_field(LINE * 3)
-    description: str | None = text_field(CONFIG, default=None)
+    title: str = text_field(LINE * 3, holds=MENTIONS)
+    description: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
     status: TaskStatus = enum_field(TaskStatus.PENDING)
     task_order: int = 0
-    depends_on: list[str] = json_field(NOTES, default_factory=list)
+    depends_on: list[str] = json_field(NOTES, default_factory=list, holds=NOTHING)
     iteration: int | None = 1
     max_iterations: int | None = None
-    result_summary: str | None = text_field(CONFIG, default=None)
-    output_path: str | None = text_field(URL, default=None)
-    error_message: str | None = text_field(ERROR, default=None)
+    result_summary: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    output_path: str | None = text_field(URL, default=None, holds=NOTHING)
+    error_message: str | None = text_field(ERROR, default=None, holds=MENTIONS)
     token_budget: int | None = Field(default=None, sa_type=BigInteger)
     token_count: int | None = Field(default=None, sa_type=BigInteger)
     estimated_cost: float | None = None
@@ -267,9 +268,9 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
     duration_ms: int | None = Field(default=None, sa_type=BigInteger)
     confidence: float | None = None
     needs_review: bool = False
-    handoff_context: str | None = text_field(CONFIG, default=None)
-    evaluation_status: str | None = text_field(LINE, default=None)
-    evaluation_notes: str | None = text_field(DESCRIPTION, default=None)
+    handoff_context: str | None = text_field(CONFIG, default=None, holds=MENTIONS)
+    evaluation_status: str | None = text_field(LINE, default=None, holds=NOTHING)
+    evaluation_notes: str | None = text_field(DESCRIPTION, default=None, holds=WORDS)
     approval_required: bool = False
     approval_status: ApprovalDecision | None = enum_field(ApprovalDecision, default=None)
     approved_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
@@ -299,9 +300,9 @@ class Checkpoint(TenantTable, table=True):
     id: str = text_field(ID, default_factory=new_checkpoint_id, primary_key=True)
     crew_id: str
     mission_id: str
-    label: str | None = text_field(LINE, default=None)
-    journal_cursor: str = text_field(NAME)
-    state: dict[str, Any] = json_field(NOTES)
+    label: str | None = text_field(LINE, default=None, holds=WORDS)
+    journal_cursor: str = text_field(NAME, holds=NOTHING)
+    state: dict[str, Any] = json_field(NOTES, holds=NOTHING)
     fork_of: str | None = None
     created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
     created_at: datetime = stored_at("clock_timestamp()")

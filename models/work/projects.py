@@ -6,6 +6,7 @@ from sqlalchemy import Index, UniqueConstraint
 
 from models.base import TenantTable, Timestamps, Versioned, belongs_to, enum_field, tenant_key, text_field
 from models.bounds import DESCRIPTION, ID, LABEL, LINE, NAME
+from models.personal_data import BY, MENTIONS, NOTHING
 
 
 class ProjectStatus(StrEnum):
@@ -56,18 +57,18 @@ class Project(TenantTable, Versioned, Timestamps, table=True):
         UniqueConstraint("workspace_id", "slug"),
         Index("projects_workspace_id_name_id_idx", "workspace_id", "name", "id"),
     )
-    name: str = text_field(LABEL)
-    slug: str = text_field(LABEL)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    icon: str | None = text_field(LINE, default=None)
-    color: str = text_field(LINE, default="blue")
+    name: str = text_field(LABEL, holds=MENTIONS)
+    slug: str = text_field(LABEL, holds=NOTHING)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    icon: str | None = text_field(LINE, default=None, holds=NOTHING)
+    color: str = text_field(LINE, default="blue", holds=NOTHING)
     status: ProjectStatus = enum_field(ProjectStatus.backlog)
     priority: ProjectPriority = enum_field(ProjectPriority.none)
     health: ProjectHealth = enum_field(ProjectHealth.on_track)
-    lead_type: str | None = text_field(LINE, default=None)
-    lead_id: str | None = text_field(ID, default=None)
-    start_date: str | None = text_field(NAME, default=None)
-    target_date: str | None = text_field(NAME, default=None)
+    lead_type: str | None = text_field(LINE, default=None, holds=NOTHING)
+    lead_id: str | None = text_field(ID, default=None, holds=BY)
+    start_date: str | None = text_field(NAME, default=None, holds=NOTHING)
+    target_date: str | None = text_field(NAME, default=None, holds=NOTHING)
 
 
 class Milestone(TenantTable, Versioned, Timestamps, table=True):
@@ -80,8 +81,8 @@ class Milestone(TenantTable, Versioned, Timestamps, table=True):
         Index("milestones_project_idx", "workspace_id", "project_id", "position", "created_at", "id"),
     )
     project_id: str
-    name: str = text_field(LABEL)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    target_date: str | None = text_field(NAME, default=None)
+    name: str = text_field(LABEL, holds=MENTIONS)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    target_date: str | None = text_field(NAME, default=None, holds=NOTHING)
     status: MilestoneStatus = enum_field(MilestoneStatus.active)
     position: int = 0

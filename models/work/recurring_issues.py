@@ -8,6 +8,7 @@ from sqlmodel import Field
 
 from models.base import TenantTable, Timestamps, Versioned, belongs_to, text_field, time_field
 from models.bounds import ID, LABEL, LINE, NAME, PROMPT
+from models.personal_data import AUTHOR, BY, MENTIONS, NOTHING, holding
 
 LONGEST_CRON: Final = 1000
 """Characters. A list of every minute takes 170; what is longer is no schedule of anybody."""
@@ -33,18 +34,20 @@ class RecurringIssue(TenantTable, Versioned, Timestamps, table=True):
         Index("recurring_issues_due_idx", "next_run", "id", postgresql_where=text("enabled")),
     )
     crew_id: str
-    title: str = text_field(LABEL)
-    description: str | None = text_field(PROMPT, default=None)
-    priority: str = text_field(LINE, default="none")
+    title: str = text_field(LABEL, holds=MENTIONS)
+    description: str | None = text_field(PROMPT, default=None, holds=MENTIONS)
+    priority: str = text_field(LINE, default="none", holds=NOTHING)
     project_id: str | None = None
     milestone_id: str | None = None
-    assignee_type: str | None = text_field(LINE, default=None)
-    assignee_id: str | None = text_field(ID, default=None)
-    labels_json: str | None = text_field(PROMPT, default=None)
-    cron_expression: str = text_field(LONGEST_CRON)
-    time_zone: str | None = text_field(NAME, default=None)
+    assignee_type: str | None = text_field(LINE, default=None, holds=NOTHING)
+    assignee_id: str | None = text_field(ID, default=None, holds=BY)
+    labels_json: str | None = text_field(PROMPT, default=None, holds=NOTHING)
+    cron_expression: str = text_field(LONGEST_CRON, holds=NOTHING)
+    time_zone: str | None = text_field(NAME, default=None, holds=NOTHING)
     enabled: bool = True
     next_run: datetime | None = time_field(default=None)
     last_run: datetime | None = time_field(default=None)
     run_count: int = 0
-    created_by: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    created_by: str | None = Field(
+        default=None, foreign_key="users.id", ondelete="SET NULL", sa_column_kwargs=holding(AUTHOR)
+    )

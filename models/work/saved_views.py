@@ -8,6 +8,7 @@ from sqlmodel import Field
 
 from models.base import TenantTable, Timestamps, Versioned, enum_field, text_field
 from models.bounds import LABEL, PROMPT
+from models.personal_data import NOTHING
 
 
 class ViewType(StrEnum):
@@ -27,9 +28,9 @@ class SavedView(TenantTable, Versioned, Timestamps, table=True):
         Index("saved_views_user_id_idx", "user_id"),
     )
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
-    name: str = text_field(LABEL)
-    filters_json: str = text_field(PROMPT)
-    sort_json: str | None = text_field(PROMPT, default=None)
+    name: str = text_field(LABEL, holds=NOTHING)
+    filters_json: str = text_field(PROMPT, holds=NOTHING)
+    sort_json: str | None = text_field(PROMPT, default=None, holds=NOTHING)
     view_type: ViewType = enum_field(ViewType.list)
     is_default: bool = False
     shared: bool = False

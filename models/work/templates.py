@@ -6,6 +6,7 @@ from sqlalchemy import Index, UniqueConstraint, text
 
 from models.base import TenantTable, Timestamps, Versioned, text_field
 from models.bounds import CONFIG, DESCRIPTION, LABEL, LINE
+from models.personal_data import MENTIONS, NOTHING
 
 
 def new_pattern_id() -> str:
@@ -24,9 +25,9 @@ class WorkflowTemplate(TenantTable, Versioned, Timestamps, table=True):
         Index("workflow_templates_name_idx", "workspace_id", text("is_builtin DESC"), "name", "id"),
         Index("workflow_templates_created_at_idx", "workspace_id", text("is_builtin DESC"), "created_at", "name", "id"),
     )
-    name: str = text_field(LABEL)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    template_json: str = text_field(CONFIG)
-    icon: str | None = text_field(LINE, default=None)
-    color: str | None = text_field(LINE, default=None)
+    name: str = text_field(LABEL, holds=MENTIONS)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=MENTIONS)
+    template_json: str = text_field(CONFIG, holds=MENTIONS)
+    icon: str | None = text_field(LINE, default=None, holds=NOTHING)
+    color: str | None = text_field(LINE, default=None, holds=NOTHING)
     is_builtin: bool = False

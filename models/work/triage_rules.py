@@ -7,6 +7,7 @@ from sqlalchemy import Index, text
 
 from models.base import TenantTable, Timestamps, Versioned, belongs_to, enum_field, text_field
 from models.bounds import LABEL, LINE, PROMPT
+from models.personal_data import MENTIONS, NOTHING
 
 LONGEST_PATTERN: Final = 1000
 
@@ -36,14 +37,14 @@ class TriageRule(TenantTable, Versioned, Timestamps, table=True):
         Index("triage_rules_assignee_id_idx", "workspace_id", "assignee_id"),
         Index("triage_rules_project_id_idx", "workspace_id", "project_id"),
     )
-    name: str = text_field(LABEL)
-    pattern: str = text_field(LONGEST_PATTERN)
+    name: str = text_field(LABEL, holds=MENTIONS)
+    pattern: str = text_field(LONGEST_PATTERN, holds=MENTIONS)
     match_type: MatchType = enum_field(MatchType)
     crew_id: str | None = None
     assignee_id: str | None = None
-    priority: str | None = text_field(LINE, default=None)
+    priority: str | None = text_field(LINE, default=None, holds=NOTHING)
     project_id: str | None = None
-    labels_json: str | None = text_field(PROMPT, default=None)
+    labels_json: str | None = text_field(PROMPT, default=None, holds=NOTHING)
     position: int
     enabled: bool = True
     on_create: bool = False

@@ -7,6 +7,7 @@ from sqlmodel import Field
 
 from models.base import TenantTable, belongs_to, stored_at, tenant_key, text_field, time_field
 from models.bounds import ERROR
+from models.personal_data import MENTIONS
 
 
 class WorkPause(TenantTable, table=True):
@@ -34,7 +35,7 @@ class WorkPause(TenantTable, table=True):
     agent_id: str
     mission_id: str
     runs: int
-    last_error: str | None = text_field(ERROR, default=None)
+    last_error: str | None = text_field(ERROR, default=None, holds=MENTIONS)
     created_at: datetime = stored_at()
     resumed_at: datetime | None = time_field(default=None)
     resumed_by_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")

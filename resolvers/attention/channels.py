@@ -15,12 +15,15 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.work.missions import Mission
 from resolvers.kernel import (
+    EVERYTHING,
     NO_SURFACE,
+    OPEN,
     Action,
     ById,
     Caller,
     Code,
     Context,
+    Domain,
     Entity,
     NoInput,
     Output,
@@ -31,6 +34,8 @@ from resolvers.kernel import (
     is_id,
     procedure,
 )
+
+DOMAIN = Domain("channels", scopes=(EVERYTHING,))  # a channel carries what happens in several domains
 
 UNKNOWN = "There is no such channel"
 
@@ -90,8 +95,10 @@ async def _workspace(ctx: Context, data: NoInput) -> Admission:
     return await _admission(ctx)
 
 
-def _door(kind: ChannelKind, model: type[SQLModel]) -> Procedure[ById, Admission]:
-    @procedure(f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE, tickets=True)
+def _door(kind: ChannelKind, model: type[SQLModel], *scopes: str) -> Procedure[ById, Admission]:
+    @procedure(
+        f"channels.{kind}", Action.READ, tenancy=Entity(model, "id"), surfaces=NO_SURFACE, tickets=True, scopes=scopes
+    )
     async def admit(ctx: Context, data: ById) -> Admission:
         """Open a channel of a row.
 
@@ -113,7 +120,7 @@ async def _user(ctx: Context, data: ById) -> Admission:
     return Admission()
 
 
-@procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
+@procedure("channels.providers", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True, scopes=OPEN)
 async def _providers(ctx: Context, data: NoInput) -> Admission:
     """Open the channel of model providers.
 
@@ -122,13 +129,13 @@ async def _providers(ctx: Context, data: NoInput) -> Admission:
     return Admission()
 
 
-@procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True)
+@procedure("channels.identify", Action.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE, tickets=True, scopes=OPEN)
 async def _identify(ctx: Context, data: NoInput) -> Identity:
     """Identify the user of a live connection."""
     return Identity(user_id=ctx.user_id)
 
 
-_crew = _door(ChannelKind.crew, Crew)  # its files have a channel too
+_crew = _door(ChannelKind.crew, Crew, "crews:read")  # its files have a channel too
 
 KINDS = frozenset(kind.value for kind in ChannelKind)
 _DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
@@ -136,9 +143,9 @@ _DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
     ChannelKind.keeper: _workspace,
     ChannelKind.crew: _crew,
     ChannelKind.files: _crew,
-    ChannelKind.agent: _door(ChannelKind.agent, Agent),
-    ChannelKind.session: _door(ChannelKind.session, Chat),
-    ChannelKind.mission: _door(ChannelKind.mission, Mission),
+    ChannelKind.agent: _door(ChannelKind.agent, Agent, "agents:read", "chats:read"),
+    ChannelKind.session: _door(ChannelKind.session, Chat, "chats:read"),
+    ChannelKind.mission: _door(ChannelKind.mission, Mission, EVERYTHING),
     ChannelKind.user: _user,
     ChannelKind.providers: _providers,
 }

@@ -16,6 +16,7 @@ from resolvers.kernel import (
     ById,
     Context,
     Deleted,
+    Domain,
     NoInput,
     Otherwise,
     Output,
@@ -30,6 +31,8 @@ from resolvers.kernel import (
     graph,
     query,
 )
+
+DOMAIN = Domain("notifications", scopes=None)
 
 NEWEST_FIRST = (col(Notification.created_at).desc(), col(Notification.id).desc())
 NOTIFICATION = Subject(Notification, "id")

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from models.people.auth import DEVICE_LIFETIME
+from models.people.sign_in_providers import ATTEMPT_LIFETIME
+
 SESSION_LIFETIME = timedelta(days=30)
-DEVICE_LIFETIME = timedelta(days=180)
-ATTEMPT_LIFETIME = timedelta(minutes=15)  # of a sign-in at another provider (contract: auth.google_redirect)
 REFRESH_PATH = "/api/auth/"
 
 # What RFC 6265 lets a value be made of (cookie-octet); our own values are hex or base64url.

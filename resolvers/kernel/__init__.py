@@ -6,7 +6,6 @@ Where name and module are alike (`command`, `query`, `bus`, `database`, `instanc
 from resolvers.errors import Code, Reason, Refusal, forbidden, invalid, unauthenticated
 from resolvers.identity import cookies, credentials
 from resolvers.identity.caller import Caller, CredentialKind, IssuedSession, KnownBrowser
-from resolvers.identity.cookies import ATTEMPT_LIFETIME, DEVICE_LIFETIME
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
 from resolvers.identity.webhook_senders import Claim as WebhookClaim
@@ -62,10 +61,11 @@ from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.background.clocks import AcrossWorkspaces, across_workspaces, clock
 from resolvers.kernel.background.followers import follow, news
 from resolvers.kernel.background.following import Followed
-from resolvers.kernel.background.retention import KINDS as RETENTION_KINDS
 from resolvers.kernel.background.retention import LONGEST as LONGEST_RETENTION
+from resolvers.kernel.background.retention import bounds as retention_bounds
 from resolvers.kernel.background.retention import done as rules_done
 from resolvers.kernel.background.retention import due as rules_due
+from resolvers.kernel.background.retention import holds as retention_days
 from resolvers.kernel.background.retention import told as rules_told
 from resolvers.kernel.declarations.events import EVENTS, Event, Long, Routing, Time, address_of
 from resolvers.kernel.declarations.jobs import job
@@ -115,7 +115,7 @@ from resolvers.kernel.ground.policy import (
     known_capabilities,
     outranks,
 )
-from resolvers.kernel.ground.scopes import EVERYTHING, OPEN, SCOPES
+from resolvers.kernel.ground.scopes import EVERYTHING, OPEN, SCOPES, Domain
 from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.reader import (
     EVERYONE,
@@ -197,19 +197,19 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Roles, scopes of tokens, and the license.
     "GATES", "ADMINS", "higher", "outranks", "Capabilities", "CapabilityPreset", "CHAT_ONLY", "PRESETS", "effective",
     "known_capabilities",
-    "EVERYTHING", "SCOPES", "OPEN", "Edition", "Limit",
+    "Domain", "EVERYTHING", "SCOPES", "OPEN", "Edition", "Limit",
     # Webhooks in: what is sent to agents.
     "WebhookClaim", "Unproven", "read_webhook", "sign_webhook", "signs_webhooks", "new_webhook_secret",
     # Signing in: for the domain of accounts and sessions.
     "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "KnownBrowser", "Verification", "digest",
     "hash_cli_token",
     "secret_equals", "check_password",
-    "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED", "DEVICE_LIFETIME",
-    "OVERLAP", "ATTEMPT_LIFETIME", "SignInProvider", "GOOGLE", "is_safe_url",
+    "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED",
+    "OVERLAP", "SignInProvider", "GOOGLE", "is_safe_url",
     "SESSION_LIFETIME", "TICKET_LIFETIME", "is_alone_on_loopback", "is_at_the_machine",
     # Secrets, beside `instance.vault`.
-    "Revealed", "Unopenable", "told_of_secrets", "reveal_to_listeners", "RETENTION_KINDS", "LONGEST_RETENTION",
-    "rules_due", "rules_done", "rules_told",
+    "Revealed", "Unopenable", "told_of_secrets", "reveal_to_listeners", "LONGEST_RETENTION",
+    "retention_bounds", "retention_days", "rules_due", "rules_done", "rules_told",
     # Mail, by jobs.
     "Mail", "MailFailed", "Undeliverable", "in_a_line",
     # HTTP to the outside, by `ctx.outside.http`.

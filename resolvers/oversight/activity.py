@@ -16,6 +16,7 @@ from resolvers.kernel import (
     EVERYONE,
     Action,
     Branch,
+    Domain,
     Id,
     Page,
     Paging,
@@ -27,6 +28,8 @@ from resolvers.kernel import (
     one,
     query,
 )
+
+DOMAIN = Domain("activity", scopes="crews")
 
 
 class ActivityType(StrEnum):

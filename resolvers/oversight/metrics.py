@@ -15,7 +15,9 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.missions import Mission, MissionStatus, MissionType
-from resolvers.kernel import Action, Code, Context, Input, Output, Refusal, Text, procedure
+from resolvers.kernel import Action, Code, Context, Domain, Input, Output, Refusal, Text, procedure
+
+DOMAIN = Domain("metrics", scopes="workspace")
 
 WINDOWS: Final = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 BUCKETS: Final = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "1d": timedelta(days=1)}

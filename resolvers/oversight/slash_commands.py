@@ -4,7 +4,9 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 from models.people.workspaces import Capability
-from resolvers.kernel import Absent, Action, Context, NoInput, Output, procedure
+from resolvers.kernel import Absent, Action, Context, Domain, NoInput, Output, procedure
+
+DOMAIN = Domain("slash_commands", scopes="workspace")
 
 
 class FormFieldType(StrEnum):

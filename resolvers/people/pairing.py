@@ -19,6 +19,7 @@ from resolvers.kernel import (
     Auth,
     Code,
     Context,
+    Domain,
     Input,
     Output,
     Refusal,
@@ -30,6 +31,8 @@ from resolvers.kernel import (
     procedure,
 )
 from resolvers.people.auth.cli_tokens import new_token
+
+DOMAIN = Domain("pairing", scopes=None)
 
 ALPHABET = "ABCDEFGHJKMNPQRSTVWXYZ23456789"
 LENGTH = 8

@@ -13,6 +13,7 @@ from resolvers.kernel import (
     Action,
     Code,
     Context,
+    Domain,
     Input,
     NoInput,
     QueryScope,
@@ -26,6 +27,8 @@ from resolvers.kernel import (
     query,
     within,
 )
+
+DOMAIN = Domain("preferences", scopes=None)
 
 MOST = 500
 FULL = f"There are {MOST} preferences, which is as many as are kept"

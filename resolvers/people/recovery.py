@@ -21,6 +21,7 @@ from resolvers.kernel import (
     Auth,
     Code,
     Context,
+    Domain,
     Id,
     Input,
     Mail,
@@ -37,6 +38,8 @@ from resolvers.kernel import (
 )
 from resolvers.people.auth.sessions import end_sessions
 from resolvers.people.pairing import end_pairings
+
+DOMAIN = Domain("recovery", scopes=None)
 
 LIFETIME = timedelta(minutes=30)
 PAUSE = timedelta(minutes=1)

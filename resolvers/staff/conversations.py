@@ -10,8 +10,24 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from models.staff.agents import Agent
 from models.staff.chats import Message, MessageRole
-from resolvers.kernel import EVERYONE, Action, Code, Id, Page, Paging, QueryScope, Row, Subject, View, graph, query
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Code,
+    Domain,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    Row,
+    Subject,
+    View,
+    graph,
+    query,
+)
 from resolvers.rules.journal_times import Since, Until, sql
+
+DOMAIN = Domain("conversations", scopes="chats")
 
 LONGEST_QUERY = 1_000
 PATIENCE: Any = literal_column("'2 s'")

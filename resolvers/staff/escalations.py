@@ -33,6 +33,7 @@ from resolvers.kernel import (
     Code,
     ConfigText,
     Context,
+    Domain,
     Emptied,
     Filter,
     Id,
@@ -66,6 +67,8 @@ from resolvers.staff.assignments.events import (
     EscalationCreated,
     EscalationResolved,
 )
+
+DOMAIN = Domain("escalations", scopes="crews")
 
 RESOLVED = "The escalation is already resolved"
 SEALED = "The value is encrypted and waits for approval: agents get it when the credential is approved."

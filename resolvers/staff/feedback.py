@@ -15,6 +15,7 @@ from resolvers.kernel import (
     Action,
     Code,
     Context,
+    Domain,
     Entity,
     Input,
     QueryScope,
@@ -27,6 +28,8 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.people.workspaces.workspaces import joined_last, workspaces_of
+
+DOMAIN = Domain("feedback", scopes="chats")
 
 TAKEN = "message_feedback_user_id_message_id_signal_key"
 MOST = 1_000

@@ -23,6 +23,7 @@ from resolvers.kernel import (
     Bool,
     Code,
     Context,
+    Domain,
     Input,
     Name,
     NoInput,
@@ -47,6 +48,8 @@ from resolvers.staff.agents.lifecycle import (
 from resolvers.staff.crew_templates.catalog import CrewTemplate, catalog
 from resolvers.staff.crew_templates.deployment import give_keys, make_crew, room_for_agents, slugs_of
 from resolvers.staff.crews.crews import CreateCrew, add_crew, require_free_slug, room_for_a_crew
+
+DOMAIN = Domain("onboarding", scopes=None)
 
 C = TypeVar("C", CliAdapter, LlmProvider)
 NO_USER = "User not found"

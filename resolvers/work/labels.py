@@ -14,6 +14,7 @@ from resolvers.kernel import (
     Code,
     Context,
     Deleted,
+    Domain,
     Input,
     NoInput,
     Patch,
@@ -24,6 +25,8 @@ from resolvers.kernel import (
     graph,
     query,
 )
+
+DOMAIN = Domain("labels")
 
 LABEL = Subject(Label, "id")
 TAKEN = "A label with this name already exists"

@@ -16,6 +16,7 @@ from resolvers.kernel import (
     ById,
     Context,
     Deleted,
+    Domain,
     Input,
     NoInput,
     Patch,
@@ -31,6 +32,8 @@ from resolvers.kernel import (
     one,
     query,
 )
+
+DOMAIN = Domain("saved_views", scopes="issues")
 
 ViewName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
 Filters = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.PROMPT)]

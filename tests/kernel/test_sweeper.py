@@ -7,13 +7,13 @@ import asyncpg
 import pytest
 
 from crewship.process.work import working
+from models.kernel import SWEPT
 from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.runs import Run, RunFrame, RunStatus, RunStep
 from resolvers.instance.running import instance
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.background.clocks import across_workspaces
-from resolvers.kernel.ground import removed
 from resolvers.kernel.store.database import database
 from tests.partitions import part_off
 from tests.world import World
@@ -72,9 +72,9 @@ async def test_events_go_with_the_partition_of_their_time(world: World) -> None:
     found = [name for name in await kept(world) if name.startswith("e: ")]
     assert found == ["e: in time", "e: young"]  # a partition goes as a whole, when its last row has expired
     assert "19990101" not in await partitions(world, "events")
-    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", removed.SWEPT) == last
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", SWEPT) == last
     await swept()
-    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", removed.SWEPT) == last
+    assert await conn.fetchval("SELECT value FROM instance_facts WHERE name = $1", SWEPT) == last
     for name, age in (("e: of a dropped partition", week + 3), ("e: of long ago", 100 * week)):
         await conn.execute(ROWS[1].format(age=age), name)
     assert await conn.fetchval("SELECT count(*) FROM events_earlier") == 2
@@ -100,7 +100,11 @@ async def test_frames_go_with_the_partition_of_their_time(world: World) -> None:
 
 
 async def test_a_setting_says_after_how_many_days(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [each.days for each in sweeper.PARTITIONED] == ["event_days", "frame_days", None]
+    assert {each.name: each.days for each in sweeper.partitioned()} == {
+        "audit_logs": None,
+        "events": "event_days",
+        "run_frames": "frame_days",
+    }
     await partition(world, "events", "19990101", 5 * 24, 49)
     await world.database.execute(ROWS[1].format(age=50), "s: old")
     await swept()
@@ -166,7 +170,8 @@ async def test_many_rows_go_in_portions(world: World, monkeypatch: pytest.Monkey
 
 
 async def test_one_rule_that_fails_keeps_no_other_from_its_rows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeper, "RULES", (sweeper.Rule("broken", "SELECT 1 / 0 + $1::int"), *sweeper.RULES))
+    rules = [sweeper.Rule("broken", "SELECT 1 / 0 + $1::int"), *sweeper.rules()]
+    monkeypatch.setattr(sweeper, "rules", lambda: rules)
     await world.database.execute(ROWS[0].format(age=25), "behind")
     with pytest.raises(ExceptionGroup) as failed:
         await swept()

@@ -16,7 +16,7 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 ROWS = 50_000
-OLD = {rule.name for rule in sweeper.RULES} - {"run_steps"}  # steps are found through their runs, and kept for a day
+OLD = {rule.name for rule in sweeper.rules()} - {"run_steps"}  # steps are found through their runs, and kept for a day
 
 
 async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_database: Any) -> None:
@@ -26,14 +26,14 @@ async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_databas
     finally:
         await superuser.close()
     assert swept.left == 0
-    assert len(swept.portions) >= ROWS / sweeper.PORTION + len(sweeper.PARTITIONED)
+    assert len(swept.portions) >= ROWS / sweeper.PORTION + len(sweeper.partitioned())
     # a second, and some of a machine that has much else to do
     assert max(swept.portions) < 1.5, sorted(swept.portions)[-5:]
     assert swept.waited, "nobody listened"
     assert max(swept.waited) < 2.0, sorted(swept.waited)[-5:]
 
 
-@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name) for rule in sweeper.RULES])
+@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name) for rule in sweeper.rules()])
 async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rule) -> None:
     async with database.lease() as conn, conn.transaction():
         # few rows: all plans are cheap, but one without an index stays one

@@ -81,7 +81,7 @@ class Year:
     async def live(self, month: int) -> None:
         """What happens in a month."""
         begin, share = self.begin_of(month), RUNS // MONTHS
-        for each in sweeper.PARTITIONED:
+        for each in sweeper.partitioned():
             step = datetime.timedelta(days={"day": 1, "week": 7, "month": 30}[table_of(each.model).info[PARTITION]])
             await self._partitions(each.name, begin + datetime.timedelta(days=30), step)
         first, last = month * share + 1, (month + 1) * share
@@ -134,7 +134,8 @@ class Year:
                 pass
         days = JOURNAL_DAYS + 30 * (MONTHS - 1 - month)  # as if the month's end were now
         await self.superuser.execute(RULE, self.population.workspace_id, days)
-        await retention.JOURNAL.carry_out(across_workspaces)
+        (journal,) = [each for each in retention.removals() if each.table == "journal"]
+        await journal.carry_out(across_workspaces)
         return time.perf_counter() - begun
 
     async def look(self) -> Month:

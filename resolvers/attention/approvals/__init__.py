@@ -12,6 +12,9 @@ from resolvers.attention.approvals.deciding import (
     reset_auto_tuning,
 )
 from resolvers.attention.approvals.gates import create_gate, delete_gate, gates_of, list_gates
+from resolvers.kernel import Domain
+
+DOMAIN = Domain("approvals", scopes="workspace")
 
 __all__ = [
     "CALL_OFF", "ApprovalCancelled", "ApprovalDecided", "AutoTuningReset", "ask", "cancel_approval", "create_gate",

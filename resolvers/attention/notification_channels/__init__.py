@@ -9,6 +9,9 @@ from resolvers.attention.notification_channels.channels import (
     list_channels,
     test_channel,
 )
+from resolvers.kernel import Domain
+
+DOMAIN = Domain("notification_channels", scopes="workspace")
 
 __all__ = [
     "ChannelCreated",

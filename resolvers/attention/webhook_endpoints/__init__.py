@@ -10,6 +10,9 @@ from resolvers.attention.webhook_endpoints.endpoints import (
     rotate_secret,
     update_endpoint,
 )
+from resolvers.kernel import Domain
+
+DOMAIN = Domain("webhook_endpoints", scopes="webhooks")
 
 __all__ = [
     "EndpointSecret",

@@ -7,20 +7,19 @@ as were asked for, and up to one more.
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from models.base import PARTITION, table_of
-from models.kernel import OutboxEvent
+from models.expiry import ByDay, ByIndex, Kept, saying
 from models.retention import RetentionKind
-from models.staff.runs import RunFrame
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.background.clocks import AcrossWorkspaces, clock
-from resolvers.kernel.ground.removed import REMOVED, SWEPT_OF_WORKSPACES
+from resolvers.kernel.ground.removed import REMOVED
 
 RETAIN = clock("system.retain", every=timedelta(hours=1))
 LONGEST: Final = 36_500
@@ -30,42 +29,29 @@ MOMENT: Final = timedelta(milliseconds=1)
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
-@dataclass(frozen=True)
-class Kept:
-    """The days of a kind: what holds without a rule, and what a workspace may choose. 0 is for good.
-
-    `setting`: of the instance; it is the default, and the most that there is of it.
-    """
-
-    least: int = 1
-    most: int = 0
-    default: int = 0
-    setting: str | None = None
-
-    def bounds(self) -> tuple[int, int, int]:
-        """Least, most and default."""
-        if self.setting is None:
-            return self.least, self.most, self.default
-        days: int = getattr(instance.settings, self.setting)
-        return self.least, days, days
-
-    def holds(self, own: int | None) -> int:
-        """The days that hold for a workspace with a rule of its own."""
-        _, most, default = self.bounds()
-        if own is None:
-            return default
-        return own if most == 0 else min(own or most, most)
+@cache
+def kinds() -> dict[RetentionKind, Kept]:
+    """What the tables say of each kind."""
+    found = {said.kind: said for _, said in saying("__kept__")}
+    return {kind: found[kind] for kind in RetentionKind}
 
 
-KINDS: Final[dict[RetentionKind, Kept]] = {
-    RetentionKind.events: Kept(setting="event_days"),
-    RetentionKind.frames: Kept(setting="frame_days"),
-    RetentionKind.journal: Kept(),
-    RetentionKind.mcp_calls: Kept(),
-    RetentionKind.memory_versions: Kept(most=3650, default=30),  # contract: admin.memory_config_patch
-    RetentionKind.idempotency_keys: Kept(most=7, default=1),
-    RetentionKind.audit: Kept(least=90, setting="audit_days"),
-}
+def bounds(kind: RetentionKind) -> tuple[int, int, int]:
+    """The days that a workspace may choose, least and most, and those that hold otherwise."""
+    kept = kinds()[kind]
+    if kept.setting is None:
+        return kept.least, kept.most, kept.default
+    days: int = getattr(instance.settings, kept.setting)
+    return kept.least, days, days
+
+
+def holds(kind: RetentionKind, own: int | None) -> int:
+    """The days that hold for a workspace, with a rule of its own or without."""
+    _, most, default = bounds(kind)
+    if own is None:
+        return default
+    return own if most == 0 else min(own or most, most)
+
 
 # Rules that have something to remove: a day has ended since, or fewer days are kept than before.
 DUE = """
@@ -92,7 +78,7 @@ OLDEST = """
 async def retain(write: Write) -> None:
     """One tick. What fails keeps the others from nothing, and is tried again by the next."""
     failures = []
-    for removal in REMOVALS:
+    for removal in removals():
         try:
             await removal.carry_out(write)
         except Exception as error:
@@ -104,7 +90,7 @@ async def retain(write: Write) -> None:
 
 async def due(write: Write, kind: RetentionKind) -> list[Any]:
     """The rules to carry out, each with `cut`, before which nothing is kept."""
-    setting = KINDS[kind].setting
+    setting = kinds()[kind].setting
     most = 0 if setting is None else getattr(instance.settings, setting)
     return await write(lambda rows: rows.fetch(DUE, kind.value, most))  # type: ignore[no-any-return]
 
@@ -121,24 +107,22 @@ def told(table: str, workspaces: list[str], rows: int) -> None:
 
 
 @dataclass(frozen=True)
-class ByDay:
-    """Of a partitioned table, which has no index of a workspace's rows by time: day by day, for all workspaces at once.
+class DayByDay:
+    """For all workspaces at once.
 
     A day is read in parts, each as large as a partition makes one expect a portion to be in, and halved where there is
-    more. `note`: what is kept of the rows that go, a part of the statement behind `gone`.
+    more.
     """
 
     kind: RetentionKind
     table: str
     span: str
-    which: str = "true"
-    note: str = ""
-    returned: str = "1"
+    said: ByDay
 
     @property
     def _place(self) -> str:
         since = "created_at >= $1 AND created_at < $2"
-        return f"FROM {self.table} WHERE {since} AND workspace_id = ANY ($3::text[]) AND {self.which}"
+        return f"FROM {self.table} WHERE {since} AND workspace_id = ANY ($3::text[]) AND {self.said.which}"
 
     async def carry_out(self, write: Write) -> None:
         days = defaultdict[datetime, list[str]](list)
@@ -181,27 +165,23 @@ class ByDay:
             middle = begin + (end - begin) / 2
             before = await self._between(write, begin, middle, workspaces)
             return before + await self._between(write, middle, end, workspaces)
-        gone = f"WITH gone AS (DELETE {self._place} RETURNING {self.returned}){self.note} SELECT count(*) FROM gone"
+        going = f"DELETE {self._place} RETURNING {self.said.returned}"
+        gone = f"WITH gone AS ({going}){self.said.note} SELECT count(*) FROM gone"
         return await write(lambda rows: rows.fetchval(gone, begin, end, workspaces))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
-class ByIndex:
-    """Of a table with an index of each workspace's rows by time: workspace by workspace, the oldest first.
-
-    `found` gives a portion ($1 workspace, $2 before when, $3 from when on, $4 how many) with its `at`; `gone` removes
-    those `old` rows.
-    """
+class OldestFirst:
+    """Workspace by workspace."""
 
     kind: RetentionKind
     table: str
-    found: str
-    gone: str
-    portion: int = PORTION
+    said: ByIndex
+    portion: int
 
     async def carry_out(self, write: Write) -> None:
         sql = f"""
-            WITH old AS MATERIALIZED ({self.found}), {self.gone}
+            WITH old AS MATERIALIZED ({self.said.found}), {self.said.gone}
             SELECT (SELECT count(*) FROM gone) AS rows, (SELECT max(at) FROM old) AS last
         """
         for rule in await due(write, self.kind):
@@ -220,40 +200,11 @@ async def _fetched(sql: str, values: tuple[Any, ...], rows: AcrossWorkspaces) ->
     return await rows.fetch(sql, *values)
 
 
-EVENTS = ByDay(
-    RetentionKind.events, table_of(OutboxEvent).name, table_of(OutboxEvent).info[PARTITION],
-    which="NOT starts_with(channel, 'user:')",  # what is told to a person is of no workspace
-    returned="workspace_id, xid", note=f", {SWEPT_OF_WORKSPACES}",
-)  # fmt: skip
-FRAMES = ByDay(RetentionKind.frames, table_of(RunFrame).name, table_of(RunFrame).info[PARTITION])
-MCP_CALLS = ByIndex(
-    RetentionKind.mcp_calls,
-    "mcp_tool_calls",
-    """
-        SELECT id, created_at AS at FROM mcp_tool_calls
-        WHERE workspace_id = $1 AND created_at < $2 AND ($3::timestamptz IS NULL OR created_at >= $3)
-        ORDER BY created_at, id LIMIT $4
-    """,
-    "gone AS (DELETE FROM mcp_tool_calls m USING old WHERE m.id = old.id AND m.workspace_id = $1 RETURNING 1)",
-)
-JOURNAL = ByIndex(
-    RetentionKind.journal,
-    "journal",
-    """
-        SELECT id, at FROM journal WHERE place = $1 AND at < $2 AND ($3::timestamptz IS NULL OR at >= $3)
-            AND priority NOT IN ('pin', 'permanent')
-        ORDER BY at, id LIMIT $4
-    """,
-    """
-        gone AS (
-            DELETE FROM journal j USING old WHERE j.place = $1 AND j.at = old.at AND j.id = old.id
-            RETURNING j.kind, j.row_id
-        ),
-        entries AS (
-            DELETE FROM journal_entries e USING gone
-            WHERE gone.kind = 'je' AND e.id = gone.row_id AND e.workspace_id = $1
-        )
-    """,
-    portion=1_000,  # each entry that goes looks for its line
-)
-REMOVALS: tuple[ByDay | ByIndex, ...] = (EVENTS, FRAMES, MCP_CALLS, JOURNAL)
+def removals() -> Iterator[DayByDay | OldestFirst]:
+    """Of the tables that say how their rows go."""
+    for model, kept in saying("__kept__"):
+        table, said = table_of(model), kept.removal
+        if isinstance(said, ByDay):
+            yield DayByDay(kept.kind, table.name, table.info[PARTITION], said)
+        elif isinstance(said, ByIndex):
+            yield OldestFirst(kept.kind, table.name, said, said.portion or PORTION)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from time import perf_counter
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
@@ -40,7 +41,7 @@ from resolvers.kernel.admission.request import Raw, Request
 from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.admission.uses import uses
 from resolvers.kernel.declarations.events import Event
-from resolvers.kernel.ground import scopes
+from resolvers.kernel.ground import scopes as token_scopes
 from resolvers.kernel.ground.inputs import Input, is_id
 from resolvers.kernel.ground.policy import GATES, MEMBERS, Action
 from resolvers.kernel.reader import Shape, scopes_of
@@ -158,6 +159,8 @@ class Operation(Generic[D]):
     reach: Reach = Reach.WORKSPACE
     asks: tuple[Existence, ...] = ()
     personal: bool = False
+    scopes: token_scopes.Said = token_scopes.OWN
+    module: str = ""
     plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     kind = "operation"
@@ -184,12 +187,21 @@ class Operation(Generic[D]):
         self.guards = [Guard.of(self.name, rule, self.subject) for rule in self.allow]
         OPERATIONS[self.name] = self
         self.credentials = CREDENTIALS[self.auth] | (TICKETS if self.tickets else frozenset())
-        self.needs = scopes.needed(self.name, self.kind)
         # answers that a surface documents as this operation's own, parts of other rows included
         self.published: list[Callable[[], Shape | None]] = []
         self.meter = Meter(self.name)
         self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
         """Who passes the gate; whether one without the role has the capability is asked behind it."""
+
+    @cached_property
+    def needs(self) -> token_scopes.Scopes:
+        """The scopes that a token with scopes must have; None where none will do. Asked when all domains are loaded."""
+        if self.scopes != token_scopes.OWN:
+            return token_scopes.needed(self.scopes, self.kind)
+        if self.auth is Auth.INTERNAL:
+            return token_scopes.needed("internal", self.kind)  # which no token has
+        domain = token_scopes.domain_of(self.module)
+        return None if domain is None else domain.needs(self.kind)
 
     @property
     def model(self) -> Any:
@@ -326,8 +338,8 @@ class Operation(Generic[D]):
             return
         needs = self.needs
         if shape is not None and shape not in [published() for published in self.published]:
-            needs = scopes.together(needs, scopes_of(self.model, shape))
-        scopes.check(orjson.loads(row[SCOPES]), needs)
+            needs = token_scopes.together(needs, scopes_of(self.model, shape))
+        token_scopes.check(orjson.loads(row[SCOPES]), needs)
 
     def call_of(self, caller: Caller, request: Request, data: Any = None, tenancy: Where | None = None) -> Call:
         raw, place, tenancy = request.raw, request.place, tenancy or self.tenancy

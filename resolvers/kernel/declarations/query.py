@@ -45,6 +45,7 @@ from resolvers.kernel.declarations.operation import (
 )
 from resolvers.kernel.ground.inputs import Input, NoInput, is_id, validate
 from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause
@@ -239,12 +240,14 @@ def query(
     deprecated: Deprecation | None = None,
     subject: Subject | None = None,
     personal: bool = False,
+    scopes: Said = OWN,
 ) -> Callable[[Callable[..., R]], Query[Any, R]]:
     """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
 
     `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not
     there. `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a
     workspace's. `personal`: a workspace is named, and the rows are the caller's own, of all workspaces.
+    `scopes`: where they are not those of the domain.
     """
 
     place = place_of(auth, tenancy)
@@ -267,6 +270,8 @@ def query(
             deprecated=deprecated,
             subject=subject,
             personal=personal,
+            scopes=scopes,
+            module=function.__module__,
             describe=function,
         )
 

@@ -216,8 +216,6 @@ def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: 
     them, OPEN where it needs none; None where no token with scopes reads them. `visible`: which rows a caller may see;
     every door asks for it.
     """
-    if isinstance(scope, str) and scope not in SCOPES:
-        raise TypeError(f"{model.__name__}: there is no scope {scope}")
     if model in ACCESS:
         raise TypeError(f"{model.__name__} has a graph already; extend() adds to it")
     ACCESS[model] = Access(gate, frozenset({scope}) if isinstance(scope, str) else scope, visible)
@@ -288,6 +286,9 @@ def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
     for model in (*answered, *GRAPHS):
         if not issubclass(model, View):
             access_of(model)
+    for model, access in ACCESS.items():
+        if unknown := (access.scopes or frozenset()) - SCOPES.keys():
+            raise TypeError(f"{model.__name__}: there is no scope {min(unknown)}")
     for model, entries in GRAPHS.items():
         for name, entry in entries.items():
             for edge in edges_in(entry):

@@ -15,13 +15,11 @@ from sqlalchemy import LargeBinary
 from sqlmodel import SQLModel
 
 from models.base import bookkeeping_of, readable, table_of
+from models.personal_data import CONFIGURATION, DERIVED, HIDDEN, of_column
 from resolvers.kernel.reader.graph import CONFIDENTIAL
 
 LONGEST = 300  # characters of one value
 STAMPS = frozenset({"id", "workspace_id", "version", "created_at", "updated_at"})
-SECRET = ("hash", "password", "secret", "token")
-"""Ends of the names of columns that hold secrets in another form."""
-CONFIGURATION = ("args_json", "config_json", "env_json", "headers_json", "override_json")
 UNTOLD = "(not recorded)"
 ENTITY_TYPES = {"workspace_member": "WorkspaceMember"}  # as clients filter by it (contract: audit.list)
 NAMES = ("name", "slug", "title", "identifier", "key", "email", "role")
@@ -35,7 +33,7 @@ def told_of(model: type[SQLModel]) -> frozenset[str]:
     named = {
         name
         for name, column in readable(model).items()
-        if not name.endswith(SECRET) and not isinstance(column.type, LargeBinary)
+        if of_column(column) not in (HIDDEN, DERIVED) and not isinstance(column.type, LargeBinary)
     }
     return frozenset(named - STAMPS - bookkeeping_of(model))
 
@@ -45,7 +43,7 @@ def _untold(model: type[SQLModel]) -> frozenset[str]:
     """Columns that may hold secrets; of rows that others do not see, all."""
     if getattr(model, "__private__", False):
         return told_of(model)
-    named = {name for name in table_of(model).c.keys() if name.endswith(CONFIGURATION)}  # noqa: SIM118
+    named = {name for name, column in table_of(model).c.items() if of_column(column) is CONFIGURATION}
     return frozenset(named | CONFIDENTIAL.get(model, {}).keys())
 
 

@@ -46,6 +46,7 @@ from resolvers.kernel.declarations.outputs import encode
 from resolvers.kernel.declarations.query import signature
 from resolvers.kernel.ground.inputs import validate
 from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.store.database import database
 from resolvers.kernel.store.existence import Existence
@@ -365,6 +366,7 @@ def command(
     reach: Reach = Reach.WORKSPACE,
     asks: Existence | tuple[Existence, ...] = (),
     personal: bool = False,
+    scopes: Said = OWN,
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
@@ -375,7 +377,7 @@ def command(
     before the input is validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the
     answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel
     opens it, too. `refused`: is told of calls that were refused, for a log of them. `reach`: INSTANCE for what is of
-    no workspace: it is the operator's. `personal` as for a query.
+    no workspace: it is the operator's. `personal`, `scopes` as for a query.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")
@@ -389,7 +391,7 @@ def command(
             versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, tickets=tickets,
             deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
             refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,), personal=personal,
-            run=function,
+            scopes=scopes, module=function.__module__, run=function,
         )  # fmt: skip
 
     return bind
@@ -408,10 +410,12 @@ def procedure(
     tickets: bool = False,
     deprecated: Deprecation | None = None,
     subject: Subject | None = None,
+    scopes: Said = OWN,
 ) -> Callable[[Callable[..., Awaitable[T]]], Procedure[Any, T]]:
     """Declares a read that must await; with `subject` the function takes the row, as a command's does.
 
-    `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` as for a command.
+    `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` as for a command,
+    `scopes` as for a query.
     """
 
     def bind(function: Callable[..., Awaitable[T]]) -> Procedure[Any, T]:
@@ -419,7 +423,8 @@ def procedure(
         return Procedure(
             name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=place_of(auth, tenancy),
             errors=errors, allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces_of(auth, surfaces),
-            late=late, tickets=tickets, deprecated=deprecated, subject=subject, run=function,
+            late=late, tickets=tickets, deprecated=deprecated, subject=subject, scopes=scopes,
+            module=function.__module__, run=function,
         )  # fmt: skip
 
     return bind

@@ -13,7 +13,6 @@ from resolvers.kernel.admission.request import Request
 
 LONGEST_KEY = 255
 BREAK = "\n"  # no header that a client sends has one
-HOURS = 24
 PRINCIPAL_SQL = "SELECT set_config('crewship.principal', $1, false)"
 """Whose keys row-level security lets the connection see and write."""
 SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"

@@ -1,5 +1,6 @@
 """Administration: what those who run a workspace, and the server it is on, ask for."""
 
+from resolvers.kernel import Domain
 from resolvers.oversight.admin.archive import GdprReceipt, archive_person, download_archive, get_receipt
 from resolvers.oversight.admin.counts import (
     AdminStats,
@@ -44,6 +45,8 @@ from resolvers.oversight.admin.runtimes import (
     prune_crew_runtimes,
     prune_legacy_resources,
 )
+
+DOMAIN = Domain("admin", scopes=("workspace:admin",))
 
 __all__ = [
     "AdminHealth",

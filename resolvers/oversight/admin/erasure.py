@@ -1,5 +1,5 @@
-"""All data of a person in a workspace, erased as models/personal_data.py declares: the person's rows go, and what stays
-is nobody's any more. The account goes too, unless the person belongs to another workspace.
+"""All data of a person in a workspace, erased as the columns declare (models/personal_data.py): the person's rows go,
+and what stays is nobody's any more. The account goes too, unless the person belongs to another workspace.
 """
 
 import re
@@ -16,7 +16,7 @@ from models.kernel import AuditLog, IdempotencyKey, OutboxEvent
 from models.people.auth import User
 from models.people.gdpr import GdprAction, GdprActionType
 from models.people.workspaces import Invitation, Membership, Role
-from models.personal_data import AUTHORS, held_in
+from models.personal_data import author_of, held_in
 from models.staff.chats import Chat, ChatAttachment, Message
 from models.staff.runs import Run, RunFrame, RunStep
 from resolvers.kernel import (
@@ -84,7 +84,7 @@ def of_accounts() -> list[type[SQLModel]]:
 
 def written() -> list[type[SQLModel]]:
     """The models of rows with texts of which it is known who wrote them."""
-    return [model for model in tenants() if table_of(model).name in AUTHORS]
+    return [model for model in tenants() if author_of(table_of(model))]
 
 
 @cache
@@ -295,7 +295,7 @@ async def _take_out(ctx: Context, model: type[SQLModel], user: User) -> int:
         else:
             changes[name] = func.regexp_replace(column, pattern, stand_in, "gi", type_=SQLText())
         named.append(column.is_distinct_from(changes[name]))
-    own = table.c[AUTHORS[table.name]] == user.id
+    own = table.c[author_of(table) or ""] == user.id
     rows = await ctx.update_where(model, own, or_(*named), including_deleted=True, including_hidden=True, **changes)
     return len(rows)
 

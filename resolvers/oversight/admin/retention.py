@@ -9,7 +9,6 @@ from models.retention import RetentionKind, RetentionRule
 from models.staff.memory import MemoryConfig
 from resolvers.kernel import (
     LONGEST_RETENTION,
-    RETENTION_KINDS,
     Action,
     Code,
     Context,
@@ -19,6 +18,8 @@ from resolvers.kernel import (
     Refusal,
     command,
     procedure,
+    retention_bounds,
+    retention_days,
 )
 from resolvers.oversight.admin.memory_config import days_of, set_days
 
@@ -46,9 +47,8 @@ class SetRetention(Input):
 
 
 def _shown(kind: RetentionKind, own: int | None) -> Retention:
-    kept = RETENTION_KINDS[kind]
-    least, most, default = kept.bounds()
-    held = {"days": kept.holds(own), "own_days": own}
+    least, most, default = retention_bounds(kind)
+    held = {"days": retention_days(kind, own), "own_days": own}
     return Retention(kind=kind, default_days=default, least_days=least, most_days=most, **held)
 
 
@@ -61,7 +61,7 @@ async def list_retention(ctx: Context, data: NoInput) -> list[Retention]:
     own: dict[RetentionKind, int | None] = {rule.kind: rule.days for rule in await ctx.select(RetentionRule).all()}
     config = await ctx.select(MemoryConfig).first()
     own[RetentionKind.memory_versions] = None if config is None else days_of(config.document)
-    return [_shown(kind, own.get(kind)) for kind in RETENTION_KINDS]
+    return [_shown(kind, own.get(kind)) for kind in RetentionKind]
 
 
 @command("admin.retention_set", Action.MANAGE, audit="retention.updated")
@@ -81,7 +81,7 @@ async def set_retention(ctx: Context, data: SetRetention) -> Retention:
 
 
 def _judge(kind: RetentionKind, days: int | None) -> None:
-    least, most, _ = RETENTION_KINDS[kind].bounds()
+    least, most, _ = retention_bounds(kind)
     if days is None or least <= days <= (most or LONGEST_RETENTION) or (days == 0 and most == 0):
         return
     longest = f"to {most}" if most else "up, or 0 for good"

@@ -74,7 +74,7 @@ class RecordMcpCall(Input):
     error_message: Description | None = None
 
 
-@query("mcp_calls.list", Action.READ, tickets=False)
+@query("mcp_calls.list", Action.READ, tickets=False, scopes="agents")
 def list_mcp_calls(scope: QueryScope, data: ListMcpCalls) -> Page[McpToolCall]:
     """List MCP tool calls.
 
@@ -84,7 +84,7 @@ def list_mcp_calls(scope: QueryScope, data: ListMcpCalls) -> Page[McpToolCall]:
     return scope.select(McpToolCall).matching(data).order_by(*newest_first).page(data)
 
 
-@command("mcp_calls.record", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,))
+@command("mcp_calls.record", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,), scopes="agents")
 async def record_mcp_call(ctx: Context, data: RecordMcpCall) -> McpToolCall:
     """Record an MCP tool call.
 

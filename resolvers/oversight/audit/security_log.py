@@ -20,7 +20,7 @@ class ListSecurityLog(Paging):
     """The window of the list."""
 
 
-@query("security_log.list", Action.SELF, tenancy=Tenancy.NONE)
+@query("security_log.list", Action.SELF, tenancy=Tenancy.NONE, scopes=None)
 def list_security_log(scope: QueryScope, data: ListSecurityLog) -> Page[SecurityLog]:
     """List entries of the security log.
 

@@ -1,5 +1,6 @@
 """Feature flags of the instance, and their overrides in workspaces."""
 
+from resolvers.kernel import Domain
 from resolvers.oversight.feature_flags.evaluation import is_active
 from resolvers.oversight.feature_flags.flags import (
     clear_feature_flag_override,
@@ -9,6 +10,8 @@ from resolvers.oversight.feature_flags.flags import (
     set_feature_flag_override,
     update_feature_flag,
 )
+
+DOMAIN = Domain("feature_flags", scopes="workspace")
 
 __all__ = [
     "clear_feature_flag_override", "create_feature_flag", "delete_feature_flag", "is_active", "list_feature_flags",

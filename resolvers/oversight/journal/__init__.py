@@ -1,5 +1,6 @@
 """The journal: the history of a workspace, as a view over the rows that tell of it and a table of what none tells."""
 
+from resolvers.kernel import Domain
 from resolvers.oversight.journal.entries import JournalEntryView
 from resolvers.oversight.journal.following import JOURNAL, stream_journal
 from resolvers.oversight.journal.listing import (
@@ -19,6 +20,8 @@ from resolvers.oversight.journal.writing import (
     emit_journal_entry,
     set_journal_priority,
 )
+
+DOMAIN = Domain("journal", scopes="workspace")
 
 __all__ = [
     "JOURNAL", "AgentName", "CrewName", "JournalCount", "JournalEntryEmitted", "JournalEntryView", "JournalNames",

@@ -1,5 +1,6 @@
 """The keeper, who decides whether an agent gets a credential."""
 
+from resolvers.kernel import Domain
 from resolvers.oversight.keeper.behavior import BehaviorVerdict, evaluate_behavior
 from resolvers.oversight.keeper.execution import ExecutionVerdict, execute_command
 from resolvers.oversight.keeper.log import get_keeper_request, list_keeper_requests
@@ -8,6 +9,8 @@ from resolvers.oversight.keeper.negative_learning import LessonVerdict, learn_fr
 from resolvers.oversight.keeper.requests import KeeperVerdict, request_access
 from resolvers.oversight.keeper.skill_review import SkillVerdict, review_skill
 from resolvers.oversight.keeper.status import KeeperStatus, keeper_status
+
+DOMAIN = Domain("keeper", scopes=("workspace:admin",))
 
 __all__ = [
     "BehaviorVerdict", "ExecutionVerdict", "KeeperStatus", "KeeperVerdict", "LessonVerdict", "MemoryHealthVerdict",

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 from models.oversight.keeper import KeeperDecision
 from resolvers.kernel import (
+    OPEN,
     Absent,
     Action,
     Context,
@@ -36,7 +37,7 @@ class KeeperStatus(Output):
     escalate_count: int
 
 
-@procedure("keeper.status", Action.NONE, tenancy=Tenancy.NONE, late=True)
+@procedure("keeper.status", Action.NONE, tenancy=Tenancy.NONE, late=True, scopes=OPEN)
 async def keeper_status(ctx: Context, data: NoInput) -> KeeperStatus:
     """Get the status of the keeper.
 

@@ -1,5 +1,6 @@
 """The server about itself, and what its workers are."""
 
+from resolvers.kernel import OPEN, Domain
 from resolvers.oversight.system.aux_models import AuxSlots, aux_status
 from resolvers.oversight.system.runtimes import Runtime, runtime
 from resolvers.oversight.system.status import (
@@ -23,6 +24,8 @@ from resolvers.oversight.system.status import (
     telemetry,
     version,
 )
+
+DOMAIN = Domain("system", scopes=OPEN)
 
 __all__ = [
     "AuxSlots", "Engine", "Health", "License", "Liveness", "Readiness", "Runtime", "SetupStatus", "Telemetry",

@@ -1,7 +1,10 @@
 """The caller's own account: its password, its email, and its end."""
 
+from resolvers.kernel import Domain
 from resolvers.people.account.email import EmailChanged, EmailChangeRequested, change_email, confirm_email
 from resolvers.people.account.password import LAST_PERSON, OWNS, WITHOUT, WRONG, change_password, delete_account
+
+DOMAIN = Domain("account", scopes=None)
 
 __all__ = [
     "LAST_PERSON",

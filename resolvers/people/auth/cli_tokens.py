@@ -14,6 +14,7 @@ from models.people.workspaces import Role
 from resolvers.kernel import (
     INT32,
     NOW,
+    OPEN,
     SCOPES,
     Absent,
     Action,
@@ -203,7 +204,7 @@ async def judge_rights(ctx: Context, tier: TokenTier, scopes: list[str]) -> None
         raise forbidden(f"The scope '{beyond}' goes beyond your role")
 
 
-@procedure("auth.cli_token_validate", Action.SELF, tenancy=Tenancy.NONE)
+@procedure("auth.cli_token_validate", Action.SELF, tenancy=Tenancy.NONE, scopes=OPEN)
 async def validate_cli_token(ctx: Context, data: NoInput) -> ValidCliToken:
     """Validate a CLI token.
 

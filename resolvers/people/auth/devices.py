@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import func
 from sqlmodel import col
 
-from models.people.auth import SignInDevice, User
-from resolvers.kernel import DEVICE_LIFETIME, NOW, Context, digest, new_device_token
+from models.people.auth import DEVICE_LIFETIME, SignInDevice, User
+from resolvers.kernel import NOW, Context, digest, new_device_token
 
 
 async def find_device(ctx: Context, cookie: str | None, user: User | None) -> SignInDevice | None:

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from models.people.auth import User
 from resolvers.kernel import (
+    OPEN,
     TICKET_LIFETIME,
     Action,
     Context,
@@ -23,7 +24,7 @@ class WsToken(Output):
     token: str = Field(repr=False)
 
 
-@procedure("ws.token", Action.NONE, tenancy=Tenancy.NONE)
+@procedure("ws.token", Action.NONE, tenancy=Tenancy.NONE, scopes=OPEN)
 async def create_ws_token(ctx: Context, data: NoInput) -> WsToken:
     """Create a ticket for live channels.
 

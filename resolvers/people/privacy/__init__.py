@@ -1,5 +1,6 @@
 """Privacy: what a user can do about the peer cards that agents hold on them."""
 
+from resolvers.kernel import Domain
 from resolvers.people.privacy.cards import (
     MyPeerCard,
     MyPeerCards,
@@ -10,6 +11,8 @@ from resolvers.people.privacy.cards import (
 )
 from resolvers.people.privacy.consent import Consent, ConsentSet, get_my_consent, set_my_consent
 from resolvers.people.privacy.writing import write_peer_card
+
+DOMAIN = Domain("privacy", scopes=None)
 
 __all__ = [
     "Consent", "ConsentSet", "MyPeerCard", "MyPeerCards", "Purged", "get_my_consent", "list_my_peer_cards", "purge",

@@ -1,5 +1,6 @@
 """Service accounts of a workspace, and their tokens."""
 
+from resolvers.kernel import Domain
 from resolvers.people.service_accounts.accounts import (
     activate_service_account,
     create_service_account,
@@ -16,6 +17,8 @@ from resolvers.people.service_accounts.tokens import (
     revoke_service_account_token,
     rotate_service_account_token,
 )
+
+DOMAIN = Domain("service_accounts", scopes=None)
 
 __all__ = [
     "ServiceAccountToken", "activate_service_account", "create_service_account", "create_service_account_token",

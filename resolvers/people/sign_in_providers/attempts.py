@@ -6,9 +6,8 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from models.people.sign_in_providers import SignInAttempt
+from models.people.sign_in_providers import ATTEMPT_LIFETIME, SignInAttempt
 from resolvers.kernel import (
-    ATTEMPT_LIFETIME,
     AcrossWorkspaces,
     Code,
     Context,

@@ -1,5 +1,6 @@
 """Workspaces, their members and what these may do, invitations, and the caller's own view."""
 
+from resolvers.kernel import Domain
 from resolvers.people.workspaces.acceptance import (
     InvitedAccount,
     JoinedWorkspace,
@@ -37,6 +38,8 @@ from resolvers.people.workspaces.workspaces import (
     list_workspaces,
     update_workspace,
 )
+
+DOMAIN = Domain("workspaces", scopes="workspace")
 
 __all__ = [
     "AddMember",

@@ -81,6 +81,7 @@ class InvitedAccount(Output):
     tenancy=Tenancy.NONE,
     errors=(Code.PAYMENT_REQUIRED, Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
     allow=people_only,
+    scopes=None,
 )
 async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorkspace:
     """Accept an invitation.
@@ -114,6 +115,7 @@ async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorks
     auth=Auth.NONE,
     errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
     late=True,
+    scopes=None,
 )
 async def sign_up_invited(ctx: Context, data: SignUpInvited) -> InvitedAccount:
     """Create an account by an invitation.

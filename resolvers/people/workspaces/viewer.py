@@ -8,7 +8,7 @@ from sqlmodel import col
 from models.base import table_of
 from models.people.auth import User
 from models.people.workspaces import Membership, Workspace
-from resolvers.kernel import GRAPHQL_ONLY, Action, NoInput, QueryScope, Row, Tenancy, View, extend, many, query
+from resolvers.kernel import GRAPHQL_ONLY, OPEN, Action, NoInput, QueryScope, Row, Tenancy, View, extend, many, query
 from resolvers.people.workspaces.workspaces import accepted_by, workspaces_of
 
 
@@ -47,7 +47,7 @@ extend(
 )
 
 
-@query("viewer.get", Action.SELF, tenancy=Tenancy.NONE, surfaces=GRAPHQL_ONLY, tickets=True)
+@query("viewer.get", Action.SELF, tenancy=Tenancy.NONE, surfaces=GRAPHQL_ONLY, tickets=True, scopes=OPEN)
 def get_viewer(scope: QueryScope, data: NoInput) -> Row[Viewer]:
     """Get the caller.
 

@@ -1,5 +1,6 @@
 """What calls of models cost: the ledger, its report, and budgets."""
 
+from resolvers.kernel import Domain
 from resolvers.resources.costs.budgets import (
     create_budget,
     delete_budget,
@@ -10,6 +11,8 @@ from resolvers.resources.costs.budgets import (
 from resolvers.resources.costs.edges import CostOfDay
 from resolvers.resources.costs.ledger import list_model_calls
 from resolvers.resources.costs.report import CostGroup, CostReport, CostRow, CostSum, report_costs
+
+DOMAIN = Domain("costs", scopes="workspace")
 
 __all__ = [
     "CostGroup", "CostOfDay", "CostReport", "CostRow", "CostSum", "create_budget", "delete_budget", "get_budget",

@@ -1,5 +1,6 @@
 """Credentials of a workspace."""
 
+from resolvers.kernel import Domain
 from resolvers.resources.credentials.assignments import assign_credential, list_assignments, unassign_credential
 from resolvers.resources.credentials.checks import test_stored, test_value
 from resolvers.resources.credentials.creation import create_credential
@@ -22,6 +23,8 @@ from resolvers.resources.credentials.internal import (
 from resolvers.resources.credentials.probes import TestResult
 from resolvers.resources.credentials.rotation import RotationEnded, cancel_rotation, list_rotations, rotate_credential
 from resolvers.resources.credentials.timeline import list_events
+
+DOMAIN = Domain("credentials")
 
 __all__ = [
     "DefaultEnvVar",

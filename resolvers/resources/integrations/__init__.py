@@ -1,5 +1,6 @@
 """MCP servers that agents can use: those of the workspace, those of crews, and who is bound to them."""
 
+from resolvers.kernel import Domain
 from resolvers.resources.integrations.bindings import (
     create_agent_integration,
     delete_agent_integration,
@@ -25,6 +26,8 @@ from resolvers.resources.integrations.workspace_servers import (
     list_integrations,
     update_integration,
 )
+
+DOMAIN = Domain("integrations", scopes="workspace")
 
 __all__ = [
     "IntegrationStatus", "ResolvedIntegration", "ServerTest", "ToolsRefreshed", "create_agent_integration",

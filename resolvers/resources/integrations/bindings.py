@@ -89,7 +89,7 @@ class UpdateBinding(Patch, OfBinding):
     config_override_json: ConfigText
 
 
-@query("agent_integrations.list", Action.READ, subject=AGENT, tickets=False)
+@query("agent_integrations.list", Action.READ, subject=AGENT, tickets=False, scopes="agents")
 def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentIntegration]:
     """List bindings of an agent to MCP servers.
 
@@ -98,7 +98,7 @@ def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent)
     return scope.children(agent, AgentIntegration, "agent_id").order_by(*NEWEST_FIRST)
 
 
-@query("agent_integrations.resolved", Action.READ, subject=AGENT, tickets=False)
+@query("agent_integrations.resolved", Action.READ, subject=AGENT, tickets=False, scopes="agents")
 def list_resolved_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[ResolvedIntegration]:
     """List MCP servers that an agent can use.
 
@@ -120,6 +120,7 @@ async def _held(ctx: Context, scope: IntegrationScope, server_id: str) -> Any:
     audit="agent_integration.created",
     subject=AGENT,
     errors=(Code.CONFLICT,),
+    scopes="agents",
 )
 async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) -> AgentIntegration:
     """Add a binding of an agent to an MCP server.
@@ -138,6 +139,7 @@ async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) 
     audit="agent_integration.updated",
     subject=BINDING,
     versioned=AgentIntegration,
+    scopes="agents",
 )
 async def update_agent_integration(ctx: Context, binding: AgentIntegration, data: UpdateBinding) -> IntegrationStatus:
     """Update a binding of an agent to an MCP server."""
@@ -155,6 +157,7 @@ async def update_agent_integration(ctx: Context, binding: AgentIntegration, data
     audit="agent_integration.deleted",
     subject=BINDING,
     versioned=AgentIntegration,
+    scopes="agents",
 )
 async def delete_agent_integration(ctx: Context, binding: AgentIntegration, data: OfBinding) -> IntegrationStatus:
     """Remove a binding of an agent to an MCP server.

@@ -61,7 +61,7 @@ class UpdateCrewIntegration(ServerPatch, OfCrewServer):
     """Null counts as not sent."""
 
 
-@query("crew_integrations.list", Action.READ, subject=CREW, tickets=False)
+@query("crew_integrations.list", Action.READ, subject=CREW, tickets=False, scopes="crews")
 def list_crew_integrations(scope: QueryScope, crew: Row[Crew], data: ServersOfCrew) -> Rows[CrewIntegration]:
     """List MCP servers of a crew.
 
@@ -88,6 +88,7 @@ def list_integrations_of_crews(scope: QueryScope, data: NoInput) -> Rows[CrewInt
     subject=CREW,
     emits=CrewIntegrationCreated,
     errors=(Code.CONFLICT,),
+    scopes="crews",
 )
 async def create_crew_integration(ctx: Context, crew: Crew, data: CreateCrewIntegration) -> CrewIntegration:
     """Add an MCP server to a crew.
@@ -107,6 +108,7 @@ async def create_crew_integration(ctx: Context, crew: Crew, data: CreateCrewInte
     subject=CREW_SERVER,
     emits=IntegrationUpdated,
     versioned=CrewIntegration,
+    scopes="crews",
 )
 async def update_crew_integration(
     ctx: Context, server: CrewIntegration, data: UpdateCrewIntegration
@@ -126,6 +128,7 @@ async def update_crew_integration(
     subject=CREW_SERVER,
     emits=IntegrationDeleted,
     versioned=CrewIntegration,
+    scopes="crews",
 )
 async def delete_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> IntegrationStatus:
     """Delete an MCP server of a crew.

@@ -69,7 +69,9 @@ async def test_integration(ctx: Context, server: WorkspaceIntegration, data: ByI
     return await _tested(ctx, server)
 
 
-@procedure("crew_integrations.test", Action.CREATE, subject=CREW_SERVER, errors=(Code.RATE_LIMITED,), late=True)
+@procedure(
+    "crew_integrations.test", Action.CREATE, subject=CREW_SERVER, errors=(Code.RATE_LIMITED,), late=True, scopes="crews"
+)
 async def test_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> ServerTest:
     """Test the connection to an MCP server of a crew.
 

@@ -84,7 +84,7 @@ class ToolsRefreshed(Output):
     total: int
 
 
-@query("crew_tools.list", Action.READ, subject=CREW_SERVER, tickets=False)
+@query("crew_tools.list", Action.READ, subject=CREW_SERVER, tickets=False, scopes="crews")
 def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServer) -> Rows[ToolBinding]:
     """List known tools of an MCP server.
 
@@ -100,6 +100,7 @@ def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServ
     subject=CREW_SERVER,
     errors=(Code.CONFLICT,),
     again=TAKEN,
+    scopes="crews",
 )
 async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -> ToolBinding:
     """Update a tool of an MCP server.
@@ -127,6 +128,7 @@ async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -
     subject=CREW_SERVER,
     errors=(Code.CONFLICT, Code.BAD_GATEWAY, Code.RATE_LIMITED),
     late=True,
+    scopes="crews",
 )
 async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTools) -> ToolsRefreshed:
     """Update the known tools of an MCP server.

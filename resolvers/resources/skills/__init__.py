@@ -1,5 +1,6 @@
 """Skills: the catalog, imports, and which agents have which."""
 
+from resolvers.kernel import Domain
 from resolvers.resources.skills.assignment import (
     SkillAssigned,
     SkillUnassigned,
@@ -20,6 +21,8 @@ from resolvers.resources.skills.proposing import (
     list_proposals,
     reject_proposal,
 )
+
+DOMAIN = Domain("skills")
 
 __all__ = [
     "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "ProposalApproved", "ProposalRejected",

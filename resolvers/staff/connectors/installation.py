@@ -48,6 +48,7 @@ class InstallResult(Output):
     Action.CREATE,
     audit="connector.installed",
     errors=(Code.NOT_FOUND, Code.CONFLICT),
+    scopes=("crews:write", "credentials:write"),
 )
 async def install_connector(ctx: Context, data: InstallConnector) -> InstallResult:
     """Create an MCP server from a connector.

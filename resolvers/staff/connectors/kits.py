@@ -76,6 +76,7 @@ async def preview_recipe(ctx: Context, data: ByRecipe) -> RecipePreview:
     audit="crew.installed",
     errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT),
     allow=room_for_a_crew,
+    scopes=("crews:write", "credentials:write"),
 )
 async def install_recipe(ctx: Context, data: InstallRecipe) -> RecipeInstall:
     """Create a crew from a recipe.

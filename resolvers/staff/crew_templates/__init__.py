@@ -1,5 +1,6 @@
 """Crews that are made in one step."""
 
+from resolvers.kernel import Domain
 from resolvers.staff.crew_templates.catalog import CrewTemplate, CrewTemplateAgent
 from resolvers.staff.crew_templates.deployment import (
     DeployedCrew,
@@ -8,6 +9,8 @@ from resolvers.staff.crew_templates.deployment import (
     list_crew_templates,
 )
 from resolvers.staff.crew_templates.suggesting import CrewSuggestion, SuggestedAgent, suggest_crew
+
+DOMAIN = Domain("crew_templates", scopes="crews")
 
 __all__ = [
     "CrewSuggestion", "CrewTemplate", "CrewTemplateAgent", "DeployedCrew", "SuggestedAgent", "deploy_crew_template",

@@ -84,6 +84,7 @@ async def get_crew_template(ctx: Context, data: BySlug) -> CrewTemplate:
     audit="crew.deployed",
     errors=(Code.PAYMENT_REQUIRED, Code.NOT_FOUND, Code.CONFLICT),
     allow=room_for_a_crew,
+    scopes=("crews:write", "agents:write"),
 )
 async def deploy_crew_template(ctx: Context, data: DeployCrewTemplate) -> DeployedCrew:
     """Create a crew from a template.

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
 
-from resolvers.kernel import Absent, Action, Auth, Context, Input, Output, Tenancy, Text, procedure
+from resolvers.kernel import OPEN, Absent, Action, Auth, Context, Input, Output, Tenancy, Text, procedure
 
 
 class CatalogCategory(StrEnum):
@@ -81,7 +81,7 @@ def _found(kind: str, search: str, *fields: str) -> list[Any]:
     return [each for each in _read()[kind] if any(wanted in (getattr(each, f) or "").casefold() for f in fields)]
 
 
-@procedure("features.catalog", Action.NONE, auth=Auth.USER, tenancy=Tenancy.NONE)
+@procedure("features.catalog", Action.NONE, auth=Auth.USER, tenancy=Tenancy.NONE, scopes=OPEN)
 async def list_features(ctx: Context, data: SearchCatalog) -> FeatureCatalog:
     """List devcontainer features.
 
@@ -90,7 +90,7 @@ async def list_features(ctx: Context, data: SearchCatalog) -> FeatureCatalog:
     return FeatureCatalog(features=_found("features", data.search, "name", "description", "ref", "category"))
 
 
-@procedure("runtimes.catalog", Action.NONE, auth=Auth.USER, tenancy=Tenancy.NONE)
+@procedure("runtimes.catalog", Action.NONE, auth=Auth.USER, tenancy=Tenancy.NONE, scopes=OPEN)
 async def list_runtimes(ctx: Context, data: SearchCatalog) -> RuntimeCatalog:
     """List tools that mise installs.
 

@@ -114,7 +114,7 @@ def get_persona(scope: QueryScope, agent: Row[Agent], data: PersonaOfAgent) -> R
     return scope.view(Persona, persona_of(scope.id_of(agent), scope, scope)).one(NO_AGENT)
 
 
-@query("crews.persona.get", Action.READ, subject=CREW)
+@query("crews.persona.get", Action.READ, subject=CREW, scopes="crews")
 def get_crew_persona(scope: QueryScope, crew: Row[Crew], data: PersonaOfCrew) -> Row[CrewPersona]:
     """Get the persona of a crew.
 

@@ -96,7 +96,13 @@ async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> De
 
 
 @command(
-    "crews.persona.put", Action.CREATE, subject=CREW, audit="crew.persona_set", errors=(Code.TOO_LARGE,), late=True
+    "crews.persona.put",
+    Action.CREATE,
+    subject=CREW,
+    audit="crew.persona_set",
+    errors=(Code.TOO_LARGE,),
+    late=True,
+    scopes="crews",
 )
 async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> PersonaWritten:
     """Set the persona of a crew.
@@ -106,7 +112,7 @@ async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> Pe
     return await write(ctx, crew, data.content)
 
 
-@command("crews.persona.delete", Action.CREATE, subject=CREW, audit="crew.persona_removed")
+@command("crews.persona.delete", Action.CREATE, subject=CREW, audit="crew.persona_removed", scopes="crews")
 async def delete_crew_persona(ctx: Context, crew: Crew, data: PersonaOfCrew) -> Deleted:
     """Delete the persona of a crew.
 

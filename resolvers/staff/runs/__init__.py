@@ -1,5 +1,6 @@
 """Runs of agents."""
 
+from resolvers.kernel import Domain
 from resolvers.staff.runs.insights import (
     AgentCount,
     CategoryCount,
@@ -12,6 +13,8 @@ from resolvers.staff.runs.insights import (
 from resolvers.staff.runs.listing import ListRuns, RunStats, get_run, list_runs, run_stats
 from resolvers.staff.runs.pauses import list_work_pauses, resume_work
 from resolvers.staff.runs.reported import report_end, report_start
+
+DOMAIN = Domain("runs")
 
 __all__ = [
     "AgentCount", "CategoryCount", "CrewCount", "ListRuns", "RunDuration", "RunInsights", "RunStats", "RunTotals",

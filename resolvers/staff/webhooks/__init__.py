@@ -1,5 +1,6 @@
 """Webhooks of agents: what others send starts a run."""
 
+from resolvers.kernel import Domain
 from resolvers.staff.webhooks.receipts import list_receipts
 from resolvers.staff.webhooks.secret import (
     Webhook,
@@ -11,6 +12,8 @@ from resolvers.staff.webhooks.secret import (
     rotate_secret,
 )
 from resolvers.staff.webhooks.triggering import Accepted, Tested, test_webhook, trigger
+
+DOMAIN = Domain("webhooks")
 
 __all__ = [
     "Accepted", "Tested", "Webhook", "WebhookSecret", "WebhookSecretRotated", "configure_webhook", "get_secret",

@@ -115,6 +115,7 @@ async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) 
     allow=may_edit,
     audit="agent.webhook_secret_rotated",
     secret=True,
+    scopes="agents",
 )
 async def rotate_secret(ctx: Context, agent: Agent, data: ById) -> WebhookSecretRotated:
     """Rotate the secret of an agent's webhook.

@@ -1,5 +1,6 @@
 """Issues: what a crew has to do. Each is a mission too, and is worked on like one."""
 
+from resolvers.kernel import Domain
 from resolvers.work.issues.activity import list_activity
 from resolvers.work.issues.bulk import BulkUpdated, bulk_update
 from resolvers.work.issues.comments import create_comment, list_comments
@@ -28,6 +29,8 @@ from resolvers.work.issues.relations import (
     list_relations,
 )
 from resolvers.work.issues.work import Reviewed, WorkState, list_issue_runs, review_issue, start_issue, stop_issue
+
+DOMAIN = Domain("issues")
 
 __all__ = [
     "BulkUpdated", "IssueRelationView", "RelationCreated", "RelationDeleted", "Reviewed", "WorkState", "bulk_update",

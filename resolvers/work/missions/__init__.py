@@ -1,5 +1,6 @@
 """Missions: what a crew pursues, the tasks it is cut into, how these come to agents, and what comes of them."""
 
+from resolvers.kernel import Domain
 from resolvers.work.missions.actions import (
     MissionResumed,
     MissionState,
@@ -33,6 +34,8 @@ from resolvers.work.missions.missions import (
     update_mission,
 )
 from resolvers.work.missions.tasks import create_task, update_task
+
+DOMAIN = Domain("missions", scopes="issues")
 
 __all__ = [
     "AssignmentGiven",

@@ -1,5 +1,6 @@
 """Templates of work: patterns of tasks for missions, and the stages that issues go through."""
 
+from resolvers.kernel import Domain
 from resolvers.work.templates.mission_templates import (
     create_mission_template,
     delete_mission_template,
@@ -14,6 +15,8 @@ from resolvers.work.templates.workflow_templates import (
     list_workflow_templates,
     update_workflow_template,
 )
+
+DOMAIN = Domain("templates", scopes="issues")
 
 __all__ = [
     "create_mission_template", "create_workflow_template", "delete_mission_template", "delete_workflow_template",

@@ -1,5 +1,6 @@
 """Triage rules: what titles of issues say about who is to work on them, and in which crew and project."""
 
+from resolvers.kernel import Domain
 from resolvers.work.triage_rules.matching import FOR_NEW_ISSUES, applied_on_creation
 from resolvers.work.triage_rules.processing import Processed, process_backlog
 from resolvers.work.triage_rules.triage_rules import (
@@ -8,6 +9,8 @@ from resolvers.work.triage_rules.triage_rules import (
     list_triage_rules,
     update_triage_rule,
 )
+
+DOMAIN = Domain("triage_rules", scopes="issues")
 
 __all__ = [
     "FOR_NEW_ISSUES", "Processed", "applied_on_creation", "create_triage_rule", "delete_triage_rule",

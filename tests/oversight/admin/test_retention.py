@@ -222,7 +222,8 @@ async def test_mcp_calls_and_the_journal_go_and_what_is_pinned_stays(
                 await world.add(entry)
                 pinned = "UPDATE journal SET priority = 'pin' WHERE row_id = $1 AND $2"
                 await world.database.execute(pinned, entry.id, summary == "pinned")
-    monkeypatch.setattr(retention, "REMOVALS", tuple(portioned(each) for each in retention.REMOVALS))
+    each_alone = [portioned(each) for each in retention.removals()]
+    monkeypatch.setattr(retention, "removals", lambda: each_alone)
     for kind in ("mcp_calls", "journal"):
         await keeps(world, kind, 7)
     await swept()
@@ -240,7 +241,7 @@ async def test_mcp_calls_and_the_journal_go_and_what_is_pinned_stays(
 
 def portioned(removal: Any) -> Any:
     """With portions of one row."""
-    return replace(removal, portion=1) if isinstance(removal, retention.ByIndex) else removal
+    return replace(removal, portion=1) if isinstance(removal, retention.OldestFirst) else removal
 
 
 async def test_old_versions_of_memories_go_with_their_texts_and_the_newest_stays(world: World) -> None:

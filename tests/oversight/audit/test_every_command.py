@@ -8,7 +8,6 @@ import pytest
 
 from models.base import classes_of_tables, secrets_of, table_of
 from resolvers.kernel.declarations.operation import OPERATIONS, Auth, Operation
-from resolvers.kernel.store.differences import SECRET
 from tests.every import for_every
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
@@ -46,6 +45,7 @@ SAME = {
 """What the valid input of the generator leaves as it is."""
 SEALED = {table_of(model).name: secrets_of(model) for model in classes_of_tables()}
 CANARY = "canary-4f1d9c2b7e"
+SECRET = ("hash", "password", "secret", "token")
 SECRET_FIELD = re.compile(r"password|secret|token(?!_expires)|credential|_json|_config|config_|value$", re.IGNORECASE)
 CONFIGURATIONS = {
     "mcp_config_json": orjson.dumps({"mcpServers": {"a": {"command": "x", "env": {"KEY": CANARY}}}}).decode(),

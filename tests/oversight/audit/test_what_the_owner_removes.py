@@ -12,7 +12,7 @@ from models.kernel import AuditLog
 from models.retention import RetentionKind
 from resolvers.instance.running import instance
 from resolvers.kernel import PERSONAL_DIGEST, across_workspaces
-from resolvers.kernel.background.retention import KINDS
+from resolvers.kernel.background.retention import kinds
 from resolvers.kernel.store.database import database
 from resolvers.oversight.audit import seals
 from resolvers.oversight.audit.verification import Verified, verify
@@ -66,7 +66,7 @@ async def sealed(world: World, days: int, number: int = 5) -> int:
 async def test_of_a_workspace_goes_what_is_older_than_its_rule_and_90_days(
     world: World, rule: int | None, age: int, goes: bool
 ) -> None:
-    assert KINDS[RetentionKind.audit].least == 90
+    assert kinds()[RetentionKind.audit].least == 90
     number = await sealed(world, age)
     if rule is not None:
         await world.database.execute(
