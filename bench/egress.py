@@ -16,7 +16,7 @@ from typing import Any
 import uvloop
 
 from models.staff.crews import NetworkMode
-from runtime.egress import Bounds, Gateway, Policy
+from runtime.egress import Bounds, EgressGateway, Policy
 from runtime.egress.gateway import dial
 
 SIZE, ROUNDS, TUNNELS = 512 << 20, 5, 100
@@ -51,7 +51,7 @@ def proxy(ready: Any) -> None:
             return await dial(["127.0.0.1"], port, seconds)
 
         listening = [socket.create_server(("127.0.0.1", 0), backlog=256)]
-        gateway = Gateway(Policy(NetworkMode.free), bounds=Bounds(connections=256), look_up=found, dial=dialled)
+        gateway = EgressGateway(Policy(NetworkMode.free), bounds=Bounds(connections=256), look_up=found, dial=dialled)
         async with gateway.serve(listening):
             ready.send(listening[0].getsockname()[1])
             await asyncio.Event().wait()

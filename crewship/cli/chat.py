@@ -13,7 +13,7 @@ from typing import Any
 from crewship.cli.client import Client
 from crewship.cli.profiles import ClientError, Profile
 from crewship.cli.terminal import Screen
-from crewship.cli.turn import Chat, Turn
+from crewship.cli.turn import Chat, ChatTurn
 
 LONGEST_MESSAGE = 60_000  # bytes; a browser sends no more (contract: websocket.connection.inbound_cap)
 
@@ -125,7 +125,7 @@ class Conversation:
         if len(text.encode()) > LONGEST_MESSAGE:
             raise ClientError(f"a message may have {LONGEST_MESSAGE:,} bytes")
         self._show(await self._new())  # from a browser, or by somebody else
-        turn = Turn(self.client, self.chat, self._known, text, self.screen)
+        turn = ChatTurn(self.client, self.chat, self._known, text, self.screen)
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(turn.run())
         loop.add_signal_handler(signal.SIGINT, lambda: task.cancel() if turn.stopping else turn.stop())
         try:

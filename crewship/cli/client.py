@@ -22,7 +22,7 @@ class Unreachable(ClientError):
     """There was no answer; a later try may get one."""
 
 
-class Refused(ClientError):
+class RequestRefused(ClientError):
     """The server has understood, and says why it does not do it."""
 
 
@@ -123,7 +123,7 @@ class Client:
         if errors and errors[0]["message"] == "Forbidden":
             raise ClientError("your role or the token's scopes do not allow this")
         if errors:
-            raise Refused(str(errors[0]["message"]))
+            raise RequestRefused(str(errors[0]["message"]))
         return dict(answer["data"])
 
     async def _other_release(self, said: str) -> str:

@@ -27,8 +27,8 @@ from resolvers.instance.sign_in_providers import SignInProvider
 from resolvers.oversight.keeper.gatekeeper import DEFAULT_ADDRESS
 from resolvers.people.sign_in_providers import openid
 from runtime.coding.installed import Installed, Missing, report
-from runtime.containers.engine import Engine, EngineKind
-from runtime.egress import Endpoint, Refused
+from runtime.containers.engine import ContainerEngine, EngineKind
+from runtime.egress import ConnectionRefused, Endpoint
 from runtime.engine.dbos_engine import POOL
 from runtime.runs.job import Failed
 from runtime.sandbox import Isolation, Report, describe
@@ -310,7 +310,7 @@ def _is_one(url: str, other: str) -> bool:
     """Whether both lead to one server: by host and port, and all names of this machine are one."""
     try:
         one, two = Endpoint.of_url(url), Endpoint.of_url(other)
-    except Refused:
+    except ConnectionRefused:
         return False
     return one.port == two.port and (one.host == two.host or (one.is_loopback and two.is_loopback))
 
@@ -322,7 +322,7 @@ def check_containers(settings: Settings) -> Check:
         return Check("containers", True, "crews have none: no container engine is configured", fix)
 
     async def ask() -> EngineKind:
-        engine = Engine(str(settings.container_engine))
+        engine = ContainerEngine(str(settings.container_engine))
         try:
             return await engine.kind()
         finally:

@@ -180,7 +180,8 @@ def reset_password(email: Annotated[str, typer.Argument(help="Of the user, as it
 
     It is asked for twice in a terminal, and else read from the first line of stdin. CLI tokens and passkeys stay.
     """
-    from crewship.cli.passwords import NoSuchUser, reset
+    from crewship.cli.passkeys import NoSuchUser
+    from crewship.cli.passwords import reset
     from resolvers.errors import Refusal
 
     password = _new_password()

@@ -1,5 +1,6 @@
 """What the operator does for somebody who has forgotten a password, and cannot be mailed a link."""
 
+from crewship.cli.passkeys import NoSuchUser
 from models.base import new_id
 from models.people.auth import is_service_account
 from resolvers.instance.passwords import Passwords
@@ -24,10 +25,6 @@ AUDIT = """
     INSERT INTO audit_logs (id, workspace_id, actor_type, action, entity_type, entity_id, data, created_at)
     VALUES ($1, $2, 'system', 'user.password_reset', 'USER', $3, '{"by": "operator"}', now())
 """
-
-
-class NoSuchUser(Exception):
-    """The email is nobody's, letter case included."""
 
 
 async def reset(owner: str, email: str, password: str) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crewship.cli.client import Client, Refused, Unreachable
+from crewship.cli.client import Client, RequestRefused, Unreachable
 from crewship.cli.profiles import ClientError
 from crewship.cli.subscription import FROM_NOW, subscribed
 from crewship.cli.terminal import Screen
@@ -49,7 +49,7 @@ class Chat:
     user_id: str
 
 
-class Turn:
+class ChatTurn:
     """`known`: how many messages the chat had before this one."""
 
     def __init__(self, client: Client, chat: Chat, known: int, text: str, screen: Screen) -> None:
@@ -123,7 +123,7 @@ class Turn:
         key = uuid.uuid4().hex
         try:
             found = await self._told(SEND, key, chat=self.chat.id, content=self.text)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._fail(str(refused))
             self.failed = True
             return False

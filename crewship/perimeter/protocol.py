@@ -206,7 +206,7 @@ class _DeafEvent:
 DEAF_EVENT = _DeafEvent()
 
 
-class Refused(Exception):
+class ParsingRefused(Exception):
     """Raised inside the parser, which then reads no more."""
 
     def __init__(self, why: Why) -> None:
@@ -373,7 +373,7 @@ class Protocol(HttpToolsProtocol):
         if self._why is None:
             self._why = fault(self.parser.get_http_version(), self.headers)
         if self._why is not None:
-            raise Refused(self._why)
+            raise ParsingRefused(self._why)
         self.stage, self.body_bytes, self._unread = BODY, 0, 0
         super().on_headers_complete()
 

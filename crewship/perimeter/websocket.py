@@ -1,7 +1,7 @@
 """uvicorn's WebSocket protocol with one more door: ready-made frames go straight to the transport.
 
 An event for a thousand sockets is encoded and framed once, and each socket costs one write. The applications find a
-socket's `Wire` at `scope["extensions"]["crewship.wire"]`; ASGI's own messages open and close it.
+socket's `SocketWire` at `scope["extensions"]["crewship.wire"]`; ASGI's own messages open and close it.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ from resolvers.kernel.reader import check_graphs
 from resolvers.kernel.store.bus import bus
 from resolvers.kernel.store.database import database
 from resolvers.live import attendance, hub, presence
-from resolvers.oversight.instance_settings.following import Following
+from resolvers.oversight.instance_settings.following import SettingsFollowing
 
 COLLECT = (5_000, 4)
 """Thresholds of the collector: requests leave few cycles behind, and it looks for them every 5,000 objects instead of
@@ -88,7 +88,7 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
         _secret(settings.database_url), size=settings.pool_size, row_security=settings.row_level_security
     )
     await bus.open(_wakeups(settings))
-    following = Following()
+    following = SettingsFollowing()
     await following.look()
     hub.start(_secret(settings.database_url))
     attendance.start()

@@ -107,7 +107,7 @@ def recorder(file: Path) -> Tell:
     return record
 
 
-class Turn:
+class LoopTurn:
     """One callback or task step of the loop, as samples see it: it began between `after` and `seen`, and was there
     still at `last`.
     """
@@ -145,7 +145,7 @@ class Watchdog:
         self._beat_at = 0.0  # by the processor time of the loop's thread, as all times here
         self._late: deque[tuple[float, float]] = deque(maxlen=100)  # between which two beats there was too much
         self._base: FrameType | None = None  # in which the loop runs
-        self._turns: list[Turn] = []  # since the last beat
+        self._turns: list[LoopTurn] = []  # since the last beat
         self._ident = 0
         self._asked = (0.0, 0.0)  # for a sample, between these two times
         self._handled: Any = None  # SAMPLE, before
@@ -194,7 +194,7 @@ class Watchdog:
             return
         (before, now), frame = self._asked, self._turn_of(innermost)
         if not self._turns or self._turns[-1].frame is not frame:
-            self._turns.append(Turn(frame, before, now))
+            self._turns.append(LoopTurn(frame, before, now))
         self._turns[-1].last = now
         if frame is not None and now - self._beat_at > LIMIT / 2:
             self._turns[-1].look(innermost)
@@ -245,14 +245,14 @@ class Watchdog:
                         signal.pthread_kill(thread, SAMPLE)
                 before, delayed = now, delays_now
 
-    def _call(self, thread: int, before: float, now: float) -> Turn | None:
+    def _call(self, thread: int, before: float, now: float) -> LoopTurn | None:
         """A call into C that let no other thread run: it is over before a signal is handled. Of its caller nothing but
         the frame itself is looked at.
         """
         frame = sys._current_frames().get(thread)
         if frame is None:
             return None
-        turn = Turn(frame, before, now)
+        turn = LoopTurn(frame, before, now)
         turn.root = frame.f_globals.get("__name__", "")
         turn.stack = (f"{turn.root}:{frame.f_lineno} {frame.f_code.co_name}",)
         return turn

@@ -7,7 +7,7 @@ from typing import Literal
 
 from resolvers.errors import Reason, Refusal
 from resolvers.identity.machine_tokens import OnBehalf
-from resolvers.identity.webhook_senders import Claim
+from resolvers.identity.webhook_senders import SenderClaim
 
 
 class CredentialKind(StrEnum):
@@ -65,7 +65,7 @@ class Caller:
     bound: str | None = None  # id of the one workspace an internal token is good for
     any_workspace: bool = False  # the internal token is the master, which may name each
     on_behalf: OnBehalf | None = None  # whom an internal call names as its cause: a claim, until a guard asks
-    webhook: Claim | None = None
+    webhook: SenderClaim | None = None
     body: bytes = field(default=b"", repr=False)  # as it came, of a webhook: it is what the secret has signed
     workspace: str | None = None  # id or slug the transport names: query, path or header, in this order
     user_id: str = ""

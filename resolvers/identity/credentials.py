@@ -7,8 +7,8 @@ from models.people.auth import TokenTier
 from resolvers.errors import Reason, Refusal
 from resolvers.identity import cookies, machine_tokens, webhook_senders
 from resolvers.identity.caller import Caller, CredentialKind, KnownBrowser, SessionChange
-from resolvers.instance.addresses import Reach
-from resolvers.instance.crypto import Claims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
+from resolvers.instance.addresses import AddressReach
+from resolvers.instance.crypto import TokenClaims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
 from resolvers.instance.running import instance
 
 SESSION_LIFETIME = timedelta(days=30)
@@ -52,7 +52,7 @@ def internal(
     """
     settings, token = instance.settings, headers.get(b"x-internal-token")
     master = settings.internal_token.get_secret_value() if settings.internal_token else ""
-    peer = machine_tokens.Caller(client, forwarded, local_socket)
+    peer = machine_tokens.CallOrigin(client, forwarded, local_socket)
     try:
         principal = machine_tokens.verify_internal(
             token.decode("latin-1") if token else None,
@@ -67,7 +67,7 @@ def internal(
     else:
         bound = principal.workspace_id
         made = Caller(CredentialKind.INTERNAL, "internal", bound=bound, workspace=bound)
-    made.from_loopback = peer.reach is Reach.LOOPBACK
+    made.from_loopback = peer.reach is AddressReach.LOOPBACK
     if user_id := headers.get(b"x-caller-user-id"):
         signature = headers.get(b"x-caller-signature", b"").decode("latin-1")
         shown = token.decode("latin-1") if token else ""
@@ -131,7 +131,7 @@ def ticket(token: str, *, client: str, forwarded: bool, user_agent: str = "", pa
     return made
 
 
-def read_token(kind: TokenKind, token: str) -> Claims | Reason:
+def read_token(kind: TokenKind, token: str) -> TokenClaims | Reason:
     """What a genuine token says, or the reason to refuse it."""
     try:
         return instance.signer.read(kind, token, now=instance.clock.seconds())

@@ -5,7 +5,7 @@ before, loopback.
 from urllib.parse import urlsplit
 
 from resolvers.identity.caller import Caller
-from resolvers.instance.addresses import Reach, parse_address, reach
+from resolvers.instance.addresses import AddressReach, parse_address, reach
 from resolvers.instance.settings import Settings
 
 
@@ -23,7 +23,7 @@ def is_at_the_machine(caller: Caller, settings: Settings) -> bool:
         return True
     if _stands_behind_another(settings):
         return False
-    return reach(caller.client) is Reach.LOOPBACK and _names_loopback(caller.origin)
+    return reach(caller.client) is AddressReach.LOOPBACK and _names_loopback(caller.origin)
 
 
 def is_alone_on_loopback(settings: Settings) -> bool:
@@ -44,5 +44,5 @@ def _names_loopback(origin: str) -> bool:
 
 def _is_loopback(host: str) -> bool:
     if parse_address(host) is not None:
-        return reach(host) is Reach.LOOPBACK
+        return reach(host) is AddressReach.LOOPBACK
     return host == "localhost" or host.endswith(".localhost")

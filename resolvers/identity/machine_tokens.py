@@ -4,7 +4,7 @@ import hmac
 from dataclasses import dataclass, field
 
 from resolvers.errors import Code, Refusal, forbidden
-from resolvers.instance.addresses import Reach, reach
+from resolvers.instance.addresses import AddressReach, reach
 from resolvers.instance.crypto import secret_equals
 
 _WORKSPACE_PREFIX = "wsv1."
@@ -28,7 +28,7 @@ InternalPrincipal = Master | BoundTo
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class CallOrigin:
     """Where an internal call came from: the client's address; whether a proxy passed it on; whether by unix socket."""
 
     address: str
@@ -36,11 +36,11 @@ class Caller:
     local_socket: bool
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> AddressReach:
         """Who can open the socket is on this machine. A proxied call may come from anywhere, whatever it says."""
         if self.local_socket:
-            return Reach.LOOPBACK
-        return Reach.PUBLIC if self.forwarded else reach(self.address)
+            return AddressReach.LOOPBACK
+        return AddressReach.PUBLIC if self.forwarded else reach(self.address)
 
 
 def issue_workspace_token(master: str, workspace_id: str) -> str:
@@ -48,14 +48,16 @@ def issue_workspace_token(master: str, workspace_id: str) -> str:
     return f"{_WORKSPACE_PREFIX}{workspace_id}.{_workspace_mac(master, workspace_id)}"
 
 
-def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any: bool = False) -> InternalPrincipal:
+def verify_internal(
+    token: str | None, *, master: str, caller: CallOrigin, allow_any: bool = False
+) -> InternalPrincipal:
     """The caller behind an X-Internal-Token.
 
     Refuses NOT_FOUND to callers beyond the private networks, FORBIDDEN a wrong token, or the master's from beyond
     loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits nobody.
     """
-    distance = Reach.LOOPBACK if allow_any else caller.reach
-    if distance is Reach.PUBLIC:
+    distance = AddressReach.LOOPBACK if allow_any else caller.reach
+    if distance is AddressReach.PUBLIC:
         raise Refusal(Code.NOT_FOUND, "Not found")
     if not token or not master:
         raise forbidden()
@@ -63,7 +65,7 @@ def verify_internal(token: str | None, *, master: str, caller: Caller, allow_any
         workspace_id, _, mac = token.removeprefix(_WORKSPACE_PREFIX).rpartition(".")
         if workspace_id and secret_equals(mac, _workspace_mac(master, workspace_id)):
             return BoundTo(workspace_id)
-    if secret_equals(token, master) and distance is Reach.LOOPBACK:
+    if secret_equals(token, master) and distance is AddressReach.LOOPBACK:
         return Master()
     raise forbidden()
 

@@ -48,7 +48,7 @@ class Unproven(Refusal):
 
 
 @dataclass(slots=True)
-class Claim:
+class SenderClaim:
     """In order: `read_claim` (401), the secret of the agent, the body, `verify` (400, then 401).
 
     `scheme` is how it says it was signed; `delivery` and `event` are what headers call it. `accepted`: it was verified.
@@ -104,15 +104,15 @@ class Sender:
     `sample` are a delivery of it, for tests of an agent's webhook.
     """
 
-    reads: Callable[[Headers], Claim | None]
-    expected: Callable[[Claim, str, bytes], str]
-    told: Callable[[Claim, Said], Said]
+    reads: Callable[[Headers], SenderClaim | None]
+    expected: Callable[[SenderClaim, str, bytes], str]
+    told: Callable[[SenderClaim, Said], Said]
     named: Callable[[Said], str]
     heads: Callable[[str, str, str], dict[bytes, str]]
     sample: Callable[[str, str], Said]
 
 
-def read_claim(headers: Headers) -> Claim:
+def read_claim(headers: Headers) -> SenderClaim:
     """The contract's scheme first; an empty header is an absent one."""
     for sender in SENDERS.values():
         claim = sender.reads(headers)
@@ -146,20 +146,20 @@ def webhook_signature(body: bytes, secret: str, timestamp: str | None = None) ->
     return _mac(_utf8(secret), body if timestamp is None else _utf8(timestamp) + b"." + body).hex()
 
 
-def _contract(headers: Headers) -> Claim | None:
+def _contract(headers: Headers) -> SenderClaim | None:
     signature, timestamp = _head(headers, b"x-signature"), _head(headers, b"x-timestamp")
     if signature:
         scheme = SignatureScheme.timestamped if timestamp else SignatureScheme.body_only
-        return Claim(WebhookScheme.crewship, scheme, (signature,), timestamp or None)
+        return SenderClaim(WebhookScheme.crewship, scheme, (signature,), timestamp or None)
     plain = _head(headers, b"x-webhook-secret")
-    return Claim(WebhookScheme.crewship, SignatureScheme.plain_secret, (plain,)) if plain else None
+    return SenderClaim(WebhookScheme.crewship, SignatureScheme.plain_secret, (plain,)) if plain else None
 
 
-def _contract_proof(claim: Claim, secret: str, body: bytes) -> str:
+def _contract_proof(claim: SenderClaim, secret: str, body: bytes) -> str:
     return webhook_signature(body, secret, claim.timestamp) if claim.is_signature else secret
 
 
-def _standard(headers: Headers) -> Claim | None:
+def _standard(headers: Headers) -> SenderClaim | None:
     """Some senders call the headers `svix-…`."""
     for name in (b"webhook-", b"svix-"):
         signatures = _head(headers, name + b"signature")
@@ -178,25 +178,25 @@ def _standard_key(secret: str) -> bytes:
         return b""
 
 
-def _standard_proof(claim: Claim, secret: str, body: bytes) -> str:
+def _standard_proof(claim: SenderClaim, secret: str, body: bytes) -> str:
     key, signed = _standard_key(secret), _utf8(f"{claim.delivery}.{claim.timestamp}.") + body
     return f"v1,{base64.b64encode(_mac(key, signed)).decode()}" if key else ""
 
 
-def _github(headers: Headers) -> Claim | None:
+def _github(headers: Headers) -> SenderClaim | None:
     proof = _head(headers, b"x-hub-signature-256")
     named, event = (_head(headers, name)[:_LONGEST_DELIVERY] for name in (b"x-github-delivery", b"x-github-event"))
-    return Claim(WebhookScheme.github, WebhookScheme.github, (proof,), None, named, event) if proof else None
+    return SenderClaim(WebhookScheme.github, WebhookScheme.github, (proof,), None, named, event) if proof else None
 
 
-def _github_told(claim: Claim, said: Said) -> Said:
+def _github_told(claim: SenderClaim, said: Said) -> Said:
     action, repository = said.get("action"), said.get("repository")
     event = f"{claim.event}.{action}" if isinstance(action, str) else claim.event
     source = repository.get("full_name") if isinstance(repository, dict) else None
     return {"event": event, "source": source if isinstance(source, str) else "github", "data": said}
 
 
-def _stripe(headers: Headers) -> Claim | None:
+def _stripe(headers: Headers) -> SenderClaim | None:
     shown = _head(headers, b"stripe-signature")
     if not shown:
         return None
@@ -205,19 +205,19 @@ def _stripe(headers: Headers) -> Claim | None:
     return _claim(WebhookScheme.stripe, proofs, next((value for name, _, value in parts if name == "t"), ""))
 
 
-def _slack(headers: Headers) -> Claim | None:
+def _slack(headers: Headers) -> SenderClaim | None:
     proof, stamp = _head(headers, b"x-slack-signature"), _head(headers, b"x-slack-request-timestamp")
     return _claim(WebhookScheme.slack, (proof,), stamp) if proof else None
 
 
-def _slack_told(claim: Claim, said: Said) -> Said:
+def _slack_told(claim: SenderClaim, said: Said) -> Said:
     event = said.get("event")
     inner = event.get("type") if isinstance(event, dict) else None
     return {"event": _text(inner) or _text(said.get("type")), "source": "slack", "data": said}
 
 
-def _claim(sender: WebhookScheme, proofs: tuple[str, ...], stamp: str, delivery: str = "") -> Claim:
-    return Claim(sender, sender, proofs, stamp, delivery)
+def _claim(sender: WebhookScheme, proofs: tuple[str, ...], stamp: str, delivery: str = "") -> SenderClaim:
+    return SenderClaim(sender, sender, proofs, stamp, delivery)
 
 
 SENDERS: Final[Mapping[WebhookScheme, Sender]] = {

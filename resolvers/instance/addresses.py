@@ -18,7 +18,7 @@ _NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
 _LONGEST_ADDRESS = 64
 
 
-class Reach(Enum):
+class AddressReach(Enum):
     """How far away an address is."""
 
     LOOPBACK = "loopback"
@@ -67,14 +67,14 @@ def site(text: str) -> str:
     return text if address is None else str(address)
 
 
-def reach(text: str) -> Reach:
+def reach(text: str) -> AddressReach:
     """What is no address counts as public: nothing is granted to it."""
     address = parse_address(text)
     if address is None:
-        return Reach.PUBLIC
+        return AddressReach.PUBLIC
     if address.is_loopback:
-        return Reach.LOOPBACK
-    return Reach.PRIVATE if any(address in block for block in _PRIVATE) else Reach.PUBLIC
+        return AddressReach.LOOPBACK
+    return AddressReach.PRIVATE if any(address in block for block in _PRIVATE) else AddressReach.PUBLIC
 
 
 def is_public_address(address: Address | str) -> bool:

@@ -32,7 +32,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class CompletionRequest:
     """One message of a user, under the instructions of the `system`, if there are any.
 
     `schema`: what the answer has to be as JSON, for servers that hold a model to it.
@@ -63,14 +63,14 @@ class CompletionFailed(Exception):
 
 
 class Completions(Protocol):
-    async def complete(self, model: Model, question: Question) -> Completed:
+    async def complete(self, model: Model, question: CompletionRequest) -> Completed:
         """Raises CompletionFailed, within the timeout of the model."""
 
 
 class HttpCompletions:
     """Ollama, OpenAI and what speaks as it does, and Anthropic: each by one request, which follows no redirect."""
 
-    async def complete(self, model: Model, question: Question) -> Completed:
+    async def complete(self, model: Model, question: CompletionRequest) -> Completed:
         wire = WIRES.get(model.provider)
         if wire is None:
             raise CompletionFailed(f"There is no way to ask a model of {model.provider[:40]}")
@@ -87,7 +87,7 @@ class HttpCompletions:
 
 
 class _Wire(Protocol):
-    def request(self, model: Model, question: Question) -> tuple[str, dict[str, str], dict[str, Any]]: ...
+    def request(self, model: Model, question: CompletionRequest) -> tuple[str, dict[str, str], dict[str, Any]]: ...
 
     def text(self, said: Any) -> Any: ...
 
@@ -95,7 +95,7 @@ class _Wire(Protocol):
 
 
 class _Ollama:
-    def request(self, model: Model, question: Question) -> tuple[str, dict[str, str], dict[str, Any]]:
+    def request(self, model: Model, question: CompletionRequest) -> tuple[str, dict[str, str], dict[str, Any]]:
         options = {"temperature": question.temperature, "num_predict": question.most_tokens, "seed": 1}
         form: dict[str, Any] = {"format": question.schema} if question.schema else {}
         body = {"model": model.name, "messages": _messages(question), "stream": False, "options": options}
@@ -109,7 +109,7 @@ class _Ollama:
 
 
 class _OpenAI:
-    def request(self, model: Model, question: Question) -> tuple[str, dict[str, str], dict[str, Any]]:
+    def request(self, model: Model, question: CompletionRequest) -> tuple[str, dict[str, str], dict[str, Any]]:
         body = {
             "model": model.name,
             "messages": _messages(question),
@@ -133,7 +133,7 @@ class _OpenAI:
 
 
 class _Anthropic:
-    def request(self, model: Model, question: Question) -> tuple[str, dict[str, str], dict[str, Any]]:
+    def request(self, model: Model, question: CompletionRequest) -> tuple[str, dict[str, str], dict[str, Any]]:
         headers = {"anthropic-version": "2023-06-01"}
         if model.key is not None:
             headers["x-api-key"] = model.key.get_secret_value()
@@ -157,16 +157,16 @@ class _Anthropic:
 WIRES: Final[dict[str, _Wire]] = {"ollama": _Ollama(), "openai": _OpenAI(), "anthropic": _Anthropic()}
 
 
-def _messages(question: Question) -> list[dict[str, str]]:
+def _messages(question: CompletionRequest) -> list[dict[str, str]]:
     instructed = [{"role": "system", "content": question.system}] if question.system else []
     return [*instructed, _said_by_user(question)]
 
 
-def _said_by_user(question: Question) -> dict[str, str]:
+def _said_by_user(question: CompletionRequest) -> dict[str, str]:
     return {"role": "user", "content": question.text}
 
 
-def _read(wire: _Wire, answer: Answered, question: Question) -> Completed:
+def _read(wire: _Wire, answer: Answered, question: CompletionRequest) -> Completed:
     """What a server sends may be anything."""
     if answer.status != 200:
         raise CompletionFailed(f"The model's server answered with status {answer.status}")

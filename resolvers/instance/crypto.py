@@ -45,7 +45,7 @@ class MalformedKey(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class TokenClaims:
     """What a token says. Times are unix seconds.
 
     A ws ticket names the credential it was asked for with: `session_id`, or the id of a CLI token in `token_id`.
@@ -93,10 +93,10 @@ class Signer:
         name: str = "",
         email: str = "",
         now: float | None = None,
-    ) -> tuple[str, Claims]:
+    ) -> tuple[str, TokenClaims]:
         """A new token and what it says. A long name or email is cut: it is for display, and the cookie has to fit."""
         issued_at = int(time.time() if now is None else now)
-        claims = Claims(
+        claims = TokenClaims(
             user_id=user_id,
             name=name[:_LONGEST_NAME],
             email=email[:_LONGEST_EMAIL],
@@ -130,7 +130,7 @@ class Signer:
         """The keyed hash (hex) under which a short code is stored: from a plain one it could be guessed."""
         return hmac.new(self._codes, code.encode(), "sha256").hexdigest()
 
-    def read(self, kind: TokenKind, token: str, *, now: float) -> Claims:
+    def read(self, kind: TokenKind, token: str, *, now: float) -> TokenClaims:
         """The claims of a genuine, unexpired token; raises TokenExpired, or TokenInvalid for everything else."""
         if len(token) > _LONGEST_TOKEN or not token.isascii():
             raise TokenInvalid
@@ -139,7 +139,7 @@ class Signer:
             raise TokenExpired
         return claims
 
-    def _verify(self, kind: TokenKind, token: str) -> Claims:
+    def _verify(self, kind: TokenKind, token: str) -> TokenClaims:
         import jwt
 
         for keys in self._verifying:
@@ -170,7 +170,7 @@ def _keys(secret: str) -> dict[TokenKind, bytes]:
     }
 
 
-def _payload(claims: Claims) -> dict[str, str | int]:
+def _payload(claims: TokenClaims) -> dict[str, str | int]:
     payload: dict[str, str | int] = {
         "id": claims.user_id,
         "kind": claims.kind.value,
@@ -189,7 +189,7 @@ def _payload(claims: Claims) -> dict[str, str | int]:
     return payload
 
 
-def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
+def _claims(kind: TokenKind, payload: dict[str, Any]) -> TokenClaims:
     user_id, session_id, token_id, jti, issued_at, expires_at = (
         payload.get(key) for key in ("id", "sid", "tid", "jti", "iat", "exp")
     )
@@ -215,7 +215,7 @@ def _claims(kind: TokenKind, payload: dict[str, Any]) -> Claims:
         raise TokenInvalid
     if not _is_bound(kind, session_id, token_id):
         raise TokenInvalid
-    return Claims(user_id, name, email, session_id, kind, issued_at, expires_at, jti, token_id, generation)
+    return TokenClaims(user_id, name, email, session_id, kind, issued_at, expires_at, jti, token_id, generation)
 
 
 def _is_bound(kind: TokenKind, session_id: Any, token_id: Any) -> bool:

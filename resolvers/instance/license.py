@@ -53,7 +53,7 @@ class InvalidLicense(Exception):
     """Why a license does not count; the text is for the log and holds nothing secret."""
 
 
-class Claims(BaseModel):
+class LicenseClaims(BaseModel):
     """What the payload of a license file says. Times are Unix seconds; `expires_at` 0 means never."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
@@ -81,7 +81,7 @@ class Claims(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class License:
+class LicenseState:
     """The license at one moment. `limits` is what is shown; `enforced` the subset that operations hold callers to."""
 
     edition: Edition = Edition.community
@@ -120,11 +120,11 @@ class License:
 class Licensing:
     """What was configured at start. `problem` says why a named license file does not count; each `at` judges time."""
 
-    claims: Claims | None = None
+    claims: LicenseClaims | None = None
     settings: Mapping[Limit, int] = field(default_factory=dict)
     problem: str | None = None
 
-    def at(self, now: datetime) -> License:
+    def at(self, now: datetime) -> LicenseState:
         """The license that holds at `now`: an expired one falls back to community; only the settings stay enforced."""
         claims = self.claims
         try:
@@ -133,12 +133,12 @@ class Licensing:
         except InvalidLicense:
             claims = None
         if claims is None:
-            return License(limits={**COMMUNITY, **self.settings}, enforced=dict(self.settings))
+            return LicenseState(limits={**COMMUNITY, **self.settings}, enforced=dict(self.settings))
         named = claims.limits()
         enforced = {limit: most for limit, most in named.items() if most > 0}
         for limit, most in self.settings.items():
             enforced[limit] = min(most, enforced.get(limit, most))
-        return License(
+        return LicenseState(
             claims.edition, claims.license_id, claims.licensee_org, claims.features, {**named, **enforced}, enforced
         )
 
@@ -163,7 +163,7 @@ def _loads(document: bytes | str) -> dict[str, Any]:
     return value
 
 
-def verify(document: bytes, key: "Ed25519PublicKey") -> Claims:
+def verify(document: bytes, key: "Ed25519PublicKey") -> LicenseClaims:
     """The claims of `{"payload": <claims as JSON text>, "signature": <base64 of Ed25519 over the payload>}`; their
     times are not judged here.
     """
@@ -178,7 +178,7 @@ def verify(document: bytes, key: "Ed25519PublicKey") -> Claims:
     except (InvalidSignature, binascii.Error, ValueError):
         raise InvalidLicense("the signature does not fit the public key") from None
     try:
-        return Claims.model_validate(_loads(payload))
+        return LicenseClaims.model_validate(_loads(payload))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         raise InvalidLicense(f"claim {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
@@ -193,7 +193,7 @@ def read_licensing(
     """
     if file is None:
         return Licensing(settings=settings)
-    claims: Claims | None = None
+    claims: LicenseClaims | None = None
     try:
         if not public_key:
             raise InvalidLicense("no public key is configured")

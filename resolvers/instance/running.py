@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from resolvers.instance.clock import Clock
 from resolvers.instance.completions import Completions, HttpCompletions
 from resolvers.instance.crypto import Signer
-from resolvers.instance.license import License, Licensing
+from resolvers.instance.license import LicenseState, Licensing
 from resolvers.instance.live_settings import overridden
 from resolvers.instance.outbound import Outbound
 from resolvers.instance.passwords import Passwords
@@ -124,7 +124,7 @@ class Instance:
         return self._store
 
     @property
-    def license(self) -> License:
+    def license(self) -> LicenseState:
         """The license that holds now."""
         if self._licensing is None:
             raise RuntimeError("the instance is not started")

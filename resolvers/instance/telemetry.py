@@ -56,7 +56,7 @@ class Meter:
 METERS: dict[str, Meter] = {}
 
 
-class _Collector(Collector):
+class _ProcessCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         calls = CounterMetricFamily(
             "crewship_operations", "Calls of operations by outcome", labels=["operation", "code"]
@@ -73,4 +73,4 @@ class _Collector(Collector):
         yield durations
 
 
-REGISTRY.register(_Collector())
+REGISTRY.register(_ProcessCollector())

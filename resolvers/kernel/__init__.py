@@ -8,17 +8,17 @@ from resolvers.identity import cookies, credentials
 from resolvers.identity.caller import Caller, CredentialKind, IssuedSession, KnownBrowser
 from resolvers.identity.credentials import SESSION_LIFETIME, TICKET_LIFETIME
 from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
-from resolvers.identity.webhook_senders import Claim as WebhookClaim
+from resolvers.identity.webhook_senders import SenderClaim as WebhookClaim
 from resolvers.identity.webhook_senders import Unproven
 from resolvers.identity.webhook_senders import fits as signs_webhooks
 from resolvers.identity.webhook_senders import new_secret as new_webhook_secret
 from resolvers.identity.webhook_senders import read_claim as read_webhook
 from resolvers.identity.webhook_senders import sign as sign_webhook
 from resolvers.instance.addresses import is_public_address, parse_address
-from resolvers.instance.completions import Completed, CompletionFailed, Model, Question
+from resolvers.instance.completions import Completed, CompletionFailed, CompletionRequest, Model
 from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.crypto import (
-    Claims,
+    TokenClaims,
     TokenKind,
     digest,
     hash_cli_token,
@@ -201,7 +201,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Webhooks in: what is sent to agents.
     "WebhookClaim", "Unproven", "read_webhook", "sign_webhook", "signs_webhooks", "new_webhook_secret",
     # Signing in: for the domain of accounts and sessions.
-    "cookies", "credentials", "Claims", "TokenKind", "IssuedSession", "KnownBrowser", "Verification", "digest",
+    "cookies", "credentials", "TokenClaims", "TokenKind", "IssuedSession", "KnownBrowser", "Verification", "digest",
     "hash_cli_token",
     "secret_equals", "check_password",
     "new_cli_token", "new_csrf_token", "new_device_token", "new_session_id", "BOOTSTRAPPED",
@@ -215,7 +215,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # HTTP to the outside, by `ctx.outside.http`.
     "Answered", "Outbound", "Policy",
     # Models that judge, by `ctx.outside.completions`.
-    "Model", "Question", "Completed", "CompletionFailed", "price",
+    "Model", "CompletionRequest", "Completed", "CompletionFailed", "price",
     # Commands of agents, by `ctx.outside.commands`, and programs, by `ctx.outside.programs`.
     "CommandOfAgent", "AskedProgram", "Ran", "NotRun", "InUse",
     # Files, by `ctx.outside.store`.

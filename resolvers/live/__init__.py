@@ -9,7 +9,7 @@ read by each listener (`following`). Who listens to a chat is told to all proces
 from resolvers.live.audience import Outlet
 from resolvers.live.connection import LiveConnection, attendance
 from resolvers.live.delivered import Delivered, Position
-from resolvers.live.following import Following
+from resolvers.live.following import RowsFollowing
 from resolvers.live.hub import hub
 from resolvers.live.presence import presence
 from resolvers.live.subscription import FROM_NOW, Listening, Subscription
@@ -17,11 +17,11 @@ from resolvers.live.subscription import FROM_NOW, Listening, Subscription
 __all__ = [
     "FROM_NOW",
     "Delivered",
-    "Following",
     "Listening",
     "LiveConnection",
     "Outlet",
     "Position",
+    "RowsFollowing",
     "Subscription",
     "attendance",
     "hub",

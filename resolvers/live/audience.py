@@ -20,7 +20,7 @@ class Outlet(Protocol):
         """Until there is room again. Raises ConnectionError when the connection is gone, or not read for too long."""
 
 
-class Listener(Protocol):
+class ChannelListener(Protocol):
     outlet: Outlet
     same: Hashable
     """Listeners of a channel that have an equal one are shown the same; None: it is served alone."""
@@ -50,9 +50,9 @@ class Unison:
 
     def __init__(self, position: Position) -> None:
         self.position = position
-        self.members: dict[Listener, Outlet] = {}
+        self.members: dict[ChannelListener, Outlet] = {}
 
-    def deliver(self, event: Delivered) -> list[Listener]:
+    def deliver(self, event: Delivered) -> list[ChannelListener]:
         """Whom there is no room for is returned, and has not seen the event."""
         after = event.after(self.position)
         if after is None:
@@ -77,10 +77,10 @@ class Audience:
     """The listeners of one channel."""
 
     def __init__(self) -> None:
-        self._alone: dict[Listener, None] = {}
+        self._alone: dict[ChannelListener, None] = {}
         self._together: dict[Hashable, Unison] = {}
 
-    def __iter__(self) -> Iterator[Listener]:
+    def __iter__(self) -> Iterator[ChannelListener]:
         yield from self._alone
         for unison in self._together.values():
             yield from unison.members
@@ -88,11 +88,11 @@ class Audience:
     def __len__(self) -> int:
         return len(self._alone) + sum(len(unison.members) for unison in self._together.values())
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: ChannelListener) -> None:
         """It is served alone until it is seen to keep up."""
         self._alone[listener] = None
 
-    def remove(self, listener: Listener) -> bool:
+    def remove(self, listener: ChannelListener) -> bool:
         """False for who does not listen here."""
         unison = listener.unison
         if unison is None:
@@ -102,7 +102,7 @@ class Audience:
         self._end_if_empty(listener.same, unison)
         return True
 
-    def part(self, listener: Listener) -> None:
+    def part(self, listener: ChannelListener) -> None:
         """Serves it alone again."""
         self.remove(listener)
         self.add(listener)
@@ -120,7 +120,7 @@ class Audience:
             self.part(listener)
             listener.reset(reason)
 
-    def _join(self, listener: Listener) -> None:
+    def _join(self, listener: ChannelListener) -> None:
         unison = self._together.setdefault(listener.same, Unison(listener.position))
         if unison.position == listener.position:
             del self._alone[listener]

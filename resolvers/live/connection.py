@@ -10,11 +10,11 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
-from resolvers.kernel.background.following import Question
+from resolvers.kernel.background.following import ListenerQuestion
 from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.live.audience import Outlet
-from resolvers.live.following import EncodeRow, Following
+from resolvers.live.following import EncodeRow, RowsFollowing
 from resolvers.live.hub import hub
 from resolvers.live.subscription import Encode, Listening, Owner, Subscription
 
@@ -54,9 +54,9 @@ class LiveConnection:
             made.doubt()
         return made
 
-    async def follow(self, question: Question, encode: EncodeRow, after: str | None = None) -> Following:
+    async def follow(self, question: ListenerQuestion, encode: EncodeRow, after: str | None = None) -> RowsFollowing:
         """Listens to a list. Raises Refusal when the caller may not read it, or the database cannot be asked."""
-        made = Following(question, self.caller, self._outlet, encode, self)
+        made = RowsFollowing(question, self.caller, self._outlet, encode, self)
         await self._opened(made, made.open(after))
         return made
 

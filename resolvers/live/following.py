@@ -9,7 +9,7 @@ from typing import Any
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
-from resolvers.kernel.background.following import Question, is_place, place_at
+from resolvers.kernel.background.following import ListenerQuestion, is_place, place_at
 from resolvers.kernel.declarations.operation import translate
 from resolvers.live.audience import Outlet
 from resolvers.live.hub import Lost, hub
@@ -18,17 +18,19 @@ from resolvers.live.subscription import ENDED, FROM_NOW, Owner
 BATCH = 100
 LONGEST_CURSOR = 400
 Row = dict[str, Any]
-EncodeRow = Callable[[Row, "Following"], bytes]
+EncodeRow = Callable[[Row, "RowsFollowing"], bytes]
 
 
-class Following:
+class RowsFollowing:
     """Gets every row once, in the order in which transactions end, from where it starts.
 
     Nothing waits for a slow connection: what it has not read is read from the list when there is room. Each batch is a
     call of the list by the same caller, so that a right which has ended shows nothing more.
     """
 
-    def __init__(self, question: Question, caller: Caller, outlet: Outlet, encode: EncodeRow, owner: Owner) -> None:
+    def __init__(
+        self, question: ListenerQuestion, caller: Caller, outlet: Outlet, encode: EncodeRow, owner: Owner
+    ) -> None:
         self.question, self.caller, self.outlet = question, caller, outlet
         self._encode, self._owner = encode, owner
         self._news = question.followed.told()

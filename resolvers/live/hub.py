@@ -14,9 +14,9 @@ from resolvers.kernel.ground.removed import swept_names
 from resolvers.kernel.store.database import database
 from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.live import statements
-from resolvers.live.audience import Audience, Listener
+from resolvers.live.audience import Audience, ChannelListener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
-from resolvers.live.tail import ChatKey, Tail
+from resolvers.live.tail import ChatKey, ChatTail
 
 READERS = 4  # who is behind reads at the same time; connections of the pool are left to everybody else
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,7 +42,7 @@ class Hub:
     def __init__(self) -> None:
         self.channels: dict[str, Audience] = {}
         self.followers: dict[Follower, None] = {}
-        self.tail = Tail(self.channels, self.followers, self._dispatch, self._new_epoch, self._access_changed)
+        self.tail = ChatTail(self.channels, self.followers, self._dispatch, self._new_epoch, self._access_changed)
         self.on_access: Callable[[str], None] = lambda user_id: None
         """Takes the id of a user whose rights have changed, before anything that happened later is delivered; ANYTHING:
         whose is not known.
@@ -56,13 +56,13 @@ class Hub:
     async def stop(self) -> None:
         await self.tail.stop()
 
-    async def join(self, channel: Channel, listener: Listener) -> Position:
+    async def join(self, channel: Channel, listener: ChannelListener) -> Position:
         """From now on `listener` gets every event of the channel behind the returned position."""
         position = await self.tail.attend(*_followed(channel))
         self.channels.setdefault(channel.address, Audience()).add(listener)
         return position
 
-    def leave(self, channel: Channel, listener: Listener) -> None:
+    def leave(self, channel: Channel, listener: ChannelListener) -> None:
         audience = self.channels.get(channel.address)
         if audience is None or not audience.remove(listener):
             return
@@ -81,7 +81,7 @@ class Hub:
             del self.followers[follower]
             self.tail.leave()
 
-    def part(self, channel: Channel, listener: Listener) -> None:
+    def part(self, channel: Channel, listener: ChannelListener) -> None:
         """From now on it is served alone."""
         self.channels[channel.address].part(listener)
 
@@ -155,7 +155,7 @@ def _followed(channel: Channel) -> tuple[ChatKey | None, str | None]:
 hub = Hub()
 
 
-class _Collector(Collector):
+class _HubCollector(Collector):
     def collect(self) -> list[Metric]:
         lag = GaugeMetricFamily(
             "crewship_outbox_lag_seconds", "Age of the last event when it was dispatched", value=hub.tail.lag
@@ -164,4 +164,4 @@ class _Collector(Collector):
         return [lag, listeners]
 
 
-REGISTRY.register(_Collector())
+REGISTRY.register(_HubCollector())

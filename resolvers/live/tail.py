@@ -30,7 +30,7 @@ ChatKey = tuple[str, str]
 """A workspace and the id of a chat in it."""
 
 
-class Watch:
+class ChatWatch:
     """A chat that is followed: up to which frame, and for whose log too."""
 
     __slots__ = ("agent_id", "frame", "listeners")
@@ -39,7 +39,7 @@ class Watch:
         self.agent_id, self.frame, self.listeners = agent_id, frame, 0
 
 
-class Tail:
+class ChatTail:
     """Reads while anybody listens; with nobody it rests. What it reads goes to `dispatch`, in order.
 
     A reader of its own, not one a channel: an event is fetched once a process, however many listen. It survives every
@@ -70,7 +70,7 @@ class Tail:
         self._offs: list[Callable[[], object]] = []
         self.epoch = ""
         self.position = Position(0, LAST)  # of the outbox
-        self.watched: dict[ChatKey, Watch] = {}
+        self.watched: dict[ChatKey, ChatWatch] = {}
         self.agents: dict[str, int] = {}
         self.lag = 0.0  # seconds between an event's writing and its dispatch, of the last one
 
@@ -138,7 +138,7 @@ class Tail:
             self._everything = True
         if chat is None:
             return self.position
-        watch = self.watched.setdefault(chat, standing or Watch("", 0))
+        watch = self.watched.setdefault(chat, standing or ChatWatch("", 0))
         watch.listeners += 1
         self._rung.add(chat)
         return self.position._replace(frame=watch.frame)
@@ -158,11 +158,11 @@ class Tail:
             if watch is not None and watch.listeners <= 0 and watch.agent_id not in self.agents:
                 del self.watched[key]
 
-    async def _standing(self, chat: ChatKey) -> Watch | None:
+    async def _standing(self, chat: ChatKey) -> ChatWatch | None:
         async with database.lease() as conn:
             await conn.fetchrow(SCOPE_SQL, chat[0])
             row = await conn.fetchrow(statements.CHAT, *chat)
-        return None if row is None else Watch(row[0], row[1])
+        return None if row is None else ChatWatch(row[0], row[1])
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Tail:
         rung, self._rung = self._rung, set()
         if everything and self.agents:
             for workspace_id, id, agent_id, frame in await self._conn.fetch(statements.AT_WORK, list(self.agents)):
-                self.watched.setdefault((workspace_id, id), Watch(agent_id, frame))
+                self.watched.setdefault((workspace_id, id), ChatWatch(agent_id, frame))
         chats: Collection[ChatKey] = (
             list(self.watched) if everything else [chat for chat in rung if chat in self.watched]
         )
@@ -282,7 +282,7 @@ class Tail:
                     self._show(chat, watch, number, type_, payload)
             chats = again if len(rows) >= BATCH else ()
 
-    def _show(self, chat: ChatKey, watch: Watch, number: int, type_: str, payload: bytes) -> None:
+    def _show(self, chat: ChatKey, watch: ChatWatch, number: int, type_: str, payload: bytes) -> None:
         workspace_id, id = chat
         self._dispatch(Delivered(f"session:{workspace_id}/{id}", type_, payload, frame=number))
         if watch.agent_id in self.agents:

@@ -90,7 +90,7 @@ graph(
 NEWEST_FIRST = ("-created_at", "-id")
 
 
-class Kind:
+class ActivityKind:
     """One of the three tables, and which of its columns say what an item says. Of its `ends` the first is who acts."""
 
     def __init__(self, type: ActivityType, model: type[TenantTable], summary: str, detail: str, *ends: str) -> None:
@@ -128,9 +128,11 @@ class Kind:
 
 
 KINDS = (
-    Kind(ActivityType.assignment, Assignment, "task", "result_summary", "assigned_by_id", "assigned_to_id"),
-    Kind(ActivityType.peer_conversation, PeerConversation, "question", "response", "from_agent_id", "to_agent_id"),
-    Kind(ActivityType.escalation, Escalation, "reason", "context", "from_agent_id"),
+    ActivityKind(ActivityType.assignment, Assignment, "task", "result_summary", "assigned_by_id", "assigned_to_id"),
+    ActivityKind(
+        ActivityType.peer_conversation, PeerConversation, "question", "response", "from_agent_id", "to_agent_id"
+    ),
+    ActivityKind(ActivityType.escalation, Escalation, "reason", "context", "from_agent_id"),
 )
 
 

@@ -16,7 +16,7 @@ OUTCOMES, FEWEST = 20, 10
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class ConsentGate:
     """Calls of tools whose name matches need consent. In a pattern, * stands for anything."""
 
     pattern: str
@@ -24,7 +24,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ConsentQuestion:
     """Why somebody is asked, and whether the call waits for the answer."""
 
     kind: ApprovalKind
@@ -32,21 +32,23 @@ class Question:
     mode: ApprovalMode
 
 
-def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[Gate]) -> Question | None:
+def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[ConsentGate]) -> ConsentQuestion | None:
     """What is to be asked before the call: by the first gate that matches, else by the rules that always hold."""
     name = tool.lower()
     for gate in gates:
         if fnmatchcase(name, gate.pattern.lower()):
-            return Question(ApprovalKind.tool_call, f"The agent wants to call {tool}", gate.mode)
+            return ConsentQuestion(ApprovalKind.tool_call, f"The agent wants to call {tool}", gate.mode)
     if any(fnmatchcase(name, pattern) for pattern in DANGEROUS):
-        return Question(ApprovalKind.destructive_op, f"The agent wants to call {tool}", ApprovalMode.sync)
+        return ConsentQuestion(ApprovalKind.destructive_op, f"The agent wants to call {tool}", ApprovalMode.sync)
     cost = arguments.get("cost_estimate_usd")
     if isinstance(cost, (int, float)) and not isinstance(cost, bool) and cost >= COSTLY:
-        return Question(ApprovalKind.cost_threshold, f"A call of {tool} is to cost ${cost:,.2f}", ApprovalMode.sync)
+        return ConsentQuestion(
+            ApprovalKind.cost_threshold, f"A call of {tool} is to cost ${cost:,.2f}", ApprovalMode.sync
+        )
     for key in TARGETS:
         value = arguments.get(key)
         if isinstance(value, str) and any(part in value.lower() for part in LIVE):
-            return Question(
+            return ConsentQuestion(
                 ApprovalKind.target_environment, f"The agent wants to call {tool} on {value[:100]}", ApprovalMode.sync
             )
     return None

@@ -124,7 +124,7 @@ _OPEN = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSecret:
     """A secret from `start` to `end` of a text, if nothing follows. `again`: from where to ask `rest` if more does."""
 
     start: int
@@ -134,7 +134,7 @@ class Found:
     again: int | None
 
 
-def judge(match: re.Match[str]) -> Found | None:
+def judge(match: re.Match[str]) -> FoundSecret | None:
     """What a match of SHAPES is about, or None where its value is no secret."""
     group = match.lastgroup or ""
     value = match[group]
@@ -150,7 +150,9 @@ def judge(match: re.Match[str]) -> Found | None:
         kind = kind_of_value(
             match["password_name"] is not None, value, bare=group == "bare", colon=match["equals"] == ":"
         )
-    return Found(match.start(group), *_end_of(kind, _RESTS[group], match.string, match.end(group))) if kind else None
+    return (
+        FoundSecret(match.start(group), *_end_of(kind, _RESTS[group], match.string, match.end(group))) if kind else None
+    )
 
 
 def _name_at(match: re.Match[str]) -> str:

@@ -142,7 +142,7 @@ class OfTemplate(NamedTuple):
     slug: str
 
 
-class Plan(NamedTuple):
+class SetUpPlan(NamedTuple):
     """What is to be made: nothing of it is refused any more, unless somebody else is faster."""
 
     crew: Blank | OfTemplate
@@ -236,7 +236,7 @@ async def _store_preferences(ctx: Context, workspace: Workspace, data: SetUpOnbo
         await ctx.insert(InstanceFact(name=INSTALL_ID, value=secrets.token_hex(16)))
 
 
-async def _planned(ctx: Context, data: SetUpOnboarding) -> Plan:
+async def _planned(ctx: Context, data: SetUpOnboarding) -> SetUpPlan:
     """All that may be refused, in the order of the contract. The user is locked: of two calls at once, one finds the
     onboarding completed.
     """
@@ -252,7 +252,7 @@ async def _planned(ctx: Context, data: SetUpOnboarding) -> Plan:
     named = col(Credential.name) == data.credential_name
     if secret and await ctx.select(Credential, named, including_hidden=True).exists():
         raise Refusal(Code.CONFLICT, CREDENTIAL_TAKEN)
-    return Plan(crew, provider, secret)
+    return SetUpPlan(crew, provider, secret)
 
 
 def _of_template(data: SetUpOnboarding) -> OfTemplate:
@@ -304,7 +304,7 @@ def _choice(choices: type[C], field: str, given: str) -> C:
         raise invalid(field, f"must be one of {', '.join(choices)}") from None
 
 
-async def _carry_out(ctx: Context, workspace: Workspace, data: SetUpOnboarding, plan: Plan) -> SetUp:
+async def _carry_out(ctx: Context, workspace: Workspace, data: SetUpOnboarding, plan: SetUpPlan) -> SetUp:
     if data.workspace_name is not None:
         await ctx.update(Workspace, workspace.id, name=data.workspace_name)
     await ctx.update(User, ctx.user_id, onboarding_completed=True)
@@ -326,7 +326,7 @@ async def _carry_out(ctx: Context, workspace: Workspace, data: SetUpOnboarding, 
     return SetUp(workspace_id=workspace.id, crew_id=crew.id, agent_id=agent.id, credential_id=credential_id)
 
 
-async def _store_credential(ctx: Context, name: str, plan: Plan) -> str:
+async def _store_credential(ctx: Context, name: str, plan: SetUpPlan) -> str:
     credential = Credential(
         name=name,
         type=CredentialType.AI_CLI_TOKEN,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, get_args, get_origin
 from resolvers.kernel.declarations.outputs import Absent
 from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.ground.inputs import accepts_none, bare
-from resolvers.kernel.reader import Asked, Beside, Column, EnvelopeShape, Nested, Part, Shape, columns_of
+from resolvers.kernel.reader import Beside, Column, EnvelopeShape, InputValue, Nested, Part, Shape, columns_of
 from resolvers.kernel.reader.trace import sql_type
 from rest_compat.http.table import Wire, shape_of
 
@@ -69,7 +69,9 @@ def _part(wire: type[Wire], name: str, info: Any) -> Part:
             return Column(key, mark.name)
         if isinstance(mark, FromInput):
             absent = any(isinstance(m, Absent) for m in marks)
-            return Asked(key, name, sql_type(kind), absent, empty=kind is str and not accepts_none(info.annotation))
+            return InputValue(
+                key, name, sql_type(kind), absent, empty=kind is str and not accepts_none(info.annotation)
+            )
         if isinstance(mark, AnswerOf):
             return Beside(key, mark.query, _answer(f"{wire.__name__}.{name}", kind, mark))
     shape = shape_of(kind) if get_origin(kind) is list or issubclass(kind, Envelope) else None

@@ -20,13 +20,13 @@ from resolvers.kernel.ground.inputs import NoInput, bare
 from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.reader import (
     GRAPHS,
-    Asked,
     Beside,
     Column,
     Constant,
     Derived,
     Edge,
     EnvelopeShape,
+    InputValue,
     Item,
     Nested,
     Shape,
@@ -287,7 +287,7 @@ def _check_envelope(op: Operation[Any], shape: EnvelopeShape) -> None:
     if not isinstance(op, Query) or not op.form.many or len(lists) != 1:
         raise TypeError(f"{op.name}: an envelope is around the rows of one list")
     for part in shape.flat:
-        if isinstance(part, Asked) and part.name not in op.input.model_fields:
+        if isinstance(part, InputValue) and part.name not in op.input.model_fields:
             raise TypeError(f"{op.name} has no input {part.name}")
         if isinstance(part, Beside):
             beside: Any = part.query

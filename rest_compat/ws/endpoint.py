@@ -19,7 +19,7 @@ from resolvers.problem import problem
 from rest_compat.http.dispatch import parse_query
 from rest_compat.http.errors import STATUS, Headers
 from rest_compat.ws import frames
-from rest_compat.ws.frames import Wire
+from rest_compat.ws.frames import SocketWire
 from rest_compat.ws.messages import Unreadable, is_too_large, read
 from rest_compat.ws.socket import NORMAL, REVOKED, TOO_LARGE, Admit, Receive, Send, Socket
 
@@ -66,7 +66,7 @@ def caller_of(token: str, transport: Any, path: str) -> Caller:
     )
 
 
-async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit: Admit) -> None:
+async def _known(caller: Caller, wire: SocketWire, receive: Receive, send: Send, admit: Admit) -> None:
     """The ticket came with the request: a bad one is refused before there is a socket."""
     socket = Socket(caller, wire, send, admit)  # from here on it hears of an end of the session
     try:
@@ -81,7 +81,7 @@ async def _known(caller: Caller, wire: Wire, receive: Receive, send: Send, admit
 
 
 async def _introduced(
-    transport: Any, path: str, wire: Wire, receive: Receive, send: Send, leave: Callable[[], None], admit: Admit
+    transport: Any, path: str, wire: SocketWire, receive: Receive, send: Send, leave: Callable[[], None], admit: Admit
 ) -> None:
     """The ticket comes with the first frame. Nothing is said when it is good; `leave` is called then."""
     try:
@@ -116,7 +116,7 @@ async def _introduced(
         socket.close()
 
 
-async def _send_away(wire: Wire, send: Send, body: bytes, code: int = NORMAL) -> None:
+async def _send_away(wire: SocketWire, send: Send, body: bytes, code: int = NORMAL) -> None:
     wire.write(wire.frame(body))
     await send({"type": "websocket.close", "code": code})
 

@@ -12,7 +12,7 @@ PONG = b'{"type":"pong","payload":null}'
 REVOKED = "session_revoked"
 
 
-class Wire(Outlet, Protocol):
+class SocketWire(Outlet, Protocol):
     """The way out of a socket."""
 
     def frame(self, body: bytes) -> bytes:
@@ -70,7 +70,7 @@ def _numbered(event: Delivered, subscription: Subscription) -> bytes:
 
 def _framed(event: Delivered, subscription: Subscription, more: bytes = b"") -> bytes:
     head = b'{"type":%b,"channel":%b,"payload":%b' % (orjson.dumps(event.type), orjson.dumps(event.name), event.payload)
-    return cast(Wire, subscription.outlet).frame(b"%b%b}" % (head, more))
+    return cast(SocketWire, subscription.outlet).frame(b"%b%b}" % (head, more))
 
 
 def is_done(event: Delivered) -> bool:

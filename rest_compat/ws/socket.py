@@ -16,7 +16,7 @@ from resolvers.staff.chats.resuming import resume_chat
 from resolvers.staff.runs.finishing import GENERAL
 from resolvers.staff.runs.frames import chat_event
 from rest_compat.ws import frames
-from rest_compat.ws.frames import Wire, channel_of
+from rest_compat.ws.frames import SocketWire, channel_of
 from rest_compat.ws.heartbeat import open_sockets
 from rest_compat.ws.messages import ClientMessage, UnknownType, Unreadable, is_too_large, read
 from rest_compat.ws.subscriptions import SESSION, Subscriptions
@@ -39,7 +39,7 @@ NEVER_BEGUN = frozenset({"pending_review", "agent_deleted"})
 class Socket:
     """Made when the ticket is read; it counts once `serve` runs. Messages that ask for something count as requests."""
 
-    def __init__(self, caller: Caller, wire: Wire, send: Send, admit: Admit) -> None:
+    def __init__(self, caller: Caller, wire: SocketWire, send: Send, admit: Admit) -> None:
         self._caller, self._wire, self._send, self._admit = caller, wire, send, admit
         self._live = LiveConnection(caller, wire, self)
         self._subscriptions = Subscriptions(self._live, wire)

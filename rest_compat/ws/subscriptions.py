@@ -7,7 +7,7 @@ from resolvers.attention.channels import ChannelKind
 from resolvers.errors import Code, Refusal
 from resolvers.live import FROM_NOW, Delivered, LiveConnection, Subscription
 from rest_compat.ws.frames import (
-    Wire,
+    SocketWire,
     agent_frame,
     chat_frame,
     error,
@@ -90,7 +90,7 @@ class Attention:
 class Subscriptions:
     """The channels of a socket, by name."""
 
-    def __init__(self, live: LiveConnection, wire: Wire) -> None:
+    def __init__(self, live: LiveConnection, wire: SocketWire) -> None:
         self._live, self._wire = live, wire
         self._by_name: dict[str, Attention] = {}
         self._changing = asyncio.Lock()  # two messages may be about the same channel

@@ -26,7 +26,7 @@ from resolvers.live import Delivered, LiveConnection, Subscription
 from resolvers.live.unauthenticated import unauthenticated
 from resolvers.staff.crews.terminals import OpenTerminal, TerminalSize, check_terminal, close_terminal, open_terminal
 from rest_compat.ws.endpoint import INTRODUCTION, TOLD, caller_of, decline
-from rest_compat.ws.frames import Wire
+from rest_compat.ws.frames import SocketWire
 from rest_compat.ws.socket import NORMAL, REVOKED, Admit, Receive, Send
 
 PATH: Final = "/ws/terminal"
@@ -120,7 +120,7 @@ class Watched:
 class Session:
     """One terminal of one user, from the handshake on."""
 
-    def __init__(self, transport: Any, path: str, wire: Wire, receive: Receive, send: Send) -> None:
+    def __init__(self, transport: Any, path: str, wire: SocketWire, receive: Receive, send: Send) -> None:
         self._transport, self._path, self._wire, self._receive, self._send = transport, path, wire, receive, send
         self.caller = Caller.nobody()
         self._ended = asyncio.Event()

@@ -7,7 +7,7 @@ from resolvers.instance.settings import Settings
 from resolvers.rules.model_catalog import CURATED, ModelProvider
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import local_model
-from runtime.adapters.conversation import Tool
+from runtime.adapters.conversation import CallableTool
 from runtime.adapters.loop import AgentLoop, Backoff
 from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
@@ -39,7 +39,7 @@ async def adapter_for(
     settings: Settings,
     *,
     keys: Keys,
-    tools: Mapping[str, Tool],
+    tools: Mapping[str, CallableTool],
     scan: Scan,
     redactor: Redactor,
     cwd: str = "",

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.adapters.conversation import Answer, Reply, Request, Usage
+from runtime.adapters.conversation import Answer, ModelReply, Request, TokenUsage
 from runtime.runs.prompt import estimate
 
 
-def _nothing() -> Usage:
+def _nothing() -> TokenUsage:
     return {"input_tokens": 0, "output_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0}
 
 
 @dataclass(slots=True)
-class Budget:
+class RunBudget:
     """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used. `cost`: US
     dollars; None if not known.
     """
@@ -20,7 +20,7 @@ class Budget:
     limit: int | None
     turns: int = 0
     api_ms: int = 0
-    usage: Usage = field(default_factory=_nothing)
+    usage: TokenUsage = field(default_factory=_nothing)
     known: bool = True
     cost: float | None = 0.0
     _estimated: int = 0
@@ -41,11 +41,11 @@ class Budget:
     def left(self) -> int | None:
         return None if self.limit is None else max(0, self.limit - self.spent)
 
-    def count(self, request: Request, reply: Reply, ms: int, cost: float | None) -> None:
+    def count(self, request: Request, reply: ModelReply, ms: int, cost: float | None) -> None:
         usage = reply["usage"]
         self.book(usage, ms, cost, 0 if usage is not None else sum(estimated(request, reply)))
 
-    def book(self, usage: Usage | None, ms: int, cost: float | None, guessed: int = 0) -> None:
+    def book(self, usage: TokenUsage | None, ms: int, cost: float | None, guessed: int = 0) -> None:
         """One call. `guessed`: its tokens by our own count, where the provider has told none."""
         self.turns += 1
         self.api_ms += ms
@@ -80,7 +80,7 @@ class Budget:
         }
 
 
-def estimated(request: Request, reply: Reply) -> tuple[int, int]:
+def estimated(request: Request, reply: ModelReply) -> tuple[int, int]:
     """Tokens read and written, by our own count."""
     prompt = request.prompt
     texts = [
@@ -93,5 +93,5 @@ def estimated(request: Request, reply: Reply) -> tuple[int, int]:
     return sum(map(estimate, (*texts, *(answer["content"] for answer in answers)))), estimate(_shown(reply))
 
 
-def _shown(reply: Reply) -> str:
+def _shown(reply: ModelReply) -> str:
     return reply["text"] + "".join(str(use["input"]) for use in reply["tool_uses"])

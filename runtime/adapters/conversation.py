@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, TypedDict
 from runtime.runs.prompt import Prompt
 
 
-class ToolResult(Protocol):
+class CallResult(Protocol):
     @property
     def content(self) -> str: ...
 
@@ -18,7 +18,7 @@ class ToolResult(Protocol):
     def is_error(self) -> bool: ...
 
 
-class Tool(Protocol):
+class CallableTool(Protocol):
     """What a model may call. `parameters`: an object's JSON schema; `run` answers every failure the model may know."""
 
     @property
@@ -31,10 +31,10 @@ class Tool(Protocol):
     def parameters(self) -> Mapping[str, Any]: ...
 
     @property
-    def run(self) -> Callable[[dict[str, Any]], Awaitable[ToolResult]]: ...
+    def run(self) -> Callable[[dict[str, Any]], Awaitable[CallResult]]: ...
 
 
-class Usage(TypedDict):
+class TokenUsage(TypedDict):
     """Tokens. `input_tokens` are those that were neither read from nor written to a cache."""
 
     input_tokens: int
@@ -52,12 +52,12 @@ class ToolUse(TypedDict):
     unreadable: bool
 
 
-class Reply(TypedDict):
+class ModelReply(TypedDict):
     """One answer of a model. `wire` is the turn as the provider wants it back; `usage` is None where it names none."""
 
     text: str
     tool_uses: list[ToolUse]
-    usage: Usage | None
+    usage: TokenUsage | None
     stop: Literal["end", "length", "refused"]
     wire: Any
 
@@ -75,8 +75,8 @@ class Request:
     """One call of a model. `rounds`: its replies of this run so far, each with the answers to its tool calls."""
 
     prompt: Prompt
-    rounds: Sequence[tuple[Reply, Sequence[Answer]]]
-    tools: Sequence[Tool]
+    rounds: Sequence[tuple[ModelReply, Sequence[Answer]]]
+    tools: Sequence[CallableTool]
     max_tokens: int | None
     """Of the reply; None: as many as the model may."""
 
@@ -90,10 +90,10 @@ class Provider(Protocol):
     name: str
     model: str
 
-    async def call(self, request: Request, delta: Delta) -> Reply:
+    async def call(self, request: Request, delta: Delta) -> ModelReply:
         """Streams: `delta` gets text and thinking as they come. Raises ProviderError."""
 
-    async def cost(self, usage: Usage) -> float | None:
+    async def cost(self, usage: TokenUsage) -> float | None:
         """US dollars of one call; None where its price is not known."""
 
     async def close(self) -> None: ...

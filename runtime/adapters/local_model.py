@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from resolvers.instance.telemetry import log
-from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, Usage
+from runtime.adapters.conversation import Delta, ModelReply, ProviderError, Request, TokenUsage
 from runtime.runs.job import Failed, Job
 from runtime.runs.prompt import Prompt, assemble
 
@@ -143,10 +143,10 @@ class LocalModel:
     async def close(self) -> None:
         """The model stays loaded, for the next run."""
 
-    async def cost(self, usage: Usage) -> float | None:
+    async def cost(self, usage: TokenUsage) -> float | None:
         return 0.0
 
-    async def call(self, request: Request, delta: Delta) -> Reply:
+    async def call(self, request: Request, delta: Delta) -> ModelReply:
         loop = asyncio.get_running_loop()
         server = await loop.run_in_executor(_threads, _load)
         chunks: asyncio.Queue[Any] = asyncio.Queue()
@@ -194,7 +194,7 @@ def _body(request: Request) -> dict[str, Any]:
     }
 
 
-async def _read(chunks: asyncio.Queue[Any], delta: Delta) -> Reply:
+async def _read(chunks: asyncio.Queue[Any], delta: Delta) -> ModelReply:
     texts: list[str] = []
     finish, usage = None, None
     while (chunk := await chunks.get()) is not None:
@@ -228,7 +228,7 @@ def _refused(error: dict[str, Any]) -> ProviderError:
     return ProviderError("The local model refused the request.", error=str(error.get("type")))
 
 
-def _usage(usage: dict[str, Any]) -> Usage:
+def _usage(usage: dict[str, Any]) -> TokenUsage:
     cached = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
     return {
         "input_tokens": int(usage["prompt_tokens"]) - cached,

@@ -18,10 +18,19 @@ from resolvers.instance.telemetry import log
 from resolvers.resources.costs.money import micros
 from resolvers.rules.consent import question
 from resolvers.rules.redaction import Redactor
-from runtime.adapters.budget import Budget, estimated
-from runtime.adapters.conversation import Answer, Provider, ProviderError, Reply, Request, Tool, ToolUse, Usage
+from runtime.adapters.budget import RunBudget, estimated
+from runtime.adapters.conversation import (
+    Answer,
+    CallableTool,
+    ModelReply,
+    Provider,
+    ProviderError,
+    Request,
+    TokenUsage,
+    ToolUse,
+)
 from runtime.runs.job import (
-    Asked,
+    ApprovalStep,
     Charge,
     Consent,
     Decision,
@@ -70,7 +79,7 @@ class AgentLoop:
         provider: Provider,
         prompt: Callable[[Job], Prompt],
         *,
-        tools: Mapping[str, Tool],
+        tools: Mapping[str, CallableTool],
         scan: Scan,
         redactor: Redactor,
         cwd: str = "",
@@ -84,7 +93,7 @@ class AgentLoop:
         self._backoff, self._consent, self._servers = backoff or Backoff(), consent, list(servers)
 
     async def tokens_for(self, micros: int) -> int | None:
-        million = Usage(
+        million = TokenUsage(
             input_tokens=1_000_000, output_tokens=0, cache_read_input_tokens=0, cache_creation_input_tokens=0
         )
         price = await self._provider.cost(million)
@@ -92,20 +101,20 @@ class AgentLoop:
 
     async def run(self, job: Job, sink: Sink) -> Outcome:
         try:
-            return await _Run(self, job, sink).work()
+            return await _LoopRun(self, job, sink).work()
         finally:
             await self._provider.close()
 
 
-class _Run:
+class _LoopRun:
     """One job in the loop."""
 
     def __init__(self, loop: AgentLoop, job: Job, sink: Sink) -> None:
         self.loop, self.job, self.sink = loop, job, sink
         self.provider, self.backoff = loop._provider, loop._backoff
         self.prompt = loop._prompt(job)
-        self.budget = Budget(job.max_tokens)
-        self.rounds: list[tuple[Reply, list[Answer]]] = []
+        self.budget = RunBudget(job.max_tokens)
+        self.rounds: list[tuple[ModelReply, list[Answer]]] = []
 
     async def work(self) -> Outcome:
         began = await self.sink.step("init", self._init)
@@ -152,14 +161,14 @@ class _Run:
         most, spent = self.job.max_cost, micros(self.budget.cost)
         return most is not None and spent is not None and spent >= max(most, 1)
 
-    async def _reply(self) -> Reply:
+    async def _reply(self) -> ModelReply:
         request = Request(self.prompt, self.rounds, tuple(self.loop._tools.values()), self.budget.left)
         turn = self.budget.turns + 1
         for attempt in range(self.backoff.retries + 1):
             name = f"{turn} model" if not attempt else f"{turn} model, again {attempt}"
             outcome = await self.sink.step(name, lambda attempt=attempt: self._attempt(request, attempt))  # type: ignore[misc]
             if "reply" in outcome:
-                reply: Reply = outcome["reply"]
+                reply: ModelReply = outcome["reply"]
                 self.budget.count(request, reply, outcome["ms"], outcome["cost"])
                 return reply
             if outcome["again_in"] is None:
@@ -184,11 +193,11 @@ class _Run:
         cost = await self._charged(request, reply)
         return {"reply": reply, "ms": ms, "cost": None if reply["usage"] is None else cost}
 
-    async def _charged(self, request: Request, reply: Reply) -> float | None:
+    async def _charged(self, request: Request, reply: ModelReply) -> float | None:
         usage = reply["usage"]
         if usage is None:
             read, wrote = estimated(request, reply)
-            usage = Usage(
+            usage = TokenUsage(
                 input_tokens=read, output_tokens=wrote, cache_read_input_tokens=0, cache_creation_input_tokens=0
             )
         cost = await self.provider.cost(usage)
@@ -256,7 +265,7 @@ class _Run:
         if asks is None:
             return None
 
-        async def ask() -> Asked:
+        async def ask() -> ApprovalStep:
             arguments = self.loop._redactor.redact_json(use["input"])
             told_why = replace(asks, reason=self.loop._redactor.redact(asks.reason))
             asked = await consent.ask(self.job, call, use["name"], arguments, told_why)

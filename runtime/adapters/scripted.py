@@ -67,7 +67,7 @@ class _Given(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
-class Use(_Given):
+class ScriptedUse(_Given):
     name: str = "tool"
     input: dict[str, Any] = {}
     result: str = "done"
@@ -89,13 +89,13 @@ class Append(_Given):
     line: str = ""
 
 
-class Shown(_Given):
+class ScriptedFrame(_Given):
     type: ChatEventType
     content: str = ""
     metadata: dict[str, Any] | None = None
 
     @model_validator(mode="after")
-    def _an_adapters(self) -> "Shown":
+    def _an_adapters(self) -> "ScriptedFrame":
         if self.type not in SHOWN:
             raise ValueError(f"type must be one of {', '.join(SHOWN)}")
         return self
@@ -106,13 +106,13 @@ class Step(_Given):
 
     text: Pieces | None = None
     thinking: Pieces | None = None
-    tool: Use | None = None
+    tool: ScriptedUse | None = None
     append: Append | None = None
     call: Call | None = None
     image: str | None = None
     big: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     sleep: Wait | None = None
-    emit: Shown | None = None
+    emit: ScriptedFrame | None = None
     usage: dict[str, NonNegativeInt] | None = None
     fail: str | None = None
     raise_: Annotated[Literal[True] | None, Field(alias="raise")] = None
@@ -273,7 +273,7 @@ async def _text(sink: Sink, id: str, step: Step) -> str:
 
 
 async def _tool(sink: Sink, id: str, step: Step) -> str:
-    use = step.tool or Use()
+    use = step.tool or ScriptedUse()
     await _call(sink, id, use.name, use.input)
     await asyncio.sleep(step.delay)
     await _answer(sink, id, use.result, use.is_error)

@@ -1,6 +1,6 @@
 """Approvals that nobody has decided in time, or whose run is over."""
 
-from resolvers.attention.approvals.asking import CALL_OFF, OfRun, call_off_of
+from resolvers.attention.approvals.asking import CALL_OFF, ApprovalsOfRun, call_off_of
 from resolvers.attention.approvals.deciding import EXPIRE, TIME_OUT, OfApproval, enqueue_overdue, time_out
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
@@ -17,5 +17,5 @@ async def expired(work: Work, data: OfApproval) -> None:
 
 
 @carries(CALL_OFF)
-async def called_off(work: Work, data: OfRun) -> None:
+async def called_off(work: Work, data: ApprovalsOfRun) -> None:
     await work.write("call off", lambda ctx: call_off_of(ctx, data.run_id))

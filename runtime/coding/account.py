@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from resolvers.resources.costs.money import micros
-from runtime.adapters.conversation import Usage
-from runtime.coding.allowance import NOTHING, Allowance, Exhausted, Use
-from runtime.coding.asked import Asked
-from runtime.coding.gateway import Metered, Refused
+from runtime.adapters.conversation import TokenUsage
+from runtime.coding.allowance import NOTHING, Allowance, Exhausted, ModelUse
+from runtime.coding.asked import CallAsked
+from runtime.coding.gateway import KeyRefused, Metered
 from runtime.coding.inbox import Inbox
 from runtime.coding.metering import tokens_of, usage_of
 from runtime.runs.prompt import BYTES_A_TOKEN
 
 PATIENCE: Final = 2.0
-Cost = Callable[[str, Usage], Awaitable[float | None]]
+Cost = Callable[[str, TokenUsage], Awaitable[float | None]]
 """US dollars of a model's usage; None where it has no known price."""
 
 
@@ -24,7 +24,7 @@ class Booking:
     """A call that is paid for. `counted`: by its provider, and not by us."""
 
     model: str
-    usage: Usage
+    usage: TokenUsage
     counted: bool
     cost: float | None
     ms: int
@@ -33,15 +33,15 @@ class Booking:
 class RunAccount:
     """Of one process of a coding agent. `over` says what it has used up, if anything: then it is to end."""
 
-    def __init__(self, model: str, cost: Cost, allowance: Allowance, inbox: Inbox[Booking | Refused, Any]) -> None:
+    def __init__(self, model: str, cost: Cost, allowance: Allowance, inbox: Inbox[Booking | KeyRefused, Any]) -> None:
         self._model, self._cost, self._allowance, self._inbox = model, cost, allowance, inbox
         self.over = ""
         self.patience = 0.0
         """Until when, by the clock of this process, the rest of what it has printed is read then."""
 
-    async def reserve(self, call: Asked) -> "Reserved":
+    async def reserve(self, call: CallAsked) -> "Reserved":
         model, most = call.model or self._model, usage_of(call.reads, call.writes)
-        reserved = Reserved(self, call, Use(1, tokens_of(most), await self._micros(model, most)))
+        reserved = Reserved(self, call, ModelUse(1, tokens_of(most), await self._micros(model, most)))
         try:
             await self._allowance.take(reserved.most)
         except Exhausted as exhausted:
@@ -51,21 +51,21 @@ class RunAccount:
             raise
         return reserved
 
-    async def settle(self, call: Asked, most: Use, became: Metered | Refused | None) -> None:
+    async def settle(self, call: CallAsked, most: ModelUse, became: Metered | KeyRefused | None) -> None:
         used = NOTHING
         try:
-            if isinstance(became, Refused):
+            if isinstance(became, KeyRefused):
                 self._inbox.call(became)
             elif became is not None:
                 usage = became.usage or usage_of(call.reads, -(-became.wrote // BYTES_A_TOKEN))
                 model = call.model or self._model
-                used = Use(1, tokens_of(usage), await self._micros(model, usage))
+                used = ModelUse(1, tokens_of(usage), await self._micros(model, usage))
                 cost = await self._cost(model, usage)
                 self._inbox.call(Booking(model, usage, became.usage is not None, cost, became.ms))
         finally:
             self._allowance.settle(most, used)
 
-    async def _micros(self, model: str, usage: Usage) -> int:
+    async def _micros(self, model: str, usage: TokenUsage) -> int:
         """A model that has no price, and that nobody has chosen for the agent, is taken for the one that was."""
         cost = await self._cost(model, usage)
         return micros(cost if cost is not None else await self._cost(self._model, usage)) or 0
@@ -74,8 +74,8 @@ class RunAccount:
 @dataclass(frozen=True, slots=True)
 class Reserved:
     account: RunAccount
-    call: Asked
-    most: Use
+    call: CallAsked
+    most: ModelUse
 
-    async def settle(self, became: Metered | Refused | None) -> None:
+    async def settle(self, became: Metered | KeyRefused | None) -> None:
         await self.account.settle(self.call, self.most, became)

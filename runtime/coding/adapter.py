@@ -19,18 +19,18 @@ from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.instance.store import INCOMING
 from resolvers.resources.costs.money import micros
 from resolvers.resources.integrations.configuration import McpConfiguration
-from runtime.adapters.budget import Budget
-from runtime.adapters.conversation import Usage
+from runtime.adapters.budget import RunBudget
+from runtime.adapters.conversation import TokenUsage
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
 from runtime.coding.account import Booking, RunAccount
 from runtime.coding.allowance import REACHED, SPENT, USED, Allowance
 from runtime.coding.declaration import CodingAgent, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
-from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Refused, Way
+from runtime.coding.gateway import MODEL, OF_KEYS, KeyRefused, ModelGateway, ProviderWay
 from runtime.coding.inbox import Inbox
 from runtime.coding.installed import Installed
-from runtime.coding.keys import Key, StandIn
+from runtime.coding.keys import Key, KeyStandIn
 from runtime.coding.lines import Lines, NoJson
 from runtime.coding.metering import usage_of
 from runtime.coding.sessions import Session
@@ -87,7 +87,7 @@ class Equipment:
     network: Network
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     mcp: McpConfiguration = field(default_factory=McpConfiguration)
-    ways: Mapping[str, Way] = field(default_factory=dict, repr=False)
+    ways: Mapping[str, ProviderWay] = field(default_factory=dict, repr=False)
 
 
 class CodingAdapter:
@@ -100,33 +100,33 @@ class CodingAdapter:
         cost = await self.cost(self.model.name, usage_of(1_000_000, 0))
         return int(micros / cost) if cost else None
 
-    async def cost(self, model: str, usage: Usage) -> float | None:
+    async def cost(self, model: str, usage: TokenUsage) -> float | None:
         """Of a login none is known: it is paid for by the month."""
         return None if self.model.of_login else await asyncio.to_thread(price, self.model.address, model, usage)
 
     async def run(self, job: Job, sink: Sink) -> Outcome:
-        async with _Run(self, job, sink) as run:
+        async with _AgentRun(self, job, sink) as run:
             return await run.work()
 
 
-class _Run:
+class _AgentRun:
     """One job. The process is there from the first step on, and gone when the block ends."""
 
     def __init__(self, adapter: CodingAdapter, job: Job, sink: Sink) -> None:
         self.adapter, self.job, self.sink = adapter, job, sink
         self.agent, self.model, self.equipment = adapter.agent, adapter.model, adapter.equipment
-        self.budget = Budget(job.max_tokens)
+        self.budget = RunBudget(job.max_tokens)
         self.turns = job.max_turns if job.max_turns > 0 else TURNS
         self.began = time.time()
         self._stack = contextlib.AsyncExitStack()
-        self._inbox: Inbox[Booking | Refused, Event | Gone | Exception] = Inbox()
+        self._inbox: Inbox[Booking | KeyRefused, Event | Gone | Exception] = Inbox()
         allowance = Allowance(turns=self.turns, tokens=job.max_tokens, micros=job.max_cost)
         self._account = RunAccount(adapter.model.name, adapter.cost, allowance, self._inbox)
         self._last: Gone | Exception | Over | None = None
         self._works = self._told = self._shown = False
         self._ended: Ended | None = None
 
-    async def __aenter__(self) -> "_Run":
+    async def __aenter__(self) -> "_AgentRun":
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -159,9 +159,11 @@ class _Run:
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
         access = self.model.access
         key = access.key.get_secret_value().strip() if access.key else ""
-        shown = StandIn(stand_in, Key(key, access.before), OF_KEYS)
-        ways = {MODEL: Way(self.model.address, shown), **self.equipment.ways}
-        gateway = Gateway(ways, self.equipment.network, self._account, folder=self.equipment.workdir.storage / INCOMING)
+        shown = KeyStandIn(stand_in, Key(key, access.before), OF_KEYS)
+        ways = {MODEL: ProviderWay(self.model.address, shown), **self.equipment.ways}
+        gateway = ModelGateway(
+            ways, self.equipment.network, self._account, folder=self.equipment.workdir.storage / INCOMING
+        )
         task = Task(
             prompt=self.job.prompt if self.session.known else _with_history(prompt),
             system=prompt.system,
@@ -192,7 +194,7 @@ class _Run:
         process.push_async_callback(_ended, pump)
         self._process, self._program, self._works = process, program, True
 
-    async def _pump(self, program: Program, gateway: Gateway) -> None:
+    async def _pump(self, program: Program, gateway: ModelGateway) -> None:
         lines, reading = Lines(), self.agent.reading()
         try:
             while piece := await program.read():
@@ -239,7 +241,7 @@ class _Run:
         """Before the end, what was under way by then and is paid for."""
         while self._last is None:
             happened = await self._heard()
-            if isinstance(happened, Refused):
+            if isinstance(happened, KeyRefused):
                 refusals = Refusals(self.model.vendor, self.model.name, self.model.variable)
                 happened = Failed(refusals.of_key(happened.status).message)
             if isinstance(happened, Gone) and self._is_lost(happened):
@@ -256,7 +258,7 @@ class _Run:
                 return call
         return self._last
 
-    async def _heard(self) -> Event | Booking | Refused | Gone | Exception | Over:
+    async def _heard(self) -> Event | Booking | KeyRefused | Gone | Exception | Over:
         try:
             return await self._inbox.next(self.adapter.silence) or Over()
         except TimeoutError:

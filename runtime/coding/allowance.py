@@ -21,18 +21,18 @@ class Exhausted(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class ModelUse:
     """Of calls of a model: how many, their tokens, and millionths of a US dollar."""
 
     turns: int = 0
     tokens: int = 0
     micros: int = 0
 
-    def __add__(self, other: "Use") -> "Use":
-        return Use(self.turns + other.turns, self.tokens + other.tokens, self.micros + other.micros)
+    def __add__(self, other: "ModelUse") -> "ModelUse":
+        return ModelUse(self.turns + other.turns, self.tokens + other.tokens, self.micros + other.micros)
 
 
-NOTHING: Final = Use()
+NOTHING: Final = ModelUse()
 
 
 class Allowance:
@@ -41,10 +41,10 @@ class Allowance:
     def __init__(self, *, turns: int, tokens: int | None, micros: int | None) -> None:
         self._limits = {REACHED: turns, USED: tokens, SPENT: None if micros is None else max(micros, 1)}
         self._used = NOTHING
-        self._open = list[Use]()
+        self._open = list[ModelUse]()
         self._settled = asyncio.Event()
 
-    async def take(self, most: Use) -> None:
+    async def take(self, most: ModelUse) -> None:
         """Sets it aside; give it back by `settle`. Raises Exhausted."""
         while True:
             if (of := self._beyond(self._used, reached=True)) is not None:
@@ -54,13 +54,13 @@ class Allowance:
                 return
             await self._settled.wait()
 
-    def settle(self, most: Use, used: Use) -> None:
+    def settle(self, most: ModelUse, used: ModelUse) -> None:
         self._open.remove(most)
         self._used += used
         settled, self._settled = self._settled, asyncio.Event()
         settled.set()
 
-    def _beyond(self, use: Use, *, reached: bool = False) -> str | None:
+    def _beyond(self, use: ModelUse, *, reached: bool = False) -> str | None:
         """The limit that is passed, or `reached`."""
         amounts = {REACHED: use.turns, USED: use.tokens, SPENT: use.micros}
         for of, limit in self._limits.items():

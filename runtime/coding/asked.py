@@ -23,7 +23,7 @@ class Unmeasured(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CallAsked:
     """`reads` and `writes`: tokens, at most, as far as can be told from what is sent."""
 
     model: str
@@ -31,7 +31,7 @@ class Asked:
     writes: int
 
 
-def asked_of(request: h11.Request, body: bytes) -> Asked:
+def asked_of(request: h11.Request, body: bytes) -> CallAsked:
     """Raises Unmeasured for what cannot be read, or would be answered later."""
     if any(name == b"content-encoding" for name, _ in request.headers):
         raise Unmeasured("A call of a model is sent without a content encoding")
@@ -45,7 +45,7 @@ def asked_of(request: h11.Request, body: bytes) -> Asked:
         raise Unmeasured("A call of a model is a JSON object")
     if told.get("background"):
         raise Unmeasured("A call of a model is answered at once, and not in the background")
-    return Asked(_model_of(request, told), -(-len(body) // BYTES_A_TOKEN), _most(told))
+    return CallAsked(_model_of(request, told), -(-len(body) // BYTES_A_TOKEN), _most(told))
 
 
 def _model_of(request: h11.Request, told: Mapping[str, Any]) -> str:

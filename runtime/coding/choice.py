@@ -7,7 +7,7 @@ from resolvers.instance.settings import Settings
 from resolvers.resources.integrations.configuration import McpConfiguration
 from runtime.adapters import model_of, provider_of
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
-from runtime.coding.gateway import Way
+from runtime.coding.gateway import ProviderWay
 from runtime.coding.installed import KNOWN, Installed, Missing, find
 from runtime.runs.job import Failed, Job
 from runtime.runs.keys import CredentialKeys, ProviderKey
@@ -64,7 +64,7 @@ async def adapter_with(
     network: Network,
     environment: Mapping[str, str],
     mcp: McpConfiguration,
-    ways: Mapping[str, Way],
+    ways: Mapping[str, ProviderWay],
 ) -> CodingAdapter:
     """Raises Unfit where there is no key."""
     provider = provider_of(job.agent)

@@ -36,7 +36,7 @@ def command(task: Task) -> CommandLine:
 
 
 @dataclass(slots=True)
-class Stream:
+class ClaudeStream:
     """A message comes in pieces, and then once more whole, a block at a time: `pieces` are those that have come so."""
 
     message: str = ""
@@ -99,6 +99,6 @@ CLAUDE_CODE: Final = CodingAgent(
     entry="@anthropic-ai/claude-code/bin/claude.exe",
     providers=(LlmProvider.ANTHROPIC,),
     command=command,
-    reading=Stream,
+    reading=ClaudeStream,
     takes_login=True,
 )

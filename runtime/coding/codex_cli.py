@@ -51,7 +51,7 @@ def _toml(value: str | int | bool) -> str:
 
 
 @dataclass(slots=True)
-class Stream:
+class CodexStream:
     """Texts come whole. What a call is, its kind of item says."""
 
     called: set[str] = field(default_factory=set)
@@ -126,5 +126,5 @@ CODEX_CLI: Final = CodingAgent(
     entry="@openai/codex-linux-{npm}/vendor/{machine}-unknown-linux-musl/bin/codex",
     providers=(LlmProvider.OPENAI,),
     command=command,
-    reading=Stream,
+    reading=CodexStream,
 )

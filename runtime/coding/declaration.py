@@ -7,7 +7,7 @@ from typing import Final
 
 from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from resolvers.resources.integrations.configuration import McpConfiguration
-from runtime.coding.events import Reading
+from runtime.coding.events import EventReading
 
 FOLDER: Final = "/opt/coding-agent"
 """Where a coding agent finds its own program."""
@@ -67,7 +67,7 @@ class CodingAgent:
     entry: str
     providers: tuple[LlmProvider, ...]
     command: Callable[[Task], CommandLine]
-    reading: Callable[[], Reading]
+    reading: Callable[[], EventReading]
     needs_node: bool = False
     takes_login: bool = False
 

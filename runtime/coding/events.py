@@ -87,7 +87,7 @@ class Ended:
 Event = Began | Said | Called | Answered | TriesAgain | Ended
 
 
-class Reading(Protocol):
+class EventReading(Protocol):
     """One stream. What it does not know it passes over; a known event of another shape raises an error of any kind."""
 
     def take(self, told: dict[str, Any]) -> Iterable[Event]: ...

@@ -22,12 +22,12 @@ import h11
 from resolvers.errors import Refusal
 from resolvers.instance.outbound import Policy, guarded_client
 from resolvers.instance.telemetry import log
-from runtime.adapters.conversation import Usage
+from runtime.adapters.conversation import TokenUsage
 from runtime.adapters.native.client import CONNECT, SILENCE, UNAUTHORIZED
 from runtime.coding.allowance import Exhausted
-from runtime.coding.asked import Asked, Unmeasured, asked_of
+from runtime.coding.asked import CallAsked, Unmeasured, asked_of
 from runtime.coding.bodies import ARRIVES, LARGEST, TOGETHER, Bodies, Body, TooLarge, TooMuch
-from runtime.coding.keys import StandIn
+from runtime.coding.keys import KeyStandIn
 from runtime.coding.metering import Meter, Reading, is_free, reading_of
 from runtime.coding.older_transport import Announced, Rewriting
 from runtime.sandbox.boundary import Network
@@ -60,26 +60,26 @@ FIRST_PORT: Final = 8080
 class Metered:
     """A call of a model that was answered. `usage` is None where the answer told of none; `wrote` are its bytes."""
 
-    usage: Usage | None
+    usage: TokenUsage | None
     wrote: int
     ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class KeyRefused:
     """The provider refuses the key: no further call can change that."""
 
     status: int
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ProviderWay:
     """Where requests below `/<name>` go. `policy`: of what users have named; None for the operator's own. `announced`:
     of a server by whose stream alone is known where that is.
     """
 
     address: str
-    stand_in: StandIn | None = None
+    stand_in: KeyStandIn | None = None
     policy: Policy | None = None
     announced: Announced | None = None
 
@@ -90,14 +90,14 @@ class Way:
 
 
 class Reservation(Protocol):
-    async def settle(self, became: Metered | Refused | None) -> None:
+    async def settle(self, became: Metered | KeyRefused | None) -> None:
         """None: of a call that has used nothing."""
 
 
 class Account(Protocol):
     """Whose calls of a model they are."""
 
-    async def reserve(self, call: Asked) -> Reservation:
+    async def reserve(self, call: CallAsked) -> Reservation:
         """Raises Exhausted where it is not made any more; may wait for others that are under way."""
 
 
@@ -107,10 +107,12 @@ def port_beside(crew: Network) -> int:
     return next(port for port in range(FIRST_PORT, FIRST_PORT + len(taken) + 1) if port not in taken)
 
 
-class Gateway:
+class ModelGateway:
     """Beside what the processes of its crew reach."""
 
-    def __init__(self, ways: Mapping[str, Way], crew: Network, account: Account, *, folder: Path | None = None) -> None:
+    def __init__(
+        self, ways: Mapping[str, ProviderWay], crew: Network, account: Account, *, folder: Path | None = None
+    ) -> None:
         """`folder`: where bodies are put down that are not small."""
         self._ways, self._crew, self._account = dict(ways), crew, account
         self.bodies = Bodies(folder)
@@ -190,7 +192,7 @@ class Gateway:
 class _Line:
     """One connection, on which requests follow each other."""
 
-    def __init__(self, gateway: Gateway, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, gateway: ModelGateway, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.gateway, self._reader, self._writer = gateway, reader, writer
         self._wire = h11.Connection(h11.SERVER)
 
@@ -273,7 +275,7 @@ class _Line:
             return await self._say(404, "Only calls of a model pass here")
         await self._forward(way, url, request, body)
 
-    async def _call(self, way: Way, url: str, request: h11.Request, body: Body, reading: Reading) -> None:
+    async def _call(self, way: ProviderWay, url: str, request: h11.Request, body: Body, reading: Reading) -> None:
         try:
             async with self.gateway.reading:
                 call = await asyncio.to_thread(asked_of, request, await body.whole())
@@ -282,7 +284,7 @@ class _Line:
             return await self._say(400, str(unmeasured))
         except Exhausted:
             return await self._say(403, "The run has used what it may use")
-        became: Metered | Refused | None = None
+        became: Metered | KeyRefused | None = None
         try:
             if self._reader.at_eof():
                 return  # it has not waited for its turn
@@ -292,7 +294,7 @@ class _Line:
                     if answer is None:
                         return
                     if answer.status_code in REFUSED:
-                        became = Refused(answer.status_code)
+                        became = KeyRefused(answer.status_code)
                         # What it says may quote the key.
                         return await self._say(answer.status_code, "The provider refuses the key")
                     streamed = "event-stream" in answer.headers.get("content-type", "")
@@ -305,7 +307,7 @@ class _Line:
         finally:
             await reservation.settle(became)
 
-    async def _forward(self, way: Way, url: str, request: h11.Request, body: Body) -> None:
+    async def _forward(self, way: ProviderWay, url: str, request: h11.Request, body: Body) -> None:
         async with self._sent(way, url, request, body) as answer:
             if answer is None:
                 return
@@ -313,7 +315,7 @@ class _Line:
             await self._pass_on(answer, None, Rewriting(way.announced) if streamed and way.announced else None)
 
     @contextlib.asynccontextmanager
-    async def _sent(self, way: Way, url: str, request: h11.Request, body: Body) -> AsyncIterator[Any]:
+    async def _sent(self, way: ProviderWay, url: str, request: h11.Request, body: Body) -> AsyncIterator[Any]:
         """Its answer, whose body is to come; None where there is none, which has been told then."""
         try:
             key = way.stand_in.key if way.stand_in is not None else None
@@ -332,7 +334,7 @@ class _Line:
         finally:
             await answer.aclose()
 
-    async def _once(self, way: Way, url: str, request: h11.Request, body: Body) -> Any:
+    async def _once(self, way: ProviderWay, url: str, request: h11.Request, body: Body) -> Any:
         client = self.gateway._clients[way.policy]
         # What is asked twice at once is answered in one encoding, which can be read on the way.
         headers = [*_headers(request.headers, way.stand_in), (b"accept-encoding", b"identity")]
@@ -358,7 +360,7 @@ class _Line:
         await self._send(*rest, h11.EndOfMessage())
 
 
-def _headers(given: Iterable[tuple[bytes, bytes]], stand_in: StandIn | None) -> Iterator[tuple[bytes, bytes]]:
+def _headers(given: Iterable[tuple[bytes, bytes]], stand_in: KeyStandIn | None) -> Iterator[tuple[bytes, bytes]]:
     for name, value in given:
         if name in OF_A_HOP:
             continue

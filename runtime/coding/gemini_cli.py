@@ -46,7 +46,7 @@ def command(task: Task) -> CommandLine:
 
 
 @dataclass(slots=True)
-class Stream:
+class GeminiStream:
     """Texts come in pieces. What it thinks is not told."""
 
     said: str = ""
@@ -80,6 +80,6 @@ GEMINI_CLI: Final = CodingAgent(
     entry="@google/gemini-cli/bundle/gemini.js",
     providers=(LlmProvider.GOOGLE,),
     command=command,
-    reading=Stream,
+    reading=GeminiStream,
     needs_node=True,
 )

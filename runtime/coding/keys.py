@@ -31,7 +31,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class StandIn:
+class KeyStandIn:
     """`shown` stands for the key in the headers `names` alone: what is sent in another one, a server may quote."""
 
     shown: str

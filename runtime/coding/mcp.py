@@ -10,8 +10,8 @@ from resolvers.instance.mcp_client import McpServer
 from resolvers.resources.integrations.configuration import McpConfiguration
 from resolvers.resources.integrations.testing import policy
 from resolvers.rules.mcp_credentials import headers_with
-from runtime.coding.gateway import LOOPBACK, Way, port_beside
-from runtime.coding.keys import Key, StandIn
+from runtime.coding.gateway import LOOPBACK, ProviderWay, port_beside
+from runtime.coding.keys import Key, KeyStandIn
 from runtime.coding.older_transport import STREAM, Announced
 from runtime.runs.job import Job
 from runtime.runs.mcp_servers import RunServer, configuration_for
@@ -22,9 +22,9 @@ STAND_IN = "mcp-stand-in-"
 
 async def configuration_through(
     job: Job, servers: Sequence[RunServer], adapter: CliAdapter, network: Network, *, guarded: bool
-) -> tuple[McpConfiguration, dict[str, Way]]:
+) -> tuple[McpConfiguration, dict[str, ProviderWay]]:
     """What the coding agent is told, and where the gateway leads: the network of the crew has no part in it."""
-    told, ways = list[RunServer](), dict[str, Way]()
+    told, ways = list[RunServer](), dict[str, ProviderWay]()
     for number, server in enumerate(servers, 1):
         given = server.given
         if given.transport is Transport.stdio or not given.endpoint:
@@ -33,8 +33,8 @@ async def configuration_through(
         name, secret, by_events = f"mcp{number}", server.secret, McpServer(given.endpoint).by_events
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
         names = _names(server)
-        key = StandIn(stand_in, Key(secret), names) if secret is not None and names else None
-        ways[name] = Way(given.endpoint, key, policy(), Announced(name, given.endpoint) if by_events else None)
+        key = KeyStandIn(stand_in, Key(secret), names) if secret is not None and names else None
+        ways[name] = ProviderWay(given.endpoint, key, policy(), Announced(name, given.endpoint) if by_events else None)
         endpoint = f"http://{LOOPBACK}:{port_beside(network)}/{name}{f'/{STREAM}' if by_events else ''}"
         told.append(replace(server, given=replace(given, endpoint=endpoint), secret=stand_in if key else None))
     return await configuration_for(job, told, adapter, guarded=guarded), ways

@@ -9,22 +9,22 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from runtime.adapters.conversation import Usage
+from runtime.adapters.conversation import TokenUsage
 
 LARGEST: Final = 16 << 20
 """Bytes of a line, and of an answer that is no stream: what is longer is passed on, and not read."""
 
 
-def usage_of(read: int, wrote: int, cached: int = 0, written: int = 0) -> Usage:
+def usage_of(read: int, wrote: int, cached: int = 0, written: int = 0) -> TokenUsage:
     """`read`: what was neither read from nor written to a cache."""
     numbers = (read, wrote, cached, written)
     read, wrote, cached, written = (max(0, number) for number in numbers)
-    return Usage(
+    return TokenUsage(
         input_tokens=read, output_tokens=wrote, cache_read_input_tokens=cached, cache_creation_input_tokens=written
     )
 
 
-def tokens_of(usage: Usage) -> int:
+def tokens_of(usage: TokenUsage) -> int:
     cached = usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"]
     return usage["input_tokens"] + usage["output_tokens"] + cached
 
@@ -44,7 +44,7 @@ def _inner(told: Any, *names: str) -> Mapping[str, Any]:
     return told if isinstance(told, Mapping) else {}
 
 
-def _messages(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _messages(told: Mapping[str, Any], before: TokenUsage | None) -> TokenUsage | None:
     """Anthropic's: at the start, and as it then stands at the end; what is not told again stays."""
     found = _inner(told, "message", "usage") or _inner(told, "usage")
     if not found:
@@ -62,7 +62,7 @@ def _messages(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
     )
 
 
-def _responses(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _responses(told: Mapping[str, Any], before: TokenUsage | None) -> TokenUsage | None:
     found = _inner(told, "response", "usage") or _inner(told, "usage")
     if not found:
         return before
@@ -70,7 +70,7 @@ def _responses(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
     return usage_of(_count(found, "input_tokens") - cached, _count(found, "output_tokens"), cached)
 
 
-def _completions(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _completions(told: Mapping[str, Any], before: TokenUsage | None) -> TokenUsage | None:
     found = _inner(told, "usage")
     if not found:
         return before
@@ -78,7 +78,7 @@ def _completions(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
     return usage_of(_count(found, "prompt_tokens") - cached, _count(found, "completion_tokens"), cached)
 
 
-def _generated(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
+def _generated(told: Mapping[str, Any], before: TokenUsage | None) -> TokenUsage | None:
     found = _inner(told, "usageMetadata")
     if not found:
         return before
@@ -87,7 +87,7 @@ def _generated(told: Mapping[str, Any], before: Usage | None) -> Usage | None:
     return usage_of(_count(found, "promptTokenCount") - cached, wrote, cached)
 
 
-Reading = Callable[[Mapping[str, Any], Usage | None], Usage | None]
+Reading = Callable[[Mapping[str, Any], TokenUsage | None], TokenUsage | None]
 WIRES: Final[Mapping[str, Reading]] = {
     "messages": _messages,
     "responses": _responses,
@@ -126,7 +126,7 @@ class Meter:
         self._reading, self._streamed = reading, streamed
         self._held = bytearray()
         self._skipping = False
-        self.usage: Usage | None = None
+        self.usage: TokenUsage | None = None
         self.length = 0
 
     def feed(self, piece: bytes) -> None:

@@ -52,7 +52,7 @@ def command(task: Task) -> CommandLine:
 
 
 @dataclass(slots=True)
-class Stream:
+class OpencodeStream:
     """It tells of a call when it is answered, and its end by ending: the last step stops by itself."""
 
     begun: bool = False
@@ -96,5 +96,5 @@ OPENCODE: Final = CodingAgent(
     entry="opencode-ai/bin/opencode.exe",
     providers=(LlmProvider.OPENAI, LlmProvider.ANTHROPIC, LlmProvider.OLLAMA),
     command=command,
-    reading=Stream,
+    reading=OpencodeStream,
 )

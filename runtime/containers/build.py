@@ -8,11 +8,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 
-from resolvers.staff.crews.building import Plan
-from runtime.containers.engine import Engine
+from resolvers.staff.crews.building import BuildPlan
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.network import served
 from runtime.containers.place import BUILD, INSTANCE, WAITS, held, limits_of
-from runtime.egress import Gateway
+from runtime.egress import EgressGateway
 from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MOST_THREADS, Limits
 
@@ -43,12 +43,12 @@ class Builder:
 
     def __init__(
         self,
-        engine: Engine,
-        plan: Plan,
+        engine: ContainerEngine,
+        plan: BuildPlan,
         build_id: str,
         instance: str,
         limits: Limits,
-        network: Gateway | None = None,
+        network: EgressGateway | None = None,
     ) -> None:
         self._engine, self._plan, self._limits, self._network = engine, plan, limits, network
         self._name, self._labels = f"crewship-build-{build_id}", {INSTANCE: instance, BUILD: build_id}

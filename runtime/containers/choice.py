@@ -17,11 +17,11 @@ from resolvers.instance.settings import Settings
 from resolvers.instance.store import Folder, LocalTree
 from resolvers.kernel import Refusal
 from resolvers.resources.credentials.given import named_for
-from resolvers.staff.crews.building import CACHE, Plan
-from resolvers.staff.crews.containers import NOT_BUILT, Kept, Workplace, workplace_of
+from resolvers.staff.crews.building import CACHE, BuildPlan
+from resolvers.staff.crews.containers import NOT_BUILT, KeptContainer, Workplace, workplace_of
 from resolvers.staff.crews.progress import report_step
 from runtime.containers.build import Builder
-from runtime.containers.engine import Engine, EngineRefused
+from runtime.containers.engine import ContainerEngine, EngineRefused
 from runtime.containers.inside import opened_root
 from runtime.containers.making import Tell
 from runtime.containers.measuring import Cpu, cpu_of, measured
@@ -40,7 +40,7 @@ from runtime.containers.place import (
 )
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 from runtime.runs.job import Failed
 from runtime.runs.network import servers_of_models
 from runtime.sandbox import Sandbox, detect
@@ -119,7 +119,7 @@ class EngineContainers:
     """This server's containers on its engine: others on it are not looked at."""
 
     def __init__(self, settings: Settings, address: str) -> None:
-        self.engine = Engine(address)
+        self.engine = ContainerEngine(address)
         self.limits = limits_of(settings)
         named = settings.build_domains
         self._of_builds = (
@@ -199,12 +199,12 @@ class EngineContainers:
         found = await self._of_workspace(workspace_id)
         return [each for each in found if each["Labels"].get(LAYOUT) != CURRENT]
 
-    def builder(self, plan: Plan, build_id: str) -> Builder:
-        return Builder(self.engine, plan, build_id, self._ours[INSTANCE], self.limits, Gateway(self._of_builds))
+    def builder(self, plan: BuildPlan, build_id: str) -> Builder:
+        return Builder(self.engine, plan, build_id, self._ours[INSTANCE], self.limits, EgressGateway(self._of_builds))
 
-    async def kept(self) -> list[Kept]:
+    async def kept(self) -> list[KeptContainer]:
         return [
-            Kept(
+            KeptContainer(
                 each["Id"],
                 each["Labels"].get(WORKSPACE, ""),
                 each["Labels"].get(CREW, ""),
@@ -215,11 +215,11 @@ class EngineContainers:
             if BUILD not in each["Labels"]
         ]
 
-    async def kept_volumes(self) -> list[Kept]:
+    async def kept_volumes(self) -> list[KeptContainer]:
         """By name; their age says nothing."""
         now = datetime.now(UTC)
         return [
-            Kept(each["Name"], each["Labels"].get(WORKSPACE, ""), each["Labels"].get(CREW, ""), "", now)
+            KeptContainer(each["Name"], each["Labels"].get(WORKSPACE, ""), each["Labels"].get(CREW, ""), "", now)
             for each in await self.engine.volumes(self._ours)
         ]
 

@@ -93,7 +93,7 @@ async def _told(seconds: float | None) -> AsyncIterator[None]:
         raise EngineGone from error
 
 
-class Engine:
+class ContainerEngine:
     """One connection pool for an event loop. The library is loaded with the first question."""
 
     def __init__(self, address: str) -> None:

@@ -8,12 +8,12 @@ import asyncio
 import os
 from typing import Final
 
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-async def opened_root(engine: Engine, container: str) -> int | None:
+async def opened_root(engine: ContainerEngine, container: str) -> int | None:
     """A descriptor of it, or None where the container does not run, or its process is not ours to look into.
 
     The number of a process that is gone may be another one's: the container is asked for again when its root is open,
@@ -27,7 +27,7 @@ async def opened_root(engine: Engine, container: str) -> int | None:
     return None
 
 
-async def _pid(engine: Engine, container: str) -> int | None:
+async def _pid(engine: ContainerEngine, container: str) -> int | None:
     found = await engine.inspect(container)
     return int(found["State"]["Pid"]) if found is not None and found["State"]["Running"] else None
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 from weakref import WeakValueDictionary
 
-from runtime.containers.engine import Engine, EngineRefused
+from runtime.containers.engine import ContainerEngine, EngineRefused
 from runtime.containers.place import CONFIGURED, LAYOUT, ContainerPlace
 from runtime.runs.job import Failed, NoContainer
 from runtime.sandbox.boundary import Limits
@@ -19,7 +19,9 @@ Tell = Callable[[str, str, str | None, int], Awaitable[None]]
 _NO_IMAGE: Final = "The image {} is not on the container engine"
 
 
-async def ensure(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None = None) -> tuple[str, int]:
+async def ensure(
+    engine: ContainerEngine, place: ContainerPlace, limits: Limits, tell: Tell | None = None
+) -> tuple[str, int]:
     """The container of a place, running: the one that is there, whichever process has made it, unless it was made by
     other rules. With the number of its first process. `tell` is told of one that is made.
     """
@@ -27,7 +29,9 @@ async def ensure(engine: Engine, place: ContainerPlace, limits: Limits, tell: Te
         return await _ensured(engine, place, limits, tell)
 
 
-async def _ensured(engine: Engine, place: ContainerPlace, limits: Limits, tell: Tell | None) -> tuple[str, int]:
+async def _ensured(
+    engine: ContainerEngine, place: ContainerPlace, limits: Limits, tell: Tell | None
+) -> tuple[str, int]:
     kind = await engine.known_kind()
     keep_id, owned = kind.rootless and kind.name == "podman", kind.name == "docker"
     configuration = place.configuration(limits, keep_id=keep_id, owned=owned)
@@ -51,7 +55,12 @@ async def _ensured(engine: Engine, place: ContainerPlace, limits: Limits, tell: 
 
 
 async def _made(
-    engine: Engine, place: ContainerPlace, configuration: Mapping[str, object], tell: Tell | None, *, last: bool
+    engine: ContainerEngine,
+    place: ContainerPlace,
+    configuration: Mapping[str, object],
+    tell: Tell | None,
+    *,
+    last: bool,
 ) -> None:
     """Or left to another process, which makes the same at this moment: then it is looked for again."""
     since = time.monotonic()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
-from runtime.containers.engine import Engine, Running
+from runtime.containers.engine import ContainerEngine, Running
 from runtime.containers.launcher import ending, launched
 from runtime.containers.making import Tell, ensure
 from runtime.containers.network import Beside, served
@@ -51,7 +51,7 @@ class ContainerSandbox:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ContainerEngine,
         crew: CrewContainer,
         limits: Limits,
         tell: Tell | None = None,

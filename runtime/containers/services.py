@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from resolvers.rules.durations import parse_duration
 from resolvers.rules.services import Service
-from runtime.containers.engine import Engine, EngineRefused
+from runtime.containers.engine import ContainerEngine, EngineRefused
 from runtime.containers.network import Beside
 from runtime.containers.place import (
     AGENT,
@@ -78,7 +78,7 @@ class _Whose:
 
 
 async def beside(
-    engine: Engine, crew: CrewServices, instance: str, workspace_id: str, crew_id: str, limits: Limits
+    engine: ContainerEngine, crew: CrewServices, instance: str, workspace_id: str, crew_id: str, limits: Limits
 ) -> list[Beside]:
     """All of them, running and healthy. Raises Failed, which says of which service."""
     if len(crew.services) > MOST:
@@ -88,7 +88,9 @@ async def beside(
     return list(await asyncio.gather(*made))
 
 
-async def _one(engine: Engine, crew: CrewServices, service: Service, whose: _Whose, limits: Limits, at: int) -> Beside:
+async def _one(
+    engine: ContainerEngine, crew: CrewServices, service: Service, whose: _Whose, limits: Limits, at: int
+) -> Beside:
     name = whose.name(service.name)
     try:
         async with _starting.setdefault((engine.address, name), asyncio.Lock()):
@@ -99,7 +101,7 @@ async def _one(engine: Engine, crew: CrewServices, service: Service, whose: _Who
 
 
 async def _started(
-    engine: Engine, crew: CrewServices, service: Service, whose: _Whose, limits: Limits
+    engine: ContainerEngine, crew: CrewServices, service: Service, whose: _Whose, limits: Limits
 ) -> tuple[int, tuple[int, ...]]:
     name, configuration = whose.name(service.name), _configuration(crew, service, whose, limits)
     wanted = configuration["Labels"]
@@ -130,7 +132,7 @@ async def _started(
     return int(found["State"]["Pid"]), _ports(service, found)
 
 
-async def _healthy(engine: Engine, container: str, service: Service) -> None:
+async def _healthy(engine: ContainerEngine, container: str, service: Service) -> None:
     """Asked for from here, as not every engine asks by itself. Without a way to ask, it is as it has started: what
     cannot work ends at once, and is given the time to.
     """

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from runtime.containers.engine import Engine, Running
+from runtime.containers.engine import ContainerEngine, Running
 from runtime.containers.launcher import holding, shell
 from runtime.runs.job import Failed
 from runtime.sandbox.process import to_the_end
@@ -58,7 +58,7 @@ class ContainerTerminal:
 
 @contextlib.asynccontextmanager
 async def opened(
-    engine: Engine,
+    engine: ContainerEngine,
     container: str,
     *,
     user: str,

@@ -1,6 +1,6 @@
 """The way out of agents' processes: a proxy outside of them, which asks the crew's policy before each connection."""
 
-from runtime.egress.gateway import Bounds, Gateway, Seen
-from runtime.egress.policy import Endpoint, Policy, Refused
+from runtime.egress.gateway import Bounds, EgressGateway, Seen
+from runtime.egress.policy import ConnectionRefused, Endpoint, Policy
 
-__all__ = ["Bounds", "Endpoint", "Gateway", "Policy", "Refused", "Seen"]
+__all__ = ["Bounds", "ConnectionRefused", "EgressGateway", "Endpoint", "Policy", "Seen"]

@@ -13,7 +13,7 @@ from resolvers.errors import Refusal
 from resolvers.instance.names import Lane
 from resolvers.instance.outbound import ADDRESSES, addresses_of
 from resolvers.instance.telemetry import log
-from runtime.egress.policy import HTTP, HTTPS, OF_THE_SERVICE, Endpoint, Grant, Policy, Refused
+from runtime.egress.policy import HTTP, HTTPS, OF_THE_SERVICE, ConnectionRefused, Endpoint, Grant, Policy
 from runtime.egress.proxy import Conversation, Unreachable
 from runtime.egress.stand_ins import StandIns
 from runtime.egress.wire import Wire
@@ -96,7 +96,7 @@ async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.so
     raise failed
 
 
-class Gateway:
+class EgressGateway:
     """`refresh` gives the policy as it is now: it counts for new connections, and ends those it no longer allows.
 
     `stand_ins` are put into what is said to their hosts, where the policy allows these; all else is carried unread.
@@ -226,7 +226,7 @@ class Gateway:
             return True
         try:
             self._policy.judge(connection.target, tunnel=connection.tunnel)
-        except Refused:
+        except ConnectionRefused:
             return False
         return True
 
@@ -259,9 +259,9 @@ class Gateway:
                 async with self._asking:
                     found = await self._look_up(target.host, target.port)
                     if await self._is_of_the_service(target.port, found):
-                        raise Refused(OF_THE_SERVICE)
+                        raise ConnectionRefused(OF_THE_SERVICE)
                 if not all(map(grant.reachable.allows, found)):
-                    raise Refused("the host has an address that may not be called from here")
+                    raise ConnectionRefused("the host has an address that may not be called from here")
                 return await self._dial(found[:ADDRESSES], target.port, self._bounds.connect)
         except Refusal:
             raise Unreachable("the host is not known") from None
@@ -283,7 +283,7 @@ class Gateway:
 class _Way:
     """The gateway as one connection knows it."""
 
-    def __init__(self, gateway: Gateway, connection: _Connection) -> None:
+    def __init__(self, gateway: EgressGateway, connection: _Connection) -> None:
         self._gateway, self._connection = gateway, connection
         self._loop = asyncio.get_running_loop()
 
@@ -300,19 +300,19 @@ class _Way:
     def admit(self, target: Endpoint, method: str, *, tunnel: bool) -> Grant:
         try:
             grant = self._gateway.judge(target, tunnel=tunnel)
-        except Refused as refused:
+        except ConnectionRefused as refused:
             raise self.refuse(target.host, method, str(refused), target.port) from None
         self._connection.target, self._connection.tunnel = target, tunnel
         return grant
 
-    def refuse(self, host: str, method: str, why: str, port: int = 0) -> Refused:
+    def refuse(self, host: str, method: str, why: str, port: int = 0) -> ConnectionRefused:
         self._gateway.told(Seen(host if host.isprintable() else UNPRINTABLE, port, method, why))
-        return Refused(why)
+        return ConnectionRefused(why)
 
     async def connect(self, target: Endpoint, grant: Grant) -> Wire:
         try:
             opened = await self._gateway.connected(target, grant)
-        except Refused as refused:
+        except ConnectionRefused as refused:
             raise self.refuse(target.host, "", str(refused), target.port) from None
         self._alive()
         self._gateway.told(Seen(target.host, target.port, ""))

@@ -19,11 +19,11 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
-class Refused(Exception):
+class ConnectionRefused(Exception):
     """Why a connection is not made, in words for whoever wanted it. They name no host."""
 
 
-class Unreadable(Refused):
+class Unreadable(ConnectionRefused):
     """What was asked for has no meaning at all."""
 
 
@@ -112,15 +112,15 @@ class Policy:
     def judge(self, target: Endpoint, *, tunnel: bool) -> Grant:
         """Raises Refused. `tunnel`: bytes that nobody reads are to be carried, and not one HTTP request."""
         if target in self.closed:
-            raise Refused(OF_THE_SERVICE)
+            raise ConnectionRefused(OF_THE_SERVICE)
         if self.mode is NetworkMode.free:
             return Grant(Inside.ANYTHING, Reachable.PUBLIC)
         if target.is_address:
-            raise Refused("an address is no host of the allow-list")
+            raise ConnectionRefused("an address is no host of the allow-list")
         if not permits(tuple(self.domains), target.host) and target.host not in self.hosts:
-            raise Refused("the host is not on the allow-list of the crew")
+            raise ConnectionRefused("the host is not on the allow-list of the crew")
         if target.port == HTTP:
             return Grant(Inside.HTTP, Reachable.PUBLIC)
         if target.port == HTTPS and tunnel:
             return Grant(Inside.TLS, Reachable.PUBLIC)
-        raise Refused("hosts of the allow-list are reached at the ports 443 (HTTPS) and 80 (HTTP) alone")
+        raise ConnectionRefused("hosts of the allow-list are reached at the ports 443 (HTTPS) and 80 (HTTP) alone")

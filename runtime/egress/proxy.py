@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import h11
 
-from runtime.egress.policy import HTTP, HTTPS, Endpoint, Grant, Inside, Refused, Unreadable
+from runtime.egress.policy import HTTP, HTTPS, ConnectionRefused, Endpoint, Grant, Inside, Unreadable
 from runtime.egress.server_name import NotTls, ServerName
 from runtime.egress.stand_ins import StandIns, client
 from runtime.egress.tls import TlsWire
@@ -40,13 +40,13 @@ class Unreachable(Exception):
     """The host is allowed, and does not answer."""
 
 
-class Way(Protocol):
+class ProxyWay(Protocol):
     """What lies behind the proxy."""
 
     def admit(self, target: Endpoint, method: str, *, tunnel: bool) -> Grant:
         """Raises Refused, which it has told then."""
 
-    def refuse(self, host: str, method: str, why: str) -> Refused:
+    def refuse(self, host: str, method: str, why: str) -> ConnectionRefused:
         """Tells a refusal that was found here."""
 
     async def connect(self, target: Endpoint, grant: Grant) -> Wire:
@@ -58,7 +58,7 @@ class Way(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _ProxyRequest:
     """One request to be passed on."""
 
     target: Endpoint
@@ -72,7 +72,7 @@ class Conversation:
     """
 
     def __init__(
-        self, client: Wire, way: Way, of: Endpoint | None = None, begun: bytes = b"", *, secure: bool = False
+        self, client: Wire, way: ProxyWay, of: Endpoint | None = None, begun: bytes = b"", *, secure: bool = False
     ) -> None:
         self._client, self._way, self._of, self._secure = client, way, of, secure
         self._default = HTTPS if secure else HTTP
@@ -97,7 +97,7 @@ class Conversation:
                 return await self._answer(error.error_status_hint, "the request is not HTTP as it should be")
             except Unreadable as refused:
                 return await self._answer(400, str(refused))
-            except Refused as refused:
+            except ConnectionRefused as refused:
                 return await self._answer(403, str(refused), "http_request_denied")
             except Unreachable as failed:
                 return await self._answer(502, str(failed), "connection_refused")
@@ -106,7 +106,7 @@ class Conversation:
 
     # ---- one request ---------------------------------------------------------------------------------------------
 
-    def _read(self, request: h11.Request) -> _Asked:
+    def _read(self, request: h11.Request) -> _ProxyRequest:
         text = request.target.decode("latin-1")
         if self._of is not None and text.startswith("/"):
             target, path = self._of, request.target
@@ -118,7 +118,7 @@ class Conversation:
         if self._of not in (None, target):
             raise self._way.refuse(target.host, _method(request), "the request names another host than its tunnel")
         self._same_host(request, target, self._default)
-        return _Asked(target, path, request)
+        return _ProxyRequest(target, path, request)
 
     def _same_host(self, request: h11.Request, target: Endpoint, default: int) -> None:
         for name, value in request.headers:
@@ -127,7 +127,7 @@ class Conversation:
                     value.decode("latin-1"), _method(request), "the Host header names another host than the request"
                 )
 
-    async def _pass_on(self, asked: _Asked) -> bool:
+    async def _pass_on(self, asked: _ProxyRequest) -> bool:
         """Whether the connection can be used for another request."""
         grant = self._way.admit(asked.target, _method(asked.request), tunnel=self._secure)
         server = await self._way.connect(asked.target, grant)
@@ -210,7 +210,7 @@ class Conversation:
                 said = await self._greeting(target, said)
             await server.send(said)
             await relay(self._client, server)
-        except Refused:
+        except ConnectionRefused:
             return  # the client has its alert
         finally:
             server.close()

@@ -8,13 +8,13 @@ LARGEST = 32 << 10
 """Bytes of a first message; one with post-quantum keys and a ticket has 2,000."""
 
 
-class _Asked(ssl.SSLObject):
+class _NamedServer(ssl.SSLObject):
     named: str | None = None
     complete = False
 
 
 def _remember(asked: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> int:
-    assert isinstance(asked, _Asked)
+    assert isinstance(asked, _NamedServer)
     asked.named, asked.complete = name, True
     return ssl.ALERT_DESCRIPTION_ACCESS_DENIED  # the handshake ends here: others carry it on, or nobody
 
@@ -22,7 +22,7 @@ def _remember(asked: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -
 @functools.cache
 def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslobject_class = _Asked
+    context.sslobject_class = _NamedServer
     context.sni_callback = _remember
     return context
 

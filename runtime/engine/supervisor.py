@@ -17,8 +17,8 @@ from typing import Any
 from resolvers.instance.telemetry import log
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.staff.runs import work
-from runtime.runs.engine import Engine
-from runtime.runs.execution import CALLED_OFF, INTERRUPTED, MOST_LEASES, PATIENCE, Ending, Execution, Held, Stop
+from runtime.runs.engine import RunEngine
+from runtime.runs.execution import CALLED_OFF, INTERRUPTED, MOST_LEASES, PATIENCE, Ending, Execution, HeldRun, Stop
 from runtime.runs.outfit import Outfit
 from runtime.runs.step_writer import StepWriter
 from runtime.runs.turn import Lost
@@ -51,13 +51,19 @@ class Supervisor:
     """`slots`: how many runs this process carries out at once; `max_tokens`: what each may use, None for no cap."""
 
     def __init__(
-        self, engine: Engine, outfit: Outfit, *, slots: int, timing: Timing | None = None, max_tokens: int | None = None
+        self,
+        engine: RunEngine,
+        outfit: Outfit,
+        *,
+        slots: int,
+        timing: Timing | None = None,
+        max_tokens: int | None = None,
     ) -> None:
         self._engine, self._outfit, self._slots = engine, outfit, slots
         self._timing, self._max_tokens = timing or Timing(), max_tokens
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._writer = StepWriter()
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, HeldRun] = {}
         self._until: dict[str, float] = {}  # when a lease ends, as far as this process knows
         self._wake, self._look, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._next = 0.0  # seconds until the next look for runs
@@ -119,13 +125,13 @@ class Supervisor:
         else:  # what is to be cancelled does not wait for a slot
             claims = await work.claim(self.worker, MOST_CANCELLED, seconds=self._timing.lease, cancelled=True)
         for claim in claims:
-            held = self._held[claim.run_id] = Held(claim)
+            held = self._held[claim.run_id] = HeldRun(claim)
             self._until[claim.run_id] = now + self._timing.lease
             task = asyncio.create_task(self._begin(held))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _begin(self, held: Held) -> None:
+    async def _begin(self, held: HeldRun) -> None:
         if held.claim.cancelled:
             await self._end(held, CALLED_OFF)
         elif held.claim.tries > MOST_LEASES:
@@ -133,7 +139,7 @@ class Supervisor:
         else:
             await self._start(held)
 
-    async def _start(self, held: Held) -> None:
+    async def _start(self, held: HeldRun) -> None:
         """Until the engine has begun it here; one that cannot leaves the run, after a while, to whoever comes next."""
         run_id = held.claim.run_id
         try:
@@ -146,7 +152,7 @@ class Supervisor:
                 await asyncio.sleep(self._timing.retry)
                 await self._give_back(held)
 
-    async def _end(self, held: Held, ending: Ending) -> None:
+    async def _end(self, held: HeldRun, ending: Ending) -> None:
         """Without its adapter, and without a slot."""
         try:
             await self._execution(held).end(ending)
@@ -159,7 +165,7 @@ class Supervisor:
 
     # ---- carrying out --------------------------------------------------------------------------------------------
 
-    def _execution(self, held: Held) -> Execution:
+    def _execution(self, held: HeldRun) -> Execution:
         return Execution(
             held,
             self._engine,
@@ -186,11 +192,11 @@ class Supervisor:
         finally:
             self._drop(held)
 
-    async def _give_back(self, held: Held) -> None:
+    async def _give_back(self, held: HeldRun) -> None:
         self._drop(held)
         await _tried_once("lease not given back", work.release([held.claim]), run_id=held.claim.run_id)
 
-    def _drop(self, held: Held) -> None:
+    def _drop(self, held: HeldRun) -> None:
         if self._held.get(held.claim.run_id) is held:
             del self._held[held.claim.run_id], self._until[held.claim.run_id]
         self._changed.set()
@@ -211,7 +217,7 @@ class Supervisor:
             if claims:
                 await self._tried("look for cancellations", self._ask(claims))
 
-    async def _ask(self, claims: list[work.Claim]) -> None:
+    async def _ask(self, claims: list[work.RunClaim]) -> None:
         if await work.asked_to_stop(claims):
             self._look.set()
 

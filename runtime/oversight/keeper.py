@@ -17,7 +17,7 @@ from resolvers.rules.agent_folders import SCRATCH
 from resolvers.staff.runs.origin import works_for_strangers
 from runtime.containers.choice import Sandboxes
 from runtime.containers.place import Apart
-from runtime.egress import Gateway
+from runtime.egress import EgressGateway
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
 from runtime.runs.job import Failed
@@ -95,7 +95,7 @@ def _environment(command: CommandOfAgent, stood: StoodIn | None) -> dict[str, st
     return {**command.environment, **({} if command.given is None else PLAIN)}
 
 
-async def _network(command: CommandOfAgent, stood: StoodIn | None = None) -> Gateway:
+async def _network(command: CommandOfAgent, stood: StoodIn | None = None) -> EgressGateway:
     """That of the crew. An agent that works for somebody outside has the restricted one, as its run has."""
     restricted = await works_for_strangers(command.workspace_id, command.agent_id)
     about, redactor = {"agent_id": command.agent_id}, await redactor_of(command.environment.values())

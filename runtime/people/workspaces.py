@@ -16,7 +16,7 @@ from resolvers.people.workspaces.invitations import MAIL_INVITATION, OfInvitatio
 from runtime.coding.homes import bound
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
-from runtime.staff.attachment_rows import Place, compare_files, compare_rows
+from runtime.staff.attachment_rows import AttachmentsPlace, compare_files, compare_rows
 
 TIMEOUT = 60.0  # seconds
 
@@ -35,17 +35,17 @@ async def mail_invitation(work: Work, data: OfInvitation) -> None:
 
 
 @carries(files.WORKSPACE_GONE)
-async def files_of_workspace(work: Work, data: files.OfWorkspace) -> None:
+async def files_of_workspace(work: Work, data: files.FilesOfWorkspace) -> None:
     await instance.store.discard(*files.of_workspace(data.workspace_id))
 
 
 @carries(files.CREW_GONE)
-async def files_of_crew(work: Work, data: files.OfCrew) -> None:
+async def files_of_crew(work: Work, data: files.FilesOfCrew) -> None:
     await instance.store.discard(*files.of_crew(work.workspace_id, data.crew_id))
 
 
 @carries(files.AGENT_GONE)
-async def files_of_agent(work: Work, data: files.OfAgent) -> None:
+async def files_of_agent(work: Work, data: files.FilesOfAgent) -> None:
     """What it made for its crew is the crew's, and stays."""
     here = work.workspace_id
     await instance.store.discard(*files.of_agent(here, data.agent_id))
@@ -55,7 +55,7 @@ async def files_of_agent(work: Work, data: files.OfAgent) -> None:
 
 
 @carries(files.CHAT_GONE)
-async def files_of_chat(work: Work, data: files.OfChat) -> None:
+async def files_of_chat(work: Work, data: files.FilesOfChat) -> None:
     here = work.workspace_id
     await instance.store.discard(*files.of_agent(here, data.agent_id), files.CODING, data.chat_id)
     if await work.read(lambda ctx: ctx.select(Chat, col(Chat.id) == data.chat_id, including_hidden=True).exists()):
@@ -116,5 +116,5 @@ async def _sweep_workspace(workspace_id: str, tick: Tick) -> None:
             for slug in slugs:
                 attached = files.attached(workspace_id, crew_id, slug)
                 chats = await _sweep(attached, found, [files.live_chats], workspace_id)
-                await compare_files(tick, Place(workspace_id, crew_id, slug), chats)
+                await compare_files(tick, AttachmentsPlace(workspace_id, crew_id, slug), chats)
     await compare_rows(tick, workspace_id)

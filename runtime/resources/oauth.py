@@ -8,7 +8,7 @@ from resolvers.resources.oauth.refreshing import (
     DUE,
     END,
     REFRESH,
-    OfCredential,
+    CredentialOfJob,
     due,
     end,
     enqueue_due,
@@ -28,7 +28,7 @@ async def look(tick: Tick) -> None:
 
 
 @carries(REFRESH)
-async def refresh(work: Work, data: OfCredential) -> None:
+async def refresh(work: Work, data: CredentialOfJob) -> None:
     """What the server refuses has expired. What did not answer is asked again, as long as the token is good."""
     credential = await work.read(lambda ctx: due(ctx, data.credential_id))
     if credential is None:
@@ -53,5 +53,5 @@ async def refresh(work: Work, data: OfCredential) -> None:
 
 
 @carries(END)
-async def ended(work: Work, data: OfCredential) -> None:
+async def ended(work: Work, data: CredentialOfJob) -> None:
     await work.write("end", lambda ctx: end(ctx, data.credential_id))

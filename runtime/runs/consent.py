@@ -8,8 +8,8 @@ from models.attention.approvals import ApprovalStatus
 from models.bounds import CUT, DESCRIPTION, LINE, NOTES, cut
 from resolvers.attention.approvals import ask, outcome
 from resolvers.identity.caller import Caller
-from resolvers.rules.consent import Question
-from runtime.runs.job import Asked, Decision, Job
+from resolvers.rules.consent import ConsentQuestion
+from runtime.runs.job import ApprovalStep, Decision, Job
 from runtime.runs.storable import size_of, storable
 
 SERVICE = "runtime"
@@ -23,7 +23,9 @@ WHY = {
 class Approvals:
     """`Consent` by the approvals of the job's workspace."""
 
-    async def ask(self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: Question) -> Asked:
+    async def ask(
+        self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: ConsentQuestion
+    ) -> ApprovalStep:
         asked = {
             "run_id": job.run_id,
             "call": cut(call, LINE),
@@ -34,7 +36,7 @@ class Approvals:
             "arguments": _shown(arguments),
         }
         answer = await ask(Caller.service(SERVICE, job.workspace_id, job.run_id), asked)
-        made: Asked = orjson.loads(answer.body or b"")
+        made: ApprovalStep = orjson.loads(answer.body or b"")
         return made
 
     async def decision(self, approval_id: str, job: Job) -> Decision | None:

@@ -12,7 +12,7 @@ Body = Callable[[str], Awaitable[None]]
 """Carries out the run with this id, in this process. CancelledError stops it where it is: it may be begun again."""
 
 
-class Engine(Protocol):
+class RunEngine(Protocol):
     async def open(self, body: Body) -> None:
         """Connects. `body` is called in this event loop for each run that is started or resumed here."""
 

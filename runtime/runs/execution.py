@@ -18,14 +18,14 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.resources.costs.reserving import reserve
-from resolvers.rules.consent import Gate
+from resolvers.rules.consent import ConsentGate
 from resolvers.rules.redaction import Redactor
 from resolvers.staff.runs import work
 from resolvers.staff.runs.briefing import brief
 from resolvers.staff.runs.cancelling import CANCELLED
 from resolvers.staff.runs.finishing import NO_OUTPUT, finish_run
-from resolvers.staff.runs.work import Claim
-from runtime.runs.engine import Engine
+from resolvers.staff.runs.work import RunClaim
+from runtime.runs.engine import RunEngine
 from runtime.runs.job import (
     BUDGET_EXCEEDED,
     Failed,
@@ -41,7 +41,7 @@ from runtime.runs.job import (
     Worker,
 )
 from runtime.runs.outfit import Fitted, Outfit
-from runtime.runs.parts import Reply, fold
+from runtime.runs.parts import AgentReply, fold
 from runtime.runs.step_writer import StepWriter
 from runtime.runs.storable import size_of, storable
 from runtime.runs.turn import Guard, Lost, TurnSink
@@ -70,10 +70,10 @@ class Stop(StrEnum):
 
 
 @dataclass(eq=False, slots=True)
-class Held:
+class HeldRun:
     """A run that this process holds."""
 
-    claim: Claim
+    claim: RunClaim
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     reason: Stop | None = None
@@ -119,7 +119,7 @@ INTERRUPTED = Ending(RunStatus.CANCELLED, SERVER_RESTART, SERVER_RESTART)
 CALLED_OFF = Ending(RunStatus.CANCELLED, CANCELLED)
 
 
-def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = None) -> Job:
+def job_of(claim: RunClaim, briefing: Mapping[str, Any], max_tokens: int | None = None) -> Job:
     """The job as an adapter gets it, from what `runs.brief` answers. `max_tokens`: what any run may use."""
     agent = briefing["agent"]
     scheduled = briefing["trigger_type"] in SCHEDULED
@@ -146,7 +146,7 @@ def job_of(claim: Claim, briefing: Mapping[str, Any], max_tokens: int | None = N
         max_turns=briefing["max_turns"] or (MOST_SCHEDULED_TURNS if scheduled else MOST_TURNS),
         timeout_seconds=float(agent["timeout_seconds"] or TIMEOUT),
         max_tokens=max_tokens,
-        gates=tuple(Gate(gate["pattern"], ApprovalMode(gate["mode"])) for gate in briefing["gates"]),
+        gates=tuple(ConsentGate(gate["pattern"], ApprovalMode(gate["mode"])) for gate in briefing["gates"]),
         skills=tuple(
             Skill(one["slug"], one["description"], one["content"], tuple(one["missing"])) for one in briefing["skills"]
         ),
@@ -159,8 +159,8 @@ class Execution:
 
     def __init__(
         self,
-        held: Held,
-        engine: Engine,
+        held: HeldRun,
+        engine: RunEngine,
         outfit: Outfit,
         *,
         patience: float = PATIENCE,
@@ -340,11 +340,11 @@ class Execution:
                 raise Lost from refusal
             raise
 
-    async def _said(self) -> Reply:
+    async def _said(self) -> AgentReply:
         sink = self.held.sink
         return fold(await work.frames(self.claim) if self.claim.chat_id else sink.said if sink else ())
 
-    def _report(self, ending: Ending, reply: Reply) -> dict[str, Any]:
+    def _report(self, ending: Ending, reply: AgentReply) -> dict[str, Any]:
         told = dict(ending.data) if self._guard is None else self._guard.whole(dict(ending.data))
         data = {"duration_ms": int(self.held.elapsed() * 1000), **reply.usage, **told}
         if reply.model:

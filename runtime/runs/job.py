@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypedDict, TypeVar, runtime_checkable
 from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from models.staff.runs import ChatEventType
 from resolvers.resources.costs.money import shown
-from resolvers.rules.consent import Gate, Question
+from resolvers.rules.consent import ConsentGate, ConsentQuestion
 from resolvers.staff.runs.booking import Charge as Charge
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Job:
     timeout_seconds: float = 1800.0
     max_tokens: int | None = None
     """Input and output of all calls of the model together; None: no cap."""
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[ConsentGate, ...] = ()
     """Calls of tools that somebody has to consent to, beside those of which that always holds."""
     max_cost: int | None = None
     """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
@@ -117,7 +117,7 @@ class Priced(Protocol):
         """How many tokens of input that many millionths of a US dollar buy; None where no price is known."""
 
 
-class Asked(TypedDict):
+class ApprovalStep(TypedDict):
     """The outcome of a step: the approval, and whether the call waits for it."""
 
     approval_id: str
@@ -134,7 +134,9 @@ class Decision(TypedDict):
 class Consent(Protocol):
     """Where people are asked before a tool is used."""
 
-    async def ask(self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: Question) -> Asked:
+    async def ask(
+        self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: ConsentQuestion
+    ) -> ApprovalStep:
         """Once for each call of a run, however often."""
 
     async def decision(self, approval_id: str, job: Job) -> Decision | None:

@@ -54,7 +54,7 @@ class Talk:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProgramsPlace:
     """Where the programs of a run are started."""
 
     sandbox: Sandbox
@@ -75,13 +75,13 @@ class LocalServers:
     still: Callable[[GivenServer], Awaitable[bool]] = _never
     """Whether the agent may use a server, and what that was given, at this moment."""
 
-    def among(self, servers: Sequence[RunServer], place: Place) -> list[RunServer]:
+    def among(self, servers: Sequence[RunServer], place: ProgramsPlace) -> list[RunServer]:
         """All servers of the run, of which these can be asked."""
         turns = asyncio.Semaphore(AT_ONCE)
         made = {id(each): replace(each, program=self._program(each, place, turns)) for each in self.servers}
         return [made.get(id(each), each) for each in servers]
 
-    def _program(self, server: RunServer, place: Place, turns: asyncio.Semaphore) -> McpProgram:
+    def _program(self, server: RunServer, place: ProgramsPlace, turns: asyncio.Semaphore) -> McpProgram:
         sandbox = place.sandbox
         assert isinstance(sandbox, Bubblewrap)
         argv, environment = command_of(configured(server.given, server.secret, self.values))

@@ -10,7 +10,7 @@ from resolvers.oversight.journal import emit_journal_entry
 from resolvers.rules.allowed_domains import ALWAYS_ALLOWED
 from resolvers.rules.redaction import Redactor
 from resolvers.staff.crews.network import network_of
-from runtime.egress import Endpoint, Gateway, Policy, Refused, Seen
+from runtime.egress import ConnectionRefused, EgressGateway, Endpoint, Policy, Seen
 from runtime.egress.stand_ins import StandIns
 from runtime.runs.job import Job
 
@@ -31,11 +31,11 @@ def servers_of_models(settings: Settings) -> frozenset[Endpoint]:
 def _endpoint(url: str | None) -> Endpoint | None:
     try:
         return Endpoint.of_url(url or "")
-    except Refused:
+    except ConnectionRefused:
         return None
 
 
-async def gateway_for(job: Job, redactor: Redactor, *, hosts: Iterable[str] = ()) -> Gateway:
+async def gateway_for(job: Job, redactor: Redactor, *, hosts: Iterable[str] = ()) -> EgressGateway:
     """Of a run. Beside what the crew allows: `hosts` that its credentials point to, by their exact names."""
     about = {"agent_id": job.agent.id, "refs": {"run_id": job.run_id}}
     whose = (job.workspace_id, job.agent.crew_id, about, redactor)
@@ -51,7 +51,7 @@ async def gateway_of(
     hosts: frozenset[str] = frozenset(),
     restricted: bool = False,
     stand_ins: StandIns | None = None,
-) -> Gateway:
+) -> EgressGateway:
     """`about`: what else entries of the journal say. `hosts` are reached beside the crew's. `stand_ins` count where the
     crew's rules let their hosts be reached.
     """
@@ -67,7 +67,7 @@ async def gateway_of(
             entry = {"workspace_id": workspace_id, "crew_id": crew_id, **about, **_entry(each, redactor)}
             await emit_journal_entry(Caller.service(SERVICE, workspace_id), entry)
 
-    return Gateway(await policy(), refresh=policy, tell=tell, stand_ins=stand_ins)
+    return EgressGateway(await policy(), refresh=policy, tell=tell, stand_ins=stand_ins)
 
 
 def _entry(seen: Seen, redactor: Redactor) -> dict[str, object]:

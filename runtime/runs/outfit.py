@@ -28,7 +28,7 @@ from runtime.runs.job import Adapter, Failed, Job, NoContainer, Sink
 from runtime.runs.keeper_tools import keeper_tools
 from runtime.runs.keys import CredentialKeys, EnvironmentKeys
 from runtime.runs.known import redactor_of
-from runtime.runs.mcp_programs import Place, programs_of
+from runtime.runs.mcp_programs import ProgramsPlace, programs_of
 from runtime.runs.mcp_servers import RunServer, servers_for, tools_of
 from runtime.runs.network import gateway_for
 from runtime.runs.quarantine import quarantine
@@ -107,7 +107,7 @@ class InstanceOutfit:
             guard = ProtectingGuard(redactor, _set_aside)
         network = await gateway_for(job, redactor) if confined else None
         if programs.servers:
-            servers = programs.among(servers, Place(sandbox, workdir, network))
+            servers = programs.among(servers, ProgramsPlace(sandbox, workdir, network))
         searching = await self._searching(sandbox)
         tools = noting_uses(job, tools_for(job, sandbox, workdir, now, network, searching=searching))
         if guarded:

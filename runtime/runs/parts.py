@@ -21,7 +21,7 @@ USAGE = ("total_cost_usd", "num_turns", "usage", "model_usage")
 
 
 @dataclass(slots=True)
-class Reply:
+class AgentReply:
     """What an agent has said. `usage` and `model` go into the run's metadata, where the adapter named them."""
 
     content: str = ""
@@ -31,9 +31,9 @@ class Reply:
     model: str | None = None
 
 
-def fold(events: Iterable[Mapping[str, Any]]) -> Reply:
+def fold(events: Iterable[Mapping[str, Any]]) -> AgentReply:
     """`events`: payloads of chat_event frames of one run, in order."""
-    reply, texts = Reply(), list[str]()
+    reply, texts = AgentReply(), list[str]()
     pieces: list[str] = []  # of the part that is still being joined
     for event in events:
         type, content, metadata = event["type"], event.get("content") or "", event.get("metadata") or {}

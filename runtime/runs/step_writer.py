@@ -6,9 +6,9 @@ Each run waits until its own step is stored, so nothing waits for more than the 
 import asyncio
 
 from resolvers.staff.runs import work
-from resolvers.staff.runs.work import Batch, Claim
+from resolvers.staff.runs.work import Batch, RunClaim
 
-Waiting = tuple[Claim, Batch, int, "asyncio.Future[bool]"]
+Waiting = tuple[RunClaim, Batch, int, "asyncio.Future[bool]"]
 
 
 class StepWriter:
@@ -19,7 +19,7 @@ class StepWriter:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._alone: set[asyncio.Task[None]] = set()
 
-    async def append(self, claim: Claim, batch: Batch, written: int) -> bool:
+    async def append(self, claim: RunClaim, batch: Batch, written: int) -> bool:
         """As `work.append`. What a run says, or has to pay for, is a statement of its own."""
         if batch.frames or batch.charges:
             return await work.append(claim, batch, written)

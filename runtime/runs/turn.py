@@ -14,8 +14,8 @@ import orjson
 
 from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.staff.runs import work
-from resolvers.staff.runs.work import Batch, Claim, Step
-from runtime.runs.engine import Engine
+from resolvers.staff.runs.work import Batch, RunClaim, Step
+from runtime.runs.engine import RunEngine
 from runtime.runs.job import Charge, Failed, Interrupted, StuckLoop
 from runtime.runs.step_writer import StepWriter
 from runtime.runs.storable import kept, size_of, some, storable, within
@@ -71,7 +71,7 @@ class TurnSink:
     stored, for `failure`.
     """
 
-    def __init__(self, claim: Claim, engine: Engine, guard: Guard, writer: StepWriter | None = None) -> None:
+    def __init__(self, claim: RunClaim, engine: RunEngine, guard: Guard, writer: StepWriter | None = None) -> None:
         self._claim, self._engine, self._guard, self._writer = claim, engine, guard, writer or StepWriter()
         self._batch, self._bytes = Batch(), 0
         self._written = 0  # frames of the run that are stored

@@ -112,7 +112,7 @@ def changes(before: Seen, after: Seen) -> list[tuple[FileChange, str, int]]:
 
 
 @dataclass(eq=False)
-class Watch:
+class CrewWatch:
     """Of one crew. It ends when nobody holds it."""
 
     workspace_id: str
@@ -185,7 +185,7 @@ class Watch:
         return cut(path, LONGEST_PATH)
 
 
-_watches: dict[tuple[str, str], Watch] = {}
+_watches: dict[tuple[str, str], CrewWatch] = {}
 _ending = set[asyncio.Task[None]]()
 
 
@@ -204,7 +204,7 @@ async def watched(
     key = job.workspace_id, crew_id
     watch = _watches.get(key)
     if watch is None:
-        watch = _watches[key] = Watch(job.workspace_id, crew_id, workdir)
+        watch = _watches[key] = CrewWatch(job.workspace_id, crew_id, workdir)
         watch.task = asyncio.create_task(watch.run(), name=f"files of {crew_id}")
         _ending.add(watch.task)
         watch.task.add_done_callback(_ending.discard)

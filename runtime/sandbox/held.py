@@ -23,7 +23,7 @@ WRITES: Final = 16 * MIB  # a command that has written less has not filled a dis
 
 
 @dataclass(slots=True)
-class Held:
+class HeldResources:
     """Bytes. `disk` lies on one of the `devices` that are asked for; what is deleted elsewhere is memory."""
 
     devices: Collection[int]
@@ -39,7 +39,7 @@ class Held:
     def too_many(self) -> bool:
         return self.descriptors > MOST_LOOKED_AT
 
-    def look(self, pids: Sequence[int]) -> "Held":
+    def look(self, pids: Sequence[int]) -> "HeldResources":
         for pid in pids:
             try:
                 self._descriptors(pid)

@@ -34,7 +34,7 @@ from runtime.sandbox.program import Mount, Program, Start
 from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.reach import Reach
 from runtime.sandbox.spawning import spawn
-from runtime.sandbox.sums import Watch, admit
+from runtime.sandbox.sums import CommandWatch, admit
 from runtime.sandbox.terminal import TERM, Ends, Terminal
 from runtime.sandbox.workdir import Workdir
 
@@ -171,7 +171,7 @@ class Bubblewrap:
                 async with served(handover, begun=begun):
                     try:
                         async with asyncio.timeout(timeout):
-                            excess = await Watch(child.pid, workdir, limits, child.group).until(child.pidfd)
+                            excess = await CommandWatch(child.pid, workdir, limits, child.group).until(child.pidfd)
                     except TimeoutError:
                         timed_out = True
             finally:
@@ -210,7 +210,9 @@ class Bubblewrap:
                     if not await child.begin():
                         raise NotStarted("bubblewrap made no sandbox for a terminal")
                     ends.started()
-                    terminal = Terminal(ends.ours, Watch(child.pid, workdir, limits, child.group).until(child.pidfd))
+                    terminal = Terminal(
+                        ends.ours, CommandWatch(child.pid, workdir, limits, child.group).until(child.pidfd)
+                    )
                     try:
                         async with served(handover, begun=True):
                             yield terminal
@@ -247,7 +249,7 @@ class Bubblewrap:
                     raise NotStarted("bubblewrap made no sandbox for a program")
                 outputs.collect(first=1)
                 async with served(handover, begun=True):
-                    watching = Watch(child.pid, workdir, limits, child.group).until(child.pidfd)
+                    watching = CommandWatch(child.pid, workdir, limits, child.group).until(child.pidfd)
                     stdin = child.open_gate() if start.talks else None
                     program = Program(outputs.stdout, watching, child.exit_code, outputs.stderr, stdin)
                     try:

@@ -17,7 +17,7 @@ HOME_SIZE: Final = str(256 << 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownDirectory:
     """An open directory: how it is called on the way, where it is shown, and whether it can be changed there."""
 
     descriptor: int
@@ -34,7 +34,7 @@ class Shown:
 class Reach:
     """In the order in which they are mounted: one may be within another."""
 
-    shown: tuple[Shown, ...]
+    shown: tuple[ShownDirectory, ...]
     in_memory: tuple[str, ...]
     """Folders that are empty and gone with the sandbox."""
 
@@ -54,15 +54,15 @@ class Reach:
         if workdir.apart:
             return cls((), (HOME, SCRATCH))
         output = keep(stack, workdir.open_output())
-        shown = [Shown(output, "output", OUTPUT, read_only)]
+        shown = [ShownDirectory(output, "output", OUTPUT, read_only)]
         if not own_home:
-            shown.append(Shown(keep(stack, workdir.open_home()), "home", HOME))
+            shown.append(ShownDirectory(keep(stack, workdir.open_home()), "home", HOME))
         if (attachments := workdir.open_attachments(output)) is not None:
             at = os.path.join(OUTPUT, workdir.agent, ATTACHMENTS)
-            shown.append(Shown(keep(stack, attachments), ATTACHMENTS, at, read_only=True))
+            shown.append(ShownDirectory(keep(stack, attachments), ATTACHMENTS, at, read_only=True))
         for number, mount in enumerate(mounts):
             opened = os.open(mount.source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            shown.append(Shown(keep(stack, opened), f"mount{number}", mount.at, read_only=True))
+            shown.append(ShownDirectory(keep(stack, opened), f"mount{number}", mount.at, read_only=True))
         return cls(tuple(shown), (HOME,) if own_home else ())
 
     @property

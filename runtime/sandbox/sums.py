@@ -19,7 +19,7 @@ from typing import Final
 from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MIB, Limits
 from runtime.sandbox.groups import Group
-from runtime.sandbox.held import MOST_LOOKED_AT, Held, has_written, in_memory
+from runtime.sandbox.held import MOST_LOOKED_AT, HeldResources, has_written, in_memory
 from runtime.sandbox.process import ready, to_the_end
 from runtime.sandbox.workdir import Workdir
 
@@ -34,7 +34,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(slots=True)
-class Usage:
+class DiskUsage:
     """What directories hold: bytes on disk, and entries of any kind. Bytes of a file with several names count once."""
 
     disk: int = 0
@@ -44,7 +44,7 @@ class Usage:
         return self.disk > limits.disk * times or self.files > limits.files * times
 
 
-def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> Usage:
+def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> DiskUsage:
     """Usage of the crew's directory and agent's home; incomplete when hopeless, after WALK_SECONDS, or at `stop`."""
     walk = _Walk(limits, stop)
     for opening in (workdir.open_output, workdir.open_home):
@@ -56,7 +56,7 @@ def measure(workdir: Workdir, limits: Limits, stop: threading.Event) -> Usage:
     return walk.usage
 
 
-def measure_directory(descriptor: int, limits: Limits, stop: threading.Event) -> tuple[Usage, bool]:
+def measure_directory(descriptor: int, limits: Limits, stop: threading.Event) -> tuple[DiskUsage, bool]:
     """Usage of an open directory, and whether that is all of it, as for `measure`."""
     walk = _Walk(limits, stop)
     return walk.usage, walk.into(descriptor, DEEPEST)
@@ -64,7 +64,7 @@ def measure_directory(descriptor: int, limits: Limits, stop: threading.Event) ->
 
 class _Walk:
     def __init__(self, limits: Limits, stop: threading.Event) -> None:
-        self.usage = Usage()
+        self.usage = DiskUsage()
         self._limits, self._stop = limits, stop
         self._ends = time.monotonic() + WALK_SECONDS
         self._seen: set[tuple[int, int]] = set()
@@ -132,7 +132,7 @@ async def require_room(workdir: Workdir, limits: Limits) -> None:
         raise Failed(f"{_too_much(limits)}; delete some")
 
 
-async def _now(workdir: Workdir, limits: Limits) -> Usage:
+async def _now(workdir: Workdir, limits: Limits) -> DiskUsage:
     return await to_the_end(asyncio.to_thread(measure, workdir, limits, threading.Event()))
 
 
@@ -186,7 +186,7 @@ def _proportional(pid: int) -> int:
         return _resident(pid)
 
 
-class Watch:
+class CommandWatch:
     """Looks at a command while it runs."""
 
     def __init__(self, pid: int, workdir: Workdir, limits: Limits, group: Group | None = None) -> None:
@@ -228,7 +228,7 @@ class Watch:
         if self._group is not None:
             return self._ran_out()
         pids, limit = descendants(self._pid), self._limits.memory_sum
-        unnamed = Held(self._devices).look(pids)
+        unnamed = HeldResources(self._devices).look(pids)
         if unnamed.too_many:
             return f"its processes had more than {MOST_LOOKED_AT} files open together"
         beside = unnamed.memory + unnamed.buffers + in_memory(pids, self._devices)
@@ -253,7 +253,7 @@ class Watch:
             usage = measure(self._workdir, self._limits, self._stop)
         except Failed:
             return ""
-        usage.disk += Held(self._devices).look(descendants(self._pid)).disk
+        usage.disk += HeldResources(self._devices).look(descendants(self._pid)).disk
         return f"{_too_much(self._limits)}; delete some" if usage.exceeds(self._limits) else ""
 
     @cached_property

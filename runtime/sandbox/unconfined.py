@@ -18,7 +18,7 @@ from runtime.sandbox.boundary import CUT_OFF, NO_ENVIRONMENT, Finished, Isolatio
 from runtime.sandbox.groups import Group, Groups
 from runtime.sandbox.process import Outputs, end, keep, memory_file, to_the_end
 from runtime.sandbox.spawning import spawn
-from runtime.sandbox.sums import Watch, admit
+from runtime.sandbox.sums import CommandWatch, admit
 from runtime.sandbox.workdir import Workdir
 
 REFUSED = (
@@ -87,7 +87,7 @@ class Unconfined:
             timed_out, excess = False, ""
             try:
                 async with asyncio.timeout(timeout):
-                    excess = await Watch(process.pid, workdir, limits, group).until(pidfd)
+                    excess = await CommandWatch(process.pid, workdir, limits, group).until(pidfd)
             except TimeoutError:
                 timed_out = True
             finally:

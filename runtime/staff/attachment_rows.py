@@ -62,7 +62,7 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[at : at + size] for at in range(0, len(items), size))
 
 
-class Place(NamedTuple):
+class AttachmentsPlace(NamedTuple):
     """Where attachments of an agent's chats lie."""
 
     workspace_id: str
@@ -102,7 +102,7 @@ class Differences:
         self.lost += [(row["id"], row["updated_at"]) for row in known.values()]
 
 
-async def compare(tick: Tick, place: Place, chats: Sequence[str]) -> None:
+async def compare(tick: Tick, place: AttachmentsPlace, chats: Sequence[str]) -> None:
     """Rows are read before the disk: what was committed in between is no difference by the time it is to be written."""
     for some in _portions(chats, CHATS):
         rows = await tick.write(lambda across, some=some: across.fetch(ROWS, *place, list(some)))  # type: ignore[misc]
@@ -114,7 +114,7 @@ async def compare(tick: Tick, place: Place, chats: Sequence[str]) -> None:
         await _mend(tick, place, found)
 
 
-async def _mend(tick: Tick, place: Place, found: Differences) -> None:
+async def _mend(tick: Tick, place: AttachmentsPlace, found: Differences) -> None:
     for unknown in _portions(found.unknown, PORTION):
         await tick.write(partial(_adopt, place, unknown))
     for statement, changes in ((CORRECT, found.other), (FORGET, found.lost)):
@@ -129,7 +129,7 @@ async def _mend(tick: Tick, place: Place, found: Differences) -> None:
         )  # fmt: skip
 
 
-async def _adopt(place: Place, unknown: Sequence[tuple[str, Entry]], across: AcrossWorkspaces) -> None:
+async def _adopt(place: AttachmentsPlace, unknown: Sequence[tuple[str, Entry]], across: AcrossWorkspaces) -> None:
     for chat_id in dict.fromkeys(chat_id for chat_id, _ in unknown):
         files_ = [entry for of, entry in unknown if of == chat_id]
         columns = zip(*[(new_id(), entry.name, entry.size, entry.modified) for entry in files_], strict=True)
@@ -152,15 +152,15 @@ async def compare_rows(tick: Tick, workspace_id: str) -> None:
     while places := await tick.write(
         lambda across, after=after: across.fetch(PLACES, workspace_id, *after, PAGE)  # type: ignore[misc]
     ):
-        chats = dict[Place, list[str]]()
+        chats = dict[AttachmentsPlace, list[str]]()
         for chat_id, crew_id, folder in places:
-            chats.setdefault(Place(workspace_id, crew_id, folder), []).append(chat_id)
+            chats.setdefault(AttachmentsPlace(workspace_id, crew_id, folder), []).append(chat_id)
         for place, named in chats.items():
             await compare(tick, place, named)
         after = tuple(places[-1])
 
 
-async def compare_files(tick: Tick, place: Place, chats: Sequence[str]) -> None:
+async def compare_files(tick: Tick, place: AttachmentsPlace, chats: Sequence[str]) -> None:
     """From the disk on: chats that have files in this place, and no row."""
     for some in _portions(chats, PAGE):
         rows = await tick.write(

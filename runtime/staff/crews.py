@@ -11,8 +11,8 @@ from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel import Refusal
-from resolvers.staff.crews.building import BUILD, OfBuild, Plan, advance, begin, complete, crew_of, fail
-from resolvers.staff.crews.containers import REMOVE_CONTAINERS, STOP, OfCrew, overdue
+from resolvers.staff.crews.building import BUILD, BuildPlan, OfBuild, advance, begin, complete, crew_of, fail
+from resolvers.staff.crews.containers import REMOVE_CONTAINERS, STOP, ContainersOfCrew, overdue
 from resolvers.staff.crews.measuring import MEASURE, MOST, note_pending, report_containers
 from runtime.containers.choice import EngineContainers
 from runtime.engine.background import Work, carries
@@ -70,7 +70,7 @@ async def measure(tick: Tick) -> None:
 
 
 @carries(STOP)
-async def stop(work: Work, data: OfCrew) -> None:
+async def stop(work: Work, data: ContainersOfCrew) -> None:
     """An engine that is gone is asked again later: until then its containers are what they were."""
     containers = instance.containers
     if isinstance(containers, EngineContainers):
@@ -85,7 +85,7 @@ async def build(work: Work, data: OfBuild) -> None:
     if crew is None:
         return
     try:
-        plan = Plan.of(crew)
+        plan = BuildPlan.of(crew)
         hit = False
         async with asyncio.timeout(LONGEST):
             if plan is not None:
@@ -105,7 +105,7 @@ async def build(work: Work, data: OfBuild) -> None:
     await work.write("fail", lambda ctx: fail(ctx, data, why))
 
 
-async def _made(work: Work, data: OfBuild, plan: Plan) -> bool:
+async def _made(work: Work, data: OfBuild, plan: BuildPlan) -> bool:
     """False where the engine has the image already."""
     containers = instance.containers
     if not isinstance(containers, EngineContainers):

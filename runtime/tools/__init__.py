@@ -11,11 +11,11 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from models.staff.agents import ToolProfile
-from runtime.egress import Gateway
+from runtime.egress import EgressGateway
 from runtime.runs.job import Failed, Job
 from runtime.sandbox import NO_ENVIRONMENT, Finished, Isolation, Sandbox, Workdir, require_room
 from runtime.tools.arguments import Arguments, ListFiles, ReadFile, RunCommand, SearchFiles, WriteFile, schema_of
-from runtime.tools.files import FileError, Found, Place, directory, read_file, shown, walk, write_file
+from runtime.tools.files import CrewPath, FileError, Found, directory, read_file, shown, walk, write_file
 from runtime.tools.search import Matches, search_expression, search_text
 
 A = TypeVar("A", bound=Arguments)
@@ -53,7 +53,7 @@ def tools_for(
     sandbox: Sandbox,
     workdir: Workdir,
     environment: Environment = NO_ENVIRONMENT,
-    network: Gateway | None = None,
+    network: EgressGateway | None = None,
     *,
     searching: Sandbox | None = None,
 ) -> dict[str, Tool]:
@@ -111,7 +111,7 @@ class _Toolbox:
         sandbox: Sandbox,
         workdir: Workdir,
         environment: Environment,
-        network: Gateway | None,
+        network: EgressGateway | None,
         searching: Sandbox,
     ) -> None:
         self._sandbox, self._workdir, self._given = sandbox, workdir, environment
@@ -137,10 +137,10 @@ class _Toolbox:
         return [SHELL, "-c", command]
 
     async def read(self, data: ReadFile) -> ToolResult:
-        place: Place | str = posixpath.normpath(data.path)
+        place: CrewPath | str = posixpath.normpath(data.path)
         content = self._workdir.given.get(str(place))
         if content is None:
-            place = Place.of(data.path, self._workdir)
+            place = CrewPath.of(data.path, self._workdir)
             content = await asyncio.to_thread(read_file, self._workdir, place)
         try:
             text = content.decode()
@@ -154,19 +154,19 @@ class _Toolbox:
         return ToolResult(_page(lines, data.offset, data.limit) or "(the file is empty)")
 
     async def write(self, data: WriteFile) -> ToolResult:
-        place, content = Place.of(data.path, self._workdir), data.content.encode()
+        place, content = CrewPath.of(data.path, self._workdir), data.content.encode()
         await require_room(self._workdir, self._sandbox.limits)
         made = await asyncio.to_thread(write_file, self._workdir, place, content)
         return ToolResult(f"{'Made' if made else 'Replaced'} {place}: {len(content)} bytes")
 
     async def list(self, data: ListFiles) -> ToolResult:
-        place = Place.of(data.path, self._workdir)
+        place = CrewPath.of(data.path, self._workdir)
         return ToolResult(await asyncio.to_thread(_listing, self._workdir, place, data.depth))
 
     async def search(self, data: SearchFiles) -> ToolResult:
         if {"\n", "\0"} & set(data.pattern):
             raise FileError("A pattern is a part of one line")
-        place = Place.of(data.path, self._workdir)
+        place = CrewPath.of(data.path, self._workdir)
         if data.regex:
             matches = await search_expression(
                 self._searching, self._workdir, place, data.pattern, ignore_case=data.ignore_case
@@ -214,7 +214,7 @@ def _page(lines: list[str], offset: int, limit: int) -> str:
     return "".join(shown_lines) + more
 
 
-def _listing(workdir: Workdir, place: Place, depth: int) -> str:
+def _listing(workdir: Workdir, place: CrewPath, depth: int) -> str:
     lines: list[str] = []
     with directory(workdir, place) as start:
         for _, entries in walk(start, depth=depth):

@@ -39,13 +39,13 @@ class FileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CrewPath:
     """A path inside the crew's directory; () is /output itself."""
 
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, path: str, workdir: Workdir) -> "Place":
+    def of(cls, path: str, workdir: Workdir) -> "CrewPath":
         """`path` starts in the agent's own folder unless it is absolute. Raises FileError if it leaves /output."""
         if "\0" in path:
             raise FileError("A path holds no NUL")
@@ -73,7 +73,7 @@ def shown(name: str) -> str:
 
 
 @contextlib.contextmanager
-def explained(place: Place) -> Iterator[None]:
+def explained(place: CrewPath) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -81,7 +81,7 @@ def explained(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def directory(workdir: Workdir, place: Place, *, make: bool = False) -> Iterator[int]:
+def directory(workdir: Workdir, place: CrewPath, *, make: bool = False) -> Iterator[int]:
     """An open directory of the crew's; `make`: with what is missing on the way, for the user of the sandbox."""
     output = workdir.open_output()
     try:
@@ -95,11 +95,11 @@ def directory(workdir: Workdir, place: Place, *, make: bool = False) -> Iterator
         os.close(opened)
 
 
-def is_file(workdir: Workdir, place: Place) -> bool:
+def is_file(workdir: Workdir, place: CrewPath) -> bool:
     """A file, or else a directory. Raises FileError for what is neither, or is not there."""
     if not place.names:
         return False
-    with directory(workdir, Place(place.names[:-1])) as parent, explained(place):
+    with directory(workdir, CrewPath(place.names[:-1])) as parent, explained(place):
         try:
             os.close(open_file(parent, place.names[-1]))
         except IsADirectoryError:
@@ -116,11 +116,11 @@ def read(descriptor: int, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def read_file(workdir: Workdir, place: Place) -> bytes:
+def read_file(workdir: Workdir, place: CrewPath) -> bytes:
     """Raises FileError for more than READ_LIMIT bytes."""
     if not place.names:
         raise FileError(f"{place} is a directory")
-    with directory(workdir, Place(place.names[:-1])) as parent, explained(place):
+    with directory(workdir, CrewPath(place.names[:-1])) as parent, explained(place):
         descriptor = open_file(parent, place.names[-1])
         try:
             content = read(descriptor, READ_LIMIT + 1)
@@ -131,14 +131,14 @@ def read_file(workdir: Workdir, place: Place) -> bytes:
     return content
 
 
-def write_file(workdir: Workdir, place: Place, content: bytes) -> bool:
+def write_file(workdir: Workdir, place: CrewPath, content: bytes) -> bool:
     """Replaces the whole file: a reader sees the old content or the new. True if there was none. It keeps its mode."""
     if not place.names:
         raise FileError(f"{place} is a directory")
     if place.names[1:2] == (ATTACHMENTS,):
         raise FileError(f"{place} is among the files that people have attached: they can be read, and not be changed")
     name = place.names[-1]
-    with directory(workdir, Place(place.names[:-1]), make=True) as parent, explained(place):
+    with directory(workdir, CrewPath(place.names[:-1]), make=True) as parent, explained(place):
         mode = mode_of_replaced(parent, name)
         made = f".{secrets.token_hex(8)}.new"
         descriptor = os.open(made, NEW, 0o600, dir_fd=parent)

@@ -16,7 +16,7 @@ from resolvers.instance.confined import open_file
 from resolvers.rules.agent_folders import OUTPUT
 from runtime.runs.job import Failed
 from runtime.sandbox import Sandbox, Workdir
-from runtime.tools.files import DEEPEST, FileError, Found, Place, directory, is_file, read, shown, walk
+from runtime.tools.files import DEEPEST, CrewPath, FileError, Found, directory, is_file, read, shown, walk
 
 MATCHES = 200
 LINE = 300  # characters of a line that are shown
@@ -43,14 +43,14 @@ class Matches:
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class SearchBudget:
     """What a search may still read, and until when."""
 
     bytes: int
     until: float
 
-    def less(self, used: int) -> "Budget":
-        return Budget(self.bytes - used, self.until)
+    def less(self, used: int) -> "SearchBudget":
+        return SearchBudget(self.bytes - used, self.until)
 
     @property
     def spent(self) -> str:
@@ -59,9 +59,9 @@ class Budget:
         return f"the search ended after {TOTAL_LIMIT >> 20} MiB" if self.bytes <= 0 else ""
 
 
-def search_text(workdir: Workdir, place: Place, text: str, *, ignore_case: bool) -> Matches:
+def search_text(workdir: Workdir, place: CrewPath, text: str, *, ignore_case: bool) -> Matches:
     """Lines that hold `text`, in the files below `place` or in the one that it is. Blocks; for a thread."""
-    matches, budget = Matches(), Budget(TOTAL_LIMIT, time.monotonic() + SECONDS)
+    matches, budget = Matches(), SearchBudget(TOTAL_LIMIT, time.monotonic() + SECONDS)
     wanted = text.casefold() if ignore_case else text
     for name, content in _contents(workdir, place):
         budget = budget.less(len(content))
@@ -74,23 +74,23 @@ def search_text(workdir: Workdir, place: Place, text: str, *, ignore_case: bool)
     return matches
 
 
-def _contents(workdir: Workdir, place: Place) -> Iterator[tuple[str, bytes]]:
+def _contents(workdir: Workdir, place: CrewPath) -> Iterator[tuple[str, bytes]]:
     """Texts with the path of each. Binary files and very long ones are left out."""
     if is_file(workdir, place):
-        with directory(workdir, Place(place.names[:-1])) as parent:
+        with directory(workdir, CrewPath(place.names[:-1])) as parent:
             yield from _text(parent, place.names[-1], place)
         return
     with directory(workdir, place) as start:
         for here, entries in walk(start, depth=DEEPEST, skip=SKIPPED):
             for entry in _files(entries):
-                yield from _text(here, entry.names[-1], Place((*place.names, *entry.names)))
+                yield from _text(here, entry.names[-1], CrewPath((*place.names, *entry.names)))
 
 
 def _files(entries: list[Found]) -> Iterator[Found]:
     return (entry for entry in entries if entry.kind == "file" and entry.size <= FILE_LIMIT)
 
 
-def _text(parent: int, name: str, place: Place) -> Iterator[tuple[str, bytes]]:
+def _text(parent: int, name: str, place: CrewPath) -> Iterator[tuple[str, bytes]]:
     try:
         descriptor = open_file(parent, name)
         try:
@@ -104,7 +104,7 @@ def _text(parent: int, name: str, place: Place) -> Iterator[tuple[str, bytes]]:
 
 
 async def search_expression(
-    sandbox: Sandbox, workdir: Workdir, place: Place, expression: str, *, ignore_case: bool
+    sandbox: Sandbox, workdir: Workdir, place: CrewPath, expression: str, *, ignore_case: bool
 ) -> Matches:
     """The same for an extended regular expression (POSIX), by grep in the sandbox. Raises FileError if it is wrong."""
     if not sandbox.runs_commands:

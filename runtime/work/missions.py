@@ -6,20 +6,20 @@ from sqlmodel import col
 
 from models.work.missions import Assignment
 from resolvers.kernel import Context
-from resolvers.staff.runs.assignments import ASSIGNMENT_ENDED, GIVER_CALLED_OFF, OfAssignment
-from resolvers.staff.runs.passing_on import OfRun
+from resolvers.staff.runs.assignments import ASSIGNMENT_ENDED, GIVER_CALLED_OFF, RunOfAssignment
+from resolvers.staff.runs.passing_on import RunToPassOn
 from resolvers.staff.runs.questions import QUESTION_ENDED, OfQuestion
 from resolvers.work.missions import calling_off, driving
 from resolvers.work.missions.asking import TELL as TELL_ANSWER
 from resolvers.work.missions.asking import tell_answer
 from resolvers.work.missions.assigning import TELL, tell
-from resolvers.work.missions.dispatching import TURNS, OfAgent, give_turns, make_room
-from resolvers.work.missions.driving import DRIVE, EXPIRE, OfMission
+from resolvers.work.missions.dispatching import TURNS, AgentToDispatch, give_turns, make_room
+from resolvers.work.missions.driving import DRIVE, EXPIRE, MissionToDrive
 from runtime.engine.background import Work, carries
 
 
 @carries(DRIVE)
-async def look(work: Work, data: OfMission) -> None:
+async def look(work: Work, data: MissionToDrive) -> None:
     """A task goes to its agent in a step of its own: two missions that give work to the same agents hold one agent each
     at a time, and never wait for each other.
     """
@@ -31,12 +31,12 @@ async def look(work: Work, data: OfMission) -> None:
 
 
 @carries(EXPIRE)
-async def deadline(work: Work, data: OfMission) -> None:
+async def deadline(work: Work, data: MissionToDrive) -> None:
     await work.write("deadline", lambda ctx: driving.expire(ctx, data.mission_id))
 
 
 @carries(ASSIGNMENT_ENDED)
-async def go_on(work: Work, data: OfAssignment) -> None:
+async def go_on(work: Work, data: RunOfAssignment) -> None:
     """The mission that the assignment belongs to is looked at, and its crew has room for another one."""
 
     async def enqueue(ctx: Context) -> None:
@@ -52,12 +52,12 @@ async def go_on(work: Work, data: OfAssignment) -> None:
 
 
 @carries(TELL)
-async def told(work: Work, data: OfAssignment) -> None:
+async def told(work: Work, data: RunOfAssignment) -> None:
     await work.write("tell", lambda ctx: tell(ctx, data.assignment_id))
 
 
 @carries(GIVER_CALLED_OFF)
-async def called_off(work: Work, data: OfRun) -> None:
+async def called_off(work: Work, data: RunToPassOn) -> None:
     await work.write("call off", lambda ctx: calling_off.call_off_given(ctx, data.run_id))
 
 
@@ -75,5 +75,5 @@ async def answer_told(work: Work, data: OfQuestion) -> None:
 
 
 @carries(TURNS)
-async def turns(work: Work, data: OfAgent) -> None:
+async def turns(work: Work, data: AgentToDispatch) -> None:
     await work.write("turns", lambda ctx: give_turns(ctx, data.agent_id))

@@ -42,7 +42,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(slots=True)
-class Plan:
+class DocumentPlan:
     """Roots in the order of the document. Not `complete`: some of it only the executor can answer."""
 
     roots: list[RootPlan] = field(default_factory=list)
@@ -151,11 +151,11 @@ class Document:
         """The values of its conditions."""
         return tuple([variables.coerced[n] for n in self.conditions])
 
-    def compile(self, tree: Tree, truth: Truth) -> Plan:
+    def compile(self, tree: Tree, truth: Truth) -> DocumentPlan:
         """What a query or mutation calls where its conditions have these values."""
         selection = Selection(self.core, tree.fragments, truth)
         parent: Any = self.core.query_type if self.kind is OperationType.QUERY else self.core.mutation_type
-        plan = Plan()
+        plan = DocumentPlan()
         for key, nodes in selection.fields(parent, [tree.operation]).items():
             if nodes[0].name.value == "__typename":
                 plan.roots.append((key, b'"%b"' % parent.name.encode()))

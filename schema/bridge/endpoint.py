@@ -17,7 +17,7 @@ from resolvers.identity.caller import Caller, SessionChange
 from resolvers.instance.addresses import normal_origin, origin_allowed, own_origin
 from resolvers.instance.running import instance
 from resolvers.kernel.declarations.operation import Answer
-from schema.bridge.documents import Document, Documents, Plan
+from schema.bridge.documents import Document, DocumentPlan, Documents
 from schema.bridge.errors import refused, reported
 from schema.bridge.executor import ExecutionContext, attach
 from schema.bridge.introspection import Answers, Introspection
@@ -190,7 +190,7 @@ class Endpoint:
             variables: Any = document.values(body["variables"])
             if isinstance(variables, list):
                 return Executed(bad, _errors(reported(variables)))
-            plan: Plan = self.documents.known_plan(document, variables) or await self.documents.plan(
+            plan: DocumentPlan = self.documents.known_plan(document, variables) or await self.documents.plan(
                 document, variables, who
             )
             if plan.introspects and not self.open_schema:

@@ -25,7 +25,7 @@ from resolvers.identity.caller import Caller
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import Answer, Operation
 from resolvers.kernel.declarations.outputs import Output
-from resolvers.kernel.declarations.together import Asked
+from resolvers.kernel.declarations.together import AskedTogether
 from resolvers.kernel.ground.inputs import Input, Paging, bare, validate
 from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Either, Item, Nested, Shape, columns_of, intern
 from resolvers.kernel.writing import idempotency
@@ -87,10 +87,10 @@ class Call:
     cost: int
     fault: Refusal | None = None
 
-    def asked(self, caller: Caller) -> Asked:
+    def asked(self, caller: Caller) -> AskedTogether:
         """As one of several that are asked for together."""
         query: Any = self.root.operation
-        return Asked(query, Request(self.raw, self.root.shape, self.slots, self.place or caller.workspace))
+        return AskedTogether(query, Request(self.raw, self.root.shape, self.slots, self.place or caller.workspace))
 
     async def run(self, asking: "Asking") -> Answer:
         """Raises Refusal."""

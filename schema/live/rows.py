@@ -8,8 +8,8 @@ import orjson
 from graphql import FieldNode, GraphQLObjectType, GraphQLUnionType
 
 from resolvers.errors import Code, Refusal
-from resolvers.kernel.background.following import Followed, Question, rows_of
-from resolvers.live import Following
+from resolvers.kernel.background.following import Followed, ListenerQuestion, rows_of
+from resolvers.live import RowsFollowing
 from schema.bridge.arguments import Arguments
 from schema.bridge.documents import FIELD
 from schema.bridge.endpoint import MAX_COST
@@ -29,7 +29,7 @@ class RowProjection:
     cursors: tuple[str, ...]
     lost: Mapping[str, str]
 
-    def answer(self, row: dict[str, Any], following: Following) -> bytes:
+    def answer(self, row: dict[str, Any], following: RowsFollowing) -> bytes:
         """The GraphQL response that shows a row."""
         for name in self.cursors:
             row[name] = following.cursor
@@ -61,7 +61,7 @@ class RowPlan:
         """Bytes, about."""
         return FIELD * (4 + len(self.root.shape.fields)) + self.root.written
 
-    def question(self, variables: Any, place: str) -> Question:
+    def question(self, variables: Any, place: str) -> ListenerQuestion:
         """Raises GraphQLError, or Refusal when an argument cannot be, or the answers could be too large."""
         call = self.root.call(variables)
         if call.fault is not None:
@@ -70,7 +70,7 @@ class RowPlan:
             text = f"The answers could hold {call.cost} objects; at most {MAX_COST} are allowed"
             raise Refusal(Code.BAD_REQUEST, text)
         call.raw.pop("after", None)
-        return Question(self.followed, call.raw, place, self.root.shape, call.slots)
+        return ListenerQuestion(self.followed, call.raw, place, self.root.shape, call.slots)
 
 
 def row_plan(

@@ -46,7 +46,7 @@ class Invalid(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SubscriptionPlan:
     """A document's root field, with the conditions of its selection decided."""
 
     source: Source
@@ -63,7 +63,7 @@ class Plan:
 class Request:
     """A plan with the values of one request."""
 
-    plan: Plan | RowPlan
+    plan: SubscriptionPlan | RowPlan
     values: Mapping[str, Any]
     variables: Any
 
@@ -127,9 +127,9 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
         variables: Any = document.values(body["variables"])
         if isinstance(variables, list):
             raise Invalid(reported(variables))
-        plan: Plan | RowPlan = endpoint.documents.known_plan(document, variables) or await endpoint.documents.plan(
-            document, variables, who, _compiled
-        )
+        plan: SubscriptionPlan | RowPlan = endpoint.documents.known_plan(
+            document, variables
+        ) or await endpoint.documents.plan(document, variables, who, _compiled)
         return Request(plan, plan.arguments.read(variables), variables)
     except GraphQLError as error:
         raise Invalid(reported([error])) from None
@@ -137,7 +137,7 @@ async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, An
         raise Invalid(reported([GraphQLError("The document is nested too deeply")])) from None
 
 
-def _compiled(document: Document, tree: Tree, truth: Truth) -> Plan | RowPlan:
+def _compiled(document: Document, tree: Tree, truth: Truth) -> SubscriptionPlan | RowPlan:
     selection, root = Selection(document.core, tree.fragments, truth), document.core.subscription_type
     assert root is not None
     [(key, nodes)] = selection.fields(root, [tree.operation]).items()  # validation lets no other pass
@@ -146,4 +146,4 @@ def _compiled(document: Document, tree: Tree, truth: Truth) -> Plan | RowPlan:
     if LIST in metadata:
         return row_plan(selection, metadata[LIST], key, definition, union, nodes)
     source: Source = metadata[CHANNEL]
-    return Plan(source, project(selection, source.kind, key, union, nodes), Arguments(definition, nodes[0]))
+    return SubscriptionPlan(source, project(selection, source.kind, key, union, nodes), Arguments(definition, nodes[0]))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from resolvers.rules.services import Service
-from resolvers.staff.crews.building import Plan
+from resolvers.staff.crews.building import BuildPlan
 from runtime.containers import services
 from runtime.containers.build import Builder
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import ContainerPlace, CrewContainer
 from runtime.containers.services import CrewServices
 from runtime.sandbox.boundary import Limits
@@ -163,7 +163,7 @@ def test_what_launches_names_a_group() -> None:
 def _containers(tmp_path: Path) -> dict[str, dict[str, Any]]:
     limits, crew = Limits(), CrewContainer("w", "c", "image", memory_mb=128, cpus=1.5)
     workdir = Workdir.of(tmp_path, workspace_id="w", agent_id="a", agent_slug="a", crew_id="c")
-    builder = Builder(Engine(str(tmp_path / "none.sock")), Plan("image", (), (), ()), "b", "i", limits)
+    builder = Builder(ContainerEngine(str(tmp_path / "none.sock")), BuildPlan("image", (), (), ()), "b", "i", limits)
     whose = services._Whose("i", "w", "c")
     service = Service(name="db", image="image")
     return {

@@ -12,7 +12,7 @@ import pytest
 from runtime.runs.job import Failed
 from runtime.sandbox import Limits, Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
-from runtime.sandbox.reach import Reach, Shown
+from runtime.sandbox.reach import Reach, ShownDirectory
 from runtime.sandbox.sums import HOPELESS, measure
 from runtime.tools import tools_for
 from tests.runtime.sandbox.machine import (  # noqa: F401
@@ -244,7 +244,7 @@ async def test_nothing_is_made_below_what_an_agent_controls(programs: Programs, 
             private=(data_dir, Path("/usr/share")),
         )
         outside, shared = sandbox._reach(
-            Reach((Shown(7, "output", "/output"), Shown(8, "home", "/home/agent")), in_memory=())
+            Reach((ShownDirectory(7, "output", "/output"), ShownDirectory(8, "home", "/home/agent")), in_memory=())
         )
         inner = made_by(sandbox._options(shared, {"/etc/passwd": 9, "/run/stdin": 10}, "/output/bob"))
         before = outside[1 : outside.index("--")] if "--" in outside else []

@@ -14,7 +14,7 @@ from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.terminal import Terminal
 from runtime.tools import tools_for
-from runtime.tools.files import FileError, Place
+from runtime.tools.files import CrewPath, FileError
 from runtime.tools.search import search_expression
 from tests.architecture.source import ROOT, name_of, python_files, tree
 from tests.attacks.test_memory_of_commands import CALLING, HELD, MEMORY_FILES, MIB, MOST, grouped
@@ -96,7 +96,7 @@ async def test_a_search(grouped: Bubblewrap, workdir: Workdir) -> None:
         for _ in range(MOST + 64):
             file.write("x" * MIB)
     with pytest.raises(FileError, match="nothing was searched"):
-        await search_expression(grouped, workdir, Place.of("/output", workdir), "y{3}", ignore_case=False)
+        await search_expression(grouped, workdir, CrewPath.of("/output", workdir), "y{3}", ignore_case=False)
 
 
 @pytest.mark.parametrize("of_an_agent", [True, False])

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from tests.containers.engines import running_engine
 
 
@@ -15,8 +15,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def engine(address: str) -> AsyncIterator[Engine]:
-    made = Engine(address)
+async def engine(address: str) -> AsyncIterator[ContainerEngine]:
+    made = ContainerEngine(address)
     yield made
     for found in await made.list({}):
         await made.remove(str(found["Id"]))

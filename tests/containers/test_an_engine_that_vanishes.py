@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from resolvers.staff.crews.building import Plan
+from resolvers.staff.crews.building import BuildPlan
 from runtime.containers.build import Builder
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import ContainerPlace, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.runs.job import Failed
@@ -82,10 +82,10 @@ class Vanishing:
 
 
 @contextlib.asynccontextmanager
-async def vanishing(folder: Path, then: str) -> AsyncIterator[tuple[Vanishing, Engine]]:
+async def vanishing(folder: Path, then: str) -> AsyncIterator[tuple[Vanishing, ContainerEngine]]:
     made = Vanishing(then)
     made.server = await asyncio.start_unix_server(made.speak, folder / "engine.sock")
-    engine = Engine(f"unix://{folder / 'engine.sock'}")
+    engine = ContainerEngine(f"unix://{folder / 'engine.sock'}")
     try:
         yield made, engine
     finally:
@@ -115,7 +115,7 @@ async def test_a_command_whose_output_breaks_off_is_waited_for(tmp_path: Path) -
 
 
 async def test_a_build_fails_and_says_so(tmp_path: Path) -> None:
-    plan = Plan("debian:13", (), (), (("/bin/sh", "-c", "true"),))
+    plan = BuildPlan("debian:13", (), (), (("/bin/sh", "-c", "true"),))
     async with vanishing(tmp_path, "gone") as (made, engine):
         made.container = {"Id": "c1", "State": {"Running": True, "Pid": 1}}
         with pytest.raises(Failed, match="The container engine does not answer"):

@@ -13,10 +13,10 @@ from resolvers.instance.running import instance
 from resolvers.instance.settings import load_settings
 from resolvers.kernel.background import steps
 from resolvers.staff.crews import building
-from resolvers.staff.crews.building import BUILD, OfBuild, Plan
+from resolvers.staff.crews.building import BUILD, BuildPlan, OfBuild
 from runtime.containers.build import Builder
 from runtime.containers.choice import EngineContainers
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import CREW, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.egress import Policy
@@ -51,7 +51,7 @@ async def crew(world: World, **given: Any) -> Crew:
 def test_the_plan_of_an_image() -> None:
     config = '{"image": "debian:13", "features": {"ghcr.io/a/b/x:1": {}, "%s": {}}, "postCreateCommand": ["a", "b"]}'
     row = Crew(name="E", slug="e", devcontainer_config=config % COMMON, mise_config='[tools]\nnode = "22"')
-    plan = Plan.of(row)
+    plan = BuildPlan.of(row)
     assert plan is not None
     assert plan.steps == [
         "Pull debian:13", f"Install feature {COMMON}", "Install feature ghcr.io/a/b/x:1", "Install tools with mise",
@@ -59,10 +59,12 @@ def test_the_plan_of_an_image() -> None:
     ]  # fmt: skip
     assert plan.commands == (("a", "b"),)
     assert plan.tag == f"crewship-cache:{plan.digest}"
-    other = Plan.of(Crew(name="E", slug="e", devcontainer_config=config % COMMON, mise_config='[tools]\nnode = "24"'))
+    other = BuildPlan.of(
+        Crew(name="E", slug="e", devcontainer_config=config % COMMON, mise_config='[tools]\nnode = "24"')
+    )
     assert other is not None
     assert other.digest != plan.digest
-    assert Plan.of(Crew(name="E", slug="e", devcontainer_config='{"image": "debian:13"}')) is None
+    assert BuildPlan.of(Crew(name="E", slug="e", devcontainer_config='{"image": "debian:13"}')) is None
 
 
 @pytest.mark.usefixtures("configured")
@@ -77,7 +79,7 @@ async def test_a_build_is_told_of_from_its_beginning_to_its_end(world: World) ->
     assert found["status"] == "pending"
     assert "step" not in found
     build = await world.database.fetchval("SELECT build->>'id' FROM crews WHERE id = $1", row.id)
-    data, plan = OfBuild(crew_id=row.id, build_id=build), Plan.of(row)
+    data, plan = OfBuild(crew_id=row.id, build_id=build), BuildPlan.of(row)
     assert plan is not None
     for change in (
         lambda ctx: building.begin(ctx, data, plan),
@@ -143,7 +145,7 @@ async def told_of_a_build(world: World, *ends: Any) -> tuple[list[Any], list[str
     since = await world.database.fetchval("SELECT coalesce(max(seq), 0) FROM events")
     await world.rest(world.manager, "POST", f"/api/v1/crews/{row.id}/provision")
     build = await world.database.fetchval("SELECT build->>'id' FROM crews WHERE id = $1", row.id)
-    data, plan = OfBuild(crew_id=row.id, build_id=build), Plan.of(row)
+    data, plan = OfBuild(crew_id=row.id, build_id=build), BuildPlan.of(row)
     assert plan is not None
     await written(world, lambda ctx: building.begin(ctx, data, plan))
     for step in (1, 2, 3):
@@ -198,11 +200,11 @@ async def test_a_build_reaches_what_the_operator_lets_it_and_nothing_else(
         head -n 1 /got | grep -q ' 200 ' || { cat /got >&2; exit 5; }
     """
     with running_engine(tmp_path_factory.mktemp("engine")) as address:
-        engine = Engine(address)
+        engine = ContainerEngine(address)
 
         async def built(host: str, policy: Policy, *more: str) -> str:
             command = ("/bin/sh", "-c", "; ".join([*more, fetch]), "sh", host)
-            plan = Plan(IMAGE, (), (), (command,))
+            plan = BuildPlan(IMAGE, (), (), (command,))
             try:
                 _ = [step async for step in Builder(engine, plan, "b3", "i", Limits(), outside.gateway(policy)).steps()]
             except Failed as failed:
@@ -230,10 +232,10 @@ async def test_a_build_reaches_what_the_operator_lets_it_and_nothing_else(
 async def test_an_image_is_built_kept_and_worked_in(tmp_path_factory: pytest.TempPathFactory) -> None:
     storage = tmp_path_factory.mktemp("files")
     with running_engine(tmp_path_factory.mktemp("engine")) as address:
-        engine = Engine(address)
+        engine = ContainerEngine(address)
         try:
             command = "grep -q ^agent: /etc/passwd && echo built >/built && chown 1001 /built"
-            plan = Plan(IMAGE, ((COMMON, {}),), (), (("/bin/sh", "-c", command),))
+            plan = BuildPlan(IMAGE, ((COMMON, {}),), (), (("/bin/sh", "-c", command),))
             told = [step async for step in Builder(engine, plan, "b1", "i", Limits()).steps()]
             assert told == plan.steps
             assert await engine.image(plan.tag) is not None
@@ -244,10 +246,10 @@ async def test_an_image_is_built_kept_and_worked_in(tmp_path_factory: pytest.Tem
             for one in await engine.list({CREW: "c" * 25}):
                 await engine.remove(one["Id"])
             failing = {
-                "A step ended with 3: why": Plan(IMAGE, (), (), (("/bin/sh", "-c", "echo why; exit 3"),)),
-                "is not built in": Plan(IMAGE, (("ghcr.io/a/b/x:1", {}),), (), ()),
-                "no mise": Plan(IMAGE, (), (("node", "22"),), ()),
-                "The container engine answers": Plan("localhost:1/none/none:1", (), (), (("true",),)),
+                "A step ended with 3: why": BuildPlan(IMAGE, (), (), (("/bin/sh", "-c", "echo why; exit 3"),)),
+                "is not built in": BuildPlan(IMAGE, (("ghcr.io/a/b/x:1", {}),), (), ()),
+                "no mise": BuildPlan(IMAGE, (), (("node", "22"),), ()),
+                "The container engine answers": BuildPlan("localhost:1/none/none:1", (), (), (("true",),)),
             }
             for why, other in failing.items():
                 with pytest.raises(Failed, match=why):

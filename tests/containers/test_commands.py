@@ -12,7 +12,7 @@ import pytest
 from resolvers.instance.settings import load_settings
 from resolvers.staff.crews.containers import Workplace
 from runtime.containers.choice import EngineContainers
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import CREW, INSTANCE, LAYOUT, CrewContainer, instance_of
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.runs.job import Failed
@@ -37,11 +37,11 @@ def of(image: str = IMAGE, **how: object) -> CrewContainer:
     return CrewContainer("w", CREW_ID, image, **how)  # type: ignore[arg-type]
 
 
-def sandbox(engine: Engine, crew: CrewContainer | None = None, **limits: int) -> ContainerSandbox:
+def sandbox(engine: ContainerEngine, crew: CrewContainer | None = None, **limits: int) -> ContainerSandbox:
     return ContainerSandbox(engine, crew or of(), Limits(**limits))
 
 
-async def test_a_command_is_alone(engine: Engine, workdir: Workdir) -> None:
+async def test_a_command_is_alone(engine: ContainerEngine, workdir: Workdir) -> None:
     script = """
         id -u; pwd; grep -E 'NoNewPrivs|CapEff|Seccomp:' /proc/self/status; ls /sys/class/net
         touch /x 2>/dev/null || echo refused; touch /skills/x 2>/dev/null || echo refused
@@ -63,7 +63,7 @@ async def test_a_command_is_alone(engine: Engine, workdir: Workdir) -> None:
 
 
 async def test_tools_of_an_agent_are_those_of_its_image_and_files_are_searched_here(
-    engine: Engine, workdir: Workdir
+    engine: ContainerEngine, workdir: Workdir
 ) -> None:
     """The image has no bash, and its grep knows few options."""
     here = await detect(load_settings(data_dir=workdir.storage))
@@ -78,10 +78,10 @@ async def test_tools_of_an_agent_are_those_of_its_image_and_files_are_searched_h
 
 
 async def test_the_container_stays_and_is_found_by_another_process(
-    engine: Engine, workdir: Workdir, address: str
+    engine: ContainerEngine, workdir: Workdir, address: str
 ) -> None:
     first = await sandbox(engine).run(["sh", "-c", "echo 1 >/tmp/kept"], workdir=workdir, timeout=60)
-    other = Engine(address)
+    other = ContainerEngine(address)
     try:
         second = await sandbox(other).run(["cat", "/tmp/kept"], workdir=workdir, timeout=60)
     finally:
@@ -92,7 +92,7 @@ async def test_the_container_stays_and_is_found_by_another_process(
 
 
 async def test_other_rules_are_another_container_and_another_image_waits_for_a_restart(
-    engine: Engine, workdir: Workdir
+    engine: ContainerEngine, workdir: Workdir
 ) -> None:
     await sandbox(engine).run(["touch", "/tmp/kept"], workdir=workdir, timeout=60)
     other = await sandbox(engine, of("localhost/other:1")).run(["ls", "/tmp/kept"], workdir=workdir, timeout=60)
@@ -102,7 +102,9 @@ async def test_other_rules_are_another_container_and_another_image_waits_for_a_r
     assert len(await engine.list({CREW: CREW_ID})) == 1
 
 
-async def test_what_takes_too_long_is_ended_and_nothing_of_it_is_left(engine: Engine, workdir: Workdir) -> None:
+async def test_what_takes_too_long_is_ended_and_nothing_of_it_is_left(
+    engine: ContainerEngine, workdir: Workdir
+) -> None:
     box = sandbox(engine)
     await box.run(["true"], workdir=workdir, timeout=60)
     ended = await box.run(["sh", "-c", "echo begun; sleep 1234 & sleep 1234"], workdir=workdir, timeout=1)
@@ -111,7 +113,7 @@ async def test_what_takes_too_long_is_ended_and_nothing_of_it_is_left(engine: En
     assert "1234" not in left.stdout
 
 
-async def test_a_cancelled_command_is_ended(engine: Engine, workdir: Workdir) -> None:
+async def test_a_cancelled_command_is_ended(engine: ContainerEngine, workdir: Workdir) -> None:
     box = sandbox(engine)
     await box.run(["true"], workdir=workdir, timeout=60)
     at_it = asyncio.ensure_future(box.run(["sh", "-c", "touch at-it; sleep 4321"], workdir=workdir, timeout=60))
@@ -123,7 +125,7 @@ async def test_a_cancelled_command_is_ended(engine: Engine, workdir: Workdir) ->
     assert "4321" not in (await box.run(["ps"], workdir=workdir, timeout=60)).stdout
 
 
-async def test_processes_and_memory_are_bounded(engine: Engine, workdir: Workdir) -> None:
+async def test_processes_and_memory_are_bounded(engine: ContainerEngine, workdir: Workdir) -> None:
     box = sandbox(engine, of(memory_mb=64), processes=16)
     fork = await box.run(["sh", "-c", "for i in $(seq 40); do sleep 5 & done"], workdir=workdir, timeout=60)
     assert "fork" in fork.stderr
@@ -133,7 +135,7 @@ async def test_processes_and_memory_are_bounded(engine: Engine, workdir: Workdir
     assert eaten.exit_code == 137
 
 
-async def test_output_is_cut_and_input_is_read(engine: Engine, workdir: Workdir) -> None:
+async def test_output_is_cut_and_input_is_read(engine: ContainerEngine, workdir: Workdir) -> None:
     box = sandbox(engine, output=1000)
     long = await box.run(["sh", "-c", "seq 100000; seq 9 >&2"], workdir=workdir, timeout=60)
     assert long.truncated
@@ -143,14 +145,14 @@ async def test_output_is_cut_and_input_is_read(engine: Engine, workdir: Workdir)
     assert fed.stdout == "given\n"
 
 
-async def test_an_image_that_is_not_there(engine: Engine, workdir: Workdir) -> None:
+async def test_an_image_that_is_not_there(engine: ContainerEngine, workdir: Workdir) -> None:
     with pytest.raises(Failed, match="The image localhost/none:1 is not on the container engine"):
         await sandbox(engine, of("localhost/none:1")).run(["true"], workdir=workdir, timeout=60)
     assert not await engine.list({})
 
 
 async def test_an_engine_that_is_not_there(tmp_path: Path, workdir: Workdir) -> None:
-    gone = Engine(f"unix://{tmp_path}/none.sock")
+    gone = ContainerEngine(f"unix://{tmp_path}/none.sock")
     try:
         with pytest.raises(Failed, match="The container engine does not answer"):
             await sandbox(gone).run(["true"], workdir=workdir, timeout=60)
@@ -176,7 +178,7 @@ class Greeting:
 
 
 async def test_what_listens_in_a_container_is_answered_by_the_service_while_a_command_runs(
-    engine: Engine, workdir: Workdir
+    engine: ContainerEngine, workdir: Workdir
 ) -> None:
     box = sandbox(engine)
     call = ["sh", "-c", "echo $HTTPS_PROXY; nc 127.0.0.1 3128; ls /sys/class/net"]
@@ -188,7 +190,7 @@ async def test_what_listens_in_a_container_is_answered_by_the_service_while_a_co
 
 
 async def test_restarts_and_ends_touch_the_containers_of_this_server_alone(
-    engine: Engine, workdir: Workdir, address: str
+    engine: ContainerEngine, workdir: Workdir, address: str
 ) -> None:
     await sandbox(engine).run(["true"], workdir=workdir, timeout=60)
     foreign = await engine.create("foreign", {"Image": IMAGE, "Cmd": ["true"], "Labels": {CREW: CREW_ID}})
@@ -208,7 +210,7 @@ async def test_restarts_and_ends_touch_the_containers_of_this_server_alone(
 
 
 async def test_what_containers_use_is_measured_and_what_is_of_an_older_image_is_known(
-    engine: Engine, workdir: Workdir, address: str, monkeypatch: pytest.MonkeyPatch
+    engine: ContainerEngine, workdir: Workdir, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, str]] = []
 

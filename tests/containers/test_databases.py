@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from resolvers.rules.services import parse_services
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import CREW, SERVICE, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
@@ -78,8 +78,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def engine(address: str) -> AsyncIterator[Engine]:
-    made = Engine(address)
+async def engine(address: str) -> AsyncIterator[ContainerEngine]:
+    made = ContainerEngine(address)
     yield made
     for found in await made.list({}):
         await made.remove(str(found["Id"]))
@@ -88,7 +88,7 @@ async def engine(address: str) -> AsyncIterator[Engine]:
     await made.close()
 
 
-async def test_agents_use_a_database_and_a_cache(engine: Engine, tmp_path: Path) -> None:
+async def test_agents_use_a_database_and_a_cache(engine: ContainerEngine, tmp_path: Path) -> None:
     services = CrewServices(tuple(parse_services(orjson.dumps(SERVICES).decode())), SECRETS, 512, 2.0)
     crew = CrewContainer("w", CREW_ID, IMAGE, hosts=tuple(services.hosts()))
     box = ContainerSandbox(engine, crew, Limits(), services=services)

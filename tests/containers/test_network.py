@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from models.staff.crews import NetworkMode
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.sandbox import Limits, Workdir
@@ -28,8 +28,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-async def engine(address: str) -> AsyncIterator[Engine]:
-    made = Engine(address)
+async def engine(address: str) -> AsyncIterator[ContainerEngine]:
+    made = ContainerEngine(address)
     yield made
     for found in await made.list({}):
         await made.remove(str(found["Id"]))
@@ -40,7 +40,7 @@ async def engine(address: str) -> AsyncIterator[Engine]:
 async def test_what_is_reached_from_a_container(
     mode: NetworkMode,
     outside: Outside,  # noqa: F811
-    engine: Engine,
+    engine: ContainerEngine,
     tmp_path: Path,
 ) -> None:
     workdir = Workdir.of(tmp_path, workspace_id="w", agent_id="a", agent_slug="nell", crew_id=CREW_ID)

@@ -11,7 +11,7 @@ import pytest
 from resolvers.instance.settings import load_settings
 from resolvers.rules.services import parse_services
 from runtime.containers.choice import EngineContainers
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import CREW, SERVICE, Apart, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.services import CrewServices
@@ -36,8 +36,8 @@ DB: dict[str, Any] = {
 
 
 @pytest.fixture
-async def engine(address: str) -> AsyncIterator[Engine]:
-    made = Engine(address)
+async def engine(address: str) -> AsyncIterator[ContainerEngine]:
+    made = ContainerEngine(address)
     yield made
     for found in await made.list({}):
         await made.remove(str(found["Id"]))
@@ -50,13 +50,15 @@ def workdir(storage: Path, agent: str) -> Workdir:
     return Workdir.of(storage, workspace_id="w", agent_id=agent, agent_slug=agent, crew_id=CREW_ID)
 
 
-def box(engine: Engine, *services: Any, secrets: Any = None, apart: Apart = Apart.nothing) -> ContainerSandbox:
+def box(engine: ContainerEngine, *services: Any, secrets: Any = None, apart: Apart = Apart.nothing) -> ContainerSandbox:
     made = CrewServices(tuple(parse_services(orjson.dumps(services).decode())), secrets or {}, 100, 1.0)
     crew = CrewContainer("w", CREW_ID, IMAGE, hosts=tuple(made.hosts()))
     return ContainerSandbox(engine, crew, Limits(), apart=apart, services=made)
 
 
-async def test_a_service_is_one_for_all_agents_of_a_crew_and_for_nobody_else(engine: Engine, tmp_path: Path) -> None:
+async def test_a_service_is_one_for_all_agents_of_a_crew_and_for_nobody_else(
+    engine: ContainerEngine, tmp_path: Path
+) -> None:
     with_refs = {**DB, "env_refs": ["TOKEN"]}
     crew = box(engine, with_refs, {**DB, "name": "other", "volumes": [{"name": "more", "mount": "/data"}]},
                secrets={"TOKEN": "s3"})  # fmt: skip
@@ -78,7 +80,9 @@ async def test_a_service_is_one_for_all_agents_of_a_crew_and_for_nobody_else(eng
     assert outside.returncode != 0
 
 
-async def test_volumes_outlive_services_and_go_with_a_prune(engine: Engine, tmp_path: Path, address: str) -> None:
+async def test_volumes_outlive_services_and_go_with_a_prune(
+    engine: ContainerEngine, tmp_path: Path, address: str
+) -> None:
     call, place = ["nc", "db", "6379"], workdir(tmp_path, "a")
     await box(engine, DB).run(call, workdir=place, timeout=60)
     [before] = [each["Id"] for each in await engine.list({SERVICE: "db"})]
@@ -105,7 +109,7 @@ async def test_volumes_outlive_services_and_go_with_a_prune(engine: Engine, tmp_
         await ours.engine.close()
 
 
-async def test_services_that_do_not_run_are_told_by_name(engine: Engine, tmp_path: Path) -> None:
+async def test_services_that_do_not_run_are_told_by_name(engine: ContainerEngine, tmp_path: Path) -> None:
     ends = {"name": "ends", "image": IMAGE, "command": ["sh", "-c", "echo why >&2; exit 3"]}
     ill = {**DB, "name": "ill", "healthcheck": {"test": ["CMD", "false"], "interval": "10ms"}}
     unknown = {"name": "unknown", "image": "localhost:1/none:1"}

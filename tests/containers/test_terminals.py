@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import APART, CREW, Apart, CrewContainer
 from runtime.containers.sandbox import ContainerSandbox
 from runtime.containers.terminal import ContainerTerminal
@@ -28,7 +28,7 @@ def workdir(tmp_path: Path) -> Workdir:
     return Workdir.of(tmp_path, workspace_id="w", agent_id="a", agent_slug="nell", crew_id=CREW_ID)
 
 
-def box(engine: Engine, apart: Apart = Apart.nothing) -> ContainerSandbox:
+def box(engine: ContainerEngine, apart: Apart = Apart.nothing) -> ContainerSandbox:
     return ContainerSandbox(engine, CrewContainer("w", CREW_ID, IMAGE), Limits(), apart=apart)
 
 
@@ -42,12 +42,12 @@ async def until(terminal: ContainerTerminal, text: str) -> str:
     return said
 
 
-async def running(engine: Engine, container: str) -> str:
+async def running(engine: ContainerEngine, container: str) -> str:
     async with engine.running(container, ["ps"], user="0:0", workdir="/", environment={}) as told:
         return b"".join([piece async for _, piece in told.pieces()]).decode()
 
 
-async def test_a_terminal_is_a_shell_in_a_container_of_its_own(engine: Engine, workdir: Workdir) -> None:
+async def test_a_terminal_is_a_shell_in_a_container_of_its_own(engine: ContainerEngine, workdir: Workdir) -> None:
     how = {"workdir": workdir, "size": SIZE, "network": Greeting()}
     async with contextlib.AsyncExitStack() as stack:
         first, second = [
@@ -69,7 +69,7 @@ async def test_a_terminal_is_a_shell_in_a_container_of_its_own(engine: Engine, w
     assert await engine.list({CREW: CREW_ID}) == []
 
 
-async def test_a_shell_that_ends_is_told(engine: Engine, workdir: Workdir) -> None:
+async def test_a_shell_that_ends_is_told(engine: ContainerEngine, workdir: Workdir) -> None:
     async with box(engine).terminal(workdir=workdir, size=SIZE, read_only=False, network=Greeting()) as terminal:
         await terminal.write(b"exit\n")
         async with asyncio.timeout(20):
@@ -78,7 +78,9 @@ async def test_a_shell_that_ends_is_told(engine: Engine, workdir: Workdir) -> No
     assert await engine.list({CREW: CREW_ID}) == []
 
 
-async def test_a_command_that_is_alone_shares_nothing_and_leaves_nothing(engine: Engine, workdir: Workdir) -> None:
+async def test_a_command_that_is_alone_shares_nothing_and_leaves_nothing(
+    engine: ContainerEngine, workdir: Workdir
+) -> None:
     await box(engine).run(["sh", "-c", "sleep 777 & echo 1 >/tmp/x; echo 2 >~/x"], workdir=workdir, timeout=60)
     alone = await box(engine, Apart.alone).run(
         ["sh", "-c", "ps; ls /tmp; cat ~/x; sleep 888 &"], workdir=workdir, timeout=60, environment={"SECRET": "s"}
@@ -90,7 +92,9 @@ async def test_a_command_that_is_alone_shares_nothing_and_leaves_nothing(engine:
     assert "888" not in await running(engine, kept["Id"])
 
 
-async def test_what_may_reach_less_does_not_have_the_way_out_of_others(engine: Engine, workdir: Workdir) -> None:
+async def test_what_may_reach_less_does_not_have_the_way_out_of_others(
+    engine: ContainerEngine, workdir: Workdir
+) -> None:
     """A command of a run that somebody outside has begun, beside one of the same agent that may reach more."""
     call = ["sh", "-c", "touch at-it; while [ -e at-it ]; do sleep 0.1; done"]
     wide = asyncio.ensure_future(box(engine).run(call, workdir=workdir, timeout=60, network=Greeting()))
@@ -126,7 +130,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("what", ["command", "terminal"])
 async def test_of_a_server_that_is_killed_nothing_is_left_running(
-    what: str, engine: Engine, workdir: Workdir, address: str
+    what: str, engine: ContainerEngine, workdir: Workdir, address: str
 ) -> None:
     told = [sys.executable, "-c", KILLED, address, str(workdir.storage), what]
     server = subprocess.Popen(told)

@@ -17,7 +17,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.settings import load_settings
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.resources.credentials.given import named_for
-from resolvers.staff.crews.containers import Kept, Workplace, overdue, workplace_of
+from resolvers.staff.crews.containers import KeptContainer, Workplace, overdue, workplace_of
 from runtime.coding.choice import Unfit, installed_for
 from runtime.containers.choice import EngineContainers, Sandboxes, services_of
 from runtime.runs.job import Failed
@@ -126,7 +126,7 @@ async def test_containers_whose_time_is_over_or_whose_crew_is_gone_are_removed(w
     await world.rest(world.owner, "DELETE", f"/api/v1/crews/{gone.id}")
     now = instance.clock.now()
     there = [
-        Kept(f"{name} {hours}", world.workspace.id, row.id, agent, now - timedelta(hours=hours))
+        KeptContainer(f"{name} {hours}", world.workspace.id, row.id, agent, now - timedelta(hours=hours))
         for name, row, agent in (
             ("kept", kept, ""),
             ("short", short, ""),

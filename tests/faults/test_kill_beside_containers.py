@@ -20,7 +20,7 @@ from models.base import new_id
 from models.staff.agents import Agent, CliAdapter, LlmProvider
 from models.staff.chats import Chat
 from models.staff.crews import Crew
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.containers.place import AGENT, CREW
 from tests.conftest import Database
 from tests.containers.conftest import address, engine  # noqa: F401
@@ -56,7 +56,7 @@ def play(asked: dict[str, Any]) -> Says:
 class Ground:
     world: World
     server: Server
-    engine: Engine
+    engine: ContainerEngine
     crew: Crew
     agents: list[Agent]
     chats: list[Chat]
@@ -144,7 +144,7 @@ class Ground:
 
 
 @contextlib.asynccontextmanager
-async def ground_on(database: Database, directory: Path, boxes: Engine) -> AsyncIterator[Ground]:
+async def ground_on(database: Database, directory: Path, boxes: ContainerEngine) -> AsyncIterator[Ground]:
     """An agent of our own loop, and one of a coding agent, which our own loop does in a container."""
     async with vendor("anthropic") as model, world_on(database, directory / "world") as world:
         model.plays = play
@@ -171,7 +171,7 @@ async def ground_on(database: Database, directory: Path, boxes: Engine) -> Async
 async def test_a_server_is_killed_while_its_agents_work_in_containers(
     database: Database,
     tmp_path: Path,
-    engine: Engine,  # noqa: F811
+    engine: ContainerEngine,  # noqa: F811
     anyio_backend: str,
     kills: int,
 ) -> None:

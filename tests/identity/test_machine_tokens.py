@@ -9,25 +9,25 @@ from hypothesis import strategies as st
 
 from resolvers.errors import Code, Refusal
 from resolvers.identity import machine_tokens, webhook_senders
-from resolvers.identity.machine_tokens import BoundTo, Caller, InternalPrincipal, Master
+from resolvers.identity.machine_tokens import BoundTo, CallOrigin, InternalPrincipal, Master
 from resolvers.identity.webhook_senders import SignatureScheme
 
 MASTER = "5ec7e7" * 10
 BOUND = machine_tokens.issue_workspace_token(MASTER, "cworkspace")
 SOCKET, LOOPBACK, LOOPBACK6 = (
-    Caller("127.0.0.1", False, True),
-    Caller("127.0.0.1", False, False),
-    Caller("::1", False, False),
+    CallOrigin("127.0.0.1", False, True),
+    CallOrigin("127.0.0.1", False, False),
+    CallOrigin("::1", False, False),
 )
 PRIVATE, PUBLIC, PROXIED = (
-    Caller("172.17.0.3", False, False),
-    Caller("203.0.113.9", False, False),
-    Caller("127.0.0.1", True, False),
+    CallOrigin("172.17.0.3", False, False),
+    CallOrigin("203.0.113.9", False, False),
+    CallOrigin("127.0.0.1", True, False),
 )
 
 
 def outcome(
-    token: str | None, caller: Caller, *, allow_any: bool = False, master: str = MASTER
+    token: str | None, caller: CallOrigin, *, allow_any: bool = False, master: str = MASTER
 ) -> InternalPrincipal | Code:
     try:
         return machine_tokens.verify_internal(token, master=master, caller=caller, allow_any=allow_any)
@@ -44,11 +44,11 @@ def outcome(
         (PRIVATE, Code.FORBIDDEN, BoundTo("cworkspace"), Code.FORBIDDEN),
         (PUBLIC, Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
         (PROXIED, Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
-        (Caller("10.0.0.1", True, False), Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
-        (Caller("", False, False), Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
+        (CallOrigin("10.0.0.1", True, False), Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
+        (CallOrigin("", False, False), Code.NOT_FOUND, Code.NOT_FOUND, Code.NOT_FOUND),
     ],
 )
-def test_who_may_call_from_where(caller: Caller, master: object, bound: object, wrong: object) -> None:
+def test_who_may_call_from_where(caller: CallOrigin, master: object, bound: object, wrong: object) -> None:
     assert outcome(MASTER, caller) == master
     assert outcome(BOUND, caller) == bound
     for token in (None, "", "x", MASTER[:-1], MASTER + "0", BOUND[:-1], "é", "\ud800"):
@@ -89,7 +89,7 @@ BODY_ONLY = hmac.new(SECRET.encode(), BODY, hashlib.sha256).hexdigest()
 TIMESTAMPED = hmac.new(SECRET.encode(), b"1751558400." + BODY, hashlib.sha256).hexdigest()
 
 
-def read(signature: str | None, timestamp: str | None, plain: str | None) -> webhook_senders.Claim:
+def read(signature: str | None, timestamp: str | None, plain: str | None) -> webhook_senders.SenderClaim:
     shown = {b"x-signature": signature, b"x-timestamp": timestamp, b"x-webhook-secret": plain}
     return webhook_senders.read_claim(
         {name: value.encode("latin-1", "replace") for name, value in shown.items() if value is not None}

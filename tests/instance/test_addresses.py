@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resolvers.instance import addresses
-from resolvers.instance.addresses import Reach, TrustedProxies
+from resolvers.instance.addresses import AddressReach, TrustedProxies
 
 PROXIES = TrustedProxies([ip_network("10.1.0.0/16"), ip_network("2001:db8:1::/48"), ip_network("192.0.2.7")])
 
@@ -75,7 +75,7 @@ def test_a_client_cannot_write_its_own_address(claimed: list[str], real: str, pr
 def test_junk_never_raises_and_names_no_address_but_one(peer: str, forwarded: bytes, real: bytes) -> None:
     client = PROXIES.client(peer, forwarded, real)
     assert client == peer or ip_address(client)
-    assert addresses.reach(client) in Reach
+    assert addresses.reach(client) in AddressReach
     assert addresses.subscriber(client) or not client
 
 
@@ -98,24 +98,24 @@ def test_the_servers_own_scheme(peer: str, tls: bool, proto: bytes | None, schem
 @pytest.mark.parametrize(
     ("address", "reach"),
     [
-        ("127.0.0.1", Reach.LOOPBACK),
-        ("127.9.9.9", Reach.LOOPBACK),
-        ("::1", Reach.LOOPBACK),
-        ("::ffff:127.0.0.1", Reach.LOOPBACK),
-        ("10.0.0.1", Reach.PRIVATE),
-        ("172.31.255.255", Reach.PRIVATE),
-        ("172.32.0.0", Reach.PUBLIC),
-        ("192.168.1.1", Reach.PRIVATE),
-        ("::ffff:192.168.1.1", Reach.PRIVATE),
-        ("fd00::1", Reach.PRIVATE),
-        ("8.8.8.8", Reach.PUBLIC),
-        ("169.254.169.254", Reach.PUBLIC),
-        ("0.0.0.0", Reach.PUBLIC),
-        ("", Reach.PUBLIC),
-        ("localhost", Reach.PUBLIC),
+        ("127.0.0.1", AddressReach.LOOPBACK),
+        ("127.9.9.9", AddressReach.LOOPBACK),
+        ("::1", AddressReach.LOOPBACK),
+        ("::ffff:127.0.0.1", AddressReach.LOOPBACK),
+        ("10.0.0.1", AddressReach.PRIVATE),
+        ("172.31.255.255", AddressReach.PRIVATE),
+        ("172.32.0.0", AddressReach.PUBLIC),
+        ("192.168.1.1", AddressReach.PRIVATE),
+        ("::ffff:192.168.1.1", AddressReach.PRIVATE),
+        ("fd00::1", AddressReach.PRIVATE),
+        ("8.8.8.8", AddressReach.PUBLIC),
+        ("169.254.169.254", AddressReach.PUBLIC),
+        ("0.0.0.0", AddressReach.PUBLIC),
+        ("", AddressReach.PUBLIC),
+        ("localhost", AddressReach.PUBLIC),
     ],
 )
-def test_how_far_away_an_address_is(address: str, reach: Reach) -> None:
+def test_how_far_away_an_address_is(address: str, reach: AddressReach) -> None:
     assert addresses.reach(address) is reach
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from models.people.auth import TokenTier
 from resolvers.instance import crypto
-from resolvers.instance.crypto import Claims, MalformedKey, Signer, TokenExpired, TokenInvalid, TokenKind
+from resolvers.instance.crypto import MalformedKey, Signer, TokenClaims, TokenExpired, TokenInvalid, TokenKind
 
 NOW = 1_750_000_000
 SIGNER = Signer("a secret of the tests")
@@ -25,7 +25,7 @@ ADMIN_KEY = bytes(range(32))
 PAIRS = list(permutations(TokenKind, 2))
 
 
-def issue(kind: TokenKind = TokenKind.access, **changes: Any) -> tuple[str, Claims]:
+def issue(kind: TokenKind = TokenKind.access, **changes: Any) -> tuple[str, TokenClaims]:
     values: dict[str, Any] = {
         "user_id": "cuser",
         "session_id": "s_1",

@@ -82,7 +82,7 @@ async def _work(reading: asyncpg.Connection, player: Player) -> None:
             await asyncio.sleep(0.02)
 
 
-async def _play(prompt: str, player: Player, claim: work.Claim) -> None:
+async def _play(prompt: str, player: Player, claim: work.RunClaim) -> None:
     player.prompts.append(prompt)
     shown: list[dict[str, Any]] = []
     status = "FAILED" if prompt in player.fails else "COMPLETED"

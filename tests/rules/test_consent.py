@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from models.attention.approvals import ApprovalKind, ApprovalMode
-from resolvers.rules.consent import Gate, question, tuned
+from resolvers.rules.consent import ConsentGate, question, tuned
 
 SYNC, ASYNC = ApprovalMode.sync, ApprovalMode["async"]
 
@@ -34,7 +34,7 @@ def test_what_is_asked(tool: str, arguments: dict[str, Any], kind: ApprovalKind 
 
 
 def test_the_first_gate_that_matches_decides() -> None:
-    asked = question("deploy", {}, (Gate("read_*", SYNC), Gate("DEP*", ASYNC), Gate("*", SYNC)))
+    asked = question("deploy", {}, (ConsentGate("read_*", SYNC), ConsentGate("DEP*", ASYNC), ConsentGate("*", SYNC)))
     assert asked is not None
     assert (asked.kind, asked.mode) == (ApprovalKind.tool_call, ASYNC)
 

@@ -16,7 +16,7 @@ from resolvers.instance.license import (
     MAX_FILE_BYTES,
     Edition,
     InvalidLicense,
-    License,
+    LicenseState,
     Licensing,
     Limit,
     parse_public_key,
@@ -64,7 +64,7 @@ def licensing(
     return read_licensing(file, key, settings=settings or {}, now=NOW)
 
 
-def is_community(license: License) -> bool:
+def is_community(license: LicenseState) -> bool:
     return (license.edition, license.license_id, license.licensee_org, license.features, license.limits) == (
         Edition.community,
         "community",
@@ -77,7 +77,7 @@ def is_community(license: License) -> bool:
 def test_a_valid_license(tmp_path: Path) -> None:
     made = licensing(tmp_path, signed(claims()))
     assert made.problem is None
-    assert made.at(NOW) == License(
+    assert made.at(NOW) == LicenseState(
         Edition.team,
         "lic_1",
         "Engines Ltd",

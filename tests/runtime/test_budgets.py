@@ -19,7 +19,7 @@ from resolvers.identity.caller import Caller
 from resolvers.resources.costs.reserving import reserve
 from resolvers.staff.runs import work
 from resolvers.staff.runs.booking import Charge
-from resolvers.staff.runs.work import Batch, Claim
+from resolvers.staff.runs.work import Batch, RunClaim
 from runtime.adapters.scripted import ScriptedAdapter
 from runtime.runs.job import BUDGET_EXCEEDED, Job, Outcome, Sink
 from tests.runtime.doubles import says
@@ -45,13 +45,13 @@ async def budgeted(estate: Estate, amount: int, reservation: int, spent: int = 0
     return made
 
 
-async def claimed(estate: Estate, chat: Chat | None = None) -> Claim:
+async def claimed(estate: Estate, chat: Chat | None = None) -> RunClaim:
     run = await estate.ask(chat=chat)
     [claim] = [claim for claim in await work.claim("w", 100, seconds=30.0) if claim.run_id == run.id]
     return claim
 
 
-async def reserved(claim: Claim) -> dict[str, Any]:
+async def reserved(claim: RunClaim) -> dict[str, Any]:
     caller = Caller.service("runtime", claim.workspace_id)
     answer = await reserve(caller, {"id": claim.run_id, "lease": claim.lease})
     return orjson.loads(answer.body or b"")  # type: ignore[no-any-return]
@@ -69,7 +69,7 @@ async def spent_of(estate: Estate, budget: Budget) -> int:
     return found
 
 
-async def pays(claim: Claim, step: str, micros: int) -> None:
+async def pays(claim: RunClaim, step: str, micros: int) -> None:
     charge = Charge("p", "m", 1, 1, cost_micros=micros)
     assert await work.append(claim, Batch(finished={step: None}, charges={step: charge}), 0)
 
@@ -120,7 +120,7 @@ async def test_calls_during_the_race_lead_nobody_astray(estate: Estate) -> None:
     claims = await work.claim("w", 100, seconds=30.0)
     most = 0
 
-    async def works(claim: Claim) -> None:
+    async def works(claim: RunClaim) -> None:
         nonlocal most
         answer = await reserved(claim)
         if answer["refused"] is None:

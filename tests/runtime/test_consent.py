@@ -20,7 +20,7 @@ from resolvers.attention.approvals.deciding import enqueue_overdue
 from resolvers.errors import Code, Refusal
 from resolvers.kernel import across_workspaces
 from resolvers.rules.redaction import Redactor
-from runtime.adapters.conversation import Answer, Delta, Reply, Request, Usage
+from runtime.adapters.conversation import Answer, Delta, ModelReply, Request, TokenUsage
 from runtime.adapters.loop import AgentLoop
 from runtime.engine.background import carried
 from runtime.engine.liveness import Rhythm
@@ -65,8 +65,8 @@ class Model:
     def __init__(self, tool: str, arguments: dict[str, Any], heard: list[Answer]) -> None:
         self.tool, self.arguments, self.heard = tool, arguments, heard
 
-    async def call(self, request: Request, delta: Delta) -> Reply:
-        usage = Usage(input_tokens=1, output_tokens=1, cache_read_input_tokens=0, cache_creation_input_tokens=0)
+    async def call(self, request: Request, delta: Delta) -> ModelReply:
+        usage = TokenUsage(input_tokens=1, output_tokens=1, cache_read_input_tokens=0, cache_creation_input_tokens=0)
         if not request.rounds:
             use = {"id": "t1", "name": self.tool, "input": self.arguments, "unreadable": False}
             return {"text": "", "tool_uses": [use], "usage": usage, "stop": "end", "wire": None}  # type: ignore[typeddict-item]
@@ -74,7 +74,7 @@ class Model:
         await delta("text", "Done.")
         return {"text": "Done.", "tool_uses": [], "usage": usage, "stop": "end", "wire": None}
 
-    async def cost(self, usage: Usage) -> float | None:
+    async def cost(self, usage: TokenUsage) -> float | None:
         return None
 
     async def close(self) -> None: ...

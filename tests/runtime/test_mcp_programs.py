@@ -23,7 +23,7 @@ from resolvers.rules.redaction import Redactor
 from runtime.adapters.loop import AgentLoop
 from runtime.runs.consent import Approvals
 from runtime.runs.job import Job, Outcome, Sink
-from runtime.runs.mcp_programs import AT_ONCE, LocalServers, Place, programs_of
+from runtime.runs.mcp_programs import AT_ONCE, LocalServers, ProgramsPlace, programs_of
 from runtime.runs.mcp_servers import NOT_ALLOWED, NotAllowed, RunServer, servers_for, tools_of
 from runtime.runs.prompt import Prompt
 from runtime.sandbox import Limits, Unconfined, Workdir
@@ -59,7 +59,7 @@ async def always(_: GivenServer) -> bool:
 
 def program(sandbox: Bubblewrap, workdir: Workdir, *argv: str) -> McpProgram:
     one = server(*argv)
-    [made] = LocalServers([one], {}, always).among([one], Place(sandbox, workdir, None))
+    [made] = LocalServers([one], {}, always).among([one], ProgramsPlace(sandbox, workdir, None))
     assert made.program is not None
     return made.program
 
@@ -156,7 +156,9 @@ class Agent:
         servers: Sequence[RunServer] = await servers_for(job)
         made = await programs_of(job, servers, self.sandbox, guarded=self.guarded)
         redactor = Redactor([*made.values.values(), *(each.secret for each in servers if each.secret)])
-        tools, self.told = await tools_of(job, made.among(servers, Place(self.sandbox, self.workdir, None)), redactor)
+        tools, self.told = await tools_of(
+            job, made.among(servers, ProgramsPlace(self.sandbox, self.workdir, None)), redactor
+        )
         if self.meanwhile is not None:
             await self.meanwhile()
         loop = AgentLoop(
@@ -291,7 +293,7 @@ async def test_a_program_that_waited_for_its_turn_is_asked_for_again(sandbox: Bu
         return allowed.is_set()
 
     slow, good = (server(PYTHON, "-c", SOURCE, name) for name in ("slow", "good"))
-    made = LocalServers([slow, good], {}, still).among([slow, good], Place(sandbox, workdir, None))
+    made = LocalServers([slow, good], {}, still).among([slow, good], ProgramsPlace(sandbox, workdir, None))
     holds, waits = (one.program for one in made)
     assert holds is not None
     assert waits is not None

@@ -7,14 +7,14 @@ import asyncpg
 import pytest
 
 from resolvers.staff.runs import work
-from resolvers.staff.runs.work import Batch, Claim, Step
+from resolvers.staff.runs.work import Batch, RunClaim, Step
 from runtime.runs.step_writer import StepWriter
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
 
 
-async def claims(estate: Estate, number: int) -> list[Claim]:
+async def claims(estate: Estate, number: int) -> list[RunClaim]:
     for _ in range(number):
         await estate.ask()
     return await work.claim("worker", number, seconds=30.0)

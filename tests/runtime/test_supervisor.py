@@ -12,7 +12,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.staff.runs import work
 from resolvers.staff.runs.finishing import GENERAL, NO_OUTPUT, finish_run
-from resolvers.staff.runs.work import Claim
+from resolvers.staff.runs.work import RunClaim
 from runtime.engine.supervisor import Timing
 from runtime.runs import execution
 from runtime.runs.execution import AGENT_GONE, GIVEN_UP, INTERNAL, TRIES
@@ -262,7 +262,7 @@ async def test_a_conflict_of_locks_is_tried_again(estate: Estate, shop: Shop, mo
             raise Refusal(Code.CONFLICT, "deadlock")
         return await finish_run(caller, raw)
 
-    async def away_at_first(claim: Claim) -> int | None:
+    async def away_at_first(claim: RunClaim) -> int | None:
         nonlocal looks
         looks += 1
         if looks == 1:
@@ -305,7 +305,7 @@ async def test_a_fault_in_looking_for_a_take_over_is_logged_and_ends_the_run(
     async def conflicts(caller: Any, raw: Any) -> Any:
         raise Refusal(Code.CONFLICT, "deadlock")
 
-    async def broken(claim: Claim) -> int | None:
+    async def broken(claim: RunClaim) -> int | None:
         raise ValueError("a fault of ours")
 
     monkeypatch.setattr(execution, "finish_run", conflicts)

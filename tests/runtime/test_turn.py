@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from resolvers.staff.runs import work
-from resolvers.staff.runs.work import Batch, Claim
+from resolvers.staff.runs.work import Batch, RunClaim
 from runtime.runs.job import Failed, StuckLoop
 from runtime.runs.turn import MOST_BYTES, MOST_FRAMES, REDACTED, Closed, Lost
 from tests.runtime.doubles import E, says
@@ -78,7 +78,7 @@ async def test_an_adapter_that_is_ahead_waits(turn: Turn, monkeypatch: pytest.Mo
     """No more than a batch waits behind the one that is being stored."""
     gate, append = asyncio.Event(), work.append
 
-    async def slow(claim: Claim, batch: Batch, written: int) -> bool:
+    async def slow(claim: RunClaim, batch: Batch, written: int) -> bool:
         await gate.wait()
         return await append(claim, batch, written)
 
@@ -264,7 +264,7 @@ async def test_a_connection_that_breaks_in_a_batch_neither_loses_nor_doubles_it(
     append, broken = work.append, [2, 5]
     count = 0
 
-    async def breaks(claim: Claim, batch: Batch, written: int) -> bool:
+    async def breaks(claim: RunClaim, batch: Batch, written: int) -> bool:
         nonlocal count
         count += 1
         if count in broken:

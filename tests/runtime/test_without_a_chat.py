@@ -6,7 +6,7 @@ import pytest
 
 from models.staff.runs import Run
 from resolvers.staff.runs import work
-from resolvers.staff.runs.work import Claim
+from resolvers.staff.runs.work import RunClaim
 from runtime.runs.job import Interrupted, Job, Outcome, Sink
 from runtime.runs.turn import TurnSink
 from tests.runtime.doubles import E, LocalEngine, WordGuard, says
@@ -23,7 +23,7 @@ async def waiting(estate: Estate) -> Run:
     return run
 
 
-async def held(estate: Estate, run: Run) -> Claim:
+async def held(estate: Estate, run: Run) -> RunClaim:
     """By whoever comes next."""
     await estate.owner.execute("UPDATE runs SET leased_until = now() - interval '1 s' WHERE id = $1", run.id)
     [claim] = await work.claim("w", 1, seconds=30.0)
@@ -31,7 +31,7 @@ async def held(estate: Estate, run: Run) -> Claim:
     return claim
 
 
-async def sink_of(claim: Claim) -> TurnSink:
+async def sink_of(claim: RunClaim) -> TurnSink:
     made = TurnSink(claim, LocalEngine(), WordGuard())
     await made.open()
     return made

@@ -17,13 +17,13 @@ from resolvers.staff.chats.steering import steer_chat
 from resolvers.staff.runs import work
 from resolvers.staff.runs.briefing import brief
 from resolvers.staff.runs.finishing import GENERAL, NO_OUTPUT, SERVER_RESTART, finish_run
-from resolvers.staff.runs.work import Batch, Claim
+from resolvers.staff.runs.work import Batch, RunClaim
 from tests.runtime.estate import Estate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_waits")]
 
 
-async def take(run: Run, *, seconds: float = 30.0) -> Claim:
+async def take(run: Run, *, seconds: float = 30.0) -> RunClaim:
     [claim] = [claim for claim in await work.claim("worker", 100, seconds=seconds) if claim.run_id == run.id]
     return claim
 
@@ -45,7 +45,7 @@ async def test_a_claim_takes_the_oldest_and_marks_them(estate: Estate) -> None:
     assert [c.run_id for c in claims] == [runs[0].id, runs[1].id]
     taken, left = await estate.run(runs[0].id), await estate.run(runs[2].id)
     assert (taken.lease, taken.worker, taken.started_at is None) == (1, "w1", False)
-    assert claims[0] == Claim(runs[0].id, estate.workspace.id, runs[0].chat_id, 1, 0.0, False)
+    assert claims[0] == RunClaim(runs[0].id, estate.workspace.id, runs[0].chat_id, 1, 0.0, False)
     assert (left.lease, left.worker, left.started_at, left.leased_until) == (0, None, None, None)
 
 
@@ -265,7 +265,7 @@ async def test_no_other_workspace_is_written_to(estate: Estate) -> None:
     """The workspace of a claim is part of every fence; row-level security would refuse the rest."""
     run = await estate.ask()
     claim = await take(run)
-    astray = Claim(claim.run_id, "c" + secrets.token_hex(12), claim.chat_id, claim.lease, claim.age, False)
+    astray = RunClaim(claim.run_id, "c" + secrets.token_hex(12), claim.chat_id, claim.lease, claim.age, False)
     assert not await work.append(astray, Batch(frames=[text("a")], finished={"s": 1}), 0)
     assert await work.written(astray) is None
     assert await work.frames(astray) == []
@@ -275,7 +275,7 @@ async def test_no_other_workspace_is_written_to(estate: Estate) -> None:
 # ---- what the worker is told -----------------------------------------------------------------------------------------
 
 
-async def told(claim: Claim) -> dict[str, Any]:
+async def told(claim: RunClaim) -> dict[str, Any]:
     answer = await brief(Caller.service("runtime", claim.workspace_id), {"id": claim.run_id})
     made: dict[str, Any] = orjson.loads(answer.body or b"")
     return made
@@ -311,7 +311,7 @@ async def test_what_is_said_during_the_run_is_for_the_next_one(estate: Estate) -
 # ---- how a run ends --------------------------------------------------------------------------------------------------
 
 
-async def finish(claim: Claim, **fields: Any) -> dict[str, Any]:
+async def finish(claim: RunClaim, **fields: Any) -> dict[str, Any]:
     answer = await finish_run(
         Caller.service("runtime", claim.workspace_id), {"id": claim.run_id, "lease": claim.lease} | fields
     )

@@ -6,7 +6,7 @@ import pytest
 
 from models.staff.runs import Run
 from resolvers.staff.runs import work
-from resolvers.staff.runs.work import Batch, Claim
+from resolvers.staff.runs.work import Batch, RunClaim
 from runtime.runs.turn import TurnSink
 from tests.runtime.doubles import LocalEngine, WordGuard
 from tests.runtime.estate import Estate
@@ -15,7 +15,7 @@ from tests.runtime.estate import Estate
 class Turn:
     """A run, held, with its sink."""
 
-    def __init__(self, estate: Estate, run: Run, claim: Claim) -> None:
+    def __init__(self, estate: Estate, run: Run, claim: RunClaim) -> None:
         self.estate, self.run, self.claim = estate, run, claim
 
     @classmethod
@@ -51,7 +51,7 @@ class Batches:
         self.append = work.append
         monkeypatch.setattr(work, "append", self)
 
-    async def __call__(self, claim: Claim, batch: Batch, written: int) -> bool:
+    async def __call__(self, claim: RunClaim, batch: Batch, written: int) -> bool:
         if claim.run_id == self.run_id:
             self.all.append(batch)
         return await self.append(claim, batch, written)

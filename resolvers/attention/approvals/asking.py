@@ -28,7 +28,7 @@ class AskForApproval(Input):
     arguments: Notes = Field(default_factory=dict)
 
 
-class Asked(Output):
+class ApprovalAsked(Output):
     """The approval, and whether the call waits for it."""
 
     approval_id: str
@@ -42,11 +42,11 @@ class OutcomeOfApproval(Output):
     comment: str
 
 
-class OfRun(Input):
+class ApprovalsOfRun(Input):
     run_id: Id
 
 
-CALL_OFF = job("approvals.call_off", OfRun, unique="{run_id}", emits=InboxItemUpdated)
+CALL_OFF = job("approvals.call_off", ApprovalsOfRun, unique="{run_id}", emits=InboxItemUpdated)
 """The run that waits is over: nobody is asked any more."""
 
 
@@ -55,7 +55,7 @@ def approval_of(run_id: str, call: str) -> str:
 
 
 @command("approvals.ask", Action.UPDATE, emits=InboxItemUpdated, errors=(Code.NOT_FOUND,), surfaces=frozenset())
-async def ask(ctx: Context, data: AskForApproval) -> Asked:
+async def ask(ctx: Context, data: AskForApproval) -> ApprovalAsked:
     """Request consent to a call of a tool.
 
     For the worker that executes the run. Once for each call, however often it is asked.
@@ -64,7 +64,7 @@ async def ask(ctx: Context, data: AskForApproval) -> Asked:
     await ctx.lock(f"approval {id}")
     known = await ctx.select(Approval, col(Approval.id) == id).first()
     if known is not None:
-        return Asked(approval_id=known.id, waits=known.mode is ApprovalMode.sync)
+        return ApprovalAsked(approval_id=known.id, waits=known.mode is ApprovalMode.sync)
     run = await ctx.get(Run, data.run_id)
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
     arguments = hashlib.sha256(orjson.dumps(data.arguments, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -83,7 +83,7 @@ async def ask(ctx: Context, data: AskForApproval) -> Asked:
         mode=mode,
         payload={"tool": data.tool, "args": data.arguments},
     )
-    return Asked(approval_id=approval.id, waits=mode is ApprovalMode.sync)
+    return ApprovalAsked(approval_id=approval.id, waits=mode is ApprovalMode.sync)
 
 
 async def _tuned(ctx: Context, data: AskForApproval, arguments: str, agent: Agent) -> ApprovalMode:

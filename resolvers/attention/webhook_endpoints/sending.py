@@ -103,7 +103,7 @@ async def distribute(rows: AcrossWorkspaces) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeliveryOutcome:
     """What a receiver said, or why it said nothing."""
 
     status: int | None = None
@@ -129,7 +129,7 @@ async def next_of(ctx: Context, data: OfLane) -> tuple[WebhookEndpoint, WebhookD
     return None if endpoint is None or delivery is None else (endpoint, delivery)
 
 
-async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: datetime) -> Outcome:
+async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: datetime) -> DeliveryOutcome:
     """One attempt. A redirect is an answer like any other: it is not followed."""
     told = {"type": delivery.event_type, "timestamp": delivery.happened_at, "data": delivery.payload}
     body = orjson.dumps(told | {"workspace_id": delivery.workspace_id}, option=orjson.OPT_UTC_Z)
@@ -138,9 +138,9 @@ async def send(endpoint: WebhookEndpoint, delivery: WebhookDelivery, now: dateti
         async with instance.http(policy, timeout=TIMEOUT, most=ANSWER, cut=True) as http:
             answer = await http.post(endpoint.url, body, headers=await signed(endpoint, delivery.id, body, now))
     except Refusal as refusal:
-        return Outcome(error=cut(refusal.detail, LINE))
+        return DeliveryOutcome(error=cut(refusal.detail, LINE))
     text = answer.body.decode(errors="replace").replace("\0", "")
-    return Outcome(
+    return DeliveryOutcome(
         answer.status, text[:ANSWER], None if answer.status < 300 else f"The receiver answers {answer.status}"
     )
 
@@ -166,7 +166,7 @@ async def signed(endpoint: WebhookEndpoint, id: str, body: bytes, now: datetime)
     }
 
 
-async def note(ctx: Context, delivery: WebhookDelivery, outcome: Outcome, now: datetime) -> None:
+async def note(ctx: Context, delivery: WebhookDelivery, outcome: DeliveryOutcome, now: datetime) -> None:
     """What became of an attempt: it was taken, is tried again later, or given up after a day."""
     attempts = delivery.attempts + 1
     known: dict[str, Any] = {
@@ -194,7 +194,7 @@ async def note(ctx: Context, delivery: WebhookDelivery, outcome: Outcome, now: d
         await _disable(ctx, endpoint, outcome)
 
 
-async def _disable(ctx: Context, endpoint: WebhookEndpoint, outcome: Outcome) -> None:
+async def _disable(ctx: Context, endpoint: WebhookEndpoint, outcome: DeliveryOutcome) -> None:
     """Those who manage the workspace are told, each time."""
     await ctx.update_where(WebhookEndpoint, col(WebhookEndpoint.id) == endpoint.id, enabled=False)
     why = "it says that it is gone" if outcome.status == GONE else "it has failed for a day"

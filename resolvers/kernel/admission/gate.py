@@ -62,7 +62,7 @@ FENCE: Any = literal_column("0")  # OFFSET 0 keeps the planner from evaluating a
 
 
 @dataclass(slots=True)
-class Plan:
+class ReadPlan:
     """SQL text and where its parameters come from. Nothing of SQLAlchemy is left at run time."""
 
     sql: str
@@ -312,7 +312,7 @@ class Gate:
         shape: Any = None,
         subject: Subject | None = None,
         asks: tuple[Existence, ...] = (),
-    ) -> Plan:
+    ) -> ReadPlan:
         """`answers`: what is to be read behind the gate: one with its version, or several in the columns from FIRST on.
         Without any the plan is the gate alone, with the row of `subject` in the columns from NAMED on, and in the last
         ones whether there is what the operation `asks` for.
@@ -344,11 +344,11 @@ class Gate:
         return select(*table.c).where(*found).correlate(*outer).offset(FENCE).lateral("named")
 
 
-def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None) -> Plan:
+def finished(statement: Any, trace: Trace, missing: str = "", shape: Any = None) -> ReadPlan:
     compiled = statement.compile(dialect=DIALECT)
     constants = compiled.params
     names = compiled.positiontup or ()
-    return Plan(
+    return ReadPlan(
         str(compiled), tuple([trace.getters.get(name) or constant(constants[name]) for name in names]), missing, shape
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from resolvers.kernel.admission.gate import Plan
+from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.ground.pace import Pace
 from resolvers.kernel.reader.shape import weight
 
@@ -28,9 +28,9 @@ class Shelf:
 
     def __init__(self, limit: int = KEPT) -> None:
         self.limit, self.size = limit, 0
-        self._order: deque[tuple[dict[Any, Plan], Any, Plan, int]] = deque()
+        self._order: deque[tuple[dict[Any, ReadPlan], Any, ReadPlan, int]] = deque()
 
-    def keep(self, plans: dict[Any, Plan], key: Any, plan: Plan) -> None:
+    def keep(self, plans: dict[Any, ReadPlan], key: Any, plan: ReadPlan) -> None:
         plans[key] = plan
         size = _size(plan)
         self._order.append((plans, key, plan, size))
@@ -48,7 +48,7 @@ class Shelf:
             self.size -= size
 
 
-def _size(plan: Plan) -> int:
+def _size(plan: ReadPlan) -> int:
     """Bytes, about."""
     shapes = plan.shape if isinstance(plan.shape, tuple) else () if plan.shape is None else (plan.shape,)
     return len(plan.sql) + BESIDE + FIELD * sum(map(weight, shapes))
@@ -59,9 +59,11 @@ class Compilation:
 
     def __init__(self, name: str) -> None:
         self._thread = ThreadPoolExecutor(1, name)
-        self._under_way: dict[Any, asyncio.Future[Plan]] = {}
+        self._under_way: dict[Any, asyncio.Future[ReadPlan]] = {}
 
-    async def plan(self, plans: dict[Any, Plan], key: Any, build: Callable[[], Plan], pay: Callable[[], None]) -> Plan:
+    async def plan(
+        self, plans: dict[Any, ReadPlan], key: Any, build: Callable[[], ReadPlan], pay: Callable[[], None]
+    ) -> ReadPlan:
         """The plan that `build` makes, under `key`. `pay` is called where nobody else is having it made."""
         if key in plans:
             return plans[key]
@@ -73,7 +75,7 @@ class Compilation:
             waited.add_done_callback(lambda done: self._made(place, plans, key, done))
         return await asyncio.shield(waited)
 
-    def _made(self, place: Any, plans: dict[Any, Plan], key: Any, done: asyncio.Future[Plan]) -> None:
+    def _made(self, place: Any, plans: dict[Any, ReadPlan], key: Any, done: asyncio.Future[ReadPlan]) -> None:
         self._under_way.pop(place, None)
         if not done.cancelled() and done.exception() is None:
             COMPILED.inc()

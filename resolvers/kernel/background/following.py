@@ -124,7 +124,7 @@ def rows_of(fields: tuple[Item, ...]) -> Shape:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class ListenerQuestion:
     """What a listener asks the list: with these filters, in this workspace, in this shape."""
 
     followed: Followed

@@ -17,7 +17,7 @@ import orjson
 
 from models.base import new_id
 from models.bounds import LINE
-from resolvers.kernel.admission.gate import Plan
+from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.admission.plans import Compilation
 from resolvers.kernel.declarations.events import Event
 from resolvers.kernel.ground.inputs import Id, Input
@@ -83,7 +83,7 @@ class Job(Generic[D]):
     attempts: int = 25
     keep: timedelta = timedelta(days=7)
     emits: tuple[type[Event], ...] = ()
-    plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+    plans: dict[Any, ReadPlan] = field(default_factory=dict, repr=False)
     secret: bool = False
     versioned: None = None
     personal: bool = False
@@ -120,7 +120,7 @@ class Job(Generic[D]):
         """Whether some of those that could begin may have to wait for others to end."""
         return self.partitioned or self.at_once is not None or self.everywhere is not None
 
-    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
+    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], ReadPlan]) -> ReadPlan:
         """As an operation's, without a budget: nobody asks for it."""
         return await by.plan(self.plans, key, build, lambda: None)
 

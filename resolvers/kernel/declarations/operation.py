@@ -29,7 +29,7 @@ from resolvers.kernel.admission.gate import (
     WORKSPACE_ID,
     Entity,
     Gate,
-    Plan,
+    ReadPlan,
     Tenancy,
     Where,
     judge,
@@ -53,7 +53,7 @@ from resolvers.kernel.store.existence import Existence
 D = TypeVar("D", bound=Input)
 
 OPERATIONS: dict[str, "Operation[Any]"] = {}
-_gates: dict[Any, Plan] = {}  # the gate alone, of every tenancy and kind of credential
+_gates: dict[Any, ReadPlan] = {}  # the gate alone, of every tenancy and kind of credential
 
 
 class Auth(StrEnum):
@@ -161,7 +161,7 @@ class Operation(Generic[D]):
     personal: bool = False
     scopes: token_scopes.Said = token_scopes.OWN
     module: str = ""
-    plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+    plans: dict[Any, ReadPlan] = field(default_factory=dict, repr=False)
 
     kind = "operation"
 
@@ -360,7 +360,7 @@ class Operation(Generic[D]):
         if row[STALE]:
             uses.note(caller.kind, row[CREDENTIAL_ID])
 
-    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], Plan]) -> Plan:
+    async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], ReadPlan]) -> ReadPlan:
         """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has
         compilations left.
         """

@@ -23,7 +23,7 @@ from resolvers.kernel.admission.gate import (
     VERSION,
     Entity,
     Gate,
-    Plan,
+    ReadPlan,
     Tenancy,
     Where,
     judge,
@@ -176,7 +176,7 @@ class Query(Operation[D], Generic[D, R]):
             raise Refusal(Code.NOT_FOUND, plan.missing)
         return Answer(row[PAYLOAD], row[VERSION])
 
-    async def _new_plan(self, caller: Caller, request: Request, shape: Shape, key: Any, data: D) -> Plan:
+    async def _new_plan(self, caller: Caller, request: Request, shape: Shape, key: Any, data: D) -> ReadPlan:
         """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose
         credential nobody knows.
         """
@@ -203,7 +203,7 @@ class Query(Operation[D], Generic[D, R]):
 
     def _compile(
         self, kind: CredentialKind, by_slug: bool, request: Request, data: Any, roles: frozenset[Role]
-    ) -> Plan:
+    ) -> ReadPlan:
         gate = Gate.build(self.tenancy, kind, by_slug, self.personal)
         read, answer = self.compiled_answer(gate, gate.trace, request, data, roles)
         plan = gate.plan(answer, missing=read.missing, shape=request.shape)

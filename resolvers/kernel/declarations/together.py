@@ -14,7 +14,7 @@ from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.instance.running import instance
-from resolvers.kernel.admission.gate import CREDENTIAL_ID, FIRST, ROLE, USER_ID, Gate, Plan, Tenancy, judge
+from resolvers.kernel.admission.gate import CREDENTIAL_ID, FIRST, ROLE, USER_ID, Gate, ReadPlan, Tenancy, judge
 from resolvers.kernel.admission.plans import budget, reads
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import TOO_LARGE, Answer, Auth, translate
@@ -27,19 +27,19 @@ MOST = 12
 """Of one statement: PostgreSQL plans it as a whole."""
 
 
-class Asked(NamedTuple):
+class AskedTogether(NamedTuple):
     query: Query[Any, Any]
     request: Request
 
 
 @dataclass(slots=True)
-class JointPlan(Plan):
+class JointPlan(ReadPlan):
     """`parts`: of each answer, the text where it is missing, and who may read all of it."""
 
     parts: tuple[tuple[str, frozenset[Role]], ...] = ()
 
 
-_plans: dict[Any, Plan] = {}
+_plans: dict[Any, ReadPlan] = {}
 
 
 def joins(operation: Any, caller: Caller) -> bool:
@@ -54,7 +54,7 @@ def joins(operation: Any, caller: Caller) -> bool:
     )
 
 
-async def answer(caller: Caller, asked: Sequence[Asked]) -> list[Answer | Refusal] | None:
+async def answer(caller: Caller, asked: Sequence[AskedTogether]) -> list[Answer | Refusal] | None:
     """The answers, in the same order; None: they have to be asked one by one. All of them join, at one place."""
     started, place = perf_counter(), asked[0].request.place
     try:
@@ -111,7 +111,7 @@ def _told(query: Query[Any, Any], caller: Caller, refusal: Refusal, error: Excep
     return refusal
 
 
-async def _plan(caller: Caller, asked: Sequence[Asked], inputs: Sequence[Input]) -> JointPlan | None:
+async def _plan(caller: Caller, asked: Sequence[AskedTogether], inputs: Sequence[Input]) -> JointPlan | None:
     """None: somebody who may not read one of them, or has no compilations left."""
     by_slug = not is_id(asked[0].request.place or "")
     key = (
@@ -149,7 +149,7 @@ async def _plan(caller: Caller, asked: Sequence[Asked], inputs: Sequence[Input])
 def _compile(
     kind: CredentialKind,
     by_slug: bool,
-    asked: Sequence[Asked],
+    asked: Sequence[AskedTogether],
     inputs: Sequence[Input],
     roles: Sequence[frozenset[Role]],
 ) -> JointPlan:

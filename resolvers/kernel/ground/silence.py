@@ -41,7 +41,7 @@ def noticed(connection: Any) -> Any:
     return connection
 
 
-class Watch:
+class SilenceWatch:
     """One timer for all connections of a pool. Ends those whose statement has had no answer for longer than PostgreSQL
     lets one run, and calls `silent` with their number.
 

@@ -46,7 +46,7 @@ from resolvers.kernel.reader.json import (
     value_of,
 )
 from resolvers.kernel.reader.rows import Read, Rows, Window, only_readable
-from resolvers.kernel.reader.shape import Asked, Beside, Column, Constant, EnvelopeShape, Item, Nested, Part, Shape
+from resolvers.kernel.reader.shape import Beside, Column, Constant, EnvelopeShape, InputValue, Item, Nested, Part, Shape
 from resolvers.kernel.reader.sources import ONE, Source, Sources
 from resolvers.kernel.reader.trace import Trace
 
@@ -402,7 +402,7 @@ class Builder(Sources):
         return record(shown, absent, ahead)
 
     def _part(self, entry: Source, part: Part, outer: Sequence[Any], window: Window, total: Any) -> Value:
-        if isinstance(part, Asked):
+        if isinstance(part, InputValue):
             return self._asked(part)
         if isinstance(part, Beside):
             return self._read(part.query.within(self.scope.within(outer), NoInput()), part.shape, outer)
@@ -417,7 +417,7 @@ class Builder(Sources):
         size = clause(window.limit)
         return number(func.div(total + size - ONE, size, type_=Integer()))
 
-    def _asked(self, part: Asked) -> Value:
+    def _asked(self, part: InputValue) -> Value:
         """A value of the input. One that may be absent is, where what the call is about was not found."""
         value: Any = self.trace.bind(f"asked_{part.name}", attrgetter(f"data.{part.name}"), part.type)
         if part.empty:

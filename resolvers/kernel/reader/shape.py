@@ -81,7 +81,7 @@ class Describes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class InputValue:
     """A value of the input. `absent`: the key is left out where what the call is about was not found, or for null.
     `empty`: a text, which is empty for null.
     """
@@ -102,7 +102,7 @@ class Beside:
     shape: Shape
 
 
-Part: TypeAlias = Column | Nested | Asked | Beside
+Part: TypeAlias = Column | Nested | InputValue | Beside
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ def _kind_of(value: Any) -> tuple[Any, tuple[BindParameter[Any], ...]]:
 
 
 @dataclass(slots=True)
-class Held:
+class HeldInsert:
     """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`,
     those the change gives.
 
@@ -177,7 +177,7 @@ class Held:
     limited: bool = False
 
     @classmethod
-    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None, limited: bool = False) -> "Held":
+    def of(cls, row: SQLModel, conflict: Conflict, change: Change | None, limited: bool = False) -> "HeldInsert":
         values, columns = row.__dict__, given(row)
         timed = tuple([name for name in columns if values[name] is NOW])
         if timed:
@@ -249,7 +249,7 @@ class Edit:
         return self.parameters | scope
 
 
-Waiting = Held | Edit
+Waiting = HeldInsert | Edit
 """What a command writes last: it is sent with the next statement, or with the answer."""
 
 

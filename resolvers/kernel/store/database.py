@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import base as pg_base
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.telemetry import log
-from resolvers.kernel.ground.silence import CONNECTING, LIMIT, LOOK, PARTING, STATEMENT, Watch, noticed
+from resolvers.kernel.ground.silence import CONNECTING, LIMIT, LOOK, PARTING, STATEMENT, SilenceWatch, noticed
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
 # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
@@ -253,7 +253,7 @@ class Pool:
 
     def __init__(self, dsn: str, size: int, wait: float = 10.0, *, every: float = LOOK, limit: float = LIMIT) -> None:
         self.dsn, self.size, self.wait = dsn, size, wait
-        self.silence = Watch(self._silent, every, limit)
+        self.silence = SilenceWatch(self._silent, every, limit)
         self.opened = 0
         self.free: list[Any] = []
         self.waiters: deque[tuple[asyncio.Future[Any], float]] = deque()

@@ -16,7 +16,7 @@ from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_o
 from models.sealed import Sealed
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.visibility import Scope
-from resolvers.kernel.store.changes import Edit, Held, Kinds, Now, Waiting, plus
+from resolvers.kernel.store.changes import Edit, HeldInsert, Kinds, Now, Waiting, plus
 from resolvers.kernel.store.database import DIALECT, database
 from resolvers.kernel.store.differences import told_of
 
@@ -88,7 +88,7 @@ def getting(model: type[SQLModel], lock: bool, limited: bool) -> Statement:
     return compiled((model, "get", lock, limited), build)
 
 
-def insertion(held: Held) -> Any:
+def insertion(held: HeldInsert) -> Any:
     """INSERT of a held row; with a change, of what is selected from the changed row: none, if there is no such row."""
     model = type(held.row)
     table = table_of(model)
@@ -112,7 +112,7 @@ def insertion(held: Held) -> Any:
 
 def written(held: Waiting) -> Any:
     """The statement of what a command writes last."""
-    if isinstance(held, Held):
+    if isinstance(held, HeldInsert):
         return insertion(held)
     made = _update(type(held.row), held.kinds, held.limited)
     return made.where(table_of(type(held.row)).c.version == bindparam("if_version")) if held.guarded else made

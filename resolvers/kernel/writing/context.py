@@ -24,7 +24,7 @@ from resolvers.kernel.ground.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.visibility import Scope, hides
 from resolvers.kernel.store import statements
-from resolvers.kernel.store.changes import NOW, Change, Conflict, Edit, Held, Waiting, bound, given, kinds_of
+from resolvers.kernel.store.changes import NOW, Change, Conflict, Edit, HeldInsert, Waiting, bound, given, kinds_of
 from resolvers.kernel.store.database import Lease, database
 from resolvers.kernel.store.sending import TAKEN, run
 from resolvers.kernel.store.statements import ONE
@@ -150,7 +150,7 @@ class Context(Recorder):
         if isinstance(row, TenantRow):
             row.__dict__["workspace_id"] = self.workspace_id
         self.touched.append(Touched.of(row))
-        self.held = Held.of(row, conflict, change, change is not None and self._limits(change.model))
+        self.held = HeldInsert.of(row, conflict, change, change is not None and self._limits(change.model))
         return row
 
     async def audit_here(self, entity_type: str, entity_id: str, /, action: str, **data: Any) -> None:

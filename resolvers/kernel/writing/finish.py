@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 from models.base import table_of
 from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
-from resolvers.kernel.admission.gate import Plan
+from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.declarations import jobs
 from resolvers.kernel.ground.auditing import by_whose_right, client_of
@@ -140,13 +140,13 @@ class Records:
 
 
 @dataclass(slots=True)
-class Tail(Plan):
+class Tail(ReadPlan):
     """`order`: where each parameter stands among those of the read, followed by what is recorded."""
 
     order: tuple[int, ...] = ()
 
 
-class Beside:
+class WrittenBeside:
     """The statements that write what is recorded, beside the one that answers. Parameters are named by their number."""
 
     def __init__(self, source: str) -> None:
@@ -201,7 +201,7 @@ def plan(
         body = Builder(trace, scope, slots).answer(
             Rows(model, where=where).one(""), shape, [], source=source, held=True
         )
-    beside = Beside("made" if held is not None and held.missing is not None else "")
+    beside = WrittenBeside("made" if held is not None and held.missing is not None else "")
     compiled = _recording(body, source, records, beside, secret).compile(dialect=DIALECT)
     names: Sequence[str] = compiled.positiontup or ()
     recorded = {f"recorded{n}": n for n in range(beside.given)}
@@ -211,7 +211,7 @@ def plan(
     return Tail(str(compiled), getters, shape=shape, roles=roles, order=tuple([places[name] for name in names]))
 
 
-def _recording(body: Any, source: Any, records: Records, beside: Beside, secret: bool) -> Any:
+def _recording(body: Any, source: Any, records: Records, beside: WrittenBeside, secret: bool) -> Any:
     """The statement with what is recorded beside the answer."""
     if source is not None:
         beside.ctes.append(source)

@@ -14,7 +14,7 @@ from models.people.auth import User, is_person, is_service_account
 from models.people.workspaces import Membership, Workspace
 from resolvers.attention.notification_channels.sending import PLACES, SUBSCRIBED, preview_of
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job, news
-from resolvers.oversight.decision_links.questions import KINDS, Question, name_of_agent, question_of
+from resolvers.oversight.decision_links.questions import KINDS, LinkQuestion, name_of_agent, question_of
 
 LIFE = timedelta(days=3)
 """Of a link to what has no deadline of its own."""
@@ -40,16 +40,16 @@ FOLLOW = clock("decision_links.follow", every=timedelta(seconds=1), when=news("d
 """Items that ask for a decision are looked for in the outbox."""
 
 
-class Found(NamedTuple):
+class FoundQuestion(NamedTuple):
     """`question` is what a link could decide."""
 
     channel: NotificationChannel
     item: InboxItem
-    question: Question | None
+    question: LinkQuestion | None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DecisionAsked:
     """What a channel is told. `link` is empty where the decision cannot be made by one, and `expires_at` with it."""
 
     event: str
@@ -118,7 +118,7 @@ async def make_link(ctx: Context, data: OfItem) -> None:
     await ctx.insert(made)
 
 
-async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, Asked] | None:
+async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, DecisionAsked] | None:
     """What the channel is to be told; None where it is gone, or nobody needs to decide any more. Sent again it is the
     same, with the same link: the token follows from its id.
     """
@@ -138,10 +138,10 @@ async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, As
     same = (col(DecisionLink.channel_id) == channel.id, col(DecisionLink.source_id) == item.source_id)
     link = await ctx.select(DecisionLink, *same).first()
     if link is None:
-        return channel, Asked(**told)
+        return channel, DecisionAsked(**told)
     user = await ctx.get(User, link.user_id)
     token = instance.signer.decision_token(link.id)
-    return channel, Asked(
+    return channel, DecisionAsked(
         **told,
         decides_as=user.full_name or user.email,
         link=f"{instance.settings.public_url}/decision#token={token}",
@@ -149,13 +149,13 @@ async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, As
     )
 
 
-async def _asked(ctx: Context, data: OfItem) -> Found | None:
+async def _asked(ctx: Context, data: OfItem) -> FoundQuestion | None:
     live = (col(NotificationChannel.id) == data.channel_id, col(NotificationChannel.enabled))
     channel = await ctx.select(NotificationChannel, *live).first()
     item = await ctx.select(InboxItem, col(InboxItem.id) == data.item_id, including_hidden=True).first()
     if channel is None or item is None or item.state is InboxState.resolved:
         return None
-    return Found(channel, item, await question_of(ctx, item))
+    return FoundQuestion(channel, item, await question_of(ctx, item))
 
 
 def _carries_links(channel: NotificationChannel) -> bool:
@@ -167,7 +167,7 @@ def _carries_links(channel: NotificationChannel) -> bool:
     return (channel.url or "").lower().startswith(SECURE)
 
 
-async def _decider(ctx: Context, channel: NotificationChannel, question: Question) -> User | None:
+async def _decider(ctx: Context, channel: NotificationChannel, question: LinkQuestion) -> User | None:
     """In whose name a link of the channel decides: of the member whose address it is, else of whoever made it. Nobody,
     where that person may not decide.
     """

@@ -26,7 +26,7 @@ from resolvers.kernel import (
     go_on_as,
     procedure,
 )
-from resolvers.oversight.decision_links.questions import KINDS, Decision, Question, find_question, name_of_agent
+from resolvers.oversight.decision_links.questions import KINDS, Decision, LinkQuestion, find_question, name_of_agent
 
 UNKNOWN = "There is no such link"
 USED = "This link was used before"
@@ -118,7 +118,7 @@ async def decide_by_link(ctx: Context, data: DecideByLink) -> DecisionMade:
     return DecisionMade(kind=link.kind, decision=data.decision, decided_by=link.user_id)
 
 
-async def _open(ctx: Context, token: str, *, lock: bool) -> tuple[DecisionLink, Question]:
+async def _open(ctx: Context, token: str, *, lock: bool) -> tuple[DecisionLink, LinkQuestion]:
     """From here on the call is one of the person whom the link was made for. `lock`: of two who use the link at once,
     one sees the other.
     """

@@ -33,7 +33,7 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LinkQuestion:
     """`outcome` is what came of it, None while it is open; `until` is its own deadline, where it has one."""
 
     kind: DecisionKind
@@ -48,27 +48,27 @@ class Question:
     arguments: dict[str, Any] | None = None
 
 
-Find = Callable[[Context, str, str], Awaitable[Question | None]]
-Decide = Callable[[Context, Question, Decision, str], Awaitable[Any]]
+Find = Callable[[Context, str, str], Awaitable[LinkQuestion | None]]
+Decide = Callable[[Context, LinkQuestion, Decision, str], Awaitable[Any]]
 
 
 # ---- a call of a tool ------------------------------------------------------------------------------------------------
 
 
-async def _approval(ctx: Context, id: str, source_id: str) -> Question | None:
+async def _approval(ctx: Context, id: str, source_id: str) -> LinkQuestion | None:
     row = await ctx.select(Approval, col(Approval.id) == id).first()
     if row is None:
         return None
     outcome = None if row.status is ApprovalStatus.pending else row.status.value
     given = row.payload or {}
     arguments = given.get("args")
-    return Question(
+    return LinkQuestion(
         DecisionKind.approval, row.id, source_id, row.reason, "", row.agent_id or None, outcome, row.timeout_at,
         row.tool, arguments if isinstance(arguments, dict) else None,
     )  # fmt: skip
 
 
-async def _decide_approval(ctx: Context, question: Question, decision: Decision, comment: str) -> None:
+async def _decide_approval(ctx: Context, question: LinkQuestion, decision: Decision, comment: str) -> None:
     approved = decision is Decision.approve
     status = ApprovalStatus.approved if approved else ApprovalStatus.denied
     asked = {"id": question.subject_id, "status": status.value, "comment": comment}
@@ -78,7 +78,7 @@ async def _decide_approval(ctx: Context, question: Question, decision: Decision,
 # ---- a task that is held ---------------------------------------------------------------------------------------------
 
 
-async def _task(ctx: Context, id: str, source_id: str) -> Question | None:
+async def _task(ctx: Context, id: str, source_id: str) -> LinkQuestion | None:
     row = await ctx.select(MissionTask, col(MissionTask.id) == id).first()
     mission = None if row is None else await ctx.select(Mission, col(Mission.id) == row.mission_id).first()
     if row is None or mission is None:
@@ -86,13 +86,13 @@ async def _task(ctx: Context, id: str, source_id: str) -> Question | None:
     held = row.status is TaskStatus.AWAITING_APPROVAL and source_of(row) == source_id
     text = row.handoff_context or row.result_summary or mission.title
     title = f"{row.title} waits for approval"
-    return Question(
+    return LinkQuestion(
         DecisionKind.mission_task, row.id, source_id, title, text, row.assigned_agent_id,
         None if held else row.status.value.lower(),
     )  # fmt: skip
 
 
-async def _decide_task(ctx: Context, question: Question, decision: Decision, comment: str) -> None:
+async def _decide_task(ctx: Context, question: LinkQuestion, decision: Decision, comment: str) -> None:
     task = await ctx.get(MissionTask, question.subject_id)
     chosen = TaskDecision.approve if decision is Decision.approve else TaskDecision.reject
     asked = DecideTask(mission_id=task.mission_id, id=task.id, decision=chosen, notes=comment or None)
@@ -102,16 +102,16 @@ async def _decide_task(ctx: Context, question: Question, decision: Decision, com
 # ---- what an agent asks people ---------------------------------------------------------------------------------------
 
 
-async def _escalation(ctx: Context, id: str, source_id: str) -> Question | None:
+async def _escalation(ctx: Context, id: str, source_id: str) -> LinkQuestion | None:
     row = await ctx.select(Escalation, col(Escalation.id) == id).first()
     if row is None or row.type is FOR_SECRETS:
         return None
     outcome = None if row.status is EscalationStatus.PENDING else row.status.value.lower()
     text = "\n\n".join(part for part in (row.context, row.data) if part)
-    return Question(DecisionKind.escalation, row.id, source_id, row.reason, text, row.from_agent_id, outcome)
+    return LinkQuestion(DecisionKind.escalation, row.id, source_id, row.reason, text, row.from_agent_id, outcome)
 
 
-async def _decide_escalation(ctx: Context, question: Question, decision: Decision, comment: str) -> None:
+async def _decide_escalation(ctx: Context, question: LinkQuestion, decision: Decision, comment: str) -> None:
     escalation = await ctx.get(Escalation, question.subject_id, lock=True)
     action = EscalationAction.approve if decision is Decision.approve else EscalationAction.reject
     said = comment or ("Approved" if decision is Decision.approve else "Rejected")
@@ -120,7 +120,7 @@ async def _decide_escalation(ctx: Context, question: Question, decision: Decisio
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class QuestionKind:
     """`operation` is what decides, whoever asks for it: its gate, its audit action and its events hold."""
 
     operation: Any
@@ -128,19 +128,19 @@ class Kind:
     decide: Decide
 
 
-KINDS: dict[DecisionKind, Kind] = {
-    DecisionKind.approval: Kind(decide_approval, _approval, _decide_approval),
-    DecisionKind.mission_task: Kind(decide_task, _task, _decide_task),
-    DecisionKind.escalation: Kind(resolve_escalation, _escalation, _decide_escalation),
+KINDS: dict[DecisionKind, QuestionKind] = {
+    DecisionKind.approval: QuestionKind(decide_approval, _approval, _decide_approval),
+    DecisionKind.mission_task: QuestionKind(decide_task, _task, _decide_task),
+    DecisionKind.escalation: QuestionKind(resolve_escalation, _escalation, _decide_escalation),
 }
 
 
-async def find_question(ctx: Context, kind: DecisionKind, subject_id: str, source_id: str) -> Question | None:
+async def find_question(ctx: Context, kind: DecisionKind, subject_id: str, source_id: str) -> LinkQuestion | None:
     """None where it is gone, or where a link does not fit."""
     return await KINDS[kind].find(ctx, subject_id, source_id)
 
 
-async def question_of(ctx: Context, item: InboxItem) -> Question | None:
+async def question_of(ctx: Context, item: InboxItem) -> LinkQuestion | None:
     """What an item of the inbox asks; None where it asks for nothing that a link can decide."""
     payload = item.payload or {}
     if item.kind is InboxKind.escalation:
@@ -152,7 +152,7 @@ async def question_of(ctx: Context, item: InboxItem) -> Question | None:
     return None
 
 
-async def name_of_agent(ctx: Context, question: Question) -> str | None:
+async def name_of_agent(ctx: Context, question: LinkQuestion) -> str | None:
     if question.agent_id is None:
         return None
     agent = await ctx.select(Agent, col(Agent.id) == question.agent_id, including_deleted=True).first()

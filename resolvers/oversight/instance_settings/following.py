@@ -13,7 +13,7 @@ STORED = "SELECT key, plain FROM instance_settings WHERE key = ANY ($1)"
 TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
-class Following:
+class SettingsFollowing:
     """What is stored holds in this process. While the database cannot be asked, the last that was read does."""
 
     def __init__(self) -> None:

@@ -31,11 +31,11 @@ from resolvers.kernel import (
     Caller,
     Code,
     CompletionFailed,
+    CompletionRequest,
     Context,
     Id,
     Input,
     Output,
-    Question,
     Refusal,
     clock,
     command,
@@ -265,7 +265,7 @@ async def consolidate_card(ctx: Context, data: OfPeer) -> None:
     card = await ctx.select(
         PeerCard, col(PeerCard.agent_id) == agent.id, col(PeerCard.user_id) == data.user_id, including_hidden=True
     ).first()
-    question = Question(await _asked(ctx, agent, data.user_id, card), most_tokens=700)
+    question = CompletionRequest(await _asked(ctx, agent, data.user_id, card), most_tokens=700)
     try:
         said = await completed(ctx, model, question, PURPOSE, agent_id=agent.id, crew_id=crew.id)
     except NotCovered:

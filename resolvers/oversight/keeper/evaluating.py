@@ -17,12 +17,12 @@ from models.staff.crews import AutonomyLevel, BehaviorMode, Crew
 from resolvers.kernel import (
     Code,
     CompletionFailed,
+    CompletionRequest,
     Context,
     Id,
     Input,
     Model,
     Output,
-    Question,
     Refusal,
     forbidden,
     instance,
@@ -105,7 +105,7 @@ async def judged(ctx: Context, data: Evaluate, evaluation: Evaluation) -> Judged
     crew = await ctx.select(Crew, col(Crew.id) == evaluation.crew_id).first() if evaluation.crew_id else None
     policy = (AutonomyLevel.guided, BehaviorMode.warn) if crew is None else (crew.autonomy_level, crew.behavior_mode)
     prompt = _prompt(evaluation)
-    question = Question(prompt, verdicts.schema_of(evaluation.decisions))
+    question = CompletionRequest(prompt, verdicts.schema_of(evaluation.decisions))
     whose = {"agent_id": evaluation.agent_id, "crew_id": evaluation.crew_id}
     try:
         said = await completed(ctx, model, question, PURPOSE, call_id=evaluation.id, **whose)

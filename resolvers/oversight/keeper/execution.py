@@ -93,7 +93,7 @@ class ExecutionVerdict(Output):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExecutionOutcome:
     """Of an allowed command: what it has said, or why it was not run."""
 
     exit_code: int | None = None
@@ -123,7 +123,7 @@ async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdic
     inputs = await inputs_of(ctx, data.command, agent_id=request.agent_id, crew_id=request.sandbox_crew_id)
     asking = asking_of(request, data.intent, data.command, inputs.files)
     verdict = await judge(ctx, request, KeeperRequestType.execute, asking)
-    outcome = Outcome()
+    outcome = ExecutionOutcome()
     if verdict.decision is KeeperDecision.ALLOW:
         outcome = await _carried_out(ctx, request, data, inputs)
     await ctx.begin()
@@ -142,14 +142,14 @@ async def execute_command(ctx: Context, data: ExecuteCommand) -> ExecutionVerdic
     )
 
 
-async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteCommand, inputs: Inputs) -> Outcome:
+async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteCommand, inputs: Inputs) -> ExecutionOutcome:
     runner = ctx.outside.commands
     if runner is None:
-        return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
+        return ExecutionOutcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
     try:
         value, hosts = await _value(ctx, request)
     except Refusal as refusal:
-        return Outcome(refusal=refusal)
+        return ExecutionOutcome(refusal=refusal)
     secret = value.reveal()
     command = CommandOfAgent(
         request.workspace_id,
@@ -167,10 +167,10 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
         ran = await runner.run(command)
     except NotRun as failed:
         if failed.unavailable:
-            return Outcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
-        return Outcome(COULD_NOT_RUN, await asyncio.to_thread(scrubbed, str(failed), secret))
+            return ExecutionOutcome(refusal=_late(Code.INTERNAL, NO_SANDBOX))
+        return ExecutionOutcome(COULD_NOT_RUN, await asyncio.to_thread(scrubbed, str(failed), secret))
     output = await asyncio.to_thread(told, ran, secret)
-    return Outcome(ran.exit_code, output if ran.stood_in else f"{inputs.told()}{output}")
+    return ExecutionOutcome(ran.exit_code, output if ran.stood_in else f"{inputs.told()}{output}")
 
 
 async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozenset[str]]:

@@ -9,7 +9,7 @@ See ADR 81.
 from typing import Final
 
 from models.oversight.keeper import KeeperDecision, KeeperRequestType
-from resolvers.kernel import CompletionFailed, Context, Model, Question, instance, log
+from resolvers.kernel import CompletionFailed, CompletionRequest, Context, Model, instance, log
 from resolvers.oversight.keeper import verdicts
 from resolvers.oversight.keeper.opening import OpenedRequest
 from resolvers.oversight.keeper.plausibility import is_plausible
@@ -46,7 +46,7 @@ async def judge(ctx: Context, opened: OpenedRequest, request_type: KeeperRequest
     if is_access and asking.level == 1 and is_plausible(asking.intent):
         return Verdict(KeeperDecision.ALLOW, PLAIN, LOWEST)
     prompt = prompt_of(asking)
-    question = Question(prompt, verdicts.schema_of(verdicts.DECISIONS))
+    question = CompletionRequest(prompt, verdicts.schema_of(verdicts.DECISIONS))
     whose = {"agent_id": opened.agent_id, "crew_id": opened.sandbox_crew_id or ""}
     try:
         said = await completed(ctx, judged_by, question, PURPOSE, call_id=opened.request_id, **whose)

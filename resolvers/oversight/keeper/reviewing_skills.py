@@ -70,7 +70,7 @@ class OfSkill(Input):
 REVIEW: Final = job("keeper.review_skill", OfSkill, unique="{skill_id}", fair=True, attempts=3)
 
 
-class Uses(NamedTuple):
+class SkillUses(NamedTuple):
     """Of a skill, lately, by agents of the workspace that reviews it."""
 
     stats: dict[str, Any]
@@ -129,14 +129,14 @@ async def review_daily(workspace_id: str, skill_id: str, key: str) -> None:
         log.warning("a skill was not reviewed", skill_id=skill_id, cause=str(error))
 
 
-def _verified(skill: Skill, decision: KeeperDecision, uses: Uses) -> SkillVerification:
+def _verified(skill: Skill, decision: KeeperDecision, uses: SkillUses) -> SkillVerification:
     if decision is KeeperDecision.DENY or skill.scan_status is ScanStatus.FLAGGED:
         return SkillVerification.UNVERIFIED
     known = skill.scan_status is ScanStatus.CLEAN and uses.stats["InvocationCount"] > 0
     return SkillVerification.VERIFIED if decision is KeeperDecision.ALLOW and known else skill.verification
 
 
-def _asked(ctx: Context, skill: Skill, agents: list[str], uses: Uses) -> ReviewSkill:
+def _asked(ctx: Context, skill: Skill, agents: list[str], uses: SkillUses) -> ReviewSkill:
     return ReviewSkill(
         workspace_id=ctx.workspace_id or "",
         skill_id=skill.id,
@@ -162,7 +162,7 @@ async def _assigned(ctx: Context, skill: Skill) -> list[str]:
     return [cut(row["name"], 200) for row in found]
 
 
-async def _uses(ctx: Context, skill: Skill) -> Uses:
+async def _uses(ctx: Context, skill: Skill) -> SkillUses:
     """The newest that the journal tells of, and the runs among them that have failed."""
     entries, runs = ctx.table(JournalEntry).c, ctx.table(Run).c
     since = await ctx.now() - LOOKS_BACK
@@ -194,4 +194,4 @@ async def _uses(ctx: Context, skill: Skill) -> Uses:
         "LastUsedAt": None if last is None else last.isoformat(),
         "LookbackDays": LOOKS_BACK.days,
     }
-    return Uses(stats, [cut(redactor.redact(row["error_message"]), DESCRIPTION) for row in told])
+    return SkillUses(stats, [cut(redactor.redact(row["error_message"]), DESCRIPTION) for row in told])

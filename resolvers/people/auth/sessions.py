@@ -18,7 +18,6 @@ from resolvers.kernel import (
     Action,
     Auth,
     ById,
-    Claims,
     Code,
     Context,
     IssuedSession,
@@ -27,6 +26,7 @@ from resolvers.kernel import (
     Reason,
     Refusal,
     Tenancy,
+    TokenClaims,
     TokenKind,
     Topic,
     command,
@@ -154,7 +154,7 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
     )
 
 
-async def _is_active(ctx: Context, claims: Claims) -> bool:
+async def _is_active(ctx: Context, claims: TokenClaims) -> bool:
     """Whether the gate would let this access token pass."""
     active = ctx.select(
         Session,
@@ -237,7 +237,7 @@ async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
         (TokenKind.refresh, cookies.refresh_token(jar, https=https)),
     ):
         claims = None if token is None else credentials.read_token(kind, token)
-        if isinstance(claims, Claims):
+        if isinstance(claims, TokenClaims):
             await _revoke(ctx, claims.session_id or "", claims.user_id, RevokedReason.logout)
             break
     return SignedOut()

@@ -27,7 +27,7 @@ TAKEN = "An account with this email was created meanwhile; please try again"
 _EMAIL = TypeAdapter[str](Email)
 
 
-class Found(NamedTuple):
+class FoundAccount(NamedTuple):
     user: User
     is_new: bool
 
@@ -46,7 +46,9 @@ def check_domain(provider: SignInProvider, email: str | None) -> None:
         raise turned_away("Only addresses of certain domains may sign in with this provider", DENIED)
 
 
-async def account_of(ctx: Context, provider: SignInProvider, person: Person, email: str | None, invited: bool) -> Found:
+async def account_of(
+    ctx: Context, provider: SignInProvider, person: Person, email: str | None, invited: bool
+) -> FoundAccount:
     """By the identity; else by the verified email; else a new account, if this person may have one.
 
     Everything about one person is done one after the other: two first sign-ins at once make one account.
@@ -57,12 +59,16 @@ async def account_of(ctx: Context, provider: SignInProvider, person: Person, ema
     ).first()
     if identity is not None:
         await ctx.update(LinkedIdentity, identity.id, used_at=NOW, email=email, provider=provider.id)
-        return Found(await ctx.get(User, identity.user_id), False)
+        return FoundAccount(await ctx.get(User, identity.user_id), False)
     if email is None:
         raise turned_away("The provider does not say that it has verified the email address", NOT_LINKED)
     await ctx.lock(f"account of {email.lower()}")
     known = await _by_email(ctx, email)
-    found = Found(await _create(ctx, provider, person, email, invited), True) if known is None else Found(known, False)
+    found = (
+        FoundAccount(await _create(ctx, provider, person, email, invited), True)
+        if known is None
+        else FoundAccount(known, False)
+    )
     if not found.is_new:
         await _take_over(ctx, provider, found.user)
     await ctx.insert(

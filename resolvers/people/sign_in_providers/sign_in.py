@@ -81,7 +81,7 @@ class SignInStarted(Output):
     browser: str = Field(repr=False)
 
 
-class SignedIn(Output):
+class ProviderSignedIn(Output):
     location: str
 
 
@@ -157,7 +157,7 @@ async def start_sign_in(ctx: Context, data: StartSignIn) -> SignInStarted:
     errors=ERRORS,
     late=True,
 )
-async def finish_google(ctx: Context, data: FinishGoogle) -> SignedIn:
+async def finish_google(ctx: Context, data: FinishGoogle) -> ProviderSignedIn:
     """Finish signing in with Google.
 
     As for any other provider.
@@ -174,7 +174,7 @@ async def finish_google(ctx: Context, data: FinishGoogle) -> SignedIn:
     errors=ERRORS,
     late=True,
 )
-async def finish_sign_in(ctx: Context, data: FinishSignIn) -> SignedIn:
+async def finish_sign_in(ctx: Context, data: FinishSignIn) -> ProviderSignedIn:
     """Finish signing in with a provider.
 
     Works once, and in the browser that started it. Signs in the user to whom the account at the provider is linked,
@@ -203,7 +203,7 @@ async def _start(ctx: Context, provider: SignInProvider, path: str) -> SignInSta
     return SignInStarted(location=location, browser=made.browser)
 
 
-async def _finish(ctx: Context, provider: SignInProvider, data: FinishGoogle) -> SignedIn:
+async def _finish(ctx: Context, provider: SignInProvider, data: FinishGoogle) -> ProviderSignedIn:
     if not data.state:
         raise Refusal(Code.BAD_REQUEST, "state is required")
     made, path = await claim(ctx, provider.id, data.state)
@@ -222,7 +222,7 @@ async def _finish(ctx: Context, provider: SignInProvider, data: FinishGoogle) ->
         await accept(ctx, user, invitations)
     await apply_groups(ctx, provider, user, person.groups)
     await open_session(ctx, user)
-    return SignedIn(location=path)
+    return ProviderSignedIn(location=path)
 
 
 def _check_answer(metadata: openid.Metadata, data: FinishGoogle) -> None:

@@ -24,19 +24,19 @@ AT_ONCE: Final = 2  # a folder may be large, and disks are slow
 CODING: Final = "coding"
 
 
-class OfWorkspace(Input):
+class FilesOfWorkspace(Input):
     workspace_id: Id
 
 
-class OfCrew(Input):
+class FilesOfCrew(Input):
     crew_id: Id
 
 
-class OfAgent(Input):
+class FilesOfAgent(Input):
     agent_id: Id
 
 
-class OfChat(Input):
+class FilesOfChat(Input):
     """An agent that spoke in the chat."""
 
     agent_id: Id
@@ -48,10 +48,10 @@ class OfAttachments(Input):
 
 
 REMOVE_FILES = clock("workspaces.remove_files", every=timedelta(hours=1))
-WORKSPACE_GONE = job("workspaces.files_of_workspace", OfWorkspace, of_instance=True, at_once=AT_ONCE)
-CREW_GONE = job("workspaces.files_of_crew", OfCrew, at_once=AT_ONCE)
-AGENT_GONE = job("workspaces.files_of_agent", OfAgent, at_once=AT_ONCE)
-CHAT_GONE = job("workspaces.files_of_chat", OfChat, at_once=AT_ONCE)
+WORKSPACE_GONE = job("workspaces.files_of_workspace", FilesOfWorkspace, of_instance=True, at_once=AT_ONCE)
+CREW_GONE = job("workspaces.files_of_crew", FilesOfCrew, at_once=AT_ONCE)
+AGENT_GONE = job("workspaces.files_of_agent", FilesOfAgent, at_once=AT_ONCE)
+CHAT_GONE = job("workspaces.files_of_chat", FilesOfChat, at_once=AT_ONCE)
 """Of a chat that is still there, what its agents remember of it goes, and what people attached to it stays."""
 DETACHED = job("workspaces.files_detached", OfAttachments, at_once=AT_ONCE)
 """Removes the files of attachments that are deleted, and then their rows: a name that leads to nothing is nobody's."""

@@ -28,13 +28,13 @@ from resolvers.kernel import (
     Code,
     Completed,
     CompletionFailed,
+    CompletionRequest,
     Context,
     Id,
     Input,
     Int,
     Model,
     Output,
-    Question,
     Refusal,
     Text,
     command,
@@ -93,7 +93,7 @@ class BookCall(OfCall):
     cost: Micros | None = None
 
 
-class Held(Output):
+class MoneyHeld(Output):
     """Whether money was set aside, or none has to be."""
 
     refused: bool = False
@@ -107,7 +107,7 @@ async def key_of(ctx: Context, missing: Refusal) -> Key:
     return await opened_key(found)
 
 
-async def ask(ctx: Context, key: Key, model: str, question: Question, purpose: str) -> str:
+async def ask(ctx: Context, key: Key, model: str, question: CompletionRequest, purpose: str) -> str:
     """What the model says; BAD_GATEWAY where it does not, or where no budget covers the call. Before `begin()`."""
     address = instance.settings.anthropic_base_url or VENDOR
     asked = Model(LlmProvider.ANTHROPIC.lower(), model, address, key.value, timeout=SECONDS)
@@ -120,7 +120,7 @@ async def ask(ctx: Context, key: Key, model: str, question: Question, purpose: s
 
 
 async def completed(
-    ctx: Context, model: Model, question: Question, purpose: str, *, call_id: str | None = None, **whose: str
+    ctx: Context, model: Model, question: CompletionRequest, purpose: str, *, call_id: str | None = None, **whose: str
 ) -> Completed:
     """What the model says. Raises NotCovered, or CompletionFailed within the timeout of the model. Before `begin()`.
 
@@ -158,7 +158,7 @@ async def _most(model: Model, read: int, written: int) -> int:
 
 
 @command("model_calls.hold", Action.UPDATE, emits=(*ALARMS, InboxItemUpdated), surfaces=NO_SURFACE)
-async def hold_call(ctx: Context, data: HoldCall) -> Held:
+async def hold_call(ctx: Context, data: HoldCall) -> MoneyHeld:
     """Set money aside for a call that no run makes.
 
     Of the budgets of the workspace, and of the crew and agent it is for. The use of a key is told on its timeline.
@@ -167,7 +167,7 @@ async def hold_call(ctx: Context, data: HoldCall) -> Held:
     await alarm(ctx, found)
     held = [state for state in found if state.budget.hard_stop]
     if any(state.left <= 0 or state.left < data.most for state in held):
-        return Held(refused=True)
+        return MoneyHeld(refused=True)
     ends = await ctx.now() + LASTS
     for state in held:
         row = CallReservation(call_id=data.call_id, budget_id=state.budget.id, micros=data.most, expires_at=ends)
@@ -175,7 +175,7 @@ async def hold_call(ctx: Context, data: HoldCall) -> Held:
     if data.credential_id is not None:
         tell(ctx, data.credential_id, CredentialEventType.USE, source=data.purpose)
         await ctx.update_where(Credential, col(Credential.id) == data.credential_id, last_used_at=NOW)
-    return Held()
+    return MoneyHeld()
 
 
 @command("model_calls.book", Action.UPDATE, emits=(*ALARMS, InboxItemUpdated), surfaces=NO_SURFACE)

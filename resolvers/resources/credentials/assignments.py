@@ -64,11 +64,11 @@ def _seen(row: Any, scope: Any) -> Any:
     return scope.scalar(select(func.count()).select_from(given.join(credential, true())).where(*held, *own, *visible))
 
 
-class OfAgent(Input):
+class CredentialsOfAgent(Input):
     agent_id: Id
 
 
-class AssignCredential(OfAgent):
+class AssignCredential(CredentialsOfAgent):
     """Credentials under one `env_var_name` are a pool: the one of the lowest `priority` is taken first."""
 
     credential_id: Annotated[Id, Field(min_length=1)]
@@ -76,14 +76,14 @@ class AssignCredential(OfAgent):
     priority: Int = 0
 
 
-class OfAssignment(OfAgent):
+class OfAssignment(CredentialsOfAgent):
     """`assignment_id` is the id of the assignment, not of the credential."""
 
     assignment_id: Id
 
 
 @query("agent_credentials.list", Action.READ, subject=AGENT, tickets=False)
-def list_assignments(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentCredential]:
+def list_assignments(scope: QueryScope, agent: Row[Agent], data: CredentialsOfAgent) -> Rows[AgentCredential]:
     """List credentials of an agent.
 
     By variable, then by priority, descending; every assignment, to every member. Never a value.

@@ -53,17 +53,17 @@ SERVERS: dict[IntegrationScope, Any] = {
 }
 
 
-class OfAgent(Input):
+class BindingsOfAgent(Input):
     agent_id: Id
 
 
-class OfBinding(OfAgent):
+class OfBinding(BindingsOfAgent):
     """`integration_id` is the id of the binding."""
 
     integration_id: Id
 
 
-class BindAgent(OfAgent):
+class BindAgent(BindingsOfAgent):
     """A credential is sent as `cred_type` says: `bearer` and `basic` in Authorization, `api_key` in `cred_header`. A
     server behind stdio finds it in `env_var_name`. A server of another crew may be named.
     """
@@ -90,7 +90,7 @@ class UpdateBinding(Patch, OfBinding):
 
 
 @query("agent_integrations.list", Action.READ, subject=AGENT, tickets=False, scopes="agents")
-def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentIntegration]:
+def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: BindingsOfAgent) -> Rows[AgentIntegration]:
     """List bindings of an agent to MCP servers.
 
     Newest first; ties by id, descending.
@@ -99,7 +99,9 @@ def list_agent_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent)
 
 
 @query("agent_integrations.resolved", Action.READ, subject=AGENT, tickets=False, scopes="agents")
-def list_resolved_integrations(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[ResolvedIntegration]:
+def list_resolved_integrations(
+    scope: QueryScope, agent: Row[Agent], data: BindingsOfAgent
+) -> Rows[ResolvedIntegration]:
     """List MCP servers that an agent can use.
 
     By name. A crew's enabled server stands for one of the same name of the workspace. A server that some agents are

@@ -30,7 +30,7 @@ from resolvers.kernel import (
 from resolvers.people.sign_in_providers.attempts import browser_of
 from resolvers.resources.oauth import loopback
 from resolvers.resources.oauth.client import redeemed
-from resolvers.resources.oauth.states import Consent, begin, claim
+from resolvers.resources.oauth.states import ConsentState, begin, claim
 from resolvers.resources.oauth.tokens import bind, store
 
 CALLBACK: Final = "/api/v1/oauth/callback"
@@ -213,7 +213,7 @@ def _check_answer(data: FinishOAuth) -> None:
         raise Refusal(Code.BAD_REQUEST, "code and state are required")
 
 
-async def _finish(ctx: Context, data: FinishOAuth, begun: Consent) -> OAuthConnected:
+async def _finish(ctx: Context, data: FinishOAuth, begun: ConsentState) -> OAuthConnected:
     await _as_who_began(ctx, begun)
     credential = await ctx.get(Credential, begun.credential_id, missing=MISSING)
     _check_issuer(credential, data.iss)
@@ -226,7 +226,7 @@ async def _finish(ctx: Context, data: FinishOAuth, begun: Consent) -> OAuthConne
     return OAuthConnected(credential_id=credential.id)
 
 
-async def _as_who_began(ctx: Context, begun: Consent) -> None:
+async def _as_who_began(ctx: Context, begun: ConsentState) -> None:
     """With the role of now: a consent is good for nothing to who has lost the right meanwhile."""
     await ctx.enter(begun.workspace_id)
     if not await go_on_as(ctx, begun.user_id) or not ctx.may(Action.MANAGE):

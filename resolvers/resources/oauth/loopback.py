@@ -30,11 +30,11 @@ HEADERS: Final = (
     "connection: close",
 )
 Finish = Callable[[Caller, dict[str, Any]], Awaitable[Any]]
-_listening = set["Listener"]()
+_listening = set["CallbackListener"]()
 
 
 @dataclass(eq=False)
-class Listener:
+class CallbackListener:
     """It ends with the first answer to the callback, or after two minutes."""
 
     finish: Finish
@@ -87,10 +87,10 @@ class Listener:
         return _page("200 OK", CONNECTED)
 
 
-async def listen(finish: Finish) -> Listener:
+async def listen(finish: Finish) -> CallbackListener:
     if len(_listening) >= MOST_LISTENERS:
         raise Refusal(Code.RATE_LIMITED, "Too many consents are under way on this machine")
-    listener = Listener(finish)
+    listener = CallbackListener(finish)
     listener.server = await asyncio.start_server(listener.serve, HOST, 0, limit=LARGEST)
     listener.timer = asyncio.get_running_loop().call_later(LASTS, listener.close)
     _listening.add(listener)

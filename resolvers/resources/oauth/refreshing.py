@@ -35,16 +35,18 @@ _ENDED = """
 """
 
 
-class OfCredential(Input):
+class CredentialOfJob(Input):
     """A credential of the workspace."""
 
     credential_id: Id
 
 
 DUE = clock("oauth.look_for_tokens", every=timedelta(minutes=5))
-REFRESH = job("oauth.refresh", OfCredential, unique="{credential_id}", serial=True, attempts=5, emits=CredentialExpired)
+REFRESH = job(
+    "oauth.refresh", CredentialOfJob, unique="{credential_id}", serial=True, attempts=5, emits=CredentialExpired
+)
 
-END = job("oauth.end", OfCredential, unique="{credential_id}", emits=CredentialExpired)
+END = job("oauth.end", CredentialOfJob, unique="{credential_id}", emits=CredentialExpired)
 
 
 async def enqueue_due(rows: AcrossWorkspaces) -> None:

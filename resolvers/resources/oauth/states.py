@@ -43,7 +43,7 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class ConsentState:
     """What comes back with a state."""
 
     workspace_id: str
@@ -80,7 +80,7 @@ async def claim(
     user_id: str | None = None,
     browser: str | None = None,
     listener: str | None = None,
-) -> Consent:
+) -> ConsentState:
     """In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
     that comes in another browser is refused, and leaves it to its own.
     """
@@ -96,4 +96,6 @@ async def claim(
     (row,) = found
     sealed = Sealed(row["verifier"])
     verifier = await instance.vault.open(sealed, table=OAuthState, column="verifier", row_id=row["id"])
-    return Consent(row["workspace_id"], row["credential_id"], row["user_id"], row["redirect_uri"], verifier.reveal())
+    return ConsentState(
+        row["workspace_id"], row["credential_id"], row["user_id"], row["redirect_uri"], verifier.reveal()
+    )

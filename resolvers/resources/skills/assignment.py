@@ -33,18 +33,18 @@ UNKNOWN = "There is no such skill"
 NEWEST_LAST = (col(AgentSkill.created_at), col(AgentSkill.id))
 
 
-class OfAgent(Input):
+class SkillsOfAgent(Input):
     agent_id: Id
 
 
-class AssignSkill(OfAgent):
+class AssignSkill(SkillsOfAgent):
     """`config` is any text, by convention JSON."""
 
     skill_id: Annotated[Id, Field(min_length=1)]
     config: ConfigText | None = None
 
 
-class RemoveSkill(OfAgent):
+class RemoveSkill(SkillsOfAgent):
     """The skill that the agent loses."""
 
     skill_id: Id
@@ -65,7 +65,7 @@ class SkillUnassigned(Output):
 
 
 @query("agent_skills.list", Action.READ, subject=AGENT)
-def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: OfAgent) -> Rows[AgentSkill]:
+def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: SkillsOfAgent) -> Rows[AgentSkill]:
     """List skills of an agent.
 
     In the order in which they were assigned.

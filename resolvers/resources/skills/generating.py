@@ -12,11 +12,11 @@ from resolvers.kernel import (
     Action,
     Auth,
     Code,
+    CompletionRequest,
     Context,
     Input,
     Output,
     Prompt,
-    Question,
     Refusal,
     Text,
     command,
@@ -86,7 +86,9 @@ async def _generated(ctx: Context, data: GenerateSkill) -> SkillGenerated:
         raise invalid("prompt", "must not be empty")
     key = await key_of(ctx, Refusal(Code.PRECONDITION_FAILED, NO_KEY))
     await _check_new(ctx, slug, slug)
-    question = Question(f"name: {slug}\n\nThe skill is for: {data.prompt}", system=SYSTEM, most_tokens=MOST_TOKENS)
+    question = CompletionRequest(
+        f"name: {slug}\n\nThe skill is for: {data.prompt}", system=SYSTEM, most_tokens=MOST_TOKENS
+    )
     said = await ask(ctx, key, data.model or MODEL, question, PURPOSE)
     written = await understood(unfenced(said), whole=True, refused=Code.BAD_GATEWAY)
     file = replace(written.called(slug), vendor=VENDOR, version=written.version or VERSION)

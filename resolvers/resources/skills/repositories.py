@@ -25,14 +25,14 @@ ABILITIES: Final = "side-band-64k ofs-delta shallow no-progress agent=crewship"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundFiles:
     """The files with their paths; None for one that is too long. `truncated`: there were more."""
 
     files: Sequence[tuple[str, bytes | None]]
     truncated: bool
 
 
-async def skills_in(ctx: Context, url: str, ref: str) -> Found:
+async def skills_in(ctx: Context, url: str, ref: str) -> FoundFiles:
     """BAD_GATEWAY, in few words, where there is no such repository, or it is too much."""
     if ref and (REF.fullmatch(ref) is None or ".." in ref):
         raise Refusal(Code.BAD_GATEWAY, "git_ref: is no name of a branch or tag")
@@ -68,14 +68,14 @@ async def _cloned(http: Outbound, url: str, ref: str) -> tuple[str, bytes]:
     return wanted, _pack_in(answer.body)
 
 
-def _found(commit: str, data: bytes) -> Found:
+def _found(commit: str, data: bytes) -> FoundFiles:
     pack = Pack.read(data, bounds.SKILL)
     files = list[tuple[str, bytes | None]]()
     for file in pack.files(pack.tree_of(commit), "SKILL.md", WITHOUT):
         if len(files) == MOST_FILES:
-            return Found(files, truncated=True)
+            return FoundFiles(files, truncated=True)
         files.append(file)
-    return Found(files, truncated=False)
+    return FoundFiles(files, truncated=False)
 
 
 def _line(text: str) -> bytes:

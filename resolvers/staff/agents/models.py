@@ -68,7 +68,7 @@ class ModelsOfProvider(Input):
     provider: Annotated[ModelProvider, BeforeValidator(lambda raw: raw.upper() if isinstance(raw, str) else raw)]
 
 
-class Asked(NamedTuple):
+class ModelsRequest(NamedTuple):
     """Where a list is, and how it is asked for."""
 
     url: str
@@ -86,21 +86,23 @@ Found = tuple[Offered, ...] | None
 """None: the provider was not reached, or has not said what it offers."""
 
 
-def _anthropic(address: str, key: str) -> Asked:
-    return Asked(f"{address}/v1/models?limit={MOST_MODELS}", {"x-api-key": key, "anthropic-version": "2023-06-01"})
+def _anthropic(address: str, key: str) -> ModelsRequest:
+    return ModelsRequest(
+        f"{address}/v1/models?limit={MOST_MODELS}", {"x-api-key": key, "anthropic-version": "2023-06-01"}
+    )
 
 
-def _openai(address: str, key: str) -> Asked:
-    return Asked(f"{address}/models", {"authorization": f"Bearer {key}"} if key else {})
+def _openai(address: str, key: str) -> ModelsRequest:
+    return ModelsRequest(f"{address}/models", {"authorization": f"Bearer {key}"} if key else {})
 
 
-def _google(address: str, key: str) -> Asked:
+def _google(address: str, key: str) -> ModelsRequest:
     """The key goes by a header: a URL is what servers on the way write into their logs."""
-    return Asked(f"{address}/v1beta/models?pageSize={MOST_MODELS}", {"x-goog-api-key": key})
+    return ModelsRequest(f"{address}/v1beta/models?pageSize={MOST_MODELS}", {"x-goog-api-key": key})
 
 
-def _ollama(address: str, key: str) -> Asked:
-    return Asked(f"{address.removesuffix('/v1')}/api/tags")
+def _ollama(address: str, key: str) -> ModelsRequest:
+    return ModelsRequest(f"{address.removesuffix('/v1')}/api/tags")
 
 
 def _named(said: Any) -> list[Offered]:
@@ -123,7 +125,7 @@ class Catalog:
     """How a provider is asked, and how its answer is read, which may be anything."""
 
     address: str
-    asked: Callable[[str, str], Asked]
+    asked: Callable[[str, str], ModelsRequest]
     read: Callable[[Any], list[Offered]]
     fresh: float = FRESH
     failed: float = FAILED

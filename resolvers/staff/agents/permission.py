@@ -19,11 +19,11 @@ async def crew_role(ctx: Context, crew_id: str) -> Role | None:
     return None if member is None else member.role
 
 
-class OfCrew(Input):
+class AgentsOfCrew(Input):
     crew_id: Id | None = None
 
 
-async def may_create(ctx: Context, data: OfCrew | None) -> None:
+async def may_create(ctx: Context, data: AgentsOfCrew | None) -> None:
     """Create, judged on the higher of the workspace role and the role in the crew that the body names.
 
     Without a readable body there is no crew to judge on: an unreadable one is told to every member.

@@ -51,18 +51,18 @@ def _role(raw: Any) -> Any:
     return raw if raw == ParticipantRole.owner else ParticipantRole.member
 
 
-class OfChat(Input):
+class ParticipantsOfChat(Input):
     chat_id: Id
 
 
-class AddParticipant(OfChat):
+class AddParticipant(ParticipantsOfChat):
     """A member of the workspace. Any role but `owner` counts as `member`."""
 
     user_id: Annotated[Id, Field(min_length=1)]
     role: Annotated[ParticipantRole, BeforeValidator(_role)] = ParticipantRole.member
 
 
-class RemoveParticipant(OfChat):
+class RemoveParticipant(ParticipantsOfChat):
     """Who leaves the chat."""
 
     user_id: Id
@@ -112,7 +112,7 @@ extend(Chat, participants=many(ChatParticipant, "chat_id", order_by=in_order))
 
 
 @query("chats.participants_list", Action.READ, tenancy=CHAT, subject=SHARED)
-def list_participants(scope: QueryScope, chat: Any, data: OfChat) -> Rows[ChatParticipant]:
+def list_participants(scope: QueryScope, chat: Any, data: ParticipantsOfChat) -> Rows[ChatParticipant]:
     """List participants of a chat.
 
     None in a private chat; who joined first comes first.

@@ -21,7 +21,7 @@ FORM: Final = 4 << 10
 """Bytes of a form that may be beside its file."""
 
 
-class Room(NamedTuple):
+class FileRoom(NamedTuple):
     """What a file may take: what is free, and what the largest file of the chat takes, which it may replace."""
 
     bytes: int
@@ -61,11 +61,11 @@ async def used(ctx: Context) -> int:
     return found[0][0] if found else 0
 
 
-async def room_in(ctx: Context, chat_id: str) -> Room:
+async def room_in(ctx: Context, chat_id: str) -> FileRoom:
     """As it is now: others may take it meanwhile, which the commit is asked for once more."""
     kept = ctx.table(ChatAttachment).c
     largest = await ctx.report(select(func.max(kept.size)).where(kept.chat_id == chat_id))
-    return Room(most() - await used(ctx) + (largest[0][0] or 0))
+    return FileRoom(most() - await used(ctx) + (largest[0][0] or 0))
 
 
 async def refuse_too_much(ctx: Context, chat_id: str) -> None:

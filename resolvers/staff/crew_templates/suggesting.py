@@ -11,10 +11,10 @@ from resolvers.kernel import (
     TRIMMED,
     Action,
     Code,
+    CompletionRequest,
     Context,
     Input,
     Output,
-    Question,
     Refusal,
     at_most,
     command,
@@ -113,7 +113,7 @@ async def suggest_crew(ctx: Context, data: SuggestCrew) -> CrewSuggestion:
     counts for its budgets. Nothing is created.
     """
     key = await key_of(ctx, Refusal(Code.UNPROCESSABLE, NO_KEY))
-    question = Question(data.description, system=SYSTEM, most_tokens=MOST_TOKENS)
+    question = CompletionRequest(data.description, system=SYSTEM, most_tokens=MOST_TOKENS)
     suggestion = understood(await ask(ctx, key, MODEL, question, PURPOSE))
     await ctx.begin()
     ctx.audit("CREW", None, agents=len(suggestion.agents))

@@ -21,7 +21,7 @@ from resolvers.staff.crews.events import (
     ProvisionAdvanced,
     ProvisionCompleted,
     ProvisionFailed,
-    ProvisionStarted,
+    ProvisionStartedEvent,
     ProvisionStep,
     ProvisionStepReported,
 )
@@ -50,12 +50,12 @@ BUILD = job(
     unique="{crew_id}:{build_id}",
     at_once=2,
     attempts=3,
-    emits=(ProvisionStarted, ProvisionAdvanced, ProvisionStepReported, ProvisionCompleted, ProvisionFailed),
+    emits=(ProvisionStartedEvent, ProvisionAdvanced, ProvisionStepReported, ProvisionCompleted, ProvisionFailed),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BuildPlan:
     """What an image is made of. `features` are references with their options, common-utils first, then by reference."""
 
     image: str
@@ -64,7 +64,7 @@ class Plan:
     commands: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, crew: Crew) -> "Plan | None":
+    def of(cls, crew: Crew) -> "BuildPlan | None":
         """None where nothing is to be baked. Raises Refusal for names that must not reach a shell."""
         devcontainer = parse_devcontainer(crew.devcontainer_config) if crew.devcontainer_config else None
         mise = parse_mise(crew.mise_config) if crew.mise_config else None
@@ -124,7 +124,7 @@ def begun(crew: Crew, now: datetime) -> dict[str, Any] | None:
     this server can build one. Whoever asks enqueues it.
     """
     try:
-        needed = instance.containers is not None and Plan.of(crew) is not None
+        needed = instance.containers is not None and BuildPlan.of(crew) is not None
     except Refusal:
         needed = False
     return {"id": new_id(), "status": "pending", "started_at": now.isoformat()} if needed else None
@@ -184,17 +184,17 @@ async def crew_of(ctx: Context, data: OfBuild) -> Crew | None:
     return crew if build.get("id") == data.build_id and build.get("status") in LIVE else None
 
 
-async def begin(ctx: Context, data: OfBuild, plan: Plan) -> None:
+async def begin(ctx: Context, data: OfBuild, plan: BuildPlan) -> None:
     if (crew := await crew_of(ctx, data)) is not None:
         steps = plan.steps
         await _note(ctx, crew, status="running", steps=steps, log_tail=[])
         note(ctx, crew.id, "building", f"The image of {crew.name} is being built", steps=len(steps))
-        ctx.emit(ProvisionStarted(crew_id=crew.id, steps=steps))
+        ctx.emit(ProvisionStartedEvent(crew_id=crew.id, steps=steps))
         tell(ctx, crew.id, "provision.start", status="started")
         tell(ctx, crew.id, "resolve_features", status="completed", detail=f"{len(plan.features)} features")
 
 
-async def advance(ctx: Context, data: OfBuild, step: int, plan: Plan, took: int = 0) -> None:
+async def advance(ctx: Context, data: OfBuild, step: int, plan: BuildPlan, took: int = 0) -> None:
     """`step` counts from 1; `took`: milliseconds of the one before."""
     if (crew := await crew_of(ctx, data)) is not None:
         message, total = plan.steps[step - 1], len(plan.steps)
@@ -210,11 +210,11 @@ async def advance(ctx: Context, data: OfBuild, step: int, plan: Plan, took: int 
             tell(ctx, crew.id, "feature_install", feature=feature, status="started")
 
 
-async def complete(ctx: Context, data: OfBuild, plan: Plan | None, *, hit: bool = False) -> None:
+async def complete(ctx: Context, data: OfBuild, plan: BuildPlan | None, *, hit: bool = False) -> None:
     """A build of nothing leaves the crew without an image of its own. `hit`: the engine had the image already."""
     if (crew := await crew_of(ctx, data)) is None:
         return
-    if plan != Plan.of(crew):
+    if plan != BuildPlan.of(crew):
         return await fail(ctx, data, CHANGED)
     tag, digest = ("", "") if plan is None else (plan.tag, plan.digest)
     now = await ctx.now()

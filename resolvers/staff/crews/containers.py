@@ -29,11 +29,11 @@ REMOVE_CONTAINERS = clock("crews.containers", every=timedelta(minutes=1))
 """Containers are removed whose crew or agent is gone, or whose time is over."""
 
 
-class OfCrew(Input):
+class ContainersOfCrew(Input):
     crew_id: Id
 
 
-STOP = job("crews.stop_containers", OfCrew, unique="{crew_id}", attempts=10)
+STOP = job("crews.stop_containers", ContainersOfCrew, unique="{crew_id}", attempts=10)
 """What they may reach, or what stands beside them, has changed: they are made anew by the next command."""
 REMADE = frozenset({"network_mode", "allowed_domains", "services_json"})
 
@@ -50,7 +50,7 @@ class Workplace:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptContainer:
     """A container that the engine has, by its labels."""
 
     id: str
@@ -88,7 +88,9 @@ def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
     return Workplace(image, crew["container_memory_mb"], crew["container_cpus"], variables, services)
 
 
-async def overdue(rows: AcrossWorkspaces, there: Sequence[Kept], now: datetime, *, ends: bool = True) -> list[str]:
+async def overdue(
+    rows: AcrossWorkspaces, there: Sequence[KeptContainer], now: datetime, *, ends: bool = True
+) -> list[str]:
     """Those to be removed; what does not end by time goes with its crew."""
     given = [[each.workspace_id for each in there], [each.crew_id for each in there], [each.agent_id for each in there]]
     live = await rows.fetch(LIVE, *given)

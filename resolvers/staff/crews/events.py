@@ -34,7 +34,7 @@ class ContainerMeasured(Event, type="container.stats", channel="workspace:{works
     timestamp: Time
 
 
-class ProvisionStarted(Event, type="provision.started", channel="workspace:{workspace_id}"):
+class ProvisionStartedEvent(Event, type="provision.started", channel="workspace:{workspace_id}"):
     """The build of a crew's container is planned: on request, or after a change, a message or an assignment."""
 
     crew_id: str

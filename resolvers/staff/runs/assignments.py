@@ -8,7 +8,7 @@ from models.work.missions import Assignment, AssignmentStatus
 from resolvers.kernel import NOW, Context, Id, Input, job
 from resolvers.rules.handoff import handoff_in
 from resolvers.staff.runs.events import RUN_ENDS
-from resolvers.staff.runs.passing_on import OfRun
+from resolvers.staff.runs.passing_on import RunToPassOn
 from resolvers.staff.runs.pauses import break_loop
 
 LONGEST_RESULT = 8000
@@ -20,13 +20,13 @@ ENDS = {
 }
 
 
-class OfAssignment(Input):
+class RunOfAssignment(Input):
     assignment_id: Id
 
 
-ASSIGNMENT_ENDED = job("assignments.ended", OfAssignment, unique="{assignment_id}")
+ASSIGNMENT_ENDED = job("assignments.ended", RunOfAssignment, unique="{assignment_id}")
 """Whatever waits for the assignment goes on."""
-GIVER_CALLED_OFF = job("assignments.giver_called_off", OfRun, unique="{run_id}", emits=RUN_ENDS)
+GIVER_CALLED_OFF = job("assignments.giver_called_off", RunToPassOn, unique="{run_id}", emits=RUN_ENDS)
 """What a run that was called off has given others to do is called off, too."""
 
 

@@ -23,9 +23,9 @@ from resolvers.staff.runs import work
 from resolvers.staff.runs.cancelling import show_cancelled
 from resolvers.staff.runs.events import RUN_ENDS
 from resolvers.staff.runs.lifecycle import follow_end, hold_starts
-from resolvers.staff.runs.passing_on import OfRun
+from resolvers.staff.runs.passing_on import RunToPassOn
 
-SETTLE = job("runs.settle", OfRun, unique="{run_id}", emits=RUN_ENDS)
+SETTLE = job("runs.settle", RunToPassOn, unique="{run_id}", emits=RUN_ENDS)
 """What follows from the end of a run that its worker has not ended."""
 WHY: Final = {
     Holder.person: "The user who started the run is no longer a member of the workspace",

@@ -13,11 +13,11 @@ mentioned and that have not answered yet.
 """
 
 
-class OfRun(Input):
+class RunToPassOn(Input):
     run_id: Id
 
 
-PASS_ON = job("chats.pass_on", OfRun, unique="{run_id}", emits=RUN_STARTS)
+PASS_ON = job("chats.pass_on", RunToPassOn, unique="{run_id}", emits=RUN_STARTS)
 """Another agent may have been asked, by the message or by the reply."""
 
 

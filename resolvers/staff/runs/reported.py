@@ -44,7 +44,7 @@ class CreateRun(Input):
     metadata: Notes | None = None
 
 
-class FinishRun(Input):
+class FinishReportedRun(Input):
     """The metadata is merged into that of the run, key by key."""
 
     id: Id
@@ -87,7 +87,7 @@ async def report_start(ctx: Context, data: CreateRun) -> Run:
     emits=RUN_ENDS,
     errors=(Code.NOT_FOUND,),
 )
-async def report_end(ctx: Context, data: FinishRun) -> Run:
+async def report_end(ctx: Context, data: FinishReportedRun) -> Run:
     """Record the end of a run.
 
     The first end counts, and later calls return it. The status RUNNING changes nothing.

@@ -23,7 +23,7 @@ STRANDED = Gauge("crewship_runs_stranded", "Runs whose lease ended more than a m
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class RunClaim:
     """A run that this worker holds, and until when by its number: `lease` fences all that is written for it."""
 
     run_id: str
@@ -211,13 +211,13 @@ async def _scoped(scope: str) -> AsyncIterator[Any]:
             await conn.fetchrow(SCOPE_SQL, "")
 
 
-async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[Claim]:
+async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[RunClaim]:
     """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those
     somebody wants cancelled.
     """
     async with _scoped(SYSTEM) as conn:
         rows = await conn.fetch(CLAIM, worker, limit, seconds, cancelled)
-    return [Claim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
+    return [RunClaim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
 
 
 async def until_due() -> float | None:
@@ -229,26 +229,26 @@ async def until_due() -> float | None:
     return seconds
 
 
-async def extend(claims: Sequence[Claim], *, seconds: float) -> dict[str, bool]:
+async def extend(claims: Sequence[RunClaim], *, seconds: float) -> dict[str, bool]:
     """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
     async with _scoped(SYSTEM) as conn:
         return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
 
 
-async def asked_to_stop(claims: Sequence[Claim]) -> bool:
+async def asked_to_stop(claims: Sequence[RunClaim]) -> bool:
     """Whether somebody wants any of these runs cancelled."""
     async with _scoped(SYSTEM) as conn:
         return await conn.fetchval(ASKED, [c.run_id for c in claims]) is True
 
 
-async def release(claims: Sequence[Claim]) -> None:
+async def release(claims: Sequence[RunClaim]) -> None:
     """Another worker may go on at once."""
     async with _scoped(SYSTEM) as conn:
         await conn.execute(RELEASE, [c.run_id for c in claims], [c.lease for c in claims])
     bus.ring(Topic.queue)
 
 
-async def let_go(claim: Claim) -> None:
+async def let_go(claim: RunClaim) -> None:
     """Nobody is at a run any more that was ended elsewhere: whoever ended it may be waiting for that."""
     async with _scoped(claim.workspace_id) as conn:
         await conn.execute(LET_GO, claim.run_id, claim.workspace_id, claim.lease)
@@ -260,7 +260,7 @@ async def at_work(run_ids: Sequence[str]) -> bool:
         return await conn.fetchval(AT_WORK, list(run_ids)) is True
 
 
-async def park(claim: Claim, approval_id: str) -> bool:
+async def park(claim: RunClaim, approval_id: str) -> bool:
     """Gives the run back until the approval is decided. False: it is decided, or the run is to be cancelled.
 
     The lease ends with it, whatever its holder still writes.
@@ -270,7 +270,7 @@ async def park(claim: Claim, approval_id: str) -> bool:
     return parked is not None
 
 
-async def append(claim: Claim, batch: Batch, written: int) -> bool:
+async def append(claim: RunClaim, batch: Batch, written: int) -> bool:
     """Stores a batch in one statement, after `written` frames; False when the run is lost or the batch stored already.
 
     A run without a chat has no frames.
@@ -290,7 +290,7 @@ async def append(claim: Claim, batch: Batch, written: int) -> bool:
     return stored
 
 
-async def append_steps(batches: Sequence[tuple[Claim, Batch]]) -> set[str]:
+async def append_steps(batches: Sequence[tuple[RunClaim, Batch]]) -> set[str]:
     """Stores steps of runs of one workspace that say nothing, in one statement; the ids of the runs of which it did.
     What is said of others, `append` finds out.
     """
@@ -308,7 +308,7 @@ async def append_steps(batches: Sequence[tuple[Claim, Batch]]) -> set[str]:
         return {id for (id,) in await conn.fetch(MANY_STEPS, *values, outcomes, said)}
 
 
-async def written(claim: Claim) -> int | None:
+async def written(claim: RunClaim) -> int | None:
     """How many frames the run has; None when it is lost. Waits for a statement of the same run that is under way."""
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
     async with _scoped(claim.workspace_id) as conn:
@@ -316,7 +316,7 @@ async def written(claim: Claim) -> int | None:
     return frames
 
 
-async def steps(claim: Claim) -> dict[str, Step]:
+async def steps(claim: RunClaim) -> dict[str, Step]:
     """The steps that were announced or are finished, by name, in the order in which they ended."""
     sql = (
         "SELECT name, finished_at IS NOT NULL, outcome, said FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
@@ -329,14 +329,14 @@ async def steps(claim: Claim) -> dict[str, Step]:
         }
 
 
-async def frames(claim: Claim) -> list[Mapping[str, Any]]:
+async def frames(claim: RunClaim) -> list[Mapping[str, Any]]:
     """The payloads of the run's chat_event frames, in order."""
     sql = "SELECT payload FROM run_frames WHERE run_id = $1 AND workspace_id = $2 AND type = 'chat_event' ORDER BY seq"
     async with _scoped(claim.workspace_id) as conn:
         return [row[0] for row in await conn.fetch(sql, claim.run_id, claim.workspace_id)]
 
 
-async def give_up(claim: Claim, message: str) -> None:
+async def give_up(claim: RunClaim, message: str) -> None:
     """Ends a run whose workspace is gone or refuses to end it: nobody is told, and nobody claims it again."""
     sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
     async with _scoped(claim.workspace_id) as conn:

@@ -93,7 +93,7 @@ class PeerAnswer(Output):
     duration_ms: int | None = None
 
 
-class Asked(Output):
+class QuestionAsked(Output):
     """A question that is on its way."""
 
     id: str
@@ -108,7 +108,7 @@ class Asked(Output):
     surfaces=NO_SURFACE,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
-async def begin_query(ctx: Context, data: AskPeer) -> Asked:
+async def begin_query(ctx: Context, data: AskPeer) -> QuestionAsked:
     """Send a question of one agent to another.
 
     In a transaction of its own: how it ends is the end of the run that answers.
@@ -143,7 +143,7 @@ async def begin_query(ctx: Context, data: AskPeer) -> Asked:
     ctx.audit("PEER_CONVERSATION", asked.id, crew_id=data.crew_id, agent_id=asker.id, target_id=target.id)
     ctx.emit(PeerQueryRunning(chat_id=chat.id, id=asked.id, from_=asker.slug, target=target.slug))
     ctx.ring(Topic.queue)
-    return Asked(id=asked.id)
+    return QuestionAsked(id=asked.id)
 
 
 async def _asker(ctx: Context, chat: Chat, slug: str | None) -> Agent:
@@ -174,14 +174,14 @@ def _is_open() -> Any:
     surfaces=NO_SURFACE,
     errors=(Code.NOT_FOUND,),
 )
-async def withdraw_query(ctx: Context, data: OfQuestion) -> Asked:
+async def withdraw_query(ctx: Context, data: OfQuestion) -> QuestionAsked:
     """Cancel a question that nobody waits for any more."""
     run = await ctx.get(Run, data.question_id, lock=True)
     if waits(run):
         await end_run(ctx, run.id, NEVER_RAN)
     elif run.status is RunStatus.RUNNING:
         await ask_to_cancel(ctx, run.id)
-    return Asked(id=run.id)
+    return QuestionAsked(id=run.id)
 
 
 @procedure(

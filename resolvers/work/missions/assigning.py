@@ -31,7 +31,7 @@ from resolvers.staff.assignments.events import (
     AssignmentFailed,
     AssignmentUpdated,
 )
-from resolvers.staff.runs.assignments import OfAssignment
+from resolvers.staff.runs.assignments import RunOfAssignment
 from resolvers.staff.runs.lifecycle import check_can_work
 from resolvers.staff.runs.origin import is_restricted
 from resolvers.work.missions.dispatching import GONE, WORK_IS_GIVEN, are_connected, give, waiting_in_crew
@@ -45,7 +45,7 @@ NO_WAY: Final = "crews are not connected — create a crew connection first"
 MISSING: Final = "assignment not found"
 ENDED_BADLY: Final = "The assignment did not end well"
 
-TELL = job("missions.tell", OfAssignment, emits=(AssignmentCompleted, AssignmentFailed, AssignmentUpdated))
+TELL = job("missions.tell", RunOfAssignment, emits=(AssignmentCompleted, AssignmentFailed, AssignmentUpdated))
 """The end of an assignment is told where it was given."""
 
 

@@ -55,11 +55,11 @@ WORK_IS_GIVEN = (
 """What an operation declares that gives work to agents."""
 
 
-class OfAgent(Input):
+class AgentToDispatch(Input):
     agent_id: Id
 
 
-TURNS = job("missions.turns", OfAgent, unique="{agent_id}", emits=WORK_IS_GIVEN)
+TURNS = job("missions.turns", AgentToDispatch, unique="{agent_id}", emits=WORK_IS_GIVEN)
 """The crew of the agent has room for assignments that wait."""
 
 

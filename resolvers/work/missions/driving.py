@@ -43,7 +43,7 @@ TASK_ENDED = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED, TaskS
 TIMED_OUT = "The mission did not end within two hours"
 
 
-class OfMission(Input):
+class MissionToDrive(Input):
     mission_id: Id
 
 
@@ -54,9 +54,9 @@ _EVENTS: tuple[type[Event], ...] = (
     *WORK_IS_GIVEN,
     *WORK_IS_CALLED_OFF,
 )
-DRIVE = job("missions.drive", OfMission, unique="{mission_id}", serial=True, emits=_EVENTS)
+DRIVE = job("missions.drive", MissionToDrive, unique="{mission_id}", serial=True, emits=_EVENTS)
 """A mission is looked at: what can be done next, and whether it has come to its end."""
-EXPIRE = job("missions.expire", OfMission, emits=_EVENTS)
+EXPIRE = job("missions.expire", MissionToDrive, emits=_EVENTS)
 """The deadline of the work on a mission."""
 
 

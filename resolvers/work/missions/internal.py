@@ -79,7 +79,7 @@ class MissionPlanned(Output):
     tasks: dict[str, str]
 
 
-class OfWorkspace(Input):
+class MissionOfWorkspace(Input):
     """`crew_id`, where it is sent, is the mission's."""
 
     id: Id
@@ -133,7 +133,7 @@ def _task(mission_id: str, task: PlannedTask, id: str, named: dict[int, str]) ->
 
 
 @query("internal.missions.get", Action.NONE, auth=Auth.INTERNAL, errors=(Code.NOT_FOUND,))
-def get_planned_mission(scope: QueryScope, data: OfWorkspace) -> Row[Mission]:
+def get_planned_mission(scope: QueryScope, data: MissionOfWorkspace) -> Row[Mission]:
     """Get a mission and its tasks (for agents)."""
     rows = scope.select(Mission).where(col(Mission.id) == data.id)
     return (rows if data.crew_id is None else rows.where(col(Mission.crew_id) == data.crew_id)).one(MISSING)
@@ -148,7 +148,7 @@ def get_planned_mission(scope: QueryScope, data: OfWorkspace) -> Row[Mission]:
     emits=WORK_BEGINS,
     errors=(Code.CONFLICT,),
 )
-async def start_planned_mission(ctx: Context, mission: Mission, data: OfWorkspace) -> MissionState:
+async def start_planned_mission(ctx: Context, mission: Mission, data: MissionOfWorkspace) -> MissionState:
     """Start a mission (for agents).
 
     It must be PLANNING, and its tasks must not wait for each other.

@@ -64,14 +64,14 @@ def ids_in(text: str) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-class OfMission(Input):
+class TasksOfMission(Input):
     """A mission of this crew."""
 
     crew_id: Id
     mission_id: Id
 
 
-class OfTask(OfMission):
+class OfTask(TasksOfMission):
     """A task of this mission of this crew."""
 
     id: Id
@@ -81,7 +81,7 @@ OF_CREW = Subject(Mission, "mission_id", of=Subject(Crew, "crew_id"))
 TASK = Subject(MissionTask, "id", of=OF_CREW, key="mission_id", called="Task")
 
 
-class CreateTask(OfMission):
+class CreateTask(TasksOfMission):
     """`depends_on` are tasks of the mission. `max_iterations` is how often the task is tried."""
 
     title: Annotated[Title, Field(min_length=1)]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from runtime.adapters.conversation import Reply, Request, Usage
-from runtime.adapters.native.client import Piece, Reading, StreamingProvider, tool_use
+from runtime.adapters.conversation import ModelReply, Request, TokenUsage
+from runtime.adapters.native.client import AnswerReading, Piece, StreamingProvider, tool_use
 
 LONGEST_REPLY = 16_384  # tokens; the API wants a number, and every model listed may give as many
 CACHED = {"cache_control": {"type": "ephemeral"}}
@@ -22,8 +22,8 @@ class Anthropic(StreamingProvider):
     async def begin(self, client: Any, request: Request) -> Any:
         return await client.messages.create(**self._body(request))
 
-    def reading(self) -> Reading:
-        return _Reading()
+    def reading(self) -> AnswerReading:
+        return _MessagesReading()
 
     def _body(self, request: Request) -> dict[str, Any]:
         tools = [
@@ -58,7 +58,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
 
 
 @dataclass
-class _Reading:
+class _MessagesReading:
     """What has come of an answer so far. `json`: the arguments of tool calls, which come in pieces."""
 
     begun: bool = False
@@ -66,7 +66,7 @@ class _Reading:
     stop: str | None = None
     blocks: dict[int, dict[str, Any]] = field(default_factory=dict)
     json: dict[int, str] = field(default_factory=dict)
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
 
     def take(self, event: Any) -> Iterator[Piece]:
         self.begun = True
@@ -118,7 +118,7 @@ class _Reading:
             ),
         }
 
-    def reply(self) -> Reply:
+    def reply(self) -> ModelReply:
         wire, uses = list[dict[str, Any]](), []
         for index, block in sorted(self.blocks.items()):
             if block["type"] == "tool_use":

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from runtime.adapters.conversation import Delta, ProviderError, Reply, Request, ToolUse, Usage
+from runtime.adapters.conversation import Delta, ModelReply, ProviderError, Request, TokenUsage, ToolUse
 from runtime.adapters.native.prices import price
 from runtime.adapters.native.refusals import Refusals
 from runtime.runs.keys import ProviderKey
@@ -28,7 +28,7 @@ NO_KEY = "none"  # the SDKs want one
 Piece = tuple[Literal["text", "thinking"], str]
 
 
-class Reading(Protocol):
+class AnswerReading(Protocol):
     """An answer that is coming in. `begun`: something of it has come; `ended`: all of it."""
 
     begun: bool
@@ -38,7 +38,7 @@ class Reading(Protocol):
 
     def take(self, item: Any) -> Iterator[Piece]: ...
 
-    def reply(self) -> Reply: ...
+    def reply(self) -> ModelReply: ...
 
 
 class StreamingProvider:
@@ -62,7 +62,7 @@ class StreamingProvider:
         if self._client is not None:
             await self._client.close()
 
-    async def call(self, request: Request, delta: Delta) -> Reply:
+    async def call(self, request: Request, delta: Delta) -> ModelReply:
         """With a key that was rotated and is refused, once more with the one before: a vendor may know the new one
         late. One that was taken away from the agent is not used again.
         """
@@ -85,7 +85,7 @@ class StreamingProvider:
         self._use(before)
         return True
 
-    async def _call(self, request: Request, delta: Delta) -> Reply:
+    async def _call(self, request: Request, delta: Delta) -> ModelReply:
         if not _is_address(self._base_url):
             raise self._refusals.of_address()
         if self._key and not (self._key.isascii() and self._key.isprintable()):
@@ -120,7 +120,7 @@ class StreamingProvider:
             raise self._refusals.of_stream()
         return self._sane(reading.reply)
 
-    async def cost(self, usage: Usage) -> float | None:
+    async def cost(self, usage: TokenUsage) -> float | None:
         return await asyncio.to_thread(price, self._base_url, self.model, usage)
 
     def connect(self, sdk: Any, **options: Any) -> Any:
@@ -129,7 +129,7 @@ class StreamingProvider:
     async def begin(self, client: Any, request: Request) -> Any:
         raise NotImplementedError
 
-    def reading(self) -> Reading:
+    def reading(self) -> AnswerReading:
         raise NotImplementedError
 
     def _sane(self, read: Callable[[], T]) -> T:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from runtime.adapters.conversation import Reply, Request, Usage
-from runtime.adapters.native.client import Piece, Reading, StreamingProvider, tool_use
+from runtime.adapters.conversation import ModelReply, Request, TokenUsage
+from runtime.adapters.native.client import AnswerReading, Piece, StreamingProvider, tool_use
 
 
 class OpenAI(StreamingProvider):
@@ -19,8 +19,8 @@ class OpenAI(StreamingProvider):
     async def begin(self, client: Any, request: Request) -> Any:
         return await client.chat.completions.create(**self._body(request))
 
-    def reading(self) -> Reading:
-        return _Reading()
+    def reading(self) -> AnswerReading:
+        return _ChunksReading()
 
     def _body(self, request: Request) -> dict[str, Any]:
         tools = [
@@ -58,14 +58,14 @@ class _Call:
 
 
 @dataclass
-class _Reading:
+class _ChunksReading:
     """What has come of an answer so far."""
 
     begun: bool = False
     finish: str | None = None
     texts: list[str] = field(default_factory=list)
     calls: list[_Call] = field(default_factory=list)
-    usage: Usage | None = None
+    usage: TokenUsage | None = None
     at: dict[int, _Call] = field(default_factory=dict)
 
     @property
@@ -101,7 +101,7 @@ class _Reading:
             call.name += delta.function.name or ""
             call.arguments += delta.function.arguments or ""
 
-    def reply(self) -> Reply:
+    def reply(self) -> ModelReply:
         text = "".join(self.texts)
         for call in self.calls:
             call.id = call.id or f"call_{secrets.token_hex(8)}"
@@ -123,7 +123,7 @@ class _Reading:
         }
 
 
-def _usage(usage: Any) -> Usage:
+def _usage(usage: Any) -> TokenUsage:
     """Here the tokens of the prompt hold those that came from the cache."""
     cached = int(getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None) or 0)
     return {

@@ -1,10 +1,10 @@
 """What a call of a run's model costs, of the tokens that its provider has counted."""
 
 from resolvers.instance import prices
-from runtime.adapters.conversation import Usage
+from runtime.adapters.conversation import TokenUsage
 
 
-def price(address: str, model: str, usage: Usage) -> float | None:
+def price(address: str, model: str, usage: TokenUsage) -> float | None:
     """US dollars; None where address or model has no known price. Call it in a thread: the table loads slowly."""
     cached, written = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
     return prices.price(

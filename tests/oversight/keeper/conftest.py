@@ -11,7 +11,7 @@ import pytest
 from models.resources.credentials import AgentCredential, Credential, CredentialType
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from resolvers.instance.completions import Completed, Model, Question
+from resolvers.instance.completions import Completed, CompletionRequest, Model
 from resolvers.kernel import instance
 from tests.sealing import sealed_before
 from tests.world import World, world_on
@@ -30,11 +30,11 @@ def verdict(decision: str, reason: str = "It fits", risk: Any = 3) -> str:
 class ScriptedModel:
     """Answers as it is told, and keeps what it was asked."""
 
-    answer: str | Exception | Callable[[Question], str] = field(default_factory=lambda: verdict("DENY"))
-    asked: list[Question] = field(default_factory=list)
+    answer: str | Exception | Callable[[CompletionRequest], str] = field(default_factory=lambda: verdict("DENY"))
+    asked: list[CompletionRequest] = field(default_factory=list)
     hangs: bool = False
 
-    async def complete(self, model: Model, question: Question) -> Completed:
+    async def complete(self, model: Model, question: CompletionRequest) -> Completed:
         self.asked.append(question)
         if self.hangs:
             await asyncio.sleep(3600)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.instance.completions import CompletionFailed, Question
+from resolvers.instance.completions import CompletionFailed, CompletionRequest
 from resolvers.instance.ports import CommandOfAgent, Ran
 from resolvers.kernel import instance
 from resolvers.oversight.keeper.commands import fault_of
@@ -131,7 +131,7 @@ async def test_a_model_that_knows_is_asked_of_data_and_gets_its_way(
     """It finds a request by its quoted text: a line of the prompt, however the text tries to be more than one."""
     known = {(json.dumps(one.intent), json.dumps(one.command)): one.right for one in ADVERSARIES}
 
-    def knows(question: Question) -> str:
+    def knows(question: CompletionRequest) -> str:
         lines = dict(line.partition(": ")[::2] for line in question.text.splitlines())
         return verdict(known[lines["intent"], lines.get("command", "null")])
 

@@ -12,7 +12,7 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat, Message, MessageRole
 from models.staff.crews import Crew
 from models.staff.runs import Run
-from resolvers.instance.completions import CompletionFailed, Question
+from resolvers.instance.completions import CompletionFailed, CompletionRequest
 from resolvers.kernel import AcrossWorkspaces, Caller, across_workspaces, instance
 from resolvers.kernel.background.clocks import CLOCKS
 from resolvers.oversight.keeper import consolidating
@@ -66,7 +66,7 @@ async def cards(ship: Ship) -> list[Any]:
     return list(await ship.world.database.fetch("SELECT * FROM peer_cards ORDER BY user_id"))
 
 
-def of_cards(model: ScriptedModel) -> list[Question]:
+def of_cards(model: ScriptedModel) -> list[CompletionRequest]:
     return [question for question in model.asked if not question.schema]
 
 

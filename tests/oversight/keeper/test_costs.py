@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resolvers.instance.completions import Completed, CompletionFailed, Model, Question
+from resolvers.instance.completions import Completed, CompletionFailed, CompletionRequest, Model
 from tests.oversight.keeper.conftest import EXECUTE, ScriptedModel, Ship, verdict
 from tests.oversight.keeper.test_evaluators import judged
 from tests.world import World
@@ -25,7 +25,7 @@ async def nothing_spent(world: World) -> None:
 def dear(model: ScriptedModel, monkeypatch: pytest.MonkeyPatch) -> ScriptedModel:
     """Each call costs something, and money is set aside for it: 3,000 at most."""
 
-    async def complete(asked: Model, question: Question) -> Completed:
+    async def complete(asked: Model, question: CompletionRequest) -> Completed:
         await asyncio.sleep(0)
         said = await ScriptedModel.complete(model, asked, question)
         return Completed(said.text, said.input_tokens, said.output_tokens, cost_micros=COST)

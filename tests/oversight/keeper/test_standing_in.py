@@ -11,7 +11,7 @@ import pytest
 from models.staff.crews import NetworkMode
 from resolvers.kernel import instance
 from resolvers.resources.credentials import hosts
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 from runtime.egress import proxy as proxies
 from runtime.oversight import keeper
 from runtime.oversight.keeper import SandboxedCommands
@@ -37,7 +37,7 @@ async def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
         HEARD.clear()
         made = Outside(secure, plain)
 
-        async def gateway(*_: Any, stand_ins: Any = None, **__: Any) -> Gateway:
+        async def gateway(*_: Any, stand_ins: Any = None, **__: Any) -> EgressGateway:
             return made.gateway(stand_ins=stand_ins)
 
         monkeypatch.setattr(keeper, "gateway_of", gateway)
@@ -127,7 +127,7 @@ async def named(here: Prepared, ship: Ship, world: World, outside: Outside, monk
     """The credential names the host that answers itself, in place of that of its provider; the crew reaches both."""
     monkeypatch.setattr(hosts, "HOSTS", {"HARBOUR": frozenset({OTHER})})
 
-    async def gateway(*_: Any, stand_ins: Any = None, **__: Any) -> Gateway:
+    async def gateway(*_: Any, stand_ins: Any = None, **__: Any) -> EgressGateway:
         return outside.gateway(Policy(NetworkMode.restricted, frozenset({LISTED, OTHER})), stand_ins=stand_ins)
 
     monkeypatch.setattr(keeper, "gateway_of", gateway)

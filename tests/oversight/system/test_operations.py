@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from resolvers.identity.caller import Caller
-from resolvers.instance.license import Claims, Licensing, Limit
+from resolvers.instance.license import LicenseClaims, Licensing, Limit
 from resolvers.instance.running import instance
 from resolvers.oversight import system
 from resolvers.oversight.system import status
@@ -120,7 +120,7 @@ async def test_the_license_that_holds_is_shown(world: World) -> None:
     limits = {"max_crews": 15, "max_agents_per_crew": 10, "max_members": 5}
     community = {"edition": "community", "license_id": "community", "licensee_org": "", "features": [], **limits}
     assert await answer(system.license, world.viewer.caller) == community
-    claims = Claims(
+    claims = LicenseClaims(
         license_id="l-1",
         licensee_org="Org",
         edition="team",

@@ -2,14 +2,14 @@
 
 import pytest
 
-from runtime.adapters.conversation import Usage
+from runtime.adapters.conversation import TokenUsage
 from runtime.adapters.native.prices import price
 
 OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com"
 KNOWN = [(OPENAI, "gpt-4o-mini"), (ANTHROPIC, "claude-sonnet-4-20250514")]
 
 
-def usage(input: int = 0, output: int = 0, read: int = 0, written: int = 0) -> Usage:
+def usage(input: int = 0, output: int = 0, read: int = 0, written: int = 0) -> TokenUsage:
     return {
         "input_tokens": input,
         "output_tokens": output,
@@ -18,7 +18,7 @@ def usage(input: int = 0, output: int = 0, read: int = 0, written: int = 0) -> U
     }
 
 
-def priced(address: str, model: str, used: Usage) -> float:
+def priced(address: str, model: str, used: TokenUsage) -> float:
     found = price(address, model, used)
     assert found is not None
     return found

@@ -14,7 +14,7 @@ from models.staff.agents import CliAdapter, LlmProvider
 from models.staff.crews import NetworkMode
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
 from runtime.coding.installed import KNOWN, Installed, find
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 from runtime.runs.keys import ProviderKey
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
@@ -94,7 +94,7 @@ def agent(folder: Path, server: Vendor, boundary: Bubblewrap, tmp_path: Path) ->
         access = ProviderKey(SecretStr(KEY), server.url)
         model = Model(LlmProvider.ANTHROPIC, "Anthropic", "claude-sonnet-4-5", server.url, access, "ANTHROPIC_API_KEY")
         workdir = Workdir.of_job(tmp_path, job("x"))
-        network = Gateway(Policy(NetworkMode.restricted, frozenset()))
+        network = EgressGateway(Policy(NetworkMode.restricted, frozenset()))
         # Also where the real one is a script of another language.
         python = Mount(Path(sys.base_prefix), sys.base_prefix)
         found = replace(found, argv=found.argv[-1:], mounts=(*found.mounts, python))

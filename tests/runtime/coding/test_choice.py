@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from models.attention.approvals import ApprovalMode
 from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
-from resolvers.rules.consent import Gate
+from resolvers.rules.consent import ConsentGate
 from runtime.coding.claude_code import CLAUDE_CODE
 from runtime.containers.choice import Sandboxes
 from runtime.runs.job import Failed, Job, Worker
@@ -65,7 +65,7 @@ def no_sandbox(case: Case) -> None:
 
 
 def gated(case: Case) -> None:
-    case.job = replace(case.job, gates=(Gate("*", ApprovalMode.sync),))
+    case.job = replace(case.job, gates=(ConsentGate("*", ApprovalMode.sync),))
 
 
 def of_another_provider(case: Case) -> None:

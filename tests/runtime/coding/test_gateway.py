@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from runtime.coding import gateway as gateways
 from runtime.coding.account import RunAccount
 from runtime.coding.allowance import Allowance
-from runtime.coding.gateway import MODEL, OF_KEYS, Gateway, Metered, Refused, Way
+from runtime.coding.gateway import MODEL, OF_KEYS, KeyRefused, Metered, ModelGateway, ProviderWay
 from runtime.coding.inbox import Inbox
-from runtime.coding.keys import Before, Key, StandIn
+from runtime.coding.keys import Before, Key, KeyStandIn
 from runtime.coding.metering import is_free, reading_of, tokens_of
 from tests.runtime.adapters.vendors import Refuses, Says, Vendor
 
@@ -87,12 +87,12 @@ async def gateway(
     server: Vendor, account: Any, before: Before | None = None, *, folder: Path | None = None
 ) -> AsyncIterator[tuple[str, httpx2.AsyncClient]]:
     """The address of the model's API behind one, and a client that has the stand-in."""
-    way = Way(server.address, StandIn(STAND_IN, Key(KEY, before), OF_KEYS))
+    way = ProviderWay(server.address, KeyStandIn(STAND_IN, Key(KEY, before), OF_KEYS))
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     limits = httpx2.Limits(max_connections=100)
     async with (
-        Gateway({MODEL: way}, Nowhere(), account, folder=folder).serve([listener]),
+        ModelGateway({MODEL: way}, Nowhere(), account, folder=folder).serve([listener]),
         httpx2.AsyncClient(headers={"x-api-key": STAND_IN}, limits=limits, timeout=60) as client,
     ):
         yield f"http://127.0.0.1:{port}/{MODEL}", client
@@ -146,7 +146,7 @@ async def test_what_a_provider_says_of_a_refused_key_stays_outside(server: Vendo
     async with gateway(server, account) as (address, client):
         answered = await client.post(f"{address}/v1/messages", json=ASKED)
     assert (answered.status_code, KEY in answered.text) == (401, False)
-    assert account.told == [Refused(401)]
+    assert account.told == [KeyRefused(401)]
 
 
 async def test_a_rotated_key_that_is_refused_is_followed_by_the_one_before(server: Vendor) -> None:
@@ -170,7 +170,7 @@ async def test_a_rotated_key_that_is_refused_is_followed_by_the_one_before(serve
         assert [type(each) for each in account.told] == [Metered] * 9
         server.knows = {"another"}
         last = await client.post(f"{address}/v1/messages", json=ASKED)
-    assert (last.status_code, account.told[-1], len(found)) == (401, Refused(401), 1)
+    assert (last.status_code, account.told[-1], len(found)) == (401, KeyRefused(401), 1)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -182,7 +182,7 @@ async def test_without_a_key_before_a_refusal_stands(server: Vendor, status: int
     account = Account()
     async with gateway(server, account, before) as (address, client):
         answered = await client.post(f"{address}/v1/messages", json=ASKED)
-    assert (answered.status_code, account.told, len(server.asked)) == (status, [Refused(status)], 1)
+    assert (answered.status_code, account.told, len(server.asked)) == (status, [KeyRefused(status)], 1)
 
 
 @pytest.mark.parametrize(

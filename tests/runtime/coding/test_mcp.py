@@ -17,9 +17,9 @@ from resolvers.resources.integrations.configuration import configuration_of, con
 from resolvers.resources.integrations.given import GivenServer
 from runtime.coding import mcp
 from runtime.coding.adapter import CodingAdapter
-from runtime.coding.gateway import Gateway as OfRun
+from runtime.coding.gateway import ModelGateway as OfRun
 from runtime.coding.older_transport import Announced, Rewriting
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 from runtime.runs.mcp_servers import RunServer
 from tests.resources.integrations.mcp_hosts import Locked, official
 from tests.runtime.adapters.sinks import Journal, job
@@ -49,7 +49,7 @@ async def through(
         "s1", IntegrationScope.workspace, "tickets", Transport.streamable_http, f"{other.url}/v1/messages",
         None, None, None, placement, None, None, "c1", None,
     )  # fmt: skip
-    network = Gateway(Policy())
+    network = EgressGateway(Policy())
     servers = [RunServer(given, SECRET), RunServer(replace(given, transport=Transport.stdio, endpoint=None), None)]
     return await mcp.configuration_through(job("x"), servers, CliAdapter.CLAUDE_CODE, network, guarded=False)
 
@@ -89,7 +89,7 @@ async def reached(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         None, None, None, CredentialPlacement.bearer, None, None, "c1", None,
     )  # fmt: skip
     _, ways = await mcp.configuration_through(
-        job("x"), [RunServer(given, SECRET)], CliAdapter.CLAUDE_CODE, Gateway(Policy()), guarded=False
+        job("x"), [RunServer(given, SECRET)], CliAdapter.CLAUDE_CODE, EgressGateway(Policy()), guarded=False
     )
     listener = socket.create_server(("127.0.0.1", 0))
     async with OfRun(ways, Nowhere(), Account()).serve([listener]):

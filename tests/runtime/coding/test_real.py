@@ -31,7 +31,7 @@ from runtime.coding.choice import VENDORS
 from runtime.coding.declaration import FILES, FOLDER, Task
 from runtime.coding.installed import KNOWN, Missing, find
 from runtime.coding.metering import usage_of
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 from runtime.runs.job import Charge, Outcome
 from runtime.runs.keys import ProviderKey
 from runtime.sandbox import Workdir
@@ -137,7 +137,7 @@ def real(request: pytest.FixtureRequest, mock: str, boundary: Bubblewrap, tmp_pa
     told = REAL[adapter]
     access = ProviderKey(SecretStr(KEY), None)
     model = Model(told.provider, "Vendor", told.model, f"{mock}{told.base}", access, "KEY")
-    network = Gateway(Policy(NetworkMode.restricted))
+    network = EgressGateway(Policy(NetworkMode.restricted))
     return CodingAdapter(found.agent, model, Equipment(found, boundary, Workdir.of_job(tmp_path, job("x")), network))
 
 

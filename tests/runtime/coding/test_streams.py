@@ -31,7 +31,7 @@ def test_claude_code_tells_a_message_in_pieces_and_once_more_whole() -> None:
         {"type": "system", "subtype": "thinking_tokens"},
         {"type": "result", "subtype": "success", "is_error": False, "result": "whole"},
     ]
-    assert read(claude_code.Stream(), *told) == [
+    assert read(claude_code.ClaudeStream(), *told) == [
         Began("s", "m", ("Bash",)),
         Said("text", "who"),
         Said("text", "le"),
@@ -49,7 +49,7 @@ def test_claude_code_tells_a_message_in_pieces_and_once_more_whole() -> None:
     ],
 )
 def test_claude_code_fails_by_its_mark_and_not_by_the_subtype(result: dict[str, Any], error: str) -> None:
-    assert read(claude_code.Stream(), {"type": "result", **result}) == [Ended(error=error)]
+    assert read(claude_code.ClaudeStream(), {"type": "result", **result}) == [Ended(error=error)]
 
 
 def test_codex_tells_of_items() -> None:
@@ -70,7 +70,7 @@ def test_codex_tells_of_items() -> None:
         item("completed", id="i6", type="agent_message", text="Done."),
         {"type": "turn.completed", "usage": {"input_tokens": 2400}},
     ]
-    assert read(codex_cli.Stream(), *told) == [
+    assert read(codex_cli.CodexStream(), *told) == [
         Began("t"),
         Said("thinking", "hm"),
         Called("i2", "shell", {"command": "ls"}),
@@ -83,7 +83,7 @@ def test_codex_tells_of_items() -> None:
         Said("text", "Done."),
         Ended(text="Done."),
     ]
-    assert read(codex_cli.Stream(), {"type": "turn.failed", "error": {"message": "no"}}) == [Ended(error="no")]
+    assert read(codex_cli.CodexStream(), {"type": "turn.failed", "error": {"message": "no"}}) == [Ended(error="no")]
 
 
 def test_gemini_tells_text_in_pieces() -> None:
@@ -97,7 +97,7 @@ def test_gemini_tells_text_in_pieces() -> None:
         {"type": "message", "role": "assistant", "content": "ne", "delta": True},
         {"type": "result", "status": "success", "stats": {}},
     ]
-    assert read(gemini_cli.Stream(), *told) == [
+    assert read(gemini_cli.GeminiStream(), *told) == [
         Began("s", "g"),
         Said("text", "I "),
         Called("t", "run_shell_command", {"command": "ls"}),
@@ -107,7 +107,7 @@ def test_gemini_tells_text_in_pieces() -> None:
         Ended(text="Done"),
     ]
     failed = {"type": "result", "status": "error", "error": {"type": "x", "message": "over"}}
-    assert read(gemini_cli.Stream(), failed) == [Ended(error="over")]
+    assert read(gemini_cli.GeminiStream(), failed) == [Ended(error="over")]
 
 
 def test_opencode_ends_with_the_step_that_calls_nothing() -> None:
@@ -123,7 +123,7 @@ def test_opencode_ends_with_the_step_that_calls_nothing() -> None:
         told("text", text="Done."),
         told("step_finish", reason="stop"),
     ]
-    assert read(opencode.Stream(), *stream) == [
+    assert read(opencode.OpencodeStream(), *stream) == [
         Began("ses_1"),
         Said("thinking", "hm"),
         Called("c", "bash", {"command": "ls"}),
@@ -132,4 +132,7 @@ def test_opencode_ends_with_the_step_that_calls_nothing() -> None:
         Ended(text="Done."),
     ]
     error = {"type": "error", "sessionID": "ses_1", "error": {"name": "APIError", "data": {"message": "no"}}}
-    assert read(opencode.Stream(), error, told("step_finish", reason="stop")) == [Began("ses_1"), Ended(error="no")]
+    assert read(opencode.OpencodeStream(), error, told("step_finish", reason="stop")) == [
+        Began("ses_1"),
+        Ended(error="no"),
+    ]

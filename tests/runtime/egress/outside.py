@@ -11,7 +11,7 @@ import pytest
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.outbound import addresses_of
-from runtime.egress import Bounds, Endpoint, Gateway, Policy, Seen
+from runtime.egress import Bounds, EgressGateway, Endpoint, Policy, Seen
 from runtime.egress.gateway import Refresh
 from runtime.egress.stand_ins import StandIns
 from tests.kernel.servers import Server, answering, certificate, response
@@ -69,9 +69,9 @@ class Outside:
         bounds: Bounds | None = None,
         refresh: Refresh | None = None,
         stand_ins: StandIns | None = None,
-    ) -> Gateway:
+    ) -> EgressGateway:
         ways = {"look_up": self.look_up, "dial": self.dial}
-        return Gateway(policy, refresh=refresh, tell=self.tell, bounds=bounds, stand_ins=stand_ins, **ways)  # type: ignore[arg-type]
+        return EgressGateway(policy, refresh=refresh, tell=self.tell, bounds=bounds, stand_ins=stand_ins, **ways)  # type: ignore[arg-type]
 
     async def tell(self, seen: Sequence[Seen]) -> None:
         self.seen += seen
@@ -101,7 +101,7 @@ async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
 
 
 @contextlib.asynccontextmanager
-async def listening(gateway: Gateway) -> AsyncIterator[tuple[str, int]]:
+async def listening(gateway: EgressGateway) -> AsyncIterator[tuple[str, int]]:
     """The gateway on a socket of this machine, as it would be on one of a sandbox."""
     one = socket.create_server(("127.0.0.1", 0), backlog=1024)
     address = one.getsockname()

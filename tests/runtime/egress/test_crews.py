@@ -15,7 +15,7 @@ from resolvers.instance.ports import CommandOfAgent
 from resolvers.kernel import instance
 from resolvers.rules.redaction import Redactor
 from runtime.containers.choice import Sandboxes
-from runtime.egress import Endpoint, Gateway, Refused
+from runtime.egress import ConnectionRefused, EgressGateway, Endpoint
 from runtime.oversight import keeper
 from runtime.oversight.keeper import SandboxedCommands
 from runtime.runs import outfit
@@ -45,7 +45,7 @@ async def job_of(estate: Estate, *, restricted: bool = False, **network: object)
 def allows(gateway: object, authority: str) -> bool:
     try:
         gateway.judge(Endpoint.of(authority), tunnel=True)  # type: ignore[attr-defined]
-    except Refused:
+    except ConnectionRefused:
         return False
     return True
 
@@ -125,7 +125,7 @@ async def test_neither_our_own_loop_nor_a_coding_agent_has_a_way_beside_the_gate
 ) -> None:
     asked = list[Any]()
 
-    async def remembered(job: Job, redactor: Redactor, **also: Any) -> Gateway:
+    async def remembered(job: Job, redactor: Redactor, **also: Any) -> EgressGateway:
         asked.append(await gateway_for(job, redactor, **also))
         return asked[-1]  # type: ignore[no-any-return]
 
@@ -205,7 +205,7 @@ def of_keeper(job: Job, command: str, *, reaches_out: bool = True) -> CommandOfA
 async def test_a_command_that_the_keeper_allows_has_the_same_way_out(
     estate: Estate, outside: Outside, sandbox: Bubblewrap, python: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gateway(*_: object, **__: object) -> Gateway:
+    async def gateway(*_: object, **__: object) -> EgressGateway:
         return outside.gateway()
 
     monkeypatch.setattr(keeper, "gateway_of", gateway)

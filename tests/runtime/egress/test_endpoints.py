@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from models.staff.crews import NetworkMode
 from resolvers.instance.addresses import is_public_address
-from runtime.egress import Endpoint, Policy, Refused
+from runtime.egress import ConnectionRefused, Endpoint, Policy
 from runtime.egress.policy import Inside
 
 LISTED = frozenset({"a.example.com", "1.2.3.4", "*.example.com"})
@@ -37,7 +37,7 @@ def test_addresses_in_any_spelling(written: str) -> None:
 def test_whatever_is_written_is_read_once_or_refused(written: str) -> None:
     try:
         read = Endpoint.of(written)
-    except Refused:
+    except ConnectionRefused:
         return
     assert Endpoint.of(str(read)) == read
     assert 0 < read.port < 65536
@@ -46,7 +46,7 @@ def test_whatever_is_written_is_read_once_or_refused(written: str) -> None:
     for mode in NetworkMode:
         try:
             grant = Policy(mode, LISTED).judge(read, tunnel=True)
-        except Refused:
+        except ConnectionRefused:
             continue
         assert mode is NetworkMode.free or (read.host == "a.example.com" and grant.inside is not Inside.ANYTHING)
         assert not grant.reachable.allows("127.0.0.1")
@@ -58,6 +58,6 @@ def test_whatever_url_is_declared_is_read_or_refused(written: str) -> None:
     for url in (written, f"http://{written}", f"https://{written}/v1"):
         try:
             read = Endpoint.of_url(url)
-        except Refused:
+        except ConnectionRefused:
             continue
         assert Endpoint.of(str(read)) == read

@@ -13,7 +13,7 @@ import pytest
 from runtime.sandbox import Unconfined, Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.tools import Tool, files, tools_for
-from runtime.tools.files import FileError, Place
+from runtime.tools.files import CrewPath, FileError
 from tests.runtime.sandbox.machine import SECRET
 from tests.runtime.tools.test_tools import job, refused, use
 
@@ -65,12 +65,12 @@ async def test_paths_that_lead_out(tools: dict[str, Tool], path: str) -> None:
     ],
 )
 def test_paths_that_stay(workdir: Workdir, path: str, names: tuple[str, ...]) -> None:
-    assert Place.of(path, workdir) == Place(names)
+    assert CrewPath.of(path, workdir) == CrewPath(names)
 
 
 def test_a_path_with_nul(workdir: Workdir) -> None:
     with pytest.raises(FileError):
-        Place.of("a\0b", workdir)
+        CrewPath.of("a\0b", workdir)
 
 
 async def test_links_that_a_command_has_made(sandbox: Bubblewrap, workdir: Workdir, data_dir: Path) -> None:
@@ -195,7 +195,7 @@ async def test_an_exchange_in_the_middle_of_a_walk(workdir: Workdir, tmp_path: P
     (workdir.path / "sub/f").write_text("x")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/key").write_text(SECRET)
-    with files.directory(workdir, Place(("bob",))) as start:
+    with files.directory(workdir, CrewPath(("bob",))) as start:
         walking = files.walk(start, depth=5)
         _, entries = next(walking)
         assert [entry.kind for entry in entries] == ["directory"]

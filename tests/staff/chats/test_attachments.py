@@ -12,7 +12,7 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from runtime.runs.attachments import attached, listing
 from runtime.sandbox import Workdir, detect
-from runtime.tools.files import FileError, Place, read_file, write_file
+from runtime.tools.files import CrewPath, FileError, read_file, write_file
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -140,7 +140,7 @@ async def test_the_agent_is_told_of_it_and_cannot_change_it(room: Room) -> None:
     assert attached(workdir, None) == attached(workdir, "other") == ()
     assert all(path in listing(paths) for path in paths)
     assert listing(()) == ""
-    place = Place.of(paths[0], workdir)
+    place = CrewPath.of(paths[0], workdir)
     assert read_file(workdir, place) == b"hello"
     with pytest.raises(FileError, match="not be changed"):
         write_file(workdir, place, b"other")

@@ -14,7 +14,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity.webhook_senders import (
     MOST_SIGNATURES,
     SENDERS,
-    Claim,
+    SenderClaim,
     Unproven,
     fits,
     new_secret,
@@ -58,11 +58,11 @@ PUBLISHED = (
 )  # fmt: skip
 
 
-def claim(headers: dict[str, str]) -> Claim:
+def claim(headers: dict[str, str]) -> SenderClaim:
     return read_claim({name.encode(): value.encode() for name, value in headers.items()})
 
 
-def judged(shown: Claim, body: bytes, secret: str, now: float, *, timed: bool = False) -> Code | None:
+def judged(shown: SenderClaim, body: bytes, secret: str, now: float, *, timed: bool = False) -> Code | None:
     try:
         shown.verify(body, secret=secret, require_timestamp=timed, now=now)
     except Refusal as refusal:
