@@ -13,7 +13,6 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import orjson
-from jwt.utils import base64url_encode
 
 from resolvers.kernel import Code, Outbound, Refusal, SignInProvider, is_safe_url, log, secret_equals
 
@@ -162,6 +161,8 @@ def _texts(value: Any) -> list[str]:
 def authorization_url(
     metadata: Metadata, provider: SignInProvider, *, state: str, nonce: str, verifier: str, redirect_uri: str
 ) -> str:
+    from jwt.utils import base64url_encode
+
     challenge = base64url_encode(hashlib.sha256(verifier.encode()).digest()).decode()
     query = {
         "response_type": "code",
@@ -318,6 +319,8 @@ def _may_sign(key: Mapping[str, Any], algorithm: str) -> bool:
 
 
 def _half_hash(text: str, algorithm: str) -> str:
+    from jwt.utils import base64url_encode
+
     digest = _HASHES[algorithm[-3:]](text.encode()).digest()
     return base64url_encode(digest[: len(digest) // 2]).decode()
 

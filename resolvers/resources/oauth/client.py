@@ -8,7 +8,6 @@ from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
-from jwt.utils import base64url_encode
 
 from models import bounds
 from models.resources.credentials import Credential
@@ -47,6 +46,8 @@ class Client:
 
 def authorization_url(credential: Credential, *, state: str, verifier: str, redirect_uri: str) -> str:
     """Where consent is asked for. What the address has of a query stays."""
+    from jwt.utils import base64url_encode
+
     address = urlsplit(credential.oauth_auth_url or "")
     query = {
         "client_id": credential.oauth_client_id or "",
