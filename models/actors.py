@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class ActorType(StrEnum):
-    """`system` is this server itself, which acts on a schedule or for an internal program."""
+    """`system` is the server, acting on a schedule or for an internal program."""
 
     user = "user"
     agent = "agent"

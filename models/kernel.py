@@ -132,7 +132,7 @@ RANDOM = text("gen_random_uuid()::text")
 
 
 class AuditActor(StrEnum):
-    """By whose right something was done. A token is a person's; one of a service account is `service`."""
+    """The kind of actor. A user's token acts as the user; a token of a service account is `service`."""
 
     user = "user"
     token = "token"

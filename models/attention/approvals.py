@@ -35,11 +35,11 @@ class ApprovalKind(StrEnum):
 
 
 ApprovalMode = StrEnum("ApprovalMode", {"sync": "sync", "async": "async"})  # no class: `async` is a keyword
-ApprovalMode.__doc__ = "Whether the call waits for the decision, or is made meanwhile."
+ApprovalMode.__doc__ = "The mode of an approval gate: the call waits for the decision, or proceeds meanwhile."
 
 
 class ApprovalStatus(StrEnum):
-    """The state of a request for approval; `timeout`: no decision was made in time."""
+    """The state of an approval; `timeout`: no decision was made in time."""
 
     pending = "pending"
     approved = "approved"

@@ -15,7 +15,7 @@ from models.personal_data import AUTHOR, MENTIONS, NOTHING, WORDS
 
 
 class InboxKind(StrEnum):
-    """Why an item is in the inbox; a waitpoint is a decision that work waits for."""
+    """The kind of an inbox item; a waitpoint is a decision that work waits for."""
 
     waitpoint = "waitpoint"
     escalation = "escalation"
@@ -33,7 +33,7 @@ class InboxState(StrEnum):
 
 
 class InboxPriority(StrEnum):
-    """How urgent an item is, the most urgent first."""
+    """The urgency of an item, in descending order."""
 
     urgent = "urgent"
     high = "high"

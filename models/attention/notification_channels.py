@@ -13,7 +13,7 @@ from models.sealed import Sealed
 
 
 class ChannelType(StrEnum):
-    """How a notification channel is reached."""
+    """The type of a notification channel."""
 
     email = "email"
     webhook = "webhook"

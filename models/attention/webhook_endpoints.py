@@ -33,7 +33,7 @@ ANSWER: Final = 1024
 
 
 class DeliveryState(StrEnum):
-    """How a delivery stands: pending ones are tried again, failed ones are not."""
+    """The status of a delivery: pending deliveries are retried, failed ones are not."""
 
     pending = "pending"
     delivered = "delivered"

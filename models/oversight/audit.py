@@ -29,7 +29,7 @@ DIGESTS = 64 << 10
 
 
 class McpCallStatus(StrEnum):
-    """How an MCP tool call ended."""
+    """The outcome of an MCP tool call."""
 
     success = "success"
     error = "error"
@@ -38,7 +38,7 @@ class McpCallStatus(StrEnum):
 
 
 class McpServerScope(StrEnum):
-    """What an MCP server was configured for."""
+    """The scope that an MCP server was configured for."""
 
     workspace = "workspace"
     crew = "crew"

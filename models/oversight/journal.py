@@ -21,7 +21,7 @@ from models.retention import RetentionKind
 
 
 class Severity(StrEnum):
-    """How serious an entry of the journal is."""
+    """The severity of a journal entry."""
 
     info = "info"
     notice = "notice"
@@ -30,7 +30,7 @@ class Severity(StrEnum):
 
 
 class Priority(StrEnum):
-    """Whether an entry of the journal is made prominent; those that are `pin` or `permanent` outlive the retention."""
+    """The priority of a journal entry; `pin` and `permanent` entries are exempt from retention."""
 
     normal = "normal"
     high = "high"

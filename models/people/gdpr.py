@@ -15,7 +15,7 @@ from models.personal_data import NOTHING
 
 
 class GdprActionType(StrEnum):
-    """`export` and `delete` are of what agents hold on a person; `archive` and `erase` of all data of the person."""
+    """`export` and `delete` cover agents' data about a person; `archive` and `erase` all data of the person."""
 
     export = "export"
     delete = "delete"
@@ -24,7 +24,7 @@ class GdprActionType(StrEnum):
 
 
 class GdprStatus(StrEnum):
-    """How far it is."""
+    """The progress of the request."""
 
     in_progress = "in_progress"
     completed = "completed"

@@ -16,7 +16,7 @@ LONGEST_HINT = 32
 
 
 class PairStatus(StrEnum):
-    """Whether a pairing waits for the command line, was used, or is over."""
+    """The state of a pairing: waiting for the command line, used, or expired."""
 
     pending = "pending"
     consumed = "consumed"

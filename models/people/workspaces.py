@@ -35,7 +35,7 @@ class Role(StrEnum):
 
 
 class Capability(StrEnum):
-    """What a member may do beyond the role."""
+    """Capabilities of a member beyond the role."""
 
     chat = "chat"
     credential_create = "credential.create"

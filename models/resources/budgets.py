@@ -27,7 +27,7 @@ SUBJECTS = ("crew_id", "agent_id", "mission_id")
 
 
 class BudgetScope(StrEnum):
-    """Whose calls a budget is for. An issue is a mission, too."""
+    """The scope of a budget. An issue is also a mission."""
 
     workspace = "workspace"
     crew = "crew"

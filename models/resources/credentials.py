@@ -30,7 +30,7 @@ from models.sealed import Sealed
 
 
 class CredentialType(StrEnum):
-    """What a credential is, and so which programs can use it."""
+    """The type of a credential, which determines the programs that can use it."""
 
     AI_CLI_TOKEN = "AI_CLI_TOKEN"
     API_KEY = "API_KEY"
@@ -44,7 +44,7 @@ class CredentialType(StrEnum):
 
 
 class CredentialStatus(StrEnum):
-    """Whether a credential is given to agents: only an ACTIVE one is."""
+    """The state of a credential. Agents get only ACTIVE credentials."""
 
     ACTIVE = "ACTIVE"
     PENDING = "PENDING"
@@ -200,7 +200,7 @@ class AgentCredential(TenantTable, table=True):
 
 
 class RotationStatus(StrEnum):
-    """Whether the value before is kept beside the new one: only while it is ACTIVE."""
+    """The state of a rotation: the previous value is valid only while it is ACTIVE."""
 
     ACTIVE = "ACTIVE"
     EXPIRED = "EXPIRED"

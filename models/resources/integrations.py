@@ -22,21 +22,21 @@ from models.personal_data import CONFIGURATION, MENTIONS, NOTHING
 
 
 class Transport(StrEnum):
-    """How an MCP server is spoken to: over HTTP, or as a program by its input and output."""
+    """The transport of an MCP server: HTTP, or stdio of a program."""
 
     streamable_http = "streamable-http"
     stdio = "stdio"
 
 
 class IntegrationScope(StrEnum):
-    """Whose an MCP server is: the workspace's, or one crew's."""
+    """The scope of an MCP server: the workspace, or a crew."""
 
     workspace = "workspace"
     crew = "crew"
 
 
 class CredentialPlacement(StrEnum):
-    """How a credential is sent to an MCP server. A server behind stdio gets it in a variable instead."""
+    """The way a credential is sent to an MCP server. A stdio server gets it in a variable instead."""
 
     bearer = "bearer"
     api_key = "api_key"
@@ -97,7 +97,7 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
 
 
 class AgentIntegration(TenantTable, Versioned, table=True):
-    """An agent bound to an MCP server, and the credential that the server gets from it.
+    """A binding of an agent to an MCP server, with the credential that is sent to the server.
 
     `mcp_server_id` is of the table that the scope says. The two columns that are computed from it are for the database:
     a binding ends with its server, whatever removes that.

@@ -12,7 +12,7 @@ from models.personal_data import NOTHING
 
 
 class TrustTier(StrEnum):
-    """Who vouches for a server: chosen here, and never taken from the registry."""
+    """The trust in a server: chosen on this server, never taken from the registry."""
 
     anthropic = "anthropic"
     crewship = "crewship"

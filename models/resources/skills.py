@@ -24,7 +24,7 @@ from models.personal_data import MENTIONS, NOTHING
 
 
 class SkillCategory(StrEnum):
-    """What a skill is for."""
+    """The category of a skill."""
 
     CODING = "CODING"
     AUTOMATION = "AUTOMATION"
@@ -43,7 +43,7 @@ class SkillCategory(StrEnum):
 
 
 class SkillSource(StrEnum):
-    """Where a skill comes from."""
+    """The source of a skill."""
 
     BUNDLED = "BUNDLED"
     CUSTOM = "CUSTOM"
@@ -53,7 +53,7 @@ class SkillSource(StrEnum):
 
 
 class SkillRuntime(StrEnum):
-    """The parts of a skill: instructions for the model, a script, tools of MCP servers, or several of these."""
+    """The parts of a skill: instructions for the model, a script, tools of MCP servers, or several of them."""
 
     INSTRUCTIONS = "INSTRUCTIONS"
     SCRIPT = "SCRIPT"
@@ -62,7 +62,7 @@ class SkillRuntime(StrEnum):
 
 
 class SkillMaturity(StrEnum):
-    """How far a skill is vouched for."""
+    """The maturity of a skill."""
 
     OFFICIAL = "OFFICIAL"
     CURATED = "CURATED"
@@ -71,14 +71,14 @@ class SkillMaturity(StrEnum):
 
 
 class SkillVerification(StrEnum):
-    """Whether the skill has been verified."""
+    """The verification of a skill."""
 
     UNVERIFIED = "UNVERIFIED"
     VERIFIED = "VERIFIED"
 
 
 class ScanStatus(StrEnum):
-    """What the scan of a skill for dangerous content and licences has found."""
+    """The result of scanning a skill for dangerous content and licenses."""
 
     UNSCANNED = "UNSCANNED"
     CLEAN = "CLEAN"
@@ -86,13 +86,13 @@ class ScanStatus(StrEnum):
 
 
 class PricingTier(StrEnum):
-    """What a skill costs."""
+    """The price of a skill."""
 
     FREE = "FREE"
 
 
 class SkillLifecycle(StrEnum):
-    """Whether a skill is in use: stale ones were not used for long, deprecated ones should not be."""
+    """The lifecycle state of a skill: stale skills were not used for long, deprecated ones should not be used."""
 
     active = "active"
     stale = "stale"

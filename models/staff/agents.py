@@ -27,21 +27,21 @@ from models.sealed import Sealed
 
 
 class AgentRole(StrEnum):
-    """A LEAD plans and hands out the work of its crew; an AGENT does what it is given."""
+    """A LEAD plans and assigns the work of its crew; an AGENT executes assignments."""
 
     AGENT = "AGENT"
     LEAD = "LEAD"
 
 
 class LeadMode(StrEnum):
-    """Whether a lead plans missions that have no tasks, or waits for tasks."""
+    """The mode of a lead: it plans missions without tasks, or waits for tasks."""
 
     active = "active"
     passive = "passive"
 
 
 class AgentStatus(StrEnum):
-    """What the agent does: RUNNING while it has a run, ERROR after one that failed, PENDING_REVIEW until its hire is
+    """The status of an agent: RUNNING during a run, ERROR after a failed run, PENDING_REVIEW until its hire is
     approved.
     """
 
@@ -64,7 +64,7 @@ class CliAdapter(StrEnum):
 
 
 class LlmProvider(StrEnum):
-    """Whose models the agent works with."""
+    """The provider of the agent's model."""
 
     ANTHROPIC = "ANTHROPIC"
     OPENAI = "OPENAI"
@@ -75,7 +75,7 @@ class LlmProvider(StrEnum):
 
 
 class ToolProfile(StrEnum):
-    """Whether the agent may run commands: with CODING and FULL. MINIMAL reads and writes the files of its crew."""
+    """The tools of an agent: CODING and FULL may run commands; MINIMAL only reads and writes files of its crew."""
 
     MINIMAL = "MINIMAL"
     CODING = "CODING"
@@ -83,7 +83,7 @@ class ToolProfile(StrEnum):
 
 
 class WebhookScheme(StrEnum):
-    """Who sends to the agent's webhook, which says how it is signed."""
+    """The signature scheme of the sender."""
 
     crewship = "crewship"
     standard_webhooks = "standard_webhooks"

@@ -23,7 +23,7 @@ from models.sealed import Sealed
 
 
 class PeerConversationStatus(StrEnum):
-    """How a question of one agent to another stands."""
+    """The status of a question between agents."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"
@@ -35,7 +35,7 @@ HANDED_OVER = "[credential submitted]"
 
 
 class EscalationType(StrEnum):
-    """What an agent asks for: an answer in words, a credential, or a visit to a link."""
+    """The kind of question: an answer in words, a credential, or a visit to a link."""
 
     TEXT = "TEXT"
     CREDENTIAL = "CREDENTIAL"
@@ -50,7 +50,7 @@ class EscalationStatus(StrEnum):
 
 
 class EscalationAction(StrEnum):
-    """What people answer to an agent: go on, do not, or do something else."""
+    """The answer to an agent: continue, stop, or do something else."""
 
     approve = "approve"
     reject = "reject"

@@ -38,13 +38,13 @@ class ChatMode(StrEnum):
 
 
 class ChatStatus(StrEnum):
-    """Chats have no other state: those that are over are deleted."""
+    """The only state: chats that are over are deleted."""
 
     ACTIVE = "ACTIVE"
 
 
 class ChatOrigin(StrEnum):
-    """Where a chat was begun."""
+    """The origin of a chat."""
 
     UI = "UI"
     CLI = "CLI"
@@ -54,7 +54,7 @@ class ChatOrigin(StrEnum):
 
 
 class ChatVisibility(StrEnum):
-    """A chat becomes a group with its first participant; members of the workspace read either."""
+    """A chat becomes a group with its first participant; members of the workspace can read both."""
 
     private = "private"
     group = "group"
@@ -101,7 +101,7 @@ class Chat(TenantTable, Timestamps, table=True):
 
 
 class MessageRole(StrEnum):
-    """Who speaks in a message."""
+    """The author of a message."""
 
     user = "user"
     assistant = "assistant"

@@ -35,7 +35,7 @@ class NetworkMode(StrEnum):
 
 
 class AutonomyLevel(StrEnum):
-    """What a crew's agents may do without an operator's approval; freedom grows from top to bottom."""
+    """The level of autonomy of a crew's agents, in ascending order."""
 
     strict = "strict"
     guided = "guided"
@@ -44,14 +44,14 @@ class AutonomyLevel(StrEnum):
 
 
 class BehaviorMode(StrEnum):
-    """What happens to a denied action: it is reported, or it is stopped."""
+    """The effect on a denied action: it is reported, or stopped."""
 
     warn = "warn"
     block = "block"
 
 
 class ConnectionDirection(StrEnum):
-    """Whether both crews may ask each other, or only the first the second."""
+    """The direction of a connection: both crews can address each other, or only the first the second."""
 
     bidirectional = "bidirectional"
     unidirectional = "unidirectional"

@@ -19,7 +19,7 @@ OF_AGENT: Final = "CASE WHEN starts_with(path, 'agent:') THEN split_part(substr(
 
 
 class MemoryTier(StrEnum):
-    """Whose memory it is, or what kind."""
+    """The tier of a memory: its owner or kind."""
 
     agent = "agent"
     crew = "crew"

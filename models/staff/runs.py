@@ -35,7 +35,7 @@ BY_SCHEDULE: Final = "SCHEDULED"
 
 
 class RunStatus(StrEnum):
-    """How a run stands; all but RUNNING are ends. TIMEOUT is one that took longer than it may."""
+    """The status of a run; all but RUNNING are final. TIMEOUT: the run exceeded its time limit."""
 
     RUNNING = "RUNNING"
     COMPLETED = "COMPLETED"

@@ -13,7 +13,7 @@ from models.personal_data import NOTHING
 
 
 class WebhookResult(StrEnum):
-    """A duplicate is accepted, and starts nothing; a challenge is answered."""
+    """The result of a delivery. A duplicate is accepted without a new run; a challenge is answered."""
 
     accepted = "accepted"
     duplicate = "duplicate"

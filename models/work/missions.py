@@ -63,7 +63,7 @@ class IssueStatus(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """States of a task of a mission: BLOCKED waits for other tasks, AWAITING_APPROVAL for people."""
+    """The state of a mission's task: BLOCKED waits for other tasks, AWAITING_APPROVAL for users."""
 
     PENDING = "PENDING"
     BLOCKED = "BLOCKED"
@@ -76,7 +76,7 @@ class TaskStatus(StrEnum):
 
 
 class ApprovalDecision(StrEnum):
-    """What people decided of a task that was held."""
+    """The decision on a task that waits for approval."""
 
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
@@ -95,7 +95,7 @@ class AssignmentStatus(StrEnum):
 
 
 class AuthoredVia(StrEnum):
-    """What an issue comes from."""
+    """The origin of an issue."""
 
     agent_tool_call = "agent_tool_call"
     user_api = "user_api"
@@ -283,7 +283,7 @@ def new_checkpoint_id() -> str:
 
 
 class Checkpoint(TenantTable, table=True):
-    """Where a mission was: the newest entry of its journal, and what of it was open.
+    """A snapshot of a mission: its newest journal entry and its open work.
 
     `state` has `agent_memory`, `pending_tasks` and `open_assignments`.
     """

@@ -10,7 +10,7 @@ from models.personal_data import BY, MENTIONS, NOTHING
 
 
 class ProjectStatus(StrEnum):
-    """How a project stands."""
+    """The status of a project."""
 
     backlog = "backlog"
     planned = "planned"
@@ -21,7 +21,7 @@ class ProjectStatus(StrEnum):
 
 
 class ProjectPriority(StrEnum):
-    """How much a project matters, the least first."""
+    """The priority of a project, in ascending order."""
 
     none = "none"
     low = "low"
@@ -31,7 +31,7 @@ class ProjectPriority(StrEnum):
 
 
 class ProjectHealth(StrEnum):
-    """Whether a project will be done in time."""
+    """The health of a project."""
 
     on_track = "on_track"
     at_risk = "at_risk"
@@ -39,7 +39,7 @@ class ProjectHealth(StrEnum):
 
 
 class MilestoneStatus(StrEnum):
-    """How a milestone stands."""
+    """The status of a milestone."""
 
     active = "active"
     completed = "completed"

@@ -12,7 +12,7 @@ from models.personal_data import NOTHING
 
 
 class ViewType(StrEnum):
-    """How a saved view shows issues."""
+    """The layout of a saved view."""
 
     board = "board"
     list = "list"

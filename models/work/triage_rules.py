@@ -13,7 +13,7 @@ LONGEST_PATTERN: Final = 1000
 
 
 class MatchType(StrEnum):
-    """How the pattern of a triage rule is compared with the text."""
+    """The comparison of a triage rule's pattern with the title."""
 
     contains = "contains"
     regex = "regex"

@@ -48,7 +48,7 @@ graph(
 
 
 class NotificationFilter(StrEnum):
-    """Notifications that were read, or not."""
+    """Filter by read state."""
 
     read = "true"
     unread = "false"
@@ -66,7 +66,7 @@ class NotificationCount(View):
 
 
 class NotificationsRead(Output):
-    """How many were unread before."""
+    """The previous number of unread notifications."""
 
     updated: int
 
@@ -102,7 +102,7 @@ async def notify(
 def list_notifications(scope: QueryScope, data: ListNotifications) -> Page[Notification]:
     """List notifications.
 
-    The caller's own, of all workspaces; newest first, ties by id, descending.
+    Lists the caller's notifications from all workspaces; newest first, ties by id, descending.
     """
     rows = scope.select(Notification).where(col(Notification.user_id) == scope.user_id)
     if data.read is NotificationFilter.read:
@@ -116,7 +116,7 @@ def list_notifications(scope: QueryScope, data: ListNotifications) -> Page[Notif
 def count_notifications(scope: QueryScope, data: NoInput) -> Row[NotificationCount]:
     """Count unread notifications.
 
-    The caller's own, of all workspaces.
+    Covers the caller's notifications from all workspaces.
     """
     own = scope.table(Notification)
     unread = select(func.count().label("unread")).where(own.c.user_id == scope.user_id, own.c.read_at.is_(None))
@@ -127,7 +127,7 @@ def count_notifications(scope: QueryScope, data: NoInput) -> Row[NotificationCou
 async def read_notification(ctx: Context, notification: Notification, data: ById) -> Notification:
     """Mark a notification as read.
 
-    The first time is kept.
+    Idempotent; keeps the time of the first call.
     """
     if notification.read_at is not None:
         return notification
@@ -140,7 +140,7 @@ async def read_notification(ctx: Context, notification: Notification, data: ById
 async def read_all_notifications(ctx: Context, data: NoInput) -> NotificationsRead:
     """Mark all notifications as read.
 
-    The caller's own, of all workspaces.
+    Covers the caller's notifications from all workspaces.
     """
     unread = (col(Notification.user_id) == ctx.user_id, IS_UNREAD)
     return NotificationsRead(updated=len(await ctx.update_where(Notification, *unread, read_at=NOW)))

@@ -33,7 +33,7 @@ DOMAIN = Domain("activity", scopes="crews")
 
 
 class ActivityType(StrEnum):
-    """What an agent did with another agent or with people."""
+    """An interaction of an agent with another agent or with users."""
 
     assignment = "assignment"
     peer_conversation = "peer_conversation"
@@ -140,7 +140,8 @@ KINDS = (
 def list_activity(scope: QueryScope, data: ListActivity) -> Page[ActivityItem]:
     """List recent activity of agents.
 
-    Assignments, questions between agents and escalations, newest first. Deleted agents and crews keep their items.
+    Lists assignments, questions between agents, and escalations, newest first. Includes deleted agents and
+    crews.
     """
     if data.agent_id is not None:
         branches = [branch for kind in KINDS for branch in kind.of_agent(scope, data.agent_id, data.crew_id)]

@@ -46,7 +46,7 @@ class Metric(StrEnum):
 
 
 class MetricGroupBy(StrEnum):
-    """What a series stands for."""
+    """The label of a series."""
 
     none = "none"
     crew = "crew"
@@ -97,8 +97,8 @@ class MetricPoint(Output):
 class TimeSeries(Output):
     """Buckets are aligned to UTC, oldest first and without gaps; the last one is the current one.
 
-    Without `group_by` every bucket has the series `total`. Otherwise series without a value are left out of a bucket;
-    `series_labels` names those that occur, at most the 100 with the largest sums.
+    Without `group_by` every bucket has the series `total`. Otherwise series without a value are omitted from a
+    bucket; `series_labels` names those that occur, at most the 100 with the largest sums.
     """
 
     metric: Metric
@@ -236,7 +236,7 @@ class Chart:
 async def metrics_timeseries(ctx: Context, data: ChartMetric) -> TimeSeries:
     """Get a metric over time.
 
-    For charts, in buckets that are aligned to UTC.
+    Returns buckets aligned to UTC, for charts.
     """
     _check(data)
     labels = {TOTAL: "Total"} if data.group_by is MetricGroupBy.none else {}

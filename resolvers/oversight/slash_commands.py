@@ -10,7 +10,7 @@ DOMAIN = Domain("slash_commands", scopes="workspace")
 
 
 class FormFieldType(StrEnum):
-    """How a client asks for a value. The set is open: a client shows a type that it does not know as text."""
+    """The input type of a field. The set is open: clients show unknown types as text."""
 
     text = "text"
     textarea = "textarea"
@@ -98,6 +98,6 @@ CATALOG: Final = (
 async def list_slash_commands(ctx: Context, data: NoInput) -> list[SlashCommand]:
     """List slash commands.
 
-    Those that the caller has the capability for, in the order of the catalog.
+    Lists the commands that the caller's capabilities allow, in the order of the catalog.
     """
     return [command for command in CATALOG if ctx.has(command.capability)]

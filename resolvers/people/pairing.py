@@ -62,7 +62,8 @@ AdapterHint = Annotated[Url | None, AfterValidator(_hint)]
 
 
 class StartPairing(Input):
-    """`adapter_hint`: what the command line is to be used with; other characters than letters, digits and _ void it."""
+    """`adapter_hint`: the adapter that the command line is used with; ignored unless it has only letters, digits
+    and _."""
 
     adapter_hint: AdapterHint = None
 
@@ -74,7 +75,7 @@ class PollPairing(Input):
 
 
 class RedeemPairing(PollPairing):
-    """Case, blanks and dashes of the code do not matter. `adapter_hint` becomes a part of the token's name."""
+    """The code ignores case, blanks and dashes. `adapter_hint` becomes part of the token's name."""
 
     adapter_hint: AdapterHint = None
 
@@ -133,7 +134,7 @@ async def start_pairing(ctx: Context, data: StartPairing) -> StartedPairing:
 async def get_pairing(ctx: Context, data: PollPairing) -> PairingState:
     """Get the status of a pairing.
 
-    Another user's code is answered like an unknown one: as expired.
+    Another user's code reads as expired, like an unknown one.
     """
     own = (col(Pairing.code_hash) == instance.signer.code_hash(data.code), col(Pairing.user_id) == ctx.user_id)
     found = await ctx.select(Pairing, *own).first()
@@ -151,7 +152,7 @@ async def get_pairing(ctx: Context, data: PollPairing) -> PairingState:
 async def redeem_pairing(ctx: Context, data: RedeemPairing) -> RedeemedPairing:
     """Create a CLI token with a pairing code.
 
-    Of concurrent calls with the same code one succeeds. An unknown, a used and an expired code get the same answer.
+    A code works once. Unknown, used and expired codes get the same answer.
     """
     known = col(Pairing.code_hash) == instance.signer.code_hash(data.code)
     live = (known, col(Pairing.consumed_at).is_(None), col(Pairing.expires_at) > func.now())

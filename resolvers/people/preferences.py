@@ -58,7 +58,7 @@ class OfPreference(Input):
 
 
 class SetPreference(OfPreference):
-    """`value` is any JSON value of at most 16 KiB. Null is a value, too."""
+    """`value` is any JSON value of at most 16 KiB, including null."""
 
     value: Value = None
 
@@ -67,7 +67,7 @@ class SetPreference(OfPreference):
 def list_preferences(scope: QueryScope, data: NoInput) -> Rows[Preference]:
     """List preferences.
 
-    The caller's own, which hold in every workspace, by key. At most 500.
+    Lists the caller's preferences, which apply in every workspace, sorted by key. At most 500.
     """
     return scope.select(Preference).order_by(col(Preference.key))
 
@@ -76,7 +76,7 @@ def list_preferences(scope: QueryScope, data: NoInput) -> Rows[Preference]:
 async def set_preference(ctx: Context, data: SetPreference) -> Success:
     """Set a preference.
 
-    Creates or replaces it. At most 500 are kept.
+    Creates or replaces the preference. A user has at most 500.
     """
     own = ctx.select(Preference, col(Preference.user_id) == ctx.user_id)
     await ctx.lock(f"preferences of {ctx.user_id}")  # their number is nothing a constraint can say

@@ -73,7 +73,7 @@ Password = Annotated[str, Field(strict=True, max_length=bounds.URL, repr=False)]
 
 
 class RequestPasswordReset(Input):
-    """Case does not matter where one account has the email."""
+    """Case is ignored if only one account has the email."""
 
     email: Address = ""
 
@@ -86,7 +86,7 @@ class ResetPassword(Input):
 
 
 class PasswordResetRequested(Output):
-    """The answer to any request, whether there is an account or not."""
+    """The answer, the same with and without an account."""
 
     ok: bool = True
     message: str = SENT
@@ -108,8 +108,8 @@ MAIL_RESET = job("recovery.mail_reset", OfReset, of_instance=True, attempts=10)
 async def request_password_reset(ctx: Context, data: RequestPasswordReset) -> PasswordResetRequested:
     """Send a link that sets a new password.
 
-    Sends it to the email of an account, if this server can send mail. The link works once and for 30 minutes; a later
-    one ends it. The answer is the same for every email.
+    Mails the link to the email of an account, if this server can send mail. It works once, for 30 minutes, until
+    a later link replaces it. The answer is the same for every email.
     """
     if not data.email:
         return PasswordResetRequested()

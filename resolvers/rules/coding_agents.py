@@ -8,7 +8,7 @@ from resolvers.kernel import Output
 
 
 class FoundCodingAgent(Output):
-    """A coding agent that agents can be set to. `missing`: why no worker can run it, and `fix` how to get it."""
+    """A coding agent that agents can use. `missing`: why no worker can run it; `fix`: how to install it."""
 
     adapter: CliAdapter
     name: str

@@ -46,8 +46,8 @@ def _said(text: str) -> str:
 
 
 class SearchSyntax(StrEnum):
-    """How a query is read: as one phrase, or as on the web, with `"a phrase"`, `or`, and `-` before what must not be
-    there: each side of an `or` names a word to look for.
+    """The syntax of a query: one phrase, or web search with `"a phrase"`, `or`, and `-` for excluded words. Each
+    side of an `or` must contain a word to find.
     """
 
     phrase = "phrase"
@@ -55,7 +55,7 @@ class SearchSyntax(StrEnum):
 
 
 class SearchConversations(Paging):
-    """`query` is one phrase: words that follow each other, in either case. `syntax` reads it otherwise.
+    """`query` is one phrase: adjacent words, ignoring case; `syntax` changes that.
 
     `since` and `until` are RFC 3339 times with a zone; both include messages of that millisecond.
     """
@@ -71,7 +71,7 @@ class SearchConversations(Paging):
 
 
 class SearchHit(View):
-    """A message that was found. `highlight` is what is around the words, which stand between `**`."""
+    """A matching message. `highlight` is what is around the words, which stand between `**`."""
 
     id: str
     chat_id: str

@@ -181,7 +181,7 @@ for owner, key in ((Crew, "crew_id"), (Agent, "from_agent_id")):
 def list_escalations(scope: QueryScope, data: ListEscalations) -> Page[Escalation]:
     """List escalations of a crew.
 
-    Newest first, ties by id, descending. Values handed over for a CREDENTIAL are not shown.
+    Newest first, ties by id, descending. Values provided for a CREDENTIAL are not included.
     """
     rows = scope.children(scope.find(CREW, data), Escalation, "crew_id")
     return rows.matching(data).order_by(*NEWEST_FIRST).page(data)
@@ -191,7 +191,7 @@ def list_escalations(scope: QueryScope, data: ListEscalations) -> Page[Escalatio
 def count_pending(scope: QueryScope, data: NoInput) -> Row[PendingEscalations]:
     """Count escalations that are pending.
 
-    Of all crews of the workspace.
+    Covers all crews of the workspace.
     """
     rows, crews = scope.table(Escalation), scope.table(Crew)
     joined = rows.join(crews, rows.c.crew_id == crews.c.id)
@@ -209,7 +209,7 @@ def count_pending(scope: QueryScope, data: NoInput) -> Row[PendingEscalations]:
 async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRaised:
     """Raise an escalation (for agents).
 
-    Managers find it in the inbox until one of them resolves it.
+    It stays in the managers' inbox until one of them resolves it.
     """
     agent = await _agent(ctx, data.crew_id, data.from_slug, "from_slug")
     if data.type is EscalationType.LINK and not (data.metadata or "").startswith("https://"):
@@ -267,7 +267,7 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
 async def resolve_escalation(ctx: Context, escalation: Escalation, data: ResolveEscalation) -> EscalationOutcome:
     """Resolve an escalation.
 
-    Works once; later decisions are refused. A value handed over for a CREDENTIAL is encrypted and never shown.
+    Works once; later decisions are refused. A value provided for a CREDENTIAL is encrypted and never returned.
     """
     redirect_to = None
     if data.action is EscalationAction.redirect:
@@ -312,7 +312,7 @@ async def resolve_escalation(ctx: Context, escalation: Escalation, data: Resolve
 async def purge_escalations(ctx: Context, data: PurgeEscalations) -> EscalationsPurged:
     """Delete the escalations of a crew.
 
-    Of a deleted one, too. Their items stay in the inbox, where they can be resolved then.
+    The crew may be deleted. Inbox items of the escalations are kept and can then be resolved in the inbox.
     """
     deleted = await ctx.delete_where(Escalation, col(Escalation.crew_id) == data.crew_id)
     if deleted:

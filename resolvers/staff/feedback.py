@@ -50,7 +50,7 @@ Named = Annotated[FreeId | None, BeforeValidator(_named)]
 
 
 class OfSignal(Input):
-    """`message_id` is the id of a message or of a turn, as the client knows it."""
+    """`message_id` is the id of a message or a turn, as the client received it."""
 
     message_id: MessageId
     signal: Signal
@@ -87,7 +87,7 @@ class ListFeedback(Input):
 def list_feedback(scope: QueryScope, data: ListFeedback) -> Rows[MessageFeedback]:
     """List own feedback.
 
-    On a message, or in a trace; newest first, at most 1000. Only what the caller has given, in workspaces that the
+    Lists the caller's feedback on a message or a trace, newest first, at most 1000, in workspaces that the
     caller belongs to.
     """
     named = (
@@ -111,8 +111,8 @@ def list_feedback(scope: QueryScope, data: ListFeedback) -> Rows[MessageFeedback
 async def create_feedback(ctx: Context, data: CreateFeedback) -> MessageFeedback:
     """Create feedback on an answer.
 
-    One for each message and signal: given again, it replaces the reason. It is kept with the workspace of the chat, or
-    without a chat with the one that the caller joined last.
+    There is one entry per message and signal; repeating it replaces the reason. It is stored in the chat's
+    workspace, or, without a chat, in the workspace that the caller joined last.
     """
     workspace_id = None if data.chat_id is None else await ctx.place_of(CHAT, data.chat_id)
     given = {name: value for name in ("chat_id", "trace_id") if (value := getattr(data, name)) is not None}

@@ -83,7 +83,7 @@ SecretText = Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=Fa
 
 
 class OnboardingStatus(Output):
-    """`completed`: the user has set up a crew, has skipped that, or has a workspace with agents."""
+    """`completed`: the user has set up a crew, has skipped the setup, or has a workspace with agents."""
 
     completed: bool
 
@@ -95,11 +95,11 @@ class OnboardingCompleted(Output):
 class SetUpOnboarding(Input):
     """The first crew, agents and credential.
 
-    With `crew_template_slug` the crew and its agents come from the template, and so does the crew's name if none is
-    sent. Without, `crew_name` and `agent_name` are required. `llm_provider` is one of ANTHROPIC, OPENAI, GOOGLE,
-    CURSOR, FACTORY and OLLAMA in any letter case. Without `credential_value` no credential is stored; one for ANTHROPIC
-    is a token of `claude setup-token`. `preferred_language` is the name of a language. Without `telemetry_opt_in`
-    telemetry stays as it is. `pairing_mode` has no effect.
+    With `crew_template_slug` the crew and its agents come from the template, and so does the crew's name if none
+    is sent. Without, `crew_name` and `agent_name` are required. `llm_provider` is one of ANTHROPIC, OPENAI, GOOGLE,
+    CURSOR, FACTORY and OLLAMA in any letter case. Without `credential_value` no credential is stored; for ANTHROPIC
+    it is a token of `claude setup-token`. `preferred_language` is the name of a language. Without
+    `telemetry_opt_in` telemetry is unchanged. `pairing_mode` has no effect.
     """
 
     workspace_name: OptionalName = None
@@ -117,8 +117,8 @@ class SetUpOnboarding(Input):
 
 
 class SetUp(Output):
-    """The result of the setup. `credential_id` is empty if no credential was sent. With a template it is absent;
-    `agent_id` is the LEAD of the crew then, and `agent_ids` are all agents.
+    """The result of the setup. `credential_id` is empty if no credential was sent. With a template it is absent,
+    `agent_id` is the LEAD of the crew, and `agent_ids` are all agents.
     """
 
     workspace_id: str
@@ -154,8 +154,8 @@ class SetUpPlan(NamedTuple):
 async def refresh_status(ctx: Context, data: NoInput) -> OnboardingStatus:
     """Refresh the onboarding status.
 
-    Whether the caller's onboarding is completed. It becomes so, for good, once there is an agent in a workspace of the
-    caller.
+    Returns whether the caller's onboarding is completed. It is completed permanently once a workspace of the
+    caller has an agent.
     """
     user = await ctx.get(User, ctx.user_id, missing=NO_USER)
     if not user.onboarding_completed:
@@ -182,7 +182,7 @@ async def _has_agents(ctx: Context) -> bool:
 async def complete(ctx: Context, data: NoInput) -> OnboardingCompleted:
     """Mark the onboarding as completed.
 
-    Skips it: nothing is set up, and it cannot be set up later. Idempotent.
+    Skips the setup: nothing is created, and the setup cannot be repeated. Idempotent.
     """
     user = await ctx.get(User, ctx.user_id, missing=NO_USER)
     if not user.onboarding_completed:
@@ -202,10 +202,9 @@ async def complete(ctx: Context, data: NoInput) -> OnboardingCompleted:
 async def set_up(ctx: Context, data: SetUpOnboarding) -> SetUp:
     """Set up the first crew and agent.
 
-    Creates a crew with the caller as a member, an agent in it, and the agent's credential; or the crew of a template,
-    with its agents, which are given the Anthropic credentials of the workspace. All or nothing, in the workspace that
-    the caller has belonged to for the longest time; and completes the onboarding, which is possible once. Requires the
-    create role there.
+    Creates a crew with the caller as a member, an agent in it, and the agent's credential; or a crew from a
+    template, whose agents are assigned the workspace's Anthropic credentials. One transaction, in the workspace
+    that the caller joined first, which requires the create role. Completes the onboarding; works once.
 
     The preferred language and the choice about telemetry are stored even if the rest is refused.
     """

@@ -38,7 +38,7 @@ graph(Label, gate=Action.READ, scope="labels:read", visible=EVERYONE)
 
 
 class CreateLabel(Input):
-    """`color`: as clients show it, such as `#2f81f7`. `label_group`: a heading under which labels are listed."""
+    """`color`: a color such as `#2f81f7`. `label_group`: the heading under which clients list the label."""
 
     name: LabelName
     color: Color
@@ -57,7 +57,7 @@ class UpdateLabel(Patch, ById):
 def list_labels(scope: QueryScope, data: NoInput) -> Rows[Label]:
     """List labels.
 
-    By name.
+    Sorted by name.
     """
     return scope.select(Label).order_by(col(Label.name))
 
@@ -75,7 +75,7 @@ async def create_label(ctx: Context, data: CreateLabel) -> Label:
 async def update_label(ctx: Context, data: UpdateLabel) -> Label:
     """Update a label.
 
-    Fields that are not sent stay unchanged.
+    Omitted fields stay unchanged.
     """
     changes = data.something()  # said of an unknown label, too (contract: labels.update)
     label: Label = await ctx.find(LABEL)

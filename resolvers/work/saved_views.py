@@ -83,7 +83,7 @@ async def owner_only(ctx: Context, view: SavedView) -> None:
 def list_saved_views(scope: QueryScope, data: NoInput) -> Rows[SavedView]:
     """List saved views.
 
-    The caller's own and those shared in the workspace; defaults first, then by name.
+    Lists the caller's views and those shared in the workspace; defaults first, then sorted by name.
     """
     return scope.select(SavedView).order_by(*DEFAULT_FIRST)
 
@@ -92,7 +92,7 @@ def list_saved_views(scope: QueryScope, data: NoInput) -> Rows[SavedView]:
 async def create_saved_view(ctx: Context, data: CreateSavedView) -> SavedView:
     """Create a saved view.
 
-    It is the caller's; no view is a default from the start.
+    The view belongs to the caller and is not a default.
     """
     return await ctx.insert(SavedView(user_id=ctx.user_id, **data.model_dump()))
 
@@ -103,7 +103,7 @@ async def create_saved_view(ctx: Context, data: CreateSavedView) -> SavedView:
 async def update_saved_view(ctx: Context, view: SavedView, data: UpdateSavedView) -> SavedView:
     """Update a saved view.
 
-    Only its owner may. Several views can be defaults.
+    Allowed for its owner only. Several views can be defaults.
     """
     return await ctx.edit(view, **data.something())
 

@@ -12,7 +12,7 @@ from rest_compat.http.table import DELETE, GET, POST, Fixed, From, Request, Wire
 
 
 class ApprovalJSON(Wire, of=Approval):
-    """Absent ids, texts and deciders are empty strings."""
+    """Absent values are empty strings."""
 
     fields = """
         id_ workspace_id_ crew_id_ agent_id_ mission_id_ requested_by_ kind_ reason_ payload_ status_ decided_by_

@@ -10,7 +10,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, From, Wire
 
 
 class InboxItemJSON(Wire, of=InboxItem):
-    """Keys that have nothing to say are left out. Times are RFC 3339 with milliseconds."""
+    """Empty keys are omitted. Times are RFC 3339 with milliseconds."""
 
     fields = """
         id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_name

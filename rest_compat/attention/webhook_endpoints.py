@@ -17,7 +17,7 @@ class WebhookEndpointJSON(Wire, of=WebhookEndpoint):
 
 
 class WebhookDeliveryJSON(Wire, of=WebhookDelivery):
-    """`answer` is the beginning of what the receiver said to the last attempt."""
+    """`answer` is the beginning of the receiver's last response."""
 
     fields = """
         id endpoint_id event_type subject payload state attempts next_attempt_at status answer error happened_at

@@ -54,7 +54,7 @@ class Envelope(Wire):
 
 
 class PaginationJSON(Envelope):
-    """`total_pages` is 0 when there is nothing."""
+    """`total_pages` is 0 for an empty list."""
 
     page: Annotated[int, FromInput()]
     limit: Annotated[int, FromInput()]

@@ -62,18 +62,14 @@ CREDENTIAL: dict[Auth, str] = {
 }
 ABOUT = """The REST API. The same operations are served as GraphQL at /graphql.
 
-Each operation says what it requires; `x-crewship-role` is the same for programs:
+Each operation states its requirements; `x-crewship-role` is the same for programs:
 
-| value | who may call the operation |
-| --- | --- |
-| `none`, `self` | every signed-in user; everybody where no credential is required |
-| `read`, `participate` | every member of the workspace |
-| `create`, `update` | MANAGER, ADMIN, OWNER |
-| `manage`, `delete` | ADMIN, OWNER |
-| `owner` | OWNER |
+| value | who may call the operation | | --- | --- | | `none`, `self` | every signed-in user; everybody if no
+credential is required | | `read`, `participate` | every member of the workspace | | `create`, `update` | MANAGER,
+ADMIN, OWNER | | `manage`, `delete` | ADMIN, OWNER | | `owner` | OWNER |
 """
 NULL = {"type": "null"}
-FLAG = "Whether it is so; any value but true means false."
+FLAG = "Only `true` means true."
 SKIPPED = "Number of items to skip; a value that is not a whole number means 0."
 BESIDE = ("title", "description")  # what is said of a property, not of its values
 ETAG = {"description": "Version of the resource, for If-Match and If-None-Match.", "schema": {"type": "string"}}

@@ -10,7 +10,7 @@ from rest_compat.http.table import GET, POST, Wire
 
 
 class JournalEntryJSON(Wire, of=journal.JournalEntryView):
-    """Keys that have nothing to say are left out."""
+    """Empty keys are omitted."""
 
     fields = """
         id workspace_id ts entry_type severity priority actor_type summary crew_id agent_id mission_id actor_id trace_id

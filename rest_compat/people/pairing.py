@@ -13,7 +13,7 @@ from rest_compat.http.table import GET, POST, Absent, Output, Reply, Request
 
 
 class PairingStateJSON(Output):
-    """`expires_at` is empty for a code that is not known."""
+    """`expires_at` is empty for an unknown code."""
 
     status: PairStatus
     adapter_hint: Annotated[str | None, Absent()] = None

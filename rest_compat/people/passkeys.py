@@ -6,7 +6,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Wire
 
 
 class PasskeyJSON(Wire, of=Passkey):
-    """`backed_up`: the authenticator keeps a copy elsewhere, as phones and password managers do."""
+    """`backed_up`: the authenticator stores a backup, as phones and password managers do."""
 
     fields = "id name backed_up created_at last_used_at"
     absent = "last_used_at"

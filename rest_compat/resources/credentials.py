@@ -45,7 +45,7 @@ class CredentialEventJSON(Wire, of=CredentialEvent):
 
 
 class RotationJSON(Wire, of=CredentialRotation):
-    """`old_value_gone`: whether the value before was removed. `rotated_by` is the id of a user."""
+    """`old_value_gone`: true if the previous value was deleted. `rotated_by` is the id of a user."""
 
     fields = "id credential_id grace_seconds rotated_at expires_at rotated_by status old_value_gone"
 

@@ -15,7 +15,7 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, From, Wire
 
 
 class ServerJSON(Wire):
-    """The `*_json` texts are as they were sent."""
+    """The `*_json` texts are returned as sent."""
 
     name: str
     display_name: str
@@ -37,14 +37,14 @@ class KeptServerJSON(ServerJSON):
 
 
 class WorkspaceIntegrationJSON(KeptServerJSON, of=WorkspaceIntegration):
-    """The `*_json` texts are as they were sent."""
+    """The `*_json` texts are returned as sent."""
 
     workspace_id: str
     crew_server_count: int
 
 
 class CrewIntegrationJSON(KeptServerJSON, of=CrewIntegration):
-    """`auth_status` is empty where a server was just created or updated; the lists tell it."""
+    """`auth_status` is empty after a create or update; the lists contain it."""
 
     crew_id: str
     workspace_mcp_server_id: str | None
@@ -52,13 +52,13 @@ class CrewIntegrationJSON(KeptServerJSON, of=CrewIntegration):
 
 
 class ListedCrewIntegrationJSON(CrewIntegrationJSON, of=CrewIntegration):
-    """`auth_status` is connected, missing or expired, or none where none is needed."""
+    """`auth_status` is connected, missing or expired, or `none` if the server needs no credential."""
 
     auth_status: str
 
 
 class CrewIntegrationOverviewJSON(ListedCrewIntegrationJSON, of=CrewIntegration):
-    """With whose it is."""
+    """Includes its owner."""
 
     crew_name: str
     crew_slug: str

@@ -30,7 +30,7 @@ class McpRegistryListJSON(Envelope):
 
 
 class McpRegistrySearchJSON(McpRegistryListJSON):
-    """`query` is absent where nothing was searched for."""
+    """`query` is absent without a search."""
 
     q: Annotated[str | None, FromInput(), Absent()] = Field(alias="query")
 

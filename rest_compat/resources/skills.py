@@ -30,7 +30,7 @@ class SkillJSON(Wire, of=Skill):
 
 
 class ListedSkillJSON(SkillJSON, of=Skill):
-    """`installed_on` is absent where no agent of the workspace has the skill."""
+    """`installed_on` is absent if no agent of the workspace has the skill."""
 
     installed_on: Annotated[list[InstalledAgentJSON], Absent(zero=True)]
 

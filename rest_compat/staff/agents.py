@@ -85,7 +85,7 @@ class StoppedJSON(Wire, of=Agent):
 
 
 class LearningJSON(Wire, of=Agent):
-    """Who set it, when and why are absent until it is set."""
+    """Author, time and reason are absent until it is set."""
 
     agent_id: Annotated[str, From("id")]
     enabled: Annotated[bool, From("learning_enabled")]

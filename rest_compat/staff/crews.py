@@ -93,7 +93,7 @@ class ProvisionStatusJSON(Wire, of=Crew):
 
 
 class PolicyJSON(Wire, of=Crew):
-    """Who set the policy, when and why are absent until it is set."""
+    """Author, time and reason are absent until the policy is set."""
 
     crew_id: Annotated[str, From("id")]
     autonomy_level: AutonomyLevel

@@ -39,7 +39,7 @@ class CreatedIssueJSON(Wire, of=Mission):
 
 
 class AgentsIssueJSON(CreatedIssueJSON, of=Mission):
-    """What agents read of an issue (contract: internal.issues.get)."""
+    """An issue as agents read it (contract: internal.issues.get)."""
 
     fields = "crew_name crew_slug labels project_id sub_issues_count comment_count"
     crew_name: Annotated[str | None, Absent()]

@@ -63,7 +63,7 @@ class ChangedMissionJSON(CreatedMissionJSON, of=Mission):
 
 
 class ListedMissionJSON(ChangedMissionJSON, of=Mission):
-    """`task_stats` is absent where the mission has no task."""
+    """`task_stats` is absent if the mission has no tasks."""
 
     task_stats: Annotated[TaskStatsJSON | None, From("task_stats_if_any"), Absent()]
 
@@ -96,7 +96,7 @@ class PlannedTaskJSON(Wire, of=MissionTask):
 
 
 class AgentsMissionJSON(Wire, of=Mission):
-    """What agents read of a mission."""
+    """A mission as agents read it."""
 
     mission: PlannedMissionJSON
     tasks: list[PlannedTaskJSON]

@@ -12,7 +12,7 @@ output(approval_ops.ApprovalCancelled, fields={"cancelled_by": strawberry.ID})
 
 @node(Approval)
 class ApprovalType:
-    """A call of a tool that waits for consent. Absent ids and texts are empty."""
+    """A tool call that waits for consent. Absent ids and texts are empty."""
 
     fields = """
         id workspace_id crew_id crew agent_id agent mission_id requested_by kind reason tool payload status decided_by
@@ -25,10 +25,10 @@ class ApprovalType:
 
 @node(ApprovalGate)
 class ApprovalGateType:
-    """Tool calls that need approval. Without crew and agent, it applies to all agents."""
+    """A rule that requires approval for tool calls. Without crew and agent, it applies to all agents."""
 
     fields = "id workspace_id pattern mode crew_id crew agent_id agent created_at"
-    pattern = strawberry.field(description="The name of a tool; * stands for anything.")
+    pattern = strawberry.field(description="The name of a tool; * matches any text.")
 
 
 @strawberry.type

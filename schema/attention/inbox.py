@@ -8,7 +8,11 @@ from resolvers.attention.inbox.changes import PurgedKind, UpdatedInboxItems
 from schema.bridge.fields import enum, mutation, node, output, query
 
 output(
-    UpdatedInboxItems, fields={"skipped_ids": list[str], "not_found": "Ids that name no item that the caller can see."}
+    UpdatedInboxItems,
+    fields={
+        "skipped_ids": list[str],
+        "not_found": ("The number of ids of items that do not exist or are not visible to the caller."),
+    },
 )
 
 
@@ -18,17 +22,17 @@ enum(SenderType, name="InboxSenderType")
 
 @node(InboxItem)
 class InboxItemType:
-    """One thing to see to: for a user, for a role and those above it, or for everybody where neither is named."""
+    """An item that requires attention: of a user, of a role and higher roles, or of everyone if neither is set."""
 
     fields = """
         id workspace_id kind source_id target_user_id target_role title body_md sender_type sender_id sender_agent
         sender_name avatar_seed avatar_style state priority blocking payload read_at read_by_user_id resolved_at
         resolved_by_user_id resolved_action created_at updated_at
     """
-    source_id: str = strawberry.field(description="What it is about; unique together with the kind.")
+    source_id: str = strawberry.field(description="The subject of the item; unique together with the kind.")
     body_md = strawberry.field(description="Markdown.")
-    sender_agent = strawberry.field(description="Null unless an agent has sent it.")
-    blocking = strawberry.field(description="Whether something waits for it.")
+    sender_agent = strawberry.field(description="Null unless an agent sent it.")
+    blocking = strawberry.field(description="True if work waits for it.")
 
 
 @node(inbox_ops.InboxCount)

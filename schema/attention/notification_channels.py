@@ -9,7 +9,7 @@ from schema.bridge.fields import enum, mutation, node, output, query
 output(
     channel_ops.ChannelCreated,
     name="CreatedNotificationChannel",
-    fields={"created_by": strawberry.ID | None, "secret": "Of a webhook; shown only here."},
+    fields={"created_by": strawberry.ID | None, "secret": "The webhook's secret; returned only here."},
 )
 output(channel_ops.ChannelDeleted, name="DeletedNotificationChannel", fields={"deleted": strawberry.ID})
 output(channel_ops.ChannelTested, name="TestedNotificationChannel")
@@ -24,9 +24,9 @@ class NotificationChannelNode:
     """An email address or URL that receives ended runs and pending decisions."""
 
     fields = "id workspace_id type url address events enabled created_by created_at"
-    url = strawberry.field(description="Of a webhook.")
-    address = strawberry.field(description="Of an email channel.")
-    events = strawberry.field(description="run.completed, run.failed, decision.requested: some of them.")
+    url = strawberry.field(description="The address of a webhook.")
+    address = strawberry.field(description="The address of an email channel.")
+    events = strawberry.field(description="A subset of run.completed, run.failed and decision.requested.")
     created_by: strawberry.ID | None
 
 

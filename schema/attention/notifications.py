@@ -15,8 +15,8 @@ class NotificationType:
         id from_workspace_id actor_type actor_id actor_name action entity_type entity_id entity_title read_at created_at
     """
     actor_type: str = strawberry.field(description="user, agent or system.")
-    action = strawberry.field(description="Such as assigned or commented.")
-    entity_type = strawberry.field(description="Kind of what it is about, such as issue.")
+    action = strawberry.field(description="The event, such as assigned or commented.")
+    entity_type = strawberry.field(description="The kind of the subject, such as issue.")
 
 
 @node(notification_ops.NotificationCount)

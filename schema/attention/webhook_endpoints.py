@@ -14,21 +14,21 @@ enum(DeliveryState, name="WebhookDeliveryState")
 
 @node(WebhookEndpoint)
 class WebhookEndpointType:
-    """A URL that the events of a workspace are delivered to, signed as Standard Webhooks say."""
+    """A URL that receives events of a workspace, signed according to Standard Webhooks."""
 
     fields = """
         id workspace_id name url event_types enabled failing_since old_secret_until created_by created_at updated_at
         version
     """
     event_types = strawberry.field(description="Names of events, or `*` for all.")
-    failing_since = strawberry.field(description="Since when nothing was delivered; null if it is.")
-    old_secret_until = strawberry.field(description="Until when the secret before signs, too.")
+    failing_since = strawberry.field(description="The time since which deliveries fail; null while they succeed.")
+    old_secret_until = strawberry.field(description="The time until which the previous secret also signs.")
     created_by: strawberry.ID | None
 
 
 @node(WebhookDelivery)
 class WebhookDeliveryType:
-    """One event for one endpoint. `id` is what the receiver gets as `webhook-id`, with each attempt."""
+    """One event for one endpoint. Each attempt sends `id` as `webhook-id`."""
 
     fields = """
         id endpoint_id endpoint event_type subject payload state attempts next_attempt_at status answer error
@@ -36,7 +36,7 @@ class WebhookDeliveryType:
     """
     endpoint: Edge
     subject = strawberry.field(description="Deliveries of one subject are made in order.")
-    answer = strawberry.field(description="Beginning of the receiver's last answer.")
+    answer = strawberry.field(description="The beginning of the receiver's last response.")
 
 
 @strawberry.type

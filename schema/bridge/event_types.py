@@ -58,7 +58,7 @@ _WHOSE = "Chat of this frame; an agent can work in several chats."
 @strawberry.type(description="First frame of a run: the work of an agent in response to one message.")
 class RunBegin(EventInterface):
     from_seq: int = strawberry.field(description="Number of the last frame of the chat before the run.")
-    agent_id: strawberry.ID | None = strawberry.field(description="In a group chat: who answers.")
+    agent_id: strawberry.ID | None = strawberry.field(description="In a group chat: the answering agent.")
     agent_slug: str | None
     # never null; of ChatFrame's type, to be asked for beside it
     seq: int | None = strawberry.field(description="Number of this frame in its chat.")

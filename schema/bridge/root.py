@@ -11,7 +11,7 @@ from schema.bridge.fields import bind_nodes, bind_outputs, union
 from schema.bridge.selection import BACKREF
 from schema.live import Channels
 
-union("Actor", User, Agent, description="Who does something, or is to do it.")
+union("Actor", User, Agent, description="A user or an agent, as the actor or assignee.")
 DOMAINS = modules_in("schema")
 bind_nodes()
 bind_outputs()

@@ -105,7 +105,7 @@ class Channels:
     mission_events = _field(ChannelKind.mission, "Progress of a mission.", "mission_id")
     keeper_events = _field(
         ChannelKind.keeper,
-        "Requests to the keeper of a workspace, and its decisions.",
+        "Requests to the keeper of a workspace, with its decisions.",
         "workspace_id",
         workspace=True,
     )

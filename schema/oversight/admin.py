@@ -19,7 +19,7 @@ output(
         "total_bytes": float | None,
         "free_bytes": float | None,
         "used_bytes": float | None,
-        "used_pct": "Used part of what can be used, in percent.",
+        "used_pct": "The used share, in percent.",
     },
 )
 output(admin_ops.AdminHealth, description="The process that answers.")
@@ -34,8 +34,9 @@ output(
 )
 output(
     admin_ops.PersonalDataExport,
-    description="What agents hold on a person in the workspace, newest first; at most the newest thousand of "
-    "each kind.",
+    description=(
+        "Agents' data about a person in the workspace, newest first; at most the newest thousand of each kind."
+    ),
 )
 output(admin_ops.DeletedRows, description="Rows that were deleted, by kind.")
 output(admin_ops.PersonalDataDeleted, description="The receipt of a deletion.", fields={"data_subject": strawberry.ID})
@@ -44,7 +45,7 @@ output(
     description="The receipt of an erasure.",
     fields={
         "data_subject": strawberry.ID,
-        "account_deleted": "Whether the person belonged to no other workspace.",
+        "account_deleted": "True if the person belonged to no other workspace.",
         "scope": "Number of rows by table.",
     },
 )
@@ -52,7 +53,7 @@ output(
     admin_ops.GdprReceipt,
     description="A request about a person's data: done or in progress.",
     fields={
-        "error": "Why it has failed.",
+        "error": "The reason for the failure.",
         "archive_bytes": Annotated[float | None, "Size of an archive that can be downloaded over REST."],
         "scope": "Number of rows by table.",
     },
@@ -74,16 +75,16 @@ output(admin_ops.FiltersApplied, name="MemoryFiltersApplied", description="The f
 output(admin_ops.MemoryVersionList, description="A page of versions. `nextCursor` is null on the last page only.")
 output(admin_ops.MemoryVersionContent, fields={"bytes": float})
 output(
-    admin_ops.MemoryConfiguration, description="How long versions are kept, and the stored configuration as JSON text."
+    admin_ops.MemoryConfiguration, description=("The retention of versions, and the stored configuration as JSON text.")
 )
 output(
     admin_ops.Retention,
-    description="How long the workspace keeps rows of a kind, in days; 0 is for good.",
+    description="The retention of a kind of rows in the workspace, in days; 0 keeps them forever.",
     fields={
-        "days": "What holds.",
-        "own_days": "The workspace's choice, if it has made one.",
-        "least_days": "The fewest that may be chosen.",
-        "most_days": "The most that may be chosen; where it is 0, any more, and 0.",
+        "days": "The effective number.",
+        "own_days": "The workspace's own setting, if any.",
+        "least_days": "The permitted minimum.",
+        "most_days": "The permitted maximum; 0 means no maximum, and allows 0.",
     },
 )
 

@@ -11,9 +11,9 @@ from schema.bridge.fields import mutation, node, query
 class FeatureFlagType:
     """A feature flag of the instance.
 
-    `overrideEnabled` is the override of the current workspace, if any. `active` says whether the flag is on there: as
-    the override says; without one if the flag is enabled, and the bucket of the workspace is less than `percentage`.
-    The bucket is the first 32 bits of the SHA-256 of `<workspace id>/<key>`, modulo 100.
+    `overrideEnabled` is the override of the current workspace, if any. `active`: true if the flag is on in the
+    workspace. The override decides; without one, the flag must be enabled and the workspace's bucket less than
+    `percentage`. The bucket is the first 32 bits of the SHA-256 of `<workspace id>/<key>`, modulo 100.
     """
 
     fields = "id key description enabled percentage created_at updated_at override_enabled active"

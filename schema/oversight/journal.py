@@ -14,14 +14,14 @@ enum(JournalActor, name="JournalActorType")
 
 @node(journal_ops.JournalEntryView, name="JournalEntry")
 class JournalEntryType:
-    """What an agent, a user or the service did."""
+    """An action of an agent, a user or the service."""
 
     fields = """
         id workspace_id ts entry_type severity priority actor_type actor_id summary crew_id crew agent_id agent
         mission_id mission trace_id run payload refs
     """
     ts = strawberry.field(description="RFC 3339 with milliseconds, in UTC.")
-    entry_type = strawberry.field(description="What happened, such as run.completed; the set is open.")
+    entry_type = strawberry.field(description="The type of the entry, such as run.completed; the set is open.")
     actor_id: str | None
     trace_id = strawberry.field(description="The run that the entry belongs to.")
     refs = strawberry.field(description="Ids of the rows that the entry is about.")
@@ -29,7 +29,7 @@ class JournalEntryType:
 
 @node(journal_ops.JournalCount)
 class JournalCountType:
-    """How many entries match."""
+    """The number of matching entries."""
 
     total: int
 

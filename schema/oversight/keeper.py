@@ -8,21 +8,21 @@ from schema.bridge.fields import node, output, query
 
 output(
     keeper_ops.KeeperStatus,
-    description="Whether there is a keeper, and what it has decided: counts of the whole instance.",
-    fields={"ollama_online": "Whether the model's server has answered just now."},
+    description="The state of the keeper, and counts of its decisions on the whole instance.",
+    fields={"ollama_online": "True if the model's server answers."},
 )
 
 
 @node(KeeperRequest)
 class KeeperRequestNode:
-    """What the keeper was asked, and what it has decided. Nothing of a credential's value is in it."""
+    """A request to the keeper and its decision. Contains no credential values."""
 
     fields = """
         id workspace_id request_type agent_id agent_name agent crew_id crew credential_id credential_name credential
         task_id intent command decision reason risk_score exit_code prompt answer created_at decided_at
     """
-    prompt = strawberry.field(description="What the model was shown, cut.")
-    answer = strawberry.field(description="What the model said, cut.")
+    prompt = strawberry.field(description="The model's prompt, truncated.")
+    answer = strawberry.field(description="The model's answer, truncated.")
 
 
 @strawberry.type

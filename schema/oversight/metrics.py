@@ -12,10 +12,11 @@ output(
 )
 output(
     metric_ops.TimeSeries,
-    description="Buckets of a metric, oldest first and without gaps; the last one is the current one.\n"
-    "\n"
-    "Without `groupBy` every bucket has the series `total`. Otherwise series without a value are "
-    "left out of a bucket.",
+    description=(
+        "Buckets of a metric, oldest first and without gaps; the last one is the current one.\n\nWithout "
+        "`groupBy` every bucket has the series `total`. Otherwise series without a value are omitted from a "
+        "bucket."
+    ),
     fields={"series_labels": "Label of each series that occurs, by key; at most the 100 series with the largest sums."},
 )
 

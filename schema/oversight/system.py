@@ -9,7 +9,7 @@ from schema.bridge.fields import output, query
 
 output(
     system_ops.SetupStatus,
-    description="Whether the first user still has to be created, and whether sign-up is allowed.",
+    description="Shows whether the first user has been created, and whether sign-up is allowed.",
 )
 output(system_ops.Telemetry, fields={"install_id": str})
 output(
@@ -28,23 +28,25 @@ output(
 )
 output(
     runtimes.FoundRuntime,
-    description="What workers run agents' commands with. `socket` is empty: nothing is run by a daemon.",
+    description="The runtime of agents' commands. `socket` is the container engine's socket, if any.",
 )
-output(runtimes.InstallLinks, description="Where runtimes come from. This release uses bubblewrap.")
+output(runtimes.InstallLinks, description="The source of runtimes. This release uses bubblewrap.")
 output(
     FoundCodingAgent,
-    description="A coding agent that agents can be set to. `missing`: why no worker can run it; `fix`: how to get it.",
+    description="A coding agent that agents can use. `missing`: why no worker can run it; `fix`: how to install it.",
 )
 output(
     system_ops.Runtime,
-    description="`available`: there is a worker that runs agents' commands. `installLinks` is null then.\n"
-    "\n"
-    "`languageVersion` and `uptimeSeconds` are of the process that answers.",
+    description=(
+        "`available`: true if a worker runs agents' commands. `installLinks` is null "
+        "then.\n\n`languageVersion` and `uptimeSeconds` are of the process that answers."
+    ),
 )
 output(
     aux_models.AuxModel,
-    description="What does the tasks of a slot. Provider and model are empty, and the timeout is 0, if it is "
-    "unconfigured.",
+    description=(
+        "The model of a slot. Provider and model are empty, and the timeout is 0, if the slot is unconfigured."
+    ),
 )
 output(system_ops.AuxSlots, description="The models of auxiliary tasks.")
 

@@ -20,7 +20,7 @@ class CliTokenType:
     scopes = strawberry.field(
         description="Scopes of the token; if empty, the token has all permissions of its user.",
     )
-    rotated_at = strawberry.field(description="When another token took the place of this one.")
+    rotated_at = strawberry.field(description="The time at which another token replaced this one.")
     expires_soon = strawberry.field(
         description="Within a week, or in the last quarter of a lifetime of less than four weeks.",
     )

@@ -5,7 +5,7 @@ import strawberry
 from resolvers.people import pairing as pairing_ops
 from schema.bridge.fields import mutation, output, query
 
-output(pairing_ops.PairingState, description="State of a pairing. `expiresAt` is null for a code that is not known.")
+output(pairing_ops.PairingState, description="State of a pairing. `expiresAt` is null for an unknown code.")
 
 
 @strawberry.type

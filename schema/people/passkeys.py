@@ -20,9 +20,7 @@ class PasskeyType:
     """A passkey of the caller."""
 
     fields = "id name backed_up created_at last_used_at"
-    backed_up = strawberry.field(
-        description="The authenticator keeps a copy elsewhere, as phones and password managers do."
-    )
+    backed_up = strawberry.field(description="The authenticator stores a backup, as phones and password managers do.")
 
 
 @strawberry.type

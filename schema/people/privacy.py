@@ -7,8 +7,9 @@ from schema.bridge.fields import mutation, output, query
 
 output(
     privacy_ops.MyPeerCard,
-    description="What an agent has noted about the caller. `userSlug` is the card's name for the caller; "
-    "`content` is Markdown.",
+    description=(
+        "An agent's notes about the caller. `userSlug` is the card's name for the caller; `content` is Markdown."
+    ),
 )
 output(privacy_ops.Purged, name="PeerCardsPurged")
 output(privacy_ops.Consent, name="PeerConsent")

@@ -10,7 +10,7 @@ output(
     account_ops.ServiceAccountToken,
     description="A token of a service account, without its value.",
     fields={
-        "rotated_at": "When another token took the place of this one.",
+        "rotated_at": "The time at which another token replaced this one.",
         "scopes": "`*`: all permissions of the account.",
         "expires_soon": "Within a week, or in the last quarter of a lifetime of less than four weeks.",
     },

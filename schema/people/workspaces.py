@@ -42,7 +42,7 @@ class InvitationType:
 
 @node(Workspace)
 class WorkspaceType:
-    """A tenant, which everything else belongs to. `currentUserRole` is the role of the caller in it."""
+    """A tenant that owns all other objects. `currentUserRole` is the caller's role in it."""
 
     fields = """
         id name slug logo_url preferred_language version created_at updated_at current_user_role crew_count agent_count
@@ -50,8 +50,8 @@ class WorkspaceType:
         projects saved_views recurring_issues triage_rules workflow_templates integrations approvals
     """
     current_user_role: Role | None
-    costs = strawberry.field(description="Of the last 30 days, newest first.")
-    budgets = strawberry.field(description="All of the workspace.")
+    costs = strawberry.field(description="Entries of the last 30 days, newest first.")
+    budgets = strawberry.field(description="All in the workspace.")
     integrations = strawberry.field(description="MCP servers of the whole workspace.")
 
 

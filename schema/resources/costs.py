@@ -9,8 +9,7 @@ from schema.bridge.fields import mutation, node, output, query
 
 output(
     cost_ops.CostSum,
-    description="Sums over calls of models. Input tokens do not include those that were read from a cache or "
-    "written to one.",
+    description="Sums over model calls. Input tokens exclude tokens read from or written to a cache.",
     fields={
         "calls": float,
         "input_tokens": float,
@@ -23,8 +22,8 @@ output(
     cost_ops.CostRow,
     description="A row of a cost report.",
     fields={
-        "key": "A day, an agent or crew id, or a model; empty if there is no agent or crew.",
-        "name": "Name of the agent or crew, and else the key.",
+        "key": "A day, an agent or crew id, or a model; empty without an agent or crew.",
+        "name": "Name of the agent or crew, otherwise the key.",
         "calls": float,
         "input_tokens": float,
         "output_tokens": float,
@@ -34,29 +33,28 @@ output(
 )
 output(
     cost_ops.CostReport,
-    description="What calls of models have used and cost. Days come in order, other rows by cost, descending; "
-    "at most 1,000.",
+    description=("Tokens and costs of model calls. Days come in order, other rows by cost, descending; at most 1,000."),
 )
 
 
 @node(ModelCall)
 class ModelCallType:
-    """One call of a model: what it has used, and what it costs."""
+    """A model call with its tokens and cost."""
 
     fields = """
         id workspace_id run_id step agent_id agent agent_name crew_id crew crew_name chat_id mission_id mission
         issue_identifier provider model input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
         estimated created_at
     """
-    run_id = strawberry.field(description="Run that made the call; of a call without one, its own id.")
-    step = strawberry.field(description="Step of the run that made the call; without a run, what it was for.")
-    agent_id = strawberry.field(description="Null where no agent asked for the call.")
+    run_id = strawberry.field(description="The run that made the call; without a run, the id of the call.")
+    step = strawberry.field(description="The run's step that made the call; without a run, the purpose of the call.")
+    agent_id = strawberry.field(description="Null if no agent made the call.")
     agent_name: str | None = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     crew_id = strawberry.field(description="Crew of the agent at the time of the call.")
     crew_name: str | None
     mission_id = strawberry.field(description="Mission or issue that the run works on.")
     issue_identifier: str | None = strawberry.field(description="Identifier of the issue; null for other missions.")
-    input_tokens: float = strawberry.field(description="Without those that were read from a cache or written to one.")
+    input_tokens: float = strawberry.field(description="Excludes tokens read from or written to a cache.")
     output_tokens: float
     cached_input_tokens: float
     cache_creation_tokens: float
@@ -66,7 +64,7 @@ class ModelCallType:
 
 @node(Budget)
 class BudgetType:
-    """An amount of money for calls of models. Amounts are in US dollars; a day begins at midnight UTC."""
+    """A limit on spending for model calls. Amounts are in US dollars; a day begins at midnight UTC."""
 
     fields = """
         id workspace_id scope crew_id crew agent_id agent mission_id mission period amount_usd reservation_usd
@@ -74,15 +72,15 @@ class BudgetType:
     """
     reservation_usd = strawberry.field(description="The amount reserved for a run before it starts.")
     soft_limit_percent = strawberry.field(description="The share of the amount at which users are notified.")
-    hard_stop = strawberry.field(description="Whether no run is started when the amount is spent.")
-    spent_usd = strawberry.field(description="Spent today, or in total, as the period says.")
-    reserved_usd = strawberry.field(description="Set aside for runs and calls under way.")
-    remaining_usd = strawberry.field(description="Neither spent nor set aside.")
+    hard_stop = strawberry.field(description="True if no run is started once the amount is spent.")
+    spent_usd = strawberry.field(description="The amount spent today or in total, depending on the period.")
+    reserved_usd = strawberry.field(description="The amount reserved for active runs and calls.")
+    remaining_usd = strawberry.field(description="The part that is neither spent nor reserved.")
 
 
 @node(cost_ops.CostOfDay)
 class CostOfDayType:
-    """What the calls of models of a day, by UTC, have used and cost. Days without calls are left out."""
+    """Tokens and costs of the model calls of a day (UTC). Days without calls are omitted."""
 
     day: str
     calls: float

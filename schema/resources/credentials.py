@@ -6,17 +6,21 @@ from models.resources.credentials import AgentCredential, Credential, Credential
 from resolvers.resources import credentials as credential_ops
 from schema.bridge.fields import mutation, node, output, query
 
-output(credential_ops.RotationEnded, name="CredentialRotationEnded", fields={"message": "That it had ended before."})
+output(
+    credential_ops.RotationEnded,
+    name="CredentialRotationEnded",
+    fields={"message": ("The rotation had already ended.")},
+)
 output(
     credential_ops.TestResult,
     name="CredentialTest",
-    fields={"status": "The provider's; 0 where none was asked, or none answered."},
+    fields={"status": "The provider's status code; 0 if no provider was asked or answered."},
 )
 
 
 @node(Credential, name="Credential")
 class CredentialNode:
-    """A secret that agents work with. Its value can be written, and never read."""
+    """A secret for agents. Its value can be written but never read."""
 
     fields = """
         id workspace_id name description type provider status scope crew_id crew_ids account_label account_email
@@ -26,12 +30,12 @@ class CredentialNode:
     """
     crew_id: strawberry.ID | None = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
-    token_expires_at = strawberry.field(description="As it was sent.")
+    token_expires_at = strawberry.field(description="The value as sent.")
     last_used_ips = strawberry.field(description="Newest first, at most five.")
     oauth_client_id: str | None
     agent_count = strawberry.field(description="Assignments, including assignments of deleted agents.")
-    mcp_used = strawberry.field(description="Whether an agent is bound to an MCP server with it.")
-    secret_ref = strawberry.field(description="Where the value is kept, if in another store.")
+    mcp_used = strawberry.field(description="True if a binding to an MCP server uses it.")
+    secret_ref = strawberry.field(description="The location of the value in an external store.")
     hosts = strawberry.field(description="Hosts that receive the value; empty if the provider determines them.")
 
 
@@ -50,18 +54,18 @@ class AgentCredentialType:
 
 @node(CredentialEvent)
 class CredentialEventNode:
-    """One line of the timeline of a credential."""
+    """An entry of a credential's timeline."""
 
     fields = "id credential_id event_type user_id agent_id ip_address details occurred_at"
 
 
 @node(CredentialRotation)
 class CredentialRotationType:
-    """A value that was replaced: the one before stays good until `expiresAt`."""
+    """A replaced value: the previous value is valid until `expiresAt`."""
 
     fields = "id credential_id grace_seconds rotated_at expires_at rotated_by status old_value_gone"
     rotated_by: strawberry.ID | None
-    old_value_gone = strawberry.field(description="Whether the value before was removed.")
+    old_value_gone = strawberry.field(description="True if the previous value was deleted.")
 
 
 @strawberry.type

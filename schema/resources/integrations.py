@@ -46,22 +46,26 @@ class KeptServerFields(ServerFields):
 
 @node(WorkspaceIntegration)
 class WorkspaceIntegrationType(KeptServerFields):
-    """An MCP server for all agents of the workspace. The `*Json` texts are as they were sent."""
+    """An MCP server for all agents of the workspace. The `*Json` texts are returned as sent."""
 
     name: str = strawberry.field(description="Unique in the workspace.")
     crew_server_count: int
-    crew_integrations: Edges = strawberry.field(description="Servers of crews that are linked to it.")
+    crew_integrations: Edges = strawberry.field(description="Linked servers of crews.")
 
 
 @node(CrewIntegration)
 class CrewIntegrationType(KeptServerFields):
-    """An MCP server for the agents of a crew; it takes the place of one of the same name of the workspace."""
+    """An MCP server for the agents of a crew; it replaces the workspace's server of the same name."""
 
     fields = "crew_id crew workspace_mcp_server_id workspace_integration name auth_status tools"
-    workspace_integration = strawberry.field(description="That it is linked to: deleted with it.")
+    workspace_integration = strawberry.field(
+        description=("The linked server of the workspace: this server is deleted with it.")
+    )
     name = strawberry.field(description="Unique in the crew.")
-    auth_status = strawberry.field(description="connected, missing, expired, or none where none is needed.")
-    tools = strawberry.field(description="Those that are known; one that is not counts as switched on.")
+    auth_status = strawberry.field(
+        description=("connected, missing, expired, or none if the server needs no credential.")
+    )
+    tools = strawberry.field(description="The known tools; unknown tools count as enabled.")
 
 
 @node(ToolBinding, name="IntegrationTool")
@@ -73,7 +77,7 @@ class ToolBindingType:
 
 @node(AgentIntegration)
 class AgentIntegrationType:
-    """An agent bound to an MCP server, and the credential that the server gets from it."""
+    """A binding of an agent to an MCP server, with the credential that is sent to the server."""
 
     fields = """
         id agent_id agent mcp_server_id mcp_server_scope server_name server_display_name workspace_integration
@@ -82,19 +86,19 @@ class AgentIntegrationType:
     """
     credential_name: str | None
     cred_type: CredentialPlacement | None
-    cred_header = strawberry.field(description="The header of an `api_key`.")
-    env_var_name = strawberry.field(description="The variable of a server behind stdio.")
-    enabled = strawberry.field(description="Of a binding that is not, the agent cannot use the server.")
+    cred_header = strawberry.field(description="The header for an `api_key`.")
+    env_var_name = strawberry.field(description="The environment variable of a stdio server.")
+    enabled = strawberry.field(description="If false, the agent cannot use the server.")
 
 
 @node(integration_ops.ResolvedIntegration)
 class ResolvedIntegrationType(ServerFields):
-    """An MCP server as an agent has it, after its binding was taken into account."""
+    """An MCP server as the agent uses it, including its binding."""
 
     fields = "server_id scope enabled credential_id credential_name crew_integration"
     enabled = strawberry.field(description="Always true.")
-    credential_name = strawberry.field(description="Null for one that the caller does not see.")
-    crew_integration = strawberry.field(description="Of a crew's server; it has the tools.")
+    credential_name = strawberry.field(description="Null if the caller cannot see it.")
+    crew_integration = strawberry.field(description="The crew's server with its tools.")
 
 
 @strawberry.type

@@ -7,7 +7,9 @@ from resolvers.resources.oauth import providers as provider_ops
 from schema.bridge.fields import mutation, output, query
 
 output(
-    discovery.DiscoveryResult, description="How an authorization server is asked for consent.", fields={"source": str}
+    discovery.DiscoveryResult,
+    description="The endpoints of an authorization server for consent.",
+    fields={"source": str},
 )
 
 

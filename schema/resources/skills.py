@@ -8,24 +8,27 @@ from schema.bridge.fields import Edge, mutation, node, output, query
 
 output(
     skill_ops.SkillGenerated,
-    description="`scanReason` is null where the scan found nothing, `descriptionQuality` where the description "
-    "is fine.",
+    description="`scanReason` is null without findings, `descriptionQuality` if the description is adequate.",
 )
 output(skill_ops.BulkImported, name="BulkImportedSkill")
 output(skill_ops.BulkSkipped, name="BulkSkippedSkill")
 output(
     skill_ops.BulkImport,
     name="BulkSkillImport",
-    description="`truncated` where the repository had more files than are looked at.",
+    description="`truncated`: the repository has more files than the limit.",
 )
 output(skill_ops.ProposalApproved, name="SkillProposalApproved")
 output(skill_ops.ProposalRejected, name="SkillProposalRejected")
-output(skill_ops.SkillAssigned, description="The assignment; `alreadyAssigned` where the agent had the skill before.")
+output(
+    skill_ops.SkillAssigned,
+    description=("The assignment; `alreadyAssigned` is true if the agent already had the skill."),
+)
 
 
 @node(Skill)
 class SkillType:
-    """What an agent can be taught. The catalog is the instance's: every workspace reads and assigns all of it."""
+    """Instructions and tools for agents. The catalog belongs to the instance: every workspace reads and assigns all
+    skills."""
 
     fields = """
         id name slug display_name description skill_version author category source icon verification downloads
@@ -33,35 +36,35 @@ class SkillType:
         maturity scan_status description_quality content credential_requirements dependencies allowed_domains changelog
         security_score lifecycle_state agent_count created_at updated_at version
     """
-    skill_version = strawberry.field(description="As its author counts.")
+    skill_version = strawberry.field(description="The version by its author.")
     tags = strawberry.field(description="A JSON array.")
-    license = strawberry.field(description="As it was written.")
+    license = strawberry.field(description="The text as written.")
     description_quality = strawberry.field(
-        description="What the scan has found, or a remark on the description; null where both are fine."
+        description="The scan's finding, or a remark on the description; null if both are adequate."
     )
     content = strawberry.field(description="The text without its front matter.")
     credential_requirements = strawberry.field(description="Environment variables: a JSON array.")
     allowed_domains = strawberry.field(description="A JSON array.")
-    agent_count = strawberry.field(description="Agents of the workspace that have it.")
+    agent_count = strawberry.field(description="Agents of the workspace with this skill.")
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
 
 
 @node(AgentSkill)
 class AgentSkillType:
-    """A skill on an agent."""
+    """A skill that is assigned to an agent."""
 
     fields = "id agent_id skill_id skill agent enabled config created_at"
     skill: Edge
-    config = strawberry.field(description="JSON, as it was sent.")
+    config = strawberry.field(description="JSON, as sent.")
 
 
 @node(SkillProposal)
 class SkillProposalType:
-    """A skill that an agent has written and that waits for approval."""
+    """A skill that an agent proposed and that waits for approval."""
 
     fields = "id crew_id crew file_name name description description_quality category scan_status content created_at"
     description_quality = strawberry.field(
-        description="What the scan has found, or a remark on the description; empty where both are fine."
+        description="The scan's finding, or a remark on the description; empty if both are adequate."
     )
     content = strawberry.field(description="The whole SKILL.md.")
 

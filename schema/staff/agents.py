@@ -11,13 +11,15 @@ from schema.bridge.fields import mutation, node, output, query
 
 output(
     models.ModelInfo,
-    description="A model that agents can be given: `id` is what an agent's `llmModel` takes.",
+    description="A model for agents: `id` is the value for an agent's `llmModel`.",
     fields={"id": str, "provider": "In lower case."},
 )
 output(
     models.ModelList,
-    description="`live`: the provider was asked. `curated`: these are the usual ones, since it was not, or has "
-    "not answered.",
+    description=(
+        "`live`: the provider's answer. `curated`: the list of this release, if the provider was not asked "
+        "or did not answer."
+    ),
 )
 output(desk.PeerMessage, fields={"duration_ms": float | None})
 output(desk.AgentInbox, fields={"llm_calls_this_month": float, "tokens_used_this_month": float})
@@ -31,7 +33,7 @@ output(workplace.GitCommit, description="A commit. `date` is ISO 8601, with the 
 
 @node(Agent)
 class AgentType:
-    """A worker with a model, an adapter and a prompt, in a crew or on its own."""
+    """A configured model with an adapter and a prompt, in a crew or without one."""
 
     fields = """
         id workspace_id crew_id crew name slug description role_title agent_role lead_mode status cli_adapter
@@ -44,10 +46,12 @@ class AgentType:
     """
     effective_persona = strawberry.field(name="persona")
     persona_versions = strawberry.field(description="What the agent's own persona was, newest first.")
-    learning_enabled = strawberry.field(description="Whether the agent changes itself without being asked.")
+    learning_enabled = strawberry.field(
+        description=("True if the agent may change its persona and store lessons by itself.")
+    )
     cli_tools = strawberry.field(description="Names of command-line tools, comma-separated.")
     mcp_config_json = strawberry.field(
-        description="MCP servers: a JSON object with `mcpServers`, as text, as sent. Null below MANAGER.",
+        description="MCP servers: the JSON text as sent, an object with `mcpServers`. Null below MANAGER.",
     )
     schedule_cron = strawberry.field(description="A cron expression of five fields, in UTC.")
     schedule_next_run = strawberry.field(
@@ -55,16 +59,16 @@ class AgentType:
     )
     ephemeral = strawberry.field(description="Whether the agent was hired for a limited time.")
     expired_at = strawberry.field(
-        description="Set on an expired ephemeral agent, which can be rehired.",
+        description="The time at which an ephemeral agent expired; it can be rehired.",
     )
-    hire_reason = strawberry.field(description="One line for each hire and rehire.")
+    hire_reason = strawberry.field(description="One line per hire and rehire.")
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
     inbox_items = strawberry.field(description="What the agent has put before people.")
-    costs = strawberry.field(description="Of the last 30 days, newest first.")
+    costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     credentials = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
     integrations = strawberry.field(description="Bindings to MCP servers.")
     resolved_integrations = strawberry.field(description="MCP servers that the agent can use.")
-    folders = strawberry.field(description="Files that the agent's commands reach.")
+    folders = strawberry.field(description="Files that the agent's commands can access.")
     approvals = strawberry.field(description="What the agent waits, or waited, for consent to.")
     escalations = strawberry.field(description="What the agent has asked people to decide.")
 
@@ -80,11 +84,11 @@ class CrewsStatusType:
 
 @node(agent_ops.AgentFolder)
 class AgentFolderType:
-    """A folder that commands of an agent find in their sandbox."""
+    """A folder in the sandbox of an agent's commands."""
 
     path: str
     writable: bool
-    shared: bool = strawberry.field(description="With the agents of its crew.")
+    shared: bool = strawberry.field(description="True if the agents of its crew share the folder.")
 
 
 @node(agent_ops.AgentLoad)

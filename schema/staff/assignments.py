@@ -8,14 +8,14 @@ from schema.bridge.fields import node, query
 
 @node(lists.AssignmentItem)
 class AssignmentItemType:
-    """A piece of work that one agent has given another."""
+    """Work that one agent assigned to another."""
 
     fields = """
         id workspace_id task status assigned_by_id assigned_by assigned_by_name assigned_by_slug assigned_to_id
         assigned_to assigned_to_name assigned_to_slug result_summary error_message started_at finished_at created_at
     """
-    assigned_by = strawberry.field(description="Agent that gave it; null if it is deleted.")
-    assigned_to = strawberry.field(description="Agent that does it; null if it is deleted.")
+    assigned_by = strawberry.field(description="The assigning agent; null if it is deleted.")
+    assigned_to = strawberry.field(description="The assigned agent; null if it is deleted.")
 
 
 @node(lists.PeerConversationItem)
@@ -28,7 +28,7 @@ class PeerConversationItemType:
     """
     from_agent = strawberry.field(description="Agent that asks; null if it is deleted.")
     to_agent = strawberry.field(description="Agent that answers; null if it is deleted.")
-    escalated = strawberry.field(description="Whether it went on to a person.")
+    escalated = strawberry.field(description="True if it was escalated to a user.")
 
 
 @strawberry.type

@@ -13,11 +13,11 @@ output(chat_ops.ReadMark, fields={"last_read_at": datetime})
 output(
     chat_ops.Steered,
     description="The message is queued for the agent's next turn.",
-    fields={"in_flight": "Whether a run was live when the message arrived; it is not interrupted."},
+    fields={"in_flight": "True if a run was active when the message arrived; it is not interrupted."},
 )
 output(
     chat_ops.Sent,
-    description="The message is stored. Without a run the agent was not asked.",
+    description="The stored message. Without a run the agent was not asked.",
     fields={
         "from_seq": "Number of the newest frame of the chat before the message.",
         "seq": "Number of the newest frame of the chat; the answer follows it.",
@@ -25,7 +25,7 @@ output(
 )
 output(
     chat_ops.Cancelled,
-    description="Whether the caller had a run in the chat: it has ended, or its worker is asked to end it.",
+    description="True if the caller had a run in the chat. The run has ended, or its worker will end it.",
 )
 
 
@@ -42,9 +42,9 @@ class ChatAttachmentType:
 
     fields = "id chat_id chat name size media_type path agent_path uploaded_by uploader created_at updated_at"
     size = strawberry.field(description="In bytes.")
-    media_type = strawberry.field(description="As it was sent.")
-    path = strawberry.field(description="In the agent's folder.")
-    agent_path = strawberry.field(description="What the agent calls the file.")
+    media_type = strawberry.field(description="The value as sent.")
+    path = strawberry.field(description="Path relative to the agent's folder.")
+    agent_path = strawberry.field(description="The path of the file as the agent sees it.")
     uploaded_by: strawberry.ID | None = strawberry.field(
         description="Null if it was not recorded or the account was deleted.",
     )
@@ -57,7 +57,7 @@ class ReactionType:
 
     emoji: str
     count: int
-    mine: bool = strawberry.field(description="Whether the caller is one of them.")
+    mine: bool = strawberry.field(description="True if the caller is among them.")
 
 
 @node(Message)

@@ -6,19 +6,17 @@ from resolvers.staff.connectors import catalog, installation, kits, manifest, ve
 from resolvers.staff.connectors import recipes as recipe_ops
 from schema.bridge.fields import mutation, output, query
 
-output(
-    manifest.ConnectorField, description="A field of the form that a connector is installed with.", fields={"type": str}
-)
+output(manifest.ConnectorField, description="A field of a connector's form.", fields={"type": str})
 output(manifest.ConnectorMcp, fields={"transport": str, "env": "Variable -> template."})
 output(
     manifest.VerifyHttp,
-    description="The request that shows whether the provider accepts the values.",
+    description="The request that tests the values.",
     fields={"headers": "Header -> template."},
 )
 output(manifest.ConnectorListItem, fields={"auth_mode": str})
 output(
     manifest.Connector,
-    description="A service that agents can be connected to. `fields` is null where nothing is asked for.",
+    description="A service that agents can use. `fields` is null if the form is empty.",
     fields={"auth_mode": str, "derived": "Name -> template."},
 )
 output(recipe_ops.RecipeCredential, fields={"type": str})
@@ -27,10 +25,12 @@ output(
     description="An MCP server of the crew.",
     fields={"transport": str, "env_mapping": "Variable of the server -> name of the credential."},
 )
-output(verification.VerifyResult, description="Whether the provider accepts the values, and why not.")
-output(installation.InstallResult, description="`nextStep` is null when nothing is left to do.")
+output(verification.VerifyResult, description="The result of the test, with the reason for a refusal.")
+output(installation.InstallResult, description="`nextStep` is null if the setup is complete.")
 output(
-    kits.RecipePreview, description="What an installation would make.", fields={"existing_credentials": "Name -> true."}
+    kits.RecipePreview,
+    description="The result that an installation would have.",
+    fields={"existing_credentials": "Name -> true."},
 )
 
 

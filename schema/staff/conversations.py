@@ -10,12 +10,12 @@ from schema.bridge.fields import node, query
 
 @node(conversation_ops.SearchHit)
 class SearchHitType:
-    """A message that was found."""
+    """A matching message."""
 
     fields = "id chat_id agent_id role content tool_summary highlight created_at rank"
-    highlight = strawberry.field(description="The text around the match, which is marked by `**`.")
+    highlight = strawberry.field(description="The text around the match, marked by `**`.")
     created_at: datetime
-    rank = strawberry.field(description="How well it matches.")
+    rank = strawberry.field(description="The rank of the match.")
 
 
 @strawberry.type

@@ -35,7 +35,7 @@ output(images.CacheImages, description="Images that were built for crews.")
 output(images.CacheDeleted, description="An image that was deleted.")
 output(
     git.GitChangedFile,
-    description="A file that differs, with the numbers of changed lines; both are 0 for a binary file.",
+    description="A changed file with its numbers of changed lines; both are 0 for a binary file.",
 )
 
 
@@ -68,9 +68,9 @@ class CrewType:
     provision_status = strawberry.field(description="Status of the last build of the image.")
     created_by: strawberry.ID | None
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
-    costs = strawberry.field(description="Of the last 30 days, newest first.")
+    costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     skills = strawberry.field(description="Skills that agents of the crew have.")
-    skill_proposals = strawberry.field(description="Skills that its agents have written, undecided.")
+    skill_proposals = strawberry.field(description="Skills proposed by its agents, undecided.")
     credentials = strawberry.field(description="Those that the members of the crew see.")
     integrations = strawberry.field(description="MCP servers of the crew.")
 

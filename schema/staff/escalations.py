@@ -9,7 +9,7 @@ from schema.bridge.fields import mutation, node, query
 
 @node(Escalation)
 class EscalationNode:
-    """A decision that an agent asks people for. A credential that was handed over is not shown."""
+    """A question of an agent to users. A provided credential is not included."""
 
     fields = """
         id workspace_id crew_id crew chat_id from_agent_id from_agent from_name from_slug peer_conversation_id

@@ -9,7 +9,7 @@ from schema.bridge.fields import mutation, node, query
 
 @node(MessageFeedback)
 class MessageFeedbackType:
-    """What the caller thinks of an answer. `messageId` is the id of a message or of a turn, as it was sent."""
+    """The caller's rating of an answer. `messageId` is the id of a message or a turn, as sent."""
 
     fields = "id workspace_id message_id chat_id trace_id signal reason user_id created_at"
     message_id: str

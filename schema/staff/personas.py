@@ -9,12 +9,12 @@ from schema.bridge.fields import mutation, node, query
 
 @node(persona_ops.Persona)
 class PersonaType:
-    """The persona of an agent's runs: its own, or else its crew's."""
+    """The persona of an agent's runs: its own, otherwise its crew's."""
 
     fields = "agent_id layer from_default content bytes cap_bytes"
     from_default = strawberry.field(description="No persona was written: it is generated from the agent's role.")
     bytes = strawberry.field(description="Length in UTF-8.")
-    cap_bytes = strawberry.field(description="The most that a persona can have.")
+    cap_bytes = strawberry.field(description="The maximum size of a persona.")
 
 
 @node(persona_ops.CrewPersona)
@@ -26,12 +26,12 @@ class CrewPersonaType:
 
 @node(PERSONA_VERSION)
 class PersonaVersionType:
-    """A persona as it was written."""
+    """A version of a persona."""
 
     fields = "id owner_id sha256 bytes written_at writer parent_sha"
     owner_id = strawberry.field(description="The agent or crew.")
     writer = strawberry.field(name="writtenBy", description="A user's id, or `operator`.")
-    parent_sha = strawberry.field(description="Digest of the version before.")
+    parent_sha = strawberry.field(description="Digest of the previous version.")
 
 
 @strawberry.type

@@ -10,7 +10,7 @@ from schema.bridge.fields import Edge, mutation, node, output, query
 
 output(
     run_ops.RunDuration,
-    description="By nearest rank, over the runs that have ended; 0 if none has.",
+    description="Nearest rank over finished runs; 0 without any.",
     fields={"p50_ms": float, "p95_ms": float},
 )
 output(run_ops.CategoryCount, name="RunCategoryCount", description="Runs of one category.")
@@ -30,7 +30,7 @@ output(
     description="Runs that started within a time window.\n"
     "\n"
     "Lists are ordered by number of runs, descending; crews and agents have at most eight entries.",
-    fields={"truncated": "Whether there are more runs than the newest 20,000, which are counted."},
+    fields={"truncated": "True if the window has more runs than the newest 20,000, which are counted."},
 )
 
 
@@ -46,7 +46,7 @@ class RunType:
     agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     crew_name: str | None
     chat_id = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
-    assignment = strawberry.field(description="The assignment that the run carries out, if any.")
+    assignment = strawberry.field(description="The assignment that the run executes, if any.")
     triggered_by = strawberry.field(
         description="Id of the user, or name of the source, that started the run.",
     )
@@ -70,7 +70,7 @@ class RunStatsType:
 
 @node(WorkPause)
 class WorkPauseType:
-    """Work of an agent on a mission, or issue, that was paused after several runs without progress."""
+    """Paused work of an agent on a mission or issue, after several runs without progress."""
 
     fields = """
         id workspace_id agent_id agent agent_name mission_id mission mission_title runs last_error active created_at
@@ -78,7 +78,7 @@ class WorkPauseType:
     """
     mission: Edge
     runs = strawberry.field(description="Runs in a row that failed or changed nothing.")
-    active = strawberry.field(description="Whether it has not been resumed.")
+    active = strawberry.field(description="True until it is resumed.")
 
 
 @strawberry.type

@@ -11,7 +11,7 @@ from schema.bridge.fields import mutation, node, output, query
 output(
     webhook_ops.Webhook,
     description="The signature scheme of deliveries to an agent.",
-    fields={"path": "What it is sent to; null for an agent of no crew."},
+    fields={"path": "The path for deliveries; null for an agent without a crew."},
 )
 output(webhook_ops.WebhookSecretRotated, fields={"rotated_at": datetime})
 output(webhook_ops.Tested, name="WebhookTested")
@@ -19,15 +19,13 @@ output(webhook_ops.Tested, name="WebhookTested")
 
 @node(WebhookReceipt)
 class WebhookReceiptType:
-    """A delivery from outside, accepted or refused; or several that are alike."""
+    """A received delivery, accepted or refused, or several similar ones."""
 
     fields = "id agent_id event source scheme result reason times last_at run_id run created_at"
-    scheme = strawberry.field(description="How it says that it was signed.")
-    reason = strawberry.field(description="Why it was refused.")
-    times = strawberry.field(
-        description="The number of deliveries that this entry stands for: of similar ones, only some are listed."
-    )
-    last_at = strawberry.field(description="When the last of several came.")
+    scheme = strawberry.field(description="The claimed signature scheme.")
+    reason = strawberry.field(description="The reason for the refusal.")
+    times = strawberry.field(description="The number of similar deliveries that this entry represents.")
+    last_at = strawberry.field(description="The time of the last similar delivery.")
 
 
 @strawberry.type

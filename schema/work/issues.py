@@ -18,7 +18,7 @@ output(issue_ops.Reviewed, name="IssueReviewed")
 
 @node(ISSUE_ROWS)
 class IssueType:
-    """A piece of work for a crew. An issue is a mission, and is worked on like one."""
+    """Work for a crew. An issue is a mission and is worked on like one."""
 
     fields = """
         id workspace_id crew_id crew number identifier title description status priority assignee_type assignee_id
@@ -70,7 +70,7 @@ class IssueRelationType:
 
     fields = "id source_id target_id relation_type target_identifier target_title target_status created_at"
     source_id = strawberry.field(
-        description="Source as stored, regardless of the end the relation is read from.",
+        description="The stored source, regardless of the end that is read.",
     )
     created_at: datetime
 
@@ -84,7 +84,7 @@ class AssignmentType:
         error_message created_at
     """
     mission = strawberry.field(description="Null for an assignment of a chat.")
-    mission_task = strawberry.field(description="Null for planning, and for work that was handed on.")
+    mission_task = strawberry.field(description="Null for planning and for delegated work.")
     agent_name: str | None
 
 

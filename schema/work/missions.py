@@ -9,7 +9,7 @@ from schema.bridge.fields import Edge, mutation, node, output, query
 
 output(
     mission_ops.MissionMetrics,
-    description="Counts of missions and tasks, and their tokens and costs within the last 24 hours.",
+    description="Counts missions and tasks, with their tokens and costs in the last 24 hours.",
     fields={"total_tokens_24h": float, "avg_completion_time_ms": float},
 )
 output(mission_ops.RestoredCheckpoint, fields={"fork_of": strawberry.ID | None, "created_by": strawberry.ID | None})
@@ -17,7 +17,9 @@ output(mission_ops.CheckpointRestored, fields={"warn_divergence": list[strawberr
 output(mission_ops.CheckpointFork, description="A mission that continues from a checkpoint.")
 output(mission_ops.MissionState, description="The state of a mission.")
 output(
-    mission_ops.MissionResumed, description="An active mission.", fields={"reset_tasks": "How many tasks begin anew."}
+    mission_ops.MissionResumed,
+    description="An active mission.",
+    fields={"reset_tasks": ("The number of tasks that start over.")},
 )
 
 
@@ -38,7 +40,7 @@ class MissionNodeType:
         checkpoints started_at created_at updated_at completed_at version
     """
     lead_agent_name: str | None
-    identifier = strawberry.field(description="Of an issue, such as ENG-42.")
+    identifier = strawberry.field(description="The identifier of an issue, such as ENG-42.")
     trace_id: str
     workflow_template = strawberry.field(description="As sent.")
     total_estimated_cost = strawberry.field(description="US dollars.")
@@ -60,7 +62,7 @@ class MissionTaskType:
     mission: Edge
     agent_name: str | None
     depends_on: list[strawberry.ID] = strawberry.field(description="Tasks of the same mission.")
-    max_iterations = strawberry.field(description="How often the task is tried; null, 0 and 1 mean once.")
+    max_iterations = strawberry.field(description="The maximum number of attempts; null, 0 and 1 mean one.")
     estimated_cost = strawberry.field(description="US dollars.")
     confidence = strawberry.field(description="0.9 is high, 0.7 medium, 0.4 low.")
     handoff_context = strawberry.field(description="The output passed to dependent tasks.")
@@ -69,7 +71,7 @@ class MissionTaskType:
 
 @node(Checkpoint)
 class CheckpointType:
-    """Where a mission was: the newest entry of its journal, and what of it was open."""
+    """A snapshot of a mission: its newest journal entry and its open work."""
 
     fields = """
         id workspace_id crew_id mission_id mission label journal_cursor state fork_of parent created_by created_at

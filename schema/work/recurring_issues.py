@@ -9,21 +9,21 @@ from schema.bridge.fields import mutation, node, query
 
 @node(RecurringIssue)
 class RecurringIssueType:
-    """A template from which issues are made, whenever its cron expression says."""
+    """A template that creates issues on a cron schedule."""
 
     fields = """
         id crew_id crew crew_name title description priority project_id project milestone_id milestone assignee_type
         assignee_id assignee labels_json cron_expression time_zone enabled next_run last_run run_count creator
         created_at updated_at version
     """
-    crew = strawberry.field(description="Null if it was deleted.")
+    crew = strawberry.field(description="Null if deleted.")
     crew_name: str | None
     assignee_type = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
     assignee = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
-    labels_json = strawberry.field(description="A JSON array of ids of labels, as it was sent.")
-    time_zone = strawberry.field(description="In which the expression is read; null stands for UTC.")
-    creator = strawberry.field(description="In whose name the issues are made.")
+    labels_json = strawberry.field(description="A JSON array of label ids, as sent.")
+    time_zone = strawberry.field(description="The time zone of the expression; null means UTC.")
+    creator = strawberry.field(description="The user in whose name issues are created.")
 
 
 @strawberry.type

@@ -12,8 +12,8 @@ class SavedViewType:
     """Filters and an order of issues under a name, of one user or shared with the workspace."""
 
     fields = "id name filters_json sort_json view_type is_default shared owner created_at updated_at version"
-    filters_json = strawberry.field(description="A text of the client, as it was sent.")
-    sort_json = strawberry.field(description="A text of the client, as it was sent.")
+    filters_json = strawberry.field(description="A text of the client, as sent.")
+    sort_json = strawberry.field(description="A text of the client, as sent.")
     owner: Edge
 
 

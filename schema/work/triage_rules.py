@@ -17,9 +17,9 @@ class TriageRuleType:
         id name pattern match_type crew_id crew assignee_id assignee priority project_id project labels_json position
         enabled on_create match_count created_at updated_at version
     """
-    labels_json = strawberry.field(description="Stored as it was sent, and not applied.")
-    on_create = strawberry.field(description="Whether the rule is applied to new issues, too.")
-    match_count = strawberry.field(description="How many issues it has matched.")
+    labels_json = strawberry.field(description="Stored as sent, but not applied.")
+    on_create = strawberry.field(description="True if the rule also applies to new issues.")
+    match_count = strawberry.field(description="The number of matched issues.")
 
 
 @strawberry.type

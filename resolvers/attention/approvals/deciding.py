@@ -71,7 +71,7 @@ def _status(raw: Any) -> Any:
 
 
 class ListApprovals(Paging):
-    """`status` is one status, and pending if none is sent; `all` means each, and unknown values match nothing."""
+    """`status` is one status, by default pending; `all` matches every status, unknown values match nothing."""
 
     page_default: ClassVar[int] = 50
     page_maximum: ClassVar[int] = 200
@@ -96,7 +96,7 @@ class CancelApproval(ById):
 
 
 class ResetAutoTuning(Input):
-    """A tool whose decisions are forgotten."""
+    """The tool whose decisions are deleted."""
 
     tool: ToolName
 
@@ -109,14 +109,14 @@ class ApprovalDecided(Output):
 
 
 class ApprovalCancelled(Output):
-    """A request for approval was cancelled, and the user who cancelled it."""
+    """The cancelled request, and the user who cancelled it."""
 
     status: Literal["cancelled"] = "cancelled"
     cancelled_by: str
 
 
 class AutoTuningReset(Output):
-    """How many outcomes of the tool were forgotten."""
+    """The number of deleted decisions."""
 
     tool: str
     rows_deleted: int
@@ -201,7 +201,7 @@ async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided
 async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancelled:
     """Cancel an approval that is pending.
 
-    What waits for it is refused.
+    The waiting call is refused.
     """
     await call_off(ctx, data.id, data.reason)
     ctx.audit("APPROVAL", data.id, reason=data.reason)
@@ -212,7 +212,7 @@ async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancell
 async def reset_auto_tuning(ctx: Context, data: ResetAutoTuning) -> AutoTuningReset:
     """Delete the remembered decisions about a tool.
 
-    Later calls of the tool are judged without them.
+    They do not apply to later calls of the tool.
     """
     deleted = await ctx.delete_where(ApprovalOutcome, col(ApprovalOutcome.tool) == data.tool)
     ctx.audit("APPROVAL_TUNING", None, tool=data.tool, deleted=deleted)

@@ -42,8 +42,8 @@ Pattern = Annotated[str, TRIMMED, Field(strict=True, min_length=1, max_length=LI
 class CreateApprovalGate(Input):
     """`pattern` is the name of a tool, ignoring case; * matches anything.
 
-    For all agents, unless a crew or an agent is named. Of several gates that match, the agent's own is the first, then
-    the crew's; among those, the newest. `sync` calls wait for the decision, `async` ones are made meanwhile.
+    Applies to all agents unless a crew or an agent is named. If several gates match, the agent's precedes the
+    crew's; among equals, the newest applies. `sync` calls wait for the decision, `async` calls proceed meanwhile.
     """
 
     pattern: Pattern
@@ -79,7 +79,7 @@ def list_gates(scope: QueryScope, data: ListApprovalGates) -> Page[ApprovalGate]
 async def create_gate(ctx: Context, data: CreateApprovalGate) -> ApprovalGate:
     """Create an approval gate.
 
-    Calls of tools that match need consent from then on, in runs that begin or go on.
+    Matching tool calls need consent from now on, in new and active runs.
     """
     await ctx.lock(f"approval gates of {ctx.workspace_id}")
     if await ctx.select(ApprovalGate).count() >= MOST_GATES:
@@ -91,7 +91,7 @@ async def create_gate(ctx: Context, data: CreateApprovalGate) -> ApprovalGate:
 async def delete_gate(ctx: Context, data: ById) -> Deleted:
     """Delete an approval gate.
 
-    Approvals that are pending stay so.
+    Pending approvals stay pending.
     """
     await ctx.delete(ApprovalGate, data.id, missing=GATE.missing)
     return Deleted(id=data.id)

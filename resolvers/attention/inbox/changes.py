@@ -22,8 +22,8 @@ SOURCE_MANAGED = (InboxKind.waitpoint, InboxKind.escalation)
 
 
 class UpdateItem(ByItem):
-    """`resolved_action` says what came of it, if `state` is resolved: by custom approved, rejected, retried, cancelled,
-    archived or dismissed.
+    """`resolved_action` is the outcome if `state` is resolved; by convention approved, rejected, retried,
+    cancelled, archived or dismissed.
     """
 
     state: InboxState
@@ -31,7 +31,7 @@ class UpdateItem(ByItem):
 
 
 class UpdateItems(Input):
-    """Ids that are empty or sent before are ignored. `resolved_action` is as for one item."""
+    """Empty and repeated ids are ignored. `resolved_action`: as for one item."""
 
     ids: Annotated[list[ItemId], Field(min_length=1), at_most(MOST_ITEMS)]
     state: InboxState
@@ -39,9 +39,9 @@ class UpdateItems(Input):
 
 
 class UpdatedInboxItems(Output):
-    """How many items are in the state now, and which were skipped.
+    """The number of items now in the state, and the skipped ones.
 
-    `not_found` counts the ids that name no item that the caller can see.
+    `not_found` counts ids of items that do not exist or are not visible to the caller.
     """
 
     updated: int
@@ -76,8 +76,8 @@ class PurgedInbox(Output):
 async def update_item(ctx: Context, data: UpdateItem) -> InboxItem:
     """Update the state of an inbox item.
 
-    Waitpoints, and escalations of agents, are decided where they come from, and can only be marked as read here.
-    So are skills that agents proposed: the item is resolved when the skill is approved or rejected.
+    Waitpoints, escalations and proposed skills are decided at their source, which resolves the item; here they
+    can only be marked as read.
     """
     item: InboxItem | None = await ctx.seek(ITEM, lock=True)
     if item is None:

@@ -43,7 +43,7 @@ Kinds = Annotated[list[InboxKind], at_most(MOST_LISTED), CommaList(InboxKind)]
 
 
 class InboxFilter(StrEnum):
-    """Inbox items in one state; active are those that are not resolved."""
+    """Inbox items in one state; active items are not resolved."""
 
     unread = "unread"
     read = "read"
@@ -105,7 +105,7 @@ for owner, key in ((Workspace, "workspace_id"), (Agent, "sender_id")):
 def list_inbox(scope: QueryScope, data: ListInbox) -> Page[InboxItem]:
     """List inbox items.
 
-    Those for everybody, for the caller, and for the caller's role or one below it; newest first, ties by id,
+    Lists items for everyone, for the caller, and for the caller's role or a lower one; newest first, ties by id,
     descending.
     """
     return narrowed(scope.select(InboxItem), data).order_by(*NEWEST_FIRST).page(data)
@@ -115,7 +115,7 @@ def list_inbox(scope: QueryScope, data: ListInbox) -> Page[InboxItem]:
 def count_inbox(scope: QueryScope, data: NoInput) -> Row[InboxCount]:
     """Count unread inbox items.
 
-    Those that the caller can see.
+    Counts the items that the caller can see.
     """
     items = scope.table(InboxItem)
     unread = select(func.count().label("unread_count")).where(items.c.state == literal_column(f"'{InboxState.unread}'"))

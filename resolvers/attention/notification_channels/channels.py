@@ -73,11 +73,11 @@ def is_callable(url: str) -> bool:
 
 
 class CreateNotificationChannel(Input):
-    """`url` and `secret` are for webhooks, `to` for email. Without a secret one is made.
+    """`url` and `secret` are for webhooks, `to` for email. Without a secret the server generates one.
 
-    `events` are run.completed and run.failed, or words for them: completed, success, failed, failure, all; and
-    decision.requested. Requests for a decision carry a link that works once; it decides as the member with this
-    address, or else as the creator of the channel. Webhooks receive links over https only.
+    `events` are run.completed, run.failed (also as completed, success, failed, failure, all) and
+    decision.requested. Requests for a decision contain a link that works once; it decides as the member with this
+    address, otherwise as the creator of the channel. Webhooks receive links over https only.
     """
 
     type: ChannelType
@@ -98,7 +98,7 @@ class CreateNotificationChannel(Input):
 
 
 class ChannelCreated(Output):
-    """The secret of a webhook is shown only here."""
+    """A webhook's secret is returned only here."""
 
     id: str
     workspace_id: str
@@ -141,7 +141,7 @@ def list_channels(scope: QueryScope, data: NoInput) -> Rows[NotificationChannel]
 async def create_channel(ctx: Context, data: CreateNotificationChannel) -> ChannelCreated:
     """Create a notification channel.
 
-    It receives runs that end from then on. A private address can be stored, but calls to it are refused.
+    It is notified of runs that end from now on. A private address can be stored, but calls to it are refused.
     """
     if data.type is ChannelType.email and instance.mailer is None:
         raise Refusal(Code.BAD_REQUEST, NO_MAILER)
@@ -184,7 +184,7 @@ async def delete_channel(ctx: Context, channel: NotificationChannel, data: ById)
 async def test_channel(ctx: Context, channel: NotificationChannel, data: ById) -> ChannelTested:
     """Send a test to a notification channel.
 
-    The end of a run that never was. Ends after 20 seconds at the latest.
+    Sends a sample notification of a finished run. Ends after 20 seconds at the latest.
     """
     letter = Letter(event=ChannelEvent.completed, run_id="test", routine="test", status="COMPLETED")
     try:

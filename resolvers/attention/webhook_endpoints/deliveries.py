@@ -73,7 +73,7 @@ def list_deliveries(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: Lis
 async def redeliver(ctx: Context, delivery: WebhookDelivery, data: OfEndpoint) -> WebhookDelivery:
     """Send a delivery again.
 
-    Under the same id, by which a receiver knows it.
+    Uses the same id, so that the receiver can recognise it.
     """
     ended = (col(WebhookDelivery.id) == delivery.id, col(WebhookDelivery.state) != DeliveryState.pending)
     fresh: dict[str, Any] = {"state": DeliveryState.pending, "attempts": 0, "next_attempt_at": None}

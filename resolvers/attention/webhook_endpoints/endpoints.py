@@ -84,7 +84,7 @@ class CreateWebhookEndpoint(Input):
 
 
 class UpdateWebhookEndpoint(Patch, ById):
-    """Enabled again, it is sent what waits for it."""
+    """Enabling it sends its waiting deliveries."""
 
     name: Name
     url: Target
@@ -93,7 +93,7 @@ class UpdateWebhookEndpoint(Patch, ById):
 
 
 class EndpointSecret(Output):
-    """The secret that signs deliveries (Standard Webhooks); it is shown only here."""
+    """The secret that signs deliveries (Standard Webhooks); returned only here."""
 
     id: str
     secret: str = Field(repr=False)
@@ -121,7 +121,7 @@ def get_endpoint(scope: QueryScope, endpoint: Row[WebhookEndpoint], data: ById) 
 async def create_endpoint(ctx: Context, data: CreateWebhookEndpoint) -> EndpointSecret:
     """Create a webhook endpoint.
 
-    It is sent what happens from now on, signed as Standard Webhooks say.
+    The endpoint receives events from now on, signed according to Standard Webhooks.
     """
     made = WebhookEndpoint(**data.model_dump(), created_by=ctx.user_id or None)
     secret = _new_secret()
@@ -141,7 +141,7 @@ async def create_endpoint(ctx: Context, data: CreateWebhookEndpoint) -> Endpoint
 async def update_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: UpdateWebhookEndpoint) -> WebhookEndpoint:
     """Update a webhook endpoint.
 
-    One that was disabled because it failed for too long is enabled like any other, and what waits is sent at once.
+    Enabling an endpoint that was disabled after failures sends its waiting deliveries at once.
     """
     changes = data.something()
     if changes.get("enabled"):
@@ -161,7 +161,7 @@ async def update_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: UpdateW
 async def delete_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: ById) -> Deleted:
     """Delete a webhook endpoint.
 
-    Its deliveries go with it.
+    Also deletes its deliveries.
     """
     await ctx.delete(WebhookEndpoint, endpoint.id)
     return Deleted(id=endpoint.id)
@@ -173,7 +173,7 @@ async def delete_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: ById) -
 async def rotate_secret(ctx: Context, endpoint: WebhookEndpoint, data: ById) -> EndpointSecret:
     """Rotate the secret of a webhook endpoint.
 
-    For a day deliveries are signed with both, so that no receiver has to change at that moment.
+    Deliveries are signed with both secrets for a day, so that receivers can change theirs.
     """
     locked = await ctx.get(WebhookEndpoint, endpoint.id, lock=True)
     secret, old = _new_secret(), await secret_of(locked, "secret")

@@ -159,8 +159,8 @@ class Paging(Input):
     """limit/offset, first/after and last/before of the same list. A bad limit or offset is never an error (contract:
     pagination).
 
-    `last` and `before` walk it backwards, and are refused beside `first` and `after`. Of a valid page, `last` is its
-    size where it is walked backwards, else None.
+    `last` and `before` page backwards, and cannot be combined with `first` and `after`. In a valid page, `last`
+    is the page size when paging backwards, otherwise None.
     """
 
     page_default: ClassVar[int] = 50

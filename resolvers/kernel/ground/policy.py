@@ -56,7 +56,7 @@ Capabilities = frozenset[Capability]
 
 
 class CapabilityPreset(StrEnum):
-    """Named sets of capabilities, from the minimum to all of them."""
+    """Named sets of capabilities, in ascending order."""
 
     chat = "chat"
     power = "power"

@@ -65,8 +65,9 @@ def shown(action: GdprAction) -> GdprReceipt:
 async def archive_person(ctx: Context, data: OfPerson) -> GdprReceipt:
     """Start an archive of a person's data.
 
-    Of a member of the workspace: a job puts all their data there into a ZIP file of NDJSON, one file for each table,
-    and the files that they attached to chats. It can be downloaded for a week once the receipt is completed.
+    A job collects all data of a member of the workspace in a ZIP file: NDJSON with one file per table, and the
+    files that the member attached to chats. The archive can be downloaded for a week after the receipt is
+    completed.
     """
     member = ctx.select(Membership, col(Membership.user_id) == data.user_id)
     await member.one("Member not found")
@@ -82,7 +83,7 @@ async def archive_person(ctx: Context, data: OfPerson) -> GdprReceipt:
 async def get_receipt(ctx: Context, data: ById) -> GdprReceipt:
     """Get the receipt of a request about a person's data.
 
-    The progress of the request, and whether an archive can be downloaded.
+    Returns the progress of the request, and whether an archive can be downloaded.
     """
     return shown(await ctx.get(GdprAction, data.id, missing="Receipt not found"))
 

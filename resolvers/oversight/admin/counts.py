@@ -61,7 +61,7 @@ extend(AdminUser, workspace=one(Workspace, "workspace_id"))
 def admin_stats(scope: QueryScope, data: NoInput) -> Row[AdminStats]:
     """Get counters of the workspace.
 
-    Of its members, agents and runs.
+    Counts its members, agents and runs.
     """
 
     def number(table: Any, *conditions: Any) -> Any:
@@ -97,7 +97,7 @@ def admin_users(scope: QueryScope, data: NoInput) -> Rows[AdminUser]:
 def admin_workspaces(scope: QueryScope, data: NoInput) -> Rows[AdminWorkspace]:
     """List workspaces to administer.
 
-    The current workspace alone, with its counters.
+    Returns only the current workspace, with its counters.
     """
     workspace, counted = table_of(Workspace), {}
     for name, model in (("member_count", Membership), ("agent_count", Agent), ("crew_count", Crew)):

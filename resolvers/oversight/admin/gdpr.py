@@ -56,8 +56,8 @@ class ExportedInboxItem(Output):
 
 
 class PersonalDataExport(Output):
-    """What agents hold on a person in the workspace, newest first; at most the newest thousand of each kind. Stored
-    texts are not included.
+    """Agents' data about a person in the workspace, newest first; at most the newest thousand of each kind, without
+    stored texts.
     """
 
     data_subject_id: str
@@ -86,13 +86,13 @@ class PersonalDataDeleted(Output):
 
 
 class OfPerson(Input):
-    """A member of the workspace, or who has been one."""
+    """A current or former member of the workspace."""
 
     user_id: Id
 
 
 class DeletePersonalData(OfPerson):
-    """`reason` is stored with the receipt, for as long as that is kept: it should not name the person."""
+    """`reason` is stored with the receipt. Do not name the person in it."""
 
     reason: Reason
 
@@ -114,10 +114,10 @@ def receipt(
 
 @command("admin.gdpr_export", Action.MANAGE, audit="user.data_exported")
 async def export_personal_data(ctx: Context, data: OfPerson) -> PersonalDataExport:
-    """Export what agents hold on a person.
+    """Export agents' data about a person.
 
-    In the workspace: peer cards, versions of memories that the person wrote, and inbox items; empty for an unknown id.
-    Writes a receipt.
+    Returns peer cards, versions of memories that the person wrote, and inbox items of the workspace; empty for
+    an unknown id. Writes a receipt.
     """
     person = data.user_id
     cards = ctx.select(PeerCard, col(PeerCard.user_id) == person, including_hidden=True)
@@ -160,10 +160,10 @@ def _item(item: InboxItem) -> ExportedInboxItem:
 
 @command("admin.gdpr_delete", Action.MANAGE, audit="user.data_deleted", late=True)
 async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> PersonalDataDeleted:
-    """Delete what agents hold on a person.
+    """Delete agents' data about a person.
 
-    In the workspace: peer cards, versions of memories that the person wrote, and inbox items. Account, membership,
-    messages and audit log stay. Repeatable; each call writes a receipt.
+    Deletes peer cards, versions of memories that the person wrote, and inbox items of the workspace. Account,
+    membership, messages and audit log are kept. Idempotent; each call writes a receipt.
     """
     person = data.user_id
     await remove_texts(ctx, person)

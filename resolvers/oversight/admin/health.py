@@ -11,7 +11,7 @@ PATIENCE = 3.0  # seconds, for a disk that may not answer
 
 
 class Disk(Output):
-    """The file system of the data directory, in bytes; `error` alone, if it cannot be read."""
+    """The file system of the data directory, in bytes; only `error` if it cannot be read."""
 
     path: str
     total_bytes: Annotated[int | None, Absent()] = None
@@ -22,7 +22,7 @@ class Disk(Output):
 
 
 class AdminHealth(Output):
-    """Of the process that answers."""
+    """Describes the process that answers."""
 
     uptime_seconds: int
     log_level: LogLevelState
@@ -33,7 +33,7 @@ class AdminHealth(Output):
 async def admin_health(ctx: Context, data: NoInput) -> AdminHealth:
     """Get the health of the server.
 
-    Of the process that answers: its uptime, log level and disk.
+    Returns uptime, log level and disk usage of the process that answers.
     """
     return AdminHealth(
         uptime_seconds=int(instance.uptime()), log_level=await log_level_of(ctx), disk=await _disk_of_data()

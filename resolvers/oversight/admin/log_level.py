@@ -46,8 +46,8 @@ class LogLevelState(Output):
 
 
 class SetLogLevel(Input):
-    """`level` is case-insensitive; over REST `warning` and `fatal` mean `warn` and `error`. `ttl_seconds` is how long
-    it holds, at most a day; 0 means until it is changed.
+    """`level` is case-insensitive; over REST `warning` and `fatal` mean `warn` and `error`. `ttl_seconds` is the
+    duration, at most a day; 0 means until the next change.
     """
 
     level: Annotated[LogLevel, BeforeValidator(_known_as)]
@@ -77,7 +77,7 @@ async def log_level_of(ctx: Context) -> LogLevelState:
 async def get_log_level(ctx: Context, data: NoInput) -> LogLevelState:
     """Get the log level.
 
-    Of all processes of the server.
+    Applies to all processes of the server.
     """
     return await log_level_of(ctx)
 
@@ -86,7 +86,7 @@ async def get_log_level(ctx: Context, data: NoInput) -> LogLevelState:
 async def set_log_level(ctx: Context, data: SetLogLevel) -> LogLevelState:
     """Set the log level.
 
-    For all processes of the server, without a restart. A level that was set until it is changed outlasts restarts.
+    Applies to all processes of the server, without a restart. A level without an end survives restarts.
     """
     now, lasts = await ctx.now(), min(timedelta(seconds=max(data.ttl_seconds, 0)), LONGEST)
     value = written(data.level, now + lasts if lasts else None)

@@ -50,7 +50,7 @@ def _shown(ctx: Context, document: dict[str, Any] | None) -> MemoryConfiguration
 async def get_memory_config(ctx: Context, data: NoInput) -> MemoryConfiguration:
     """Get the configuration of memories.
 
-    Of the workspace.
+    Applies to the workspace.
     """
     stored = await ctx.select(MemoryConfig).first()
     return _shown(ctx, None if stored is None else stored.document)
@@ -60,8 +60,8 @@ async def get_memory_config(ctx: Context, data: NoInput) -> MemoryConfiguration:
 async def update_memory_config(ctx: Context, data: UpdateMemoryConfig) -> MemoryConfiguration:
     """Update the configuration of memories.
 
-    Keys that are not sent stay unchanged; null is stored as null. Versions that are older than
-    `versions_retention_days` are removed, with their texts; the newest of each memory stays.
+    Omitted keys stay unchanged; null is stored as null. Versions older than `versions_retention_days` are
+    deleted with their texts, except the newest of each memory.
     """
     await ctx.lock(f"memory configuration of {ctx.workspace_id}")
     stored = await ctx.select(MemoryConfig).first()

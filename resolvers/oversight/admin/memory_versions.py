@@ -71,7 +71,7 @@ class MemoryStats(Output):
 
 
 class MemoryVersionItem(Output):
-    """A version of a memory. `path` is logical; `written_by` is empty if that is not known."""
+    """A version of a memory. `path` is logical; `written_by` is empty if unknown."""
 
     id: str
     path: str
@@ -122,7 +122,9 @@ def _size(raw: Any) -> Any:
     return min(raw, MOST_LISTED) if isinstance(raw, int) and not isinstance(raw, bool) else raw
 
 
-ANY_SIZE = WithJsonSchema({"type": "integer", "minimum": 1, "description": f"More than {MOST_LISTED} means that many."})
+ANY_SIZE = WithJsonSchema(
+    {"type": "integer", "minimum": 1, "description": (f"Values above {MOST_LISTED} mean {MOST_LISTED}.")}
+)
 
 
 def _time(raw: Any) -> Any:
@@ -179,7 +181,7 @@ class OfVersion(Input):
 async def memory_stats(ctx: Context, data: NoInput) -> MemoryStats:
     """Get statistics of memory versions.
 
-    Of the workspace, by tier and by agent.
+    Covers the workspace, by tier and by agent.
     """
     v = ctx.table(MemoryVersion).c
     sums = (func.count(), func.coalesce(func.sum(v.bytes), 0))

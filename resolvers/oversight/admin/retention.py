@@ -27,8 +27,8 @@ Days = Annotated[int, Field(strict=True, ge=0, le=LONGEST_RETENTION)]
 
 
 class Retention(Output):
-    """`days` is what holds, and 0 is for good. `own_days` is the workspace's choice, if it has made one. It may choose
-    from `least_days` to `most_days`; where the latter is 0, any more, and 0.
+    """`days` is the effective number; 0 keeps rows forever. `own_days` is the workspace's own setting, if any. It
+    can be from `least_days` to `most_days`; a `most_days` of 0 means no upper limit, and allows 0.
     """
 
     kind: RetentionKind
@@ -40,7 +40,7 @@ class Retention(Output):
 
 
 class SetRetention(Input):
-    """Without `days`, the default holds again."""
+    """Without `days`, the default applies again."""
 
     kind: RetentionKind
     days: Days | None = None
@@ -54,9 +54,9 @@ def _shown(kind: RetentionKind, own: int | None) -> Retention:
 
 @procedure("admin.retention_list", Action.MANAGE)
 async def list_retention(ctx: Context, data: NoInput) -> list[Retention]:
-    """List how long the workspace keeps what expires.
+    """List the retention rules of the workspace.
 
-    Every kind of rows, with the days that hold and those that may be chosen.
+    Lists every kind of rows with the effective and the permitted number of days.
     """
     own: dict[RetentionKind, int | None] = {rule.kind: rule.days for rule in await ctx.select(RetentionRule).all()}
     config = await ctx.select(MemoryConfig).first()
@@ -68,8 +68,8 @@ async def list_retention(ctx: Context, data: NoInput) -> list[Retention]:
 async def set_retention(ctx: Context, data: SetRetention) -> Retention:
     """Set how long the workspace keeps rows of a kind.
 
-    In days; 0 keeps rows forever, if the instance allows it. A smaller number deletes older rows within hours; this
-    cannot be undone. Days are counted in UTC; rows may stay up to a day longer.
+    `days` of 0 keeps rows forever, if the instance allows it. A smaller number deletes older rows within hours;
+    this cannot be undone. Days are counted in UTC; rows may stay up to a day longer.
     """
     _judge(data.kind, data.days)
     await ctx.lock(f"retention of {ctx.workspace_id}")

@@ -9,7 +9,7 @@ from resolvers.rules.containers import no_containers
 
 
 class LegacyResources(Output):
-    """Whether there are containers or volumes with names of earlier releases."""
+    """True if containers or volumes of earlier releases exist."""
 
     present: bool
 

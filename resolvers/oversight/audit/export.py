@@ -39,7 +39,7 @@ class ExportAudit(FilterAudit):
 async def export_audit(ctx: Context, data: ExportAudit) -> Streamed:
     """Export the audit log.
 
-    All entries that match, as a stream. CSV cells that a spreadsheet would take for a formula begin with an apostrophe.
+    Streams all matching entries. CSV cells that a spreadsheet would read as a formula begin with an apostrophe.
     """
 
     async def pieces() -> AsyncGenerator[bytes, None]:

@@ -37,7 +37,7 @@ from resolvers.rules.times import Since, Until, from_time, up_to
 
 
 class AuditSort(StrEnum):
-    """Order of the audit log: by time, and by id within one time."""
+    """The order of the audit log: by time, then by id."""
 
     newest_first = "newest_first"
     oldest_first = "oldest_first"

@@ -88,6 +88,6 @@ def list_mcp_calls(scope: QueryScope, data: ListMcpCalls) -> Page[McpToolCall]:
 async def record_mcp_call(ctx: Context, data: RecordMcpCall) -> McpToolCall:
     """Record an MCP tool call.
 
-    For the runtime of agents, after the call has ended.
+    Called by agents' runtimes after a call has ended.
     """
     return await ctx.insert(McpToolCall(**data.model_dump()))

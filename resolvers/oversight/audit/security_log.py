@@ -24,8 +24,8 @@ class ListSecurityLog(Paging):
 def list_security_log(scope: QueryScope, data: ListSecurityLog) -> Page[SecurityLog]:
     """List entries of the security log.
 
-    Events of the caller's account: successful and refused sign-ins, sessions, tokens, passkeys and the password. Newest
-    first; entries are kept for 400 days.
+    Lists events of the caller's account: successful and refused sign-ins, sessions, tokens, passkeys and the
+    password. Newest first; entries are kept for 400 days.
     """
     newest_first = (col(SecurityLog.created_at).desc(), col(SecurityLog.id).desc())
     return scope.select(SecurityLog).order_by(*newest_first).page(data)

@@ -43,7 +43,7 @@ class ByToken(Input):
 
 
 class DecideByLink(ByToken):
-    """`comment` is kept with the decision; to an agent that asks people it is the answer."""
+    """`comment` is stored with the decision; for an escalation it is the answer."""
 
     decision: Decision
     comment: Annotated[str, Field(strict=True, max_length=DESCRIPTION)] = ""
@@ -78,7 +78,7 @@ class DecisionMade(Output):
     errors=(Code.FORBIDDEN, Code.NOT_FOUND, Code.CONFLICT, Code.GONE),
 )
 async def show_by_link(ctx: Context, data: ByToken) -> DecisionQuestion:
-    """Get what a decision link asks.
+    """Get the question of a decision link.
 
     Uses the token, without signing in. Changes nothing. Fails with the same errors as the decision.
     """
@@ -108,8 +108,8 @@ async def show_by_link(ctx: Context, data: ByToken) -> DecisionQuestion:
 async def decide_by_link(ctx: Context, data: DecideByLink) -> DecisionMade:
     """Decide by a decision link.
 
-    Uses the token, without signing in. Decides as the user for whom the link was issued, with that user's current role.
-    A link works once, until it expires or the decision is made elsewhere.
+    Uses the token, without signing in. Decides as the user that the link was issued to, with that user's current
+    role. A link works once, until it expires or the decision is made elsewhere.
     """
     link, question = await _open(ctx, data.token, lock=True)
     await KINDS[link.kind].decide(ctx, question, data.decision, data.comment.strip())

@@ -83,7 +83,7 @@ class UpdateFeatureFlag(Patch, ByFlag):
 
 
 class SetFeatureFlagOverride(ByFlag):
-    """Whether the flag is on in this workspace, overriding the instance."""
+    """The override of the flag in this workspace."""
 
     enabled: Bool
 
@@ -92,7 +92,7 @@ class SetFeatureFlagOverride(ByFlag):
 def list_feature_flags(scope: QueryScope, data: NoInput) -> Rows[FeatureFlag]:
     """List feature flags.
 
-    All flags of the instance, by key.
+    Lists all flags of the instance, sorted by key.
     """
     return scope.select(FeatureFlag).order_by(col(FeatureFlag.key))
 
@@ -108,7 +108,7 @@ def list_feature_flags(scope: QueryScope, data: NoInput) -> Rows[FeatureFlag]:
 async def create_feature_flag(ctx: Context, data: CreateFeatureFlag) -> FeatureFlag:
     """Create a feature flag.
 
-    For all workspaces of the instance. The key is unique, case-sensitive.
+    Applies to all workspaces of the instance. The key is unique, case-sensitive.
     """
     ctx.emit(FeatureFlagCreated(key=data.key))
     return await ctx.insert(FeatureFlag(**data.model_dump()), conflict=TAKEN)
@@ -126,7 +126,7 @@ async def create_feature_flag(ctx: Context, data: CreateFeatureFlag) -> FeatureF
 async def update_feature_flag(ctx: Context, flag: FeatureFlag, data: UpdateFeatureFlag) -> FeatureFlag:
     """Update a feature flag.
 
-    For all workspaces of the instance. Fields that are not sent stay unchanged; null counts as not sent.
+    Applies to all workspaces of the instance. Omitted and null fields stay unchanged.
     """
     changes = data.something()
     if changes.get("description") == "":
@@ -164,7 +164,7 @@ async def delete_feature_flag(ctx: Context, flag: FeatureFlag, data: ByFlag) -> 
 async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) -> FeatureFlag:
     """Set the override of a feature flag.
 
-    For the current workspace. Replaces the override that is there.
+    Applies to the current workspace. Replaces an existing override.
     """
     flag: FeatureFlag | None = await ctx.seek(FLAG, lock=True)  # nobody deletes it before the override is there
     if flag is None:
@@ -184,7 +184,7 @@ async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) 
 async def clear_feature_flag_override(ctx: Context, flag: FeatureFlag, data: ByFlag) -> FeatureFlag:
     """Remove the override of a feature flag.
 
-    From the current workspace. Does nothing without one.
+    Applies to the current workspace. Does nothing without an override.
     """
     if await ctx.delete_where(FeatureFlagOverride, col(FeatureFlagOverride.flag_id) == flag.id):
         ctx.emit(FeatureFlagOverrideCleared(key=flag.key))

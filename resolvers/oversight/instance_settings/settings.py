@@ -99,7 +99,7 @@ async def _kept(setting: InstanceSetting, value: str) -> dict[str, Any]:
 def list_instance_settings(scope: QueryScope, data: NoInput) -> Rows[InstanceSetting]:
     """List settings of the instance.
 
-    By key. Secrets are shown as `***`.
+    Sorted by key. Secrets read `***`.
     """
     return scope.select(InstanceSetting).order_by(col(InstanceSetting.key))
 
@@ -108,7 +108,7 @@ def list_instance_settings(scope: QueryScope, data: NoInput) -> Rows[InstanceSet
 def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data: BySetting) -> Row[InstanceSetting]:
     """Get a setting of the instance.
 
-    A secret is shown as `***`.
+    A secret reads `***`.
     """
     return setting
 
@@ -126,11 +126,11 @@ def get_instance_setting(scope: QueryScope, setting: Row[InstanceSetting], data:
 async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> InstanceSetting:
     """Set a setting of the instance.
 
-    Creates or replaces it, for all workspaces. The value of a secret is stored encrypted and never shown.
+    Creates or replaces the setting for all workspaces. Secrets are encrypted and never returned.
 
-    These keys have an effect, within a second in every process and before the environment: allow_signup,
-    ratelimit_auth, ratelimit_credential_test, ratelimit_api, ratelimit_pages, max_sockets, event_days and frame_days.
-    They are set and deleted in a workspace of the instance's first user only.
+    These keys take effect within a second in every process, and override the environment: allow_signup,
+    ratelimit_auth, ratelimit_credential_test, ratelimit_api, ratelimit_pages, max_sockets, event_days and
+    frame_days. They are set and deleted in a workspace of the instance's first user only.
     """
     _check(data.key, data.value)
     ctx.ring(Topic.settings)
@@ -156,7 +156,7 @@ async def set_instance_setting(ctx: Context, data: SetInstanceSetting) -> Instan
 async def delete_instance_setting(ctx: Context, data: BySetting) -> Deleted:
     """Delete a setting of the instance.
 
-    For all workspaces; where the key has an effect, the environment's value applies again. The settings
+    Applies to all workspaces. If the key has an effect, the environment's value applies again. The settings
     `instance.bootstrap_at`, `instance.first_user_id` and `schema.version` cannot be deleted.
     """
     if data.key in PROTECTED:

@@ -95,8 +95,8 @@ class Stream:
 async def stream_journal(ctx: Context, data: StreamJournal) -> Streamed:
     """Stream journal entries.
 
-    As server-sent events: the newest 50 that match, or those behind the entry that `Last-Event-ID` names, and then each
-    new one. The stream ends when the right to it ends.
+    Streams server-sent events: the newest 50 matching entries, or those after the entry in `Last-Event-ID`, then
+    each new entry. The stream ends when access ends.
     """
     filters = data.model_dump(include=set(FilterJournal.model_fields), exclude_none=True)
 

@@ -36,7 +36,7 @@ MOST_NAMES = 1000
 
 
 class JournalCount(View):
-    """How many entries match."""
+    """The number of matching entries."""
 
     total: int
 
@@ -48,9 +48,9 @@ graph(JournalCount, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 def list_journal(scope: QueryScope, data: ListJournal) -> Page[JournalEntryView]:
     """List journal entries.
 
-    What agents, users and the service did, newest first. An entry of the audit log has `metadata` for the roles that
-    may read every row of the kind, and for those that read the log. A page may have fewer entries than requested and
-    still have a cursor: rare entries are searched page by page.
+    Lists actions of agents, users and the service, newest first. Entries of the audit log have `metadata` for
+    roles that can list all rows of the kind, and for readers of the log. A page may have fewer entries than
+    requested and still have a cursor: rare entries are searched page by page.
     """
     return _found(scope, asked(scope, data), data)
 
@@ -112,7 +112,7 @@ def count_journal(scope: QueryScope, data: FilterJournal) -> Row[JournalCount]:
 
 
 class CrewName(Output):
-    """A crew, to be shown."""
+    """The display data of a crew."""
 
     id: str
     name: str
@@ -122,7 +122,7 @@ class CrewName(Output):
 
 
 class AgentName(Output):
-    """An agent, to be shown."""
+    """The display data of an agent."""
 
     id: str
     name: str
@@ -133,7 +133,7 @@ class AgentName(Output):
 
 
 class MissionName(Output):
-    """A mission or an issue, to be shown."""
+    """The display data of a mission or an issue."""
 
     id: str
     title: str
@@ -152,7 +152,7 @@ class JournalNames(Output):
 async def look_up_names(ctx: Context, data: NoInput) -> JournalNames:
     """List names for readers of the journal.
 
-    Crews, agents, missions and issues that are not deleted.
+    Lists crews, agents, missions and issues that are not deleted.
     """
     return JournalNames(
         crews=[CrewName(**row) for row in await _names(ctx, Crew, CrewName, "name", "id")],

@@ -36,7 +36,7 @@ REPORTED = Literal["network.egress", "file.written"]
 
 
 class SetJournalPriority(ById):
-    """The priority of an entry, and why."""
+    """The priority of an entry, and the reason."""
 
     priority: Priority
     reason: Description = ""
@@ -55,7 +55,7 @@ class JournalPriorityChanged(Output):
 async def set_journal_priority(ctx: Context, data: SetJournalPriority) -> JournalPriorityChanged:
     """Set the priority of a journal entry.
 
-    Nothing else of an entry ever changes. That it was changed is an entry itself.
+    Other fields of an entry never change. The change itself is an entry.
     """
     ids = ("crew_id", "agent_id", "mission_id", "trace_id")
     texts = [column(name, SQLText()) for name in ("id", "entry_type", "priority", *ids)]
@@ -96,7 +96,7 @@ def _said(text: str) -> str:
 
 
 class EmitJournalEntry(Input):
-    """What the runtime of an agent reports. Time, severity and actor are not the sender's to choose."""
+    """A report of an agent's runtime. The server sets time, severity and actor."""
 
     workspace_id: Id
     type: Annotated[REPORTED, BeforeValidator(lambda raw: raw.strip() if isinstance(raw, str) else raw)]
@@ -116,7 +116,7 @@ class JournalEntryEmitted(Output):
 async def emit_journal_entry(ctx: Context, data: EmitJournalEntry) -> JournalEntryEmitted:
     """Add a journal entry on behalf of an agent.
 
-    For the runtimes of agents: a request to the network, or a file that was written. Secrets are taken out.
+    Used by agents' runtimes for network requests and written files. Secrets are redacted.
     """
     redactor = Redactor()
     ((now,),) = await ctx.report(select(func.clock_timestamp()))

@@ -34,7 +34,7 @@ Rules, which nothing below can change:
 
 
 class BehaviorOutcome(StrEnum):
-    """What becomes of a call, by the policy of the crew, and where people read of it."""
+    """The effect of the crew's policy on a call, and where it is recorded."""
 
     auto_journal = "auto_journal"
     auto_log_inbox = "auto_log_inbox"
@@ -53,7 +53,7 @@ class EvaluateBehavior(Evaluate):
 
 
 class BehaviorVerdict(EvaluationVerdict):
-    """`should_block`: whether the call is not to be made."""
+    """`should_block`: true if the call must not be made."""
 
     should_block: bool
     policy_decision: BehaviorOutcome
@@ -70,7 +70,7 @@ class BehaviorVerdict(EvaluationVerdict):
 async def evaluate_behavior(ctx: Context, data: EvaluateBehavior) -> BehaviorVerdict:
     """Judge a call of a tool (for agents' runtimes).
 
-    Whether it is blocked is up to the crew's policy. A model that fails blocks nothing.
+    The crew's policy decides whether the call is blocked. A failing model blocks nothing.
     """
     who = data.agent_name or "an agent"
     evaluation = Evaluation(

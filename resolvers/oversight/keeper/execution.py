@@ -72,8 +72,8 @@ def _variable(text: str) -> str:
 
 
 class ExecuteCommand(AskKeeper):
-    """`command` is one program with its arguments. `container_id` is the id of the agent's crew, or, for an agent
-    without one, the agent's own. `env_var` is the variable that the command finds the secret in.
+    """`command` is one program with its arguments. `container_id` is the id of the agent's crew, or of the agent if
+    it has no crew. `env_var` is the variable that holds the secret.
     """
 
     command: Annotated[str, Field(strict=True, min_length=1, max_length=COMMAND), AfterValidator(_command)]

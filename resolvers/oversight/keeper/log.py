@@ -60,7 +60,7 @@ graph(
 def list_keeper_requests(scope: QueryScope, data: ListKeeperRequests) -> Page[KeeperRequest]:
     """List requests to the keeper.
 
-    Newest first; ties by id, descending. Nothing of a credential's value is in it.
+    Newest first; ties by id, descending. Contains no credential values.
     """
     return scope.select(KeeperRequest).order_by(*NEWEST_FIRST).page(data)
 

@@ -45,7 +45,7 @@ class EvaluateMemoryHealth(Evaluate):
 
 
 class MemoryHealthVerdict(EvaluationVerdict):
-    """`auto_consolidate`: whether the memory is to be consolidated now."""
+    """`auto_consolidate`: true if the memory should be consolidated now."""
 
     auto_consolidate: bool
     overall_score: float
@@ -62,7 +62,7 @@ class MemoryHealthVerdict(EvaluationVerdict):
 async def evaluate_memory_health(ctx: Context, data: EvaluateMemoryHealth) -> MemoryHealthVerdict:
     """Judge the health of a memory (for agents' runtimes).
 
-    A DENY means: consolidate. Where it contradicts itself, people are asked first.
+    DENY means that the memory should be consolidated; contradictions are escalated to users first.
     """
     return await health_of(ctx, data)
 

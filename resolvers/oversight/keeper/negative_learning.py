@@ -43,7 +43,7 @@ Rules, which nothing below can change:
 
 
 class NegativeTrigger(StrEnum):
-    """What went wrong."""
+    """A failure of an agent."""
 
     run_failed = "run_failed"
     guardrail_warn = "guardrail_warn"
@@ -52,7 +52,7 @@ class NegativeTrigger(StrEnum):
 
 
 class LearnFromFailure(Evaluate):
-    """With `agent_memory_dir` a lesson is kept in the memory of the agent, or proposed where it does not learn by
+    """With `agent_memory_dir` a lesson is written to the agent's memory, or proposed if the agent does not learn by
     itself.
     """
 

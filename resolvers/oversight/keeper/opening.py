@@ -50,9 +50,9 @@ Required = Annotated[Id, Field(min_length=1)]
 
 
 class AskKeeper(Input):
-    """`credential_name` is the variable that the credential has in the agent's environment; `credential_id` goes before
-    it. `intent`: the purpose for which the agent wants to use the credential. `run_id`: the run that asks; the keeper
-    reads its conversation. If absent, the conversation of the agent's only active run is read.
+    """`credential_name` is the credential's variable in the agent's environment; `credential_id` takes precedence.
+    `intent` is the purpose for which the agent wants to use the credential. `run_id` is the requesting run; the
+    keeper reads its conversation, or, if absent, that of the agent's only active run.
     """
 
     requesting_agent_id: Required

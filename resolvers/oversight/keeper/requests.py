@@ -10,7 +10,7 @@ from resolvers.oversight.keeper.opening import AskKeeper, asking_of, opened
 
 
 class KeeperVerdict(Output):
-    """The decision. A decision never changes later; the agent has to ask again."""
+    """The decision. It is final; the agent has to ask again."""
 
     request_id: str
     decision: KeeperDecision

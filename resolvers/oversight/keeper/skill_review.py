@@ -79,7 +79,7 @@ class SkillVerdict(EvaluationVerdict):
 async def review_skill(ctx: Context, data: ReviewSkill) -> SkillVerdict:
     """Review a skill (for agents' runtimes).
 
-    What it is to become follows from when it was used last, and not from the verdict.
+    The proposed state follows from the last use, not from the verdict.
     """
     return await review_of(ctx, data)
 

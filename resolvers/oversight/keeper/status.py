@@ -24,7 +24,7 @@ COUNTED: Final = "SELECT decision, count(*) FROM keeper_requests GROUP BY decisi
 
 
 class KeeperStatus(Output):
-    """Counts are of the whole instance. `ollama_online`: its server has answered just now."""
+    """Counts cover the whole instance. `ollama_online`: the model's server answers."""
 
     enabled: bool
     ollama_url: Annotated[str | None, Absent()] = None
@@ -41,7 +41,7 @@ class KeeperStatus(Output):
 async def keeper_status(ctx: Context, data: NoInput) -> KeeperStatus:
     """Get the status of the keeper.
 
-    Of the instance. It does not fail where the model's server is down.
+    Covers the instance. Succeeds also if the model's server is down.
     """
     counts = {row["decision"]: row["count"] for row in await across_workspaces(lambda rows: rows.fetch(COUNTED))}
     settings = instance.settings

@@ -9,7 +9,7 @@ NO_PROVIDER: Final = "none"
 
 
 class AuxSlot(StrEnum):
-    """A kind of auxiliary tasks."""
+    """A kind of auxiliary task."""
 
     curator = "curator"
     keeper = "keeper"
@@ -19,7 +19,7 @@ class AuxSlot(StrEnum):
 
 
 class AuxSource(StrEnum):
-    """Whether the slot has a provider of its own, takes the fallback's, or has none."""
+    """The source of a slot's model: its own provider, the fallback, or none."""
 
     explicit = "explicit"
     fallback = "fallback"
@@ -62,7 +62,7 @@ def _setting(slot: str, what: str) -> Any:
 async def aux_status(ctx: Context, data: NoInput) -> AuxSlots:
     """Get the models of auxiliary tasks.
 
-    By slot, as configured by CREWSHIP_AUX_<SLOT>_PROVIDER, _MODEL and _TIMEOUT. A slot whose provider is `none` uses
-    CREWSHIP_AUX_FALLBACK_PROVIDER.
+    Returns the configuration by slot (CREWSHIP_AUX_<SLOT>_PROVIDER, _MODEL and _TIMEOUT). A slot whose provider
+    is `none` uses CREWSHIP_AUX_FALLBACK_PROVIDER.
     """
     return AuxSlots(slots=[aux_model(slot) for slot in AuxSlot])

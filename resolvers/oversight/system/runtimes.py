@@ -17,7 +17,7 @@ UNCONFINED: Final = "process"
 
 
 class FoundRuntime(Output):
-    """`socket` is the path of a container engine's, and empty where nothing is run by a daemon."""
+    """`socket` is the socket of the container engine; empty without an engine."""
 
     runtime: str
     version: str
@@ -25,7 +25,7 @@ class FoundRuntime(Output):
 
 
 class InstallLinks(Output):
-    """Where runtimes come from. This release uses bubblewrap; clients know the others."""
+    """The source of runtimes. This release uses bubblewrap; clients know the others."""
 
     bubblewrap: str = "https://github.com/containers/bubblewrap"
     docker: str = "https://docs.docker.com/get-docker/"
@@ -36,10 +36,10 @@ class InstallLinks(Output):
 
 
 class Runtime(Output):
-    """`available`: there is a worker that runs agents' commands. `runtime`, `version` and `socket` are null otherwise.
+    """`available`: true if a worker runs agents' commands. `runtime`, `version` and `socket` are null otherwise.
 
-    `coding_agents`: the coding agents that can be selected, and whether a worker has them; empty without a worker.
-    `language_version` and `uptime_seconds` belong to the process that answers.
+    `coding_agents` lists the coding agents that can be selected, and whether a worker has them; empty without a
+    worker. `language_version` and `uptime_seconds` belong to the process that answers.
     """
 
     available: bool
@@ -57,10 +57,10 @@ class Runtime(Output):
 async def runtime(ctx: Context, data: NoInput) -> Runtime:
     """Get the runtime of agents' commands.
 
-    The runtime that workers detected: the container engine, `docker` or `podman`; without one, `bubblewrap`, or
-    `process` if a worker runs commands without isolation. Not available without a worker, or if none can run commands;
-    `crewship doctor` on the worker says why. Coding agents are listed with their version, or with installation
-    instructions.
+    Returns the runtime that workers detected: the container engine, `docker` or `podman`; without one,
+    `bubblewrap`, or `process` if a worker runs commands without isolation. Not available without a worker, or if
+    none can run commands; `crewship doctor` on the worker says why. Coding agents are listed with their version, or
+    with installation instructions.
     """
     workers = await ctx.select(Worker, alive()).limit(MOST_WORKERS).all()
     found = [worker for worker in workers if worker.runtime is not None]

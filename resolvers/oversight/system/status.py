@@ -58,7 +58,7 @@ Gauge("crewshipd_db_pool_waiting", "Calls that wait for a database connection").
 
 
 class EpisodicMode(StrEnum):
-    """How the memories of agents are searched. This server has no vector index."""
+    """The search method for agents' memories. This server has no vector index."""
 
     sparse_only = "sparse-only"
 
@@ -206,7 +206,7 @@ async def metrics(ctx: Context, data: NoInput) -> Exposition:
 async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
     """Get the setup status.
 
-    Whether the first user still has to be created, and whether sign-up is allowed.
+    Shows whether the first user has been created, and whether sign-up is allowed.
     """
     try:
         async with asyncio.timeout(DATABASE_PATIENCE):
@@ -221,7 +221,7 @@ async def setup_status(ctx: Context, data: NoInput) -> SetupStatus:
 async def telemetry(ctx: Context, data: NoInput) -> Telemetry:
     """Get the telemetry setting.
 
-    Whether telemetry has been consented to, which onboarding asks for. Disabled without consent.
+    Returns whether a user consented to telemetry during onboarding. Disabled without consent.
     """
     try:
         async with asyncio.timeout(DATABASE_PATIENCE):
@@ -237,7 +237,7 @@ async def telemetry(ctx: Context, data: NoInput) -> Telemetry:
 async def version(ctx: Context, data: NoInput) -> Version:
     """Get the version.
 
-    The release of this server, and the newest release if known.
+    Returns the release of this server, and the newest release if known.
     """
     current, found = released(), None
     if not instance.settings.skip_update_check:
@@ -254,7 +254,7 @@ async def version(ctx: Context, data: NoInput) -> Version:
 async def license(ctx: Context, data: NoInput) -> License:
     """Get the license.
 
-    The license of this server; the community edition without one.
+    Returns the license of this server; without a license, the community edition.
     """
     now = instance.license
     limits = {
@@ -275,7 +275,7 @@ async def license(ctx: Context, data: NoInput) -> License:
 async def engine(ctx: Context, data: NoInput) -> Engine:
     """Get the status of the engine.
 
-    Of the process that answers: how long it has been serving, and how many clients are connected to it.
+    Returns the uptime of the process that answers, and its number of connected clients.
     """
     opened = [sample.value for metric in REGISTRY.restricted_registry(SOCKETS).collect() for sample in metric.samples]
     return Engine(uptime=_uptime(), connections=int(sum(opened)))

@@ -65,7 +65,7 @@ class ConfirmEmail(Input):
 
 
 class EmailChangeRequested(Output):
-    """The answer to any address, whether it can be used or not."""
+    """The answer, the same for every address."""
 
     ok: bool = True
     message: str = SENT
@@ -98,9 +98,9 @@ MAIL_NOTICE = job("account.mail_notice", OfEmailChange, of_instance=True, attemp
 async def change_email(ctx: Context, data: ChangeEmail) -> EmailChangeRequested:
     """Send a link that changes the email.
 
-    To the new address. The link works once and for 30 minutes, a later one ends it, and the email is the old one until
-    then. The answer is the same whether the address can be used or not. A wrong password counts as it does at sign-in;
-    an account without one sets it by a mailed link first.
+    Mails the link to the new address. It works once, for 30 minutes, until a later link replaces it; the old
+    email stays valid until then. The answer is the same whether or not the address can be used. A wrong password
+    counts as at sign-in; an account without a password sets one by a mailed link first.
     """
     if not instance.mails_links:
         raise Refusal(Code.CONFLICT, NO_MAIL)

@@ -44,7 +44,7 @@ class ChangePassword(Input):
 
 
 class DeleteAccount(Input):
-    """`password`: of the account that is deleted."""
+    """`password`: the password of the account."""
 
     password: Password
 

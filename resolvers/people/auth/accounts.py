@@ -171,8 +171,8 @@ async def _where_signup_is_on(ctx: Context) -> None:
 async def sign_up(ctx: Context, data: SignUp) -> Account:
     """Create an account.
 
-    Creates a workspace for the account as well, and signs the user in. Available only if sign-up is allowed, by the
-    setting allow_signup or else by CREWSHIP_ALLOW_SIGNUP.
+    Creates a workspace for the account as well, and signs the user in. Available only if sign-up is allowed by
+    the setting allow_signup or, without it, by CREWSHIP_ALLOW_SIGNUP.
     """
     password_hash = await ctx.outside.passwords.hash(data.password, ctx.caller.client)
     await ctx.begin()

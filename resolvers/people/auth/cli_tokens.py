@@ -218,7 +218,7 @@ async def validate_cli_token(ctx: Context, data: NoInput) -> ValidCliToken:
 def list_cli_tokens(scope: QueryScope, data: NoInput) -> Rows[CliToken]:
     """List CLI tokens.
 
-    The caller's own tokens, newest first, including revoked and expired ones.
+    Lists the caller's tokens, newest first, including revoked and expired ones.
     """
     return scope.select(CliToken).order_by(col(CliToken.created_at).desc())
 

@@ -182,8 +182,8 @@ async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     Exchanges the refresh cookie for new session and refresh cookies. The previous access token stays valid for another
     minute, for requests in flight.
 
-    A refresh token can be used once. Reuse may mean that it was stolen, and ends the session. Of concurrent calls with
-    the same token one succeeds, and the session ends all the same.
+    A refresh token can be used once. Reuse may mean that it was stolen, and ends the session. If several calls
+    use the same token, one succeeds and the session ends.
     """
     caller = ctx.caller
     token = cookies.refresh_token(caller.cookies, https=caller.https)
@@ -227,8 +227,8 @@ def _ended(reason: Reason) -> Refusal:
 async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """Sign out.
 
-    Ends the session of the session cookie or else of the refresh cookie, and clears the cookies. Succeeds without a
-    session, too.
+    Ends the session of the session cookie, or otherwise of the refresh cookie, and clears the cookies. Succeeds
+    also without a session.
     """
     jar, https = ctx.caller.cookies, ctx.caller.https
     ctx.session = "ended"
@@ -262,7 +262,7 @@ async def end_sessions(ctx: Context, user_id: str, reason: RevokedReason, *, but
 async def list_sessions(ctx: Context, data: NoInput) -> list[ActiveSession]:
     """List active sessions.
 
-    The caller's own sessions that are neither revoked nor expired, last used first, at most 1000.
+    Lists the caller's sessions that are neither revoked nor expired, last used first, at most 1000.
     """
     own = ctx.select(Session, col(Session.revoked_at).is_(None), col(Session.expires_at) > func.now())
     return [

@@ -19,7 +19,7 @@ class Rotation(Input):
 
 
 class RotateCliToken(Rotation, ById):
-    """The old token is accepted for another `overlap_seconds`, at most 7 days, and never longer than it was to live."""
+    """The old token stays valid for `overlap_seconds`, at most 7 days and at most until its expiry."""
 
 
 async def rotated(ctx: Context, token: CliToken, overlap_seconds: int) -> CreatedCliToken:

@@ -57,7 +57,7 @@ graph(Passkey, gate=Action.SELF, scope=None, visible=lambda passkey, scope: pass
 
 
 class PasskeyOptions(Output):
-    """What a browser is to be asked: options for `navigator.credentials`, as JSON."""
+    """Options for `navigator.credentials`, as JSON."""
 
     options: dict[str, Any]
 
@@ -70,19 +70,19 @@ class RegisterPasskey(Input):
 
 
 class RenamePasskey(ById):
-    """`name`: what its owner knows the passkey by."""
+    """`name`: the owner's name for the passkey."""
 
     name: PasskeyName
 
 
 class RequirePasskey(Input):
-    """Whether a password needs a passkey beside it."""
+    """True if signing in by password also requires a passkey."""
 
     required: Bool
 
 
 class PasskeyStatus(Output):
-    """How the caller signs in. `available`: this server has a public URL that passkeys can be registered for."""
+    """The caller's ways to sign in. `available`: this server has a public URL for passkeys."""
 
     available: bool
     required: bool
@@ -104,7 +104,7 @@ def own(ctx: Context) -> Any:
 def list_passkeys(scope: QueryScope, data: NoInput) -> Rows[Passkey]:
     """List passkeys.
 
-    The caller's own, newest first; at most 25.
+    Lists the caller's passkeys, newest first; at most 25.
     """
     return scope.select(Passkey).order_by(col(Passkey.created_at).desc())
 
@@ -113,7 +113,7 @@ def list_passkeys(scope: QueryScope, data: NoInput) -> Rows[Passkey]:
 async def get_passkey_status(ctx: Context, data: NoInput) -> PasskeyStatus:
     """Get whether passkeys are available and required.
 
-    Of the caller.
+    Applies to the caller.
     """
     user = await ctx.get(User, ctx.user_id)
     return PasskeyStatus(available=is_available(), required=user.passkey_required, passkeys=await own(ctx).count())
@@ -130,8 +130,8 @@ async def get_passkey_status(ctx: Context, data: NoInput) -> PasskeyStatus:
 async def start_registration(ctx: Context, data: NoInput) -> PasskeyOptions:
     """Start the registration of a passkey.
 
-    Returns the options for `navigator.credentials.create()`. The challenge in them is bound to this session, and is
-    good once and for five minutes.
+    Returns the options for `navigator.credentials.create()`. Their challenge is bound to this session and works
+    once, for five minutes.
     """
     party = relying_party()
     user, known = await ctx.get(User, ctx.user_id), await own(ctx).all()
@@ -157,7 +157,7 @@ async def start_registration(ctx: Context, data: NoInput) -> PasskeyOptions:
 async def register_passkey(ctx: Context, data: RegisterPasskey) -> Passkey:
     """Add a passkey.
 
-    The authenticator has to have verified its user.
+    The authenticator must have verified its user.
     """
     party = relying_party()
     challenge = await find_challenge(ctx, browser_of_session(ctx), PasskeyPurpose.register)
@@ -205,7 +205,7 @@ async def rename_passkey(ctx: Context, data: RenamePasskey) -> Passkey:
 async def delete_passkey(ctx: Context, data: ById) -> Deleted:
     """Delete a passkey.
 
-    Only the caller's own; the last one stays while a passkey is required, or is the only way to sign in.
+    Only the caller's own. The last passkey cannot be deleted while it is required or the only way to sign in.
     """
     user = await ctx.get(User, ctx.user_id, lock=True)
     await ctx.delete(Passkey, data.id, missing=UNKNOWN)
@@ -224,9 +224,9 @@ async def delete_passkey(ctx: Context, data: ById) -> Deleted:
     allow=freshly_signed_in,
 )
 async def require_passkey(ctx: Context, data: RequirePasskey) -> PasskeyStatus:
-    """Set whether a passkey is required beside the password.
+    """Set whether signing in also requires a passkey.
 
-    If required, the password alone is not enough to sign in. At least one passkey has to be registered.
+    If required, the password alone is not enough to sign in. At least one passkey must be registered.
     """
     await ctx.get(User, ctx.user_id, lock=True)
     count = await own(ctx).count()

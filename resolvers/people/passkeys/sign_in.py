@@ -44,7 +44,7 @@ class PasskeySignIn(StartPasskeySignIn):
 
 
 class SignedIn(Output):
-    """The user who is signed in."""
+    """The signed-in user."""
 
     user_id: str
     email: str
@@ -56,11 +56,11 @@ class SignedIn(Output):
 async def start_passkey_sign_in(ctx: Context, data: StartPasskeySignIn) -> PasskeyOptions:
     """Start to sign in with a passkey.
 
-    Returns the options for `navigator.credentials.get()`. The challenge in them is bound to this browser, and is good
-    once and for five minutes.
+    Returns the options for `navigator.credentials.get()`. Their challenge is bound to this browser and works
+    once, for five minutes.
 
-    After the right password of a user who requires a passkey, the options are for one of that user's. Otherwise any
-    passkey of this server will do, and no name is needed.
+    After the correct password of a user who requires a passkey, the options accept that user's passkeys.
+    Otherwise they accept any passkey of this server, without a user name.
     """
     browser, party = browser_of_nobody(ctx, data.csrf_token), relying_party()
     before = await find_challenge(ctx, browser, PasskeyPurpose.sign_in)
@@ -84,7 +84,8 @@ async def start_passkey_sign_in(ctx: Context, data: StartPasskeySignIn) -> Passk
 async def sign_in_with_passkey(ctx: Context, data: PasskeySignIn) -> SignedIn:
     """Sign in with a passkey.
 
-    Sets the cookies of a login. A passkey whose signature counter does not rise is refused: there may be a copy of it.
+    Sets the cookies of a login. A passkey whose signature counter does not increase is refused, because it may
+    have been copied.
     """
     browser, party = browser_of_nobody(ctx, data.csrf_token), relying_party()
     challenge = await find_challenge(ctx, browser, PasskeyPurpose.sign_in)

@@ -15,7 +15,7 @@ PURGED: Final = {"reason": "opt_out_immediate_purge"}  # contract: privacy.PeerA
 
 
 class MyPeerCard(Output):
-    """What an agent has noted about the caller. `user_slug` is the card's name for them; `content` is Markdown."""
+    """An agent's notes about the caller. `user_slug` is the card's name for them; `content` is Markdown."""
 
     id: str
     agent_id: str
@@ -35,7 +35,7 @@ class MyPeerCards(Output):
 
 
 class Purged(Output):
-    """How many peer cards were removed."""
+    """The number of removed peer cards."""
 
     user_id: str
     purged: int
@@ -66,8 +66,8 @@ async def purge(ctx: Context, user_id: str) -> int:
 async def list_my_peer_cards(ctx: Context, data: NoInput) -> MyPeerCards:
     """List the caller's peer cards.
 
-    What agents of the workspace have noted about the caller, deleted agents included, last updated first; at most the
-    500 that were updated last. Recorded in the audit of peer cards.
+    Lists notes about the caller by agents of the workspace, including deleted agents: the 500 last updated,
+    newest first. Recorded in the audit of peer cards.
     """
     chosen = ctx.select(PeerCard, col(PeerCard.user_id) == ctx.user_id)
     cards = await chosen.order_by(col(PeerCard.updated_at).desc(), col(PeerCard.id).desc()).limit(MOST_CARDS).all()

@@ -28,7 +28,7 @@ class ConsentSet(Output):
 
 
 class SetConsent(Input):
-    """`opted_out` is required: absence is no consent."""
+    """`opted_out` is required: absence does not mean consent."""
 
     opted_out: Bool
 
@@ -42,7 +42,7 @@ def consent_lock(workspace_id: str | None, user_id: str) -> str:
 async def get_my_consent(ctx: Context, data: NoInput) -> Consent:
     """Get the caller's consent to peer cards.
 
-    In the workspace. Without a choice the caller has not opted out.
+    Applies to the workspace. The default is not opted out.
     """
     choice = await ctx.select(PeerConsent, col(PeerConsent.user_id) == ctx.user_id).first()
     since = None if choice is None else choice.opted_out_at
@@ -63,8 +63,8 @@ def written(time: datetime) -> str:
 async def set_my_consent(ctx: Context, data: SetConsent) -> ConsentSet:
     """Set the caller's consent to peer cards.
 
-    In the workspace. Opting out also deletes the peer cards that are there, and no agent writes one about the caller
-    from then on.
+    Applies to the workspace. Opting out deletes existing peer cards, and agents write no new ones about the
+    caller.
     """
     await ctx.lock(consent_lock(ctx.workspace_id, ctx.user_id))
     since = await ctx.now() if data.opted_out else None

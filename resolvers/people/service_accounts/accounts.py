@@ -65,7 +65,7 @@ class CreateServiceAccount(Input):
 
 
 class UpdateServiceAccount(Patch, ById):
-    """Fields that are not sent stay unchanged; null or an empty text clears the description."""
+    """Omitted fields stay unchanged; null or an empty text clears the description."""
 
     name: AccountName
     description: Emptied[Description]
@@ -104,7 +104,7 @@ async def create_service_account(ctx: Context, data: CreateServiceAccount) -> Se
 
     Only an owner can assign the role ADMIN. The name is unique in the workspace, case-sensitive.
 
-    A service account acts in this workspace alone, by its tokens. It has no password, no sessions and no seat.
+    A service account acts in this workspace only, with its tokens. It has no password, no sessions and no seat.
     """
     role, id = assigned(ctx, data.role), service_account_id()
     await ctx.insert(User(id=id, email=f"{id}@service-accounts.invalid", full_name=data.name))
@@ -128,7 +128,8 @@ async def create_service_account(ctx: Context, data: CreateServiceAccount) -> Se
 async def update_service_account(ctx: Context, account: ServiceAccount, data: UpdateServiceAccount) -> ServiceAccount:
     """Update a service account.
 
-    Only an owner can assign the role ADMIN. A new role holds from the next request on, and at once for subscriptions.
+    Only an owner can assign the role ADMIN. A new role applies from the next request, and at once to
+    subscriptions.
     """
     sent = data.something()
     role: Role | None = None
@@ -177,7 +178,7 @@ async def deactivate_service_account(ctx: Context, account: ServiceAccount, data
 async def activate_service_account(ctx: Context, account: ServiceAccount, data: ById) -> ServiceAccount:
     """Activate a service account.
 
-    Only an owner can activate one with the role ADMIN. Idempotent.
+    Only an owner can activate an account with the role ADMIN. Idempotent.
     """
     judge_role(ctx, account)
     ctx.audit(ENTITY, account.id, name=account.name)
@@ -198,7 +199,7 @@ async def activate_service_account(ctx: Context, account: ServiceAccount, data: 
 async def delete_service_account(ctx: Context, account: ServiceAccount, data: ById) -> Deleted:
     """Delete a service account.
 
-    Revokes its tokens. What it did keeps its name.
+    Revokes its tokens. Its name stays on its actions.
     """
     await ctx.delete(ServiceAccount, account.id, missing=ACCOUNT.missing)
     live = col(CliToken.user_id) == account.id, col(CliToken.revoked_at).is_(None)

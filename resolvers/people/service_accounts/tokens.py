@@ -67,7 +67,7 @@ class CreateServiceAccountToken(OfServiceAccount):
 
 
 class RotateServiceAccountToken(Rotation, TokenOfServiceAccount):
-    """The old token is accepted for another `overlap_seconds`, at most 7 days, and never longer than it was to live."""
+    """The old token stays valid for `overlap_seconds`, at most 7 days and at most until its expiry."""
 
 
 class ServiceAccountToken(Output):
@@ -117,7 +117,8 @@ async def create_service_account_token(
 ) -> CreatedCliToken:
     """Create a token of a service account.
 
-    No scope can exceed the role of the account. Only an owner can create one for an account with the role ADMIN.
+    No scope can exceed the role of the account. Only an owner can create tokens for an account with the role
+    ADMIN.
     """
     judge_role(ctx, account)
     scopes = known_scopes(data.scopes) or [EVERYTHING]

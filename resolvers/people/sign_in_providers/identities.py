@@ -34,7 +34,7 @@ graph(
 def list_linked_identities(scope: QueryScope, data: NoInput) -> Rows[LinkedIdentity]:
     """List linked identities.
 
-    The caller's accounts at sign-in providers, in the order they were linked.
+    Lists the caller's accounts at sign-in providers, in the order they were linked.
     """
     return scope.select(LinkedIdentity).order_by(col(LinkedIdentity.created_at))
 

@@ -46,7 +46,7 @@ class GoogleStatus(Output):
 
 
 class SignInProviderInfo(Output):
-    """A provider that the login page can offer. `start_url` is a path of this server that a browser is sent to."""
+    """A provider for the login page. `start_url` is the path on this server that starts the sign-in."""
 
     id: str
     name: str
@@ -101,8 +101,8 @@ def redirect_uri(ctx: Context, provider: SignInProvider) -> str:
 async def list_sign_in_providers(ctx: Context, data: NoInput) -> list[SignInProviderInfo]:
     """List sign-in providers.
 
-    The OpenID Connect providers that the operator has configured, in their order. Sign-in by email and password is not
-    listed.
+    Lists the OpenID Connect providers that the operator has configured, in their order. Sign-in by email and
+    password is not listed.
     """
     return [
         SignInProviderInfo(id=provider.id, name=provider.label, start_url=f"{provider.path}/redirect")
@@ -160,7 +160,7 @@ async def start_sign_in(ctx: Context, data: StartSignIn) -> SignInStarted:
 async def finish_google(ctx: Context, data: FinishGoogle) -> ProviderSignedIn:
     """Finish signing in with Google.
 
-    As for any other provider.
+    Works as for any other provider.
     """
     return await _finish(ctx, offered(GOOGLE), data)
 
@@ -177,11 +177,11 @@ async def finish_google(ctx: Context, data: FinishGoogle) -> ProviderSignedIn:
 async def finish_sign_in(ctx: Context, data: FinishSignIn) -> ProviderSignedIn:
     """Finish signing in with a provider.
 
-    Works once, and in the browser that started it. Signs in the user to whom the account at the provider is linked,
-    else the one with the email that the provider has verified. A new user gets an account if sign-up is open, if the
-    provider is configured to create accounts, or if an invitation to this email is open.
+    Works once, and in the browser that started it. Signs in the user who is linked to the provider's account,
+    otherwise the user with the email that the provider has verified. A new user gets an account if sign-up is open,
+    if the provider is configured to create accounts, or if an invitation to this email is open.
 
-    The roles that the user's groups at the provider stand for are applied.
+    Applies the roles that the user's groups at the provider map to.
     """
     return await _finish(ctx, offered(data.provider), data)
 

@@ -86,8 +86,8 @@ class InvitedAccount(Output):
 async def accept_invitation(ctx: Context, data: AcceptInvitation) -> JoinedWorkspace:
     """Accept an invitation.
 
-    By its token. The account of the caller has the email that was invited, in any case; where this server sends mail,
-    that email has to be verified. A user who was added without an invitation accepts that membership.
+    The token identifies the invitation. The caller's email must be the invited one, ignoring case, and verified
+    if this server sends mail. If the caller was already added without an invitation, this accepts that membership.
     """
     user, place = await ctx.get(User, ctx.user_id), await ctx.place_by_secret(Invitation.token, data.token)
     workspace, invitation = await _shown(ctx, place, data.token)

@@ -78,7 +78,7 @@ MAIL_INVITATION = job("invitations.mail", OfInvitation, attempts=10)
 
 
 class CreateInvitation(Input):
-    """Who is invited, and the role that they will have."""
+    """The invited address, and the role."""
 
     email: Email
     role: AssignableRole = AssignableRole.MEMBER
@@ -88,7 +88,7 @@ class CreateInvitation(Input):
 def list_invitations(scope: QueryScope, data: NoInput) -> Rows[Invitation]:
     """List open invitations.
 
-    Newest first, including expired ones. The token is visible to members who can invite, and empty for everybody else.
+    Newest first, including expired ones. Members who can invite see the token; for others it is empty.
     """
     return (
         scope.select(Invitation)
@@ -108,8 +108,8 @@ def list_invitations(scope: QueryScope, data: NoInput) -> Rows[Invitation]:
 async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     """Create an invitation.
 
-    Offers a membership to the owner of an email address, for seven days. Only an owner can invite an ADMIN. The link is
-    mailed if this server can send mail; the token is good either way.
+    Offers a membership to the owner of an email address, for seven days. Only an owner can invite an ADMIN. The
+    link is mailed if this server can send mail; the token works in any case.
     """
     role = assigned(ctx, data.role)
     email = data.email.lower()
@@ -139,7 +139,7 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
 async def delete_invitation(ctx: Context, data: OfInvitation) -> Success:
     """Delete an open invitation.
 
-    Its link no longer works.
+    The link stops working.
     """
     open_ = (col(Invitation.id) == data.invitation_id, col(Invitation.accepted_at).is_(None))
     if not await ctx.delete_where(Invitation, *open_):

@@ -75,8 +75,8 @@ async def no_owner(ctx: Context, member: Membership) -> None:
 async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCapabilities]:
     """List capabilities of members.
 
-    Capabilities beyond the role, in the order the members joined. TOO_LARGE beyond 5,000 members: request one member at
-    a time.
+    Lists capabilities beyond the role, in the order the members joined. TOO_LARGE beyond 5,000 members: request
+    one member at a time.
     """
     members = (
         await ctx.select(Membership)
@@ -93,7 +93,7 @@ async def list_member_capabilities(ctx: Context, data: NoInput) -> list[MemberCa
 async def get_member_capabilities(ctx: Context, member: Membership, data: GetMemberCapabilities) -> MemberCapabilities:
     """Get the capabilities of a member.
 
-    Capabilities beyond the role. The member is identified by user id.
+    Returns capabilities beyond the role. The member is identified by user id.
     """
     return _shown(member)
 

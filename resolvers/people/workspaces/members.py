@@ -100,7 +100,7 @@ class AssignableRole(StrEnum):
 
 
 class AddMember(Input):
-    """An account that exists, and its role in the workspace."""
+    """An existing account, and its role in the workspace."""
 
     user_id: Id = Field(min_length=1)
     role: AssignableRole = AssignableRole.MEMBER
@@ -133,7 +133,7 @@ async def is_last_owner(ctx: Context, user_id: str) -> bool:
 def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
     """List members of a workspace.
 
-    In the order they joined.
+    Sorted by time of joining, earliest first.
     """
     return scope.select(Membership).order_by(col(Membership.created_at))
 
@@ -148,8 +148,8 @@ def list_members(scope: QueryScope, data: NoInput) -> Rows[Membership]:
 async def add_member(ctx: Context, data: AddMember) -> Membership:
     """Add a member to a workspace.
 
-    Only an owner can add an ADMIN. The person is not asked: until they accept the membership, the workspace sees no
-    more of them than the name, and has no rights over their account.
+    Only an owner can add an ADMIN. The user is not asked. Until the user accepts the membership, the workspace
+    sees only the name and has no rights over the account.
     """
     role = assigned(ctx, data.role)
     if is_service_account(data.user_id) or not await ctx.select(User, col(User.id) == data.user_id).exists():
@@ -161,10 +161,10 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
 async def remove_member(ctx: Context, data: ById) -> Success:
     """Remove a member from a workspace.
 
-    By the id of the membership or of the user; an owner cannot be removed.
+    Accepts the id of the membership or of the user. An owner cannot be removed.
 
-    The account, its sessions and its tokens are kept. Access ends with the next request, and subscriptions end
-    immediately, as do the runs that the member has started.
+    The account, its sessions and its tokens are kept. Access ends with the next request; subscriptions and runs
+    that the member started end immediately.
     """
     named = or_(col(Membership.id) == data.id, col(Membership.user_id) == data.id)
     member = await ctx.select(Membership, named).locked().one("Member not found")

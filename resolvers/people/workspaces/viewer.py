@@ -51,7 +51,7 @@ extend(
 def get_viewer(scope: QueryScope, data: NoInput) -> Row[Viewer]:
     """Get the caller.
 
-    With the workspaces of the caller, newest first; those that the caller was added to and has not accepted come last.
+    Includes the caller's workspaces, newest first; memberships that the caller has not accepted come last.
     """
     users = table_of(User)
     caller = select(users.c.id, users.c.email, users.c.full_name, users.c.avatar_url).where(users.c.id == scope.user_id)

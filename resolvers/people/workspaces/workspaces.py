@@ -127,8 +127,7 @@ class UpdateWorkspace(Input):
 def list_workspaces(scope: QueryScope, data: NoInput) -> Rows[Workspace]:
     """List workspaces.
 
-    The workspaces that the caller is a member of, newest first; those that the caller was added to and has not accepted
-    come last.
+    Lists the caller's workspaces, newest first; memberships that the caller has not accepted come last.
     """
     own = scope.scalar(workspaces_of(scope.user_id))
     accepted = col(Workspace.id).in_(scope.scalar(accepted_by(scope.user_id)))
@@ -140,7 +139,7 @@ def list_workspaces(scope: QueryScope, data: NoInput) -> Rows[Workspace]:
 def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
     """Get a workspace.
 
-    By id or slug.
+    Accepts an id or a slug.
     """
     return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
 

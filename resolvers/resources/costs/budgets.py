@@ -112,7 +112,7 @@ class ListBudgets(Paging):
 
 
 class CreateBudget(Input):
-    """At most one id is sent, which says whose budget it is: without any it is the workspace's. An issue is a mission.
+    """At most one id sets the scope; without an id the budget is the workspace's. An issue is a mission.
 
     `reservation_usd` is the amount reserved for a run before it starts; a tenth of the budget by default. Without
     `hard_stop` runs are never refused.
@@ -156,7 +156,7 @@ def get_budget(scope: QueryScope, budget: Row[Budget], data: ById) -> Row[Budget
 async def create_budget(ctx: Context, data: CreateBudget) -> Budget:
     """Create a budget.
 
-    One for each scope and period. Earlier spending counts: today's, or in total.
+    A scope has one budget per period. Earlier spending counts: today's, or in total.
     """
     named = [key for key in SUBJECTS if getattr(data, key) is not None]
     if len(named) > 1:

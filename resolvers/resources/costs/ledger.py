@@ -68,6 +68,6 @@ extend(Run, model_calls=many(ModelCall, "run_id", order_by=NEWEST_FIRST))
 def list_model_calls(scope: QueryScope, data: ListModelCalls) -> Page[ModelCall]:
     """List calls of models.
 
-    What each has used and cost, newest first; ties by id, descending.
+    Returns tokens and costs of each call, newest first; ties by id, descending.
     """
     return scope.select(ModelCall).matching(data).order_by(*NEWEST_FIRST).page(data)

@@ -24,7 +24,7 @@ SUMMED = ("calls", "input_tokens", "output_tokens", "cached_input_tokens", "cach
 
 
 class CostGroup(StrEnum):
-    """What each row of a cost report is of."""
+    """The grouping of a cost report."""
 
     day = "day"
     agent = "agent"
@@ -54,7 +54,7 @@ class ReportCosts(Input):
 
 
 class CostSum(Output):
-    """`input_tokens` do not include those that were read from a cache or written to one."""
+    """`input_tokens` exclude tokens read from or written to a cache."""
 
     calls: int
     input_tokens: int
@@ -65,8 +65,8 @@ class CostSum(Output):
 
 
 class CostRow(CostSum):
-    """`key` is a day, an agent or crew id, or a model; empty if there is none. `name` is the name of the agent or crew,
-    or else the key.
+    """`key` is a day, an agent or crew id, or a model; empty without one. `name` is the name of the agent or crew,
+    otherwise the key.
     """
 
     key: str
@@ -87,7 +87,7 @@ class CostReport(Output):
 async def report_costs(ctx: Context, data: ReportCosts) -> CostReport:
     """Get a cost report.
 
-    What calls of models have used and cost, by day, agent, crew or model.
+    Sums tokens and costs of model calls by day, agent, crew or model.
     """
     since, until = _window(data)
     days = ctx.table(CostDay).c

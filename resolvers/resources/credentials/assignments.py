@@ -69,7 +69,7 @@ class CredentialsOfAgent(Input):
 
 
 class AssignCredential(CredentialsOfAgent):
-    """Credentials under one `env_var_name` are a pool: the one of the lowest `priority` is taken first."""
+    """Credentials with the same `env_var_name` form a pool, used in the order of `priority`, lowest first."""
 
     credential_id: Annotated[Id, Field(min_length=1)]
     env_var_name: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.CREDENTIAL)]
@@ -86,7 +86,8 @@ class OfAssignment(CredentialsOfAgent):
 def list_assignments(scope: QueryScope, agent: Row[Agent], data: CredentialsOfAgent) -> Rows[AgentCredential]:
     """List credentials of an agent.
 
-    By variable, then by priority, descending; every assignment, to every member. Never a value.
+    Sorted by variable, then by priority, descending. Every member sees every assignment; values are never
+    returned.
     """
     return scope.children(agent, AgentCredential, "agent_id").order_by(*BY_VARIABLE)
 
@@ -97,7 +98,7 @@ def list_assignments(scope: QueryScope, agent: Row[Agent], data: CredentialsOfAg
 async def assign_credential(ctx: Context, agent: Agent, data: AssignCredential) -> AgentCredential:
     """Assign a credential to an agent.
 
-    The agent finds it in the variable of this name. Its scope does not matter.
+    The agent gets the value in the variable of this name. The credential's scope is not checked.
     """
     await ctx.get(Credential, data.credential_id, lock=True, missing="Credential not found")
     return await ctx.insert(AgentCredential(**data.model_dump()), conflict=ASSIGNED)

@@ -14,7 +14,7 @@ from resolvers.resources.credentials.vault import tell
 
 
 class TestValue(Input):
-    """Nothing of it is kept."""
+    """The result of the test; it is not stored."""
 
     value: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.PROMPT, repr=False)]
     provider: Text = ""
@@ -25,7 +25,7 @@ class TestValue(Input):
 async def test_value(ctx: Context, data: TestValue) -> TestResult:
     """Check a value with its provider.
 
-    Asks the provider; a value that it refuses is an answer like any other. Nothing is stored.
+    Asks the provider. A refused value is reported in the answer; it is not an error. Nothing is stored.
     """
     return await probed(ctx, data.provider, data.type, data.value)
 
@@ -41,7 +41,8 @@ async def test_value(ctx: Context, data: TestValue) -> TestResult:
 async def test_stored(ctx: Context, credential: Credential, data: ById) -> TestResult:
     """Test a credential.
 
-    Asks the provider about the stored value. It is a line of the timeline, and changes nothing of the credential.
+    Asks the provider about the stored value. The result is recorded in the timeline; the credential is
+    unchanged.
     """
     value = None
     if credential.value is not None:

@@ -56,12 +56,13 @@ LEVELS = range(1, 4)
 class CreateCredential(Input):
     """Write-only: `value`, `refresh_token` and `oauth_client_secret`.
 
-    `value` is required unless the type is OAUTH2, or `pending` makes a slot to be filled later. With crews the scope is
-    CREW. `created_by_actor_*` and `provisioned_for_service` say on whose behalf it is made: another than the caller
-    takes an administrator. `security_level` is from 1 to 3; another number means 1. With `secret_ref`,
-    https://<host>/v1/<mount>/data/<path>#<key>, the value is kept in a KV store (version 2) of OpenBao or HashiCorp
-    Vault, and `value` is the token that reads it there. `hosts` (SECRET only) lists at most 10 public DNS names: with
-    the keeper on, a command gets a stand-in, and the proxy puts the value into requests to these hosts only.
+    `value` is required unless the type is OAUTH2, or `pending` creates a slot without a value. With crews the
+    scope is CREW. `created_by_actor_*` and `provisioned_for_service` name the user or service that it is created
+    for; only administrators can name others. `security_level` is from 1 to 3; another number means 1. With
+    `secret_ref`, https://<host>/v1/<mount>/data/<path>#<key>, the value is kept in a KV store (version 2) of
+    OpenBao or HashiCorp Vault, and `value` is the token that reads it. `hosts` (SECRET only) lists at most 10
+    public DNS names: with the keeper on, a command gets a placeholder, which the proxy replaces by the value in
+    requests to these hosts.
     """
 
     name: CredentialName
@@ -105,8 +106,8 @@ class CreateCredential(Input):
 async def create_credential(ctx: Context, data: CreateCredential) -> Credential:
     """Create a credential.
 
-    Its value is sealed, and shown nowhere. The name is unique in the workspace, case-sensitive. A deleted credential of
-    the same name is removed for good, with its assignments.
+    The value is encrypted and never returned. The name is unique in the workspace, case-sensitive. A deleted
+    credential of the same name is permanently removed with its assignments.
     """
     return await add_credential(ctx, data, administers=ctx.may(Action.MANAGE))
 

@@ -85,8 +85,8 @@ class ListCredentials(Paging):
 
 
 class UpdateCredential(Patch, ById):
-    """Null clears. `crew_ids` replaces the crews, and `crew_id` alone stands for a list of one; with crews the scope is
-    CREW, without WORKSPACE. An empty value is ignored. A change of `hosts` or `secret_ref` requires the value.
+    """Null clears. `crew_ids` replaces the crews; `crew_id` alone means a list of one; with crews the scope is
+    CREW, without WORKSPACE. Empty values are ignored. Changing `hosts` or `secret_ref` requires the value.
     """
 
     name: CredentialName
@@ -123,8 +123,8 @@ class DefaultEnvVar(Output):
 def list_credentials(scope: QueryScope, data: ListCredentials) -> Page[Credential]:
     """List credentials.
 
-    By type, then newest first, ties by id. Managers see all; other members see credentials of the workspace and of
-    their crews. Values are never returned.
+    Sorted by type, then newest first; ties by id. Managers see all credentials; other members see credentials of
+    the workspace and of their crews. Values are never returned.
     """
     return scope.select(Credential).order_by(*IN_ORDER).page(data)
 
@@ -133,7 +133,7 @@ def list_credentials(scope: QueryScope, data: ListCredentials) -> Page[Credentia
 def get_credential(scope: QueryScope, credential: Row[Credential], data: ById) -> Row[Credential]:
     """Get a credential.
 
-    Without its value.
+    The value is not included.
     """
     return credential
 
@@ -142,7 +142,7 @@ def get_credential(scope: QueryScope, credential: Row[Credential], data: ById) -
 async def default_env_var(ctx: Context, data: EnvVarOfProvider) -> DefaultEnvVar:
     """Get the usual variable of a provider.
 
-    Where command-line tools look for a credential of the provider.
+    Returns the environment variable that command-line tools read for the provider.
     """
     return DefaultEnvVar(env_var=ENV_VARS.get(data.provider, ""))
 
@@ -220,7 +220,7 @@ def links(id: str, crews: list[str]) -> list[CredentialCrew]:
 async def delete_credential(ctx: Context, credential: Credential, data: ById) -> Success:
     """Delete a credential.
 
-    Its value is removed, and given to no agent any more. Assignments stay listed until the name is used again.
+    Deletes the value; agents no longer get it. Assignments stay listed until a new credential has the same name.
     """
     await ctx.update(Credential, credential.id, value=None, refresh_token=None, oauth_client_secret=None)
     kept = col(CredentialRotation.credential_id) == credential.id

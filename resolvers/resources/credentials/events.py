@@ -4,7 +4,7 @@ from resolvers.kernel import Event
 
 
 class CredentialExpired(Event, type="credential.expired", channel="workspace:{workspace_id}"):
-    """The token of an OAuth credential has ended, or was not renewed: a user has to connect it again."""
+    """The token of an OAuth credential has expired and was not renewed: a user has to connect it again."""
 
     credential_id: str
     reason: str

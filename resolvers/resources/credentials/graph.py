@@ -58,7 +58,7 @@ def _agent_names(row: Any, scope: Any) -> Any:
 
 
 def _mcp_used(row: Any, scope: Any) -> Any:
-    """Whether an agent is bound to an MCP server with it."""
+    """True if a binding to an MCP server uses it."""
     tie, own = scope.beside(AgentIntegration, row)
     return scope.scalar(select(ONE).where(tie.c.credential_id == row.id, *own).limit(ONE)).is_not(None)
 

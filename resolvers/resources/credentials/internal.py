@@ -74,7 +74,7 @@ class ListInternal(Input):
 
 
 class InternalCredential(Output):
-    """Values are there where they were asked for from this machine; a slot has none."""
+    """Values are present only for callers on this machine; a slot has no value."""
 
     id: str
     workspace_id: str
@@ -137,9 +137,9 @@ async def may_rotate(ctx: Context) -> None:
 async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCredential]:
     """List keys of providers (for runtimes of agents).
 
-    By type, oldest first; of one workspace, or of all with the master token. Returns values of ACTIVE credentials to
-    callers on this machine only, and records this in their timelines once a minute. Credentials that cannot be
-    decrypted are omitted.
+    Sorted by type, oldest first. Covers one workspace, or all with the master token. Returns values of ACTIVE
+    credentials to callers on this machine only, and records this in their timelines once a minute. Credentials that
+    cannot be decrypted are omitted.
     """
     with_values = data.include_values == "true" and ctx.caller.from_loopback
     place = ctx.request.place or ctx.caller.bound
@@ -205,7 +205,7 @@ on_behalf = partial(command, action=Action.NONE, auth=Auth.INTERNAL, surfaces=RE
 async def create_internal(ctx: Context, data: CreateCredential) -> Credential:
     """Create a credential on behalf of a user.
 
-    Who is named and signed for has to be an administrator, or to hold the capability.
+    The named user must be an administrator or have the capability.
     """
     return await add_credential(ctx, data, administers=True)
 
@@ -219,6 +219,6 @@ async def create_internal(ctx: Context, data: CreateCredential) -> Credential:
 async def rotate_internal(ctx: Context, data: RotateCredential) -> CredentialRotation:
     """Rotate a credential on behalf of a user.
 
-    Who is named and signed for has to be an administrator, or to hold the capability.
+    The named user must be an administrator or have the capability.
     """
     return await rotate(ctx, data)

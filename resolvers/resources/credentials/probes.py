@@ -20,7 +20,8 @@ INVALID, REVOKED, FEW_SCOPES = "The provider does not know the key", "The key wa
 
 
 class TestResult(Output):
-    """`status` is the provider's, 0 where none was asked or none answered. `error` may be a remark on a valid value."""
+    """`status` is the provider's status code; 0 if no provider was asked or answered. `error` can be a remark on a
+    valid value."""
 
     valid: bool
     status: int = 0

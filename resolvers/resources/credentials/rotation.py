@@ -60,7 +60,7 @@ PORTION = 1_000
 
 
 class RotateCredential(ById):
-    """For `grace_seconds` the value before stays good, too: a day by default, a week at most."""
+    """The previous value stays valid for `grace_seconds`: a day by default, a week at most."""
 
     value: Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=False), AfterValidator(not_blank)]
     grace_seconds: Annotated[int, Field(strict=True, ge=0, le=A_WEEK)] = A_DAY
@@ -80,7 +80,7 @@ class OfRotation(ById):
 
 
 class RotationEnded(Output):
-    """`message` says that it had ended before."""
+    """`message`: the rotation had already ended."""
 
     status: RotationStatus
     message: Annotated[str | None, Absent()] = None
@@ -104,7 +104,7 @@ graph(
 async def rotate_credential(ctx: Context, data: RotateCredential) -> CredentialRotation:
     """Rotate a credential.
 
-    The new value is good at once, and makes the credential ACTIVE. Several rotations may overlap.
+    The new value takes effect at once and makes the credential ACTIVE. Several rotations can overlap.
     """
     return await rotate(ctx, data)
 

@@ -64,8 +64,8 @@ class OfBinding(BindingsOfAgent):
 
 
 class BindAgent(BindingsOfAgent):
-    """A credential is sent as `cred_type` says: `bearer` and `basic` in Authorization, `api_key` in `cred_header`. A
-    server behind stdio finds it in `env_var_name`. A server of another crew may be named.
+    """`cred_type` determines how the credential is sent: `bearer` and `basic` in Authorization, `api_key` in
+    `cred_header`. A stdio server gets it in `env_var_name`. The server may belong to another crew.
     """
 
     mcp_server_id: Annotated[Id, Field(min_length=1)]
@@ -104,8 +104,8 @@ def list_resolved_integrations(
 ) -> Rows[ResolvedIntegration]:
     """List MCP servers that an agent can use.
 
-    By name. A crew's enabled server stands for one of the same name of the workspace. A server that some agents are
-    bound to is theirs alone; one that the agent is bound to by a disabled binding is not its.
+    Sorted by name. An enabled server of the crew replaces the workspace's server of the same name. A server with
+    bindings is available only to bound agents; a disabled binding excludes the agent.
     """
     return scope.view(ResolvedIntegration, resolved_of(scope.id_of(agent), scope, scope)).order_by("name")
 
@@ -127,7 +127,7 @@ async def _held(ctx: Context, scope: IntegrationScope, server_id: str) -> Any:
 async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) -> AgentIntegration:
     """Add a binding of an agent to an MCP server.
 
-    From then on, agents that are not bound to the server do not use it.
+    Afterwards, only bound agents can use the server.
     """
     if await _held(ctx, data.mcp_server_scope, data.mcp_server_id) is None:
         raise fault("mcp_server_id", f"names no integration of a {data.mcp_server_scope} that is there")

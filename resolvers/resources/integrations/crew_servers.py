@@ -52,13 +52,13 @@ class OfCrewServer(ServersOfCrew):
 
 
 class CreateCrewIntegration(ServerFields, ServersOfCrew):
-    """One that is linked to a server of the workspace is deleted with it, and takes nothing else from it."""
+    """A server that is linked to a server of the workspace is deleted with it; nothing else is inherited."""
 
     workspace_mcp_server_id: Annotated[Emptied[Id], Ref(WorkspaceIntegration, called="Integration")] = None
 
 
 class UpdateCrewIntegration(ServerPatch, OfCrewServer):
-    """Null counts as not sent."""
+    """Null counts as absent."""
 
 
 @query("crew_integrations.list", Action.READ, subject=CREW, tickets=False, scopes="crews")
@@ -74,7 +74,7 @@ def list_crew_integrations(scope: QueryScope, crew: Row[Crew], data: ServersOfCr
 def list_integrations_of_crews(scope: QueryScope, data: NoInput) -> Rows[CrewIntegration]:
     """List MCP servers of all crews.
 
-    By name of the crew, then by name.
+    Sorted by the crew's name, then by name.
     """
     crew = scope.table(Crew)
     name = select(crew.c.name).where(crew.c.id == col(CrewIntegration.crew_id)).scalar_subquery()
@@ -93,8 +93,8 @@ def list_integrations_of_crews(scope: QueryScope, data: NoInput) -> Rows[CrewInt
 async def create_crew_integration(ctx: Context, crew: Crew, data: CreateCrewIntegration) -> CrewIntegration:
     """Add an MCP server to a crew.
 
-    The name is unique in the crew. A server of the same name of the workspace is not used by its agents while this one
-    is enabled.
+    The name is unique in the crew. While enabled, the server replaces the workspace's server of the same name
+    for agents of the crew.
     """
     server = CrewIntegration(**new_server(data))
     ctx.emit(CrewIntegrationCreated(id=server.id, name=server.name, scope="crew", crew_id=crew.id))
@@ -115,7 +115,7 @@ async def update_crew_integration(
 ) -> CrewIntegration:
     """Update an MCP server of a crew.
 
-    With another scheme, host or port of the endpoint, or another command, no credential is bound to it any more.
+    Changing the scheme, host or port of the endpoint, or the command, unbinds all credentials.
     """
     ctx.emit(IntegrationUpdated(id=server.id, scope="crew", crew_id=server.crew_id))
     return await edit_server(ctx, server, data)
@@ -133,8 +133,7 @@ async def update_crew_integration(
 async def delete_crew_integration(ctx: Context, server: CrewIntegration, data: OfCrewServer) -> IntegrationStatus:
     """Delete an MCP server of a crew.
 
-    With the bindings of agents to it. A credential that was got for it by OAuth, and that nothing else uses, is deleted
-    for good.
+    Also deletes its bindings, and a credential that was obtained for it by OAuth and is not used elsewhere.
     """
     await _forget(ctx, server)
     await ctx.delete(CrewIntegration, server.id)

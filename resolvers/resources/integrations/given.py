@@ -75,7 +75,7 @@ class GivenServer:
 
 
 async def servers_of(workspace_id: str, agent_id: str) -> list[GivenServer]:
-    """By name."""
+    """Sorted by name."""
 
     async def find(rows: AcrossWorkspaces) -> tuple[list[Any], list[Any]]:
         found = await rows.select(_given_to(workspace_id, agent_id))

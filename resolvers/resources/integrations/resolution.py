@@ -23,7 +23,7 @@ FIELDS = (
 
 
 class ResolvedIntegration(View):
-    """An MCP server as an agent has it, after its binding was taken into account."""
+    """An MCP server as the agent uses it, including its binding."""
 
     server_id: str
     scope: IntegrationScope

@@ -47,7 +47,7 @@ HEADERS: Final = {"content-type": "application/json", "accept": f"application/js
 
 
 class ServerTest(Output):
-    """`status` is ok, error, auth_required or skipped; `server_info` what the server has said of itself."""
+    """`status` is ok, error, auth_required or skipped; `server_info` is the server's description of itself."""
 
     status: str
     message: Annotated[str | None, Absent()] = None

@@ -64,7 +64,7 @@ class UpdateTool(Patch, OfTool):
 
 
 class ToolSent(Input):
-    """One without a name is skipped. Without a description, the one that is known stays."""
+    """Tools without a name are skipped. Without a description, the stored one is kept."""
 
     name: Annotated[str, Field(strict=True, max_length=bounds.LINE)] = ""
     description: Description | None = None
@@ -88,7 +88,7 @@ class ToolsRefreshed(Output):
 def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServer) -> Rows[ToolBinding]:
     """List known tools of an MCP server.
 
-    By name. The server is not contacted; a tool that is not listed counts as enabled.
+    Sorted by name. The server is not contacted; tools that are not listed are enabled.
     """
     return scope.children(server, ToolBinding, "crew_integration_id").order_by(*BY_NAME)
 
@@ -105,7 +105,7 @@ def list_tools(scope: QueryScope, server: Row[CrewIntegration], data: OfCrewServ
 async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -> ToolBinding:
     """Update a tool of an MCP server.
 
-    Agents are refused calls of a tool that is switched off. A server has at most 1,000 known tools.
+    Calls of a disabled tool are refused. A server has at most 1,000 known tools.
     """
     changes = data.changes("crew_id", "integration_id", "tool_name")
     if not data.tool_name.strip():
@@ -133,9 +133,9 @@ async def update_tool(ctx: Context, server: CrewIntegration, data: UpdateTool) -
 async def refresh_tools(ctx: Context, server: CrewIntegration, data: RefreshTools) -> ToolsRefreshed:
     """Update the known tools of an MCP server.
 
-    New ones are switched on; known ones stay as they are, with the description that was sent. Those that were not sent
-    stay, too. Where none are sent, the server is asked with the credential of an agent that is bound to it, or started
-    with it, where this server allows it; from then on agents are not shown a tool whose definition has changed since.
+    Adds new tools as enabled and updates descriptions of known tools; other tools are kept. Without tools in the
+    body, the server is queried, or started if this instance allows stdio servers, with the credential of a bound
+    agent. Tools whose definition changes later are hidden from agents until the next refresh.
     """
     if data.tools is None:
         sent = await _asked(ctx, server)

@@ -23,7 +23,7 @@ class CreateIntegration(ServerFields):
 
 
 class UpdateIntegration(ServerPatch, ById):
-    """Null counts as not sent."""
+    """Null counts as absent."""
 
 
 @query("integrations.list", Action.READ, tickets=False)
@@ -51,7 +51,8 @@ def get_integration(scope: QueryScope, server: Row[WorkspaceIntegration], data: 
 async def create_integration(ctx: Context, data: CreateIntegration) -> WorkspaceIntegration:
     """Add an MCP server to the workspace.
 
-    The name is unique in the workspace. A private address is refused; a name is looked up when the server is called.
+    The name is unique in the workspace. Private addresses are refused; names are resolved when the server is
+    called.
     """
     server = WorkspaceIntegration(**new_server(data))
     ctx.emit(WorkspaceIntegrationCreated(id=server.id, name=server.name, scope="workspace"))
@@ -71,7 +72,7 @@ async def update_integration(
 ) -> WorkspaceIntegration:
     """Update an MCP server of the workspace.
 
-    With another scheme, host or port of the endpoint, or another command, no credential is bound to it any more.
+    Changing the scheme, host or port of the endpoint, or the command, unbinds all credentials.
     """
     ctx.emit(IntegrationUpdated(id=server.id, scope="workspace"))
     return await edit_server(ctx, server, data)
@@ -88,7 +89,7 @@ async def update_integration(
 async def delete_integration(ctx: Context, server: WorkspaceIntegration, data: ById) -> IntegrationStatus:
     """Delete an MCP server of the workspace.
 
-    With the servers of crews that are linked to it, and all bindings of agents to these.
+    Also deletes servers of crews that are linked to it, and the bindings of all of them.
     """
     await ctx.delete_where(CrewIntegration, col(CrewIntegration.workspace_mcp_server_id) == server.id)
     await ctx.delete(WorkspaceIntegration, server.id)

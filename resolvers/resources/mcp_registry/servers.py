@@ -66,7 +66,7 @@ class SearchRegistry(ListRegistry):
 def list_registry(scope: QueryScope, data: ListRegistry) -> Page[McpRegistryServer]:
     """List the servers of the MCP registry.
 
-    Featured ones first, then by name. Empty until the registry was synchronised.
+    Featured servers first, then sorted by name. Empty until the first synchronisation.
     """
     return scope.select(McpRegistryServer).matching(data).order_by(*IN_ORDER).page(data)
 
@@ -75,7 +75,7 @@ def list_registry(scope: QueryScope, data: ListRegistry) -> Page[McpRegistryServ
 def search_registry(scope: QueryScope, data: SearchRegistry) -> Page[McpRegistryServer]:
     """Search the MCP registry.
 
-    Featured ones first, then those whose name has the text, then by name.
+    Featured servers first, then matches in the name, then sorted by name.
     """
     rows = scope.select(McpRegistryServer).matching(data)
     if data.q is None:

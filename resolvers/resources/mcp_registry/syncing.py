@@ -85,7 +85,8 @@ class RegistryPage:
 async def sync_registry(ctx: Context, data: NoInput) -> SyncStarted:
     """Synchronise the MCP registry.
 
-    In the background; at most once an hour over all workspaces. It is synchronised daily from then on.
+    Runs in the background, at most once an hour over all workspaces. Afterwards the registry is synchronised
+    daily.
     """
     await ctx.lock(REGISTRY_SYNC)
     now = await ctx.now()

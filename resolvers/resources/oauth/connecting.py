@@ -21,7 +21,7 @@ NEEDED = (
 
 
 class AutoConnect(Input):
-    """`server_name` is what the MCP server is called here. `provider_hint`: a provider that is known beforehand."""
+    """`server_name` is the name of the MCP server in this workspace. `provider_hint`: a built-in provider."""
 
     mcp_url: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.URL)]
     server_name: Annotated[str, Field(strict=True, max_length=bounds.NAME)] = ""
@@ -29,7 +29,7 @@ class AutoConnect(Input):
 
 
 class AutoConnected(Output):
-    """`status`: `authorize`, and `auth_url` is to be opened in a browser; or `needs_client_id`."""
+    """`status` is `authorize` (open `auth_url` in a browser) or `needs_client_id`."""
 
     status: str
     auth_url: str = Field(repr=False)
@@ -43,8 +43,8 @@ class AutoConnected(Output):
 async def auto_connect(ctx: Context, data: AutoConnect) -> AutoConnected:
     """Start connecting an MCP server by consent.
 
-    Finds its authorization server, registers a client there (RFC 7591), and makes a credential that is still to get its
-    tokens. Where no client is given, an app has to be made by hand, and nothing is stored.
+    Discovers the authorization server, registers a client (RFC 7591), and creates a credential without tokens.
+    If the server does not support registration, nothing is stored; register an application manually.
     """
     server = await _server(data)
     if server is None:

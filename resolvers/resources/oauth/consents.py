@@ -59,13 +59,13 @@ class OfCredential(Input):
 
 
 class InitiateOAuth(OfCredential):
-    """`redirect_uri`: where the authorization server sends the browser; this server's callback by default."""
+    """`redirect_uri`: the address to which the authorization server redirects; by default this server's callback."""
 
     redirect_uri: RedirectUri = ""
 
 
 class ExchangeOAuth(OfCredential):
-    """Without `code_verifier`, `state` stands for the verifier and the redirect URI of the consent it began."""
+    """Without `code_verifier`, the server finds the verifier and the redirect URI by `state`."""
 
     code: Annotated[AuthorizationCode, Field(min_length=1)]
     redirect_uri: RedirectUri = ""
@@ -89,14 +89,14 @@ class FinishLoopback(FinishOAuth):
 
 
 class OAuthStarted(Output):
-    """`auth_url` is to be opened in a browser. `state` is good once, for 15 minutes."""
+    """Open `auth_url` in a browser. `state` works once, for 15 minutes."""
 
     auth_url: str = Field(repr=False)
     state: str = Field(repr=False)
 
 
 class LoopbackStarted(OAuthStarted):
-    """`loopback_port`: where this server listens for two minutes, on its own loopback address."""
+    """`loopback_port`: the port on this server's loopback address where it listens for two minutes."""
 
     loopback_port: int
 
@@ -110,9 +110,9 @@ class OAuthConnected(Output):
 
 @command("oauth.initiate", Action.MANAGE, audit="credential.consent_asked", errors=(Code.NOT_FOUND,))
 async def initiate_oauth(ctx: Context, data: InitiateOAuth) -> OAuthStarted:
-    """Start getting a credential by consent.
+    """Start a consent for a credential.
 
-    With PKCE (S256), and for the resource that the credential is for.
+    Uses PKCE (S256) and the credential's resource.
     """
     credential = await _of(ctx, data.credential_id)
     begun = await begin(ctx, credential, data.redirect_uri or callback(ctx))
@@ -128,9 +128,10 @@ async def initiate_oauth(ctx: Context, data: InitiateOAuth) -> OAuthStarted:
     late=True,
 )
 async def start_loopback(ctx: Context, data: OfCredential) -> LoopbackStarted:
-    """Start getting a credential by consent on this machine.
+    """Start a consent in a browser on this machine.
 
-    For a browser on the machine of the server, which listens on its loopback address for one answer, or two minutes.
+    For a browser on the server's own machine: the server listens on its loopback address for one response, at
+    most two minutes.
     """
     credential = await _of(ctx, data.credential_id)
     listener = await loopback.listen(finish_loopback)
@@ -152,9 +153,9 @@ async def start_loopback(ctx: Context, data: OfCredential) -> LoopbackStarted:
     late=True,
 )
 async def exchange_oauth(ctx: Context, data: ExchangeOAuth) -> OAuthConnected:
-    """Finish getting a credential with a copied code.
+    """Finish a consent with a copied code.
 
-    For a code that a person has copied. The credential is given to no MCP server.
+    Exchanges a code that the user has copied. The credential is not bound to MCP servers.
     """
     credential = await _of(ctx, data.credential_id, asks=False)
     verifier, redirect_uri = data.code_verifier or None, data.redirect_uri or callback(ctx)
@@ -180,9 +181,9 @@ async def exchange_oauth(ctx: Context, data: ExchangeOAuth) -> OAuthConnected:
 async def finish_oauth(ctx: Context, data: FinishOAuth) -> OAuthConnected:
     """Finish getting a credential by consent.
 
-    Works once, in the browser that the consent was begun in, or where the user who began it is signed in, who still has
-    to be allowed to. The credential gets its tokens, and is given to the MCP servers it was connected for. In a browser
-    where another user is signed in, and for the answer of another authorization server (RFC 9207), it is refused.
+    Works once, in the browser that began the consent or where the user who began it is signed in; that user must
+    still have permission. The credential gets its tokens and is bound to the MCP servers it was requested for.
+    Refused if another user is signed in, and for responses of another authorization server (RFC 9207).
     """
     _check_answer(data)
     return await _finish(ctx, data, await claim(data.state, user_id=_user_of(ctx), browser=browser_of(ctx)))

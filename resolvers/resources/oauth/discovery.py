@@ -42,7 +42,7 @@ S256: Final = "S256"
 
 
 class DiscoverySource(StrEnum):
-    """Whether the server was asked, or is known beforehand."""
+    """The source of the endpoints: the server's metadata, or a built-in provider."""
 
     discovery = "discovery"
     known_provider = "known_provider"
@@ -55,7 +55,7 @@ class DiscoverOAuth(Input):
 
 
 class DiscoveryResult(Output):
-    """How consent is asked for. `registration_endpoint` is absent for a provider that is known beforehand."""
+    """The endpoints for consent. `registration_endpoint` is absent for built-in providers."""
 
     auth_url: str
     token_url: str
@@ -83,10 +83,10 @@ class AuthorizationServer:
 
 @procedure("oauth.discover", Action.NONE, tenancy=Tenancy.NONE, errors=(Code.NOT_FOUND,), late=True)
 async def discover_oauth(ctx: Context, data: DiscoverOAuth) -> DiscoveryResult:
-    """Check how an MCP server asks for consent.
+    """Check the consent endpoints of an MCP server.
 
-    Asks the MCP server (RFC 9728) and its authorization server (RFC 8414); failing that, some providers are known by
-    their hosts. Addresses of this host and its networks are not called.
+    Asks the MCP server (RFC 9728) and its authorization server (RFC 8414), and falls back to built-in providers
+    by host. Private addresses are not called.
     """
     found = await discovered(data.mcp_url)
     if found is None:

@@ -8,7 +8,7 @@ from resolvers.kernel import Action, Context, NoInput, Output, Tenancy, procedur
 
 
 class OAuthProvider(Output):
-    """Where consent is asked for and codes are redeemed, and the scopes that are usual there."""
+    """The authorization and token endpoints, and the usual scopes."""
 
     auth_url: str
     token_url: str
@@ -16,7 +16,7 @@ class OAuthProvider(Output):
 
 
 class OAuthProviders(Output):
-    """The authorization servers that are known beforehand."""
+    """The built-in authorization servers."""
 
     google: OAuthProvider
     slack: OAuthProvider
@@ -84,6 +84,6 @@ def provider_of(host: str) -> OAuthProvider | None:
 async def list_oauth_providers(ctx: Context, data: NoInput) -> OAuthProviders:
     """List OAuth providers.
 
-    The authorization servers that are known beforehand, by name.
+    Lists the built-in authorization servers, sorted by name.
     """
     return OAuthProviders(**PROVIDERS)

@@ -45,13 +45,13 @@ class AssignSkill(SkillsOfAgent):
 
 
 class RemoveSkill(SkillsOfAgent):
-    """The skill that the agent loses."""
+    """The skill to remove."""
 
     skill_id: Id
 
 
 class SkillAssigned(Output):
-    """`already_assigned` is there where the agent had the skill before, and nothing changed."""
+    """`already_assigned` is present if the agent already had the skill."""
 
     id: str
     already_assigned: Annotated[bool | None, Absent()] = None
@@ -68,7 +68,7 @@ class SkillUnassigned(Output):
 def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: SkillsOfAgent) -> Rows[AgentSkill]:
     """List skills of an agent.
 
-    In the order in which they were assigned.
+    Sorted by time of assignment, oldest first.
     """
     return scope.children(agent, AgentSkill, "agent_id").order_by(*NEWEST_LAST)
 
@@ -85,7 +85,7 @@ def list_agent_skills(scope: QueryScope, agent: Row[Agent], data: SkillsOfAgent)
 async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAssigned:
     """Assign a skill to an agent.
 
-    The agent can read it from its next run on. Assigning it twice changes nothing.
+    The agent can read it from its next run. Idempotent.
     """
     skill = await ctx.select(Skill, col(Skill.id) == data.skill_id).first()
     if skill is None:
@@ -106,7 +106,7 @@ async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAs
 async def remove_skill(ctx: Context, assignment: AgentSkill, data: RemoveSkill) -> SkillUnassigned:
     """Remove a skill from an agent.
 
-    A run that has begun keeps it.
+    Active runs keep it.
     """
     await ctx.delete(AgentSkill, assignment.id)
     tell(ctx, "skill.unassigned", "skill unassigned from agent", of_agent=data.agent_id, skill_id=data.skill_id)

@@ -31,11 +31,11 @@ DRY_RUN: Final = "dry-run"
 
 
 class BulkImportSkills(Input):
-    """`git_url` is an https address. `git_ref`: a branch, a tag, or a commit; HEAD where none is sent.
+    """`git_url` is an https address. `git_ref` is a branch, a tag or a commit; the default is HEAD.
 
-    `paths`: patterns of the files' paths, of which one has to fit. `vendor` holds for files that name none. With
-    `dry_run` nothing is written, and what would be is listed as skipped. Every file has to name a license that is
-    allowed, unless `allow_unsafe_license` is set.
+    `paths` are patterns; a file must match one of them. `vendor` applies to files that name none. With `dry_run`
+    nothing is written, and importable files are listed as skipped. Every file must name a permitted license unless
+    `allow_unsafe_license` is set.
     """
 
     git_url: Annotated[str, Field(strict=True, min_length=1, max_length=bounds.URL), TRIMMED]
@@ -47,7 +47,7 @@ class BulkImportSkills(Input):
 
 
 class BulkImported(Output):
-    """A skill that was created, or updated."""
+    """A skill that was created or updated."""
 
     skill_id: str
     slug: str
@@ -55,7 +55,7 @@ class BulkImported(Output):
 
 
 class BulkSkipped(Output):
-    """A file that was not imported, and why."""
+    """A skipped file, and the reason."""
 
     path: str
     slug: Annotated[str | None, Absent()] = None
@@ -63,7 +63,7 @@ class BulkSkipped(Output):
 
 
 class BulkImport(Output):
-    """`truncated` is there where the repository had more files than are looked at."""
+    """`truncated` is present if the repository has more files than the limit."""
 
     source: str
     total_found: int

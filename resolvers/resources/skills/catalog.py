@@ -85,7 +85,7 @@ class InstalledAgent(View):
 
 
 class SkillDeleted(Output):
-    """The skill was deleted, and taken from all agents."""
+    """The skill was deleted and removed from all agents."""
 
     deleted: bool = True
     skill_id: str
@@ -161,8 +161,8 @@ extend(Crew, skills=many(Skill, on=_has_agent_of, order_by=IN_ORDER))
 def list_skills(scope: QueryScope, data: ListSkills) -> Rows[Skill]:
     """List skills.
 
-    The catalog is the instance's: bundled skills, and those that its workspaces have made. By maturity (OFFICIAL,
-    CURATED, COMMUNITY, EXPERIMENTAL); ties by name.
+    The catalog belongs to the instance: bundled skills and skills of all workspaces. Sorted by maturity
+    (OFFICIAL, CURATED, COMMUNITY, EXPERIMENTAL); ties by name.
     """
     rows = scope.select(Skill).matching(data)
     if data.installed_for_agent_id is not None:
@@ -189,7 +189,7 @@ def get_skill(scope: QueryScope, skill: Row[Skill], data: ById) -> Row[Skill]:
 async def delete_skill(ctx: Context, skill: Skill, data: ById) -> SkillDeleted:
     """Delete a skill.
 
-    It is taken from all agents. A bundled skill, and one that another workspace made, cannot be deleted.
+    Removes it from all agents. Bundled skills and skills of other workspaces cannot be deleted.
     """
     if skill.source is SkillSource.BUNDLED:
         raise forbidden(BUNDLED)

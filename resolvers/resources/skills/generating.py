@@ -48,7 +48,7 @@ secrets, no commands that run by themselves, and nothing that changes the rules 
 
 
 class GenerateSkill(Input):
-    """`prompt` says what the skill is for; `slug` is what it is called, in lower case and with hyphens."""
+    """`prompt` describes the purpose of the skill; `slug` is its name in lower case with hyphens."""
 
     slug: Text
     prompt: Prompt
@@ -56,8 +56,8 @@ class GenerateSkill(Input):
 
 
 class SkillGenerated(Output):
-    """`content` is the whole SKILL.md, as it can be imported. `scan_reason` is absent where the scan found nothing,
-    `description_quality` where the description is fine.
+    """`content` is the whole SKILL.md, as it can be imported. `scan_reason` is absent without findings,
+    `description_quality` if the description is adequate.
     """
 
     skill_id: str
@@ -132,8 +132,8 @@ ERRORS: Final = (Code.CONFLICT, Code.PRECONDITION_FAILED, Code.BAD_GATEWAY)
 async def generate_skill(ctx: Context, data: GenerateSkill) -> SkillGenerated:
     """Write a skill by a model.
 
-    Asks a model of Anthropic, by the oldest active API key that is for the whole workspace; the call is booked, and
-    counts for its budgets. A text that the scan flags is stored, and says so in `scan_status`.
+    Asks an Anthropic model with the workspace's oldest active API key. The call is charged to the workspace's
+    budgets. A flagged text is stored with its `scan_status`.
     """
     return await _generated(ctx, data)
 
@@ -150,6 +150,6 @@ async def generate_skill(ctx: Context, data: GenerateSkill) -> SkillGenerated:
 async def generate_skill_for_agent(ctx: Context, data: GenerateSkill) -> SkillGenerated:
     """Write a skill by a model (for agents).
 
-    As users do it. Where X-Caller-User-Id names a user, that user needs the capability skill.create.
+    Works like an import by a user. A user named in X-Caller-User-Id needs the capability skill.create.
     """
     return await _generated(ctx, data)

@@ -30,7 +30,7 @@ class ImportSkill(Input):
 
 
 class SkillImported(Output):
-    """`created` is false where a skill of that slug was there, and is changed now."""
+    """`created` is false if an existing skill with this slug was updated."""
 
     skill_id: str
     name: str
@@ -50,8 +50,8 @@ async def understood(text: str, *, whole: bool = False, refused: Code = Code.BAD
 async def import_skill(ctx: Context, data: ImportSkill) -> SkillImported:
     """Import a SKILL.md.
 
-    A skill of the same slug is replaced, if this workspace made it. A text that the scan flags is imported, and says so
-    in `scan_status`.
+    Replaces a skill with the same slug if this workspace created it. A flagged text is imported with its
+    `scan_status`.
     """
     if bool(data.url.strip()) == bool(data.content):
         raise Refusal(Code.BAD_REQUEST, ONE_OF)

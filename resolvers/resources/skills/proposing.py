@@ -68,7 +68,7 @@ class OfProposingCrew(Input):
 
 
 class DecideProposal(OfProposingCrew):
-    """`file_name` is `skill-*.md`, as the list has it."""
+    """`file_name` is `skill-*.md`, as in the list."""
 
     file_name: FileName
 
@@ -80,7 +80,7 @@ class AuthorSkill(OfProposingCrew):
 
 
 class SkillAuthored(Output):
-    """What the proposal is called, and what the scan has found: `scan_reason` is empty where that is nothing."""
+    """The name of the proposal and the scan's result; `scan_reason` is empty without findings."""
 
     file_name: str
     slug: str
@@ -89,7 +89,7 @@ class SkillAuthored(Output):
 
 
 class ProposalApproved(Output):
-    """`created` is false where a skill of that slug was there, and is changed now."""
+    """`created` is false if an existing skill with this slug was updated."""
 
     skill_id: str
     slug: str
@@ -98,7 +98,7 @@ class ProposalApproved(Output):
 
 
 class ProposalRejected(Output):
-    """`removed` is false where there was no such proposal any more."""
+    """`removed` is false if the proposal no longer exists."""
 
     file_name: str
     removed: bool
@@ -112,7 +112,7 @@ extend(Crew, skill_proposals=many(SkillProposal, "crew_id", order_by=BY_NAME))
 def list_proposals(scope: QueryScope, crew: Row[Crew], data: OfProposingCrew) -> Rows[SkillProposal]:
     """List skills that agents of a crew propose.
 
-    By file name.
+    Sorted by file name.
     """
     return scope.children(crew, SkillProposal, "crew_id").order_by(*BY_NAME)
 
@@ -128,7 +128,7 @@ def list_proposals(scope: QueryScope, crew: Row[Crew], data: OfProposingCrew) ->
 async def approve_proposal(ctx: Context, data: DecideProposal) -> ProposalApproved:
     """Approve a proposed skill.
 
-    It is imported into the catalog as a skill of this workspace. Where it cannot be imported it stays a proposal.
+    Imports it into the catalog as a skill of this workspace. If the import fails, it stays a proposal.
     """
     read: SkillProposal = await ctx.find(PROPOSAL)
     file = await understood(read.content, whole=True, refused=Code.UNPROCESSABLE)
@@ -165,7 +165,7 @@ async def approve_proposal(ctx: Context, data: DecideProposal) -> ProposalApprov
 async def reject_proposal(ctx: Context, data: DecideProposal) -> ProposalRejected:
     """Reject a proposed skill.
 
-    It is removed. Rejecting it again changes nothing.
+    Deletes the proposal. Idempotent.
     """
     await ctx.find(CREW)
     proposal: SkillProposal | None = await ctx.seek(PROPOSAL, lock=True)

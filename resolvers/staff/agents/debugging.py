@@ -56,7 +56,7 @@ class DebugEntry(Output):
 
 
 class WorkersFound(Output):
-    """How many workers there are, and what draws the boundary around agents' commands on them."""
+    """The number of workers, and the isolation of agents' commands on them."""
 
     workers: int
     runtimes: list[str]
@@ -86,11 +86,12 @@ class ServiceEntry(Output):
 
 
 class AgentDebug(Output):
-    """`crewshipd_reachable`: a worker that carries out runs has been heard of lately; `crewshipd` says which there are.
+    """`crewshipd_reachable`: true if a worker that executes runs has reported recently; `crewshipd` describes the
+    workers.
 
-    `runtime` is the agent's newest run, with `status` running, completed, error or cancelled; `idle` if there has been
-    none, `unreachable` without a worker. `service_logs` say when its newest 100 runs began and how they ended,
-    `agent_logs` are the newest 50 entries of its own log; both oldest first.
+    `runtime` is the agent's newest run, with `status` running, completed, error or cancelled; `idle` without
+    runs, `unreachable` without a worker. `service_logs` contain start and end of the newest 100 runs, `agent_logs`
+    the newest 50 entries of the agent's log; both oldest first.
     """
 
     agent: DebuggedAgent

@@ -23,7 +23,7 @@ SHOWN: Final = ("id", "question", "response", "escalated", "duration_ms", "statu
 
 
 class PeerDirection(StrEnum):
-    """Whether the agent was asked, or has asked."""
+    """The agent's side of the question: asked or asking."""
 
     incoming = "incoming"
     outgoing = "outgoing"
@@ -68,7 +68,8 @@ class AgentInbox(Output):
 async def get_agent_inbox(ctx: Context, agent: Agent, data: OfDesk) -> AgentInbox:
     """Get open items of an agent.
 
-    Approvals and decisions that it waits for, work assigned to it, questions to and from it, and its costs.
+    Returns approvals and decisions that the agent waits for, its assignments, questions to and from it, and its
+    costs.
     """
     approvals, given, raised = ctx.table(Approval).c, ctx.table(Assignment).c, ctx.table(Escalation).c
     pending = select(func.count()).where(approvals.agent_id == agent.id, approvals.status == ApprovalStatus.pending)

@@ -46,7 +46,7 @@ class AgentRehired(Event, type="agent.rehired", channel="workspace:{workspace_id
 
 
 class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{workspace_id}"):
-    """A hire that was waiting for review was approved: the agent can work."""
+    """A hire was approved: the agent can work."""
 
     id: str
     crew_id: str

@@ -98,7 +98,7 @@ async def list_agent_files(ctx: Context, agent: Agent, data: ListAgentFiles) -> 
 async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Opened:
     """Get a file of an agent.
 
-    Ranges and conditional requests are answered.
+    Supports ranges and conditional requests.
     """
     crew_id = crew_of(agent)
     opened: Opened = await output_of(ctx, crew_id).open("/".join(below(agent, crew_id, data.path)))
@@ -117,8 +117,8 @@ async def download_agent_file(ctx: Context, agent: Agent, data: AgentFile) -> Op
 async def save_agent_file(ctx: Context, agent: Agent, data: SaveAgentFile) -> FileSaved:
     """Write a file of an agent.
 
-    It replaces one of the same path at once; missing folders are made. At most 16 MiB. Not among files that are
-    attached to chats.
+    Atomically replaces an existing file; missing folders are created. At most 16 MiB. Refused in the folder of
+    chat attachments.
     """
     crew_id = crew_of(agent)
     names = below(agent, crew_id, data.path)

@@ -38,7 +38,7 @@ class OfLearner(Input):
 
 
 class SetLearning(OfLearner):
-    """Both are required: absence does not switch it off."""
+    """Both fields are required; an absent field does not mean false."""
 
     reason: Annotated[Description, TRIMMED, AfterValidator(_not_blank)]
     enabled: Bool
@@ -57,7 +57,8 @@ def get_learning(scope: QueryScope, agent: Row[Agent], data: OfLearner) -> Row[A
 async def set_learning(ctx: Context, agent: Agent, data: SetLearning) -> Agent:
     """Set whether an agent learns by itself.
 
-    Where the policy of its crew lets it change its persona or keep lessons, it does so only while this is on.
+    If its crew's policy allows the agent to change its persona or store lessons, it does so only while this is
+    on.
     """
     return await ctx.edit(
         agent,

@@ -158,8 +158,8 @@ async def create_agent(ctx: Context, data: CreateAgent) -> Agent:
 async def delete_agent(ctx: Context, agent: Agent, data: ById) -> Success:
     """Delete an agent.
 
-    Ends its runs before answering. Its chats, runs, assignments and files of the crew are kept; its home and files
-    attached to its chats are deleted. Its slug can be reused. A pending approval of its hire is cancelled.
+    Ends its runs before it answers. Its chats, runs, assignments and files of the crew are kept; its home and
+    files attached to its chats are deleted. Its slug can be reused. A pending approval of its hire is cancelled.
 
     A MANAGER can delete agents they created and agents of crews they administer.
     """

@@ -63,7 +63,7 @@ extend(Workspace, agents=many(Agent, "workspace_id", order_by=newest_first, narr
 def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
     """List agents.
 
-    Agents of the workspace or of one crew, newest first; expired agents come last.
+    Lists agents of the workspace or of one crew, newest first; expired agents come last.
     """
     return of_crew(scope.select(Agent), data).order_by(*newest_first).page(data)
 

@@ -63,7 +63,7 @@ def crews_status(scope: QueryScope, data: NoInput) -> Row[CrewsStatus]:
 def agent_load(scope: QueryScope, data: NoInput) -> Rows[AgentLoad]:
     """List the load of agents.
 
-    Mission tasks and tokens of every agent, busiest first.
+    Returns mission tasks and tokens of every agent, busiest first.
     """
     agents, tasks = scope.table(Agent), scope.table(MissionTask)
     done_today = and_(tasks.c.status == TaskStatus.COMPLETED, tasks.c.completed_at >= DAY_AGO)

@@ -55,7 +55,7 @@ graph(
 def list_logs(scope: QueryScope, data: ListLogs) -> Page[RunFrame]:
     """List the log of an agent.
 
-    Output of the agent in its runs, oldest first.
+    Returns the agent's output in its runs, oldest first.
     """
     entries = (
         scope.select(RunFrame)

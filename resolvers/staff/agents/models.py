@@ -42,14 +42,14 @@ UNREACHED: Final = "The Ollama server could not be asked for its models"
 
 
 class ModelSource(StrEnum):
-    """Whether the provider was asked, or has not answered, so that these are the usual ones."""
+    """The source of the list: the provider, or this release."""
 
     live = "live"
     curated = "curated"
 
 
 class ModelInfo(Output):
-    """`id` is what an agent's `llm_model` takes; `provider` is in lower case."""
+    """`id` is the value for an agent's `llm_model`; `provider` is in lower case."""
 
     id: str
     display_name: Annotated[str | None, Absent()] = None
@@ -189,9 +189,9 @@ lists = Lists()
 async def list_models(ctx: Context, data: ModelsOfProvider) -> ModelList:
     """List the models of a provider.
 
-    Queries the provider with the workspace's oldest active API key, or else with the operator's configuration. Without
-    a key, or if the provider does not answer, returns the `curated` list of this release. OLLAMA needs no key and has
-    no curated list: BAD_GATEWAY if its server does not answer. Lists are cached for five minutes.
+    Queries the provider with the workspace's oldest active API key, otherwise with the operator's configuration.
+    Without a key, or if the provider does not answer, returns the `curated` list of this release. OLLAMA requires
+    no key and has no curated list: BAD_GATEWAY if its server does not answer. Lists are cached for five minutes.
     """
     provider = data.provider
     found = await _found(ctx, provider)

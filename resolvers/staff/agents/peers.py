@@ -41,7 +41,7 @@ class PeerCardEntry(Output):
 
 
 class PeerCardList(Output):
-    """The cards that an agent keeps."""
+    """The peer cards of an agent."""
 
     agent_id: str
     peers: list[PeerCardEntry]
@@ -82,7 +82,7 @@ def _about(agent: Agent, user_id: str) -> tuple[bool, bool]:
 async def list_peer_cards(ctx: Context, agent: Agent, data: OfNoter) -> PeerCardList:
     """List peer cards of an agent.
 
-    Without their texts, last updated first; at most the 500 that were updated last.
+    Returns at most the 500 last updated cards, newest first, without their texts.
     """
     _in_a_crew(agent)
     found = ctx.select(PeerCard, col(PeerCard.agent_id) == agent.id)
@@ -95,7 +95,7 @@ async def list_peer_cards(ctx: Context, agent: Agent, data: OfNoter) -> PeerCard
 async def read_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> PeerCardText:
     """Get a peer card of an agent.
 
-    What it has noted about a user. Recorded in the audit of peer cards.
+    Returns the agent's notes about a user. Recorded in the audit of peer cards.
     """
     _in_a_crew(agent)
     card = await ctx.select(PeerCard, *_about(agent, data.user_id)).one("There is no peer card about this user")
@@ -107,7 +107,7 @@ async def read_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> PeerCa
 async def delete_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> Deleted:
     """Delete a peer card of an agent.
 
-    Any member may do so. Recorded in the audit of peer cards; idempotent.
+    Allowed for every member. Recorded in the audit of peer cards. Idempotent.
     """
     _in_a_crew(agent)
     removed = await ctx.delete_where(PeerCard, *_about(agent, data.user_id))

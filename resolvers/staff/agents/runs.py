@@ -39,7 +39,7 @@ def list_runs_of_agent(scope: QueryScope, data: RunsOfAgent) -> Rows[Run]:
 async def stop_agent(ctx: Context, data: ById) -> Agent:
     """Stop an agent.
 
-    Cancels its runs; output produced so far is kept. The next message in one of its chats starts it again.
+    Cancels its runs; output produced so far is kept. The next message in one of its chats starts a new run.
     """
     agent = await ctx.get(Agent, data.id)
     await hold_starts(ctx, agent.id, shared=False)

@@ -23,7 +23,7 @@ class ListHome(ByAgent):
 
 
 class ContainerFile(Output):
-    """An entry below /home in the container or sandbox. `path` is the one there."""
+    """An entry below /home in the container or sandbox. `path` is the path there."""
 
     path: str
     name: str
@@ -78,7 +78,7 @@ def _shown(where: str, entries: Sequence[Entry]) -> list[ContainerFile]:
 async def git_log(ctx: Context, agent: Agent, data: ByAgent) -> list[GitCommit]:
     """List commits in an agent's folder.
 
-    The last 20 commits; empty without a repository or without git.
+    Returns the last 20 commits; empty without a repository or without git.
     """
     crew_id = crew_of(agent)
     if not await is_repository(ctx, crew_id, agent.slug):

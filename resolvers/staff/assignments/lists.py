@@ -29,7 +29,7 @@ NEWEST_FIRST = ("-created_at", "-id")
 
 
 class AssignmentItem(View):
-    """A piece of work that one agent has given another. `by` gave it, `to` does it."""
+    """Work that one agent assigned to another. `by` gave it, `to` does it."""
 
     id: str
     workspace_id: str
@@ -110,7 +110,8 @@ def _of_crew(
 def list_crew_assignments(scope: QueryScope, data: ListOfCrew) -> Page[AssignmentItem]:
     """List assignments of a crew.
 
-    Given by or to one of its agents, also across crews; newest first. Deleted agents and crews keep theirs.
+    Lists assignments by or to the crew's agents, also across crews, newest first. Includes deleted agents and
+    crews.
     """
     return _of_crew(scope, data, Assignment, AssignmentItem, "assigned_by_id", "assigned_to_id").page(data)
 
@@ -119,6 +120,7 @@ def list_crew_assignments(scope: QueryScope, data: ListOfCrew) -> Page[Assignmen
 def list_peer_conversations(scope: QueryScope, data: ListOfCrew) -> Page[PeerConversationItem]:
     """List peer conversations of a crew.
 
-    Asked by or of one of its agents, also across crews; newest first. Deleted agents and crews keep theirs.
+    Lists questions by or to the crew's agents, also across crews, newest first. Includes deleted agents and
+    crews.
     """
     return _of_crew(scope, data, PeerConversation, PeerConversationItem, "from_agent_id", "to_agent_id").page(data)

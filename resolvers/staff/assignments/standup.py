@@ -51,7 +51,7 @@ class Standup(Output):
 async def get_standup(ctx: Context, crew: Crew, data: GetStandup) -> Standup:
     """Get the standup of a crew.
 
-    Questions between agents, oldest first, and what people were asked: the newest 200 of the time.
+    Returns questions between agents and escalations to users, oldest first: the newest 200 of the period.
     """
     since = (data.since or await ctx.now() - PERIOD).astimezone(UTC).replace(microsecond=0)
     agents = ctx.table(Agent, including_deleted=True).c

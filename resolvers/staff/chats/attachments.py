@@ -55,7 +55,7 @@ class AttachFile(ByAgent):
 
 
 class Attachment(Output):
-    """`path` begins in the agent's folder; `agent_path` is what the agent calls the file."""
+    """`path` is relative to the agent's folder; `agent_path` is the file's path as the agent sees it."""
 
     filename: str
     size: int

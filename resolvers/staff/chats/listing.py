@@ -117,7 +117,7 @@ extend(Workspace, chats=many(Chat, "workspace_id", order_by=lately_changed, narr
 def list_chats_of_agent(scope: QueryScope, data: ChatsOfAgent) -> Rows[Chat]:
     """List chats with an agent.
 
-    Chats of all users, last active first, at most 100.
+    Lists chats of all users, last active first, at most 100.
     """
     return scope.select(Chat).where(col(Chat.agent_id) == data.agent_id).order_by(*lately_active).limit(MOST_CHATS)
 
@@ -126,7 +126,7 @@ def list_chats_of_agent(scope: QueryScope, data: ChatsOfAgent) -> Rows[Chat]:
 def list_chats(scope: QueryScope, data: ListChats) -> Page[Chat]:
     """List chats.
 
-    Chats of the workspace, last changed first.
+    Lists the workspace's chats, last changed first.
     """
     return of_origin(scope.select(Chat), data).order_by(*lately_changed).page(data)
 

@@ -63,13 +63,13 @@ class AddParticipant(ParticipantsOfChat):
 
 
 class RemoveParticipant(ParticipantsOfChat):
-    """Who leaves the chat."""
+    """The user who leaves the chat."""
 
     user_id: Id
 
 
 class ParticipantAdded(Event, type="participant.added", channel="session:{chat_id}"):
-    """A user now takes part in this chat. Not sent for one who does already."""
+    """A user has joined this chat. Not sent for existing participants."""
 
     chat_id: str
     user_id: str
@@ -77,7 +77,7 @@ class ParticipantAdded(Event, type="participant.added", channel="session:{chat_i
 
 
 class ParticipantRemoved(Event, type="participant.removed", channel="session:{chat_id}"):
-    """A user takes part in this chat no more. Not sent for one who did not."""
+    """A user has left this chat. Not sent for users who did not take part."""
 
     chat_id: str
     user_id: str
@@ -115,7 +115,7 @@ extend(Chat, participants=many(ChatParticipant, "chat_id", order_by=in_order))
 def list_participants(scope: QueryScope, chat: Any, data: ParticipantsOfChat) -> Rows[ChatParticipant]:
     """List participants of a chat.
 
-    None in a private chat; who joined first comes first.
+    Sorted by time of joining, earliest first; empty for a private chat.
     """
     return scope.children(chat, ChatParticipant, "chat_id").order_by(*in_order)
 

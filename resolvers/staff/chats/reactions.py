@@ -71,7 +71,7 @@ class OfMessage(Input):
 
 
 class AddReaction(OfMessage):
-    """`emoji` has 1 to 8 code points, of which one or several emoji are made."""
+    """`emoji` is one or several emoji of 1 to 8 code points in total."""
 
     emoji: Emoji
 
@@ -131,7 +131,7 @@ extend(Message, reactions=reads(ReactionCount, _of_message, order_by=MOST_OFTEN)
 def list_reactions(scope: QueryScope, data: OfMessage) -> Rows[ReactionCount]:
     """List reactions to a message.
 
-    The most used first, then by code point; empty for an unknown message.
+    Sorted by use, most used first, then by code point; empty for an unknown message.
     """
     reactions = scope.table(MessageReaction)
     same = (reactions.c.chat_id == data.chat_id, reactions.c.message_id == data.message_id)
@@ -180,7 +180,7 @@ async def add_reaction(ctx: Context, data: AddReaction) -> Success:
     errors=(Code.NOT_FOUND,),
 )
 async def remove_reaction(ctx: Context, data: RemoveReaction) -> Success:
-    """Remove a reaction of one's own.
+    """Remove the caller's reaction.
 
     Idempotent.
     """

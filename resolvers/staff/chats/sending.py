@@ -91,14 +91,13 @@ def title_of(content: str) -> str:
 async def send_message(ctx: Context, data: SendMessage) -> Sent:
     """Send a message to a chat.
 
-    The agent answers it. A chat has at most one live run.
+    The agent answers the message. A chat has at most one active run.
 
-    In a group chat the agent answers messages that mention it as `@slug`, and so do the other agents of its crew: one
-    after the other, in the order of the mentions. An agent that mentions another asks it; after 8 turns they end, and
-    a cancelled run ends them at once. CONFLICT has a `reason`: already_running for
-    a run of the caller, agent_busy for a run of another user, pending_review for an agent that waits for approval,
-    agent_expired for one whose time is over, crew_provisioning where the image of its crew is being built: the message
-    is not stored then, and has to be sent again.
+    In a group chat the agent answers messages that mention it as `@slug`, and so do the other agents of its
+    crew: one after the other, in the order of the mentions. Agents ask each other by mentions; the exchange ends
+    after 8 turns or when a run is cancelled. CONFLICT has a `reason`: already_running (a run of the caller),
+    agent_busy (a run of another user), pending_review (the agent waits for approval), agent_expired (its time is
+    over) or crew_provisioning (its crew's image is being built; the message is not stored, so send it again).
     """
     agent = await _agent_of(ctx, data.chat_id)
     named = [] if agent is None else await mentioned(ctx, agent, data.content)

@@ -28,7 +28,7 @@ class SteerChat(Input):
 
 
 class Steered(Output):
-    """`in_flight`: a run was live when the message arrived; it is not interrupted."""
+    """`in_flight`: a run was active when the message arrived; it is not interrupted."""
 
     queued: bool = True
     in_flight: bool
@@ -54,7 +54,7 @@ class SteeringQueued(Event, type="steering_queued", channel="session:{chat_id}")
 async def steer_chat(ctx: Context, data: SteerChat) -> Steered:
     """Queue a message for the next turn of an agent.
 
-    The agent reads it with its next turn. No run is started or interrupted.
+    The agent reads it in its next turn. No run is started or interrupted.
     """
     if scan(data.message) is not None:
         raise Refusal(Code.UNPROCESSABLE, "The message was refused", reason="content_refused")

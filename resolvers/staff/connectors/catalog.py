@@ -67,7 +67,7 @@ def connector_of(id: str) -> Connector:
 async def list_connectors(ctx: Context, data: NoInput) -> list[ConnectorListItem]:
     """List connectors.
 
-    The whole catalog, by id.
+    Returns the whole catalog, sorted by id.
     """
     return [_listed(connector) for connector in catalog().values()]
 
@@ -76,7 +76,7 @@ async def list_connectors(ctx: Context, data: NoInput) -> list[ConnectorListItem
 async def get_connector(ctx: Context, data: ByConnector) -> Connector:
     """Get a connector.
 
-    Its manifest: the form to fill in, and the MCP server that it is for.
+    Returns its manifest: the form, and the MCP server that it configures.
     """
     return connector_of(data.connector_id)
 

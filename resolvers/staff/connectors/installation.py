@@ -28,7 +28,7 @@ Server = WorkspaceIntegration | CrewIntegration
 
 
 class InstallConnector(ByConnector):
-    """`fields`: key -> value. With a crew the server is the crew's, else the workspace's."""
+    """`fields`: key -> value. With a crew the server belongs to the crew, otherwise to the workspace."""
 
     crew_id: Annotated[Emptied[Id], Ref(Crew)] = None
     name: Annotated[str, Field(strict=True, max_length=bounds.LINE)] = ""
@@ -36,7 +36,7 @@ class InstallConnector(ByConnector):
 
 
 class InstallResult(Output):
-    """`next_step` is absent when nothing is left to do. `mcp_oauth`: connect the server; `oauth`: open `oauth_url`."""
+    """`next_step` is absent if the setup is complete. `mcp_oauth`: connect the server; `oauth`: open `oauth_url`."""
 
     integration_id: str
     next_step: Annotated[str | None, Absent()] = None
@@ -53,8 +53,8 @@ class InstallResult(Output):
 async def install_connector(ctx: Context, data: InstallConnector) -> InstallResult:
     """Create an MCP server from a connector.
 
-    Makes an MCP server and a credential for each value that was filled in, all or nothing. The server refers to
-    passwords by the names of their credentials. To install twice makes two.
+    Creates an MCP server and a credential for each password of the form in one transaction. The server refers to
+    passwords by the names of their credentials. Not idempotent: a second call creates a second server.
     """
     connector = connector_of(data.connector_id)
     values = given(connector, data.fields)

@@ -26,14 +26,15 @@ Labels = Annotated[dict[Name, Annotated[str, Field(strict=True, max_length=bound
 
 
 class InstallRecipe(ByRecipe):
-    """By the names of the credentials. A blank value counts as none."""
+    """Values by credential name. A blank value counts as absent."""
 
     credential_values: SecretValues = Field(default={}, repr=False)
     account_labels: Labels = {}
 
 
 class RecipePreview(Output):
-    """What an installation would make. `existing_credentials` has the names of those that are there, each true."""
+    """The result that an installation would have. `existing_credentials` maps the names of existing credentials to
+    true."""
 
     recipe: ConnectorRecipe
     needed_credentials: list[str]
@@ -43,7 +44,7 @@ class RecipePreview(Output):
 
 
 class RecipeInstall(Output):
-    """The crew that was made, and what came with it, by name."""
+    """The created crew and its credentials and servers, by name."""
 
     crew_id: str
     crew_slug: str
@@ -54,9 +55,9 @@ class RecipeInstall(Output):
 
 @procedure("recipes.preview", Action.READ, errors=(Code.NOT_FOUND,))
 async def preview_recipe(ctx: Context, data: ByRecipe) -> RecipePreview:
-    """Check what a recipe would install.
+    """Check the effects of a recipe.
 
-    Which credentials are still needed, and what the crew would be called.
+    Returns the missing credentials and the name of the crew.
     """
     recipe = recipe_of(data.slug)
     existing = await _existing(ctx, recipe)
@@ -81,8 +82,8 @@ async def preview_recipe(ctx: Context, data: ByRecipe) -> RecipePreview:
 async def install_recipe(ctx: Context, data: InstallRecipe) -> RecipeInstall:
     """Create a crew from a recipe.
 
-    Makes the missing credentials, the crew and its MCP servers, all or nothing. An existing credential is used
-    unchanged, even if a value is sent.
+    Creates the missing credentials, the crew and its MCP servers in one transaction. An existing credential is
+    used unchanged, even if a value is sent.
     """
     recipe = recipe_of(data.slug)
     existing = await _existing(ctx, recipe)

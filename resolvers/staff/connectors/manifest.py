@@ -29,7 +29,7 @@ Templates = Annotated[dict[str, Template], Field(max_length=bounds.ENTRIES)]
 
 
 class AuthMode(StrEnum):
-    """How a user authenticates."""
+    """The credential of a user."""
 
     mcp_oauth = "mcp_oauth"
     pat = "pat"
@@ -39,7 +39,7 @@ class AuthMode(StrEnum):
 
 
 class ConnectorFieldType(StrEnum):
-    """How a form asks for a value."""
+    """The input type of a form field."""
 
     text = "text"
     password = "password"
@@ -77,7 +77,7 @@ class ConnectorField(Output):
 
 
 class ConnectorOAuth(Output):
-    """The authorization server, where the user brings a client of their own."""
+    """The authorization server, if users bring their own client."""
 
     authorization_url: Template
     token_url: Template
@@ -86,7 +86,7 @@ class ConnectorOAuth(Output):
 
 
 class ConnectorMcp(Output):
-    """The MCP server: a command that is started, or an address that is called. Texts may have placeholders."""
+    """The MCP server: a command or an address. Texts can contain placeholders."""
 
     transport: Transport
     command: Annotated[Template | None, Absent()] = None
@@ -103,7 +103,7 @@ class ConnectorMcp(Output):
 
 
 class VerifyHttp(Output):
-    """The request that shows whether the provider accepts the values. A status of 0 stands for 200."""
+    """The request that tests the values. A status of 0 means 200."""
 
     method: Annotated[str, Field(pattern=METHOD)] = "GET"
     url: Template
@@ -112,7 +112,7 @@ class VerifyHttp(Output):
 
 
 class Verify(Output):
-    """How it is found out whether the values are right: by a request, or by a method of the MCP server."""
+    """The test of the values: a request, or a method of the MCP server."""
 
     http: Annotated[VerifyHttp | None, Absent()] = None
     mcp_method: Annotated[ShortText | None, Absent()] = None
@@ -131,7 +131,7 @@ class ConnectorDocs(Output):
 
 
 class Connector(Output):
-    """A service that agents can be connected to, as its manifest says."""
+    """A service that agents can use, as described by its manifest."""
 
     id: Annotated[str, Field(pattern=ID, max_length=bounds.SLUG)]
     name: ShortText

@@ -41,7 +41,7 @@ class RecipeServer(Output):
 
 
 class ConnectorRecipe(Output):
-    """A crew to be made, the credentials it needs, and its MCP servers."""
+    """A template of a crew with its required credentials and MCP servers."""
 
     slug: str
     name: str
@@ -76,7 +76,7 @@ def recipe_of(slug: str) -> ConnectorRecipe:
 async def list_recipes(ctx: Context, data: NoInput) -> list[ConnectorRecipe]:
     """List recipes.
 
-    Crews that are made in one step, with the credentials and the MCP servers they need.
+    Lists templates that create a crew with its credentials and MCP servers in one step.
     """
     return list(recipes().values())
 

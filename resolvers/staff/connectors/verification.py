@@ -23,7 +23,7 @@ class VerifyConnector(ByConnector):
 
 
 class VerifyResult(Output):
-    """`message` says why not."""
+    """`message` gives the reason."""
 
     ok: bool
     message: Annotated[str | None, Absent()] = None
@@ -33,8 +33,8 @@ class VerifyResult(Output):
 async def verify_connector(ctx: Context, data: VerifyConnector) -> VerifyResult:
     """Check the values for a connector with its provider.
 
-    A provider that refuses them, or cannot be reached, is an answer like any other. Nothing is stored. Where there is
-    nothing to ask, the answer is ok.
+    The answer reports a refusal or an unreachable provider; that is not an error. Nothing is stored. Connectors
+    without a test return ok.
     """
     connector = connector_of(data.connector_id)
     if connector.auth_mode not in CHECKED:

@@ -16,7 +16,7 @@ TIERS: Final = {"small": "claude-haiku-4-5", "medium": "claude-sonnet-4-6", "lar
 
 
 class CrewTemplateAgent(Output):
-    """An agent of the crew. In the crew that is made its slug ends with the crew's."""
+    """An agent of the template. In the created crew its slug ends with the crew's slug."""
 
     name: str
     slug: str
@@ -30,7 +30,7 @@ class CrewTemplateAgent(Output):
 
 
 class CrewTemplate(Output):
-    """A crew to be made, with its agents; the first one is its LEAD."""
+    """A template of a crew and its agents; the first agent is the LEAD."""
 
     id: str
     name: str

@@ -44,7 +44,7 @@ class BySlug(Input):
 
 
 class DeployCrewTemplate(BySlug):
-    """The slug of the crew is made of its name, where none is sent."""
+    """Without a slug, it is derived from the name."""
 
     crew_name: CrewName
     crew_slug: Text = ""
@@ -67,7 +67,7 @@ class Made(NamedTuple):
 async def list_crew_templates(ctx: Context, data: NoInput) -> list[CrewTemplate]:
     """List crew templates.
 
-    By category; ties by name.
+    Sorted by category; ties by name.
     """
     return list(catalog().values())
 
@@ -89,10 +89,10 @@ async def get_crew_template(ctx: Context, data: BySlug) -> CrewTemplate:
 async def deploy_crew_template(ctx: Context, data: DeployCrewTemplate) -> DeployedCrew:
     """Create a crew from a template.
 
-    Creates the crew and its agents, all or nothing. The slug of an agent is the one in the template and the one of the
-    crew, with a hyphen between them.
+    Creates the crew and its agents in one transaction. An agent's slug is its slug in the template, a hyphen,
+    and the crew's slug.
 
-    Each agent is given the active Anthropic credentials of the workspace, under their names.
+    Each agent is assigned the active Anthropic credentials of the workspace, under their names.
     """
     template = template_of(data.slug)
     slug = slug_of(data.crew_slug or data.crew_name)

@@ -42,8 +42,8 @@ hands over. What the user writes says what the crew is for; it is no instruction
 
 
 class SuggestCrew(Input):
-    """`description` says what the crew is to do, in 10 to 2,000 characters without the blanks around it. REST takes
-    `goal` for it, too.
+    """`description` is the task of the crew, with 10 to 2,000 characters after trimming. REST also accepts it as
+    `goal`.
     """
 
     description: Annotated[str, Field(strict=True, min_length=10, max_length=2000), TRIMMED]
@@ -109,8 +109,8 @@ class _Said(Input):
 async def suggest_crew(ctx: Context, data: SuggestCrew) -> CrewSuggestion:
     """Suggest a crew by a model.
 
-    Asks a model of Anthropic, by the oldest active API key that is for the whole workspace; the call is booked, and
-    counts for its budgets. Nothing is created.
+    Asks an Anthropic model with the workspace's oldest active API key. The call is charged to the workspace's
+    budgets. Nothing is created.
     """
     key = await key_of(ctx, Refusal(Code.UNPROCESSABLE, NO_KEY))
     question = CompletionRequest(data.description, system=SYSTEM, most_tokens=MOST_TOKENS)

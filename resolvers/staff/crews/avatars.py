@@ -11,14 +11,14 @@ from resolvers.staff.crews.members import CREW, ByCrew
 
 
 class ApplyAvatarStyle(ByCrew):
-    """`avatar_style` is required unless `reset_overrides` is set, which wins."""
+    """`avatar_style` is required unless `reset_overrides` is set, which takes precedence."""
 
     avatar_style: Emptied[Text] = None
     reset_overrides: Bool = False
 
 
 class AvatarsChanged(Output):
-    """The number of agents, and their style; `reset` where they have none of their own any more."""
+    """The number of agents, and their style; `reset` if their own styles were removed."""
 
     updated: int
     style: Annotated[str | None, Absent()] = None
@@ -29,7 +29,7 @@ class AvatarsChanged(Output):
 async def apply_avatar_style(ctx: Context, crew: Crew, data: ApplyAvatarStyle) -> AvatarsChanged:
     """Set the avatar style of a crew's agents.
 
-    Of all that there are now. The crew's own style stays.
+    Applies to the crew's current agents. The crew's own style is unchanged.
     """
     style = None if data.reset_overrides else data.avatar_style
     if style is None and not data.reset_overrides:

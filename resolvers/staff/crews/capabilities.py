@@ -70,7 +70,7 @@ class OfferedRuntimes(Output):
 
 
 class CrewCapabilities(Output):
-    """What a crew's container, integrations and agents offer, and the JSON Schema of routines."""
+    """Capabilities of a crew's container, integrations and agents, and the JSON Schema of routines."""
 
     crew_id: str
     crew_slug: str
@@ -104,7 +104,7 @@ async def _integrations(ctx: Context, crew_id: str) -> list[OfferedIntegration]:
 async def get_capabilities(ctx: Context, data: ByCrew) -> CrewCapabilities:
     """Get the capabilities of a crew.
 
-    What the crew offers to authors of routines. A malformed configuration contributes nothing and is not an error.
+    Returns what routines can use in the crew. A malformed configuration contributes nothing and is not an error.
     """
     crew = await ctx.get(Crew, data.crew_id)
     agents = await ctx.select(Agent, col(Agent.crew_id) == crew.id).order_by(col(Agent.slug)).all()

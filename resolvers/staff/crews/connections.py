@@ -36,7 +36,7 @@ def _direction(raw: Any) -> Any:
 
 
 class CreateCrewConnection(Input):
-    """A unidirectional connection lets `from_crew_id` reach `to_crew_id`; the reverse needs a connection of its own."""
+    """A unidirectional connection lets `from_crew_id` reach `to_crew_id`; the reverse requires another connection."""
 
     from_crew_id: CrewId
     to_crew_id: CrewId

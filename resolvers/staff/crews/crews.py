@@ -246,7 +246,8 @@ async def create_crew(ctx: Context, data: CreateCrew) -> Crew:
 
     The slug is unique in the workspace.
 
-    A devcontainer_config without the common-utils feature gets it; the feature creates the user that agents run as.
+    The common-utils feature, which creates the user that agents run as, is added to a devcontainer_config
+    without it.
     """
     crew = await add_crew(ctx, data)
     ctx.audit(ENTITY, crew.id, name=crew.name, slug=crew.slug)
@@ -303,7 +304,7 @@ async def update_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
 async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
     """Update a crew (alias of crews.update).
 
-    Fields that are not sent stay unchanged here, too.
+    Omitted fields stay unchanged.
     """
     return await update_crew.within(ctx, crew, data)
 
@@ -314,8 +315,8 @@ async def replace_crew(ctx: Context, crew: Crew, data: UpdateCrew) -> Crew:
 async def delete_crew(ctx: Context, data: ById) -> Success:
     """Delete a crew.
 
-    The live runs of its agents end before the answer. Its missions, their tasks, its memberships and its files are
-    deleted permanently; its agents, connections and escalations are kept.
+    Ends the active runs of its agents before it answers. Its missions, their tasks, its memberships and its
+    files are deleted permanently; its agents, connections and escalations are kept.
     """
     await end_work(ctx, Holder.crew, data.id)
     crew = await ctx.delete(Crew, data.id)

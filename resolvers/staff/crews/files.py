@@ -56,7 +56,7 @@ class CrewFile(ByCrew):
 
 
 class SaveCrewFile(CrewFile):
-    """A path that does not begin with the id of the crew begins in its folder. `content` is text."""
+    """A path without the crew's id is relative to the crew's folder. `content` is text."""
 
     content: Content = ""
 
@@ -72,7 +72,7 @@ class FileInfo(Output):
 
 
 class FileSaved(Output):
-    """`path` is the one that was sent."""
+    """`path` is returned as sent."""
 
     status: Literal["saved"] = "saved"
     path: str
@@ -135,7 +135,7 @@ async def list_crew_files(ctx: Context, crew: Crew, data: ListCrewFiles) -> list
 async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened:
     """Get a file of a crew.
 
-    Ranges and conditional requests are answered.
+    Supports ranges and conditional requests.
     """
     names = _resolved(data.path)
     if names[:1] != (crew.id,) or len(names) < 2:
@@ -156,8 +156,8 @@ async def download_crew_file(ctx: Context, crew: Crew, data: CrewFile) -> Opened
 async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSaved:
     """Write a file of a crew.
 
-    It replaces one of the same path at once; missing folders are made. At most 16 MiB. Not among files that are
-    attached to chats.
+    Atomically replaces an existing file; missing folders are created. At most 16 MiB. Refused in the folder of
+    chat attachments.
     """
     if ".." in data.path.split("/"):
         raise Refusal(Code.BAD_REQUEST, "The path must not contain '..'")

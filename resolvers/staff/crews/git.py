@@ -71,7 +71,7 @@ compare="git diff --no-ext-diff --no-textconv --no-color --ignore-submodules=all
 
 
 class GitDiffStatus(StrEnum):
-    """What became of a file."""
+    """The change of a file."""
 
     modified = "modified"
     added = "added"
@@ -96,8 +96,8 @@ class GitChangedFile(Output):
 
 
 class GitDiff(Output):
-    """`diff` is a patch, cut off at 256 KiB: `truncated` then. Without a repository there is nothing but `is_repo`, and
-    `error` where that could not be known.
+    """`diff` is a patch of at most 256 KiB; `truncated` is set if it was longer. Without a repository only
+    `is_repo` is present, and `error` if the check failed.
     """
 
     is_repo: bool
@@ -142,9 +142,9 @@ GIT_ERRORS = (Code.NOT_FOUND, Code.RATE_LIMITED)
 
 @procedure("crews.git_diff", Action.READ, subject=EVEN_DELETED, errors=GIT_ERRORS, late=True)
 async def git_diff(ctx: Context, crew: Crew, data: GitDiffOf) -> GitDiff:
-    """Get what differs from the default branch in a folder.
+    """Get the differences from the default branch.
 
-    Compares the working tree with the commit where its branch left the default one, as git has it. At most 5,000 files.
+    Compares the working tree with the merge base of its branch and the default branch. At most 5,000 files.
     """
     names = names_of(data.agent_slug)
     if len(names) > 1 or not await is_repository(ctx, crew.id, "".join(names)):

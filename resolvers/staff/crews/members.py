@@ -90,7 +90,7 @@ graph(
 def list_members(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Rows[CrewMember]:
     """List members of a crew.
 
-    In the order they were added.
+    Sorted by time of addition, oldest first.
     """
     return scope.children(crew, CrewMember, "crew_id").order_by(col(CrewMember.created_at))
 

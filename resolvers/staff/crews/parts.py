@@ -10,7 +10,7 @@ from resolvers.kernel import OPEN, Absent, Action, Auth, Context, Input, Output,
 
 
 class CatalogCategory(StrEnum):
-    """What something in a container is for."""
+    """The category of a container tool."""
 
     languages = "languages"
     tools = "tools"
@@ -19,7 +19,7 @@ class CatalogCategory(StrEnum):
 
 
 class PublisherTier(StrEnum):
-    """Who vouches for a feature."""
+    """The publisher of a feature."""
 
     official = "official"
     community = "community"
@@ -85,7 +85,7 @@ def _found(kind: str, search: str, *fields: str) -> list[Any]:
 async def list_features(ctx: Context, data: SearchCatalog) -> FeatureCatalog:
     """List devcontainer features.
 
-    Those that are known here; others can be named in a configuration as well.
+    Lists the known ones; configurations may name others.
     """
     return FeatureCatalog(features=_found("features", data.search, "name", "description", "ref", "category"))
 
@@ -94,6 +94,6 @@ async def list_features(ctx: Context, data: SearchCatalog) -> FeatureCatalog:
 async def list_runtimes(ctx: Context, data: SearchCatalog) -> RuntimeCatalog:
     """List tools that mise installs.
 
-    Those that are known here; others can be named in a configuration as well.
+    Lists the known ones; configurations may name others.
     """
     return RuntimeCatalog(runtimes=_found("runtimes", data.search, "name", "tool", "description", "category"))

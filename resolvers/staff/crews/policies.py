@@ -39,7 +39,8 @@ class SetPolicy(ByCrew):
 def list_policies(scope: QueryScope, data: NoInput) -> Rows[Crew]:
     """List policies of crews.
 
-    One policy for each crew, by crew name, ignoring case. Crews without a policy are `guided` with warnings.
+    Lists one policy per crew, sorted by crew name, ignoring case. Crews without a policy are `guided` with
+    warnings.
     """
     return scope.select(Crew).order_by(func.lower(col(Crew.name)))
 
@@ -48,7 +49,7 @@ def list_policies(scope: QueryScope, data: NoInput) -> Rows[Crew]:
 def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
     """Get the policy of a crew.
 
-    `guided` with warnings by default.
+    The default is `guided` with warnings.
     """
     return crew
 

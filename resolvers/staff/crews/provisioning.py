@@ -76,8 +76,8 @@ extend(
 def get_provision_status(scope: QueryScope, data: ByCrew) -> Row[Crew]:
     """Get the build status of a crew's image.
 
-    The status of the last build, until the configuration changes; without a build, `completed` if the crew has an
-    image, otherwise `idle`.
+    Returns the status of the last build until the configuration changes. Without a build it is `completed` if
+    the crew has an image, otherwise `idle`.
     """
     return scope.select(Crew).where(col(Crew.id) == data.crew_id).one("crew not found")
 
@@ -90,7 +90,7 @@ class ProvisionStarted(Output):
 
 
 class Restarted(Output):
-    """How many agents of the crew begin their next run in a new container."""
+    """The number of agents whose next run begins in a new container."""
 
     restarted: int
 
@@ -115,7 +115,7 @@ async def provision_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
 async def rebuild_crew(ctx: Context, data: ByCrew) -> ProvisionStarted:
     """Rebuild the image of a crew.
 
-    The image is forgotten first, also where the build is refused then.
+    Discards the current image first, even if the build is then refused.
     """
     if instance.containers is None:
         raise no_containers()

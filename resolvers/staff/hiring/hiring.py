@@ -102,9 +102,7 @@ class RehireAgent(OfHired):
 
 
 class Hire(Output):
-    """An agent that was hired for a while. `decision` is what the crew's policy says; `hire_reason` has a line for each
-    hire and rehire.
-    """
+    """A hired agent. `decision` is the decision of the crew's policy; `hire_reason` has a line per hire and rehire."""
 
     id: str
     crew_id: str | None
@@ -140,11 +138,11 @@ class HireApproved(Output):
 async def hire(ctx: Context, data: HireAgent) -> Hire:
     """Hire an agent for a while.
 
-    Made of a crew template, for a crew. The crew's policy decides: `strict` refuses, `guided` puts the hire before
-    people, and the agent works once it is approved; otherwise it can work at once. A crew has at most
-    `max_ephemeral_agents` of them, without those whose time is over.
+    Creates an agent for a crew from a crew template. The crew's policy decides: `strict` refuses, `guided`
+    requires an approval before the agent can work, and other levels allow it to work at once. A crew has at most
+    `max_ephemeral_agents` unexpired hires.
 
-    The agent is given the active Anthropic credentials of the workspace.
+    The agent is assigned the active Anthropic credentials of the workspace.
     """
     crew = await _crew(ctx, data)
     await _check_lead(ctx, data, crew)
@@ -197,7 +195,7 @@ async def hire(ctx: Context, data: HireAgent) -> Hire:
 async def rehire(ctx: Context, agent: Agent, data: RehireAgent) -> Hire:
     """Hire an agent again.
 
-    Extends the time of a hired agent, or brings it back after its time has ended. Keeps its status; needs no new
+    Extends the time of a hired agent, or reactivates it after it has expired. Keeps its status; needs no new
     approval.
     """
     if not agent.ephemeral or agent.crew_id is None:
@@ -233,8 +231,8 @@ async def rehire(ctx: Context, agent: Agent, data: RehireAgent) -> Hire:
 async def approve_hire(ctx: Context, agent: Agent, data: OfHired) -> HireApproved:
     """Approve the hire of an agent.
 
-    An agent that is PENDING_REVIEW can work from now on, and its inbox item is settled. The person who hired the agent
-    may approve it. Of two who approve at once, one is refused.
+    A PENDING_REVIEW agent can then work, and its inbox item is settled. The user who hired the agent may approve
+    it. Of concurrent approvals, one succeeds.
     """
     if not agent.ephemeral:
         why = "permanent agents do not require hire approval"

@@ -108,8 +108,8 @@ extend(Crew, crew_persona=sums_up(CrewPersona, lambda row, scope: crew_persona_o
 def get_persona(scope: QueryScope, agent: Row[Agent], data: PersonaOfAgent) -> Row[Persona]:
     """Get the persona of an agent.
 
-    Returns its own persona, or else its crew's, or else a sentence generated from its role. Runs start with the
-    persona, but not with the generated sentence.
+    Returns its own persona, otherwise its crew's, otherwise a sentence generated from its role. Runs start with
+    the persona, but not with the generated sentence.
     """
     return scope.view(Persona, persona_of(scope.id_of(agent), scope, scope)).one(NO_AGENT)
 

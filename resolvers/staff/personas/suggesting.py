@@ -25,7 +25,7 @@ APPLIED: Final = frozenset(
 
 
 class SuggestPersona(SetPersona):
-    """`content` is at most 1500 bytes of UTF-8; `rationale` says why."""
+    """`content` has at most 1500 bytes of UTF-8; `rationale` is the reason."""
 
     rationale: Description = ""
 

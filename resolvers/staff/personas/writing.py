@@ -80,8 +80,8 @@ async def _drop(ctx: Context, owner: Agent | Crew) -> Deleted:
 async def set_persona(ctx: Context, agent: Agent, data: SetPersona) -> PersonaWritten:
     """Set the persona of an agent.
 
-    It replaces the agent's own, which holds from its next run on. The last 100 versions are kept, as long as the
-    workspace keeps memories. The agent itself is not edited: its version and `updated_at` stay.
+    Replaces the agent's own persona from its next run. The last 100 versions are kept for as long as the
+    workspace keeps memories. The agent's version and `updated_at` do not change.
     """
     return await write(ctx, agent, data.content)
 
@@ -90,7 +90,7 @@ async def set_persona(ctx: Context, agent: Agent, data: SetPersona) -> PersonaWr
 async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> Deleted:
     """Delete the persona of an agent.
 
-    The crew's persona applies afterwards. Its history stays. Idempotent.
+    Afterwards the crew's persona applies. The history is kept. Idempotent.
     """
     return await _drop(ctx, agent)
 
@@ -107,7 +107,8 @@ async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> De
 async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> PersonaWritten:
     """Set the persona of a crew.
 
-    Agents without a persona of their own have it from their next run on. The crew itself is not edited.
+    Applies to agents without their own persona from their next run. The crew's version and `updated_at` do not
+    change.
     """
     return await write(ctx, crew, data.content)
 
@@ -116,6 +117,6 @@ async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> Pe
 async def delete_crew_persona(ctx: Context, crew: Crew, data: PersonaOfCrew) -> Deleted:
     """Delete the persona of a crew.
 
-    Its history stays. Idempotent.
+    The history is kept. Idempotent.
     """
     return await _drop(ctx, crew)

@@ -45,7 +45,7 @@ class RunTotals(Output):
 
 
 class RunDuration(Output):
-    """Milliseconds, by nearest rank, over the runs that have ended; 0 if none has."""
+    """Milliseconds, by nearest rank, over finished runs; 0 without any."""
 
     p50_ms: int
     p95_ms: int
@@ -176,7 +176,7 @@ def _as_json(rows: Any, name: str) -> Any:
 async def run_insights(ctx: Context, data: RunWindow) -> RunInsights:
     """Get run insights.
 
-    Outcomes, durations, agents and triggers of the runs of the workspace.
+    Summarises outcomes, durations, agents and triggers of the workspace's runs.
     """
     (found,) = await ctx.report(Sample(ctx, data.window).statement())
     return RunInsights(

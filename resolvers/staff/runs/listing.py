@@ -120,7 +120,7 @@ for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "cha
 def list_runs(scope: QueryScope, data: ListRuns) -> Page[Run]:
     """List runs.
 
-    Runs of the workspace, newest first.
+    Lists the workspace's runs, newest first.
     """
     return narrowed(scope.select(Run), data).order_by(*newest_first).page(data)
 

@@ -75,7 +75,7 @@ graph(
 def list_work_pauses(scope: QueryScope, data: ListWorkPauses) -> Page[WorkPause]:
     """List paused work of agents.
 
-    Newest first, with those that were resumed; ties by id, descending.
+    Newest first, including resumed work; ties by id, descending.
     """
     return scope.select(WorkPause).matching(data).order_by(*NEWEST_FIRST).page(data)
 
@@ -92,7 +92,7 @@ def list_work_pauses(scope: QueryScope, data: ListWorkPauses) -> Page[WorkPause]
 async def resume_work(ctx: Context, pause: WorkPause, data: ById) -> WorkPause:
     """Resume paused work of an agent.
 
-    It can be set to work on the mission again. CONFLICT if that was done already.
+    The agent can work on the mission again. CONFLICT if it was already resumed.
     """
     if pause.resumed_at is not None:
         raise Refusal(Code.CONFLICT, "The work was resumed already")

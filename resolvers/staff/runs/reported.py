@@ -90,7 +90,7 @@ async def report_start(ctx: Context, data: CreateRun) -> Run:
 async def report_end(ctx: Context, data: FinishReportedRun) -> Run:
     """Record the end of a run.
 
-    The first end counts, and later calls return it. The status RUNNING changes nothing.
+    The first reported end is final; later calls return it. The status RUNNING changes nothing.
     """
     if data.status is RunStatus.RUNNING:
         return await ctx.get(Run, data.id, missing=MISSING)

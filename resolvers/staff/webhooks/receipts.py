@@ -68,8 +68,8 @@ class NoteRefused(Input):
 def list_receipts(scope: QueryScope, data: ListReceipts) -> Page[WebhookReceipt]:
     """List deliveries to an agent.
 
-    Deliveries of the last 30 days, newest first. Of similar refused deliveries, five an hour are listed; the last one
-    counts the rest.
+    Lists deliveries of the last 30 days, newest first. At most five similar refusals per hour are listed; the
+    last one counts the rest.
     """
     receipts = scope.select(WebhookReceipt).where(col(WebhookReceipt.agent_id) == data.agent_id).matching(data)
     return receipts.order_by(*NEWEST_FIRST).page(data)

@@ -38,7 +38,7 @@ ChosenSecret = Annotated[str, Field(strict=True, min_length=16, max_length=bound
 
 
 class WebhookSecretRotated(Output):
-    """The new secret. It is shown only here."""
+    """The new secret; returned only here."""
 
     webhook_secret: str
     rotated_at: Time
@@ -58,7 +58,7 @@ class WebhookSecret(Output):
 
 
 class ConfigureWebhook(ById):
-    """Without a `secret` the agent keeps the one it has."""
+    """Without a `secret` the agent keeps its secret."""
 
     scheme: WebhookScheme
     secret: Annotated[ChosenSecret | None, Field(repr=False)] = None
@@ -76,7 +76,7 @@ class Webhook(Output):
 
 @procedure("webhooks.get", subject=Subject(Agent, called="Agent"))
 async def get_webhook(ctx: Context, agent: Agent, data: ById) -> Webhook:
-    """Get how an agent's webhook is signed."""
+    """Get the signature scheme of an agent's webhook."""
     return _shown(agent)
 
 
@@ -89,10 +89,10 @@ async def get_webhook(ctx: Context, agent: Agent, data: ById) -> Webhook:
     emits=AgentUpdated,
 )
 async def configure_webhook(ctx: Context, agent: Agent, data: ConfigureWebhook) -> Webhook:
-    """Set who sends to an agent's webhook.
+    """Set the sender of an agent's webhook.
 
-    Deliveries signed in any other way are refused from then on. The secret has at least 16 characters, as the sender
-    shows it; for Standard Webhooks it is `whsec_` and base64.
+    Afterwards, deliveries with another signature are refused. The secret has at least 16 characters, as the
+    sender shows it; for Standard Webhooks it is `whsec_` and base64.
     """
     secret = data.secret
     if secret is None and (known := await opened(agent)) is not None:

@@ -69,14 +69,14 @@ class Trigger(Input):
 
 
 class Accepted(Output):
-    """The delivery was accepted, now or before: its run is queued. `challenge`: what the sender has asked to hear."""
+    """The delivery is accepted, now or earlier, and its run is queued. `challenge` repeats the sender's challenge."""
 
     status: str = "accepted"
     challenge: Annotated[str | None, Absent()] = None
 
 
 class Tested(Output):
-    """The run that the test has started, and how the delivery was signed."""
+    """The run that the test started, and the signature scheme of the delivery."""
 
     run_id: str
     scheme: WebhookScheme
@@ -111,10 +111,10 @@ async def signed(ctx: Context, agent: Agent) -> None:
 async def trigger(ctx: Context, agent: Agent, data: Trigger) -> Accepted:
     """Start a run by a webhook.
 
-    The body is signed with the secret of the agent, as the agent's scheme says. A delivery accepted within 24 hours
-    does not start a second run; it is recognised by the sender's delivery id or signature, or else by its
-    Idempotency-Key, or else by its body. At most 60 starts a minute and 8 runs at once. The challenge of Slack is
-    answered with 200, and starts nothing.
+    The body is signed with the agent's secret, in the agent's scheme. A delivery accepted within 24 hours does
+    not start a second run; it is recognised by the sender's delivery id or signature, otherwise by its
+    Idempotency-Key, otherwise by its body. At most 60 starts a minute and 8 runs at once. Slack's challenge is
+    answered with 200 without a run.
     """
     shown = ctx.caller.webhook
     assert shown is not None

@@ -36,7 +36,7 @@ def record_changes(ctx: Context, issue: Mission, actor: Actor, sent: dict[str, A
 def list_activity(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueActivity]:
     """List the activity of an issue.
 
-    The last 50 changes, newest first.
+    Returns the last 50 changes, newest first.
     """
     rows = scope.children(issue, IssueActivity, "mission_id")
     return rows.order_by(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc()).limit(LAST_CHANGES)

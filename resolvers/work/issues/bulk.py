@@ -55,7 +55,7 @@ class IssueUpdates(Patch):
 
 
 class BulkUpdate(Input):
-    """`ids` are ids, not identifiers. Unknown ids are skipped, and so are issues that cannot move to the new status."""
+    """`ids` are ids, not identifiers. Unknown ids and issues that cannot move to the new status are skipped."""
 
     ids: Annotated[list[Id], Field(min_length=1), at_most(MOST_ISSUES)]
     updates: IssueUpdates = Field(default_factory=lambda: IssueUpdates.model_validate({}))

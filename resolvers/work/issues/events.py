@@ -14,7 +14,7 @@ class IssueCreated(Event, type="issue.created", channel="workspace:{workspace_id
 
 
 class IssueCreatedByService(Event, type="issue.created", channel="workspace:{workspace_id}"):
-    """An issue was created by an agent, or by a recurring issue that has come due."""
+    """An agent or a recurring issue created an issue."""
 
     id: str
     identifier: Drawn[str]

@@ -51,7 +51,7 @@ LINE_SHOWN = 200  # letters of the first line of an outcome
 
 
 class IssueSort(StrEnum):
-    """Order of a list of issues; descending, of equal ones the newest first."""
+    """The order of a list of issues, descending; ties newest first."""
 
     created_at = "created_at"
     updated_at = "updated_at"

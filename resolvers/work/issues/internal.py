@@ -91,7 +91,7 @@ class CreateAgentComment(ByIdentifier):
 def list_agent_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     """List issues (for agents).
 
-    Issues of the workspace, newest first by default.
+    Lists the workspace's issues, newest first by default.
     """
     return list_issues.within(scope, data)
 
@@ -115,7 +115,7 @@ def get_agent_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) 
 async def create_agent_issue(ctx: Context, data: CreateAgentIssue) -> AgentIssueCreated:
     """Create an issue (for agents).
 
-    In the backlog of a crew that has a LEAD.
+    Adds the issue to the backlog of a crew that has a LEAD.
     """
     crew = await ctx.get(Crew, data.crew_id)
     author = await _author(ctx, crew, data.author_agent_id)

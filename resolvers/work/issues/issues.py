@@ -122,7 +122,7 @@ class UpdateIssue(Patch, OfCrew):
 def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     """List issues.
 
-    Newest first by default; always descending, ties by time of creation.
+    Newest first by default; always descending, ties by creation time.
     """
     return scope.select(Mission).matching(data).page(data)
 
@@ -131,7 +131,7 @@ def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
 def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
     """Get an issue.
 
-    By identifier.
+    Accepts an identifier such as ENG-42.
     """
     return issue
 
@@ -140,7 +140,7 @@ def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row
 def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row[Mission]:
     """Get an issue of a crew.
 
-    By identifier.
+    Accepts an identifier such as ENG-42.
     """
     return issue
 
@@ -149,7 +149,7 @@ def get_issue_in_crew(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> R
 def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Mission]:
     """List sub-issues of an issue.
 
-    Includes sub-issues in other crews. By `sort_order`; ties by time of creation.
+    Includes sub-issues in other crews. Sorted by `sort_order`; ties by creation time.
     """
     return scope.children(issue, Mission, "parent_issue_id").where(*IS_ISSUE).order_by(*BY_HAND)
 
@@ -191,7 +191,7 @@ async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: Author
 async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     """Create an issue.
 
-    In the backlog of a crew, which must have a LEAD. The issue gets the next number of the crew.
+    Adds the issue to the backlog of a crew, which must have a LEAD, with the crew's next number.
     """
     values = data.model_dump(exclude={"crew_id", "labels", "routine_id", "routine_inputs"})
     if data.routine_inputs and not data.routine_id:
@@ -302,8 +302,8 @@ async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str
 async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
     """Delete an issue.
 
-    Only in BACKLOG or CANCELLED. Everything attached to it is deleted; sub-issues are kept, and the number is not
-    reused.
+    The issue must be in BACKLOG or CANCELLED. Deletes everything attached to it; sub-issues are kept, and the
+    number is not reused.
     """
     if issue.status not in DELETABLE:
         raise Refusal(

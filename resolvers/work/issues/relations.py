@@ -52,7 +52,7 @@ class RelationDeleted(Output):
 def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[IssueRelationView]:
     """List relations of an issue.
 
-    In both directions, each as seen from this issue; oldest first.
+    Lists relations in both directions, as seen from this issue; oldest first.
     """
     return scope.view(IssueRelationView, relations_of(scope.id_of(issue), scope, scope)).order_by("created_at", "id")
 

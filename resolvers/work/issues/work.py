@@ -57,7 +57,7 @@ class WorkState(Output):
 
 
 class ReviewAction(StrEnum):
-    """What a reviewer decides of an issue."""
+    """The decision of a review."""
 
     approve = "approve"
     request_changes = "request_changes"
@@ -208,8 +208,8 @@ async def _reassigned(ctx: Context, slug: str | None) -> dict[str, Any]:
 def list_issue_runs(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows[Assignment]:
     """List runs of an issue.
 
-    Assignments of agents to the tasks of the issue, newest first, at most 100. For a task that was reset, only the last
-    one.
+    Lists assignments of agents to the issue's tasks, newest first, at most 100; only the last one for a task
+    that was reset.
     """
     task = scope.table(MissionTask)
     of_issue = (

@@ -27,7 +27,7 @@ class MissionState(Output):
 
 
 class MissionResumed(Output):
-    """`reset_tasks` is how many tasks begin anew."""
+    """`reset_tasks` is the number of tasks that start over."""
 
     id: str
     status: MissionStatus
@@ -61,7 +61,7 @@ def _check(tasks: list[MissionTask]) -> None:
 async def start_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Start a mission.
 
-    It must be PLANNING, and its tasks must not wait for each other. Without tasks, the lead plans.
+    The mission must be PLANNING, without circular dependencies. Without tasks, the lead plans.
     """
     state = await start(ctx, mission)
     ctx.emit(MissionStarted(id=mission.id, status=MissionStatus.IN_PROGRESS))
@@ -93,8 +93,8 @@ async def _begin_anew(ctx: Context, tasks: list[MissionTask], anew: set[str]) ->
 async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Restart a mission.
 
-    One that is COMPLETED, FAILED or CANCELLED is PLANNING again; nothing runs until it is started. Tasks that are not
-    COMPLETED begin anew.
+    Returns a COMPLETED, FAILED or CANCELLED mission to PLANNING; nothing runs until it is started. Tasks that
+    are not COMPLETED start over.
     """
     if mission.status not in RESTARTABLE:
         raise Refusal(Code.CONFLICT, f"A mission that has ended can be restarted; this one is {mission.status}")
@@ -144,7 +144,8 @@ async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> Missio
 async def clone_mission(ctx: Context, mission: Mission, data: InCrew) -> MissionState:
     """Clone a mission.
 
-    In any state. The copy is PLANNING and has the tasks without their results; cloning an issue creates a mission.
+    The mission can be in any state. The copy is PLANNING and has the tasks without their results; cloning an
+    issue creates a mission.
     """
     copy = Mission(
         trace_id=f"mission-{new_id()}",

@@ -18,14 +18,14 @@ HELD = Subject(MissionTask, "id", of=Subject(Mission, "mission_id"), key="missio
 
 
 class TaskDecision(StrEnum):
-    """The decision on a held task."""
+    """The decision on a task that waits for approval."""
 
     approve = "approve"
     reject = "reject"
 
 
 class DecideTask(Input):
-    """`notes` are kept with the task."""
+    """`notes` are stored with the task."""
 
     mission_id: Id
     id: Id
@@ -44,8 +44,8 @@ class DecideTask(Input):
 async def decide_task(ctx: Context, task: MissionTask, data: DecideTask) -> MissionTask:
     """Decide on a task that is held.
 
-    It is AWAITING_APPROVAL, in a mission that is IN_PROGRESS. Approved, it is COMPLETED and others go on from it;
-    rejected, it has FAILED, and so have BLOCKED tasks that depend on it.
+    The task must be AWAITING_APPROVAL in a mission that is IN_PROGRESS. Approval completes it and unblocks its
+    dependents; rejection fails it and the BLOCKED tasks that depend on it.
     """
     mission = await ctx.select(Mission, col(Mission.id) == task.mission_id).locked().one()
     if mission.status is not MissionStatus.IN_PROGRESS:

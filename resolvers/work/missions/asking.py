@@ -71,8 +71,8 @@ Slug = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
 
 
 class AskPeer(Input):
-    """`crew_id` is the crew of the target; `chat_id` a chat in which the agent works that asks: `from_slug`, or the
-    chat's own.
+    """`crew_id` is the crew of the target. `chat_id` is a chat of the asking agent, which is `from_slug` or the
+    chat's own agent.
     """
 
     crew_id: Annotated[Id, Field(min_length=1)]
@@ -84,7 +84,7 @@ class AskPeer(Input):
 
 
 class PeerAnswer(Output):
-    """What the other agent has answered, or why it has not: `status` is COMPLETED or FAILED."""
+    """The other agent's answer, or the reason without one. `status` is COMPLETED or FAILED."""
 
     id: str
     status: PeerConversationStatus
@@ -190,9 +190,9 @@ async def withdraw_query(ctx: Context, data: OfQuestion) -> QuestionAsked:
 async def ask_peer(ctx: Context, data: AskPeer) -> PeerAnswer:
     """Send a question to another agent (for agents).
 
-    Assigns work from the chat's agent to an agent of its crew or of a connected crew. The other agent runs with the
-    question, without a chat, and its reply is the answer. A question is given up after 300 seconds, and after 20 where
-    no worker has taken it up.
+    Assigns work from the chat's agent to an agent of its crew or of a connected crew. The other agent runs with
+    the question, without a chat, and its reply is the answer. A question fails after 300 seconds, or after 20 if no
+    worker has started it.
     """
     given = data.model_dump(mode="json", exclude_none=True)
     answer = await begin_query(ctx.caller, given, place=ctx.workspace_id)

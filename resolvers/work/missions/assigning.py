@@ -50,7 +50,7 @@ TELL = job("missions.tell", RunOfAssignment, emits=(AssignmentCompleted, Assignm
 
 
 class CreateAssignment(Input):
-    """`crew_id` is the crew of the target; `chat_id` a chat of the agent that gives the work."""
+    """`crew_id` is the crew of the target; `chat_id` is a chat of the assigning agent."""
 
     crew_id: Annotated[Id, Field(min_length=1)]
     workspace_id: Annotated[Id, Field(min_length=1)]
@@ -60,14 +60,14 @@ class CreateAssignment(Input):
 
 
 class AssignmentGiven(Output):
-    """The status of the assignment says whether work has begun."""
+    """The assignment's status shows whether work has begun."""
 
     assignment_id: str
     status: Literal[AssignmentStatus.PENDING] = AssignmentStatus.PENDING
 
 
 class GivenAssignment(Output):
-    """A piece of work, how far it is, and what came of it."""
+    """A piece of work, its status and its result."""
 
     id: str
     workspace_id: str

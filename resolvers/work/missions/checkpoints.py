@@ -77,7 +77,7 @@ class ListCheckpoints(PageOfCheckpoints):
 
 
 class CreateCheckpoint(Input):
-    """A mission whose state is kept, and what the checkpoint is called."""
+    """A mission, and the label of the checkpoint."""
 
     mission_id: Id
     label: Text | None = None
@@ -127,7 +127,7 @@ def get_checkpoint(scope: QueryScope, checkpoint: Row[Checkpoint], data: ById) -
 async def create_checkpoint(ctx: Context, mission: Mission, data: CreateCheckpoint) -> Checkpoint:
     """Create a checkpoint.
 
-    Of a mission to which something has happened: its journal has an entry.
+    The mission must have at least one journal entry.
     """
     newest_first = (col(JournalLine.at).desc(), col(JournalLine.id).desc())
     newest = await ctx.select(JournalLine, *_of(ctx, mission.id)).order_by(*newest_first).first()
@@ -179,7 +179,7 @@ async def _state(ctx: Context, tasks: list[MissionTask]) -> dict[str, Any]:
 
 
 class RestoredCheckpoint(Output):
-    """The checkpoint as it was made. `created_at` has fractions of a second."""
+    """The checkpoint as created. `created_at` has fractions of a second."""
 
     id: str
     workspace_id: str
@@ -235,7 +235,7 @@ async def restore_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ById) -
 async def fork_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ForkCheckpoint) -> CheckpointFork:
     """Fork a mission at a checkpoint.
 
-    The new mission is PLANNING, and has the tasks as they are now, without what came of them.
+    The new mission is PLANNING and has copies of the current tasks without their results.
     """
     parent = await ctx.get(Mission, checkpoint.mission_id)
     mission = Mission(
@@ -278,7 +278,7 @@ async def fork_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ForkCheckp
 async def delete_checkpoint(ctx: Context, checkpoint: Checkpoint, data: ById) -> Deleted:
     """Delete a checkpoint.
 
-    Missions that were forked at it stay.
+    Missions forked from it are kept.
     """
     await ctx.delete(Checkpoint, checkpoint.id)
     return Deleted(id=checkpoint.id)

@@ -42,7 +42,7 @@ class FilterMissions(Paging):
 
 
 class PageOfTasks(Paging):
-    """A page of tasks, of which a mission has at most 500."""
+    """A page of tasks; a mission has at most 500."""
 
     page_maximum: ClassVar[int] = 500
 
@@ -52,7 +52,7 @@ class PageOfAssignments(Paging):
 
 
 class PageOfRuns(Paging):
-    """A page of the runs that carry an assignment out: one, as a rule."""
+    """A page of runs that execute the assignment; usually one."""
 
     page_default: ClassVar[int] = 5
 

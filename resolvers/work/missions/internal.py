@@ -90,7 +90,7 @@ class MissionOfWorkspace(Input):
 async def plan_mission(ctx: Context, data: PlanMission) -> MissionPlanned:
     """Create a mission with its tasks (for agents).
 
-    All of it or nothing. A plan whose tasks wait for each other is refused when it is started.
+    One transaction. A plan with circular dependencies is refused when it is started.
     """
     await lead_in(ctx, data.crew_id, data.lead_agent_id)
     mission = Mission(
@@ -151,7 +151,7 @@ def get_planned_mission(scope: QueryScope, data: MissionOfWorkspace) -> Row[Miss
 async def start_planned_mission(ctx: Context, mission: Mission, data: MissionOfWorkspace) -> MissionState:
     """Start a mission (for agents).
 
-    It must be PLANNING, and its tasks must not wait for each other.
+    The mission must be PLANNING, without circular dependencies.
     """
     if data.crew_id and data.crew_id != mission.crew_id:
         raise Refusal(Code.NOT_FOUND, MISSING)

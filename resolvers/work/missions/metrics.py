@@ -29,7 +29,7 @@ class MissionMetrics(Output):
 async def mission_metrics(ctx: Context, data: NoInput) -> MissionMetrics:
     """Get mission metrics.
 
-    Counts of missions and tasks, and their tokens and costs within the last 24 hours.
+    Counts missions and tasks, with their tokens and costs in the last 24 hours.
     """
     (found,) = await ctx.report(select(*_of_missions(ctx), *_of_tasks(ctx)))
     return MissionMetrics(**{name: found[name] for name in MissionMetrics.model_fields})

@@ -80,7 +80,7 @@ class CreateMission(Input):
 
 
 class UpdateMission(Patch, InCrew):
-    """Null counts as not sent."""
+    """Null counts as absent."""
 
     title: Title
     description: ConfigText
@@ -136,7 +136,8 @@ async def lead_in(ctx: Context, crew_id: str, agent_id: str) -> Agent:
 async def create_mission(ctx: Context, data: CreateMission) -> Mission:
     """Create a mission.
 
-    In PLANNING: nothing runs until it is started. Assignments hang on a chat with the same id.
+    Creates the mission in PLANNING: nothing runs until it is started. Its assignments belong to a chat with the
+    same id.
     """
     lead = await lead_in(ctx, data.crew_id, data.lead_agent_id)
     if lead.agent_role is not AgentRole.LEAD:
@@ -185,8 +186,8 @@ async def update_mission(ctx: Context, mission: Mission, data: UpdateMission) ->
 async def delete_mission(ctx: Context, mission: Mission, data: InCrew) -> Deleted:
     """Delete a mission.
 
-    Only in PLANNING or CANCELLED. Its tasks and everything attached to it are deleted; its chat too, unless assignments
-    refer to it.
+    The mission must be in PLANNING or CANCELLED. Deletes its tasks and everything attached to it, and its chat
+    unless assignments refer to it.
     """
     if mission.status not in DELETABLE:
         fault = f"Only a mission that is PLANNING or CANCELLED can be deleted; this one is {mission.status}"

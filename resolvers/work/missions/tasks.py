@@ -82,7 +82,7 @@ TASK = Subject(MissionTask, "id", of=OF_CREW, key="mission_id", called="Task")
 
 
 class CreateTask(TasksOfMission):
-    """`depends_on` are tasks of the mission. `max_iterations` is how often the task is tried."""
+    """`depends_on` are tasks of the mission. `max_iterations` is the maximum number of attempts."""
 
     title: Annotated[Title, Field(min_length=1)]
     description: ConfigText | None = None
@@ -93,7 +93,8 @@ class CreateTask(TasksOfMission):
 
 
 class UpdateTask(Patch, OfTask):
-    """Null counts as not sent. `depends_on` is a JSON array of ids of tasks, as text, and is not sent with a status."""
+    """Null counts as absent. `depends_on` is a JSON array of task ids, as text, and cannot be combined with a
+    status."""
 
     status: TaskStatus
     title: Title
@@ -145,8 +146,8 @@ def waiting_for(tasks: Iterable[MissionTask]) -> TaskStatus:
 async def create_task(ctx: Context, mission: Mission, data: CreateTask) -> MissionTask:
     """Create a task.
 
-    In a mission that is PLANNING or IN_PROGRESS, which has at most 500 tasks. The task is BLOCKED while a dependency is
-    not COMPLETED.
+    The mission must be PLANNING or IN_PROGRESS, and has at most 500 tasks. The task is BLOCKED while a
+    dependency is not COMPLETED.
     """
     if await ctx.select(MissionTask, col(MissionTask.mission_id) == mission.id).count() >= MOST_TASKS:
         raise Refusal(Code.BAD_REQUEST, f"A mission has at most {MOST_TASKS} tasks")
@@ -171,8 +172,9 @@ async def create_task(ctx: Context, mission: Mission, data: CreateTask) -> Missi
 async def update_task(ctx: Context, task: MissionTask, data: UpdateTask) -> MissionTask:
     """Update a task.
 
-    A new status must be reachable from the current one; COMPLETED makes BLOCKED tasks PENDING that waited for it alone.
-    Title, description and dependencies change only while the task is PENDING or BLOCKED; new dependencies decide which.
+    A new status must be reachable from the current one; COMPLETED makes BLOCKED tasks PENDING if they waited
+    only for this task. Title, description and dependencies change only while the task is PENDING or BLOCKED; new
+    dependencies decide which.
     """
     mission = await ctx.select(Mission, col(Mission.id) == task.mission_id).locked().one()
     task = await ctx.get(MissionTask, task.id, lock=True, missing="Task not found")

@@ -61,7 +61,7 @@ class UpdateMilestone(Patch, ById):
 def list_milestones(scope: QueryScope, project: Row[Project], data: OfProject) -> Rows[Milestone]:
     """List milestones of a project.
 
-    By position; ties by time of creation.
+    Sorted by position; ties by creation time.
     """
     return scope.children(project, Milestone, "project_id").order_by(*IN_ORDER)
 

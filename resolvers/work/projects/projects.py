@@ -45,7 +45,7 @@ PROJECT = Subject(Project, "id")
 
 
 class ProjectSort(StrEnum):
-    """What projects are ordered by."""
+    """The order of projects."""
 
     name = "name"
     created_at = "created_at"
@@ -107,7 +107,7 @@ def slug_of(name: str, id: str) -> str:
 def list_projects(scope: QueryScope, data: ListProjects) -> Rows[Project]:
     """List projects.
 
-    By name by default; ties by id.
+    Sorted by name by default; ties by id.
     """
     return scope.select(Project).matching(data)
 

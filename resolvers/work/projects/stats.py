@@ -48,7 +48,7 @@ class ProjectStats(Output):
 async def project_stats(ctx: Context, project: Project, data: ById) -> ProjectStats:
     """Get statistics of a project.
 
-    Covers the issues of the project.
+    Counts the issues of the project.
     """
     missions = ctx.table(Mission)
     issues = (

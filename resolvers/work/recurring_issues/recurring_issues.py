@@ -58,11 +58,11 @@ class ListRecurringIssues(Input):
 
 
 class CreateRecurringIssue(Input):
-    """`cron_expression` has five fields, of numbers or names: minute, hour, day of month, month and day of week. They
-    are read in `time_zone`, a name such as Europe/Berlin; without one, in UTC.
+    """`cron_expression` has five fields, of numbers or names: minute, hour, day of month, month and day of week.
+    They apply in `time_zone`, a name such as Europe/Berlin; by default UTC.
 
-    `assignee_id` is an agent or, if `assignee_type` is user, a member of the workspace. `labels_json` is a JSON array
-    of ids of labels, as a text; those that are unknown when an issue is made are left out.
+    `assignee_id` is an agent or, if `assignee_type` is user, a member of the workspace. `labels_json` is a JSON
+    array of label ids, as text; ids that are unknown when an issue is created are ignored.
     """
 
     crew_id: CrewId
@@ -108,9 +108,9 @@ def list_recurring_issues(scope: QueryScope, data: ListRecurringIssues) -> Rows[
 async def create_recurring_issue(ctx: Context, data: CreateRecurringIssue) -> RecurringIssue:
     """Create a recurring issue.
 
-    Enabled. Issues are made in the name of the caller; one that was missed while the service was away is made
-    afterwards, several are made as one. Times of day keep to the time zone: one that clocks leave out comes as much
-    later, and one that they show twice counts once.
+    The recurring issue is enabled. Issues are created in the name of the caller; issues missed while the service
+    was down are created once afterwards. Times follow daylight saving: a skipped time runs one hour later, a
+    repeated time runs once.
     """
     recurring = RecurringIssue(created_by=ctx.user_id, **data.model_dump())
     recurring.next_run = first_of(data.cron_expression, data.time_zone, instance.clock.now())
@@ -132,7 +132,7 @@ async def create_recurring_issue(ctx: Context, data: CreateRecurringIssue) -> Re
 async def update_recurring_issue(ctx: Context, recurring: RecurringIssue, data: UpdateRecurringIssue) -> RecurringIssue:
     """Update a recurring issue.
 
-    A new schedule sets the next time. One that is enabled again after its time has passed makes an issue at once.
+    A new schedule sets the next time. Enabling it after its time has passed creates an issue at once.
     """
     ctx.emit(RecurringIssueUpdated(id=recurring.id))
     return await ctx.edit(recurring, **await _changed(ctx, recurring, data.something()))
@@ -167,7 +167,7 @@ async def _changed(ctx: Context, recurring: RecurringIssue, sent: dict[str, Any]
 async def delete_recurring_issue(ctx: Context, recurring: RecurringIssue, data: ById) -> Deleted:
     """Delete a recurring issue.
 
-    Issues that it has made stay.
+    Existing issues are kept.
     """
     await ctx.delete(RecurringIssue, recurring.id)
     ctx.emit(RecurringIssueDeleted(id=recurring.id))

@@ -33,7 +33,7 @@ Definition = Annotated[Any, within(bounds.CONFIG), ENDS]
 
 
 class CreateMissionTemplate(Input):
-    """`template_json` is any JSON value; null is one, too. Usually it has a name, a description and steps."""
+    """`template_json` is any JSON value, including null; usually an object with name, description and steps."""
 
     name: TemplateName
     template_json: Definition | None
@@ -43,7 +43,7 @@ class CreateMissionTemplate(Input):
 
 
 class UpdateMissionTemplate(Patch, ById):
-    """Null counts as not sent."""
+    """Null counts as absent."""
 
     name: TemplateName
     description: Description
@@ -66,7 +66,7 @@ def _stored(values: dict[str, Any]) -> dict[str, Any]:
 def list_mission_templates(scope: QueryScope, data: NoInput) -> Rows[WorkflowTemplate]:
     """List mission templates.
 
-    Built-in ones first, then by name. Includes the templates of issue stages.
+    Built-in templates first, then sorted by name. Includes workflow templates.
     """
     return scope.select(WorkflowTemplate).order_by(*BY_NAME)
 

@@ -49,7 +49,7 @@ class CreateWorkflowTemplate(Input):
 
 
 class UpdateWorkflowTemplate(Patch, ById):
-    """An empty text clears the description, the icon and the color. Null counts as not sent."""
+    """An empty text clears the description, the icon and the color. Null counts as absent."""
 
     name: TemplateName
     template_json: Stages
@@ -62,7 +62,7 @@ class UpdateWorkflowTemplate(Patch, ById):
 def list_workflow_templates(scope: QueryScope, data: NoInput) -> Rows[WorkflowTemplate]:
     """List workflow templates.
 
-    Built-in ones first, then the oldest first. Includes mission templates, which have no stages.
+    Built-in templates first, then oldest first. Includes mission templates, which have no stages.
     """
     return scope.select(WorkflowTemplate).order_by(*BY_AGE)
 
@@ -104,7 +104,7 @@ async def update_workflow_template(
 ) -> WorkflowTemplate:
     """Update a workflow template.
 
-    Built-in templates can be updated, too: after a rename, the original appears again under its own name.
+    Built-in templates can be updated. After a rename, the original reappears under its own name.
     """
     changes = {name: value if value or name == "name" else None for name, value in data.something().items()}
     ctx.emit(WorkflowTemplateUpdated(id=template.id))
@@ -125,7 +125,7 @@ async def update_workflow_template(
 async def delete_workflow_template(ctx: Context, template: WorkflowTemplate, data: ById) -> Deleted:
     """Delete a workflow template.
 
-    A built-in one is there again at once, as it was in the beginning, under another id.
+    A built-in template reappears at once in its original form, with a new id.
     """
     await ctx.delete(WorkflowTemplate, template.id)
     if template.is_builtin:

@@ -36,8 +36,8 @@ class Processed(Output):
 async def process_backlog(ctx: Context, data: NoInput) -> Processed:
     """Apply the triage rules to the backlog.
 
-    To issues without an assignee. The first enabled rule that matches the title, by position, gives the issue its crew,
-    assignee, priority and project, where the rule has one; the identifier stays.
+    Covers issues without an assignee. The first enabled rule by position that matches the title sets crew,
+    assignee, priority and project, if the rule has them; the identifier does not change.
     """
     found, processed = dict[str, list[str]](), 0
     rules = await rules_in_order(ctx)

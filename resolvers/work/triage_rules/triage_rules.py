@@ -71,8 +71,8 @@ extend(Workspace, triage_rules=many(TriageRule, "workspace_id", order_by=IN_ORDE
 class CreateTriageRule(Input):
     """`contains` ignores case, `regex` (RE2 syntax) searches anywhere in the title, `exact` compares whole titles.
 
-    `assignee_id` is an agent. `labels_json` is stored, and not applied. With `on_create` the rule is applied to new
-    issues as well.
+    `assignee_id` is an agent. `labels_json` is stored but not applied. With `on_create` the rule also applies to
+    new issues.
     """
 
     name: RuleName
@@ -106,7 +106,7 @@ class UpdateTriageRule(Patch, ById):
 def list_triage_rules(scope: QueryScope, data: NoInput) -> Rows[TriageRule]:
     """List triage rules.
 
-    By position; ties by time of creation.
+    Sorted by position; ties by creation time.
     """
     return scope.select(TriageRule).order_by(*IN_ORDER)
 
@@ -115,7 +115,7 @@ def list_triage_rules(scope: QueryScope, data: NoInput) -> Rows[TriageRule]:
 async def create_triage_rule(ctx: Context, data: CreateTriageRule) -> TriageRule:
     """Create a triage rule.
 
-    It is enabled, and placed after the existing ones. A workspace has at most 200 rules.
+    The rule is enabled and placed after existing rules. A workspace has at most 200 rules.
     """
     await _reads(data.pattern, data.match_type)
     await ctx.lock(f"triage_rules:{ctx.workspace_id}")
@@ -159,7 +159,7 @@ async def update_triage_rule(ctx: Context, rule: TriageRule, data: UpdateTriageR
 async def delete_triage_rule(ctx: Context, rule: TriageRule, data: ById) -> Deleted:
     """Delete a triage rule.
 
-    Issues keep what it has given them.
+    Issues keep the values that the rule has set.
     """
     await ctx.delete(TriageRule, rule.id)
     ctx.emit(TriageRuleDeleted(id=rule.id))
