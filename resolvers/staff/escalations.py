@@ -170,7 +170,7 @@ graph(
     from_agent=one(Agent, "from_agent_id"),
     **named("from", Agent, "from_agent_id"),
     shown_resolution=derived(str, _resolution),
-    metadata=derived(str, lambda row, scope: row.data),
+    metadata=derived(str | None, lambda row, scope: row.data),
 )
 graph(PendingEscalations, gate=Action.READ, scope="crews:read", visible=EVERYONE)
 for owner, key in ((Crew, "crew_id"), (Agent, "from_agent_id")):

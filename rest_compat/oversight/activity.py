@@ -8,8 +8,6 @@ class ActivityItemJSON(Wire, of=activity.ActivityItem):
     fields = """
         id type status summary detail from_name from_slug to_name to_slug crew_name crew_slug crew_color created_at
     """
-    to_name: str | None
-    to_slug: str | None
     crew_color: str | None
     created_at: str
 

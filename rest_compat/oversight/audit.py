@@ -7,7 +7,7 @@ from models.oversight.audit import McpToolCall
 from resolvers.oversight import audit
 from rest_compat.http.dispatch import workspace_in_body
 from rest_compat.http.envelopes import Envelope, PaginationJSON
-from rest_compat.http.table import GET, POST, Absent, From, Null, Streaming, Wire
+from rest_compat.http.table import GET, POST, From, Null, Streaming, Wire
 
 
 class AuditEntryJSON(Wire, of=AuditLog):
@@ -21,10 +21,8 @@ class AuditEntryJSON(Wire, of=AuditLog):
         id workspace_id user_id action entity_type entity_id metadata ip_address user_agent created_at user_email
         user_name actor_type actor_id changes
     """
-    absent = "changes"
+    absent = "user_email user_name changes"
     metadata: Annotated[str, From("metadata_text")]
-    user_email: Annotated[str | None, Absent()]
-    user_name: Annotated[str | None, Absent()]
 
 
 class AuditListJSON(Envelope):

@@ -4,14 +4,14 @@ from typing import Annotated
 
 from models.oversight.feature_flags import FeatureFlag
 from resolvers.oversight import feature_flags as flags
-from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, Absent, From, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, PUT, From, Wire
 
 
 class FeatureFlagJSON(Wire, of=FeatureFlag):
     """`override_enabled` is the override of the current workspace; absent without one."""
 
     fields = "id key description enabled percentage created_at updated_at override_enabled"
-    override_enabled: Annotated[bool | None, Absent()]
+    absent = "override_enabled"
 
 
 class OverrideSetJSON(Wire, of=FeatureFlag):

@@ -1,11 +1,9 @@
 """REST: calls of models, what they cost, and budgets."""
 
-from typing import Annotated
-
 from models.resources.budgets import Budget
 from models.resources.costs import ModelCall
 from resolvers.resources import costs
-from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class ModelCallJSON(Wire, of=ModelCall):
@@ -13,10 +11,7 @@ class ModelCallJSON(Wire, of=ModelCall):
         id workspace_id run_id step agent_id agent_name crew_id crew_name chat_id mission_id issue_identifier provider
         model input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd estimated created_at
     """
-    agent_name: Annotated[str | None, Absent()]
-    crew_name: Annotated[str | None, Absent()]
-    issue_identifier: Annotated[str | None, Absent()]
-    cost_usd: float | None
+    absent = "agent_name crew_name issue_identifier"
     created_at: str
 
 

@@ -17,7 +17,6 @@ class CredentialJSON(Wire, of=Credential):
         agent_names mcp_used created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
     """
     absent = "secret_ref"
-    crew_id: str | None
     agent_count: int = Field(alias="_count_agent_credentials")
     hosts: Annotated[list[str], Absent(zero=True)]
 

@@ -77,7 +77,6 @@ class AgentBindingJSON(Wire, of=AgentIntegration):
     """
     cred_type: CredentialPlacement | None
     created_at: str
-    credential_name: str | None
 
 
 class NewAgentBindingJSON(AgentBindingJSON, of=AgentIntegration):

@@ -13,7 +13,6 @@ class EscalationJSON(Wire, of=Escalation):
         id type from_name from_slug reason context metadata peer_conversation_id status resolution action redirect_to
         resolved_by resolved_at created_at credential_id
     """
-    metadata: str | None
     resolution: Annotated[str | None, From("shown_resolution")]
     resolved_at: str | None
     created_at: str

@@ -64,8 +64,8 @@ class CommentJSON(AgentsCommentJSON, of=IssueComment):
 
 class ActivityJSON(Wire, of=IssueActivity):
     fields = "id mission_id actor_type actor_id actor_name action details created_at"
+    absent = "actor_name"
     actor_type: str
-    actor_name: Annotated[str | None, Absent()]
     action: str
     created_at: str
 

@@ -1,11 +1,9 @@
 """REST: projects and their milestones."""
 
-from typing import Annotated
-
 from models.work.projects import Milestone, Project
 from resolvers.work import projects
 from resolvers.work.projects.stats import ProjectStats
-from rest_compat.http.table import DELETE, GET, PATCH, POST, Absent, Wire
+from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 
 class ProjectJSON(Wire, of=Project):
@@ -13,10 +11,10 @@ class ProjectJSON(Wire, of=Project):
         id workspace_id name slug description icon color status priority health lead_type lead_id lead_name start_date
         target_date created_at updated_at issue_count done_count progress
     """
+    absent = "lead_name"
     status: str
     priority: str
     health: str
-    lead_name: Annotated[str | None, Absent()]
     created_at: str
     updated_at: str
 

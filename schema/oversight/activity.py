@@ -18,8 +18,6 @@ class ActivityItemType:
     summary = strawberry.field(description="Task, question or reason.")
     detail = strawberry.field(description="Result, answer or context.")
     from_agent = strawberry.field(description="Agent that acts; null if it is deleted.")
-    to_name: str | None
-    to_slug: str | None
     crew_id = strawberry.field(description="Crew of the acting agent.")
     crew_color: str | None
 

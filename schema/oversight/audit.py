@@ -1,7 +1,6 @@
 """GraphQL: the audit log, and the log of MCP tool calls."""
 
 import strawberry
-from strawberry.scalars import JSON
 
 from models.kernel import AuditLog, SecurityLog
 from models.oversight.audit import McpToolCall
@@ -18,13 +17,11 @@ class AuditEntryType:
         ip_address user_agent created_at
     """
     user_id = strawberry.field(description="Null if the system made the change.")
-    user_email: str | None
-    user_name: str | None
     actor_id = strawberry.field(
         description="Id of the user, CLI token, service account or agent, or name of the part of the system."
     )
     data = strawberry.field(name="metadata")
-    change_list: JSON | None = strawberry.field(
+    change_list = strawberry.field(
         name="changes", description="A list of `field`, `before` and `after`; null if no field of the entity changed."
     )
 
@@ -35,7 +32,7 @@ class SecurityLogEntryType:
 
     fields = "id action entity_type entity_id data change_list ip_address user_agent actor_type actor_id created_at"
     data = strawberry.field(name="metadata")
-    change_list: JSON | None = strawberry.field(
+    change_list = strawberry.field(
         name="changes", description="A list of `field`, `before` and `after`; null if no field of the entity changed."
     )
 

@@ -17,7 +17,6 @@ class FeatureFlagType:
     """
 
     fields = "id key description enabled percentage created_at updated_at override_enabled active"
-    override_enabled: bool | None
 
 
 @strawberry.type

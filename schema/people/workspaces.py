@@ -3,7 +3,7 @@
 import strawberry
 
 from models.people.auth import User
-from models.people.workspaces import Invitation, Membership, Role, Workspace
+from models.people.workspaces import Invitation, Membership, Workspace
 from resolvers.people import workspaces as workspace_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
 
@@ -49,7 +49,6 @@ class WorkspaceType:
         member_count members invitations labels crews agents chats runs inbox_items costs budgets issues missions
         projects saved_views recurring_issues triage_rules workflow_templates integrations approvals
     """
-    current_user_role: Role | None
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     budgets = strawberry.field(description="All in the workspace.")
     integrations = strawberry.field(description="MCP servers of the whole workspace.")

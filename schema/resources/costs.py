@@ -49,16 +49,15 @@ class ModelCallType:
     run_id = strawberry.field(description="The run that made the call; without a run, the id of the call.")
     step = strawberry.field(description="The run's step that made the call; without a run, the purpose of the call.")
     agent_id = strawberry.field(description="Null if no agent made the call.")
-    agent_name: str | None = strawberry.field(description="Name of the agent, even if the agent is deleted.")
+    agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     crew_id = strawberry.field(description="Crew of the agent at the time of the call.")
-    crew_name: str | None
     mission_id = strawberry.field(description="Mission or issue that the run works on.")
-    issue_identifier: str | None = strawberry.field(description="Identifier of the issue; null for other missions.")
+    issue_identifier = strawberry.field(description="Identifier of the issue; null for other missions.")
     input_tokens: float = strawberry.field(description="Excludes tokens read from or written to a cache.")
     output_tokens: float
     cached_input_tokens: float
     cache_creation_tokens: float
-    cost_usd: float | None = strawberry.field(description="US dollars; null if the price is not known.")
+    cost_usd = strawberry.field(description="US dollars; null if the price is not known.")
     estimated = strawberry.field(description="Whether the tokens are an estimate because the provider reported none.")
 
 

@@ -28,7 +28,7 @@ class CredentialNode:
         oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_names mcp_used
         created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts created_at updated_at version
     """
-    crew_id: strawberry.ID | None = strawberry.field(description="The first of `crewIds`.")
+    crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
     token_expires_at = strawberry.field(description="The value as sent.")
     last_used_ips = strawberry.field(description="Newest first, at most five.")

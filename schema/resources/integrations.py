@@ -84,7 +84,6 @@ class AgentIntegrationType:
         crew_integration credential_id credential_name credential cred_type cred_header env_var_name enabled
         config_override_json created_at version
     """
-    credential_name: str | None
     cred_type: CredentialPlacement | None
     cred_header = strawberry.field(description="The header for an `api_key`.")
     env_var_name = strawberry.field(description="The environment variable of a stdio server.")

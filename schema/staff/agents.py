@@ -1,10 +1,9 @@
 """GraphQL: agents."""
 
 import strawberry
-from strawberry.scalars import JSON
 
 from models.staff.agents import Agent
-from models.staff.runs import ChatEventType, RunFrame
+from models.staff.runs import RunFrame
 from resolvers.staff import agents as agent_ops
 from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
 from schema.bridge.fields import mutation, node, output, query
@@ -111,10 +110,9 @@ class LogEntryType:
     fields = "created_at run_id chat_id seq level agent_slug event content tool event_metadata"
     created_at = strawberry.field(name="ts")
     seq = strawberry.field(description="Number of the frame in its chat.")
-    agent_slug = strawberry.field(name="agent")
-    event: ChatEventType
-    tool: str | None = strawberry.field(description="Name of the tool called.")
-    event_metadata: JSON | None = strawberry.field(name="metadata")
+    agent_slug: str = strawberry.field(name="agent")
+    tool = strawberry.field(description="Name of the tool called.")
+    event_metadata = strawberry.field(name="metadata")
 
 
 @strawberry.type

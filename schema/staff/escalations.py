@@ -16,7 +16,6 @@ class EscalationNode:
         credential_id type reason context metadata status resolution action redirect_to resolved_by resolved_at
         created_at
     """
-    metadata: str | None
 
 
 @node(escalation_ops.PendingEscalations)

@@ -44,7 +44,6 @@ class RunType:
         from_seq
     """
     agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
-    crew_name: str | None
     chat_id = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
     assignment = strawberry.field(description="The assignment that the run executes, if any.")
     triggered_by = strawberry.field(
@@ -54,7 +53,7 @@ class RunType:
     started_at = strawberry.field(description="Null while the run is waiting for a worker.")
     model_calls = strawberry.field(description="Newest first.")
     budgets = strawberry.field(description="Budgets with a reservation for the run.")
-    from_seq: int | None = strawberry.field(
+    from_seq = strawberry.field(
         description="Number of the last frame of the chat before the run; null if the frames are not stored.",
     )
 

@@ -34,12 +34,11 @@ class IssueType:
     assignee_type = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
     assignee = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
-    assignee_name: str | None = strawberry.field(description="Null unless the assignee is a user or an agent.")
+    assignee_name = strawberry.field(description="Null unless the assignee is a user or an agent.")
     due_date = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     model_calls = strawberry.field(description="Calls of models by runs of its tasks, newest first.")
     created_by_id: str | None
     creator = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
-    created_by_name: str | None
     completed_at = strawberry.field(
         description="Last time the issue was completed; kept if it is reopened.",
     )
@@ -52,7 +51,6 @@ class IssueCommentType:
     fields = "id mission_id issue author_type author_id author author_name body created_at updated_at"
     issue: Edge
     author_id: str
-    author_name: str | None
 
 
 @node(IssueActivity)
@@ -61,7 +59,6 @@ class IssueActivityType:
 
     fields = "id mission_id actor_type actor_id actor actor_name action details created_at"
     actor_id: str
-    actor_name: str | None
 
 
 @node(issue_ops.IssueRelationView, name="IssueRelation")

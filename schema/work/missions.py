@@ -60,7 +60,6 @@ class MissionTaskType:
         updated_at version
     """
     mission: Edge
-    agent_name: str | None
     depends_on: list[strawberry.ID] = strawberry.field(description="Tasks of the same mission.")
     max_iterations = strawberry.field(description="The maximum number of attempts; null, 0 and 1 mean one.")
     estimated_cost = strawberry.field(description="US dollars.")

@@ -36,7 +36,7 @@ class ProjectType:
     lead_type = strawberry.field(description="user, agent, or an arbitrary text.")
     lead_id: str | None
     lead = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
-    lead_name: str | None = strawberry.field(description="Null unless the lead is a user or an agent.")
+    lead_name = strawberry.field(description="Null unless the lead is a user or an agent.")
     start_date = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     done_count = strawberry.field(description="Issues that are DONE, COMPLETED or in REVIEW.")
     progress = strawberry.field(description="Percentage of issues that are done, rounded down.")

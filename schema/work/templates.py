@@ -1,7 +1,6 @@
 """GraphQL: templates of missions and of issue stages."""
 
 import strawberry
-from strawberry.scalars import JSON
 
 from models.work.templates import WorkflowTemplate
 from resolvers.work import templates as template_ops
@@ -14,7 +13,6 @@ class WorkflowTemplateType:
 
     fields = "id name description template_json definition icon color is_builtin version created_at updated_at"
     template_json = strawberry.field(description="The definition as JSON text.")
-    definition: JSON | None
 
 
 @strawberry.type

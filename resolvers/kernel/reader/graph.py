@@ -9,7 +9,7 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
 from models.people.workspaces import Role
-from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.ground.inputs import Input, accepts_none
 from resolvers.kernel.ground.policy import GATES, Action
 from resolvers.kernel.ground.scopes import SCOPES, Scopes
 from resolvers.kernel.reader.rows import View, columns_of, only_readable
@@ -75,7 +75,7 @@ class Either:
 @dataclass(frozen=True, eq=False)
 class Derived:
     """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose
-    column it is.
+    column it is, and `key`, which names the parent: without a key there is no value.
 
     Without a parent nobody knows which rows it reads: an answer with it is made when the rows that the command writes
     are there.
@@ -84,6 +84,7 @@ class Derived:
     type: Any
     expression: Callable[[Any, Any], Any]
     parent: type[SQLModel] | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def of_parent(target: type[TenantRow], key: str, column: str) -> Derived:
     """A column of the row that `key` names, of a deleted one too: a text, such as the name of who did it."""
     if column not in columns_of(target):
         raise TypeError(f"{target.__name__} has no column {column}")
-    return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target)
+    return Derived(str, lambda row, scope: scope.parent(target, row, key, column), target, key)
 
 
 def named(prefix: str, target: type[TenantRow], key: str) -> dict[str, Derived]:
@@ -199,7 +200,8 @@ def value_type(model: type[SQLModel], name: str) -> Any:
     """The Python type of a column, of a derived value or of a count."""
     entry = GRAPHS.get(model, {}).get(name)
     if isinstance(entry, Derived):
-        return entry.type
+        keyless = entry.key is not None and accepts_none(model.model_fields[entry.key].annotation)
+        return entry.type | None if keyless else entry.type
     if isinstance(entry, Edge) and entry.kind == "count":
         return int
     info = model.model_fields.get(name)

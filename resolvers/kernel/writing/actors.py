@@ -52,7 +52,7 @@ def actor_name(type_key: str, id_key: str) -> Derived:
             *[(row[type_key] == literal_column(f"'{type}'"), name) for type, name in names.items()], else_=null()
         )
 
-    return Derived(str, named, Agent)
+    return Derived(str | None, named, Agent)
 
 
 def actor(type_key: str, id_key: str) -> Either:

@@ -117,7 +117,7 @@ def _of_user(column: str, known: Any = None) -> Any:
         own = scope.scalar(select(user.c[column]).where(user.c.id == log.user_id))
         return own if known is None else case((known(log, scope), own), else_=null())
 
-    return derived(str, value)
+    return derived(str | None, value)
 
 
 graph(
@@ -127,7 +127,7 @@ graph(
     visible=EVERYONE,
     user_email=_of_user("email", knows),
     user_name=_of_user("full_name"),
-    change_list=derived(dict, lambda log, scope: func.change_list(log.changes, type_=JSONB())),
+    change_list=derived(dict | None, lambda log, scope: func.change_list(log.changes, type_=JSONB())),
     metadata_text=derived(str, lambda log, scope: func.json_text(log.data)),
 )
 

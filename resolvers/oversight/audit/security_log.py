@@ -12,7 +12,7 @@ graph(
     gate=Action.SELF,
     scope=None,
     visible=lambda log, scope: log.user_id == scope.user_id,
-    change_list=derived(dict, lambda log, scope: func.change_list(log.changes, type_=JSONB())),
+    change_list=derived(dict | None, lambda log, scope: func.change_list(log.changes, type_=JSONB())),
 )
 
 

@@ -54,7 +54,7 @@ graph(
     gate=Action.READ,
     scope="workspace:read",
     visible=EVERYONE,
-    override_enabled=derived(bool, _override),
+    override_enabled=derived(bool | None, _override),
     active=derived(bool, lambda flag, scope: evaluated(flag, _override(flag, scope), scope.workspace_id)),
 )
 

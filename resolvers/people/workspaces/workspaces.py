@@ -92,7 +92,7 @@ graph(
     gate=Action.READ,
     scope="workspace:read",
     visible=EVERYONE,
-    current_user_role=derived(Role, lambda workspace, scope: scope.role_in(workspace.id)),
+    current_user_role=derived(Role | None, lambda workspace, scope: scope.role_in(workspace.id)),
     crew_count=count(Crew, "workspace_id"),
     agent_count=count(Agent, "workspace_id"),
     member_count=count(Membership, "workspace_id"),

@@ -53,7 +53,7 @@ graph(
     gate=MONEY,
     scope="workspace:read",
     visible=EVERYONE,
-    cost_usd=derived(float, lambda call, scope: dollars(call.cost_micros)),
+    cost_usd=derived(float | None, lambda call, scope: dollars(call.cost_micros)),
     agent_name=of_parent(Agent, "agent_id", "name"),
     crew_name=of_parent(Crew, "crew_id", "name"),
     issue_identifier=of_parent(Mission, "mission_id", "identifier"),

@@ -68,7 +68,7 @@ graph(
     gate=Action.READ,
     scope="credentials:read",
     visible=_is_seen,
-    crew_id=derived(str, _first_crew),
+    crew_id=derived(str | None, _first_crew),
     crew_ids=derived(list[str], _crew_ids),
     agent_count=count(AgentCredential, "credential_id"),
     agent_names=derived(list[str], _agent_names),

@@ -7,7 +7,7 @@ from sqlalchemy import literal_column
 from sqlmodel import col
 
 from models.staff.agents import Agent
-from models.staff.runs import RunFrame
+from models.staff.runs import ChatEventType, RunFrame
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -33,8 +33,8 @@ class ListLogs(Paging):
     agent_id: Id
 
 
-def _said(*path: str) -> Derived:
-    return derived(str, lambda frame, _: frame.payload[path].astext)
+def _said(kind: Any, *path: str) -> Derived:
+    return derived(kind, lambda frame, _: frame.payload[path].astext)
 
 
 graph(
@@ -44,10 +44,10 @@ graph(
     visible=EVERYONE,
     level=derived(str, lambda *_: literal_column("'info'", SQLText())),
     agent_slug=of_parent(Agent, "agent_id", "slug"),
-    event=_said("type"),
-    content=_said("content"),
-    tool=_said("metadata", "tool_name"),
-    event_metadata=derived(dict[str, Any], lambda frame, _: frame.payload["metadata"]),
+    event=_said(ChatEventType, "type"),
+    content=_said(str, "content"),
+    tool=_said(str | None, "metadata", "tool_name"),
+    event_metadata=derived(dict[str, Any] | None, lambda frame, _: frame.payload["metadata"]),
 )
 
 

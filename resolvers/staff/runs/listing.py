@@ -109,8 +109,8 @@ graph(
     agent=one(Agent, "agent_id"),
     chat=one(Chat, "chat_id"),
     **named("agent", Agent, "agent_id"),
-    crew_name=derived(str, _crew_name),
-    from_seq=derived(int, _from_seq),
+    crew_name=derived(str | None, _crew_name),
+    from_seq=derived(int | None, _from_seq),
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
     extend(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))

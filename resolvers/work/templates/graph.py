@@ -35,6 +35,6 @@ graph(
     gate=Action.READ,
     scope="issues:read",
     visible=EVERYONE,
-    definition=derived(dict, _definition),
+    definition=derived(dict | None, _definition),
 )
 extend(Workspace, workflow_templates=many(WorkflowTemplate, "workspace_id", order_by=BY_NAME))
