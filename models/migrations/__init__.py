@@ -97,6 +97,11 @@ async def current(dsn: str) -> str | None:
         await connection.close()
 
 
+async def revision(connection: Any) -> str | None:
+    """The newest revision that a database was brought to."""
+    return (await _state(connection))[0]
+
+
 async def lacks(connection: Any) -> bool:
     """Whether a database lacks migrations or functions of this release; one that a later release migrated does not."""
     found, brought = await _state(connection)

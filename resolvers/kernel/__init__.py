@@ -74,6 +74,7 @@ from resolvers.kernel.declarations.outputs import Absent, Deleted, Output, Succe
 from resolvers.kernel.declarations.query import QueryScope, query
 from resolvers.kernel.ground import faults
 from resolvers.kernel.ground.bounds import ENDS, within
+from resolvers.kernel.ground.constants import DATE, DAY, MIDNIGHT, constant, interval
 from resolvers.kernel.ground.inputs import (
     INT32,
     TRIMMED,
@@ -151,6 +152,16 @@ from resolvers.kernel.reader.filters import (
     through,
 )
 from resolvers.kernel.reader.visibility import Scope
+from resolvers.kernel.store.across import (
+    ALL_ROWS,
+    Everywhere,
+    has_secret,
+    in_live_workspaces,
+    of_instance,
+    scoped,
+    supplied,
+    waiting,
+)
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.changes import NOW, Change, Conflict, Drawn, Need, plus
 from resolvers.kernel.store.database import database
@@ -158,7 +169,7 @@ from resolvers.kernel.store.differences import ENTITY_TYPES
 from resolvers.kernel.store.existence import Existence
 from resolvers.kernel.writing.actors import Actor, actor, actor_name, actor_of, check_actor, people_only
 from resolvers.kernel.writing.command import Procedure, command, procedure
-from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.context import Context
 from resolvers.kernel.writing.ends import Ended, Holder, end_work, ends
 from resolvers.kernel.writing.persons import (
     LEFT_DIGEST,
@@ -177,7 +188,9 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "Existence", "Reach",
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
-    "Context", "go_on_as", "AcrossWorkspaces", "QueryScope", "Scope", "Caller", "CredentialKind", "instance", "log",
+    "AcrossWorkspaces", "Everywhere", "has_secret", "in_live_workspaces", "of_instance", "supplied", "waiting",
+    "scoped", "ALL_ROWS",
+    "Context", "go_on_as", "QueryScope", "Scope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
     "Input", "NoInput", "Flag", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text",
     "Description", "Notes", "Prompt", "ConfigText",
@@ -191,6 +204,8 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "count", "derived", "of_parent", "named", "precise", "reads", "sums_up",
     "Derived", "Subtype", "confidential", "shown_as", "EVERYONE",
+    # What stands in the text of a statement.
+    "constant", "interval", "DATE", "DAY", "MIDNIGHT",
     # What a command writes and sends.
     "Change", "Conflict", "Drawn", "Need", "NOW", "plus", "Event", "EVENTS", "Routing", "Time", "Long", "address_of",
     "Topic", "Ended", "Holder", "end_work", "ends",
@@ -223,7 +238,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Answers that go on.
     "Streamed", "answer_of", "pages", "Followed",
     # Without a Context: for what works beside the requests.
-    "bus", "database", "SCOPE_SQL", "belongs_elsewhere", "end_consents", "forget_answers",
+    "bus", "database", "belongs_elsewhere", "end_consents", "forget_answers",
     "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
     "follow", "news",
     # Who did it.

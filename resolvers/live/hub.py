@@ -11,8 +11,7 @@ from prometheus_client.registry import Collector
 
 from resolvers.attention.channels import Channel, ChannelKind
 from resolvers.kernel.ground.removed import swept_names
-from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
+from resolvers.kernel.store.across import scoped
 from resolvers.live import statements
 from resolvers.live.audience import Audience, ChannelListener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
@@ -93,8 +92,7 @@ class Hub:
 
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
         """What followed a position, at most `limit` of a kind; nothing before the caller was a member. Raises Lost."""
-        async with database.lease() as conn:
-            await conn.fetchrow(SCOPE_SQL, channel.workspace_id or f"@{channel.id}")
+        async with scoped(channel.workspace_id or f"@{channel.id}") as conn:
             since = channel.since or BEGINNING
             rows = await conn.fetch(
                 statements.MISSED_EVENTS, channel.address, str(position.xid), position.seq, since, limit

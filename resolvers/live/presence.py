@@ -4,45 +4,24 @@ A row counts for `LASTS` seconds and is moved on while somebody listens, so that
 """
 
 import asyncio
-import contextlib
 import secrets
-from collections.abc import AsyncIterator
-from typing import Any
 
+from sqlalchemy import func
+from sqlmodel import col
+
+from models.staff.chats import ChatPresence
 from resolvers.instance.telemetry import log
-from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL
+from resolvers.kernel.background.clocks import AcrossWorkspaces, across_workspaces
+from resolvers.kernel.ground.constants import interval
+from resolvers.kernel.store.across import supplied
 
 EVERY = 30.0  # seconds between two refreshments
-LASTS = 90.0
+LASTS = 90
 GATHER = 0.05  # seconds in which changes are gathered into one write
 
-HERE = """
-INSERT INTO chat_presence (workspace_id, chat_id, user_id, process, until)
-SELECT here.*, $4, now() + make_interval(secs => $5) FROM unnest($1::text[], $2::text[], $3::text[]) AS here
-ON CONFLICT (workspace_id, chat_id, user_id, process) DO UPDATE SET until = excluded.until
-"""
-GONE = """
-DELETE FROM chat_presence AS there
-USING unnest($1::text[], $2::text[], $3::text[]) AS gone (workspace_id, chat_id, user_id)
-WHERE there.workspace_id = gone.workspace_id AND there.chat_id = gone.chat_id AND there.user_id = gone.user_id
-    AND process = $4
-"""
-ALL_GONE = "DELETE FROM chat_presence WHERE process = $1"
 
 Seat = tuple[str, str, str]
 """A workspace, a chat in it and a user."""
-
-
-@contextlib.asynccontextmanager
-async def _of_all_workspaces() -> AsyncIterator[Any]:
-    """A connection for which row-level security hides no row: what it was leased for last says nothing about these."""
-    async with database.lease() as conn:
-        await conn.fetchrow(SCOPE_SQL, "*")
-        try:
-            yield conn
-        finally:
-            await conn.fetchrow(SCOPE_SQL, "")
 
 
 class Presence:
@@ -81,14 +60,28 @@ class Presence:
         try:
             here = [seat for seat in changed if seat in self._listeners]
             gone = [seat for seat in changed if seat not in self._listeners]
-            async with _of_all_workspaces() as conn:
-                if here:
-                    await conn.execute(HERE, *map(list, zip(*here, strict=True)), self.process, LASTS)
-                if gone:
-                    await conn.execute(GONE, *map(list, zip(*gone, strict=True)), self.process)
+            await across_workspaces(lambda rows: self._store(rows, here, gone))
         except BaseException:
             self._changed |= changed
             raise
+
+    async def _store(self, rows: AcrossWorkspaces, here: list[Seat], gone: list[Seat]) -> None:
+        seats = [
+            ChatPresence(workspace_id=place, chat_id=chat, user_id=user, process=self.process)
+            for place, chat, user in here
+        ]
+        until = func.now() + interval(seconds=LASTS)
+        await rows.everywhere.upsert(seats, "workspace_id", "chat_id", "user_id", "process", until=until)
+        if gone:
+            places, chats, users = map(list, zip(*gone, strict=True))
+            left = supplied(ChatPresence, workspace_id=places, chat_id=chats, user_id=users).c
+            await rows.everywhere.take(
+                ChatPresence,
+                col(ChatPresence.process) == self.process,
+                col(ChatPresence.workspace_id) == left.workspace_id,
+                col(ChatPresence.chat_id) == left.chat_id,
+                col(ChatPresence.user_id) == left.user_id,
+            )
 
     async def run(self) -> None:
         """Until cancelled; then nobody is here any more."""
@@ -121,8 +114,8 @@ class Presence:
 
     async def _clear(self) -> None:
         try:
-            async with _of_all_workspaces() as conn:
-                await conn.execute(ALL_GONE, self.process)
+            of_process = col(ChatPresence.process) == self.process
+            await across_workspaces(lambda rows: rows.everywhere.take(ChatPresence, of_process))
         except Exception as error:
             log.warning("presence not cleared", error=type(error).__name__)
 

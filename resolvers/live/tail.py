@@ -8,9 +8,9 @@ import asyncpg
 
 from resolvers.instance.telemetry import log
 from resolvers.kernel.ground.silence import LIMIT
+from resolvers.kernel.store.across import SEES_ALL_ROWS, scoped
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
-from resolvers.kernel.store.database import connect, database, unavailable
-from resolvers.kernel.writing.context import SCOPE_SQL
+from resolvers.kernel.store.database import connect, unavailable
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 
@@ -20,7 +20,6 @@ BATCH = 1000
 LONGEST_WAIT = 5.0
 PATIENCE = 10.0  # seconds somebody who wants to listen waits for the database
 LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
-EVERYBODY = {"crewship.workspaces": "*"}  # the reader serves all tenants; what each listener gets, a Channel decides
 
 # with the id of a user whose rights have changed; on no channel that a client can name
 ACCESS, CHANGED = "access:", "access.changed"
@@ -159,8 +158,7 @@ class ChatTail:
                 del self.watched[key]
 
     async def _standing(self, chat: ChatKey) -> ChatWatch | None:
-        async with database.lease() as conn:
-            await conn.fetchrow(SCOPE_SQL, chat[0])
+        async with scoped(chat[0]) as conn:
             row = await conn.fetchrow(statements.CHAT, *chat)
         return None if row is None else ChatWatch(row[0], row[1])
 
@@ -172,7 +170,7 @@ class ChatTail:
             try:
                 await self._rest()
                 if self._conn is None:
-                    self._conn = await connect(self._dsn, EVERYBODY, LIMIT)
+                    self._conn = await connect(self._dsn, SEES_ALL_ROWS, LIMIT)
                     await self._anchor()
                 await self._look()
                 wait = 0.1

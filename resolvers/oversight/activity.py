@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import and_, literal_column, select
+from sqlalchemy import and_, select
 from sqlalchemy.types import Text as SQLText
 
 from models.base import TenantTable, table_of
@@ -22,6 +22,7 @@ from resolvers.kernel import (
     Paging,
     QueryScope,
     View,
+    constant,
     derived,
     graph,
     named,
@@ -105,12 +106,12 @@ class ActivityKind:
         return select(
             table.c.id,
             table.c.workspace_id,
-            literal_column(f"'{self.type.value}'", SQLText()).label("type"),
+            constant(self.type, SQLText()).label("type"),
             table.c.status,
             table.c[self.summary].label("summary"),
             table.c[self.detail].label("detail"),
             self.acts.label("from_id"),
-            (self.others[0] if self.others else literal_column("NULL", SQLText())).label("to_id"),
+            (self.others[0] if self.others else constant(None, SQLText())).label("to_id"),
             table.c.created_at,
         ).where(table.c.workspace_id == scope.workspace_id, self.acts.not_in(of_none), *conditions)
 

@@ -1,12 +1,12 @@
 """Charts: what happened in a workspace, in buckets of time."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import DateTime, Interval, and_, func, literal_column, select, union_all
+from sqlalchemy import DateTime, Interval, and_, func, select, union_all
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Double
 from sqlalchemy.types import Text as SQLText
@@ -15,7 +15,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.missions import Mission, MissionStatus, MissionType
-from resolvers.kernel import Action, Code, Context, Domain, Input, Output, Refusal, Text, procedure
+from resolvers.kernel import Action, Code, Context, Domain, Input, Output, Refusal, Text, constant, procedure
 
 DOMAIN = Domain("metrics", scopes="workspace")
 
@@ -25,10 +25,10 @@ MOST_BUCKETS: Final = 200
 MOST_SERIES: Final = 100  # those with the largest sums
 CLOSED: Final = (MissionStatus.DONE, MissionStatus.COMPLETED, MissionStatus.REVIEW)
 TIME = DateTime(timezone=True)
-EPOCH: Any = literal_column("timestamptz '1970-01-01 00:00:00+00'", TIME)
-MORE: Any = literal_column("1.0", Double())
-LESS: Any = literal_column("-1.0", Double())
-ZERO: Any = literal_column("0.0", Double())
+EPOCH: Any = constant(datetime(1970, 1, 1, tzinfo=UTC), TIME)
+MORE: Any = constant(1.0, Double())
+LESS: Any = constant(-1.0, Double())
+ZERO: Any = constant(0.0, Double())
 TOTAL, UNASSIGNED, UNKNOWN = "total", "unassigned", "unknown"
 
 
@@ -110,7 +110,7 @@ class TimeSeries(Output):
 
 
 def _text(value: str) -> Any:
-    return literal_column(f"'{value}'", SQLText())
+    return constant(value, SQLText())
 
 
 class Chart:
@@ -121,10 +121,9 @@ class Chart:
     def __init__(self, ctx: Context, data: ChartMetric) -> None:
         self.ctx, self.data = ctx, data
         width, window = BUCKETS[data.bucket], WINDOWS[data.window]
-        self.width: Any = literal_column(f"interval '{int(width.total_seconds())} seconds'", Interval())
-        before = int((window - width).total_seconds())
+        self.width: Any = constant(width, Interval())
         self.last = self.bucket_of(func.now())
-        self.first = self.last - literal_column(f"interval '{before} seconds'", Interval())
+        self.first = self.last - constant(window - width, Interval())
 
     def bucket_of(self, time: Any) -> Any:
         return func.date_bin(self.width, time, EPOCH, type_=TIME)
@@ -213,7 +212,7 @@ class Chart:
         bucket: Any = (
             func.generate_series(self.first, self.last, self.width).table_valued("ts").render_derived(name="bucket")
         )
-        keys = bucket.outerjoin(largest, literal_column("true"))
+        keys = bucket.outerjoin(largest, constant(True))
         joined = keys.outerjoin(summed, and_(summed.c.ts == bucket.c.ts, summed.c.key == largest.c.key))
         value: Any = summed.c.value
         if self.data.metric is Metric.active_missions:
@@ -224,9 +223,7 @@ class Chart:
         p = points.c
         there = p.value.is_not(None)
         values, labels = (
-            func.coalesce(
-                func.jsonb_object_agg(p.key, what).filter(there), literal_column("'{}'::jsonb"), type_=JSONB()
-            )
+            func.coalesce(func.jsonb_object_agg(p.key, what).filter(there), constant({}), type_=JSONB())
             for what in (p.value, p.label)
         )
         return select(p.ts.label("ts"), values.label("series"), labels.label("labels")).group_by(p.ts).order_by(p.ts)

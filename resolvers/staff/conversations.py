@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import Integer, Text, cast, column, func, literal_column, select
+from sqlalchemy import Integer, Text, cast, column, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.staff.agents import Agent
@@ -22,6 +22,7 @@ from resolvers.kernel import (
     Row,
     Subject,
     View,
+    constant,
     graph,
     query,
 )
@@ -30,13 +31,13 @@ from resolvers.rules.journal_times import Since, Until, sql
 DOMAIN = Domain("conversations", scopes="chats")
 
 LONGEST_QUERY = 1_000
-PATIENCE: Any = literal_column("'2 s'")
+PATIENCE: Any = constant("2 s")
 """How long a search looks for what is rare, or is not there."""
 MOST_RANKED = 200
 """Of the newest that match: among these the best come first."""
-SIMPLE: Any = literal_column("'simple'::regconfig")
-TYPES: Any = literal_column("""'["chat.user_message", "chat.agent_response"]'::jsonb""")
-MARKS: Any = literal_column("'StartSel=**, StopSel=**, MaxFragments=2'")
+SIMPLE: Any = constant("simple", as_="regconfig")
+TYPES: Any = constant(["chat.user_message", "chat.agent_response"])
+MARKS: Any = constant("StartSel=**, StopSel=**, MaxFragments=2")
 
 
 def _said(text: str) -> str:
@@ -98,12 +99,12 @@ def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConve
     is_web = data.syntax is SearchSyntax.websearch
     place, sought = scope.workspace_id.__clause_element__(), data.query.__clause_element__()  # type: ignore[attr-defined]
     asked = func.jsonb_build_object(
-        literal_column("'agents'"), func.jsonb_build_array(scope.id_of(agent), type_=JSONB()),
-        literal_column("'types'"), TYPES, literal_column("'web'" if is_web else "'q'"), sought,
-        literal_column("'since'"), sql(data.since), literal_column("'until'"), sql(data.until),
-        literal_column("'to_the_end'"), literal_column("true"), literal_column("'patience'"), PATIENCE, type_=JSONB(),
+        constant("agents"), func.jsonb_build_array(scope.id_of(agent), type_=JSONB()),
+        constant("types"), TYPES, constant("web" if is_web else "q"), sought,
+        constant("since"), sql(data.since), constant("until"), sql(data.until),
+        constant("to_the_end"), constant(True), constant("patience"), PATIENCE, type_=JSONB(),
     )  # fmt: skip
-    most = cast(literal_column(str(MOST_RANKED)), Integer)
+    most = cast(constant(MOST_RANKED), Integer)
     lines = func.conversation_lines(place, asked, most).table_valued(column("message_id", Text), name="line")
     said = scope.table(Message)
     words = func.to_tsvector(SIMPLE, func.journal_words(said.c.content))

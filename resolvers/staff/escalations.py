@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import orjson
 from pydantic import Field
-from sqlalchemy import case, func, literal_column, select
+from sqlalchemy import case, func, select
 from sqlmodel import col
 
 from models.actors import ActorType
@@ -50,6 +50,7 @@ from resolvers.kernel import (
     Text,
     View,
     command,
+    constant,
     derived,
     extend,
     graph,
@@ -77,7 +78,7 @@ RESOLVER = "user"
 """Who has resolved an escalation, on the wire (contract: Escalation). The inbox says which one."""
 CREW = Subject(Crew, "crew_id")
 NEWEST_FIRST = (col(Escalation.created_at).desc(), col(Escalation.id).desc())
-PENDING: Any = literal_column(f"'{EscalationStatus.PENDING}'")
+PENDING: Any = constant(EscalationStatus.PENDING)
 Required = Annotated[Id, Field(min_length=1)]
 
 
@@ -157,8 +158,8 @@ class PendingEscalations(View):
 
 def _resolution(row: Any, scope: Any) -> Any:
     """What was handed over is told by a marker."""
-    submitted = case((row.status == PENDING, None), else_=literal_column(f"'{HANDED_OVER}'"))
-    return case((row.type == literal_column(f"'{EscalationType.CREDENTIAL}'"), submitted), else_=row.resolution)
+    submitted = case((row.status == PENDING, None), else_=constant(HANDED_OVER))
+    return case((row.type == constant(EscalationType.CREDENTIAL), submitted), else_=row.resolution)
 
 
 graph(

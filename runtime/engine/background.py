@@ -24,9 +24,10 @@ from resolvers.kernel.background import steps
 from resolvers.kernel.background.steps import Gone, Mark
 from resolvers.kernel.declarations.jobs import ENQUEUE, JOBS, TIMER, Job, Turn
 from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.kernel.store.database import database
-from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.context import Context
 from resolvers.staff.runs.work import passes
 from runtime.engine import dbos_tables
 

@@ -22,8 +22,8 @@ from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.jobs import TIMER, Job
 from resolvers.kernel.ground.silence import CONNECTING, LIMIT, noticed
+from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
-from resolvers.kernel.writing.context import SCOPE_SQL
 from runtime.engine import dbos_tables
 from runtime.engine.clocks import Ticker
 

@@ -75,7 +75,7 @@ async def _of_work(work: Work, statement: Select[Any]) -> Sequence[Any]:
 
 
 async def _of_tick(tick: Tick, statement: Select[Any]) -> Sequence[Any]:
-    return await tick.write(lambda rows: rows.select(statement))
+    return await tick.write(lambda rows: rows.everywhere.report(statement))
 
 
 async def _sweep(place: tuple[str, ...], found: Found, live: Sequence[Live], workspace_id: str) -> list[str]:

@@ -172,15 +172,11 @@ def test_no_domain_reads_a_body_that_was_not_validated(path: Path) -> None:
 
 
 CONNECTED = {
-    "resolvers/rules/workers.py": "who works is of no workspace, and written for no caller",
     "resolvers/oversight/system/status.py": "whether the database answers is what /readyz is about",
     "resolvers/live/tail.py": "one reader serves the listeners of all workspaces; a Channel decides what each may hear",
     "resolvers/live/hub.py": (
         "what a listener missed is read in the workspace of its Channel, which is proof of the right"
     ),
-    "resolvers/live/presence.py": "who listens to which chat is written for all callers of a process at once",
-    "resolvers/oversight/instance_settings/following.py": "what holds in a process is no caller's, and of no workspace",
-    "resolvers/staff/runs/work.py": "a worker takes runs of all workspaces, and writes batches for no caller",
 }
 
 
@@ -207,6 +203,155 @@ def test_a_surface_holds_no_sql_and_no_role(path: Path) -> None:
         for n in ast.walk(tree(path))
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.value.id in ("Role", "Action")
     ] == []
+
+
+BY_HAND = {
+    "resolvers/oversight/audit/seals.py": "digests of rows are computed and chained by functions of the database",
+    "resolvers/oversight/audit/verification.py": "the same digests, compared over partitions that may be dropped",
+    "resolvers/staff/runs/work.py": "leases of workers: one statement extends, parks or fences many runs at once",
+    "resolvers/staff/runs/booking.py": "the statement that stores a step books its calls, in four tables",
+    "resolvers/live/statements.py": "places in the order in which transactions end, by the types of PostgreSQL",
+}
+"""Files outside the kernel that contain SQL, and why no word of the kernel says it."""
+SENT_FOR_OTHERS = {
+    "resolvers/live/tail.py": "sends what `statements` contains",
+    "resolvers/live/hub.py": "sends what `statements` contains",
+}
+WORDLESS = [p for p in OUTSIDE_KERNEL if not name_of(p).startswith("runtime/")]
+STATEMENT = re.compile(
+    r"\bSELECT\s+(\w|\(|\*|'|\$)|\bSELECT\b.*\bFROM\b|\bINSERT\s+INTO\b|\bUPDATE\s+[\w.\"]+\s+(AS\s+)?(\w+\s+)?SET\b"
+    r"|\bDELETE\s+FROM\b|\bWITH\s+\w+\s+AS\b|\bON\s+CONFLICT\b|\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE)\b|\bSKIP\s+LOCKED\b"
+    r"|\bEXISTS\s*\(|\bRETURNING\s|\bTRUNCATE\s|\b(CREATE|ALTER|DROP)\s+(TABLE|INDEX|FUNCTION|TRIGGER|VIEW)\b"
+    r"|\bset_config\s*\(|crewship\.workspaces|\b(FROM|JOIN)\s+\w+\s+(AS|ON|WHERE|USING|JOIN|LEFT|CROSS)\b",
+    re.DOTALL,
+)
+MAKES_TEXT = {"literal_column", "text", "TextClause", "quoted_name", "TextualSelect"}
+SENDS = {"fetch", "fetchval", "fetchrow", "execute", "executemany"}
+CONNECTIONS = {"conn", "connection", "rows", "tables", "self._conn", "ctx.conn"}
+
+
+def sql_texts(module: ast.Module) -> list[int]:
+    """Lines with a text that is SQL, whatever values stand in it; documentation is none."""
+    passed = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(module):
+        if id(node) in passed:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            passed |= {id(part) for part in node.values if isinstance(part, ast.Constant)}
+            said = "".join([str(part.value) if isinstance(part, ast.Constant) else " x " for part in node.values])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            said = node.value
+        else:
+            continue
+        if STATEMENT.search(said):
+            found.append(node.lineno)
+    return found
+
+
+def raw_texts(module: ast.Module) -> list[int]:
+    """Lines that take what puts a text into a statement as it is: `constant` quotes."""
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if (
+            isinstance(node, ast.ImportFrom)
+            and (node.module or "").split(".")[0] == "sqlalchemy"
+            and any(alias.name in MAKES_TEXT for alias in node.names)
+        )
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in MAKES_TEXT
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("sa", "sqlalchemy")
+        )
+    ]
+
+
+def sendings(module: ast.Module) -> list[int]:
+    """Lines that send a text to the database: `fetch(sql)` of a connection, or of rows across workspaces."""
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in SENDS
+        and ast.unparse(node.func.value) in CONNECTIONS
+    ]
+
+
+def test_no_sql_stands_outside_the_kernel() -> None:
+    assert {name_of(path) for path in WORDLESS if sql_texts(tree(path))} == set(BY_HAND)
+    assert len(BY_HAND) <= 10
+
+
+def test_nothing_outside_the_kernel_sends_sql() -> None:
+    found = {name_of(path) for path in WORDLESS if sendings(tree(path))}
+    assert found - set(BY_HAND) == set(SENT_FOR_OTHERS)
+
+
+def test_constants_are_quoted_in_one_place() -> None:
+    assert [name_of(path) for path in WORDLESS if raw_texts(tree(path))] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "X = 'SELECT id FROM crews'",
+        "X = 'SELECT 1'",
+        "X = f'SELECT id FROM {table} WHERE id = $1'",
+        "X = f'UPDATE {table} SET name = $1'",
+        "X = 'UPDATE crews AS c SET name = $1'",
+        "X = 'UPDATE crews c SET name = $1'",
+        "X = f'DELETE FROM {table}'",
+        "X = 'INSERT INTO crews VALUES (1)'",
+        "X = 'WITH due AS (' + rest",
+        "X = 'ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED'",
+        "X = f'EXISTS ({inner})'",
+        "f(rows, 'FROM crews AS c')",
+        "def f():\n    'Reads.'\n    return '\\n    SELECT\\n    id FROM crews'",
+        "X = \"SELECT set_config('crewship.workspaces', '*', true)\"",
+        "X = {'crewship.workspaces': '*'}",
+        "X = 'TRUNCATE crews'",
+    ],
+)
+def test_a_text_of_sql_is_seen(text: str) -> None:
+    assert sql_texts(ast.parse(text)) != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "X = 'Select a crew from the list'",
+        "X = 'Update the set of rules'",
+        "'SELECT id FROM crews: what the kernel makes of it.'",
+        "X = select(Crew).where(Crew.id == 1)",
+        "X = Action.UPDATE",
+        "X = f'The {name} exists (already)'",
+    ],
+)
+def test_what_is_no_sql_is_let_be(text: str) -> None:
+    assert sql_texts(ast.parse(text)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from sqlalchemy import literal_column",
+        "from sqlalchemy import func, text as t",
+        "from sqlalchemy.sql.expression import TextClause",
+        "x = sqlalchemy.text('now()')",
+    ],
+)
+def test_text_of_sqlalchemy_is_seen(text: str) -> None:
+    assert raw_texts(ast.parse(text)) == [1]
+
+
+@pytest.mark.parametrize(
+    "text", ["await rows.fetch(sql)", "lambda rows: rows.fetch(sql)", "await conn.execute(sql)", "f(rows.fetchval(S))"]
+)
+def test_a_statement_that_is_sent_is_seen(text: str) -> None:
+    assert sendings(ast.parse(text)) == [1]
 
 
 STATUSES = {status.value for status in HTTPStatus if status >= 200}

@@ -15,6 +15,7 @@ import pytest
 from crewship.process.postgres import APPLICATION, Connection, EmbeddedPostgres
 from crewship.process.postgres_child import User, binaries_for
 from models.attention.webhook_endpoints import WebhookEndpoint
+from models.kernel import OutboxEvent
 from models.migrations import upgrade
 from models.migrations.cluster import CLUSTER, FOLLOWS, OUTBOX, QUEUE, SEEN, adopt
 from models.migrations.sql import texts
@@ -28,7 +29,6 @@ from tests.models.rows import insert, of, workspace_rows
 
 pytestmark = pytest.mark.anyio
 PLACE = "workspace:x"
-PLACES = "SELECT DISTINCT workspace_id FROM events"
 BURN = "DO $$ BEGIN FOR n IN 1..{times} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 AHEAD = 20_000  # transactions by which the cluster of the original is ahead
 HIGH = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
@@ -63,7 +63,7 @@ async def followed(dsn: str, follower: str = "cluster_test") -> list[str]:
     async with connected(dsn) as connection:
         while more:
             async with connection.transaction():
-                events, more = await follow(AcrossWorkspaces(connection), follower, PLACES, ["crew.updated"])
+                events, more = await follow(AcrossWorkspaces(connection), follower, OutboxEvent, (), ["crew.updated"])
             found += [event["channel"] for event in events]
     return found
 

@@ -48,6 +48,7 @@ from resolvers.kernel import (
     actor_of,
     clock,
     command,
+    constant,
     extend,
     graph,
     job,
@@ -55,6 +56,7 @@ from resolvers.kernel import (
     one,
     precise,
     query,
+    waiting,
 )
 
 APPROVAL = Subject(Approval, "id")
@@ -129,10 +131,8 @@ class OfApproval(Input):
 
 TIME_OUT = job("approvals.time_out", OfApproval, unique="{approval_id}", emits=InboxItemUpdated)
 """Nobody has decided in time."""
-OVERDUE = """
-    SELECT id, workspace_id FROM approvals WHERE status = 'pending' AND timeout_at <= now() ORDER BY timeout_at LIMIT $1
-"""
-EXPIRE = clock("approvals.expire", every=timedelta(seconds=30), when=f"EXISTS ({OVERDUE.replace('$1', '1')})")
+OVERDUE = (col(Approval.status) == constant(ApprovalStatus.pending), col(Approval.timeout_at) <= func.now())
+EXPIRE = clock("approvals.expire", every=timedelta(seconds=30), when=waiting(Approval, *OVERDUE))
 
 graph(
     Approval,
@@ -259,7 +259,7 @@ async def call_off(ctx: Context, id: str, reason: str) -> None:
 
 async def enqueue_overdue(rows: AcrossWorkspaces) -> None:
     """A job for each approval whose time is over."""
-    for row in await rows.fetch(OVERDUE, MOST_DUE):
+    for row in await rows.everywhere.select(Approval, *OVERDUE, order_by=col(Approval.timeout_at), limit=MOST_DUE):
         rows.enqueue(TIME_OUT, row["workspace_id"], approval_id=row["id"])
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from sqlalchemy import and_, func, literal_column, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import col
 
 from models.attention.inbox import LONGEST_ITEM_ID, InboxItem, InboxKind, InboxState
@@ -25,6 +25,7 @@ from resolvers.kernel import (
     Subject,
     View,
     at_most,
+    constant,
     extend,
     graph,
     many,
@@ -38,7 +39,7 @@ ItemId = Annotated[str, Field(strict=True, max_length=LONGEST_ITEM_ID)]
 NEWEST_FIRST = (col(InboxItem.created_at).desc(), col(InboxItem.id).desc())
 TIMES = ("created_at", "updated_at", "read_at", "resolved_at")
 # spelled out: the index of these items is a partial one
-IS_ACTIVE: Any = col(InboxItem.state) != literal_column(f"'{InboxState.resolved}'")
+IS_ACTIVE: Any = col(InboxItem.state) != constant(InboxState.resolved)
 Kinds = Annotated[list[InboxKind], at_most(MOST_LISTED), CommaList(InboxKind)]
 
 
@@ -118,7 +119,7 @@ def count_inbox(scope: QueryScope, data: NoInput) -> Row[InboxCount]:
     Counts the items that the caller can see.
     """
     items = scope.table(InboxItem)
-    unread = select(func.count().label("unread_count")).where(items.c.state == literal_column(f"'{InboxState.unread}'"))
+    unread = select(func.count().label("unread_count")).where(items.c.state == constant(InboxState.unread))
     return scope.view(InboxCount, unread.select_from(items)).one("Workspace not found")
 
 

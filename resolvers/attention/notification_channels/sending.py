@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Protocol
@@ -52,11 +53,7 @@ DELIVER = job("notification_channels.deliver", OfEnd, unique="{channel_id}:{run_
 """One channel is told of the end of one run."""
 FOLLOW = clock("notification_channels.follow", every=timedelta(seconds=1), when=news("notification_channels"))
 """Ends of runs are looked for in the outbox."""
-PLACES = "SELECT DISTINCT workspace_id FROM notification_channels WHERE deleted_at IS NULL AND enabled"
-SUBSCRIBED = """
-    SELECT id, workspace_id, events FROM notification_channels
-    WHERE workspace_id = ANY ($1::text[]) AND deleted_at IS NULL AND enabled
-"""
+SUBSCRIBED = (col(NotificationChannel.enabled),)
 
 
 class NotDelivered(Exception):
@@ -109,8 +106,8 @@ class Letter:
 
 async def enqueue_letters(rows: AcrossWorkspaces) -> bool:
     """A job for each channel that is to be told of what has ended. Returns whether there may be more."""
-    ended, more = await follow(rows, "notification_channels", PLACES, ENDS)
-    channels = await rows.fetch(SUBSCRIBED, list({event["workspace_id"] for event in ended})) if ended else []
+    ended, more = await follow(rows, "notification_channels", NotificationChannel, SUBSCRIBED, ENDS)
+    channels = await channels_of(rows, ended) if ended else []
     for event in ended:
         for channel in channels:
             if channel["workspace_id"] == event["workspace_id"] and event["type"] in channel["events"]:
@@ -118,6 +115,15 @@ async def enqueue_letters(rows: AcrossWorkspaces) -> bool:
                     DELIVER, event["workspace_id"], channel_id=channel["id"], run_id=event["payload"]["run_id"]
                 )
     return more
+
+
+async def channels_of(rows: AcrossWorkspaces, events: Sequence[Any]) -> list[Any]:
+    """Enabled channels of the workspaces in which something has happened."""
+    places = list({event["workspace_id"] for event in events})
+    columns = ("id", "workspace_id", "events")
+    return await rows.everywhere.select(
+        NotificationChannel, *SUBSCRIBED, col(NotificationChannel.workspace_id).in_(places), columns=columns
+    )
 
 
 async def letter_of(ctx: Context, data: OfEnd) -> tuple[NotificationChannel, Letter] | None:

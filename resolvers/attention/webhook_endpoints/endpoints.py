@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import literal_column
 from sqlmodel import col
 
 from models import bounds
@@ -35,6 +34,7 @@ from resolvers.kernel import (
     Url,
     at_most,
     command,
+    constant,
     graph,
     instance,
     query,
@@ -148,7 +148,7 @@ async def update_endpoint(ctx: Context, endpoint: WebhookEndpoint, data: UpdateW
         changes["failing_since"] = None
         tried = (
             col(WebhookDelivery.endpoint_id) == endpoint.id,
-            col(WebhookDelivery.state) == literal_column(f"'{DeliveryState.pending}'"),  # the index is a partial one
+            col(WebhookDelivery.state) == constant(DeliveryState.pending),  # the index is a partial one
             col(WebhookDelivery.next_attempt_at).is_not(None),
         )
         await ctx.update_where(WebhookDelivery, *tried, next_attempt_at=None)

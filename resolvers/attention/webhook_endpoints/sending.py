@@ -5,6 +5,7 @@ Webhooks say, and tried again for a day.
 import base64
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,17 +60,7 @@ DELIVER = job("webhook_endpoints.deliver", OfLane, unique="{endpoint_id}:{lane}"
 """The deliveries of one lane, in order."""
 FOLLOW = clock("webhook_endpoints.follow", every=timedelta(seconds=1), when=news("webhook_endpoints"))
 """The outbox is looked at for whoever has subscribed."""
-PLACES = "SELECT DISTINCT workspace_id FROM webhook_endpoints WHERE enabled"
-ENDPOINTS = """
-    SELECT id, workspace_id, event_types FROM webhook_endpoints WHERE workspace_id = ANY ($1::text[]) AND enabled
-"""
-ADD = """
-    INSERT INTO webhook_deliveries
-        (id, workspace_id, endpoint_id, event_type, subject, lane, payload, xid, seq, happened_at, state, attempts)
-    SELECT id, place, endpoint, type, subject, lane, payload::jsonb, xid, seq, at, 'pending', 0
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::bigint[],
-        $9::bigint[], $10::timestamptz[]) AS given(id, place, endpoint, type, subject, lane, payload, xid, seq, at)
-"""
+SUBSCRIBED = (col(WebhookEndpoint.enabled),)
 
 
 def subject_of(event: Any) -> str:
@@ -84,22 +75,40 @@ def lane_of(subject: str) -> int:
 
 async def distribute(rows: AcrossWorkspaces) -> bool:
     """What has happened is put into the lanes of those who have subscribed. Returns whether there may be more."""
-    events, more = await follow(rows, "webhook_endpoints", PLACES)
-    endpoints = await rows.fetch(ENDPOINTS, list({event["workspace_id"] for event in events})) if events else []
-    made = []
+    events, more = await follow(rows, "webhook_endpoints", WebhookEndpoint, SUBSCRIBED)
+    endpoints = await _endpoints_of(rows, events) if events else []
+    made = list[WebhookDelivery]()
     for event in events:
         subject = subject_of(event)
         for endpoint in endpoints:
             same = endpoint["workspace_id"] == event["workspace_id"] and event["type"] not in NEVER
             if same and not {event["type"], "*"}.isdisjoint(endpoint["event_types"]):
-                place = (delivery_id(), event["workspace_id"], endpoint["id"], event["type"], subject, lane_of(subject))
-                what = (orjson.dumps(event["payload"]).decode(), int(event["xid"]), event["seq"], event["created_at"])
-                made.append(place + what)
-    if made:
-        await rows.fetch(ADD, *map(list, zip(*made, strict=True)))
-    for workspace_id, endpoint_id, lane in sorted({(row[1], row[2], row[5]) for row in made}):
+                delivery = WebhookDelivery(
+                    id=delivery_id(),
+                    endpoint_id=endpoint["id"],
+                    event_type=event["type"],
+                    subject=subject,
+                    lane=lane_of(subject),
+                    payload=event["payload"],
+                    xid=int(event["xid"]),
+                    seq=event["seq"],
+                    happened_at=event["created_at"],
+                )
+                delivery.workspace_id = event["workspace_id"]
+                made.append(delivery)
+    await rows.everywhere.insert_all(made)
+    for workspace_id, endpoint_id, lane in sorted({(row.workspace_id, row.endpoint_id, row.lane) for row in made}):
         rows.enqueue(DELIVER, workspace_id, endpoint_id=endpoint_id, lane=str(lane))
     return more
+
+
+async def _endpoints_of(rows: AcrossWorkspaces, events: Sequence[Any]) -> list[Any]:
+    """Enabled endpoints of the workspaces in which something has happened."""
+    places = list({event["workspace_id"] for event in events})
+    columns = ("id", "workspace_id", "event_types")
+    return await rows.everywhere.select(
+        WebhookEndpoint, *SUBSCRIBED, col(WebhookEndpoint.workspace_id).in_(places), columns=columns
+    )
 
 
 @dataclass(frozen=True, slots=True)

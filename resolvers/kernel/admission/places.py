@@ -9,11 +9,11 @@ from models.people.workspaces import Membership
 from models.staff.runs import Run, RunStatus
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.store import statements
+from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.changes import NOW
 from resolvers.kernel.store.database import database
 from resolvers.kernel.store.sending import run
 
-SCOPE_SQL = "SELECT set_config('crewship.workspaces', $1, false)"
 SETS = "SELECT set_config("
 """How a statement begins that does nothing but say for whom the connection works."""
 OWN_ROLES = (

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from models.bounds import LINE
 from resolvers.kernel.background.steps import Gone
 from resolvers.kernel.declarations.jobs import ENQUEUE, NAME, Job, Queued, in_order, rings
-from resolvers.kernel.store import statements
+from resolvers.kernel.store.across import Everywhere, Within
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.database import database
 
@@ -66,14 +66,19 @@ class AcrossWorkspaces:
         self._conn = conn
         self.queued: list[Queued] = []
 
+    @property
+    def everywhere(self) -> Everywhere:
+        """Words on the rows of all workspaces."""
+        return Everywhere(self._conn)
+
+    def within(self, workspace_id: str) -> Within:
+        """Words on the rows of one workspace."""
+        return Within(self._conn, workspace_id)
+
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        """For SQL that no word says."""
         rows: list[Any] = await self._conn.fetch(sql, *values)
         return rows
-
-    async def select(self, statement: Any) -> list[Any]:
-        """The records of a Core statement, such as one that an operation reads by, too."""
-        sql, values = statements.generic(statement)
-        return await self.fetch(sql, *values)
 
     async def fetchval(self, sql: str, *values: Any) -> Any:
         return await self._conn.fetchval(sql, *values)

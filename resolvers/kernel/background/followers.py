@@ -8,6 +8,8 @@ there with the new place, or not at all. See ADR 63.
 from collections.abc import Sequence
 from typing import Any
 
+from sqlmodel import SQLModel
+
 from models.kernel import FOLLOWS
 from resolvers.kernel.background.clocks import AcrossWorkspaces
 
@@ -42,13 +44,17 @@ def news(follower: str) -> str:
 
 
 async def follow(
-    rows: AcrossWorkspaces, follower: str, places: str, types: Sequence[str] | None = None
+    rows: AcrossWorkspaces,
+    follower: str,
+    model: type[SQLModel],
+    subscribed: tuple[Any, ...],
+    types: Sequence[str] | None = None,
 ) -> tuple[list[Any], bool]:
     """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
     first look gives none: it begins with what comes.
 
-    `places`: a statement of the workspaces in which somebody has subscribed. Events of others are passed over, and
-    where there are none, nothing is read.
+    `subscribed`: the conditions of rows of `model` by which somebody has subscribed. Events of workspaces without any
+    are passed over, and where there are none, nothing is read.
     """
     fact = follower + FOLLOWS
     horizon = await rows.fetchval(HORIZON)
@@ -56,9 +62,12 @@ async def follow(
     if place and not await rows.fetchval(NEWS, *place[0], horizon):
         return [], False  # a place that moved by itself would be a write a second, for ever
     # behind the horizon: whoever subscribed before an event below it, has committed that by now
-    subscribed = [row[0] for row in await rows.fetch(places)] if place else []
+    everywhere, where = rows.everywhere, ("workspace_id",)
+    places = (
+        [row[0] for row in await everywhere.select(model, *subscribed, columns=where, distinct=True)] if place else []
+    )
     kinds = None if types is None else list(types)
-    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, subscribed) if subscribed else []
+    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, places) if places else []
     more = len(found) == MOST
     # what is not older than every running transaction waits
     await rows.fetchval(MOVE, fact, f"{found[-1]['xid']}:{found[-1]['seq'] + 1}" if more else f"{horizon}:0")

@@ -30,13 +30,16 @@ NOW = "SELECT events_horizon()::text::bigint"
 
 
 class News:
-    """Tells the listeners of a process that their workspace has new rows, by a statement of the oldest transaction that
-    runs, and of those among the workspaces `$2` that have rows of transactions from `$1` on.
+    """Tells the listeners of a process that their workspace has new rows, by a function of the database: of a
+    transaction and a list of workspaces, it returns the oldest transaction that runs, and those among the workspaces
+    that have rows of transactions from the given one on.
     """
 
-    def __init__(self, statement: str) -> None:
+    def __init__(self, function: str) -> None:
+        if not function.isidentifier():
+            raise TypeError(f"{function}: the name of a function of the database")
         self.horizon = 0
-        self._statement = statement
+        self._statement = f"SELECT horizon, places FROM {function}($1, $2)"
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
 
@@ -88,7 +91,7 @@ class Followed:
 
     `rows` is the list in the order in which transactions end, below the oldest that runs, so that nothing appears
     before what was shown: a Page by one key, a text that begins with the transaction (see `place_at`). `news` is the
-    statement of `News`.
+    function of `News`.
     """
 
     rows: Query[Any, Any]

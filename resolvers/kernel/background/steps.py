@@ -9,9 +9,10 @@ from models.people.workspaces import Role
 from resolvers.identity.caller import Caller
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.jobs import Job
+from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.database import database
 from resolvers.kernel.writing import finish
-from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.context import Context
 
 T = TypeVar("T")
 

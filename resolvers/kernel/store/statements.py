@@ -5,18 +5,33 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Text, and_, bindparam, delete, func, insert, literal_column, select, update
+from sqlalchemy import (
+    ARRAY,
+    String,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, bookkeeping_of, enums_of, secrets_of, table_of
+from models.base import TenantRow, bookkeeping_of, enums_of, only_sealed, secrets_of, table_of
 from models.sealed import Sealed
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.visibility import Scope
-from resolvers.kernel.store.changes import Edit, HeldInsert, Kinds, Now, Waiting, plus
+from resolvers.kernel.store.changes import NOW, Edit, HeldInsert, Kinds, Now, Waiting, kinds_of, plus
 from resolvers.kernel.store.database import DIALECT, database
 from resolvers.kernel.store.differences import told_of
 
@@ -152,6 +167,38 @@ def columns_of(rows: Sequence[SQLModel], names: tuple[str, ...]) -> list[list[An
     ]
 
 
+def supplied(model: type[SQLModel], values: Mapping[str, Sequence[Any]]) -> Any:
+    """Values of columns of a table that come with a statement, as a FROM entry: one array a column."""
+    table = table_of(model)
+    arrays, columns = list[Any](), list[Any]()
+    for name, listed in values.items():
+        kind = table.c[name].type
+        if isinstance(kind, JSONB):
+            arrays.append(cast(literal([_as_json(each) for each in listed], ARRAY(Text)), ARRAY(JSONB)))
+        else:
+            # a length would cut what is too long
+            kind = Text() if isinstance(kind, String) else kind
+            arrays.append(literal(list(listed), ARRAY(kind)))
+        columns.append(column(name, kind))
+    return func.unnest(*arrays).table_valued(*columns).render_derived(name="supplied")
+
+
+def updating_each(model: type[SQLModel], changes: Mapping[str, Mapping[str, Any]], door: Sequence[Any]) -> Any:
+    """UPDATE of several rows behind a door, each by its id and to values of its own."""
+    table, kinds = table_of(model), kinds_of(next(iter(changes.values())))
+    alike = dict(kinds)
+    for row in changes.values():
+        only_sealed(model, row)
+    if any(dict(kinds_of(row)) != alike for row in changes.values()):
+        raise TypeError(f"{model.__name__}: rows that are updated together change the same columns in the same way")
+    lists = {n: [row[n].amount if kind is plus else row[n] for row in changes.values()] for n, kind in kinds}
+    timed = [name for name, kind in kinds if kind is Now]
+    each = supplied(model, {"id": list(changes)} | {name: lists[name] for name in lists if name not in timed})
+    sets: dict[str, Any] = dict.fromkeys(timed, func.now())
+    sets |= {n: table.c[n] + each.c[n] if kind is plus else each.c[n] for n, kind in kinds if kind is not Now}
+    return update(table).where(*door, table.c.id == each.c.id).values(edited(model, sets)).returning(table.c.id)
+
+
 def _as_json(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 
@@ -179,6 +226,14 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
         return _with_old(made, table, was)
 
     return compiled((model, "upsert", columns, keys, limited, database.returns_old), build)
+
+
+def valued(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a statement of its own sets: values, expressions, and the time."""
+    return {
+        name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value
+        for name, value in changes.items()
+    }
 
 
 def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:

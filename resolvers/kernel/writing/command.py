@@ -48,11 +48,12 @@ from resolvers.kernel.ground.inputs import validate
 from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.ground.streamed import Streamed
+from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.database import database
 from resolvers.kernel.store.existence import Existence
 from resolvers.kernel.store.statements import load
 from resolvers.kernel.writing import finish, idempotency
-from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.context import Context
 
 T = TypeVar("T")
 

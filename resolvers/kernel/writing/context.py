@@ -1,12 +1,12 @@
 """One call of a command or procedure: the only door to rows, and what is to be recorded with the change."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn, TypeVar
 
-from sqlalchemy import Text, delete, func, literal, select, update
+from sqlalchemy import Text, delete, literal, select, update
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, only_sealed, readable, table_of
@@ -24,6 +24,7 @@ from resolvers.kernel.ground.policy import GATES, Action, effective
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.visibility import Scope, hides
 from resolvers.kernel.store import statements
+from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.changes import NOW, Change, Conflict, Edit, HeldInsert, Waiting, bound, given, kinds_of
 from resolvers.kernel.store.database import Lease, database
 from resolvers.kernel.store.sending import TAKEN, run
@@ -32,7 +33,6 @@ from resolvers.kernel.writing.recorder import Recorder, Touched
 from resolvers.kernel.writing.selection import Selection
 
 M = TypeVar("M", bound=SQLModel)
-SCOPE_SQL = places.SCOPE_SQL
 
 
 @dataclass(slots=True)
@@ -317,16 +317,16 @@ class Context(Recorder):
         self._writes()
         only_sealed(model, changes)
         table = table_of(model)
-        values = {
-            name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value
-            for name, value in changes.items()
-        }
-        changed = (
-            update(table)
-            .where(*self._door(model, including_deleted, including_hidden), *[clause(c) for c in conditions])
-            .values(statements.edited(model, values))
-        )
+        door = self._door(model, including_deleted, including_hidden)
+        changed = update(table).where(*door, *[clause(c) for c in conditions])
+        changed = changed.values(statements.edited(model, statements.valued(changes)))
         return self.ids_of(model, await self._many(changed.returning(table.c.id if "id" in table.c else ONE)))
+
+    async def update_each(self, model: type[SQLModel], changes: Mapping[str, Mapping[str, Any]]) -> list[Any]:
+        """Changes rows as `update_where` does, each by its id and to values of its own, in one statement."""
+        self._writes()
+        made = statements.updating_each(model, changes, self._door(model)) if changes else None
+        return [] if made is None else self.ids_of(model, await self._many(made))
 
     async def delete_where(self, model: type[SQLModel], *conditions: Any, including_hidden: bool = False) -> int:
         """Removes for good all rows of this workspace that match, soft-deleted ones too; returns how many."""

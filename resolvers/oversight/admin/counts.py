@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, literal_column, null, select
+from sqlalchemy import case, func, null, select
 
 from models.base import table_of
 from models.people.auth import User
@@ -11,11 +11,11 @@ from models.people.workspaces import Membership, Role, Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
-from resolvers.kernel import Action, NoInput, QueryScope, Row, Rows, View, extend, one, query
+from resolvers.kernel import Action, NoInput, QueryScope, Row, Rows, View, constant, extend, one, query
 
 USERS = table_of(User)
-RUNNING: Any = literal_column(f"'{RunStatus.RUNNING.value}'")
-ONE: Any = literal_column("1")
+RUNNING: Any = constant(RunStatus.RUNNING)
+ONE: Any = constant(1)
 
 
 class AdminStats(View):
@@ -84,7 +84,7 @@ def admin_users(scope: QueryScope, data: NoInput) -> Rows[AdminUser]:
     known = member.c.accepted_at.is_not(None)
     account = [
         USERS.c.id,
-        case((known, USERS.c.email), else_=literal_column("''")).label("email"),
+        case((known, USERS.c.email), else_=constant("")).label("email"),
         USERS.c.full_name,
         case((known, USERS.c.avatar_url), else_=null()).label("avatar_url"),
         case((known, USERS.c.created_at), else_=member.c.created_at).label("created_at"),

@@ -5,7 +5,7 @@ from string import ascii_lowercase, ascii_uppercase
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
-from sqlalchemy import and_, case, func, literal_column, null, or_, select
+from sqlalchemy import and_, case, func, null, or_, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
@@ -27,6 +27,7 @@ from resolvers.kernel import (
     Paging,
     QueryScope,
     Text,
+    constant,
     contains,
     derived,
     graph,
@@ -50,7 +51,7 @@ ORDERS = {
 
 
 LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-ONE: Any = literal_column("1")
+ONE: Any = constant(1)
 
 
 def _lower(kind: str) -> str:

@@ -5,15 +5,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from sqlalchemy import func
+from sqlmodel import col
+
+from models.oversight.audit import AuditSeal
 from models.retention import RetentionKind
 from resolvers.kernel import AcrossWorkspaces, clock, instance, rules_done, rules_due, rules_told
-from resolvers.oversight.audit.seals import REMOVE, SEGMENTS, rows_dropped
+from resolvers.oversight.audit.seals import SEGMENTS, removed_of, rows_dropped
 
 RETAIN = clock("audit.retain", every=timedelta(hours=1))
-OLD = """
-    SELECT number, hash, now() AS now FROM audit_seals
-    WHERE workspace_id = $1 AND number > $2 AND digests IS NOT NULL AND last_at < $3 ORDER BY number LIMIT $4
-"""
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
@@ -30,9 +30,17 @@ async def retain(write: Write) -> None:
 
 async def _portion(rule: Any, last: int, rows: AcrossWorkspaces) -> tuple[int, int | None]:
     """How many rows went, and behind which seal to go on."""
-    seals = await rows.fetch(OLD, rule["workspace_id"], last, rule["cut"], SEGMENTS)
+    seals = await rows.within(rule["workspace_id"]).select(
+        AuditSeal,
+        col(AuditSeal.number) > last,
+        col(AuditSeal.digests).is_not(None),
+        col(AuditSeal.last_at) < rule["cut"],
+        columns=("number", "hash", func.now().label("now")),
+        order_by=col(AuditSeal.number),
+        limit=SEGMENTS,
+    )
     removed = 0
     for seal in seals:
         signature = instance.vault.sign(rows_dropped(seal["hash"], seal["now"], None, None))
-        removed += await rows.fetchval(REMOVE, rule["workspace_id"], seal["number"], signature)
+        removed += await removed_of(rows, rule["workspace_id"], seal["number"], signature)
     return removed, seals[-1]["number"] if len(seals) == SEGMENTS else None

@@ -210,3 +210,9 @@ async def _left(rows: AcrossWorkspaces, seal: Any, until: datetime) -> bytes | N
     digests: bytes = seal["digests"]
     parts = [digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST)]
     return b"".join([part for part in parts if part not in going]) or None
+
+
+async def removed_of(rows: AcrossWorkspaces, workspace_id: str, number: int, signature: bytes) -> int:
+    """The rows of one seal go, and the seal says so: how many they were."""
+    removed: int = await rows.fetchval(REMOVE, workspace_id, number, signature)
+    return removed

@@ -12,7 +12,7 @@ from models.bounds import ID, LINE
 from models.oversight.decision_links import DecisionLink
 from models.people.auth import User, is_person, is_service_account
 from models.people.workspaces import Membership, Workspace
-from resolvers.attention.notification_channels.sending import PLACES, SUBSCRIBED, preview_of
+from resolvers.attention.notification_channels.sending import SUBSCRIBED, channels_of, preview_of
 from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job, news
 from resolvers.oversight.decision_links.questions import KINDS, LinkQuestion, name_of_agent, question_of
 
@@ -81,10 +81,9 @@ class DecisionAsked:
 
 async def enqueue_questions(rows: AcrossWorkspaces) -> bool:
     """A job for each channel that is to be told of what is asked. Returns whether there may be more."""
-    told, more = await follow(rows, "decision_links", PLACES, ["inbox.updated"])
+    told, more = await follow(rows, "decision_links", NotificationChannel, SUBSCRIBED, ["inbox.updated"])
     asking = [event for event in told if _asks(event["payload"])]
-    places = list({event["workspace_id"] for event in asking})
-    channels = await rows.fetch(SUBSCRIBED, places) if asking else []
+    channels = await channels_of(rows, asking) if asking else []
     for event in asking:
         for channel in channels:
             if channel["workspace_id"] == event["workspace_id"] and ChannelEvent.asked in channel["events"]:

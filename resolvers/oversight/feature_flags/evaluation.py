@@ -8,19 +8,19 @@ rises. At 0 nobody is in, at 100 everybody.
 
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, cast, func, literal, literal_column, select
+from sqlalchemy import BigInteger, and_, cast, func, literal, select
 from sqlalchemy import Text as SQLText
 from sqlalchemy.dialects.postgresql import BIT
 
 from models.oversight.feature_flags import FeatureFlag, FeatureFlagOverride
-from resolvers.kernel import Context
+from resolvers.kernel import Context, constant
 
-_SEPARATOR: Any = literal_column("'/'", SQLText())  # in no workspace's id
-_UTF8: Any = literal_column("'UTF8'")
-_HEX: Any = literal_column("'hex'")
-_BITS: Any = literal_column("'x'", SQLText())
-_DIGITS: Any = literal_column("8")
-BUCKETS: Any = literal_column("100")
+_SEPARATOR: Any = constant("/", SQLText())  # in no workspace's id
+_UTF8: Any = constant("UTF8")
+_HEX: Any = constant("hex")
+_BITS: Any = constant("x", SQLText())
+_DIGITS: Any = constant(8)
+BUCKETS: Any = constant(100)
 
 
 def bucket(key: Any, workspace_id: Any) -> Any:

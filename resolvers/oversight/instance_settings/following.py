@@ -4,12 +4,20 @@ import asyncio
 import contextlib
 
 import asyncpg
+from sqlmodel import col
 
+from models.oversight.instance_settings import InstanceSetting
 from resolvers.instance import live_settings
-from resolvers.kernel import Refusal, Topic, bus, database, instance, log
+from resolvers.kernel import (
+    Refusal,
+    Topic,
+    bus,
+    instance,
+    log,
+    of_instance,
+)
 
 EVERY = 2.0  # seconds between looks when nobody rings
-STORED = "SELECT key, plain FROM instance_settings WHERE key = ANY ($1)"
 TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -21,8 +29,12 @@ class SettingsFollowing:
 
     async def look(self) -> None:
         try:
-            async with database.lease() as conn:
-                stored = await conn.fetch(STORED, sorted(live_settings.NAMES))
+            async with of_instance() as tables:
+                stored = await tables.select(
+                    InstanceSetting,
+                    col(InstanceSetting.key).in_(sorted(live_settings.NAMES)),
+                    columns=("key", "plain"),
+                )
         except TROUBLE as error:
             if not self._failing:
                 log.warning("settings of the instance unknown", error=type(error).__name__)

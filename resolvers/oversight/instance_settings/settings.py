@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Text as SQLText
-from sqlalchemy import func, literal_column
+from sqlalchemy import func
 from sqlmodel import col
 
 from models import bounds
@@ -26,6 +26,7 @@ from resolvers.kernel import (
     Subject,
     Topic,
     command,
+    constant,
     derived,
     forbidden,
     graph,
@@ -39,7 +40,7 @@ from resolvers.oversight.instance_settings.events import InstanceSettingDeleted,
 TAKEN = "instance_settings_key_key"
 SETTING = Subject(InstanceSetting, "key", by="key", called="Setting")
 PROTECTED = frozenset({"instance.bootstrap_at", "instance.first_user_id", "schema.version"})
-REDACTED: Any = literal_column("'***'", SQLText())
+REDACTED: Any = constant("***", SQLText())
 SettingKey = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
 Value = Annotated[str, Field(strict=True, max_length=bounds.SETTING)]
 

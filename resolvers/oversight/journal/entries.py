@@ -11,7 +11,6 @@ from sqlalchemy import (
     cast,
     column,
     func,
-    literal_column,
     null,
     or_,
     select,
@@ -31,7 +30,7 @@ from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.issues import IssueActivity, IssueComment
 from models.work.missions import Assignment, Mission
-from resolvers.kernel import EVERYONE, Action, QueryScope, View, graph, one, shows_data
+from resolvers.kernel import EVERYONE, Action, QueryScope, View, constant, graph, one, shows_data
 
 SHOWN = 240  # letters of a text in a summary
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
@@ -83,27 +82,30 @@ LINE: tuple[tuple[str, Any], ...] = (
 )
 
 
-def text(value: str) -> Any:
-    return literal_column("'" + value.replace("'", "''") + "'", SQLText())
+ZERO: Any = constant("0", JSONB(), as_="jsonb")
+
+
+def as_text(value: str) -> Any:
+    return constant(value, SQLText())
 
 
 def joined(*parts: Any) -> Any:
-    made: Any = func.concat(*[text(part) if isinstance(part, str) else part for part in parts], type_=SQLText())
+    made: Any = func.concat(*[as_text(part) if isinstance(part, str) else part for part in parts], type_=SQLText())
     return made
 
 
 def beginning(value: Any, most: int = SHOWN) -> Any:
-    return func.left(value, literal_column(str(most)), type_=SQLText())
+    return func.left(value, constant(most), type_=SQLText())
 
 
 def json(**values: Any) -> Any:
     """An object without the keys that are null."""
-    parts = [part for name, value in values.items() for part in (text(name), value)]
+    parts = [part for name, value in values.items() for part in (as_text(name), value)]
     return func.jsonb_strip_nulls(func.jsonb_build_object(*parts), type_=JSONB())
 
 
 def milliseconds(later: Any, earlier: Any) -> Any:
-    return cast(func.extract("epoch", later - earlier) * literal_column("1000"), BigInteger)
+    return cast(func.extract("epoch", later - earlier) * constant(1000), BigInteger)
 
 
 def call_of(provider: Any, model: Any, usage: dict[str, Any], cost: Any, counts: list[Any]) -> Any:
@@ -129,14 +131,14 @@ class Details:
             *self.peers(), *self.escalations(), self.entries(),
         ]  # fmt: skip
         # OFFSET keeps it apart: of the kinds that a line is not of nothing is looked up
-        return union_all(*kinds).offset(literal_column("0")).lateral("d")
+        return union_all(*kinds).offset(constant(0)).lateral("d")
 
     def _of(self, kinds: str | tuple[str, ...], model: Any, made: Any) -> Any:
         """`made(row)`: summary, payload, refs."""
         row, own = self.scope.beside(model, self.scope, including_deleted=True)
         summary, payload, refs = made(row.c)
         named = (kinds,) if isinstance(kinds, str) else kinds
-        is_kind = or_(*[self.line.c.kind == text(kind) for kind in named])
+        is_kind = or_(*[self.line.c.kind == as_text(kind) for kind in named])
         columns = [summary.label("summary"), payload.label("payload"), (null() if refs is None else refs).label("refs")]
         return (
             select(*[cast(columns[0], SQLText), cast(columns[1], JSONB), cast(columns[2], JSONB)])
@@ -161,23 +163,23 @@ class Details:
             return joined("run ", beginning(run.id, 8), " ", func.lower(run.status)), payload, None
 
         def model(run: Any) -> Any:
-            return func.coalesce(run.model, run.data["model"].astext, text("unknown"))
+            return func.coalesce(run.model, run.data["model"].astext, as_text("unknown"))
 
         def provider(run: Any) -> Any:
             return func.coalesce(
-                run.data["provider"].astext, func.lower(run.data["cli_adapter"].astext), text("unknown")
+                run.data["provider"].astext, func.lower(run.data["cli_adapter"].astext), as_text("unknown")
             )
 
         def called(run: Any) -> Any:
             usage = {
-                name: func.coalesce(run.data[("usage", key)], text("0").op("::")(literal_column("jsonb")))
+                name: func.coalesce(run.data[("usage", key)], ZERO)
                 for name, key in (
                     ("input_tokens", "input_tokens"), ("output_tokens", "output_tokens"),
                     ("cached_input_tokens", "cache_read_input_tokens"),
                     ("cache_creation_tokens", "cache_creation_input_tokens"),
                 )
             }  # fmt: skip
-            cost = func.coalesce(run.data["total_cost_usd"], text("0").op("::")(literal_column("jsonb")))
+            cost = func.coalesce(run.data["total_cost_usd"], ZERO)
             counts = [run.data[("usage", key)].astext for key in ("input_tokens", "output_tokens")]
             return call_of(provider(run), model(run), usage, cost, counts)
 
@@ -190,11 +192,11 @@ class Details:
 
     def calls(self) -> list[Any]:
         def dollars(call: Any) -> Any:
-            return cast(call.cost_micros, Numeric) / literal_column("1000000")
+            return cast(call.cost_micros, Numeric) / constant(1000000)
 
         def called(call: Any) -> Any:
             usage = {name: getattr(call, name) for name in TOKENS}
-            cost = func.coalesce(dollars(call), literal_column("0"))
+            cost = func.coalesce(dollars(call), constant(0))
             return call_of(call.provider, call.model, usage, cost, [call.input_tokens, call.output_tokens])
 
         def paid(call: Any) -> Any:
@@ -205,8 +207,8 @@ class Details:
     def messages(self) -> Any:
         def said(message: Any) -> Any:
             slug = self._slug(message.agent_id)
-            is_user = message.role == text("user")
-            truncated = case((is_user, null()), else_=literal_column("false"))
+            is_user = message.role == as_text("user")
+            truncated = case((is_user, null()), else_=constant(False))
             payload = json(
                 chat_id=message.chat_id, agent_slug=slug, content=message.content, truncated=truncated,
                 length_chars=func.char_length(message.content),
@@ -221,11 +223,11 @@ class Details:
 
     def audit(self) -> Any:
         def told(audit: Any) -> Any:
-            data = func.nullif(audit.data, literal_column("'{}'::jsonb"), type_=JSONB())
+            data = func.nullif(audit.data, constant({}), type_=JSONB())
             metadata = case((shows_data(self.scope, audit), data), else_=null())
             about = {"entity_type": audit.entity_type, "entity_id": audit.entity_id}
             known = func.coalesce(func.audit_name(metadata), beginning(audit.entity_id, 12))
-            summary = func.concat_ws(text(": "), func.audit_said(audit.action, audit.entity_type), known)
+            summary = func.concat_ws(as_text(": "), func.audit_said(audit.action, audit.entity_type), known)
             return summary, json(action=audit.action, **about, metadata=metadata), json(**about)
 
         return self._of("ad", AuditLog, told)
@@ -234,7 +236,7 @@ class Details:
         def changed(activity: Any) -> Any:
             payload = json(action=activity.action, details=activity.details)
             refs = json(mission_id=activity.mission_id, activity_id=activity.id)
-            return joined(activity.action, ": ", func.coalesce(activity.details, text(""))), payload, refs
+            return joined(activity.action, ": ", func.coalesce(activity.details, as_text(""))), payload, refs
 
         def commented(comment: Any) -> Any:
             author, own = self.scope.beside(Agent, self.scope, including_deleted=True)
@@ -278,7 +280,7 @@ class Details:
         def about(row: Any, kind: str, **more: Any) -> Any:
             ends = {"from_slug": self._slug(row.from_agent_id), "target_slug": self._slug(row.to_agent_id)}
             refs = json(peer_conversation_id=row.id, chat_id=row.chat_id)
-            return json(message_type=text(kind), **ends, state=row.status, thread_id=row.id, **more), refs
+            return json(message_type=as_text(kind), **ends, state=row.status, thread_id=row.id, **more), refs
 
         def asked(row: Any) -> Any:
             summary = joined(
@@ -287,7 +289,7 @@ class Details:
             return summary, *about(row, "question", question=row.question)
 
         def answered(row: Any) -> Any:
-            said = beginning(func.coalesce(row.response, row.error_message, text("")))
+            said = beginning(func.coalesce(row.response, row.error_message, as_text("")))
             summary = joined(self._slug(row.to_agent_id), " answers ", self._slug(row.from_agent_id), ": ", said)
             more = {"response": row.response, "error": row.error_message, "duration_ms": row.duration_ms}
             return summary, *about(row, "answer", **more)
@@ -299,7 +301,7 @@ class Details:
             refs = json(escalation_id=row.id, chat_id=row.chat_id)
             said = {"reason": row.reason, "context": row.context, "metadata": row.data}
             return json(
-                state=text(state), escalation_type=row.type, from_slug=self._slug(row.from_agent_id), **said, **more
+                state=as_text(state), escalation_type=row.type, from_slug=self._slug(row.from_agent_id), **said, **more
             ), refs
 
         def opened(row: Any) -> Any:
@@ -308,7 +310,7 @@ class Details:
             )
 
         def resolved(row: Any) -> Any:
-            shown = case((row.type == text("CREDENTIAL"), text(HANDED_OVER)), else_=row.resolution)
+            shown = case((row.type == as_text("CREDENTIAL"), as_text(HANDED_OVER)), else_=row.resolution)
             more = {"resolution": shown, "action": row.action, "redirect_to": row.redirect_to}
             return joined("resolved (", row.action, "): ", beginning(row.reason)), *about(row, "resolved", **more)
 
@@ -323,7 +325,9 @@ def entries_of(scope: QueryScope, lines: Any) -> Any:
     line = lines.table_valued(*[column(name, type_) for name, type_ in LINE], name="line")
     details = Details(scope, line).statement()
     own = line.c
-    shown = func.to_char(func.timezone(text("UTC"), own.at), text('YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), type_=SQLText())
+    shown = func.to_char(
+        func.timezone(as_text("UTC"), own.at), as_text('YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'), type_=SQLText()
+    )
     seen = func.journal_place(own.xid, own.id, type_=SQLText())
     plain = [
         own[name] for name in ("entry_type", "severity", "priority", "actor_type", "crew_id", "agent_id", "mission_id")
@@ -332,6 +336,6 @@ def entries_of(scope: QueryScope, lines: Any) -> Any:
         own.id, own.place.label("workspace_id"), own.at, shown.label("ts"), *plain, own.actor_id, own.trace_id,
         func.coalesce(details.c[0], own.entry_type, type_=SQLText()).label("summary"),
         details.c[1].label("payload"), details.c[2].label("refs"), seen.label("seen"),
-        (own.kind == text("")).label("looked"),
+        (own.kind == as_text("")).label("looked"),
     ]  # fmt: skip
     return select(*columns).select_from(line.outerjoin(details, true()))

@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
-from sqlalchemy import case, func, literal_column, null
+from sqlalchemy import case, func, null
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.oversight.journal import Priority
-from resolvers.kernel import MOST_LISTED, Id, Input, Paging, QueryScope, Text, at_most, kinds_shown
+from resolvers.kernel import MOST_LISTED, Id, Input, Paging, QueryScope, Text, at_most, constant, kinds_shown
 from resolvers.rules.journal_times import ANY, Since, Until, sql
 
 LONGEST_CURSOR = 400
@@ -143,5 +143,5 @@ def asked(scope: QueryScope, data: Any, **more: Any) -> Any:
     }
     parts: list[Any] = []
     for name, value in given.items():
-        parts += [literal_column(f"'{name}'"), value]
+        parts += [constant(name), value]
     return func.jsonb_build_object(*parts, type_=JSONB())

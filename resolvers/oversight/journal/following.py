@@ -20,7 +20,7 @@ from resolvers.oversight.journal.listing import follow_journal, get_journal_entr
 SEED, CAUGHT_UP, PAGE, MOST_AT_ONCE = 50, 500, 500, 10_000
 QUIET = 10.0
 HEARTBEAT = b": heartbeat\n\n"
-JOURNAL = Followed(list_journal_as_seen, news="SELECT horizon, places FROM journal_news($1, $2)")
+JOURNAL = Followed(list_journal_as_seen, news="journal_news")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

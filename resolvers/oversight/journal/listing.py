@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Integer, cast, func, literal_column, select, true
+from sqlalchemy import Integer, cast, func, select, true
 from sqlalchemy import Text as SQLText
 from sqlmodel import SQLModel
 
@@ -23,6 +23,7 @@ from resolvers.kernel import (
     QueryScope,
     Row,
     View,
+    constant,
     graph,
     procedure,
     query,
@@ -76,7 +77,7 @@ def list_journal_as_seen(scope: QueryScope, data: JournalAsSeen) -> Page[Journal
     place = scope.workspace_id.__clause_element__()
 
     def lines(most: Any, behind: Any) -> Any:
-        (seen,) = behind or (literal_column("NULL::text"),)
+        (seen,) = behind or (constant(None, as_="text"),)
         return entries_of(scope, func.journal_as_seen(place, asked(scope, data), seen, cast(most, Integer)))
 
     branch = Branch(lines, total=func.journal_count(place, asked(scope, data)))
@@ -87,7 +88,7 @@ def _found(scope: QueryScope, which: Any, data: ListJournal) -> Page[JournalEntr
     place = scope.workspace_id.__clause_element__()
 
     def lines(most: Any, behind: Any) -> Any:
-        at, id = behind or (literal_column("NULL::timestamptz"), literal_column("NULL::text"))
+        at, id = behind or (constant(None, as_="timestamptz"), constant(None, as_="text"))
         return entries_of(scope, func.journal_page(place, which, at, id, cast(most, Integer)))
 
     branch = Branch(lines, total=func.journal_count(place, which), mark="looked")

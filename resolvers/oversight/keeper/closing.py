@@ -3,13 +3,24 @@
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy import func
 from sqlmodel import col
 
 from models.oversight.keeper import KeeperDecision, KeeperRequest
 from models.resources.credentials import Credential
 from models.staff.agents import Agent
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, job
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Context,
+    Id,
+    Input,
+    clock,
+    constant,
+    interval,
+    job,
+    waiting,
+)
 from resolvers.oversight.keeper.deciding import decide
 from resolvers.oversight.keeper.events import KeeperAccessDecided, KeeperExecutionDecided
 from resolvers.oversight.keeper.opening import OpenedRequest
@@ -17,10 +28,10 @@ from resolvers.oversight.keeper.verdicts import denied
 
 MOST: Final = 100  # jobs that a tick enqueues
 UNDECIDED: Final = "The keeper was interrupted before it had decided"
-OVERDUE: Final = """
-    SELECT id, workspace_id FROM keeper_requests
-    WHERE decision = 'PENDING' AND created_at < now() - interval '3 minutes' ORDER BY created_at LIMIT $1
-"""
+OVERDUE: Final = (
+    col(KeeperRequest.decision) == constant(KeeperDecision.PENDING),
+    col(KeeperRequest.created_at) < func.now() - interval(minutes=3),
+)
 """Longer than a verdict and a command take together."""
 
 
@@ -28,7 +39,7 @@ class OfRequest(Input):
     request_id: Id
 
 
-LOOK = clock("keeper.overdue", every=timedelta(minutes=1), when=f"EXISTS ({OVERDUE.replace('$1', '1')})")
+LOOK = clock("keeper.overdue", every=timedelta(minutes=1), when=waiting(KeeperRequest, *OVERDUE))
 CLOSE = job(
     "keeper.close",
     OfRequest,
@@ -38,7 +49,9 @@ CLOSE = job(
 
 
 async def enqueue_overdue(rows: AcrossWorkspaces) -> None:
-    for row in await rows.fetch(OVERDUE, MOST):
+    for row in await rows.everywhere.select(
+        KeeperRequest, *OVERDUE, order_by=col(KeeperRequest.created_at), limit=MOST
+    ):
         rows.enqueue(CLOSE, row["workspace_id"], request_id=row["id"])
 
 

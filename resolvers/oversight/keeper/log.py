@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from sqlalchemy import func, literal_column
+from sqlalchemy import func
 from sqlmodel import SQLModel, col
 
 from models.oversight.keeper import KeeperRequest
@@ -20,13 +20,14 @@ from resolvers.kernel import (
     Paging,
     QueryScope,
     Row,
+    constant,
     derived,
     graph,
     one,
     query,
 )
 
-UNKNOWN: Any = literal_column("'Unknown'")
+UNKNOWN: Any = constant("Unknown")
 NEWEST_FIRST = (col(KeeperRequest.created_at).desc(), col(KeeperRequest.id).desc())
 
 

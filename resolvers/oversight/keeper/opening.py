@@ -45,7 +45,6 @@ NO_CREDENTIAL: Final = "Credential not found"
 OTHER_WORKSPACE: Final = "The agent belongs to another workspace"
 OTHER_CONTAINER: Final = "The container is not one of the agent's crew"
 OTHER_CREW: Final = "The agent belongs to another crew"
-ELSEWHERE: Final = "SELECT 1 FROM agents WHERE id = $1 AND workspace_id <> $2 AND deleted_at IS NULL"
 Required = Annotated[Id, Field(min_length=1)]
 
 
@@ -156,7 +155,9 @@ async def _agent(ctx: Context, data: AskKeeper) -> Agent:
         place = ctx.workspace_id
 
         async def elsewhere(rows: AcrossWorkspaces) -> Any:
-            return await rows.fetchval(ELSEWHERE, data.requesting_agent_id, place)
+            return await rows.everywhere.exists(
+                Agent, col(Agent.id) == data.requesting_agent_id, col(Agent.workspace_id) != place
+            )
 
         if await across_workspaces(elsewhere):
             raise forbidden(OTHER_WORKSPACE)

@@ -8,7 +8,8 @@ others it would say what it has said. A skill is reviewed in the workspace that 
 from datetime import datetime, time, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
+from sqlmodel import col
 
 from models.bounds import DESCRIPTION, cut
 from models.oversight.journal import JournalEntry
@@ -48,19 +49,6 @@ PORTION: Final = 500
 LOOKS_BACK: Final = timedelta(days=30)
 MOST_USES: Final = 1_000
 MOST_NAMES, MOST_FAILURES = 20, 5
-DUE: Final = """
-    SELECT s.id, s.made_in, s.lifecycle_state, s.last_used_at, s.reviewed_at, (
-        SELECT count(*) FROM agent_skills k JOIN agents a ON a.workspace_id = k.workspace_id AND a.id = k.agent_id
-        WHERE k.skill_id = s.id AND k.enabled AND a.deleted_at IS NULL
-    ) AS assignments
-    FROM skills s
-    WHERE s.made_in IS NOT NULL AND (s.reviewed_at IS NULL OR s.reviewed_at < $1)
-    ORDER BY s.reviewed_at NULLS FIRST, s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED
-"""
-LOOKED_AT: Final = """
-    UPDATE skills s SET reviewed_at = $1, lifecycle_state = seen.state
-    FROM unnest($2::text[], $3::text[]) AS seen (id, state) WHERE s.id = seen.id
-"""
 
 
 class OfSkill(Input):
@@ -80,16 +68,38 @@ class SkillUses(NamedTuple):
 async def look_at_skills(rows: AcrossWorkspaces) -> int:
     """The next of those that nobody has looked at since three o'clock; how many they were."""
     now, asks = instance.clock.now(), model_of(AuxSlot.curator) is not None
-    found = await rows.fetch(DUE, last_at(AT, now), PORTION)
+    found = await _due(rows, last_at(AT, now))
     states = list[SkillLifecycle]()
     for row in found:
         before, used = SkillLifecycle(row["lifecycle_state"]), row["last_used_at"]
         states.append(proposed_of(before, used, row["assignments"], now))
         if asks and (states[-1] is not before or _is_news(used, row["reviewed_at"])):
             rows.enqueue(REVIEW, row["made_in"], skill_id=row["id"])
-    if found:
-        await rows.fetch(LOOKED_AT, now, [row["id"] for row in found], [state.value for state in states])
+    seen = [{"reviewed_at": now, "lifecycle_state": state} for state in states]
+    await rows.everywhere.update_each(Skill, dict(zip([row["id"] for row in found], seen, strict=True)))
     return len(found)
+
+
+async def _due(rows: AcrossWorkspaces, since: datetime) -> list[Any]:
+    """Locked, with how many agents have each."""
+    given, agents = rows.everywhere.table(AgentSkill).c, rows.everywhere.table(Agent).c
+    assignments = select(func.count()).where(
+        given.skill_id == col(Skill.id),
+        given.enabled,
+        agents.workspace_id == given.workspace_id,
+        agents.id == given.agent_id,
+    )
+    columns = ("id", "made_in", "lifecycle_state", "last_used_at", "reviewed_at")
+    reviewed = col(Skill.reviewed_at)
+    return await rows.everywhere.select(
+        Skill,
+        col(Skill.made_in).is_not(None),
+        or_(reviewed.is_(None), reviewed < since),
+        columns=(*columns, assignments.scalar_subquery().label("assignments")),
+        order_by=(reviewed.nulls_first(), col(Skill.id)),
+        limit=PORTION,
+        skip_locked=True,
+    )
 
 
 def _is_news(used: datetime | None, reviewed: datetime | None) -> bool:

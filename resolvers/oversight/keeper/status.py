@@ -2,10 +2,13 @@
 
 from typing import Annotated, Final
 
-from models.oversight.keeper import KeeperDecision
+from sqlalchemy import func, select
+
+from models.oversight.keeper import KeeperDecision, KeeperRequest
 from resolvers.kernel import (
     OPEN,
     Absent,
+    AcrossWorkspaces,
     Action,
     Context,
     NoInput,
@@ -20,7 +23,6 @@ from resolvers.kernel import (
 from resolvers.oversight.keeper import gatekeeper
 
 PATIENCE: Final = 3.0  # seconds for the model's server
-COUNTED: Final = "SELECT decision, count(*) FROM keeper_requests GROUP BY decision"
 
 
 class KeeperStatus(Output):
@@ -43,7 +45,7 @@ async def keeper_status(ctx: Context, data: NoInput) -> KeeperStatus:
 
     Covers the instance. Succeeds also if the model's server is down.
     """
-    counts = {row["decision"]: row["count"] for row in await across_workspaces(lambda rows: rows.fetch(COUNTED))}
+    counts = await across_workspaces(_counted)
     settings = instance.settings
     return KeeperStatus(
         enabled=settings.keeper_enabled,
@@ -56,6 +58,12 @@ async def keeper_status(ctx: Context, data: NoInput) -> KeeperStatus:
         deny_count=counts.get(KeeperDecision.DENY, 0),
         escalate_count=counts.get(KeeperDecision.ESCALATE, 0),
     )
+
+
+async def _counted(rows: AcrossWorkspaces) -> dict[str, int]:
+    requests = rows.everywhere.table(KeeperRequest).c
+    counted = select(requests.decision, func.count()).group_by(requests.decision)
+    return dict(await rows.everywhere.report(counted))
 
 
 async def _is_online(ctx: Context) -> bool:

@@ -304,8 +304,7 @@ def is_newer(latest: str, current: str) -> bool:
 
 async def _revision() -> str | None:
     async with asyncio.timeout(DATABASE_PATIENCE), database.lease() as conn:
-        found: str | None = await conn.fetchval("SELECT version_num FROM alembic_version")
-    return found
+        return await migrations.revision(conn)
 
 
 async def _database_failure() -> str | None:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import and_, false, func, literal_column
+from sqlalchemy import and_, false, func
 from sqlalchemy.dialects.postgresql import INTERVAL, JSONB
 from sqlmodel import col
 
@@ -32,11 +32,13 @@ from resolvers.kernel import (
     Topic,
     at_most,
     command,
+    constant,
     derived,
     forbidden,
     graph,
     hash_cli_token,
     instance,
+    interval,
     invalid,
     new_cli_token,
     procedure,
@@ -46,18 +48,16 @@ from resolvers.kernel import (
 DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds
 NO_KEY = "ADMIN tokens need CREWSHIP_ADMIN_TOKEN_HMAC_KEY, which this server does not have"
-WEEK: Any = literal_column("interval '7 days'", INTERVAL())
-NOTHING: Any = literal_column("interval '0'", INTERVAL())
-QUARTERS: Any = literal_column("4")
+WEEK: Any = interval(INTERVAL(), days=7)
+NOTHING: Any = constant(timedelta(0), INTERVAL())
+QUARTERS: Any = constant(4)
 
 graph(
     CliToken,
     gate=Action.SELF,
     scope=None,
     visible=lambda token, scope: token.user_id == scope.user_id,
-    limited_to=derived(
-        list[str], lambda token, _: func.nullif(token.scopes, literal_column("'[]'::jsonb"), type_=JSONB())
-    ),
+    limited_to=derived(list[str], lambda token, _: func.nullif(token.scopes, constant([]), type_=JSONB())),
     expires_soon=derived(bool, lambda token, _: expires_soon(token)),
 )
 

@@ -6,24 +6,21 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from sqlalchemy import func
+from sqlmodel import col
+
 from models.people.sign_in_providers import ATTEMPT_LIFETIME, SignInAttempt
 from resolvers.kernel import (
-    AcrossWorkspaces,
     Code,
     Context,
     Refusal,
-    across_workspaces,
     cookies,
     digest,
+    of_instance,
 )
 
 BROWSER = re.compile("[0-9a-f]{64}")
 UNKNOWN = "This sign-in is unknown, finished, or older than 15 minutes; start again"
-
-_CLAIM = """
-    DELETE FROM sign_in_attempts WHERE state_hash = $1 AND browser_hash = $2 AND provider = $3
-    AND created_at > now() - $4::interval RETURNING path
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +68,15 @@ async def claim(ctx: Context, provider: str, state: str) -> tuple[Secrets, str]:
     if browser is None:
         raise Refusal(Code.BAD_REQUEST, UNKNOWN)
 
-    async def remove(rows: AcrossWorkspaces) -> str | None:
-        path: str | None = await rows.fetchval(_CLAIM, digest(state), digest(browser), provider, ATTEMPT_LIFETIME)
-        return path
-
-    path = await across_workspaces(remove)
-    if path is None:
+    async with of_instance() as tables:
+        found = await tables.take(
+            SignInAttempt,
+            col(SignInAttempt.state_hash) == digest(state),
+            col(SignInAttempt.browser_hash) == digest(browser),
+            col(SignInAttempt.provider) == provider,
+            col(SignInAttempt.created_at) > func.now() - ATTEMPT_LIFETIME,
+            columns=("path",),
+        )
+    if not found:
         raise Refusal(Code.BAD_REQUEST, UNKNOWN)
-    return Secrets(browser, state), path
+    return Secrets(browser, state), found[0]["path"]

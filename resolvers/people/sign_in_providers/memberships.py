@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import or_
+from sqlalchemy import func, or_
 from sqlmodel import col
 
 from models.kernel import InstanceFact
@@ -19,6 +19,7 @@ from resolvers.kernel import (
     Topic,
     across_workspaces,
     end_work,
+    in_live_workspaces,
     log,
     outranks,
 )
@@ -26,12 +27,6 @@ from resolvers.people.workspaces.members import room_for_a_member
 
 MOST_INVITATIONS = 100
 MEMBER = ENTITY_TYPES["workspace_member"]
-
-_OPEN = """
-    SELECT i.id, i.workspace_id FROM invitations i JOIN workspaces w ON w.id = i.workspace_id
-    WHERE lower(i.email) = lower($1) AND i.accepted_at IS NULL AND i.expires_at > now() AND w.deleted_at IS NULL
-    ORDER BY i.created_at, i.id LIMIT $2
-"""
 
 
 class Invited(NamedTuple):
@@ -45,7 +40,16 @@ async def invitations_of(email: str) -> list[Invited]:
     """In whichever workspaces: nobody is known yet whose workspaces these could be."""
 
     async def find(rows: AcrossWorkspaces) -> list[Invited]:
-        return [Invited(row["id"], row["workspace_id"]) for row in await rows.fetch(_OPEN, email, MOST_INVITATIONS)]
+        found = await rows.everywhere.select(
+            Invitation,
+            func.lower(Invitation.email) == func.lower(email),
+            col(Invitation.accepted_at).is_(None),
+            col(Invitation.expires_at) > func.now(),
+            in_live_workspaces(Invitation),
+            order_by=(col(Invitation.created_at), col(Invitation.id)),
+            limit=MOST_INVITATIONS,
+        )
+        return [Invited(row["id"], row["workspace_id"]) for row in found]
 
     return await across_workspaces(find)
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
-from sqlalchemy import case, literal_column, null, or_, select
+from sqlalchemy import case, null, or_, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -28,6 +28,7 @@ from resolvers.kernel import (
     Success,
     Topic,
     command,
+    constant,
     derived,
     end_work,
     forbidden,
@@ -38,7 +39,7 @@ from resolvers.kernel import (
     shown_as,
 )
 
-NOTHING: Any = literal_column("''")
+NOTHING: Any = constant("")
 USERS = table_of(User)
 
 

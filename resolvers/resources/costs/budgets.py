@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import case, func, literal_column, select
+from sqlalchemy import case, func, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -21,7 +21,10 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.missions import Mission
 from resolvers.kernel import (
+    DATE,
+    DAY,
     EVERYONE,
+    MIDNIGHT,
     Action,
     Bool,
     ById,
@@ -40,6 +43,7 @@ from resolvers.kernel import (
     Row,
     Subject,
     command,
+    constant,
     derived,
     graph,
     invalid,
@@ -53,19 +57,15 @@ from resolvers.resources.costs.money import Usd, dollars, micros_of, sum_of
 TAKEN = "There is a budget of this scope and period already"
 BUDGET = Subject(Budget, "id")
 SHARE = 10  # of an amount is what a run sets aside, where nothing else is said
-TODAY: Any = literal_column("to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD')")
-DATE: Any = literal_column("(now() AT TIME ZONE 'UTC')::date")
-PRESENT: Any = literal_column("now()")
-MIDNIGHT: Any = literal_column("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
-TOTAL: Any = literal_column("'total'")
-ZERO: Any = literal_column("0")
+TOTAL: Any = constant("total")
+ZERO: Any = constant(0)
 NEWEST_FIRST = (col(Budget.created_at).desc(), col(Budget.id).desc())
 Percent = Annotated[Int, Field(ge=1, le=100)]
 
 
 def span_of(budget: Any) -> Any:
     """The span of a budget that is now, of its columns."""
-    return case((budget.period == literal_column(f"'{BudgetPeriod.day}'"), TODAY), else_=TOTAL)
+    return case((budget.period == constant(BudgetPeriod.day), DAY), else_=TOTAL)
 
 
 def _spent(budget: Any, scope: Any) -> Any:
@@ -78,7 +78,7 @@ def _reserved(budget: Any, scope: Any) -> Any:
     held, own = scope.beside(RunReservation, budget)
     runs = select(sum_of(held.c.micros)).select_from(held).where(held.c.budget_id == budget.id, *own)
     asked, own = scope.beside(CallReservation, budget)
-    found = (asked.c.budget_id == budget.id, asked.c.expires_at > PRESENT, *own)
+    found = (asked.c.budget_id == budget.id, asked.c.expires_at > func.now(), *own)
     calls = select(sum_of(asked.c.micros)).select_from(asked).where(*found)
     return scope.scalar(runs) + scope.scalar(calls)
 
@@ -177,7 +177,7 @@ async def create_budget(ctx: Context, data: CreateBudget) -> Budget:
 def _before(ctx: Context, budget: Budget) -> Any:
     """The span that is now, and what has been spent in it."""
     daily = budget.period is BudgetPeriod.day
-    span = TODAY if daily else TOTAL
+    span = DAY if daily else TOTAL
     if budget.mission_id is not None:
         calls = ctx.table(ModelCall).c
         since = (calls.created_at >= MIDNIGHT,) if daily else ()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -13,13 +13,13 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.missions import Mission
-from resolvers.kernel import EVERYONE, View, extend, graph, many, reads
-from resolvers.resources.costs.budgets import DATE, NEWEST_FIRST
+from resolvers.kernel import DATE, EVERYONE, View, constant, extend, graph, many, reads
+from resolvers.resources.costs.budgets import NEWEST_FIRST
 from resolvers.resources.costs.ledger import MONEY
 from resolvers.resources.costs.money import dollars, sum_of
 
 DAYS = 30
-SINCE: Any = DATE - literal_column(str(DAYS - 1))
+SINCE: Any = DATE - constant(DAYS - 1)
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")
 
 
@@ -45,7 +45,7 @@ def _days(key: str | None) -> Any:
         here = row.id if key is None else row.workspace_id
         days = table_of(CostDay).alias()
         own = () if key is None else (days.c[key] == row.id,)
-        day = func.to_char(days.c.day, literal_column("'YYYY-MM-DD'")).label("day")
+        day = func.to_char(days.c.day, constant("YYYY-MM-DD")).label("day")
         sums = [sum_of(days.c[name]).label(name) for name in ("calls", *TOKENS)]
         made = select(day, *sums, dollars(sum_of(days.c.cost_micros)).label("cost_usd"))
         return made.where(days.c.workspace_id == here, days.c.day >= SINCE, *own).group_by(days.c.day)

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy import Float as SQLFloat
-from sqlalchemy import cast, func, literal_column
+from sqlalchemy import cast, func
 
-from resolvers.kernel import Float
+from resolvers.kernel import Float, constant
 
 MILLION = 1_000_000
 LARGEST = 1_000_000_000.0
@@ -25,11 +25,11 @@ def micros(dollars: float | None) -> int | None:
 
 def dollars(micros: Any) -> Any:
     """Of a column or a sum."""
-    return cast(micros, SQLFloat) / literal_column(str(MILLION))
+    return cast(micros, SQLFloat) / constant(MILLION)
 
 
 def sum_of(column: Any) -> Any:
-    return func.coalesce(func.sum(column), literal_column("0"))
+    return func.coalesce(func.sum(column), constant(0))
 
 
 def shown(micros: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlmodel import col
 
 from models.attention.inbox import InboxKind, InboxPriority, SenderType
@@ -24,7 +24,7 @@ from models.work.missions import Assignment
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put
 from resolvers.kernel import Action, ById, Code, Context, Int, Output, Refusal, command
-from resolvers.resources.costs.budgets import PRESENT, span_of
+from resolvers.resources.costs.budgets import span_of
 from resolvers.resources.costs.events import ALARMS, BudgetExceeded, BudgetWarning
 from resolvers.resources.costs.money import shown, sum_of
 
@@ -137,7 +137,7 @@ def _sums(ctx: Context, run_id: str, budgets: Sequence[Budget]) -> Any:
     spent = select(sum_of(spend.micros)).where(spend.budget_id == here, spend.span == span)
     others = select(sum_of(held.micros)).where(held.budget_id == here, held.run_id != run_id)
     asked = ctx.table(CallReservation).c
-    calls = select(sum_of(asked.micros)).where(asked.budget_id == here, asked.expires_at > PRESENT)
+    calls = select(sum_of(asked.micros)).where(asked.budget_id == here, asked.expires_at > func.now())
     own = select(held.granted_micros).where(held.budget_id == here, held.run_id == run_id)
     values = [made.correlate(budget).scalar_subquery() for made in (spent, others, calls, own)]
     return select(here, span, values[0], values[1] + values[2], values[3]).where(
@@ -150,18 +150,20 @@ def _sums(ctx: Context, run_id: str, budgets: Sequence[Budget]) -> Any:
 
 async def alarm(ctx: Context, states: Sequence[State]) -> None:
     """Once in a span of a budget for each of its limits."""
+    reached = dict[str, dict[str, Any]]()
     for state in states:
         budget = state.budget
         told = {"id": budget.id, "scope": budget.scope, "period": budget.period}
         if state.spent >= budget.amount_micros:
             if budget.exceeded_in != state.span:
-                await ctx.update(Budget, budget.id, exceeded_in=state.span, warned_in=state.span)
+                reached[budget.id] = {"exceeded_in": state.span, "warned_in": state.span}
                 ctx.emit(BudgetExceeded(**told))
                 await _tell(ctx, state, "exceeded", "is spent", InboxPriority.high)
         elif _is_near(state) and budget.warned_in != state.span:
-            await ctx.update(Budget, budget.id, warned_in=state.span)
+            reached[budget.id] = {"exceeded_in": budget.exceeded_in, "warned_in": state.span}
             ctx.emit(BudgetWarning(**told))
             await _tell(ctx, state, "warning", "is nearly spent", InboxPriority.medium)
+    await ctx.update_each(Budget, reached)
 
 
 def _is_near(state: State) -> bool:

@@ -6,11 +6,34 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import SecretStr
+from sqlalchemy import func, or_, select
+from sqlmodel import col
 
-from models.base import new_id
-from models.resources.credentials import CredentialRotation, CredentialType
+from models.resources.credentials import (
+    AgentCredential,
+    Credential,
+    CredentialCrew,
+    CredentialEvent,
+    CredentialEventType,
+    CredentialRotation,
+    CredentialScope,
+    CredentialStatus,
+    CredentialType,
+    RotationStatus,
+)
 from models.sealed import Sealed
-from resolvers.kernel import AcrossWorkspaces, Unopenable, across_workspaces, instance, log
+from resolvers.kernel import (
+    NOW,
+    AcrossWorkspaces,
+    Everywhere,
+    Unopenable,
+    across_workspaces,
+    constant,
+    has_secret,
+    instance,
+    interval,
+    log,
+)
 from resolvers.resources.credentials.references import values_of
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -21,52 +44,9 @@ STEERING_BEGINS = (
     "LOCPATH",
 )  # fmt: skip
 LARGEST = 100_000  # bytes: the kernel takes no longer variable than 128 KiB
-MOST = 500
-GIVEN = """
-    SELECT credentials.id, credentials.type, credentials.provider, credentials.value, credentials.secret_ref,
-        given.env_var_name
-    FROM agent_credentials AS given
-    JOIN credentials ON credentials.workspace_id = given.workspace_id AND credentials.id = given.credential_id
-    WHERE given.workspace_id = $1 AND given.agent_id = $2 AND credentials.deleted_at IS NULL
-        AND credentials.status = 'ACTIVE' AND credentials.value IS NOT NULL
-    ORDER BY given.priority, credentials.last_used_at NULLS FIRST, given.id LIMIT $3
-"""
-NAMED = """
-    SELECT id, name, value, secret_ref FROM credentials
-    WHERE workspace_id = $1 AND name = ANY($3::text[]) AND deleted_at IS NULL AND status = 'ACTIVE'
-        AND value IS NOT NULL AND (scope <> 'CREW' OR EXISTS (
-            SELECT FROM credential_crews AS seen
-            WHERE seen.workspace_id = $1 AND seen.credential_id = credentials.id AND seen.crew_id = $2
-        ))
-    ORDER BY created_at DESC, id LIMIT 100
-"""
-TAKEN = """
-    WITH used AS (
-        UPDATE credentials SET last_used_at = now()
-        WHERE workspace_id = $1 AND id = ANY($3::text[])
-            AND (last_used_at IS NULL OR last_used_at < now() - interval '60 seconds')
-        RETURNING id
-    )
-    INSERT INTO credential_events (id, workspace_id, credential_id, event_type, agent_id, details)
-    SELECT made.id, $1, used.id, 'USE', $2, json_build_object('source', $5::text)
-    FROM used JOIN unnest($3::text[], $4::text[]) AS made (credential_id, id) ON made.credential_id = used.id
-"""
-BEFORE = """
-    SELECT rotation.id, rotation.old_value
-    FROM credential_rotations AS rotation
-    JOIN credentials ON credentials.workspace_id = rotation.workspace_id AND credentials.id = rotation.credential_id
-    WHERE rotation.workspace_id = $1 AND rotation.credential_id = $2 AND rotation.status = 'ACTIVE'
-        AND rotation.expires_at > now() AND rotation.old_value IS NOT NULL AND credentials.secret_ref IS NULL
-    ORDER BY rotation.rotated_at DESC, rotation.id DESC LIMIT 1
-"""
-
-
-STILL = """
-    SELECT credentials.id FROM agent_credentials AS given
-    JOIN credentials ON credentials.workspace_id = given.workspace_id AND credentials.id = given.credential_id
-    WHERE given.workspace_id = $1 AND given.agent_id = $2 AND credentials.id = ANY($3::text[])
-        AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
-"""
+GIVEN = ("id", "agent_id", "credential_id", "env_var_name", "priority")
+SECRET = ("id", "type", "provider", "status", "value", "secret_ref", "last_used_at")
+MOST, MOST_NAMED = 500, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +71,16 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
     """
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        found = await rows.fetch(GIVEN, workspace_id, agent_id, MOST)
-        await _tell(rows, workspace_id, agent_id, [row["id"] for row in found])
+        here = rows.within(workspace_id)
+        given, secret = here.table(AgentCredential, *GIVEN).c, here.table(Credential, *SECRET).c
+        columns = (secret.id, secret.type, secret.provider, secret.value, secret.secret_ref, given.env_var_name)
+        found = await here.report(
+            select(*columns)
+            .where(*_held(given, secret, agent_id), has_secret(secret.value))
+            .order_by(given.priority, secret.last_used_at.nulls_first(), given.id)
+            .limit(MOST)
+        )
+        await note_uses(here, [row["id"] for row in found], agent_id, "run")
         return found
 
     rows = await across_workspaces(find)
@@ -106,7 +94,9 @@ async def still_given(workspace_id: str, agent_id: str, given: Sequence[Given]) 
     ids = [each.credential_id for each in given]
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        return await rows.fetch(STILL, workspace_id, agent_id, ids)
+        here = rows.within(workspace_id)
+        given, secret = here.table(AgentCredential, *GIVEN).c, here.table(Credential, "id", "status").c
+        return await here.report(select(secret.id).where(*_held(given, secret, agent_id), secret.id.in_(ids)))
 
     held = {row["id"] for row in await across_workspaces(find)}
     return [each for each in given if each.credential_id in held]
@@ -116,7 +106,19 @@ async def named_for(workspace_id: str, crew_id: str, names: Sequence[str]) -> di
     """Values of credentials that services of a crew name, as far as the crew sees them and they are good."""
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        return await rows.fetch(NAMED, workspace_id, crew_id, list(names))
+        here, name = rows.within(workspace_id), col(Credential.name)
+        seen = here.table(CredentialCrew, "id", "credential_id", "crew_id").c
+        of_crew = select(seen.id).where(seen.credential_id == col(Credential.id), seen.crew_id == crew_id)
+        return await here.select(
+            Credential,
+            name.in_(list(names)),
+            col(Credential.status) == constant(CredentialStatus.ACTIVE),
+            has_secret(Credential.value),
+            or_(col(Credential.scope) != constant(CredentialScope.CREW), of_crew.exists()),
+            columns=("id", "name", "value", "secret_ref"),
+            order_by=(col(Credential.created_at).desc(), col(Credential.id)),
+            limit=MOST_NAMED,
+        )
 
     rows = await across_workspaces(find) if names else []
     found = zip(rows, await values_of(rows), strict=True)
@@ -129,7 +131,21 @@ async def value_before(workspace_id: str, credential_id: str) -> SecretStr | Non
     """
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        return await rows.fetch(BEFORE, workspace_id, credential_id)
+        here = rows.within(workspace_id)
+        rotation, secret = here.table(CredentialRotation).c, here.table(Credential, "id", "secret_ref").c
+        return await here.report(
+            select(rotation.id, rotation.old_value)
+            .where(
+                secret.id == rotation.credential_id,
+                secret.secret_ref.is_(None),
+                rotation.credential_id == credential_id,
+                rotation.status == constant(RotationStatus.ACTIVE),
+                rotation.expires_at > func.now(),
+                has_secret(rotation.old_value),
+            )
+            .order_by(rotation.rotated_at.desc(), rotation.id.desc())
+            .limit(1)
+        )
 
     for row in await across_workspaces(find):
         try:
@@ -146,14 +162,38 @@ async def value_before(workspace_id: str, credential_id: str) -> SecretStr | Non
 
 async def tell_use(workspace_id: str, agent_id: str | None, ids: Sequence[str], source: str = "run") -> None:
     """On the timelines of credentials that are given otherwise: what MCP servers get."""
-    await across_workspaces(lambda rows: _tell(rows, workspace_id, agent_id, ids, source))
+    await across_workspaces(lambda rows: note_uses(rows.within(workspace_id), ids, agent_id, source))
 
 
-async def _tell(
-    rows: AcrossWorkspaces, workspace_id: str, agent_id: str | None, ids: Sequence[str], source: str = "run"
-) -> None:
-    if ids:
-        await rows.fetch(TAKEN, workspace_id, agent_id, list(ids), [new_id() for _ in ids], source)
+async def note_uses(tables: Everywhere, ids: Sequence[str], agent_id: str | None, source: str) -> None:
+    """Of those that no use was noted of within a minute."""
+    if not ids:
+        return
+    before = col(Credential.last_used_at)
+    used = await tables.update_where(
+        Credential,
+        col(Credential.id).in_(list(ids)),
+        or_(before.is_(None), before < func.now() - interval(seconds=60)),
+        including_deleted=True,
+        last_used_at=NOW,
+    )
+    events = list[CredentialEvent]()
+    for row in used:
+        event = CredentialEvent(
+            credential_id=row["id"], event_type=CredentialEventType.USE, agent_id=agent_id, details={"source": source}
+        )
+        event.workspace_id = row["workspace_id"]
+        events.append(event)
+    await tables.insert_all(events)
+
+
+def _held(given: Any, secret: Any, agent_id: str) -> tuple[Any, ...]:
+    """Of credentials that the agent has, and that are good."""
+    return (
+        given.agent_id == agent_id,
+        secret.id == given.credential_id,
+        secret.status == constant(CredentialStatus.ACTIVE),
+    )
 
 
 def _given(row: Any, value: str) -> Given:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import and_, func, literal_column, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlmodel import col
 
@@ -12,11 +12,11 @@ from models.resources.credentials import AgentCredential, Credential, Credential
 from models.resources.integrations import AgentIntegration
 from models.staff.agents import Agent
 from models.staff.crews import CrewMember
-from resolvers.kernel import EVERYONE, Action, count, derived, extend, graph, many
+from resolvers.kernel import EVERYONE, Action, constant, count, derived, extend, graph, many
 
-WORKSPACE: Any = literal_column(f"'{CredentialScope.WORKSPACE}'")
-NONE: Any = literal_column("'[]'::jsonb")
-ONE: Any = literal_column("1")
+WORKSPACE: Any = constant(CredentialScope.WORKSPACE)
+NONE: Any = constant([])
+ONE: Any = constant(1)
 IN_ORDER = (col(Credential.type), col(Credential.recency), col(Credential.id))
 
 

@@ -3,11 +3,11 @@
 from functools import partial
 from typing import Annotated, Any, Final
 
+from sqlalchemy import or_, select
 from sqlmodel import col
 
-from models.base import new_id
-from models.people.workspaces import Capability, Membership, Role
-from models.resources.credentials import Credential, CredentialRotation, CredentialStatus
+from models.people.workspaces import Capability, Membership, Role, Workspace
+from models.resources.credentials import Credential, CredentialRotation, CredentialStatus, CredentialType
 from resolvers.kernel import (
     ADMINS,
     REST_ONLY,
@@ -28,12 +28,14 @@ from resolvers.kernel import (
     Time,
     across_workspaces,
     command,
+    constant,
     effective,
     forbidden,
     invalid,
     procedure,
 )
 from resolvers.resources.credentials.creation import CreateCredential, add_credential
+from resolvers.resources.credentials.given import note_uses
 from resolvers.resources.credentials.references import values_of
 from resolvers.resources.credentials.rotation import RotateCredential, rotate
 from resolvers.resources.credentials.shapes import SecretText, ends_of
@@ -43,25 +45,20 @@ SETTABLE: Final = (
     CredentialStatus.ACTIVE, CredentialStatus.EXPIRED, CredentialStatus.RATE_LIMITED, CredentialStatus.REVOKED,
     CredentialStatus.ERROR,
 )  # fmt: skip
-LISTED = """
-    SELECT id, workspace_id, name, type, provider, token_expires_at, account_label, status, value, refresh_token,
-        secret_ref
-    FROM credentials
-    WHERE deleted_at IS NULL AND type IN ('AI_CLI_TOKEN', 'API_KEY') AND provider <> 'NONE'
-        AND ($1::text IS NULL OR workspace_id = (SELECT id FROM workspaces WHERE id = $1 OR slug = $1))
-        AND ($2::text = '' OR provider = $2) AND status = ANY($3::text[])
-    ORDER BY type, created_at, id LIMIT $4
-"""
-USED = """
-    WITH seen AS (
-        UPDATE credentials SET last_used_at = now()
-        WHERE id = ANY($1::text[]) AND (last_used_at IS NULL OR last_used_at < now() - interval '60 seconds')
-        RETURNING id, workspace_id
-    )
-    INSERT INTO credential_events (id, workspace_id, credential_id, event_type, details)
-    SELECT made.id, seen.workspace_id, seen.id, 'USE', '{"source": "sidecar_fetch"}'
-    FROM seen JOIN unnest($1::text[], $2::text[]) AS made (credential_id, id) ON made.credential_id = seen.id
-"""
+LISTED = (
+    "id",
+    "workspace_id",
+    "name",
+    "type",
+    "provider",
+    "token_expires_at",
+    "account_label",
+    "status",
+    "value",
+    "refresh_token",
+    "secret_ref",
+)
+KEYS = [constant(kind) for kind in (CredentialType.AI_CLI_TOKEN, CredentialType.API_KEY)]
 SHOWN = ("ACTIVE", "EXPIRED", "ERROR", "RATE_LIMITED")
 MOST = 10_000
 
@@ -148,10 +145,24 @@ async def list_internal(ctx: Context, data: ListInternal) -> list[InternalCreden
     statuses = [CredentialStatus.ACTIVE.value] if with_values else list(SHOWN)
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        found = await rows.fetch(LISTED, place, data.provider, statuses, MOST)
+        provider, own = col(Credential.provider), (col(Credential.created_at), col(Credential.id))
+        conditions = [
+            col(Credential.type).in_(KEYS),
+            provider != constant("NONE"),
+            col(Credential.status).in_(statuses),
+        ]
+        if place is not None:
+            named = rows.everywhere.table(Workspace, including_deleted=True).c
+            found_place = select(named.id).where(or_(named.id == place, named.slug == place)).scalar_subquery()
+            conditions.append(col(Credential.workspace_id) == found_place)
+        if data.provider:
+            conditions.append(provider == data.provider)
+        found = await rows.everywhere.select(
+            Credential, *conditions, columns=LISTED, order_by=(col(Credential.type), *own), limit=MOST
+        )
         used = [row["id"] for row in found if row["value"] is not None]
-        if with_values and used:
-            await rows.fetch(USED, used, [new_id() for _ in used])
+        if with_values:
+            await note_uses(rows.everywhere, used, None, "sidecar_fetch")
         return found
 
     rows = await across_workspaces(find)

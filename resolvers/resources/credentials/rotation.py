@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
+from sqlalchemy import func
 from sqlmodel import col
 
 from models import bounds
@@ -34,6 +35,7 @@ from resolvers.kernel import (
     Unopenable,
     clock,
     command,
+    constant,
     derived,
     graph,
     instance,
@@ -46,16 +48,6 @@ A_DAY, A_WEEK = 86_400, 604_800
 NEWEST_FIRST = (col(CredentialRotation.rotated_at).desc(), col(CredentialRotation.id).desc())
 OF_ANY = Subject(Credential, "id", hidden=True)
 EXPIRE = clock("credentials.expire_rotations", every=timedelta(minutes=5))
-END_OVERDUE = """
-    WITH due AS (
-        SELECT id FROM credential_rotations WHERE status = 'ACTIVE' AND expires_at <= now() ORDER BY expires_at
-        LIMIT $1 FOR UPDATE SKIP LOCKED
-    ), ended AS (
-        UPDATE credential_rotations AS rotation SET status = 'EXPIRED', old_value = NULL FROM due
-        WHERE rotation.id = due.id RETURNING 1
-    )
-    SELECT count(*) FROM ended
-"""
 PORTION = 1_000
 
 
@@ -171,5 +163,13 @@ async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
 
 async def end_overdue(rows: AcrossWorkspaces) -> int:
     """Ends rotations whose time is over, with their values; says how many."""
-    ended: int = await rows.fetchval(END_OVERDUE, PORTION)
-    return ended
+    ended = await rows.everywhere.claim(
+        CredentialRotation,
+        col(CredentialRotation.status) == constant(RotationStatus.ACTIVE),
+        col(CredentialRotation.expires_at) <= func.now(),
+        order_by=col(CredentialRotation.expires_at),
+        limit=PORTION,
+        status=RotationStatus.EXPIRED,
+        old_value=None,
+    )
+    return len(ended)

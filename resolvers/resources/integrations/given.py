@@ -4,13 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Text, and_, literal, select
+from sqlalchemy import Text, and_, func, literal, or_, select, true
+from sqlmodel import col
 
-from models.resources.credentials import Credential, CredentialStatus
-from models.resources.integrations import CredentialPlacement, IntegrationScope, Transport
+from models.resources.credentials import AgentCredential, Credential, CredentialCrew, CredentialScope, CredentialStatus
+from models.resources.integrations import CredentialPlacement, IntegrationScope, ToolBinding, Transport
 from models.sealed import Sealed
 from models.staff.agents import Agent
-from resolvers.kernel import AcrossWorkspaces, Scope, across_workspaces
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Everywhere,
+    Scope,
+    across_workspaces,
+    constant,
+    has_secret,
+    supplied,
+)
 from resolvers.resources.credentials.references import values_of
 from resolvers.resources.integrations.graph import ONE
 from resolvers.resources.integrations.resolution import rules
@@ -18,36 +27,9 @@ from resolvers.rules.mcp_references import arguments_of, names_in, variables_of
 from resolvers.rules.mcp_tools import KnownTool
 
 MOST_SERVERS, MOST_REFERENCES = 32, 200
-TOOLS = """
-    SELECT crew_integration_id, tool_name, enabled, fingerprint FROM tool_bindings
-    WHERE workspace_id = $1 AND crew_integration_id = ANY($2::text[])
-"""
-
-
-_USABLE = """
-    FROM credentials LEFT JOIN agent_credentials AS given ON given.workspace_id = $1 AND given.agent_id = $2
-        AND given.credential_id = credentials.id AND given.env_var_name = wanted.name
-    WHERE credentials.workspace_id = $1 AND credentials.deleted_at IS NULL AND credentials.status = 'ACTIVE'
-        AND credentials.value IS NOT NULL AND (given.id IS NOT NULL OR (
-            starts_with(credentials.name, wanted.beginning) AND (credentials.scope = 'WORKSPACE' OR EXISTS (
-                SELECT FROM credential_crews AS own
-                WHERE own.workspace_id = $1 AND own.credential_id = credentials.id AND own.crew_id = coalesce(
-                    $5, (SELECT crew_id FROM agents WHERE agents.workspace_id = $1 AND agents.id = $2)
-                )
-            ))
-        ))
-"""
-REFERRED = f"""
-    SELECT wanted.name AS wanted, found.* FROM unnest($3::text[], $4::text[]) AS wanted (name, beginning)
-    CROSS JOIN LATERAL (
-        SELECT credentials.id, credentials.type, credentials.value, credentials.secret_ref {_USABLE}
-        ORDER BY given.id IS NULL, given.priority, credentials.created_at DESC, credentials.id DESC LIMIT 1
-    ) AS found
-"""
-STILL_REFERRED = f"""
-    SELECT count(*) FROM unnest($3::text[], $4::text[], $6::text[]) AS wanted (name, beginning, id)
-    WHERE EXISTS (SELECT {_USABLE} AND credentials.id = wanted.id)
-"""
+GIVEN = ("id", "agent_id", "credential_id", "env_var_name", "priority")
+SECRET = ("id", "name", "type", "status", "scope", "value", "secret_ref", "created_at")
+TOOLS = ("crew_integration_id", "tool_name", "enabled", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +60,9 @@ async def servers_of(workspace_id: str, agent_id: str) -> list[GivenServer]:
     """Sorted by name."""
 
     async def find(rows: AcrossWorkspaces) -> tuple[list[Any], list[Any]]:
-        found = await rows.select(_given_to(workspace_id, agent_id))
-        return found, await rows.fetch(TOOLS, workspace_id, [row["server_id"] for row in found]) if found else []
+        found, here = await rows.everywhere.report(_given_to(workspace_id, agent_id)), rows.within(workspace_id)
+        servers = col(ToolBinding.crew_integration_id).in_([row["server_id"] for row in found])
+        return found, await here.select(ToolBinding, servers, columns=TOOLS) if found else []
 
     servers, tools = await across_workspaces(find)
     known = dict[str, dict[str, KnownTool]]()
@@ -110,7 +93,9 @@ async def referred_by(
         return {}
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
-        return await rows.fetch(REFERRED, workspace_id, agent_id, names, _beginnings(names), crew_id)
+        wanted = supplied(AgentCredential, env_var_name=names)
+        found = _usable(rows.within(workspace_id), wanted, agent_id, crew_id).limit(1).lateral("found")
+        return await rows.everywhere.report(select(wanted.c.env_var_name.label("wanted"), found).join(found, true()))
 
     rows = await across_workspaces(find)
     values = await values_of(rows)
@@ -129,18 +114,43 @@ async def still_referred(workspace_id: str, agent_id: str, server: GivenServer, 
     ids = [had[name].credential_id for name in names]
 
     async def count(rows: AcrossWorkspaces) -> int:
-        found: int = await rows.fetchval(STILL_REFERRED, workspace_id, agent_id, names, _beginnings(names), None, ids)
-        return found
+        wanted = supplied(AgentCredential, env_var_name=names, credential_id=ids)
+        usable = _usable(rows.within(workspace_id), wanted, agent_id, None, of_id=True).order_by(None).exists()
+        ((found,),) = await rows.everywhere.report(select(func.count()).select_from(wanted).where(usable))
+        return int(found)
 
     return await across_workspaces(count) == len(names)
 
 
+def _usable(here: Everywhere, wanted: Any, agent_id: str | None, crew_id: str | None, *, of_id: bool = False) -> Any:
+    """Credentials that a wanted name stands for, the preferred one first; `of_id`: those of the wanted id."""
+    given, secret = here.table(AgentCredential, *GIVEN), here.table(Credential, *SECRET)
+    own = here.table(CredentialCrew, "id", "credential_id", "crew_id").c
+    agents = here.table(Agent, "id", "crew_id", including_deleted=True).c
+    agent = literal(agent_id, Text())
+    crew = func.coalesce(literal(crew_id, Text()), select(agents.crew_id).where(agents.id == agent).scalar_subquery())
+    of_crew = select(own.id).where(own.credential_id == secret.c.id, own.crew_id == crew).exists()
+    name = wanted.c.env_var_name
+    beginning = func.replace(func.lower(name), constant("_"), constant("-"))
+    by_name = func.starts_with(secret.c.name, beginning)
+    seen = or_(secret.c.scope == constant(CredentialScope.WORKSPACE), of_crew)
+    held = (given.c.agent_id == agent, given.c.credential_id == secret.c.id, given.c.env_var_name == name)
+    return (
+        select(secret.c.id, secret.c.type, secret.c.value, secret.c.secret_ref)
+        .select_from(secret.outerjoin(given, and_(*held)))
+        .where(
+            secret.c.status == constant(CredentialStatus.ACTIVE),
+            has_secret(secret.c.value),
+            or_(given.c.id.is_not(None), and_(by_name, seen)),
+            *([secret.c.id == wanted.c.credential_id] if of_id else []),
+        )
+        .order_by(given.c.id.is_(None), given.c.priority, secret.c.created_at.desc(), secret.c.id.desc())
+        .correlate(wanted)
+    )
+
+
 def _names_in(servers: Sequence[GivenServer]) -> list[str]:
     return sorted(set(names_in(*(text for server in servers for text in _texts_of(server)))))
-
-
-def _beginnings(names: Sequence[str]) -> list[str]:
-    return [name.lower().replace("_", "-") for name in names]
 
 
 def _texts_of(server: GivenServer) -> list[str]:

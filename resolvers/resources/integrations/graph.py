@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Text, case, func, literal_column, or_, select
+from sqlalchemy import Text, case, func, or_, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -17,11 +17,11 @@ from models.resources.integrations import (
 )
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from resolvers.kernel import EVERYONE, Action, count, derived, extend, graph, many, of_parent, one
+from resolvers.kernel import EVERYONE, Action, constant, count, derived, extend, graph, many, of_parent, one
 
-ONE: Any = literal_column("1")
-NOTHING: Any = literal_column("''::text", Text())
-UNKNOWN: Any = literal_column("NULL::text", Text())
+ONE: Any = constant(1)
+NOTHING: Any = constant("", Text(), as_="text")
+UNKNOWN: Any = constant(None, Text(), as_="text")
 FAILED = (CredentialStatus.EXPIRED, CredentialStatus.ERROR, CredentialStatus.REVOKED)
 BY_NAME = (col(ToolBinding.tool_name),)
 NEWEST_FIRST = (col(CrewIntegration.created_at).desc(), col(CrewIntegration.id).desc())
@@ -29,7 +29,7 @@ NEWEST_FIRST = (col(CrewIntegration.created_at).desc(), col(CrewIntegration.id).
 
 def said(value: Any) -> Any:
     """A text that is no parameter of the statement."""
-    return literal_column(f"'{value}'::text", Text())
+    return constant(value, Text(), as_="text")
 
 
 def _auth_status(row: Any, scope: Any) -> Any:

@@ -6,10 +6,12 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import orjson
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from models import bounds
 from models.kernel import REGISTRY_SYNC, InstanceFact
+from models.resources.mcp_registry import McpRegistryServer
 from resolvers.kernel import (
     AcrossWorkspaces,
     Action,
@@ -20,11 +22,11 @@ from resolvers.kernel import (
     Output,
     Reach,
     Refusal,
-    across_workspaces,
     clock,
     command,
     instance,
     job,
+    of_instance,
 )
 
 PAGE, MOST_PAGES = 100, 200
@@ -42,22 +44,8 @@ _TEXTS = (
     "id", "name", "display_name", "description", "transport", "source_url", "package_name", "package_registry",
     "command", "endpoint", "auth_type", "env_vars_json", "homepage_url",
 )  # fmt: skip
-# What is chosen here (trust_tier, is_featured) stays as it is. $2: the time of the round.
-UPSERT = """
-    INSERT INTO mcp_registry_servers (
-        id, name, display_name, description, transport, source_url, package_name, package_registry, command, endpoint,
-        auth_type, env_vars_json, is_verified, icon, homepage_url, category, trust_tier, is_featured, synced_at
-    )
-    SELECT id, name, display_name, description, transport, source_url, package_name, package_registry, command,
-        endpoint, auth_type, env_vars_json, is_verified, '', homepage_url, '', 'community', false, $2
-    FROM jsonb_populate_recordset(NULL::mcp_registry_servers, $1::jsonb)
-    ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name, description = excluded.description,
-        transport = excluded.transport, source_url = excluded.source_url, package_name = excluded.package_name,
-        package_registry = excluded.package_registry, command = excluded.command, endpoint = excluded.endpoint,
-        auth_type = excluded.auth_type, env_vars_json = excluded.env_vars_json, is_verified = excluded.is_verified,
-        homepage_url = excluded.homepage_url, synced_at = excluded.synced_at
-"""
-LAST = "SELECT max(synced_at) FROM mcp_registry_servers"
+CHOSEN = ("name", "icon", "category", "trust_tier", "is_featured")
+"""What stays as it is here, whatever the registry says."""
 
 
 class SyncStarted(Output):
@@ -101,7 +89,7 @@ async def sync_registry(ctx: Context, data: NoInput) -> SyncStarted:
 
 async def is_due(rows: AcrossWorkspaces) -> bool:
     """Whether a mirror that somebody has asked for is a day old. A server where nobody did calls nobody."""
-    last: datetime | None = await rows.fetchval(LAST)
+    ((last,),) = await rows.everywhere.report(select(func.max(rows.everywhere.table(McpRegistryServer).c.synced_at)))
     return last is not None and instance.clock.now() - last >= A_DAY
 
 
@@ -119,8 +107,9 @@ async def fetched(http: Outbound, cursor: str | None) -> RegistryPage:
 
 async def store(entries: list[dict[str, Any]], at: datetime) -> None:
     """Done again it changes nothing. Of entries of one name the last one counts."""
-    named = {one["id"]: one for one in entries}
-    await across_workspaces(lambda rows: rows.fetch(UPSERT, list(named.values()), at))
+    named = {one["id"]: McpRegistryServer(**one, synced_at=at) for one in entries}
+    async with of_instance() as tables:
+        await tables.upsert(list(named.values()), "id", kept=CHOSEN)
 
 
 def entry(raw: Any) -> dict[str, Any] | None:

@@ -5,10 +5,21 @@ ended, and cannot be renewed, has expired.
 from datetime import timedelta
 from typing import Final
 
+from sqlalchemy import and_, not_
 from sqlmodel import col
 
-from models.resources.credentials import Credential, CredentialStatus
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, instance, job
+from models.resources.credentials import Credential, CredentialStatus, CredentialType
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Context,
+    Id,
+    Input,
+    clock,
+    constant,
+    has_secret,
+    instance,
+    job,
+)
 from resolvers.resources.credentials.events import CredentialExpired
 from resolvers.resources.credentials.vault import opened
 from resolvers.resources.oauth.client import Tokens
@@ -18,21 +29,15 @@ AHEAD: Final = timedelta(minutes=10)
 PORTION: Final = 1_000
 REFUSED: Final = "The authorization server did not renew the token"
 # One that has a job waiting gets no second one: the job is unique.
-_DUE = """
-    SELECT workspace_id, id FROM credentials
-    WHERE status = 'ACTIVE' AND refresh_token IS NOT NULL AND deleted_at IS NULL AND oauth_expires_at < $1
-        AND type = 'OAUTH2' AND oauth_client_id IS NOT NULL AND oauth_token_url IS NOT NULL
-    ORDER BY oauth_expires_at LIMIT $2
-"""
+_LIVE: Final = (col(Credential.status) == constant(CredentialStatus.ACTIVE),)
+_RENEWABLE: Final = (
+    has_secret(Credential.refresh_token),
+    col(Credential.type) == constant(CredentialType.OAUTH2),
+    col(Credential.oauth_client_id).is_not(None),
+    col(Credential.oauth_token_url).is_not(None),
+)
 
 ENDED: Final = "The token has ended, and there is nothing to renew it with"
-_ENDED = """
-    SELECT workspace_id, id FROM credentials
-    WHERE status = 'ACTIVE' AND deleted_at IS NULL AND oauth_expires_at <= $1 AND (
-        refresh_token IS NULL OR type <> 'OAUTH2' OR oauth_client_id IS NULL OR oauth_token_url IS NULL
-    )
-    ORDER BY oauth_expires_at LIMIT $2
-"""
 
 
 class CredentialOfJob(Input):
@@ -50,12 +55,16 @@ END = job("oauth.end", CredentialOfJob, unique="{credential_id}", emits=Credenti
 
 
 async def enqueue_due(rows: AcrossWorkspaces) -> None:
-    for row in await rows.fetch(_DUE, instance.clock.now() + AHEAD, PORTION):
+    ends = col(Credential.oauth_expires_at)
+    due = (*_LIVE, *_RENEWABLE, ends < instance.clock.now() + AHEAD)
+    for row in await rows.everywhere.select(Credential, *due, order_by=ends, limit=PORTION):
         rows.enqueue(REFRESH, row["workspace_id"], credential_id=row["id"])
 
 
 async def enqueue_ended(rows: AcrossWorkspaces) -> None:
-    for row in await rows.fetch(_ENDED, instance.clock.now(), PORTION):
+    ends = col(Credential.oauth_expires_at)
+    ended = (*_LIVE, not_(and_(*_RENEWABLE)), ends <= instance.clock.now())
+    for row in await rows.everywhere.select(Credential, *ended, order_by=ends, limit=PORTION):
         rows.enqueue(END, row["workspace_id"], credential_id=row["id"])
 
 

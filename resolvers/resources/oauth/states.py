@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from sqlalchemy import ColumnElement, and_, false, func, or_
 from sqlmodel import col
 
 from models.resources.credentials import Credential
@@ -25,15 +26,6 @@ from resolvers.resources.oauth.client import authorization_url
 
 LIFETIME: Final = timedelta(minutes=15)
 UNKNOWN: Final = "This consent is not known, was finished, or is older than 15 minutes; please start again"
-# $3 to $5: the workspace, the credential and the user that it has to be of, where these are known. It is proved by the
-# browser that it was begun in, by that user, or by the address of the one listener that was opened for it.
-_CLAIM = """
-    DELETE FROM oauth_states WHERE state_hash = $1 AND created_at > now() - $2::interval
-        AND ($3::text IS NULL OR workspace_id = $3) AND ($4::text IS NULL OR credential_id = $4)
-        AND ($5::text IS NULL OR user_id = $5)
-        AND (browser_hash = $6 OR user_id = $5 OR (browser_hash IS NULL AND redirect_uri = $7))
-    RETURNING id, workspace_id, credential_id, user_id, redirect_uri, verifier
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +76,30 @@ async def claim(
     """In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
     that comes in another browser is refused, and leaves it to its own.
     """
-    known = None if browser is None else digest(browser)
+    tied = (
+        (OAuthState.workspace_id, workspace_id),
+        (OAuthState.credential_id, credential_id),
+        (OAuthState.user_id, user_id),
+    )
+    # it is proved by the browser that it was begun in, by that user, or by the one listener that was opened for it
+    proofs: list[ColumnElement[bool]] = [false()]
+    if browser is not None:
+        proofs.append(col(OAuthState.browser_hash) == digest(browser))
+    if user_id is not None:
+        proofs.append(col(OAuthState.user_id) == user_id)
+    if listener is not None:
+        proofs.append(and_(col(OAuthState.browser_hash).is_(None), col(OAuthState.redirect_uri) == listener))
 
     async def remove(rows: AcrossWorkspaces) -> list[Any]:
-        values = (digest(state), LIFETIME, workspace_id, credential_id, user_id, known, listener)
-        return await rows.fetch(_CLAIM, *values)
+        columns = ("id", "workspace_id", "credential_id", "user_id", "redirect_uri", "verifier")
+        return await rows.everywhere.take(
+            OAuthState,
+            col(OAuthState.state_hash) == digest(state),
+            col(OAuthState.created_at) > func.now() - LIFETIME,
+            *[col(column) == value for column, value in tied if value is not None],
+            or_(*proofs),
+            columns=columns,
+        )
 
     found = await across_workspaces(remove)
     if not found:

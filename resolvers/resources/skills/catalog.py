@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
-from sqlalchemy import and_, func, literal_column, or_, select, true
+from sqlalchemy import and_, func, or_, select, true
 from sqlmodel import col
 
 from models.base import table_of
@@ -28,6 +28,7 @@ from resolvers.kernel import (
     Text,
     View,
     command,
+    constant,
     contains,
     derived,
     extend,
@@ -43,7 +44,7 @@ SKILL = Subject(Skill, "id")
 NOT_YOURS = "Only the workspace that created the skill can change it"
 BUNDLED = "A bundled skill cannot be changed"
 IN_ORDER = (col(Skill.maturity_rank), col(Skill.name), col(Skill.id))
-ONE: Any = literal_column("1")
+ONE: Any = constant(1)
 Installed = Annotated[bool | None, BeforeValidator(lambda raw: True if raw is True or raw == "1" else None)]
 """`1`, or nothing at all."""
 

@@ -4,14 +4,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from sqlalchemy import func, literal_column, select, union
+from sqlalchemy import func, select, union
 
 from models.attention.approvals import Approval, ApprovalStatus
 from models.resources.costs import CostDay
 from models.staff.agents import Agent
 from models.staff.assignments import Escalation, EscalationStatus, PeerConversation
 from models.work.missions import Assignment, AssignmentStatus
-from resolvers.kernel import Absent, Action, Context, Id, Input, Output, Subject, procedure
+from resolvers.kernel import Absent, Action, Context, Id, Input, Output, Subject, constant, procedure
 
 AGENT: Final = Subject(Agent, "agent_id")
 MOST_MESSAGES: Final = 20
@@ -76,7 +76,7 @@ async def get_agent_inbox(ctx: Context, agent: Agent, data: OfDesk) -> AgentInbo
     work = select(func.count()).where(given.assigned_to_id == agent.id, given.status.in_(OPEN))
     asked = select(func.count()).where(raised.from_agent_id == agent.id, raised.status == EscalationStatus.PENDING)
     days = ctx.table(CostDay).c
-    sums = [func.coalesce(func.sum(amount), literal_column("0")) for amount in _amounts(days)]
+    sums = [func.coalesce(func.sum(amount), constant(0)) for amount in _amounts(days)]
     spent = select(*sums).where(days.agent_id == agent.id, days.day >= MONTH).subquery()
     counts = [each.scalar_subquery() for each in (pending, work, asked)]
     (found,) = await ctx.report(select(*counts, *spent.c))

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Text, and_, literal_column, select, union_all
+from sqlalchemy import Boolean, Text, and_, select, union_all
 
 from models.staff.agents import Agent
-from resolvers.kernel import EVERYONE, Action, View, extend, graph, reads
+from resolvers.kernel import EVERYONE, Action, View, constant, extend, graph, reads
 from resolvers.rules.agent_folders import HOME, OUTPUT, SKILLS
 
 FOLDERS = ((OUTPUT, True, True), (HOME, True, False), (SKILLS, False, False))
@@ -21,8 +21,8 @@ class AgentFolder(View):
 
 def _folder(path: str, writable: bool, shared: bool) -> Any:
     flags = {"writable": writable, "shared": shared}
-    told = [literal_column(str(value).lower(), Boolean()).label(name) for name, value in flags.items()]
-    return select(literal_column(f"'{path}'::text", Text()).label("path"), *told)
+    told = [constant(value, Boolean()).label(name) for name, value in flags.items()]
+    return select(constant(path, Text(), as_="text").label("path"), *told)
 
 
 def folders_of(row: Any) -> Any:

@@ -2,18 +2,18 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, and_, cast, func, literal_column, select
+from sqlalchemy import BigInteger, and_, cast, func, select
 
 from models.staff.agents import Agent, AgentStatus
 from models.work.missions import Assignment, AssignmentStatus, MissionTask, TaskStatus
-from resolvers.kernel import Action, NoInput, QueryScope, Row, Rows, View, query
+from resolvers.kernel import Action, NoInput, QueryScope, Row, Rows, View, constant, interval, query
 
 WAITING = (TaskStatus.PENDING, TaskStatus.BLOCKED)
 UNFINISHED = (*WAITING, TaskStatus.IN_PROGRESS, TaskStatus.AWAITING_APPROVAL)
 # spelled out: the index of queued assignments is a partial one
-QUEUED: Any = literal_column(f"'{AssignmentStatus.QUEUED}'")
-ZERO: Any = literal_column("0")
-DAY_AGO = func.now() - literal_column("interval '24 hours'")
+QUEUED: Any = constant(AssignmentStatus.QUEUED)
+ZERO: Any = constant(0)
+DAY_AGO = func.now() - interval(hours=24)
 
 
 class CrewsStatus(View):

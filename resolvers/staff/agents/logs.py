@@ -3,7 +3,6 @@
 from typing import Any
 
 from sqlalchemy import Text as SQLText
-from sqlalchemy import literal_column
 from sqlmodel import col
 
 from models.staff.agents import Agent
@@ -17,6 +16,7 @@ from resolvers.kernel import (
     Page,
     Paging,
     QueryScope,
+    constant,
     derived,
     graph,
     of_parent,
@@ -42,7 +42,7 @@ graph(
     gate=Action.READ,
     scope="agents:read",
     visible=EVERYONE,
-    level=derived(str, lambda *_: literal_column("'info'", SQLText())),
+    level=derived(str, lambda *_: constant("info", SQLText())),
     agent_slug=of_parent(Agent, "agent_id", "slug"),
     event=_said(ChatEventType, "type"),
     content=_said(str, "content"),

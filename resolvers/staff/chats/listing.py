@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import and_, func, literal_column, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlmodel import col
 
 from models.people.auth import User
@@ -27,6 +27,7 @@ from resolvers.kernel import (
     Row,
     Rows,
     command,
+    constant,
     derived,
     extend,
     graph,
@@ -84,16 +85,16 @@ def _unread(chat: Any, scope: Any) -> Any:
     """
     (message, messages), (mark, marks) = scope.beside(Message, chat), scope.beside(ChatReadCursor, chat)
     mine = select(mark.c.last_read_seq).where(mark.c.chat_id == chat.id, *marks, mark.c.user_id == scope.user_id)
-    since = func.coalesce(scope.scalar(mine), literal_column("0"))
+    since = func.coalesce(scope.scalar(mine), constant(0))
     by_another = and_(message.c.author_user_id.is_not(None), message.c.author_user_id != scope.user_id)
     unread = (
         message.c.chat_id == chat.id,
         *messages,
         # by itself: row-level security lets no subselect into an index
-        message.c.seq > chat.last_message_seq - literal_column(str(MOST_UNREAD)),
+        message.c.seq > chat.last_message_seq - constant(MOST_UNREAD),
         message.c.seq > since,
         message.c.seq <= chat.last_message_seq,
-        or_(message.c.role != literal_column(f"'{MessageRole.user}'"), by_another),
+        or_(message.c.role != constant(MessageRole.user), by_another),
     )
     return scope.scalar(select(func.count()).select_from(message).where(*unread))
 

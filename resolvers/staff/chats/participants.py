@@ -149,8 +149,8 @@ async def add_participant(ctx: Context, chat: Chat, data: AddParticipant) -> Suc
         raise Refusal(Code.BAD_REQUEST, FULL)
     if chat.visibility != ChatVisibility.group:
         await ctx.update(Chat, chat.id, visibility=ChatVisibility.group)
+    await ctx.insert_all([ChatParticipant(chat_id=chat.id, user_id=id, role=role) for id, role in added.items()])
     for user_id, role in added.items():
-        await ctx.insert(ChatParticipant(chat_id=chat.id, user_id=user_id, role=role))
         ctx.emit(ParticipantAdded(chat_id=chat.id, user_id=user_id, role=role))
     return Success()
 

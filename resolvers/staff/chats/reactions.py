@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from models import bounds
@@ -25,6 +25,7 @@ from resolvers.kernel import (
     Success,
     View,
     command,
+    constant,
     extend,
     graph,
     query,
@@ -109,7 +110,7 @@ class ReactionRemoved(Event, type="reaction.removed", channel="session:{chat_id}
 
 
 def _counted(reactions: Any, conditions: Any, scope: Any) -> Any:
-    mine = func.coalesce(func.bool_or(reactions.c.user_id == scope.user_id), literal_column("false"))
+    mine = func.coalesce(func.bool_or(reactions.c.user_id == scope.user_id), constant(False))
     columns = [reactions.c.emoji.collate("C").label("emoji"), func.count().label("count"), mine.label("mine")]
     return select(*columns).where(*conditions).group_by(reactions.c.emoji)
 

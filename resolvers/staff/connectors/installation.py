@@ -120,8 +120,8 @@ async def _keep(ctx: Context, values: dict[str, str]) -> None:
         credential = Credential(name=name, type=CredentialType.SECRET, **_by(ctx))
         credential.value = await sealed(ctx, credential.id, "value", value)
         made.append(credential)
+    await ctx.insert_all(made, conflict=TAKEN)
     for credential in made:
-        await ctx.insert(credential, conflict=TAKEN)
         _told(ctx, credential)
 
 

@@ -5,26 +5,37 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from resolvers.kernel import AcrossWorkspaces, Id, Input, Refusal, across_workspaces, clock, instance, job
+from sqlalchemy import or_, select
+from sqlmodel import col
+
+from models.staff.agents import Agent
+from models.staff.crews import Crew
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Id,
+    Input,
+    Refusal,
+    across_workspaces,
+    clock,
+    constant,
+    instance,
+    job,
+    supplied,
+)
 from resolvers.rules.devcontainer import parse_devcontainer
 from resolvers.rules.mise import parse_mise
 from resolvers.rules.services import Service, parse_services
 
 NOT_BUILT = "The image of the crew's container is not built"
-SETTINGS = """
-    SELECT runtime_image, devcontainer_config, mise_config, cached_image, container_memory_mb, container_cpus,
-        services_json
-    FROM crews WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL
-"""
-LIVE = """
-    SELECT given.crew, given.agent, crews.container_ttl_hours AS hours
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS given (place, crew, agent)
-    JOIN crews ON crews.workspace_id = given.place AND crews.id = given.crew AND crews.deleted_at IS NULL
-    WHERE given.agent = '' OR EXISTS (
-        SELECT FROM agents WHERE agents.workspace_id = given.place AND agents.id = given.agent
-            AND agents.crew_id = given.crew AND agents.deleted_at IS NULL
-    )
-"""
+SETTINGS = (
+    "runtime_image",
+    "devcontainer_config",
+    "mise_config",
+    "cached_image",
+    "container_memory_mb",
+    "container_cpus",
+    "services_json",
+)
 REMOVE_CONTAINERS = clock("crews.containers", every=timedelta(minutes=1))
 """Containers are removed whose crew or agent is gone, or whose time is over."""
 
@@ -64,7 +75,7 @@ async def workplace_of(workspace_id: str, crew_id: str) -> Workplace | None:
     """None for a crew that names no image, where the instance names none either."""
 
     async def find(rows: AcrossWorkspaces) -> Sequence[Mapping[str, Any]]:
-        return await rows.fetch(SETTINGS, workspace_id, crew_id)
+        return await rows.within(workspace_id).select(Crew, col(Crew.id) == crew_id, columns=SETTINGS)
 
     found = await across_workspaces(find)
     return _workplace(found[0]) if found else None
@@ -92,11 +103,28 @@ async def overdue(
     rows: AcrossWorkspaces, there: Sequence[KeptContainer], now: datetime, *, ends: bool = True
 ) -> list[str]:
     """Those to be removed; what does not end by time goes with its crew."""
-    given = [[each.workspace_id for each in there], [each.crew_id for each in there], [each.agent_id for each in there]]
-    live = await rows.fetch(LIVE, *given)
+    live = await rows.everywhere.report(_live(rows, there))
     hours = {(row["crew"], row["agent"]): row["hours"] for row in live}
     whose = [(each, (each.crew_id, each.agent_id)) for each in there]
     return [each.id for each, key in whose if key not in hours or (ends and _over(each.made_at, hours[key], now))]
+
+
+def _live(rows: AcrossWorkspaces, there: Sequence[KeptContainer]) -> Any:
+    """Of which crews and agents there still are some."""
+    crews = rows.everywhere.table(Crew, "workspace_id", "id", "container_ttl_hours").c
+    agents = rows.everywhere.table(Agent, "workspace_id", "id", "crew_id").c
+    given = supplied(
+        Agent,
+        workspace_id=[each.workspace_id for each in there],
+        crew_id=[each.crew_id for each in there],
+        id=[each.agent_id for each in there],
+    ).c
+    same = (agents.workspace_id == given.workspace_id, agents.id == given.id, agents.crew_id == given.crew_id)
+    return select(given.crew_id.label("crew"), given.id.label("agent"), crews.container_ttl_hours.label("hours")).where(
+        crews.workspace_id == given.workspace_id,
+        crews.id == given.crew_id,
+        or_(given.id == constant(""), select(agents.id).where(*same).exists()),
+    )
 
 
 def _over(made_at: datetime, hours: int | None, now: datetime) -> bool:

@@ -28,7 +28,6 @@ from resolvers.rules.containers import no_containers
 from resolvers.staff.crews.building import CACHE
 
 TAG: Final = re.compile(rf"{CACHE}:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}")
-USED: Final = "SELECT EXISTS (SELECT FROM crews WHERE cached_image = $1 AND deleted_at IS NULL)"
 
 
 class CacheImage(Output):
@@ -109,7 +108,7 @@ async def delete_cache_image(ctx: Context, data: ByImage) -> CacheDeleted:
     if not force:
 
         async def find(rows: AcrossWorkspaces) -> bool:
-            return bool(await rows.fetchval(USED, data.tag))
+            return await rows.everywhere.exists(Crew, col(Crew.cached_image) == data.tag)
 
         if await across_workspaces(find):
             ours = (await _slugs(ctx, [data.tag])).get(data.tag, [])

@@ -5,7 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import Field
+from sqlalchemy import func, select
+from sqlmodel import col
 
+from models.staff.crews import Crew
 from resolvers.kernel import (
     NO_SURFACE,
     AcrossWorkspaces,
@@ -18,23 +21,14 @@ from resolvers.kernel import (
     at_most,
     clock,
     command,
+    constant,
+    supplied,
 )
 from resolvers.staff.crews.events import ContainerMeasured
 
 MEASURE = clock("crews.measure", every=timedelta(seconds=5))
 MOST: Final = 500
 """Containers of a workspace that are told of at once: the rest is left out."""
-PENDING: Final = """
-    UPDATE crews SET agents_pending_restart = counted.agents
-    FROM (
-        SELECT crews.id, coalesce(given.agents, 0) AS agents
-        FROM (
-            SELECT id FROM crews WHERE agents_pending_restart > 0 UNION SELECT unnest($1::text[])
-        ) AS crews
-        LEFT JOIN unnest($1::text[], $2::int[]) AS given (id, agents) ON given.id = crews.id
-    ) AS counted
-    WHERE counted.id = crews.id AND crews.agents_pending_restart <> counted.agents
-"""
 Count = Annotated[Int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -67,4 +61,14 @@ async def report_containers(ctx: Context, data: ReportContainers) -> None:
 
 async def note_pending(rows: AcrossWorkspaces, agents: Mapping[str, int]) -> None:
     """How many agents of each crew have a container of an older image; of all others there are none."""
-    await rows.fetchval(PENDING, list(agents), list(agents.values()))
+    pending = col(Crew.agents_pending_restart)
+    crews = rows.everywhere.table(Crew, "id", "agents_pending_restart", including_deleted=True).c
+    given = supplied(Crew, id=list(agents), agents_pending_restart=list(agents.values()))
+    known = select(crews.id).where(crews.agents_pending_restart > constant(0)).union(select(given.c.id)).subquery()
+    counted = (
+        select(known.c.id, func.coalesce(given.c.agents_pending_restart, constant(0)).label("agents"))
+        .select_from(known.outerjoin(given, given.c.id == known.c.id))
+        .subquery()
+    )
+    changed = (col(Crew.id) == counted.c.id, pending != counted.c.agents)
+    await rows.everywhere.update_where(Crew, *changed, including_deleted=True, agents_pending_restart=counted.c.agents)

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-from models.staff.crews import NetworkMode
-from resolvers.kernel import AcrossWorkspaces, across_workspaces
+from sqlmodel import col
 
-FIND = """
-    SELECT network_mode, ARRAY(SELECT jsonb_array_elements_text(allowed_domains::jsonb)) AS allowed_domains
-    FROM crews WHERE workspace_id = $1 AND id = $2 AND deleted_at IS NULL
-"""
+from models.staff.crews import Crew, NetworkMode
+from resolvers.kernel import AcrossWorkspaces, across_workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,8 @@ async def network_of(workspace_id: str, crew_id: str | None) -> CrewNetwork:
         return CrewNetwork()
 
     async def find(rows: AcrossWorkspaces) -> CrewNetwork:
-        for row in await rows.fetch(FIND, workspace_id, crew_id):
+        columns = ("network_mode", "allowed_domains")
+        for row in await rows.within(workspace_id).select(Crew, col(Crew.id) == crew_id, columns=columns):
             return CrewNetwork(NetworkMode(row["network_mode"]), tuple(row["allowed_domains"]))
         return CrewNetwork()
 

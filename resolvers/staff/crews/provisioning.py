@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import Text as SQLText
-from sqlalchemy import case, func, literal_column
+from sqlalchemy import case, func
 from sqlmodel import col
 
 from models.staff.agents import Agent
@@ -19,6 +19,7 @@ from resolvers.kernel import (
     Refusal,
     Row,
     command,
+    constant,
     derived,
     extend,
     instance,
@@ -42,9 +43,7 @@ class ProvisionStatus(StrEnum):
 
 
 def _status(crew: Any, _: QueryScope) -> Any:
-    completed, idle = (
-        literal_column(f"'{status.value}'", SQLText()) for status in (ProvisionStatus.completed, ProvisionStatus.idle)
-    )
+    completed, idle = (constant(status, SQLText()) for status in (ProvisionStatus.completed, ProvisionStatus.idle))
     known = case((crew.cached_image.is_not(None), completed), else_=idle)
     return func.coalesce(crew.build["status"].astext, known)
 

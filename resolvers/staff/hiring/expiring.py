@@ -8,15 +8,25 @@ from sqlmodel import col
 
 from models.oversight.journal import JournalActor, JournalEntry
 from models.staff.agents import Agent
-from resolvers.kernel import NOW, AcrossWorkspaces, Context, Id, Input, clock, job
+from resolvers.kernel import (
+    NOW,
+    AcrossWorkspaces,
+    Context,
+    Id,
+    Input,
+    clock,
+    job,
+    waiting,
+)
 from resolvers.staff.agents.events import AgentExpired
 
 MOST_DUE: Final = 1_000
-OVERDUE: Final = """
-    SELECT id, workspace_id FROM agents
-    WHERE ephemeral AND expired_at IS NULL AND deleted_at IS NULL AND expires_at <= now() ORDER BY expires_at LIMIT $1
-"""
-EXPIRE = clock("hiring.expire", every=timedelta(minutes=1), when=f"EXISTS ({OVERDUE.replace('$1', '1')})")
+OVERDUE: Final = (
+    col(Agent.ephemeral),
+    col(Agent.expired_at).is_(None),
+    col(Agent.expires_at) <= func.now(),
+)
+EXPIRE = clock("hiring.expire", every=timedelta(minutes=1), when=waiting(Agent, *OVERDUE))
 """The contract asks for every five minutes at least."""
 
 
@@ -29,7 +39,7 @@ END = job("hiring.end", OfExpired, unique="{agent_id}", emits=AgentExpired)
 
 async def enqueue_expired(rows: AcrossWorkspaces) -> None:
     """A job for each agent whose time is over."""
-    for row in await rows.fetch(OVERDUE, MOST_DUE):
+    for row in await rows.everywhere.select(Agent, *OVERDUE, order_by=col(Agent.expires_at), limit=MOST_DUE):
         rows.enqueue(END, row["workspace_id"], agent_id=row["id"])
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import Text, func, literal_column
+from sqlalchemy import Text, func
 from sqlmodel import col
 
 from models.staff.agents import Agent
@@ -16,6 +16,7 @@ from resolvers.kernel import (
     QueryScope,
     Row,
     Subtype,
+    constant,
     derived,
     extend,
     graph,
@@ -26,7 +27,7 @@ from resolvers.kernel import (
 from resolvers.staff.personas.reading import AGENT, EMPTY
 
 NEWEST_FIRST: Final = (col(MemoryVersion.written_at).desc(), col(MemoryVersion.id).desc())
-OPERATOR: Any = literal_column("'operator'", Text())
+OPERATOR: Any = constant("operator", Text())
 PERSONA_VERSION: Final = Subtype(MemoryVersion, "PersonaVersion", (col(MemoryVersion.tier) == MemoryTier.persona,))
 
 

@@ -3,17 +3,31 @@
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Text, case, func, literal_column, select
+from sqlalchemy import Text, case, func, select
 
 from models import bounds
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from resolvers.kernel import EVERYONE, Action, Id, Input, QueryScope, Row, Subject, View, extend, graph, query, sums_up
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Id,
+    Input,
+    QueryScope,
+    Row,
+    Subject,
+    View,
+    constant,
+    extend,
+    graph,
+    query,
+    sums_up,
+)
 
 AGENT: Final = Subject(Agent, "agent_id")
 CREW: Final = Subject(Crew, "crew_id")
 NO_AGENT, NO_CREW = "Agent not found", "Crew not found"
-EMPTY: Any = literal_column("''", Text())
+EMPTY: Any = constant("", Text())
 
 
 class PersonaLayer(StrEnum):
@@ -59,11 +73,11 @@ class CrewPersona(View):
 
 
 def _said(text: str) -> Any:
-    return literal_column(f"'{text}'", Text())
+    return constant(text, Text())
 
 
 def _measured(content: Any) -> list[Any]:
-    cap: Any = literal_column(str(bounds.PERSONA)).label("cap_bytes")
+    cap: Any = constant(bounds.PERSONA).label("cap_bytes")
     return [content.label("content"), func.octet_length(content).label("bytes"), cap]
 
 

@@ -27,14 +27,16 @@ def chat_event(type: ChatEventType, content: str = "", **metadata: Any) -> Frame
 
 async def append_frames(ctx: Context, chat: Chat, run: Run | None, *frames: Frame, **changes: Any) -> int:
     """Numbers the frames from the newest of the locked chat on; returns the last number. `changes`: the chat's."""
+    rows = list[RunFrame]()
     for number, frame in enumerate(frames, chat.last_seq + 1):
         logged = run.agent_id if run is not None and frame.payload.get("type") in OUTPUT else None
         run_id = None if run is None else run.id
-        await ctx.insert(
+        rows.append(
             RunFrame(
                 chat_id=chat.id, seq=number, run_id=run_id, agent_id=logged, type=frame.type, payload=frame.payload
             )
         )
+    await ctx.insert_all(rows)
     last = chat.last_seq + len(frames)
     await ctx.update(Chat, chat.id, last_seq=last, **changes)
     ctx.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")

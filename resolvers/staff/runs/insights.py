@@ -4,23 +4,23 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
-from sqlalchemy import BigInteger, cast, desc, func, literal_column, select
+from sqlalchemy import BigInteger, cast, desc, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import Text as SQLText
 
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
-from resolvers.kernel import Action, Context, Input, Output, Text, procedure
+from resolvers.kernel import Action, Context, Input, Output, Text, constant, interval, procedure
 from resolvers.staff.runs.lifecycle import GOES_WRONG
 
 MOST_RUNS = 20_000  # the newest of the window
 MOST_ROWS = 8  # crews and agents
-WINDOWS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
-ONE: Any = literal_column("1")
-UNKNOWN: Any = literal_column("'unknown'", SQLText())
-NOTHING: Any = literal_column("''", SQLText())
-NO_CREW: Any = literal_column("'—'", SQLText())
+WINDOWS = {"24h": interval(hours=24), "7d": interval(days=7), "30d": interval(days=30)}
+ONE: Any = constant(1)
+UNKNOWN: Any = constant("unknown", SQLText())
+NOTHING: Any = constant("", SQLText())
+NO_CREW: Any = constant("—", SQLText())
 
 
 def _known(window: str) -> str:
@@ -99,7 +99,7 @@ class Sample:
         run = ctx.table(Run).c
         order = (run.began_at.desc(), run.id.desc())
         columns = [run.agent_id, run.trigger_type, run.model, run.status, run.began_at, run.finished_at]
-        within = run.began_at >= func.now() - literal_column(f"interval '{WINDOWS[window]}'")
+        within = run.began_at >= func.now() - WINDOWS[window]
         newest = (
             select(*columns, func.row_number().over(order_by=order).label("place"))
             .where(within)
@@ -164,11 +164,9 @@ class Sample:
 
 def _as_json(rows: Any, name: str) -> Any:
     listed = rows.subquery(name)
-    whole: Any = func.to_jsonb(literal_column(name), type_=JSONB())
+    whole: Any = func.to_jsonb(listed.table_valued(), type_=JSONB())
     return (
-        select(func.coalesce(func.jsonb_agg(whole), literal_column("'[]'::jsonb"), type_=JSONB()))
-        .select_from(listed)
-        .scalar_subquery()
+        select(func.coalesce(func.jsonb_agg(whole), constant([]), type_=JSONB())).select_from(listed).scalar_subquery()
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from sqlalchemy import and_, func, literal_column, select
+from sqlalchemy import and_, func, select
 from sqlmodel import col
 
 from models.base import table_of
@@ -15,6 +15,7 @@ from models.staff.runs import Run, RunFrame, RunStatus, RunTag
 from resolvers.kernel import (
     EVERYONE,
     GRAPHQL_ONLY,
+    MIDNIGHT,
     Action,
     ById,
     Code,
@@ -27,6 +28,7 @@ from resolvers.kernel import (
     Rows,
     Text,
     View,
+    constant,
     derived,
     extend,
     graph,
@@ -38,10 +40,9 @@ from resolvers.kernel import (
 from resolvers.staff.runs.lifecycle import MISSING
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())
-MIDNIGHT: Any = literal_column("date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'")
 # spelled out, as the next: the indexes of these runs are partial ones
-RUNNING: Any = literal_column(f"'{RunStatus.RUNNING}'")
-GONE_WRONG: Any = literal_column("('FAILED', 'TIMEOUT')")
+RUNNING: Any = constant(RunStatus.RUNNING)
+GONE_WRONG: Any = [constant(status) for status in (RunStatus.FAILED, RunStatus.TIMEOUT)]
 
 
 class ListRuns(Numbered):
@@ -141,7 +142,7 @@ def run_stats(scope: QueryScope, data: NoInput) -> Row[RunStats]:
     counted = select(
         number("running", lambda run: run.status == RUNNING),
         number("today", lambda run: run.began_at >= MIDNIGHT),
-        number("failed", lambda run: run.status.op("IN")(GONE_WRONG), lambda run: run.finished_at >= MIDNIGHT),
+        number("failed", lambda run: run.status.in_(GONE_WRONG), lambda run: run.finished_at >= MIDNIGHT),
     )
     return scope.view(RunStats, counted).one("Workspace not found")
 

@@ -1,22 +1,22 @@
 """For whom an agent works at the moment."""
 
-from typing import Final
-
 from sqlmodel import col
 
 from models.staff.runs import Run, RunStatus
-from resolvers.kernel import AcrossWorkspaces, Context, across_workspaces
-
-_WORKS: Final = """
-    SELECT FROM runs WHERE workspace_id = $1 AND agent_id = $2 AND status = 'RUNNING' AND restricted LIMIT 1
-"""
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Context,
+    across_workspaces,
+    constant,
+)
 
 
 async def works_for_strangers(workspace_id: str, agent_id: str) -> bool:
     """Whether something that anybody may have written has begun a run of the agent which goes on."""
 
     async def find(rows: AcrossWorkspaces) -> bool:
-        return bool(await rows.fetch(_WORKS, workspace_id, agent_id))
+        live = (col(Run.status) == constant(RunStatus.RUNNING), col(Run.restricted))
+        return await rows.within(workspace_id).exists(Run, col(Run.agent_id) == agent_id, *live)
 
     return await across_workspaces(find)
 

@@ -10,24 +10,28 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
+from sqlalchemy import tuple_
 from sqlmodel import col
 
 from models.staff.agents import Agent
 from models.staff.runs import BY_SCHEDULE, Run, RunStatus
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, Topic, clock, job, log
+from resolvers.kernel import (
+    AcrossWorkspaces,
+    Context,
+    Id,
+    Input,
+    Topic,
+    clock,
+    in_live_workspaces,
+    job,
+    log,
+)
 from resolvers.rules.cron import next_run
 from resolvers.staff.runs.events import RUN_STARTS
 from resolvers.staff.runs.lifecycle import hold_starts, start_run, why_idle
 
 PORTION = 100
 MOST_TURNS: Final = 20
-DUE = """
-    SELECT agents.workspace_id, agents.id, agents.schedule_next_run
-    FROM agents JOIN workspaces ON workspaces.id = agents.workspace_id
-    WHERE agents.schedule_next_run <= $1 AND agents.deleted_at IS NULL AND workspaces.deleted_at IS NULL
-        AND ($2::timestamptz IS NULL OR (agents.schedule_next_run, agents.id) > ($2, $3))
-    ORDER BY agents.schedule_next_run, agents.id LIMIT $4
-"""
 
 
 class OfScheduledAgent(Input):
@@ -41,14 +45,23 @@ Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 async def look(write: Write, now: datetime) -> None:
     """A job for each agent that is due, the oldest first."""
-    due = await write(lambda rows: _enqueue(rows, now, (None, "")))
+    due = await write(lambda rows: _enqueue(rows, now, None))
     while len(due) == PORTION:
         last = (due[-1]["schedule_next_run"], due[-1]["id"])
         due = await write(partial(_enqueue, now=now, last=last))
 
 
-async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime | None, str]) -> list[Any]:
-    due = await rows.fetch(DUE, now, *last, PORTION)
+async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, str] | None) -> list[Any]:
+    keys = (col(Agent.schedule_next_run), col(Agent.id))
+    due = await rows.everywhere.select(
+        Agent,
+        keys[0] <= now,
+        *([] if last is None else [tuple_(*keys) > tuple_(*last)]),
+        in_live_workspaces(Agent),
+        columns=("workspace_id", "id", "schedule_next_run"),
+        order_by=keys,
+        limit=PORTION,
+    )
     for row in due:
         rows.enqueue(START, row["workspace_id"], agent_id=row["id"])
     return due

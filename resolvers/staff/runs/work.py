@@ -5,18 +5,16 @@ taken in one order: chat, run, agent; who starts or stops holds `lifecycle.hold_
 operation: no caller is behind it but the worker itself.
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import Gauge
 
 from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunStatus
-from resolvers.kernel import SCOPE_SQL, Code, Refusal, Topic, bus, database, translate
+from resolvers.kernel import ALL_ROWS, Code, Refusal, Topic, bus, scoped, translate
 from resolvers.staff.runs.booking import Charge, booked
 
-SYSTEM = "*"  # row-level security: all workspaces
 STRANDED_AFTER = 60.0  # seconds without a live lease
 
 STRANDED = Gauge("crewship_runs_stranded", "Runs whose lease ended more than a minute ago and that nobody has claimed")
@@ -193,29 +191,11 @@ def passes(error: Exception) -> bool:
     return refusal.code in (Code.UNAVAILABLE, Code.CONFLICT)
 
 
-@contextlib.asynccontextmanager
-async def _scoped(scope: str) -> AsyncIterator[Any]:
-    """A connection that sees the rows of `scope`; the system's own sight is not left behind on it."""
-    async with database.lease() as conn:
-        if not database.row_security:
-            yield conn
-            return
-        await conn.fetchrow(SCOPE_SQL, scope)
-        try:
-            yield conn
-        except Exception:
-            if scope == SYSTEM and not conn.is_closed():
-                await conn.fetchrow(SCOPE_SQL, "")
-            raise
-        if scope == SYSTEM:
-            await conn.fetchrow(SCOPE_SQL, "")
-
-
 async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[RunClaim]:
     """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those
     somebody wants cancelled.
     """
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         rows = await conn.fetch(CLAIM, worker, limit, seconds, cancelled)
     return [RunClaim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
 
@@ -224,39 +204,39 @@ async def until_due() -> float | None:
     """Seconds until a run can be claimed that nobody holds then: none where there is no run, and negative ones where
     one waits.
     """
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         seconds: float | None = await conn.fetchval(UNTIL_DUE)
     return seconds
 
 
 async def extend(claims: Sequence[RunClaim], *, seconds: float) -> dict[str, bool]:
     """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
 
 
 async def asked_to_stop(claims: Sequence[RunClaim]) -> bool:
     """Whether somebody wants any of these runs cancelled."""
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         return await conn.fetchval(ASKED, [c.run_id for c in claims]) is True
 
 
 async def release(claims: Sequence[RunClaim]) -> None:
     """Another worker may go on at once."""
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         await conn.execute(RELEASE, [c.run_id for c in claims], [c.lease for c in claims])
     bus.ring(Topic.queue)
 
 
 async def let_go(claim: RunClaim) -> None:
     """Nobody is at a run any more that was ended elsewhere: whoever ended it may be waiting for that."""
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         await conn.execute(LET_GO, claim.run_id, claim.workspace_id, claim.lease)
 
 
 async def at_work(run_ids: Sequence[str]) -> bool:
     """Whether a worker may still be at one of these runs, which have ended."""
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         return await conn.fetchval(AT_WORK, list(run_ids)) is True
 
 
@@ -265,7 +245,7 @@ async def park(claim: RunClaim, approval_id: str) -> bool:
 
     The lease ends with it, whatever its holder still writes.
     """
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         parked = await conn.fetchval(PARK, claim.run_id, claim.workspace_id, claim.lease, approval_id, NEVER)
     return parked is not None
 
@@ -279,7 +259,7 @@ async def append(claim: RunClaim, batch: Batch, written: int) -> bool:
     steps = [begun + done, [False] * len(begun) + [True] * len(done)]
     values = [claim.run_id, claim.workspace_id, claim.lease, *steps, batch.finished, batch.said]
     charges = [[charge.row(step) for step, charge in batch.charges.items()]] if batch.charges else []
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         if claim.chat_id is None or not batch.frames:
             sql = BOOK_STEPS if charges else WRITE_STEPS
             return await conn.fetchval(sql, *values, *charges) is not None
@@ -304,14 +284,14 @@ async def append_steps(batches: Sequence[tuple[RunClaim, Batch]]) -> set[str]:
     values = [[claim.run_id for claim in claims], [claim.lease for claim in claims], claims[0].workspace_id, *columns]
     outcomes = {claim.run_id: batch.finished for claim, batch in batches}
     said = {claim.run_id: batch.said for claim, batch in batches if batch.said}
-    async with _scoped(claims[0].workspace_id) as conn:
+    async with scoped(claims[0].workspace_id) as conn:
         return {id for (id,) in await conn.fetch(MANY_STEPS, *values, outcomes, said)}
 
 
 async def written(claim: RunClaim) -> int | None:
     """How many frames the run has; None when it is lost. Waits for a statement of the same run that is under way."""
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         frames: int | None = await conn.fetchval(sql, claim.run_id, claim.workspace_id, claim.lease)
     return frames
 
@@ -322,7 +302,7 @@ async def steps(claim: RunClaim) -> dict[str, Step]:
         "SELECT name, finished_at IS NOT NULL, outcome, said FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
         " ORDER BY finished_at, created_at"
     )
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         return {
             name: Step(finished, outcome, said or ())
             for name, finished, outcome, said in await conn.fetch(sql, claim.run_id, claim.workspace_id)
@@ -332,21 +312,21 @@ async def steps(claim: RunClaim) -> dict[str, Step]:
 async def frames(claim: RunClaim) -> list[Mapping[str, Any]]:
     """The payloads of the run's chat_event frames, in order."""
     sql = "SELECT payload FROM run_frames WHERE run_id = $1 AND workspace_id = $2 AND type = 'chat_event' ORDER BY seq"
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         return [row[0] for row in await conn.fetch(sql, claim.run_id, claim.workspace_id)]
 
 
 async def give_up(claim: RunClaim, message: str) -> None:
     """Ends a run whose workspace is gone or refuses to end it: nobody is told, and nobody claims it again."""
     sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
-    async with _scoped(claim.workspace_id) as conn:
+    async with scoped(claim.workspace_id) as conn:
         await conn.execute(sql, claim.run_id, claim.workspace_id, claim.lease, message)
 
 
 async def stranded(*, seconds: float = STRANDED_AFTER) -> int:
     """How many runs somebody had begun and nobody has held for longer than `seconds`. Sets the metric."""
     sql = "SELECT count(*) FROM runs WHERE status = 'RUNNING' AND leased_until < now() - make_interval(secs => $1)"
-    async with _scoped(SYSTEM) as conn:
+    async with scoped(ALL_ROWS) as conn:
         found: int = await conn.fetchval(sql, seconds)
     STRANDED.set(found)
     return found

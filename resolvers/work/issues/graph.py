@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import BigInteger, case, cast, func, literal_column, or_, select
+from sqlalchemy import BigInteger, case, cast, func, or_, select
 from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
@@ -30,6 +30,7 @@ from resolvers.kernel import (
     actor,
     actor_name,
     at_most,
+    constant,
     contains,
     count,
     derived,
@@ -119,8 +120,8 @@ def relations_of(issue_id: Any, row: Any, scope: Any) -> Any:
     other, others = scope.beside(Mission, row)
     is_source = relation.c.source_id == issue_id
     seen = case(
-        (or_(is_source, relation.c.relation_type != literal_column("'blocks'")), relation.c.relation_type),
-        else_=literal_column("'blocked_by'"),
+        (or_(is_source, relation.c.relation_type != constant("blocks")), relation.c.relation_type),
+        else_=constant("blocked_by"),
     )
     columns = [
         relation.c.id, relation.c.source_id, relation.c.target_id, seen.label("relation_type"),
@@ -137,9 +138,9 @@ def relations_of(issue_id: Any, row: Any, scope: Any) -> Any:
 
 def _first_line(name: str) -> Any:
     def cut(row: Any, scope: Any) -> Any:
-        line = func.split_part(row[name], literal_column("E'\\n'"), literal_column("1"), type_=SQLText())
-        shown = func.left(line, literal_column(str(LINE_SHOWN)), type_=SQLText()).concat(literal_column("'…'"))
-        return case((func.char_length(line) > literal_column(str(LINE_SHOWN)), shown), else_=line)
+        line = func.split_part(row[name], constant("\n"), constant(1), type_=SQLText())
+        shown = func.left(line, constant(LINE_SHOWN), type_=SQLText()).concat(constant("…"))
+        return case((func.char_length(line) > constant(LINE_SHOWN), shown), else_=line)
 
     return derived(str, cut)
 
@@ -148,7 +149,7 @@ def _duration(row: Any, scope: Any) -> Any:
     """Milliseconds; 0 while it cannot be told."""
     seconds = func.extract("epoch", row.finished_at - row.started_at)
     return cast(
-        func.greatest(func.coalesce(seconds, literal_column("0")) * literal_column("1000"), literal_column("0")),
+        func.greatest(func.coalesce(seconds, constant(0)) * constant(1000), constant(0)),
         BigInteger,
     )
 

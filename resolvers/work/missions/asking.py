@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 
 import orjson
 from pydantic import Field
+from sqlalchemy import select
 from sqlmodel import col
 
 from models import bounds
@@ -60,11 +61,6 @@ ITSELF: Final = "an agent cannot ask itself"
 NOT_ITS_CHAT: Final = "an agent asks in a chat in which it works"
 NOT_BEGUN: Final = f"{NO_ANSWER}: no worker has taken the question up"
 TOO_LATE: Final = f"{NO_ANSWER} within {PATIENCE:.0f} seconds"
-STATE: Final = """
-    SELECT asked.status, asked.response, asked.error_message, asked.duration_ms, runs.started_at IS NOT NULL AS begun
-    FROM peer_conversations AS asked LEFT JOIN runs ON runs.workspace_id = asked.workspace_id AND runs.id = asked.id
-    WHERE asked.workspace_id = $1 AND asked.id = $2
-"""
 TELL = job("questions.tell", OfQuestion, emits=(PeerQueryCompleted, PeerQueryFailed, PeerConversationUpdated))
 """The end of a question is told where it was asked."""
 Slug = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
@@ -217,7 +213,11 @@ async def _ended(workspace_id: str, id: str) -> Any:
     silence = bus.on(Topic.events, lambda key: rung.set())
 
     async def look(rows: AcrossWorkspaces) -> Any:
-        return (await rows.fetch(STATE, workspace_id, id))[0]
+        here = rows.within(workspace_id)
+        asked, runs = here.table(PeerConversation), here.table(Run, "id", "started_at")
+        shown = [asked.c[name] for name in ("status", "response", "error_message", "duration_ms")]
+        state = select(*shown, runs.c.started_at.is_not(None).label("begun")).where(asked.c.id == id)
+        return (await here.report(state.select_from(asked.outerjoin(runs, runs.c.id == asked.c.id))))[0]
 
     try:
         while True:

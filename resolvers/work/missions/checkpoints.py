@@ -5,7 +5,7 @@ checkpoints).
 from datetime import UTC
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import DateTime, func, literal_column
+from sqlalchemy import DateTime, func
 from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
@@ -40,6 +40,7 @@ from resolvers.kernel import (
     Subject,
     Text,
     command,
+    constant,
     derived,
     extend,
     graph,
@@ -61,8 +62,8 @@ NEWEST_FIRST = (col(Checkpoint.created_at).desc(), col(Checkpoint.id).desc())
 
 def _exactly(row: Any, scope: Any) -> Any:
     """With its fractions, unlike other times."""
-    in_utc = func.timezone(literal_column("'UTC'"), row["created_at"], type_=DateTime())
-    return func.to_char(in_utc, literal_column('\'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\''), type_=SQLText())
+    in_utc = func.timezone(constant("UTC"), row["created_at"], type_=DateTime())
+    return func.to_char(in_utc, constant('YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), type_=SQLText())
 
 
 class PageOfCheckpoints(Paging):

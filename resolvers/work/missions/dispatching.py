@@ -4,6 +4,7 @@ missions.behaviour.scheduling).
 
 import secrets
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -183,25 +184,42 @@ async def give_turns(ctx: Context, agent_id: str) -> None:
         return
     queued = (col(Assignment.status) == AssignmentStatus.QUEUED, _of_crew(ctx, agent))
     oldest = (col(Assignment.created_at), col(Assignment.id))
-    for assignment in await ctx.select(Assignment, *queued).order_by(*oldest).limit(MOST_OF_CREW - at_work).all():
-        worker = await ctx.select(Agent, col(Agent.id) == assignment.assigned_to_id, including_deleted=True).one()
-        if (why := GONE if worker.deleted_at is not None else why_idle(worker)) is not None:
-            await _give_up(ctx, assignment, why if isinstance(why, str) else why.detail)
-            continue
-        await ctx.update(Assignment, assignment.id, status=AssignmentStatus.RUNNING, started_at=NOW)
+    first = await ctx.select(Assignment, *queued).order_by(*oldest).limit(MOST_OF_CREW - at_work).all()
+    workers = {each.id: each for each in await _workers(ctx, first)}
+    idle = {each.id: why for each in first if (why := _why_idle(workers[each.assigned_to_id])) is not None}
+    await _give_up(ctx, idle)
+    begun = [each for each in first if each.id not in idle]
+    running = {"status": AssignmentStatus.RUNNING, "started_at": NOW}
+    await ctx.update_each(Assignment, {each.id: running for each in begun})
+    named = col(Chat.id).in_([each.chat_id for each in begun])
+    chats = {chat.id: chat for chat in await ctx.select(Chat, named).all()} if begun else {}
+    for assignment in begun:
+        worker, chat = workers[assignment.assigned_to_id], chats.get(assignment.chat_id or "")
         told = {"id": assignment.id, "crew_id": worker.crew_id or ""}
-        chat = await ctx.select(Chat, col(Chat.id) == assignment.chat_id).first()
         if chat is not None:
             ctx.emit(ChatAssignmentUnqueued(chat_id=chat.id, **told))
         ctx.emit(AssignmentUnqueued(**told))
         await _run(ctx, worker, assignment, chat)
 
 
-async def _give_up(ctx: Context, assignment: Assignment, why: str) -> None:
-    """An assignment that waited longer than its agent could work has failed."""
-    ended = {"status": AssignmentStatus.FAILED, "finished_at": NOW, "error_message": why}
-    await ctx.update(Assignment, assignment.id, **ended)
-    ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=assignment.id)
+async def _workers(ctx: Context, assignments: Sequence[Assignment]) -> list[Agent]:
+    named = col(Agent.id).in_({each.assigned_to_id for each in assignments})
+    return await ctx.select(Agent, named, including_deleted=True).all()
+
+
+def _why_idle(worker: Agent) -> str | None:
+    if worker.deleted_at is not None:
+        return GONE
+    refusal = why_idle(worker)
+    return None if refusal is None else refusal.detail
+
+
+async def _give_up(ctx: Context, idle: Mapping[str, str]) -> None:
+    """Assignments that waited longer than their agents could work have failed, and why."""
+    ended = {"status": AssignmentStatus.FAILED, "finished_at": NOW}
+    await ctx.update_each(Assignment, {id: ended | {"error_message": why} for id, why in idle.items()})
+    for id in idle:
+        ctx.enqueue(ASSIGNMENT_ENDED, assignment_id=id)
 
 
 async def hold_slots(ctx: Context, agent: Agent) -> None:

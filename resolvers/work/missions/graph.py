@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import Text as SQLText
-from sqlalchemy import cast, func, literal_column, select
+from sqlalchemy import cast, func, select
 from sqlmodel import col
 
 from models.people.workspaces import Workspace
@@ -18,6 +18,7 @@ from resolvers.kernel import (
     Paging,
     Text,
     View,
+    constant,
     derived,
     extend,
     graph,
@@ -72,16 +73,14 @@ class TaskStats(View):
 
 def _counted(row: Any, scope: Any) -> Any:
     task, own = scope.beside(MissionTask, row)
-    numbers = [
-        func.count().filter(task.c.status == literal_column(f"'{status}'")).label(status.lower()) for status in SHOWN
-    ]
+    numbers = [func.count().filter(task.c.status == constant(status)).label(status.lower()) for status in SHOWN]
     made = select(func.count().label("total"), *numbers)
     return made.select_from(task).where(task.c.mission_id == row["id"], *own)
 
 
 def _as_json_text(row: Any, scope: Any) -> Any:
     text = cast(row["depends_on"], SQLText)
-    return func.replace(text, literal_column("', '"), literal_column("','"), type_=SQLText())
+    return func.replace(text, constant(", "), constant(","), type_=SQLText())
 
 
 graph(

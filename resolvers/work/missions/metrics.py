@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Double, cast, func, literal_column, select
+from sqlalchemy import BigInteger, Double, cast, func, select
 
 from models.work.missions import Mission, MissionStatus, MissionTask, TaskStatus
-from resolvers.kernel import Action, Context, NoInput, Output, procedure
+from resolvers.kernel import Action, Context, NoInput, Output, constant, interval, procedure
 
 ACTIVE = (MissionStatus.IN_PROGRESS, MissionStatus.PLANNING, MissionStatus.REVIEW)
-DAY_AGO: Any = literal_column("now() - interval '24 hours'")
+DAY_AGO: Any = func.now() - interval(hours=24)
 
 
 class MissionMetrics(Output):
@@ -57,7 +57,7 @@ def _of_missions(ctx: Context) -> list[Any]:
 def _of_tasks(ctx: Context) -> list[Any]:
     rows = ctx.table(MissionTask)
     ended = rows.c.completed_at >= DAY_AGO
-    failed: Any = rows.c.status == literal_column(f"'{TaskStatus.FAILED}'")  # as the index has it
+    failed: Any = rows.c.status == constant(TaskStatus.FAILED)  # as the index has it
     tokens = cast(func.coalesce(func.sum(rows.c.token_count), 0), BigInteger)
     cost: Any = cast(func.coalesce(func.sum(rows.c.estimated_cost), 0), Double())
     return [

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, func, literal_column, null, select
+from sqlalchemy import Integer, case, cast, func, null, select
 from sqlmodel import col
 
 from models.actors import ActorType
 from models.people.workspaces import Workspace
 from models.work.missions import Mission, MissionStatus, MissionType
 from models.work.projects import Milestone, Project
-from resolvers.kernel import EVERYONE, Action, Derived, actor, actor_name, derived, extend, graph, many, one
+from resolvers.kernel import EVERYONE, Action, Derived, actor, actor_name, constant, derived, extend, graph, many, one
 
-HUNDRED: Any = literal_column("100")
+HUNDRED: Any = constant(100)
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)
 DONE = (MissionStatus.DONE, MissionStatus.COMPLETED)
 IN_ORDER = (col(Milestone.position), col(Milestone.created_at))
@@ -25,7 +25,7 @@ def assigned_name(type_key: str, id_key: str) -> Derived:
     actor = actor_name(type_key, id_key)
 
     def named(row: Any, scope: Any) -> Any:
-        chosen = row[type_key] != literal_column(f"'{ActorType.system}'")
+        chosen = row[type_key] != constant(ActorType.system)
         return case((chosen, actor.expression(row, scope)), else_=null())
 
     return Derived(actor.type, named, actor.parent)
@@ -40,13 +40,13 @@ class IssueCounts:
     def _counted(self, made: Callable[[Any], Any]) -> Derived:
         def number(row: Any, scope: Any) -> Any:
             issue, own = scope.beside(Mission, row)
-            kind = issue.c.mission_type == literal_column(f"'{MissionType.issue}'")
+            kind = issue.c.mission_type == constant(MissionType.issue)
             return scope.scalar(select(made(issue)).select_from(issue).where(issue.c[self._key] == row.id, kind, *own))
 
         return derived(int, number)
 
     def _is_done(self, issue: Any) -> Any:
-        return issue.c.status.in_([literal_column(f"'{status}'") for status in self._done])
+        return issue.c.status.in_([constant(status) for status in self._done])
 
     def all(self) -> Derived:
         return self._counted(lambda issue: func.count())
@@ -58,8 +58,8 @@ class IssueCounts:
         """Per cent done, rounded down; 0 without issues."""
 
         def per_cent(issue: Any) -> Any:
-            share = func.count().filter(self._is_done(issue)) * HUNDRED / func.nullif(func.count(), literal_column("0"))
-            return cast(func.floor(func.coalesce(share, literal_column("0"))), Integer)
+            share = func.count().filter(self._is_done(issue)) * HUNDRED / func.nullif(func.count(), constant(0))
+            return cast(func.floor(func.coalesce(share, constant(0))), Integer)
 
         return self._counted(per_cent)
 

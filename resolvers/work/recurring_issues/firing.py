@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+from sqlalchemy import tuple_
 from sqlmodel import col
 
 from models.actors import ActorType
@@ -26,6 +27,7 @@ from resolvers.kernel import (
     Refusal,
     check_actor,
     clock,
+    in_live_workspaces,
     job,
     log,
 )
@@ -39,13 +41,6 @@ ATTEMPTS = 5
 COPIED = {
     "title", "description", "priority", "project_id", "milestone_id", "assignee_type", "assignee_id"
 }  # fmt: skip
-DUE = """
-    SELECT recurring.workspace_id, recurring.id, recurring.next_run
-    FROM recurring_issues AS recurring JOIN workspaces ON workspaces.id = recurring.workspace_id
-    WHERE recurring.enabled AND recurring.next_run <= $1 AND workspaces.deleted_at IS NULL
-        AND ($2::timestamptz IS NULL OR (recurring.next_run, recurring.id) > ($2, $3))
-    ORDER BY recurring.next_run, recurring.id LIMIT $4
-"""
 
 
 class OfRecurringIssue(Input):
@@ -65,14 +60,24 @@ Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 async def look(write: Write, now: datetime) -> None:
     """A job for each row that is due, the oldest first."""
-    due = await write(lambda rows: _enqueue(rows, now, (None, "")))
+    due = await write(lambda rows: _enqueue(rows, now, None))
     while len(due) == PORTION:
         last = (due[-1]["next_run"], due[-1]["id"])
         due = await write(partial(_enqueue, now=now, last=last))
 
 
-async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime | None, str]) -> list[Any]:
-    due = await rows.fetch(DUE, now, *last, PORTION)
+async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, str] | None) -> list[Any]:
+    keys = (col(RecurringIssue.next_run), col(RecurringIssue.id))
+    due = await rows.everywhere.select(
+        RecurringIssue,
+        col(RecurringIssue.enabled),
+        keys[0] <= now,
+        *([] if last is None else [tuple_(*keys) > tuple_(*last)]),
+        in_live_workspaces(RecurringIssue),
+        columns=("workspace_id", "id", "next_run"),
+        order_by=keys,
+        limit=PORTION,
+    )
     for row in due:
         rows.enqueue(FIRE, row["workspace_id"], recurring_id=row["id"])
     return due

@@ -46,14 +46,16 @@ async def process_backlog(ctx: Context, data: NoInput) -> Processed:
     await ctx.begin()
     if not found:
         return Processed(processed=processed, matched=0)
+    counts = dict[str, dict[str, Any]]()
     matched = 0
     written = await written_by(ctx, rules)
     for rule in rules:  # in one order, so that no two calls wait for each other
         number = await _write(ctx, written[rule.id], found.get(rule.id, []))
         if number:
-            await ctx.update(TriageRule, rule.id, match_count=plus(number))
+            counts[rule.id] = {"match_count": plus(number)}
             ctx.audit("TRIAGE_RULE", rule.id, name=rule.name, matched=number)
         matched += number
+    await ctx.update_each(TriageRule, counts)
     if matched:
         ctx.emit(TriageProcessed(processed=str(processed), matched=str(matched)))
     return Processed(processed=processed, matched=matched)

@@ -15,6 +15,7 @@ from models.staff.runs import Run
 from resolvers.instance.completions import CompletionFailed, CompletionRequest
 from resolvers.kernel import AcrossWorkspaces, Caller, across_workspaces, instance
 from resolvers.kernel.background.clocks import CLOCKS
+from resolvers.kernel.store.across import Everywhere
 from resolvers.oversight.keeper import consolidating
 from resolvers.oversight.keeper.consolidating import AT, CONSOLIDATE, LOOK, Peer, enqueue_due, note, reviewed
 from resolvers.oversight.keeper.nights import last_at
@@ -305,8 +306,7 @@ async def waiting(deck: Ship) -> int:
     made: list[Any] = []
 
     class Rows:
-        async def fetch(self, *given: Any) -> Any:
-            return await deck.world.database.fetch(*given)
+        everywhere = Everywhere(deck.world.database)
 
         def enqueue(self, job: Any, workspace_id: str, **ids: str) -> None:
             assert (job, workspace_id) == (CONSOLIDATE, deck.world.workspace.id)
