@@ -141,7 +141,7 @@ class Records:
 
 @dataclass(slots=True)
 class Tail(ReadPlan):
-    """`order`: where each parameter stands among those of the read, followed by what is recorded."""
+    """`order`: where each parameter stands among those of the read, followed by what is recorded; empty if in order."""
 
     order: tuple[int, ...] = ()
 
@@ -208,7 +208,9 @@ def plan(
     read = [name for name in names if name not in recorded]
     places = {name: n for n, name in enumerate(read)} | {name: len(read) + n for name, n in recorded.items()}
     getters = tuple([trace.getters.get(name) or constant(compiled.params[name]) for name in read])
-    return Tail(str(compiled), getters, shape=shape, roles=roles, order=tuple([places[name] for name in names]))
+    order = tuple([places[name] for name in names])
+    in_order = order == tuple(range(len(names)))
+    return Tail(str(compiled), getters, shape=shape, roles=roles, order=() if in_order else order)
 
 
 def _recording(body: Any, source: Any, records: Records, beside: WrittenBeside, secret: bool) -> Any:
@@ -278,7 +280,9 @@ async def finish(ctx: Context, result: Any = None, shape: Shape | None = None, k
     # a row that may be gone by now: then what is recorded of it has to go, too
     reads = held is None and shape is not None
     args += records.values
-    row = await ctx._send(known.sql, [args[n] for n in known.order], held.conflict if held else "", begins=reads)
+    if known.order:
+        args = [args[n] for n in known.order]
+    row = await ctx._send(known.sql, args, held.conflict if held else "", begins=reads)
     if row is None and held is not None:
         await ctx.refuse_unwritten(held)
     if row is None:
