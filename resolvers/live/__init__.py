@@ -13,17 +13,3 @@ from resolvers.live.following import RowsFollowing
 from resolvers.live.hub import hub
 from resolvers.live.presence import presence
 from resolvers.live.subscription import FROM_NOW, Listening, Subscription
-
-__all__ = [
-    "FROM_NOW",
-    "Delivered",
-    "Listening",
-    "LiveConnection",
-    "Outlet",
-    "Position",
-    "RowsFollowing",
-    "Subscription",
-    "attendance",
-    "hub",
-    "presence",
-]

@@ -2,5 +2,3 @@
 
 from runtime.egress.gateway import Bounds, EgressGateway, Seen
 from runtime.egress.policy import ConnectionRefused, Endpoint, Policy
-
-__all__ = ["Bounds", "ConnectionRefused", "EgressGateway", "Endpoint", "Policy", "Seen"]

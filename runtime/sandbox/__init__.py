@@ -6,19 +6,3 @@ from runtime.sandbox.no_processes import refuse_processes
 from runtime.sandbox.sums import require_room
 from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
-
-__all__ = [
-    "NO_ENVIRONMENT",
-    "Finished",
-    "Isolation",
-    "Limits",
-    "Network",
-    "Report",
-    "Sandbox",
-    "Unconfined",
-    "Workdir",
-    "describe",
-    "detect",
-    "refuse_processes",
-    "require_room",
-]

@@ -15,9 +15,3 @@ from resolvers.attention.approvals.gates import create_gate, delete_gate, gates_
 from resolvers.kernel import Domain
 
 DOMAIN = Domain("approvals", scopes="workspace")
-
-__all__ = [
-    "CALL_OFF", "ApprovalCancelled", "ApprovalDecided", "AutoTuningReset", "ask", "cancel_approval", "create_gate",
-    "decide_approval", "delete_gate", "gates_of", "get_approval", "list_approvals", "list_gates", "outcome",
-    "reset_auto_tuning",
-]  # fmt: skip

@@ -2,19 +2,6 @@
 
 from resolvers.attention.inbox.changes import purge, update_item, update_items
 from resolvers.attention.inbox.listing import InboxCount, count_inbox, get_item, list_inbox
-from resolvers.attention.inbox.putting import put, settle
 from resolvers.kernel import Domain
 
 DOMAIN = Domain("inbox", scopes="workspace")
-
-__all__ = [
-    "InboxCount",
-    "count_inbox",
-    "get_item",
-    "list_inbox",
-    "purge",
-    "put",
-    "settle",
-    "update_item",
-    "update_items",
-]

@@ -12,13 +12,3 @@ from resolvers.attention.notification_channels.channels import (
 from resolvers.kernel import Domain
 
 DOMAIN = Domain("notification_channels", scopes="workspace")
-
-__all__ = [
-    "ChannelCreated",
-    "ChannelDeleted",
-    "ChannelTested",
-    "create_channel",
-    "delete_channel",
-    "list_channels",
-    "test_channel",
-]

@@ -13,15 +13,3 @@ from resolvers.attention.webhook_endpoints.endpoints import (
 from resolvers.kernel import Domain
 
 DOMAIN = Domain("webhook_endpoints", scopes="webhooks")
-
-__all__ = [
-    "EndpointSecret",
-    "create_endpoint",
-    "delete_endpoint",
-    "get_endpoint",
-    "list_deliveries",
-    "list_endpoints",
-    "redeliver",
-    "rotate_secret",
-    "update_endpoint",
-]

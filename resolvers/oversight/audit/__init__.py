@@ -7,5 +7,3 @@ from resolvers.oversight.audit.mcp_calls import list_mcp_calls, record_mcp_call
 from resolvers.oversight.audit.security_log import list_security_log
 
 DOMAIN = Domain("audit", scopes="workspace")
-
-__all__ = ["export_audit", "list_audit", "list_mcp_calls", "list_security_log", "record_mcp_call"]

@@ -4,5 +4,3 @@ from resolvers.kernel import Domain
 from resolvers.oversight.decision_links.deciding import DecisionMade, DecisionQuestion, decide_by_link, show_by_link
 
 DOMAIN = Domain("decision_links", scopes=None)
-
-__all__ = ["DecisionMade", "DecisionQuestion", "decide_by_link", "show_by_link"]

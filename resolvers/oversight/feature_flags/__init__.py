@@ -12,8 +12,3 @@ from resolvers.oversight.feature_flags.flags import (
 )
 
 DOMAIN = Domain("feature_flags", scopes="workspace")
-
-__all__ = [
-    "clear_feature_flag_override", "create_feature_flag", "delete_feature_flag", "is_active", "list_feature_flags",
-    "set_feature_flag_override", "update_feature_flag",
-]  # fmt: skip

@@ -9,5 +9,3 @@ from resolvers.oversight.instance_settings.settings import (
 )
 
 DOMAIN = Domain("instance_settings", scopes=(EVERYTHING,))
-
-__all__ = ["delete_instance_setting", "get_instance_setting", "list_instance_settings", "set_instance_setting"]

@@ -4,11 +4,8 @@ from resolvers.kernel import Domain
 from resolvers.oversight.journal.entries import JournalEntryView
 from resolvers.oversight.journal.following import JOURNAL, stream_journal
 from resolvers.oversight.journal.listing import (
-    AgentName,
-    CrewName,
     JournalCount,
     JournalNames,
-    MissionName,
     count_journal,
     get_journal_entry,
     list_journal,
@@ -22,9 +19,3 @@ from resolvers.oversight.journal.writing import (
 )
 
 DOMAIN = Domain("journal", scopes="workspace")
-
-__all__ = [
-    "JOURNAL", "AgentName", "CrewName", "JournalCount", "JournalEntryEmitted", "JournalEntryView", "JournalNames",
-    "JournalPriorityChanged", "MissionName", "count_journal", "emit_journal_entry", "get_journal_entry", "list_journal",
-    "look_up_names", "set_journal_priority", "stream_journal",
-]  # fmt: skip

@@ -11,9 +11,3 @@ from resolvers.oversight.keeper.skill_review import SkillVerdict, review_skill
 from resolvers.oversight.keeper.status import KeeperStatus, keeper_status
 
 DOMAIN = Domain("keeper", scopes=("workspace:admin",))
-
-__all__ = [
-    "BehaviorVerdict", "ExecutionVerdict", "KeeperStatus", "KeeperVerdict", "LessonVerdict", "MemoryHealthVerdict",
-    "SkillVerdict", "evaluate_behavior", "evaluate_memory_health", "execute_command", "get_keeper_request",
-    "keeper_status", "learn_from_failure", "list_keeper_requests", "request_access", "review_skill",
-]  # fmt: skip

@@ -15,7 +15,6 @@ from resolvers.oversight.system.status import (
     engine,
     health,
     healthz,
-    is_newer,
     license,
     metrics,
     readyz,
@@ -26,9 +25,3 @@ from resolvers.oversight.system.status import (
 )
 
 DOMAIN = Domain("system", scopes=OPEN)
-
-__all__ = [
-    "AuxSlots", "Engine", "Health", "License", "Liveness", "Readiness", "Runtime", "SetupStatus", "Telemetry",
-    "Version", "aux_status", "engine", "health", "healthz", "is_newer", "license", "metrics", "readyz", "released",
-    "runtime", "setup_status", "telemetry", "version",
-]  # fmt: skip

@@ -5,16 +5,3 @@ from resolvers.people.account.email import EmailChanged, EmailChangeRequested, c
 from resolvers.people.account.password import LAST_PERSON, OWNS, WITHOUT, WRONG, change_password, delete_account
 
 DOMAIN = Domain("account", scopes=None)
-
-__all__ = [
-    "LAST_PERSON",
-    "OWNS",
-    "WITHOUT",
-    "WRONG",
-    "EmailChangeRequested",
-    "EmailChanged",
-    "change_email",
-    "change_password",
-    "confirm_email",
-    "delete_account",
-]

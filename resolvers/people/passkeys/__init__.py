@@ -15,9 +15,3 @@ from resolvers.people.passkeys.registration import (
 from resolvers.people.passkeys.sign_in import SignedIn, sign_in_with_passkey, start_passkey_sign_in
 
 DOMAIN = Domain("passkeys", scopes=None)
-
-__all__ = [
-    "PasskeyOptions", "PasskeyStatus", "SignedIn", "delete_passkey", "get_passkey_status", "list_passkeys",
-    "register_passkey", "rename_passkey", "require_passkey", "sign_in_with_passkey", "start_passkey_sign_in",
-    "start_registration",
-]  # fmt: skip

@@ -13,8 +13,3 @@ from resolvers.people.privacy.consent import Consent, ConsentSet, get_my_consent
 from resolvers.people.privacy.writing import write_peer_card
 
 DOMAIN = Domain("privacy", scopes=None)
-
-__all__ = [
-    "Consent", "ConsentSet", "MyPeerCard", "MyPeerCards", "Purged", "get_my_consent", "list_my_peer_cards", "purge",
-    "purge_my_peer_cards", "set_my_consent", "write_peer_card",
-]  # fmt: skip

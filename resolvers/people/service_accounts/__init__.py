@@ -19,9 +19,3 @@ from resolvers.people.service_accounts.tokens import (
 )
 
 DOMAIN = Domain("service_accounts", scopes=None)
-
-__all__ = [
-    "ServiceAccountToken", "activate_service_account", "create_service_account", "create_service_account_token",
-    "deactivate_service_account", "delete_service_account", "get_service_account", "list_service_account_tokens",
-    "list_service_accounts", "revoke_service_account_token", "rotate_service_account_token", "update_service_account",
-]  # fmt: skip

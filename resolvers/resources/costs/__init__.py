@@ -10,13 +10,6 @@ from resolvers.resources.costs.budgets import (
 )
 from resolvers.resources.costs.edges import CostOfDay
 from resolvers.resources.costs.ledger import list_model_calls
-from resolvers.resources.costs.report import CostGroup, CostReport, CostRow, CostSum, report_costs
+from resolvers.resources.costs.report import CostReport, CostRow, CostSum, report_costs
 
 DOMAIN = Domain("costs", scopes="workspace")
-
-__all__ = [
-    "CostGroup", "CostOfDay", "CostReport", "CostRow", "CostSum", "create_budget", "delete_budget", "get_budget",
-    "list_budgets",
-    "list_model_calls",
-    "report_costs", "update_budget",
-]  # fmt: skip

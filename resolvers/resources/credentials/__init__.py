@@ -25,30 +25,3 @@ from resolvers.resources.credentials.rotation import RotationEnded, cancel_rotat
 from resolvers.resources.credentials.timeline import list_events
 
 DOMAIN = Domain("credentials")
-
-__all__ = [
-    "DefaultEnvVar",
-    "InternalCredential",
-    "RotationEnded",
-    "StatusSet",
-    "TestResult",
-    "assign_credential",
-    "cancel_rotation",
-    "create_credential",
-    "create_internal",
-    "default_env_var",
-    "delete_credential",
-    "get_credential",
-    "list_assignments",
-    "list_credentials",
-    "list_events",
-    "list_internal",
-    "list_rotations",
-    "rotate_credential",
-    "rotate_internal",
-    "set_status",
-    "test_stored",
-    "test_value",
-    "unassign_credential",
-    "update_credential",
-]

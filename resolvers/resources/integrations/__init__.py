@@ -28,11 +28,3 @@ from resolvers.resources.integrations.workspace_servers import (
 )
 
 DOMAIN = Domain("integrations", scopes="workspace")
-
-__all__ = [
-    "IntegrationStatus", "ResolvedIntegration", "ServerTest", "ToolsRefreshed", "create_agent_integration",
-    "create_crew_integration", "create_integration", "delete_agent_integration", "delete_crew_integration",
-    "delete_integration", "get_integration", "list_agent_integrations", "list_crew_integrations", "list_integrations",
-    "list_integrations_of_crews", "list_resolved_integrations", "list_tools", "refresh_tools", "test_crew_integration",
-    "test_integration", "update_agent_integration", "update_crew_integration", "update_integration", "update_tool",
-]  # fmt: skip

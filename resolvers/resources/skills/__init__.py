@@ -1,13 +1,7 @@
 """Skills: the catalog, imports, and which agents have which."""
 
 from resolvers.kernel import Domain
-from resolvers.resources.skills.assignment import (
-    SkillAssigned,
-    SkillUnassigned,
-    assign_skill,
-    list_agent_skills,
-    remove_skill,
-)
+from resolvers.resources.skills.assignment import SkillAssigned, assign_skill, list_agent_skills, remove_skill
 from resolvers.resources.skills.bulk import BulkImport, BulkImported, BulkSkipped, bulk_import_skills
 from resolvers.resources.skills.catalog import InstalledAgent, SkillDeleted, delete_skill, get_skill, list_skills
 from resolvers.resources.skills.generating import SkillGenerated, generate_skill, generate_skill_for_agent
@@ -23,11 +17,3 @@ from resolvers.resources.skills.proposing import (
 )
 
 DOMAIN = Domain("skills")
-
-__all__ = [
-    "BulkImport", "BulkImported", "BulkSkipped", "InstalledAgent", "ProposalApproved", "ProposalRejected",
-    "SkillAssigned", "SkillAuthored", "SkillDeleted", "SkillGenerated", "SkillImported", "SkillUnassigned",
-    "approve_proposal", "assign_skill", "author_skill", "bulk_import_skills", "delete_skill", "generate_skill",
-    "generate_skill_for_agent", "get_skill", "import_skill", "list_agent_skills", "list_proposals", "list_skills",
-    "reject_proposal", "remove_skill",
-]  # fmt: skip

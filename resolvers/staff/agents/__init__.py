@@ -10,10 +10,3 @@ from resolvers.staff.agents.runs import list_runs_of_agent, stop_agent
 from resolvers.staff.agents.update import update_agent
 
 DOMAIN = Domain("agents")
-
-__all__ = [
-    "AgentFolder", "AgentLoad", "CrewsStatus", "ListAgents", "agent_load", "create_agent", "crews_status",
-    "delete_agent", "get_agent",
-    "list_agents", "list_logs",
-    "list_runs_of_agent", "stop_agent", "update_agent",
-]  # fmt: skip

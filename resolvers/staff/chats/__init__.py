@@ -11,30 +11,3 @@ from resolvers.staff.chats.sending import Cancelled, Sent, cancel_message, send_
 from resolvers.staff.chats.steering import Steered, steer_chat
 
 DOMAIN = Domain("chats")
-
-__all__ = [
-    "ALL",
-    "Cancelled",
-    "ReactionCount",
-    "ReadMark",
-    "Sent",
-    "Steered",
-    "add_participant",
-    "add_reaction",
-    "cancel_message",
-    "create_chat",
-    "delete_attachment",
-    "delete_chat",
-    "get_chat",
-    "list_chats",
-    "list_chats_of_agent",
-    "list_messages",
-    "list_participants",
-    "list_reactions",
-    "mark_read",
-    "remove_participant",
-    "remove_reaction",
-    "rename_chat",
-    "send_message",
-    "steer_chat",
-]  # fmt: skip

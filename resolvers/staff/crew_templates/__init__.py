@@ -11,8 +11,3 @@ from resolvers.staff.crew_templates.deployment import (
 from resolvers.staff.crew_templates.suggesting import CrewSuggestion, SuggestedAgent, suggest_crew
 
 DOMAIN = Domain("crew_templates", scopes="crews")
-
-__all__ = [
-    "CrewSuggestion", "CrewTemplate", "CrewTemplateAgent", "DeployedCrew", "SuggestedAgent", "deploy_crew_template",
-    "get_crew_template", "list_crew_templates", "suggest_crew",
-]  # fmt: skip

@@ -8,9 +8,3 @@ from resolvers.staff.crews.members import add_member, list_members, remove_membe
 from resolvers.staff.crews.provisioning import get_provision_status
 
 DOMAIN = Domain("crews")
-
-__all__ = [
-    "add_member", "create_connection", "create_crew", "delete_connection", "delete_crew", "get_capabilities",
-    "get_crew", "get_provision_status", "list_connections", "list_crews",
-    "list_members", "remove_member", "replace_crew", "update_crew", "update_member",
-]  # fmt: skip

@@ -4,5 +4,3 @@ from resolvers.kernel import Domain
 from resolvers.staff.hiring.hiring import Hire, approve_hire, hire, rehire
 
 DOMAIN = Domain("hiring", scopes="agents")
-
-__all__ = ["Hire", "approve_hire", "hire", "rehire"]

@@ -1,7 +1,7 @@
 """Personas: who agents are, in words that their runs begin with, for one agent or for a crew."""
 
 from resolvers.kernel import Domain
-from resolvers.staff.personas.history import ListPersonaVersions, list_persona_versions
+from resolvers.staff.personas.history import list_persona_versions
 from resolvers.staff.personas.reading import CrewPersona, Persona, get_crew_persona, get_persona
 from resolvers.staff.personas.suggesting import PersonaSuggestion, suggest_persona
 from resolvers.staff.personas.writing import (
@@ -13,9 +13,3 @@ from resolvers.staff.personas.writing import (
 )
 
 DOMAIN = Domain("personas", scopes="agents")
-
-__all__ = [
-    "CrewPersona", "ListPersonaVersions", "Persona", "PersonaSuggestion", "PersonaWritten", "delete_crew_persona",
-    "delete_persona", "get_crew_persona", "get_persona", "list_persona_versions", "set_crew_persona", "set_persona",
-    "suggest_persona",
-]  # fmt: skip

@@ -14,8 +14,3 @@ from resolvers.staff.webhooks.secret import (
 from resolvers.staff.webhooks.triggering import Accepted, Tested, test_webhook, trigger
 
 DOMAIN = Domain("webhooks")
-
-__all__ = [
-    "Accepted", "Tested", "Webhook", "WebhookSecret", "WebhookSecretRotated", "configure_webhook", "get_secret",
-    "get_webhook", "list_receipts", "rotate_secret", "test_webhook", "trigger",
-]  # fmt: skip

@@ -31,13 +31,3 @@ from resolvers.work.issues.relations import (
 from resolvers.work.issues.work import Reviewed, WorkState, list_issue_runs, review_issue, start_issue, stop_issue
 
 DOMAIN = Domain("issues")
-
-__all__ = [
-    "BulkUpdated", "IssueRelationView", "RelationCreated", "RelationDeleted", "Reviewed", "WorkState", "bulk_update",
-    "create_agent_comment",
-    "create_agent_issue", "create_comment", "create_issue", "create_relation", "delete_issue", "delete_relation",
-    "get_agent_issue", "get_issue",
-    "get_issue_in_crew", "list_activity", "list_agent_issues", "list_comments", "list_issue_runs", "list_issues",
-    "list_relations",
-    "list_sub_issues", "review_issue", "start_issue", "stop_issue", "update_agent_issue", "update_issue",
-]  # fmt: skip

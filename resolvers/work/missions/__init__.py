@@ -9,7 +9,7 @@ from resolvers.work.missions.actions import (
     resume_mission,
     start_mission,
 )
-from resolvers.work.missions.approvals import TaskDecision, decide_task
+from resolvers.work.missions.approvals import decide_task
 from resolvers.work.missions.asking import PeerAnswer, ask_peer
 from resolvers.work.missions.assigning import AssignmentGiven, GivenAssignment, create_assignment, get_assignment
 from resolvers.work.missions.checkpoints import (
@@ -36,43 +36,3 @@ from resolvers.work.missions.missions import (
 from resolvers.work.missions.tasks import create_task, update_task
 
 DOMAIN = Domain("missions", scopes="issues")
-
-__all__ = [
-    "AssignmentGiven",
-    "CheckpointFork",
-    "CheckpointRestored",
-    "GivenAssignment",
-    "MissionMetrics",
-    "MissionPlanned",
-    "MissionResumed",
-    "MissionState",
-    "PeerAnswer",
-    "RestoredCheckpoint",
-    "TaskDecision",
-    "ask_peer",
-    "clone_mission",
-    "create_assignment",
-    "create_checkpoint",
-    "create_mission",
-    "create_task",
-    "decide_task",
-    "delete_checkpoint",
-    "delete_mission",
-    "fork_checkpoint",
-    "get_assignment",
-    "get_checkpoint",
-    "get_mission",
-    "get_planned_mission",
-    "list_all_missions",
-    "list_checkpoints",
-    "list_missions",
-    "mission_metrics",
-    "plan_mission",
-    "restart_mission",
-    "restore_checkpoint",
-    "resume_mission",
-    "start_mission",
-    "start_planned_mission",
-    "update_mission",
-    "update_task",
-]  # fmt: skip

@@ -1,15 +1,8 @@
 """Projects and their milestones."""
 
 from resolvers.kernel import Domain
-from resolvers.work.projects.graph import IssueCounts
 from resolvers.work.projects.milestones import create_milestone, delete_milestone, list_milestones, update_milestone
 from resolvers.work.projects.projects import create_project, delete_project, get_project, list_projects, update_project
 from resolvers.work.projects.stats import AssigneeStat, LabelStat, ProjectStats, project_stats
 
 DOMAIN = Domain("projects")
-
-__all__ = [
-    "AssigneeStat", "IssueCounts", "LabelStat", "ProjectStats", "create_milestone", "create_project",
-    "delete_milestone", "delete_project",
-    "get_project", "list_milestones", "list_projects", "project_stats", "update_milestone", "update_project",
-]  # fmt: skip

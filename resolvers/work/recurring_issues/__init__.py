@@ -9,5 +9,3 @@ from resolvers.work.recurring_issues.recurring_issues import (
 )
 
 DOMAIN = Domain("recurring_issues", scopes="issues")
-
-__all__ = ["create_recurring_issue", "delete_recurring_issue", "list_recurring_issues", "update_recurring_issue"]

@@ -17,9 +17,3 @@ from resolvers.work.templates.workflow_templates import (
 )
 
 DOMAIN = Domain("templates", scopes="issues")
-
-__all__ = [
-    "create_mission_template", "create_workflow_template", "delete_mission_template", "delete_workflow_template",
-    "get_mission_template", "get_workflow_template", "list_mission_templates", "list_workflow_templates",
-    "update_mission_template", "update_workflow_template",
-]  # fmt: skip

@@ -11,8 +11,3 @@ from resolvers.work.triage_rules.triage_rules import (
 )
 
 DOMAIN = Domain("triage_rules", scopes="issues")
-
-__all__ = [
-    "FOR_NEW_ISSUES", "Processed", "applied_on_creation", "create_triage_rule", "delete_triage_rule",
-    "list_triage_rules", "process_backlog", "update_triage_rule",
-]  # fmt: skip
