@@ -37,7 +37,7 @@ from resolvers.kernel import (
 )
 from resolvers.people.workspaces.workspaces import enter_oldest, workspaces_of
 from resolvers.resources.credentials.vault import sealed
-from resolvers.staff.agents.lifecycle import (
+from resolvers.staff.agents.agents import (
     SLUG_TAKEN,
     CreateAgent,
     add_agent,

@@ -28,7 +28,7 @@ from resolvers.instance.running import instance
 from resolvers.oversight.admin.erasure import erase_person
 from resolvers.people.account.password import delete_account
 from resolvers.people.workspaces.members import remove_member
-from resolvers.staff.agents.lifecycle import delete_agent
+from resolvers.staff.agents.agents import delete_agent
 from resolvers.staff.crews.crews import delete_crew
 from resolvers.staff.runs import ending, work
 from runtime.engine.background import carried

@@ -27,7 +27,7 @@ from resolvers.kernel import (
     instance,
     procedure,
 )
-from resolvers.staff.agents.lifecycle import TAKEN
+from resolvers.staff.agents.agents import TAKEN
 from resolvers.staff.agents.webhook_secret import sealed
 from resolvers.staff.crew_templates.catalog import CrewTemplate, catalog
 from resolvers.staff.crews.crews import SLUG_TAKEN, release_slug, require_free_slug, room_for_a_crew

@@ -32,8 +32,8 @@ from resolvers.kernel import (
     command,
 )
 from resolvers.rules.autonomy import PolicyAction, PolicyDecision, decide
+from resolvers.staff.agents.agents import TAKEN
 from resolvers.staff.agents.events import AgentHireApproved, AgentHired, AgentRehired
-from resolvers.staff.agents.lifecycle import TAKEN
 from resolvers.staff.agents.webhook_secret import sealed
 from resolvers.staff.crew_templates.catalog import catalog
 from resolvers.staff.crew_templates.deployment import give_keys

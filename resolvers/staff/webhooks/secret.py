@@ -28,8 +28,8 @@ from resolvers.kernel import (
     procedure,
     signs_webhooks,
 )
+from resolvers.staff.agents.agents import AgentUpdated
 from resolvers.staff.agents.permission import EDITED, may_edit
-from resolvers.staff.agents.update import AgentUpdated
 from resolvers.staff.agents.webhook_secret import opened, sealed
 
 MISSING = "Agent not found"

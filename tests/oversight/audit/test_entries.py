@@ -10,7 +10,7 @@ from models.resources.credentials import Credential
 from models.staff.agents import Agent
 from resolvers.identity.caller import Caller
 from resolvers.kernel.store.differences import LONGEST, UNTOLD, differences, told_of
-from resolvers.staff.agents import lifecycle
+from resolvers.staff.agents import agents
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -94,7 +94,7 @@ async def test_the_actor_of_a_token_is_the_token_and_of_a_machine_the_system(wor
     [entry] = await entries(world, id)
     token = await world.database.fetchval("SELECT id FROM cli_tokens WHERE user_id = $1", world.owner.user_id)
     assert (entry["actor_type"], entry["actor_id"], entry["user_id"]) == ("token", token, world.owner.user_id)
-    await lifecycle.delete_agent(Caller.service("mover", world.workspace.id), {"id": id})
+    await agents.delete_agent(Caller.service("mover", world.workspace.id), {"id": id})
     deleted = (await entries(world, id))[0]
     assert (deleted["action"], deleted["actor_type"], deleted["actor_id"]) == ("delete", "system", "mover")
     assert deleted["user_id"] is None
