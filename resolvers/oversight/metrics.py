@@ -88,17 +88,17 @@ class ChartMetric(Input):
 
 
 class MetricPoint(Output):
-    """`ts` is the start of the bucket; `series` the value of each series in it, by key."""
+    """A bucket of a time series. `ts` is the start of the bucket; `series` the value of each series in it, by key."""
 
     ts: datetime
     series: dict[str, float]
 
 
 class TimeSeries(Output):
-    """Buckets are aligned to UTC, oldest first and without gaps; the last one is the current one.
+    """Buckets of a metric, aligned to UTC, oldest first and without gaps; the last one is the current one.
 
-    Without `group_by` every bucket has the series `total`. Otherwise series without a value are omitted from a
-    bucket; `series_labels` names those that occur, at most the 100 with the largest sums.
+    Without `group_by` every bucket has the series `total`. Otherwise series without a value are omitted from a bucket;
+    `series_labels` names those that occur, at most the 100 with the largest sums.
     """
 
     metric: Metric

@@ -23,7 +23,7 @@ class FormFieldType(StrEnum):
 
 
 class FormField(Output):
-    """A field of a form. `required` is true or absent; `default` is absent without a default."""
+    """A field of a form. `required` and `default` are null or absent if they are not set."""
 
     name: str
     type: FormFieldType
@@ -32,7 +32,9 @@ class FormField(Output):
 
 
 class SlashCommand(Output):
-    """An action, and the form to fill in for it. `icon` is a name of Lucide."""
+    """An action of the chat, and the form to fill in for it. `capability` is its name, such as `issue.create`; `icon`
+    is a name of Lucide.
+    """
 
     id: str
     label: str

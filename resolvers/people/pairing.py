@@ -88,7 +88,7 @@ class StartedPairing(Output):
 
 
 class PairingState(Output):
-    """`expires_at` is null for a code that is not known."""
+    """State of a pairing. `expires_at` is null for an unknown code."""
 
     status: PairStatus
     adapter_hint: Annotated[str | None, Absent()] = None

@@ -93,6 +93,8 @@ class PasswordResetRequested(Output):
 
 
 class PasswordSet(Output):
+    """The password is set."""
+
     ok: bool = True
 
 

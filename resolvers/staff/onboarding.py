@@ -83,12 +83,16 @@ SecretText = Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=Fa
 
 
 class OnboardingStatus(Output):
-    """`completed`: the user has set up a crew, has skipped the setup, or has a workspace with agents."""
+    """Whether the onboarding of the caller is completed: the user has set up a crew, has skipped the setup, or has a
+    workspace with agents.
+    """
 
     completed: bool
 
 
 class OnboardingCompleted(Output):
+    """The onboarding is completed."""
+
     status: str = "completed"
 
 
@@ -117,8 +121,8 @@ class SetUpOnboarding(Input):
 
 
 class SetUp(Output):
-    """The result of the setup. `credential_id` is empty if no credential was sent. With a template it is absent,
-    `agent_id` is the LEAD of the crew, and `agent_ids` are all agents.
+    """The result of the setup. `credential_id` is empty if no credential was sent. With a template it is null or
+    absent, `agent_id` is the LEAD of the crew, and `agent_ids` are all agents.
     """
 
     workspace_id: str

@@ -253,7 +253,7 @@ def node_of(field: str, shown: Target) -> Any:
 
 _OUTPUTS: dict[type[Output], type] = {}
 _UNBOUND_OUTPUTS: list[type[Output]] = []
-_DIFFERENCES: dict[type[Output], tuple[str | None, str | None, Mapping[str, Any]]] = {}
+_DIFFERENCES: dict[type[Output], tuple[str | None, Mapping[str, Any]]] = {}
 _NAME_OF_FIELD = re.compile(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`")
 
 
@@ -261,7 +261,6 @@ def output(
     model: type[Output],
     *,
     name: str | None = None,
-    description: str | None = None,
     fields: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """What the GraphQL type of an Output says otherwise than the Output. Of a field that is another type, a text that
@@ -274,7 +273,7 @@ def output(
     unknown = fields.keys() - model.model_fields.keys()
     if unknown:
         raise TypeError(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
-    _DIFFERENCES[model] = name, description, fields
+    _DIFFERENCES[model] = name, fields
 
 
 def output_type(model: type[Output]) -> type:
@@ -291,7 +290,7 @@ def bind_outputs() -> None:
     """Makes types of all Outputs that fields show. For when all domains are loaded."""
     while _UNBOUND_OUTPUTS:
         model = _UNBOUND_OUTPUTS.pop()
-        cls, (name, description, fields) = _OUTPUTS[model], _DIFFERENCES.pop(model, (None, None, {}))
+        cls, (name, fields) = _OUTPUTS[model], _DIFFERENCES.pop(model, (None, {}))
         annotations = cls.__annotations__ = {}
         for field, info in model.model_fields.items():
             kind, said = _difference(fields.get(field))
@@ -300,8 +299,7 @@ def bind_outputs() -> None:
                 said = strawberry.field(description=info.description)
             if said is not None:
                 setattr(cls, field, said)
-        if description is None and model.__doc__:
-            description = _in_camel_case(inspect.cleandoc(model.__doc__), model)
+        description = _in_camel_case(inspect.cleandoc(model.__doc__), model) if model.__doc__ else None
         strawberry.type(cls, name=name or model.__name__, description=description)
     if _DIFFERENCES:
         raise TypeError("No field shows " + ", ".join(sorted(model.__name__ for model in _DIFFERENCES)))

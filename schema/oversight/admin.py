@@ -7,14 +7,9 @@ import strawberry
 from resolvers.oversight import admin as admin_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
 
-output(
-    admin_ops.LogLevelState,
-    description="The log level of the server. With `expiresAt`, it returns to `baseline` then.",
-    fields={"baseline": "The configured level (CREWSHIP_LOG_LEVEL)."},
-)
+output(admin_ops.LogLevelState, fields={"baseline": "The configured level (CREWSHIP_LOG_LEVEL)."})
 output(
     admin_ops.Disk,
-    description="The file system of the data directory, in bytes; `error` instead, if it cannot be read.",
     fields={
         "total_bytes": float | None,
         "free_bytes": float | None,
@@ -22,27 +17,11 @@ output(
         "used_pct": "The used share, in percent.",
     },
 )
-output(admin_ops.AdminHealth, description="The process that answers.")
-output(admin_ops.ExportedPeerCard, description="A peer card about the person.")
-output(
-    admin_ops.ExportedMemoryVersion, description="A version of a memory that the person wrote.", fields={"bytes": float}
-)
-output(
-    admin_ops.ExportedInboxItem,
-    description="An inbox item for the person. `payloadJson` is JSON text.",
-    fields={"source_id": str},
-)
-output(
-    admin_ops.PersonalDataExport,
-    description=(
-        "Agents' data about a person in the workspace, newest first; at most the newest thousand of each kind."
-    ),
-)
-output(admin_ops.DeletedRows, description="Rows that were deleted, by kind.")
-output(admin_ops.PersonalDataDeleted, description="The receipt of a deletion.", fields={"data_subject": strawberry.ID})
+output(admin_ops.ExportedMemoryVersion, fields={"bytes": float})
+output(admin_ops.ExportedInboxItem, fields={"source_id": str})
+output(admin_ops.PersonalDataDeleted, fields={"data_subject": strawberry.ID})
 output(
     admin_ops.PersonErased,
-    description="The receipt of an erasure.",
     fields={
         "data_subject": strawberry.ID,
         "account_deleted": "True if the person belonged to no other workspace.",
@@ -51,35 +30,20 @@ output(
 )
 output(
     admin_ops.GdprReceipt,
-    description="A request about a person's data: done or in progress.",
     fields={
         "error": "The reason for the failure.",
         "archive_bytes": Annotated[float | None, "Size of an archive that can be downloaded over REST."],
         "scope": "Number of rows by table.",
     },
 )
-output(
-    admin_ops.MemoryTotals,
-    description="Versions in all; `blobs` counts distinct texts. Times are empty without versions.",
-    fields={"bytes": float},
-)
-output(admin_ops.TierCount, description="Versions of a tier.", fields={"bytes": float})
-output(
-    admin_ops.AgentMemory,
-    description="Versions of an agent's memories. `agentSlug` is empty for memories of no agent.",
-    fields={"bytes": float},
-)
-output(admin_ops.MemoryStats, description="Versions of the workspace's memories, by tier and by agent.")
+output(admin_ops.MemoryTotals, fields={"bytes": float})
+output(admin_ops.TierCount, fields={"bytes": float})
+output(admin_ops.AgentMemory, fields={"bytes": float})
 output(admin_ops.MemoryVersionItem, name="MemoryVersion", fields={"bytes": float})
-output(admin_ops.FiltersApplied, name="MemoryFiltersApplied", description="The filters that were sent.")
-output(admin_ops.MemoryVersionList, description="A page of versions. `nextCursor` is null on the last page only.")
+output(admin_ops.FiltersApplied, name="MemoryFiltersApplied")
 output(admin_ops.MemoryVersionContent, fields={"bytes": float})
 output(
-    admin_ops.MemoryConfiguration, description=("The retention of versions, and the stored configuration as JSON text.")
-)
-output(
     admin_ops.Retention,
-    description="The retention of a kind of rows in the workspace, in days; 0 keeps them forever.",
     fields={
         "days": "The effective number.",
         "own_days": "The workspace's own setting, if any.",

@@ -5,10 +5,6 @@ import strawberry
 from resolvers.oversight import decision_links as link_ops
 from schema.bridge.fields import mutation, output
 
-output(
-    link_ops.DecisionQuestion,
-    description=("The question of a decision link, the asking agent, and the user in whose name it decides."),
-)
 output(link_ops.DecisionMade, fields={"decided_by": strawberry.ID})
 
 

@@ -6,11 +6,7 @@ from models.oversight.keeper import KeeperRequest
 from resolvers.oversight import keeper as keeper_ops
 from schema.bridge.fields import node, output, query
 
-output(
-    keeper_ops.KeeperStatus,
-    description="The state of the keeper, and counts of its decisions on the whole instance.",
-    fields={"ollama_online": "True if the model's server answers."},
-)
+output(keeper_ops.KeeperStatus, fields={"ollama_online": "True if the model's server answers."})
 
 
 @node(KeeperRequest)

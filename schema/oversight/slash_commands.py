@@ -5,17 +5,8 @@ import strawberry
 from resolvers.oversight import slash_commands as slash_command_ops
 from schema.bridge.fields import output, query
 
-output(
-    slash_command_ops.FormField,
-    description="A field of a form. `required` and `default` are null if they are not set.",
-    fields={"type": str},
-)
-output(
-    slash_command_ops.SlashCommand,
-    description="An action of the chat, and the form to fill in for it. `capability` is its name, such as "
-    "`issue.create`.",
-    fields={"capability": str},
-)
+output(slash_command_ops.FormField, fields={"type": str})
+output(slash_command_ops.SlashCommand, fields={"capability": str})
 
 
 @strawberry.type

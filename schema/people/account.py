@@ -3,9 +3,7 @@
 import strawberry
 
 from resolvers.people import account as account_ops
-from schema.bridge.fields import mutation, output
-
-output(account_ops.EmailChanged, description="The account has the new email.")
+from schema.bridge.fields import mutation
 
 
 @strawberry.type

@@ -6,10 +6,7 @@ from models.people.auth import CliToken
 from resolvers.people.auth import accounts, token_rotation, ws_tickets
 from resolvers.people.auth import cli_tokens as cli_token_ops
 from resolvers.people.auth import sessions as session_ops
-from schema.bridge.fields import mutation, node, output, query
-
-output(cli_token_ops.RevokedCliToken, description="The token has stopped working.")
-output(session_ops.RevokedSession, description="The session has ended; `isCurrent` marks the session of this request.")
+from schema.bridge.fields import mutation, node, query
 
 
 @node(CliToken)

@@ -3,9 +3,7 @@
 import strawberry
 
 from resolvers.people import pairing as pairing_ops
-from schema.bridge.fields import mutation, output, query
-
-output(pairing_ops.PairingState, description="State of a pairing. `expiresAt` is null for an unknown code.")
+from schema.bridge.fields import mutation, query
 
 
 @strawberry.type

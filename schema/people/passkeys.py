@@ -6,12 +6,6 @@ from models.people.passkeys import Passkey
 from resolvers.people import passkeys as passkey_ops
 from schema.bridge.fields import mutation, node, output, query
 
-output(
-    passkey_ops.PasskeyOptions,
-    description="Options for `navigator.credentials`: parse them with `parseCreationOptionsFromJSON` of "
-    "PublicKeyCredential, or\n"
-    "with `parseRequestOptionsFromJSON` for a sign-in.",
-)
 output(passkey_ops.SignedIn, name="PasskeySignedIn")
 
 

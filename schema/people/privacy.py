@@ -5,15 +5,9 @@ import strawberry
 from resolvers.people import privacy as privacy_ops
 from schema.bridge.fields import mutation, output, query
 
-output(
-    privacy_ops.MyPeerCard,
-    description=(
-        "An agent's notes about the caller. `userSlug` is the card's name for the caller; `content` is Markdown."
-    ),
-)
 output(privacy_ops.Purged, name="PeerCardsPurged")
 output(privacy_ops.Consent, name="PeerConsent")
-output(privacy_ops.ConsentSet, name="PeerConsentSet", description="The choice, and how many peer cards were removed.")
+output(privacy_ops.ConsentSet, name="PeerConsentSet")
 
 
 @strawberry.type

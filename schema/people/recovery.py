@@ -3,9 +3,7 @@
 import strawberry
 
 from resolvers.people import recovery as recovery_ops
-from schema.bridge.fields import mutation, output
-
-output(recovery_ops.PasswordSet, description="The password is set.")
+from schema.bridge.fields import mutation
 
 
 @strawberry.type

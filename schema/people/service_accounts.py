@@ -8,7 +8,6 @@ from schema.bridge.fields import mutation, node, output, query
 
 output(
     account_ops.ServiceAccountToken,
-    description="A token of a service account, without its value.",
     fields={
         "rotated_at": "The time at which another token replaced this one.",
         "scopes": "`*`: all permissions of the account.",

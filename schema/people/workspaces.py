@@ -5,12 +5,7 @@ import strawberry
 from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Workspace
 from resolvers.people import workspaces as workspace_ops
-from schema.bridge.fields import Edge, mutation, node, output, query
-
-output(
-    workspace_ops.MemberCapabilities,
-    description="Capabilities of a member by name, such as `issue.create`, including the default of the role.",
-)
+from schema.bridge.fields import Edge, mutation, node, query
 
 
 @node(User)

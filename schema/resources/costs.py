@@ -9,7 +9,6 @@ from schema.bridge.fields import mutation, node, output, query
 
 output(
     cost_ops.CostSum,
-    description="Sums over model calls. Input tokens exclude tokens read from or written to a cache.",
     fields={
         "calls": float,
         "input_tokens": float,
@@ -20,7 +19,6 @@ output(
 )
 output(
     cost_ops.CostRow,
-    description="A row of a cost report.",
     fields={
         "key": "A day, an agent or crew id, or a model; empty without an agent or crew.",
         "name": "Name of the agent or crew, otherwise the key.",
@@ -30,10 +28,6 @@ output(
         "cached_input_tokens": float,
         "cache_creation_tokens": float,
     },
-)
-output(
-    cost_ops.CostReport,
-    description=("Tokens and costs of model calls. Days come in order, other rows by cost, descending; at most 1,000."),
 )
 
 

@@ -4,9 +4,7 @@ import strawberry
 
 from models.resources.mcp_registry import McpRegistryServer
 from resolvers.resources.mcp_registry import servers, syncing
-from schema.bridge.fields import mutation, node, output, query
-
-output(syncing.SyncStarted, description="The registry is being synchronised.")
+from schema.bridge.fields import mutation, node, query
 
 
 @node(McpRegistryServer)

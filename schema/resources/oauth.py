@@ -6,11 +6,7 @@ from resolvers.resources.oauth import connecting, consents, discovery
 from resolvers.resources.oauth import providers as provider_ops
 from schema.bridge.fields import mutation, output, query
 
-output(
-    discovery.DiscoveryResult,
-    description="The endpoints of an authorization server for consent.",
-    fields={"source": str},
-)
+output(discovery.DiscoveryResult, fields={"source": str})
 
 
 @strawberry.type

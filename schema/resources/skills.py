@@ -6,23 +6,11 @@ from models.resources.skills import AgentSkill, Skill, SkillProposal
 from resolvers.resources import skills as skill_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
 
-output(
-    skill_ops.SkillGenerated,
-    description="`scanReason` is null without findings, `descriptionQuality` if the description is adequate.",
-)
 output(skill_ops.BulkImported, name="BulkImportedSkill")
 output(skill_ops.BulkSkipped, name="BulkSkippedSkill")
-output(
-    skill_ops.BulkImport,
-    name="BulkSkillImport",
-    description="`truncated`: the repository has more files than the limit.",
-)
+output(skill_ops.BulkImport, name="BulkSkillImport")
 output(skill_ops.ProposalApproved, name="SkillProposalApproved")
 output(skill_ops.ProposalRejected, name="SkillProposalRejected")
-output(
-    skill_ops.SkillAssigned,
-    description=("The assignment; `alreadyAssigned` is true if the agent already had the skill."),
-)
 
 
 @node(Skill)

@@ -8,26 +8,10 @@ from resolvers.staff import agents as agent_ops
 from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
 from schema.bridge.fields import mutation, node, output, query
 
-output(
-    models.ModelInfo,
-    description="A model for agents: `id` is the value for an agent's `llmModel`.",
-    fields={"id": str, "provider": "In lower case."},
-)
-output(
-    models.ModelList,
-    description=(
-        "`live`: the provider's answer. `curated`: the list of this release, if the provider was not asked "
-        "or did not answer."
-    ),
-)
+output(models.ModelInfo, fields={"id": str, "provider": "In lower case."})
 output(desk.PeerMessage, fields={"duration_ms": float | None})
 output(desk.AgentInbox, fields={"llm_calls_this_month": float, "tokens_used_this_month": float})
-output(
-    workplace.ContainerFile,
-    description="An entry below /home in the sandbox of an agent. `path` is the one there; `size` is in bytes.",
-    fields={"size": float},
-)
-output(workplace.GitCommit, description="A commit. `date` is ISO 8601, with the offset of its author.")
+output(workplace.ContainerFile, fields={"size": float})
 
 
 @node(Agent)

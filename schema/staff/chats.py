@@ -11,21 +11,14 @@ from schema.bridge.fields import mutation, node, output, query
 
 output(chat_ops.ReadMark, fields={"last_read_at": datetime})
 output(
-    chat_ops.Steered,
-    description="The message is queued for the agent's next turn.",
-    fields={"in_flight": "True if a run was active when the message arrived; it is not interrupted."},
+    chat_ops.Steered, fields={"in_flight": "True if a run was active when the message arrived; it is not interrupted."}
 )
 output(
     chat_ops.Sent,
-    description="The stored message. Without a run the agent was not asked.",
     fields={
         "from_seq": "Number of the newest frame of the chat before the message.",
         "seq": "Number of the newest frame of the chat; the answer follows it.",
     },
-)
-output(
-    chat_ops.Cancelled,
-    description="True if the caller had a run in the chat. The run has ended, or its worker will end it.",
 )
 
 

@@ -6,32 +6,17 @@ from resolvers.staff.connectors import catalog, installation, kits, manifest, ve
 from resolvers.staff.connectors import recipes as recipe_ops
 from schema.bridge.fields import mutation, output, query
 
-output(manifest.ConnectorField, description="A field of a connector's form.", fields={"type": str})
+output(manifest.ConnectorField, fields={"type": str})
 output(manifest.ConnectorMcp, fields={"transport": str, "env": "Variable -> template."})
-output(
-    manifest.VerifyHttp,
-    description="The request that tests the values.",
-    fields={"headers": "Header -> template."},
-)
+output(manifest.VerifyHttp, fields={"headers": "Header -> template."})
 output(manifest.ConnectorListItem, fields={"auth_mode": str})
-output(
-    manifest.Connector,
-    description="A service that agents can use. `fields` is null if the form is empty.",
-    fields={"auth_mode": str, "derived": "Name -> template."},
-)
+output(manifest.Connector, fields={"auth_mode": str, "derived": "Name -> template."})
 output(recipe_ops.RecipeCredential, fields={"type": str})
 output(
     recipe_ops.RecipeServer,
-    description="An MCP server of the crew.",
     fields={"transport": str, "env_mapping": "Variable of the server -> name of the credential."},
 )
-output(verification.VerifyResult, description="The result of the test, with the reason for a refusal.")
-output(installation.InstallResult, description="`nextStep` is null if the setup is complete.")
-output(
-    kits.RecipePreview,
-    description="The result that an installation would have.",
-    fields={"existing_credentials": "Name -> true."},
-)
+output(kits.RecipePreview, fields={"existing_credentials": "Name -> true."})
 
 
 @strawberry.type

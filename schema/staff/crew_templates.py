@@ -9,12 +9,6 @@ output(
     crew_template_ops.CrewTemplateAgent,
     fields={"agent_role": str, "cli_adapter": str, "llm_provider": str, "tool_profile": str},
 )
-output(crew_template_ops.DeployedCrew, description="The created crew, and its agents.")
-output(crew_template_ops.SuggestedAgent, description="An agent of a suggested crew.")
-output(
-    crew_template_ops.CrewSuggestion,
-    description="A crew suggested by a model; it is not created. One of the agents is the LEAD.",
-)
 
 
 @strawberry.type

@@ -7,36 +7,16 @@ from resolvers.staff import crews as crew_ops
 from resolvers.staff.crews import avatars, capabilities, files, git, images, members, parts, policies, provisioning
 from schema.bridge.fields import Edge, mutation, node, output, query
 
-output(
-    files.FileInfo,
-    description="An entry of a folder. `path` can be passed unchanged to other file fields; `size` is in bytes.",
-    fields={"size": float},
-)
-output(files.FileSaved, description="A file that was saved.")
+output(files.FileInfo, fields={"size": float})
 output(members.MemberRoleUpdated, name="CrewMemberRoleUpdated")
-output(
-    capabilities.OfferedDatastore,
-    name="CrewDatastore",
-    description="A database next to the crew's container. `host` is the service name; `port` is empty if none "
-    "is declared.",
-)
-output(capabilities.OfferedTool, name="CrewTool", description="A command on the PATH of the container.")
+output(capabilities.OfferedDatastore, name="CrewDatastore")
+output(capabilities.OfferedTool, name="CrewTool")
 output(capabilities.OfferedContainer, name="CrewContainer")
 output(capabilities.OfferedIntegration, name="CrewIntegrationTools")
-output(capabilities.OfferedAgent, name="CrewAgentName", description="An agent that a routine can refer to.")
+output(capabilities.OfferedAgent, name="CrewAgentName")
 output(capabilities.OfferedCode, name="CodeRuntimes")
-output(
-    capabilities.OfferedRuntimes,
-    name="CrewRuntimes",
-    description="`scriptInterpreters` is an object that maps a file suffix to a command.",
-)
+output(capabilities.OfferedRuntimes, name="CrewRuntimes")
 output(capabilities.CrewCapabilities, fields={"routine_schema": strawberry.field(name="schema")})
-output(images.CacheImages, description="Images that were built for crews.")
-output(images.CacheDeleted, description="An image that was deleted.")
-output(
-    git.GitChangedFile,
-    description="A changed file with its numbers of changed lines; both are 0 for a binary file.",
-)
 
 
 @node(CrewMember)

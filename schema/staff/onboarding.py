@@ -5,16 +5,7 @@ import strawberry
 from resolvers.staff import onboarding as onboarding_ops
 from schema.bridge.fields import mutation, output
 
-output(onboarding_ops.OnboardingStatus, description="Whether the onboarding of the caller is completed.")
-output(onboarding_ops.OnboardingCompleted, description="The onboarding is completed.")
-output(
-    onboarding_ops.SetUp,
-    name="OnboardingSetUp",
-    description="The result of the setup. `credentialId` is empty if no credential was sent, and null with a "
-    "template; `agentIds`\n"
-    "and `agentCount` are null without one.",
-    fields={"credential_id": str | None},
-)
+output(onboarding_ops.SetUp, name="OnboardingSetUp", fields={"credential_id": str | None})
 
 
 @strawberry.type

@@ -8,28 +8,12 @@ from resolvers.staff import agents as agent_ops
 from resolvers.staff import runs as run_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
 
-output(
-    run_ops.RunDuration,
-    description="Nearest rank over finished runs; 0 without any.",
-    fields={"p50_ms": float, "p95_ms": float},
-)
-output(run_ops.CategoryCount, name="RunCategoryCount", description="Runs of one category.")
-output(
-    run_ops.CrewCount,
-    name="RunCrewCount",
-    description="Runs of the agents of a crew; agents without a crew are combined in one row with an empty id.",
-    fields={"id": str},
-)
-output(
-    run_ops.AgentCount,
-    name="RunAgentCount",
-    description="Runs of one agent; `crewName` is empty for an agent without a crew.",
-)
+output(run_ops.RunDuration, fields={"p50_ms": float, "p95_ms": float})
+output(run_ops.CategoryCount, name="RunCategoryCount")
+output(run_ops.CrewCount, name="RunCrewCount", fields={"id": str})
+output(run_ops.AgentCount, name="RunAgentCount")
 output(
     run_ops.RunInsights,
-    description="Runs that started within a time window.\n"
-    "\n"
-    "Lists are ordered by number of runs, descending; crews and agents have at most eight entries.",
     fields={"truncated": "True if the window has more runs than the newest 20,000, which are counted."},
 )
 

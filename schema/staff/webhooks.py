@@ -8,11 +8,7 @@ from models.staff.webhooks import WebhookReceipt
 from resolvers.staff import webhooks as webhook_ops
 from schema.bridge.fields import mutation, node, output, query
 
-output(
-    webhook_ops.Webhook,
-    description="The signature scheme of deliveries to an agent.",
-    fields={"path": "The path for deliveries; null for an agent without a crew."},
-)
+output(webhook_ops.Webhook, fields={"path": "The path for deliveries; null for an agent without a crew."})
 output(webhook_ops.WebhookSecretRotated, fields={"rotated_at": datetime})
 output(webhook_ops.Tested, name="WebhookTested")
 

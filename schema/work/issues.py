@@ -12,7 +12,7 @@ from schema.bridge.fields import Edge, mutation, node, output, query
 
 output(issue_ops.RelationCreated, name="IssueRelationCreated")
 output(issue_ops.RelationDeleted, name="IssueRelationDeleted")
-output(issue_ops.WorkState, name="IssueWorkState", description="The state of the work on an issue.")
+output(issue_ops.WorkState, name="IssueWorkState")
 output(issue_ops.Reviewed, name="IssueReviewed")
 
 

@@ -7,20 +7,10 @@ from resolvers.work import missions as mission_ops
 from resolvers.work.missions.graph import TaskStats
 from schema.bridge.fields import Edge, mutation, node, output, query
 
-output(
-    mission_ops.MissionMetrics,
-    description="Counts missions and tasks, with their tokens and costs in the last 24 hours.",
-    fields={"total_tokens_24h": float, "avg_completion_time_ms": float},
-)
+output(mission_ops.MissionMetrics, fields={"total_tokens_24h": float, "avg_completion_time_ms": float})
 output(mission_ops.RestoredCheckpoint, fields={"fork_of": strawberry.ID | None, "created_by": strawberry.ID | None})
 output(mission_ops.CheckpointRestored, fields={"warn_divergence": list[strawberry.ID]})
-output(mission_ops.CheckpointFork, description="A mission that continues from a checkpoint.")
-output(mission_ops.MissionState, description="The state of a mission.")
-output(
-    mission_ops.MissionResumed,
-    description="An active mission.",
-    fields={"reset_tasks": ("The number of tasks that start over.")},
-)
+output(mission_ops.MissionResumed, fields={"reset_tasks": ("The number of tasks that start over.")})
 
 
 @node(TaskStats, name="MissionTaskStats")

@@ -6,16 +6,10 @@ from models.work.projects import Milestone, Project
 from resolvers.work import projects as project_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
 
-output(
-    project_ops.AssigneeStat,
-    name="ProjectAssigneeStat",
-    description="Issues of a project by agent; issues that are not assigned to an agent have an empty id.",
-    fields={"agent_id": str},
-)
-output(project_ops.LabelStat, name="ProjectLabelStat", description="Issues of a project by label.")
+output(project_ops.AssigneeStat, name="ProjectAssigneeStat", fields={"agent_id": str})
+output(project_ops.LabelStat, name="ProjectLabelStat")
 output(
     project_ops.ProjectStats,
-    description="Statistics of the issues of a project. DONE, COMPLETED and REVIEW count as completed.",
     fields={
         "by_status": "Number of issues by status, for statuses that occur.",
         "crews": "Slugs of the crews that the issues belong to.",

@@ -65,7 +65,6 @@ def test_a_schema_says_what_differs() -> None:
     output(
         Whole,
         name="Thing",
-        description="Another text.",
         fields={
             "id": str,
             "bytes": Annotated[float, "How large it is."],
@@ -77,7 +76,9 @@ def test_a_schema_says_what_differs() -> None:
     whole = output_type(Whole)
     bind_outputs()
     text = printed(whole)
-    assert '"""Another text."""\ntype Thing {\n  id: String!\n  firstPart: ThingPart\n  parts: [ThingPart!]!\n' in text
+    assert (
+        'before `otherPart`."""\ntype Thing {\n  id: String!\n  firstPart: ThingPart\n  parts: [ThingPart!]!\n' in text
+    )
     assert (
         '\n  """Of its parts."""\n  sizes: [Int!]!\n\n  """How large it is."""\n  bytes: Float!\n  said: String!\n'
         in text
@@ -89,7 +90,7 @@ def test_what_differs_is_of_a_field_and_said_once() -> None:
         output(Whole, fields={"size": float})
     output(Whole, name="Thing")
     with pytest.raises(TypeError, match="Whole is described twice"):
-        output(Whole, description="A thing.")
+        output(Whole, fields={"note": "What was said last."})
 
 
 def test_what_differs_is_of_an_output_that_a_field_shows() -> None:

@@ -41,8 +41,8 @@ ARCHIVE = job("admin.archive", OfAction, unique="{action_id}", fair=True, attemp
 
 
 class GdprReceipt(Output):
-    """The state of the request: done, in progress, or failed with a reason. `archive_bytes` is the size of an archive
-    that can be downloaded.
+    """The state of a request about a person's data: done, in progress, or failed with a reason. `archive_bytes` is the
+    size of an archive that can be downloaded.
     """
 
     id: str

@@ -48,8 +48,8 @@ ALONE = "This workspace has no other members: delete the account instead"
 
 
 class PersonErased(Output):
-    """The receipt. `scope` counts rows by table; `account_deleted`: the account was deleted, because an invitation
-    of this workspace created it and the person belonged to no other workspace.
+    """The receipt of an erasure. `scope` counts rows by table; `account_deleted`: the account was deleted, because an
+    invitation of this workspace created it and the person belonged to no other workspace.
     """
 
     action_id: str

@@ -22,6 +22,8 @@ Reason = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.DESCR
 
 
 class ExportedPeerCard(Output):
+    """A peer card about the person."""
+
     id: str
     agent_id: str
     user_slug: str
@@ -32,6 +34,8 @@ class ExportedPeerCard(Output):
 
 
 class ExportedMemoryVersion(Output):
+    """A version of a memory that the person wrote."""
+
     id: str
     path: str
     tier: MemoryTier
@@ -43,7 +47,7 @@ class ExportedMemoryVersion(Output):
 
 
 class ExportedInboxItem(Output):
-    """`payload_json` is JSON text."""
+    """An inbox item for the person. `payload_json` is JSON text."""
 
     id: str
     kind: str
@@ -70,13 +74,15 @@ class PersonalDataExport(Output):
 
 
 class DeletedRows(Output):
+    """Rows that were deleted, by kind."""
+
     peer_cards: int
     memory_versions: int
     inbox_items: int
 
 
 class PersonalDataDeleted(Output):
-    """The receipt. `rows_deleted` is the sum of the rows in `scope`."""
+    """The receipt of a deletion. `rows_deleted` is the sum of the rows in `scope`."""
 
     action_id: str
     data_subject: str

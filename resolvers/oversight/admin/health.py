@@ -22,7 +22,7 @@ class Disk(Output):
 
 
 class AdminHealth(Output):
-    """Describes the process that answers."""
+    """The process that answers."""
 
     uptime_seconds: int
     log_level: LogLevelState

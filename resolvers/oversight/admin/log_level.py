@@ -38,7 +38,9 @@ def _known_as(raw: Any) -> Any:
 
 
 class LogLevelState(Output):
-    """`baseline` is the configured level (CREWSHIP_LOG_LEVEL). With `expires_at`, the level returns to it then."""
+    """The log level of the server. `baseline` is the configured level (CREWSHIP_LOG_LEVEL). With `expires_at`, the
+    level returns to it then.
+    """
 
     level: LogLevel
     baseline: LogLevel

@@ -15,7 +15,9 @@ MOST_SUMMARY: Final = 240
 
 
 class MemoryConfiguration(Output):
-    """`versions_retention_days` is the effective number; `raw_config` is the stored JSON, or null."""
+    """The retention of versions, and the stored configuration. `versions_retention_days` is the effective number;
+    `raw_config` is the stored JSON, or null.
+    """
 
     workspace_id: str
     versions_retention_days: int

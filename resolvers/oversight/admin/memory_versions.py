@@ -37,7 +37,7 @@ Prefix = Annotated[str, Field(strict=True, max_length=3 * bounds.LINE), TRIMMED]
 
 
 class MemoryTotals(Output):
-    """`blobs` counts distinct texts. Times are empty without versions."""
+    """Versions in all; `blobs` counts distinct texts. Times are empty without versions."""
 
     versions: int
     bytes: int
@@ -47,13 +47,15 @@ class MemoryTotals(Output):
 
 
 class TierCount(Output):
+    """Versions of a tier."""
+
     tier: MemoryTier
     versions: int
     bytes: int
 
 
 class AgentMemory(Output):
-    """`agent_slug` is empty for memories of no agent."""
+    """Versions of an agent's memories. `agent_slug` is empty for memories of no agent."""
 
     agent_slug: str
     versions: int
@@ -62,7 +64,7 @@ class AgentMemory(Output):
 
 
 class MemoryStats(Output):
-    """Versions of the workspace, by tier and by agent; at most a thousand agents, by slug."""
+    """Versions of the workspace's memories, by tier and by agent; at most a thousand agents, by slug."""
 
     workspace_id: str
     totals: MemoryTotals
@@ -84,6 +86,8 @@ class MemoryVersionItem(Output):
 
 
 class FiltersApplied(Output):
+    """The filters that were sent."""
+
     tier: Annotated[str | None, Absent()] = None
     agent_slug: Annotated[str | None, Absent()] = None
     path_prefix: Annotated[str | None, Absent()] = None
@@ -92,7 +96,7 @@ class FiltersApplied(Output):
 
 
 class MemoryVersionList(Output):
-    """`next_cursor` is null on the last page only."""
+    """A page of versions. `next_cursor` is null on the last page only."""
 
     workspace_id: str
     rows: list[MemoryVersionItem]

@@ -27,8 +27,9 @@ Days = Annotated[int, Field(strict=True, ge=0, le=LONGEST_RETENTION)]
 
 
 class Retention(Output):
-    """`days` is the effective number; 0 keeps rows forever. `own_days` is the workspace's own setting, if any. It
-    can be from `least_days` to `most_days`; a `most_days` of 0 means no upper limit, and allows 0.
+    """The retention of a kind of rows in the workspace, in days. `days` is the effective number; 0 keeps rows forever.
+    `own_days` is the workspace's own setting, if any. It can be from `least_days` to `most_days`; a `most_days` of 0
+    means no upper limit, and allows 0.
     """
 
     kind: RetentionKind

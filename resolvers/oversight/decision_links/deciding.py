@@ -50,7 +50,7 @@ class DecideByLink(ByToken):
 
 
 class DecisionQuestion(Output):
-    """The question, the agent that asks it, and the user on whose behalf the link decides."""
+    """The question of a decision link, the agent that asks it, and the user on whose behalf the link decides."""
 
     kind: DecisionKind
     title: str

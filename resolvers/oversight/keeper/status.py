@@ -26,7 +26,9 @@ PATIENCE: Final = 3.0  # seconds for the model's server
 
 
 class KeeperStatus(Output):
-    """Counts cover the whole instance. `ollama_online`: the model's server answers."""
+    """The state of the keeper. Counts of its decisions cover the whole instance. `ollama_online`: the model's server
+    answers.
+    """
 
     enabled: bool
     ollama_url: Annotated[str | None, Absent()] = None

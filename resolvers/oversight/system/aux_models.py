@@ -27,7 +27,7 @@ class AuxSource(StrEnum):
 
 
 class AuxModel(Output):
-    """Provider and model are empty, and the timeout is 0, if the slot is unconfigured."""
+    """The model of a slot. Provider and model are empty, and the timeout is 0, if the slot is unconfigured."""
 
     slot: AuxSlot
     provider: str
@@ -37,6 +37,8 @@ class AuxModel(Output):
 
 
 class AuxSlots(Output):
+    """The models of auxiliary tasks."""
+
     slots: list[AuxModel]
 
 

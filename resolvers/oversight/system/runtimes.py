@@ -17,7 +17,7 @@ UNCONFINED: Final = "process"
 
 
 class FoundRuntime(Output):
-    """`socket` is the socket of the container engine; empty without an engine."""
+    """The runtime of agents' commands. `socket` is the socket of the container engine; empty without an engine."""
 
     runtime: str
     version: str
@@ -36,10 +36,11 @@ class InstallLinks(Output):
 
 
 class Runtime(Output):
-    """`available`: true if a worker runs agents' commands. `runtime`, `version` and `socket` are null otherwise.
+    """`available`: true if a worker runs agents' commands. `runtime`, `version` and `socket` are null otherwise, and
+    `install_links` if it is.
 
-    `coding_agents` lists the coding agents that can be selected, and whether a worker has them; empty without a
-    worker. `language_version` and `uptime_seconds` belong to the process that answers.
+    `coding_agents` lists the coding agents that can be selected, and whether a worker has them; empty without a worker.
+    `language_version` and `uptime_seconds` belong to the process that answers.
     """
 
     available: bool

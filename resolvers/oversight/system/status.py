@@ -95,7 +95,7 @@ class Exposition(Output):
 
 
 class SetupStatus(Output):
-    """`needs_bootstrap`: no user exists yet."""
+    """Whether sign-up is allowed. `needs_bootstrap`: no user exists yet."""
 
     needs_bootstrap: bool
     allow_signup: bool
@@ -109,7 +109,7 @@ class Telemetry(Output):
 
 
 class Version(Output):
-    """`latest` and `url` are null if the newest release is not known."""
+    """The release of this server; `latest` and `url` are null if the newest release is not known."""
 
     current: str
     latest: str | None
@@ -118,7 +118,7 @@ class Version(Output):
 
 
 class License(Output):
-    """The current license and its limits."""
+    """The current license and its limits; a limit of zero or less means unlimited."""
 
     edition: Edition
     license_id: str
@@ -130,7 +130,7 @@ class License(Output):
 
 
 class Engine(Output):
-    """`uptime` is a duration in the format of Go: `1h2m3.5s`; `connections` are open WebSockets."""
+    """The process that answers. `uptime` is a duration such as `1h2m3.5s`; `connections` are its open WebSockets."""
 
     status: str = "ok"
     uptime: str

@@ -72,6 +72,8 @@ class EmailChangeRequested(Output):
 
 
 class EmailChanged(Output):
+    """The account has the new email."""
+
     ok: bool = True
 
 

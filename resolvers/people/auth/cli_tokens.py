@@ -128,6 +128,8 @@ class ValidCliToken(Output):
 
 
 class RevokedCliToken(Output):
+    """The token has stopped working."""
+
     status: str = "revoked"
 
 

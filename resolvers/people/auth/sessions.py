@@ -81,6 +81,8 @@ class ActiveSession(Output):
 
 
 class RevokedSession(Output):
+    """The session has ended; `is_current` marks the session of this request."""
+
     ok: bool = True
     id: str
     is_current: bool

@@ -57,7 +57,9 @@ graph(Passkey, gate=Action.SELF, scope=None, visible=lambda passkey, scope: pass
 
 
 class PasskeyOptions(Output):
-    """Options for `navigator.credentials`, as JSON."""
+    """Options for `navigator.credentials`, as JSON: parse them with `parseCreationOptionsFromJSON` of
+    PublicKeyCredential, or with `parseRequestOptionsFromJSON` for a sign-in.
+    """
 
     options: dict[str, Any]
 

@@ -15,7 +15,7 @@ PURGED: Final = {"reason": "opt_out_immediate_purge"}  # contract: privacy.PeerA
 
 
 class MyPeerCard(Output):
-    """An agent's notes about the caller. `user_slug` is the card's name for them; `content` is Markdown."""
+    """An agent's notes about the caller. `user_slug` is the card's name for the caller; `content` is Markdown."""
 
     id: str
     agent_id: str

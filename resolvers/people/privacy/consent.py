@@ -19,7 +19,7 @@ class Consent(Output):
 
 
 class ConsentSet(Output):
-    """`purged`: how many peer cards were removed."""
+    """The choice, and how many peer cards were removed: `purged`."""
 
     user_id: str
     workspace_id: str

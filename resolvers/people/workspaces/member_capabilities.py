@@ -32,7 +32,9 @@ Names = Annotated[list[Text], at_most(100)]
 
 
 class MemberCapabilities(Output):
-    """Effective capabilities, including the default of the role; sorted by name."""
+    """Effective capabilities of a member by name, such as `issue.create`, including the default of the role; sorted by
+    name.
+    """
 
     user_id: str
     role: Role

@@ -54,7 +54,7 @@ class ReportCosts(Input):
 
 
 class CostSum(Output):
-    """`input_tokens` exclude tokens read from or written to a cache."""
+    """Sums over model calls. `input_tokens` exclude tokens read from or written to a cache."""
 
     calls: int
     input_tokens: int
@@ -65,8 +65,8 @@ class CostSum(Output):
 
 
 class CostRow(CostSum):
-    """`key` is a day, an agent or crew id, or a model; empty without one. `name` is the name of the agent or crew,
-    otherwise the key.
+    """A row of a cost report. `key` is a day, an agent or crew id, or a model; empty without one. `name` is the name of
+    the agent or crew, otherwise the key.
     """
 
     key: str
@@ -74,7 +74,9 @@ class CostRow(CostSum):
 
 
 class CostReport(Output):
-    """Days come in order, other rows by cost, descending; at most 1,000. `total` covers all."""
+    """Tokens and costs of model calls. Days come in order, other rows by cost, descending; at most 1,000. `total`
+    covers all.
+    """
 
     group_by: CostGroup
     since: str

@@ -49,7 +49,7 @@ CHOSEN = ("name", "icon", "category", "trust_tier", "is_featured")
 
 
 class SyncStarted(Output):
-    """The work continues in the background."""
+    """The registry is being synchronised in the background."""
 
     status: str = "sync_started"
     message: str = "The registry is being synchronised in the background"

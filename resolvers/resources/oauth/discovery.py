@@ -55,7 +55,9 @@ class DiscoverOAuth(Input):
 
 
 class DiscoveryResult(Output):
-    """The endpoints for consent. `registration_endpoint` is absent for built-in providers."""
+    """The endpoints of an authorization server for consent. `registration_endpoint` is null or absent for built-in
+    providers.
+    """
 
     auth_url: str
     token_url: str

@@ -51,7 +51,7 @@ class RemoveSkill(SkillsOfAgent):
 
 
 class SkillAssigned(Output):
-    """`already_assigned` is present if the agent already had the skill."""
+    """The assignment; `already_assigned` is true if the agent already had the skill, and null or absent otherwise."""
 
     id: str
     already_assigned: Annotated[bool | None, Absent()] = None

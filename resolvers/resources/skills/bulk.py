@@ -63,7 +63,7 @@ class BulkSkipped(Output):
 
 
 class BulkImport(Output):
-    """`truncated` is present if the repository has more files than the limit."""
+    """`truncated`: the repository has more files than the limit."""
 
     source: str
     total_found: int

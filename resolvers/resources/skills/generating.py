@@ -56,7 +56,7 @@ class GenerateSkill(Input):
 
 
 class SkillGenerated(Output):
-    """`content` is the whole SKILL.md, as it can be imported. `scan_reason` is absent without findings,
+    """`content` is the whole SKILL.md, as it can be imported. `scan_reason` is null or absent without findings,
     `description_quality` if the description is adequate.
     """
 

@@ -49,7 +49,7 @@ class ModelSource(StrEnum):
 
 
 class ModelInfo(Output):
-    """`id` is the value for an agent's `llm_model`; `provider` is in lower case."""
+    """A model for agents: `id` is the value for the model of an agent; `provider` is in lower case."""
 
     id: str
     display_name: Annotated[str | None, Absent()] = None
@@ -57,6 +57,10 @@ class ModelInfo(Output):
 
 
 class ModelList(Output):
+    """`live`: the provider's answer. `curated`: the list of this release, if the provider was not asked or did not
+    answer.
+    """
+
     provider: ModelProvider
     source: ModelSource
     models: list[ModelInfo]

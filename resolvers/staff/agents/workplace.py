@@ -23,7 +23,7 @@ class ListHome(ByAgent):
 
 
 class ContainerFile(Output):
-    """An entry below /home in the container or sandbox. `path` is the path there."""
+    """An entry below /home in the container or sandbox of an agent. `path` is the path there; `size` is in bytes."""
 
     path: str
     name: str
@@ -32,7 +32,7 @@ class ContainerFile(Output):
 
 
 class GitCommit(Output):
-    """`date` is ISO 8601, with the offset of its author."""
+    """A commit. `date` is ISO 8601, with the offset of its author."""
 
     hash: str
     message: str

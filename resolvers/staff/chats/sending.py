@@ -50,7 +50,8 @@ class SendMessage(Input):
 
 
 class Sent(Output):
-    """`from_seq` and `seq` are the numbers of the newest frame before and with the message: the answer follows `seq`.
+    """The stored message. `from_seq` and `seq` are the numbers of the newest frame before and with the message: the
+    answer follows `seq`.
 
     Without a run the agent was not asked.
     """
@@ -68,7 +69,7 @@ class CancelMessage(Input):
 
 
 class Cancelled(Output):
-    """False: the caller has no run in this chat. True: the run has ended, or its worker is asked to end it."""
+    """True if the caller had a run in the chat: the run has ended, or its worker is asked to end it."""
 
     cancelled: bool
 

@@ -28,7 +28,9 @@ class SteerChat(Input):
 
 
 class Steered(Output):
-    """`in_flight`: a run was active when the message arrived; it is not interrupted."""
+    """The message is queued for the agent's next turn. `in_flight`: a run was active when the message arrived; it is
+    not interrupted.
+    """
 
     queued: bool = True
     in_flight: bool

@@ -36,7 +36,9 @@ class InstallConnector(ByConnector):
 
 
 class InstallResult(Output):
-    """`next_step` is absent if the setup is complete. `mcp_oauth`: connect the server; `oauth`: open `oauth_url`."""
+    """`next_step` is null or absent if the setup is complete. `mcp_oauth`: connect the server; `oauth`: open
+    `oauth_url`.
+    """
 
     integration_id: str
     next_step: Annotated[str | None, Absent()] = None

@@ -34,7 +34,8 @@ class InstallRecipe(ByRecipe):
 
 class RecipePreview(Output):
     """The result that an installation would have. `existing_credentials` maps the names of existing credentials to
-    true."""
+    true.
+    """
 
     recipe: ConnectorRecipe
     needed_credentials: list[str]

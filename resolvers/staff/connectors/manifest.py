@@ -56,7 +56,7 @@ class Brand(Output):
 
 
 class ConnectorField(Output):
-    """A field of the form."""
+    """A field of a connector's form."""
 
     key: Annotated[str, Field(pattern=KEY, max_length=bounds.SLUG)]
     label: ShortText
@@ -131,7 +131,7 @@ class ConnectorDocs(Output):
 
 
 class Connector(Output):
-    """A service that agents can use, as described by its manifest."""
+    """A service that agents can use, as described by its manifest. `fields` is null if the form is empty."""
 
     id: Annotated[str, Field(pattern=ID, max_length=bounds.SLUG)]
     name: ShortText

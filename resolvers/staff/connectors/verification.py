@@ -23,7 +23,7 @@ class VerifyConnector(ByConnector):
 
 
 class VerifyResult(Output):
-    """`message` gives the reason."""
+    """The result of the test; `message` gives the reason for a refusal."""
 
     ok: bool
     message: Annotated[str | None, Absent()] = None

@@ -51,6 +51,8 @@ class DeployCrewTemplate(BySlug):
 
 
 class DeployedCrew(Output):
+    """The created crew, and its agents."""
+
     crew_id: str
     crew_name: str
     crew_slug: str

@@ -58,6 +58,8 @@ class SuggestCrew(Input):
 
 
 class SuggestedAgent(Output):
+    """An agent of a suggested crew."""
+
     name: str
     slug: str
     role_title: str
@@ -66,7 +68,7 @@ class SuggestedAgent(Output):
 
 
 class CrewSuggestion(Output):
-    """One of the agents is the LEAD."""
+    """A crew suggested by a model; it is not created. One of the agents is the LEAD."""
 
     crew_name: str
     crew_slug: str

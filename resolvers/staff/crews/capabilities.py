@@ -21,7 +21,7 @@ ROUTINE_SCHEMA: Final[dict[str, Any]] = {
 
 
 class OfferedDatastore(Output):
-    """`host` is the name of the service; `port` is empty if none is declared."""
+    """A database next to the crew's container. `host` is the name of the service; `port` may be empty."""
 
     type: str
     name: str
@@ -30,6 +30,8 @@ class OfferedDatastore(Output):
 
 
 class OfferedTool(Output):
+    """A command on the PATH of the container."""
+
     type: str
     name: str
 
@@ -51,6 +53,8 @@ class OfferedIntegration(Output):
 
 
 class OfferedAgent(Output):
+    """An agent that a routine can refer to."""
+
     slug: str
     name: str
 
@@ -63,7 +67,7 @@ class OfferedCode(Output):
 
 
 class OfferedRuntimes(Output):
-    """`script_interpreters` maps a file suffix to a command."""
+    """`script_interpreters` is an object that maps a file suffix to a command."""
 
     code: OfferedCode
     script_interpreters: dict[str, str]

@@ -72,7 +72,7 @@ class FileInfo(Output):
 
 
 class FileSaved(Output):
-    """`path` is returned as sent."""
+    """A file that was saved. `path` is returned as sent."""
 
     status: Literal["saved"] = "saved"
     path: str

@@ -89,6 +89,8 @@ class GitDiffOf(ByCrew):
 
 
 class GitChangedFile(Output):
+    """A changed file with its numbers of changed lines; both are 0 for a binary file."""
+
     path: str
     status: GitDiffStatus
     additions: int

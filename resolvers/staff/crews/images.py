@@ -40,10 +40,14 @@ class CacheImage(Output):
 
 
 class CacheImages(Output):
+    """Images that were built for crews."""
+
     images: list[CacheImage]
 
 
 class CacheDeleted(Output):
+    """An image that was deleted."""
+
     tag: str
     status: str = "deleted"
 

@@ -52,13 +52,15 @@ class RunDuration(Output):
 
 
 class CategoryCount(Output):
+    """Runs of one category."""
+
     key: str
     total: int
     failed: int
 
 
 class CrewCount(Output):
-    """Agents without a crew are combined in one row with an empty id."""
+    """Runs of the agents of a crew; agents without a crew are combined in one row with an empty id."""
 
     id: str
     name: str
@@ -67,7 +69,7 @@ class CrewCount(Output):
 
 
 class AgentCount(Output):
-    """`crew_name` is empty for an agent without a crew."""
+    """Runs of one agent; `crew_name` is empty for an agent without a crew."""
 
     id: str
     name: str
@@ -77,7 +79,7 @@ class AgentCount(Output):
 
 
 class RunInsights(Output):
-    """Covers the newest 20,000 runs of the window; `truncated` is set if there are more.
+    """Runs that started within a time window: the newest 20,000. `truncated` is set if there are more.
 
     Lists are ordered by number of runs, descending; crews and agents have at most eight entries.
     """

@@ -52,6 +52,8 @@ OPEN_TASKS = (TaskStatus.PENDING, TaskStatus.IN_PROGRESS, TaskStatus.BLOCKED)
 
 
 class WorkState(Output):
+    """The state of the work on an issue."""
+
     status: MissionStatus
     identifier: str
 

@@ -22,12 +22,14 @@ STUCK = (TaskStatus.FAILED, TaskStatus.AWAITING_APPROVAL)
 
 
 class MissionState(Output):
+    """The state of a mission."""
+
     id: str
     status: MissionStatus
 
 
 class MissionResumed(Output):
-    """`reset_tasks` is the number of tasks that start over."""
+    """An active mission. `reset_tasks` is the number of tasks that start over."""
 
     id: str
     status: MissionStatus

@@ -91,6 +91,8 @@ class ForkCheckpoint(ById):
 
 
 class CheckpointFork(Output):
+    """A mission that continues from a checkpoint."""
+
     new_mission_id: str
     new_checkpoint_id: str
 

@@ -12,7 +12,9 @@ DAY_AGO: Any = func.now() - interval(hours=24)
 
 
 class MissionMetrics(Output):
-    """`total_missions` counts issues, too. Tokens and costs cover tasks that ended within the last 24 hours."""
+    """Counts of missions and tasks. `total_missions` counts issues, too. Tokens and costs cover tasks that ended within
+    the last 24 hours.
+    """
 
     total_missions: int
     active_missions: int

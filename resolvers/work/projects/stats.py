@@ -19,7 +19,9 @@ MOST_ROWS = 1000  # assignees, labels or crews, the busiest first
 
 
 class AssigneeStat(Output):
-    """`agent_id` is empty and the name is Unassigned for issues that are not assigned to an agent."""
+    """Issues of a project by agent. `agent_id` is empty and the name is Unassigned for issues that are not assigned to
+    an agent.
+    """
 
     agent_id: str
     agent_name: str
@@ -28,13 +30,17 @@ class AssigneeStat(Output):
 
 
 class LabelStat(Output):
+    """Issues of a project by label."""
+
     label_name: str
     color: str
     count: int
 
 
 class ProjectStats(Output):
-    """DONE, COMPLETED and REVIEW count as completed. `crews` are slugs; each list has at most a thousand entries."""
+    """Statistics of the issues of a project. DONE, COMPLETED and REVIEW count as completed. `crews` are slugs; each
+    list has at most a thousand entries.
+    """
 
     total_issues: int
     completed_issues: int
