@@ -77,7 +77,7 @@ def test_a_schema_says_what_differs() -> None:
     bind_outputs()
     text = printed(whole)
     assert (
-        'before `otherPart`."""\ntype Thing {\n  id: String!\n  firstPart: ThingPart\n  parts: [ThingPart!]!\n' in text
+        'before `other_part`."""\ntype Thing {\n  id: String!\n  firstPart: ThingPart\n  parts: [ThingPart!]!\n' in text
     )
     assert (
         '\n  """Of its parts."""\n  sizes: [Int!]!\n\n  """How large it is."""\n  bytes: Float!\n  said: String!\n'
