@@ -1,4 +1,4 @@
-"""The GraphQL surface, made with the first request for it: a third of a start and 23 MB, and REST does without it."""
+"""The GraphQL surface, made with the first request for it: a third of a start and 23 MB (see ADR 142)."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping
