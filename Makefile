@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget attacks limits check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget mutations attacks limits check fmt lint types schema openapi migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,11 +34,14 @@ demo: $(VENV)/.demo ## Talk with an agent on this machine: a small local model, 
 	@exec $(BIN)/crewship demo
 
 # What fails beside other tests on a busy machine is run once more by itself: what fails twice, fails.
-test: $(VENV)/.dev ## Run the tests that every change has to pass
-	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
+BASE ?= main
+
+test: $(VENV)/.dev ## Run the tests that every change has to pass; changed=1: those of the domains that differ from main (BASE=…), and of those that import them
+	$(if $(changed),$(BIN)/python scripts/changed.py $(BASE) $(SIDE_BY_SIDE),$(PYTEST) $(SIDE_BY_SIDE) -m "not slow") || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
-	$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder -rs
+	$(PYTEST) $(SIDE_BY_SIDE) -rs
 	$(MAKE) coding-agents
 
 # What asks most of PostgreSQL: every operation on both surfaces, what works beside them, the migrations and the policies.
@@ -85,6 +88,9 @@ budget: $(VENV)/.dev ## Measure starts and memory against their bars, as it is a
 
 limits: $(VENV)/.dev ## Exhaust all there is, from a terminal and from an agent's command; adds what was seen to bench/limits.md
 	CREWSHIP_LIMITS_TABLE=bench/limits.md $(BIN)/python -m pytest -q tests/attacks/test_exhaustion.py
+
+mutations: $(VENV)/.dev ## Plant 60 faults in the kernel and three domains, and see which the tests find; writes bench/mutations.txt
+	$(BIN)/python -m tests.mutation bench/mutations.txt
 
 attacks: $(VENV)/.dev ## Attack a service, and measure what it costs: make attacks [before=CHECKOUT]; writes bench/attacks.md
 	$(BIN)/python -m bench.attacks $(if $(before),--before $(before))

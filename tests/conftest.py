@@ -31,6 +31,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVERS = pytest.StashKey[list[Server]]()
+READY = pytest.StashKey[Connection]()  # a server that has the template already
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -92,6 +93,8 @@ class Database:
 @pytest.fixture(scope="session")
 def postgres(request: pytest.FixtureRequest) -> Connection:
     """The server, with the template, migrated and with the engine's tables, that tests' databases are copied from."""
+    if (ready := request.config.stash.get(READY, None)) is not None:
+        return ready
     given = getattr(request.config, "workerinput", {}).get("postgres")
     connection = (
         Connection(given["port"], Path(given["sockets"]), given["passwords"]) if given else _new_server(request.config)

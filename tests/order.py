@@ -12,7 +12,7 @@ LONGEST = (
     "jobs/test_jobs",
     "missions/test_engine",
     "fuzz/test_hostile_inputs",
-    "generation/test_generation",
+    "generation/test_accepted",
     "rbac/test_matrix",
     "fuzz/test_schemathesis",
     "process/test_chat",

@@ -26,7 +26,7 @@ from resolvers.rules.services import Service
 from rest_compat.http.routes import ROUTES
 from schema.bridge.fields import _INPUTS
 from tests.conftest import Database
-from tests.every import for_every
+from tests.every import each_of, for_every
 from tests.generation.registry import SCHEMA, operations
 
 ENDLESS = (String, JSONB, LargeBinary)
@@ -82,7 +82,7 @@ def test_every_argument_of_the_graph_stands_for_a_field_with_a_bound() -> None:
     assert others <= {"workspaceId", "workspaceSlug", "slug", "ifVersion"}, others
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("kind", "fault"),
     [
         (str, "a text without a longest length"),

@@ -11,7 +11,7 @@ import pytest
 from models.base import TenantRow
 from models.people.workspaces import Role
 from tests.architecture.source import domain_files, name_of, python_files, strings, tree
-from tests.every import for_every
+from tests.every import each_of, for_every
 from tests.generation.registry import operations
 
 OUTSIDE_KERNEL = [
@@ -96,7 +96,7 @@ def test_rows_of_tenants_are_reached_through_the_door() -> None:
     assert found == set(PAST_THE_DOOR)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "found"),
     [
         ("select(Label)", {"Label"}),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tree
+from tests.every import each_of
 
 EVERY = {"Exception", "BaseException"}
 SILENT = {
@@ -84,7 +85,7 @@ def test_no_error_of_any_kind_disappears() -> None:
     assert SILENT.keys() - found == set(), "it is told now"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("handler", "silent"),
     [
         ("except Exception:\n  pass", True),

@@ -10,6 +10,7 @@ import pytest
 from graphql import build_schema
 
 from tests.architecture.source import ROOT
+from tests.every import each_of
 
 HIDING = re.compile(
     r"\b(told|tells|whoever|whatever|those of|somebody|nobody|good no more|goes on|put before)\b",
@@ -25,7 +26,7 @@ def hiding(text: str) -> list[str]:
     return [plain[max(0, found.start() - 40) : found.end() + 20] for found in HIDING.finditer(plain)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_of("page", PAGES, ids=lambda page: page.name)
 def test_a_page_says_who_does_what(page: Path) -> None:
     assert hiding(page.read_text()) == []
 

@@ -10,7 +10,7 @@ import pytest
 import resolvers.kernel
 from resolvers.domains import DOMAINS, PLACES
 from tests.architecture.source import ROOT, domain_files, domain_of, name_of, python_files, tree
-from tests.every import for_every
+from tests.every import each_of, for_every
 from tests.generation.registry import operations
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
@@ -49,7 +49,7 @@ def test_a_domain_has_one_name(package: str) -> None:
         assert list((ROOT / "tests" / place).glob("test_*.py")), f"{domain}: no tests/{place}"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "found"),
     [
         ('ROUTES = (GET("/api/v1/labels", labels.list_labels, list[LabelJSON]),)', True),
@@ -110,7 +110,7 @@ def test_the_facade_offers_what_domains_use() -> None:
     assert used == set(resolvers.kernel.__all__)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "deeper"),
     [
         ("from resolvers.kernel import Action, query", False),

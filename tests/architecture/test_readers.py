@@ -2,11 +2,10 @@
 
 import ast
 
-import pytest
-
 from models.base import table_of
 from tests.architecture.readers import BY_THE_KERNEL, WORD, Reading, is_used, reading, readings, shown, tables
 from tests.architecture.source import ROOT
+from tests.every import each_of
 
 READ_ELSEWHERE = {
     "agent_mcp_bindings": ("resolvers/resources/integrations/given.py", "cred_type cred_header env_var_name"),
@@ -121,7 +120,7 @@ def test_what_is_only_shown_is_known_to_have_no_effect() -> None:
     assert by_table(found) == {table: set(names.split()) for table, names in SHOWN.items()}
 
 
-@pytest.mark.parametrize("table", READ_ELSEWHERE)
+@each_of("table", READ_ELSEWHERE)
 def test_what_is_read_elsewhere_is_named_there(table: str) -> None:
     path, names = READ_ELSEWHERE[table]
     assert set(names.split()) <= set(WORD.findall((ROOT / path).read_text()))
@@ -149,7 +148,7 @@ def test_what_writes_is_no_reader() -> None:
     assert not is_used(tables()["Crew"], "color", (reading(ast.parse(WRITERS)),))
 
 
-@pytest.mark.parametrize("said", READERS)
+@each_of("said", READERS)
 def test_readers_are_seen(said: str) -> None:
     found: Reading = reading(ast.parse(f"{WRITERS}\nprint({said})"))
     assert is_used(tables()["Crew"], "color", (found,))

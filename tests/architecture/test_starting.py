@@ -17,6 +17,7 @@ from runtime.containers.services import CrewServices
 from runtime.sandbox.boundary import Limits
 from runtime.sandbox.workdir import Workdir
 from tests.architecture.source import PACKAGES, ROOT, name_of, python_files, tree
+from tests.every import each_of
 
 LAUNCHER = "runtime/sandbox/spawning.py"
 OUR_OWN = {
@@ -109,7 +110,7 @@ def test_one_place_starts_processes() -> None:
     assert set(OUR_OWN) - found == set(), "reasons for what is not there"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "import subprocess\nsubprocess.run(['x'])",

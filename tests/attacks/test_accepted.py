@@ -4,6 +4,7 @@ import orjson
 import pytest
 
 from tests.attacks.wires import connect, echo, healthy, rest_of, served
+from tests.every import each_of
 
 pytestmark = pytest.mark.anyio
 LINE = b"POST /a HTTP/1.1\r\n"
@@ -48,8 +49,8 @@ ACCEPTED = {
 }
 
 
-@pytest.mark.parametrize("pieces", [1, 2])
-@pytest.mark.parametrize(("status", "request_"), REFUSED.values(), ids=REFUSED)
+@each_of("pieces", [1, 2])
+@each_of(("status", "request_"), REFUSED.values(), ids=REFUSED)
 async def test_what_can_be_read_in_two_ways_is_refused(status: int, request_: bytes, pieces: int) -> None:
     """Each time, on whichever connection; nothing that follows on it is a request."""
     async with served(echo) as port:
@@ -71,7 +72,7 @@ async def test_what_can_be_read_in_two_ways_is_refused(status: int, request_: by
         assert await healthy(port)
 
 
-@pytest.mark.parametrize("request_", ACCEPTED.values(), ids=ACCEPTED)
+@each_of("request_", ACCEPTED.values(), ids=ACCEPTED)
 async def test_what_has_one_meaning_is_answered(request_: bytes) -> None:
     async with served(echo) as port:
         for _ in range(3):

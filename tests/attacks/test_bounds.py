@@ -12,6 +12,7 @@ from resolvers.identity.caller import Caller
 from resolvers.kernel.declarations.operation import Operation
 from resolvers.kernel.ground.inputs import Input, Paging, validate
 from resolvers.rules.content_scan import LONGEST, Category, scan
+from tests.every import each_of
 from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.generation.inputs import NoRecipe, bodyless, fields_of, valid
 from tests.generation.registry import operations, routes_of
@@ -72,9 +73,7 @@ def floods(model: type[Input]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "unknown keys", {f"unknown {number}": number for number in range(100_000)}
 
 
-@pytest.mark.parametrize(
-    "model", INPUTS, ids=lambda model: f"{model.__module__.removeprefix('resolvers.')}.{model.__name__}"
-)
+@each_of("model", INPUTS, ids=lambda model: f"{model.__module__.removeprefix('resolvers.')}.{model.__name__}")
 def test_an_input_is_refused_before_it_costs_anything(model: type[Input]) -> None:
     for name, raw in floods(model):
         began = time.thread_time()
@@ -94,7 +93,7 @@ CALLED = [op for op in operations() if routes_of(op) and routes_of(op)[0].takes_
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("op", CALLED, ids=lambda op: op.name)
+@each_of("op", CALLED, ids=lambda op: op.name)
 async def test_an_operation_refuses_it_as_a_whole(op: Operation[Any], estate: Estate) -> None:  # noqa: F811
     try:
         raw, person = valid(op, estate), estate.caller(op)
@@ -129,8 +128,8 @@ PIECES = [
 ]
 
 
-@pytest.mark.parametrize("piece", [*PIECES, "123456789012345678901234567890\n"], ids=ascii)
-@pytest.mark.parametrize("length", [16_000, LONGEST, 990_000])
+@each_of("piece", [*PIECES, "123456789012345678901234567890\n"], ids=ascii)
+@each_of("length", [16_000, LONGEST, 990_000])
 def test_a_scan_costs_little_whatever_the_text(piece: str, length: int) -> None:
     text = (piece * (length // len(piece) + 1))[:length]
     began = time.thread_time()

@@ -34,6 +34,7 @@ from schema.bridge.worker import Worker
 from schema.live.messages import LONGEST_PAYLOAD
 from schema.live.subscription import subscription_of
 from tests.attacks.graphql import USER, post
+from tests.every import each_of
 from tests.live.graphql import socket
 from tests.world import World
 
@@ -226,8 +227,8 @@ def _held(*things: Any) -> list[Any]:
     return list(found.values())
 
 
-@pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "fallback"])
-@pytest.mark.parametrize("kind", BODIES)
+@each_of("compiled", [True, False], ids=["compiled", "fallback"])
+@each_of("kind", BODIES)
 async def test_a_kept_document_holds_no_tree(world: World, kind: str, compiled: bool) -> None:
     """Nor do its plan and the answers to introspection."""
     endpoint, text = Endpoint(schema, compiled=compiled), BODIES[kind]["query"]
@@ -338,7 +339,7 @@ COUNTED = {
 }
 
 
-@pytest.mark.parametrize("kind", COUNTED)
+@each_of("kind", COUNTED)
 def test_documents_are_counted_with_what_they_take(kind: str) -> None:
     document = Document(schema._schema, COUNTED[kind], None)
     assert not document.errors, document.errors

@@ -29,6 +29,7 @@ from runtime.sandbox import Limits
 from runtime.sandbox.groups import Groups, NoGroups
 from tests.attacks.exhausting import KINDS, Kind
 from tests.conftest import Database, copied
+from tests.every import each_of
 from tests.faults.servers import servers
 from tests.live.test_terminal import screen
 from tests.postgres import TEMPLATE
@@ -235,8 +236,8 @@ def write(mode: str, rows: list[str]) -> None:
             file.write("\n".join(rows) + "\n")
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@each_of("door", DOORS)
+@each_of("kind", KINDS, ids=lambda kind: kind.name)
 async def test_the_command_ends_and_nothing_else(ground: Ground, mode: str, kind: Kind, door: str) -> None:
     # a VIEWER changes no files of the crew: what it can fill is memory
     source = kind.source.replace("HOME", "/tmp" if door == "terminal" else "/home/agent")

@@ -8,6 +8,7 @@ from resolvers.errors import Code, Refusal
 from schema.bridge.arguments import MOST_VALUES
 from schema.bridge.errors import MOST_BYTES, MOST_ERRORS, MOST_FOUND, MOST_LETTERS, reported
 from tests.attacks.graphql import post
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -16,7 +17,7 @@ SCOPES = "mutation($s: [String!]) { createCliToken(input: {scopes: $s}) { id } }
 LARGEST = MOST_BYTES + 1000
 
 
-@pytest.mark.parametrize("number", [10, 1000, 10_000, 100_000, 490_000])
+@each_of("number", [10, 1000, 10_000, 100_000, 490_000])
 async def test_errors_of_a_list_are_few(world: World, number: int) -> None:
     cost = await post(world, SCOPES, {"s": [1] * number})
     assert cost.codes == {"BAD_REQUEST"}
@@ -49,7 +50,7 @@ MANY: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("kind", MANY)
+@each_of("kind", MANY)
 async def test_errors_of_a_document_are_few_and_short(world: World, kind: str) -> None:
     for headers in ({}, {"authorization": f"Bearer {world.viewer.token}"}):
         cost = await post(world, MANY[kind], **headers)

@@ -9,6 +9,7 @@ import pytest
 
 from crewship.perimeter.protocol import AHEAD, HEAD_LIMIT, HEADERS, URL_LIMIT
 from tests.attacks.wires import GET, MEGABYTE, connect, healthy, peak_memory, pour, rest_of, served
+from tests.every import each_of
 
 pytestmark = pytest.mark.anyio
 START = b"GET / HTTP/1.1\r\nhost: x\r\n"
@@ -29,7 +30,7 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize(("status", "parts"), ENDLESS.values(), ids=ENDLESS)
+@each_of(("status", "parts"), ENDLESS.values(), ids=ENDLESS)
 async def test_what_has_no_end_is_refused(status: int, parts: Iterable[bytes]) -> None:
     async with served() as port:
         before = peak_memory()
@@ -49,8 +50,8 @@ def head(size: int) -> bytes:
     return START + b"x: " + b"a" * (size - fixed) + b"\r\n\r\n"
 
 
-@pytest.mark.parametrize("pieces", [1, 3, 40])
-@pytest.mark.parametrize(
+@each_of("pieces", [1, 3, 40])
+@each_of(
     ("request_", "status"),
     [
         (head(HEAD_LIMIT), 200),

@@ -13,6 +13,7 @@ from schema.bridge.endpoint import Endpoint
 from schema.bridge.limits import MAX_TYPES, exceeded
 from schema.bridge.root import schema
 from tests.attacks.graphql import USER, post
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +55,7 @@ MULTIPLIED = {
 }
 
 
-@pytest.mark.parametrize("kind", MULTIPLIED)
+@each_of("kind", MULTIPLIED)
 async def test_introspection_that_multiplies_is_refused(world: World, kind: str) -> None:
     cost = await post(world, MULTIPLIED[kind])
     assert cost.codes == {"BAD_REQUEST"}
@@ -170,8 +171,8 @@ FOREIGN: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("path", ["/graphql", "/graphql/stream"])
-@pytest.mark.parametrize("kind", FOREIGN)
+@each_of("path", ["/graphql", "/graphql/stream"])
+@each_of("kind", FOREIGN)
 async def test_pages_of_others_ask_nothing_by_get(world: World, kind: str, path: str) -> None:
     async with httpx2.AsyncClient(base_url=world.url, verify=False) as client:
         headers = FOREIGN[kind]

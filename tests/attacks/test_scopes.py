@@ -17,13 +17,13 @@ from resolvers.kernel.declarations.operation import OPERATIONS, Auth, Operation
 from resolvers.kernel.ground.scopes import EVERYTHING, SCOPES, granted
 from resolvers.kernel.reader import GRAPHS, Constant, Shape, edges_in, intern
 from resolvers.kernel.reader.graph import access_of
-from tests.every import for_every
+from tests.every import each_of, for_every
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
 OPERATIONS_OF_USERS = [op for op in OPERATIONS.values() if op.auth is Auth.USER]
 NAMED = Shape((Constant("__typename", "X"),))
-every_operation = pytest.mark.parametrize("op", OPERATIONS_OF_USERS, ids=lambda op: op.name)
+every_operation = each_of("op", OPERATIONS_OF_USERS)
 
 
 async def with_scopes(world: World, *scopes: str) -> Person:
@@ -209,7 +209,7 @@ async def test_rest_answers_whole_what_a_scope_opens(world: World) -> None:
     ] == "The token lacks the scope crews:read"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("scopes", "selection", "lacks"),
     [
         (["agents:read"], "agents(workspaceId: $ws) { nodes { id } }", None),

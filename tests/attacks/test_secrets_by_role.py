@@ -14,6 +14,7 @@ from resolvers.identity.caller import Caller
 from resolvers.kernel.reader import Column, Shape, intern
 from resolvers.kernel.reader.graph import CONFIDENTIAL
 from resolvers.staff.crews.crews import get_crew
+from tests.every import each_of
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -85,7 +86,7 @@ async def read(world: World, person: Person, selection: str, rows: tuple[Crew, A
     )
 
 
-@pytest.mark.parametrize("selection", READS)
+@each_of("selection", READS)
 async def test_no_path_of_the_graph_shows_them_below_manager(
     world: World, rows: tuple[Crew, Agent], selection: str
 ) -> None:

@@ -11,6 +11,7 @@ from models.staff.crews import Crew
 from resolvers.instance.ports import CachedImage, InUse, NotRun
 from resolvers.instance.running import instance
 from runtime.containers.choice import cached_tag
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -80,7 +81,7 @@ async def delete(world: World, tag: str, force: str = "") -> tuple[int, dict[str
     return answer.status_code, answer.json()
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("name", "tag"),
     {
         TAG: TAG,

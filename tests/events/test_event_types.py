@@ -28,6 +28,7 @@ from schema.bridge.event_types import EVENT_TYPES, UNION_NAMES, EventTypes, Form
 from schema.bridge.root import Mutation, Query
 from tests.contract.notation import documents
 from tests.events.samples import every_event
+from tests.every import each_of
 
 BY_HAND = {"RunBegin", "ChatFrame", "StreamReset"}
 DECLARED = sorted(event_types.declared(), key=type_name)
@@ -91,13 +92,13 @@ def of_channel(kind: str, events: Iterable[type[Event]]) -> list[str]:
     return sorted(["StreamReset", *frames, *[type_name(event) for event in events if kind_of(event) == kind]])
 
 
-@pytest.mark.parametrize("kind", UNION_NAMES)
+@each_of("kind", UNION_NAMES)
 def test_every_event_of_a_channel_is_a_member_of_its_union(kind: str, graph: GraphQLSchema) -> None:
     assert members(graph, kind) == of_channel(kind, DECLARED)
     assert sorted(TYPES.types_of(kind)) == members(graph, kind)
 
 
-@pytest.mark.parametrize("kind", UNION_NAMES)
+@each_of("kind", UNION_NAMES)
 def test_the_service_shows_every_event_of_a_channel(kind: str) -> None:
     assert members(root.schema._schema, kind) == of_channel(kind, DECLARED)
 
@@ -107,7 +108,7 @@ def test_a_type_says_when_its_event_is_sent(graph: GraphQLSchema) -> None:
         assert graph.type_map[type_name(event)].description == cleandoc(event.__doc__ or "")
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("name", "fields"),
     [
         ("CrewCreatedEvent", "cursor: String! id: ID! name: String! slug: String!"),
@@ -171,7 +172,7 @@ def test_a_domains_enum_keeps_its_description(graph: GraphQLSchema) -> None:
             assert kind.description == alone.type_map[name].description
 
 
-@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+@each_of("event", DECLARED, ids=lambda e: e.__name__)
 def test_what_is_stored_is_what_graphql_would_write(event: type[Event], graph: GraphQLSchema) -> None:
     """Field by field: nothing is null where it must not be, and no leaf changes its value on the way out."""
     shown = graph.type_map[type_name(event)]
@@ -193,7 +194,7 @@ def test_what_is_stored_is_what_graphql_would_write(event: type[Event], graph: G
                     assert isinstance(written, bool) is isinstance(item, bool)
 
 
-@pytest.mark.parametrize("event", DECLARED, ids=lambda e: e.__name__)
+@each_of("event", DECLARED, ids=lambda e: e.__name__)
 def test_a_payload_is_recognised(event: type[Event]) -> None:
     for made in every_event(event):
         payload = orjson.loads(orjson.dumps(made.payload()))
@@ -211,8 +212,8 @@ def test_a_payload_is_recognised(event: type[Event]) -> None:
             assert found != type_name(event)
 
 
-@pytest.mark.parametrize("kind", ["session", "agent"])
-@pytest.mark.parametrize(("type_", "payload", "name"), FRAMES)
+@each_of("kind", ["session", "agent"])
+@each_of(("type_", "payload", "name"), FRAMES)
 def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_agent(
     type_: str, payload: dict[str, Any], name: str, kind: str
 ) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.every import each_of
 from tests.fuzz.judgement import clear_graphql
 from tests.fuzz.sockets import request, speak
 from tests.generation.estate import Estate
@@ -143,7 +144,7 @@ async def post(world: World, body: bytes, path: str = "/graphql") -> tuple[int, 
     return answer.status, clear_graphql(answer.status, answer.body), answer.json.get("data")
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each_of("name", REFUSED)
 async def test_no_document_breaks_anything(name: str, estate: Estate) -> None:
     _, errors, data = await post(estate.world, json.dumps({"query": REFUSED[name]}).encode())
     assert errors, data

@@ -10,6 +10,7 @@ from models.base import new_id
 from resolvers.kernel.declarations.operation import Auth
 from rest_compat.http.routes import ROUTES
 from rest_compat.http.table import PARAMETER, Route
+from tests.every import each_of
 from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.fuzz.sockets import chunked, request, speak
 from tests.generation.estate import LOGS_OF_REFUSALS, Estate
@@ -28,7 +29,7 @@ BY_SERVER = b'"instance":""'  # what the protocol says before anybody sees a req
 TWO_MEGABYTES = 2 * 1024 * 1024
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_of("path", PATHS)
 async def test_every_method_is_answered_everywhere(path: str, estate: Estate) -> None:
     offered = {route.method for route in ROUTES if PARAMETER.sub("x", route.path) == path} or (
         {"GET", "POST"} if path == GRAPHQL else set()
@@ -153,7 +154,7 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize("header", HEADERS)
+@each_of("header", HEADERS)
 async def test_no_header_breaks_anything(header: str, estate: Estate) -> None:
     document = json.dumps(
         {"query": 'mutation { createLabel(workspaceId: "workspace", input: {name: "h", color: "#fff"}) { id } }'}
@@ -210,8 +211,8 @@ FRAMING = {
 }
 
 
-@pytest.mark.parametrize("path", SURFACES)
-@pytest.mark.parametrize("framing", FRAMING)
+@each_of("path", SURFACES)
+@each_of("framing", FRAMING)
 async def test_no_framing_hides_a_second_request(framing: str, path: str, estate: Estate) -> None:
     headers, body = FRAMING[framing]
     answer = await speak(
@@ -271,7 +272,7 @@ MEDIA = [
 ]
 
 
-@pytest.mark.parametrize("media", MEDIA)
+@each_of("media", MEDIA)
 async def test_json_is_read_as_json_by_rest_and_asked_for_by_graphql(media: bytes, estate: Estate) -> None:
     body = b'{"name": "m", "color": "#ffffff", "query": "{ __typename }"}'
     rest = await speak(
@@ -301,7 +302,7 @@ def ids_of(route: Route) -> bool:
     return any(name != "workspace_id" for name in route.parameters)
 
 
-@pytest.mark.parametrize("route", [r for r in ROUTES if ids_of(r)], ids=lambda r: f"{r.method} {r.path}")
+@each_of("route", [r for r in ROUTES if ids_of(r)], ids=lambda r: f"{r.method} {r.path}")
 async def test_a_foreign_row_is_answered_like_none(route: Route, estate: Estate) -> None:
     """Status, body and headers, but for the id that was sent and what counts requests."""
     here, there, own = valid(route.operation, estate), dict[str, Any](), estate.home.workspace.id

@@ -16,6 +16,7 @@ from resolvers.identity.machine_tokens import caller_signature
 from resolvers.kernel.declarations.operation import Auth, Operation
 from rest_compat.http.routes import ROUTES
 from rest_compat.http.table import PARAMETER, Route, ValueOf
+from tests.every import each_of
 from tests.fuzz.judgement import EMPTY, clear, clear_graphql
 from tests.generation import selection
 from tests.generation.estate import LOGS_OF_REFUSALS, Estate
@@ -138,8 +139,8 @@ async def send(
     return answer
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("route", [r for r in BY_REST if r.takes_body], ids=lambda r: f"{r.method} {r.path}")
+@each_of("number", NUMBERS)
+@each_of("route", [r for r in BY_REST if r.takes_body], ids=lambda r: f"{r.method} {r.path}")
 async def test_no_body_of_a_rest_call_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
     for body in part(BODIES.values(), number, route.operation.name):
@@ -159,8 +160,8 @@ NOT_LOOKED_FOR = {"crews.provision", "crews.provision.rebuild", "crews.restart_a
 """Without containers."""
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
+@each_of("number", NUMBERS)
+@each_of("route", [r for r in BY_REST if r.parameters], ids=lambda r: f"{r.method} {r.path}")
 async def test_no_segment_of_a_path_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
     body = content_of(route, raw) if route.takes_body else b""
@@ -178,8 +179,8 @@ async def test_no_segment_of_a_path_breaks_anything(route: Route, number: int, e
             assert answer.status_code in (400, 403, 404, 405, *unsigned), (segment, answer.status_code)  # nobody's row
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("route", [r for r in ROUTES if r.method == "GET"], ids=lambda r: r.path)
+@each_of("number", NUMBERS)
+@each_of("route", [r for r in ROUTES if r.method == "GET"], ids=lambda r: r.path)
 async def test_no_query_of_a_rest_call_breaks_anything(route: Route, number: int, estate: Estate) -> None:
     raw = valid(route.operation, estate)
     path = PARAMETER.sub("x", route.path)
@@ -200,8 +201,8 @@ async def test_no_query_of_a_rest_call_breaks_anything(route: Route, number: int
         await send(estate, route, raw, f"{path}?{query}")
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-@pytest.mark.parametrize("op", BY_GRAPHQL, ids=lambda op: op.name)
+@each_of("number", NUMBERS)
+@each_of("op", BY_GRAPHQL, ids=lambda op: op.name)
 async def test_no_variable_of_a_graphql_call_breaks_anything(op: Operation[Any], number: int, estate: Estate) -> None:
     kind, name, definition = graphql_fields()[op.name][0]
     variables = selection.arguments(op, definition, valid(op, estate), estate.home.workspace.id, None)

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resolvers.identity import cookies
+from tests.every import each_of
 
 DAYS_30 = 2_592_000
 OCTETS = [chr(c) for c in (0x21, *range(0x23, 0x2C), *range(0x2D, 0x3B), *range(0x3C, 0x5C), *range(0x5D, 0x7F))]
@@ -59,14 +60,14 @@ def test_signing_out_clears_all_four_names_on_their_paths() -> None:
     }
 
 
-@pytest.mark.parametrize("value", ["a;b", "a b", "a\r\nSet-Cookie: x=y", 'a"b', "é", "a,b", "a\\b", "a\n"])
+@each_of("value", ["a;b", "a b", "a\r\nSet-Cookie: x=y", 'a"b', "é", "a,b", "a\\b", "a\n"])
 def test_a_value_cannot_break_out_of_its_header(value: str) -> None:
     with pytest.raises(ValueError, match="not a cookie value") as caught:
         cookies.set_csrf(value, https=False)
     assert value not in str(caught.value)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("tls", "proto", "forced", "https"),
     [
         (False, None, None, False), (True, None, None, True), (False, b"https", None, True),
@@ -79,7 +80,7 @@ def test_when_cookies_are_secure(tls: bool, proto: bytes | None, forced: bool | 
     assert cookies.https_when(tls=tls, forwarded_proto=proto, forced=forced) is https
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("header", "found"),
     [
         (None, {}), (b"", {}), (b"a=1", {"a": "1"}), (b"a=1; b=2", {"a": "1", "b": "2"}),

@@ -21,6 +21,7 @@ from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.writing.command import command, procedure
 from resolvers.kernel.writing.context import Context
 from rest_compat.http.table import GET, POST
+from tests.every import each_of
 from tests.world import Person, World, world_on
 
 pytestmark = pytest.mark.anyio
@@ -173,7 +174,7 @@ async def test_a_write_is_audited_and_has_no_user(world: World) -> None:
     assert await world.database.fetchval("SELECT workspace_id FROM labels WHERE name = 'noted'") == world.workspace.id
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong", "wsv1.", "wsv1.cworkspace." + "0" * 64])
+@each_of("token", [None, "", "wrong", "wsv1.", "wsv1.cworkspace." + "0" * 64])
 async def test_a_wrong_token_is_forbidden(world: World, token: str | None) -> None:
     before = await world.snapshot()
     assert (await where(world, token, world.workspace.id))[0] == 403
@@ -182,7 +183,7 @@ async def test_a_wrong_token_is_forbidden(world: World, token: str | None) -> No
     assert await world.snapshot() == before
 
 
-@pytest.mark.parametrize("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
+@each_of("name", ["x-forwarded-for", "forwarded", "via", "x-real-ip"])
 async def test_behind_a_proxy_there_is_nothing(world: World, name: str) -> None:
     for token in (master(world), bound(world), "wrong"):
         assert (await where(world, token, world.workspace.id, **{name: "127.0.0.1"}))[0] == 404
@@ -224,7 +225,7 @@ async def test_who_is_bound_to_nothing_is_no_master(world: World) -> None:
             assert refused.value.code is Code.FORBIDDEN, (name, place)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("client", "local_socket", "of_master", "of_bound"),
     [
         ("127.0.0.1", True, None, None),

@@ -11,6 +11,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity import machine_tokens, webhook_senders
 from resolvers.identity.machine_tokens import BoundTo, CallOrigin, InternalPrincipal, Master
 from resolvers.identity.webhook_senders import SignatureScheme
+from tests.every import each_of
 
 MASTER = "5ec7e7" * 10
 BOUND = machine_tokens.issue_workspace_token(MASTER, "cworkspace")
@@ -35,7 +36,7 @@ def outcome(
         return refusal.code
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("caller", "master", "bound", "wrong"),
     [
         (SOCKET, Master(), BoundTo("cworkspace"), Code.FORBIDDEN),
@@ -150,7 +151,7 @@ def test_an_empty_secret_validates_nothing() -> None:
     assert accept(plain="x", secret="") is Code.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("now", "accepted"),
     [
         (NOW, True),

@@ -2,17 +2,17 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resolvers.instance import addresses
 from resolvers.instance.addresses import AddressReach, TrustedProxies
+from tests.every import each_of
 
 PROXIES = TrustedProxies([ip_network("10.1.0.0/16"), ip_network("2001:db8:1::/48"), ip_network("192.0.2.7")])
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("peer", "forwarded", "real", "client"),
     [
         ("203.0.113.9", None, None, "203.0.113.9"),
@@ -79,7 +79,7 @@ def test_junk_never_raises_and_names_no_address_but_one(peer: str, forwarded: by
     assert addresses.subscriber(client) or not client
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("peer", "tls", "proto", "scheme"),
     [
         ("203.0.113.9", True, None, "https"),
@@ -95,7 +95,7 @@ def test_the_servers_own_scheme(peer: str, tls: bool, proto: bytes | None, schem
     assert PROXIES.scheme(peer, tls=tls, forwarded_proto=proto) == scheme
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("address", "reach"),
     [
         ("127.0.0.1", AddressReach.LOOPBACK),
@@ -119,7 +119,7 @@ def test_how_far_away_an_address_is(address: str, reach: AddressReach) -> None:
     assert addresses.reach(address) is reach
 
 
-@pytest.mark.parametrize(
+@each_of(
     "address",
     [
         "127.0.0.1",
@@ -161,9 +161,7 @@ def test_addresses_an_outbound_request_may_not_reach(address: str) -> None:
     assert not addresses.is_public_address(address)
 
 
-@pytest.mark.parametrize(
-    "address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
-)
+@each_of("address", ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"])
 def test_public_addresses(address: str) -> None:
     assert addresses.is_public_address(address)
     assert addresses.is_public_address(ip_address(address))
@@ -186,7 +184,7 @@ def test_an_ipv6_client_is_its_whole_network() -> None:
 ALLOWED = frozenset({"https://app.example.org", "null"})
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("origin", "referer", "ok"),
     [
         (None, None, True),
@@ -237,7 +235,7 @@ def test_default_ports_are_no_difference() -> None:
     assert addresses.own_origin("http", "crew.local:443") == "http://crew.local:443"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("origin", "referer", "ok"),
     [
         (None, None, True),
@@ -256,7 +254,7 @@ def test_the_refresh_route_compares_hosts_whatever_the_scheme(
     assert addresses.same_host(origin, referer, "crew.local:8080") is ok
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("origin", "production", "ok"),
     [
         (None, True, True),

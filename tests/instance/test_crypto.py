@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from models.people.auth import TokenTier
 from resolvers.instance import crypto
 from resolvers.instance.crypto import MalformedKey, Signer, TokenClaims, TokenExpired, TokenInvalid, TokenKind
+from tests.every import each_of
 
 NOW = 1_750_000_000
 SIGNER = Signer("a secret of the tests")
@@ -82,19 +83,19 @@ def test_expiry_is_looked_at_on_every_read_and_has_five_seconds_of_leeway() -> N
     assert SIGNER.read(TokenKind.access, token, now=claims.expires_at) == claims
 
 
-@pytest.mark.parametrize(("signed", "read"), PAIRS)
+@each_of(("signed", "read"), PAIRS)
 def test_kinds_cannot_stand_in_for_each_other(signed: TokenKind, read: TokenKind) -> None:
     with pytest.raises(TokenInvalid):
         SIGNER.read(read, issue(signed)[0], now=NOW)
 
 
-@pytest.mark.parametrize(("claimed", "read"), PAIRS)
+@each_of(("claimed", "read"), PAIRS)
 def test_the_kind_claim_counts_even_under_the_right_key(claimed: TokenKind, read: TokenKind) -> None:
     with pytest.raises(TokenInvalid):
         SIGNER.read(read, forge({"kind": claimed.value}, read), now=NOW)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "changes",
     [
         {"id": ""}, {"id": ...}, {"id": 7}, {"jti": ""}, {"jti": ...}, {"sid": ...}, {"sid": ""}, {"sid": None},

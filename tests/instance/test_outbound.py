@@ -13,6 +13,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.instance import outbound
 from resolvers.instance.outbound import Outbound, Policy
 from resolvers.instance.running import instance
+from tests.every import each_of
 from tests.kernel.servers import answering, certificate, response
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +102,7 @@ LOCAL = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("host", LOCAL)
+@each_of("host", LOCAL)
 async def test_the_public_policy_reaches_nothing_that_is_not_public(host: str) -> None:
     async with answering(response(b"here")) as server, calls(Policy.PUBLIC) as http:
         refusal = await refused(http.get(f"http://{host}:{server.port}/{SECRET}"))
@@ -130,14 +131,14 @@ async def test_a_public_address_is_called(names: tuple[Names, list[str]], monkey
         assert (await http.get(f"http://service.test:{server.port}/")).body == b"here"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255", "[::ffff:0.0.0.0]"])
+@each_of("host", ["0.0.0.0", "[::]", "224.0.0.1", "[ff02::1]", "255.255.255.255", "[::ffff:0.0.0.0]"])
 async def test_what_is_no_ones_address_is_never_called(host: str) -> None:
     async with answering(response(b"here")) as server, calls() as http:
         assert (await refused(http.get(f"http://{host}:{server.port}/"))).code is Code.BAD_REQUEST
     assert server.connections == 0
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     ["127.0.0.1", "::1", "10.1.2.3", "fc00::1", "fe80::1", "169.254.169.254", "93.184.215.14", "2606:4700::1111"],
 )
@@ -189,7 +190,7 @@ HEADERS = [
 ]
 
 
-@pytest.mark.parametrize("headers", HEADERS)
+@each_of("headers", HEADERS)
 async def test_what_is_no_header_is_refused(headers: dict[str, str]) -> None:
     async with answering(response(b"here")) as server, calls() as http:
         assert (await refused(http.get(server.url, headers=headers))).code is Code.BAD_REQUEST

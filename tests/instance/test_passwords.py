@@ -13,6 +13,7 @@ from argon2 import extract_parameters
 
 from resolvers.errors import Code, Refusal
 from resolvers.instance.passwords import NICE, Cost, Passwords, Verification, check_password
+from tests.every import each_of
 
 pytestmark = pytest.mark.anyio
 CHEAP = Cost(passes=1, memory=64, lanes=1)
@@ -69,7 +70,7 @@ async def test_another_cost_is_upgraded(passwords: Passwords) -> None:
     assert extract_parameters(found.upgraded_hash).time_cost == 1
 
 
-@pytest.mark.parametrize(
+@each_of(
     "stored",
     [
         None,
@@ -109,7 +110,7 @@ async def test_an_unknown_account_costs_what_a_known_one_costs() -> None:
         assert 0.5 < other / known < 2
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("password", "refusal"),
     [
         ("1234567", "Password must be at least 8 characters"),

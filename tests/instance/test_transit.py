@@ -17,6 +17,7 @@ from resolvers.instance.settings import SettingsError, load_settings
 from resolvers.instance.transit import Login, Transit
 from resolvers.instance.vault import Unopenable, Vault
 from resolvers.instance.wrapping import Unwrappable, Wrapped
+from tests.every import each_of
 from tests.instance.openbao import ROLE, ROOT, SECRET_ID, OpenBao, openbao
 from tests.instance.stores import KeysInMemory
 from tests.kernel.safe import table_of_secrets
@@ -181,7 +182,7 @@ async def test_an_instance_goes_over_to_it_and_back(database: Any, bao: OpenBao,
         await keys.settle(settings_for(database.url, tmp_path), database.url)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("given", "told"),
     [
         ({"transit_address": "https://bao.example.com"}, "needs one way to sign in"),

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from rest_compat.http.streams import disposition
+from tests.every import each_of
 from tests.kernel.shelf import Shelf, status
 
 pytestmark = pytest.mark.anyio
 TEXT = bytes(range(256)) * 40  # 10,240 bytes
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("asked", "expected"),
     [
         ("bytes=0-0", (0, 1)), ("bytes=0-", (0, 10240)), ("bytes=100-199", (100, 200)), ("bytes=-1", (10239, 10240)),
@@ -142,7 +143,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "expected"), NAMES)
+@each_of(("name", "expected"), NAMES)
 async def test_a_name_is_told_so_that_it_means_nothing_else(kept: Shelf, name: str, expected: str) -> None:
     assert (await kept.ask("PUT", f"names/{name}", b"x")).status_code == 200
     given = await kept.ask("GET", f"names/{name}")

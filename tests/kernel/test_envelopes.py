@@ -19,6 +19,7 @@ from resolvers.work import labels
 from rest_compat.http.envelopes import PAGES, SHOWN, TOTAL, AnswerOf, Envelope, FromInput, PaginationJSON
 from rest_compat.http.table import GET, POST, Absent, Wire, shape_of
 from rest_compat.staff.runs import RunJSON, RunStatsJSON
+from tests.every import each_of
 from tests.staff.runs.logbook import agent_of, run_of
 from tests.tenant.door import visible
 from tests.world import Person, World
@@ -217,7 +218,7 @@ class RowsJSON(Envelope):
 AROUND_ONE_LIST = "an envelope is around the rows of one list"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("op", "wire", "told"),
     [
         (runs.list_runs, NoListJSON, f"runs.list: {AROUND_ONE_LIST}"),

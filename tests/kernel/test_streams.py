@@ -18,6 +18,7 @@ from resolvers.kernel.writing.command import command, procedure
 from resolvers.kernel.writing.context import Context
 from rest_compat.http import openapi
 from rest_compat.http.table import GET, PUT, Download, Streaming, Upload
+from tests.every import each_of
 from tests.kernel.shelf import MOST, OfPath, Shelf, status
 
 pytestmark = pytest.mark.anyio
@@ -176,7 +177,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
+@each_of("path", PATHS, ids=range(len(PATHS)))
 async def test_a_path_that_could_lead_elsewhere_is_refused(kept: Shelf, path: str) -> None:
     for method in ("GET", "PUT", "DELETE"):
         assert (await kept.ask(method, path, b"x" if method == "PUT" else None)).status_code == 400

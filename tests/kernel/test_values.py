@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from rest_compat.http import openapi
+from tests.every import each_of
 from tests.kernel.shelf import Shelf
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +34,7 @@ async def test_what_was_put_is_found_by_its_key(kept: Shelf) -> None:
     assert (await sizes(kept)).json()["one"] == 10
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status"),
     [(b"", 400), (b"x", 400), (b"1 2", 400), (b'{"size": 1}', 400), (b"null", 400), (b'"one"', 400), (b"1" * 101, 413)],
 )

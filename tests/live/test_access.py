@@ -21,6 +21,7 @@ from resolvers.attention.channels import open_channel
 from resolvers.identity.caller import Caller
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import Delivered, LiveConnection, Subscription, attendance, connection, hub
+from tests.every import each_of
 from tests.live.conversations import new_chat, text, write_frames
 from tests.live.graphql import streaming, talking
 from tests.live.outlets import OF, Memory, until
@@ -210,8 +211,8 @@ async def test_a_right_that_ends_while_nobody_reads_the_outbox(world: World, mon
 CREWS = "subscription($ws: ID) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { name } } }"
 
 
-@pytest.mark.parametrize("how", ["ws", "graphql-transport-ws", "sse", "multipart"])
-@pytest.mark.parametrize("what", ["membership", "token"])
+@each_of("how", ["ws", "graphql-transport-ws", "sse", "multipart"])
+@each_of("what", ["membership", "token"])
 async def test_every_transport_ends_with_the_right(world: World, how: str, what: str) -> None:
     leaver = await member(world, f"{how}-{what}")
     change = (

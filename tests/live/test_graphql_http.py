@@ -13,6 +13,7 @@ from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import attendance, hub
 from schema.bridge.endpoint import Endpoint, Executed
 from schema.live import outlet
+from tests.every import each_of
 from tests.fuzz.sockets import request
 from tests.live.graphql import CREWS, Streamed, announce, crews_made, events_of, own, streaming
 from tests.live.outlets import until
@@ -165,7 +166,7 @@ async def test_an_answer_of_several_lines_is_one_event(world: World, monkeypatch
 
 
 @both
-@pytest.mark.parametrize(
+@each_of(
     ("query", "code"),
     [
         ('subscription { workspaceEvents(workspaceId: "other") { __typename } }', "FORBIDDEN"),
@@ -210,14 +211,14 @@ async def test_nobody_may_listen(world: World, how: str) -> None:
     await nobody_listens()
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
+@each_of("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"])
 async def test_other_methods_are_not_offered(world: World, method: str) -> None:
     async with world.client(world.owner) as client:
         answer = await client.request(method, "/graphql/stream", params={"query": "{ __typename }"})
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status"),
     [
         (b"", 400),
@@ -403,7 +404,7 @@ async def test_a_right_that_ends_ends_the_stream(world: World, how: str, ends: s
     await crews_made(world, "unheard")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "query",
     [
         "",

@@ -7,6 +7,7 @@ import pytest
 from resolvers.kernel.store.database import unavailable
 from resolvers.live import attendance, hub
 from schema.live import transport_ws
+from tests.every import each_of
 from tests.live.graphql import INIT, email_of, own, socket
 from tests.live.sockets import ticket
 from tests.people.auth.browsers import signed_in
@@ -64,7 +65,7 @@ async def test_a_session_cookie_introduces_pages_of_this_server_only(world: Worl
             assert await email_of(talk) == world.viewer.email
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("payload", "reason"),
     [
         (None, "no_credentials"),
@@ -103,7 +104,7 @@ async def test_without_a_database_one_may_come_again(world: World, monkeypatch: 
         assert (await talk.closed())[0] == 1013
 
 
-@pytest.mark.parametrize("named", ["a\0b", "\0", "☃", "x" * 10_000, "other"])
+@each_of("named", ["a\0b", "\0", "☃", "x" * 10_000, "other"])
 async def test_a_workspace_of_no_use_is_refused_for_each_operation(world: World, named: str) -> None:
     async with socket(world) as talk:
         await talk.begin(authorization=f"Bearer {world.owner.token}", workspaceId=named)

@@ -22,6 +22,7 @@ from schema.live.projection import Projection
 from schema.live.subscription import Invalid, subscription_of
 from tests.attacks.graphql import USER
 from tests.events.samples import every_event
+from tests.every import each_of
 
 ENDPOINT = Endpoint(schema)
 PLAIN = build_schema(sdl())  # what clients know, and nothing of how it is served
@@ -255,7 +256,7 @@ def test_an_answer_is_the_executors(case: tuple[Sample, str], a: bool, b: bool |
     assert ordered(seen) == ordered(expected(text, sample, **variables))
 
 
-@pytest.mark.parametrize("kind", UNION_NAMES)
+@each_of("kind", UNION_NAMES)
 def test_everything_a_channel_sends_may_be_asked_for_at_once(kind: str) -> None:
     parts = []
     for member in _union(kind).types:
@@ -271,7 +272,7 @@ def test_everything_a_channel_sends_may_be_asked_for_at_once(kind: str) -> None:
             assert ordered(answer(projection, sample)) == ordered(expected(document, sample))
 
 
-@pytest.mark.parametrize("kind", UNION_NAMES)
+@each_of("kind", UNION_NAMES)
 def test_a_loss_is_a_member_of_every_union(kind: str) -> None:
     document = f"subscription {{ events: {FIELDS[kind]} {{ __typename ... on StreamReset {{ why: reason cursor }} }} }}"
     seen = orjson.loads(projection_of(document).reset("too_old", "here"))

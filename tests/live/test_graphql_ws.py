@@ -16,6 +16,7 @@ from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import Delivered, attendance, hub
 from schema.bridge.endpoint import Endpoint
 from schema.live import transport_ws
+from tests.every import each_of
 from tests.fuzz.test_hostile_graphql import REFUSED
 from tests.live.graphql import CREWS, INIT, VIEWER, crews_made, email_of, own, socket, talking
 from tests.live.outlets import until
@@ -97,7 +98,7 @@ async def test_a_refused_field_is_an_answer_and_a_bad_document_an_error(world: W
         assert await talk.silent()  # an error is the end: nothing else is said of that operation
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("query", "code"),
     [
         ("subscription($other: ID) { workspaceEvents(workspaceId: $other) { __typename } }", "FORBIDDEN"),

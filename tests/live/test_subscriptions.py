@@ -22,6 +22,7 @@ from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import LiveConnection, hub
 from resolvers.live.delivered import Position, read_cursor, write_cursor
 from tests.conftest import Database
+from tests.every import each_of
 from tests.live.outlets import OF, Memory, plain, until
 from tests.partitions import part_off
 from tests.world import Person, World
@@ -213,7 +214,7 @@ async def test_the_reader_survives_the_loss_of_its_connection(world: World) -> N
     assert memory.losses == []
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", "Zm9v", write_cursor("0badc0de", Position(1, 1)), "x" * 5000, "é"])
+@each_of("cursor", ["", "nonsense", "Zm9v", write_cursor("0badc0de", Position(1, 1)), "x" * 5000, "é"])
 async def test_a_cursor_that_leads_nowhere_is_told_and_live_events_follow(world: World, cursor: str) -> None:
     memory = Memory()
     line = await connection(world, world.owner, memory)

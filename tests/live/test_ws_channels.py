@@ -17,6 +17,7 @@ from resolvers.kernel.store.database import database as pool
 from resolvers.live import attendance, hub
 from resolvers.live.delivered import Position, write_cursor
 from rest_compat.ws import frames, subscriptions
+from tests.every import each_of
 from tests.live.conversations import DONE, new_chat, new_run, text, write_frames
 from tests.live.outlets import OF
 from tests.live.sockets import Client, client_of
@@ -192,7 +193,7 @@ async def test_a_cursor_brings_what_was_missed_and_then_what_is_new(world: World
         assert client.of("error", "resync") == []
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", write_cursor("0badc0de", Position(1, 1)), "\0", "x" * 9000])
+@each_of("cursor", ["", "nonsense", write_cursor("0badc0de", Position(1, 1)), "\0", "x" * 9000])
 async def test_a_cursor_that_leads_nowhere_is_told_with_one_that_does(world: World, cursor: str) -> None:
     async with client_of(world, world.viewer) as client:
         await client.subscribe(own(world), after=cursor)

@@ -12,6 +12,7 @@ from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.database import unavailable
 from resolvers.live import hub
 from rest_compat.ws import socket
+from tests.every import each_of
 from tests.live.conversations import (
     DONE,
     calls,
@@ -122,7 +123,7 @@ async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(
         assert client.numbers(name) == [1, 2]
 
 
-@pytest.mark.parametrize(("given", "stored"), [(0, None), (-5, None), (7, 7), (200, 200), (201, 200), (2**63 - 1, 200)])
+@each_of(("given", "stored"), [(0, None), (-5, None), (7, 7), (200, 200), (201, 200), (2**63 - 1, 200)])
 async def test_turns_are_cut_to_what_is_allowed(world: World, given: int, stored: int | None) -> None:
     chat = await new_chat(world)
     async with client_of(world, world.viewer) as client:
@@ -144,7 +145,7 @@ async def test_the_payload_may_be_a_string(world: World) -> None:
         assert [frame["payload"]["type"] for frame in client.of("chat_event")] == ["user_message", "done"]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("payload", "channel"),
     [
         (None, None), ([], None), (7, None), ("no JSON", None), ("[]", None), ({}, None), ({"content": "x"}, None),

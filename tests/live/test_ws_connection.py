@@ -19,6 +19,7 @@ from resolvers.kernel.store.database import database as pool
 from resolvers.kernel.store.database import unavailable
 from resolvers.live import attendance
 from rest_compat.ws import endpoint, heartbeat
+from tests.every import each_of
 from tests.live.outlets import OF
 from tests.live.sockets import Client, address, client_of, opened, ticket
 from tests.people.auth.browsers import new_user, signed_in
@@ -116,7 +117,7 @@ async def test_a_ticket_without_a_value_is_one_that_was_not_sent(world: World) -
         await works(client, world)
 
 
-@pytest.mark.parametrize("kind", ["junk", "expired", "cli token", "session cookie", "nul", "surrogate", "long"])
+@each_of("kind", ["junk", "expired", "cli token", "session cookie", "nul", "surrogate", "long"])
 async def test_a_bad_ticket_in_the_address_is_refused_before_the_upgrade(world: World, kind: str) -> None:
     browser, _ = await signed_in(world)
     tokens = {
@@ -171,7 +172,7 @@ async def test_a_ticket_of_a_user_who_is_gone_is_refused(world: World) -> None:
         assert ([frame["type"] for frame in client.heard], client.closed) == (["error"], 1000)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "first",
     [
         '{"type":"subscribe","channel":"providers"}', '{"type":"auth"}', '{"type":"auth","token":null}',

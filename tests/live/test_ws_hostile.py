@@ -11,6 +11,7 @@ from crewship.perimeter import websocket
 from resolvers.kernel.store.bus import Topic, bus
 from resolvers.live import attendance, hub
 from rest_compat.ws import heartbeat
+from tests.every import each_of
 from tests.live.conversations import new_chat, text, write_frames
 from tests.live.outlets import OF
 from tests.live.raw import BINARY, CLOSE, PING, SMALL, TEXT, frame, raw
@@ -70,7 +71,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@each_of("name", HOSTILE)
 async def test_nonsense_is_answered_and_the_socket_lives_on(world: World, name: str) -> None:
     before = await world.snapshot()
     async with client_of(world, world.viewer) as client:

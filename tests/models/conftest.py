@@ -1,5 +1,6 @@
 """Two workspaces in one database, with a row in every table that belongs to a workspace."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -39,6 +40,17 @@ async def seeded(module_database: Database) -> AsyncIterator[Seeded]:
         yield Seeded(admin, module_database.url, ours, theirs)
     finally:
         await admin.close()
+
+
+@contextlib.asynccontextmanager
+async def undone(connection: Connection) -> AsyncIterator[None]:
+    """One case of many in a transaction: what it did, and what was refused, is gone for the next."""
+    savepoint = connection.transaction()
+    await savepoint.start()
+    try:
+        yield
+    finally:
+        await savepoint.rollback()
 
 
 @pytest.fixture

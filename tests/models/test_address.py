@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from models.address import Address, AddressError
 from resolvers.instance.settings import SettingsError, load_settings
+from tests.every import each_of
 
 ADDRESSES = {
     "postgresql://u:p@h/d": "h:5432/d",
@@ -81,7 +82,7 @@ def test_all_readers_read_what_libpq_reads(text: str, monkeypatch: pytest.Monkey
         assert asked.sslmode.name == meant["sslmode"].replace("-", "_")
 
 
-@pytest.mark.parametrize("text", ADDRESSES)
+@each_of("text", ADDRESSES)
 def test_what_is_said_is_read_again(text: str) -> None:
     address = Address.read(text)
     again = Address.read(address.asyncpg)

@@ -8,6 +8,7 @@ import pytest
 from models.base import Row, bookkeeping_of, table_of
 from models.staff.agents import Agent
 from models.work.labels import Label
+from tests.every import each_of
 
 
 def models(kind: type[Row] = Row) -> Iterator[type[Row]]:
@@ -17,9 +18,7 @@ def models(kind: type[Row] = Row) -> Iterator[type[Row]]:
         yield from models(child)
 
 
-@pytest.mark.parametrize(
-    "model", [m for m in models() if hasattr(m, "__bookkeeping__")], ids=lambda model: model.__name__
-)
+@each_of("model", [m for m in models() if hasattr(m, "__bookkeeping__")], ids=lambda model: model.__name__)
 def test_what_the_service_notes_is_in_columns(model: type[Row]) -> None:
     assert bookkeeping_of(model)
     assert not bookkeeping_of(model) & {"id", "workspace_id", "version", "created_at", "updated_at", "deleted_at"}

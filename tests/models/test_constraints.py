@@ -13,7 +13,8 @@ from models.staff.agents import Agent, AgentRole
 from models.staff.chats import Chat, Message
 from models.staff.crews import Crew, CrewConnection
 from models.staff.runs import Run, RunFrame
-from tests.models.conftest import Seeded
+from tests.every import each_of
+from tests.models.conftest import Seeded, undone
 from tests.models.rows import Connection, insert, of
 from tests.world import now
 
@@ -54,31 +55,33 @@ def test_a_reference_to_a_tenants_row_holds_its_workspace_too() -> None:
     assert WITHIN
 
 
-@pytest.mark.parametrize(("table", "key"), WITHIN)
+@each_of(("table", "key"), WITHIN)
 async def test_a_row_of_another_workspace_cannot_be_referred_to(
     seeded: Seeded, admin: Connection, table: str, key: ForeignKeyConstraint
 ) -> None:
-    (column,) = [name for name in key.column_keys if name != "workspace_id"]
-    models = models_by_table()
-    rows = [row for row in seeded.ours[::-1] if isinstance(row, models[table])]
-    own = next((row for row in rows if vars(row).get(column) is not None), rows[0])
-    foreign = of(seeded.theirs, models[key.referred_table.name])
-    primary = [name.name for name in table_of(models[table]).primary_key]
-    which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
-    with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
-        await admin.execute(
-            f"UPDATE {table} SET {COMPUTED.get(column, column)} = $1 WHERE {which}",
-            foreign.id,
-            *[getattr(own, name) for name in primary],
-        )
-    assert refused.value.constraint_name == key.name
+    async with undone(admin):
+        (column,) = [name for name in key.column_keys if name != "workspace_id"]
+        models = models_by_table()
+        rows = [row for row in seeded.ours[::-1] if isinstance(row, models[table])]
+        own = next((row for row in rows if vars(row).get(column) is not None), rows[0])
+        foreign = of(seeded.theirs, models[key.referred_table.name])
+        primary = [name.name for name in table_of(models[table]).primary_key]
+        which = " AND ".join(f"{name} = ${place}" for place, name in enumerate(primary, 2))
+        with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+            await admin.execute(
+                f"UPDATE {table} SET {COMPUTED.get(column, column)} = $1 WHERE {which}",
+                foreign.id,
+                *[getattr(own, name) for name in primary],
+            )
+        assert refused.value.constraint_name == key.name
 
 
-@pytest.mark.parametrize(("table", "column"), CLOSED)
+@each_of(("table", "column"), CLOSED)
 async def test_a_value_outside_a_closed_set_is_refused(admin: Connection, table: str, column: str) -> None:
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await admin.execute(f"UPDATE {table} SET {column} = 'anything else'")
-    assert refused.value.constraint_name == f"{table}_{column}_check"
+    async with undone(admin):
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
+            await admin.execute(f"UPDATE {table} SET {column} = 'anything else'")
+        assert refused.value.constraint_name == f"{table}_{column}_check"
 
 
 def test_every_closed_set_is_held_by_a_check() -> None:
@@ -106,11 +109,12 @@ def test_every_id_is_held_to_letters_that_need_no_escaping() -> None:
     assert {table for table, column in [param.values for param in CLOSED] if column == "id"} == keys & TENANT_TABLES
 
 
-@pytest.mark.parametrize("letter", ['"', "\\", "\n", "\x01", "é", " ", ""])
+@each_of("letter", ['"', "\\", "\n", "\x01", "é", " ", ""])
 async def test_an_id_with_another_letter_is_refused(admin: Connection, letter: str) -> None:
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
-        await admin.execute("UPDATE labels SET id = $1", letter and f"c{letter}d")
-    assert refused.value.constraint_name == "labels_id_check"
+    async with undone(admin):
+        with pytest.raises(asyncpg.CheckViolationError) as refused:
+            await admin.execute("UPDATE labels SET id = $1", letter and f"c{letter}d")
+        assert refused.value.constraint_name == "labels_id_check"
 
 
 async def test_what_answers_take_over_unescaped_is_held_by_the_database(admin: Connection) -> None:

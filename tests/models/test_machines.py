@@ -19,6 +19,7 @@ from models.staff.agents import AGENT_STATES, Agent, AgentStatus
 from models.staff.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.staff.runs import RUN_STATES, RunStatus
 from models.work.missions import ISSUE_STATES, MISSION_ACTIONS, MISSION_STATES, TASK_BY_ENGINE, TASK_STATES
+from tests.every import each_of
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
 DOCUMENTED: dict[str, Machine[Any, Any]] = {
@@ -58,7 +59,7 @@ def paths(texts: Iterable[str]) -> dict[str, set[str]]:
     return made
 
 
-@pytest.mark.parametrize("name", DOCUMENTED)
+@each_of("name", DOCUMENTED)
 def test_a_machine_is_the_contracts(name: str) -> None:
     machine = DOCUMENTED[name]
     assert {state.value: {to.value for to in following} for state, following in machine.moves.items() if following} == {

@@ -17,7 +17,8 @@ from models.staff.feedback import FeedbackSignal, MessageFeedback
 from models.work.labels import Label
 from resolvers.kernel.store.database import SESSION
 from tests.conftest import Database
-from tests.models.conftest import Seeded
+from tests.every import each_of
+from tests.models.conftest import Seeded, undone
 from tests.models.rows import Connection, insert, of, workspace_rows
 
 pytestmark = pytest.mark.anyio
@@ -76,19 +77,20 @@ async def test_every_table_of_the_database_is_locked_or_says_why_not(seeded: See
     assert {table.name for table in secured_tables()} == metadata().tables.keys() - OPEN.keys()
 
 
-@pytest.mark.parametrize("table", TABLES)
+@each_of("table", TABLES)
 async def test_nobody_sees_or_changes_a_row(application: Connection, table: str) -> None:
-    assert await seen(application, table) == set()
-    for right, statement in (
-        ("DELETE", f"DELETE FROM {table}"),
-        ("UPDATE", f"UPDATE {table} SET workspace_id = workspace_id"),
-    ):
-        if right in granted(table).rights:
-            assert await application.execute(statement) == f"{right} 0"
-            continue
-        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
-            async with application.transaction():
-                await application.execute(statement)
+    async with undone(application):
+        assert await seen(application, table) == set()
+        for right, statement in (
+            ("DELETE", f"DELETE FROM {table}"),
+            ("UPDATE", f"UPDATE {table} SET workspace_id = workspace_id"),
+        ):
+            if right in granted(table).rights:
+                assert await application.execute(statement) == f"{right} 0"
+                continue
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied"):
+                async with application.transaction():
+                    await application.execute(statement)
 
 
 async def test_a_person_sees_and_writes_their_own_rows_wherever_they_are(
@@ -148,28 +150,30 @@ def _feedback(user: User, workspace_id: str) -> MessageFeedback:
     )
 
 
-@pytest.mark.parametrize("table", TABLES)
+@each_of("table", TABLES)
 async def test_nobody_inserts_a_row(seeded: Seeded, application: Connection, table: str) -> None:
-    row = next(row for row in workspace_rows("new") if table_of(type(row)).name == table)
-    row.__dict__["workspace_id"] = seeded.our_id
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
-        await insert(application, row)
+    async with undone(application):
+        row = next(row for row in workspace_rows("new") if table_of(type(row)).name == table)
+        row.__dict__["workspace_id"] = seeded.our_id
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+            await insert(application, row)
 
 
-@pytest.mark.parametrize("table", TABLES)
+@each_of("table", TABLES)
 async def test_a_caller_sees_the_rows_of_the_set_workspaces(
     seeded: Seeded, application: Connection, table: str
 ) -> None:
-    ours, theirs = seeded.our_id, seeded.their_id
-    for workspaces, expected in (
-        ([ours], {ours}),
-        ([theirs], {theirs}),
-        ([ours, theirs], {ours, theirs}),
-        (["*"], {ours, theirs}),
-        ([ours[:-1]], set()),
-    ):
-        await act_for(application, *workspaces)
-        assert await seen(application, table) == expected, workspaces
+    async with undone(application):
+        ours, theirs = seeded.our_id, seeded.their_id
+        for workspaces, expected in (
+            ([ours], {ours}),
+            ([theirs], {theirs}),
+            ([ours, theirs], {ours, theirs}),
+            (["*"], {ours, theirs}),
+            ([ours[:-1]], set()),
+        ):
+            await act_for(application, *workspaces)
+            assert await seen(application, table) == expected, workspaces
 
 
 async def test_an_earlier_workspace_is_forgotten(seeded: Seeded, application: Connection) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from resolvers.errors import Code
 from resolvers.kernel.declarations.operation import Operation
+from tests.every import each_of
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
@@ -24,7 +25,7 @@ def test_there_are_such_routes() -> None:
     assert {"workspaces.get", "workspaces.update", "skills.import"} <= {case.id for case in BY_PATH}
 
 
-@pytest.mark.parametrize("op", BY_PATH)
+@each_of("op", BY_PATH)
 async def test_one_workspace_has_two_names(op: Operation[Any], estate: Estate) -> None:
     raw, person, home = valid(op, estate), estate.caller(op), estate.home.workspace
     for path, other, carrier in product((home.id, home.slug), (home.id, home.slug), CARRIERS):
@@ -32,7 +33,7 @@ async def test_one_workspace_has_two_names(op: Operation[Any], estate: Estate) -
         assert answer.code == recipe_of(op.name).refused, f"{path} {carrier}={other}: {answer}"
 
 
-@pytest.mark.parametrize("op", BY_PATH)
+@each_of("op", BY_PATH)
 async def test_two_workspaces_are_refused(op: Operation[Any], estate: Estate) -> None:
     raw, person, home, away = valid(op, estate), estate.caller(op), estate.home.workspace, estate.away.workspace
     for path, other, carrier in product((home.id, home.slug), (away.id, away.slug, "no-such-workspace"), CARRIERS):

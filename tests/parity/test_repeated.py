@@ -6,6 +6,7 @@ import pytest
 
 from resolvers.errors import Code
 from resolvers.kernel.declarations.operation import Auth, Operation, Surface
+from tests.every import each_of
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
@@ -24,7 +25,7 @@ KEYED = [
 ]
 
 
-@pytest.mark.parametrize("op", KEYED)
+@each_of("op", KEYED)
 async def test_a_key_holds_the_answer(op: Operation[Any], estate: Estate) -> None:
     raw, person = valid(op, estate), estate.caller(op)
     try:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from crewship.perimeter import compression
+from tests.every import each_of
 from tests.process.origin import Origin, ask, perimeter
 from tests.world import World
 
@@ -41,7 +42,7 @@ async def test_what_an_answer_varies_by_is_added_to() -> None:
     assert (found.headers["content-encoding"], found.headers["vary"]) == ("gzip", "Accept, Accept-Encoding")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "origin",
     [
         large(content_type=b"image/png"),
@@ -74,7 +75,7 @@ async def test_a_weak_etag_names_both() -> None:
     assert (found.headers["content-encoding"], found.headers["etag"]) == ("gzip", 'W/"v1"')
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("headers", "packed"),
     [
         ([GZIP], True),
@@ -94,7 +95,7 @@ async def test_what_a_cookie_asks_for_is_compressed_for_our_own_pages_alone(
     assert (found.headers.get("content-encoding") == "gzip") is packed
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("accepted", "taken"),
     [
         ("gzip", True), ("GZIP;q=0.5", True), ("br, *", True), ("*;q=0", False), ("gzip;q=0", False),

@@ -13,6 +13,7 @@ import pytest
 from crewship.perimeter.heads import LONGEST, Fields, Heads, Target, heads
 from crewship.perimeter.line import Peer, Tcp, UnixSocket
 from crewship.perimeter.protocol import Whole
+from tests.every import each_of
 from tests.process.test_protocol import GET, LENGTH, answering, body, start
 from tests.world import Person, World, serving
 
@@ -264,7 +265,7 @@ def test_halves_of_different_requests_meet() -> None:
         assert made.find(other, PLAIN) is None
 
 
-@pytest.mark.parametrize(
+@each_of(
     "data",
     [
         PLAIN[:-1],
@@ -281,7 +282,7 @@ def test_other_bytes_are_another_request(data: bytes) -> None:
     assert kept(PLAIN, HOST).find(PEER, data) is None
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("data", "headers", "options"),
     [
         pytest.param(b"GET /a HTTP/1.1\nhost: x\r\n\r\n", HOST, {}, id="a first line that ends with LF alone"),

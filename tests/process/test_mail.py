@@ -19,6 +19,7 @@ from crewship.process.mail import ResendMailer, SmtpMailer, mailer_of
 from resolvers.instance.outbound import Policy
 from resolvers.instance.ports import Mail, MailFailed, Undeliverable
 from resolvers.instance.settings import Settings, load_settings
+from tests.every import each_of
 from tests.kernel.servers import answering, certificate, response
 from tests.people.recovery.mailbox import Mailbox, listening, text_of
 
@@ -211,8 +212,8 @@ WORDS = [
 ]
 
 
-@pytest.mark.parametrize("word", WORDS)
-@pytest.mark.parametrize("frame", ["{}", "Decision needed: {}", 'Invitation to the workspace "{}" on x.example'])
+@each_of("word", WORDS)
+@each_of("frame", ["{}", "Decision needed: {}", 'Invitation to the workspace "{}" on x.example'])
 async def test_nothing_in_a_subject_ends_it(word: str, frame: str) -> None:
     mailbox = Mailbox()
     async with listening(mailbox) as port:

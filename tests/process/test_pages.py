@@ -18,6 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from crewship.perimeter import pages
+from tests.every import each_of
 
 ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
@@ -61,7 +62,7 @@ class References(HTMLParser):
                 self.linked.append(value)
 
 
-@pytest.mark.parametrize("path", PAGES)
+@each_of("path", PAGES)
 def test_a_page_is_html_under_the_policy_of_pages(client: TestClient, path: str) -> None:
     response = client.get(path)
     assert response.status_code == 200
@@ -88,7 +89,7 @@ def test_the_policy_names_no_origin_but_its_own_and_no_eval() -> None:
     assert {source for sources in directives.values() for source in sources.split()} <= allowed
 
 
-@pytest.mark.parametrize("path", PAGES)
+@each_of("path", PAGES)
 def test_a_page_loads_only_assets_that_exist_and_may_be_kept(client: TestClient, path: str) -> None:
     references = References(client.get(path).text)
     assert references.loaded
@@ -102,7 +103,7 @@ def test_a_page_loads_only_assets_that_exist_and_may_be_kept(client: TestClient,
     assert all(re.match(r"#\w+$|/(?![/\\])", url) for url in references.linked), references.linked
 
 
-@pytest.mark.parametrize("path", OWN, ids=lambda path: path.name)
+@each_of("path", OWN, ids=lambda path: path.name)
 def test_our_scripts_and_styles_name_no_other_origin_and_compile_no_text(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     code = re.sub(r"^\s*(//|/?\*).*$", "", text, flags=re.MULTILINE)
@@ -152,7 +153,7 @@ def test_a_compressed_asset_reaches_clients_that_cannot_decompress(client: TestC
     assert plain.content == packed.content
 
 
-@pytest.mark.parametrize("path", PAGES)
+@each_of("path", PAGES)
 def test_every_module_of_a_page_is_named_by_it_and_may_be_kept(client: TestClient, path: str) -> None:
     """All are asked for at once, by the addresses that the imports have, and none a second time."""
     page = client.get(path).text
@@ -207,7 +208,7 @@ def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
     assert client.get("/static/home.js?v=0000000000000000").headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "name",
     [
         "",
@@ -268,7 +269,7 @@ def test_the_wheel_contains_every_page_and_asset() -> None:
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-@pytest.mark.parametrize(
+@each_of(
     ("value", "expected"),
     [
         ("/api/docs?a=1#b", "/api/docs?a=1#b"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.every import each_of
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.process.players import RESULT, Player, text
@@ -93,12 +94,12 @@ HARMLESS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("source", "expected"), CASES, ids=[source[:24] for source, _ in CASES])
+@each_of(("source", "expected"), CASES, ids=[source[:24] for source, _ in CASES])
 async def test_what_it_becomes(tab: Page, source: str, expected: str) -> None:
     assert await html(tab, source) == expected
 
 
-@pytest.mark.parametrize("source", HARMLESS)
+@each_of("source", HARMLESS)
 async def test_other_addresses_are_text(tab: Page, source: str) -> None:
     made = await html(tab, source)
     assert "<a " not in made
@@ -146,7 +147,7 @@ async def test_what_stands_is_left_alone(tab: Page) -> None:
     assert await tab.value(MADE.replace("GROW", grow).replace("VALUE", value)) == 251
 
 
-@pytest.mark.parametrize(
+@each_of(
     "piece", ["[", "[a](", "*a ", "**", "`a``", "_a_b", "> ", "- ", "| a ", "~~x ", "<https://", "***x", "\\", "[[a]"]
 )
 async def test_no_text_takes_long(tab: Page, piece: str) -> None:

@@ -10,6 +10,7 @@ from crewship.perimeter.line import UnixSocket
 from crewship.perimeter.perimeter import BODY_LIMIT, Message, Perimeter, Receive, Scope, Send
 from crewship.perimeter.rate_limit import MINUTE, RateLimits
 from resolvers.instance.addresses import TrustedProxies
+from tests.every import each_of
 from tests.process.origin import Origin, ask, perimeter, refusal, security
 
 pytestmark = pytest.mark.anyio
@@ -80,8 +81,8 @@ async def test_a_policy_of_the_answer_itself_is_kept_and_not_doubled() -> None:
         assert ISOLATION.items() <= found.headers.items()
 
 
-@pytest.mark.parametrize("path", ["/api/v1/crews", "/graphql", "/", "/exposed/3000/"])
-@pytest.mark.parametrize(
+@each_of("path", ["/api/v1/crews", "/graphql", "/", "/exposed/3000/"])
+@each_of(
     ("own", "kept", "varies"),
     [
         ({}, "private, no-store", "Authorization, Cookie, Accept-Encoding"),
@@ -163,7 +164,7 @@ async def test_the_answers_own_header_list_is_left_alone() -> None:
 # ---- the path
 
 
-@pytest.mark.parametrize("path", ["/..", "/../etc/passwd", "/api/v1/crews/..", "/api/../graphql", "/static/../../x"])
+@each_of("path", ["/..", "/../etc/passwd", "/api/v1/crews/..", "/api/../graphql", "/static/../../x"])
 async def test_a_parent_segment_is_refused_before_anything_else(path: str) -> None:
     app = Origin()
     answer = await ask(perimeter(app), "POST", path, [("origin", "http://evil.example")])
@@ -180,10 +181,10 @@ async def test_dots_within_a_name_are_no_parent_segment(path: str) -> None:
 # ---- the origin
 
 
-@pytest.mark.parametrize(
+@each_of(
     "path", ["/api/v1/crews", "/graphql", "/api/auth/signout", "/api/v1/webhooks/c/a/trigger", "/api/v1/internal/x"]
 )
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@each_of("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_state_is_changed_from_known_origins_only(method: str, path: str) -> None:
     app = Origin()
     inside = perimeter(app, allowed_origins=["HTTPS://app.example.org/"])
@@ -256,7 +257,7 @@ async def test_success_says_nothing_about_rates() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("size", "paths"),
     [
         (2, ["/api/auth/csrf", "/api/auth/callback/credentials", "/api/v1/auth/cli-tokens", "/api/v1/bootstrap"]),
@@ -301,7 +302,7 @@ async def test_clients_behind_one_proxy_have_buckets_of_their_own() -> None:
 # ---- the size
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("length", "status"),
     [
         ("0", 200),
@@ -426,7 +427,7 @@ async def test_callers_over_the_unix_socket_are_told_apart() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("given_id", "kept"),
     [
         ("abc-1.2_X", True),

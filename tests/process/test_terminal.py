@@ -19,6 +19,7 @@ from resolvers.instance.running import instance
 from rest_compat.ws import terminals
 from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Unconfined
+from tests.every import each_of
 from tests.process.players import hire
 from tests.process.terminals import Terminal, Wire, terminal
 from tests.process.test_chat import environment
@@ -200,7 +201,7 @@ ENDED = "crewship: your login has ended, and the terminal with it"
 REMOVED = "crewship: the terminal was closed: your membership or role has changed, or its crew is gone"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("change", "told"),
     [(deleted, REMOVED), (lowered, REMOVED), (revoked, ENDED), (erased, "crewship: "), (closed_down, REMOVED)],
 )
@@ -258,7 +259,7 @@ async def test_what_is_no_terminal_is_refused(place: World) -> None:
     assert said.err == "crewship: a terminal needs a terminal: stdin and stdout must not be redirected\n"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("keys", "passed", "left"),
     [
         (b"~.", b"", True), (b"a~.", b"a~.", False), (b"ls\r~.rm", b"ls\r", True), (b"\n~.", b"\n", True),
@@ -266,7 +267,7 @@ async def test_what_is_no_terminal_is_refused(place: World) -> None:
         ("\r~é".encode(), "\r~é".encode(), False), (b"~", b"", False),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("size", [1, 100])
+@each_of("size", [1, 100])
 def test_what_is_for_the_program_itself(keys: bytes, passed: bytes, left: bool, size: int) -> None:
     escapes, found = Escapes(), b""
     for start in range(0, len(keys), size):

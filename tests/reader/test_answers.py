@@ -27,13 +27,14 @@ from resolvers.work import labels
 from schema.bridge.event_types import UNION_NAMES
 from schema.bridge.fields import NODES
 from schema.bridge.selection import BACKREF
+from tests.every import each_of
 from tests.reader.library import SCHEMA, Library
 from tests.tenant.door import visible
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "{ labels { id @skip(if: true) } }",
@@ -98,7 +99,7 @@ async def test_a_page_info_takes_a_few_names(library: Library) -> None:
     assert info["b1"] == info["b4"] != info["c2"]
 
 
-@pytest.mark.parametrize(
+@each_of(
     "name",
     [
         "q1",

@@ -8,6 +8,7 @@ import pytest
 
 from resolvers.work.issues.graph import IssueSort
 from resolvers.work.projects.projects import ProjectSort
+from tests.every import each_of
 from tests.reader.issue_rows import PRIORITIES
 from tests.reader.library import SCHEMA, Library
 from tests.reader.oracle import Cursor, Oracle
@@ -71,7 +72,7 @@ def asked(place: str, values: dict[str, Any], **more: str) -> str:
     )
 
 
-@pytest.mark.parametrize("sort", [None, *IssueSort])
+@each_of("sort", [None, *IssueSort])
 async def test_filters_of_issues_in_each_order(library: Library, oracle: Oracle, sort: str | None) -> None:
     found = []
     for filters in await offered(library, 1):
@@ -91,7 +92,7 @@ async def test_filters_of_issues_in_each_order(library: Library, oracle: Oracle,
     assert len(set(found)) > 10
 
 
-@pytest.mark.parametrize("owner", OWNERS)
+@each_of("owner", OWNERS)
 async def test_filters_of_edges_that_lead_to_issues(library: Library, oracle: Oracle, owner: str) -> None:
     column = "project_id" if owner == "milestone" else f"{owner}_id"
     named: dict[str, Any] = {}
@@ -136,8 +137,8 @@ async def test_a_cursor_is_a_place_in_orders_of_its_kind_alone(library: Library,
     assert 0.2 < refused / (5 * len(cursors)) < 0.9
 
 
-@pytest.mark.parametrize("sort", [None, *ProjectSort])
-@pytest.mark.parametrize("status", ["", "null", "[]", "[backlog]", "[in_progress, planned, paused, completed]"])
+@each_of("sort", [None, *ProjectSort])
+@each_of("status", ["", "null", "[]", "[backlog]", "[in_progress, planned, paused, completed]"])
 async def test_projects_are_filtered_and_sorted(
     library: Library, oracle: Oracle, sort: str | None, status: str
 ) -> None:

@@ -26,6 +26,7 @@ from schema.bridge.limits import (
 )
 from schema.bridge.worker import Worker
 from tests.attacks.graphql import USER
+from tests.every import each_of
 from tests.reader.library import SCHEMA, Library
 from tests.world import World
 
@@ -107,7 +108,7 @@ TOO_MUCH = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", TOO_MUCH)
+@each_of("kind", TOO_MUCH)
 async def test_too_much_is_refused_fast_and_clearly(library: Library, kind: str) -> None:
     text, reason = TOO_MUCH[kind]
     took = []
@@ -173,7 +174,7 @@ WIDE = (
 DEAR = "crews(first: 100) { nodes { agents(first: 100) { nodes { crew { agents(first: 100) { nodes { id } } } } } } }"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "{ " + DEAR + " }",

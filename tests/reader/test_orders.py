@@ -14,6 +14,7 @@ from resolvers.kernel.declarations.operation import OPERATIONS
 from resolvers.kernel.declarations.query import QueryScope, query
 from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Column, Nested, Page, Shape, intern
+from tests.every import each_of
 from tests.reader.library import Library
 from tests.reader.rows import START
 from tests.world import World
@@ -96,7 +97,7 @@ async def page_of(world: World, name: str, **raw: Any) -> tuple[list[str], str |
     return [n["id"] for n in page["nodes"]], page["info"]["end"] if page["info"]["next"] else None
 
 
-@pytest.mark.parametrize("name", KEYS)
+@each_of("name", KEYS)
 async def test_any_window_is_the_slice_of_the_list_that_a_model_says(library: Library, name: str) -> None:
     world, chance = library.world, random.Random(name)
     rows, after = list[tuple[str, str]](), None
@@ -133,7 +134,7 @@ async def test_any_window_is_the_slice_of_the_list_that_a_model_says(library: Li
         }
 
 
-@pytest.mark.parametrize("name", KEYS)
+@each_of("name", KEYS)
 async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
     world = library.world
     [number] = await world.database.fetchrow(
@@ -157,8 +158,8 @@ async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("back", [False, True], ids=["forwards", "backwards"])
-@pytest.mark.parametrize("name", KEYS)
+@each_of("back", [False, True], ids=["forwards", "backwards"])
+@each_of("name", KEYS)
 async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Library, name: str, back: bool) -> None:
     world, chance = library.world, random.Random(name)
     staying = {

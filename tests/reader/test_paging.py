@@ -12,6 +12,7 @@ from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Page
 from rest_compat.http.routes import ROUTES
 from schema.bridge.selection import BACKREF
+from tests.every import each_of
 from tests.reader.library import SCHEMA, Library
 
 pytestmark = pytest.mark.anyio
@@ -182,8 +183,8 @@ async def richest(library: Library) -> None:
         library.ids[f"richest {type_}.{field}"] = [*row]
 
 
-@pytest.mark.parametrize("place", pages(), ids=".".join)
-@pytest.mark.parametrize("size", [1, 3, 100])
+@each_of("place", pages(), ids=".".join)
+@each_of("size", [1, 3, 100])
 async def test_pages_give_every_row_once(library: Library, place: tuple[str, str], size: int) -> None:
     most = 500 if place == ("Query", "journal") else 100
     whole = [n["id"] for n in (await ask(library, place, first=most))["nodes"]]
@@ -262,7 +263,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("kind", BAD)
+@each_of("kind", BAD)
 async def test_what_is_no_cursor_is_a_bad_request(library: Library, kind: str) -> None:
     crew = library.ids["richest Crew.agents"][0]
     for text in (
@@ -277,7 +278,7 @@ async def test_what_is_no_cursor_is_a_bad_request(library: Library, kind: str) -
         assert len(error["message"]) < 500
 
 
-@pytest.mark.parametrize("kind", BAD)
+@each_of("kind", BAD)
 async def test_what_is_no_cursor_is_no_place_to_end_before_either(library: Library, kind: str) -> None:
     text = "query($before: String) { page: crews(last: 2, before: $before) { nodes { id } } }"
     answer = await library.same(library.world.owner, text, {"before": BAD[kind]})
@@ -368,7 +369,7 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.parametrize("route", WINDOWS, ids=lambda r: r.path)
+@each_of("route", WINDOWS, ids=lambda r: r.path)
 async def test_rest_takes_any_limit_and_offset(library: Library, route: Any) -> None:
     world, kind = library.world, route.operation.input
     token = world.settings.internal_token

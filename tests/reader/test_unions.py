@@ -20,6 +20,7 @@ from schema.bridge.documents import Document
 from schema.bridge.endpoint import MAX_COST
 from schema.bridge.limits import MAX_ALIASES, MAX_DEPTH, MAX_SAME
 from tests.attacks.test_scopes import with_scopes
+from tests.every import each_of
 from tests.reader.library import SCHEMA, Library
 from tests.tenant.door import forget_statements, visible
 from tests.work.issues.board import Board
@@ -283,7 +284,7 @@ def within(selection: str) -> str:
 DEEP = "crew { agents { nodes { " * ((MAX_DEPTH - 3) // 3) + "crew { id } " + "} } } " * ((MAX_DEPTH - 3) // 3)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("selection", "told"),
     [
         (f"... on Agent {{ {DEEP} }}", f"at most {MAX_DEPTH} levels"),

@@ -14,11 +14,12 @@ from resolvers.rules.allowed_domains import (
     parse_network_mode,
     permits,
 )
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, value_or_refusal
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("entry", "host"),
     [
         ("github.com", "github.com"),
@@ -42,7 +43,7 @@ def test_accepted(entry: str, host: str) -> None:
     assert normalise_domain(entry) == host
 
 
-@pytest.mark.parametrize(
+@each_of(
     "entry",
     [
         "",
@@ -118,7 +119,7 @@ def test_free_mode_neither_checks_nor_stores_on_create() -> None:
         domains_on_create(NetworkMode.restricted, ["not a domain"])
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("given_mode", "stored_mode", "sent", "expected"),
     [
         (NetworkMode.free, NetworkMode.restricted, ["x.com"], []),

@@ -10,6 +10,7 @@ from models.people.workspaces import Capability, Role
 from resolvers.errors import Refusal
 from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, effective
 from resolvers.rules.capabilities import changed, listed
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values
 
@@ -34,7 +35,7 @@ def test_presets(preset: str, expected: list[str]) -> None:
     assert changed(PRESETS[CapabilityPreset.power], preset=preset) == PRESETS[CapabilityPreset(preset)]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("role", "expected"),
     [("OWNER", ADMIN), ("ADMIN", ADMIN), ("MANAGER", POWER), ("MEMBER", ["chat"]), ("VIEWER", ["chat"])],
 )
@@ -42,7 +43,7 @@ def test_default_by_role(role: str, expected: list[str]) -> None:
     assert listed(effective(Role(role), None)) == expected
 
 
-@pytest.mark.parametrize(
+@each_of(
     "stored",
     [
         [],
@@ -60,7 +61,7 @@ def test_default_by_role(role: str, expected: list[str]) -> None:
         ["ISSUE.CREATE"],
     ],
 )
-@pytest.mark.parametrize("role", Role)
+@each_of("role", Role)
 def test_a_stored_set_without_meaning_is_chat_only(role: Role, stored: object) -> None:
     assert effective(role, stored) == CHAT_ONLY
 
@@ -99,7 +100,7 @@ def test_revoke_removes(current: Capabilities, given: list[str]) -> None:
     assert listed(changed(current, revoke=given)) == sorted(set(listed(current)) - set(given))
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {},
@@ -122,7 +123,7 @@ def test_an_empty_list_counts_as_not_given() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("field", "body"),
     [
         ("set", {"replace": ["chat", "fly"]}),

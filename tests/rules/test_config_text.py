@@ -7,6 +7,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from resolvers.errors import Refusal
 from resolvers.rules.config_text import MAX_DEPTH, check_size, parse_json, parse_object, shaped, shown, size
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -25,7 +26,7 @@ def test_of_duplicate_keys_the_last_wins() -> None:
     assert parse_json('{"a": 1, "a": 2}', "field") == {"a": 2}
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "NaN",

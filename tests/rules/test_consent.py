@@ -2,15 +2,14 @@
 
 from typing import Any
 
-import pytest
-
 from models.attention.approvals import ApprovalKind, ApprovalMode
 from resolvers.rules.consent import ConsentGate, question, tuned
+from tests.every import each_of
 
 SYNC, ASYNC = ApprovalMode.sync, ApprovalMode["async"]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("tool", "arguments", "kind"),
     [
         ("deploy", {}, ApprovalKind.destructive_op),
@@ -39,7 +38,7 @@ def test_the_first_gate_that_matches_decides() -> None:
     assert (asked.kind, asked.mode) == (ApprovalKind.tool_call, ASYNC)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("mode", "approved", "denied", "expected"),
     [
         (SYNC, 9, 0, SYNC), (SYNC, 10, 0, ASYNC), (SYNC, 9, 1, SYNC), (SYNC, 19, 1, ASYNC), (SYNC, 18, 2, SYNC),

@@ -3,11 +3,11 @@
 import base64
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.content_scan import INVISIBLE, LOOK_ALIKES, PHRASES, Category, scan
+from tests.every import each_of
 from tests.rules.texts import anything
 
 INJECTIONS = {
@@ -52,7 +52,7 @@ HARMLESS = [
 WORDS = st.lists(st.sampled_from(["coal", "deck", "rope", "the", "and", "of", "sail"]), max_size=8).map(" ".join)
 
 
-@pytest.mark.parametrize(("text", "pattern"), INJECTIONS.items())
+@each_of(("text", "pattern"), INJECTIONS.items())
 def test_phrases(text: str, pattern: str) -> None:
     found = scan(text)
     assert found is not None
@@ -63,19 +63,19 @@ def test_every_phrase_is_tried() -> None:
     assert {*PHRASES, "template_token"} == set(INJECTIONS.values())
 
 
-@pytest.mark.parametrize("text", HARMLESS)
+@each_of("text", HARMLESS)
 def test_what_people_write(text: str) -> None:
     assert scan(text) is None
 
 
-@pytest.mark.parametrize("letter", "\u200b\u200c\u200d\u2060\u202e\u2066\u3164\ufeff\U000e0041\U000e0100")
+@each_of("letter", "\u200b\u200c\u200d\u2060\u202e\u2066\u3164\ufeff\U000e0041\U000e0100")
 def test_characters_nobody_sees(letter: str) -> None:
     found = scan(f"be ni{letter}ce")
     assert found is not None
     assert found.category is Category.invisible_characters
 
 
-@pytest.mark.parametrize("text", ["p\u0430ypal", "\u0405ystem", "adm\u0456n", "\u039fpen", "g\u03bfogle"])
+@each_of("text", ["p\u0430ypal", "\u0405ystem", "adm\u0456n", "\u039fpen", "g\u03bfogle"])
 def test_letters_that_only_look_latin(text: str) -> None:
     found = scan(f"log in at {text} now")
     assert found is not None
@@ -89,7 +89,7 @@ def test_each_look_alike_is_another_letter_than_it_looks() -> None:
     )
 
 
-@pytest.mark.parametrize("text", INJECTIONS)
+@each_of("text", INJECTIONS)
 def test_hidden_in_base64(text: str) -> None:
     inner = base64.b64encode(text.encode()).decode()
     urlsafe = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
@@ -127,9 +127,7 @@ def test_an_unseen_character_is_found_in_any_plain_text(text: str, at: int) -> N
     assert INVISIBLE.search(text) is None
 
 
-@pytest.mark.parametrize(
-    "unit", ["ignore all ", "A", "QUJD\n", "\u0430a", "you are now in the ", "=-_/+", "\u200d", "@"]
-)
+@each_of("unit", ["ignore all ", "A", "QUJD\n", "\u0430a", "you are now in the ", "=-_/+", "\u200d", "@"])
 def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
     text = unit * (200_000 // len(unit))
     started = time.process_time()
@@ -137,9 +135,7 @@ def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
     assert time.process_time() - started < 3
 
 
-@pytest.mark.parametrize(
-    "unit", ["\ufdfa", "\u3316", "a" + "\u0301\u0327" * 30_000, "\u0301\u0327", "\u321d", "x\u0435"]
-)
+@each_of("unit", ["\ufdfa", "\u3316", "a" + "\u0301\u0327" * 30_000, "\u0301\u0327", "\u321d", "x\u0435"])
 def test_what_a_user_may_send_is_searched_in_no_time(unit: str) -> None:
     """As long as one may be (see SteerChat); the loop stands still meanwhile."""
     text = (unit * 16_000)[:16_000]

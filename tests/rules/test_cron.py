@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from resolvers.rules.cron import is_plain, next_in, next_run
 from resolvers.rules.time_zones import time_zone, time_zones
+from tests.every import each_of
 from tests.rules.texts import anything
 
 MONDAY = datetime(2026, 3, 2, 10, 30, 15, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("expression", "then"),
     [
         ("* * * * *", datetime(2026, 3, 2, 10, 31, tzinfo=UTC)),
@@ -34,7 +35,7 @@ def test_the_clock_of_an_expression_is_utc() -> None:
     assert next_run("0 11 * * *", there) == datetime(2026, 3, 2, 11, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "expression",
     [
         "",
@@ -79,7 +80,7 @@ def times_of(zone: tzinfo, expression: str, day: date) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("zone", "day", "expression", "shown"),
     [
         (BERLIN, FORWARD, "30 2 * * *", ["03:30+02"]),
@@ -107,8 +108,8 @@ def test_what_is_left_out_comes_later_and_what_comes_twice_counts_once(
     assert times_of(zone, expression, day) == shown
 
 
-@pytest.mark.parametrize("expression", ["0 * * * *", "0 0-23 * * *", "0 */1 * * *"])
-@pytest.mark.parametrize(("day", "hours"), [(FORWARD, 23), (BACK, 25)])
+@each_of("expression", ["0 * * * *", "0 0-23 * * *", "0 */1 * * *"])
+@each_of(("day", "hours"), [(FORWARD, 23), (BACK, 25)])
 def test_every_hour_is_every_hour_that_passes(expression: str, day: date, hours: int) -> None:
     assert len(times_of(BERLIN, expression, day)) == hours
 
@@ -118,8 +119,8 @@ def test_whoever_asks_in_the_second_of_two_hours_has_missed_the_first() -> None:
     assert next_in(BERLIN, "30 2 * * *", second) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("year", [2026, 2027])
-@pytest.mark.parametrize("zone", [BERLIN, LORD_HOWE, CAIRO, ZoneInfo("America/New_York"), ZoneInfo("Antarctica/Troll")])
+@each_of("year", [2026, 2027])
+@each_of("zone", [BERLIN, LORD_HOWE, CAIRO, ZoneInfo("America/New_York"), ZoneInfo("Antarctica/Troll")])
 def test_a_daily_time_comes_once_a_day_all_year(zone: tzinfo, year: int) -> None:
     at, seen = datetime(year, 1, 1, tzinfo=zone).astimezone(UTC) - timedelta(seconds=1), []
     for _ in range(365):
@@ -161,9 +162,7 @@ def test_the_rarest_days_are_found_soon(expression: str) -> None:
     assert perf_counter() - begun < 0.25
 
 
-@pytest.mark.parametrize(
-    "name", ["", "Mars/Phobos", "../UTC", "/etc/localtime", "localtime", "Europe", "europe/berlin", "\0"]
-)
+@each_of("name", ["", "Mars/Phobos", "../UTC", "/etc/localtime", "localtime", "Europe", "europe/berlin", "\0"])
 def test_what_is_no_time_zone(name: str) -> None:
     assert time_zone(name) is None
 

@@ -15,6 +15,7 @@ from resolvers.rules.devcontainer import (
     parse_devcontainer,
     tool_names,
 )
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -54,25 +55,25 @@ def test_every_supported_key() -> None:
     assert "customizations" not in config.to_json()
 
 
-@pytest.mark.parametrize("command", ["", "make", [], ["a", "b"], {}, {"one": "a", "two": "b"}, None])
-@pytest.mark.parametrize("key", ["postCreateCommand", "postStartCommand"])
+@each_of("command", ["", "make", [], ["a", "b"], {}, {"one": "a", "two": "b"}, None])
+@each_of("key", ["postCreateCommand", "postStartCommand"])
 def test_forms_of_a_command(key: str, command: object) -> None:
     parse_devcontainer(text_of(**{key: command}))
 
 
-@pytest.mark.parametrize("command", [1, 0, False, True, [1], ["a", None], [["a"]], {"a": 1}, {"a": ["b"]}])
-@pytest.mark.parametrize("key", ["postCreateCommand", "postStartCommand"])
+@each_of("command", [1, 0, False, True, [1], ["a", None], [["a"]], {"a": 1}, {"a": ["b"]}])
+@each_of("key", ["postCreateCommand", "postStartCommand"])
 def test_other_forms_of_a_command(key: str, command: object) -> None:
     with refused("devcontainer_config", key, "a string, a list of strings or an object of strings"):
         parse_devcontainer(text_of(**{key: command}))
 
 
-@pytest.mark.parametrize("key", ["features", "postCreateCommand", "postStartCommand", "containerEnv", "remoteUser"])
+@each_of("key", ["features", "postCreateCommand", "postStartCommand", "containerEnv", "remoteUser"])
 def test_null_equals_absent(key: str) -> None:
     assert parse_devcontainer(text_of(**{key: None})) == parse_devcontainer(text_of())
 
 
-@pytest.mark.parametrize(
+@each_of(
     "ref",
     [
         NODE,
@@ -87,7 +88,7 @@ def test_feature_refs(ref: str) -> None:
     assert parse_devcontainer(text_of(features={ref: {}})).features == {ref: {}}
 
 
-@pytest.mark.parametrize(
+@each_of(
     "ref",
     [
         "",
@@ -115,7 +116,7 @@ def test_other_feature_refs(ref: str) -> None:
         parse_devcontainer(text_of(features={ref: {}}))
 
 
-@pytest.mark.parametrize("options", [{}, {"version": "1", "n": 1, "deep": {"list": [True]}}, "22", True, None])
+@each_of("options", [{}, {"version": "1", "n": 1, "deep": {"list": [True]}}, "22", True, None])
 def test_options_of_a_feature_pass_as_they_are(options: object) -> None:
     assert parse_devcontainer(text_of(features={NODE: options})).features == {NODE: options}
 
@@ -125,7 +126,7 @@ def test_remote_user(user: str, kept: str | None) -> None:
     assert parse_devcontainer(text_of(remoteUser=user)).remote_user == kept
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "word"),
     [
         ("{}", "image"),
@@ -161,7 +162,7 @@ def test_size_in_bytes() -> None:
         parse_devcontainer(fits.replace("é", "éé", 1))
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("keys", "needed"),
     [
         ({}, False),

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.durations import format_duration, parse_duration
+from tests.every import each_of
 from tests.rules.texts import anything
 
 SECOND = 10**9
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "nanoseconds"),
     [
         ("0", 0),
@@ -43,7 +44,7 @@ def test_accepted(text: str, nanoseconds: int) -> None:
     assert parse_duration(text) == nanoseconds
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "",
@@ -87,7 +88,7 @@ def test_total(text: str) -> None:
         assert isinstance(parse_duration(text), int)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("nanoseconds", "text"),
     [
         (0, "0s"),

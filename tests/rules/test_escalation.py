@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.escalation import EscalationConfig, parse_escalation_config
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -19,7 +20,7 @@ def test_accepted() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "{}",
@@ -43,14 +44,14 @@ def test_approving_alone_takes_more_than_asking(approve: str) -> None:
         parse_escalation_config(f'{{"auto_approve_threshold": {approve}, "require_approval_below": 0.5}}')
 
 
-@pytest.mark.parametrize("value", ["-0.1", "1.0001", "2", '"0.5"', "true", "[]", "{}", "1e300"])
-@pytest.mark.parametrize("name", THRESHOLDS)
+@each_of("value", ["-0.1", "1.0001", "2", '"0.5"', "true", "[]", "{}", "1e300"])
+@each_of("name", THRESHOLDS)
 def test_shares_lie_between_0_and_1(name: str, value: str) -> None:
     with refused("escalation_config", name):
         parse_escalation_config(f'{{"{name}": {value}}}')
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", "0.5", '{"notify_threshold": NaN}', '{"notify_threshold": 1e999}'])
+@each_of("text", ["", "[]", "null", "0.5", '{"notify_threshold": NaN}', '{"notify_threshold": 1e999}'])
 def test_refused(text: str) -> None:
     with refused("escalation_config"):
         parse_escalation_config(text)

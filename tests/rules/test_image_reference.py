@@ -2,18 +2,18 @@
 
 import time
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.image_reference import ImageReference, parse_image_reference
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, value_or_refusal
 
 SHA256 = "sha256:" + "0123456789abcdef" * 4
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "expected"),
     [
         ("ubuntu", ImageReference(None, "ubuntu", None, None)),
@@ -42,7 +42,7 @@ def test_accepted(text: str, expected: ImageReference) -> None:
     assert parse_image_reference(text) == expected
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "",
@@ -100,7 +100,7 @@ def test_total(text: str) -> None:
         assert rebuilt == text
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     ["a-" * 500 + "!", "a." * 500 + "!", "a/" * 500 + "!", "a" * 1020 + "!", "a--" * 340 + "_", "0" * 900 + "A" * 100],
 )

@@ -1,14 +1,14 @@
 """Languages by name and by code."""
 
-import pytest
 from hypothesis import given
 
 from resolvers.rules.languages import LANGUAGES, canonical_language
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, value_or_refusal
 
 
-@pytest.mark.parametrize(("code", "name"), LANGUAGES.items())
+@each_of(("code", "name"), LANGUAGES.items())
 def test_code_and_name(code: str, name: str) -> None:
     for text in (code, name, code.upper(), name.lower()):
         assert canonical_language(text) == name
@@ -19,7 +19,7 @@ def test_every_name_stands_once() -> None:
     assert not {name.lower() for name in LANGUAGES.values()} & set(LANGUAGES)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "name"),
     [
         ("en", "English"),
@@ -37,7 +37,7 @@ def test_an_empty_text_clears() -> None:
     assert canonical_language("") is None
 
 
-@pytest.mark.parametrize("text", [" ", "en ", "xx", "en-US", "pt_BR", "Klingon", "Portuguese(Brazil)", "\x00"])
+@each_of("text", [" ", "en ", "xx", "en-US", "pt_BR", "Klingon", "Portuguese(Brazil)", "\x00"])
 def test_refused(text: str) -> None:
     with refused("preferred_language", "not a known language"):
         canonical_language(text)

@@ -1,11 +1,11 @@
 """mcp_config_json."""
 
 import orjson
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.mcp_config import parse_mcp_config
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -17,7 +17,7 @@ def test_servers() -> None:
     assert parse_mcp_config('{"mcpServers": {}}') == {}
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "",

@@ -1,11 +1,11 @@
 """mise_config, in JSON and in its part of TOML."""
 
 import orjson
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.rules.mise import MAX_BYTES, Mise, parse_mise
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -29,14 +29,14 @@ def test_toml() -> None:
     assert parse_mise(TOML.replace("\n", "\r\n")) == mise
 
 
-@pytest.mark.parametrize("text", ["", "\n\n", "# only a comment", "[tools]", "[ env ]\n[tools]\n"])
+@each_of("text", ["", "\n\n", "# only a comment", "[tools]", "[ env ]\n[tools]\n"])
 def test_toml_may_say_nothing(text: str) -> None:
     mise = parse_mise(text)
     assert not mise.tools
     assert not mise.env
 
 
-@pytest.mark.parametrize(
+@each_of(
     "line",
     [
         "node = 22",
@@ -76,9 +76,7 @@ def test_toml_refuses_everything_else(line: str) -> None:
         parse_mise(f"[tools]\n{line}\n")
 
 
-@pytest.mark.parametrize(
-    "text", ['node = "22"', 'tools = "22"', 'env = "x"\n[tools]', '\ufeff[tools]\nnode = "22"', "tools", "---\n"]
-)
+@each_of("text", ['node = "22"', 'tools = "22"', 'env = "x"\n[tools]', '\ufeff[tools]\nnode = "22"', "tools", "---\n"])
 def test_toml_pairs_stand_in_a_section(text: str) -> None:
     with refused("mise_config"):
         parse_mise(text)
@@ -97,7 +95,7 @@ def test_json() -> None:
     assert parse_mise("{}") == Mise()
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "{",
@@ -187,7 +185,7 @@ def test_toml_means_what_was_written(tools: dict[str, str], env: dict[str, str],
     assert (mise.tools, mise.env) == (tools, env)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "mise",
     [
         Mise(tools={"a b": "1"}),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 
 from resolvers.rules.model_catalog import CURATED, ModelProvider, provider_of
+from tests.every import each_of
 from tests.rules.texts import anything
 
 
@@ -36,7 +37,7 @@ def test_total(text: str) -> None:
     assert provider_of(text) in {None, *ModelProvider}
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("model", "provider"),
     [
         ("claude-x", "ANTHROPIC"),

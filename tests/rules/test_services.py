@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from resolvers.errors import Refusal
 from resolvers.rules.services import MAX_BYTES, Service, ServiceHealthcheck, ServiceVolume, datastores, parse_services
+from tests.every import each_of
 from tests.rules.refusals import refused
 from tests.rules.texts import anything, json_values, value_or_refusal
 
@@ -61,36 +62,36 @@ def test_none() -> None:
     assert parse_services("[]") == []
 
 
-@pytest.mark.parametrize("key", ["command", "env", "env_refs", "ports", "volumes", "healthcheck"])
+@each_of("key", ["command", "env", "env_refs", "ports", "volumes", "healthcheck"])
 def test_null_equals_absent(key: str) -> None:
     assert parse_services(text_of(service(**{key: None}))) == parse_services(text_of(service()))
 
 
-@pytest.mark.parametrize("name", ["a", "a1", "my-db", "a" * 63, "a--b"])
+@each_of("name", ["a", "a1", "my-db", "a" * 63, "a--b"])
 def test_names(name: str) -> None:
     assert parse_services(text_of(service(name=name)))[0].name == name
 
 
-@pytest.mark.parametrize("name", ["", "1a", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "a\n", "é", None, 1])
+@each_of("name", ["", "1a", "-a", "a-", "A", "a_b", "a.b", "a" * 64, "a\n", "é", None, 1])
 def test_other_names(name: object) -> None:
     with refused("services_json", "[0].name"):
         parse_services(text_of(service(name=name)))
 
 
-@pytest.mark.parametrize("value", ["", "5s", "1m30s", "300ms", "0", "0s"])
-@pytest.mark.parametrize("key", ["interval", "timeout", "start_period"])
+@each_of("value", ["", "5s", "1m30s", "300ms", "0", "0s"])
+@each_of("key", ["interval", "timeout", "start_period"])
 def test_durations(key: str, value: str) -> None:
     parse_services(text_of(service(healthcheck={"test": ["CMD"], key: value})))
 
 
-@pytest.mark.parametrize("value", ["5", "s", "5 s", "1d", "-5s", 5, "9" * 30 + "h"])
-@pytest.mark.parametrize("key", ["interval", "timeout", "start_period"])
+@each_of("value", ["5", "s", "5 s", "1d", "-5s", 5, "9" * 30 + "h"])
+@each_of("key", ["interval", "timeout", "start_period"])
 def test_other_durations(key: str, value: object) -> None:
     with refused("services_json", f"[0].healthcheck.{key}"):
         parse_services(text_of(service(healthcheck={"test": ["CMD"], key: value})))
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "word"),
     [
         ("{}", "JSON array"),
@@ -180,7 +181,7 @@ def test_total(text: str) -> None:
         assert len(datastores(services)) == len(services)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("image", "kind"),
     [
         ("postgres:18", "postgres"),
@@ -196,7 +197,7 @@ def test_type_of_a_datastore(image: str, kind: str) -> None:
     assert datastores([Service(name="db", image=image)]) == [{"type": kind, "name": "db", "host": "db", "port": ""}]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("ports", "port"),
     [(None, ""), ([], ""), (["5432"], "5432"), (["5432/tcp", "9999"], "5432"), (["53/udp"], "53/udp")],
 )

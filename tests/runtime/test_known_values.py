@@ -18,6 +18,7 @@ from resolvers.rules.known_values import BLOCK, MOST, KnownValues, TooManyValues
 from resolvers.rules.redaction import Redactor
 from runtime.runs.job import Failed
 from runtime.runs.known import redactor_of
+from tests.every import each_of
 
 pytestmark = pytest.mark.anyio
 
@@ -57,8 +58,8 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("value", [TOKEN, LONG, KEY.strip(), WORST], ids=["token", "long", "key", "worst"])
+@each_of("form", FORMS)
+@each_of("value", [TOKEN, LONG, KEY.strip(), WORST], ids=["token", "long", "key", "worst"])
 def test_a_value_is_taken_out_in_every_form(form: str, value: str) -> None:
     shown = FORMS[form](value)
     assert Redactor([value]).redact(f"say {shown} please") == f"say {REDACTED} please"
@@ -67,9 +68,9 @@ def test_a_value_is_taken_out_in_every_form(form: str, value: str) -> None:
     assert "".join((*cut, stream.flush())) == f"say {REDACTED} please"
 
 
-@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
-@pytest.mark.parametrize("before", ["", "x", "xy", "xyz", "user:"])
-@pytest.mark.parametrize("after", ["", "z", "zz", "\n"])
+@each_of("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@each_of("before", ["", "x", "xy", "xyz", "user:"])
+@each_of("after", ["", "z", "zz", "\n"])
 def test_base64_of_a_longer_text_shows_nothing_of_it(encode: Callable[[bytes], bytes], before: str, after: str) -> None:
     for value in (TOKEN, LONG):
         shown = Redactor([value]).redact(encode(f"{before}{value}{after}".encode()).decode())
@@ -78,7 +79,7 @@ def test_base64_of_a_longer_text_shows_nothing_of_it(encode: Callable[[bytes], b
         assert len(left) <= (len(before) + len(after)) * 4 // 3 + 8, left
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each_of("form", FORMS)
 def test_each_line_of_a_bundle_is_known(form: str) -> None:
     lines = [line for line in BUNDLE.splitlines() if not line.startswith("-----")]
     redactor = Redactor([BUNDLE])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from resolvers.instance.crypto import CLI_PREFIXES
 from resolvers.rules.redaction import DEEPEST, Redactor, StreamRedactor
 from resolvers.rules.secret_shapes import REACH
+from tests.every import each_of
 
 ALNUM = string.ascii_letters + string.digits
 WORD = ALNUM + "_-"
@@ -139,7 +140,7 @@ def _streamed(stream: StreamRedactor, text: str, sizes: list[int]) -> str:
     return "".join([*map(stream.feed, _pieces(text, sizes)), stream.flush()])
 
 
-@pytest.mark.parametrize(("kind", "strategy"), SECRETS, ids=[kind for kind, _ in SECRETS])
+@each_of(("kind", "strategy"), SECRETS, ids=[kind for kind, _ in SECRETS])
 def test_no_secret_is_shown_wherever_the_text_is_cut(kind: str, strategy: st.SearchStrategy[tuple[str, str]]) -> None:
     @settings(max_examples=60, deadline=None)
     @given(
@@ -179,7 +180,7 @@ def test_no_known_value_is_shown_wherever_the_text_is_cut(
     assert not [value for value in known if any(value in piece for piece in pieces)]
 
 
-@pytest.mark.parametrize(
+@each_of(
     "form",
     [
         str,
@@ -188,7 +189,7 @@ def test_no_known_value_is_shown_wherever_the_text_is_cut(
         lambda v: base64.b64encode(v.encode()).decode().rstrip("="),
     ],
 )
-@pytest.mark.parametrize("value", ["correct horse battery", 'with "quotes" and \\', "ключ-от-всего"])
+@each_of("value", ["correct horse battery", 'with "quotes" and \\', "ключ-от-всего"])
 def test_a_known_value_is_found_in_its_other_forms(form: Any, value: str) -> None:
     text = f"before {form(value)} after"
     assert Redactor([value]).redact(text) == "before [REDACTED:credential] after"
@@ -287,10 +288,8 @@ def test_text_of_a_script_without_spaces_is_shown_at_once() -> None:
     assert [stream.feed(letter) for letter in "日本語の文章"] == list("日本語の文章")
 
 
-@pytest.mark.parametrize(
-    "start", ["", "password: ", "-----BEGIN RSA ", "eyJ", "https://user:", "Authorization: Basic "]
-)
-@pytest.mark.parametrize("unit", ["Ab0Xy9", "ab.-_~", "éé"])
+@each_of("start", ["", "password: ", "-----BEGIN RSA ", "eyJ", "https://user:", "Authorization: Basic "])
+@each_of("unit", ["Ab0Xy9", "ab.-_~", "éé"])
 def test_what_is_held_back_is_bounded(start: str, unit: str) -> None:
     stream, shown = Redactor().stream(), 0
     shown += len(stream.feed(start))
@@ -314,7 +313,7 @@ def test_a_secret_longer_than_what_is_held_back_is_swallowed_to_its_end() -> Non
         assert streamed.endswith(" b")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "def login(user: str, password: str) -> Token: ...",
@@ -345,7 +344,7 @@ def test_what_only_speaks_of_secrets_is_left_alone(text: str) -> None:
     assert Redactor().redact(text) == text
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "Uid=sa;Pwd=s3/hunter;",
@@ -410,7 +409,7 @@ def test_a_secret_inside_a_value_that_is_none_is_found(name: str) -> None:
     assert Redactor().redact(f"{name}postgres://me:hunter2@db/x") == f"{name}postgres://me:[REDACTED:password]@db/x"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "unit",
     [
         *(

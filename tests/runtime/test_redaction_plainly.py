@@ -14,6 +14,7 @@ from resolvers.rules.known_values import BLOCK, CROWD, PART, KnownValues, encoda
 from resolvers.rules.redaction import Redactor, mark
 from resolvers.rules.secret_forms import forms_of
 from resolvers.rules.secret_shapes import SHAPES, judge
+from tests.every import each_of
 
 LETTERS = string.ascii_letters + string.digits + "+/"
 
@@ -170,7 +171,7 @@ BEGINNINGS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("unit", BEGINNINGS)
+@each_of("unit", BEGINNINGS)
 def test_beginnings_of_shapes_cost_no_more_than_other_text(unit: str) -> None:
     prose = ("The quick brown fox jumps over 13 lazy dogs.\n" * SIZE)[:SIZE]
     text = (unit * SIZE)[:SIZE]

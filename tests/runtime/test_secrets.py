@@ -24,6 +24,7 @@ from runtime.engine.supervisor import Supervisor
 from runtime.runs.keys import CredentialKeys, EnvironmentKeys
 from runtime.runs.outfit import InstanceOutfit
 from runtime.sandbox import Unconfined, Workdir
+from tests.every import each_of
 from tests.runtime.doubles import LocalEngine
 from tests.runtime.estate import Estate, estate_on
 from tests.runtime.test_outfit import script
@@ -143,7 +144,7 @@ async def test_a_credential_that_cannot_be_opened_is_left_out(estate: Estate) ->
     assert environment(await given_to(estate.workspace.id, agent.id)) == {"B": "kept"}
 
 
-@pytest.mark.parametrize("name", ["PATH", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "A-B", "1A", "", "A=B", "A\nB", "Ä"])
+@each_of("name", ["PATH", "LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "A-B", "1A", "", "A=B", "A\nB", "Ä"])
 def test_a_name_that_steers_programs_is_no_variable(name: str) -> None:
     assert not is_variable(name)
 

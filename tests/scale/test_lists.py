@@ -12,6 +12,7 @@ from resolvers.kernel.declarations.operation import Auth
 from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Page
 from rest_compat.http.table import PARAMETER
+from tests.every import each_of
 from tests.generation.registry import operations, routes_of
 from tests.scale.measuring import Measured, check, check_writes, measure
 from tests.scale.reading import READS, Read
@@ -32,7 +33,7 @@ async def measured(module_database: Any, tmp_path_factory: pytest.TempPathFactor
     return found
 
 
-@pytest.mark.parametrize("read", [pytest.param(read, id=read.name) for read in READS])
+@each_of("read", [pytest.param(read, id=read.name) for read in READS])
 @pytest.mark.slow
 async def test_a_list_costs_its_page(read: Read, measured: Measured) -> None:
     check(read, measured)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.every import each_of
 from tests.scale.measuring import Measured, check, check_writes, measure
 from tests.scale.reading import READS, Read
 
@@ -17,7 +18,7 @@ async def measured(module_database: Any, tmp_path_factory: pytest.TempPathFactor
     return await measure(module_database, tmp_path_factory.mktemp("scale"), SIZES)
 
 
-@pytest.mark.parametrize("read", [pytest.param(read, id=read.name) for read in READS])
+@each_of("read", [pytest.param(read, id=read.name) for read in READS])
 async def test_a_list_costs_its_page(read: Read, measured: Measured) -> None:
     check(read, measured)
 

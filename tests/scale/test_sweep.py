@@ -9,6 +9,7 @@ import pytest
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.store.database import database
 from resolvers.kernel.writing.context import SCOPE_SQL
+from tests.every import each_of
 from tests.scale.reading import nodes
 from tests.scale.sweeping import sweep_old
 from tests.world import World
@@ -33,7 +34,7 @@ async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_databas
     assert max(swept.waited) < 2.0, sorted(swept.waited)[-5:]
 
 
-@pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name) for rule in sweeper.rules()])
+@each_of("rule", [pytest.param(rule, id=rule.name) for rule in sweeper.rules()])
 async def test_what_expires_is_found_by_an_index(world: World, rule: sweeper.Rule) -> None:
     async with database.lease() as conn, conn.transaction():
         # few rows: all plans are cheap, but one without an index stays one

@@ -24,6 +24,8 @@ from resolvers.kernel.store import statements
 from resolvers.kernel.writing import finish
 from resolvers.kernel.writing.context import Context
 
+LOCKS = ("the door alone", "row security alone")
+
 
 class NoTenant:
     """No table is one of these."""

@@ -19,6 +19,7 @@ from resolvers.kernel.ground.policy import GATES, Action
 from resolvers.kernel.reader import GRAPHS, Edge, Either, edges_in
 from resolvers.kernel.reader.graph import access_of
 from schema.bridge.selection import BACKREF
+from tests.every import each_of
 from tests.generation.estate import Estate
 from tests.generation.inputs import valid
 from tests.generation.registry import SCHEMA, graphql_fields, operations
@@ -135,7 +136,7 @@ async def tied(estate: Estate, lock: str) -> Estate:
     return estate
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.operation.name}:{'.'.join(path.names)}")
+@each_of("path", PATHS, ids=lambda path: f"{path.operation.name}:{'.'.join(path.names)}")
 async def test_an_edge_leads_to_own_rows_only(path: Path, tied: Estate) -> None:
     raw = valid(path.operation, tied)
     for who in WHO:

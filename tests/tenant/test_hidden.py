@@ -13,6 +13,7 @@ from resolvers.kernel.declarations.operation import Auth, Operation
 from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader.graph import ACCESS
+from tests.every import Faults, wanted
 from tests.generation.domains import MODELS
 from tests.generation.estate import Estate
 from tests.generation.inputs import fields_of, is_reference, references, row_id, unknown_id, valid, with_ids
@@ -20,7 +21,7 @@ from tests.generation.registry import operations, surfaces_of
 from tests.generation.surfaces import Outcome
 from tests.tenant.door import visible
 from tests.tenant.test_edges import FRAGMENT, PATHS, Path
-from tests.tenant.test_ids import mentioned, told
+from tests.tenant.test_ids import mentioned, surface_of, told
 
 pytestmark = pytest.mark.anyio
 NEVER_CARRIED_OUT = {"crews.provision", "crews.provision.rebuild", "crews.restart_agents"}
@@ -78,17 +79,31 @@ NOT_OF_THE_EXAMPLE = {("budgets.get", "crew"), ("budgets.get", "mission")}
 """A budget names one of three, that of the example an agent; the list has one of each."""
 
 WALKED = [
-    pytest.param(model, path, id=f"{model.__name__}-{path.operation.name}:{'.'.join(path.names)}")
+    (model, path)
     for model in HIDDEN
     for path in PATHS
-    if path.operation.action is not Action.OWNER  # of which nothing is shown to anybody else
+    if wanted(path.operation) and path.operation.action is not Action.OWNER  # nothing of which anybody else is shown
     if path.operation.model is model or any(edge.target is model for edge in path.edges)
     if (path.operation.name, path.names[0] if path.names else "") not in NOT_OF_THE_EXAMPLE
 ]
 
 
-@pytest.mark.parametrize(("model", "path"), WALKED, indirect=["model"])
-async def test_no_edge_leads_to_a_hidden_row(model: Any, path: Path, estate: Estate) -> None:
+def for_its_models(cases: list[Any]) -> Any:
+    """An item for each model that there are cases of: it is hidden once for all of them."""
+    named = {model: model.__name__ for model, *_ in cases}
+    return pytest.mark.parametrize("model", list(named), indirect=True, ids=list(named.values()))
+
+
+@for_its_models(WALKED)
+async def test_no_edge_leads_to_a_hidden_row(model: Any, estate: Estate) -> None:
+    faults = Faults()
+    for path in [path for hidden, path in WALKED if hidden is model]:
+        with faults.of(f"{path.operation.name}:{'.'.join(path.names)}"):
+            await leads_to_no_hidden_row(model, path, estate)
+    faults.tell()
+
+
+async def leads_to_no_hidden_row(model: Any, path: Path, estate: Estate) -> None:
     raw = valid(path.operation, estate)
     owner, admin = [
         await estate.call("graphql", path.operation, raw, estate.person(who), selection=path.selection)
@@ -118,21 +133,29 @@ def ends(value: Any, names: tuple[str, ...]) -> list[Any]:
     return ends(value if names[0].startswith(FRAGMENT) else value[names[0]], names[1:])
 
 
-def named() -> Iterator[Any]:
+def named() -> Iterator[tuple[Any, Operation[Any], str]]:
     """Every field of an operation that names rows of a model that can be hidden."""
     for op in operations():
-        if op.auth is Auth.USER:
+        if op.auth is Auth.USER and surfaces_of(op) and wanted(op):
             for field in fields_of(op):
                 hidden = MODELS.get(references(op)[field]) if is_reference(op, field) else None
                 if hidden in HIDDEN:
-                    for surface in surfaces_of(op):
-                        yield pytest.param(hidden, op, surface, field, id=f"{op.name}-{surface}-{field}")
+                    yield hidden, op, field
 
 
-@pytest.mark.parametrize(("model", "op", "surface", "field"), list(named()), indirect=["model"])
-async def test_the_id_of_a_hidden_row_is_an_unknown_id(
-    model: Any, op: Operation[Any], surface: str, field: str, estate: Estate
-) -> None:
+NAMES = list(named())
+
+
+@for_its_models(NAMES)
+async def test_the_id_of_a_hidden_row_is_an_unknown_id(model: Any, estate: Estate) -> None:
+    faults = Faults()
+    for _, op, field in [case for case in NAMES if case[0] is model]:
+        with faults.of(f"{op.name}-{field}"):
+            await answers_as_for_an_unknown_id(op, surface_of(op, field), field, estate)
+    faults.tell()
+
+
+async def answers_as_for_an_unknown_id(op: Operation[Any], surface: str, field: str, estate: Estate) -> None:
     raw, known = valid(op, estate, None, field), row_id(estate.home, references(op)[field])
     unknown = unknown_id(known)
     hidden, owner = [
@@ -167,17 +190,23 @@ def said(outcome: Outcome, id: str) -> tuple[Any, ...]:
 
 
 LISTED = [
-    pytest.param(op.model, op, surface, id=f"{op.name}-{surface}")
+    (op.model, op, surface)
     for op in operations()
-    if isinstance(op, Query) and op.auth is Auth.USER and op.form.many and op.model in HIDDEN
+    if isinstance(op, Query) and op.auth is Auth.USER and op.form.many and op.model in HIDDEN and wanted(op)
     for surface in surfaces_of(op)
 ]
 
 
-@pytest.mark.parametrize(("model", "op", "surface"), LISTED, indirect=["model"])
-async def test_no_list_shows_or_counts_a_hidden_row(
-    model: Any, op: Operation[Any], surface: str, estate: Estate
-) -> None:
+@for_its_models(LISTED)
+async def test_no_list_shows_or_counts_a_hidden_row(model: Any, estate: Estate) -> None:
+    faults = Faults()
+    for _, op, surface in [case for case in LISTED if case[0] is model]:
+        with faults.of(f"{op.name}-{surface}"):
+            await shows_and_counts_none(model, op, surface, estate)
+    faults.tell()
+
+
+async def shows_and_counts_none(model: Any, op: Operation[Any], surface: str, estate: Estate) -> None:
     owner, admin = [await estate.call(surface, op, valid(op, estate), estate.person(who)) for who in ("owner", "admin")]
     assert owner.code is None
     assert owner.body != admin.body, f"there is nothing to hide: {owner}"

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.every import each_of
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +58,7 @@ async def test_flags_are_of_the_instance_and_listed_by_key(world: World) -> None
     ).status_code == (409)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status"),
     [
         ({}, 400),

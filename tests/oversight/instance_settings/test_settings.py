@@ -11,6 +11,7 @@ from models.bounds import SETTING
 from models.oversight.instance_settings import InstanceSetting, is_sensitive
 from models.sealed import Sealed
 from resolvers.instance.running import instance
+from tests.every import each_of
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -109,7 +110,7 @@ async def test_settings_are_listed_by_key_to_those_who_manage(world: World) -> N
         assert (await world.rest(world.member, "GET", path)).status_code == 403
 
 
-@pytest.mark.parametrize("body", [{}, {"value": None}, {"value": 1}, {"value": {"a": "b"}}, [], "value"])
+@each_of("body", [{}, {"value": None}, {"value": 1}, {"value": {"a": "b"}}, [], "value"])
 async def test_a_bad_value_is_refused_and_writes_nothing(world: World, body: Any) -> None:
     before = await world.snapshot()
     assert (await world.rest(world.owner, "PUT", f"{SETTINGS}/bad", body)).status_code == 400
@@ -199,12 +200,12 @@ async def test_a_refusal_does_not_repeat_the_secret(world: World) -> None:
         assert SECRET not in answer.text
 
 
-@pytest.mark.parametrize("key", PLAIN)
+@each_of("key", PLAIN)
 async def test_other_settings_are_shown(world: World, key: str) -> None:
     assert (await put(world, key, "visible"))["value"] == "visible"
 
 
-@pytest.mark.parametrize("key", [*SENSITIVE, *PLAIN])
+@each_of("key", [*SENSITIVE, *PLAIN])
 async def test_the_database_keeps_the_two_kinds_apart(world: World, key: str) -> None:
     """By the same rule as the program: a secret in the plain column is refused, whoever writes it."""
     await world.database.execute("DELETE FROM instance_settings")

@@ -16,6 +16,7 @@ from resolvers.instance.ports import CommandOfAgent, Ran
 from resolvers.kernel import instance
 from resolvers.oversight.keeper.commands import fault_of
 from resolvers.oversight.keeper.plausibility import is_plausible
+from tests.every import each_of
 from tests.oversight.keeper.adversaries import ADVERSARIES, Adversary
 from tests.oversight.keeper.conftest import EXECUTE, REQUEST, SECRET, ScriptedModel, Ship, verdict
 from tests.world import World
@@ -84,7 +85,7 @@ def test_they_are_many_and_each_another_one() -> None:
     assert len({one.group for one in ADVERSARIES}) >= 12
 
 
-@pytest.mark.parametrize("group", sorted({one.group for one in ADVERSARIES}))
+@each_of("group", sorted({one.group for one in ADVERSARIES}))
 def test_the_rules_alone(group: str) -> None:
     for one in ADVERSARIES:
         if one.group == group:

@@ -13,6 +13,7 @@ from models.staff.crews import AutonomyLevel, BehaviorMode
 from resolvers.instance.completions import CompletionFailed
 from resolvers.oversight.keeper.behavior import outcome_of
 from resolvers.oversight.keeper.skill_review import proposed_of
+from tests.every import each_of
 from tests.oversight.keeper.conftest import TOKEN, ScriptedModel, Ship, verdict
 from tests.world import World
 
@@ -113,7 +114,7 @@ ALLOW, WARN, DENY, ESCALATE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("decision", "autonomy", "mode", "outcome"),
     [
         (ALLOW, "strict", "block", "auto_journal"),
@@ -143,7 +144,7 @@ async def test_a_call_is_blocked_by_a_crew_that_blocks(evaluators: Ship, world: 
     assert (await judged(evaluators, "behavior", crew_id="cnone"))["policy_decision"] == "auto_log_inbox"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("state", "days", "assignments", "proposed"),
     [
         ("active", None, 0, "stale"), ("active", 30, 0, "stale"), ("active", 29, 0, "active"),

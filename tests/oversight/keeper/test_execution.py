@@ -17,6 +17,7 @@ from resolvers.oversight.keeper.execution import told
 from resolvers.oversight.keeper.scrubbing import MARK, scrubbed
 from runtime.oversight.keeper import SandboxedCommands
 from runtime.sandbox import Unconfined
+from tests.every import each_of
 from tests.instance.openbao import ROOT, openbao
 from tests.oversight.keeper.conftest import EXECUTE, SECRET, ScriptedModel, Ship, verdict
 from tests.world import World
@@ -183,7 +184,7 @@ async def test_what_cannot_be_run_is_not_even_asked(
     assert (model.asked, runner.commands) == ([], [])
 
 
-@pytest.mark.parametrize(
+@each_of(
     "command",
     [
         "a; b", "a | b", "a > b", "a && b", "a & b", "a `b`", "a $(b)", "a ${b}", "a <(b)", "a\nb", 'a "b; c"',
@@ -203,7 +204,7 @@ def test_a_command_is_one_program(command: str) -> None:
     assert fault_of(command)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "command",
     [
         "a\tb", "gh pr list --search 'a; b | c > d'", "echo awkward", "echo $HOME", "a" * 4096, "git push -c x",
@@ -228,7 +229,7 @@ FORMS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORMS)
+@each_of("name", FORMS)
 def test_the_secret_is_found_in_every_form(name: str) -> None:
     text = scrubbed(f"before {FORMS[name]} after", SECRET)
     assert text.startswith("before ")
@@ -237,8 +238,8 @@ def test_the_secret_is_found_in_every_form(name: str) -> None:
     assert SECRET.lower() not in "".join(text.lower().split())
 
 
-@pytest.mark.parametrize("before", ["", "a", "ab", "abc", "user:"])
-@pytest.mark.parametrize("after", ["", "z", "zz"])
+@each_of("before", ["", "a", "ab", "abc", "user:"])
+@each_of("after", ["", "z", "zz"])
 def test_base64_of_what_it_stands_in_is_found(before: str, after: str) -> None:
     coded = base64.b64encode(f"{before}{SECRET}{after}".encode()).decode()
     text = scrubbed(coded, SECRET)
@@ -246,7 +247,7 @@ def test_base64_of_what_it_stands_in_is_found(before: str, after: str) -> None:
     assert len(text.replace(MARK, "")) <= len(base64.b64encode(f"{before}{after}".encode())) + 8
 
 
-@pytest.mark.parametrize("cut", range(1, len(SECRET)))
+@each_of("cut", range(1, len(SECRET)))
 def test_the_half_of_a_secret_is_left_out_where_output_was_cut(cut: int) -> None:
     assert SECRET[:cut] not in told(Ran(0, f"{'x' * 200} {SECRET[:cut]}", truncated=True), SECRET)
 

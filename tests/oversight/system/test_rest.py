@@ -7,6 +7,7 @@ import pytest
 
 from models import migrations
 from resolvers.oversight.system import released
+from tests.every import each_of
 from tests.live.sockets import client_of
 from tests.oversight.system.scrapes import samples, scrape
 from tests.world import World
@@ -50,7 +51,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@each_of("path", PATHS)
 async def test_head_and_other_methods(world: World, path: str) -> None:
     answer = await world.rest(world.viewer, "HEAD", path)
     assert (answer.status_code, answer.content) == (200, b"")

@@ -9,6 +9,7 @@ import pytest
 from resolvers.instance.crypto import digest
 from resolvers.instance.passwords import Passwords
 from resolvers.people.account import WITHOUT, WRONG
+from tests.every import each_of
 from tests.live.sockets import client_of
 from tests.people.auth.browsers import PASSWORD, Browser, signed_in
 from tests.world import World
@@ -75,7 +76,7 @@ async def test_by_a_cli_token_every_session_ends(world: World) -> None:
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("current", "new", "status"),
     [
         ("wrong", NEW, 403),

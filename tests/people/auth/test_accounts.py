@@ -26,6 +26,7 @@ from resolvers.instance.running import instance
 from resolvers.kernel.ground.inputs import Slug
 from resolvers.people.auth.accounts import WITHOUT_LINK, workspace_slug
 from tests.conftest import Database
+from tests.every import each_of
 from tests.people.auth.browsers import ACCESS, DEVICE, REFRESH, Browser, set_cookies
 from tests.world import serving, settings_for
 
@@ -387,7 +388,7 @@ async def test_of_signups_at_once_with_one_email_one_is_made(start: Start) -> No
         assert await fresh.counts() == ONE | {"cli_tokens": 0, "instance_facts": 0}
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("email", "slug"),
     [
         ("ada@example.com", "ada-cabcdefg"),

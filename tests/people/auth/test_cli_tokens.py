@@ -14,6 +14,7 @@ from models.people.workspaces import Membership, Role, Workspace
 from resolvers.instance.crypto import TokenKind
 from resolvers.instance.running import instance
 from resolvers.people.auth.cli_tokens import SCOPES
+from tests.every import each_of
 from tests.people.auth.browsers import Browser, signed_in
 from tests.world import Person, World
 
@@ -30,7 +31,7 @@ async def use(world: World, token: str, **headers: str) -> httpx2.Response:
     return await Browser(world.url).send("GET", WHO, headers={"authorization": f"Bearer {token}"} | headers)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "content",
     [
         b"",
@@ -65,7 +66,7 @@ async def test_by_default_a_token_is_standard_lives_on_and_may_all(world: World,
     }
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "lifetime"),
     [
         ({"tier": "standard", "expires_in_seconds": 90}, 90),
@@ -91,7 +92,7 @@ async def test_lifetimes_by_tier(world: World, body: dict[str, Any], lifetime: i
         assert stored == hmac.new(bytes.fromhex("cd" * 32), made["token"].encode(), "sha256").hexdigest()
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "text"),
     [
         ({"tier": "ROOT"}, "tier"),
@@ -232,7 +233,7 @@ async def test_a_use_of_an_admin_token_is_recorded_once_however_often_the_gate_i
         assert [row["path"] for row in rows] == paths
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("tier", "sets"),
     [
         (tier, sets)

@@ -11,6 +11,7 @@ from pwdlib.hashers.bcrypt import BcryptHasher
 from resolvers.instance.passwords import Verification
 from resolvers.instance.running import instance
 from resolvers.people.auth.login import local_path
+from tests.every import each_of
 from tests.people.auth.browsers import ACCESS, CSRF, PASSWORD, SECURE_ACCESS, Browser, new_user, set_cookies
 from tests.world import World
 
@@ -78,7 +79,7 @@ async def test_a_login_sets_the_cookies_of_a_session_of_thirty_days_and_of_the_b
     assert abs(row["created_at"] - datetime.now(UTC)) < timedelta(seconds=30)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("callback", "goes"),
     [
         (None, "/"),
@@ -189,7 +190,7 @@ async def test_every_attempt_costs_one_hash(world: World, email: str, monkeypatc
     assert len(hashes) == 1
 
 
-@pytest.mark.parametrize(("cookie", "sent"), [(False, "same"), (True, "x" * 64), (True, ""), (True, None), (True, "ä")])
+@each_of(("cookie", "sent"), [(False, "same"), (True, "x" * 64), (True, ""), (True, None), (True, "ä")])
 async def test_the_csrf_token_has_to_be_the_cookie(world: World, cookie: bool, sent: str | None) -> None:
     user, browser = await new_user(world), Browser(world.url)
     token = await browser.csrf()
@@ -226,7 +227,7 @@ async def test_the_command_line_sends_the_plain_csrf_cookie_on_https_too(world: 
     assert SECURE_ACCESS in browser.cookies
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("media", "content"),
     [
         ("application/json", b""),

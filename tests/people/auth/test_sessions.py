@@ -11,6 +11,7 @@ import pytest
 from models.people.auth import Session
 from resolvers.instance.crypto import TokenKind, new_session_id
 from resolvers.instance.running import instance
+from tests.every import each_of
 from tests.people.auth.browsers import (
     ACCESS,
     CLEARED,
@@ -81,9 +82,7 @@ async def test_nobody_is_signed_in_without_the_cookie_of_the_scheme(world: World
         assert (answer.status_code, answer.json(), set_cookies(answer)) == (200, {}, [])
 
 
-@pytest.mark.parametrize(
-    "fault", ["revoked", "ended", "gone", "another user's", "expired", "refresh token", "ticket", "junk", "null"]
-)
+@each_of("fault", ["revoked", "ended", "gone", "another user's", "expired", "refresh token", "ticket", "junk", "null"])
 async def test_a_session_that_is_no_longer_good_is_cleared(world: World, fault: str) -> None:
     browser, user = await signed_in(world)
     row = await row_of(world, user.id)
@@ -232,7 +231,7 @@ async def test_without_a_refresh_cookie_nothing_is_cleared(world: World) -> None
         assert set_cookies(answer) == []
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("fault", "reason"),
     [
         ("junk", "session_expired"),

@@ -10,6 +10,7 @@ import pytest
 
 from models.people.auth import CliToken
 from models.people.workspaces import Role
+from tests.every import each_of
 from tests.people.auth.browsers import Browser
 from tests.people.auth.test_cli_tokens import create, use
 from tests.world import Person, World
@@ -63,7 +64,7 @@ async def test_an_overlap_is_no_longer_life(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("overlap", [-1, 604801, "60", 1.5, True, 10**30])
+@each_of("overlap", [-1, 604801, "60", 1.5, True, 10**30])
 async def test_an_overlap_has_a_bound(world: World, overlap: Any) -> None:
     old = (await create(world, world.admin)).json()
     before = await world.snapshot()
@@ -147,7 +148,7 @@ async def test_a_rotation_in_graphql(world: World) -> None:
     assert seen[made["id"]] == {"id": made["id"], "rotatedAt": None, "expiresSoon": False}
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("lived", "left", "soon"),
     [
         (90, 8, False),

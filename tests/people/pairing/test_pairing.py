@@ -10,6 +10,7 @@ import pytest
 from resolvers.instance.crypto import digest
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.background.clocks import across_workspaces
+from tests.every import each_of
 from tests.people.auth.browsers import Browser, signed_in
 from tests.world import World
 
@@ -77,7 +78,7 @@ async def test_of_redeems_at_once_one_wins(world: World) -> None:
     assert await tokens_of(world, user.id) == ["pair"]
 
 
-@pytest.mark.parametrize("typed", ["{lower}", " {plain} ", "{plain}", "{blank}", "-{code}-"])
+@each_of("typed", ["{lower}", " {plain} ", "{plain}", "{blank}", "-{code}-"])
 async def test_case_blanks_and_dashes_do_not_matter(world: World, typed: str) -> None:
     browser, _ = await signed_in(world)
     code = await start(browser)
@@ -85,9 +86,7 @@ async def test_case_blanks_and_dashes_do_not_matter(world: World, typed: str) ->
     assert (await redeem(world, code=typed.format(**forms))).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "code", ["", "AAAA-AAA", "AAAA-AAAAA", "AAAA AAAA A", "ſſſſſßßß", None, 12345678, ["AAAAAAAA"]]
-)
+@each_of("code", ["", "AAAA-AAA", "AAAA-AAAAA", "AAAA AAAA A", "ſſſſſßßß", None, 12345678, ["AAAAAAAA"]])
 async def test_a_malformed_code_is_a_fault_of_the_request(world: World, code: Any) -> None:
     browser, _ = await signed_in(world)
     before = await world.snapshot()
@@ -139,7 +138,7 @@ async def test_earlier_codes_stay_valid(world: World) -> None:
     assert await tokens_of(world, user.id) == ["pair", "pair"]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("hint", "kept"),
     [
         ("codex", "CODEX"),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.every import each_of
 from tests.people.auth.browsers import signed_in
 from tests.people.passkeys.authenticator import BACKED_UP, BACKUP_ELIGIBLE, PRESENT, VERIFIED, Authenticator, decoded
 from tests.people.passkeys.pages import NOT_ACCEPTED, REGISTER, REQUIRE, START, ask, data, options, refusal, registered
@@ -65,7 +66,7 @@ async def test_a_challenge_is_used_up_by_what_proves_nothing(world: World) -> No
     assert again == ("FORBIDDEN", "The registration was not started in this session, or has ended")
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("changes", "lies"),
     [
         ({"origin": "https://evil.example.com"}, {}),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from resolvers.instance.running import instance
+from tests.every import each_of
 from tests.people.auth.browsers import PASSWORD, Browser, new_user
 from tests.people.passkeys.authenticator import PRESENT, Authenticator, decoded
 from tests.people.passkeys.pages import (
@@ -85,7 +86,7 @@ async def test_an_old_challenge_is_none(world: World) -> None:
     assert answer == ("FORBIDDEN", "The sign-in was not started in this browser, or has ended")
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("changes", "lies"),
     [
         ({"origin": "https://evil.example.com"}, {}),

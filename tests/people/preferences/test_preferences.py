@@ -8,6 +8,7 @@ import pytest
 
 from models.people.preferences import LARGEST, Preference
 from resolvers.people.preferences import MOST
+from tests.every import each_of
 from tests.people.auth.browsers import Browser, signed_in
 from tests.world import World
 
@@ -64,7 +65,7 @@ async def test_a_value_is_replaced_and_deleted(world: World) -> None:
     assert await listed(other) == {"theme": "dark"}
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("key", "content", "status"),
     [
         ("theme", b"", 400),

@@ -11,6 +11,7 @@ from models.base import new_id
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.instance.running import instance
 from resolvers.people.workspaces.invitations import MOST_A_DAY
+from tests.every import each_of
 from tests.people.auth.browsers import PASSWORD, Browser
 from tests.people.recovery.conftest import PLACE
 from tests.people.recovery.mailbox import Mailbox, idle, text_of
@@ -43,7 +44,7 @@ async def test_the_mailed_link_is_good(world: World, mailbox: Mailbox) -> None:
     assert (answer.status_code, answer.json()["workspace_id"]) == (201, workspace.id)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("name", "shown"),
     [
         ("Line\r\nBcc: victim@example.org", "Line Bcc: victim@example.org"),

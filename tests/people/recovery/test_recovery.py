@@ -13,6 +13,7 @@ from resolvers.instance.running import instance
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.people.recovery import MAIL_RESET
+from tests.every import each_of
 from tests.live.sockets import client_of
 from tests.people.auth.browsers import PASSWORD, Browser, new_user, signed_in
 from tests.people.recovery.conftest import PLACE
@@ -150,7 +151,7 @@ async def test_of_resets_at_once_one_wins(world: World, mailbox: Mailbox) -> Non
     assert await logs_in(world, user.email, f"horse battery {won}")
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("token", "password", "told"),
     [
         ("", "short", "Password must be at least 8 characters"),
@@ -174,7 +175,7 @@ async def test_a_reset_needs_a_body(world: World, content: bytes) -> None:
     assert (await Browser(world.url).send("POST", RESET, content=content)).status_code == 400
 
 
-@pytest.mark.parametrize(
+@each_of(
     "content",
     [
         b"",

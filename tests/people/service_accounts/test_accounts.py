@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from models.people.workspaces import Role, Workspace
+from tests.every import each_of
 from tests.people.service_accounts.robots import ACCOUNTS, account, make, robot, token
 from tests.world import World
 
@@ -43,7 +44,7 @@ async def test_an_account_is_made_listed_changed_and_deleted(world: World) -> No
     assert audit == [(f"service_account.{what}", "token") for what in ("created", "updated", "deleted")]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("person", "role", "status"),
     [
         ("owner", "ADMIN", 201),

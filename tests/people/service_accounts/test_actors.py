@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed
 
 from resolvers.kernel.declarations.operation import OPERATIONS, Auth
 from resolvers.kernel.store.database import Connection
+from tests.every import each_of
 from tests.live.graphql import Talk, talking
 from tests.live.sockets import client_of
 from tests.people.service_accounts.robots import ACCOUNTS, account, robot, token
@@ -90,7 +91,7 @@ async def test_nobody_signs_in_as_an_account(world: World) -> None:
 # ---- tokens ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("role", "scopes", "status"),
     [
         ("VIEWER", ["crews:read"], 201),

@@ -11,6 +11,7 @@ from models.base import new_id
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.people.workspaces.acceptance import ACCEPTED, EXPIRED, MEMBER, OTHER_EMAIL, REGISTERED
 from resolvers.people.workspaces.invitations import MISSING
+from tests.every import each_of
 from tests.people.auth.browsers import PASSWORD, Browser, new_user, signed_in
 from tests.people.workspaces.calls import at
 from tests.world import World, now
@@ -175,7 +176,7 @@ async def test_of_sign_ups_at_once_one_wins(world: World) -> None:
     assert await world.database.fetchval("SELECT count(*) FROM users WHERE email = $1", invitation.email) == 1
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("more", "status"),
     [
         ({"token": "0" * 64}, 404),

@@ -8,6 +8,7 @@ import pytest
 
 from models.base import new_id
 from models.people.workspaces import Role
+from tests.every import each_of
 from tests.people.workspaces.calls import at, call, outcome
 from tests.world import Person, World
 
@@ -96,7 +97,7 @@ async def test_a_stored_set_that_says_nothing_is_chat_only(world: World) -> None
         ] == expected
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {},

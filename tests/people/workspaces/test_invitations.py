@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from models.people.workspaces import Invitation, Role
+from tests.every import each_of
 from tests.people.workspaces.calls import at, call, outcome
 from tests.world import World, now
 
@@ -64,7 +65,7 @@ async def test_the_list_is_what_nobody_accepted_newest_first(world: World) -> No
         assert [i["token"] for i in listed] == (["new@example.com", "old@example.com"] if may_invite else ["", ""])
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("by", "given", "status"),
     [
         ("owner", "ADMIN", 201),
@@ -89,7 +90,7 @@ async def test_who_may_offer_which_role(world: World, by: str, given: str | None
         assert await world.snapshot() == before
 
 
-@pytest.mark.parametrize(
+@each_of(
     "change",
     [
         {"email": bad}

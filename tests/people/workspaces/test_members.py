@@ -7,6 +7,7 @@ import pytest
 
 from models.base import new_id
 from models.people.workspaces import Membership, Role
+from tests.every import each_of
 from tests.people.workspaces.calls import at, call, outcome
 from tests.world import World
 
@@ -37,7 +38,7 @@ async def test_every_member_sees_every_member_in_the_order_of_joining(world: Wor
     }
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("by", "given", "status"),
     [
         ("owner", "ADMIN", 201),
@@ -71,7 +72,7 @@ async def test_who_may_give_which_role(world: World, by: str, given: str | None,
     await at(world, world.owner, "DELETE", f"/members/{made['id']}")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "change",
     [
         {"user_id": None},

@@ -9,6 +9,7 @@ from models.base import new_id
 from models.people.workspaces import Membership, Role, Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from tests.every import each_of
 from tests.people.workspaces.calls import at, call, outcome
 from tests.world import World
 
@@ -91,16 +92,14 @@ async def test_whoever_founds_a_workspace_owns_it(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("sent", "stored"), [("", None), (None, None), ("de", "German"), ("German", "German"), ("GERMAN", "German")]
-)
+@each_of(("sent", "stored"), [("", None), (None, None), ("de", "German"), ("German", "German"), ("GERMAN", "German")])
 async def test_a_language_is_stored_by_its_name(world: World, sent: str | None, stored: str | None) -> None:
     body = {"name": "Tongue", "slug": new_id()[:20], "preferred_language": sent}
     made = (await call(world, world.owner, "POST", "", body)).json()
     assert made["preferred_language"] == stored
 
 
-@pytest.mark.parametrize(
+@each_of(
     "change",
     [
         {"name": None},

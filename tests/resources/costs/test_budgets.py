@@ -11,6 +11,7 @@ from models.resources.budgets import BudgetSpend
 from models.resources.costs import CostDay, ModelCall
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +111,7 @@ async def test_there_is_one_budget_of_a_scope_and_period(world: World) -> None:
         assert again.json()["error"] == "There is a budget of this scope and period already"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {"amount_usd": 0},

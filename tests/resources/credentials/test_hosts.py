@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from resolvers.resources.credentials.hosts import Host, Hosts, hosts_of
+from tests.every import each_of
 from tests.resources.credentials.test_credentials import CANARY, DOCUMENT, PATH, change, made, opened
 from tests.work.issues.board import Board, word
 
@@ -68,7 +69,7 @@ async def test_its_own_count_instead_of_those_of_the_provider(board: Board) -> N
     assert hosts_of(await row(board, own)) == {HOST}
 
 
-@pytest.mark.parametrize("host", REFUSED)
+@each_of("host", REFUSED)
 def test_what_is_no_public_name_is_none(host: Any) -> None:
     with pytest.raises(ValidationError) as refused:
         TypeAdapter(Hosts).validate_python(["x.example.com", host])

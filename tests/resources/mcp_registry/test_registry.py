@@ -13,6 +13,7 @@ from resolvers.instance.running import instance
 from resolvers.kernel import across_workspaces
 from resolvers.resources.mcp_registry.syncing import entry as kept
 from resolvers.resources.mcp_registry.syncing import is_due
+from tests.every import each_of
 from tests.people.recovery.mailbox import delivering, idle
 from tests.resources.mcp_registry.registry import FILES, SNAPSHOT, Registry, entry
 from tests.world import World, now
@@ -143,7 +144,7 @@ HOSTILE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
+@each_of("raw", HOSTILE.values(), ids=HOSTILE.keys())
 def test_what_is_no_entry_is_left_out(raw: Any) -> None:
     assert kept(raw) is None
 

@@ -10,13 +10,14 @@ import pytest
 from crewship.process import bundled_skills
 from resolvers.resources.skills.skill_md import parse
 from tests.conftest import Database
+from tests.every import each_of
 from tests.faults.servers import KEYS, addresses
 from tests.process.commands import environment, serving
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("slug", bundled_skills.texts())
+@each_of("slug", bundled_skills.texts())
 def test_a_bundled_skill_is_one_that_an_import_would_take(slug: str) -> None:
     file = parse(bundled_skills.texts()[slug])
     assert (file.slug, file.spdx, file.description_quality) == (slug, "Apache-2.0", None)

@@ -18,6 +18,7 @@ from resolvers.instance.running import instance
 from resolvers.resources.skills import packs
 from resolvers.resources.skills.fetching import address_of
 from resolvers.resources.skills.packs import Pack, PackFault
+from tests.every import each_of
 from tests.resources.skills.test_catalog import LIST, skill_md
 from tests.world import World
 
@@ -190,7 +191,7 @@ async def test_what_is_no_public_https_address_is_not_contacted(world: World, ou
     assert await world.snapshot() == before
 
 
-@pytest.mark.parametrize(
+@each_of(
     "url",
     [
         "https://127.0.0.1/x", "https://2130706433/x", "https://0177.0.0.1/x", "https://0x7f.1/x", "https://[::1]/x",
@@ -265,7 +266,7 @@ def pack_of(*objects: tuple[int, bytes, int | None]) -> bytes:
     return made + hashlib.sha1(made).digest()
 
 
-@pytest.mark.parametrize(
+@each_of(
     "data",
     [
         b"",

@@ -21,6 +21,7 @@ from runtime.coding.gateway import MODEL, OF_KEYS, KeyRefused, Metered, ModelGat
 from runtime.coding.inbox import Inbox
 from runtime.coding.keys import Before, Key, KeyStandIn
 from runtime.coding.metering import is_free, reading_of, tokens_of
+from tests.every import each_of
 from tests.runtime.adapters.vendors import Refuses, Says, Vendor
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +40,7 @@ class Nowhere:
         yield
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("method", "path", "free"),
     [
         (b"POST", "/v1/messages/count_tokens", True), (b"POST", "/v1beta/models/m-1:countTokens", True),
@@ -53,7 +54,7 @@ def test_what_costs_nothing(method: bytes, path: str, free: bool) -> None:
     assert is_free(method, path) is free
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("path", "is_call"),
     [
         ("/v1/messages", True), ("/messages", True), ("/v1/chat/completions", True), ("/responses", True),

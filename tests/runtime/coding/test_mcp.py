@@ -21,6 +21,7 @@ from runtime.coding.gateway import ModelGateway as OfRun
 from runtime.coding.older_transport import Announced, Rewriting
 from runtime.egress import EgressGateway, Policy
 from runtime.runs.mcp_servers import RunServer
+from tests.every import each_of
 from tests.resources.integrations.mcp_hosts import Locked, official
 from tests.runtime.adapters.sinks import Journal, job
 from tests.runtime.adapters.vendors import Says, Vendor, vendor
@@ -128,8 +129,8 @@ async def test_a_stream_leads_to_what_it_has_named_and_nowhere_else(monkeypatch:
                 assert (await client.post(f"{base}/to/2", json=ping)).status_code == 404
 
 
-@pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@each_of("size", [1, 3, 1000])
+@each_of("end", ["\n", "\r\n", "\r"])
 def test_the_first_address_of_a_stream_is_rewritten(size: int, end: str) -> None:
     announced = Announced("mcp1", "https://harbour.example.com/v1/sse?key=1")
     told = ": ping||event: endpoint|data: messages?id=7||event: message|data: event: endpoint|data: /x||"

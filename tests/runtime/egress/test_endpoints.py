@@ -8,6 +8,7 @@ from models.staff.crews import NetworkMode
 from resolvers.instance.addresses import is_public_address
 from runtime.egress import ConnectionRefused, Endpoint, Policy
 from runtime.egress.policy import Inside
+from tests.every import each_of
 
 LISTED = frozenset({"a.example.com", "1.2.3.4", "*.example.com"})
 
@@ -25,7 +26,7 @@ def test_one_spelling(written: str, read: tuple[str, int]) -> None:
     assert Endpoint.of(written) == read
 
 
-@pytest.mark.parametrize("written", ["1.2.3.4", "127.1", "0x7f.1", "2130706433", "0x7f000001", "::1", "a.b.0x1", "08"])
+@each_of("written", ["1.2.3.4", "127.1", "0x7f.1", "2130706433", "0x7f000001", "::1", "a.b.0x1", "08"])
 def test_addresses_in_any_spelling(written: str) -> None:
     assert Endpoint(written, 443).is_address
 

@@ -17,6 +17,7 @@ from models.staff.crews import NetworkMode
 from runtime.egress import Policy
 from runtime.egress import proxy as proxies
 from runtime.egress.stand_ins import StandIn, StandIns, stand_in_for
+from tests.every import each_of
 from tests.kernel.servers import answering, certificate, response
 from tests.runtime.egress.outside import LISTED, OTHER, POLICY, Outside, listening
 
@@ -197,9 +198,7 @@ def test_a_stand_in_has_the_shape_of_the_value(value: str) -> None:
         assert each[-8:] != value[-8:]
 
 
-@pytest.mark.parametrize(
-    "value", ["", "short", "a-b", "_" * 40, "ghp_123456789012345", f" {VALUE}", f"{VALUE}\n", f"é{VALUE}"]
-)
+@each_of("value", ["", "short", "a-b", "_" * 40, "ghp_123456789012345", f" {VALUE}", f"{VALUE}\n", f"é{VALUE}"])
 def test_what_is_too_short_or_in_no_header_has_none(value: str) -> None:
     assert stand_in_for(value) is None
 

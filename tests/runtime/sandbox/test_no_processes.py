@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from tests.every import each_of
+
 TRYING = """
 import asyncio, multiprocessing, os, pty, subprocess, sys, threading
 import uvloop
@@ -101,7 +103,7 @@ def allowed() -> dict[str, str]:
     return trying("allow")
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_of("way", WAYS)
 def test_a_process_that_starts_no_others(refused: dict[str, str], allowed: dict[str, str], way: str) -> None:
     assert allowed[way] == "started"
     assert refused[way] == ("refused PermissionError" if way in PAST_THE_HOOK else "refused ProcessRefused")

@@ -9,6 +9,7 @@ from models.base import new_id
 from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
+from tests.every import each_of
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
@@ -97,7 +98,7 @@ async def test_what_adapters_put_out_run_after_run(world: World) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("type_", ChatEventType)
+@each_of("type_", ChatEventType)
 async def test_what_is_an_entry(world: World, type_: ChatEventType) -> None:
     agent = await agent_of(world)
     await show(world, await run_of(world, agent), 1, type_, "x")

@@ -10,6 +10,7 @@ from models.resources.costs import CostDay
 from models.staff.agents import Agent
 from models.staff.assignments import Escalation, PeerConversation, PeerConversationStatus
 from models.staff.crews import Crew
+from tests.every import each_of
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
@@ -43,7 +44,7 @@ async def test_learning_is_off_until_an_administrator_switches_it_on(world: Worl
     assert (await world.rest(world.viewer, "GET", path(ada, "learning"))).json() == body
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body", [{"enabled": True}, {"enabled": True, "reason": " "}, {"reason": "x"}, {"enabled": None, "reason": "x"},
              {"enabled": "yes", "reason": "x"}, {}]
 )  # fmt: skip

@@ -6,6 +6,7 @@ from models.base import new_id
 from models.people.workspaces import Role
 from models.staff.agents import Agent
 from models.staff.crews import Crew, CrewMember
+from tests.every import each_of
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -51,8 +52,8 @@ async def attempt(
     assert (await world.snapshot() == before) is not allowed
 
 
-@pytest.mark.parametrize("crew_role", CREW_ROLES)
-@pytest.mark.parametrize("name", ["owner", "admin", "manager", "member", "viewer"])
+@each_of("crew_role", CREW_ROLES)
+@each_of("name", ["owner", "admin", "manager", "member", "viewer"])
 async def test_create_in_a_crew(world: World, name: str, crew_role: str | None) -> None:
     person = world.people[name]
     crew = await new_crew(world, person, crew_role)
@@ -62,7 +63,7 @@ async def test_create_in_a_crew(world: World, name: str, crew_role: str | None) 
     )
 
 
-@pytest.mark.parametrize("name", ["owner", "admin", "manager", "member", "viewer"])
+@each_of("name", ["owner", "admin", "manager", "member", "viewer"])
 async def test_create_without_a_crew(world: World, name: str) -> None:
     person = world.people[name]
     await new_crew(world, person, "OWNER")  # a role there says nothing here
@@ -71,9 +72,9 @@ async def test_create_without_a_crew(world: World, name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("crew_role", CREW_ROLES)
-@pytest.mark.parametrize("name", ["owner", "admin", "manager", "member", "viewer"])
-@pytest.mark.parametrize("own", [True, False], ids=["own", "foreign"])
+@each_of("crew_role", CREW_ROLES)
+@each_of("name", ["owner", "admin", "manager", "member", "viewer"])
+@each_of("own", [True, False], ids=["own", "foreign"])
 async def test_edit(world: World, name: str, crew_role: str | None, own: bool) -> None:
     person = world.people[name]
     crew = await new_crew(world, person, crew_role)
@@ -90,10 +91,8 @@ async def test_a_manager_and_an_agent_without_a_crew(world: World, own: bool) ->
     await attempt(world, world.manager, own, "PATCH", f"/api/v1/agents/{agent.id}", {"name": "Renamed"}, 200)
 
 
-@pytest.mark.parametrize(
-    ("name", "status"), [("owner", 404), ("admin", 404), ("manager", 403), ("member", 403), ("viewer", 403)]
-)
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@each_of(("name", "status"), [("owner", 404), ("admin", 404), ("manager", 403), ("member", 403), ("viewer", 403)])
+@each_of("method", ["PATCH", "DELETE"])
 async def test_an_unknown_agent_and_one_of_elsewhere_look_the_same(
     world: World, method: str, name: str, status: int
 ) -> None:

@@ -13,6 +13,7 @@ from models.staff.agents import Agent, AgentRole, AgentStatus
 from models.staff.chats import Chat
 from models.staff.crews import Crew
 from resolvers.instance.running import instance
+from tests.every import each_of
 from tests.world import World, stored
 
 pytestmark = pytest.mark.anyio
@@ -104,7 +105,7 @@ async def test_empty_and_zero_count_as_not_given(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "text"),
     [
         ({}, "name"),
@@ -218,7 +219,7 @@ async def test_an_update_changes_what_is_sent(world: World) -> None:
     assert (nothing["name"], nothing["mcp_config_json"]) == ("N", "")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {},
@@ -282,7 +283,7 @@ async def test_null_clears_provider_crew_and_servers_and_a_timeout_may_be_none(w
     assert tuple(row) == (None, None, 0, None)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("stored", "body"),
     [
         ("OPENAI", {"llm_model": "o3"}),

@@ -2,16 +2,16 @@
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.staff.chats.mentions import mentions
+from tests.every import each_of
 
 SLUGS = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,20}", fullmatch=True)
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "@bob",
@@ -32,7 +32,7 @@ def test_a_mention(text: str) -> None:
     assert mentions(text, "bob")
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "",

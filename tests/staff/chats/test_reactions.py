@@ -7,6 +7,7 @@ import pytest
 
 from models.staff.chats import Chat
 from resolvers.staff.chats.reactions import MOST_EMOJI
+from tests.every import each_of
 from tests.staff.chats.rooms import chat_of, elsewhere, events, position, rows, said
 from tests.world import Person, World
 
@@ -67,14 +68,14 @@ async def shown(world: World, person: Person, chat: Chat, message: str = MESSAGE
     return [(one["emoji"], one["count"], one["mine"]) for one in answer.json()["reactions"]]
 
 
-@pytest.mark.parametrize("emoji", EMOJI, ids=ascii)
+@each_of("emoji", EMOJI, ids=ascii)
 async def test_what_is_made_of_emoji_is_kept(world: World, emoji: str) -> None:
     chat = await chat_of(world)
     assert await react(world, world.viewer, chat, emoji) == 204
     assert await shown(world, world.viewer, chat) == [(emoji, 1, True)]
 
 
-@pytest.mark.parametrize("emoji", [*NONE, None, 5, ["👍"], {}], ids=ascii)
+@each_of("emoji", [*NONE, None, 5, ["👍"], {}], ids=ascii)
 async def test_anything_else_is_refused_and_not_kept(world: World, emoji: Any) -> None:
     chat = await chat_of(world)
     since = await position(world)

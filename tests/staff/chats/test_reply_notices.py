@@ -17,6 +17,7 @@ from resolvers.identity.caller import Caller
 from resolvers.kernel.store.database import database
 from resolvers.kernel.writing.context import SCOPE_SQL
 from resolvers.staff.runs.finishing import finish_run
+from tests.every import each_of
 from tests.live.sockets import PATIENCE, client_of
 from tests.staff.chats.rooms import agent_of, chat_of, elsewhere, events, position, row, rows, run_of
 from tests.world import Person, World, now
@@ -120,7 +121,7 @@ async def test_another_reply_opens_the_same_notice_again(world: World) -> None:
     assert await told(world, before, chat) == ["chat_reply"]
 
 
-@pytest.mark.parametrize(
+@each_of(
     "end",
     [
         {"status": "FAILED", "error_message": "it broke"},

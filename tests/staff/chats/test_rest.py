@@ -14,6 +14,7 @@ from models.staff.chats import ChatOrigin, ChatReadCursor, MessageRole
 from models.staff.crews import CrewMember
 from models.staff.runs import RunFrame, RunStatus
 from models.work.missions import Assignment
+from tests.every import each_of
 from tests.staff.chats.rooms import agent_of, chat_of, crew_of, elsewhere, position, row, rows, run_of, said
 from tests.world import Person, World, now
 
@@ -208,14 +209,14 @@ async def test_the_same_id_is_the_same_chat(world: World) -> None:
     assert (answer.status_code, answer.json()) == (201, {"id": theirs.id})
 
 
-@pytest.mark.parametrize("id", ["", "a/b", "a\\b", "..", "a..b", "x" * 201, "a\nb", 7, {}])
+@each_of("id", ["", "a/b", "a\\b", "..", "a..b", "x" * 201, "a\nb", 7, {}])
 async def test_an_id_that_cannot_be(world: World, id: Any) -> None:
     agent = await agent_of(world)
     assert (await world.rest(world.owner, "POST", chats_of(agent), {"session_id": id})).status_code == 400
     assert await rows(world, "SELECT id FROM chats WHERE agent_id = $1", agent.id) == []
 
 
-@pytest.mark.parametrize("id", ["a b", "a%2Fb", "ü☃", "a.b", "x" * 200, "?x=1#y"])
+@each_of("id", ["a b", "a%2Fb", "ü☃", "a.b", "x" * 200, "?x=1#y"])
 async def test_an_id_that_the_client_chose_can_be_used(world: World, id: str) -> None:
     agent, chosen = await agent_of(world), f"{new_id()[:8]}{id}"[:200]
     assert (await world.rest(world.owner, "POST", chats_of(agent), {"session_id": chosen})).json() == {"id": chosen}
@@ -380,9 +381,9 @@ async def test_a_new_title(world: World) -> None:
         assert (await world.rest(world.owner, "PATCH", wrong, {"title": "x"})).status_code == 404
 
 
-@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-@pytest.mark.parametrize("crew_role", [None, Role.VIEWER, Role.MANAGER, Role.ADMIN, Role.OWNER])
-@pytest.mark.parametrize("name", ["owner", "admin", "manager", "member", "viewer"])
+@each_of("method", ["PATCH", "DELETE"])
+@each_of("crew_role", [None, Role.VIEWER, Role.MANAGER, Role.ADMIN, Role.OWNER])
+@each_of("name", ["owner", "admin", "manager", "member", "viewer"])
 async def test_who_may_change_a_chat(world: World, name: str, crew_role: Role | None, method: str) -> None:
     """Workspace role x role in the agent's crew x creator of the agent x creator of the chat."""
     person, crew = world.people[name], await crew_of(world)

@@ -11,6 +11,7 @@ from models.staff.agents import AgentStatus, CliAdapter
 from models.staff.chats import ChatVisibility
 from models.staff.runs import RunStatus
 from resolvers.kernel.store.bus import Topic, bus
+from tests.every import each_of
 from tests.staff.chats.rooms import (
     agent_of,
     chat_of,
@@ -85,7 +86,7 @@ async def test_an_agent_without_a_crew(world: World) -> None:
     assert (run["data"]["crew_id"], run["data"]["crew_slug"]) == (None, None)
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("content", "title"),
     [
         ("x" * 60, "x" * 60),
@@ -107,7 +108,7 @@ async def test_a_title_stays(world: World) -> None:
     assert (await row(world, "chats", chat.id))["title"] == "Coal"
 
 
-@pytest.mark.parametrize(("given", "stored"), [(None, None), (0, None), (-5, None), (200, 200), (2**31 - 1, 200)])
+@each_of(("given", "stored"), [(None, None), (0, None), (-5, None), (200, 200), (2**31 - 1, 200)])
 async def test_turns_are_cut_to_size(world: World, given: int | None, stored: int | None) -> None:
     chat = await chat_of(world)
     await send(world, world.owner, chat.id, max_turns=given)

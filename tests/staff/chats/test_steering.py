@@ -3,6 +3,7 @@
 import pytest
 
 from models.staff.runs import RunStatus
+from tests.every import each_of
 from tests.staff.chats.rooms import agent_of, chat_of, elsewhere, events, frames, position, row, rows, run_of, send
 from tests.world import Person, World, now
 
@@ -63,7 +64,7 @@ async def test_what_is_refused_stores_nothing_and_names_no_rule(world: World) ->
     assert await world.snapshot() == before
 
 
-@pytest.mark.parametrize("message", ["", " ", "\n\t ", None, 7])
+@each_of("message", ["", " ", "\n\t ", None, 7])
 async def test_a_blank_message(world: World, message: object) -> None:
     chat = await chat_of(world)
     assert (await steer(world, world.owner, chat.id, message))[0] == 400

@@ -13,6 +13,7 @@ from resolvers.staff.connectors.catalog import catalog, manifest, read
 from resolvers.staff.connectors.manifest import AuthMode, Connector, json_schema
 from resolvers.staff.connectors.recipes import recipes
 from tests.contract.notation import documents
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,7 @@ def test_the_schema_in_the_package_is_the_one_of_the_classes() -> None:
     assert orjson.loads((FOLDER / "manifest.schema.json").read_bytes()) == json_schema()
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@each_of("file", FILES, ids=lambda file: file.stem)
 def test_a_manifest_holds_to_the_schema(file: Path) -> None:
     values = {"id": file.stem} | tomllib.loads(file.read_text())
     jsonschema_rs.Draft202012Validator(json_schema()).validate(values)
@@ -162,7 +163,7 @@ WRONG: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG.keys())
+@each_of("change", WRONG.values(), ids=WRONG.keys())
 def test_a_manifest_is_refused_that_has(change: dict[str, Any]) -> None:
     assert Connector.model_validate_json(orjson.dumps(GOOD), strict=True).auth_mode is AuthMode.pat
     made = {key: value for key, value in (GOOD | change).items() if value is not None}

@@ -12,6 +12,7 @@ from resolvers.instance.running import instance
 from resolvers.staff.connectors import verification
 from resolvers.staff.connectors.catalog import catalog
 from resolvers.staff.connectors.forms import Filling
+from tests.every import each_of
 from tests.staff.connectors.test_installation import form_of
 from tests.world import World
 
@@ -112,7 +113,7 @@ INSIDE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("url", INSIDE)
+@each_of("url", INSIDE)
 async def test_nobody_inside_is_asked(world: World, url: str) -> None:
     answer = await verify(world, "mattermost", {"url": url, "token": "canary"})
     assert answer["ok"] is False

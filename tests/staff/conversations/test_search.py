@@ -10,6 +10,7 @@ import pytest
 from models.staff.chats import MessageRole
 from resolvers.errors import Code
 from resolvers.kernel.declarations.operation import NO_WORD, UNFOUND, translate
+from tests.every import each_of
 from tests.staff.chats.conftest import world as world
 from tests.staff.chats.rooms import agent_of, chat_of, said
 from tests.world import Person, World, now
@@ -47,7 +48,7 @@ async def test_a_phrase_is_found_in_all_chats_of_the_agent(world: World) -> None
         assert (await search(world, world.viewer, limited | {"limit": limit})).json()["count"] == count
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("query", "found"),
     [
         ("tide turns", "abc"), ('"tide turns"', "ac"), ("tide -noon", "bc"), ("noon or gale", "ad"), ("gale", "d"),
@@ -69,7 +70,7 @@ async def test_a_query_may_be_read_as_on_the_web(world: World, query: str, found
     assert sorted("abcd"[texts.index(hit["content"])] for hit in hits) == sorted(found)
 
 
-@pytest.mark.parametrize("query", ["-tide", '-"the tide"', "nobody or -tide", "-tide or nobody", "-tide -noon"])
+@each_of("query", ["-tide", '-"the tide"', "nobody or -tide", "-tide or nobody", "-tide -noon"])
 async def test_a_query_that_only_leaves_words_out_is_refused(world: World, query: str) -> None:
     """It would read whatever was ever said."""
     agent = await agent_of(world)

@@ -11,6 +11,7 @@ from models.people.workspaces import Workspace
 from models.resources.credentials import Credential, CredentialScope, CredentialStatus, CredentialType
 from models.staff.agents import Agent
 from resolvers.staff.crew_templates.deployment import slug_of
+from tests.every import each_of
 from tests.sealing import sealed_before
 from tests.staff.onboarding.first_runs import newcomer, rows
 from tests.world import Person, World, now
@@ -102,7 +103,7 @@ async def test_the_journal_tells_of_agents_without_a_key(world: World) -> None:
         assert entry["payload"] == {"workspace_id": workspace.id, "agent_id": entry["agent_id"]}
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status"),
     [
         ({}, 400),
@@ -175,7 +176,7 @@ async def test_graphql_makes_the_same(world: World) -> None:
     assert await counts(world, workspace) == [1, 3, 0, 3]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("text", "slug"),
     [(" Sec  Team! ", "sec-team"), ("A_b", "ab"), ("--a--b--", "a-b"), ("日本", ""), ("ÄB 1", "b-1")],
 )

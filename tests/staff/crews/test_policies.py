@@ -6,6 +6,7 @@ import pytest
 
 from models.base import new_id
 from models.staff.crews import Crew
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +60,7 @@ async def test_to_set_a_policy_is_no_edit_of_the_crew(world: World) -> None:
     assert (await world.rest(world.admin, "GET", path(row))).json()["autonomy_level"] == "strict"
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {},

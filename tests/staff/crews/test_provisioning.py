@@ -4,6 +4,7 @@ import pytest
 
 from models.base import new_id
 from models.staff.crews import Crew
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +65,7 @@ WITHOUT_CONTAINERS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), WITHOUT_CONTAINERS)
+@each_of(("method", "path"), WITHOUT_CONTAINERS)
 async def test_without_a_container_runtime_nothing_is_built(world: World, method: str, path: str) -> None:
     """Told before the crew is looked for, and behind the role; the image that is known stays."""
     row = await crew(world, cached_image="crewship-cache:1", config_hash="1")

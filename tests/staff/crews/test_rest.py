@@ -10,6 +10,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.instance.license import COMMUNITY, Limit
 from resolvers.rules.devcontainer import COMMON_UTILS_DEFAULT
+from tests.every import each_of
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
@@ -175,9 +176,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("fields", "text"), BAD, ids=[f"{next(iter(fields))}-{number}" for number, (fields, _) in enumerate(BAD)]
-)
+@each_of(("fields", "text"), BAD, ids=[f"{next(iter(fields))}-{number}" for number, (fields, _) in enumerate(BAD)])
 async def test_a_bad_crew_is_refused_and_writes_nothing(world: World, fields: dict[str, Any], text: str) -> None:
     before = await world.snapshot()
     answer = await world.rest(world.owner, "POST", CREWS, {"name": "Bad", "slug": "bad", **fields})

@@ -11,6 +11,7 @@ from models.base import new_id
 from models.people.workspaces import Membership, Role, Workspace
 from models.staff.agents import Agent
 from models.staff.chats import Chat
+from tests.every import each_of
 from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
@@ -168,7 +169,7 @@ async def test_somebody_without_a_workspace_needs_a_chat(world: World) -> None:
     assert await listed(world, world.nobody, message_id="m") == []
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {},

@@ -12,6 +12,7 @@ from models.resources.credentials import Credential, CredentialType
 from models.staff.agents import Agent, AgentRole
 from models.staff.chats import Chat
 from models.staff.crews import AutonomyLevel, Crew
+from tests.every import each_of
 from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
@@ -155,7 +156,7 @@ async def test_a_strict_crew_refuses_and_nobody_is_there(world: World) -> None:
     assert (await hire(world, crew, template_slug="nope")).status_code == 404
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status"),
     [
         ({"crew_id": None}, 400), ({"crew_slug": "x"}, 400), ({"template_slug": " "}, 400), ({"reason": " "}, 400),

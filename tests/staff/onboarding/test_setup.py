@@ -14,6 +14,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import instance
 from resolvers.staff.onboarding import slug_of
+from tests.every import each_of
 from tests.sealing import sealed_before
 from tests.staff.onboarding.first_runs import (
     COMPLETE,
@@ -99,7 +100,7 @@ async def test_the_secret_is_sealed_for_its_row_and_stands_nowhere_in_plain_text
     assert credential["name"] == "API Key"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("provider", "variable"),
     [
         ("", "ANTHROPIC_API_KEY"),
@@ -154,7 +155,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "told"), REFUSED, ids=lambda value: str(value)[:60])
+@each_of(("body", "told"), REFUSED, ids=lambda value: str(value)[:60])
 async def test_a_bad_body_is_refused_and_makes_nothing(world: World, body: dict[str, Any], told: str) -> None:
     person, workspace = await newcomer(world, new_id())
     before = await world.snapshot()
@@ -334,7 +335,7 @@ async def test_graphql_sets_up_the_same(world: World) -> None:
     assert again["errors"][0]["extensions"]["code"] == "CONFLICT"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("name", "slug"),
     [
         ("Deck  Crew #1!", "deck-crew-1"),

@@ -7,6 +7,7 @@ import pytest
 
 from models.resources.credentials import Credential, CredentialType
 from models.staff.agents import Agent
+from tests.every import each_of
 from tests.process.players import playing
 from tests.sealing import sealed_before
 from tests.staff.onboarding.first_runs import MADE, NOTHING, TOKEN, completed, counts, kept, newcomer, rows, set_up
@@ -58,7 +59,7 @@ async def test_the_crew_of_a_template_is_made_and_its_agents_get_the_credential(
     assert (await set_up(world, person, **body)).status_code == 409
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status", "told"),
     [
         ({"crew_template_slug": "nope"}, 400, "template"),

@@ -11,6 +11,7 @@ from models.staff.agents import Agent
 from models.staff.crews import AutonomyLevel, Crew
 from resolvers.kernel import instance
 from resolvers.staff.personas.writing import MOST_VERSIONS
+from tests.every import each_of
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +87,7 @@ async def test_a_crew_that_was_deleted_has_no_persona_for_its_agents(world: Worl
     assert found["content"] == "You are the AGENT (role: AGENT). Respond clearly and stay on-task."
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("content", "status"),
     [("", 400), (" \n", 400), (5, 400), (None, 400), ("x" * 1501, 413), ("é" * 751, 413), ("x" * 70_000, 413)],
 )

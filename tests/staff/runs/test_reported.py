@@ -8,6 +8,7 @@ import pytest
 from models.base import new_id
 from models.staff.agents import AgentStatus
 from models.staff.runs import RunStatus
+from tests.every import each_of
 from tests.staff.runs.logbook import agent_of, bound, chat_of, events, get, internal, position, row, run_of
 from tests.world import World, now
 
@@ -229,7 +230,7 @@ async def test_what_a_start_has_to_say(world: World, missing: str) -> None:
     assert await world.database.fetchval("SELECT count(*) FROM runs WHERE agent_id = $1", agent.id) == 0
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {},

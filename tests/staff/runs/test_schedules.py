@@ -10,6 +10,7 @@ from models.staff.agents import Agent
 from resolvers.kernel.background.clocks import CLOCKS, across_workspaces
 from resolvers.staff.runs.schedules import LOOK, START, look
 from runtime.runs.job import Job, Outcome, Sink
+from tests.every import each_of
 from tests.work.missions.conftest import harbour
 from tests.work.missions.harbour import Harbour
 from tests.world import now
@@ -81,7 +82,7 @@ async def test_who_is_due_runs_its_prompt_once(harbour: Harbour) -> None:
     assert len(await runs(harbour, agent)) == 1
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("fields", "goes_on"),
     [
         ({"schedule_enabled": False}, False),

@@ -10,6 +10,7 @@ import pytest
 from models.staff.agents import Agent, WebhookScheme
 from resolvers.identity.webhook_senders import SENDERS, new_secret, read_claim, sign
 from resolvers.staff.webhooks.receipts import MOST_ALIKE
+from tests.every import each_of
 from tests.staff.chats.conftest import world as world
 from tests.staff.chats.rooms import rows
 from tests.staff.webhooks.test_triggering import SECRET, hooked, post, runs, send
@@ -47,7 +48,7 @@ async def deliver(world: World, agent: Agent, headers: dict[bytes, bytes], body:
     return await post(world, agent, body, **{name.decode(): value.decode() for name, value in headers.items()})
 
 
-@pytest.mark.parametrize("scheme", list(WebhookScheme))
+@each_of("scheme", list(WebhookScheme))
 async def test_an_agent_takes_its_sender_and_no_other(world: World, scheme: WebhookScheme) -> None:
     secret = new_secret(scheme)
     agent = await configured(world, scheme, secret)
@@ -66,7 +67,7 @@ async def test_an_agent_takes_its_sender_and_no_other(world: World, scheme: Webh
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("scheme", list(WebhookScheme))
+@each_of("scheme", list(WebhookScheme))
 async def test_a_test_comes_in_by_the_same_door(world: World, scheme: WebhookScheme) -> None:
     agent = await configured(world, scheme, new_secret(scheme))
     document = "mutation($id: ID!, $ws: ID) { testAgentWebhook(input: {id: $id}, workspaceId: $ws) { runId scheme } }"

@@ -7,6 +7,7 @@ import pytest
 
 from models.work.missions import Mission, MissionStatus
 from resolvers.work import issues
+from tests.every import each_of
 from tests.work.issues.board import ISSUES, UNKNOWN, Board, word
 from tests.world import World
 
@@ -100,7 +101,7 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("query", "titles"), CASES, ids=[str(query) for query, _ in CASES])
+@each_of(("query", "titles"), CASES, ids=[str(query) for query, _ in CASES])
 async def test_what_a_list_shows(listed: Listed, query: dict[str, Any], titles: list[str]) -> None:
     assert await listed.titles(**query) == titles
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.every import each_of
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +32,7 @@ async def test_labels_are_listed_by_name(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("body", "status"),
     [
         ({}, 400),

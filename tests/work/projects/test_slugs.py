@@ -2,17 +2,17 @@
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resolvers.work.projects.projects import slug_of
+from tests.every import each_of
 
 ID = "cabcdefgh12345678"
 TAIL = "project-12345678"
 
 
-@pytest.mark.parametrize(
+@each_of(
     ("name", "slug"),
     [
         ("Zulu Launch", "zulu-launch"),

@@ -15,6 +15,7 @@ from models.work.recurring_issues import RecurringIssue
 from resolvers.kernel.background.clocks import CLOCKS, across_workspaces
 from resolvers.work.recurring_issues import firing
 from resolvers.work.recurring_issues.firing import FIRE, LOOK, labels_in, look
+from tests.every import each_of
 from tests.work.missions.conftest import harbour
 from tests.work.missions.harbour import Berth, Harbour
 from tests.world import now
@@ -212,6 +213,6 @@ async def test_more_than_a_portion_is_due_at_once(harbour: Harbour, monkeypatch:
     assert sorted(issue["title"] for issue in await issues(berth)) == [f"Number {number}" for number in range(8)]
 
 
-@pytest.mark.parametrize("text", [None, "", "no json", "{}", "7", '"x"', "[[1], {}, null]", "[" * 2000])
+@each_of("text", [None, "", "no json", "{}", "7", '"x"', "[[1], {}, null]", "[" * 2000])
 def test_labels_that_cannot_be_read_are_none(text: str | None) -> None:
     assert labels_in(text) == []

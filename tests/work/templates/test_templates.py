@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
+from tests.every import each_of
 from tests.staff.onboarding.first_runs import newcomer
 from tests.work.templates.cases import STAGES
 from tests.world import Person, World
@@ -51,7 +52,7 @@ async def test_a_new_workspace_has_the_four_patterns(world: World) -> None:
     assert [json.loads(one["template_json"]) for one in workflows] == [one["template_json"] for one in missions]
 
 
-@pytest.mark.parametrize("value", [{"b": 1, "a": [1, {"z": None}]}, [1, 2], "text", 0, None, True, ""])
+@each_of("value", [{"b": 1, "a": [1, {"z": None}]}, [1, 2], "text", 0, None, True, ""])
 async def test_a_mission_template_is_any_json(world: World, value: Any) -> None:
     person, workspace = await newcomer(world, new_id())
     events = await world.events()
@@ -81,7 +82,7 @@ async def test_what_is_not_sent_stays(world: World) -> None:
         assert answer.status_code == 404
 
 
-@pytest.mark.parametrize(
+@each_of(
     "body",
     [
         {"template_json": {}},
@@ -151,7 +152,7 @@ async def test_stages_are_stored_in_one_form(world: World) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_of(
     "text",
     [
         "{}",
@@ -185,7 +186,7 @@ async def test_stages_that_break_a_rule_are_refused(world: World, text: Any) -> 
     assert await world.snapshot() == before
 
 
-@pytest.mark.parametrize("change", [{}, {"name": None}, {"name": " "}, {"color": "red"}, {"name": 1}])
+@each_of("change", [{}, {"name": None}, {"name": " "}, {"color": "red"}, {"name": 1}])
 async def test_a_bad_change_of_a_workflow_is_refused(world: World, change: dict[str, Any]) -> None:
     person, workspace = await newcomer(world, new_id())
     made = await world.rest(person, "POST", WORKFLOWS, {"name": "F", "template_json": STAGES}, workspace=workspace.id)
