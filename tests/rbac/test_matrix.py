@@ -123,4 +123,4 @@ def test_a_role_in_prose_has_a_test_of_its_own() -> None:
     assert {name for name, op in served.items() if op.action is Action.PARTICIPATE} - set(PROSE) == set()
     for name, domain in PROSE.items():
         if name in served:
-            assert list(Path(__file__).parents[1].glob(f"*/{domain}/**/test_*.py")), f"{name}: no tests in {domain}"
+            assert list(Path(__file__).parents[1].glob(f"**/{domain}/**/test_*.py")), f"{name}: no tests in {domain}"
