@@ -3,7 +3,7 @@
 `each_of` stands where `pytest.mark.parametrize` would. What calls operations is one item a domain, all else one item;
 an item goes on after a case that fails, and its failure holds all that failed.
 
-TESTED names what is wanted: domains, or beginnings of the names of operations. Cases of other operations are left out;
+See ADR 141. TESTED names what is wanted: domains, or beginnings of the names of operations. Cases of other operations are left out;
 cases of no operation stay.
 """
 
