@@ -3,8 +3,8 @@
 `each_of` stands where `pytest.mark.parametrize` would. What calls operations is one item a domain, all else one item;
 an item goes on after a case that fails, and its failure holds all that failed.
 
-See ADR 141. TESTED names what is wanted: domains, or beginnings of the names of operations. Cases of other operations are left out;
-cases of no operation stay.
+TESTED names what is wanted: domains, or beginnings of the names of operations. Cases of other operations are left out;
+cases of no operation stay. See ADR 141.
 """
 
 import contextlib
