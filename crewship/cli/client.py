@@ -82,8 +82,8 @@ class Client:
             value = answer.json() if answer.content else None
         except ValueError:
             raise ClientError(
-                f"{self.server} answers {answer.status_code} to {path}, and not as Crewship does;"
-                " correct --server or CREWSHIP_SERVER"
+                f"{self.server} answered {answer.status_code} to {path} and is not a Crewship server; "
+                "correct --server or CREWSHIP_SERVER"
             ) from None
         if answer.is_error:
             raise ClientError(_reason(value) or f"{self.server} answers {answer.status_code} to {path}")
@@ -142,8 +142,8 @@ class Client:
     def _unauthenticated(self) -> str:
         if self.profile.token is None:
             return (
-                f"{self.server} asks who you are: `crewship login`, or give a token with --token"
-                " or CREWSHIP_TOKEN (the web page or POST /api/v1/auth/cli-token makes one)"
+                f"{self.server} requires a login: run `crewship login`, or set --token or CREWSHIP_TOKEN "
+                "(create a token on the web page or with POST /api/v1/auth/cli-token)"
             )
         return (
             f"{self.server} does not take this token any more, or never has: `crewship login` gets another one,"

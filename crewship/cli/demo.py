@@ -69,7 +69,7 @@ class Owner:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError):
-            raise ClientError(f"{file} cannot be read; remove the directory {file.parent} to begin anew") from None
+            raise ClientError(f"{file} cannot be read; remove the directory {file.parent} to start over") from None
 
     def write(self, file: Path) -> None:
         write_secret(file, json.dumps(self.__dict__))
@@ -140,7 +140,8 @@ async def _signed_up(client: Client, known: Owner | None, file: Path) -> Owner:
     fresh = (await client.rest("GET", "/api/v1/system/setup-status"))["needs_bootstrap"]
     if known is None and not fresh:
         raise ClientError(
-            f"{file.parent} has users that no demo has made; remove it, or name another directory with --data-dir"
+            f"{file.parent} has users that the demo did not create; remove it, or name another directory "
+            "with --data-dir"
         )
     owner = known or Owner(EMAIL, secrets.token_urlsafe(12))
     if not fresh:
@@ -279,7 +280,7 @@ def free_port(wanted: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((HOST, port))
             return int(probe.getsockname()[1])
-    raise ClientError("no port is free")
+    raise ClientError("no free port")
 
 
 def demo(directory: Path, port: int | None) -> None:
@@ -291,7 +292,7 @@ def demo(directory: Path, port: int | None) -> None:
     if settings.run_adapter == "local_model" and not local_model.installed():
         raise Failed(f"The local model is not installed: {local_model.INSTALL}")
     if wanted not in (0, settings.port):
-        console.print(f"Port {wanted} is taken; another one is used.")
+        console.print(f"Port {wanted} is in use; using another port.")
     guide = Guide(console, settings)
     threading.Thread(target=guide.run, name="guide", daemon=True).start()
     try:

@@ -81,12 +81,12 @@ def check_data_directory(settings: Settings) -> Check:
     if not os.path.exists(path):  # unlike Path.exists, it raises nothing where this user may not look
         parent = next(above for above in path.parents if os.path.exists(above))
         if os.access(parent, os.W_OK | os.X_OK):
-            return Check("data directory", True, f"{path} does not exist yet; the first start makes it")
+            return Check("data directory", True, f"{path} does not exist yet; the first start creates it")
         return Check(
             "data directory",
             False,
             f"{path} cannot be found, and {parent} is not writable",
-            "make it for this user, or set CREWSHIP_DATA_DIR",
+            "create it for this user, or set CREWSHIP_DATA_DIR",
         )
     if not path.is_dir():
         return Check("data directory", False, f"{path} is not a directory", "set CREWSHIP_DATA_DIR to a directory")
@@ -124,7 +124,7 @@ def _open_to_others(path: Path) -> str:
 
 def _check_stored(settings: Settings) -> list[Check]:
     if settings.database_url is None and not EmbeddedPostgres(settings.data_dir).cluster.exists():
-        found = f"embedded, not made yet; the first start makes it in {settings.data_dir}"
+        found = f"embedded, not created yet; the first start creates it in {settings.data_dir}"
         return [Check("database", True, found, ELSEWHERE)]
     try:
         with database(settings) as access:
@@ -141,7 +141,7 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
         release = await connection.fetchval("SHOW server_version")
         kind = "embedded" if settings.database_url is None else place_of(access.application)
         checks = [
-            Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is needed)"),
+            Check("database", True, f"{kind}, PostgreSQL {release} ({OLDEST_POSTGRES} or newer is required)"),
             _check_role(*await powers_of(connection)),
         ]
         current, head = await migrations.current(access.application), migrations.head()
@@ -176,7 +176,7 @@ async def _check_place(provider: SignInProvider, connection: "asyncpg.Connection
         )
         return Check(name, False, told, "name a workspace by its id in CREWSHIP_SIGN_IN_PROVIDERS")
     said = f"{found['name']} ({found['slug']}, {found['id']})"
-    return Check(name, True, said if known is not None else f"{said}, from the first sign-in on")
+    return Check(name, True, said if known is not None else f"{said}, from the first sign-in")
 
 
 def _check_role(role: str, powers: list[str]) -> Check:
@@ -196,7 +196,7 @@ async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncp
         for row in await connection.fetch("SELECT name, value FROM instance_facts WHERE name LIKE 'key.%'")
     }
     if not facts:
-        return Check("keys", True, "none recorded yet; the first start makes them")
+        return Check("keys", True, "none recorded yet; the first start creates them")
     try:
         complete = keys.with_stored(settings)
         problems = keys.judge(facts, keys.held(complete), settings.data_dir)
@@ -214,9 +214,9 @@ def _previous(settings: Settings) -> str:
     if settings.nextauth_secret_previous is None:
         return ""
     good = (
-        "is still good"
+        "is still valid"
         if keys.still_good(settings)
-        else "proves the replacement, but is too short for its tokens to count"
+        else "proves the replacement, but its tokens are void because it is too short"
     )
     return f"; {keys.PREVIOUS} {good}, remove it when the sessions of its time have ended (30 days)"
 
@@ -265,10 +265,10 @@ def _check_limits(sandbox: Report) -> Check:
         return Check("limits of commands", True, "there are no commands")
     if sandbox.limits:
         return Check("limits of commands", True, f"memory and processes are {sandbox.limits}")
-    found = f"memory is watched, ten times a second, and can be exceeded in between: {sandbox.no_groups}"
+    found = f"memory is polled ten times a second and can be exceeded in between: {sandbox.no_groups}"
     fix = (
-        "to have the kernel hold it, start the service as root, under systemd with Delegate=yes, or in a container"
-        " that may write to /sys/fs/cgroup"
+        "to have the kernel enforce it, start the service as root, under systemd with Delegate=yes, or "
+        "in a container with a writable /sys/fs/cgroup"
     )
     return Check("limits of commands", True, found, fix)
 
@@ -301,9 +301,9 @@ def check_keeper(settings: Settings) -> list[Check]:
     }
     shared = [name for name, url in given.items() if url and _is_one(url, server)]
     if not shared:
-        return [Check("keeper", True, f"judges by a model at {server}")]
-    found = f"judges by a model at {server}, which {' and '.join(shared)} gives to agents, too"
-    return [Check("keeper", True, found, "give the keeper a server of its own: KEEPER_OLLAMA_URL")]
+        return [Check("keeper", True, f"uses a model at {server}")]
+    found = f"uses a model at {server}, which agents also use ({' and '.join(shared)})"
+    return [Check("keeper", True, found, "use a separate server for the keeper: KEEPER_OLLAMA_URL")]
 
 
 def _is_one(url: str, other: str) -> bool:
@@ -318,7 +318,7 @@ def _is_one(url: str, other: str) -> bool:
 def check_containers(settings: Settings) -> Check:
     """Which engine makes crews' containers. Without one everything else works; one that is named has to answer."""
     if settings.container_engine is None:
-        fix = "to have them, set CREWSHIP_CONTAINER_SOCKET to the socket of Docker or podman"
+        fix = "to enable them, set CREWSHIP_CONTAINER_SOCKET to the socket of Docker or podman"
         return Check("containers", True, "crews have none: no container engine is configured", fix)
 
     async def ask() -> EngineKind:
@@ -331,7 +331,7 @@ def check_containers(settings: Settings) -> Check:
     try:
         kind = asyncio.run(ask())
     except Failed as failed:
-        fix = f"start the engine, or mend CREWSHIP_CONTAINER_SOCKET ({settings.container_engine})"
+        fix = f"start the engine, or correct CREWSHIP_CONTAINER_SOCKET ({settings.container_engine})"
         return Check("containers", False, str(failed), fix)
     rights = "without root" if kind.rootless else "as root"
     return Check("containers", True, f"made by {kind.name} {kind.version}, which runs {rights}")
@@ -345,27 +345,23 @@ def check_mail(settings: Settings) -> Check:
     }
     for names, pair in pairs.items():
         if any(pair) and not all(pair):
-            return Check("mail", False, f"one of {names} is set, and the other one is not", "set both of them, or none")
+            return Check("mail", False, f"only one of {names} is set", "set both, or neither")
     mailer = mailer_of(settings)
     if mailer is None:
-        fix = f"to have them, set {' or '.join(pairs)}, and CREWSHIP_PUBLIC_URL"
-        return Check("mail", True, "not configured: no links to reset passwords, and no invitations, by mail", fix)
+        fix = f"to enable mail, set {' or '.join(pairs)}, and CREWSHIP_PUBLIC_URL"
+        return Check("mail", True, "not configured: password resets and invitations are not mailed", fix)
     if settings.public_url is None:
-        return Check("mail", False, "links have no address to lead to", "set CREWSHIP_PUBLIC_URL")
+        return Check("mail", False, "links have no base address", "set CREWSHIP_PUBLIC_URL")
     if not isinstance(mailer, SmtpMailer):
-        return Check("mail", True, "goes out by the HTTP service of RESEND_API_KEY")
+        return Check("mail", True, "uses the HTTP service of RESEND_API_KEY")
     try:
         asyncio.run(mailer.check())
     except MailFailed as error:
-        return Check("mail", False, f"{mailer.place}: {error}", "start the mail server, or mend CREWSHIP_SMTP_URL")
+        return Check("mail", False, f"{mailer.place}: {error}", ("start the mail server, or correct CREWSHIP_SMTP_URL"))
     version = platform.python_version()
-    told = (
-        ""
-        if writes_headers_whole()
-        else f"; Python {version} has CVE-2024-6923, and mails that it would spoil are refused"
-    )
-    fix = "a newer release of this Python writes headers as they are meant" if told else ""
-    return Check("mail", True, f"goes out by {mailer.place}{told}", fix)
+    told = "" if writes_headers_whole() else f"; Python {version} has CVE-2024-6923, and affected mails are refused"
+    fix = "a newer release of this Python fixes it" if told else ""
+    return Check("mail", True, f"uses {mailer.place}{told}", fix)
 
 
 def check_sign_in_providers(settings: Settings) -> list[Check]:
@@ -380,11 +376,11 @@ async def _check_provider(settings: Settings, provider: SignInProvider) -> Check
             metadata = await openid.read_metadata(http, provider)
             keys = await openid.read_keys(http, metadata)
     except Refusal as refusal:
-        return Check(name, False, f"{provider.issuer}: {refusal.detail}", "start the provider, or mend its issuer")
+        return Check(name, False, f"{provider.issuer}: {refusal.detail}", ("start the provider, or correct its issuer"))
     if not any(openid.is_usable(key, metadata) for key in keys):
-        return Check(name, False, f"{provider.issuer} signs with no key that is accepted", "see docs/sign-in.md")
+        return Check(name, False, f"{provider.issuer} has no accepted signing key", "see docs/sign-in.md")
     if settings.public_url is None:
-        fix = "set CREWSHIP_PUBLIC_URL: the provider sends browsers back there alone"
+        fix = "set CREWSHIP_PUBLIC_URL, to which the provider redirects browsers"
         return Check(name, True, f"{provider.issuer} answers", fix)
     return Check(name, True, f"{provider.issuer} answers; registered there is {settings.public_url}{provider.callback}")
 

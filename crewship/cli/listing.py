@@ -47,7 +47,7 @@ class Listing:
 
 def _none(listed: str, one: str, wanted: Mapping[str, str | None]) -> str:
     """What is said of an empty list, which is not the same where some of it were asked for."""
-    return f"There is no such {one}." if any(value is not None for value in wanted.values()) else listed
+    return f"{one} not found." if any(value is not None for value in wanted.values()) else listed
 
 
 def _listing(field: str, given: str, taken: str, selection: str, none: str, **columns: Any) -> Listing:
@@ -211,7 +211,7 @@ async def _newest(client: Client, number: int, as_json: bool, given: Mapping[str
 async def _variables(client: Client, agent: str | None = None, **wanted: str | None) -> dict[str, Any]:
     """The workspace, and what was asked for, in the variables of the documents."""
     if client.profile.token is None:
-        raise ClientError("say who you are: `crewship login`, or give a token with --token or CREWSHIP_TOKEN")
+        raise ClientError("no token: run `crewship login`, or set --token or CREWSHIP_TOKEN")
     given = {name: value for name, value in wanted.items() if value is not None}
     if agent is None:
         return given | {"ws": (await find_workspace(client))["id"]}

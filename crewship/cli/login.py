@@ -17,7 +17,7 @@ def log_in(server: str | None, workspace: str | None, wanted: str | None, as_jso
     """Asks for the code, and writes the profile. Raises ClientError."""
     name = wanted or profiles.named_around() or profiles.in_use()
     asked = _asked(name, server, workspace, named=wanted is not None)
-    print(f"Open {asked.server.rstrip('/')}/account#pairing, and make a code.", file=sys.stderr)
+    print(f"Open {asked.server.rstrip('/')}/account#pairing and create a code.", file=sys.stderr)
     code = _typed().strip()
     if not code:
         raise ClientError("no code was given")
@@ -26,7 +26,9 @@ def log_in(server: str | None, workspace: str | None, wanted: str | None, as_jso
     profiles.write(place, replace(asked, token=token))
     if "/" not in name and profiles.in_use() not in profiles.names():
         profiles.use(name)
-    print(f"You are {email} at {asked.server}. {place} keeps the token; only you can read it.", file=sys.stderr)
+    print(
+        f"You are {email} at {asked.server}. The token is stored in {place}, which only you can read.", file=sys.stderr
+    )
     if "/" not in name and name != profiles.in_use():
         print(f"`crewship profiles use {name}` makes this the profile in use.", file=sys.stderr)
     if as_json:

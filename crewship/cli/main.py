@@ -111,7 +111,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on, 0 for any free one (CREWSHIP_PORT).")] = None,
     workers: Annotated[int | None, typer.Option(help="Number of serving processes (CREWSHIP_WORKERS).")] = None,
     role: Annotated[
-        Literal["all", "api", "worker"] | None, typer.Option(help="What this process does (CREWSHIP_ROLE).")
+        Literal["all", "api", "worker"] | None, typer.Option(help="Role of this process (CREWSHIP_ROLE).")
     ] = None,
 ) -> None:
     """Start the database if need be, migrate it, and serve.
@@ -131,11 +131,11 @@ def serve(
 
 @app.command()
 def demo(
-    data_dir: Annotated[Path, typer.Option(help="Where everything of the demo is kept.")] = Path(".demo"),
+    data_dir: Annotated[Path, typer.Option(help="Data directory of the demo.")] = Path(".demo"),
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port to listen on (CREWSHIP_PORT; 8080 without one); another one when it is taken."
+            min=0, max=65535, help="Port to listen on (CREWSHIP_PORT, default 8080); another port if it is in use."
         ),
     ] = None,
 ) -> None:
@@ -163,7 +163,7 @@ def migrate() -> None:
 
 
 @app.command()
-def forget_passkeys(email: Annotated[str, typer.Argument(help="Of the user, as it is stored.")]) -> None:
+def forget_passkeys(email: Annotated[str, typer.Argument(help="Email of the user, as stored.")]) -> None:
     """Delete the passkeys of a user who has lost them: the password is enough to sign in again."""
     from crewship.cli.passkeys import NoSuchUser, forget
 
@@ -175,7 +175,7 @@ def forget_passkeys(email: Annotated[str, typer.Argument(help="Of the user, as i
 
 
 @app.command()
-def reset_password(email: Annotated[str, typer.Argument(help="Of the user, as it is stored.")]) -> None:
+def reset_password(email: Annotated[str, typer.Argument(help="Email of the user, as stored.")]) -> None:
     """Set a new password for a user who cannot be mailed a link, and end all sessions of the user.
 
     It is asked for twice in a terminal, and else read from the first line of stdin. CLI tokens and passkeys stay.
@@ -248,7 +248,7 @@ def verify_audit(
         counted = {name: getattr(found, name) for name in ("rows", "seals", "workspaces", "dropped")}
         print(json.dumps(counted | {"faults": faults}, indent=2))
         raise typer.Exit(1 if faults else 0)
-    expired = f", and {found.dropped} that have expired" if found.dropped else ""
+    expired = f", and {found.dropped} expired rows" if found.dropped else ""
     print(f"{found.rows} rows in {found.seals} seals of {found.workspaces} workspaces{expired}: {found.faults} faults.")
     if found.faults:
         raise typer.Exit(1)
@@ -257,7 +257,7 @@ def verify_audit(
 @keys_app.command("rotate")
 def rotate_keys(
     data_keys: Annotated[
-        bool, typer.Option("--data-keys", help="Give every workspace, and the instance, a new data key first.")
+        bool, typer.Option("--data-keys", help="First create new data keys for every workspace and the instance.")
     ] = False,
 ) -> None:
     """Wrap every data key with the key that wraps now, and seal anew what is not sealed with the data key of its
@@ -272,8 +272,8 @@ def rotate_keys(
         with existing_database(settings) as access:
             told = reseal(settings, access, lambda column: print(f"sealed: {column}", flush=True), new_keys=data_keys)
             done = asyncio.run(told)
-    print(f"{done.made} data keys were made, {done.wrapped} wrapped anew, {done.removed} removed.")
-    print(f"{done.values} values were sealed anew; {done.unopenable} values and data keys could not be opened.")
+    print(f"{done.made} data keys created, {done.wrapped} rewrapped, {done.removed} removed.")
+    print(f"{done.values} values resealed; {done.unopenable} values and data keys could not be opened.")
     _print_needed(done.needed)
     if done.unopenable:
         raise typer.Exit(1)
@@ -307,7 +307,7 @@ def drop_key(name: Annotated[str, typer.Argument(help="Such as ENCRYPTION_KEY.")
         settings = _settings()
         with existing_database(settings) as access:
             asyncio.run(drop(settings, access, name))
-    print(f"{name} is not needed any more; take it out of the environment and of secrets.env.")
+    print(f"{name} is no longer needed; remove it from the environment and from secrets.env.")
 
 
 def _print_needed(needed: "Needed") -> None:

@@ -12,22 +12,20 @@ import typer
 app = typer.Typer()
 PANEL = "Work with a server"
 
-Server = Annotated[
-    str | None, typer.Option(help="URL of the server (CREWSHIP_SERVER); http://127.0.0.1:8080 without one.")
-]
-Token = Annotated[str | None, typer.Option(help="CLI token (CREWSHIP_TOKEN); `crewship login` keeps one.")]
+Server = Annotated[str | None, typer.Option(help="URL of the server (CREWSHIP_SERVER; default http://127.0.0.1:8080).")]
+Token = Annotated[str | None, typer.Option(help="CLI token (CREWSHIP_TOKEN); `crewship login` stores one.")]
 Workspace = Annotated[
     str | None, typer.Option(help="Slug or id of the workspace, if you are in several (CREWSHIP_WORKSPACE).")
 ]
 ProfileName = Annotated[
     str | None,
     typer.Option(
-        metavar="NAME", help="Profile to take these from (CREWSHIP_PROFILE), or a file, of which the path has a slash."
+        metavar="NAME", help="Profile with these values (CREWSHIP_PROFILE), or the path of a file, with a slash."
     ),
 ]
-Number = Annotated[int, typer.Option("--number", "-n", min=1, max=100, help="How many, the newest first.")]
+Number = Annotated[int, typer.Option("--number", "-n", min=1, max=100, help="Number of rows, newest first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON; one object a line where it is followed.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON; with --follow, one object per line.")]
 AgentName = Annotated[str | None, typer.Option(help="Only of the agent with that slug or id.")]
 
 
@@ -110,7 +108,7 @@ def runs(
 def issues(
     found: Any,
     status: Annotated[str | None, typer.Option(help="Such as TODO, IN_PROGRESS or DONE.")] = None,
-    search: Annotated[str | None, typer.Option("--search", "-q", help="Words of the title.")] = None,
+    search: Annotated[str | None, typer.Option("--search", "-q", help="Words in the title.")] = None,
     number: Number = 20,
     as_json: AsJson = False,
 ) -> None:
@@ -154,7 +152,7 @@ def approvals(
 @of_a_server
 def approve(
     found: Any,
-    id: Annotated[str, typer.Argument(help="Id of the approval, as `crewship approvals` shows it.")],
+    id: Annotated[str, typer.Argument(help="Id of the approval, from `crewship approvals`.")],
     deny: Annotated[bool, typer.Option("--deny", help="Deny it.")] = False,
     comment: Annotated[str | None, typer.Option(help="What the agent and others read with it.")] = None,
     as_json: AsJson = False,
@@ -169,9 +167,9 @@ def approve(
 @of_a_server
 def logs(
     found: Any,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new entries.")] = False,
     agent: AgentName = None,
-    search: Annotated[str | None, typer.Option("--search", "-q", help="Words that are in it.")] = None,
+    search: Annotated[str | None, typer.Option("--search", "-q", help="Words to search for.")] = None,
     number: Number = 20,
     as_json: AsJsonLines = False,
 ) -> None:
@@ -192,7 +190,7 @@ def logs(
 def ask(
     found: Any,
     agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
-    message: Annotated[str, typer.Argument(help="What to ask.")],
+    message: Annotated[str, typer.Argument(help="The question.")],
     as_json: AsJson = False,
 ) -> None:
     """Ask an agent one thing, in a chat of its own. Exit code 0 when it did what it was asked, 1 when not."""
@@ -207,10 +205,11 @@ def chat(
     found: Any,
     agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")],
     message: Annotated[
-        str | None, typer.Argument(help="One message; without it they are typed, or read from stdin a line each.")
+        str | None,
+        typer.Argument(help=("One message; without it, messages are typed or read from stdin, one per line.")),
     ] = None,
-    new: Annotated[bool, typer.Option("--new", help="Begin another chat instead of going on in the last one.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; of messages from stdin a line each.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Begin a new chat instead of continuing the last one.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line per message from stdin.")] = False,
 ) -> None:
     """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
 
@@ -234,7 +233,7 @@ def terminal(found: Any, agent: Annotated[str, typer.Argument(help="Slug or id o
     _carry_out(open_terminal(found, agent))
 
 
-profiles_app = typer.Typer(help="The servers that you have logged in to.")
+profiles_app = typer.Typer(help="Servers that you have logged in to.")
 app.add_typer(profiles_app, name="profiles", rich_help_panel=PANEL)
 
 
@@ -255,7 +254,7 @@ def list_profiles(as_json: AsJson = False) -> None:
 
 
 @profiles_app.command("use")
-def use_profile(name: Annotated[str, typer.Argument(help="As `crewship profiles` shows it.")]) -> None:
+def use_profile(name: Annotated[str, typer.Argument(help="Name from `crewship profiles`.")]) -> None:
     """Make one the profile in use."""
     from crewship.cli.profiles import place_of, read, use
 
@@ -265,7 +264,7 @@ def use_profile(name: Annotated[str, typer.Argument(help="As `crewship profiles`
 
 
 @profiles_app.command("remove")
-def remove_profile(name: Annotated[str, typer.Argument(help="As `crewship profiles` shows it.")]) -> None:
+def remove_profile(name: Annotated[str, typer.Argument(help="Name from `crewship profiles`.")]) -> None:
     """Forget one, and its token. The server still takes the token until you revoke it there."""
     from crewship.cli.profiles import remove
 
@@ -276,7 +275,7 @@ def remove_profile(name: Annotated[str, typer.Argument(help="As `crewship profil
 
 @app.command(rich_help_panel=PANEL)
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that is to know the commands.")],
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell to generate completion for.")],
 ) -> None:
     """Print what makes a shell complete commands, options and profiles.
 

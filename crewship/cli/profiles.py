@@ -87,7 +87,7 @@ def _check_known(name: str) -> None:
         return
     known = ", ".join(names())
     there = f"there are: {known}" if known else "there is none yet"
-    raise ClientError(f"there is no profile {name!r}; {there}. `crewship login --profile NAME` makes one")
+    raise ClientError(f"there is no profile {name!r}; {there}. `crewship login --profile NAME` creates one")
 
 
 def find_profile(given: Mapping[str, str | None], wanted: str | None = None) -> Profile:
@@ -119,7 +119,7 @@ def checked(server: str) -> str:
     """The address of a server, which it has to be."""
     parts = urlsplit(server)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ClientError(f"the server {server!r} is no URL; give one such as {DEFAULT_SERVER}")
+        raise ClientError(f"the server {server!r} is not a URL; give one such as {DEFAULT_SERVER}")
     return server
 
 

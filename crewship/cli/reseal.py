@@ -227,19 +227,19 @@ async def _needed(conn: Any, wraps: str) -> Needed:
 async def drop(settings: Settings, access: Access, name: str) -> None:
     """From now on nothing starts less for want of the key. Raises KeysError where something needs it."""
     if name not in (name_of(number) for number in range(1, 256)):
-        raise keys.KeysError(f"{name} is no key of secrets, such as ENCRYPTION_KEY or ENCRYPTION_KEY_V2")
+        raise keys.KeysError(f"{name} is not an encryption key, such as ENCRYPTION_KEY or ENCRYPTION_KEY_V2")
     async with _opened(settings, access) as (conn, vault):
         if name in (await _wrapping(vault), name_of(vault.number)):
-            raise keys.KeysError(f"{name} is what wraps and signs now: bring another key first (docs/secrets.md)")
+            raise keys.KeysError(f"{name} is the current key: add another key first (docs/secrets.md)")
         await _check_unneeded(conn, name)  # while nobody waits
         try:
             async with conn.transaction():
                 await keys.hold(conn)
                 if not await conn.fetchval(DROP, f"key.{name}", keys.DROPPED):
-                    raise keys.KeysError(f"{name} is not known to this database")
+                    raise keys.KeysError(f"this database does not know {name}")
                 await _check_unneeded(conn, name)
         except asyncpg.QueryCanceledError:
-            raise keys.KeysError(f"Somebody has been writing with {name} all the while: try again") from None
+            raise keys.KeysError(f"A process kept writing with {name}: try again") from None
 
 
 async def _check_unneeded(conn: Any, name: str) -> None:

@@ -226,12 +226,12 @@ def _write(screen: int, message: bytes) -> None:
 async def open_terminal(profile: Profile, agent: str) -> int:
     """A shell in the agent's folder; returns the exit code. Raises ClientError with why it was closed or not opened."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ClientError("a terminal needs a terminal: stdin and stdout must not be redirected")
+        raise ClientError("stdin and stdout must be a terminal, not redirected")
     client, tty = Client(profile), Tty(sys.stdin.fileno(), sys.stdout.fileno())
     try:
         place = await find_place(client, agent)
         if place.crew is None:
-            raise ClientError(f"{place.agent_slug} is in no crew, and terminals are of crews")
+            raise ClientError(f"{place.agent_slug} has no crew, and so no terminal")
         async with _connection(client, await client.ticket(), place, tty.size) as socket:
             shell = Shell(socket, tty)
             with tty.raw():
@@ -280,7 +280,7 @@ def _refused(server: str, refused: InvalidStatus) -> str:
     if status == 404:
         return f"{server} has no terminals: it is of another release"
     if status == 429:
-        return f"{server} has had too many requests from here; wait a minute"
+        return f"{server} received too many requests from here; wait a minute"
     return f"{server} opens no terminal ({status})"
 
 

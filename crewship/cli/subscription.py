@@ -36,10 +36,10 @@ async def subscribed(client: Client, document: str, field: str, **variables: Any
             if isinstance(lost, InvalidStatus) and lost.response.status_code in (401, 403):
                 raise ClientError(f"{client.server} refuses the connection ({lost.response.status_code})") from None
             if isinstance(lost, ConnectionClosed) and lost.rcvd is not None and lost.rcvd.code in OVER:
-                raise ClientError("the login has ended; `crewship login` begins another one") from None
+                raise ClientError("the login has expired; run `crewship login`") from None
         pause = next(pauses, None)
         if pause is None:
-            raise ClientError(f"the connection to {client.server} is lost")
+            raise ClientError(f"the connection to {client.server} was lost")
         await asyncio.sleep(pause)
 
 

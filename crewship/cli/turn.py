@@ -129,7 +129,7 @@ class ChatTurn:
             return False
         self._sent = found["sendMessage"]
         if self._sent["runId"] is None:
-            self.screen.note(f"in a group the agent answers whoever mentions it as @{self.chat.agent_slug}")
+            self.screen.note(f"in a group the agent answers only messages that mention it as @{self.chat.agent_slug}")
             return False
         self._last_seq = self._sent["seq"]
         self._early = {seq: event for seq, event in self._early.items() if seq > self._last_seq}
@@ -159,7 +159,7 @@ class ChatTurn:
             try:
                 return await self.client.graphql(document, key, **variables)
             except Unreachable:
-                self.screen.wait("connection lost, connecting again")
+                self.screen.wait("connection lost, reconnecting")
                 await asyncio.sleep(pause)
         return await self.client.graphql(document, key, **variables)
 

@@ -14,13 +14,13 @@ class Why(NamedTuple):
     detail: str
 
 
-VERSION = Why(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
-NO_HOST = Why(400, "A request of HTTP/1.1 has to have the Host header")
-HOSTS = Why(400, "The Host header may come once")
+VERSION = Why(505, "This server speaks HTTP/1.1 and HTTP/1.0")
+NO_HOST = Why(400, "An HTTP/1.1 request must have a Host header")
+HOSTS = Why(400, "A request can have only one Host header")
 BAD_HOST = Why(400, "The Host header is not valid")
-CODING = Why(501, "Of transfer codings only chunked is implemented")
+CODING = Why(501, "Only the transfer coding chunked is supported")
 FRAMING = Why(400, "The framing of the body is ambiguous")
-EXPECTATION = Why(417, "Only 100-continue may be expected")
+EXPECTATION = Why(417, "Only the expectation 100-continue is supported")
 
 _NOT_IN_HOST = b' \t,/?#@\\<>"^`{|}'
 """Of what separates parts of a URL and items of lists: a host is read as something else with any of them."""

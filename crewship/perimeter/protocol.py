@@ -134,7 +134,7 @@ async def _taken(flow: FlowControl) -> None:
 def _joined(lines: list[bytes]) -> bytes:
     head = b"".join(lines)
     if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
-        raise RuntimeError("a header holds a line break")
+        raise RuntimeError("a header contains a line break")
     return head
 
 

@@ -71,8 +71,8 @@ async def _check_migrated(access: Access) -> None:
     await wait_for_database(access.owner, wait=5.0)
     if await migrations.current(access.owner) is None:
         raise StartError(
-            f"the database {place_of(access.owner)} has no tables of Crewship;"
-            " correct DATABASE_URL or CREWSHIP_DATA_DIR, or make them with `crewship migrate`"
+            f"the database {place_of(access.owner)} has no tables of Crewship; correct DATABASE_URL or "
+            "CREWSHIP_DATA_DIR, or create them with `crewship migrate`"
         )
 
 
@@ -113,7 +113,7 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
         if connection.get_server_version().major < OLDEST_POSTGRES:
             found = await connection.fetchval("SHOW server_version")
             raise StartError(
-                f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is needed"
+                f"the database {place_of(dsn)} is PostgreSQL {found}; {OLDEST_POSTGRES} or newer is required"
             )
     finally:
         await connection.close()

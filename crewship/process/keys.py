@@ -70,8 +70,8 @@ DROPPED = "dropped"
 FURTHER = re.compile(r"ENCRYPTION_KEY_V([3-9]|[1-9]\d{1,2})")
 SIGNING, PREVIOUS = "NEXTAUTH_SECRET", "NEXTAUTH_SECRET_PREVIOUS"
 TOO_SHORT = (
-    f"{SIGNING} has fewer than {LEAST_SECRET} bytes, and whoever guesses it is every user:"
-    f" set a new one (openssl rand -base64 {LEAST_SECRET})"
+    f"{SIGNING} has fewer than {LEAST_SECRET} bytes, so it can be guessed and used to impersonate every "
+    f"user: set a new one (openssl rand -base64 {LEAST_SECRET})"
 )
 KEYS = (
     Key(SIGNING, "nextauth_secret", TypeAdapter(SecretStr), lambda: secrets.token_urlsafe(48)),
@@ -150,7 +150,7 @@ async def settle(settings: Settings, dsn: str) -> Settings:
             if empty and not is_strong(present[SIGNING]):
                 problems.append(TOO_SHORT)
             problems += [
-                f"{name} wraps {count} data keys of this database, and is not known here: set it"
+                f"{name} wraps {count} data keys of this database, but is not set: set it"
                 for name, count in await connection.fetch(WRAPPED)
                 if name not in present and not (settings.transit_address and name.startswith(PREFIX))
             ]
@@ -261,7 +261,7 @@ def wrapping_keys(settings: Settings) -> dict[int, bytes]:
     present = {number: bytes.fromhex(key.get_secret_value()) for number, key in given.items() if key is not None}
     first = settings.wrapping_key or max(present, default=0)
     if present and first not in present:
-        raise KeysError(f"CREWSHIP_WRAPPING_KEY is {first}, and {name_of(first)} is not known here")
+        raise KeysError(f"CREWSHIP_WRAPPING_KEY is {first}, but {name_of(first)} is not set")
     return dict(sorted(present.items(), key=lambda each: (each[0] != first, -each[0])))
 
 

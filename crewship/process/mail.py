@@ -148,7 +148,7 @@ class ResendMailer:
             raise MailFailed(refusal.detail) from None
         if answer.status >= 300:
             retried = answer.status in (401, 403, 408, 409, 429) or answer.status >= 500
-            raise (MailFailed if retried else Undeliverable)(f"the mail service answers {answer.status}")
+            raise (MailFailed if retried else Undeliverable)(f"the mail service answered with status {answer.status}")
 
 
 def _refused(code: int) -> MailFailed:

@@ -242,8 +242,8 @@ class EmbeddedPostgres:
             user.give(made)
         except PermissionError as error:
             raise PostgresError(
-                f"root may not give {made} to another user on this file system;"
-                " start as an unprivileged user or set DATABASE_URL"
+                f"root cannot change the owner of {made} on this file system; start as an unprivileged "
+                "user or set DATABASE_URL"
             ) from error
         passwords = {role: secrets.token_urlsafe(32) for role in (ADMIN, OWNER, APPLICATION)}
         with self._directories(user, made) as (cluster, _, descriptors):

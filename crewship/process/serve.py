@@ -41,7 +41,8 @@ T = TypeVar("T")
 log = logging.getLogger("crewship.serve")
 
 WEAKER_ROLE = (
-    "give DATABASE_URL a role with NOSUPERUSER NOBYPASSRLS, and CREWSHIP_MIGRATION_DATABASE_URL the owner of the tables"
+    "use a role with NOSUPERUSER NOBYPASSRLS in DATABASE_URL, and the owner of the tables in "
+    "CREWSHIP_MIGRATION_DATABASE_URL"
 )
 LARGEST_MESSAGE = 1024 * 1024  # bytes of one WebSocket message, as of a request's body
 GRACE = 10  # seconds that requests and sockets have to end after SIGTERM
@@ -100,8 +101,9 @@ async def _refuse_powers(settings: Settings, dsn: str) -> None:
         await connection.close()
     if powers:
         raise StartError(
-            f"the role {role} of DATABASE_URL is {' and '.join(powers)}, so row-level security would not hold;"
-            f" {WEAKER_ROLE}, or give up the second lock between tenants with CREWSHIP_ROW_LEVEL_SECURITY=false"
+            f"the role {role} of DATABASE_URL is {' and '.join(powers)}, so row-level security has no "
+            f"effect; {WEAKER_ROLE}, or disable the second barrier between tenants with "
+            "CREWSHIP_ROW_LEVEL_SECURITY=false"
         )
 
 
@@ -137,8 +139,9 @@ async def bootstrap_notice(
     token = setup_token(settings.nextauth_secret.get_secret_value())
     if settings.bootstrap_window is None and is_alone_on_loopback(settings):
         warn(
-            f"no user exists yet: for an hour, whatever reaches {url} from this machine can create the owner,"
-            " visitors of a tunnel or TCP forwarder too; where there is one, set CREWSHIP_PUBLIC_URL"
+            f"no user exists yet: for an hour, every client that reaches {url} from this machine can "
+            "create the owner, including visitors of a tunnel or TCP forwarder; behind one, set "
+            "CREWSHIP_PUBLIC_URL"
         )
     return f"No user exists yet: create the owner at {settings.public_url or url}/#setup_token={token}"
 
@@ -165,8 +168,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
         listener.close()
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"port {port} on {host} is in use;"
-                " set CREWSHIP_PORT or --port to another one (0 takes any that is free)"
+                f"port {port} on {host} is in use; set CREWSHIP_PORT or --port to another one (0 selects a free one)"
             ) from None
         raise StartError(
             f"cannot listen on {host} port {port} ({error.strerror});"
@@ -373,7 +375,7 @@ def serve(settings: Settings, application: Application = _application, progress:
                 "using the PostgreSQL that another process runs in %s; it ends with that process", settings.data_dir
             )
         try:
-            with shown("Bringing the database to this release", f"The database is at revision {migrations.head()}"):
+            with shown("Migrating the database to this release", f"The database is at revision {migrations.head()}"):
                 if loading.is_alive():
                     loading.join()
                 ready = asyncio.run(ended_by_signals(prepare(settings, access)))

@@ -278,4 +278,4 @@ class Watchdog:
                     tell(stall)
                 except Exception as error:  # such as a full disk, or a log that was closed; the watch goes on
                     with contextlib.suppress(Exception):
-                        log.error("stall not told", exc_info=error)
+                        log.error("stall not reported", exc_info=error)

@@ -37,7 +37,7 @@ from resolvers.kernel import (
 
 DOMAIN = Domain("channels", scopes=(EVERYTHING,))  # a channel carries what happens in several domains
 
-UNKNOWN = "There is no such channel"
+UNKNOWN = "Channel not found"
 
 
 class ChannelKind(StrEnum):

@@ -74,7 +74,9 @@ class SenderClaim:
     def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
         """BAD_REQUEST: stale, or without the time that the agent asks for. UNAUTHENTICATED: not made by the secret."""
         if require_timestamp and self.timestamp is None:
-            raise Unproven(Code.BAD_REQUEST, "This agent takes deliveries with a signed time alone", "no_timestamp")
+            raise Unproven(
+                Code.BAD_REQUEST, "This agent accepts only deliveries with a signed timestamp", "no_timestamp"
+            )
         if self.timestamp is not None and not _fresh(self.timestamp, now):
             raise Unproven(Code.BAD_REQUEST, "The timestamp is not within 5 minutes of the server's clock", "stale")
         expected = SENDERS[self.sender].expected(self, secret, body) if secret else ""

@@ -59,7 +59,7 @@ class Completed:
 
 
 class CompletionFailed(Exception):
-    """The model has not answered: in time, in size, or at all. The text holds nothing that was sent."""
+    """The model did not answer: in time, in size, or at all. The text holds nothing that was sent."""
 
 
 class Completions(Protocol):
@@ -73,7 +73,7 @@ class HttpCompletions:
     async def complete(self, model: Model, question: CompletionRequest) -> Completed:
         wire = WIRES.get(model.provider)
         if wire is None:
-            raise CompletionFailed(f"There is no way to ask a model of {model.provider[:40]}")
+            raise CompletionFailed(f"Models of {model.provider[:40]} are not supported here")
         url, headers, body = wire.request(model, question)
         try:
             async with Outbound(Policy.PRIVATE_TOO, timeout=model.timeout, most=LARGEST_COMPLETION) as http:

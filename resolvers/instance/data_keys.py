@@ -120,7 +120,7 @@ class DataKeys:
     async def _open(self, stored: StoredKey) -> DataKey:
         key = await self._unwrap(stored)
         if len(key) != SIZE:
-            raise Unwrappable("What is stored of a data key is none")
+            raise Unwrappable("A stored data key is invalid")
         made = DataKey(stored.id, Cipher(key), time.monotonic() + self._lifetime)
         return _remember(self._opened, stored.id, made)
 
@@ -128,7 +128,7 @@ class DataKeys:
         for wrapping in self._wrappings:
             if wrapping.knows(stored.wrapped.by):
                 return await wrapping.unwrap(stored.wrapped, stored.place)
-        raise Unwrappable(f"A data key is wrapped by {stored.wrapped.by}, which is not here")
+        raise Unwrappable(f"A data key is wrapped by {stored.wrapped.by}, which is not available")
 
     async def _wrap(self, stored: StoredKey, key: bytes) -> StoredKey:
         return stored._replace(wrapped=await self._wrappings[0].wrap(key, stored.place))

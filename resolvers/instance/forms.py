@@ -11,7 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from resolvers.errors import Code, Refusal
 from resolvers.instance.store import Arriving
 
-NO_FORM: Final = "A form with a file is needed (multipart/form-data)"
+NO_FORM: Final = "A form with a file is required (multipart/form-data)"
 TOO_LARGE: Final = "The form is too large"
 MOST_PARTS: Final = 100
 _TOKEN: Final = r"[a-z0-9!#$&^_.+-]{1,127}"

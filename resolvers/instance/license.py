@@ -172,7 +172,7 @@ def verify(document: bytes, key: "Ed25519PublicKey") -> LicenseClaims:
     parts = _loads(document)
     payload, signature = parts.get("payload"), parts.get("signature")
     if not isinstance(payload, str) or not isinstance(signature, str):
-        raise InvalidLicense("the license needs payload and signature as texts")
+        raise InvalidLicense("the license requires payload and signature as texts")
     try:
         key.verify(base64.b64decode(signature, validate=True), payload.encode())
     except (InvalidSignature, binascii.Error, ValueError):

@@ -44,5 +44,5 @@ def overridden(settings: Settings, stored: Mapping[str, str]) -> Settings:
         try:
             settings = changed(settings, name, text)
         except Unfit as unfit:
-            log.warning("a stored setting is left out", setting=name, reason=str(unfit))
+            log.warning("a stored setting was ignored", setting=name, reason=str(unfit))
     return settings

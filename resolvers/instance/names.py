@@ -78,7 +78,7 @@ class Lane:
         except TimeoutError:
             if job.found.running():
                 self._note(host)
-            raise Refusal(Code.BAD_GATEWAY, "The host's name was not looked up in time") from None
+            raise Refusal(Code.BAD_GATEWAY, "The host's name could not be resolved in time") from None
         except (OSError, UnicodeError):
             self._note(host)
             return []
@@ -92,7 +92,7 @@ class Lane:
             if self._may_begin(job):
                 self._begin(job)
             elif any(sum(key in other.keys for other in self._waiting) >= MOST_WAITING for key in job.keys):
-                raise Refusal(Code.RATE_LIMITED, "Too many names are being looked up")
+                raise Refusal(Code.RATE_LIMITED, "Too many name lookups at once")
             else:
                 self._waiting.append(job)
 

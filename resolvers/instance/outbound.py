@@ -29,8 +29,8 @@ SCHEMES = {"http": 80, "https": 443}
 AGENT = "crewship"
 OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
 """Headers that are about the connection: a caller sets none of them."""
-BAD_URL = "The URL has to be http:// or https:// with a host, and without a user name or password"
-UNSENDABLE = "A header or the method cannot be sent"
+BAD_URL = "The URL must begin with http:// or https://, with a host and without a user name or password"
+UNSENDABLE = "Invalid header or method"
 
 
 class Policy(Enum):
@@ -125,10 +125,10 @@ class Outbound:
             raise Refusal(Code.BAD_REQUEST, UNSENDABLE) from None
         except (http.ConnectError, http.ConnectTimeout) as error:
             if isinstance(error.__context__, ssl.SSLCertVerificationError):
-                raise _gateway("The server's certificate is not accepted") from None
+                raise _gateway("The server's certificate is not valid") from None
             raise _gateway("The server cannot be reached") from None
         except (http.NetworkError, http.ProtocolError, http.TimeoutException):
-            raise _gateway("The server broke off, or does not speak HTTP") from None
+            raise _gateway("The server closed the connection, or does not speak HTTP") from None
 
     async def _body(self, answer: Any) -> bytes:
         parts, size = list[bytes](), 0
@@ -178,7 +178,7 @@ async def addresses_of(host: str, port: int, lane: Lane = CHOSEN) -> list[str]:
     """All addresses of a name, or of an address in any spelling, in the order to be tried (RFC 6724)."""
     found = await lane.look_up(host, port)
     if not found:
-        raise _gateway("The host is not known")
+        raise _gateway("Unknown host")
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
@@ -262,7 +262,7 @@ class Guarding:
     def count(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise self.refuse(_gateway("The server's answers have too many bytes"))
+            raise self.refuse(_gateway("The server's answers are too large"))
 
 
 @functools.cache
@@ -280,7 +280,7 @@ def _transport_of(http: Any, httpx: Any) -> Any:
             self._guarding.status = answer.status
             if 300 <= answer.status < 400:
                 await answer.aclose()
-                raise self._guarding.refuse(_gateway("The server answers with a redirect, which is not followed"))
+                raise self._guarding.refuse(_gateway("The server answered with a redirect, which is not followed"))
             if any(name.lower() == b"content-encoding" for name, _ in answer.headers):
                 # the client would inflate it, to a thousand times the bytes that are counted here
                 await answer.aclose()

@@ -78,7 +78,7 @@ def origin(value: Any) -> Any:
 def server(value: Any) -> Any:
     made = origin(value)
     if isinstance(made, str) and not is_safe_url(made, plain=True):
-        raise ValueError("keys are not sent in the clear")
+        raise ValueError("keys require https")
     return made
 
 

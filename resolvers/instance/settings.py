@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     )
     force_secure_cookies: bool = variable("CREWSHIP_FORCE_SECURE_COOKIES", False, takes=BOOLEAN)
     internal_allow_any: Annotated[bool, BeforeValidator(exactly_true)] = variable(
-        "CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true; all else is no"
+        "CREWSHIP_INTERNAL_ALLOW_ANY", False, takes="true, or anything else for false"
     )
     open_schema: bool = variable("CREWSHIP_OPEN_SCHEMA", True, takes=BOOLEAN)
     trusted_documents_only: bool = variable("CREWSHIP_TRUSTED_DOCUMENTS_ONLY", False, takes=BOOLEAN)
@@ -375,12 +375,14 @@ def contradiction(settings: Settings) -> str | None:
     if settings.production and settings.ratelimit_disabled:
         return "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two"
     if settings.trusted_documents_only and settings.trusted_documents_file is None:
-        return "CREWSHIP_TRUSTED_DOCUMENTS_ONLY: needs CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of documents to accept"
+        return (
+            "CREWSHIP_TRUSTED_DOCUMENTS_ONLY: requires CREWSHIP_TRUSTED_DOCUMENTS_FILE, the list of accepted documents"
+        )
     if (settings.transit_address is not None) != (_signs_in(settings) == 1):
         return (
-            "CREWSHIP_TRANSIT_ADDRESS: needs one way to sign in: CREWSHIP_TRANSIT_TOKEN, CREWSHIP_TRANSIT_TOKEN_FILE,"
-            " or CREWSHIP_TRANSIT_ROLE_ID with CREWSHIP_TRANSIT_SECRET_ID or CREWSHIP_TRANSIT_SECRET_ID_FILE;"
-            " and none of them without it"
+            "CREWSHIP_TRANSIT_ADDRESS: requires one way to sign in: CREWSHIP_TRANSIT_TOKEN, "
+            "CREWSHIP_TRANSIT_TOKEN_FILE, or CREWSHIP_TRANSIT_ROLE_ID with CREWSHIP_TRANSIT_SECRET_ID or "
+            "CREWSHIP_TRANSIT_SECRET_ID_FILE; and none of them without it"
         )
     if settings.unsafe_process and settings.allow_signup:
         return (

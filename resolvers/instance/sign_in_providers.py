@@ -86,7 +86,7 @@ class SignInProvider(BaseModel):
     @model_validator(mode="after")
     def _complete(self) -> "SignInProvider":
         if (self.workspace is None) != (not self.roles and self.default_role is None):
-            raise ValueError("workspace and roles (or default_role) are needed together")
+            raise ValueError("workspace and roles (or default_role) are required together")
         return self
 
     @property

@@ -50,8 +50,8 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 _READING: dict[int | None, tuple[Code, str]] = dict.fromkeys(_ABSENT, (Code.NOT_FOUND, MISSING))
 _WRITING: dict[int | None, tuple[Code, str]] = {
     errno.EISDIR: (Code.CONFLICT, "The path is a directory"),
-    errno.ENOTDIR: (Code.CONFLICT, "The path leads through something that is not a directory"),
-    errno.ELOOP: (Code.BAD_REQUEST, "The path leads through a symbolic link, which is not followed here"),
+    errno.ENOTDIR: (Code.CONFLICT, "A part of the path is not a directory"),
+    errno.ELOOP: (Code.BAD_REQUEST, "The path contains a symbolic link, which is not followed"),
     errno.ENXIO: (Code.CONFLICT, "The path is not a file"),
 }
 _REMOVING = _READING | {errno.ENOTEMPTY: (Code.CONFLICT, "The directory is not empty")}
@@ -180,7 +180,7 @@ def names_of(path: str) -> tuple[str, ...]:
     Separators that are encoded still are refused, whoever would decode them (contract: crews.files).
     """
     if path.startswith("/") or "\0" in path or _ENCODED.search(path):
-        raise Refusal(Code.BAD_REQUEST, "The path has to be relative, and without NUL")
+        raise Refusal(Code.BAD_REQUEST, "The path must be relative, without NUL")
     names = tuple(part for part in path.split("/") if part not in ("", "."))
     if ".." in names:
         raise Refusal(Code.BAD_REQUEST, "The path must not contain '..'")
@@ -196,7 +196,7 @@ def names_of(path: str) -> tuple[str, ...]:
 def name_and_parents(path: str) -> tuple[str, tuple[str, ...]]:
     names = names_of(path)
     if not names:
-        raise Refusal(Code.BAD_REQUEST, "A path is needed")
+        raise Refusal(Code.BAD_REQUEST, "A path is required")
     return names[-1], names[:-1]
 
 

@@ -98,7 +98,7 @@ class Transit:
         if self._login.role_id is None:
             token = self._login.token or _read(self._login.token_file)
             if not TOKEN.fullmatch(token):  # without one it says that the request is bad, as of what it cannot unwrap
-                raise _unavailable("there is no token in what should hold it")
+                raise _unavailable("the token is empty")
             return token
         if self._until <= time.monotonic():
             secret = self._login.secret_id or _read(self._login.secret_id_file)
@@ -120,11 +120,11 @@ class Transit:
             async with self._http(Policy.CONFIGURED, timeout=TIMEOUT, most=MOST) as http:
                 return await http.post(f"{self._address}/v1/{path}", orjson.dumps(asked), headers=headers)
         except Refusal as refusal:
-            log.error("transit cannot be asked: %s", refusal.detail)
+            log.error("the transit engine cannot be reached: %s", refusal.detail)
             raise _unavailable(refusal.detail) from None
 
     def _unavailable(self, answer: Answered) -> Refusal:
-        log.error("transit refuses: status %s", answer.status)
+        log.error("the transit engine refused: status %s", answer.status)
         return _unavailable(f"it answers {answer.status}")
 
 

@@ -55,7 +55,7 @@ class Revealed:
         return "<revealed>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("An opened secret is not copied and not pickled")
+        raise TypeError("An opened secret cannot be copied or pickled")
 
 
 def unprinted(data: Mapping[str, object]) -> None:

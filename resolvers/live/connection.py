@@ -90,7 +90,7 @@ class LiveConnection:
             subscription.doubt()
 
     async def check_caller(self, known: "Answers") -> bool:
-        """Whether the session or token is still good. A database that cannot be asked changes nothing."""
+        """Whether the session or token is still valid. A database that cannot be asked changes nothing."""
         if isinstance(await known.ask(self.caller, None), Refusal):
             self.revoked()
             return False

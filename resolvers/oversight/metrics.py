@@ -255,7 +255,7 @@ async def metrics_timeseries(ctx: Context, data: ChartMetric) -> TimeSeries:
 def _check(data: ChartMetric) -> None:
     window, bucket = WINDOWS[data.window], BUCKETS[data.bucket]
     if bucket >= window:
-        raise Refusal(Code.BAD_REQUEST, "The bucket has to be shorter than the window")
+        raise Refusal(Code.BAD_REQUEST, "The bucket must be shorter than the window")
     if window / bucket > MOST_BUCKETS:
         raise Refusal(Code.BAD_REQUEST, f"More than {MOST_BUCKETS} buckets: choose a longer bucket or a shorter window")
     if data.group_by is not MetricGroupBy.none and data.group_by not in GROUPED[data.metric]:

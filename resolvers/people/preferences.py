@@ -31,7 +31,7 @@ from resolvers.kernel import (
 DOMAIN = Domain("preferences", scopes=None)
 
 MOST = 500
-FULL = f"There are {MOST} preferences, which is as many as are kept"
+FULL = f"You already have {MOST} preferences, the maximum"
 _KEY = re.compile(rf"[A-Za-z0-9._-]{{1,{LONGEST_KEY}}}")
 
 graph(Preference, gate=Action.SELF, scope=None, visible=lambda preference, scope: preference.user_id == scope.user_id)

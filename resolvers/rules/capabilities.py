@@ -37,7 +37,7 @@ def changed(
         name for name, value in (("set", replace), ("grant", grant), ("revoke", revoke), ("preset", preset)) if value
     ]
     if len(given) != 1:
-        raise invalid("capabilities", "give exactly one of set, grant, revoke and preset, and not empty")
+        raise invalid("capabilities", "send exactly one of set, grant, revoke and preset, not empty")
     if preset:
         try:
             return PRESETS[CapabilityPreset(preset)]

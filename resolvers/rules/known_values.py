@@ -50,9 +50,7 @@ class TooManyValues(Exception):
 
     def __init__(self) -> None:
         most = f"{MOST >> 20} MiB"
-        super().__init__(
-            f"The values of the credentials have more than {most} together, more than output is searched for"
-        )
+        super().__init__(f"The values of the credentials have more than {most} in total, the limit for redaction")
 
 
 class KnownValues:

@@ -16,19 +16,19 @@ OWN_NAMES: Final = ("localhost", "local", "internal")
 def endpoint_fault(url: str, *, private: bool = False) -> str | None:
     """What is wrong with the address of a server, if anything is. `private`: addresses of the host's networks do."""
     if any(letter.isspace() or not letter.isprintable() or letter == "\\" for letter in url):
-        return "has blanks or signs that no URL has"
+        return "has characters that are not allowed in a URL"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "is no URL"
+        return "is not a URL"
     if parts.scheme not in PORTS:
-        return "has to begin with http:// or https://"
+        return "must begin with http:// or https://"
     if not host or port == 0:
         return "has no host, or a port that is none"
     if "@" in parts.netloc:
-        return "may not have a user name or a password"
-    return None if private or _is_outside(host) else "may not lead to this host or its networks"
+        return "must not have a user name or password"
+    return None if private or _is_outside(host) else "must not have a private address"
 
 
 def origin(url: str) -> tuple[str, str, int | None] | None:

@@ -79,11 +79,11 @@ def shown_tools(
 
 def _fault(tool: Definition, known: KnownTool) -> str | None:
     if not known.enabled:
-        return "it is switched off"
+        return "it is disabled"
     if not 0 < len(tool.name) <= LINE or not tool.name.isprintable():
-        return "its name is none"
+        return "its name is invalid"
     if known.fingerprint is not None and known.fingerprint != tool.fingerprint:
-        return "its definition has changed since somebody has looked at it"
+        return "its definition has changed since the last refresh"
     return _schema_fault(tool.schema)
 
 
@@ -91,11 +91,11 @@ def _schema_fault(schema: Any) -> str | None:
     try:
         size = len(orjson.dumps(schema))
     except (TypeError, ValueError, RecursionError):
-        return "its schema is none"
+        return "its schema is invalid"
     if size > LARGEST_SCHEMA:
         return f"its schema has more than {LARGEST_SCHEMA} bytes"
     if not _is_schema(schema):
-        return "its schema is none"
+        return "its schema is invalid"
     found = scan(orjson.dumps(schema).decode())
     return None if found is None else "its schema looks like an attempt to give the agent instructions"
 

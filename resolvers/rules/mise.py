@@ -65,7 +65,7 @@ def _toml(text: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise invalid(FIELD, f"is not valid TOML ({error})") from None
     if any(isinstance(value, str) for value in sections.values()):
-        raise invalid(FIELD, "a key must stand under [tools] or [env]")
+        raise invalid(FIELD, "a key must be below [tools] or [env]")
     return sections
 
 

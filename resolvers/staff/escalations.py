@@ -214,7 +214,7 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
     """
     agent = await _agent(ctx, data.crew_id, data.from_slug, "from_slug")
     if data.type is EscalationType.LINK and not (data.metadata or "").startswith("https://"):
-        raise invalid("metadata", "has to be an https address, for an escalation of type LINK")
+        raise invalid("metadata", "must be an https address for an escalation of type LINK")
     kept, credential_id = data.metadata, None
     if data.type is EscalationType.CREDENTIAL and data.metadata:
         kept, credential_id = await _stage(ctx, agent, data.metadata)

@@ -28,7 +28,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-NO_KEY = "Idempotency-Key is not supported where the body is a file: nothing would know it from another one"
+NO_KEY = "Idempotency-Key is not supported for file bodies"
 VALUE = "The body must be a JSON value"
 QUERY_FIELDS = 200  # no route reads more than ten
 IF_MATCH = re.compile(r'^(?:W/)?"v(\d{1,9})(?:-[0-9a-f]*)?"\Z')
@@ -317,7 +317,7 @@ def parse_query(query: bytes) -> dict[str, str]:
         name, _, value = query.decode("latin-1").partition("=")
         return {name: value} if value else {}
     if query.count(b"&") >= QUERY_FIELDS:
-        raise Refusal(Code.BAD_REQUEST, f"Too many query parameters: at most {QUERY_FIELDS} are read")
+        raise Refusal(Code.BAD_REQUEST, f"Too many query parameters: at most {QUERY_FIELDS} are allowed")
     return dict(parse_qsl(query.decode("latin-1"), errors="replace"))
 
 

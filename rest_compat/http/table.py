@@ -260,7 +260,7 @@ class Route:
             raise TypeError(f"{op.name}: the path says all but the value of {self.body.field}")
         told = self.upload is not None and self.upload.instead_of is not None
         if self.streams and ((Surface.GRAPHQL in op.surfaces and not told) or op.auth is Auth.WEBHOOK):
-            raise TypeError(f"{op.name}: a body of any size is REST's alone, and nobody signs it")
+            raise TypeError(f"{op.name}: only REST takes a body of any size, without a signature")
         given = {Opened: Download, Streamed: Streaming}.get(op.returns, type(None))
         if type(self.gives) is not given:
             raise TypeError(
@@ -268,7 +268,7 @@ class Route:
                 " a Streaming where it returns what is Streamed"
             )
         if given is Streaming and not getattr(op, "late", False):
-            raise TypeError(f"{op.name} would hold a connection while its answer goes on: declare it `late`")
+            raise TypeError(f"{op.name} would hold a connection while it streams its answer: declare it `late`")
         if self.upload is not None and not op.late:
             raise TypeError(f"{op.name} receives its body before its transaction begins: declare it `late`")
 

@@ -32,7 +32,7 @@ from rest_compat.ws.socket import NORMAL, REVOKED, Admit, Receive, Send
 PATH: Final = "/ws/terminal"
 IDLE: Final = 30 * 60.0  # seconds without anything typed
 MOST, MOST_OF_USER = 50, 5  # in this process
-NO_LONGER, WITHDRAWN = "You have no access to this terminal any more", 1008
+NO_LONGER, WITHDRAWN = "You no longer have access to this terminal", 1008
 UNUSED, TOO_MANY, NO_SANDBOX = 4408, 4429, 4503  # as statuses of HTTP, like the 4401 of a login that has ended
 BEAT: Final = 30.0  # seconds; proxies close what is silent
 PING: Final = b"\x89\x00"  # a frame that clients answer without a word of it to their programs
@@ -111,10 +111,10 @@ class Watched:
                 if refusal.code is Code.UNAUTHENTICATED:
                     self._session.revoked()
                 elif refusal.code in (Code.FORBIDDEN, Code.NOT_FOUND):
-                    self._session.end("the right was withdrawn", NO_LONGER, WITHDRAWN)
+                    self._session.end("the permission was withdrawn", NO_LONGER, WITHDRAWN)
             else:
                 if orjson.loads(answer.body or b"{}")["read_only"] != self._read_only:
-                    self._session.end("the right has changed", NO_LONGER, WITHDRAWN)
+                    self._session.end("the permission has changed", NO_LONGER, WITHDRAWN)
 
 
 class Session:
@@ -289,7 +289,7 @@ class Session:
         pass
 
     def refused(self, subscription: Any, refusal: Refusal) -> None:
-        self.end("the right was withdrawn", NO_LONGER, WITHDRAWN)
+        self.end("the permission was withdrawn", NO_LONGER, WITHDRAWN)
 
     def revoked(self) -> None:
         self.end("the session ended", "session_revoked", REVOKED)

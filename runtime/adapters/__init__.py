@@ -98,7 +98,7 @@ def model_of(agent: Worker, provider: LlmProvider) -> str:
         return agent.llm_model
     curated = CURATED.get(ModelProvider(provider)) if provider in ModelProvider.__members__ else None
     if not curated:
-        raise Failed(f"The agent has no model. Choose one: which {provider} has is not known here.")
+        raise Failed(f"The agent has no model. Choose a model of {provider}; this server has no list of them.")
     return curated[0].id
 
 
@@ -113,4 +113,4 @@ def _missing(provider: LlmProvider) -> str:
     if variable is None:
         return f"Agents of {provider} cannot work here. Choose another provider for the agent: {', '.join(VARIABLES)}."
     other = " (or OPENAI_BASE_URL, for another server with the same API)" if provider is LlmProvider.OPENAI else ""
-    return f"There is no key for {provider}. Set {variable}{other}, or choose another provider for the agent."
+    return f"No key for {provider} is configured. Set {variable}{other}, or choose another provider for the agent."

@@ -303,7 +303,7 @@ class _LoopRun:
             raise
         except Exception:
             log.exception("tool_failed", tool=use["name"], run_id=self.job.run_id)
-            return "The tool failed for a reason of its own. It may have done part of its work.", True
+            return "The tool failed. It may have done part of its work.", True
         return result.content, result.is_error
 
     async def _result(

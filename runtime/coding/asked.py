@@ -34,7 +34,7 @@ class CallAsked:
 def asked_of(request: h11.Request, body: bytes) -> CallAsked:
     """Raises Unmeasured for what cannot be read, or would be answered later."""
     if any(name == b"content-encoding" for name, _ in request.headers):
-        raise Unmeasured("A call of a model is sent without a content encoding")
+        raise Unmeasured("A model call must not have a content encoding")
     if sum(map(body.count, (b"[", b"{", b","))) > MOST_VALUES:
         raise Unmeasured(f"A call of a model has at most {MOST_VALUES:,} values")
     try:
@@ -42,9 +42,9 @@ def asked_of(request: h11.Request, body: bytes) -> CallAsked:
     except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
-        raise Unmeasured("A call of a model is a JSON object")
+        raise Unmeasured("A model call must be a JSON object")
     if told.get("background"):
-        raise Unmeasured("A call of a model is answered at once, and not in the background")
+        raise Unmeasured("A model call must not request a background response")
     return CallAsked(_model_of(request, told), -(-len(body) // BYTES_A_TOKEN), _most(told))
 
 

@@ -38,7 +38,7 @@ def installed_for(job: Job, settings: Settings, sandbox: Sandbox) -> tuple[Insta
     """Raises Unfit."""
     agent = KNOWN.get(job.agent.cli_adapter)
     if agent is None:
-        raise Unfit(f"{job.agent.cli_adapter} is not run by this release. Choose another adapter for the agent.")
+        raise Unfit(f"This release does not run {job.agent.cli_adapter}. Choose another adapter for the agent.")
     if sandbox.isolation is Isolation.container:
         raise Unfit(f"{agent.name} is not run in containers, and the crew names an image: {REFUSED}")
     found = find(agent, settings.coding_agents)
@@ -50,7 +50,7 @@ def installed_for(job: Job, settings: Settings, sandbox: Sandbox) -> tuple[Insta
         names = ", ".join(agent.providers)
         raise Unfit(f"{agent.name} does not work with models of {provider_of(job.agent)}, but of {names}.")
     if job.gates:
-        raise Unfit(f"{agent.name} asks nobody before it uses a tool, and tools of this agent are to be asked for.")
+        raise Unfit(f"{agent.name} does not ask before it uses a tool, but this agent has approval gates.")
     return found, sandbox
 
 

@@ -204,9 +204,9 @@ class _Line:
             try:
                 body = await self._body(request)
             except TooLarge:
-                return await self._refuse(413, f"A request has at most {LARGEST >> 20} MiB")
+                return await self._refuse(413, f"A request can have at most {LARGEST >> 20} MiB")
             except TooMuch:
-                return await self._refuse(429, f"Requests of a run have at most {TOGETHER >> 20} MiB at once")
+                return await self._refuse(429, f"Concurrent requests of a run can have at most {TOGETHER >> 20} MiB")
             except TimeoutError:
                 return await self._refuse(408, f"A request has {ARRIVES:.0f} seconds to arrive")
             if body is None:
@@ -272,7 +272,7 @@ class _Line:
         if reading is not None:
             return await self._call(way, url, request, body, reading)
         if CLIMBS.search(path) or not is_free(request.method, path):
-            return await self._say(404, "Only calls of a model pass here")
+            return await self._say(404, "Only model calls are allowed here")
         await self._forward(way, url, request, body)
 
     async def _call(self, way: ProviderWay, url: str, request: h11.Request, body: Body, reading: Reading) -> None:

@@ -51,13 +51,13 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
     if not agent.needs_node and not os.access(program, os.X_OK):
         return Missing(agent, "its program cannot be run", agent.how_to_get)
     if not agent.needs_node and not _is_of_this_machine(program):
-        return Missing(agent, "its program is none for this machine", agent.how_to_get)
+        return Missing(agent, "its program is not for this machine", agent.how_to_get)
     argv: tuple[str, ...] = (f"{FOLDER}/{agent.program}",)
     mounts: tuple[Mount, ...] = (Mount(modules, FOLDER),)
     if agent.needs_node:
         node = shutil.which("node")
         if node is None:
-            return Missing(agent, "it needs Node.js, which is not on the PATH", "install Node.js 20 or newer")
+            return Missing(agent, "it requires Node.js, which is not on the PATH", "install Node.js 20 or newer")
         real = Path(node).resolve()
         argv = (str(real), *argv)
         if not real.is_relative_to("/usr"):

@@ -10,7 +10,7 @@ Before = Callable[[], Awaitable[SecretStr | None]]
 
 
 class Key:
-    """`before` finds the one that was rotated away and is still good: a server may know the new one late."""
+    """`before` finds the one that was rotated away and is still valid: a server may know the new one late."""
 
     def __init__(self, secret: str, before: Before | None = None) -> None:
         self.secret = secret

@@ -17,8 +17,8 @@ from runtime.runs.job import Failed
 from runtime.sandbox.boundary import MOST_THREADS, Limits
 
 COMMON_UTILS: Final = "/common-utils"
-NO_FEATURE: Final = "The feature {} is not built in: put what it brings into the image, or use postCreateCommand"
-NO_MISE: Final = "The image has no mise, which is to install tools"
+NO_FEATURE: Final = "The feature {} is not built in: add its contents to the image, or use postCreateCommand"
+NO_MISE: Final = "The image has no mise to install tools with"
 KEPT: Final = 4000  # bytes of what a step that fails has said last
 MOST_REFUSALS: Final = 10  # of a step that fails
 _PROCESSORS: Final = 2.0

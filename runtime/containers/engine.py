@@ -169,7 +169,7 @@ class ContainerEngine:
     async def image(self, name: str) -> str | None:
         """The id of an image; None where the engine does not have it. Raises Failed for what names none."""
         if len(name) > LONGEST_NAME or not IMAGE.fullmatch(name):  # it becomes a part of a path
-            raise Failed(f"{name[:LONGEST_NAME]} names no image")
+            raise Failed(f"{name[:LONGEST_NAME]} is not an image name")
         try:
             async with _told(ASK):
                 found: Mapping[str, Any] = await self._docker().images.inspect(name)

@@ -51,7 +51,7 @@ async def _ensured(
             await engine.remove(str(found["Id"]))
             continue
         await engine.start(str(found["Id"]))
-    raise Failed("The container of the crew does not stay")
+    raise Failed("The crew's container does not keep running")
 
 
 async def _made(

@@ -174,7 +174,7 @@ class ContainerSandbox:
         """The command and what it started in its group. Where that cannot be done, its container goes."""
         try:
             if (number := outputs.number) is None:
-                raise Failed("a command was cut off before it began")
+                raise Failed("a command was cancelled before it began")
             argv = ending(number)
             async with self._engine.running(container, argv, user=place.user, workdir="/", environment={}) as running:
                 async for _ in running.pieces():

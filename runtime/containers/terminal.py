@@ -33,7 +33,7 @@ class ContainerTerminal:
                 if piece:
                     return piece
         except Failed as failed:
-            log.warning("a terminal has lost its engine: %s", failed)
+            log.warning("a terminal lost its container engine: %s", failed)
         return b""
 
     async def write(self, typed: bytes) -> None:

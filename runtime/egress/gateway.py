@@ -21,7 +21,7 @@ from runtime.sandbox.process import to_the_end
 
 INSIDE: Final = Endpoint("127.0.0.1", 3128)
 """Where a sandbox has to listen."""
-UNPRINTABLE: Final = "a host of characters that are in no name"
+UNPRINTABLE: Final = "a host with invalid characters"
 MOST_TOLD: Final = 200  # of one run
 TELLING: Final = 5.0  # seconds
 BUSY: Final = 0.1  # seconds until the next try where no connection can be taken
@@ -172,7 +172,7 @@ class EgressGateway:
                 taken, _ = await loop.sock_accept(listening)
             except OSError as error:
                 self._room.release()
-                log.warning("egress connection not taken", error=error.strerror)
+                log.warning("egress connection not accepted", error=error.strerror)
                 await asyncio.sleep(BUSY)
                 continue
             except BaseException:
@@ -250,7 +250,7 @@ class EgressGateway:
                 async with asyncio.timeout(TELLING):
                     await self._tell(rest)
             except Exception as error:
-                log.warning("egress not told", error=type(error).__name__)
+                log.warning("egress not reported", error=type(error).__name__)
 
     async def connected(self, target: Endpoint, grant: Grant) -> socket.socket:
         """To an address that was judged: the name is looked up once. Raises Refused and Unreachable."""
@@ -264,7 +264,7 @@ class EgressGateway:
                     raise ConnectionRefused("the host has an address that may not be called from here")
                 return await self._dial(found[:ADDRESSES], target.port, self._bounds.connect)
         except Refusal:
-            raise Unreachable("the host is not known") from None
+            raise Unreachable("unknown host") from None
         except (OSError, TimeoutError):
             raise Unreachable("the host cannot be reached") from None
 

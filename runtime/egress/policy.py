@@ -13,7 +13,7 @@ from resolvers.rules.allowed_domains import permits
 
 HTTP, HTTPS = 80, 443
 LONGEST_HOST = 253
-OF_THE_SERVICE = "the host is one that the service alone calls"
+OF_THE_SERVICE = "only the service may call this host"
 _NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
@@ -40,7 +40,7 @@ class Endpoint(NamedTuple):
         if not separator or authority.endswith("]"):
             host, text = authority, "" if default is None else str(default)
         if not _PORT.fullmatch(text) or int(text) > 65535:
-            raise Unreadable("no port from 1 to 65535 is named")
+            raise Unreadable("the port must be from 1 to 65535")
         return cls(_host(host), int(text))
 
     @classmethod
@@ -50,7 +50,7 @@ class Endpoint(NamedTuple):
             parts = urlsplit(url)
             port = parts.port or {"http": HTTP, "https": HTTPS}[parts.scheme]
         except (ValueError, KeyError):
-            raise Unreadable("the address is no URL of http or https") from None
+            raise Unreadable("the address is not a URL of http or https") from None
         return cls(_host(f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""), port)
 
     @property
@@ -72,11 +72,11 @@ def _host(text: str) -> str:
     if host.startswith("[") and host.endswith("]"):
         address = parse_address(host[1:-1])
         if address is None or "%" in host:
-            raise Unreadable("the address in brackets is none")
+            raise Unreadable("invalid address in brackets")
         return str(address)
     host = host.removesuffix(".")
     if len(host) > LONGEST_HOST or not _NAME.fullmatch(host):
-        raise Unreadable("the host is neither a name nor an address")
+        raise Unreadable("the host must be a name or an address")
     return host
 
 
@@ -116,11 +116,11 @@ class Policy:
         if self.mode is NetworkMode.free:
             return Grant(Inside.ANYTHING, Reachable.PUBLIC)
         if target.is_address:
-            raise ConnectionRefused("an address is no host of the allow-list")
+            raise ConnectionRefused("addresses are not on the allow-list")
         if not permits(tuple(self.domains), target.host) and target.host not in self.hosts:
             raise ConnectionRefused("the host is not on the allow-list of the crew")
         if target.port == HTTP:
             return Grant(Inside.HTTP, Reachable.PUBLIC)
         if target.port == HTTPS and tunnel:
             return Grant(Inside.TLS, Reachable.PUBLIC)
-        raise ConnectionRefused("hosts of the allow-list are reached at the ports 443 (HTTPS) and 80 (HTTP) alone")
+        raise ConnectionRefused("hosts of the allow-list are reachable at ports 443 (HTTPS) and 80 (HTTP) only")

@@ -94,7 +94,7 @@ class Conversation:
                 if not await self._pass_on(self._read(request)):
                     return
             except h11.RemoteProtocolError as error:
-                return await self._answer(error.error_status_hint, "the request is not HTTP as it should be")
+                return await self._answer(error.error_status_hint, "the request is not valid HTTP")
             except Unreadable as refused:
                 return await self._answer(400, str(refused))
             except ConnectionRefused as refused:
@@ -114,7 +114,7 @@ class Conversation:
             target, path = Endpoint.of(whole[1], HTTP), (whole[2] or "/").encode("latin-1")
             path = path if path.startswith(b"/") else b"/" + path
         else:
-            raise Unreadable("a proxy is asked with a whole URL of http://, or by CONNECT")
+            raise Unreadable("a proxy takes an absolute http:// URL or CONNECT")
         if self._of not in (None, target):
             raise self._way.refuse(target.host, _method(request), "the request names another host than its tunnel")
         self._same_host(request, target, self._default)
@@ -186,7 +186,7 @@ class Conversation:
 
     async def _broken(self) -> bool:
         if self._http.our_state is h11.SEND_RESPONSE:
-            raise Unreachable("the host broke off, or does not speak HTTP")
+            raise Unreachable("the host closed the connection, or does not speak HTTP")
         return False
 
     # ---- tunnels -------------------------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Conversation:
             async with asyncio.timeout(HEAD_SECONDS):
                 await made.shake_hands()
         except ssl.SSLError:
-            self._way.refuse(target.host, "CONNECT", "the program does not trust the authority of its run")
+            self._way.refuse(target.host, "CONNECT", "the program does not trust the run's certificate authority")
             return
         await Conversation(made, self._way, target, secure=True).run()
 
@@ -243,7 +243,7 @@ class Conversation:
                         raise NotTls
                     said += piece
         except NotTls:
-            raise self._way.refuse(target.host, "CONNECT", "a tunnel to port 443 carries TLS alone") from None
+            raise self._way.refuse(target.host, "CONNECT", "a tunnel to port 443 must carry TLS") from None
         if asked.name != target.host:
             await self._client.send(asked.refusal())
             why = "TLS asks for another host than its tunnel" if asked.name else "TLS names no host"
@@ -277,7 +277,7 @@ async def _verified(server: Wire, target: Endpoint) -> Wire:
             await made.shake_hands()
     except (OSError, TimeoutError):
         server.close()
-        raise Unreachable("TLS with the host has failed, or its certificate is not valid") from None
+        raise Unreachable("TLS with the host failed, or its certificate is not valid") from None
     except BaseException:
         server.close()
         raise

@@ -37,7 +37,7 @@ class Attendance:
         try:
             await workers.gone(self._worker)
         except Exception as error:  # it is not heard of any more, and that does as well
-            log.warning("nobody is told that this worker has ended", error=type(error).__name__)
+            log.warning("the end of this worker was not announced", error=type(error).__name__)
 
     async def _attend(self) -> None:
         sandbox = await self._sandbox()
@@ -49,7 +49,7 @@ class Attendance:
                 self._failing = False
             except Exception as error:
                 if not self._failing:
-                    log.warning("nobody is told of this worker", error=type(error).__name__)
+                    log.warning("this worker was not announced", error=type(error).__name__)
                 self._failing = True
             await asyncio.sleep(self._every)
 

@@ -170,7 +170,7 @@ class DbosEngine:
         try:
             self._dbos.delete_queue(self.queue)
         except Exception as error:
-            log.warning("the engine's queue stays behind", error=type(error).__name__)
+            log.warning("the engine's queue was not removed", error=type(error).__name__)
         self._dbos.destroy()
 
     # ---- runs ----------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ class DbosEngine:
     def _drop(self, body: asyncio.Task[None]) -> None:
         run_id = body.get_name()
         if not body.cancelled() and (error := body.exception()) is not None:
-            log.error("run not carried out", run=run_id, exc_info=error)
+            log.error("run not executed", run=run_id, exc_info=error)
         if self._runs.get(run_id) is body:
             del self._runs[run_id]
             self._records.left(run_id)
@@ -235,7 +235,7 @@ class DbosEngine:
         body = self._begin(run_id)
         await asyncio.wait([body])
         if not _finished(body):
-            raise asyncio.CancelledError("the run goes on elsewhere")
+            raise asyncio.CancelledError("the run continues elsewhere")
 
     async def cancel(self, run_id: str) -> None:
         await self._records.cancel(run_id)

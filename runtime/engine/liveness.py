@@ -214,7 +214,9 @@ class Liveness:
         buried = [id for id, since in self._dead.items() if now - since >= self._rhythm.patience]
         if buried:
             done = await conn.execute(dbos_tables.HAND_OVER, buried)
-            log.warning("jobs of processes that are gone wait again", jobs=int(done.split()[-1]), processes=len(buried))
+            log.warning(
+                "jobs of dead processes were returned to the queue", jobs=int(done.split()[-1]), processes=len(buried)
+            )
 
     async def _hand_back_lost(self, conn: "asyncpg.Connection[asyncpg.Record]", held: Sequence[str]) -> None:
         now = time.monotonic()
@@ -222,7 +224,7 @@ class Liveness:
         lost = [id for id, since in self._lost.items() if now - since >= self._rhythm.patience]
         if lost:
             await conn.execute(dbos_tables.HAND_BACK_LOST, self._executor, lost)
-            log.warning("jobs whose claim was not answered wait again", jobs=len(lost))
+            log.warning("jobs with an unanswered claim were returned to the queue", jobs=len(lost))
 
     async def _measure(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
         COUNT.clear()

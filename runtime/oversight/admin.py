@@ -257,7 +257,7 @@ async def forget(tick: Tick) -> None:
         removed += len(found)
     if removed:
         REMOVED.labels("memory_versions", "workspace").inc(removed)
-        log.info("versions of memories that had expired were removed", rows=removed)
+        log.info("expired versions of memories were removed", rows=removed)
 
 
 async def _forget(workspace_id: str, ids: list[str], rows: AcrossWorkspaces) -> None:

@@ -60,7 +60,7 @@ class SandboxedCommands:
         try:
             sandbox = await self._sandbox(command)
             if not sandbox.runs_commands:
-                raise NotRun("Commands are off on this server", unavailable=True)
+                raise NotRun("Commands are disabled on this server", unavailable=True)
             confined = sandbox.isolation is not Isolation.none
             stood = await stood_in(command, sandbox)
             network = await _network(command, stood) if command.reaches_out and confined else None

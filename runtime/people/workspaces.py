@@ -86,7 +86,7 @@ async def _sweep(place: tuple[str, ...], found: Found, live: Sequence[Live], wor
         alive = {row[0] for each in live for row in await found(each(workspace_id, names))}
         for name in names - alive:
             if await instance.store.discard(*place, name):
-                log.info("files of what is gone were removed", place="/".join((*place, name)))
+                log.info("files of deleted objects were removed", place="/".join((*place, name)))
         kept += alive
     return kept
 

@@ -14,9 +14,9 @@ from runtime.runs.storable import size_of, storable
 
 SERVICE = "runtime"
 WHY = {
-    ApprovalStatus.denied: "A person has refused this call, so nothing was done.",
-    ApprovalStatus.timeout: "Nobody has consented to this call in time, so nothing was done.",
-    ApprovalStatus.cancelled: "The request for consent to this call was called off, so nothing was done.",
+    ApprovalStatus.denied: "A user refused this call, so nothing was done.",
+    ApprovalStatus.timeout: "No user consented to this call in time, so nothing was done.",
+    ApprovalStatus.cancelled: "The request for consent to this call was cancelled, so nothing was done.",
 }
 
 

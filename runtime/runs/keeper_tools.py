@@ -27,7 +27,7 @@ SERVICE: Final = "runtime"
 MOST_NAMED: Final = 50
 ASK, RUN = "request_credential", "run_with_credential"
 NEXT: Final = {
-    KeeperDecision.DENY: "Nothing was done. Do without it, or say what you cannot do.",
+    KeeperDecision.DENY: "Nothing was done. Continue without it, or report what you cannot do.",
     KeeperDecision.ESCALATE: f"Nothing was done. People are asked by {ASK}; ask again when they have answered.",
 }
 
@@ -64,7 +64,7 @@ def keeper_tools(job: Job, given: Sequence[Given], sandbox: Sandbox, redactor: R
         decision = KeeperDecision(said["decision"])
         if decision is KeeperDecision.ALLOW:
             return ToolResult(f"ALLOW: {said['reason']} Use it by {RUN}, which is judged by its command.")
-        people = "Nothing was done. People were asked; ask again when they have answered."
+        people = "Nothing was done. Users were asked; ask again after their answer."
         return _refused(said, people if decision is KeeperDecision.ESCALATE else NEXT[decision])
 
     async def run(data: RunWithCredential) -> ToolResult:

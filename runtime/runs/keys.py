@@ -25,8 +25,8 @@ KEYS = frozenset({CredentialType.API_KEY.value, CredentialType.SECRET.value})
 
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
-    """Without `key` the provider asks for none; without `base_url` it is the vendor's own address. `before` finds the
-    key that was rotated away and is still good, if there is one.
+    """Without `key` the provider asks for none; without `base_url` it is the vendor's own address. `before` finds
+    the key that was rotated away and is still valid, if there is one.
     """
 
     key: SecretStr | None

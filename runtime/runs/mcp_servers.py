@@ -39,9 +39,9 @@ from runtime.tools import Tool, ToolResult, fit
 SERVICE = "runtime"
 STARTING_SECONDS = 30.0  # for the tools of a program, which has to come up first
 LARGEST_ARGUMENTS = 256 << 10
-NOT_ALLOWED = "The agent may not use this tool any more, so nothing was done."
-SECRET_INSIDE = "The arguments hold a secret of this run, which no MCP server is sent, so nothing was done."
-BY_LEAVE = "its credential is used by leave of the keeper"
+NOT_ALLOWED = "The agent may no longer use this tool, so nothing was done."
+SECRET_INSIDE = "The arguments contain a secret of this run, which is not sent to MCP servers, so nothing was done."
+BY_LEAVE = "its credential requires the keeper"
 TOO_LARGE = f"The arguments have more than {LARGEST_ARGUMENTS} bytes, so nothing was done."
 
 

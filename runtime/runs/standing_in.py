@@ -40,7 +40,7 @@ async def stood_in(command: CommandOfAgent, sandbox: Sandbox) -> StoodIn | None:
         return None
     bundle = await asyncio.to_thread(_trusted)
     if bundle is None:
-        log.warning("no bundle of authorities was found: secrets are given without a stand-in")
+        log.warning("no certificate bundle was found: secrets are given without a placeholder")
         return None
     variables, stand_ins = dict.fromkeys(TRUSTS, AUTHORITIES), list[StandIn]()
     for name, value in command.environment.items():

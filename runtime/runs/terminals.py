@@ -50,6 +50,6 @@ class SandboxedTerminals:
                 async with sandbox.terminal([str(shell)], **how, network=network) as made:  # type: ignore[arg-type]
                     yield made
             else:
-                raise NotRun("Terminals are off on this server", unavailable=True)
+                raise NotRun("Terminals are disabled on this server", unavailable=True)
         except Failed as failed:
             raise NotRun(str(failed)) from None

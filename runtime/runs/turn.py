@@ -38,7 +38,7 @@ class Lost(Exception):
 
 
 class Closed(Exception):
-    """The run is over; its adapter went on all the same."""
+    """The run has ended; its adapter went on all the same."""
 
 
 class Guard(Protocol):
@@ -154,7 +154,7 @@ class TurnSink:
         if known is not None and known.finished:
             return known.outcome
         if known is not None:
-            raise self._end_with(Interrupted(f"{name} was begun and is not known to have ended"))
+            raise self._end_with(Interrupted(f"{name} began, but its end is unknown"))
         token = _step.set(name)
         try:
             if acts:

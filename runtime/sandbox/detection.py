@@ -17,7 +17,7 @@ from runtime.sandbox.programs import NotStarted, Programs
 from runtime.sandbox.unconfined import Unconfined
 from runtime.sandbox.workdir import Workdir
 
-NO_NETWORK = "commands reach no network, whatever their crew allows"
+NO_NETWORK = "commands have no network, regardless of their crew's settings"
 PROBE_TIMEOUT = 30.0
 NO_CONTAINERS = "crews have no containers: no container engine is configured"
 # What engines forbid a container and a sandbox in it needs: to make namespaces, to mount in them, and a /proc of which
@@ -48,7 +48,9 @@ async def describe(settings: Settings) -> Report:
     examined = await _examine(settings)
     sandbox, missing = examined.sandbox, examined.missing
     held = sandbox.groups if isinstance(sandbox, Bubblewrap | Unconfined) else None
-    limits = f"held by the kernel, in control groups (v{held.version}: {', '.join(held.controllers)})" if held else ""
+    limits = (
+        f"enforced by the kernel, in control groups (v{held.version}: {', '.join(held.controllers)})" if held else ""
+    )
     if sandbox.isolation is Isolation.namespace:
         why = NO_CONTAINERS if settings.container_engine is None else ""
         if missing:
@@ -62,7 +64,9 @@ async def describe(settings: Settings) -> Report:
             no_groups=examined.no_groups,
         )
     consequence = (
-        "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)" if sandbox.runs_commands else "commands are off"
+        "commands run without isolation (CREWSHIP_UNSAFE_PROCESS)"
+        if sandbox.runs_commands
+        else ("commands are disabled")
     )
     return Report(
         sandbox.isolation,

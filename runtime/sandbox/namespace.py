@@ -148,7 +148,7 @@ class Bubblewrap:
             weakref.finalize(self, os.close, self._program)
         self._filter = seccomp.sandboxed(nameless_memory=groups is not None)
         if self._filter is None:
-            raise NotStarted(f"the system calls of {os.uname().machine} have no filter")
+            raise NotStarted(f"there is no system call filter for {os.uname().machine}")
 
     async def run(
         self,

@@ -77,7 +77,7 @@ class Handover:
         if len(made) != len(self._addresses):
             for one in made:
                 one.close()
-            raise NotStarted("the sockets of the sandbox's network did not come")
+            raise NotStarted("the sandbox's network sockets did not arrive")
         return made
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class ProcessRefused(RuntimeError):
 
 def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
     if event in STARTS:
-        raise ProcessRefused(f"{event}: this process starts no others")
+        raise ProcessRefused(f"{event}: this process may not start others")
 
 
 def refuse_processes() -> None:

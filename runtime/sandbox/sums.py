@@ -119,7 +119,7 @@ async def admit(workdir: Workdir, limits: Limits) -> Limits:
     full = await asyncio.to_thread(is_full, workdir.storage)
     if usage.exceeds(limits, HOPELESS):
         raise Failed(
-            f"{_too_much(limits)}, by far: no command is run until the operator of this server has deleted some"
+            f"{_too_much(limits)}, by far: commands are disabled until the operator of this server deletes files"
         )
     if not usage.exceeds(limits) and not full:
         return limits
@@ -230,7 +230,7 @@ class CommandWatch:
         pids, limit = descendants(self._pid), self._limits.memory_sum
         unnamed = HeldResources(self._devices).look(pids)
         if unnamed.too_many:
-            return f"its processes had more than {MOST_LOOKED_AT} files open together"
+            return f"its processes had more than {MOST_LOOKED_AT} open files in total"
         beside = unnamed.memory + unnamed.buffers + in_memory(pids, self._devices)
         held = beside + memory_of(pids, limit - beside)
         return self._too_much_memory if held > limit else ""

@@ -22,8 +22,8 @@ from runtime.sandbox.sums import CommandWatch, admit
 from runtime.sandbox.workdir import Workdir
 
 REFUSED = (
-    "Commands are off on this server: it cannot isolate them from itself. `crewship doctor` says what is missing; "
-    "CREWSHIP_UNSAFE_PROCESS=true runs them without isolation"
+    "Commands are disabled on this server: it cannot isolate them from itself. `crewship doctor` says "
+    "what is missing; CREWSHIP_UNSAFE_PROCESS=true runs them without isolation"
 )
 
 # Between the service and the program, so that nothing of ours runs in a fork of the service. Python ignores two signals

@@ -23,7 +23,7 @@ _NAME = re.compile(r"[a-z0-9_-]{1,200}")
 
 def _name(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise Failed("An id or slug has characters that no directory may have")
+        raise Failed("An id or slug has characters that a directory name must not have")
     return value
 
 

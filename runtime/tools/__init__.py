@@ -102,7 +102,7 @@ def fit(content: str) -> str:
     if len(content) <= CONTENT:
         return content
     left_out = len(content) - CONTENT
-    return f"{content[: CONTENT - TAIL]}\n[{left_out} characters left out]\n{content[-TAIL:]}"
+    return f"{content[: CONTENT - TAIL]}\n[{left_out} characters omitted]\n{content[-TAIL:]}"
 
 
 class _Toolbox:
@@ -125,7 +125,7 @@ class _Toolbox:
             reaches = "without a network" if self._network is None else self._network.description
             where = f"in /output/{self._workdir.agent}, {reaches}; only /output, your home and /tmp can be written"
         if isolation is Isolation.container:
-            ends = "What it leaves in the background goes on, and /tmp is kept, until your container is made anew."
+            ends = "Background processes and /tmp are kept until your container is recreated."
         elif isolation is not Isolation.none:
             where += ", and /tmp is empty each time"
         return f"Run a shell command {where}. {ends}"
@@ -179,7 +179,7 @@ class _Toolbox:
 
     async def run(self, data: RunCommand) -> ToolResult:
         if "\0" in data.command:
-            raise FileError("A command holds no NUL")
+            raise FileError("A command must not contain NUL")
         known = 0 if self._network is None else len(self._network.refusals)
         given = await self._given() if callable(self._given) else self._given
         ended = await self._sandbox.run(

@@ -21,9 +21,9 @@ MOST_ENTRIES = 10_000  # of one directory that are looked at
 
 _REASONS = {
     errno.ENOENT: "does not exist",
-    errno.ENOTDIR: "leads through something that is not a directory",
+    errno.ENOTDIR: "has a part that is not a directory",
     errno.EISDIR: "is a directory",
-    errno.ELOOP: "leads through a symbolic link, which is not followed here",
+    errno.ELOOP: "contains a symbolic link, which is not followed",
     errno.EACCES: "may not be opened",
     errno.EPERM: "may not be changed",
     errno.ENXIO: "is not a file",
@@ -48,7 +48,7 @@ class CrewPath:
     def of(cls, path: str, workdir: Workdir) -> "CrewPath":
         """`path` starts in the agent's own folder unless it is absolute. Raises FileError if it leaves /output."""
         if "\0" in path:
-            raise FileError("A path holds no NUL")
+            raise FileError("A path must not contain NUL")
         absolute = path.startswith("/")
         names: list[str] = [] if absolute else [OUTPUT[1:], workdir.agent]
         for part in path.split("/"):

@@ -22,5 +22,5 @@ async def make(work: Work, data: OfRecurringIssue) -> None:
     except Exception as error:
         if work.attempt < ATTEMPTS:
             raise
-        log.error("a recurring issue was not made", recurring_issue=data.recurring_id, error=type(error).__name__)
+        log.error("a recurring issue was not created", recurring_issue=data.recurring_id, error=type(error).__name__)
         await work.write("skip", lambda ctx: skip(ctx, data.recurring_id, work.now))

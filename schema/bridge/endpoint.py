@@ -236,10 +236,10 @@ class Endpoint:
         if id is not None:
             known = self.trusted.get(id.removeprefix("sha256:"))
             if known is None:
-                raise Malformed(404, "There is no such document")
+                raise Malformed(404, "Document not found")
             return known
         if self.trusted_only and hashlib.sha256(text.encode()).hexdigest() not in self.trusted:
-            raise Malformed(403, "Only documents this server knows are run")
+            raise Malformed(403, "Only documents known to this server are allowed")
         return str(text)
 
     async def _run(
@@ -401,7 +401,7 @@ async def read_request(
         return posted(headers, await _body(receive))
     if method in ("GET", "HEAD"):
         if not introduced and not _asked_on_purpose(scope["crewship"]):
-            raise Malformed(403, "Queries by GET are for scripts and for pages of this server; send the query by POST")
+            raise Malformed(403, "GET queries are allowed only for scripts and for pages of this server; use POST")
         body = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
         for name in ("variables", "extensions"):
             try:
@@ -449,7 +449,7 @@ def _asked_on_purpose(transport: Any) -> bool:
 
 def checked(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise Malformed(400, "Send one JSON object; batches are not offered")
+        raise Malformed(400, "Send one JSON object; batches are not supported")
     made: dict[str, Any] = {}
     for name, kind in (
         ("query", str),

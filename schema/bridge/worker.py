@@ -24,7 +24,7 @@ ALLOWED = 1.0  # seconds of processor time that a stranger may use at once; they
 MINUTE = 60.0
 ACCOUNTS = 10_000  # strangers whose time is kept
 FULL = "Too many new documents at once; try again"
-SPENT = "Your new documents have taken their time of this minute; sign in, or try again later"
+SPENT = "Your new documents have used up this minute's processor time; sign in, or try again later"
 
 
 class Party(NamedTuple):

@@ -18,7 +18,7 @@ from schema.live.outlet import StreamOutlet, heart
 from schema.live.subscription import Invalid, Request, Shown, subscription_of
 
 ABORT = "crewship.abort"  # an ASGI message that crewship.perimeter.protocol knows: the connection ends at once
-ENDING = Refusal(Code.UNAVAILABLE, "The server ends; subscribe again")
+ENDING = Refusal(Code.UNAVAILABLE, "The server is stopping; subscribe again")
 STATUS = {Code.UNAUTHENTICATED: 401, Code.FORBIDDEN: 403, Code.RATE_LIMITED: 429}
 
 Header = tuple[bytes, bytes]

@@ -57,7 +57,7 @@ def read(text: str | None) -> Said:
             raise Closing(INVALID, f"The payload of {type} is too long")
         return Said(type, payload=payload)
     if type not in ("subscribe", "complete"):
-        raise Closing(INVALID, "There is no such type of message")
+        raise Closing(INVALID, "Unknown message type")
     id = message.get("id")
     if not isinstance(id, str) or not 0 < len(id) <= LONGEST_ID:
         raise Closing(INVALID, f"{type} takes an id of 1 to {LONGEST_ID} letters")

@@ -27,7 +27,7 @@ MOST = 100  # operations of one socket at a time
 AT_WORK = 8  # queries and mutations of them; the next message waits
 
 TOO_MANY_REQUESTS = Refusal(Code.RATE_LIMITED, "Too many requests")
-TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations may go on at once")
+TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations can be active at once")
 BROKEN = [{"message": "Internal error", "extensions": {"code": Code.INTERNAL.value}}]
 
 OPEN = Gauge("crewship_graphql_sockets", "WebSockets of graphql-transport-ws open at /graphql in this process")

@@ -28,7 +28,7 @@ class AgentType:
         inbox_items costs budgets skills credentials integrations resolved_integrations folders approvals escalations
     """
     effective_persona = strawberry.field(name="persona")
-    persona_versions = strawberry.field(description="What the agent's own persona was, newest first.")
+    persona_versions = strawberry.field(description="Versions of the agent's own persona, newest first.")
     learning_enabled = strawberry.field(
         description=("True if the agent may change its persona and store lessons by itself.")
     )
@@ -46,14 +46,14 @@ class AgentType:
     )
     hire_reason = strawberry.field(description="One line per hire and rehire.")
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
-    inbox_items = strawberry.field(description="What the agent has put before people.")
+    inbox_items = strawberry.field(description="Escalations of the agent.")
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     credentials = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
     integrations = strawberry.field(description="Bindings to MCP servers.")
     resolved_integrations = strawberry.field(description="MCP servers that the agent can use.")
     folders = strawberry.field(description="Files that the agent's commands can access.")
-    approvals = strawberry.field(description="What the agent waits, or waited, for consent to.")
-    escalations = strawberry.field(description="What the agent has asked people to decide.")
+    approvals = strawberry.field(description="Approvals that the agent requested.")
+    escalations = strawberry.field(description="Questions of the agent to users.")
 
 
 @node(agent_ops.CrewsStatus)

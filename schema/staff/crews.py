@@ -51,7 +51,7 @@ class CrewType:
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     skills = strawberry.field(description="Skills that agents of the crew have.")
     skill_proposals = strawberry.field(description="Skills proposed by its agents, undecided.")
-    credentials = strawberry.field(description="Those that the members of the crew see.")
+    credentials = strawberry.field(description="Credentials visible to the crew's members.")
     integrations = strawberry.field(description="MCP servers of the crew.")
 
 

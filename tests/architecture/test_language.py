@@ -1,5 +1,6 @@
 """Public text names who does what: words that hide the subject or the object are found."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,52 @@ HIDING = re.compile(
     re.IGNORECASE,
 )
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OPENING = re.compile(r"^(Of|By|Those|What|Whose|Whoever|Whom)\b(?! default)")
+"""A description that begins so has no noun or verb that says what is described."""
+PRODUCT = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
+OTHER_TEXTS = {
+    "resolvers/oversight/keeper/consolidating.py": "what a model is asked",
+    "resolvers/oversight/keeper/evaluating.py": "what a model is asked",
+    "resolvers/oversight/keeper/prompts.py": "what a model is asked",
+    "resolvers/resources/skills/generating.py": "what a model is asked",
+    "resolvers/staff/crew_templates/suggesting.py": "what a model is asked",
+    "resolvers/oversight/keeper/plausibility.py": "words that are searched for",
+    "resolvers/rules/content_scan.py": "words that are searched for",
+    "runtime/containers/launcher.py": "a program of the shell",
+}
+
+
+def _sentences_of_code(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Texts of several words that a program can show: errors, log events, help; no docstring."""
+    shown = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in shown
+            and " " in node.value.strip()
+        ):
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("package", PRODUCT)
+def test_errors_log_events_and_help_say_who_does_what(package: str) -> None:
+    texts, found = 0, {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        named = str(path.relative_to(ROOT))
+        if named in OTHER_TEXTS:
+            continue
+        for line, text in _sentences_of_code(ast.parse(path.read_text())):
+            texts += 1
+            if seen := hiding(text):
+                found[f"{named}:{line}"] = seen
+    assert texts > 50
+    assert found == {}
+
+
+def test_exceptions_are_files_that_are_there() -> None:
+    assert all((ROOT / path).is_file() for path in OTHER_TEXTS)
 
 
 def hiding(text: str) -> list[str]:
@@ -47,6 +93,7 @@ def test_the_rest_description_says_who_does_what() -> None:
     texts = set(_described(orjson.loads((ROOT / "rest_compat" / "openapi.json").read_bytes())))
     assert len(texts) > 500
     assert {text: found for text in texts if (found := hiding(text))} == {}
+    assert [text for text in texts if OPENING.search(text)] == []
 
 
 def test_the_graphql_description_says_who_does_what() -> None:
@@ -59,6 +106,8 @@ def test_the_graphql_description_says_who_does_what() -> None:
                 texts += bool(each.description)
                 if each.description and not kind.name.startswith("__") and (seen := hiding(each.description)):
                     found[each.description] = seen
+                if each.description and OPENING.search(each.description.rpartition("\n\n")[2]):
+                    found[each.description] = [each.description[:60]]
     assert texts > 1000
     assert found == {}
 

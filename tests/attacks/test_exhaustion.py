@@ -172,7 +172,7 @@ def told(said: str) -> str:
         "closed": "the terminal",
         "of memory together": "memory",
         "take more than": "files",
-        "files open together": "open files",
+        "open files in total": "open files",
     }
     found = [name for text, name in names.items() if text in said]
     return f"ended: {found[0]}" if found else said[:60].replace("|", " ")

@@ -72,7 +72,7 @@ async def test_tools_of_an_agent_are_those_of_its_image_and_files_are_searched_h
     assert ran.content == "Exit code 0\nsh"
     kept = await tools["run_command"].run({"command": "ls /tmp"})
     assert kept.content == "Exit code 0\nkept"
-    assert "/tmp is kept" in tools["run_command"].description
+    assert "/tmp are kept" in tools["run_command"].description
     found = await tools["search_files"].run({"pattern": "n[e]{2}dle", "regex": True})
     assert found.content == "/output/nell/hay:1: a needle"
 

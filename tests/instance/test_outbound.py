@@ -256,9 +256,12 @@ async def broken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 @pytest.mark.parametrize(
     ("answer", "detail"),
     [
-        (broken, "The server broke off, or does not speak HTTP"),
-        (b"SSH-2.0-OpenSSH\r\n\r\n", "The server broke off, or does not speak HTTP"),
-        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 300_000 + b"\r\n\r\n", "The server broke off, or does not speak HTTP"),
+        (broken, "The server closed the connection, or does not speak HTTP"),
+        (b"SSH-2.0-OpenSSH\r\n\r\n", "The server closed the connection, or does not speak HTTP"),
+        (
+            b"HTTP/1.1 200 OK\r\nx: " + b"y" * 300_000 + b"\r\n\r\n",
+            ("The server closed the connection, or does not speak HTTP"),
+        ),
     ],
 )
 async def test_what_does_not_answer_is_a_bad_gateway(answer: Any, detail: str) -> None:
@@ -274,7 +277,7 @@ async def test_nobody_there_is_a_bad_gateway(names: tuple[Names, list[str]]) -> 
         assert (await refused(http.get(server.url))).detail == "The server cannot be reached"
         for host in ("unknown.test", "a..test", "x" * 64 + ".test"):
             refusal = await refused(http.get(f"http://{host}/"))
-            assert (refusal.code, refusal.detail) == (Code.BAD_GATEWAY, "The host is not known")
+            assert (refusal.code, refusal.detail) == (Code.BAD_GATEWAY, "Unknown host")
 
 
 async def test_an_answer_that_is_no_json_is_a_bad_gateway() -> None:
@@ -304,11 +307,11 @@ async def test_tls_asks_for_the_name_and_checks_it(
         assert server.names == ["service.test"]
         for host in ("other.test", "127.0.0.1"):
             refusal = await refused(http.get(f"https://{host}:{server.port}/", headers={"authorization": SECRET}))
-            assert (refusal.code, refusal.detail) == (Code.BAD_GATEWAY, "The server's certificate is not accepted")
+            assert (refusal.code, refusal.detail) == (Code.BAD_GATEWAY, "The server's certificate is not valid")
     assert len(server.requests) == 1
     _, stranger = certificate(tmp_path, "other.test")
     async with answering(response(b"here"), stranger) as server, calls() as http:
         assert (
             await refused(http.get(f"https://other.test:{server.port}/"))
-        ).detail == "The server's certificate is not accepted"
+        ).detail == "The server's certificate is not valid"
     assert server.requests == []

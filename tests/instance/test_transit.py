@@ -118,7 +118,7 @@ async def test_what_is_no_answer_loses_no_key(bao: OpenBao, status: int, answer:
 async def test_a_file_without_a_token_is_told_of(bao: OpenBao, tmp_path: Path, token: str) -> None:
     (path := tmp_path / "token").write_text(token)
     one = Transit(bao.url, "crewship", Login(token_file=path))
-    assert "there is no token" in (await refused(one.unwrap(Wrapped("transit/crewship:v1", b"x"), PLACE))).detail
+    assert "the token is empty" in (await refused(one.unwrap(Wrapped("transit/crewship:v1", b"x"), PLACE))).detail
     assert bao.asked == []
 
 
@@ -185,12 +185,12 @@ async def test_an_instance_goes_over_to_it_and_back(database: Any, bao: OpenBao,
 @each_of(
     ("given", "told"),
     [
-        ({"transit_address": "https://bao.example.com"}, "needs one way to sign in"),
-        ({"transit_token": "x"}, "needs one way to sign in"),
-        ({"transit_address": "https://bao.example.com", "transit_role_id": "x"}, "needs one way to sign in"),
+        ({"transit_address": "https://bao.example.com"}, "requires one way to sign in"),
+        ({"transit_token": "x"}, "requires one way to sign in"),
+        ({"transit_address": "https://bao.example.com", "transit_role_id": "x"}, "requires one way to sign in"),
         (
             {"transit_address": "https://bao.example.com", "transit_token": "x", "transit_token_file": "/x"},
-            "needs one way to sign in",
+            "requires one way to sign in",
         ),
         ({"transit_address": "http://bao.example.com", "transit_token": "x"}, "takes a URL|but takes a URL"),
         ({"encryption_keys": "3:abc"}, "CREWSHIP_ENCRYPTION_KEYS takes keys by their numbers"),

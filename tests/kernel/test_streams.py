@@ -248,7 +248,7 @@ async def test_what_takes_a_file_is_late_and_rests_alone(kept: Shelf) -> None:
 
     for name, options, fault in (
         ("test.early", {"surfaces": REST_ONLY}, "late"),
-        ("test.both", {"late": True}, "REST's alone"),
+        ("test.both", {"late": True}, "only REST takes"),
     ):
         made = command(name, Action.CREATE, **options)(save)  # type: ignore[arg-type]
         with pytest.raises(TypeError, match=fault):

@@ -148,7 +148,7 @@ async def test_a_removed_member_has_a_terminal_no_longer(world: World, agent: Ag
     async with asyncio.timeout(20):
         while len(await logged(world, agent)) < 2:
             await asyncio.sleep(0.01)
-    assert (await logged(world, agent))[1]["metadata"]["reason"] == "the right was withdrawn"
+    assert (await logged(world, agent))[1]["metadata"]["reason"] == "the permission was withdrawn"
 
 
 async def test_a_role_that_changed_ends_it(world: World, agent: Agent) -> None:

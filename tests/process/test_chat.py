@@ -178,7 +178,7 @@ async def test_a_group_hears_who_mentions_the_agent(place: World, player: Player
     )
     unheard = await chat(place, "builder", "among us")
     assert (unheard.code, unheard.out) == (0, "")
-    assert unheard.err.startswith("in a group the agent answers whoever mentions it as @builder\n")
+    assert unheard.err.startswith("in a group the agent answers only messages that mention it as @builder\n")
     assert (await chat(place, "builder", "@builder and you?")).out == "@builder and you?\n"
     assert player.prompts == ["alone", "@builder and you?"]
 
@@ -196,12 +196,9 @@ async def test_a_server_that_is_not_there(place: World) -> None:
 
 
 async def test_bad_addresses_tokens_and_files(place: World, tmp_path: Any) -> None:
-    assert "is no URL" in (await chat(place, "scout", "hello", "--server", "localhost:8080")).err
+    assert "is not a URL" in (await chat(place, "scout", "hello", "--server", "localhost:8080")).err
     assert "does not take this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
-    assert (
-        "asks who you are: `crewship login`, or give a token"
-        in (await chat(place, "scout", "hello", CREWSHIP_TOKEN="")).err
-    )
+    assert "requires a login: run `crewship login`" in (await chat(place, "scout", "hello", CREWSHIP_TOKEN="")).err
     assert (
         "cannot be read (No such file"
         in (await chat(place, "scout", "hello", "--profile", str(tmp_path / "absent"))).err
@@ -308,7 +305,7 @@ async def test_a_login_that_ends_ends_the_turn(place: World, player: Player) -> 
     said = await asked
     player.hold.clear()
     assert (said.code, said.out) == (1, "So \n")
-    assert said.err == "crewship: the login has ended; `crewship login` begins another one\n"
+    assert said.err == "crewship: the login has expired; run `crewship login`\n"
     while (await run_of(place, "held"))["status"] == "RUNNING":  # the next test goes on in this chat
         await asyncio.sleep(0.02)
 

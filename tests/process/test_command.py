@@ -144,9 +144,9 @@ def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
         port = other.getsockname()[1]
         refused = run("serve", "--port", str(port), env=environment(data_dir))
     assert refused.returncode == 1
-    assert (
-        refused.stderr == f"crewship: port {port} on 127.0.0.1 is in use;"
-        " set CREWSHIP_PORT or --port to another one (0 takes any that is free)\n"
+    assert refused.stderr == (
+        f"crewship: port {port} on 127.0.0.1 is in use; set CREWSHIP_PORT or --port to another one (0 "
+        "selects a free one)\n"
     )
     assert refused.stdout == ""
 
@@ -315,7 +315,7 @@ def test_commands_for_a_server_that_is_there_make_none(data_dir: Path, command: 
 
 def test_doctor_says_which_directory_it_has_looked_at(data_dir: Path) -> None:
     said = run("doctor", env=environment(data_dir)).stdout
-    assert f"the first start makes it in {data_dir}\n" in said
+    assert f"the first start creates it in {data_dir}\n" in said
     assert "if the server keeps its data in another directory, set CREWSHIP_DATA_DIR to that" in said
     assert not data_dir.exists()
 

@@ -187,7 +187,7 @@ async def test_a_taken_port_is_left_to_whoever_has_it(begun: Path) -> None:
         port = taken.getsockname()[1]
         async with terminal(*DEMO, "--data-dir", str(begun), "--port", str(port), env=environment()) as shown:
             found = await ready(shown)
-            assert f"Port {port} is taken; another one is used." in shown.text
+            assert f"Port {port} is in use; using another port." in shown.text
             assert f":{port}/" not in found["In the browser"]
 
 
@@ -235,8 +235,8 @@ async def test_the_users_of_another_server_are_left_alone(begun: Path) -> None:
     code, out, err = await out_of([*DEMO, "--data-dir", str(begun), "--port", "0"])
     assert code == 1
     assert (
-        f"crewship: {begun} has users that no demo has made; remove it, or name another directory with --data-dir"
-        in err
+        f"crewship: {begun} has users that the demo did not create; "
+        "remove it, or name another directory with --data-dir" in err
     )
     assert "\x1b" not in out  # plain lines where nobody watches
     assert out.startswith("✓ The service answers at http://127.0.0.1:")

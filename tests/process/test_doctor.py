@@ -218,7 +218,7 @@ def test_a_short_secret_is_found_and_a_rotation_shown(
     asyncio.run(keys.settle(rotated, database.url))
     check = found(rotated)["keys"]
     assert check.ok
-    assert "NEXTAUTH_SECRET_PREVIOUS is still good" in check.found
+    assert "NEXTAUTH_SECRET_PREVIOUS is still valid" in check.found
     assert old not in check.found
     asyncio.run(_pin(database.url, "abc"))
     monkeypatch.delenv("NEXTAUTH_SECRET_PREVIOUS")

@@ -152,7 +152,7 @@ async def test_what_the_http_service_refuses(status: str, kind: type[Exception])
         with pytest.raises(MailFailed) as told:
             await ResendMailer("re_x", SENDER, server.url, Policy.PRIVATE_TOO).send(MAIL, "key")
     assert type(told.value) is kind
-    assert str(told.value) == f"the mail service answers {status[:3]}"
+    assert str(told.value) == f"the mail service answered with status {status[:3]}"
 
 
 async def test_an_http_service_that_is_not_there() -> None:
@@ -181,7 +181,7 @@ async def test_the_doctor_says_whether_mail_goes_out() -> None:
     none = check_mail(configured())
     assert (none.ok, "CREWSHIP_SMTP_URL" in none.fix) == (True, True)
     half = check_mail(configured(mail_from=SENDER))
-    assert (half.ok, half.fix) == (False, "set both of them, or none")
+    assert (half.ok, half.fix) == (False, "set both, or neither")
     mailbox = Mailbox()
     good = await _checked(lambda port: place | {"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")}, mailbox)
     assert (good.ok, good.found.startswith("goes out by 127.0.0.1 port "), mailbox.tried) == (True, True, 0)

@@ -66,7 +66,7 @@ async def test_what_is_asked_is_shown_and_decided_once(page: Page, world: World,
     await judge(page, axe, "decision made")
     await page.open("about:blank")
     await page.open(link)
-    await page.see("This link was used before", "#closed")
+    await page.see("This link was already used", "#closed")
     assert await page.value("document.querySelector('#decision-form').hidden") is True
     await judge(page, axe, "decision link used")
 

@@ -54,7 +54,7 @@ async def test_a_terminal_is_paired_and_known_from_then_on(place: World, tmp_pat
     said = await run(place, "issues", **home)
     assert (said.code, said.err) == (
         1,
-        "crewship: say who you are: `crewship login`, or give a token with --token or CREWSHIP_TOKEN\n",
+        "crewship: no token: run `crewship login`, or set --token or CREWSHIP_TOKEN\n",
     )
     code = (await place.rest(place.owner, "POST", "/api/v1/auth/pair/start", {})).json()["code"]
     said = await run(place, "login", typed=f"{code}\n", **home)

@@ -81,7 +81,7 @@ def test_a_file_is_a_profile_too(kept: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ("none", "there is no profile 'none'; there are: home, work. `crewship login --profile NAME` makes one"),
+        ("none", "there is no profile 'none'; there are: home, work. `crewship login --profile NAME` creates one"),
         (".", "'.' is no name of a profile"), ("a b", "'a b' is no name of a profile"),
         ("./none", "the profile none cannot be read (No such file or directory)"),
     ],
@@ -156,7 +156,7 @@ async def test_several_logins(place: World, tmp_path: Path) -> None:
     assert (await run(place, "profiles", "use", "mine", **home)).err == f"mine is in use: {server}\n"
     gone = await run(place, "profiles", "remove", "mine", **home)
     assert gone.err == f"mine is forgotten. Revoke its token at {server}/account#tokens.\n"
-    assert "say who you are" in (await run(place, "issues", **home)).err
+    assert "no token" in (await run(place, "issues", **home)).err
     again = await run(place, "issues", "--profile", "work", **home)
     assert (again.code, again.err) == (0, "No issues yet.\n")
 

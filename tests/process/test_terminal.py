@@ -256,7 +256,7 @@ async def test_there_is_no_sandbox(place: World, monkeypatch: pytest.MonkeyPatch
 async def test_what_is_no_terminal_is_refused(place: World) -> None:
     said = await run(place, "terminal", "scout")
     assert (said.code, said.out) == (1, "")
-    assert said.err == "crewship: a terminal needs a terminal: stdin and stdout must not be redirected\n"
+    assert said.err == "crewship: stdin and stdout must be a terminal, not redirected\n"
 
 
 @each_of(

@@ -113,7 +113,7 @@ async def test_it_asks_runs_a_command_and_reads_what_that_says_without_the_secre
     await nowhere(estate, speaker, run)
 
 
-@pytest.mark.parametrize(("decision", "told"), [("DENY", "Do without it"), ("ESCALATE", "ask again when they have")])
+@pytest.mark.parametrize(("decision", "told"), [("DENY", "Continue without it"), ("ESCALATE", "ask again")])
 async def test_what_is_not_allowed_is_not_done(
     estate: Estate,
     speaker: Vendor,

@@ -188,7 +188,7 @@ async def test_a_worker_believed_dead_writes_nothing(estate: Estate) -> None:
     assert await work.extend([old], seconds=30.0) == {}
     await work.release([old])
     await work.give_up(old, "no")
-    with pytest.raises(Refusal, match="taken the run over"):
+    with pytest.raises(Refusal, match="taken over the run"):
         await finish(old, status="COMPLETED")
     assert await estate.owner.fetchrow("SELECT * FROM chats WHERE id = $1", run.chat_id) == before
     assert await work.steps(new) == {}

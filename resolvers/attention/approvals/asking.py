@@ -122,4 +122,4 @@ async def call_off_of(ctx: Context, run_id: str) -> None:
     """What the run has asked, and nobody has answered."""
     pending = (col(Approval.run_id) == run_id, col(Approval.status) == ApprovalStatus.pending)
     for approval in await ctx.select(Approval, *pending).all():
-        await call_off(ctx, approval.id, "The run is over")
+        await call_off(ctx, approval.id, "The run has ended")

@@ -223,7 +223,7 @@ async def reset_auto_tuning(ctx: Context, data: ResetAutoTuning) -> AutoTuningRe
             severity=Severity.notice,
             actor_type=JournalActor(actor.type.value),
             actor_id=actor.id,
-            summary=f"{data.tool}: {deleted} outcomes forgotten",
+            summary=f"{data.tool}: {deleted} decisions deleted",
             payload={"tool": data.tool, "rows_deleted": deleted},
         )
     )
@@ -270,7 +270,7 @@ async def time_out(ctx: Context, approval_id: str) -> None:
         return
     approval = await ctx.get(Approval, approval_id)
     await _go_on(ctx, approval_id)
-    _tell(ctx, approval, "approval.timeout", f"{approval.reason}: nobody decided", Severity.warn)
+    _tell(ctx, approval, "approval.timeout", f"{approval.reason}: no decision", Severity.warn)
     await settle(ctx, InboxKind.waitpoint, approval.id, "dismissed")
 
 

@@ -40,7 +40,7 @@ from resolvers.kernel import (
 
 MOST_CHANNELS = 500
 CHANNEL = Subject(NotificationChannel, "id", called="Channel")
-NO_MAILER = "This server sends no mail: it has neither CREWSHIP_SMTP_URL nor RESEND_API_KEY"
+NO_MAILER = "This server cannot send mail: neither CREWSHIP_SMTP_URL nor RESEND_API_KEY is set"
 NOT_DELIVERED = "The test could not be delivered"
 TEST_TIME = 20.0  # seconds
 BOTH = [ChannelEvent.completed, ChannelEvent.failed]
@@ -91,9 +91,9 @@ class CreateNotificationChannel(Input):
     @model_validator(mode="after")
     def _has_an_address(self) -> "CreateNotificationChannel":
         if self.type is ChannelType.webhook and not is_callable(self.url or ""):
-            raise PydanticCustomError("url", "url has to be http or https with a host")
+            raise PydanticCustomError("url", "url must be http or https with a host")
         if self.type is ChannelType.email and "@" not in (self.to or ""):
-            raise PydanticCustomError("to", "to has to be an email address")
+            raise PydanticCustomError("to", "to must be an email address")
         return self
 
 

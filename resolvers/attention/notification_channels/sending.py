@@ -196,7 +196,7 @@ async def _post(channel: NotificationChannel, notice: Notice, key: str) -> None:
         raise (NotDelivered if refusal.code is Code.BAD_GATEWAY else Refused)(refusal.detail) from None
     if not 200 <= answer.status < 300:
         again = answer.status == BUSY or answer.status >= 500
-        raise (NotDelivered if again else Refused)(f"the receiver answers {answer.status}")
+        raise (NotDelivered if again else Refused)(f"the receiver answered with status {answer.status}")
 
 
 async def _secret(channel: NotificationChannel) -> bytes:

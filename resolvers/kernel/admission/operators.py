@@ -11,8 +11,8 @@ from resolvers.errors import forbidden
 from resolvers.instance.running import BOOTSTRAPPED, instance
 
 ONLY = (
-    "This is changed for all workspaces of the server: in a workspace that the first user owns, or by every"
-    " administrator with CREWSHIP_INSTANCE_ADMINS=true"
+    "This affects all workspaces of the server. It is allowed in a workspace of the first user, or for "
+    "every administrator with CREWSHIP_INSTANCE_ADMINS=true"
 )
 
 

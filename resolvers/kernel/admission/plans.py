@@ -15,7 +15,7 @@ from resolvers.kernel.reader.shape import weight
 KEPT = 32 * 2**20  # bytes of all plans of a process
 BESIDE, FIELD = 2000, 400  # bytes of a plan beside its text, and of each field of the shape that it keeps
 COMPILATIONS = 120  # a minute, for one principal
-TOO_MANY = f"More than {COMPILATIONS} kinds of question that were not asked before, within a minute; try again"
+TOO_MANY = f"More than {COMPILATIONS} new kinds of queries within a minute; try again"
 
 
 COMPILED = Counter(

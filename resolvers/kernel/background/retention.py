@@ -85,7 +85,7 @@ async def retain(write: Write) -> None:
             error.add_note(f"rows: {removal.kind}")
             failures.append(error)
     if failures:
-        raise ExceptionGroup("not all that workspaces do not keep was removed", failures)
+        raise ExceptionGroup("not all rows beyond the workspaces' retention were removed", failures)
 
 
 async def due(write: Write, kind: RetentionKind) -> list[Any]:
@@ -103,7 +103,7 @@ def told(table: str, workspaces: list[str], rows: int) -> None:
     """The metric, and a line of the log."""
     if rows:
         REMOVED.labels(table, "workspace").inc(rows)
-        log.info("rows that workspaces do not keep were removed", table=table, workspaces=workspaces, rows=rows)
+        log.info("rows beyond the workspaces' retention were removed", table=table, workspaces=workspaces, rows=rows)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class Partitions:
                 await rows.fetchval(said[NOTE], before)
             dropped = await rows.fetchval("SELECT drop_partitions($1, $2)", self.name, before)
             DROPPED.labels(self.name).inc(dropped)
-            log.info("partitions that had expired were dropped", table=self.name, partitions=dropped)
+            log.info("expired partitions were dropped", table=self.name, partitions=dropped)
 
 
 def partitioned() -> list[Partitions]:
@@ -102,7 +102,7 @@ async def sweep(write: Write) -> None:
             error.add_note(f"rows: {rule.name}")
             failures.append(error)
     if failures:
-        raise ExceptionGroup("not all that has expired was removed", failures)
+        raise ExceptionGroup("not all expired rows were removed", failures)
 
 
 async def _carry_out(write: Write, rule: Rule) -> None:
@@ -118,4 +118,4 @@ async def _carry_out(write: Write, rule: Rule) -> None:
         removed += rows
     if removed:
         REMOVED.labels(rule.name, "instance").inc(removed)
-        log.info("rows that had expired were removed", table=rule.name, rows=removed)
+        log.info("expired rows were removed", table=rule.name, rows=removed)

@@ -75,7 +75,7 @@ CREDENTIALS: dict[Auth, frozenset[CredentialKind]] = {
 TOO_SLOW = "CS503"  # SQLSTATE of a search that has looked long enough and found nothing
 UNFOUND = "The search found nothing within its time limit; narrow it, for example with a start time"
 ONLY_EXCLUDES = "CS400"  # SQLSTATE of a search that names no word to look for
-NO_WORD = "A search needs a word to look for, on each side of an `or`: not only words to leave out"
+NO_WORD = "Each side of an `or` needs a word to find, not only excluded words"
 TOO_LARGE = "CS413"  # SQLSTATE of answer_too_large(), which a statement calls
 DENIED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN})
 BROKEN = frozenset({Code.UNAVAILABLE, Code.BAD_GATEWAY})
@@ -177,7 +177,7 @@ class Operation(Generic[D]):
         if self.auth in (Auth.INTERNAL, Auth.WEBHOOK) and Surface.GRAPHQL in self.surfaces:
             raise TypeError(f"{self.name}: what only machines call is no part of the graph")
         if self.auth is Auth.WEBHOOK and not self.allow:
-            raise TypeError(f"{self.name}: nobody verifies the webhook; a guard has to")
+            raise TypeError(f"{self.name}: the webhook is not verified; declare a guard")
         if self.personal and (self.tenancy is not Tenancy.WORKSPACE or self.asks):
             raise TypeError(f"{self.name}: it names a workspace, and reaches the caller's own rows alone")
         if self.subject is not None:
@@ -394,7 +394,7 @@ async def record_admin_use(conn: Any, caller: Caller) -> None:
 def translate(error: Exception) -> Refusal:
     """What the database does when it is away, overloaded or given nonsense; anything else is a fault of ours."""
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
-        return Refusal(Code.CONFLICT, "Somebody else changed the same rows; try again")
+        return Refusal(Code.CONFLICT, "The same rows were changed meanwhile; try again")
     if getattr(error, "sqlstate", None) == TOO_LARGE:
         return Refusal(
             Code.TOO_LARGE, f"The answer is larger than {LARGEST_ANSWER // 2**20} MiB: ask for fewer rows or fields"

@@ -198,7 +198,7 @@ class Query(Operation[D], Generic[D, R]):
         roles = self.roles & roles_of(self.model, shape)
         # over several workspaces there is no one role to judge
         if self.tenancy is Tenancy.NONE and roles != self.roles:
-            raise forbidden("Part of this needs a role: query it within one workspace")
+            raise forbidden("A part of this requires a role: query it within one workspace")
         return roles
 
     def _compile(

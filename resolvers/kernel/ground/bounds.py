@@ -54,7 +54,7 @@ def _faults(kind: Any, notes: Sequence[Any], path: str) -> Iterator[str]:
         if not any(isinstance(note, MaxLen) for note in notes):
             yield f"{path}: {'a list' if origin is list else 'an object'} without a largest size"
         if origin is list and not any(isinstance(note, FailFast) for note in notes):
-            yield f"{path}: a list that goes on behind its first fault"
+            yield f"{path}: a list that does not stop at its first fault"
         for member in inner:
             yield from _faults(member, (), f"{path}[]")
     else:
@@ -130,7 +130,7 @@ def within(most: int) -> AfterValidator:
             size = 0 if value is None else len(orjson.dumps(value))
         except orjson.JSONEncodeError:
             raise PydanticCustomError(
-                "json_unwritable", "holds a number or character that JSON cannot represent"
+                "json_unwritable", "contains a number or character that JSON cannot represent"
             ) from None
         if size > most:
             raise PydanticCustomError("json_too_large", "must have at most {most} bytes of JSON", {"most": most})
@@ -151,7 +151,7 @@ def unstorable(value: Any, nesting: int, most: int) -> LiteralString | None:
             elif isinstance(item, (list, dict)):
                 parts += len(item)
                 if parts > most:
-                    return "holds too many values"
+                    return "has too many values"
                 below += item
                 if isinstance(item, dict):
                     below += item.values()

@@ -186,7 +186,7 @@ class Paging(Input):
         if backward and not cls.backwards:
             raise PydanticCustomError("one_way", "this list can only be read forwards, with first and after")
         if backward and (raw.get("first") is not None or raw.get("after") is not None):
-            raise PydanticCustomError("two_ways", "give first and after, or last and before")
+            raise PydanticCustomError("two_ways", "use first and after, or last and before")
         made = {"first": None, "last": size if backward else None, "limit": size}
         return raw | made | {"offset": max(whole(raw.get("offset")) or 0, 0)}
 

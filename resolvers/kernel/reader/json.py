@@ -52,7 +52,7 @@ def checked(text: str) -> str:
     stands where the text is made.
     """
     if len(text.encode()) > ALIAS_BYTES or "'" in text or "\\" in text or '"' in text:
-        raise Refusal(Code.BAD_REQUEST, f"The name '{text[:80]}' is too long, or holds a quote")
+        raise Refusal(Code.BAD_REQUEST, f"The name '{text[:80]}' is too long or contains a quote")
     return text
 
 

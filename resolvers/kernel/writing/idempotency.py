@@ -31,7 +31,7 @@ def request_hash(operation: str, request: Request) -> bytes:
     try:
         named = orjson.dumps([operation, request.raw], option=orjson.OPT_SORT_KEYS, default=str)
     except orjson.JSONEncodeError:  # what no field takes may be nested deeper than fields are
-        raise Refusal(Code.BAD_REQUEST, "The request is nested too deeply to be sent with an Idempotency-Key") from None
+        raise Refusal(Code.BAD_REQUEST, "The request is nested too deeply for an Idempotency-Key") from None
     described = named + repr(request.shape).encode() + repr(request.slots).encode()
     return hashlib.blake2b(described, digest_size=32).digest()
 
@@ -67,6 +67,6 @@ def replay(row: Any, hash: bytes, secret: bool) -> tuple[bytes | None, int | Non
         raise Refusal(Code.UNPROCESSABLE, "This Idempotency-Key was used for a different request")
     if secret:
         raise Refusal(
-            Code.CONFLICT, "This request was already processed; its answer contained a secret and was not kept"
+            Code.CONFLICT, "This request was already processed; its answer contained a secret and was not stored"
         )
     return row[1], row[2]

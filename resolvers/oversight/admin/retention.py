@@ -85,7 +85,7 @@ def _judge(kind: RetentionKind, days: int | None) -> None:
     least, most, _ = retention_bounds(kind)
     if days is None or least <= days <= (most or LONGEST_RETENTION) or (days == 0 and most == 0):
         return
-    longest = f"to {most}" if most else "up, or 0 for good"
+    longest = f"to {most}" if most else "up, or 0 for no limit"
     told = f"The days of {kind.value} are from {least} {longest}"
     raise Refusal(Code.BAD_REQUEST, told, fields={"days": told})
 

@@ -28,8 +28,8 @@ from resolvers.kernel import (
 )
 from resolvers.oversight.decision_links.questions import KINDS, Decision, LinkQuestion, find_question, name_of_agent
 
-UNKNOWN = "There is no such link"
-USED = "This link was used before"
+UNKNOWN = "Link not found"
+USED = "This link was already used"
 EXPIRED = "This link has expired"
 NOT_ANY_MORE = "The user this link was issued to no longer has permission to decide"
 DECIDED = "This was decided already: {outcome}"

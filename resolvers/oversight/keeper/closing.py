@@ -27,7 +27,7 @@ from resolvers.oversight.keeper.opening import OpenedRequest
 from resolvers.oversight.keeper.verdicts import denied
 
 MOST: Final = 100  # jobs that a tick enqueues
-UNDECIDED: Final = "The keeper was interrupted before it had decided"
+UNDECIDED: Final = "The keeper was interrupted before its decision"
 OVERDUE: Final = (
     col(KeeperRequest.decision) == constant(KeeperDecision.PENDING),
     col(KeeperRequest.created_at) < func.now() - interval(minutes=3),

@@ -108,7 +108,7 @@ def _read(command: str) -> _Line:
             word = _more(word, "" if each == "'" else each)
             continue
         if two == "$'" or each in OPERATORS or two in OPENINGS:
-            line.fault = "must not contain what a shell acts on (; | & > ` $( ${ <( $') outside single quotes"
+            line.fault = "must not contain shell operators (; | & > ` $( ${ <( $') outside single quotes"
             return line
         if each == "\\" and (not quote or command[at : at + 1] in '\\"$`'):
             word, at = _more(word, command[at : at + 1]), at + 1

@@ -290,7 +290,7 @@ async def consolidate_card(ctx: Context, data: OfPeer) -> None:
     if not text or text.upper().startswith(NOTHING):
         return
     if (finding := scan(text)) is not None:
-        log.warning("a peer card would instruct its agent", agent_id=agent.id, rule=finding.pattern)
+        log.warning("a peer card contained instructions and was discarded", agent_id=agent.id, rule=finding.pattern)
         return
     await ctx.begin()
     slug = hashlib.sha256(data.user_id.encode()).hexdigest()[:16] if card is None else card.user_slug
@@ -301,7 +301,7 @@ async def consolidate_card(ctx: Context, data: OfPeer) -> None:
             actor_type=JournalActor.system,
             agent_id=agent.id,
             crew_id=crew.id,
-            summary=f"{agent.name} has noted anew what it knows of somebody",
+            summary=f"{agent.name} has updated a peer card",
             payload={"card_id": written.id, "bytes": written.bytes},
         )
     )
@@ -357,7 +357,7 @@ async def _tell(ctx: Context, agent: Agent, card: PeerCard) -> None:
         anew=True,
         id=new_id(),
         target_role=Role.MANAGER,
-        title=cut(f"{agent.name} has noted what it knows of somebody", 200),
+        title=cut(f"{agent.name} has written a peer card", 200),
         body_md="The card was written by a model. The person can read and delete it.",
         sender_type=SenderType.agent,
         sender_id=agent.id,

@@ -67,21 +67,21 @@ def escape_in(called: Collection[str], words: Sequence[str], patterns: Sequence[
     """
     first = words[0] if words else ""
     if ASSIGNS.fullmatch(first):
-        return "must begin with its program, and set no variable before it"
+        return "must begin with the program, without variables before it"
     if first in patterns:
-        return "must name its program"
+        return "must name a program"
     if "env" in called and len(words) > 1 and _sets(words):
-        return "must not have env split a text, or set a variable: it is given the one of the credential"
+        return "must not use env to split a text or set a variable: the credential's variable is already set"
     if any(PROCESSES.search(word) for word in _spelled(words)) or any(_may_be_proc(word) for word in patterns):
-        return "must not read what the system says of processes (/proc)"
+        return "must not read /proc"
     if not (DEBUGGERS | EDITORS | OTHERS).isdisjoint(called):
-        return "must not call a debugger, an editor, or what else runs programs that its arguments name"
+        return "must not call a debugger, an editor, or another program that runs its arguments"
     if not SQL.isdisjoint(called) and any(OF_SQL.search(word) for word in words[1:]):
-        return "must not have a client of databases run a program"
+        return "must not make a database client run a program"
     for name in called:
         flags = RUNS.get(ALSO.get(name, name))
         if flags is not None and _has(flags, name, words):
-            return f"must not give {name} an argument by which it runs another program, or is configured"
+            return f"must not give {name} an argument that configures it or makes it run another program"
     return ""
 
 

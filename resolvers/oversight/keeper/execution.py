@@ -55,8 +55,8 @@ LARGEST: Final = 512 << 10  # bytes of output
 LARGEST_VALUE: Final = 100_000  # bytes: the kernel takes no longer variable than 128 KiB
 COULD_NOT_RUN: Final = -1
 OTHERWISE: Final = "KEEPER_SECRET"
-NO_SANDBOX: Final = "The command was allowed, and there is nothing to run it in"
-NO_VALUE: Final = "The command was allowed, and the credential has no secret that a command can be given"
+NO_SANDBOX: Final = "The command was allowed, but there is no sandbox to run it in"
+NO_VALUE: Final = "The command was allowed, but the credential has no secret for commands"
 
 
 def _command(text: str) -> str:

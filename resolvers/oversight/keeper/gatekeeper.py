@@ -22,7 +22,7 @@ TIMEOUT: Final = 5.0
 OFF: Final = "Keeper not configured"
 PURPOSE: Final = "keeper"
 SPENT: Final = "The budget for calls of models is spent, so that no model was asked"
-FAILED: Final = "The model has not answered"
+FAILED: Final = "The model did not answer"
 PLAIN: Final = "A plain intent for a credential of the lowest level"
 
 
@@ -53,7 +53,7 @@ async def judge(ctx: Context, opened: OpenedRequest, request_type: KeeperRequest
     except NotCovered:
         return Verdict(KeeperDecision.ESCALATE, SPENT, verdicts.HIGHEST, prompt)
     except CompletionFailed as failed:
-        log.warning("the keeper's model has not answered", error=str(failed))
+        log.warning("the keeper's model did not answer", error=str(failed))
         return Verdict(KeeperDecision.DENY, FAILED, verdicts.HIGHEST, prompt)
     found = verdicts.read(said.text) or denied(verdicts.UNREADABLE)
     return Verdict(found.decision, found.reason, found.risk, prompt, said.text)

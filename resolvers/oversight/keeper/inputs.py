@@ -19,10 +19,10 @@ LARGEST: Final = 1 << 20
 """Bytes of one."""
 TOGETHER: Final = 4 << 20
 PATH: Final = re.compile(rf"{OUTPUT}/[^\s=@:,;'\"]+")
-HIDDEN: Final = "it is hidden, as what configures programs is"
-NO_FILE: Final = "it is no plain file"
+HIDDEN: Final = "it is a hidden file"
+NO_FILE: Final = "it is not a plain file"
 TOO_LARGE: Final = f"it is larger than {LARGEST >> 20} MiB, or all are larger than {TOGETHER >> 20} MiB together"
-TOO_MANY: Final = f"a command is given {MOST} files"
+TOO_MANY: Final = f"a command gets at most {MOST} files"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,10 @@ ASKED_AGAIN: Final = timedelta(days=7)
 """After a no."""
 SOURCE: Final = "memory_leave_"
 ASKS: Final = (
-    "{number} of those who have talked to agents of this crew would get a card, or a new one: a note that an agent"
-    " keeps on a person, made by a model of that person's own words to it. The person and the agent read it, and nobody"
-    " else; the person can delete it, and refuse cards altogether.\n\nWith `approve` the cards are written within ten"
-    " minutes. Otherwise nothing is."
+    "{number} of the users who have talked to agents of this crew would get a card, or a new one: a note "
+    "of an agent about a person, written by a model from that person's own words to the agent. The "
+    "person and the agent can read it, no one else; the person can delete it, and refuse cards "
+    "altogether.\n\nWith `approve` the cards are written within ten minutes. Otherwise no card is written."
 )
 
 

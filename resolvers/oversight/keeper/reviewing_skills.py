@@ -122,7 +122,7 @@ async def review_own_skill(ctx: Context, data: OfSkill) -> None:
     """
     skill = await ctx.get(Skill, data.skill_id)
     if skill.made_in != ctx.workspace_id:
-        raise Refusal(Code.NOT_FOUND, "The workspace has no such skill of its own")
+        raise Refusal(Code.NOT_FOUND, "The workspace has not created such a skill")
     agents = await _assigned(ctx, skill)
     uses = await _uses(ctx, skill)
     verdict = await review_of(ctx, _asked(ctx, skill, agents, uses))

@@ -1,4 +1,4 @@
-"""The review of a skill: whether it is still good, and what becomes of one that nobody uses."""
+"""The review of a skill: whether it is still valid, and what becomes of one that nobody uses."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final

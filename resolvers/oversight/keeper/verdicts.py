@@ -13,7 +13,7 @@ LOWEST, HIGHEST = 1, 10
 LONGEST_REASON: Final = 1_000
 LARGEST: Final = 16_000  # characters of an answer that are looked at
 DECISIONS: Final = frozenset({KeeperDecision.ALLOW, KeeperDecision.DENY, KeeperDecision.ESCALATE})
-UNREADABLE: Final = "The model's answer is no verdict"
+UNREADABLE: Final = "The model's answer is not a verdict"
 NO_REASON: Final = "The model gave no reason"
 
 

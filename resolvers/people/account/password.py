@@ -31,7 +31,7 @@ from resolvers.people.workspaces.workspaces import workspaces_of
 WRONG = "The password is wrong"
 WITHOUT = "This account has no password; request a password-reset link to set one"
 CHANGED = "The password was changed meanwhile; try again"
-LAST_PERSON = "The last user of this server cannot be deleted: nobody could sign in afterwards"
+LAST_PERSON = "The last user of this server cannot be deleted: no user could sign in afterwards"
 OWNS = "Remove the other members first; you are the last owner of"
 MOST_NAMED = 10
 

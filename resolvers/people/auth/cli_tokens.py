@@ -203,7 +203,7 @@ async def judge_rights(ctx: Context, tier: TokenTier, scopes: list[str]) -> None
         raise forbidden("Only the owner of a workspace creates ADMIN tokens")
     beyond = next((scope for scope in scopes if roles.isdisjoint(SCOPES[scope])), None)
     if beyond is not None:
-        raise forbidden(f"The scope '{beyond}' goes beyond your role")
+        raise forbidden(f"The scope '{beyond}' exceeds your role")
 
 
 @procedure("auth.cli_token_validate", Action.SELF, tenancy=Tenancy.NONE, scopes=OPEN)

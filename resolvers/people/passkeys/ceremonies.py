@@ -19,7 +19,7 @@ T = TypeVar("T")
 TIMEOUT = 5 * 60  # seconds that a browser has for one ceremony
 CHALLENGE = 32  # bytes
 NAME = "Crewship"
-NO_PLACE = "Passkeys need CREWSHIP_PUBLIC_URL: an https origin with a host name, or http://localhost"
+NO_PLACE = "Passkeys require CREWSHIP_PUBLIC_URL: an https origin with a host name, or http://localhost"
 KNOWN_TRANSPORTS = frozenset({"ble", "hybrid", "internal", "nfc", "smart-card", "usb"})
 PORTS = {"http": 80, "https": 443}
 

@@ -47,7 +47,7 @@ from resolvers.people.passkeys.challenges import browser_of_session, find_challe
 MOST_PASSKEYS = 25  # of one user
 FRESH = timedelta(hours=1)
 LONGEST_CREDENTIAL = 64 << 10  # bytes of JSON
-TAKEN = "This passkey is registered already"
+TAKEN = "This passkey is already registered"
 UNKNOWN = "Passkey not found"
 PasskeyName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME)]
 Credential = Annotated[dict[str, Any], within(LONGEST_CREDENTIAL), ENDS]
@@ -95,7 +95,7 @@ async def freshly_signed_in(ctx: Context) -> None:
     """A session that was opened long ago, or a token, may have changed hands: it changes no way to sign in."""
     fresh = col(Session.id) == ctx.credential_id, col(Session.created_at) > func.now() - FRESH
     if ctx.caller.kind is not CredentialKind.SESSION or not await ctx.select(Session, *fresh).exists():
-        raise forbidden("Sign in again in a browser: passkeys are changed within an hour of signing in")
+        raise forbidden("Sign in again in a browser: passkeys can be changed within an hour of signing in")
 
 
 def own(ctx: Context) -> Any:
@@ -138,7 +138,7 @@ async def start_registration(ctx: Context, data: NoInput) -> PasskeyOptions:
     party = relying_party()
     user, known = await ctx.get(User, ctx.user_id), await own(ctx).all()
     if len(known) >= MOST_PASSKEYS:
-        raise Refusal(Code.CONFLICT, f"There are {MOST_PASSKEYS} passkeys already: delete one first")
+        raise Refusal(Code.CONFLICT, f"You already have {MOST_PASSKEYS} passkeys: delete one first")
     options = await registration_options(party, user.id, user.email, user.full_name or "", known)
     await ctx.begin()
     browser = browser_of_session(ctx)
@@ -164,7 +164,7 @@ async def register_passkey(ctx: Context, data: RegisterPasskey) -> Passkey:
     party = relying_party()
     challenge = await find_challenge(ctx, browser_of_session(ctx), PasskeyPurpose.register)
     if challenge is None or challenge.challenge is None or challenge.user_id != ctx.user_id:
-        raise forbidden("The registration was not started in this session, or has ended")
+        raise forbidden("The registration was not started in this session, or has expired")
     try:
         key: NewKey | None = await verify_registration(party, challenge.challenge, data.credential)
     except NotAccepted:
@@ -174,7 +174,7 @@ async def register_passkey(ctx: Context, data: RegisterPasskey) -> Passkey:
         raise refused()
     await ctx.get(User, ctx.user_id, lock=True)  # two at once must not be one too many
     if await own(ctx).count() >= MOST_PASSKEYS:
-        raise Refusal(Code.CONFLICT, f"There are {MOST_PASSKEYS} passkeys already: delete one first")
+        raise Refusal(Code.CONFLICT, f"You already have {MOST_PASSKEYS} passkeys: delete one first")
     passkey = Passkey(
         user_id=ctx.user_id,
         name=data.name,
@@ -212,7 +212,7 @@ async def delete_passkey(ctx: Context, data: ById) -> Deleted:
     user = await ctx.get(User, ctx.user_id, lock=True)
     await ctx.delete(Passkey, data.id, missing=UNKNOWN)
     if user.passkey_required and not await own(ctx).exists():
-        raise Refusal(Code.CONFLICT, "A passkey is required to sign in: stop requiring one first")
+        raise Refusal(Code.CONFLICT, "A passkey is required to sign in: turn the requirement off first")
     await keep_a_way_to_sign_in(ctx, user)
     return Deleted(id=data.id)
 
@@ -233,6 +233,6 @@ async def require_passkey(ctx: Context, data: RequirePasskey) -> PasskeyStatus:
     await ctx.get(User, ctx.user_id, lock=True)
     count = await own(ctx).count()
     if data.required and not count:
-        raise Refusal(Code.CONFLICT, "There is no passkey to require: register one first")
+        raise Refusal(Code.CONFLICT, "No passkey is registered: register one first")
     await ctx.update(User, ctx.user_id, passkey_required=data.required)
     return PasskeyStatus(available=is_available(), required=data.required, passkeys=count)

@@ -90,7 +90,7 @@ async def sign_in_with_passkey(ctx: Context, data: PasskeySignIn) -> SignedIn:
     browser, party = browser_of_nobody(ctx, data.csrf_token), relying_party()
     challenge = await find_challenge(ctx, browser, PasskeyPurpose.sign_in)
     if challenge is None or challenge.challenge is None:
-        raise forbidden("The sign-in was not started in this browser, or has ended")
+        raise forbidden("The sign-in was not started in this browser, or has expired")
     seen = await ctx.select(Passkey, col(Passkey.credential_id) == credential_id_of(data.credential)).first()
     assertion: Assertion | None = None
     if seen is not None and challenge.user_id in (None, seen.user_id):

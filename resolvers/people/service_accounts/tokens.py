@@ -124,7 +124,7 @@ async def create_service_account_token(
     scopes = known_scopes(data.scopes) or [EVERYTHING]
     beyond = next((scope for scope in scopes if scope != EVERYTHING and account.role not in SCOPES[scope]), None)
     if beyond is not None:
-        raise forbidden(f"The scope '{beyond}' goes beyond the role of the service account")
+        raise forbidden(f"The scope '{beyond}' exceeds the role of the service account")
     value, token_hash = new_token(TokenTier.STANDARD)
     now = await ctx.now()
     token = CliToken(

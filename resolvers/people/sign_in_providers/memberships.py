@@ -131,7 +131,7 @@ async def _workspace_of(ctx: Context, provider: SignInProvider) -> Workspace | N
     found = await ctx.select(Workspace, named).order_by(by_id.desc()).first()
     if found is not None:
         await ctx.insert(InstanceFact(name=provider.workspace_fact, value=found.id))
-        log.info("the workspace of a sign-in provider is known", provider=provider.id, workspace_id=found.id)
+        log.info("the workspace of a sign-in provider was resolved", provider=provider.id, workspace_id=found.id)
     return found
 
 
@@ -149,6 +149,6 @@ async def _has_room(ctx: Context) -> bool:
     try:
         await room_for_a_member(ctx)
     except Refusal:
-        log.warning("a workspace has no room for somebody who signed in", workspace_id=ctx.workspace_id)
+        log.warning("a workspace has no free seat for a user who signed in", workspace_id=ctx.workspace_id)
         return False
     return True

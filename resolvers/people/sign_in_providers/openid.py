@@ -119,14 +119,14 @@ async def discover(http: Outbound, provider: SignInProvider) -> Metadata:
 async def read_metadata(http: Outbound, provider: SignInProvider) -> Metadata:
     document = await _read(http, f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration")
     if document.get("issuer") != provider.issuer:
-        raise gateway("The sign-in provider calls itself by another issuer than the configured one")
+        raise gateway("The sign-in provider's issuer differs from the configured one")
     urls: dict[str, Any] = {
         name: document.get(name) for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")
     }
     userinfo = document.get("userinfo_endpoint")
     for url in (*urls.values(), *([] if userinfo is None else [userinfo])):
         if not isinstance(url, str) or not is_safe_url(url, plain=provider.plain):
-            raise gateway("The sign-in provider names an endpoint that is missing or not safe")
+            raise gateway("An endpoint of the sign-in provider is missing or not safe")
     methods = _texts(document.get("token_endpoint_auth_methods_supported")) or ["client_secret_basic"]
     return Metadata(
         **urls,
@@ -185,12 +185,12 @@ async def redeem(http: Outbound, provider: SignInProvider, metadata: Metadata, e
     tokens = await _exchange(http, provider, metadata, exchange)
     access_token, id_token = tokens.get("access_token"), tokens.get("id_token")
     if not isinstance(access_token, str) or not isinstance(id_token, str):
-        raise gateway("The sign-in provider gave no tokens")
+        raise gateway("The sign-in provider returned no tokens")
     try:
         claims = await _verified(http, provider, metadata, id_token, exchange.nonce, access_token)
     except UntrustedToken as untrusted:
         log.warning("an ID token was refused", provider=provider.id, why=str(untrusted))
-        raise Refusal(Code.BAD_REQUEST, "The sign-in provider's answer is not accepted") from None
+        raise Refusal(Code.BAD_REQUEST, "The sign-in provider's answer is not valid") from None
     told = {} if _is_complete(provider, claims) else await _userinfo(http, metadata, access_token, claims["sub"])
     return _person(provider, claims, told)
 
@@ -294,11 +294,11 @@ def verify(
         raise UntrustedToken("it was issued for another client")
     said = claims.get("nonce")
     if not isinstance(said, str) or not secret_equals(said, nonce):
-        raise UntrustedToken("its nonce is not that of this sign-in")
+        raise UntrustedToken("its nonce does not match this sign-in")
     if not isinstance(claims["sub"], str) or not claims["sub"].isascii() or not 0 < len(claims["sub"]) <= 255:
         raise UntrustedToken("its subject is not usable")
     if "at_hash" in claims and claims["at_hash"] != _half_hash(access_token, algorithm):
-        raise UntrustedToken("its at_hash is not that of the access token")
+        raise UntrustedToken("its at_hash does not match the access token")
     return claims
 
 
@@ -306,7 +306,7 @@ def _key_of(keys: list[dict[str, Any]], algorithm: str, kid: Any) -> dict[str, A
     """The one key that may have signed: of the kind of the algorithm, for signatures, and of this name."""
     usable = [key for key in keys if _may_sign(key, algorithm) and (kid is None or key.get("kid") == kid)]
     if not usable:
-        raise UnknownKey("its key is not known")
+        raise UnknownKey("its key is unknown")
     if len(usable) > 1:
         raise UntrustedToken("several keys may have signed it")
     return usable[0]
@@ -339,7 +339,7 @@ async def _userinfo(http: Outbound, metadata: Metadata, access_token: str, subje
         return {}
     told = await _read(http, metadata.userinfo_endpoint, authorization=f"Bearer {access_token}")
     if told.get("sub") != subject:
-        raise gateway("The sign-in provider tells of somebody else")
+        raise gateway("The sign-in provider returned another user")
     return told
 
 

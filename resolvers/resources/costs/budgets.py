@@ -54,7 +54,7 @@ from resolvers.resources.costs.events import BudgetCreated, BudgetDeleted, Budge
 from resolvers.resources.costs.ledger import MONEY
 from resolvers.resources.costs.money import Usd, dollars, micros_of, sum_of
 
-TAKEN = "There is a budget of this scope and period already"
+TAKEN = "A budget with this scope and period already exists"
 BUDGET = Subject(Budget, "id")
 SHARE = 10  # of an amount is what a run sets aside, where nothing else is said
 TOTAL: Any = constant("total")
@@ -160,7 +160,7 @@ async def create_budget(ctx: Context, data: CreateBudget) -> Budget:
     """
     named = [key for key in SUBJECTS if getattr(data, key) is not None]
     if len(named) > 1:
-        raise invalid(named[1], f"a budget is of one thing; {named[0]} was sent, too")
+        raise invalid(named[1], f"a budget has one scope; {named[0]} was also sent")
     scope = BudgetScope(named[0].removesuffix("_id")) if named else BudgetScope.workspace
     given = data.model_dump(exclude={"amount_usd", "reservation_usd"})
     amount = micros_of(data.amount_usd)

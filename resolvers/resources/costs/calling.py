@@ -55,7 +55,7 @@ SLOT: Final = SLOTS
 """Of sums: runs do not have it."""
 VENDOR: Final = "https://api.anthropic.com"
 SERVICE: Final = "models"
-NOT_COVERED: Final = "What is left of the budget of the workspace does not cover the call"
+NOT_COVERED: Final = "The rest of the workspace's budget does not cover the call"
 Micros = Annotated[Int, Field(ge=0)]
 
 

@@ -33,7 +33,7 @@ SET_ASIDE = (
     "The rest of the budget of the {of} is reserved for active runs: {spent} of {amount}{today} is spent."
     " The run was not started; try again when these runs have ended."
 )
-TAKEN_OVER = "Another worker has taken the run over"
+TAKEN_OVER = "Another worker has taken over the run"
 
 
 class ReserveRun(ById):

@@ -35,7 +35,7 @@ from resolvers.resources.credentials.graph import IN_ORDER
 
 AGENT = Subject(Agent, "agent_id")
 ASSIGNMENT = Subject(AgentCredential, "assignment_id", of=AGENT, called="Assignment")
-ASSIGNED = "The credential is assigned to this agent already"
+ASSIGNED = "The credential is already assigned to this agent"
 BY_VARIABLE = (
     col(AgentCredential.env_var_name),
     col(AgentCredential.priority).desc(),

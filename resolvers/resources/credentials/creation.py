@@ -183,7 +183,7 @@ def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str 
         if data.provider != AUTO_MANAGED or kind is not ActorType.system:
             raise invalid("provisioned_for_service", f"is for credentials of {AUTO_MANAGED}, made by the system")
         if SERVICE.fullmatch(service) is None:
-            raise invalid("provisioned_for_service", "has to be <crew>/<service>, both labels as in a host name")
+            raise invalid("provisioned_for_service", "must be <crew>/<service>, both as in host names")
     return (named or ctx.user_id or None) if kind is ActorType.user else named
 
 

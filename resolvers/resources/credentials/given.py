@@ -51,7 +51,7 @@ MOST, MOST_NAMED = 500, 100
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """One credential of a run. `variable` is empty where its name is none that a program could be given."""
+    """One credential of a run. `variable` is empty where its name is invalid that a program could be given."""
 
     credential_id: str
     type: str
@@ -126,8 +126,8 @@ async def named_for(workspace_id: str, crew_id: str, names: Sequence[str]) -> di
 
 
 async def value_before(workspace_id: str, credential_id: str) -> SecretStr | None:
-    """The value before the last rotation, while it is still good: for who is refused with the new one. None of a value
-    that is kept in another store, where only what opens that store was rotated.
+    """The value before the last rotation, while it is still valid: for who is refused with the new one. None of a
+    value that is kept in another store, where only what opens that store was rotated.
     """
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:

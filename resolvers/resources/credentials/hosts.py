@@ -50,7 +50,7 @@ def _host(text: str) -> str:
             name = ""
     if len(name) > LONGEST_HOST or not _NAME.fullmatch(name) or name.rpartition(".")[2] in _NOT_PUBLIC:
         raise PydanticCustomError(
-            "host", "it has to be a public DNS name, such as api.example.com, without a wildcard, port or path"
+            "host", "it must be a public DNS name, such as api.example.com, without a wildcard, port or path"
         )
     return name
 

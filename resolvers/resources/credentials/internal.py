@@ -188,7 +188,7 @@ def _shown(row: Any, access_token: str | None = None, refresh_token: str | None 
 async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
     """Set the status of a credential (for agents' runtimes)."""
     if data.status not in SETTABLE:
-        raise invalid("status", f"has to be one of {', '.join(SETTABLE)}")
+        raise invalid("status", f"must be one of {', '.join(SETTABLE)}")
     changes: dict[str, Any] = {"status": data.status, "last_checked_at": await ctx.now()}
     for column, text in (("value", data.access_token), ("refresh_token", data.refresh_token)):
         if text:

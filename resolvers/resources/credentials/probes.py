@@ -11,7 +11,7 @@ from resolvers.kernel import Absent, Context, Output, Policy, Refusal
 TIMEOUT, LARGEST_ANSWER = 10, 64 * 1024
 ONE_LINE = re.compile(r"[\x21-\x7e]+")
 BY_LOGIN = "sk-ant-oat"
-NO_CHECK = "There is no check for this provider"
+NO_CHECK = "Keys of this provider cannot be tested"
 THROTTLED = "The provider accepts the key but currently refuses its calls"
 LATER = "The token of a login cannot be checked beforehand; the first run will show it"
 NO_VALUE = "The credential has no value yet"

@@ -39,7 +39,7 @@ def _reference(text: str) -> str:
     found = WHERE.fullmatch(text)
     if found is None or not is_safe_url(found[1], plain=True):
         raise PydanticCustomError(
-            "secret_ref", "it has to be https://<host>/v1/<mount>/data/<path>, and # with a key or nothing"
+            "secret_ref", "it must be https://<host>/v1/<mount>/data/<path>, optionally with # and a key"
         )
     return text
 
@@ -93,7 +93,7 @@ async def _asked(secret_ref: str, token: Revealed) -> Revealed:
     for key in ("data", "data", found[2] or USUAL_KEY):
         value = value.get(key) if isinstance(value, dict) else None
     if not isinstance(value, str) or not value:
-        raise _refused("it has no text under that key")
+        raise _refused("it has no text value for that key")
     return reveal_to_listeners(value)
 
 

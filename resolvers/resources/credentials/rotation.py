@@ -156,7 +156,7 @@ async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
     await ctx.get(Credential, rotation.credential_id, missing="Rotation not found")
     ctx.audit("CREDENTIAL", rotation.credential_id, rotation_id=rotation.id)
     if rotation.status is not RotationStatus.ACTIVE:
-        return RotationEnded(status=rotation.status, message="The rotation had ended before")
+        return RotationEnded(status=rotation.status, message="The rotation had already ended")
     await ctx.move(ROTATION_STATES, rotation, RotationStatus.CANCELLED, old_value=None)
     return RotationEnded(status=RotationStatus.CANCELLED)
 

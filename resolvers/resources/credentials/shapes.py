@@ -26,7 +26,7 @@ Tags = Annotated[list[Tag], at_most(bounds.ENTRIES)]
 
 def not_blank(value: str) -> str:
     if not value.strip():
-        raise PydanticCustomError("blank", "it may not be blank")
+        raise PydanticCustomError("blank", "it must not be blank")
     return value
 
 
@@ -54,7 +54,7 @@ def check_value(type: CredentialType, value: str) -> None:
     """A key or certificate is in PEM. The refusal shows nothing of the value."""
     label = PEM.get(type)
     if label is not None and not _is_pem(value, label):
-        raise invalid("value", f"has to be PEM, from -----BEGIN … {label}----- to the END of the same")
+        raise invalid("value", f"must be PEM, from -----BEGIN … {label}----- to the matching END")
 
 
 def _is_pem(value: str, label: str) -> bool:

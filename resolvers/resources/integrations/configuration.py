@@ -24,10 +24,10 @@ STARTING, CALLING = 15, 60  # seconds: to list tools, and to call one
 VARIABLE: Final = "MCP_VALUE_{}"
 SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 UNNAMEABLE: Final = re.compile(r"[^A-Za-z0-9_-]")
-NOT_STARTED: Final = "servers behind stdio are not started"
+NOT_STARTED: Final = "stdio servers are not started"
 NO_PLACE: Final = "it has neither an endpoint nor a command"
 NOT_TOLD: Final = "it is not known how to tell the coding agent of servers"
-NO_STREAM: Final = "the coding agent knows no server-sent events"
+NO_STREAM: Final = "the coding agent does not support server-sent events"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ NOT_ALLOWED = "stdio servers start only if CREWSHIP_MCP_STDIO is enabled"
 NOT_HERE = "This process does not start stdio servers (CREWSHIP_ROLE)"
 NO_COMMAND = "No command configured for this server"
 BY_LEAVE = "The server's credential is a SECRET, which agents use only through the keeper"
-BUSY = f"{OF_WORKSPACE} servers behind stdio of a workspace are asked at once, {AT_ONCE} of all; try again"
-TOO_OFTEN = f"Servers behind stdio are started {STARTS} times a minute for a workspace; try again later"
+BUSY = f"At most {OF_WORKSPACE} stdio servers of a workspace, and {AT_ONCE} in all, run at once; try again"
+TOO_OFTEN = f"A workspace can start stdio servers {STARTS} times a minute; try again later"
 _under_way: Counter[str] = Counter()
 _starts = Pace(STARTS, TOO_OFTEN)
 

@@ -221,7 +221,7 @@ async def keep_tools(ctx: Context, server: CrewIntegration, sent: list[tuple[str
             made[name] = ToolBinding(crew_integration_id=server.id, tool_name=name, **given)
     if len(known) + len(made) > MOST_TOOLS:
         raise Refusal(Code.CONFLICT, TOO_MANY)
-    await ctx.insert_all(list(made.values()), conflict="Somebody else has just added one of these tools")
+    await ctx.insert_all(list(made.values()), conflict="One of these tools was added meanwhile")
     for column in ("description", "fingerprint"):
         new = {id: values[column] for id, values in changes.items() if column in values}
         if new:

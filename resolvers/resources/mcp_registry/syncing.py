@@ -98,7 +98,9 @@ async def fetched(http: Outbound, cursor: str | None) -> RegistryPage:
     answer = await http.get(f"{instance.settings.mcp_registry_url}/v0/servers?{urlencode(query)}")
     said = answer.json() if answer.status == 200 else None
     if not isinstance(said, dict) or not isinstance(said.get("servers"), list):
-        raise Refusal(Code.BAD_GATEWAY, f"The registry answered {answer.status}, and no list of servers")
+        raise Refusal(
+            Code.BAD_GATEWAY, (f"The registry answered with status {answer.status} and without a list of servers")
+        )
     metadata = said.get("metadata")
     following = metadata.get("nextCursor") if isinstance(metadata, dict) else None
     entries = [made for raw in said["servers"][: 2 * PAGE] if (made := entry(raw)) is not None]

@@ -18,8 +18,8 @@ from resolvers.resources.oauth.discovery import AuthorizationServer, may_call
 
 TIMEOUT, LARGEST = 15.0, 256 * 1024
 CLIENT_NAME: Final = "Crewship"
-FAILED: Final = "The authorization server gave no token"
-OF_ANOTHER: Final = "The answer is for another client, or of another authorization server"
+FAILED: Final = "The authorization server returned no token"
+OF_ANOTHER: Final = "The answer is for another client or from another authorization server"
 LONGEST_LIFE: Final = 10 * 365 * 86_400  # seconds
 
 

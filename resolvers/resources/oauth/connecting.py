@@ -16,7 +16,8 @@ from resolvers.resources.oauth.providers import PROVIDERS
 from resolvers.resources.oauth.states import begin
 
 NEEDED = (
-    "The provider does not register clients: create an application in its settings, and a credential with its client id"
+    "The provider does not support client registration: create an application in its settings, and a "
+    "credential with its client id"
 )
 
 

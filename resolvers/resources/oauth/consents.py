@@ -34,7 +34,7 @@ from resolvers.resources.oauth.states import ConsentState, begin, claim
 from resolvers.resources.oauth.tokens import bind, store
 
 CALLBACK: Final = "/api/v1/oauth/callback"
-INCOMPLETE: Final = "The credential is no OAUTH2 credential with a client id, an authorization URL and a token URL"
+INCOMPLETE: Final = "The credential must be an OAUTH2 credential with a client id, an authorization URL and a token URL"
 MISSING: Final = "Credential not found"
 SCHEMES: Final = ("http", "https")
 
@@ -45,7 +45,7 @@ AuthorizationCode = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPT
 def _redirect(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in SCHEMES or not parts.hostname or parts.fragment or "@" in parts.netloc):
-        raise PydanticCustomError("url", "has to be an http or https URL without a fragment")
+        raise PydanticCustomError("url", "must be an http or https URL without a fragment")
     return value
 
 

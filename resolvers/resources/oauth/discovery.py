@@ -191,7 +191,7 @@ def _server(document: dict[str, Any], issuer: str, told: dict[str, Any]) -> Auth
         return None
     called = document.get("issuer")
     if called is not None and (not isinstance(called, str) or called.rstrip("/") != issuer.rstrip("/")):
-        log.warning("an authorization server calls itself by another issuer than the one that was asked for")
+        log.warning("an authorization server returned metadata of another issuer")
         return None
     registration, resource = document.get("registration_endpoint"), told.get("resource")
     scopes = _texts(document.get("scopes_supported")) or _texts(told.get("scopes_supported"))

@@ -19,7 +19,7 @@ MOST_LISTENERS = 16
 LARGEST: Final = 16 * 1024
 GIVEN: Final = ("code", "state", "error", "iss")
 CONNECTED: Final = "The account is connected. This window can be closed."
-FAILED: Final = "Something went wrong, and the account is not connected. Please begin again."
+FAILED: Final = "Something went wrong, and the account is not connected. Start again."
 PAGE: Final = "<!doctype html><meta charset=utf-8><title>Crewship</title><p>{}</p>"
 HEADERS: Final = (
     "content-type: text/html; charset=utf-8",
@@ -89,7 +89,7 @@ class CallbackListener:
 
 async def listen(finish: Finish) -> CallbackListener:
     if len(_listening) >= MOST_LISTENERS:
-        raise Refusal(Code.RATE_LIMITED, "Too many consents are under way on this machine")
+        raise Refusal(Code.RATE_LIMITED, "Too many consents are pending on this machine")
     listener = CallbackListener(finish)
     listener.server = await asyncio.start_server(listener.serve, HOST, 0, limit=LARGEST)
     listener.timer = asyncio.get_running_loop().call_later(LASTS, listener.close)

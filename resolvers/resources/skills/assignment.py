@@ -29,7 +29,7 @@ from resolvers.resources.skills.events import AgentSkillAssigned, AgentSkillUnas
 
 AGENT = Subject(Agent, "agent_id")
 ASSIGNMENT = Subject(AgentSkill, "skill_id", by="skill_id", of=AGENT, called="Skill of the agent")
-UNKNOWN = "There is no such skill"
+UNKNOWN = "Skill not found"
 NEWEST_LAST = (col(AgentSkill.created_at), col(AgentSkill.id))
 
 

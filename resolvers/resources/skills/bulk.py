@@ -125,7 +125,7 @@ async def _read(path: str, content: bytes | None, unsafe: bool) -> SkillFile | B
         if not unsafe:
             check_license(file, needed=True)
     except UnicodeDecodeError:
-        return BulkSkipped(path=path, reason="is no text in UTF-8")
+        return BulkSkipped(path=path, reason="is not UTF-8 text")
     except Refusal as refusal:
         return BulkSkipped(path=path, slug=None if file is None else file.slug, reason=refusal.detail)
     return file

@@ -34,9 +34,9 @@ MOST_TOKENS: Final = 4096
 PURPOSE: Final = "skills.generate"
 VENDOR: Final = "workspace"
 VERSION: Final = "0.1.0"
-EXISTS: Final = "There is a skill of this slug"
+EXISTS: Final = "A skill with this slug already exists"
 NAMED: Final = "There is a skill of this name"
-NO_KEY: Final = "The workspace has no active API key of Anthropic: add a credential of type API_KEY first"
+NO_KEY: Final = "The workspace has no active Anthropic API key: add a credential of type API_KEY first"
 SYSTEM: Final = """You write skills for agents, in the format of SKILL.md files.
 
 Answer with the file alone: nothing before it, nothing behind it, and no code fence around it. It begins with a line \
@@ -81,7 +81,7 @@ async def may_generate(ctx: Context) -> None:
 async def _generated(ctx: Context, data: GenerateSkill) -> SkillGenerated:
     slug = slug_of(data.slug)
     if not slug or len(slug.encode()) > MOST_SLUG:
-        raise invalid("slug", f"needs a letter or digit, and at most {MOST_SLUG} bytes")
+        raise invalid("slug", f"must have a letter or digit, and at most {MOST_SLUG} bytes")
     if not data.prompt.strip():
         raise invalid("prompt", "must not be empty")
     key = await key_of(ctx, Refusal(Code.PRECONDITION_FAILED, NO_KEY))

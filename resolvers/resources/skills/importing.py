@@ -14,7 +14,7 @@ from resolvers.resources.skills.skill_md import SkillFault, SkillFile, parse
 from resolvers.resources.skills.storing import check_free, check_license, hold_catalog, known, store
 
 SkillText = Annotated[str, Field(strict=True, max_length=bounds.SKILL)]
-ONE_OF = "Give either url or content"
+ONE_OF = "Send either url or content"
 
 
 class ImportSkill(Input):

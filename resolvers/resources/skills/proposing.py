@@ -47,7 +47,7 @@ from resolvers.resources.skills.storing import check_free, check_license, hold_c
 MOST_PROPOSED: Final = 50
 """Of one crew, with up to 512 KiB each. Below the highest number that a file name may end with."""
 FULL: Final = f"{MOST_PROPOSED} skills of the crew wait for a decision: there can be no more"
-UNSAFE: Final = "must be called skill-*.md, without /, \\ and .."
+UNSAFE: Final = "must be named skill-*.md, without /, \\ and .."
 CREW = Subject(Crew, "crew_id")
 PROPOSAL = Subject(SkillProposal, "file_name", by="file_name", of=CREW, called="Skill proposal")
 BY_NAME = (col(SkillProposal.file_name), col(SkillProposal.id))

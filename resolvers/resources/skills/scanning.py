@@ -8,9 +8,9 @@ from typing import Any, Final
 
 FLAGS: Final = {
     r"\b(?:ignore|disregard)\b.{0,80}?\b(?:previous|prior|earlier)\b.{0,40}?\b(?:instructions?|prompts?|messages?)\b":
-        "it tells an agent to ignore its instructions",
+        "it instructs an agent to ignore its instructions",
     r"\bforget\s+(?:everything|(?:all\s+)?(?:your\s+)?previous\s+instructions?)\b":
-        "it tells an agent to forget its instructions",
+        "it instructs an agent to forget its instructions",
     r"</?\s*system\s*>": "it holds a tag of a system message",
     r"<\|im_start\|>": "it holds a tag of a chat template",
     r"\bnew\s+instructions?\s*:\s*ignore\b": "it gives new instructions in place of the agent's",

@@ -76,7 +76,7 @@ def below(agent: Agent, crew_id: str, path: str) -> tuple[str, ...]:
     if names[:1] != (crew_id,):
         return (agent.slug, *names)
     if names[1:2] != (agent.slug,):
-        raise forbidden("The path is outside of this agent's folder")
+        raise forbidden("The path is outside this agent's folder")
     return below_crew(crew_id, names)
 
 
@@ -123,7 +123,7 @@ async def save_agent_file(ctx: Context, agent: Agent, data: SaveAgentFile) -> Fi
     crew_id = crew_of(agent)
     names = below(agent, crew_id, data.path)
     if len(names) == 1:
-        raise Refusal(Code.BAD_REQUEST, "A path is needed")
+        raise Refusal(Code.BAD_REQUEST, "A path is required")
     refuse_attachments(names)
     await keep(ctx, crew_id, names, sent(ctx, data.content))
     return FileSaved(path=data.path)

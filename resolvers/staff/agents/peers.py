@@ -13,7 +13,7 @@ from resolvers.kernel import Action, Code, Context, Deleted, Id, Input, Output, 
 AGENT: Final = Subject(Agent, "agent_id")
 MOST_CARDS: Final = 500
 SOURCE: Final = {"source": "agent_endpoint"}
-NO_CREW: Final = "The agent has no crew, and so keeps no peer cards"
+NO_CREW: Final = "The agent has no crew and therefore no peer cards"
 OF_USER: Final = "user"
 
 
@@ -98,7 +98,7 @@ async def read_peer_card(ctx: Context, agent: Agent, data: OfPeerCard) -> PeerCa
     Returns the agent's notes about a user. Recorded in the audit of peer cards.
     """
     _in_a_crew(agent)
-    card = await ctx.select(PeerCard, *_about(agent, data.user_id)).one("There is no peer card about this user")
+    card = await ctx.select(PeerCard, *_about(agent, data.user_id)).one("This user has no peer card")
     ctx.record(_noted(ctx, agent, data.user_id, PeerAuditAction.read))
     return PeerCardText(**{name: getattr(card, name) for name in PeerCardText.model_fields})
 

@@ -25,7 +25,7 @@ MOST_ASKED: Final = 8
 """Agents by one text: further mentions are words."""
 MOST_TURNS_OF_AGENTS: Final = 8
 """Runs that one message of a user leads to: agents that mention each other end here."""
-AT_AN_END = f"The agents have taken {MOST_TURNS_OF_AGENTS} turns on one message; mention one of them to go on"
+AT_AN_END = f"The agents have taken {MOST_TURNS_OF_AGENTS} turns on one message; mention one of them to continue"
 BUSY = "The agent is busy with another message of this chat"
 _NAMED = re.compile(r"@([a-z0-9][a-z0-9_-]*)", re.IGNORECASE)
 

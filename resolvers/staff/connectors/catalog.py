@@ -30,7 +30,7 @@ def read(folder: Traversable) -> Mapping[str, Connector]:
             try:
                 connector = manifest(file)
             except (ValidationError, ValueError) as error:
-                log.warning("a connector's manifest is left out", file=file.name, why=_why(error))
+                log.warning("a connector's manifest was skipped", file=file.name, why=_why(error))
             else:
                 found[connector.id] = connector
     return MappingProxyType(found)

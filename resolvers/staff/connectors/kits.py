@@ -16,7 +16,7 @@ from resolvers.staff.connectors.recipes import ByRecipe, ConnectorRecipe, recipe
 from resolvers.staff.crews.crews import SLUG_TAKEN, release_slug, room_for_a_crew
 
 MOST_NUMBER, MOST_VALUES = 99, 100
-NO_SLUG: Final = "No slug is free for the crew"
+NO_SLUG: Final = "No slug is available for the crew"
 Name = Annotated[str, Field(strict=True, max_length=bounds.CREDENTIAL)]
 SecretValues = Annotated[
     dict[Name, Annotated[str, Field(strict=True, max_length=bounds.PROMPT)]],

@@ -70,9 +70,9 @@ class ConnectorField(Output):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.type is ConnectorFieldType.select) != bool(self.choices):
-            raise ValueError("choices are for a select, which needs some")
+            raise ValueError("only a select has choices, and it requires them")
         if self.choices and self.default is not None and self.default not in self.choices:
-            raise ValueError("the default is none of the choices")
+            raise ValueError("the default is not among the choices")
         return self
 
 
@@ -98,7 +98,7 @@ class ConnectorMcp(Output):
     def _consistent(self) -> Self:
         needed, other = ("command", "endpoint") if self.transport is Transport.stdio else ("endpoint", "command")
         if getattr(self, needed) is None or getattr(self, other) is not None:
-            raise ValueError(f"{self.transport} needs {needed}, and has no {other}")
+            raise ValueError(f"{self.transport} requires {needed} and excludes {other}")
         return self
 
 
@@ -120,7 +120,7 @@ class Verify(Output):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.http is None) == (self.mcp_method is None):
-            raise ValueError("verify has http or mcp_method, and not both")
+            raise ValueError("verify takes http or mcp_method, not both")
         return self
 
 

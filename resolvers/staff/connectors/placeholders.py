@@ -15,7 +15,7 @@ def named(text: str) -> list[str]:
     """What a text refers to. Raises ValueError where a `${` begins no placeholder."""
     found = PLACEHOLDER.findall(text)
     if len(found) != text.count("${"):
-        raise ValueError("it has a ${ that begins no placeholder")
+        raise ValueError("it has a ${ without a placeholder")
     return found
 
 

@@ -33,7 +33,7 @@ from resolvers.staff.crew_templates.catalog import CrewTemplate, catalog
 from resolvers.staff.crews.crews import SLUG_TAKEN, release_slug, require_free_slug, room_for_a_crew
 
 NOT_FOUND = "Crew template not found"
-NO_SLUG = "The slug of the crew would be empty: its name needs a letter from a to z, or a digit"
+NO_SLUG = "The crew's slug would be empty: its name must have a letter from a to z or a digit"
 NO_KEY = "The workspace has no Anthropic credential to assign to the agent: create one"
 KEYS: Final = (CredentialType.API_KEY, CredentialType.AI_CLI_TOKEN)
 CrewName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LINE), TRIMMED]

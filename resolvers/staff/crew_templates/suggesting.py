@@ -27,7 +27,7 @@ MODEL: Final = "claude-3-5-haiku-20241022"
 MOST_TOKENS: Final = 2048
 PURPOSE: Final = "crew_ai.suggest"
 FEWEST, MOST = 2, 6
-NO_KEY: Final = "The workspace has no active API key of Anthropic: add a credential of type API_KEY first"
+NO_KEY: Final = "The workspace has no active Anthropic API key: add a credential of type API_KEY first"
 BROKEN: Final = "The model's suggestion cannot be used; ask again"
 SYSTEM: Final = f"""You put together crews of software agents.
 

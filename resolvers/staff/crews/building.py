@@ -32,10 +32,10 @@ LIVE: Final = ("pending", "running")
 AT_ONCE, A_MINUTE = 8, 20  # builds of a workspace
 LOG, ERROR = 50, 2000  # lines that are kept, and characters
 FULL = "Too many images of this workspace are being built; try again later"
-UNDER_WAY = "A build of this crew's image is under way"
+UNDER_WAY = "This crew's image is already being built"
 NOTHING = "The crew has no devcontainer_config"
-CHANGED = "The configuration has changed during the build"
-NOT_YET: Final = "The image that the agent works in is being built: send the message again when it is there"
+CHANGED = "The configuration changed during the build"
+NOT_YET: Final = "The agent's image is being built: send the message again when it is ready"
 NOT_NOW: Final = "The image that the agent works in has to be built first, and cannot be now"
 
 
@@ -174,7 +174,7 @@ async def check_built(ctx: Context, crew_id: str | None) -> None:
 
 
 def queued(ctx: Context, crew: Crew) -> None:
-    note(ctx, crew.id, "queued", f"The image of {crew.name} is to be built")
+    note(ctx, crew.id, "queued", f"The image of {crew.name} will be built")
 
 
 async def crew_of(ctx: Context, data: OfBuild) -> Crew | None:
@@ -219,7 +219,7 @@ async def complete(ctx: Context, data: OfBuild, plan: BuildPlan | None, *, hit: 
     tag, digest = ("", "") if plan is None else (plan.tag, plan.digest)
     now = await ctx.now()
     await _note(ctx, crew, status="completed", completed_at=now.isoformat(), image=tag, digest=digest)
-    note(ctx, crew.id, "complete", f"The image of {crew.name} is there", cached_image=tag)
+    note(ctx, crew.id, "complete", f"The image of {crew.name} is built", cached_image=tag)
     ctx.emit(ProvisionCompleted(crew_id=crew.id, cached_image=tag, config_hash=digest))
     if plan is not None:
         took = (now - datetime.fromisoformat((crew.build or {})["started_at"])).total_seconds()

@@ -197,7 +197,7 @@ async def keep(
     its size, before it has its name: what that refuses leaves no file.
     """
     if not names:
-        raise Refusal(Code.BAD_REQUEST, "A path is needed")
+        raise Refusal(Code.BAD_REQUEST, "A path is required")
     path, folder = "/".join(names), output_of(ctx, crew_id)
     async with ctx.outside.store.receive(arriving) as received:
         await ctx.begin()

@@ -57,7 +57,7 @@ git rev-parse --git-dir >/dev/null || { test -z "$refs" || exit 67; exit 66; }
 """
 NO_GIT, NO_REPOSITORY, TOO_NEW = 65, 66, 67
 LOG: Final = "git log -n 20 --no-show-signature --no-decorate --format='%H%x00%s%x00%an%x00%aI%x00' HEAD"
-_REASONS: Final = {NO_GIT: "git is not installed", TOO_NEW: "git is older than what has made the repository"}
+_REASONS: Final = {NO_GIT: "git is not installed", TOO_NEW: "git is older than the repository's format"}
 _BASE: Final = r"""
 base=$(git rev-parse --verify -q HEAD) || base=$(git hash-object -t tree /dev/null)
 for name in remotes/origin/HEAD remotes/origin/main remotes/origin/master heads/main heads/master; do
@@ -124,7 +124,7 @@ async def ask_git(ctx: Context, crew_id: str, slug: str, script: str) -> Ran:
     """Runs in the folder. Raises NotRun where there is no sandbox. For who has `room_for_git`."""
     commands: Any = ctx.outside.commands
     if commands is None:
-        raise NotRun("Commands are off on this server", unavailable=True)
+        raise NotRun("Commands are disabled on this server", unavailable=True)
     command = CommandOfAgent(ctx.workspace_id or "", "", slug, crew_id, f"{_CLEAN}\n{script}", {}, SECONDS)
     ran: Ran = await commands.run(command)
     return ran

@@ -95,7 +95,7 @@ def _right(ctx: Context) -> TerminalRight:
 async def open_terminal(ctx: Context, data: OpenTerminal) -> TerminalRight:
     """Start a terminal in the sandbox of a crew."""
     if data.mode is TerminalMode.attach and not data.agent_slug:
-        raise Refusal(Code.BAD_REQUEST, "agent_slug: is needed to attach")
+        raise Refusal(Code.BAD_REQUEST, "agent_slug: is required to attach")
     if data.agent_slug:
         of_crew = (col(Agent.crew_id) == data.crew_id, col(Agent.slug) == data.agent_slug)
         await ctx.select(Agent, *of_crew).one("Agent not found")

@@ -57,7 +57,7 @@ async def expire(ctx: Context, agent_id: str) -> None:
             actor_type=JournalActor.system,
             agent_id=agent.id,
             crew_id=agent.crew_id,
-            summary=f"the time of {agent.name} is over",
+            summary=f"{agent.name} has expired",
             payload={"action": "agent.expired", "agent_id": agent.id, "crew_id": agent.crew_id, "expired_at": at},
         )
     )

@@ -84,7 +84,7 @@ class HireAgent(Input):
     @classmethod
     def _one_crew(cls, slug: str | None, info: Any) -> str | None:
         if "crew_id" in info.data and (slug is None) == (info.data["crew_id"] is None):
-            raise PydanticCustomError("one_crew", "give one of crew_id and crew_slug")
+            raise PydanticCustomError("one_crew", "send either crew_id or crew_slug")
         return slug
 
 
@@ -281,7 +281,9 @@ async def _room(ctx: Context, crew: Crew) -> None:
     hired = (col(Agent.crew_id) == crew.id, col(Agent.ephemeral).is_(True), col(Agent.expired_at).is_(None))
     live, most = await ctx.select(Agent, *hired, including_hidden=True).count(), crew.max_ephemeral_agents
     if live >= most:
-        why = f"the crew has {live} live ephemeral agents, and {most} at most: rehire one that expired, or raise that"
+        why = (
+            f"the crew has {live} active ephemeral agents of at most {most}: rehire an expired one, or raise the limit"
+        )
         extra = {"reason": why, "crew_id": crew.id, "live": live, "max": most}
         raise Refusal(Code.RATE_LIMITED, "Ephemeral quota reached", extra=extra)
 

@@ -73,7 +73,7 @@ async def suggest_persona(ctx: Context, agent: Agent, data: SuggestPersona) -> P
         applied=decision in APPLIED and not gated,
     )
     if decision is PolicyDecision.rejected:
-        refused = outcome.model_copy(update={"reason": "The policy of the crew forbids it"})
+        refused = outcome.model_copy(update={"reason": "The crew's policy forbids it"})
         raise Refusal(Code.FORBIDDEN, refused.reason or "", extra=refused.model_dump(mode="json", exclude_none=True))
     if outcome.applied:
         await write(ctx, agent, data.content)

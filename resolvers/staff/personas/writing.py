@@ -51,7 +51,7 @@ class PersonaWritten(Output):
 def within_cap(text: str) -> bytes:
     content = text.encode(errors="surrogatepass")
     if len(content) > bounds.PERSONA:
-        raise Refusal(Code.TOO_LARGE, f"The persona has {len(content)} bytes: at most {bounds.PERSONA} are kept")
+        raise Refusal(Code.TOO_LARGE, f"The persona has {len(content)} bytes; the maximum is {bounds.PERSONA}")
     return content
 
 

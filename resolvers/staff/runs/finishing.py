@@ -39,12 +39,12 @@ from resolvers.staff.runs.frames import Frame, append_frames, chat_event
 from resolvers.staff.runs.lifecycle import MISSING, End, end_run
 from resolvers.staff.runs.passing_on import pass_on, turns_of
 
-NO_OUTPUT = "The agent ended without saying anything"
+NO_OUTPUT = "The agent ended without output"
 SERVER_RESTART = (
     "The server restarted before the agent had finished; send the message again if its answer is still needed"
 )
 GENERAL = "The run failed"
-TAKEN_OVER = "Another worker has taken the run over"
+TAKEN_OVER = "Another worker has taken over the run"
 
 Reply = Annotated[str, Field(strict=True, max_length=bounds.REPLY)]
 Reason = Literal["no_output", "server_restart"]

@@ -95,7 +95,7 @@ async def resume_work(ctx: Context, pause: WorkPause, data: ById) -> WorkPause:
     The agent can work on the mission again. CONFLICT if it was already resumed.
     """
     if pause.resumed_at is not None:
-        raise Refusal(Code.CONFLICT, "The work was resumed already")
+        raise Refusal(Code.CONFLICT, "The work was already resumed")
     ctx.audit("WORK_PAUSE", pause.id, agent_id=pause.agent_id, mission_id=pause.mission_id)
     ctx.emit(WorkResumed(id=pause.id, agent_id=pause.agent_id, mission_id=pause.mission_id))
     await settle(ctx, InboxKind.message, _source_of(pause), "resumed")
@@ -158,7 +158,7 @@ async def _tell(ctx: Context, pause: WorkPause, agent: Agent, mission: Mission) 
         _source_of(pause),
         target_role=Role.MANAGER,
         title=cut(f"{agent.name} makes no progress on {mission.identifier or mission.title}", LINE * 3),
-        body_md=f"{pause.runs} runs in a row changed nothing. The work is paused until somebody resumes it.",
+        body_md=f"{pause.runs} runs in a row made no progress. The work is paused until a manager resumes it.",
         sender_type=SenderType.agent,
         sender_id=agent.id,
         sender_name=agent.name,

@@ -17,7 +17,9 @@ from resolvers.staff.runs.booking import Charge, booked
 
 STRANDED_AFTER = 60.0  # seconds without a live lease
 
-STRANDED = Gauge("crewship_runs_stranded", "Runs whose lease ended more than a minute ago and that nobody has claimed")
+STRANDED = Gauge(
+    "crewship_runs_stranded", ("Runs whose lease ended more than a minute ago and that no worker has claimed")
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     """
     values = data.model_dump(exclude={"crew_id", "labels", "routine_id", "routine_inputs"})
     if data.routine_inputs and not data.routine_id:
-        raise invalid("routine_inputs", "takes a routine_id beside it")
+        raise invalid("routine_inputs", "requires a routine_id")
     no_routine(data.routine_id)
     await check_actor(ctx, "assignee_id", data.assignee_type, data.assignee_id)
     await fits_project(ctx, data.milestone_id, data.project_id)
@@ -307,7 +307,7 @@ async def delete_issue(ctx: Context, issue: Mission, data: OfCrew) -> Deleted:
     """
     if issue.status not in DELETABLE:
         raise Refusal(
-            Code.BAD_REQUEST, f"Only an issue that is BACKLOG or CANCELLED can be deleted; this one is {issue.status}"
+            Code.BAD_REQUEST, f"Only issues in BACKLOG or CANCELLED can be deleted; this one is {issue.status}"
         )
     await ctx.delete(Mission, issue.id)
     ctx.emit(IssueDeleted(identifier=issue.identifier or ""))

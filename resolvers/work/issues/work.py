@@ -141,7 +141,7 @@ async def _assignee(ctx: Context, issue: Mission) -> Agent:
     agent = await ctx.select(Agent, col(Agent.id) == issue.assignee_id).first()
     # under any other type the id is a mere text
     if agent is None or issue.assignee_type not in (None, "", ActorType.agent):
-        raise Refusal(Code.BAD_REQUEST, "The assignee of the issue is no agent of this workspace")
+        raise Refusal(Code.BAD_REQUEST, "The assignee of the issue is not an agent of this workspace")
     return agent
 
 

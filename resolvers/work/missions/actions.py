@@ -39,7 +39,7 @@ class MissionResumed(Output):
 async def start(ctx: Context, mission: Mission) -> MissionState:
     """A mission that is PLANNING is worked on from here on. Of two starts at once one is a CONFLICT."""
     if mission.status is not MissionStatus.PLANNING:
-        raise Refusal(Code.BAD_REQUEST, f"A mission that is PLANNING can be started; this one is {mission.status}")
+        raise Refusal(Code.BAD_REQUEST, f"Only missions in PLANNING can be started; this one is {mission.status}")
     await ctx.move(MISSION_ACTIONS, mission, MissionStatus.IN_PROGRESS, refused=Code.BAD_REQUEST, started_at=NOW)
     _check(await tasks_of(ctx, mission.id))
     await begin_work(ctx, mission)
@@ -99,7 +99,7 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
     are not COMPLETED start over.
     """
     if mission.status not in RESTARTABLE:
-        raise Refusal(Code.CONFLICT, f"A mission that has ended can be restarted; this one is {mission.status}")
+        raise Refusal(Code.CONFLICT, f"Only ended missions can be restarted; this one is {mission.status}")
     planning = MissionStatus.PLANNING
     await ctx.move(MISSION_ACTIONS, mission, planning, completed_at=None, started_at=None)
     await taken_up_again(ctx, mission)
@@ -125,7 +125,7 @@ async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> Missio
     depend on them.
     """
     if mission.status is not MissionStatus.FAILED:
-        raise Refusal(Code.CONFLICT, f"A mission that has FAILED can be resumed; this one is {mission.status}")
+        raise Refusal(Code.CONFLICT, f"Only FAILED missions can be resumed; this one is {mission.status}")
     claimed = await ctx.move(MISSION_ACTIONS, mission, MissionStatus.RESUMING)
     tasks = await tasks_of(ctx, mission.id)
     stuck = [task.id for task in tasks if task.status in STUCK]

@@ -13,7 +13,7 @@ from resolvers.work.missions.holding import answered
 from resolvers.work.missions.plans import downstream
 from resolvers.work.missions.tasks import unblock
 
-REJECTED = "A task that this one depends on was rejected"
+REJECTED = "A dependency of this task was rejected"
 HELD = Subject(MissionTask, "id", of=Subject(Mission, "mission_id"), key="mission_id", called="Task")
 
 
@@ -49,10 +49,10 @@ async def decide_task(ctx: Context, task: MissionTask, data: DecideTask) -> Miss
     """
     mission = await ctx.select(Mission, col(Mission.id) == task.mission_id).locked().one()
     if mission.status is not MissionStatus.IN_PROGRESS:
-        raise Refusal(Code.CONFLICT, f"The mission has to be IN_PROGRESS; it is {mission.status}")
+        raise Refusal(Code.CONFLICT, f"The mission must be IN_PROGRESS; it is {mission.status}")
     task = await ctx.get(MissionTask, task.id, lock=True, missing="Task not found")
     if task.status is not TaskStatus.AWAITING_APPROVAL:
-        raise Refusal(Code.CONFLICT, f"The task waits for no approval; it is {task.status}")
+        raise Refusal(Code.CONFLICT, f"The task does not wait for approval; it is {task.status}")
     approved = data.decision is TaskDecision.approve
     decided = await ctx.move(
         TASK_BY_ENGINE,

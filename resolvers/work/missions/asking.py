@@ -58,8 +58,8 @@ MOST_OF_AGENT: Final = 4
 """Questions that an agent is asked at once."""
 BUSY: Final = f"the agent is asked {MOST_OF_AGENT} questions already"
 ITSELF: Final = "an agent cannot ask itself"
-NOT_ITS_CHAT: Final = "an agent asks in a chat in which it works"
-NOT_BEGUN: Final = f"{NO_ANSWER}: no worker has taken the question up"
+NOT_ITS_CHAT: Final = "an agent can only ask in a chat in which it works"
+NOT_BEGUN: Final = f"{NO_ANSWER}: no worker started the question"
 TOO_LATE: Final = f"{NO_ANSWER} within {PATIENCE:.0f} seconds"
 TELL = job("questions.tell", OfQuestion, emits=(PeerQueryCompleted, PeerQueryFailed, PeerConversationUpdated))
 """The end of a question is told where it was asked."""

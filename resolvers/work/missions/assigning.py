@@ -38,12 +38,12 @@ from resolvers.work.missions.dispatching import GONE, WORK_IS_GIVEN, are_connect
 
 MOST_WAITING: Final = 200
 """Assignments that wait in a crew. Missions do not ask: they have as many tasks as they may."""
-FULL: Final = f"{MOST_WAITING} assignments wait in this crew already"
+FULL: Final = f"{MOST_WAITING} assignments already wait in this crew"
 NO_TARGET: Final = "target agent not found"
 NO_CHAT: Final = "chat not found"
 NO_WAY: Final = "crews are not connected — create a crew connection first"
 MISSING: Final = "assignment not found"
-ENDED_BADLY: Final = "The assignment did not end well"
+ENDED_BADLY: Final = "The assignment failed"
 
 TELL = job("missions.tell", RunOfAssignment, emits=(AssignmentCompleted, AssignmentFailed, AssignmentUpdated))
 """The end of an assignment is told where it was given."""

@@ -43,6 +43,6 @@ def planning_of(mission: Mission) -> str:
     goal = f"\n\n{mission.description}" if mission.description else ""
     text = f"[PLANNING] {mission.title}{goal}"[:LONGEST_BRIEF]
     return (
-        f"{text}\n\nNobody has cut this work into tasks yet."
+        f"{text}\n\nThis work is not divided into tasks yet."
         f" Do what is small enough yourself, and have agents of your crew do the rest. {FORMAT}"
     )

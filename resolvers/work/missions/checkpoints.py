@@ -53,7 +53,7 @@ from resolvers.work.missions.driving import tasks_of
 from resolvers.work.missions.events import MissionUpdated
 
 CLOSED = (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
-NO_ENTRY = "Nothing has happened to the mission yet"
+NO_ENTRY = "The mission has no journal entries yet"
 MOST_DIVERGED = 10_000
 MISSION = Subject(Mission, "mission_id")
 CHECKPOINT = Subject(Checkpoint, "id")

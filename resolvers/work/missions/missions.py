@@ -141,7 +141,7 @@ async def create_mission(ctx: Context, data: CreateMission) -> Mission:
     """
     lead = await lead_in(ctx, data.crew_id, data.lead_agent_id)
     if lead.agent_role is not AgentRole.LEAD:
-        raise invalid("lead_agent_id", "the agent is no LEAD")
+        raise invalid("lead_agent_id", "the agent is not a LEAD")
     mission = Mission(trace_id=f"mission-{new_id()}", **data.model_dump())
     await ctx.insert(chat_of(ctx, mission, mission.title))
     ctx.emit(CrewMissionCreated(crew_id=mission.crew_id, id=mission.id, title=mission.title))
@@ -190,7 +190,7 @@ async def delete_mission(ctx: Context, mission: Mission, data: InCrew) -> Delete
     unless assignments refer to it.
     """
     if mission.status not in DELETABLE:
-        fault = f"Only a mission that is PLANNING or CANCELLED can be deleted; this one is {mission.status}"
+        fault = f"Only missions in PLANNING or CANCELLED can be deleted; this one is {mission.status}"
         raise Refusal(Code.BAD_REQUEST, fault)
     await ctx.delete(Mission, mission.id)
     if not await ctx.select(Assignment, col(Assignment.chat_id) == mission.id).exists():

@@ -112,7 +112,7 @@ class UpdateTask(Patch, OfTask):
 async def takes_tasks(ctx: Context, mission: Mission) -> None:
     """A guard: the state of the mission is looked at before the body is."""
     if mission.status not in OPEN:
-        fault = f"Tasks are added to a mission that is PLANNING or IN_PROGRESS; this one is {mission.status}"
+        fault = f"Tasks can only be added in PLANNING or IN_PROGRESS; this mission is {mission.status}"
         raise Refusal(Code.BAD_REQUEST, fault)
 
 
@@ -196,7 +196,7 @@ async def _planned(ctx: Context, task: MissionTask, status: TaskStatus | None, c
     """What a task is to do, and behind which, is not changed any more once it has begun."""
     begun = [name for name in PLANNED if name in changes]
     if begun and task.status not in NOT_BEGUN:
-        raise invalid(begun[0], f"is fixed once a task has begun; this one is {task.status}")
+        raise invalid(begun[0], f"cannot change after a task has begun; this one is {task.status}")
     if "depends_on" not in changes:
         return
     if status is not None:

@@ -97,7 +97,7 @@ async def fire(ctx: Context, recurring_id: str, now: datetime, *, attempt: int =
     except Refusal as refusal:
         if refusal.constraint is not None:  # nothing can be written in this transaction any more
             raise
-        log.warning("a recurring issue was not made", recurring_issue=recurring_id, cause=str(refusal))
+        log.warning("a recurring issue was not created", recurring_issue=recurring_id, cause=str(refusal))
         made = {}
     await _go_on(ctx, recurring, now, **made)
 

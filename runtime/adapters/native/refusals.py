@@ -46,13 +46,13 @@ class Refusals:
         return ProviderError(f"{self.name} did not answer in time.", error="timeout", again=True)
 
     def of_stream(self) -> ProviderError:
-        return ProviderError(f"The answer of {self.name} broke off.", error="stream_cut", again=True)
+        return ProviderError(f"The answer of {self.name} was interrupted.", error="stream_cut", again=True)
 
     def of_nonsense(self) -> ProviderError:
         return ProviderError(f"{self.name} sent an answer that cannot be read.", error="unreadable")
 
     def of_address(self) -> ProviderError:
-        return ProviderError(f"The address of {self.name} is no URL.", error="invalid_url")
+        return ProviderError(f"The address of {self.name} is not a URL.", error="invalid_url")
 
     def of_key(self, status: int | None) -> ProviderError:
         return ProviderError(

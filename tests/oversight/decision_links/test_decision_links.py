@@ -175,7 +175,7 @@ async def test_a_webhook_is_told_a_link_that_decides_in_the_name_of_who_made_it(
     ]
     assert audits[1]["data"]["channel_id"] == made["id"]
     used = await decide(world, token)
-    assert (used.status_code, used.json()["detail"]) == (410, "This link was used before")
+    assert (used.status_code, used.json()["detail"]) == (410, "This link was already used")
     assert (await show(world, token)).status_code == 410
     await idle(world)
     assert len(receiver.got) == 1, "who asked for ends of runs is told of no decisions"
@@ -238,7 +238,7 @@ async def refused(world: World, token: str, code: int, words: str = "") -> None:
 
 
 async def test_refusals_write_nothing(world: World) -> None:
-    await refused(world, "0" * 64, 404, "There is no such link")
+    await refused(world, "0" * 64, 404, "Link not found")
     asked, token = await linked(world)
     await refused(world, token.upper(), 404)
     await refused(world, hashlib.sha256(token.encode()).hexdigest(), 404)  # who reads the table has no link

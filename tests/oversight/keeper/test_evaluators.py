@@ -68,7 +68,7 @@ async def test_both_workspaces_have_to_be_the_same(evaluators: Ship, world: Worl
 
 
 @pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("said", [CompletionFailed("down"), "no verdict"])
+@pytest.mark.parametrize("said", [CompletionFailed("down"), "not a verdict"])
 async def test_a_model_that_fails_is_for_people(
     evaluators: Ship, model: ScriptedModel, name: str, said: str | Exception
 ) -> None:

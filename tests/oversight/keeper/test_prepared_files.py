@@ -147,10 +147,10 @@ async def test_a_file_that_it_names_is_the_one_that_was_judged(here: Prepared, m
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        ("ln -s /etc/hostname OUT/named", "no plain file"),
-        ("mkdir OUT/named", "no plain file"),
-        ("mkfifo OUT/named", "no plain file"),
-        ("true", "no plain file"),
+        ("ln -s /etc/hostname OUT/named", "not a plain file"),
+        ("mkdir OUT/named", "not a plain file"),
+        ("mkfifo OUT/named", "not a plain file"),
+        ("true", "not a plain file"),
         ("head -c 1048577 /dev/zero >OUT/named", "larger than 1 MiB"),
     ],
 )

@@ -88,7 +88,7 @@ async def test_an_admin_token_keeps_its_tier_and_its_bound(world: World) -> None
     [
         ("revoked_at = now()", "ended"),
         ("expires_at = now()", "ended"),
-        ("rotated_at = now(), expires_at = now() + interval '1 hour'", "rotated already"),
+        ("rotated_at = now(), expires_at = now() + interval '1 hour'", "already rotated"),
     ],
 )
 async def test_what_has_ended_or_has_a_successor_is_not_rotated(world: World, sets: str, text: str) -> None:

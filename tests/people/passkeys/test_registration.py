@@ -63,7 +63,7 @@ async def test_a_challenge_is_used_up_by_what_proves_nothing(world: World) -> No
     foreign = Authenticator(origin="https://evil.example.com").create(asked)
     assert await refusal(browser, REGISTER, name="x", credential=foreign) == NOT_ACCEPTED
     again = await refusal(browser, REGISTER, name="x", credential=authenticator.create(asked))
-    assert again == ("FORBIDDEN", "The registration was not started in this session, or has ended")
+    assert again == ("FORBIDDEN", "The registration was not started in this session, or has expired")
 
 
 @each_of(
@@ -112,7 +112,7 @@ async def test_a_credential_is_registered_once_on_the_instance(world: World) -> 
     _, _, authenticator = await registered(world)
     browser, _ = await signed_in(world)
     taken = await refusal(browser, REGISTER, name="x", credential=authenticator.create(await options(browser)))
-    assert taken == ("CONFLICT", "This passkey is registered already")
+    assert taken == ("CONFLICT", "This passkey is already registered")
 
 
 async def test_there_are_not_more_than_25(world: World) -> None:

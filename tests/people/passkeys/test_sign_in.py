@@ -83,7 +83,7 @@ async def test_an_old_challenge_is_none(world: World) -> None:
     old = "UPDATE passkey_challenges SET expires_at = now() WHERE challenge = $1"
     await world.database.execute(old, asked["challenge"])
     answer = await refusal(browser, SIGN_IN, csrfToken=csrf, credential=authenticator.get(asked))
-    assert answer == ("FORBIDDEN", "The sign-in was not started in this browser, or has ended")
+    assert answer == ("FORBIDDEN", "The sign-in was not started in this browser, or has expired")
 
 
 @each_of(

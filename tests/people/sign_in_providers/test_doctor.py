@@ -43,10 +43,10 @@ async def test_a_provider_that_answers_is_sound_and_the_redirect_uri_is_said(
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        ({"issuer": "https://another.example"}, "another issuer"),
+        ({"issuer": "https://another.example"}, "issuer differs"),
         ({"jwks_uri": "http://keys.example/"}, "not safe"),
-        ({"id_token_signing_alg_values_supported": ["HS256", "none"]}, "no key that is accepted"),
-        ({"id_token_signing_alg_values_supported": ["ES256"]}, "no key that is accepted"),
+        ({"id_token_signing_alg_values_supported": ["HS256", "none"]}, "no accepted signing key"),
+        ({"id_token_signing_alg_values_supported": ["ES256"]}, "no accepted signing key"),
     ],
     ids=str,
 )

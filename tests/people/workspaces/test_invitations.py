@@ -151,5 +151,8 @@ async def test_a_token_is_not_kept_for_a_second_answer(world: World) -> None:
     sent = {"email": "once@example.com"}
     assert (await at(world, world.owner, "POST", "/invitations", sent, **{"idempotency-key": "one"})).status_code == 201
     again = await at(world, world.owner, "POST", "/invitations", sent, **{"idempotency-key": "one"})
-    assert outcome(again) == (409, "This request was already processed; its answer contained a secret and was not kept")
+    assert outcome(again) == (
+        409,
+        ("This request was already processed; its answer contained a secret and was not stored"),
+    )
     assert await world.database.fetchval("SELECT count(*) FROM idempotency_keys WHERE body IS NOT NULL") == 0

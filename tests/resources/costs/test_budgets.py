@@ -108,7 +108,7 @@ async def test_there_is_one_budget_of_a_scope_and_period(world: World) -> None:
     for body in ({"crew_id": crew.id, "period": "day"}, {"period": "day"}):
         again = await world.rest(world.admin, "POST", "/api/v1/budgets", body | {"amount_usd": 1})
         assert again.status_code == 409
-        assert again.json()["error"] == "There is a budget of this scope and period already"
+        assert again.json()["error"] == "A budget with this scope and period already exists"
 
 
 @each_of(

@@ -63,7 +63,7 @@ FAILS = {
     "moved": "redirect",
     "locked": "requires authentication",
     "page": "does not speak MCP|The server says",
-    "flood": "too many bytes",
+    "flood": "too large",
     "inflates": "compressed its answer",
     "drip": "did not answer",
     "silent": "did not answer",

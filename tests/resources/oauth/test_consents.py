@@ -349,7 +349,7 @@ async def test_a_browser_is_told_of_a_fault(
     monkeypatch.setattr(listener, "finish", fails)
     async with httpx2.AsyncClient(timeout=5) as client:
         page = await client.get(asked_for(begun["auth_url"])["redirect_uri"], params={"code": "x"})
-    assert (page.status_code, "begin again" in page.text, "canary" in page.text) == (500, True, False)
+    assert (page.status_code, "Start again" in page.text, "canary" in page.text) == (500, True, False)
     assert page.headers["connection"] == "close"
     assert listener not in loopback._listening
 

@@ -194,7 +194,7 @@ async def test_errors(url: str, journal: Journal, provider: LlmProvider, status:
 
 @both
 async def test_an_answer_that_is_cut(url: str, journal: Journal, provider: LlmProvider) -> None:
-    with pytest.raises(Failed, match="broke off"):
+    with pytest.raises(Failed, match="was interrupted"):
         await run(url, provider, journal, "CUT")
 
 

@@ -99,7 +99,7 @@ async def test_an_answer_that_breaks_off_keeps_what_was_shown(estate: Estate, se
     run = await ask(estate, server, "What is it?")
     assert (run.status, run.error_message) == (
         "FAILED",
-        f"The answer of {'OpenAI' if server.wire == 'openai' else 'Anthropic'} broke off.",
+        f"The answer of {'OpenAI' if server.wire == 'openai' else 'Anthropic'} was interrupted.",
     )
     answer = await estate.answer(str(run.chat_id))
     assert "".join(event["content"] for event in answer if event["type"] == "text") == "It is"

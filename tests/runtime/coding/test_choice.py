@@ -81,13 +81,13 @@ SAYS: dict[str, tuple[Change, str]] = {
     "no folder": (lambda case: case.set(coding_agents=None), "Claude Code cannot be run: CREWSHIP_CODING_AGENTS"),
     "not installed": (lambda case: case.program.unlink(), "Claude Code cannot be run: it is not installed."),
     "not executable": (lambda case: case.program.chmod(0o644), "Claude Code cannot be run: its program cannot be run."),
-    "half a download": (lambda case: case.program.write_bytes(b"\x7fE"), "its program is none for this machine."),
-    "another processor": (of_another_processor, "its program is none for this machine."),
+    "half a download": (lambda case: case.program.write_bytes(b"\x7fE"), "its program is not for this machine."),
+    "another processor": (of_another_processor, "its program is not for this machine."),
     "not run by this release": (lambda case: case.of(cli_adapter=CliAdapter.CURSOR_CLI,
-                                                     llm_provider=LlmProvider.ANTHROPIC), "CURSOR_CLI is not run"),
+                                                     llm_provider=LlmProvider.ANTHROPIC), "does not run CURSOR_CLI"),
     "no sandbox": (no_sandbox, "Claude Code is run in a sandbox alone"),
     "another provider": (of_another_provider, "Claude Code does not work with models of OPENAI, but of ANTHROPIC."),
-    "gates": (gated, "Claude Code asks nobody before it uses a tool"),
+    "gates": (gated, "Claude Code does not ask before it uses a tool"),
 }  # fmt: skip
 
 

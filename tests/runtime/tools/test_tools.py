@@ -105,7 +105,7 @@ async def test_what_models_are_told(confined: dict[str, Tool]) -> None:
         ("search_files", {"pattern": "a\nb"}, "A pattern is a part of one line"),
         ("search_files", {"pattern": "a", "regex": "perhaps"}, "regex: Input should be a valid boolean"),
         ("run_command", {}, "command: Field required"),
-        ("run_command", {"command": "a\0"}, "A command holds no NUL"),
+        ("run_command", {"command": "a\0"}, "A command must not contain NUL"),
         ("run_command", {"command": "x" * 100_001}, "command: String should have at most 100000 characters"),
         (
             "run_command",
@@ -350,7 +350,7 @@ class TestCommands:
         content = await use(confined, "run_command", command="echo first; seq 100000; echo last")
         assert len(content) < CONTENT + 100
         assert content.startswith("Exit code 0\nfirst\n1\n2\n")
-        assert "characters left out]" in content
+        assert "characters omitted]" in content
         assert content.endswith("more bytes of output were left out]")
 
     async def test_cancelling(self, confined: dict[str, Tool], workdir: Workdir) -> None:

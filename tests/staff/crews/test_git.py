@@ -147,7 +147,7 @@ async def test_a_repository_of_a_newer_git_is_not_taken_for_an_empty_one(reposit
     repository.git("config", "extensions.refstorage", "reftable")
     repository.given()
     found = await repository.diff()
-    assert found == {"is_repo": False, "error": "git is older than what has made the repository"}
+    assert found == {"is_repo": False, "error": "git is older than the repository's format"}
     assert await repository.log() == []
 
 
@@ -210,7 +210,7 @@ async def test_without_a_sandbox_there_is_no_repository(
 ) -> None:
     (repository.at / ".git").mkdir()
     monkeypatch.setattr(instance, "commands", None)
-    assert await repository.diff() == {"is_repo": False, "error": "Commands are off on this server"}
+    assert await repository.diff() == {"is_repo": False, "error": "Commands are disabled on this server"}
     assert await repository.log() == []
 
 
