@@ -1,7 +1,7 @@
 """What every table shares: ids, tenancy, soft deletion, versions, and the names of constraints."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -360,16 +360,17 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
     """
     if metadata is not SQLModel.metadata:  # Alembic has a table of its own
         return
+    referring = {column for key in table.foreign_key_constraints for column in key.columns}
     columns: dict[int, list[str]] = {}
     for column in table.columns:
         if MOST in column.info:
             function = "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
             columns.setdefault(column.info[MOST], []).append(f"{function}({column.name})")
-        elif isinstance(column.type, ENDLESS) and _length(column) is None and not _is_held_otherwise(column, table):
+        elif isinstance(column.type, ENDLESS) and _length(column) is None and not _is_held_otherwise(column, referring):
             raise TypeError(
                 f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field"
             )
-        if _needs_a_word(column, table):
+        if _needs_a_word(column, referring):
             raise TypeError(
                 f"{table.name}.{column.name} does not say what it holds of a person: holds=MENTIONS, or another of"
                 " models/personal_data.py"
@@ -379,9 +380,9 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
         table.append_constraint(CheckConstraint(" AND ".join(rules), name=SIZE))
 
 
-def _needs_a_word(column: Column[Any], table: SQLTable) -> bool:
+def _needs_a_word(column: Column[Any], referring: Set[Column[Any]]) -> bool:
     """Whether neither its declaration nor its type or a reference tells what a column holds of a person."""
-    tells = isinstance(column.type, NOBODYS) or of_column(column) is not None or _is_held_otherwise(column, table)
+    tells = isinstance(column.type, NOBODYS) or of_column(column) is not None or _is_held_otherwise(column, referring)
     return not tells and column.name not in ("id", "workspace_id")
 
 
@@ -394,9 +395,9 @@ def _length(column: Column[Any]) -> int | None:
     )
 
 
-def _is_held_otherwise(column: Column[Any], table: SQLTable) -> bool:
+def _is_held_otherwise(column: Column[Any], referring: Set[Column[Any]]) -> bool:
     """By what it refers to, or as one of a closed set."""
-    return CHOICES in column.info or any(column in list(key.columns) for key in table.foreign_key_constraints)
+    return CHOICES in column.info or column in referring
 
 
 def _greatest(sizes: list[str]) -> str:

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 
@@ -141,6 +141,7 @@ def _read_asset(name: str, paths: Mapping[str, Path], assets: dict[str, Asset], 
 ASSETS = _read_assets(STATIC / "assets")
 
 
+@cache
 def _version() -> str:
     try:
         return metadata.version("crewship")

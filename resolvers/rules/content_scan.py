@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class Category(StrEnum):
@@ -38,42 +39,47 @@ SECRETS = r"(?:api keys?|access keys?|private keys?|credentials?|secrets?|passwo
 UNBOUND = r"(?:dan|jailbroken|unrestricted|unfiltered|uncensored)"
 
 # Of words: case folded, punctuation and spaces one space. Narrow on purpose: users say "ignore my last message".
-PHRASES: dict[str, re.Pattern[str]] = {
-    name: re.compile(rf"\b(?:{text})\b")
-    for name, text in {
-        "ignore_instructions": rf"{IGNORE} (?:\w+ ){{0,4}}{OLD} (?:\w+ ){{0,2}}{RULES}",
-        "ignore_everything": (
-            rf"{IGNORE} (?:everything|anything|all) (?:\w+ ){{0,6}}(?:above|before this|so far|up to now|told you)"
-        ),
-        "ignore_your_rules": rf"{IGNORE} (?:all )?(?:of )?your (?:\w+ ){{0,2}}(?:{RULES}|training|programming|safety)",
-        "reveal_prompt": (
-            r"(?:reveal|show|print|repeat|output|display|leak|disclose|tell|give) (?:me |us )?"
-            r"(?:your (?:\w+ ){0,3}|the (?:\w+ ){0,2}(?:system|hidden|secret|developer) )(?:prompts?|instructions?)"
-        ),
-        "unbound_role": (
-            rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}"
-            r"|no longer (?:\w+ ){0,2}(?:bound|restricted|limited|filtered|constrained))"
-        ),
-        "forbidden_mode": (
-            rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})"
-            rf"|(?:enter|enable|activate) (?:god|jailbreak|{UNBOUND})) mode"
-        ),
-        "no_rules": (
-            r"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?"
-            rf"you (?:have|had|are under|follow) no (?:\w+ )?{RULES}"
-        ),
-        "hide_from_user": (
-            r"(?:do not|don t|dont|never) (?:"
-            r"(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of )?(?:this|that|it|anything|what you)"
-            r"|(?:mention|reveal|disclose) (?:this|that|it) to the user)"
-        ),
-        "send_secrets": (
-            r"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) "
-            rf"(?:\w+ ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
-            r"to (?:https?|www|this url|the following|an? (?:external|remote))"
-        ),
-    }.items()
+PHRASES = {
+    "ignore_instructions": rf"{IGNORE} (?:\w+ ){{0,4}}{OLD} (?:\w+ ){{0,2}}{RULES}",
+    "ignore_everything": (
+        rf"{IGNORE} (?:everything|anything|all) (?:\w+ ){{0,6}}(?:above|before this|so far|up to now|told you)"
+    ),
+    "ignore_your_rules": rf"{IGNORE} (?:all )?(?:of )?your (?:\w+ ){{0,2}}(?:{RULES}|training|programming|safety)",
+    "reveal_prompt": (
+        r"(?:reveal|show|print|repeat|output|display|leak|disclose|tell|give) (?:me |us )?"
+        r"(?:your (?:\w+ ){0,3}|the (?:\w+ ){0,2}(?:system|hidden|secret|developer) )(?:prompts?|instructions?)"
+    ),
+    "unbound_role": (
+        rf"you are (?:now (?:\w+ ){{0,2}}{UNBOUND}"
+        r"|no longer (?:\w+ ){0,2}(?:bound|restricted|limited|filtered|constrained))"
+    ),
+    "forbidden_mode": (
+        rf"(?:you are (?:now )?in (?:developer|debug|god|admin|jailbreak|{UNBOUND})"
+        rf"|(?:enter|enable|activate) (?:god|jailbreak|{UNBOUND})) mode"
+    ),
+    "no_rules": (
+        r"(?:act|behave|respond|answer|pretend|imagine) (?:as if |as though |that |like )?"
+        rf"you (?:have|had|are under|follow) no (?:\w+ )?{RULES}"
+    ),
+    "hide_from_user": (
+        r"(?:do not|don t|dont|never) (?:"
+        r"(?:tell|inform|alert|notify|let) the user (?:know )?(?:about |of )?(?:this|that|it|anything|what you)"
+        r"|(?:mention|reveal|disclose) (?:this|that|it) to the user)"
+    ),
+    "send_secrets": (
+        r"(?:send|post|upload|forward|exfiltrate|transmit|leak|email) (?:all|any|every|each) "
+        rf"(?:\w+ ){{0,4}}{SECRETS} (?:\w+ ){{0,5}}"
+        r"to (?:https?|www|this url|the following|an? (?:external|remote))"
+    ),
 }
+
+
+@cache
+def _phrases() -> dict[str, re.Pattern[str]]:
+    """Compiled with the first text that is looked at: 8 ms that a start does without."""
+    return {name: re.compile(rf"\b(?:{text})\b") for name, text in PHRASES.items()}
+
+
 MARKERS = re.compile(
     r"<\|\s*(?:im_start|im_end|system|user|assistant"
     r"|endoftext|begin_of_text|end_of_text|start_header_id|end_header_id|eot_id)\s*\|>"
@@ -149,7 +155,7 @@ def _phrase(text: str) -> str | None:
     if MARKERS.search(plain):
         return "template_token"
     words = NO_WORD.sub(" ", INVISIBLE.sub("", plain).translate(LOOK_ALIKES).casefold())
-    return next((name for name, phrase in PHRASES.items() if phrase.search(words)), None)
+    return next((name for name, phrase in _phrases().items() if phrase.search(words)), None)
 
 
 def _hides_characters(text: str) -> bool:

@@ -1,7 +1,6 @@
 """A crew's `mise_config`: tool versions and variables for mise, as JSON or as a small part of TOML."""
 
 import re
-import tomllib
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -60,6 +59,8 @@ def _toml(text: str) -> dict[str, Any]:
     for number, line in enumerate(text.split("\n"), 1):
         if not _LINE.fullmatch(line):
             raise invalid(FIELD, f'line {number}: only [tools], [env], comments and key = "value" are allowed')
+    import tomllib  # a process that reads no such file does not load it
+
     try:
         sections = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from resolvers.kernel.ground.bounds import without_secrets
+from resolvers.kernel.ground.bounds import declared, without_secrets
 from resolvers.kernel.store.changes import DRAWING, Taken
 
 EVENTS: dict[str, list[type["Event"]]] = {}
@@ -57,7 +57,7 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        without_secrets(cls)
+        without_secrets(cls, declared(cls, Event))
         cls.routing_ = frozenset(
             name for name, field in cls.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata)
         )

@@ -7,7 +7,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict
 
 from resolvers.instance.store import Opened
-from resolvers.kernel.ground.bounds import without_secrets
+from resolvers.kernel.ground.bounds import declared, without_secrets
 from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.reader.shape import Column, Constant, Shape
 
@@ -30,7 +30,7 @@ class Output(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        without_secrets(cls)
+        without_secrets(cls, declared(cls, Output))
 
     def plain(self) -> dict[str, Any]:
         """As on the wire: by alias, without absent keys."""

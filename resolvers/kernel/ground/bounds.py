@@ -1,8 +1,9 @@
 """What has no end cannot be declared: every text, list and object that an input takes says how much it may hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
+from inspect import get_annotations
 from types import UnionType
 from typing import Annotated, Any, Literal, LiteralString, Union, get_args, get_origin
 
@@ -25,10 +26,21 @@ class Ends:
 ENDS = Ends()
 
 
-def unbounded(model: type[BaseModel]) -> list[str]:
-    """Fields without a bound, as paths."""
+def declared(model: type[BaseModel], kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields that a class declares, and those of its bases that are not of this `kind`: the fields of the others
+    were checked with them.
+    """
+    own = get_annotations(model)
+    checked = {name for base in model.__bases__ if issubclass(base, kind) for name in base.model_fields}
+    return {name: field for name, field in model.model_fields.items() if name in own or name not in checked}
+
+
+def unbounded(model: type[BaseModel], fields: Mapping[str, FieldInfo] | None = None) -> list[str]:
+    """Fields without a bound, as paths; all fields, unless some are given."""
     return [
-        fault for name, field in model.model_fields.items() for fault in _faults(field.annotation, field.metadata, name)
+        fault
+        for name, field in (model.model_fields if fields is None else fields).items()
+        for fault in _faults(field.annotation, field.metadata, name)
     ]
 
 
@@ -83,9 +95,9 @@ def _notes(kind: Any, notes: Sequence[Any]) -> Iterator[Any]:
             yield from _notes(member, ())
 
 
-def without_secrets(model: type[BaseModel]) -> None:
+def without_secrets(model: type[BaseModel], fields: Mapping[str, FieldInfo]) -> None:
     """Raises TypeError where a field holds what is sealed, or was: nothing that is sent or answered has one."""
-    for name, field in model.model_fields.items():
+    for name, field in fields.items():
         if secret := [kind for kind in _kinds(field.annotation) if kind in (Sealed, Revealed)]:
             raise TypeError(f"{model.__name__}.{name} is {secret[0].__name__}")
 

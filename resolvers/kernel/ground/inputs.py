@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from models import bounds
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.ground import faults
-from resolvers.kernel.ground.bounds import ENDS, unbounded, unstorable, within, without_secrets
+from resolvers.kernel.ground.bounds import ENDS, declared, unbounded, unstorable, within, without_secrets
 
 M = TypeVar("M", bound=BaseModel)
 BODY = "Invalid JSON body"
@@ -38,8 +38,9 @@ class Input(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        without_secrets(cls)
-        endless = unbounded(cls)
+        fields = declared(cls, Input)
+        without_secrets(cls, fields)
+        endless = unbounded(cls, fields)
         if endless:
             raise TypeError(f"{cls.__name__} has no bound for " + "; ".join(endless))
 
