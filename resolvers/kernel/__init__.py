@@ -158,7 +158,7 @@ from resolvers.kernel.store.across import (
     has_secret,
     in_live_workspaces,
     of_instance,
-    scoped,
+    rows_in,
     supplied,
     waiting,
 )
@@ -180,6 +180,7 @@ from resolvers.kernel.writing.persons import (
     forget_answers,
     is_as_erased,
 )
+from resolvers.kernel.writing.reports import prepared_report, prepared_rows
 from resolvers.kernel.writing.walking import answer_of, pages
 
 __all__ = [  # noqa: RUF022 - by what they are for
@@ -189,7 +190,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "GRAPHQL_ONLY", "REST_ONLY", "NO_SURFACE",
     # What it works with.
     "AcrossWorkspaces", "Everywhere", "has_secret", "in_live_workspaces", "of_instance", "supplied", "waiting",
-    "scoped", "ALL_ROWS",
+    "rows_in", "ALL_ROWS",
     "Context", "go_on_as", "QueryScope", "Scope", "Caller", "CredentialKind", "instance", "log",
     # What goes in.
     "Input", "NoInput", "Flag", "ById", "Paging", "Numbered", "Id", "Slug", "Name", "Email", "Url", "Text",
@@ -240,7 +241,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Without a Context: for what works beside the requests.
     "bus", "database", "belongs_elsewhere", "end_consents", "forget_answers",
     "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
-    "follow", "news",
+    "prepared_report", "prepared_rows", "follow", "news",
     # Who did it.
     "is_operators", "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
     "kinds_shown", "shows_data",

@@ -39,17 +39,18 @@ class LiveConnection:
         attendance.users.enter(self)
 
     async def subscribe(
-        self, name: str, encode: Encode, after: str | None = None, *, same: Hashable = None
+        self, name: str, encode: Encode, after: str | None = None, *, frame: int | None = None, same: Hashable = None
     ) -> Subscription:
         """Listens to a channel. Raises Refusal when the caller may not, or the database cannot be asked.
 
-        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from.
+        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from,
+        `frame` a frame of a chat.
         `same`: whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
         """
         doubts = self._doubts
         channel = await open_channel(self.caller, name)
         made = Subscription(channel, self.caller, self._outlet, encode, self, same)
-        await self._opened(made, made.open(after))
+        await self._opened(made, made.open(after, frame))
         if doubts != self._doubts:  # since the right was asked for, and maybe before this was there to hear of it
             made.doubt()
         return made

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from resolvers.attention.channels import Channel, ChannelKind
 from resolvers.kernel.ground.removed import swept_names
-from resolvers.kernel.store.across import scoped
+from resolvers.kernel.store.across import rows_in
 from resolvers.live import statements
 from resolvers.live.audience import Audience, ChannelListener
 from resolvers.live.delivered import Delivered, Position, read_cursor, write_cursor
@@ -55,9 +55,11 @@ class Hub:
     async def stop(self) -> None:
         await self.tail.stop()
 
-    async def join(self, channel: Channel, listener: ChannelListener) -> Position:
-        """From now on `listener` gets every event of the channel behind the returned position."""
-        position = await self.tail.attend(*_followed(channel))
+    async def join(self, channel: Channel, listener: ChannelListener, frame: int | None = None) -> Position:
+        """From now on `listener` gets every event of the channel behind the returned position: in a chat that nobody
+        else listens to, behind this `frame`.
+        """
+        position = await self.tail.attend(*_followed(channel), frame)
         self.channels.setdefault(channel.address, Audience()).add(listener)
         return position
 
@@ -92,20 +94,18 @@ class Hub:
 
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
         """What followed a position, at most `limit` of a kind; nothing before the caller was a member. Raises Lost."""
-        async with scoped(channel.workspace_id or f"@{channel.id}") as conn:
-            since = channel.since or BEGINNING
-            rows = await conn.fetch(
-                statements.MISSED_EVENTS, channel.address, str(position.xid), position.seq, since, limit
-            )
-            # asked behind the reading: a sweep may come in between
-            if position.xid < await conn.fetchval(statements.SWEPT, swept_names(channel.workspace_id)):
-                raise Lost("too_old")
-            found = [Delivered(channel.address, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
-            if channel.kind is not ChannelKind.session:
-                return found
-            frames = await conn.fetch(
-                statements.MISSED_FRAMES, channel.workspace_id, channel.id, position.frame, since, limit
-            )
+        scope, since = channel.workspace_id or f"@{channel.id}", channel.since or BEGINNING
+        place = channel.address, str(position.xid), position.seq
+        rows = await rows_in(scope, statements.MISSED_EVENTS, *place, since, limit)
+        # asked behind the reading: a sweep may come in between
+        [(swept,)] = await rows_in(scope, statements.SWEPT, swept_names(channel.workspace_id))
+        if position.xid < swept:
+            raise Lost("too_old")
+        found = [Delivered(channel.address, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
+        if channel.kind is not ChannelKind.session:
+            return found
+        chat = channel.workspace_id, channel.id, position.frame
+        frames = await rows_in(scope, statements.MISSED_FRAMES, *chat, since, limit)
         if frames and frames[0][0] != position.frame + 1:
             raise Lost("too_old")
         return [

@@ -74,9 +74,11 @@ class Subscription:
         self._joined = self._doubted = False
         self.closed = False
 
-    async def open(self, after: str | None = None) -> None:
-        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and live events follow."""
-        self.position = self._newest = await hub.join(self.channel, self)
+    async def open(self, after: str | None = None, frame: int | None = None) -> None:
+        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and live events follow.
+        `frame`: as for `rewind`, which finds nothing left to do where nobody else listens.
+        """
+        self.position = self._newest = await hub.join(self.channel, self, frame)
         self._joined = True
         if self.closed:
             hub.leave(self.channel, self)

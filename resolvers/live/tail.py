@@ -8,16 +8,17 @@ import asyncpg
 
 from resolvers.instance.telemetry import log
 from resolvers.kernel.ground.silence import LIMIT
-from resolvers.kernel.store.across import SEES_ALL_ROWS, scoped
+from resolvers.kernel.store.across import SEES_ALL_ROWS, rows_in
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.kernel.store.database import connect, unavailable
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 
 EVERY = 0.5  # seconds between looks when nobody rings; half the time another database can hold up an event
-GATHER = 0.002  # seconds a look waits after a ring, for what is being committed at the same time
+GATHER = 0.002  # seconds between two looks at least, for what is being committed at the same time
 BATCH = 1000
 LONGEST_WAIT = 5.0
+KEPT = 10.0  # seconds that the place is kept for who comes back: a chat is listened to while it is answered
 PATIENCE = 10.0  # seconds somebody who wants to listen waits for the database
 LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
 
@@ -64,7 +65,11 @@ class ChatTail:
         self._coming = 0  # who wants to listen, and waits for that
         self._rung: set[ChatKey] = set()
         self._told: set[int] = set()  # changes of access that were seen before it was their turn, by number
-        self._everything = True
+        self._placed = False  # `position` is a place in the outbox, up to which somebody has read
+        self._asked = False  # whether somebody wants to listen who came during a look
+        self._everything = self._news = True  # whether to look at all that is watched, and at the outbox
+        self._until = 0.0  # where nobody listens, the place is given up then
+        self._gathered = 0.0  # when the last look was made
         self._looked = 0.0  # when events were last looked for past the transactions of other databases
         self._offs: list[Callable[[], object]] = []
         self.epoch = ""
@@ -76,6 +81,7 @@ class ChatTail:
     def start(self, dsn: str) -> None:
         self._dsn, self.epoch, self._conn = dsn, "", None
         self._wake, self._ready = asyncio.Event(), asyncio.Event()
+        self._placed, self._until, self._gathered = False, 0.0, 0.0
         self.watched.clear()
         self.agents.clear()
         self._offs = [
@@ -96,13 +102,14 @@ class ChatTail:
             self._conn = None
 
     def _rung_events(self, _: str) -> None:
-        if self.needed:
+        if self._stays:
+            self._news = True
             self._wake.set()
 
     def _rung_frames(self, key: str) -> None:
         workspace_id, _, id = key.partition("/")
         if key == ANYTHING:
-            self._everything = True
+            self._everything = self._news = True
         elif (workspace_id, id) in self.watched:
             self._rung.add((workspace_id, id))
         elif self.agents:
@@ -117,11 +124,26 @@ class ChatTail:
     def needed(self) -> bool:
         return bool(self._channels) or bool(self._followers) or self._coming > 0
 
-    async def attend(self, chat: ChatKey | None = None, agent_id: str | None = None) -> Position:
+    @property
+    def _stays(self) -> bool:
+        """Whether the place is kept."""
+        now = asyncio.get_running_loop().time()
+        if self.needed:
+            self._until = now + KEPT
+        return now < self._until
+
+    async def attend(
+        self, chat: ChatKey | None = None, agent_id: str | None = None, frame: int | None = None
+    ) -> Position:
         """Starts to follow, and says from where: whatever comes later is dispatched after this returns, without a gap.
+
+        `frame`: where a chat begins that nobody has followed yet.
 
         Raises Refusal UNAVAILABLE when the database cannot be reached.
         """
+        if not self.needed:  # the place may be kept, and nobody has rung for what came since
+            self._ready.clear()
+            self._asked = self._news = True
         self._coming += 1
         self._wake.set()
         try:
@@ -137,6 +159,8 @@ class ChatTail:
             self._everything = True
         if chat is None:
             return self.position
+        if standing is not None and frame is not None:
+            standing.frame = min(standing.frame, frame)
         watch = self.watched.setdefault(chat, standing or ChatWatch("", 0))
         watch.listeners += 1
         self._rung.add(chat)
@@ -149,8 +173,6 @@ class ChatTail:
             self.agents[agent_id] -= 1
             if not self.agents[agent_id]:
                 del self.agents[agent_id]
-        if not self.needed:
-            self._wake.set()  # to find that nobody listens
         left = [] if chat is None else [chat]
         for key in left if agent_id is None else list(self.watched):
             watch = self.watched.get(key)
@@ -158,9 +180,8 @@ class ChatTail:
                 del self.watched[key]
 
     async def _standing(self, chat: ChatKey) -> ChatWatch | None:
-        async with scoped(chat[0]) as conn:
-            row = await conn.fetchrow(statements.CHAT, *chat)
-        return None if row is None else ChatWatch(row[0], row[1])
+        rows = await rows_in(chat[0], statements.CHAT, *chat)
+        return ChatWatch(*rows[0]) if rows else None
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -177,7 +198,7 @@ class ChatTail:
             except Exception as error:
                 self._interrupted(error)
                 await asyncio.sleep(wait)
-                wait, self._everything = min(wait * 2, LONGEST_WAIT), True
+                wait, self._everything, self._news = min(wait * 2, LONGEST_WAIT), True, True
 
     def _interrupted(self, error: Exception) -> None:
         if isinstance(error, asyncpg.ObjectNotInPrerequisiteStateError):
@@ -191,16 +212,18 @@ class ChatTail:
             self._conn = None
 
     async def _rest(self) -> None:
-        """Until somebody rings or it is time. With nobody to read for, the place is given up."""
+        """Until somebody rings or it is time. With nobody to read for, the place is given up after a while."""
         while not self._wake.is_set():
             try:
-                async with asyncio.timeout(EVERY if self.needed else None):
+                async with asyncio.timeout(EVERY if self._stays else None):
                     await self._wake.wait()
             except TimeoutError:
-                self._everything = True
+                self._everything = self._news = True
                 break
-            if self.needed:
-                await asyncio.sleep(GATHER)
+        loop = asyncio.get_running_loop()
+        if self._stays and (pause := self._gathered + GATHER - loop.time()) > 0:
+            await asyncio.sleep(pause)
+        self._gathered = loop.time()
         self._wake.clear()
 
     async def _anchor(self) -> None:
@@ -218,15 +241,21 @@ class ChatTail:
                 self._on_access(ANYTHING)
 
     async def _look(self) -> None:
-        if not self.needed:
+        if not self._stays:
             self._ready.clear()
+            self._placed = False
             return
-        if not self._ready.is_set():
+        self._asked = False
+        if not self._placed:
             self.position = Position(await self._conn.fetchval(statements.NOW), LAST)
             self._told.clear()
             self._on_access(ANYTHING)
+            self._placed = self._news = True
+        if self._news:
+            self._news = False
+            await self._events()
+        if not self._asked:
             self._ready.set()
-        await self._events()
         await self._frames()
 
     async def _events(self) -> None:

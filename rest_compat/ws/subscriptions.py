@@ -125,22 +125,28 @@ class Subscriptions:
         Its frames come behind `after`: with a run all up to `done`, without one up to `last`, which are there.
         """
         async with self._changing:
-            attention = self._by_name.get(name) or await self._open(name)
+            passage = Passage(after + 1, last if run_id is None else None, run_id)
+            attention = self._by_name.get(name) or await self._open(name, passage=passage)
             if not attention.asked:
-                attention.add(Passage(after + 1, last if run_id is None else None, run_id))
+                attention.add(passage)
 
     async def show_again(self, name: str, after: int, last: int) -> None:
         """The frames of a chat behind `after`, up to `last`, before any that is newer. Raises Refusal."""
         async with self._changing:
-            attention = self._by_name.get(name) or await self._open(name)
-            attention.add(Passage(after + 1, last))
+            passage = Passage(after + 1, last)
+            attention = self._by_name.get(name) or await self._open(name, passage=passage)
+            attention.add(passage)
 
-    async def _open(self, name: str, after: str | None = None, *, asked: bool = False) -> Attention:
+    async def _open(
+        self, name: str, after: str | None = None, *, asked: bool = False, passage: Passage | None = None
+    ) -> Attention:
+        """`passage`: what it is opened for, and is to be added to it."""
         self.check_room(name)
         attention = Attention(_canonical(name), self, asked=asked)
         encode = attention.show if name.startswith(SESSION) else agent_frame if name.startswith(AGENT) else event_frame
+        frame = None if passage is None else passage.first - 1
         attention.subscription = await self._live.subscribe(
-            name, encode, after, same=event_frame if encode is event_frame else None
+            name, encode, after, frame=frame, same=event_frame if encode is event_frame else None
         )
         self._by_name[attention.name] = attention
         return attention

@@ -12,7 +12,7 @@ from resolvers.kernel.store.database import database
 from resolvers.staff.runs.work import passes
 from runtime.engine import dbos_tables
 
-GATHER = 0.1  # seconds in which records are gathered
+GATHER = 1.0  # seconds in which records are gathered
 MOST = 1_000  # steps of one statement
 KEPT = 20_000  # steps that wait for a database that is away; then the oldest are not recorded
 AGAIN = 1.0  # seconds between two tries

@@ -66,6 +66,7 @@ class Supervisor:
         self._held: dict[str, HeldRun] = {}
         self._until: dict[str, float] = {}  # when a lease ends, as far as this process knows
         self._wake, self._look, self._changed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._more = True  # whether runs may wait that there was no slot for
         self._next = 0.0  # seconds until the next look for runs
         self._failing: set[str] = set()
         self._loops: list[asyncio.Task[None]] = []
@@ -124,6 +125,7 @@ class Supervisor:
             claims = await work.claim(self.worker, free, seconds=self._timing.lease)
         else:  # what is to be cancelled does not wait for a slot
             claims = await work.claim(self.worker, MOST_CANCELLED, seconds=self._timing.lease, cancelled=True)
+        self._more = len(claims) >= free
         for claim in claims:
             held = self._held[claim.run_id] = HeldRun(claim)
             self._until[claim.run_id] = now + self._timing.lease
@@ -200,7 +202,8 @@ class Supervisor:
         if self._held.get(held.claim.run_id) is held:
             del self._held[held.claim.run_id], self._until[held.claim.run_id]
         self._changed.set()
-        self._wake.set()
+        if self._more:
+            self._wake.set()
 
     # ---- keeping -------------------------------------------------------------------------------------------------
 

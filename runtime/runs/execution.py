@@ -369,17 +369,15 @@ class Execution:
         made: dict[str, Any] = storable(report)
         if size_of(made["data"]) > NOTES // 2:  # usage as the adapter tells it, of any size
             made["data"] = {key: data[key] for key in ("duration_ms", "reason") if key in data} | {"left_out": CUT}
-        return made | {"id": self.claim.run_id, "lease": self.claim.lease, "budgeted": self._budgeted}
+        return made | self._whose()
 
     def _bare(self) -> dict[str, Any]:
         """An end that nothing of what the agent has said can spoil."""
-        return {
-            "id": self.claim.run_id,
-            "lease": self.claim.lease,
-            "status": RunStatus.FAILED,
-            "error_message": INTERNAL,
-            "budgeted": self._budgeted,
-        }
+        return {"status": RunStatus.FAILED, "error_message": INTERNAL} | self._whose()
+
+    def _whose(self) -> dict[str, Any]:
+        claim = self.claim
+        return {"id": claim.run_id, "chat_id": claim.chat_id, "lease": claim.lease, "budgeted": self._budgeted}
 
 
 async def _carried_out(fitted: Fitted, job: Job, sink: TurnSink) -> Outcome:

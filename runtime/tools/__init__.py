@@ -44,7 +44,7 @@ class Tool:
 
     name: str
     description: str
-    parameters: dict[str, Any]
+    parameters: Mapping[str, Any]
     run: Callable[[dict[str, Any]], Awaitable[ToolResult]]
 
 

@@ -1,5 +1,7 @@
 """What the tools take. The descriptions are read by models; the schemas are sent to them as they come from here."""
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,8 +47,9 @@ class RunCommand(Arguments):
     timeout_seconds: int = Field(120, ge=1, le=1800, description="After how many seconds the command is ended")
 
 
-def schema_of(model: type[Arguments]) -> dict[str, Any]:
-    """The JSON schema without the titles that repeat the names."""
+@cache
+def schema_of(model: type[Arguments]) -> Mapping[str, Any]:
+    """The JSON schema without the titles that repeat the names. It is the same object for all runs."""
     return _without_titles(model.model_json_schema())
 
 

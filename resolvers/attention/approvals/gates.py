@@ -1,9 +1,10 @@
 """Gates: calls of tools that a workspace wants to be asked about, beside those that everybody is asked about."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import or_
+from sqlalchemy import func, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlmodel import col
 
 from models.attention.approvals import ApprovalGate, ApprovalMode
@@ -97,9 +98,12 @@ async def delete_gate(ctx: Context, data: ById) -> Deleted:
     return Deleted(id=data.id)
 
 
-async def gates_of(ctx: Context, agent: Agent) -> list[ApprovalGate]:
-    """Those that hold for the agent, in the order in which they are asked."""
-    of_agent, of_crew = col(ApprovalGate.agent_id), col(ApprovalGate.crew_id)
-    mine = or_(of_agent.is_(None), of_agent == agent.id), or_(of_crew.is_(None), of_crew == agent.crew_id)
-    found = await ctx.select(ApprovalGate, *mine, including_hidden=True).order_by(*NEWEST_FIRST).all()
-    return sorted(found, key=lambda gate: (gate.agent_id is None, gate.crew_id is None))
+def gates_of(gates: Any, agent: Any) -> Any:
+    """Pattern and mode of those that hold for the agent, in the order in which they are asked, as one value. Both are
+    entries of a report.
+    """
+    whose = ((gates.c.agent_id, agent.c.id), (gates.c.crew_id, agent.c.crew_id))
+    told = func.jsonb_build_object("pattern", gates.c.pattern, "mode", gates.c.mode)
+    order = *[of.is_(None) for of, _ in whose], gates.c.created_at.desc(), gates.c.id.desc()
+    mine = [or_(of.is_(None), of == own) for of, own in whose]
+    return select(func.jsonb_agg(aggregate_order_by(told, *order))).where(*mine).scalar_subquery()

@@ -219,22 +219,10 @@ SEES_ALL_ROWS = {"crewship.workspaces": ALL_ROWS}
 """The setting of a connection from which no row is hidden: its one reader serves the listeners of all workspaces."""
 
 
-@asynccontextmanager
-async def scoped(scope: str) -> AsyncIterator[Any]:
-    """A connection that sees the rows of a workspace, or ALL_ROWS: that is not left behind on it."""
+async def rows_in(scope: str, sql: str, *values: Any) -> list[Any]:
+    """The rows of one statement that sees the rows of a workspace, or ALL_ROWS, in one round trip (see ADR 3)."""
     async with database.lease() as conn:
-        if not database.row_security:
-            yield conn
-            return
-        await conn.fetchrow(SCOPE_SQL, scope)
-        try:
-            yield conn
-        except Exception:
-            if scope == ALL_ROWS and not conn.is_closed():
-                await conn.fetchrow(SCOPE_SQL, "")
-            raise
-        if scope == ALL_ROWS:
-            await conn.fetchrow(SCOPE_SQL, "")
+        return list(await (conn.within(scope, sql, *values) if database.row_security else conn.fetch(sql, *values)))
 
 
 def supplied(model: type[SQLModel], **columns: Sequence[Any]) -> Any:

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import base as pg_base
 from resolvers.errors import Code, Refusal
 from resolvers.instance.telemetry import log
 from resolvers.kernel.ground.silence import CONNECTING, LIMIT, LOOK, PARTING, STATEMENT, SilenceWatch, noticed
+from resolvers.kernel.store import pipelined
 
 STATEMENTS = 600  # prepared statements a connection keeps; more plans than this in use cost a parse each
 # bytes of text of the statements a connection keeps: PostgreSQL holds about eighty times as much for them
@@ -69,17 +70,6 @@ class Dialect(pg_asyncpg.PGDialect_asyncpg):
 DIALECT = Dialect(label_length=63 + 6)  # type: ignore[no-untyped-call]
 
 
-_BEGIN = "crewship_begin"  # name of a prepared statement
-
-
-def _message(kind: bytes, body: bytes) -> bytes:
-    return kind + (len(body) + 4).to_bytes(4, "big") + body
-
-
-# Bind without parameters, and Execute; Sync comes with the next statement (PostgreSQL, "Message Flow", Pipelining).
-_BEGINS = _message(b"B", b"\0%b\0" % _BEGIN.encode() + bytes(6)) + _message(b"E", bytes(5))
-
-
 STALE = (asyncpg.OutdatedSchemaCacheError, asyncpg.InvalidCachedStatementError)
 
 
@@ -104,7 +94,7 @@ _seen = Seen(SEEN)
 
 
 class Connection(asyncpg.Connection):
-    """asyncpg's, with a short way to one row of a statement it has prepared, and one more way to begin a transaction.
+    """asyncpg's, with a short way to the rows of a statement it has prepared, and one more way to begin a transaction.
 
     The short way leaves out four nested coroutines, of a statement's timeout, logging and retry: a seventh of what a
     small statement costs this process.
@@ -117,6 +107,7 @@ class Connection(asyncpg.Connection):
     _stmt_exclusive_section: Any
     _check_open: Any
     begin: Any = None  # the prepared BEGIN
+    scoped: Any = None  # the prepared scope of one statement
     asks = False  # on a way that is not asyncpg's exclusive section
 
     @property
@@ -130,16 +121,29 @@ class Connection(asyncpg.Connection):
         known = self._stmt_cache.get((query, asyncpg.Record, False))
         if known is None or timeout is not None or record_class is not None:
             return await super().fetchrow(query, *args, timeout=timeout, record_class=record_class)
+        rows = await self._known(known, args, 1)
+        if rows is None:
+            return await super().fetchrow(query, *args)
+        return rows[0] if rows else None
+
+    async def fetch(self, query: str, *args: Any, timeout: float | None = None, record_class: Any = None) -> Any:  # noqa: ASYNC109 - its signature
+        known = self._stmt_cache.get((query, asyncpg.Record, False))
+        if known is None or timeout is not None or record_class is not None:
+            return await super().fetch(query, *args, timeout=timeout, record_class=record_class)
+        rows = await self._known(known, args, 0)
+        return await super().fetch(query, *args) if rows is None else rows
+
+    async def _known(self, statement: Any, args: Sequence[Any], limit: int) -> Any:
+        """None: the statement is to be prepared anew."""
         self.asks = True
         try:
-            rows = await self._protocol.bind_execute(known, args, "", 1, False, None)
+            return await self._protocol.bind_execute(statement, args, "", limit, False, None)
         except STALE:
             if await self._outdated():
                 raise
-            return await super().fetchrow(query, *args)
+            return None
         finally:
             self.asks = False
-        return rows[0] if rows else None
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:  # noqa: ASYNC109 - its signature
         if args:
@@ -168,14 +172,11 @@ class Connection(asyncpg.Connection):
         **options: Any,
     ) -> Any:
         """A text that is new is parsed for this once: what is prepared stays in PostgreSQL, and has to be worth it."""
-        if (
-            use_cache
-            and not named
-            and self._stmt_cache.get((query, options.get("record_class") or asyncpg.Record, False)) is None
-        ):
+        new = self._stmt_cache.get((query, options.get("record_class") or asyncpg.Record, False)) is None
+        if use_cache and new and not named:
             use_cache = _seen.again(query)
         made = await super()._get_statement(query, timeout, named=named, use_cache=use_cache, **options)  # type: ignore[misc]
-        if use_cache and self._trim():
+        if use_cache and new and self._trim():
             await self._cleanup_stmts()
         return made
 
@@ -197,12 +198,36 @@ class Connection(asyncpg.Connection):
         The transaction has begun also where this raises, and is to be rolled back.
         """
         if self.begin is None:
-            self.begin = await self.prepare("BEGIN", name=_BEGIN)
+            self.begin = await self.prepare("BEGIN", name=pipelined.BEGIN)
         if self.is_closed() or self._stmt_cache.get((query, asyncpg.Record, False)) is None:
             await self.execute("BEGIN")  # a closed one refuses here, as it always does
         else:
-            self._transport.write(_BEGINS)
+            self._transport.write(pipelined.BEGINS)
         return await (self.fetch(query, *args) if many else self.fetchrow(query, *args))
+
+    async def within(self, scope: str, query: str, *args: Any) -> list[Any]:
+        """The rows of one statement that sees the rows of `scope`, in one round trip: both are one transaction, and
+        the scope ends with it. Not inside of another transaction.
+        """
+        if self.scoped is None:
+            self.scoped = await self.prepare(pipelined.SCOPE, name=pipelined.WITHIN)
+        known = self._stmt_cache.get((query, asyncpg.Record, False))
+        if known is None or self.is_closed():
+            return await self._within(scope, query, *args)
+        self._transport.write(pipelined.scopes(scope))
+        try:
+            rows = await self._known(known, args, 0)
+        except BaseException as error:
+            if getattr(error, "severity", None) is None:  # it is not PostgreSQL that refuses
+                self.terminate()  # what was not sent leaves the scope to the next statement
+            raise
+        return await self._within(scope, query, *args) if rows is None else list(rows)
+
+    async def _within(self, scope: str, query: str, *args: Any) -> list[Any]:
+        """The same with a statement that has to be prepared first."""
+        async with self.transaction():
+            await self.fetch(pipelined.SCOPE, scope)
+            return list(await self.fetch(query, *args))
 
     async def _outdated(self) -> bool:
         """Forgets the statements: the schema changed under them. True in a transaction, which the error has ended."""

@@ -86,11 +86,11 @@ def own(table: Any, model: type[SQLModel], limited: bool) -> list[Any]:
     return [table.c.id == bindparam("id_"), *scoped(table, model), *(SCOPE.sees(model, table) if limited else ())]
 
 
-def scoped(table: Any, model: type[SQLModel]) -> list[Any]:
+def scoped(table: Any, model: type[SQLModel], *, including_deleted: bool = False) -> list[Any]:
     conditions = []
     if issubclass(model, TenantRow):
         conditions.append(table.c.workspace_id == bindparam("scope_workspace"))
-    if "deleted_at" in table.c:
+    if "deleted_at" in table.c and not including_deleted:
         conditions.append(table.c.deleted_at.is_(None))
     return conditions
 

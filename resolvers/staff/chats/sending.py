@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlmodel import col
 
 from models.staff.agents import Agent
@@ -24,6 +24,7 @@ from resolvers.kernel import (
     command,
     forbidden,
     plus,
+    prepared_rows,
 )
 from resolvers.staff.chats.group import BUSY, ask, mentioned
 from resolvers.staff.crews.building import check_built
@@ -122,15 +123,21 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     if live is not None and to_answer:
         raise Refusal(Code.CONFLICT, BUSY, reason="agent_busy", extra={"chat_id": chat.id})
     asked: dict[str, Any] = {"role": MessageRole.user, "content": data.content, "author_user_id": ctx.user_id or None}
-    message = await ctx.insert(Message(chat_id=chat.id, seq=chat.last_message_seq + 1, agent_id=agent.id, **asked))
+    message = Message(chat_id=chat.id, seq=chat.last_message_seq + 1, agent_id=agent.id, **asked)
+    ctx.record(message)
     if to_answer:
         return await _ask(ctx, chat, to_answer, message, data)
     return await _say(ctx, chat, message, alone=live is None)
 
 
 async def _agent_of(ctx: Context, chat_id: str) -> Agent | None:
-    chat: Any = ctx.table(Chat).c
-    return await ctx.select(Agent, col(Agent.id).in_(select(chat.agent_id).where(chat.id == chat_id))).first()
+    found = await prepared_rows(ctx, Agent, _of_chat, chat=chat_id)
+    return found[0] if found else None
+
+
+def _of_chat(rows: Any) -> Any:
+    agent, chat = rows(Agent), rows(Chat, "id agent_id")
+    return select(agent).join(chat, chat.c.agent_id == agent.c.id).where(chat.c.id == bindparam("chat"))
 
 
 async def _ask(ctx: Context, chat: Chat, asked: list[Agent], message: Message, data: SendMessage) -> Sent:

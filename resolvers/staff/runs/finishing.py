@@ -36,7 +36,7 @@ from resolvers.resources.costs.events import ALARMS
 from resolvers.resources.costs.reserving import raise_alarms
 from resolvers.staff.runs.events import RUN_ENDS, ChatEvent
 from resolvers.staff.runs.frames import Frame, append_frames, chat_event
-from resolvers.staff.runs.lifecycle import MISSING, End, end_run
+from resolvers.staff.runs.lifecycle import MISSING, End, end_locked
 from resolvers.staff.runs.passing_on import pass_on, turns_of
 
 NO_OUTPUT = "The agent ended without output"
@@ -62,8 +62,8 @@ class Said(Input):
 
 
 class FinishRun(Input):
-    """`lease` is the number under which the worker holds the run. `reason` distinguishes ends of the same status.
-    `code`: why the container that the agent works in does not run.
+    """`lease` is the number under which the worker holds the run; `chat_id` spares a look at it. `reason` distinguishes
+    ends of the same status. `code`: why the container that the agent works in does not run.
 
     `budgeted`: the workspace has budgets, whose limits the run may have reached.
     """
@@ -71,6 +71,7 @@ class FinishRun(Input):
     most_values = 1_000_000
 
     id: Id
+    chat_id: Id | None = None
     lease: Int
     status: Annotated[RunStatus, Field(description="Any status except RUNNING.")]
     reason: Reason | None = None
@@ -102,8 +103,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
 
     For the worker that holds it: stores the results of the turn, and publishes them.
     """
-    run = await ctx.get(Run, data.id, missing=MISSING)
-    chat = None if run.chat_id is None else await ctx.select(Chat, col(Chat.id) == run.chat_id).locked().first()
+    chat_id = data.chat_id or (await ctx.get(Run, data.id, missing=MISSING)).chat_id
+    chat = None if chat_id is None else await ctx.select(Chat, col(Chat.id) == chat_id).locked().first()
     run = await ctx.get(Run, data.id, lock=True, missing=MISSING)
     if run.status != RunStatus.RUNNING:
         if run.lease == data.lease and run.worker is not None:  # ended elsewhere: nobody is at it any more
@@ -114,9 +115,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     if chat is not None:
         await _close_turn(ctx, chat, run, data)
     reply = None if data.reply is None else data.reply.content
-    ended = await end_run(
-        ctx, run.id, End(data.status, data.error_message, data.exit_code, data.data, data.model, reply)
-    )
+    end = End(data.status, data.error_message, data.exit_code, data.data, data.model, reply)
+    ended = await end_locked(ctx, run, end)
     if chat is not None:
         pass_on(ctx, chat, ended, reply)
     if data.budgeted:
@@ -131,7 +131,7 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
         counted -= 1
     changes: dict[str, Any] = {"message_count": plus(counted)} if counted else {}
     if message is not None:
-        await ctx.insert(message)
+        ctx.record(message)
         changes |= {"last_activity_at": NOW, "last_message_seq": message.seq}
     await append_frames(ctx, chat, run, *_last_frames(data), **changes)
     if message is not None and data.status == RunStatus.COMPLETED:

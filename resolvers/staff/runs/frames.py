@@ -36,7 +36,7 @@ async def append_frames(ctx: Context, chat: Chat, run: Run | None, *frames: Fram
                 chat_id=chat.id, seq=number, run_id=run_id, agent_id=logged, type=frame.type, payload=frame.payload
             )
         )
-    await ctx.insert_all(rows)
+    ctx.record(*rows)
     last = chat.last_seq + len(frames)
     await ctx.update(Chat, chat.id, last_seq=last, **changes)
     ctx.ring(Topic.frames, f"{chat.workspace_id}/{chat.id}")

@@ -96,8 +96,11 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
 async def end_run(ctx: Context, run_id: str, end: End) -> Run:
     """Ends a run and settles its agent. The first end wins: a run that ended is returned as it is, nothing is told."""
     run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
-    if run.status != RunStatus.RUNNING:
-        return run
+    return run if run.status != RunStatus.RUNNING else await end_locked(ctx, run, end)
+
+
+async def end_locked(ctx: Context, run: Run, end: End) -> Run:
+    """The same for a live run that this call has locked."""
     ended = await close_run(ctx, run, end)
     agent = await _settle(ctx, run.agent_id, end.status)
     announce_end(ctx, ended, agent)

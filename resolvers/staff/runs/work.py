@@ -12,7 +12,7 @@ from typing import Any
 from prometheus_client import Gauge
 
 from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunStatus
-from resolvers.kernel import ALL_ROWS, Code, Refusal, Topic, bus, scoped, translate
+from resolvers.kernel import ALL_ROWS, Code, Refusal, Topic, bus, rows_in, translate
 from resolvers.staff.runs.booking import Charge, booked
 
 STRANDED_AFTER = 60.0  # seconds without a live lease
@@ -193,12 +193,16 @@ def passes(error: Exception) -> bool:
     return refusal.code in (Code.UNAVAILABLE, Code.CONFLICT)
 
 
+async def _value(scope: str, sql: str, *values: Any) -> Any:
+    rows = await rows_in(scope, sql, *values)
+    return rows[0][0] if rows else None
+
+
 async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[RunClaim]:
     """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those
     somebody wants cancelled.
     """
-    async with scoped(ALL_ROWS) as conn:
-        rows = await conn.fetch(CLAIM, worker, limit, seconds, cancelled)
+    rows = await rows_in(ALL_ROWS, CLAIM, worker, limit, seconds, cancelled)
     return [RunClaim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
 
 
@@ -206,40 +210,35 @@ async def until_due() -> float | None:
     """Seconds until a run can be claimed that nobody holds then: none where there is no run, and negative ones where
     one waits.
     """
-    async with scoped(ALL_ROWS) as conn:
-        seconds: float | None = await conn.fetchval(UNTIL_DUE)
+    seconds: float | None = await _value(ALL_ROWS, UNTIL_DUE)
     return seconds
 
 
 async def extend(claims: Sequence[RunClaim], *, seconds: float) -> dict[str, bool]:
     """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
-    async with scoped(ALL_ROWS) as conn:
-        return dict(await conn.fetch(EXTEND, [c.run_id for c in claims], [c.lease for c in claims], seconds))
+    ids, leases = [claim.run_id for claim in claims], [claim.lease for claim in claims]
+    return dict(await rows_in(ALL_ROWS, EXTEND, ids, leases, seconds))
 
 
 async def asked_to_stop(claims: Sequence[RunClaim]) -> bool:
     """Whether somebody wants any of these runs cancelled."""
-    async with scoped(ALL_ROWS) as conn:
-        return await conn.fetchval(ASKED, [c.run_id for c in claims]) is True
+    return await _value(ALL_ROWS, ASKED, [claim.run_id for claim in claims]) is True
 
 
 async def release(claims: Sequence[RunClaim]) -> None:
     """Another worker may go on at once."""
-    async with scoped(ALL_ROWS) as conn:
-        await conn.execute(RELEASE, [c.run_id for c in claims], [c.lease for c in claims])
+    await rows_in(ALL_ROWS, RELEASE, [claim.run_id for claim in claims], [claim.lease for claim in claims])
     bus.ring(Topic.queue)
 
 
 async def let_go(claim: RunClaim) -> None:
     """Nobody is at a run any more that was ended elsewhere: whoever ended it may be waiting for that."""
-    async with scoped(claim.workspace_id) as conn:
-        await conn.execute(LET_GO, claim.run_id, claim.workspace_id, claim.lease)
+    await rows_in(claim.workspace_id, LET_GO, claim.run_id, claim.workspace_id, claim.lease)
 
 
 async def at_work(run_ids: Sequence[str]) -> bool:
     """Whether a worker may still be at one of these runs, which have ended."""
-    async with scoped(ALL_ROWS) as conn:
-        return await conn.fetchval(AT_WORK, list(run_ids)) is True
+    return await _value(ALL_ROWS, AT_WORK, list(run_ids)) is True
 
 
 async def park(claim: RunClaim, approval_id: str) -> bool:
@@ -247,9 +246,8 @@ async def park(claim: RunClaim, approval_id: str) -> bool:
 
     The lease ends with it, whatever its holder still writes.
     """
-    async with scoped(claim.workspace_id) as conn:
-        parked = await conn.fetchval(PARK, claim.run_id, claim.workspace_id, claim.lease, approval_id, NEVER)
-    return parked is not None
+    values = claim.run_id, claim.workspace_id, claim.lease, approval_id, NEVER
+    return bool(await rows_in(claim.workspace_id, PARK, *values))
 
 
 async def append(claim: RunClaim, batch: Batch, written: int) -> bool:
@@ -261,12 +259,10 @@ async def append(claim: RunClaim, batch: Batch, written: int) -> bool:
     steps = [begun + done, [False] * len(begun) + [True] * len(done)]
     values = [claim.run_id, claim.workspace_id, claim.lease, *steps, batch.finished, batch.said]
     charges = [[charge.row(step) for step, charge in batch.charges.items()]] if batch.charges else []
-    async with scoped(claim.workspace_id) as conn:
-        if claim.chat_id is None or not batch.frames:
-            sql = BOOK_STEPS if charges else WRITE_STEPS
-            return await conn.fetchval(sql, *values, *charges) is not None
-        sql = BOOK_FRAMES if charges else WRITE_FRAMES
-        stored = await conn.fetchval(sql, *values, claim.chat_id, batch.frames, written, *charges) is not None
+    if claim.chat_id is None or not batch.frames:
+        return bool(await rows_in(claim.workspace_id, BOOK_STEPS if charges else WRITE_STEPS, *values, *charges))
+    sql, values = BOOK_FRAMES if charges else WRITE_FRAMES, [*values, claim.chat_id, batch.frames, written]
+    stored = bool(await rows_in(claim.workspace_id, sql, *values, *charges))
     if stored:
         bus.ring(Topic.frames, f"{claim.workspace_id}/{claim.chat_id}")
     return stored
@@ -286,15 +282,13 @@ async def append_steps(batches: Sequence[tuple[RunClaim, Batch]]) -> set[str]:
     values = [[claim.run_id for claim in claims], [claim.lease for claim in claims], claims[0].workspace_id, *columns]
     outcomes = {claim.run_id: batch.finished for claim, batch in batches}
     said = {claim.run_id: batch.said for claim, batch in batches if batch.said}
-    async with scoped(claims[0].workspace_id) as conn:
-        return {id for (id,) in await conn.fetch(MANY_STEPS, *values, outcomes, said)}
+    return {id for (id,) in await rows_in(claims[0].workspace_id, MANY_STEPS, *values, outcomes, said)}
 
 
 async def written(claim: RunClaim) -> int | None:
     """How many frames the run has; None when it is lost. Waits for a statement of the same run that is under way."""
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
-    async with scoped(claim.workspace_id) as conn:
-        frames: int | None = await conn.fetchval(sql, claim.run_id, claim.workspace_id, claim.lease)
+    frames: int | None = await _value(claim.workspace_id, sql, claim.run_id, claim.workspace_id, claim.lease)
     return frames
 
 
@@ -304,31 +298,25 @@ async def steps(claim: RunClaim) -> dict[str, Step]:
         "SELECT name, finished_at IS NOT NULL, outcome, said FROM run_steps WHERE run_id = $1 AND workspace_id = $2"
         " ORDER BY finished_at, created_at"
     )
-    async with scoped(claim.workspace_id) as conn:
-        return {
-            name: Step(finished, outcome, said or ())
-            for name, finished, outcome, said in await conn.fetch(sql, claim.run_id, claim.workspace_id)
-        }
+    found = await rows_in(claim.workspace_id, sql, claim.run_id, claim.workspace_id)
+    return {name: Step(finished, outcome, said or ()) for name, finished, outcome, said in found}
 
 
 async def frames(claim: RunClaim) -> list[Mapping[str, Any]]:
     """The payloads of the run's chat_event frames, in order."""
     sql = "SELECT payload FROM run_frames WHERE run_id = $1 AND workspace_id = $2 AND type = 'chat_event' ORDER BY seq"
-    async with scoped(claim.workspace_id) as conn:
-        return [row[0] for row in await conn.fetch(sql, claim.run_id, claim.workspace_id)]
+    return [payload for (payload,) in await rows_in(claim.workspace_id, sql, claim.run_id, claim.workspace_id)]
 
 
 async def give_up(claim: RunClaim, message: str) -> None:
     """Ends a run whose workspace is gone or refuses to end it: nobody is told, and nobody claims it again."""
     sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
-    async with scoped(claim.workspace_id) as conn:
-        await conn.execute(sql, claim.run_id, claim.workspace_id, claim.lease, message)
+    await rows_in(claim.workspace_id, sql, claim.run_id, claim.workspace_id, claim.lease, message)
 
 
 async def stranded(*, seconds: float = STRANDED_AFTER) -> int:
     """How many runs somebody had begun and nobody has held for longer than `seconds`. Sets the metric."""
     sql = "SELECT count(*) FROM runs WHERE status = 'RUNNING' AND leased_until < now() - make_interval(secs => $1)"
-    async with scoped(ALL_ROWS) as conn:
-        found: int = await conn.fetchval(sql, seconds)
+    found: int = await _value(ALL_ROWS, sql, seconds)
     STRANDED.set(found)
     return found

@@ -1,0 +1,55 @@
+"""Reports over several tables that are put together once, and sent as one statement."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from sqlalchemy import select
+from sqlmodel import SQLModel
+
+from models.base import readable, table_of
+from resolvers.kernel.reader.visibility import hides
+from resolvers.kernel.store import statements
+
+if TYPE_CHECKING:
+    from resolvers.kernel.writing.context import Context
+
+
+M = TypeVar("M", bound=SQLModel)
+
+
+class Entries(Protocol):
+    def __call__(self, model: type[SQLModel], columns: str = "", *, including_deleted: bool = False) -> Any:
+        """These columns of rows that the caller may see, as a FROM entry: live ones of the workspace, unless told
+        otherwise. Without names it is all columns that may be shown.
+        """
+
+
+Build = Callable[[Entries], Any]
+
+
+async def prepared_report(ctx: "Context", build: Build, /, **values: Any) -> list[Any]:
+    """The records of the statement that `build` makes of such entries. It is called once a process, so that all that
+    differs between two calls is a bound parameter, with its name in `values`.
+    """
+    return await _records(ctx, build, None, values)
+
+
+async def prepared_rows(ctx: "Context", model: type[M], build: Build, /, **values: Any) -> list[M]:
+    """The same, where it gives rows of `model`, with all of their columns."""
+    return [statements.load(model, row) for row in await _records(ctx, build, model, values)]
+
+
+async def _records(ctx: "Context", build: Build, whole: type[SQLModel] | None, values: dict[str, Any]) -> list[Any]:
+    limited = ctx.limited and not ctx.anonymous
+
+    def entries(model: type[SQLModel], columns: str = "", *, including_deleted: bool = False) -> Any:
+        table = table_of(model)
+        known = table.c if model is whole else readable(model)
+        seen = statements.SCOPE.sees(model, table) if hides(model, limited) else ()
+        live = statements.scoped(table, model, including_deleted=including_deleted)
+        return select(*[known[name] for name in columns.split() or known.keys()]).where(*live, *seen).subquery()
+
+    made = statements.compiled((build, limited), lambda: build(entries))
+    await ctx.flush()
+    rows: list[Any] = await ctx._send(made.sql, made.values(values | ctx._known), many=True, begins=False)
+    return rows

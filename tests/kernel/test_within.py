@@ -1,0 +1,64 @@
+"""One statement that sees the rows of a scope: nothing of that scope is left for the next one on the connection."""
+
+import asyncpg
+import pytest
+
+from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.context import SCOPE_SQL
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+
+SIGHT = "SELECT current_setting('crewship.workspaces', true)"
+SEEN = "SELECT DISTINCT workspace_id FROM memberships WHERE $1::int > 0 ORDER BY 1"
+TIMES = 4  # the first ones prepare the statement, the others send it in one round trip
+
+
+async def test_it_sees_the_scope_and_the_next_one_does_not(world: World) -> None:
+    async with database.lease() as conn:
+        await conn.fetchrow(SCOPE_SQL, world.workspace.id)
+        for _ in range(TIMES):
+            everybody = [row[0] for row in await conn.within("*", SEEN, 1)]
+            assert len(everybody) > 1
+            assert await conn.fetchval(SIGHT) == world.workspace.id
+            assert [row[0] for row in await conn.fetch(SEEN, 1)] == [world.workspace.id]
+            assert await conn.within("", SEEN, 1) == []
+            assert not conn.is_in_transaction()
+
+
+async def test_what_it_writes_is_committed(world: World) -> None:
+    async with database.lease() as conn:
+        await conn.execute("CREATE TEMPORARY TABLE written (number int UNIQUE)")
+        for number in range(TIMES):
+            assert await conn.within("*", "INSERT INTO written VALUES ($1)", number) == []
+        assert await conn.fetchval("SELECT count(*) FROM written") == TIMES
+
+
+async def test_a_statement_that_is_refused_leaves_nothing(world: World) -> None:
+    async with database.lease() as conn:
+        await conn.fetchrow(SCOPE_SQL, "")
+        for _ in range(TIMES):
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await conn.within("*", "SELECT 1 / $1::int", 0)
+            assert await conn.fetchval(SIGHT) == ""
+            assert await conn.fetch(SEEN, 1) == []
+
+
+async def test_a_value_that_cannot_be_sent_ends_the_connection(world: World) -> None:
+    """The scope was sent before it: the next statement would be of the same transaction."""
+    async with database.lease() as conn:
+        for _ in range(TIMES):
+            await conn.within("*", SEEN, 1)
+        with pytest.raises(asyncpg.DataError):
+            await conn.within("*", SEEN, "none")
+        assert conn.is_closed()
+
+
+async def test_tables_that_change_are_seen(world: World) -> None:
+    async with database.lease() as conn:
+        await conn.execute("CREATE TEMPORARY TABLE changing (number int); INSERT INTO changing VALUES (1)")
+        for _ in range(TIMES):
+            await conn.within("*", "SELECT * FROM changing WHERE number = $1", 1)
+        await conn.execute("ALTER TABLE changing ADD COLUMN word text DEFAULT 'a'")
+        found = await conn.within("*", "SELECT * FROM changing WHERE number = $1", 1)
+        assert [tuple(row) for row in found] == [(1, "a")]
