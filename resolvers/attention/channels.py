@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 import orjson
-from sqlmodel import SQLModel, col
+from sqlmodel import SQLModel
 
 from models.people.workspaces import Membership
 from models.staff.agents import Agent
@@ -31,6 +31,7 @@ from resolvers.kernel import (
     Refusal,
     Tenancy,
     address_of,
+    first_with,
     is_id,
     procedure,
 )
@@ -82,7 +83,7 @@ class Identity(Output):
 
 
 async def _admission(ctx: Context) -> Admission:
-    member = await ctx.select(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True).first()
+    member = await first_with(ctx, Membership, user_id=ctx.user_id, including_hidden=True)
     return Admission(workspace_id=ctx.workspace_id, since=None if member is None else member.created_at.isoformat())
 
 

@@ -180,7 +180,7 @@ from resolvers.kernel.writing.persons import (
     forget_answers,
     is_as_erased,
 )
-from resolvers.kernel.writing.reports import prepared_report, prepared_rows
+from resolvers.kernel.writing.reports import Lock, first_with, prepared_report, prepared_rows
 from resolvers.kernel.writing.walking import answer_of, pages
 
 __all__ = [  # noqa: RUF022 - by what they are for
@@ -241,7 +241,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     # Without a Context: for what works beside the requests.
     "bus", "database", "belongs_elsewhere", "end_consents", "forget_answers",
     "erase_in_audit", "is_as_erased", "LEFT_DIGEST", "PERSONAL_DIGEST", "LogLevel", "across_workspaces",
-    "prepared_report", "prepared_rows", "follow", "news",
+    "prepared_report", "prepared_rows", "first_with", "Lock", "follow", "news",
     # Who did it.
     "is_operators", "Actor", "actor", "actor_name", "actor_of", "check_actor", "people_only", "ENTITY_TYPES",
     "kinds_shown", "shows_data",

@@ -227,7 +227,8 @@ STATEMENT = re.compile(
 )
 MAKES_TEXT = {"literal_column", "text", "TextClause", "quoted_name", "TextualSelect"}
 SENDS = {"fetch", "fetchval", "fetchrow", "execute", "executemany"}
-CONNECTIONS = {"conn", "connection", "rows", "tables", "self._conn", "ctx.conn"}
+WORDS = {"rows", "tables"}  # whose `within` names a workspace
+CONNECTIONS = {"conn", "connection", "self._conn", "ctx.conn"} | WORDS
 
 
 def sql_texts(module: ast.Module) -> list[int]:
@@ -269,15 +270,19 @@ def raw_texts(module: ast.Module) -> list[int]:
 
 
 def sendings(module: ast.Module) -> list[int]:
-    """Lines that send a text to the database: `fetch(sql)` of a connection, or of rows across workspaces."""
-    return [
-        node.lineno
-        for node in ast.walk(module)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in SENDS
-        and ast.unparse(node.func.value) in CONNECTIONS
-    ]
+    """Lines that send a text to the database: `fetch(sql)` of a connection, or of rows across workspaces, and
+    `rows_in(scope, sql)`.
+    """
+    return [node.lineno for node in ast.walk(module) if isinstance(node, ast.Call) and _sends(node.func)]
+
+
+def _sends(called: ast.expr) -> bool:
+    if isinstance(called, ast.Name):
+        return called.id == "rows_in"
+    if not isinstance(called, ast.Attribute):
+        return False
+    sender = ast.unparse(called.value)
+    return sender in CONNECTIONS and (called.attr in SENDS or (called.attr == "within" and sender not in WORDS))
 
 
 def test_no_sql_stands_outside_the_kernel() -> None:
@@ -348,8 +353,12 @@ def test_text_of_sqlalchemy_is_seen(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["await rows.fetch(sql)", "lambda rows: rows.fetch(sql)", "await conn.execute(sql)", "f(rows.fetchval(S))"]
-)
+    "text",
+    [
+        "await rows.fetch(sql)", "lambda rows: rows.fetch(sql)", "await conn.execute(sql)", "f(rows.fetchval(S))",
+        "await rows_in(scope, sql)", "await conn.within(scope, sql, id)",
+    ],
+)  # fmt: skip
 def test_a_statement_that_is_sent_is_seen(text: str) -> None:
     assert sendings(ast.parse(text)) == [1]
 

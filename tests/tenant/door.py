@@ -43,8 +43,8 @@ def _table(self: QueryScope, model: type[SQLModel]) -> Any:
     return made.correlate(*self._outer).subquery()
 
 
-def _live(table: Any, model: type[SQLModel]) -> list[Any]:
-    return [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
+def _live(table: Any, model: type[SQLModel], *, including_deleted: bool = False) -> list[Any]:
+    return [] if including_deleted or "deleted_at" not in table.c else [table.c.deleted_at.is_(None)]
 
 
 def _live_row(model: type[SQLModel], table: Any, scope: Scope, deleted: bool = False) -> list[Any]:

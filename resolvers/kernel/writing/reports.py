@@ -1,9 +1,10 @@
 """Reports over several tables that are put together once, and sent as one statement."""
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal_column, select
 from sqlmodel import SQLModel
 
 from models.base import readable, table_of
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
 
 
 M = TypeVar("M", bound=SQLModel)
+
+
+class Lock(Enum):
+    update = auto()
+    """FOR NO KEY UPDATE, as `Selection.locked`."""
+    shared = auto()
+    """FOR SHARE: the row stays as it is until the end of the transaction, and others may hold it so, too."""
 
 
 class Entries(Protocol):
@@ -53,3 +61,32 @@ async def _records(ctx: "Context", build: Build, whole: type[SQLModel] | None, v
     await ctx.flush()
     rows: list[Any] = await ctx._send(made.sql, made.values(values | ctx._known), many=True, begins=False)
     return rows
+
+
+async def first_with(
+    ctx: "Context",
+    model: type[M],
+    /,
+    *,
+    lock: Lock | None = None,
+    including_deleted: bool = False,
+    including_hidden: bool = False,
+    **values: Any,
+) -> M | None:
+    """A row with these values, as `ctx.select` finds it, if there is one. Built once for the names of the values."""
+    limited = not including_hidden and not ctx.anonymous and hides(model, ctx.limited)
+    kind = (model, tuple(values), lock, including_deleted, limited)
+
+    def build() -> Any:
+        table = table_of(model)
+        same = [table.c[name] == bindparam(f"{name}_", type_=table.c[name].type) for name in values]
+        seen = statements.SCOPE.sees(model, table) if limited else ()
+        live = statements.scoped(table, model, including_deleted=including_deleted)
+        made = select(table).where(*live, *same, *seen).limit(literal_column("1"))
+        return made if lock is None else made.with_for_update(read=lock is Lock.shared, key_share=lock is Lock.update)
+
+    statement = statements.compiled(("first", *kind), build)
+    sent = statement.values({f"{name}_": value for name, value in values.items()} | ctx._known)
+    await ctx.flush()
+    row = await ctx._send(statement.sql, sent, begins=lock is not None)
+    return None if row is None else statements.load(model, row)

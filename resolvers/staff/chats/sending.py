@@ -22,6 +22,7 @@ from resolvers.kernel import (
     Prompt,
     Refusal,
     command,
+    first_with,
     forbidden,
     plus,
     prepared_rows,
@@ -112,7 +113,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")
     check_can_work(agent)
-    live = await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).first()
+    live = await first_with(ctx, Run, chat_id=chat.id, status=RunStatus.RUNNING)
     if live is not None and live.triggered_by == ctx.user_id:
         raise Refusal(Code.CONFLICT, "Your last message is still being answered", reason="already_running")
     is_group = chat.visibility == ChatVisibility.group

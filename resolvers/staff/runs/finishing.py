@@ -5,7 +5,6 @@ chats.behaviour 19-23).
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
-from sqlmodel import col
 
 from models import bounds
 from models.staff.chats import Chat, Message, MessageRole
@@ -24,11 +23,13 @@ from resolvers.kernel import (
     Id,
     Input,
     Int,
+    Lock,
     Notes,
     Output,
     Refusal,
     Text,
     command,
+    first_with,
     plus,
     within,
 )
@@ -104,7 +105,7 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     For the worker that holds it: stores the results of the turn, and publishes them.
     """
     chat_id = data.chat_id or (await ctx.get(Run, data.id, missing=MISSING)).chat_id
-    chat = None if chat_id is None else await ctx.select(Chat, col(Chat.id) == chat_id).locked().first()
+    chat = None if chat_id is None else await first_with(ctx, Chat, id=chat_id, lock=Lock.update)
     run = await ctx.get(Run, data.id, lock=True, missing=MISSING)
     if run.status != RunStatus.RUNNING:
         if run.lease == data.lease and run.worker is not None:  # ended elsewhere: nobody is at it any more

@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlmodel import col
-
 from models.bounds import ERROR, LINE, cut
 from models.people.workspaces import Membership
 from models.staff.agents import AGENT_STATES, Agent, AgentStatus
 from models.staff.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
 from resolvers.attention.approvals import CALL_OFF
-from resolvers.kernel import Code, Conflict, Context, Refusal
+from resolvers.kernel import Code, Conflict, Context, Lock, Refusal, first_with
 from resolvers.staff.runs.assignments import call_off_given, end_assignment
 from resolvers.staff.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 from resolvers.staff.runs.failures import tell_of_failure
@@ -74,8 +72,8 @@ async def may_start(ctx: Context, user_id: str | None) -> bool:
     """
     if not user_id:
         return True
-    own = ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True)
-    return await own.shared().first() is not None
+    own = await first_with(ctx, Membership, user_id=user_id, lock=Lock.shared, including_hidden=True)
+    return own is not None
 
 
 async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
@@ -161,9 +159,11 @@ async def _settle(ctx: Context, agent_id: str, ended: RunStatus) -> Agent:
 
     One that was stopped, or waits for a review, stays so. An agent that has been deleted since is left alone.
     """
-    agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).locked().one()
+    agent = await first_with(ctx, Agent, id=agent_id, lock=Lock.update, including_deleted=True)
+    if agent is None:
+        raise Refusal(Code.NOT_FOUND, "Agent not found")
     if agent.status != AgentStatus.RUNNING or agent.deleted_at is not None:
         return agent
-    if await ctx.select(Run, col(Run.agent_id) == agent_id, col(Run.status) == RunStatus.RUNNING).exists():
+    if await first_with(ctx, Run, agent_id=agent_id, status=RunStatus.RUNNING) is not None:
         return agent
     return await ctx.move(AGENT_STATES, agent_id, AgentStatus.ERROR if ended in GOES_WRONG else AgentStatus.IDLE)
