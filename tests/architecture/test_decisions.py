@@ -11,14 +11,14 @@ from tests.architecture.source import ROOT
 DECISIONS = ROOT / "docs" / "adr"
 INDEX = DECISIONS / "README.md"
 FILES = sorted(DECISIONS.glob("0*.md"))
-PRODUCT = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
+CODE = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship", "tests")
 NAMED = re.compile(r"\bADRs? (\d+(?:(?:, | and )\d+)*)")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @cache
 def _code() -> str:
-    return "\n".join(path.read_text() for package in PRODUCT for path in sorted((ROOT / package).rglob("*.py")))
+    return "\n".join(path.read_text() for package in CODE for path in sorted((ROOT / package).rglob("*.py")))
 
 
 def _named(text: str) -> set[int]:
