@@ -51,7 +51,8 @@ SENT = (
     "If there is an account with this email, and this server can send mail, a link to set a new password is on its way."
 )
 SUBJECT = "Set a new password"
-TEXT = """\ A new password was requested, presumably by you, for the account {email} on {place}.
+TEXT = """\
+A new password was requested, presumably by you, for the account {email} on {place}.
 
 Open this link within 30 minutes to choose one. It works once.
 

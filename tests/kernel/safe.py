@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 from models.base import SoftDelete, TenantTable, Timestamps, Versioned, secret_field, table_of, tenant_key, text_field
 from models.bounds import NAME, PROMPT
+from models.personal_data import NOTHING
 from models.sealed import Sealed
 from resolvers.kernel.declarations.operation import OPERATIONS
 from resolvers.kernel.ground.policy import Action
@@ -24,7 +25,7 @@ def table_of_secrets() -> Iterator[Any]:
     class Safe(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
         __tablename__ = "safes"
         __table_args__ = (tenant_key(),)
-        name: str = text_field(NAME)
+        name: str = text_field(NAME, holds=NOTHING)
         value: Sealed | None = secret_field(PROMPT, default=None)
 
     graph(Safe, gate=Action.READ, scope=None, visible=EVERYONE)

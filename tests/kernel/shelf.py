@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 
 from models import bounds
 from models.base import TenantTable, Timestamps, table_of, tenant_key, text_field
+from models.personal_data import NOTHING
 from resolvers.errors import Code
 from resolvers.instance.store import Folder, Opened, names_of
 from resolvers.kernel.declarations.operation import OPERATIONS, REST_ONLY
@@ -67,7 +68,7 @@ def shelf() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     class Paper(TenantTable, Timestamps, table=True):
         __tablename__ = "papers"
         __table_args__ = (tenant_key(),)
-        path: str = text_field(bounds.URL)
+        path: str = text_field(bounds.URL, holds=NOTHING)
         size: int = 0
 
     before = set(OPERATIONS)

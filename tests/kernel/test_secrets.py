@@ -291,7 +291,7 @@ async def test_no_declaration_names_it(domain: Domain, monkeypatch: pytest.Monke
         return scope.select(safe).one("no")
 
     with pytest.raises(TypeError, match=r"Leak\.value"):
-        GET("/api/v1/safes/{id}", query("test.leak", Action.READ)(one), Leak)
+        _ = GET("/api/v1/safes/{id}", query("test.leak", Action.READ)(one), Leak).shape
     for declare in (
         lambda: confidential(safe, Action.READ, "value"),
         lambda: of_parent(safe, "id", "value"),

@@ -34,7 +34,8 @@ NO_MAIL = "This server sends no mail, so it cannot verify the address"
 SAME = "This is the email of the account"
 OFTEN = "A link was mailed just now, or too many today; try again later"
 SUBJECT, TOLD = "Confirm your new email", "The email of your account was changed"
-LINK = """\ A request was made, presumably by you, to sign in to {place} as {email} from now on.
+LINK = """\
+A request was made, presumably by you, to sign in to {place} as {email} from now on.
 
 Open this link within 30 minutes to confirm it. It works once.
 
