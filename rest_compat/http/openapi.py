@@ -64,9 +64,13 @@ ABOUT = """The REST API. The same operations are served as GraphQL at /graphql.
 
 Each operation states its requirements; `x-crewship-role` is the same for programs:
 
-| value | who may call the operation | | --- | --- | | `none`, `self` | every signed-in user; everybody if no
-credential is required | | `read`, `participate` | every member of the workspace | | `create`, `update` | MANAGER,
-ADMIN, OWNER | | `manage`, `delete` | ADMIN, OWNER | | `owner` | OWNER |
+| value | who may call the operation |
+| --- | --- |
+| `none`, `self` | every signed-in user; everybody if no credential is required |
+| `read`, `participate` | every member of the workspace |
+| `create`, `update` | MANAGER, ADMIN, OWNER |
+| `manage`, `delete` | ADMIN, OWNER |
+| `owner` | OWNER |
 """
 NULL = {"type": "null"}
 FLAG = "Only `true` means true."
