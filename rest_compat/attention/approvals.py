@@ -36,8 +36,6 @@ class ApprovalJSON(Wire, of=Approval):
     timeout_at_: Annotated[str | None, From("timeout_at"), Field(alias="TimeoutAt")]
     created_at_: Annotated[str, From("created_at"), Field(alias="CreatedAt")]
     timeout_secs_: Annotated[int, Fixed("0"), Field(alias="TimeoutSecs")]
-    created_at: str
-    timeout_at: str | None
     decided_at: Annotated[str | None, From("decided_at_ms")]
 
 
@@ -51,7 +49,6 @@ class ApprovalListJSON(Envelope):
 
 class ApprovalGateJSON(Wire, of=ApprovalGate):
     fields = "id pattern mode crew_id agent_id created_at"
-    created_at: str
 
 
 def reason_if_any(request: Request) -> dict[str, Any]:

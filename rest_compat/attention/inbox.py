@@ -18,10 +18,9 @@ class InboxItemJSON(Wire, of=InboxItem):
         created_at updated_at
     """
     absent = """
-        target_user_id body_md sender_type sender_id sender_name avatar_seed avatar_style payload resolved_by_user_id
-        resolved_action
+        target_user_id target_role body_md sender_type sender_id sender_name avatar_seed avatar_style payload
+        resolved_by_user_id resolved_action
     """
-    target_role: Annotated[str | None, Absent()]
     read_at: Annotated[str | None, From("read_at_ms"), Absent()]
     resolved_at: Annotated[str | None, From("resolved_at_ms"), Absent()]
     created_at: Annotated[str, From("created_at_ms")]

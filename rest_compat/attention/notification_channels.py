@@ -12,7 +12,6 @@ class NotificationChannelJSON(Wire, of=NotificationChannel):
     absent = "url created_by"
     to: Annotated[str | None, From("address"), Absent()]
     events: list[ChannelEvent]
-    created_at: str
 
 
 ROUTES = (

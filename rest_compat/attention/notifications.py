@@ -10,8 +10,6 @@ from rest_compat.http.table import DELETE, GET, POST, Fixed, Wire
 class NotificationJSON(Wire, of=Notification):
     fields = "id actor_type actor_id actor_name action entity_type entity_id entity_title read_at created_at"
     absent = "actor_name"
-    read_at: str | None
-    created_at: str
 
 
 class NotificationCountJSON(Wire, of=notifications.NotificationCount):

@@ -10,10 +10,6 @@ class WebhookEndpointJSON(Wire, of=WebhookEndpoint):
         id workspace_id name url event_types enabled failing_since old_secret_until created_by created_at updated_at
     """
     absent = "created_by"
-    failing_since: str | None
-    old_secret_until: str | None
-    created_at: str
-    updated_at: str
 
 
 class WebhookDeliveryJSON(Wire, of=WebhookDelivery):
@@ -23,10 +19,6 @@ class WebhookDeliveryJSON(Wire, of=WebhookDelivery):
         id endpoint_id event_type subject payload state attempts next_attempt_at status answer error happened_at
         created_at delivered_at
     """
-    next_attempt_at: str | None
-    happened_at: str
-    created_at: str
-    delivered_at: str | None
 
 
 BASE = "/api/v1/webhook-endpoints"

@@ -9,7 +9,6 @@ class ActivityItemJSON(Wire, of=activity.ActivityItem):
         id type status summary detail from_name from_slug to_name to_slug crew_name crew_slug crew_color created_at
     """
     crew_color: str | None
-    created_at: str
 
 
 ROUTES = (GET("/api/v1/activity", activity.list_activity, list[ActivityItemJSON]),)

@@ -17,9 +17,6 @@ class JournalEntryJSON(Wire, of=journal.JournalEntryView):
         payload refs
     """
     absent = "crew_id agent_id mission_id actor_id trace_id payload refs"
-    severity: str
-    priority: str
-    actor_type: str
 
 
 class JournalPageJSON(Envelope):

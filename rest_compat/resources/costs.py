@@ -12,7 +12,6 @@ class ModelCallJSON(Wire, of=ModelCall):
         model input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd estimated created_at
     """
     absent = "agent_name crew_name issue_identifier"
-    created_at: str
 
 
 class BudgetJSON(Wire, of=Budget):
@@ -20,10 +19,6 @@ class BudgetJSON(Wire, of=Budget):
         id workspace_id scope crew_id agent_id mission_id period amount_usd reservation_usd soft_limit_percent hard_stop
         spent_usd reserved_usd remaining_usd created_at updated_at
     """
-    scope: str
-    period: str
-    created_at: str
-    updated_at: str
 
 
 ROUTES = (

@@ -66,8 +66,6 @@ class CrewIntegrationOverviewJSON(ListedCrewIntegrationJSON, of=CrewIntegration)
 
 class ToolBindingJSON(Wire, of=ToolBinding):
     fields = "id tool_name description enabled created_at updated_at"
-    created_at: str
-    updated_at: str
 
 
 class AgentBindingJSON(Wire, of=AgentIntegration):
@@ -76,7 +74,6 @@ class AgentBindingJSON(Wire, of=AgentIntegration):
         created_at server_name server_display_name credential_name
     """
     cred_type: CredentialPlacement | None
-    created_at: str
 
 
 class NewAgentBindingJSON(AgentBindingJSON, of=AgentIntegration):

@@ -9,17 +9,12 @@ class AssignmentItemJSON(Wire, of=lists.AssignmentItem):
         id task status assigned_by_name assigned_by_slug assigned_to_name assigned_to_slug result_summary error_message
         started_at finished_at created_at
     """
-    started_at: str | None
-    finished_at: str | None
-    created_at: str
 
 
 class PeerConversationItemJSON(Wire, of=lists.PeerConversationItem):
     fields = """
         id from_name from_slug to_name to_slug question response status duration_ms escalated created_at finished_at
     """
-    created_at: str
-    finished_at: str | None
 
 
 ROUTES = (

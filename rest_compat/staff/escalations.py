@@ -14,8 +14,6 @@ class EscalationJSON(Wire, of=Escalation):
         resolved_by resolved_at created_at credential_id
     """
     resolution: Annotated[str | None, From("shown_resolution")]
-    resolved_at: str | None
-    created_at: str
 
 
 class PendingEscalationsJSON(Wire, of=escalations.PendingEscalations):

@@ -39,8 +39,6 @@ class WorkPauseJSON(Wire, of=WorkPause):
         id workspace_id agent_id agent_name mission_id mission_title runs last_error active created_at resumed_at
         resumed_by_user_id
     """
-    created_at: str
-    resumed_at: str | None
 
 
 ROUTES = (

@@ -15,8 +15,6 @@ DEPRECATED = [(b"deprecation", b'version="X-Webhook-Secret"'), (b"sunset", b"Thu
 
 class WebhookReceiptJSON(Wire, of=WebhookReceipt):
     fields = "id agent_id event source scheme result reason run_id times last_at created_at"
-    last_at: str | None
-    created_at: str
 
 
 def _payload(request: Request) -> dict[str, Any]:

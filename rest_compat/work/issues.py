@@ -25,17 +25,12 @@ class CreatedIssueJSON(Wire, of=Mission):
         sort_order mission_type lead_agent_id created_at updated_at completed_at labels project_id estimate
         parent_issue_id milestone_id sub_issues_count comment_count created_by authored_via
     """
-    status: str
-    mission_type: str
-    created_at: str
-    updated_at: str
-    completed_at: str | None
+    absent = "authored_via"
     labels: Annotated[list[LabelJSON], Fixed("[]")]
     project_id: Annotated[str | None, Null()]
     sub_issues_count: Annotated[int, Fixed("0")]
     comment_count: Annotated[int, Fixed("0")]
     created_by: Annotated[CreatorJSON | None, Absent()]
-    authored_via: Annotated[str | None, Absent()]
 
 
 class AgentsIssueJSON(CreatedIssueJSON, of=Mission):
@@ -53,9 +48,6 @@ class IssueJSON(AgentsIssueJSON, of=Mission):
 
 class AgentsCommentJSON(Wire, of=IssueComment):
     fields = "id mission_id author_type author_id body created_at updated_at"
-    author_type: str
-    created_at: str
-    updated_at: str
 
 
 class CommentJSON(AgentsCommentJSON, of=IssueComment):
@@ -65,15 +57,11 @@ class CommentJSON(AgentsCommentJSON, of=IssueComment):
 class ActivityJSON(Wire, of=IssueActivity):
     fields = "id mission_id actor_type actor_id actor_name action details created_at"
     absent = "actor_name"
-    actor_type: str
-    action: str
-    created_at: str
 
 
 class RelationJSON(Wire, of=issues.IssueRelationView):
     fields = "id source_id target_id relation_type target_identifier target_title target_status created_at"
     absent = "target_identifier"
-    relation_type: str
     target_title: Annotated[str | None, Absent()]
     target_status: Annotated[str | None, Absent()]
 

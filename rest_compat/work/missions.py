@@ -25,14 +25,7 @@ class ChangedTaskJSON(Wire, of=MissionTask):
         duration_ms created_at updated_at confidence needs_review handoff_context evaluation_status evaluation_notes
         approval_required approval_status approved_by approved_at
     """
-    status: str
     depends_on: Annotated[str, From("depends_on_text")]
-    started_at: str | None
-    completed_at: str | None
-    created_at: str
-    updated_at: str
-    approval_status: str | None
-    approved_at: str | None
 
 
 class CreatedTaskJSON(ChangedTaskJSON, of=MissionTask):
@@ -51,10 +44,6 @@ class CreatedMissionJSON(Wire, of=Mission):
         id workspace_id crew_id lead_agent_id trace_id title description status plan workflow_template total_token_count
         total_estimated_cost created_at updated_at completed_at
     """
-    status: str
-    created_at: str
-    updated_at: str
-    completed_at: str | None
 
 
 class ChangedMissionJSON(CreatedMissionJSON, of=Mission):
@@ -83,15 +72,12 @@ class MissionJSON(ChangedMissionJSON, of=Mission):
 
 class PlannedMissionJSON(Wire, of=Mission):
     fields = "id trace_id title description status created_at"
-    status: str
-    created_at: str
 
 
 class PlannedTaskJSON(Wire, of=MissionTask):
     """`depends_on` is a JSON array of ids, as text."""
 
     fields = "id title status assigned_agent_id depends_on result_summary error_message task_order"
-    status: str
     depends_on: Annotated[str, From("depends_on_text")]
 
 

@@ -12,18 +12,10 @@ class ProjectJSON(Wire, of=Project):
         target_date created_at updated_at issue_count done_count progress
     """
     absent = "lead_name"
-    status: str
-    priority: str
-    health: str
-    created_at: str
-    updated_at: str
 
 
 class MilestoneJSON(Wire, of=Milestone):
     fields = "id project_id name description target_date status position issue_count done_count created_at updated_at"
-    status: str
-    created_at: str
-    updated_at: str
 
 
 ROUTES = (

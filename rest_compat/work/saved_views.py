@@ -7,7 +7,6 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, Wire
 
 class SavedViewJSON(Wire, of=SavedView):
     fields = "id name filters_json sort_json view_type is_default shared created_at"
-    created_at: str
 
 
 ROUTES = (

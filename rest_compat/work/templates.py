@@ -10,8 +10,6 @@ from rest_compat.http.table import DELETE, GET, PATCH, POST, From, Wire
 class MissionTemplateJSON(Wire, of=WorkflowTemplate):
     fields = "id workspace_id name description template_json icon color is_builtin created_at updated_at"
     template_json: Annotated[Any, From("definition")]
-    created_at: str
-    updated_at: str
 
 
 class MissionTemplateIdJSON(Wire, of=WorkflowTemplate):
@@ -20,8 +18,6 @@ class MissionTemplateIdJSON(Wire, of=WorkflowTemplate):
 
 class WorkflowTemplateJSON(Wire, of=WorkflowTemplate):
     fields = "id name description template_json icon color is_builtin created_at updated_at"
-    created_at: str
-    updated_at: str
 
 
 ROUTES = (
