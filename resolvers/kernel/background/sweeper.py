@@ -18,6 +18,7 @@ from resolvers.instance.telemetry import log
 from resolvers.kernel.background.clocks import AcrossWorkspaces, clock
 from resolvers.kernel.background.steps import Gone
 from resolvers.kernel.ground.removed import DROPPED, REMOVED
+from resolvers.kernel.store.statements import removing
 
 SWEEP = clock("system.sweep", every=timedelta(minutes=5))
 PORTION = 5_000  # rows that one transaction removes
@@ -38,8 +39,7 @@ class Rule:
     @classmethod
     def of(cls, model: type[SQLModel], said: Expires) -> "Rule":
         name = table_of(model).name
-        portion = f"DELETE FROM {name} WHERE ctid = ANY (ARRAY({said.of(name)})) RETURNING 1"
-        return cls(name, f"WITH gone AS ({portion}) SELECT count(*) FROM gone")
+        return cls(name, removing(model, said.of(name)))
 
 
 @dataclass(frozen=True)

@@ -126,8 +126,7 @@ class Everywhere:
         """Removes up to a portion of rows for good, soft-deleted ones too, found by an index; returns how many."""
         found = self._found(model, conditions, (CTID,), limit=portion, including_deleted=True)
         inner, values = statements.generic(found)
-        sql = f"DELETE FROM {table_of(model).name} WHERE ctid = ANY (ARRAY({inner})) RETURNING 1"
-        removed: int = await self._conn.fetchval(f"WITH gone AS ({sql}) SELECT count(*) FROM gone", *values)
+        removed: int = await self._conn.fetchval(statements.removing(model, inner), *values)
         return removed
 
     async def update_where(

@@ -199,6 +199,12 @@ def updating_each(model: type[SQLModel], changes: Mapping[str, Mapping[str, Any]
     return update(table).where(*door, table.c.id == each.c.id).values(edited(model, sets)).returning(table.c.id)
 
 
+def removing(model: type[SQLModel], found: str) -> str:
+    """DELETE of the rows whose `ctid` a statement selects; how many they are."""
+    sql = f"DELETE FROM {table_of(model).name} WHERE ctid = ANY (ARRAY({found})) RETURNING 1"
+    return f"WITH gone AS ({sql}) SELECT count(*) FROM gone"
+
+
 def _as_json(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
 

@@ -1,0 +1,94 @@
+"""What clocks look for is found by its own index, whatever the values are: also by a plan that knows none of them."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from resolvers.attention.approvals import deciding
+from resolvers.kernel.background.clocks import CLOCKS, AcrossWorkspaces
+from resolvers.oversight.keeper import closing
+from resolvers.resources.credentials import rotation
+from resolvers.resources.oauth import refreshing
+from resolvers.staff.hiring import expiring
+from resolvers.staff.runs import schedules
+from resolvers.work.recurring_issues import firing
+from tests.world import World
+
+pytestmark = pytest.mark.anyio
+Look = Callable[[AcrossWorkspaces], Awaitable[Any]]
+
+
+IN_ORDER = {"approvals_due_idx", "agents_expires_at_idx", "keeper_requests_pending_idx", "recurring_issues_due_idx"}
+"""Indices by whose order the first rows are found: nothing is sorted."""
+
+
+class Caught:
+    """A connection that notes what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[str] = []
+
+    async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        self.sent.append(sql)
+        return []
+
+
+def behind(rows: AcrossWorkspaces) -> Any:
+    return firing._enqueue(rows, datetime.now(UTC), (datetime.now(UTC), "x"))
+
+
+async def plan_of(world: World, sql: str) -> str:
+    """The generic plan, by indices where there are any."""
+    number = len(set(re.findall(r"\$\d+", sql)))
+    values = f"({', '.join(['NULL'] * number)})" if number else ""
+    async with world.database.transaction():
+        await world.database.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await world.database.execute("SET LOCAL enable_seqscan = off")
+        await world.database.execute(f"PREPARE looked AS {sql}")
+        try:
+            rows = await world.database.fetch(f"EXPLAIN EXECUTE looked{values}")
+        finally:
+            await world.database.execute("DEALLOCATE looked")
+    return "\n".join(row[0] for row in rows)
+
+
+def uses(plan: str, index: str) -> bool:
+    return re.search(rf"(using|Scan on) {index}\b", plan) is not None
+
+
+@pytest.mark.parametrize(
+    ("look", "index"),
+    [
+        (deciding.enqueue_overdue, "approvals_due_idx"),
+        (expiring.enqueue_expired, "agents_expires_at_idx"),
+        (closing.enqueue_overdue, "keeper_requests_pending_idx"),
+        (rotation.end_overdue, "credential_rotations_due_idx"),
+        (refreshing.enqueue_due, "credentials_oauth_expires_at_idx"),
+        (refreshing.enqueue_ended, "credentials_oauth_expires_at_idx"),
+        (lambda rows: schedules._enqueue(rows, datetime.now(UTC), None), "agents_schedule_next_run_idx"),
+        (behind, "recurring_issues_due_idx"),
+    ],
+)
+async def test_what_is_due_is_found_by_its_index(world: World, look: Look, index: str) -> None:
+    conn = Caught()
+    await look(AcrossWorkspaces(conn))
+    (sql,) = conn.sent
+    plan = await plan_of(world, sql)
+    assert uses(plan, index), plan
+    assert "Sort" not in plan or index not in IN_ORDER, plan
+
+
+@pytest.mark.parametrize(
+    ("clock", "index"),
+    [
+        ("approvals.expire", "approvals_due_idx"),
+        ("hiring.expire", "agents_expires_at_idx"),
+        ("keeper.overdue", "keeper_requests_pending_idx"),
+    ],
+)
+async def test_a_clock_asks_by_the_same_index(world: World, clock: str, index: str) -> None:
+    plan = await plan_of(world, f"SELECT {CLOCKS[clock].when}")
+    assert uses(plan, index), plan
