@@ -42,14 +42,21 @@ SHOWN: dict[str, str] = {
     "cost_days": "cached_input_tokens cache_creation_tokens",
     "credential_events": "event_type ip_address details",
     "credential_rotations": "grace_seconds",
-    "credentials": "account_email tags last_error last_used_ips provisioned_for_service created_by_actor_type",
+    "credentials": (
+        "account_email account_label token_expires_at tags last_error last_used_ips provisioned_for_service"
+        " created_by_actor_type"
+    ),
     "crews": "config_hash policy_set_by_user_id policy_set_at policy_reason",
     "escalations": "peer_conversation_id",
     "feature_flags": "description",
     "gdpr_actions": "scope error completed_at",
     "inbox_items": "sender_type priority resolved_by_user_id",
     "linked_identities": "provider",
-    "mcp_registry_servers": "icon",
+    "labels": "label_group",
+    "mcp_registry_servers": (
+        "icon transport source_url homepage_url package_name package_registry command endpoint auth_type env_vars_json"
+        " is_verified"
+    ),
     "mcp_tool_calls": "mcp_server_scope tool_name duration_ms error_message",
     "memory_versions": "parent_sha",
     "message_feedback": "reason",
@@ -60,7 +67,7 @@ SHOWN: dict[str, str] = {
     "missions": "due_date estimate authored_via total_token_count",
     "model_calls": "step cached_input_tokens cache_creation_tokens estimated",
     "notifications": "from_workspace_id actor_type actor_id actor_name action entity_type entity_id",
-    "passkeys": "name last_used_at",
+    "passkeys": "last_used_at",
     "peer_cards": "path",
     "preferences": "value",
     "projects": "description icon health start_date target_date",
