@@ -58,7 +58,7 @@ def app(making: Making, database: Database, tmp_path: Path) -> Any:
 
 async def test_rest_answers_and_graphql_waits(making: Making, app: Any) -> None:
     try:
-        async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False) as client:
+        async with serving(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False, timeout=60) as client:
             assert (await client.get("/api/v1/crews")).status_code == 401
             assert making.times == 0
             asked = [asyncio.create_task(client.post("/graphql", json=TYPENAME)) for _ in range(3)]
