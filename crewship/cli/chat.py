@@ -61,7 +61,7 @@ async def find_place(client: Client, agent: str) -> Place:
     known = ", ".join(sorted(found["slug"] for found in agents))
     raise ClientError(
         f"there is no agent {agent!r} in {workspace['name']}; "
-        + (f"there are: {known}" if known else "there is none at all yet")
+        + (f"there are: {known}" if known else "it has no agents yet")
     )
 
 
@@ -74,7 +74,7 @@ async def find_workspace(client: Client) -> dict[str, Any]:
 def _workspace(workspaces: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
     known = ", ".join(sorted(found["slug"] for found in workspaces))
     if not workspaces:
-        raise ClientError("you are in no workspace yet: an owner of one can add you")
+        raise ClientError("you are not a member of any workspace yet: ask an owner to add you")
     if wanted is None and len(workspaces) > 1:
         raise ClientError(f"you are in several workspaces: name one with --workspace or CREWSHIP_WORKSPACE ({known})")
     for found in workspaces:
@@ -198,7 +198,7 @@ def _turns(runner: asyncio.Runner, conversation: Conversation, lines: Iterable[s
 
 def _interactive(runner: asyncio.Runner, conversation: Conversation) -> int:
     screen, place = conversation.screen, conversation.place
-    going_on = f"Going on with “{conversation.title}”; --new begins another chat." if conversation.title else ""
+    going_on = f"Continuing “{conversation.title}”; --new begins another chat." if conversation.title else ""
     screen.note(
         f"{place.agent_name} in {place.workspace_name}. Ctrl-C cancels an answer, Ctrl-D leaves. {going_on}".rstrip()
     )

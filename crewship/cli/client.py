@@ -132,7 +132,7 @@ class Client:
         try:
             theirs = (await self.rest("GET", "/api/v1/system/version"))["current"]
         except (ClientError, KeyError, TypeError):
-            return f"{self.server} is of another release, and {own}: {said}"
+            return f"{self.server} has another release, and {own}: {said}"
         return f"{self.server} is of release {theirs}, and {own}: install that one ({said})"
 
     async def ticket(self) -> str:
@@ -146,8 +146,8 @@ class Client:
                 "(create a token on the web page or with POST /api/v1/auth/cli-token)"
             )
         return (
-            f"{self.server} does not take this token any more, or never has: `crewship login` gets another one,"
-            " or give a valid one with --token or CREWSHIP_TOKEN"
+            f"{self.server} does not accept this token: run `crewship login`, or set a valid one with "
+            "--token or CREWSHIP_TOKEN"
         )
 
 

@@ -96,7 +96,7 @@ def welcome(console: Console, profile: Profile, owner: Owner, file: Path) -> Non
         Text(f"  {_command()} chat {AGENT['slug']} --profile {shlex.quote(_shown(file))}", "bold"), soft_wrap=True
     )
     console.print()
-    console.print(Text(f"Ctrl-C stops the demo. What was said stays in {_shown(file.parent)}.", "dim"), soft_wrap=True)
+    console.print(Text(f"Ctrl-C stops the demo. Its data stays in {_shown(file.parent)}.", "dim"), soft_wrap=True)
 
 
 def _command() -> str:
@@ -174,9 +174,7 @@ async def _new_token(client: Client, owner: Owner) -> str:
     csrf = (await client.rest("GET", "/api/auth/csrf"))["csrfToken"]
     login = {"email": owner.email, "password": owner.password, "csrfToken": csrf, "redirect": "false"}
     if not (await client.rest("POST", "/api/auth/callback/credentials", login))["ok"]:
-        raise ClientError(
-            f"the password of {owner.email} is not the one that the demo has made; remove the directory to begin anew"
-        )
+        raise ClientError(f"the password of {owner.email} is not the demo's; remove the directory to start over")
     return str((await client.rest("POST", "/api/v1/auth/cli-token", {"name": "demo"}))["token"])
 
 

@@ -171,9 +171,7 @@ async def _check_place(provider: SignInProvider, connection: "asyncpg.Connection
     else:
         found = await connection.fetchrow(f"{live} $1 IN (id, slug) ORDER BY id = $1 DESC LIMIT 1", provider.workspace)
     if found is None:
-        told = (
-            f"{provider.workspace} is not there" if known is None else f"{known}, which it was, is not there any more"
-        )
+        told = f"{provider.workspace} is not there" if known is None else f"{known} no longer exists"
         return Check(name, False, told, "name a workspace by its id in CREWSHIP_SIGN_IN_PROVIDERS")
     said = f"{found['name']} ({found['slug']}, {found['id']})"
     return Check(name, True, said if known is not None else f"{said}, from the first sign-in")
@@ -241,8 +239,8 @@ async def _check_connections(settings: Settings, connection: "asyncpg.Connection
     allowed: int = await connection.fetchval(sql)
     each, asked = connections_of(settings), connections_of(settings) * settings.workers
     found = (
-        f"up to {each} a process, {asked} for {settings.workers} of them (CREWSHIP_WORKERS);"
-        f" PostgreSQL allows {allowed} to all clients together"
+        f"up to {each} per process, {asked} for {settings.workers} processes (CREWSHIP_WORKERS); "
+        f"PostgreSQL allows {allowed} in total"
     )
     fix = "lower CREWSHIP_POOL_SIZE or CREWSHIP_WORKERS, or raise max_connections" if asked > allowed else ""
     return Check("connections", not fix, found, fix)
@@ -252,7 +250,7 @@ def check_isolation(settings: Settings) -> list[Check]:
     """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
     sandbox = asyncio.run(describe(settings))
     if sandbox.isolation is Isolation.namespace:
-        found = f"agents' commands run in namespaces of their own, made by {sandbox.program}"
+        found = f"agents' commands run in separate namespaces, created by {sandbox.program}"
         isolation = Check("isolation", True, found)
     else:
         isolation = Check("isolation", True, sandbox.why, sandbox.fix)
@@ -382,7 +380,9 @@ async def _check_provider(settings: Settings, provider: SignInProvider) -> Check
     if settings.public_url is None:
         fix = "set CREWSHIP_PUBLIC_URL, to which the provider redirects browsers"
         return Check(name, True, f"{provider.issuer} answers", fix)
-    return Check(name, True, f"{provider.issuer} answers; registered there is {settings.public_url}{provider.callback}")
+    return Check(
+        name, True, (f"{provider.issuer} answers; register the redirect URI {settings.public_url}{provider.callback}")
+    )
 
 
 def check_port(settings: Settings) -> Check:

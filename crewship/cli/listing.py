@@ -147,7 +147,7 @@ def show_profiles(as_json: bool) -> None:
     elif nodes:
         _print_table(PROFILES, nodes)
     else:
-        print("There is no profile yet: `crewship login` makes one.", file=sys.stderr)
+        print("No profiles yet: `crewship login` creates one.", file=sys.stderr)
 
 
 async def decide(profile: Profile, id: str, *, approved: bool, comment: str | None, as_json: bool) -> int:

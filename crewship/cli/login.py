@@ -30,7 +30,7 @@ def log_in(server: str | None, workspace: str | None, wanted: str | None, as_jso
         f"You are {email} at {asked.server}. The token is stored in {place}, which only you can read.", file=sys.stderr
     )
     if "/" not in name and name != profiles.in_use():
-        print(f"`crewship profiles use {name}` makes this the profile in use.", file=sys.stderr)
+        print(f"`crewship profiles use {name}` switches to this profile.", file=sys.stderr)
     if as_json:
         told = {"profile": name, "server": asked.server, "workspace": asked.workspace, "email": email}
         print(json.dumps(told, ensure_ascii=False))

@@ -26,7 +26,7 @@ ProfileName = Annotated[
 Number = Annotated[int, typer.Option("--number", "-n", min=1, max=100, help="Number of rows, newest first.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print JSON; with --follow, one object per line.")]
-AgentName = Annotated[str | None, typer.Option(help="Only of the agent with that slug or id.")]
+AgentName = Annotated[str | None, typer.Option(help="Only the agent with this slug or id.")]
 
 
 def of_a_server(command: Callable[..., None]) -> Callable[..., None]:
@@ -154,7 +154,7 @@ def approve(
     found: Any,
     id: Annotated[str, typer.Argument(help="Id of the approval, from `crewship approvals`.")],
     deny: Annotated[bool, typer.Option("--deny", help="Deny it.")] = False,
-    comment: Annotated[str | None, typer.Option(help="What the agent and others read with it.")] = None,
+    comment: Annotated[str | None, typer.Option(help="Comment for the agent and other readers.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Approve what an agent waits for, or deny it."""
@@ -270,7 +270,7 @@ def remove_profile(name: Annotated[str, typer.Argument(help="Name from `crewship
 
     with explained():
         server = remove(name).server.rstrip("/")
-        print(f"{name} is forgotten. Revoke its token at {server}/account#tokens.", file=sys.stderr)
+        print(f"{name} was removed. Revoke its token at {server}/account#tokens.", file=sys.stderr)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -86,7 +86,7 @@ def _check_known(name: str) -> None:
     if name in names():
         return
     known = ", ".join(names())
-    there = f"there are: {known}" if known else "there is none yet"
+    there = f"there are: {known}" if known else "there are none yet"
     raise ClientError(f"there is no profile {name!r}; {there}. `crewship login --profile NAME` creates one")
 
 

@@ -265,7 +265,7 @@ async def _connection(client: Client, ticket: str, place: Place, size: dict[str,
     except InvalidStatus as refused:
         raise ClientError(_refused(client.server, refused)) from None
     except (OSError, TimeoutError, InvalidHandshake, InvalidMessage) as lost:
-        raise ClientError(f"{client.server} opens no terminal ({lost})") from None
+        raise ClientError(f"{client.server} refused the terminal ({lost})") from None
     async with socket:
         with contextlib.suppress(ConnectionClosed):
             await socket.send(orjson.dumps({"type": "auth", "token": ticket}).decode())
@@ -276,25 +276,25 @@ async def _connection(client: Client, ticket: str, place: Place, size: dict[str,
 def _refused(server: str, refused: InvalidStatus) -> str:
     status = refused.response.status_code
     if status == 503:
-        return f"{server} has no sandbox for terminals; `crewship doctor` says there what is missing"
+        return f"{server} has no sandbox for terminals; run `crewship doctor` there"
     if status == 404:
-        return f"{server} has no terminals: it is of another release"
+        return f"{server} has no terminals: its release differs"
     if status == 429:
         return f"{server} received too many requests from here; wait a minute"
-    return f"{server} opens no terminal ({status})"
+    return f"{server} refused the terminal ({status})"
 
 
 def _why(server: str, code: int | None, said: str) -> str:
     if code == REVOKED:
-        return "your login has ended, and the terminal with it; `crewship login` begins another one"
+        return "your login has expired, which ended the terminal; run `crewship login`"
     if code == WITHDRAWN:
-        return "the terminal was closed: your membership or role has changed, or its crew is gone"
+        return "the terminal was closed: your membership or role has changed, or its crew was deleted"
     if code == UNUSED:
-        return "the terminal was closed: nothing was typed"
+        return "the terminal was closed: no input"
     if code == TOO_MANY:
         return f"{said}: close one, or try again later"
     if code == NO_SANDBOX:
         return f"there is no sandbox for this agent: {said}"
     if code in STOPPING:
-        return f"{server} is stopping, and the terminal with it; open another one in a moment"
-    return said or f"the connection to {server} is lost, and the terminal with it"
+        return f"{server} is stopping, which ended the terminal; open another one in a moment"
+    return said or f"the connection to {server} was lost, which ended the terminal"

@@ -201,7 +201,7 @@ class _Unknown:
 
 async def _no_socket(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
     """The refusal of an upgrade, as an answer to its request."""
-    answer = problem(404, "There is no socket at this path", scope["path"])
+    answer = problem(404, "This path is not a WebSocket", scope["path"])
     await send(
         {"type": "websocket.http.response.start", "status": 404, "headers": [(b"content-type", b"application/json")]}
     )

@@ -17,9 +17,9 @@ from resolvers.instance.settings import Settings
 OLDEST_POSTGRES = 15
 ASKED = {"plan_cache_mode": "force_generic_plan", "application_name": "crewship-start"}
 POOLED = (
-    "at {place} a pooler in transaction mode stands before PostgreSQL; rows of one tenant could be shown to another, as"
-    " sessions are shared: let DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL name PostgreSQL itself, or a pooler in"
-    " session mode that keeps the settings of a session"
+    "{place} is a pooler in transaction mode. It shares sessions, so one tenant could see rows of "
+    "another: use PostgreSQL itself, or a pooler in session mode that keeps session settings, in "
+    "DATABASE_URL and CREWSHIP_MIGRATION_DATABASE_URL"
 )
 DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 

@@ -50,7 +50,7 @@ class GraphQL:
         except Ended:
             raise
         except Exception as error:  # REST goes on; whoever asks for GraphQL is told the same
-            log.error("graphql cannot be made", exc_info=error)
+            log.error("the GraphQL schema cannot be built", exc_info=error)
             raise
         return self.made
 

@@ -174,7 +174,7 @@ def _gone(facts: Mapping[str, str], settings: Settings) -> list[str]:
     first = next((name_of(number) for number in wrapping_keys(settings)), None)
     if first is None or facts.get(f"key.{first}") != DROPPED:
         return []
-    return [f"{first} was dropped, and would sign and wrap again: bring the key that this database is in use with"]
+    return [f"{first} was dropped and must not sign or wrap again: set the current key of this database"]
 
 
 async def _record(
@@ -233,7 +233,7 @@ def _another(key: Key, data_dir: Path) -> str:
         "To replace it on purpose, and lose what it protects,"
         f" delete the row '{key.fact}' of the table instance_facts first."
     )
-    replaced = f"To replace it on purpose, set {PREVIOUS} to the one before."
+    replaced = f"To replace it on purpose, set {PREVIOUS} to the previous one."
     return (
         f"{key.name} is not the key that this database is in use with: set the right one,"
         f" or restore {secrets_path(data_dir)} from a backup. {replaced if key.name == SIGNING else lost}"

@@ -153,14 +153,16 @@ class ResendMailer:
 
 def _refused(code: int) -> MailFailed:
     """Of a receiver, or of what the mail says. RFC 5321, 4.2.1: 5yz stays so."""
-    return (Undeliverable if code >= 500 else MailFailed)(f"the mail server answers {code}")
+    return (Undeliverable if code >= 500 else MailFailed)(f"the mail server answered {code}")
 
 
 def _unusable(error: Exception) -> MailFailed:
     """A login that is refused is the operator's to mend. The server's words may repeat what was sent."""
     code = getattr(error, "code", None)
     kind = type(error).__name__
-    return MailFailed(f"the mail server cannot be used: {kind}" if code is None else f"the mail server answers {code}")
+    return MailFailed(
+        f"the mail server cannot be used: {kind}" if code is None else (f"the mail server answered {code}")
+    )
 
 
 def _domain(sender: str) -> str:

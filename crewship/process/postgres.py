@@ -227,8 +227,8 @@ class EmbeddedPostgres:
             ) from error
         if found != self.major:
             raise PostgresError(
-                f"{self.cluster} is of PostgreSQL {found}, this release runs {self.major}:"
-                " dump it with the old one and restore it with this one"
+                f"{self.cluster} has PostgreSQL {found}, but this release runs {self.major}: dump it with "
+                "the old version and restore it with this one"
             )
 
     def _initialise(self, user: User, binaries: Path) -> None:
@@ -395,7 +395,7 @@ def make_private(directory: Path) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         fix = f"let uid {os.geteuid()} write there, or set CREWSHIP_DATA_DIR"
-        raise PostgresError(f"the directory {directory} cannot be made ({error.strerror}); {fix}") from error
+        raise PostgresError(f"the directory {directory} cannot be created ({error.strerror}); {fix}") from error
 
 
 def write_secret(path: Path, text: str) -> None:

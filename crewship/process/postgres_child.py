@@ -107,7 +107,7 @@ def popen(
     except OSError as error:
         who = "" if user.uid is None else f" as user {user.uid}"
         raise PostgresError(
-            f"{command[0]} cannot be run{who} ({error}); start as an unprivileged user or set DATABASE_URL"
+            f"{command[0]} cannot be executed{who} ({error}); start as an unprivileged user or set DATABASE_URL"
         ) from error
 
 
@@ -147,7 +147,7 @@ def binaries_for(user: User) -> Path:
         _copy_binaries(package, copied)
     if copied.stat().st_uid != 0 or not _executable(target, user):
         raise PostgresError(
-            f"{target} cannot be run by user {user.uid}; remove {copied} and start again, or set DATABASE_URL"
+            f"user {user.uid} cannot execute {target}; remove {copied} and start again, or set DATABASE_URL"
         )
     return target
 

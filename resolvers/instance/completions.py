@@ -174,9 +174,9 @@ def _read(wire: _Wire, answer: Answered, question: CompletionRequest) -> Complet
         said = orjson.loads(answer.body)
         text, (read, written) = wire.text(said), wire.tokens(said)
     except (orjson.JSONDecodeError, AttributeError, IndexError, KeyError, TypeError):
-        raise CompletionFailed("The model's server answered with something else than a message") from None
+        raise CompletionFailed("The model's server did not answer with a message") from None
     if not isinstance(text, str):
-        raise CompletionFailed("The model's server answered with something else than a message")
+        raise CompletionFailed("The model's server did not answer with a message")
     if _is_count(read) and _is_count(written):
         return Completed(text, read, written)
     return Completed(text, estimated(question.system + question.text), estimated(text), estimated=True)

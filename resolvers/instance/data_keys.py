@@ -114,7 +114,7 @@ class DataKeys:
     async def _find(self, id: str) -> DataKey:
         stored = await self._store.find(id)
         if stored is None:
-            raise Unwrappable("A data key is not there")
+            raise Unwrappable("A data key is missing")
         return await self._open(stored)
 
     async def _open(self, stored: StoredKey) -> DataKey:

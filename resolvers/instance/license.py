@@ -176,7 +176,7 @@ def verify(document: bytes, key: "Ed25519PublicKey") -> LicenseClaims:
     try:
         key.verify(base64.b64decode(signature, validate=True), payload.encode())
     except (InvalidSignature, binascii.Error, ValueError):
-        raise InvalidLicense("the signature does not fit the public key") from None
+        raise InvalidLicense("the signature does not match the public key") from None
     try:
         return LicenseClaims.model_validate(_loads(payload))
     except ValidationError as error:

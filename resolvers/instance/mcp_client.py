@@ -128,7 +128,7 @@ def _outcome(task: "asyncio.Task[T]", guard: Guarding, seconds: float, mcp: Any)
     if not task.done():
         raise McpFailed(f"The server did not answer within {seconds:g} seconds", timed_out=True)
     said = _said(task.exception(), mcp)
-    raise McpFailed("The server does not speak MCP as it has to" if said is None else f"The server says: {said}")
+    raise McpFailed("The server violates the MCP protocol" if said is None else f"The server says: {said}")
 
 
 def _said(error: BaseException | None, mcp: Any) -> str | None:
@@ -171,7 +171,7 @@ def _shown(block: Any) -> str:
         return str(block.resource.text)
     if block.type == "resource_link":
         return f"[A link to a resource: {block.uri}]"
-    return f"[Left out: {block.type}]"
+    return f"[Omitted: {block.type}]"
 
 
 @functools.cache

@@ -84,7 +84,7 @@ def _failed(error: BaseException | None, mcp: Any) -> McpFailed:
             return each
         if isinstance(each, mcp.MCPError):
             return McpFailed(f"The server says: {str(each)[:LONGEST_SAID]}")
-    return McpFailed("The server does not speak MCP as it has to")
+    return McpFailed("The server violates the MCP protocol")
 
 
 def _all(error: BaseException | None) -> list[BaseException]:
@@ -137,7 +137,7 @@ async def _messages(mcp: Any, line: Line, heard: Any) -> str:
         for one in whole:
             lines += 1
             if lines > MOST_LINES:
-                return f"The server has printed more than {MOST_LINES} lines"
+                return f"The server printed more than {MOST_LINES} lines"
             if (message := mcp.message_of(one)) is not None:
                 await heard.send(message)
     return f"The server has ended: {line.end}"

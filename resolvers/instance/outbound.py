@@ -158,7 +158,7 @@ class _Network:
     async def connect_tcp(self, host: str, port: int, **options: Any) -> Any:
         found = await addresses_of(host, port, CONFIGURED if self._policy is Policy.CONFIGURED else CHOSEN)
         if not all(map(self._policy.allows, found)):
-            raise Refusal(Code.BAD_REQUEST, "The host has an address that may not be called from here")
+            raise Refusal(Code.BAD_REQUEST, "The host has a private address, which may not be called")
         tried = found[:ADDRESSES]
         options["timeout"] = self._timeout / len(tried)  # one that says nothing leaves time for the others
         for address in tried[:-1]:

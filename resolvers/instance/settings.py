@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         "NEXTAUTH_SECRET", takes="a secret text of at least 32 bytes (openssl rand -base64 32)"
     )
     nextauth_secret_previous: SecretStr | None = variable(
-        "NEXTAUTH_SECRET_PREVIOUS", takes="the NEXTAUTH_SECRET that was used before"
+        "NEXTAUTH_SECRET_PREVIOUS", takes="the previous NEXTAUTH_SECRET"
     )
     encryption_key: AesKey | None = variable("ENCRYPTION_KEY", takes="64 hexadecimal digits (openssl rand -hex 32)")
     encryption_key_v2: AesKey | None = variable(

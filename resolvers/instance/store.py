@@ -62,7 +62,7 @@ _ALWAYS: dict[int | None, tuple[Code, str]] = {
     errno.EDQUOT: _FULL,
     errno.EFBIG: _FULL,
 }
-_BROKEN = (Code.UNAVAILABLE, "The files cannot be reached")
+_BROKEN = (Code.UNAVAILABLE, "The files are not accessible")
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,11 +125,11 @@ class Transit:
 
     def _unavailable(self, answer: Answered) -> Refusal:
         log.error("the transit engine refused: status %s", answer.status)
-        return _unavailable(f"it answers {answer.status}")
+        return _unavailable(f"it answered with status {answer.status}")
 
 
 def _unavailable(why: str) -> Refusal:
-    return Refusal(Code.UNAVAILABLE, f"The service that keeps the keys cannot be used now: {why}")
+    return Refusal(Code.UNAVAILABLE, f"The key service is unavailable: {why}")
 
 
 def _object(answer: Answered) -> dict[str, Any]:

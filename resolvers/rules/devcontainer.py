@@ -49,7 +49,7 @@ def _image(value: str) -> str:
     if not value:
         raise PydanticCustomError("image", "is required")
     if any(c.isspace() for c in value):
-        raise PydanticCustomError("image", "must not hold whitespace")
+        raise PydanticCustomError("image", "must not contain whitespace")
     return value
 
 

@@ -25,7 +25,7 @@ def endpoint_fault(url: str, *, private: bool = False) -> str | None:
     if parts.scheme not in PORTS:
         return "must begin with http:// or https://"
     if not host or port == 0:
-        return "has no host, or a port that is none"
+        return "has no host, or an invalid port"
     if "@" in parts.netloc:
         return "must not have a user name or password"
     return None if private or _is_outside(host) else "must not have a private address"

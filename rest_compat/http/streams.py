@@ -150,7 +150,7 @@ class Pieces:
         """Whether all pieces were. A right that has ended is nothing to tell of, and nor is a client that left."""
         error = feeding.exception()
         if error is not None and not isinstance(error, (Refusal, OSError)):
-            log.error("an answer that went on has broken off", exc_info=error)
+            log.error("a streamed answer was interrupted", exc_info=error)
         return error is None
 
     async def close(self) -> None:

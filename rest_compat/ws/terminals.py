@@ -203,7 +203,7 @@ class Session:
         )
         async with instance.terminals.open(place) as opened:
             if given.mode.value == "attach":
-                self._say("info", "Agents have no session of their own here: this is a shell in the agent's folder")
+                self._say("info", "Agents have no session to attach to: this is a shell in the agent's folder")
             if right["read_only"]:
                 self._say("info", "The files of the crew are read-only")
             works = (self._show(opened), self._type(opened), self._idle(), self._beat())
@@ -249,8 +249,8 @@ class Session:
     async def _idle(self) -> None:
         while (left := self._typed + IDLE - time.monotonic()) > 0:  # noqa: ASYNC110 - each key puts it off
             await asyncio.sleep(left)
-        self._reason, self._code = "nothing was typed", UNUSED
-        self._say("info", f"Closed: nothing was typed for {IDLE / 60:.0f} minutes")
+        self._reason, self._code = "no input", UNUSED
+        self._say("info", f"Closed: no input for {IDLE / 60:.0f} minutes")
 
     async def _beat(self) -> None:
         while True:

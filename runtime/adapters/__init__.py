@@ -111,6 +111,6 @@ def _prompt(job: Job, provider: LlmProvider) -> Prompt:
 def _missing(provider: LlmProvider) -> str:
     variable = VARIABLES.get(provider)
     if variable is None:
-        return f"Agents of {provider} cannot work here. Choose another provider for the agent: {', '.join(VARIABLES)}."
+        return f"Agents with the provider {provider} cannot run here. Choose another one: {', '.join(VARIABLES)}."
     other = " (or OPENAI_BASE_URL, for another server with the same API)" if provider is LlmProvider.OPENAI else ""
     return f"No key for {provider} is configured. Set {variable}{other}, or choose another provider for the agent."

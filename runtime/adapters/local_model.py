@@ -208,7 +208,7 @@ async def _read(chunks: asyncio.Queue[Any], delta: Delta) -> ModelReply:
         if chunk.get("usage"):
             usage = _usage(chunk["usage"])
     if finish is None:
-        raise ProviderError("The answer of the local model broke off.", error="stream_cut")
+        raise ProviderError("The local model's answer was interrupted.", error="stream_cut")
     text = "".join(texts)
     return {
         "text": text,

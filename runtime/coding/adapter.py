@@ -213,7 +213,7 @@ class _AgentRun:
                 events = list(reading.take(each))
             except (AttributeError, IndexError, KeyError, TypeError, ValueError):
                 kind = str(each.get("type"))[:LINE]
-                raise NoJson(f"an event that cannot be read: {kind}") from None
+                raise NoJson(f"an unreadable event: {kind}") from None
             for event in events:
                 await self._inbox.put(event)
 
@@ -264,7 +264,7 @@ class _AgentRun:
         except TimeoutError:
             silence = self.adapter.silence
             how_long = f"{silence / 60:g} minutes" if silence >= 60 else f"{silence:g} seconds"
-            return Failed(f"{self.agent.name} has said nothing for {how_long}, and was ended.")
+            return Failed(f"{self.agent.name} printed nothing for {how_long} and was ended.")
 
     def _booked(self, call: Booking) -> dict[str, Any]:
         usage = call.usage

@@ -40,15 +40,17 @@ def installed_for(job: Job, settings: Settings, sandbox: Sandbox) -> tuple[Insta
     if agent is None:
         raise Unfit(f"This release does not run {job.agent.cli_adapter}. Choose another adapter for the agent.")
     if sandbox.isolation is Isolation.container:
-        raise Unfit(f"{agent.name} is not run in containers, and the crew names an image: {REFUSED}")
+        raise Unfit(f"{agent.name} does not run in containers, and the crew has an image: {REFUSED}")
     found = find(agent, settings.coding_agents)
     if isinstance(found, Missing):
-        raise Unfit(f"{agent.name} cannot be run: {found.why}. `crewship doctor` says how to get it.")
+        raise Unfit(f"{agent.name} cannot run: {found.why}. `crewship doctor` explains how to install it.")
     if not isinstance(sandbox, Bubblewrap):
-        raise Unfit(f"{agent.name} is run in a sandbox alone, and there is none here. `crewship doctor` says why.")
+        raise Unfit(
+            f"{agent.name} requires a sandbox, which this server does not have. `crewship doctor` gives the reason."
+        )
     if provider_of(job.agent) not in agent.providers:
         names = ", ".join(agent.providers)
-        raise Unfit(f"{agent.name} does not work with models of {provider_of(job.agent)}, but of {names}.")
+        raise Unfit(f"{agent.name} works with models of {names}, not of {provider_of(job.agent)}.")
     if job.gates:
         raise Unfit(f"{agent.name} does not ask before it uses a tool, but this agent has approval gates.")
     return found, sandbox
@@ -72,7 +74,7 @@ async def adapter_with(
     access: ProviderKey | None = login or await keys.find(job.workspace_id, provider)
     vendor, address, variable = VENDORS[provider]
     if access is None:
-        raise Unfit(f"There is no key for {provider}. Set {variable}, or give the agent a credential.")
+        raise Unfit(f"No key for {provider} is configured. Set {variable}, or assign a credential to the agent.")
     model = Model(
         provider,
         vendor,

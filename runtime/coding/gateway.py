@@ -283,7 +283,7 @@ class _Line:
         except Unmeasured as unmeasured:
             return await self._say(400, str(unmeasured))
         except Exhausted:
-            return await self._say(403, "The run has used what it may use")
+            return await self._say(403, "The run has reached its limit")
         became: Metered | KeyRefused | None = None
         try:
             if self._reader.at_eof():

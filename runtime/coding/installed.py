@@ -49,7 +49,7 @@ def find(agent: CodingAgent, folder: Path | None) -> Installed | Missing:
     if not program.is_file():
         return Missing(agent, "it is not installed", agent.how_to_get)
     if not agent.needs_node and not os.access(program, os.X_OK):
-        return Missing(agent, "its program cannot be run", agent.how_to_get)
+        return Missing(agent, "its program cannot be executed", agent.how_to_get)
     if not agent.needs_node and not _is_of_this_machine(program):
         return Missing(agent, "its program is not for this machine", agent.how_to_get)
     argv: tuple[str, ...] = (f"{FOLDER}/{agent.program}",)

@@ -54,5 +54,5 @@ class Lines:
             told = None
         if not isinstance(told, dict):
             text = "".join(letter if letter.isprintable() else "?" for letter in line[:SHOWN].decode(errors="replace"))
-            raise NoJson(f"a line that is no JSON object: {text}")
+            raise NoJson(f"a line that is not a JSON object: {text}")
         return [told]

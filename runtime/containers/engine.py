@@ -45,7 +45,7 @@ class EngineRefused(Failed):
     """The engine's own words, cut: they name images and limits, and none of the server's secrets."""
 
     def __init__(self, status: int, told: str) -> None:
-        super().__init__(f"The container engine answers {status}: {told[:300]}")
+        super().__init__(f"The container engine answered {status}: {told[:300]}")
         self.status = status
 
     @property

@@ -44,7 +44,7 @@ async def _ensured(
         labels = found["Config"].get("Labels") or {}
         whose = {name: value for name, value in place.labels(wanted).items() if name not in (CONFIGURED, LAYOUT)}
         if any(labels.get(name) != value for name, value in whose.items()):
-            raise Failed(f"The container {place.name} is not of this server")
+            raise Failed(f"The container {place.name} does not belong to this server")
         if labels.get(CONFIGURED) == wanted and found["State"]["Running"]:
             return str(found["Id"]), int(found["State"]["Pid"])
         if labels.get(CONFIGURED) != wanted or found["State"]["Status"] not in ("created", "configured"):

@@ -212,7 +212,7 @@ class _Outputs:
     def _text(self, stream: int) -> str:
         text = self._kept[stream].decode(errors="replace")
         dropped = self._dropped[stream]
-        return f"{text}\n[{dropped} more bytes of output were left out]\n" if dropped else text
+        return f"{text}\n[{dropped} more bytes of output were omitted]\n" if dropped else text
 
     def finished(self, code: int, *, timed_out: bool) -> Finished:
         truncated = any(self._dropped.values())

@@ -108,7 +108,7 @@ async def _started(
     found = await engine.inspect(name)
     if found is not None and (found["Config"].get("Labels") or {}) != {**found["Config"]["Labels"], **wanted}:
         if found["Config"]["Labels"].get(INSTANCE) != whose.instance:
-            raise Failed("a container of this name is not of this server")
+            raise Failed("a container with this name does not belong to this server")
         await engine.remove(str(found["Id"]))
         found = None
     fresh = found is None or not found["State"]["Running"]

@@ -261,7 +261,7 @@ class EgressGateway:
                     if await self._is_of_the_service(target.port, found):
                         raise ConnectionRefused(OF_THE_SERVICE)
                 if not all(map(grant.reachable.allows, found)):
-                    raise ConnectionRefused("the host has an address that may not be called from here")
+                    raise ConnectionRefused("the host has a private address, which may not be called")
                 return await self._dial(found[:ADDRESSES], target.port, self._bounds.connect)
         except Refusal:
             raise Unreachable("unknown host") from None

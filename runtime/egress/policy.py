@@ -118,7 +118,7 @@ class Policy:
         if target.is_address:
             raise ConnectionRefused("addresses are not on the allow-list")
         if not permits(tuple(self.domains), target.host) and target.host not in self.hosts:
-            raise ConnectionRefused("the host is not on the allow-list of the crew")
+            raise ConnectionRefused("the host is not on the crew's allow-list")
         if target.port == HTTP:
             return Grant(Inside.HTTP, Reachable.PUBLIC)
         if target.port == HTTPS and tunnel:

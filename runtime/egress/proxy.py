@@ -116,7 +116,7 @@ class Conversation:
         else:
             raise Unreadable("a proxy takes an absolute http:// URL or CONNECT")
         if self._of not in (None, target):
-            raise self._way.refuse(target.host, _method(request), "the request names another host than its tunnel")
+            raise self._way.refuse(target.host, _method(request), "the request's host differs from its tunnel's")
         self._same_host(request, target, self._default)
         return _ProxyRequest(target, path, request)
 
@@ -124,7 +124,7 @@ class Conversation:
         for name, value in request.headers:
             if name == b"host" and Endpoint.of(value.decode("latin-1"), default) != target:
                 raise self._way.refuse(
-                    value.decode("latin-1"), _method(request), "the Host header names another host than the request"
+                    value.decode("latin-1"), _method(request), "the Host header differs from the request's host"
                 )
 
     async def _pass_on(self, asked: _ProxyRequest) -> bool:
@@ -246,7 +246,7 @@ class Conversation:
             raise self._way.refuse(target.host, "CONNECT", "a tunnel to port 443 must carry TLS") from None
         if asked.name != target.host:
             await self._client.send(asked.refusal())
-            why = "TLS asks for another host than its tunnel" if asked.name else "TLS names no host"
+            why = "the TLS host differs from the tunnel's" if asked.name else "TLS names no host"
             raise self._way.refuse(asked.name or target.host, "CONNECT", why)
         return said
 

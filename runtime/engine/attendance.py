@@ -78,7 +78,7 @@ def _told(found: Installed | Missing, confined: bool) -> FoundCodingAgent:
             adapter=agent.adapter, name=agent.name, installed=False, missing=found.why, fix=found.fix
         )
     if not confined:
-        why, fix = "it is run in a sandbox alone, and there is none", "`crewship doctor` says why"
+        why, fix = "it runs only in a sandbox, which this machine does not have", "`crewship doctor` says why"
         return FoundCodingAgent(adapter=agent.adapter, name=agent.name, installed=False, missing=why, fix=fix)
     return FoundCodingAgent(adapter=agent.adapter, name=agent.name, installed=True, version=found.version[:LINE])
 

@@ -180,7 +180,7 @@ class Liveness:
         if self._is_due("forget", self._rhythm.forget):
             await self._forget(conn)
         if self._failing:
-            log.info("background jobs are carried out again")
+            log.info("background jobs run again")
             self._fails(False)
         return wait
 

@@ -32,7 +32,7 @@ NEXT: Final = {
 }
 
 
-SECRET_INSIDE = "The command holds a secret of this run, and what is asked for is stored, so nothing was done."
+SECRET_INSIDE = "The command contains a secret of this run, and requests are stored, so nothing was done."
 
 
 class RequestCredential(Arguments):

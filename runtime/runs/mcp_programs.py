@@ -30,7 +30,7 @@ from runtime.sandbox.boundary import Network
 from runtime.sandbox.namespace import Bubblewrap
 from runtime.sandbox.program import Program, Start
 
-NO_SANDBOX = "Servers behind stdio are started in a sandbox of namespaces alone, and there is none"
+NO_SANDBOX = "stdio servers require the namespace sandbox, which this machine does not have"
 AT_ONCE = 4
 """LocalServers of a run that work at the same time."""
 

@@ -68,7 +68,7 @@ def _newest(history: tuple[Turn, ...], budget: int) -> tuple[Turn, ...]:
 
 def _omission(dropped: int) -> str:
     return (
-        f"The {dropped} oldest messages of this conversation were left out."
+        f"The {dropped} oldest messages of this conversation were omitted."
         if dropped > 1
-        else "The oldest message of this conversation was left out."
+        else "The oldest message of this conversation was omitted."
     )

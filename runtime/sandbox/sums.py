@@ -246,7 +246,7 @@ class CommandWatch:
 
     @property
     def _too_much_memory(self) -> str:
-        return f"its processes took more than {self._limits.memory_sum // MIB} MiB of memory together"
+        return f"its processes used more than {self._limits.memory_sum // MIB} MiB of memory in total"
 
     def _files(self) -> str:
         try:

@@ -22,7 +22,7 @@ from runtime.sandbox.sums import CommandWatch, admit
 from runtime.sandbox.workdir import Workdir
 
 REFUSED = (
-    "Commands are disabled on this server: it cannot isolate them from itself. `crewship doctor` says "
+    "Commands are disabled on this server: it cannot isolate them from itself. `crewship doctor` lists "
     "what is missing; CREWSHIP_UNSAFE_PROCESS=true runs them without isolation"
 )
 

@@ -23,7 +23,7 @@ LONGEST = 1800.0  # seconds of a build
 LONGEST_LOOK = 60.0  # seconds
 LAST_ATTEMPT = 3
 SERVICE = "runtime"
-NO_ENGINE = "No container engine is configured where builds are made"
+NO_ENGINE = "The process that runs builds has no container engine"
 FAILED = "The build failed; the server's log has the reason"
 
 
@@ -42,7 +42,7 @@ async def remove_containers(tick: Tick) -> None:
         for volume in await tick.write(lambda rows: overdue(rows, volumes, tick.now, ends=False)) if volumes else ():
             await containers.engine.remove_volume(volume)
     except Failed as failed:
-        log.warning("containers are not looked after", reason=str(failed))
+        log.warning("containers were not checked", reason=str(failed))
 
 
 def has_engine() -> bool:

@@ -209,7 +209,9 @@ def _page(lines: list[str], offset: int, limit: int) -> str:
         room -= len(line)
     following = offset + len(shown_lines)
     more = (
-        f"\n[{len(lines) - following + 1} more lines; go on with offset {following}]" if following <= len(lines) else ""
+        f"\n[{len(lines) - following + 1} more lines; continue with offset {following}]"
+        if following <= len(lines)
+        else ""
     )
     return "".join(shown_lines) + more
 

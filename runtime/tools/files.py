@@ -136,7 +136,7 @@ def write_file(workdir: Workdir, place: CrewPath, content: bytes) -> bool:
     if not place.names:
         raise FileError(f"{place} is a directory")
     if place.names[1:2] == (ATTACHMENTS,):
-        raise FileError(f"{place} is among the files that people have attached: they can be read, and not be changed")
+        raise FileError(f"{place} is an attached file, which can be read but not changed")
     name = place.names[-1]
     with directory(workdir, CrewPath(place.names[:-1]), make=True) as parent, explained(place):
         mode = mode_of_replaced(parent, name)

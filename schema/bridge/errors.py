@@ -52,7 +52,7 @@ def reported(errors: Iterable[GraphQLError]) -> list[dict[str, Any]]:
         made.append(shown)
     left = len(found) - len(made)
     if left:
-        made.append(formatted(GraphQLError(f"{left} more errors are left out")))
+        made.append(formatted(GraphQLError(f"{left} more errors are omitted")))
     return made
 
 

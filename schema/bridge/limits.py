@@ -92,8 +92,10 @@ def exceeded(tree: DocumentNode) -> GraphQLError | None:
                 )
         except _Repeated as repeated:
             return GraphQLError(
-                f"The field '{str(repeated)[:80]}' is asked for too often:"
-                f" an object shows a value under at most {MAX_SAME} names",
+                (
+                    f"The field '{str(repeated)[:80]}' is requested too often: an object returns a value "
+                    f"under at most {MAX_SAME} names"
+                ),
                 definition,
             )
         if found.too_long:

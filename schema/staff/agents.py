@@ -48,7 +48,7 @@ class AgentType:
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
     inbox_items = strawberry.field(description="Escalations of the agent.")
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
-    credentials = strawberry.field(description="Those that the agent is given, as far as the caller sees them.")
+    credentials = strawberry.field(description="Assigned credentials that the caller can see.")
     integrations = strawberry.field(description="Bindings to MCP servers.")
     resolved_integrations = strawberry.field(description="MCP servers that the agent can use.")
     folders = strawberry.field(description="Files that the agent's commands can access.")

@@ -388,7 +388,7 @@ async def test_a_text_is_not_multiplied_by_aliases(world: World) -> None:
     ):
         cost = await post(world, start + inside + " } } }", {"ws": world.workspace.id}, **known)
         assert cost.codes == {"BAD_REQUEST"}
-        assert "is asked for too often" in cost.json["errors"][0]["message"]
+        assert "is requested too often" in cost.json["errors"][0]["message"]
     few = await post(world, start + "a: name b: name c: name d: slug } } }", {"ws": world.workspace.id}, **known)
     assert few.json["extensions"]["cost"] == 1 + 10 * 3
     heard = (
@@ -399,7 +399,7 @@ async def test_a_text_is_not_multiplied_by_aliases(world: World) -> None:
     async with socket(world) as talk:
         await talk.begin(**known)
         await talk.subscribe("a", heard, ws=world.workspace.id)
-        assert "is asked for too often" in (await talk.hear())["payload"][0]["message"]
+        assert "is requested too often" in (await talk.hear())["payload"][0]["message"]
 
 
 # ---- one key, many mutations -----------------------------------------------------------------------------------------

@@ -170,7 +170,7 @@ def told(said: str) -> str:
     """What there was too much of."""
     names = {
         "closed": "the terminal",
-        "of memory together": "memory",
+        "of memory in total": "memory",
         "take more than": "files",
         "open files in total": "open files",
     }

@@ -74,11 +74,11 @@ def test_a_list_of_errors_ends() -> None:
     assert [error["message"] for error in reported(some)] == [error.message for error in some]
     shown = reported([*some, *some])
     assert len(shown) == MOST_ERRORS + 1
-    assert shown[-1] == {"message": f"{MOST_ERRORS} more errors are left out", "extensions": {"code": "BAD_REQUEST"}}
+    assert shown[-1] == {"message": f"{MOST_ERRORS} more errors are omitted", "extensions": {"code": "BAD_REQUEST"}}
     large = Refusal(Code.BAD_REQUEST, "x" * 100_000, fields={f"items.{n}": "takes a text" for n in range(1000)})
     shown = reported([GraphQLError(str(large), original_error=large)] * 10)
     assert 1 < len(shown) < 10
-    assert "more errors are left out" in shown[-1]["message"]
+    assert "more errors are omitted" in shown[-1]["message"]
     assert len(orjson.dumps(shown)) < LARGEST
     huge = Refusal(Code.UNPROCESSABLE, "no", fields={f"items.{n}": "takes a text" for n in range(100_000)})
     [only] = reported([GraphQLError(str(huge), original_error=huge)])

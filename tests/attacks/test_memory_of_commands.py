@@ -108,7 +108,7 @@ async def test_a_command_has_as_much_memory_as_it_may_have(
 ) -> None:
     ended = await grouped.run([python, "-c", CALLING + KINDS[kind] + HELD], workdir=workdir, timeout=30)
     assert (ended.exit_code, ended.timed_out, ended.stderr) == (137, False, "")
-    assert f"more than {MOST} MiB of memory together" in ended.excess
+    assert f"more than {MOST} MiB of memory in total" in ended.excess
 
 
 @pytest.mark.parametrize("kind", ["memory files", "segments"])
@@ -120,7 +120,7 @@ async def test_nor_does_a_child_of_it_that_is_ended_alone(
     program = f"{python} -c '{(CALLING + KINDS[kind] + HELD)}'"
     ended = await grouped.run(shell(f"setsid {program} & wait; sleep 20; echo on"), workdir=workdir, timeout=30)
     assert (ended.exit_code, ended.timed_out, ended.stdout) == (137, False, "")
-    assert "of memory together" in ended.excess
+    assert "of memory in total" in ended.excess
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,7 +133,7 @@ async def test_a_terminal_has_no_more(grouped: Bubblewrap, workdir: Workdir, pyt
         async with asyncio.timeout(30):
             while await terminal.read():
                 pass
-        assert "of memory together" in await terminal.excess()
+        assert "of memory in total" in await terminal.excess()
 
 
 async def test_a_program_that_talks_has_no_more(grouped: Bubblewrap, workdir: Workdir, python: str) -> None:
@@ -141,7 +141,7 @@ async def test_a_program_that_talks_has_no_more(grouped: Bubblewrap, workdir: Wo
     async with grouped.program(start, workdir=workdir) as program, asyncio.timeout(30):
         while await program.read():
             pass
-        assert "of memory together" in program.excess
+        assert "of memory in total" in program.excess
 
 
 async def test_what_is_within_it_works(grouped: Bubblewrap, workdir: Workdir, python: str) -> None:

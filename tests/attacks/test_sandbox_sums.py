@@ -59,7 +59,7 @@ async def test_processes_that_are_small_each_and_large_together(
     ended = await sandbox.run(shell(four), workdir=workdir, timeout=25)
     assert ended.exit_code == 137
     assert not ended.timed_out
-    assert "more than 200 MiB of memory together" in ended.excess
+    assert "more than 200 MiB of memory in total" in ended.excess
     assert time.monotonic() - began < 20
 
 

@@ -84,7 +84,7 @@ async def test_a_command_of_an_agent(grouped: Bubblewrap, workdir: Workdir, pyth
     tool = tools_for(job("x"), grouped, workdir)["run_command"]
     result = await tool.run({"command": greedy(python), "timeout_seconds": 60})
     assert result.is_error
-    assert f"more than {MOST} MiB of memory together" in result.content
+    assert f"more than {MOST} MiB of memory in total" in result.content
     assert "still-here" not in result.content
 
 
@@ -118,4 +118,4 @@ async def test_a_terminal(world: World, crew: Crew, grouped: Bubblewrap, python:
         while await terminal.read():
             pass
         assert isinstance(terminal, Terminal)
-        assert f"more than {MOST} MiB of memory together" in await terminal.excess()
+        assert f"more than {MOST} MiB of memory in total" in await terminal.excess()

@@ -95,7 +95,7 @@ async def vanishing(folder: Path, then: str) -> AsyncIterator[tuple[Vanishing, C
 
 @pytest.mark.parametrize(
     ("then", "told"),
-    [("gone", "The container engine does not answer"), ("unknown", "The container engine answers 404: no such exec")],
+    [("gone", "The container engine does not answer"), ("unknown", "The container engine answered 404: no such exec")],
 )
 async def test_a_command_fails_and_says_so(then: str, told: str, tmp_path: Path) -> None:
     workdir = Workdir.of(tmp_path, workspace_id="w", agent_id="a", agent_slug="nell", crew_id="c" * 25)

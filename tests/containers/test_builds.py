@@ -249,7 +249,7 @@ async def test_an_image_is_built_kept_and_worked_in(tmp_path_factory: pytest.Tem
                 "A step ended with 3: why": BuildPlan(IMAGE, (), (), (("/bin/sh", "-c", "echo why; exit 3"),)),
                 "is not built in": BuildPlan(IMAGE, (("ghcr.io/a/b/x:1", {}),), (), ()),
                 "no mise": BuildPlan(IMAGE, (), (("node", "22"),), ()),
-                "The container engine answers": BuildPlan("localhost:1/none/none:1", (), (), (("true",),)),
+                "The container engine answered": BuildPlan("localhost:1/none/none:1", (), (), (("true",),)),
             }
             for why, other in failing.items():
                 with pytest.raises(Failed, match=why):

@@ -139,7 +139,7 @@ async def test_output_is_cut_and_input_is_read(engine: ContainerEngine, workdir:
     box = sandbox(engine, output=1000)
     long = await box.run(["sh", "-c", "seq 100000; seq 9 >&2"], workdir=workdir, timeout=60)
     assert long.truncated
-    assert "more bytes of output were left out" in long.stdout
+    assert "more bytes of output were omitted" in long.stdout
     assert long.stderr == "1\n2\n3\n4\n5\n6\n7\n8\n9\n"
     fed = await box.run(["cat"], workdir=workdir, timeout=60, stdin=b"given\n")
     assert fed.stdout == "given\n"

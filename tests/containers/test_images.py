@@ -54,7 +54,7 @@ class Engine:
         self.workspaces.append(workspace_id)
         for name in sorted(name for name, old in self.containers.items() if old or not outdated):
             if name == self.sticks:
-                raise NotRun("The container engine answers 500: device or resource busy")
+                raise NotRun("The container engine answered 500: device or resource busy")
             del self.containers[name]
             removed.append(name)
 

@@ -118,7 +118,7 @@ async def test_services_that_do_not_run_are_told_by_name(engine: ContainerEngine
     for service, why in (
         (ends, "The service ends does not run: it has ended"),
         (ill, "The service ill does not run: it is not healthy"),
-        (unknown, "The service unknown does not run: The container engine answers"),
+        (unknown, "The service unknown does not run: The container engine answered"),
         (hostile, "is not an image name"),
         (secret, "no active credential of the crew is named NONE"),
     ):

@@ -117,7 +117,7 @@ async def test_coding_agents_are_refused_in_containers(world: World, tmp_path: P
     row = await crew(world, runtime_image="a")
     sandbox = await Sandboxes(settings, Unconfined()).of_crew(world.workspace.id, row.id)
     job: Any = SimpleNamespace(agent=SimpleNamespace(cli_adapter=CliAdapter.CLAUDE_CODE))
-    with pytest.raises(Unfit, match="Claude Code is not run in containers, and the crew names an image: choose"):
+    with pytest.raises(Unfit, match="Claude Code does not run in containers, and the crew has an image: choose"):
         installed_for(job, settings, sandbox)
 
 

@@ -108,7 +108,7 @@ async def test_the_public_policy_reaches_nothing_that_is_not_public(host: str) -
         refusal = await refused(http.get(f"http://{host}:{server.port}/{SECRET}"))
     assert (refusal.code, refusal.detail) == (
         Code.BAD_REQUEST,
-        "The host has an address that may not be called from here",
+        "The host has a private address, which may not be called",
     )
     assert server.connections == 0
 

@@ -90,7 +90,7 @@ async def test_what_is_not_kept_is_gone(kept: LocalStore, tmp_path: Path) -> Non
         await kept.folder("w").keep(received, "late")
 
 
-FULL, BROKEN = "The server has no space left for files", "The files cannot be reached"
+FULL, BROKEN = "The server has no space left for files", "The files are not accessible"
 
 
 @pytest.mark.parametrize(

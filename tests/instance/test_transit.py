@@ -166,12 +166,12 @@ async def test_an_instance_goes_over_to_it_and_back(database: Any, bao: OpenBao,
         instance.vault.data_keys._current.clear()
         made = await world.rest(world.owner, "POST", "/api/v1/credentials", {"name": "later", "value": "a value"})
         assert (made.status_code, made.json()["detail"]) == (
-            503, "The service that keeps the keys cannot be used now: it answers 503",
+            503, "The key service is unavailable: it answered with status 503",
         )  # fmt: skip
         assert await world.database.fetchval("SELECT count(*) FROM credentials") == 1
-        with pytest.raises(keys.KeysError, match="it answers 503"):
+        with pytest.raises(keys.KeysError, match="it answered with status 503"):
             await keys.settle(world.settings, database.url)
-        with pytest.raises(keys.KeysError, match="it answers 503"):
+        with pytest.raises(keys.KeysError, match="it answered with status 503"):
             await needed(world.settings, access)
         bao.sealed = False
         await keys.settle(world.settings, database.url)

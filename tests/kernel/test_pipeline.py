@@ -359,7 +359,7 @@ async def test_a_move_that_the_machine_refuses_is_told_apart_from_one_that_came_
     fault = await refused(moved("ERROR"))
     assert (fault.code, fault.detail) == (Code.BAD_REQUEST, "Agent is IDLE: it cannot become ERROR")
     fault = await refused(moved("RUNNING", "STOPPED"))
-    assert (fault.code, fault.detail) == (Code.CONFLICT, "Agent was STOPPED by then; try again")
+    assert (fault.code, fault.detail) == (Code.CONFLICT, "Agent became STOPPED meanwhile; try again")
     row = await world.database.fetchrow("SELECT status, role_title FROM agents WHERE id = $1", agent.id)
     assert tuple(row) == ("IDLE", None)
     assert (await moved("RUNNING")).body == b'{"status":"RUNNING","role_title":"moved"}'

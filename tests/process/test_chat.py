@@ -197,7 +197,7 @@ async def test_a_server_that_is_not_there(place: World) -> None:
 
 async def test_bad_addresses_tokens_and_files(place: World, tmp_path: Any) -> None:
     assert "is not a URL" in (await chat(place, "scout", "hello", "--server", "localhost:8080")).err
-    assert "does not take this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
+    assert "does not accept this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
     assert "requires a login: run `crewship login`" in (await chat(place, "scout", "hello", CREWSHIP_TOKEN="")).err
     assert (
         "cannot be read (No such file"
@@ -225,11 +225,14 @@ async def test_who_is_in_several_workspaces_names_one(place: World, player: Play
         in (await chat(place, "scout", "x", "--workspace", "third", CREWSHIP_TOKEN=token)).err
     )
     assert (
-        "there is no agent 'scout' in Other; there is none at all yet"
+        "there is no agent 'scout' in Other; it has no agents yet"
         in (await chat(place, "scout", "x", "--workspace", "other", CREWSHIP_TOKEN=token)).err
     )
     assert (await chat(place, "scout", "hello", CREWSHIP_TOKEN=token, CREWSHIP_WORKSPACE=place.workspace.id)).code == 0
-    assert "you are in no workspace yet" in (await chat(place, "scout", "x", CREWSHIP_TOKEN=place.nobody.token)).err
+    assert (
+        "you are not a member of any workspace yet"
+        in (await chat(place, "scout", "x", CREWSHIP_TOKEN=place.nobody.token)).err
+    )
 
 
 async def test_a_profile_names_server_and_token_and_the_command_line_wins(
@@ -349,7 +352,7 @@ async def test_a_conversation_in_a_terminal(place: World, player: Player) -> Non
     assert "starting" in shown.text
     assert shown.raw.count("\x1b[?25l") == shown.raw.count("\x1b[?25h")  # the cursor is back
     async with terminal(*CHAT, "scout", env=environment(place)) as shown:
-        await shown.see("Going on with “hello”; --new begins another chat.")
+        await shown.see("Continuing “hello”; --new begins another chat.")
         await shown.see("you> ")
         shown.type("\x03")
         assert await shown.end(again="\x03") == 0

@@ -157,7 +157,7 @@ def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
         ("CREWSHIP_PORT", "http", "crewship: CREWSHIP_PORT is 'http', but takes a port number"),
         ("CREWSHIP_FORCE_SECURE_COOKIES", "si", "crewship: CREWSHIP_FORCE_SECURE_COOKIES is 'si', but takes a boolean"),
         ("CREWSHIP_HOST", "no.such.host.invalid", "crewship: cannot listen on host no.such.host.invalid"),
-        ("CREWSHIP_DATA_DIR", "/proc/crewship", "crewship: the directory /proc/crewship cannot be made"),
+        ("CREWSHIP_DATA_DIR", "/proc/crewship", "crewship: the directory /proc/crewship cannot be created"),
         (
             "DATABASE_URL",
             "postgresql://u:hunter2@127.0.0.1:1/d?sslmode=perhaps",

@@ -145,7 +145,7 @@ async def test_the_browser_and_the_terminal_are_in_one_conversation(begun: Path)
             str(begun / "profile"),
             env=environment(),
         ) as chat:
-            await chat.see("Going on with “from the browser”")
+            await chat.see("Continuing “from the browser”")
             await chat.see("you> ")
             chat.type("from the terminal\r")
             await chat.see("scout> Scout: from the terminal")

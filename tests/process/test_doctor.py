@@ -199,7 +199,7 @@ def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
     assert connections_of(settings.model_copy(update={"role": "api"})) == 14
     sound = found(settings)["connections"]
     assert sound.ok
-    assert "up to 21 a process" in sound.found
+    assert "up to 21 per process" in sound.found
     assert "PostgreSQL allows 97" in sound.found
     many = found(settings.model_copy(update={"workers": 5}))["connections"]
     assert not many.ok

@@ -77,7 +77,7 @@ async def test_a_login_and_a_mail_go_by_tls(tls: ssl.SSLContext, scheme: str) ->
         await SmtpMailer(f"{scheme}://ada:p%40ss%3Aword@localhost:{port}", SENDER).send(MAIL, "key")
         assert len(mailbox.mails) == 1
         assert seen == [(b"ada", b"p@ss:word")]
-        with pytest.raises(MailFailed, match="the mail server answers 535") as told:
+        with pytest.raises(MailFailed, match="the mail server answered 535") as told:
             await SmtpMailer(f"{scheme}://ada:hunter2@localhost:{port}", SENDER).send(MAIL, "key")
     assert not isinstance(told.value, Undeliverable), "the operator will mend it"
     assert "hunter2" not in str(told.value)
@@ -114,7 +114,7 @@ async def test_a_refusal_is_final_or_not_and_says_nothing_of_the_mail(answer: st
         with pytest.raises(MailFailed) as told:
             await SmtpMailer(f"smtp://127.0.0.1:{port}", SENDER).send(MAIL, "key")
     assert type(told.value) is kind
-    assert str(told.value) == f"the mail server answers {answer[:3]}"
+    assert str(told.value) == f"the mail server answered {answer[:3]}"
 
 
 async def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

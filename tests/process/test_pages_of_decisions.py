@@ -79,7 +79,7 @@ async def test_a_decision_that_came_first_is_told(page: Page, world: World) -> N
     body = {"status": "approved"}
     assert (await world.rest(world.owner, "POST", f"/api/v1/approvals/{asked.id}/decide", body)).status_code == 200
     await page.click("#decision-form [value=reject]")
-    await page.see("This was decided already: approved", "#closed")
+    await page.see("This was already decided: approved", "#closed")
     assert (await status(world, asked))[0] == "approved"
     await page.open("about:blank")
     await page.open(f"{world.url}/decision")

@@ -77,7 +77,7 @@ def pooled(postgres: Connection, reached: int, database: Any, request: Any) -> I
     ids=["as it comes", "with ignored parameters"],
 )
 def test_behind_a_pooler_the_service_does_not_start(pooled: str) -> None:
-    with pytest.raises(StartError, match="a pooler in transaction mode stands before PostgreSQL"):
+    with pytest.raises(StartError, match="is a pooler in transaction mode"):
         asyncio.run(wait_for_database(pooled, wait=5))
 
 
@@ -95,7 +95,7 @@ def test_sessions_that_are_shared_are_seen_where_settings_hold(
         await admin.close()
 
     asyncio.run(kept())
-    with pytest.raises(StartError, match="a pooler in transaction mode stands before PostgreSQL"):
+    with pytest.raises(StartError, match="is a pooler in transaction mode"):
         asyncio.run(wait_for_database(pooled, wait=5))
 
 

@@ -263,7 +263,7 @@ def test_the_wrong_release_and_lost_passwords_are_explained(server: EmbeddedPost
         server.start()
     credentials.write_text(kept)
     (data_dir / "postgres" / "PG_VERSION").write_text("17\n")
-    with pytest.raises(PostgresError, match=r"is of PostgreSQL 17, this release runs 18"):
+    with pytest.raises(PostgresError, match=r"has PostgreSQL 17, but this release runs 18"):
         server.start()
     assert set(json.loads(kept)) == {"postgres", OWNER, APPLICATION, "port"}
 

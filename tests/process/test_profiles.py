@@ -136,14 +136,14 @@ async def paired(place: World, person: Person, home: dict[str, str], *arguments:
 async def test_several_logins(place: World, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "CREWSHIP_TOKEN": "", "CREWSHIP_SERVER": ""}
     none = await run(place, "profiles", **home)
-    assert (none.code, none.out, none.err) == (0, "", "There is no profile yet: `crewship login` makes one.\n")
+    assert (none.code, none.out, none.err) == (0, "", "No profiles yet: `crewship login` creates one.\n")
     first = await paired(place, place.owner, home, "--server", place.url, "--profile", "work")
     assert first.code == 0, first.err
     server = place.url.replace("127.0.0.1", "localhost")
     second = await paired(place, place.viewer, home, "--server", server, "--profile", "mine", "--json")
     told = json.loads(second.out)
     assert (told["profile"], told["server"], told["email"]) == ("mine", server, place.viewer.email)
-    assert "`crewship profiles use mine` makes this the profile in use." in second.err
+    assert "`crewship profiles use mine` switches to this profile." in second.err
     listed = json.loads((await run(place, "profiles", "--json", **home)).out)
     assert listed == [
         {"name": "mine", "inUse": False, "server": server, "workspace": None},
@@ -155,7 +155,7 @@ async def test_several_logins(place: World, tmp_path: Path) -> None:
     assert refused.err.startswith(f"crewship: the profile 'work' is of {place.url}; give this one a name:")
     assert (await run(place, "profiles", "use", "mine", **home)).err == f"mine is in use: {server}\n"
     gone = await run(place, "profiles", "remove", "mine", **home)
-    assert gone.err == f"mine is forgotten. Revoke its token at {server}/account#tokens.\n"
+    assert gone.err == f"mine was removed. Revoke its token at {server}/account#tokens.\n"
     assert "no token" in (await run(place, "issues", **home)).err
     again = await run(place, "issues", "--profile", "work", **home)
     assert (again.code, again.err) == (0, "No issues yet.\n")
@@ -164,7 +164,7 @@ async def test_several_logins(place: World, tmp_path: Path) -> None:
 async def test_a_token_that_was_revoked_says_what_to_do(place: World) -> None:
     said = await run(place, "issues", "--token", "crewship_cli_nothing")
     assert said.code == 1
-    assert "does not take this token any more, or never has: `crewship login` gets another one" in said.err
+    assert "does not accept this token: run `crewship login`" in said.err
 
 
 async def test_completion_asks_nobody(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ async def test_the_network_is_gone(place: World) -> None:
     async with wire.open() as url, shell(place, place.owner, CREWSHIP_SERVER=url) as (made, before):
         wire.cut()
         assert await made.end() == 1
-        await made.see(f"crewship: the connection to {url} is lost, and the terminal with it")
+        await made.see(f"crewship: the connection to {url} was lost, which ended the terminal")
         assert made.modes == before
 
 
@@ -197,8 +197,8 @@ async def closed_down(place: World, person: Person) -> None:
     await place.database.execute("UPDATE workspaces SET deleted_at = now() WHERE slug = $1", f"terminal-{person.name}")
 
 
-ENDED = "crewship: your login has ended, and the terminal with it"
-REMOVED = "crewship: the terminal was closed: your membership or role has changed, or its crew is gone"
+ENDED = "crewship: your login has expired, which ended the terminal"
+REMOVED = "crewship: the terminal was closed: your membership or role has changed, or its crew was deleted"
 
 
 @each_of(
@@ -234,8 +234,8 @@ async def test_nothing_was_typed(place: World, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(terminals, "IDLE", 1.5)
     async with shell(place, place.owner) as (made, before):
         assert await made.end() == 1
-        await made.see("Closed: nothing was typed for")
-        await made.see("crewship: the terminal was closed: nothing was typed")
+        await made.see("Closed: no input for")
+        await made.see("crewship: the terminal was closed: no input")
         assert made.modes == before
 
 
@@ -250,7 +250,7 @@ async def test_there_is_no_sandbox(place: World, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(instance, "terminals", SandboxedTerminals(place.settings, Unconfined()))
     async with terminal(*COMMAND, env=environment(place)) as made:
         assert await made.end() == 1
-        await made.see(f"crewship: {place.url} has no sandbox for terminals; `crewship doctor` says there")
+        await made.see(f"crewship: {place.url} has no sandbox for terminals; run `crewship doctor` there")
 
 
 async def test_what_is_no_terminal_is_refused(place: World) -> None:

@@ -64,9 +64,9 @@ TOO_MUCH = {
     "one value of fragments": (
         "{ labels { ...F ...G } labels { d: name } } fragment F on Label { a: name b: name ...G }"
         " fragment G on Label { c: name e: name f: name name }",
-        "'name' is asked for too often",
+        "'name' is requested too often",
     ),
-    "one number": ("{ crews { " + many("a#: totalCount", MAX_SAME + 1) + " } }", "'totalCount' is asked for too often"),
+    "one number": ("{ crews { " + many("a#: totalCount", MAX_SAME + 1) + " } }", "'totalCount' is requested too often"),
     "fields": ("{ labels { " + many("...F#", 60) + " } } " +
         many("fragment F# on Label { id name " + "color " * 15 + "}", 60),
         f"at most {MAX_FIELDS} fields"),

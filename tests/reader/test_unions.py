@@ -296,7 +296,7 @@ DEEP = "crew { agents { nodes { " * ((MAX_DEPTH - 3) // 3) + "crew { id } " + "}
         ),
         (
             "... on Agent { " + " ".join(f"a{n}: slug" for n in range(MAX_SAME + 1)) + " }",
-            "'slug' is asked for too often",
+            "'slug' is requested too often",
         ),
         ("... on User { shown: fullName } ... on Agent { shown: name }", "conflict"),
         ("slug", "Cannot query field 'slug' on type 'Actor'"),

@@ -38,11 +38,13 @@ def test_coding_agents_are_those_that_a_run_would_find(tmp_path: Path) -> None:
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
     found = coding_agents_on(none, tmp_path)
-    assert found[0].missing == "its program cannot be run"
+    assert found[0].missing == "its program cannot be executed"
     assert {one.missing for one in found[1:]} == {"it is not installed"}
     program.chmod(0o755)
     (program.parents[1] / "package.json").write_text('{"version": "1.2.3"}')
-    assert coding_agents_on(none, tmp_path)[0].missing == "it is run in a sandbox alone, and there is none"
+    assert coding_agents_on(none, tmp_path)[0].missing == (
+        "it runs only in a sandbox, which this machine does not have"
+    )
     programs = Programs(Path("/bin/true"), Path("/prlimit"), None)
     there = coding_agents_on(Bubblewrap(programs), tmp_path)[0]
     assert (there.installed, there.version, there.missing, there.fix) == (True, "1.2.3", None, None)

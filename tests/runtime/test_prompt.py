@@ -45,7 +45,7 @@ def test_the_newest_turns_are_kept_and_the_rest_is_mentioned() -> None:
     prompt = assemble(job("What?", history=history), 230)
     assert prompt.turns == tuple(history[-4:])
     assert prompt.dropped == 16
-    assert prompt.system.endswith("\n\nThe 16 oldest messages of this conversation were left out.")
+    assert prompt.system.endswith("\n\nThe 16 oldest messages of this conversation were omitted.")
     assert assemble(job("What?", history=history[:1], system_prompt=""), 40).system.endswith(
         "\n\nThe oldest message of this conversation was left out."
     )

@@ -101,7 +101,7 @@ async def _tuned(ctx: Context, data: AskForApproval, arguments: str, agent: Agen
                 actor_id="approvals",
                 crew_id=agent.crew_id,
                 agent_id=agent.id,
-                summary=f"{data.tool}: {data.mode} became {mode}, by what was decided before",
+                summary=f"{data.tool}: {data.mode} became {mode} because of earlier decisions",
                 payload={"tool": data.tool, "from": data.mode, "to": mode, "decisions": len(earlier)},
             )
         )

@@ -130,7 +130,7 @@ class OfApproval(Input):
 
 
 TIME_OUT = job("approvals.time_out", OfApproval, unique="{approval_id}", emits=InboxItemUpdated)
-"""Nobody has decided in time."""
+"""No decision was made in time."""
 OVERDUE = (col(Approval.status) == constant(ApprovalStatus.pending), col(Approval.timeout_at) <= func.now())
 EXPIRE = clock("approvals.expire", every=timedelta(seconds=30), when=waiting(Approval, *OVERDUE))
 

@@ -239,7 +239,7 @@ def validate(model: type[M], raw: Mapping[str, Any]) -> M:
 
 
 FORMS = {
-    SLUG: "may hold lower-case letters, digits, - and _, and starts with a letter or digit",
+    SLUG: "must have lower-case letters, digits, - and _ only, and start with a letter or digit",
     EMAIL: "must be an email address",
 }
 

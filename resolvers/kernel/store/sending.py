@@ -25,7 +25,7 @@ async def run(
         text = conflict if isinstance(conflict, str) else conflict.get(error.constraint_name or "", TAKEN)
         raise Refusal(Code.CONFLICT, text, constraint=error.constraint_name) from None
     except asyncpg.ForeignKeyViolationError as error:
-        raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: there is nothing with this id") from None
+        raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: unknown id") from None
     except asyncpg.CheckViolationError as error:
         column = _checked(error)
         raise Refusal(Code.BAD_REQUEST, TOO_LONG if column == SIZE else f"{column}: is not an allowed value") from None

@@ -249,7 +249,7 @@ class Context(Recorder):
                 raise
             state = getattr(await self.get(model, id), column)
             if seen is not None or state in before:
-                raise Refusal(Code.CONFLICT, f"{model.__name__} was {state} by then; try again") from None
+                raise Refusal(Code.CONFLICT, f"{model.__name__} became {state} meanwhile; try again") from None
             raise Refusal(refused, f"{model.__name__} is {state}: it cannot become {to}") from None
 
     async def move_all(self, machine: Machine[M, S], to: S, /, *conditions: Any, **changes: Any) -> list[str]:

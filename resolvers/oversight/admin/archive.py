@@ -29,7 +29,7 @@ from resolvers.oversight.admin.gdpr import OfPerson
 KEPT: Final = timedelta(days=7)
 FOLDER: Final = "gdpr"
 GONE = "The archive has been removed"
-FAILED: Final = "The archive could not be put together; the log of the server says why"
+FAILED: Final = "The archive could not be created; the server's log has the reason"
 ERASED: Final = "The person was erased"
 
 

@@ -68,7 +68,7 @@ async def verify(conn: Any, signed: Signed, workspace_id: str | None, found: Ver
             found.seals += 1
     for row in await conn.fetch(STRAYS, await conn.fetchval(PLACE), workspace_id):
         found.faults += 1
-        yield Fault(row["workspace_id"], f"row {row['id']} was added behind the last seal, or that seal was removed")
+        yield Fault(row["workspace_id"], f"row {row['id']} was added after the last seal, or that seal was removed")
 
 
 async def _faults_of(
@@ -85,17 +85,17 @@ async def _faults_of(
         gone = seal["rows"] - left
         said = rows_dropped(seal["hash"], seal["dropped_at"], until, digests)
         if not signed(said, seal["dropped_signature"] or b""):
-            return [f"{named} says that {gone} of its rows have expired, and this instance has not removed them"]
+            return [f"{named} records {gone} expired rows, which this instance has not removed"]
         found.dropped += gone
     elif seal["digests"] is None or chained(before, seal) != seal["hash"]:
-        return [f"{named} was changed, or the one before it"]
+        return [f"{named} or the previous seal was changed"]
     # one row more than there were: an added one shows, and no number of them is too many
     rows = await conn.fetch(ROWS, seal["workspace_id"], last_seq, seal["last_seq"], left + 1, until)
     if not left:
         return [f"row {row['id']} is in the range of {named}, whose rows have expired" for row in rows]
     found.rows += len(rows)
     faults = [
-        f"row {row['id']} says that a person's data were erased in it, and this instance has not done so"
+        f"row {row['id']} records an erasure that this instance did not perform"
         for row in rows
         if row["erased"] is not None and not is_as_erased(signed, row)
     ]

@@ -32,7 +32,7 @@ UNKNOWN = "Link not found"
 USED = "This link was already used"
 EXPIRED = "This link has expired"
 NOT_ANY_MORE = "The user this link was issued to no longer has permission to decide"
-DECIDED = "This was decided already: {outcome}"
+DECIDED = "This was already decided: {outcome}"
 GONE = "The subject of this link has been deleted"
 
 

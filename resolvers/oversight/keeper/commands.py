@@ -121,7 +121,7 @@ def _read(command: str) -> _Line:
             word = _more(word, each)
             word.pattern = word.pattern or (not quote and each in "*?[") or each == "$"
     if quote:
-        line.fault = "has a quote that is not closed"
+        line.fault = "has an unclosed quote"
     _ended(line, word)
     return line
 

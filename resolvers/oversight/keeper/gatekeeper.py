@@ -21,7 +21,7 @@ DEFAULT_ADDRESS: Final = "http://localhost:11434"
 TIMEOUT: Final = 5.0
 OFF: Final = "Keeper not configured"
 PURPOSE: Final = "keeper"
-SPENT: Final = "The budget for calls of models is spent, so that no model was asked"
+SPENT: Final = "The budget for model calls is spent, so no model was asked"
 FAILED: Final = "The model did not answer"
 PLAIN: Final = "A plain intent for a credential of the lowest level"
 

@@ -33,7 +33,7 @@ class Inputs:
     left_out: dict[str, str] = field(default_factory=dict)
 
     def told(self) -> str:
-        return "".join(f"[{path} is not given: {why}]\n" for path, why in self.left_out.items())
+        return "".join(f"[{path} was not provided: {why}]\n" for path, why in self.left_out.items())
 
 
 def named_in(command: str) -> list[str]:

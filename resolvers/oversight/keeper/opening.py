@@ -40,10 +40,10 @@ from resolvers.rules.redaction import Redactor
 
 REMEMBERED: Final = 10  # messages of the conversation
 SPEAKERS: Final = (MessageRole.user, MessageRole.assistant)
-NO_AGENT: Final = "There is no such agent"
+NO_AGENT: Final = "Agent not found"
 NO_CREDENTIAL: Final = "Credential not found"
 OTHER_WORKSPACE: Final = "The agent belongs to another workspace"
-OTHER_CONTAINER: Final = "The container is not one of the agent's crew"
+OTHER_CONTAINER: Final = "The container does not belong to the agent's crew"
 OTHER_CREW: Final = "The agent belongs to another crew"
 Required = Annotated[Id, Field(min_length=1)]
 

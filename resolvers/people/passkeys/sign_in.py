@@ -97,7 +97,7 @@ async def sign_in_with_passkey(ctx: Context, data: PasskeySignIn) -> SignedIn:
         try:
             assertion = await verify_sign_in(party, challenge.challenge, data.credential, seen)
         except CounterWentBack:
-            log.warning("the counter of a passkey went back: there may be a copy of it", passkey=seen.id)
+            log.warning("the counter of a passkey decreased: it may have been copied", passkey=seen.id)
         except NotAccepted:
             pass
     await ctx.begin()

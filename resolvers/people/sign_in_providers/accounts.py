@@ -61,7 +61,7 @@ async def account_of(
         await ctx.update(LinkedIdentity, identity.id, used_at=NOW, email=email, provider=provider.id)
         return FoundAccount(await ctx.get(User, identity.user_id), False)
     if email is None:
-        raise turned_away("The provider does not say that it has verified the email address", NOT_LINKED)
+        raise turned_away("The provider has not verified the email address", NOT_LINKED)
     await ctx.lock(f"account of {email.lower()}")
     known = await _by_email(ctx, email)
     found = (
@@ -107,9 +107,9 @@ async def _create(ctx: Context, provider: SignInProvider, person: Person, email:
     """Without a password, and of no workspace (contract: auth.google_callback)."""
     open_to_all = instance.settings.allow_signup if provider.signup is None else provider.signup
     if not await is_bootstrapped(ctx):
-        raise turned_away("This server has no first user yet, who is created with the link that it printed", NO_ACCOUNT)
+        raise turned_away("This server has no first user yet; create the first user with the printed link", NO_ACCOUNT)
     if not (open_to_all or invited):
-        raise turned_away("There is no account with this email, and this server does not open one", NO_ACCOUNT)
+        raise turned_away("No account has this email, and this provider does not create accounts", NO_ACCOUNT)
     picture = person.picture
     return await ctx.insert(
         User(

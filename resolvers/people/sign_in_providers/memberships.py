@@ -79,7 +79,7 @@ async def apply_groups(ctx: Context, provider: SignInProvider, user: User, group
         return
     workspace = await _workspace_of(ctx, provider)
     if workspace is None:
-        log.warning("the workspace of a sign-in provider is not there", provider=provider.id)
+        log.warning("the workspace of a sign-in provider does not exist", provider=provider.id)
         return
     role = role_of(provider, groups)
     await ctx.enter(workspace.id)

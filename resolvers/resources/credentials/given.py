@@ -155,7 +155,9 @@ async def value_before(workspace_id: str, credential_id: str) -> SecretStr | Non
         except Unopenable:
             log.warning("credential cannot be opened", credential_id=credential_id, column="old_value")
         else:
-            log.warning("new value of a credential was refused: the one before is used", credential_id=credential_id)
+            log.warning(
+                "the provider refused a rotated credential; using the previous value", credential_id=credential_id
+            )
             return SecretStr(old.reveal())
     return None
 

@@ -73,7 +73,7 @@ async def values_of(rows: Sequence[Any], column: str = "value") -> list[str | No
         except Refusal as refusal:
             if row["secret_ref"] is None:
                 raise
-            log.warning("credential is not given by its store", credential_id=row["id"], error=refusal.detail)
+            log.warning("the secret store did not return a credential", credential_id=row["id"], error=refusal.detail)
         return None
 
     return await asyncio.gather(*[one(row) for row in rows])
@@ -88,7 +88,7 @@ async def _asked(secret_ref: str, token: Revealed) -> Revealed:
     async with instance.http(policy, timeout=TIMEOUT, most=LARGEST_ANSWER) as http:
         answer = await http.get(found[1], headers=headers)
     if answer.status != 200:
-        raise _refused(f"it answers {answer.status}")
+        raise _refused(f"it answered with status {answer.status}")
     value: Any = answer.json()
     for key in ("data", "data", found[2] or USUAL_KEY):
         value = value.get(key) if isinstance(value, dict) else None

@@ -130,7 +130,7 @@ async def create_agent_integration(ctx: Context, agent: Agent, data: BindAgent) 
     Afterwards, only bound agents can use the server.
     """
     if await _held(ctx, data.mcp_server_scope, data.mcp_server_id) is None:
-        raise fault("mcp_server_id", f"names no integration of a {data.mcp_server_scope} that is there")
+        raise fault("mcp_server_id", f"names no existing integration of a {data.mcp_server_scope}")
     values = data.model_dump() | {"env_var_name": data.env_var_name or None}
     return await ctx.insert(AgentIntegration(**values), conflict=TAKEN)
 

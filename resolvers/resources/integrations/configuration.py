@@ -26,7 +26,7 @@ SHELL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 UNNAMEABLE: Final = re.compile(r"[^A-Za-z0-9_-]")
 NOT_STARTED: Final = "stdio servers are not started"
 NO_PLACE: Final = "it has neither an endpoint nor a command"
-NOT_TOLD: Final = "it is not known how to tell the coding agent of servers"
+NOT_TOLD: Final = "this coding agent has no MCP configuration"
 NO_STREAM: Final = "the coding agent does not support server-sent events"
 
 

@@ -103,7 +103,9 @@ async def _started(ctx: Context, server: WorkspaceIntegration | CrewIntegration)
     except McpFailed as failed:
         return ServerTest(status="error", message=failed.told(redactor.redact))
     if len(orjson.dumps(said)) > LARGEST:
-        return ServerTest(status="error", message=f"Server says more of itself than {LARGEST >> 10} KiB")
+        return ServerTest(
+            status="error", message=(f"The server's description of itself has more than {LARGEST >> 10} KiB")
+        )
     return ServerTest(status="ok", message=ANSWERED, server_info=said)
 
 

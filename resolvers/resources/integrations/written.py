@@ -98,7 +98,7 @@ def _servers(text: str | None, crew_id: str) -> Written:
         return {}
     entries = parse_mcp_config(text)
     if len(entries) > MOST_SERVERS:
-        raise invalid(FIELD, f"names {len(entries)} servers: at most {MOST_SERVERS} are taken")
+        raise invalid(FIELD, f"names {len(entries)} servers: at most {MOST_SERVERS} are allowed")
     found = {name: _server(name, entry, crew_id) for name, entry in entries.items()}
     return {name: server for name, server in found.items() if server is not None}
 

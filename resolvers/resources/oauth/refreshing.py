@@ -37,7 +37,7 @@ _RENEWABLE: Final = (
     col(Credential.oauth_token_url).is_not(None),
 )
 
-ENDED: Final = "The token has ended, and there is nothing to renew it with"
+ENDED: Final = "The token has expired, and there is no refresh token"
 
 
 class CredentialOfJob(Input):

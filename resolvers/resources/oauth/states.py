@@ -25,7 +25,7 @@ from resolvers.people.sign_in_providers.attempts import browser_of
 from resolvers.resources.oauth.client import authorization_url
 
 LIFETIME: Final = timedelta(minutes=15)
-UNKNOWN: Final = "This consent is not known, was finished, or is older than 15 minutes; please start again"
+UNKNOWN: Final = "This consent is unknown, finished, or older than 15 minutes; start again"
 
 
 @dataclass(frozen=True, slots=True)

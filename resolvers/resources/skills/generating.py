@@ -35,7 +35,7 @@ PURPOSE: Final = "skills.generate"
 VENDOR: Final = "workspace"
 VERSION: Final = "0.1.0"
 EXISTS: Final = "A skill with this slug already exists"
-NAMED: Final = "There is a skill of this name"
+NAMED: Final = "A skill with this name already exists"
 NO_KEY: Final = "The workspace has no active Anthropic API key: add a credential of type API_KEY first"
 SYSTEM: Final = """You write skills for agents, in the format of SKILL.md files.
 

@@ -46,7 +46,7 @@ from resolvers.resources.skills.storing import check_free, check_license, hold_c
 
 MOST_PROPOSED: Final = 50
 """Of one crew, with up to 512 KiB each. Below the highest number that a file name may end with."""
-FULL: Final = f"{MOST_PROPOSED} skills of the crew wait for a decision: there can be no more"
+FULL: Final = f"The crew already has {MOST_PROPOSED} proposed skills, the maximum"
 UNSAFE: Final = "must be named skill-*.md, without /, \\ and .."
 CREW = Subject(Crew, "crew_id")
 PROPOSAL = Subject(SkillProposal, "file_name", by="file_name", of=CREW, called="Skill proposal")

@@ -38,7 +38,7 @@ MOST_MODELS: Final = 1000
 FRESH, FAILED, LOCAL = 300.0, 30.0, 5.0
 """Seconds for which a list is kept, the failure to get one, and either from a server of the operator's own."""
 DAEMON: Final = "http://localhost:11434"
-UNREACHED: Final = "The Ollama server could not be asked for its models"
+UNREACHED: Final = "The Ollama server did not return its models"
 
 
 class ModelSource(StrEnum):

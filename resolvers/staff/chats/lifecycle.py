@@ -113,7 +113,7 @@ async def delete_chat(ctx: Context, chat: Chat, data: ChatOfAgent) -> Deleted:
     if await ctx.select(Assignment, col(Assignment.chat_id) == chat.id).exists():
         raise Refusal(Code.CONFLICT, "Assignments refer to this chat")
     if await ctx.select(Run, col(Run.chat_id) == chat.id, col(Run.status) == RunStatus.RUNNING).exists():
-        raise Refusal(Code.CONFLICT, "A run is live in this chat")
+        raise Refusal(Code.CONFLICT, "This chat has an active run")
     speakers = await ctx.report(speakers_in(chat.workspace_id, [chat.id]))
     for agent_id in {chat.agent_id, *(row[0] for row in speakers)}:
         ctx.enqueue(CHAT_GONE, agent_id=agent_id, chat_id=chat.id)

@@ -139,7 +139,7 @@ async def add_participant(ctx: Context, chat: Chat, data: AddParticipant) -> Suc
     named = col(Membership.user_id).in_([data.user_id, chat.created_by])
     here = {member.user_id for member in await ctx.select(Membership, named, including_hidden=True).all()}
     if data.user_id not in here:
-        raise invalid("user_id", "is no member of this workspace")
+        raise invalid("user_id", "is not a member of this workspace")
     known = {row.user_id for row in await ctx.select(ChatParticipant, col(ChatParticipant.chat_id) == chat.id).all()}
     roles = {data.user_id: data.role}
     if chat.created_by is not None and chat.created_by in here:

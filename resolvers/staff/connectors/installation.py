@@ -23,7 +23,7 @@ from resolvers.staff.connectors.verification import instance_url
 
 KEPT: Final = (AuthMode.pat, AuthMode.conn_string, AuthMode.byo_oauth)
 CLIENT: Final = ("client_id", "client_secret")
-TAKEN: Final = "An MCP server or a credential of this name was made meanwhile; please try again"
+TAKEN: Final = "An MCP server or credential with this name was created meanwhile; try again"
 Server = WorkspaceIntegration | CrewIntegration
 
 

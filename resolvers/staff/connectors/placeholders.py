@@ -41,7 +41,7 @@ def in_order(derived: Mapping[str, str]) -> list[str]:
         if name in ordered:
             return
         if name in begun:
-            raise ValueError(f"derived: {name} leads back to itself")
+            raise ValueError(f"derived: {name} refers to itself")
         begun.add(name)
         for other in named(derived[name]):
             if other.startswith(DERIVED):

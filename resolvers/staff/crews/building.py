@@ -36,7 +36,7 @@ UNDER_WAY = "This crew's image is already being built"
 NOTHING = "The crew has no devcontainer_config"
 CHANGED = "The configuration changed during the build"
 NOT_YET: Final = "The agent's image is being built: send the message again when it is ready"
-NOT_NOW: Final = "The image that the agent works in has to be built first, and cannot be now"
+NOT_NOW: Final = "The agent's image must be built first, which is not possible now"
 
 
 class OfBuild(Input):

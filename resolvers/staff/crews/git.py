@@ -33,7 +33,9 @@ MOST: Final = 256 << 10
 """Bytes of a patch (contract: crews, GitDiff)."""
 MOST_FILES: Final = 5_000
 AT_ONCE, OF_WORKSPACE = 8, 2  # in this process
-_ROOM: Final = Room(AT_ONCE, OF_WORKSPACE, f"{OF_WORKSPACE} questions to git of a workspace go on at once; try again")
+_ROOM: Final = Room(
+    AT_ONCE, OF_WORKSPACE, (f"The workspace already has {OF_WORKSPACE} git requests in progress; try again")
+)
 _CLEAN: Final = r"""
 set -f
 exec 2>/dev/null

@@ -16,7 +16,7 @@ from resolvers.staff.runs.questions import end_question
 
 MISSING = "Run not found"
 WAITS = "The agent is waiting for an approval"
-OVER = "The time for which the agent was hired is over"
+OVER = "The agent's hire has expired"
 GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 
 

@@ -12,7 +12,7 @@ from resolvers.kernel import Context, Id, Input, job
 
 TRIGGER: Final = "PEER_QUERY"
 """A run that answers has the id of the question."""
-NO_ANSWER: Final = "The agent has not answered"
+NO_ANSWER: Final = "The agent did not answer"
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 

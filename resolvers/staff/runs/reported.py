@@ -29,7 +29,7 @@ from resolvers.staff.runs.lifecycle import MISSING, End, check_can_work, end_run
 
 CONFLICT = {
     "runs_pkey": "A run with this id already exists",
-    "runs_chat_id_running_key": "Another run is live in this chat",
+    "runs_chat_id_running_key": "This chat already has an active run",
 }
 
 

@@ -56,7 +56,7 @@ PATIENCE = 300.0
 LOOK, PAUSE = 1.0, 0.05
 MOST_OF_AGENT: Final = 4
 """Questions that an agent is asked at once."""
-BUSY: Final = f"the agent is asked {MOST_OF_AGENT} questions already"
+BUSY: Final = f"the agent already has {MOST_OF_AGENT} open questions"
 ITSELF: Final = "an agent cannot ask itself"
 NOT_ITS_CHAT: Final = "an agent can only ask in a chat in which it works"
 NOT_BEGUN: Final = f"{NO_ANSWER}: no worker started the question"

@@ -26,7 +26,7 @@ def fault_in(tasks: Iterable[MissionTask]) -> str | None:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
-        return "Tasks wait for each other: " + " → ".join(repr(titles[id]) for id in reversed(error.args[1]))
+        return "Circular dependencies: " + " → ".join(repr(titles[id]) for id in reversed(error.args[1]))
     return None
 
 

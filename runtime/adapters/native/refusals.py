@@ -63,7 +63,7 @@ class Refusals:
 
     def of_key_taken(self) -> ProviderError:
         return ProviderError(
-            f"The agent has no key of {self.name} any more: its credential was unassigned, disabled or deleted.",
+            f"The agent no longer has a key for {self.name}: its credential was unassigned, disabled or deleted.",
             error="key_taken",
         )
 

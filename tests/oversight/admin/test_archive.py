@@ -144,7 +144,7 @@ async def test_the_last_attempt_that_fails_is_told_and_an_earlier_one_is_not(
             await put_together(world, id, attempt)
         receipt = (await world.rest(world.admin, "GET", f"{RECEIPTS}/{id}")).json()
         assert receipt["status"] == status
-    assert "could not be put together" in receipt["error"]
+    assert "could not be created" in receipt["error"]
     assert receipt["completed_at"]
     assert "No space" not in receipt["error"]
     document = "query($ws: ID, $id: ID!) { gdprReceipt(workspaceId: $ws, id: $id) { status error } }"

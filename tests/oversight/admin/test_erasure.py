@@ -172,9 +172,7 @@ async def test_the_audit_log_is_verified_all_the_same(world: World) -> None:
     other = await world.database.fetchval("SELECT id FROM audit_logs WHERE erased IS NULL ORDER BY seq LIMIT 1")
     forged = f"UPDATE audit_logs SET erased = {PERSONAL_DIGEST}, erased_signature = 'x', data = '{{}}' WHERE id = $1"
     await world.database.execute(forged, other)
-    assert await faults() == [
-        f"row {other} says that a person's data were erased in it, and this instance has not done so"
-    ]
+    assert await faults() == [f"row {other} records an erasure that this instance did not perform"]
     await world.database.execute("UPDATE audit_logs SET action = 'other' WHERE id = $1", rows[0]["id"])
     assert f"row {rows[0]['id']} was changed since seal 1" in await faults()
 

@@ -123,7 +123,7 @@ async def test_a_removed_seal_and_a_removed_end_are_named(world: World, chain: l
     assert texts[0] == "seal 3 follows seal 1: 1 seals between them are missing"
     await world.database.execute("DELETE FROM audit_seals WHERE number = 3")
     texts, _ = await faults(world)
-    assert texts == [f"row {id} was added behind the last seal, or that seal was removed" for id in chain[10:]]
+    assert texts == [f"row {id} was added after the last seal, or that seal was removed" for id in chain[10:]]
 
 
 async def test_rows_that_have_expired_leave_their_seals(world: World, chain: list[str], monkeypatch: Any) -> None:
@@ -148,9 +148,7 @@ async def test_rows_that_have_expired_leave_their_seals(world: World, chain: lis
     await world.database.execute("DELETE FROM audit_logs WHERE id = $1", ids[2])
     assert (await faults(world))[0] == [f"1 row is missing between row {ids[1]} and row {ids[3]}"]
     await world.database.execute("UPDATE audit_seals SET dropped_at = now(), digests = NULL WHERE number = 3")
-    assert (await faults(world))[0][1:] == [
-        "seal 3 says that 5 of its rows have expired, and this instance has not removed them"
-    ]
+    assert (await faults(world))[0][1:] == ["seal 3 records 5 expired rows, which this instance has not removed"]
 
 
 async def test_a_forged_row_in_a_month_that_was_dropped_is_named(world: World, monkeypatch: Any) -> None:

@@ -253,12 +253,12 @@ async def test_refusals_write_nothing(world: World) -> None:
         await world.database.execute(change, world.admin.user_id, "ADMIN")
     body = {"status": "denied"}
     assert (await world.rest(world.owner, "POST", f"/api/v1/approvals/{asked.id}/decide", body)).status_code == 200
-    await refused(world, token, 409, "decided already: denied")
+    await refused(world, token, 409, "already decided: denied")
     gone, of_gone = await linked(world)
     await world.database.execute("DELETE FROM approvals WHERE id = $1", gone.id)
     await refused(world, of_gone, 410, "has been deleted")
     late, of_late = await linked(world, status="timeout")
-    await refused(world, of_late, 409, "decided already: timeout")
+    await refused(world, of_late, 409, "already decided: timeout")
     assert late.id
 
 
@@ -313,7 +313,7 @@ async def test_a_task_that_is_held_is_decided_once_each_time_it_is_held(world: W
     token = token_in((await told(receiver))["link"])
     assert (await show(world, token)).json()["title"] == "Paint the hull waits for approval"
     await world.database.execute("UPDATE decision_links SET source_id = source_id || '-earlier'")
-    await refused(world, token, 409, "decided already")  # the task is held anew, and this was not asked then
+    await refused(world, token, 409, "already decided")  # the task is held anew, and this was not asked then
     await world.database.execute("UPDATE decision_links SET source_id = $1", source)
     assert (await decide(world, token, comment="Well done")).status_code == 200
     row = await world.database.fetchrow("SELECT * FROM mission_tasks WHERE id = $1", task.id)

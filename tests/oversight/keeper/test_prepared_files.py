@@ -158,14 +158,14 @@ async def test_what_is_no_file_is_not_given(here: Prepared, made: str, why: str)
     await here.command(made.replace("OUT", here.at))
     said = await here.allowed("cat OUT/named")
     assert said["exit_code"] == 1
-    assert said["output"].startswith(f"[{here.at}/named is not given: it is ")
+    assert said["output"].startswith(f"[{here.at}/named was not provided: it is ")
     assert why in said["output"]
 
 
 async def test_what_is_hidden_is_not_given(here: Prepared) -> None:
     await here.command(f"mkdir {here.at}/.git; echo x >{here.at}/.git/config; echo x >{here.at}/.npmrc")
     for path in ("OUT/.git/config", "OUT/.npmrc", "OUT/../x", "OUT//x"):
-        assert "is not given" in (await here.allowed(f"cat {path}"))["output"], path
+        assert "was not provided" in (await here.allowed(f"cat {path}"))["output"], path
 
 
 async def test_it_keeps_nothing_and_changes_nothing(here: Prepared) -> None:

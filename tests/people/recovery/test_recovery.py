@@ -273,7 +273,7 @@ async def test_a_mail_that_is_refused_for_good_is_not_sent_again(world: World, m
         await idle(world)
     assert mailbox.tried - before == 1
     told = [line for line in lines if "could not be mailed" in line["event"]]
-    assert [line["cause"] for line in told] == ["the mail server answers 550"]
+    assert [line["cause"] for line in told] == ["the mail server answered 550"]
     assert user.email not in str(lines)
 
 

@@ -33,7 +33,7 @@ async def test_a_provider_that_answers_is_sound_and_the_redirect_uri_is_said(
     check = await checked(provider, tmp_path, issuer)
     assert (check.ok, check.fix) == (True, "")
     assert check.found == (
-        f"{issuer} answers; registered there is https://crewship.example/api/v1/auth/oidc/harbour/callback"
+        f"{issuer} answers; register the redirect URI https://crewship.example/api/v1/auth/oidc/harbour/callback"
     )
     hinted = await checked(provider, tmp_path, issuer, public_url=None)
     assert hinted.ok

@@ -138,7 +138,7 @@ async def test_a_server_has_no_more_memory_than_a_command(world: World, settled:
     answer = await answer_of(world, server)
     groups.close()
     assert answer["status"] == "error"
-    assert "more than 128 MiB of memory together" in answer["message"]
+    assert "more than 128 MiB of memory in total" in answer["message"]
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_a_process_that_answers_requests_alone_starts_none() -> None:
     ("form", "why"),
     [
         ("garbage", "The server's answers are longer than 4 MiB"),
-        ("garbage-in-lines", "The server has printed more than 2000 lines"),
+        ("garbage-in-lines", "The server printed more than 2000 lines"),
         ("reads-nothing", "The server did not answer within 1 seconds"),
         ("forks", "The server did not answer within 1 seconds"),
-        ("large", "Server says more of itself than 64 KiB"),
+        ("large", "The server's description of itself has more than 64 KiB"),
     ],
 )
 async def test_a_hostile_program(

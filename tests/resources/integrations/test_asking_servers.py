@@ -67,7 +67,7 @@ async def test_a_private_address_behind_a_name_is_not_reached(world: World, bad:
     server = await crew_server(world, bad.url("good"))
     instance._settings = instance.settings.model_copy(update={"mcp_allow_private": False})
     answer = (await world.rest(world.manager, "POST", f"{server}/test", {})).json()
-    assert (answer["status"], "may not be called from here" in answer["message"]) == ("error", True)
+    assert (answer["status"], "may not be called" in answer["message"]) == ("error", True)
     refreshed = await world.rest(world.admin, "POST", f"{server}/tools/refresh", {})
     assert (refreshed.status_code, bad.asked) == (502, {})
 

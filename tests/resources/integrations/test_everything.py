@@ -59,4 +59,4 @@ async def test_the_server_that_has_everything(request: pytest.FixtureRequest, tr
         assert "5" in (await called(server, "get-sum", {"a": 2, "b": 3})).text
         assert (await called(server, "echo", {})).is_error
         picture = await called(server, "get-tiny-image", {})
-        assert "[Left out: image]" in picture.text
+        assert "[Omitted: image]" in picture.text

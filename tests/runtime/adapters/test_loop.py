@@ -343,7 +343,7 @@ async def test_the_longest_history_is_cut_to_the_budget(server: Vendor, journal:
     turns = body["messages"][1:-1] if server.wire == "openai" else body["messages"][:-1]
     assert turns[0]["role"] == "user"
     assert turns[-1]["content"] == history[-1].content
-    assert f"The {400 - len(turns)} oldest messages of this conversation were left out." in system
+    assert f"The {400 - len(turns)} oldest messages of this conversation were omitted." in system
     assert len(json.dumps(body)) < 20_000
 
 

@@ -78,15 +78,17 @@ def of_another_processor(case: Case) -> None:
 
 
 SAYS: dict[str, tuple[Change, str]] = {
-    "no folder": (lambda case: case.set(coding_agents=None), "Claude Code cannot be run: CREWSHIP_CODING_AGENTS"),
-    "not installed": (lambda case: case.program.unlink(), "Claude Code cannot be run: it is not installed."),
-    "not executable": (lambda case: case.program.chmod(0o644), "Claude Code cannot be run: its program cannot be run."),
+    "no folder": (lambda case: case.set(coding_agents=None), "Claude Code cannot run: CREWSHIP_CODING_AGENTS"),
+    "not installed": (lambda case: case.program.unlink(), "Claude Code cannot run: it is not installed."),
+    "not executable": (lambda case: case.program.chmod(0o644), (
+        "Claude Code cannot run: its program cannot be executed."
+    )),
     "half a download": (lambda case: case.program.write_bytes(b"\x7fE"), "its program is not for this machine."),
     "another processor": (of_another_processor, "its program is not for this machine."),
     "not run by this release": (lambda case: case.of(cli_adapter=CliAdapter.CURSOR_CLI,
                                                      llm_provider=LlmProvider.ANTHROPIC), "does not run CURSOR_CLI"),
-    "no sandbox": (no_sandbox, "Claude Code is run in a sandbox alone"),
-    "another provider": (of_another_provider, "Claude Code does not work with models of OPENAI, but of ANTHROPIC."),
+    "no sandbox": (no_sandbox, "Claude Code requires a sandbox"),
+    "another provider": (of_another_provider, "Claude Code works with models of ANTHROPIC, not of OPENAI."),
     "gates": (gated, "Claude Code does not ask before it uses a tool"),
 }  # fmt: skip
 
@@ -109,7 +111,7 @@ async def test_our_own_loop_works_where_it_cannot(case: Case, why: str) -> None:
 async def test_without_a_key_neither_works(case: Case) -> None:
     case.set(anthropic_api_key=None, anthropic_base_url=None, local_model=False)
     for choice in ("auto", "cli"):
-        with pytest.raises(Failed, match=r"There is no key for ANTHROPIC\. Set ANTHROPIC_API_KEY"):
+        with pytest.raises(Failed, match=r"No key for ANTHROPIC is configured\. Set ANTHROPIC_API_KEY"):
             await case.adapter(choice)
 
 
@@ -117,10 +119,10 @@ async def test_without_a_key_neither_works(case: Case) -> None:
 async def test_a_provider_that_our_loop_does_not_know_is_left_to_its_coding_agent(case: Case, choice: str) -> None:
     """What is missing is told then, and not that another provider is to be chosen."""
     case.of(cli_adapter=CliAdapter.GEMINI_CLI)
-    with pytest.raises(Failed, match=r"There is no key for GOOGLE\. Set GEMINI_API_KEY"):
+    with pytest.raises(Failed, match=r"No key for GOOGLE is configured\. Set GEMINI_API_KEY"):
         await case.adapter(choice)
     case.set(gemini_api_key=SecretStr("g-key"))
     assert await case.adapter(choice) == "cli"
     shutil.rmtree(case.folder / "node_modules" / "@google")
-    with pytest.raises(Failed, match=r"Gemini CLI cannot be run: it is not installed\. `crewship doctor` says how"):
+    with pytest.raises(Failed, match=r"Gemini CLI cannot run: it is not installed\. `crewship doctor` explains how"):
         await case.adapter(choice)

@@ -164,16 +164,16 @@ async def test_a_call_that_is_broken_off_is_booked(agent: Agents, server: Vendor
 @pytest.mark.parametrize(
     ("does", "says"),
     [
-        ("garbage", "Claude Code printed a line that is no JSON object: ?�?[31m oops"),
-        ("half", 'Claude Code printed a line that is no JSON object: {"type": "assistant", "mess'),
+        ("garbage", "Claude Code printed a line that is not a JSON object: ?�?[31m oops"),
+        ("half", 'Claude Code printed a line that is not a JSON object: {"type": "assistant", "mess'),
         ("long", "Claude Code printed a line of more than 8 MiB"),
         ("flood", "Claude Code printed more than 64 MiB"),
-        ("deep", 'Claude Code printed a line that is no JSON object: {"type":[[['),
-        ("shape", "Claude Code printed an event that cannot be read: assistant"),
-        ("types", "Claude Code printed an event that cannot be read: assistant"),
-        ("nothing", "Claude Code has said nothing for 1.5 seconds, and was ended."),
-        ("half and wait", "Claude Code has said nothing for 1.5 seconds, and was ended."),
-        ("blank lines", "Claude Code has said nothing for 1.5 seconds, and was ended."),
+        ("deep", 'Claude Code printed a line that is not a JSON object: {"type":[[['),
+        ("shape", "Claude Code printed an unreadable event: assistant"),
+        ("types", "Claude Code printed an unreadable event: assistant"),
+        ("nothing", "Claude Code printed nothing for 1.5 seconds and was ended."),
+        ("half and wait", "Claude Code printed nothing for 1.5 seconds and was ended."),
+        ("blank lines", "Claude Code printed nothing for 1.5 seconds and was ended."),
     ],
 )
 async def test_what_makes_no_sense_ends_the_run(
@@ -208,7 +208,7 @@ async def test_an_event_of_another_shape_ends_the_run(
     agent: Agents, journal: Journal, tmp_path: Path, adapter: CliAdapter, event: dict[str, Any]
 ) -> None:
     name = KNOWN[adapter].name
-    with pytest.raises(Failed, match=f"^{name} printed an event that cannot be read: {event['type']}$"):
+    with pytest.raises(Failed, match=f"^{name} printed an unreadable event: {event['type']}$"):
         await agent(adapter).run(job(f"DO {json.dumps(event)}"), journal.attempt())
     assert left(tmp_path) == []
 
@@ -216,7 +216,7 @@ async def test_an_event_of_another_shape_ends_the_run(
 @pytest.mark.parametrize(
     ("does", "says"),
     [
-        ("fill memory", "its processes took more than 256 MiB of memory together"),
+        ("fill memory", "its processes used more than 256 MiB of memory in total"),
         ("fill the disk", "The files of this crew take more than 64 MiB"),
     ],
 )

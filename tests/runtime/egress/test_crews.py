@@ -163,7 +163,7 @@ async def test_a_refusal_is_told_to_the_agent_and_the_journal(
         f" 2>&1 | tail -1"
     )
     said = await command.run({"command": ask})
-    assert f"[network: {SECRET}.example.net:443 was refused: the host is not on the allow-list of the crew]" in (
+    assert f"[network: {SECRET}.example.net:443 was refused: the host is not on the crew's allow-list]" in (
         said.content
     )
     rows = await estate.owner.fetch(
@@ -211,7 +211,7 @@ async def test_a_command_that_the_keeper_allows_has_the_same_way_out(
     monkeypatch.setattr(keeper, "gateway_of", gateway)
     commands, job = SandboxedCommands(estate.settings, sandbox), await job_of(estate)
     ran = await commands.run(of_keeper(job, f'{python} -c "{ASK}"'))
-    assert "[network: other.example.net:80 was refused: the host is not on the allow-list of the crew]" in ran.output
+    assert "[network: other.example.net:80 was refused: the host is not on the crew's allow-list]" in ran.output
     assert "\n200\n" in ran.output
     assert "HTTP Error 403" in ran.output
     outside.looked_up.clear()
@@ -254,4 +254,4 @@ async def test_a_terminal_has_the_same_way_out(
             said += piece
     assert b"200" in said
     assert b"HTTP Error 403" in said
-    assert outside.refused == [("other.example.net", "the host is not on the allow-list of the crew")]
+    assert outside.refused == [("other.example.net", "the host is not on the crew's allow-list")]

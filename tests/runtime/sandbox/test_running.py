@@ -94,7 +94,7 @@ async def test_long_output_is_cut_with_a_note(programs: Programs, workdir: Workd
         shell("head -c 200000 /dev/zero | tr '\\0' a; echo short >&2; exit 3"), workdir=workdir, timeout=10
     )
     assert ended.truncated
-    assert ended.stdout == "a" * 1000 + "\n[199000 more bytes of output were left out]\n"
+    assert ended.stdout == "a" * 1000 + "\n[199000 more bytes of output were omitted]\n"
     assert (ended.stderr, ended.exit_code) == ("short\n", 3)
 
 

@@ -351,7 +351,7 @@ class TestCommands:
         assert len(content) < CONTENT + 100
         assert content.startswith("Exit code 0\nfirst\n1\n2\n")
         assert "characters omitted]" in content
-        assert content.endswith("more bytes of output were left out]")
+        assert content.endswith("more bytes of output were omitted]")
 
     async def test_cancelling(self, confined: dict[str, Tool], workdir: Workdir) -> None:
         task = asyncio.ensure_future(

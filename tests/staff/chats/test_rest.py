@@ -432,7 +432,7 @@ async def test_what_keeps_a_chat(world: World) -> None:
     await world.add(Assignment(workspace_id=assigned.workspace_id, chat_id=assigned.id, **work))
     await run_of(world, busy)
     before = await world.snapshot()
-    for chat, text in ((assigned, "Assignments refer to this chat"), (busy, "A run is live in this chat")):
+    for chat, text in ((assigned, "Assignments refer to this chat"), (busy, "This chat has an active run")):
         answer = await world.rest(world.owner, "DELETE", f"/api/v1/agents/{chat.agent_id}/chats/{chat.id}")
         assert (answer.status_code, answer.json()["error"]) == (409, text)
     assert await world.snapshot() == before

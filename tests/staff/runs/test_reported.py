@@ -211,7 +211,7 @@ async def test_an_id_and_a_chat_are_taken_once(world: World) -> None:
     before = await world.snapshot()
     again, beside = await start(world, agent.id, id=id), await start(world, agent.id, chat_id=chat.id)
     assert (again.status_code, again.json()["error"]) == (409, "A run with this id already exists")
-    assert (beside.status_code, beside.json()["error"]) == (409, "Another run is live in this chat")
+    assert (beside.status_code, beside.json()["error"]) == (409, "This chat already has an active run")
     assert await world.snapshot() == before
 
 
