@@ -16,6 +16,7 @@ from crewship.process.app import create_app
 from crewship.process.serve import serve
 from models.base import TenantTable, Timestamps, belongs_to, table_of, text_field
 from models.bounds import DESCRIPTION, LINE, NAME
+from models.personal_data import NOTHING
 from models.staff.crews import Crew
 from resolvers.instance.settings import load_settings
 from resolvers.kernel import (
@@ -47,11 +48,11 @@ class BenchIssue(TenantTable, Timestamps, table=True):
     )
     crew_id: str
     number: int
-    identifier: str = text_field(NAME)
-    title: str = text_field(LINE)
-    description: str | None = text_field(DESCRIPTION, default=None)
-    status: str = text_field(LINE, default="BACKLOG")
-    priority: str = text_field(LINE, default="none")
+    identifier: str = text_field(NAME, holds=NOTHING)
+    title: str = text_field(LINE, holds=NOTHING)
+    description: str | None = text_field(DESCRIPTION, default=None, holds=NOTHING)
+    status: str = text_field(LINE, default="BACKLOG", holds=NOTHING)
+    priority: str = text_field(LINE, default="none", holds=NOTHING)
     created_by: str | None = SQLField(default=None, foreign_key="users.id")
 
 
