@@ -5,6 +5,9 @@ They may hold entities (`@entity`), and these tables:
 IDS         a field that is called like no entity -> the entity whose id it takes
 RECIPES     an operation -> what its input model does not tell
 ANONYMOUS   operations that take no credential. A new entry is a decision: nobody is known there, on either surface
+SOWN        an entity -> how many rows of its kind the tests of reads have, with other texts and nulls
+READS       a list or row of the GraphQL schema -> the same read again, in Python (tests/reader/words.py)
+ADDED       an operation, or the first part of its name -> why the service has it, if the contract does not
 PROSE       operations whose role is a sentence in the contract: a guard decides, and the folder has a table of who may
 """
 
@@ -16,7 +19,7 @@ from typing import Any
 from tests.generation.entities import ENTITIES, MODELS, Plot
 from tests.generation.recipes import Recipe
 
-__all__ = ["ANONYMOUS", "ENTITIES", "IDS", "MODELS", "PROSE", "Plot", "recipe_of"]
+__all__ = ["ADDED", "ANONYMOUS", "ENTITIES", "IDS", "MODELS", "PROSE", "Plot", "recipe_of"]
 
 TESTS = Path(__file__).parents[1]
 CASES: dict[str, ModuleType] = {
@@ -38,6 +41,8 @@ def merged(table: str) -> dict[str, Any]:
 
 IDS: dict[str, str] = merged("IDS")
 RECIPES: dict[str, Recipe] = merged("RECIPES")
+SOWN: dict[str, int] = merged("SOWN")
+ADDED: dict[str, str] = merged("ADDED")
 ANONYMOUS: frozenset[str] = frozenset().union(*(getattr(cases, "ANONYMOUS", ()) for cases in CASES.values()))
 PROSE: dict[str, str] = {name: domain for domain, cases in CASES.items() for name in getattr(cases, "PROSE", ())}
 

@@ -73,13 +73,26 @@ from models.work.saved_views import SavedView
 from models.work.templates import WorkflowTemplate
 from models.work.triage_rules import MatchType, TriageRule
 from models.work.work_pauses import WorkPause
-from tests.world import now
+from tests.generation.domains import CASES  # noqa: F401 - declares the entities
+from tests.generation.entities import lacking, planted
+from tests.world import Person, now
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 def workspace_rows(name: str) -> list[SQLModel]:
-    """In an order that satisfies the foreign keys; the user comes first, the workspace second."""
+    """In an order that satisfies the foreign keys; the user comes first, the workspace second. Tables that are not
+    named here have the row of their domain's cases.
+    """
+    rows = _rows(name)
+    user, workspace = rows[0], rows[1]
+    assert isinstance(user, User)
+    assert isinstance(workspace, Workspace)
+    plot = planted(rows, workspace, Person(name, user.id, user.email, ""))
+    return rows + [plot[key] for key in lacking(rows)]
+
+
+def _rows(name: str) -> list[SQLModel]:
     user = User(email=f"{name}@example.org")
     workspace = Workspace(name=name, slug=name)
     here: dict[str, Any] = {"workspace_id": workspace.id}

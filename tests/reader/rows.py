@@ -1,17 +1,18 @@
 """Seeded rows that reads get wrong: ties, nulls, strange texts and numbers, deleted rows, another workspace of them."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlmodel import SQLModel
+from sqlalchemy import String, UniqueConstraint
+from sqlmodel import AutoString, SQLModel
 
 from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalStatus
 from models.attention.inbox import InboxItem, InboxKind, InboxState, SenderType, inbox_item_id
 from models.attention.notifications import Notification
 from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery, WebhookEndpoint
-from models.base import most_characters, new_id, table_of
+from models.base import CHOICES, most_characters, new_id, table_of
 from models.kernel import SecurityLog
 from models.people.auth import User
 from models.people.service_accounts import ServiceAccount, service_account_id
@@ -37,9 +38,10 @@ from models.staff.crews import ConnectionDirection, Crew, CrewConnection, CrewMe
 from models.staff.memory import MemoryTier, MemoryVersion
 from models.staff.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.staff.webhooks import WebhookReceipt, WebhookResult
-from models.work.labels import Label
 from models.work.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
 from models.work.templates import WorkflowTemplate
+from tests.generation.domains import ENTITIES, SOWN
+from tests.generation.entities import lacking, planted
 from tests.reader.chat_rows import said
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
@@ -93,9 +95,39 @@ class Sower:
         return {"created_at": self.time(), "updated_at": self.time()}
 
     def rows(self) -> Iterator[SQLModel]:
-        """In an order that satisfies the foreign keys."""
+        """In an order that satisfies the foreign keys. Tables that are not named here have rows as their domain's cases
+        make them.
+        """
+        made = list[SQLModel]()
+        for row in self._rows():
+            made.append(row)
+            yield row
+        for key in [key for key in lacking(made) if key in SOWN]:
+            yield from self.varied(key, made)
+
+    def varied(self, key: str, made: Iterable[SQLModel] = ()) -> list[Any]:
+        """Rows as the entity is, with other texts and nulls."""
+        plot = planted(made, self.workspace, self.people[0])
+        return [self._varied(ENTITIES[key](plot), number) for number in range(SOWN[key])]
+
+    def _varied(self, row: SQLModel, number: int) -> SQLModel:
+        model = table_of(type(row))
+        unique = {c.name for rule in model.constraints if isinstance(rule, UniqueConstraint) for c in rule.columns}
+        for column in model.columns:
+            if column.name == "id" or column.foreign_keys or column.name not in row.__dict__:
+                continue
+            if column.name in unique and isinstance(row.__dict__[column.name], str):
+                row.__dict__[column.name] = f"{TEXTS[number % len(TEXTS)]}{number}"
+            elif isinstance(column.type, String | AutoString) and CHOICES not in column.info:
+                row.__dict__[column.name] = self.maybe(self.text()) if column.nullable else self.text()
+            elif column.nullable:
+                row.__dict__[column.name] = self.maybe(row.__dict__[column.name])
+        row.__dict__.update({name: at for name, at in self.stamps().items() if name in model.c})
+        return row
+
+    def _rows(self) -> Iterator[SQLModel]:
         pick = self.random.choice
-        labels = [self.label(number) for number in range(9)]
+        labels = self.varied("label")
         yield from labels
         crews = [self.crew(number) for number in range(9)]
         yield from crews
@@ -193,15 +225,6 @@ class Sower:
                 template_json=definition, icon=self.maybe(self.text()), color=self.maybe(self.text()),
                 is_builtin=self.random.random() < 0.4, **self.here, **self.stamps(),
             )  # fmt: skip
-
-    def label(self, number: int) -> Label:
-        return Label(
-            name=f"{TEXTS[number % len(TEXTS)]}{number}",
-            color=self.text(),
-            label_group=self.maybe(self.text()),
-            **self.here,
-            **self.stamps(),
-        )
 
     def crew(self, number: int) -> Crew:
         pick = self.random.choice

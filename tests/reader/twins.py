@@ -11,6 +11,7 @@ from sqlalchemy.sql.operators import desc_op
 from models.base import TenantRow, table_of
 from resolvers.kernel.reader import GRAPHS, Edge
 from rest_compat.http.table import CAMEL
+from tests.generation.domains import merged
 from tests.reader import (
     account_twins,
     activity_twins,
@@ -61,10 +62,6 @@ AGENTS: Order = (
 
 
 BY_NAME: Order = (Key(lambda row: row["name"].lower(), False, "text"), *by("id"))
-
-
-def labels(store: Store, asker: Asker, _: Arguments) -> Listing:
-    return Listing("Label", ordered(tenants(store, asker, "Label"), by("name", "id")))
 
 
 def crews(store: Store, asker: Asker, _: Arguments) -> Listing:
@@ -186,7 +183,7 @@ def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "labels": labels, "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
+    "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
     "agents": agents, "agent": agent, "agentLearning": agent_learning,
     "members": members, "invitations": invitations,
@@ -201,6 +198,7 @@ HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twi
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE | persona_twins.HERE
+HERE |= merged("READS")
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 

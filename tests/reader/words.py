@@ -6,7 +6,7 @@ from typing import Any
 import schema.bridge.root  # noqa: F401  (declares the graphs)
 from models.base import table_of
 from resolvers.kernel.reader import GRAPHS, edges_in
-from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store
+from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
 
 Arguments = Mapping[str, Any]
 MODELS = {model.__name__: model for model in GRAPHS} | {
@@ -70,6 +70,18 @@ def only(rows: list[Row], model: str) -> Single:
     if not rows:
         raise Refused("NOT_FOUND")
     return Single(model, rows[0])
+
+
+def listed(model: str, *order: str) -> Root:
+    """All rows of the workspace that the asker sees, in that order."""
+    return lambda store, asker, _: Listing(model, ordered(tenants(store, asker, model), by(*order)))
+
+
+def found(model: str) -> Root:
+    """The row that the argument `id` names."""
+    return lambda store, asker, arguments: only(
+        [row for row in tenants(store, asker, model) if row["id"] == arguments["id"]], model
+    )
 
 
 NEWEST: Order = by("-created_at", "-id")
