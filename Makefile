@@ -89,8 +89,8 @@ budget: $(VENV)/.dev ## Measure starts and memory against their bars, as it is a
 limits: $(VENV)/.dev ## Exhaust all there is, from a terminal and from an agent's command; adds what was seen to bench/limits.md
 	CREWSHIP_LIMITS_TABLE=bench/limits.md $(BIN)/python -m pytest -q tests/attacks/test_exhaustion.py
 
-mutations: $(VENV)/.dev ## Plant 60 faults in the kernel and three domains, and see which the tests find; writes bench/mutations.txt
-	$(BIN)/python -m tests.mutation bench/mutations.txt
+mutations: $(VENV)/.dev ## Plant 60 faults in the kernel and three domains, and see which the tests find; writes bench/mutations.md
+	$(BIN)/python -m tests.mutation bench/mutations.md
 
 attacks: $(VENV)/.dev ## Attack a service, and measure what it costs: make attacks [before=CHECKOUT]; writes bench/attacks.md
 	$(BIN)/python -m bench.attacks $(if $(before),--before $(before))

@@ -59,7 +59,6 @@ class Estate:
             more.setdefault("cookies", cookies(self))
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)
-        assert outcome.code != Code.INTERNAL, f"{op.name}: {outcome}"  # whatever is asked, nothing breaks
         outcome.changes = await self.recorder.changes()
         if (
             outcome.code and not keep and getattr(op, "refused", None) is not None
@@ -69,6 +68,8 @@ class Estate:
             await self.recorder.undo()
             files = self.world.settings.storage_path / "workspaces" / self.home.workspace.id / "crews"
             rmtree(files, ignore_errors=True)
+        # whatever is asked, nothing breaks; the next case begins as this one did
+        assert outcome.code != Code.INTERNAL, f"{op.name}: {outcome}"
         return outcome
 
 

@@ -74,6 +74,7 @@ def begun(directory: Path) -> Path:
     return migrated(directory)
 
 
+@pytest.mark.slow
 async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None:
     elsewhere = {
         "DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none",
