@@ -62,7 +62,9 @@ def test_what_is_skipped_throughout_is_skipped() -> None:
         none()
 
 
-def test_what_calls_operations_is_one_item_a_domain_and_marks_are_kept() -> None:
+def test_what_calls_operations_is_one_item_a_domain_and_marks_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
     async def test(op: Operation[Any], slowly: bool) -> None:
         """Not called."""
 
