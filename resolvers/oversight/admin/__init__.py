@@ -12,10 +12,8 @@ from resolvers.oversight.admin.counts import (
 )
 from resolvers.oversight.admin.erasure import PersonErased, erase_person
 from resolvers.oversight.admin.gdpr import (
-    DeletedRows,
     ExportedInboxItem,
     ExportedMemoryVersion,
-    ExportedPeerCard,
     PersonalDataDeleted,
     PersonalDataExport,
     delete_personal_data,

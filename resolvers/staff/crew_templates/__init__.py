@@ -8,6 +8,6 @@ from resolvers.staff.crew_templates.deployment import (
     get_crew_template,
     list_crew_templates,
 )
-from resolvers.staff.crew_templates.suggesting import CrewSuggestion, SuggestedAgent, suggest_crew
+from resolvers.staff.crew_templates.suggesting import CrewSuggestion, suggest_crew
 
 DOMAIN = Domain("crew_templates", scopes="crews")
