@@ -8,11 +8,11 @@ from typing import Final
 
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.instance.settings import Settings
-from resolvers.oversight.keeper.closing import CLOSE, LOOK, OfRequest, close, enqueue_overdue
-from resolvers.oversight.keeper.consolidating import CONSOLIDATE, OfLearningCrew, enqueue_due, note, reviewed
-from resolvers.oversight.keeper.consolidating import LOOK as MEMORY
-from resolvers.oversight.keeper.reviewing_skills import LOOK as SKILLS
-from resolvers.oversight.keeper.reviewing_skills import REVIEW, OfSkill, look_at_skills, review_daily
+from resolvers.oversight.keeper.consolidation import CONSOLIDATE, OfLearningCrew, enqueue_due, note, reviewed
+from resolvers.oversight.keeper.consolidation import LOOK as MEMORY
+from resolvers.oversight.keeper.requests import CLOSE, LOOK, OfRequest, close, enqueue_overdue
+from resolvers.oversight.keeper.skills import LOOK as SKILLS
+from resolvers.oversight.keeper.skills import REVIEW, OfSkill, look_at_skills, review_daily
 from resolvers.rules.agent_folders import SCRATCH
 from resolvers.staff.runs.origin import works_for_strangers
 from runtime.containers.choice import Sandboxes

@@ -23,12 +23,12 @@ OPENING = re.compile(r"^(Of|By|Those|What|Whose|Whoever|Whom)\b(?! default)")
 """A description that begins so has no noun or verb that says what is described."""
 PRODUCT = ("models", "resolvers", "schema", "rest_compat", "runtime", "crewship")
 OTHER_TEXTS = {
-    "resolvers/oversight/keeper/consolidating.py": "what a model is asked",
-    "resolvers/oversight/keeper/evaluating.py": "what a model is asked",
-    "resolvers/oversight/keeper/prompts.py": "what a model is asked",
+    "resolvers/oversight/keeper/consolidation.py": "what a model is asked",
+    "resolvers/oversight/keeper/evaluation.py": "what a model is asked",
+    "resolvers/oversight/keeper/verdicts.py": "what a model is asked",
     "resolvers/resources/skills/generating.py": "what a model is asked",
     "resolvers/staff/crew_templates/suggesting.py": "what a model is asked",
-    "resolvers/oversight/keeper/plausibility.py": "words that are searched for",
+    "resolvers/oversight/keeper/gatekeeper.py": "words that are searched for",
     "resolvers/rules/content_scan.py": "words that are searched for",
     "runtime/containers/launcher.py": "a program of the shell",
 }

@@ -11,7 +11,7 @@ MAKERS = {"Redactor", "KnownValues", "of_forms"}
 BESIDE = {
     "resolvers/rules/known_sets.py": "in the thread that makes them",
     "resolvers/rules/redaction.py": "what they are used by",
-    "resolvers/oversight/keeper/scrubbing.py": "called in a thread",
+    "resolvers/oversight/keeper/execution.py": "called in a thread",
 }
 
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from resolvers.oversight.keeper.evaluating import UNAVAILABLE
+from resolvers.oversight.keeper.evaluation import UNAVAILABLE
 from resolvers.problem import REASON_PHRASES
 from resolvers.resources.oauth.client import FAILED
 from resolvers.rules.containers import NO_CONTAINERS

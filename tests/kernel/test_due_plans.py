@@ -9,7 +9,7 @@ import pytest
 
 from resolvers.attention.approvals import deciding
 from resolvers.kernel.background.clocks import CLOCKS, AcrossWorkspaces
-from resolvers.oversight.keeper import closing
+from resolvers.oversight.keeper import requests
 from resolvers.resources.credentials import rotation
 from resolvers.resources.oauth import refreshing
 from resolvers.staff.hiring import expiring
@@ -64,7 +64,7 @@ def uses(plan: str, index: str) -> bool:
     [
         (deciding.enqueue_overdue, "approvals_due_idx"),
         (expiring.enqueue_expired, "agents_expires_at_idx"),
-        (closing.enqueue_overdue, "keeper_requests_pending_idx"),
+        (requests.enqueue_overdue, "keeper_requests_pending_idx"),
         (rotation.end_overdue, "credential_rotations_due_idx"),
         (refreshing.enqueue_due, "credentials_oauth_expires_at_idx"),
         (refreshing.enqueue_ended, "credentials_oauth_expires_at_idx"),

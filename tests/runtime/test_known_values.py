@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from resolvers.oversight.keeper.scrubbing import MARK, scrubbed
+from resolvers.oversight.keeper.execution import MARK, scrubbed
 from resolvers.rules.known_values import BLOCK, MOST, KnownValues, TooManyValues
 from resolvers.rules.redaction import Redactor
 from runtime.runs.job import Failed

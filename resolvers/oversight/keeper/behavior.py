@@ -10,7 +10,7 @@ from models.oversight.keeper import KeeperDecision, KeeperRequestType, evaluatio
 from models.staff.crews import AutonomyLevel, BehaviorMode
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import Action, Auth, Code, Context, Description, Emptied, Id, Text, at_most, command
-from resolvers.oversight.keeper.evaluating import (
+from resolvers.oversight.keeper.evaluation import (
     CAREFUL,
     Evaluate,
     Evaluation,

@@ -1,19 +1,198 @@
-"""Which commands may be run with a credential: one program with its arguments, and nothing that a shell makes of it
-(contract: internal.keeper.execute).
+"""Commands with a credential: one program with its arguments, and nothing that a shell makes of it (contract:
+internal.keeper.execute).
 
-The line is read as a shell reads it, quotes and escapes included: what stands in single quotes is text, and a program
-is found under its name however it is quoted.
+The line is read as a shell reads it: text in single quotes is text, and a program is found under its name however it
+is quoted. Programs that run an argument as a program, or read the variables of a process, are refused without a model.
+No list of them is complete: the sandbox bounds what a command can reach.
+
+A program does what the files around it say: a repository's configuration, a Makefile, a test. So a command begins in
+an empty folder, and finds only those files of the crew that it names one by one, as they were when they were judged.
 """
 
 import fnmatch
+import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from models.oversight.keeper import COMMAND
-from resolvers.oversight.keeper.escapes import WRAPPERS, escape_in
+from resolvers.kernel import Code, Context, Refusal
+from resolvers.rules.agent_folders import OUTPUT
+
+MOST: Final = 16
+LARGEST: Final = 1 << 20
+"""Bytes of one."""
+TOGETHER: Final = 4 << 20
+PATH: Final = re.compile(rf"{OUTPUT}/[^\s=@:,;'\"]+")
+HIDDEN: Final = "it is a hidden file"
+NO_FILE: Final = "it is not a plain file"
+TOO_LARGE: Final = f"it is larger than {LARGEST >> 20} MiB, or all are larger than {TOGETHER >> 20} MiB together"
+TOO_MANY: Final = f"a command gets at most {MOST} files"
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """`files` by the paths that the command names; `left_out`: why others are not there."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def told(self) -> str:
+        return "".join(f"[{path} was not provided: {why}]\n" for path, why in self.left_out.items())
+
+
+def named_in(command: str) -> list[str]:
+    """Paths below the crew's folder, in order, wherever they stand in a word: `--file=/output/ada/x`."""
+    return list(dict.fromkeys(path for word in words_of(command) for path in PATH.findall(word)))
+
+
+async def inputs_of(ctx: Context, command: str, *, agent_id: str, crew_id: str | None) -> Inputs:
+    """Read as they are now, without following a link."""
+    whose = ("agents", agent_id) if crew_id is None else ("crews", crew_id)
+    folder = ctx.outside.store.folder("workspaces", ctx.workspace_id or "", *whose, "output", agents=True)
+    found, size = Inputs(), 0
+    for number, path in enumerate(named_in(command)):
+        names = path.removeprefix(f"{OUTPUT}/").split("/")
+        if number >= MOST:
+            found.left_out[path] = TOO_MANY
+        elif any(name.startswith(".") for name in names):
+            found.left_out[path] = HIDDEN
+        elif (content := await _content(folder, names)) is None:
+            found.left_out[path] = NO_FILE
+        elif len(content) > LARGEST or size + len(content) > TOGETHER:
+            found.left_out[path] = TOO_LARGE
+        else:
+            found.files[path] = content
+            size += len(content)
+    return found
+
+
+async def _content(folder: Any, names: Sequence[str]) -> bytes | None:
+    """One byte more than may be given, of one that is larger."""
+    try:
+        opened = await folder.open("/".join(names))
+    except Refusal as refusal:
+        if refusal.code in (Code.NOT_FOUND, Code.BAD_REQUEST, Code.CONFLICT):
+            return None
+        raise
+    try:
+        content: bytes = await opened.read(0, LARGEST + 1)
+    finally:
+        opened.close()
+    return content
+
+
+ASSIGNS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
+PROCESSES: Final = re.compile(r"(?:^|[^A-Za-z0-9_.-])/*proc(?:/|$)|(?:^|/)environ$")
+"""In a path, wherever that stands in a word: `file:///proc/self/environ`, `@/proc/1/environ`."""
+DEBUGGERS: Final = frozenset({"gdb", "gdbserver", "lldb", "strace", "ltrace", "valgrind", "perf", "bpftrace"})
+TEXT_EDITORS: Final = frozenset(
+    {"vi", "vim", "nvim", "view", "vimdiff", "ex", "ed", "emacs", "emacsclient", "nano", "pico"}
+)
+OTHERS: Final = frozenset({"script", "socat", "at", "batch", "crontab", "m4", "busybox", "toybox", "rlwrap"})
+WRAPPERS: Final = frozenset(
+    {
+        "env", "timeout", "nice", "ionice", "nohup", "setsid", "stdbuf", "time", "xargs", "watch", "flock", "chroot",
+        "unshare", "nsenter", "taskset", "chrt", "prlimit", "setpriv", "sudo", "su", "doas", "command", "exec", "eval",
+        "builtin", "setarch", "linux32", "linux64", "xvfb-run", "dbus-run-session", "ld.so", "npx", "bunx", "uvx",
+    }
+)  # fmt: skip
+"""What runs another program, which stands somewhere among its arguments."""
+SQL: Final = frozenset({"psql", "pgcli", "mysql", "mariadb", "mycli", "sqlite3", "sqlite", "usql", "sqlplus", "isql"})
+OF_SQL: Final = re.compile(
+    r"\\(?:!|copy\b.*\bprogram\b|(?:o|g|gx|w|out|setenv|sys|system)\s*[|!A-Za-z]|e\b|ef\b|ev\b|edit\b)"
+    r"|\bto\s+program\b|\bfrom\s+program\b|^\s*(?:system|!|host)\b|^\s*\.(?:shell|system|load|once|output\s*\||import\s*\|)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What makes a client of databases run a program, on its own machine or on the server's."""
+RUNS: Final = {
+    "git": re.compile(
+        r"-c|--config-env(?:=.*)?|--exec-path=.*|--(?:upload|receive)-pack(?:=.*)?|--exec(?:=.*)?|--config(?:=.*)?"
+        r"|-O.*|--open-files-in-pager(?:=.*)?|--extcmd(?:=.*)?|--template(?:=.*)?|ext::.*|filter-branch|foreach|bisect"
+        r"|difftool|mergetool",
+        re.DOTALL,
+    ),
+    "tar": re.compile(
+        r"--(?:to-command|checkpoint-action|use-compress-program|rsh-command|info-script)(?:=.*)?|-[A-Za-z]*[IF]"
+    ),
+    "find": re.compile(r"-(?:exec|execdir|ok|okdir|fprintf|fprint0?)"),
+    "rsync": re.compile(r"-[A-Za-z]*e.*|--rsh(?:=.*)?|--rsync-path(?:=.*)?"),
+    "ssh": re.compile(r"-[A-Za-z]*[oF].*"),
+    "scp": re.compile(r"-[A-Za-z]*[oFSD].*"),
+    "sftp": re.compile(r"-[A-Za-z]*[oFSD].*"),
+    "nc": re.compile(r"-[A-Za-z]*[ec]|--(?:sh-)?exec(?:=.*)?"),
+    "ncat": re.compile(r"-[A-Za-z]*[ec]|--(?:sh-)?exec(?:=.*)?"),
+    "zip": re.compile(r"-[A-Za-z]*TT?|--unzip-command(?:=.*)?"),
+    "wget": re.compile(r"--use-askpass(?:=.*)?"),
+    "make": re.compile(r"--eval(?:=.*)?|(?:SHELL|MAKEFLAGS)\s*[:?+]?=.*"),
+    "less": re.compile(r"\+.*"),
+    "man": re.compile(r"-[A-Za-z]*[PH].*|--pager(?:=.*)?|--html(?:=.*)?"),
+    "sort": re.compile(r"--compress-program(?:=.*)?"),
+    "split": re.compile(r"--filter(?:=.*)?"),
+    "curl": re.compile(r"-[A-Za-z]*K.*|--config(?:=.*)?"),
+}
+"""Arguments by which a program runs another one, or reads how to."""
+ALSO: Final = {"gmake": "make", "bsdtar": "tar", "gtar": "tar", "netcat": "nc", "gfind": "find", "gsort": "sort"}
+
+
+def escape_in(called: Collection[str], words: Sequence[str], patterns: Sequence[str]) -> str:
+    """Why it is refused; empty where nothing is against it. `called`: the names of the program, and of those that a
+    wrapper may run; `patterns`: words of which a shell may make others.
+    """
+    first = words[0] if words else ""
+    if ASSIGNS.fullmatch(first):
+        return "must begin with the program, without variables before it"
+    if first in patterns:
+        return "must name a program"
+    if "env" in called and len(words) > 1 and _sets(words):
+        return "must not use env to split a text or set a variable: the credential's variable is already set"
+    if any(PROCESSES.search(word) for word in _spelled(words)) or any(_may_be_proc(word) for word in patterns):
+        return "must not read /proc"
+    if not (DEBUGGERS | TEXT_EDITORS | OTHERS).isdisjoint(called):
+        return "must not call a debugger, an editor, or another program that runs its arguments"
+    if not SQL.isdisjoint(called) and any(OF_SQL.search(word) for word in words[1:]):
+        return "must not make a database client run a program"
+    for name in called:
+        flags = RUNS.get(ALSO.get(name, name))
+        if flags is not None and _has(flags, name, words):
+            return f"must not give {name} an argument that configures it or makes it run another program"
+    return ""
+
+
+def _sets(words: Sequence[str]) -> bool:
+    at = next((n for n, word in enumerate(words) if posixpath.basename(word).lower() == "env"), len(words))
+    behind = words[at + 1 :]
+    return any(
+        ASSIGNS.fullmatch(word) or re.fullmatch(r"-[A-Za-z0-9]*S.*|--split-string(=.*)?", word, re.DOTALL)
+        for word in behind
+    )
+
+
+def _has(flags: re.Pattern[str], name: str, words: Sequence[str]) -> bool:
+    """Behind the program. What stands behind `--` is no argument of that kind, but for git, whose programs follow."""
+    at = next((n for n, word in enumerate(words) if posixpath.basename(word).lower() == name), 0)
+    for number, word in enumerate(words[at + 1 :], at + 1):
+        if name != "git" or word != "-c":
+            if flags.fullmatch(word):
+                return True
+        elif "=" in "".join(words[number + 1 : number + 2]) or "." in "".join(words[number + 1 : number + 2]):
+            return True
+    return False
+
+
+def _spelled(words: Sequence[str]) -> list[str]:
+    """As they are, and with what a path can be written with and means nothing."""
+    return [each for word in words for each in (word, re.sub(r"/(?:\.?/)+", "/", word), posixpath.normpath(word))]
+
+
+def _may_be_proc(pattern: str) -> bool:
+    """Whether a shell may find /proc by it: from the root, or by going back to it."""
+    names = [name for name in pattern.split("/") if name not in ("", ".")]
+    rooted = pattern.startswith("/") or ".." in names
+    return rooted and any(fnmatch.fnmatchcase("proc", name.lower()) for name in names)
+
 
 OPERATORS: Final = frozenset(";|>&`")
 OPENINGS: Final = ("<(", "$(", "${")

@@ -15,7 +15,7 @@ from resolvers.instance.completions import CompletionFailed, CompletionRequest
 from resolvers.instance.ports import CommandOfAgent, Ran
 from resolvers.kernel import instance
 from resolvers.oversight.keeper.commands import fault_of
-from resolvers.oversight.keeper.plausibility import is_plausible
+from resolvers.oversight.keeper.gatekeeper import is_plausible
 from tests.every import each_of
 from tests.oversight.keeper.adversaries import ADVERSARIES, Adversary
 from tests.oversight.keeper.conftest import EXECUTE, REQUEST, SECRET, ScriptedModel, Ship, verdict

@@ -9,8 +9,8 @@ from models.oversight.keeper import KeeperRequest, KeeperRequestType
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import NO_SURFACE, Action, Context, across_workspaces, command
 from resolvers.kernel.declarations.operation import OPERATIONS
-from resolvers.oversight.keeper.closing import OfRequest, close, enqueue_overdue
 from resolvers.oversight.keeper.events import KeeperAccessDecided, KeeperExecutionDecided
+from resolvers.oversight.keeper.requests import OfRequest, close, enqueue_overdue
 from tests.oversight.keeper.conftest import ScriptedModel, Ship
 from tests.world import World
 

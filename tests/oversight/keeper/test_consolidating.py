@@ -16,9 +16,9 @@ from resolvers.instance.completions import CompletionFailed, CompletionRequest
 from resolvers.kernel import AcrossWorkspaces, Caller, across_workspaces, instance
 from resolvers.kernel.background.clocks import CLOCKS
 from resolvers.kernel.store.across import Everywhere
-from resolvers.oversight.keeper import consolidating
-from resolvers.oversight.keeper.consolidating import AT, CONSOLIDATE, LOOK, Peer, enqueue_due, note, reviewed
-from resolvers.oversight.keeper.nights import last_at
+from resolvers.oversight.keeper import consolidation
+from resolvers.oversight.keeper.consolidation import AT, CONSOLIDATE, LOOK, Peer, enqueue_due, note, reviewed
+from resolvers.oversight.keeper.evaluation import last_at
 from resolvers.staff.runs.briefing import brief
 from tests.oversight.keeper.conftest import SECRET, ScriptedModel, Ship, verdict
 from tests.world import Person, now
@@ -280,7 +280,7 @@ async def test_no_secret_comes_into_a_card_or_to_a_model(deck: Ship, model: Scri
     assert token not in card["content"]
     assert SECRET not in card["content"]
     assert all(token not in question.text for question in model.asked)
-    assert card["bytes"] <= 4 * consolidating.LONGEST_CARD
+    assert card["bytes"] <= 4 * consolidation.LONGEST_CARD
 
 
 async def test_where_no_budget_covers_it_no_model_is_asked(deck: Ship, model: ScriptedModel) -> None:
@@ -330,7 +330,7 @@ async def test_a_crew_whose_people_have_opted_out_is_looked_at_once_a_day(deck: 
 
 
 async def test_who_waits_longest_comes_first(deck: Ship, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(consolidating, "PORTION", 1)
+    monkeypatch.setattr(consolidation, "PORTION", 1)
     await deck.world.database.execute("UPDATE crews SET deleted_at = now() WHERE id <> $1", deck.crew.id)
     other = Crew(name="Aft", slug="aft", workspace_id=deck.world.workspace.id, id="c" + "0" * 24)
     agent = Agent(name="Ben", slug="ben-aft", crew_id=other.id, workspace_id=other.workspace_id)

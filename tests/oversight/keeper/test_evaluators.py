@@ -12,7 +12,7 @@ from models.resources.skills import SkillLifecycle
 from models.staff.crews import AutonomyLevel, BehaviorMode
 from resolvers.instance.completions import CompletionFailed
 from resolvers.oversight.keeper.behavior import outcome_of
-from resolvers.oversight.keeper.skill_review import proposed_of
+from resolvers.oversight.keeper.skills import proposed_of
 from tests.every import each_of
 from tests.oversight.keeper.conftest import TOKEN, ScriptedModel, Ship, verdict
 from tests.world import World

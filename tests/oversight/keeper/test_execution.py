@@ -13,8 +13,7 @@ from models.resources.credentials import Credential
 from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.kernel import instance
 from resolvers.oversight.keeper.commands import fault_of
-from resolvers.oversight.keeper.execution import told
-from resolvers.oversight.keeper.scrubbing import MARK, scrubbed
+from resolvers.oversight.keeper.execution import MARK, scrubbed, told
 from runtime.oversight.keeper import SandboxedCommands
 from runtime.sandbox import Unconfined
 from tests.every import each_of

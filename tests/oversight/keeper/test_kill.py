@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from resolvers.kernel import across_workspaces
-from resolvers.oversight.keeper.closing import enqueue_overdue
+from resolvers.oversight.keeper.requests import enqueue_overdue
 from tests.conftest import Database
 from tests.faults.servers import KEYS, PATIENCE, addresses
 from tests.oversight.keeper.conftest import EXECUTE, INTENT, SECRET, TOKEN, Ship, verdict

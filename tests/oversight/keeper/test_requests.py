@@ -11,7 +11,7 @@ from models.staff.chats import Chat, Message, MessageRole
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
 from resolvers.instance.completions import CompletionFailed
-from resolvers.oversight.keeper.prompts import LONGEST_MESSAGE
+from resolvers.oversight.keeper.verdicts import LONGEST_MESSAGE
 from tests.oversight.keeper.conftest import INTENT, REQUEST, SECRET, TOKEN, ScriptedModel, Ship, verdict
 from tests.world import World, now
 

@@ -11,9 +11,9 @@ from models.staff.runs import Run, RunStatus
 from resolvers.instance.completions import CompletionFailed
 from resolvers.kernel import AcrossWorkspaces, across_workspaces, instance
 from resolvers.kernel.background.clocks import CLOCKS
-from resolvers.oversight.keeper import reviewing_skills
-from resolvers.oversight.keeper.nights import last_at
-from resolvers.oversight.keeper.reviewing_skills import AT, LOOK, REVIEW, look_at_skills, review_daily
+from resolvers.oversight.keeper import skills
+from resolvers.oversight.keeper.evaluation import last_at
+from resolvers.oversight.keeper.skills import AT, LOOK, REVIEW, look_at_skills, review_daily
 from resolvers.resources.skills.using import tell_of_use
 from tests.oversight.keeper.conftest import ScriptedModel, Ship, verdict
 from tests.world import World, now
@@ -101,7 +101,7 @@ async def test_only_skills_with_news_are_asked_about(shelf: Ship) -> None:
 
 
 async def test_portions_leave_nobody_out(shelf: Ship, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviewing_skills, "PORTION", 2)
+    monkeypatch.setattr(skills, "PORTION", 2)
     for number in range(5):
         await skill(shelf, f"skill-{number}")
     assert len(await night(shelf)) == 5

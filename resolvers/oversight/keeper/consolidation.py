@@ -45,11 +45,9 @@ from resolvers.kernel import (
     job,
     log,
 )
-from resolvers.oversight.keeper.evaluating import model_of
-from resolvers.oversight.keeper.memory_health import EvaluateMemoryHealth, health_of
-from resolvers.oversight.keeper.memory_leave import SOURCE, YES, ask_for_leave, has_leave
-from resolvers.oversight.keeper.nights import last_at
-from resolvers.oversight.keeper.prompts import LONGEST_TEXT, fenced, quoted
+from resolvers.oversight.keeper.evaluation import last_at, model_of
+from resolvers.oversight.keeper.memory import SOURCE, YES, EvaluateMemoryHealth, ask_for_leave, has_leave, health_of
+from resolvers.oversight.keeper.verdicts import LONGEST_TEXT, fenced, quoted
 from resolvers.oversight.system.aux_models import AuxSlot
 from resolvers.people.privacy import write_peer_card
 from resolvers.resources.costs.calling import NotCovered, completed

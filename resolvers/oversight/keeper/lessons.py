@@ -15,7 +15,7 @@ from models.staff.memory import MemoryTier, MemoryVersion
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import Absent, Action, Auth, Code, Context, Description, Emptied, Id, Refusal, Text, Url, command
 from resolvers.oversight.keeper import verdicts
-from resolvers.oversight.keeper.evaluating import (
+from resolvers.oversight.keeper.evaluation import (
     Evaluate,
     Evaluation,
     EvaluationVerdict,

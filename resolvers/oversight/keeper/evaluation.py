@@ -1,9 +1,12 @@
-"""What the four evaluators share: a model of their own, a prompt of fenced data, a line of the log, and an item for
-people. A model that fails is no verdict: people are asked.
+"""Evaluations: what the four evaluators share.
+
+Each has a model of its own, a prompt of fenced data, a row in the log and an item in the inbox. If a model fails, users
+decide. A daily evaluation that no process ran on its day is made up for.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Final
 
 from pydantic import Field
@@ -30,13 +33,19 @@ from resolvers.kernel import (
     log,
 )
 from resolvers.oversight.keeper import verdicts
-from resolvers.oversight.keeper.deciding import tell_people
 from resolvers.oversight.keeper.gatekeeper import PURPOSE, SPENT, address
-from resolvers.oversight.keeper.prompts import LONGEST_MESSAGE, fenced, quoted
-from resolvers.oversight.keeper.verdicts import Verdict
+from resolvers.oversight.keeper.requests import tell_people
+from resolvers.oversight.keeper.verdicts import LONGEST_MESSAGE, Verdict, fenced, quoted
 from resolvers.oversight.system.aux_models import AuxSlot, aux_model
 from resolvers.resources.costs.calling import NotCovered, completed
 from resolvers.rules.redaction import Redactor
+
+
+def last_at(hour: time, now: datetime) -> datetime:
+    """When the day began to which `now` belongs."""
+    today = now.replace(hour=hour.hour, minute=hour.minute, second=0, microsecond=0)
+    return today if now >= today else today - timedelta(days=1)
+
 
 UNAVAILABLE: Final = "This evaluator is not configured: its auxiliary model is not set"
 FAILED: Final = "The model did not answer"
