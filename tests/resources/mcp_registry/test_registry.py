@@ -106,7 +106,7 @@ async def test_a_registry_that_cannot_be_reached_is_one_line_of_the_log(
         await synced_after_failures(world)
     told = [line for line in lines if line.get("job") == "mcp_registry.sync" and line["log_level"] != "debug"]
     assert [(line["event"], line["log_level"], line["cause"]) for line in told] == [
-        ("job given up", "error", "The registry answered 500, and no list of servers")
+        ("job given up", "error", "The registry answered with status 500 and without a list of servers")
     ]
     assert [line for line in lines if "exc_info" in line] == []
     assert [record for record in caplog.records if record.name == "dbos" and record.exc_info] == []
