@@ -31,7 +31,7 @@ async def rotated(ctx: Context, token: CliToken, overlap_seconds: int) -> Create
     if token.rotated_at is not None:
         raise Refusal(Code.CONFLICT, "The token was already rotated")
     if token.revoked_at is not None or (token.expires_at is not None and token.expires_at <= now):
-        raise Refusal(Code.CONFLICT, "The token has expired: create a new one")
+        raise Refusal(Code.CONFLICT, "The token was revoked or has expired: create a new one")
     life = None if token.expires_at is None else round((token.expires_at - token.created_at).total_seconds())
     value, token_hash = new_token(token.tier)
     await _end(ctx, token, now, timedelta(seconds=overlap_seconds))

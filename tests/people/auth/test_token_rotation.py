@@ -86,8 +86,8 @@ async def test_an_admin_token_keeps_its_tier_and_its_bound(world: World) -> None
 @pytest.mark.parametrize(
     ("sets", "text"),
     [
-        ("revoked_at = now()", "ended"),
-        ("expires_at = now()", "ended"),
+        ("revoked_at = now()", "expired"),
+        ("expires_at = now()", "expired"),
         ("rotated_at = now(), expires_at = now() + interval '1 hour'", "already rotated"),
     ],
 )
