@@ -95,7 +95,7 @@ async def test_fields_go_together(world: World) -> None:
     local = await made(world, name="odd", **odd)
     assert (local["args_json"], local["endpoint"], local["enabled"]) == ("not json", "https://10.0.0.1/", True)
     back = await world.rest(world.owner, "PATCH", f"{SERVERS}/{local['id']}", {"transport": "streamable-http"})
-    assert (back.status_code, "host" in back.json()["error"]) == (400, True)
+    assert (back.status_code, "private address" in back.json()["error"]) == (400, True)
     assert (await get(world, f"{SERVERS}/{local['id']}"))["transport"] == "stdio"
 
 
