@@ -13,7 +13,7 @@ import asyncpg
 
 from models.base import table_of
 from models.resources.skills import Skill, SkillMaturity, SkillSource, SkillVerification
-from resolvers.kernel import digest
+from resolvers.instance.crypto import digest
 from resolvers.resources.skills.skill_md import parse
 from resolvers.resources.skills.storing import values_of
 

@@ -15,9 +15,7 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.work.missions import Mission
 from resolvers.kernel import (
-    EVERYTHING,
     NO_SURFACE,
-    OPEN,
     Action,
     ById,
     Caller,
@@ -27,14 +25,15 @@ from resolvers.kernel import (
     Entity,
     NoInput,
     Output,
-    Procedure,
     Refusal,
     Tenancy,
-    address_of,
-    first_with,
     is_id,
     procedure,
 )
+from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.ground.scopes import EVERYTHING, OPEN
+from resolvers.kernel.writing.command import Procedure
+from resolvers.kernel.writing.reports import first_with
 
 DOMAIN = Domain("channels", scopes=(EVERYTHING,))  # a channel carries what happens in several domains
 

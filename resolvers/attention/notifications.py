@@ -26,11 +26,11 @@ from resolvers.kernel import (
     Row,
     Subject,
     View,
-    actor_of,
     command,
     graph,
     query,
 )
+from resolvers.kernel.writing.actors import actor_of
 
 DOMAIN = Domain("notifications", scopes=None)
 

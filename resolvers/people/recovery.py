@@ -14,8 +14,11 @@ from models.people.auth import CliToken, RevokedReason, SignInDevice, User, is_p
 from models.people.passkeys import Passkey, PasskeyChallenge
 from models.people.recovery import PasswordReset
 from models.people.sign_in_providers import LinkedIdentity
+from resolvers.instance.crypto import digest
+from resolvers.instance.passwords import check_password
+from resolvers.instance.ports import Mail
+from resolvers.instance.running import BOOTSTRAPPED
 from resolvers.kernel import (
-    BOOTSTRAPPED,
     NOW,
     Action,
     Auth,
@@ -24,18 +27,15 @@ from resolvers.kernel import (
     Domain,
     Id,
     Input,
-    Mail,
     Output,
     Refusal,
     Text,
-    check_password,
     command,
-    digest,
-    end_consents,
     instance,
     job,
     log,
 )
+from resolvers.kernel.writing.persons import end_consents
 from resolvers.people.auth.sessions import end_sessions
 from resolvers.people.pairing import end_pairings
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from models.people.workspaces import Capability
-from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, invalid, known_capabilities
+from resolvers.kernel import invalid
+from resolvers.kernel.ground.policy import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, known_capabilities
 from resolvers.rules.config_text import shown
 
 _NAMES: Final = frozenset(capability.value for capability in Capability)

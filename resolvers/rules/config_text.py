@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from resolvers.kernel import faults, invalid
+from resolvers.kernel import invalid
+from resolvers.kernel.ground import faults
 
 MAX_DEPTH = 64
 """How deep JSON may nest. Far below orjson's own limits (1024 to read, 254 to write), so what is read can be written.

@@ -7,7 +7,7 @@ import socket
 from typing import Final
 from urllib.parse import urlsplit
 
-from resolvers.kernel import is_public_address, parse_address
+from resolvers.instance.addresses import is_public_address, parse_address
 
 PORTS: Final = {"http": 80, "https": 443}
 OWN_NAMES: Final = ("localhost", "local", "internal")

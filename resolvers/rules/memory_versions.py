@@ -8,7 +8,8 @@ from sqlalchemy import select, tuple_
 from sqlmodel import col
 
 from models.staff.memory import MemoryTier, MemoryVersion
-from resolvers.kernel import Arriving, Code, Context, Refusal
+from resolvers.instance.store import Arriving
+from resolvers.kernel import Code, Context, Refusal
 
 MOST_BYTES: Final = 10 << 20
 FOLDER: Final = "memory"

@@ -8,7 +8,8 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.workers import Worker
-from resolvers.kernel import NOW, of_instance
+from resolvers.kernel import NOW
+from resolvers.kernel.store.across import of_instance
 from resolvers.rules.coding_agents import FoundCodingAgent
 
 EVERY: Final = 30.0  # seconds after which a worker says again that it is there

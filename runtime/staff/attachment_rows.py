@@ -17,10 +17,11 @@ from sqlmodel import col
 from models.base import new_id
 from models.staff.chats import ChatAttachment
 from resolvers.errors import Refusal
+from resolvers.instance.confined import ATTACHMENTS
 from resolvers.instance.running import instance
 from resolvers.instance.store import MOST_ENTRIES, Entry
 from resolvers.instance.telemetry import log
-from resolvers.kernel import ATTACHMENTS, AcrossWorkspaces, Context
+from resolvers.kernel import AcrossWorkspaces, Context
 from resolvers.people.workspaces import files
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick

@@ -14,8 +14,8 @@ from sqlmodel import SQLModel
 
 from models.base import most_bytes, most_characters, table_of
 from models.migrations.tables import metadata
-from resolvers.kernel import faults
 from resolvers.kernel.declarations.operation import Operation
+from resolvers.kernel.ground import faults
 from resolvers.kernel.ground.bounds import longest, unbounded
 from resolvers.kernel.ground.inputs import Id, Input, Notes, Text, at_most
 from resolvers.kernel.reader import GRAPHS, Edge

@@ -16,8 +16,8 @@ from models.people.auth import User
 from models.people.preferences import Preference
 from models.people.recovery import PasswordReset
 from models.people.workspaces import Membership, Role
-from resolvers.instance.running import instance
-from resolvers.kernel import BOOTSTRAPPED, digest
+from resolvers.instance.crypto import digest
+from resolvers.instance.running import BOOTSTRAPPED, instance
 from tests.people.auth.browsers import PASSWORD, Browser, new_user
 from tests.people.sign_in_providers.provider import CLIENT, Provider, providing
 from tests.process.browser import CHROMIUM, Page, browsing

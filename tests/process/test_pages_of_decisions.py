@@ -9,8 +9,8 @@ import pytest
 from models.attention.approvals import Approval, ApprovalKind
 from models.oversight.decision_links import DecisionKind, DecisionLink
 from models.staff.agents import Agent
+from resolvers.instance.crypto import digest
 from resolvers.instance.running import instance
-from resolvers.kernel import digest
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.world import World, now

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.people.workspaces import Capability, Role
 from resolvers.errors import Refusal
-from resolvers.kernel import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, effective
+from resolvers.kernel.ground.policy import CHAT_ONLY, PRESETS, Capabilities, CapabilityPreset, effective
 from resolvers.rules.capabilities import changed, listed
 from tests.every import each_of
 from tests.rules.refusals import refused

@@ -45,7 +45,6 @@ from resolvers.kernel import (
     Subject,
     Text,
     Topic,
-    actor_of,
     clock,
     command,
     constant,
@@ -56,8 +55,9 @@ from resolvers.kernel import (
     one,
     precise,
     query,
-    waiting,
 )
+from resolvers.kernel.store.across import waiting
+from resolvers.kernel.writing.actors import actor_of
 
 APPROVAL = Subject(Approval, "id")
 NEWEST_FIRST = (col(Approval.created_at).desc(), col(Approval.id).desc())

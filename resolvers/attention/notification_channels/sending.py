@@ -15,23 +15,10 @@ from models.staff.agents import Agent
 from models.staff.chats import Message, MessageRole
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Assignment
-from resolvers.kernel import (
-    AcrossWorkspaces,
-    Code,
-    Context,
-    Id,
-    Input,
-    Mail,
-    MailFailed,
-    Policy,
-    Refusal,
-    Undeliverable,
-    clock,
-    follow,
-    instance,
-    job,
-    news,
-)
+from resolvers.instance.outbound import Policy
+from resolvers.instance.ports import Mail, MailFailed, Undeliverable
+from resolvers.kernel import AcrossWorkspaces, Code, Context, Id, Input, Refusal, clock, instance, job
+from resolvers.kernel.background.followers import follow, news
 from resolvers.rules.redaction import Redactor
 
 AGENT = "crewship-notify/1"

@@ -14,7 +14,6 @@ from models import bounds
 from models.attention.webhook_endpoints import LANES, DeliveryState, WebhookDelivery, WebhookEndpoint
 from resolvers.attention.webhook_endpoints.sending import DELIVER
 from resolvers.kernel import (
-    EVENTS,
     EVERYONE,
     TRIMMED,
     Action,
@@ -39,6 +38,7 @@ from resolvers.kernel import (
     instance,
     query,
 )
+from resolvers.kernel.declarations.events import EVENTS
 
 ENDPOINT = Subject(WebhookEndpoint, "id", called="Webhook endpoint")
 NEWEST_FIRST = (col(WebhookEndpoint.created_at).desc(), col(WebhookEndpoint.id).desc())

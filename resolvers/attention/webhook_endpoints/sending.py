@@ -27,20 +27,9 @@ from models.bounds import LINE, cut
 from models.people.workspaces import Role
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put
-from resolvers.kernel import (
-    NOW,
-    AcrossWorkspaces,
-    Context,
-    Id,
-    Input,
-    Policy,
-    Refusal,
-    clock,
-    follow,
-    instance,
-    job,
-    news,
-)
+from resolvers.instance.outbound import Policy
+from resolvers.kernel import NOW, AcrossWorkspaces, Context, Id, Input, Refusal, clock, instance, job
+from resolvers.kernel.background.followers import follow, news
 
 TIMEOUT = 15.0  # seconds
 PAUSES = [timedelta(seconds=s) for s in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 32400)]

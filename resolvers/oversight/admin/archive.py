@@ -7,6 +7,7 @@ from sqlmodel import col
 
 from models.people.gdpr import GdprAction, GdprActionType, GdprStatus
 from models.people.workspaces import Membership
+from resolvers.instance.store import Opened
 from resolvers.kernel import (
     NOW,
     REST_ONLY,
@@ -17,7 +18,6 @@ from resolvers.kernel import (
     Context,
     Id,
     Input,
-    Opened,
     Output,
     Refusal,
     command,

@@ -19,21 +19,8 @@ from models.people.workspaces import Invitation, Membership, Role
 from models.personal_data import author_of, held_in
 from models.staff.chats import Chat, ChatAttachment, Message
 from models.staff.runs import Run, RunFrame, RunStep
-from resolvers.kernel import (
-    Action,
-    Code,
-    Context,
-    Holder,
-    Output,
-    Refusal,
-    Topic,
-    belongs_elsewhere,
-    command,
-    end_work,
-    erase_in_audit,
-    forbidden,
-    forget_answers,
-)
+from resolvers.kernel import Action, Code, Context, Holder, Output, Refusal, Topic, command, end_work, forbidden
+from resolvers.kernel.writing.persons import belongs_elsewhere, erase_in_audit, forget_answers
 from resolvers.oversight.admin.archive import end_archives, remove_archives
 from resolvers.oversight.admin.gdpr import DeletePersonalData, receipt, remove_texts
 from resolvers.people.workspaces.files import CHAT_GONE, detach, speakers_in

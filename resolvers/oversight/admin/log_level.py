@@ -10,13 +10,13 @@ from pydantic import BeforeValidator
 from sqlmodel import col
 
 from models.kernel import LOG_LEVEL, InstanceFact
+from resolvers.instance.log_level import LogLevel
 from resolvers.kernel import (
     Absent,
     Action,
     Context,
     Input,
     Int,
-    LogLevel,
     NoInput,
     Output,
     Reach,

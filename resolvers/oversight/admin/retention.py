@@ -7,20 +7,10 @@ from sqlmodel import col
 
 from models.retention import RetentionKind, RetentionRule
 from models.staff.memory import MemoryConfig
-from resolvers.kernel import (
-    LONGEST_RETENTION,
-    Action,
-    Code,
-    Context,
-    Input,
-    NoInput,
-    Output,
-    Refusal,
-    command,
-    procedure,
-    retention_bounds,
-    retention_days,
-)
+from resolvers.kernel import Action, Code, Context, Input, NoInput, Output, Refusal, command, procedure
+from resolvers.kernel.background.retention import LONGEST as LONGEST_RETENTION
+from resolvers.kernel.background.retention import bounds as retention_bounds
+from resolvers.kernel.background.retention import holds as retention_days
 from resolvers.oversight.admin.memory_config import days_of, set_days
 
 Days = Annotated[int, Field(strict=True, ge=0, le=LONGEST_RETENTION)]

@@ -4,7 +4,8 @@ look for or remove: the answer is the documented one of a server without a conta
 
 from typing import Any
 
-from resolvers.kernel import Action, Code, Context, NoInput, NotRun, Output, Refusal, command, procedure
+from resolvers.instance.ports import NotRun
+from resolvers.kernel import Action, Code, Context, NoInput, Output, Refusal, command, procedure
 from resolvers.rules.containers import no_containers
 
 

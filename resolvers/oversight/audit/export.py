@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import orjson
 
-from resolvers.kernel import REST_ONLY, Action, Context, Otherwise, Streamed, pages, procedure
+from resolvers.kernel import REST_ONLY, Action, Context, Otherwise, procedure
+from resolvers.kernel.ground.streamed import Streamed
+from resolvers.kernel.writing.walking import pages
 from resolvers.oversight.audit.log import FilterAudit, walk_audit
 
 COLUMNS = (

@@ -10,7 +10,6 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import (
     EVERYONE,
-    INT32,
     Action,
     Auth,
     Code,
@@ -30,6 +29,7 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.kernel.ground.inputs import INT32
 from resolvers.rules.times import Since, Until, from_time, up_to
 
 Named = Field(min_length=1)

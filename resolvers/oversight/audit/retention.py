@@ -10,7 +10,10 @@ from sqlmodel import col
 
 from models.oversight.audit import AuditSeal
 from models.retention import RetentionKind
-from resolvers.kernel import AcrossWorkspaces, clock, instance, rules_done, rules_due, rules_told
+from resolvers.kernel import AcrossWorkspaces, clock, instance
+from resolvers.kernel.background.retention import done as rules_done
+from resolvers.kernel.background.retention import due as rules_due
+from resolvers.kernel.background.retention import told as rules_told
 from resolvers.oversight.audit.seals import SEGMENTS, removed_of, rows_dropped
 
 RETAIN = clock("audit.retain", every=timedelta(hours=1))

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from models.oversight.audit import DIGEST
-from resolvers.kernel import PERSONAL_DIGEST, AcrossWorkspaces, clock, instance
+from resolvers.kernel import AcrossWorkspaces, clock, instance
+from resolvers.kernel.writing.persons import PERSONAL_DIGEST
 
 PORTION = 2_000  # rows that one transaction seals
 PORTIONS = 1_000  # in one tick

@@ -6,7 +6,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from models.oversight.audit import DIGEST
-from resolvers.kernel import LEFT_DIGEST, is_as_erased
+from resolvers.kernel.writing.persons import LEFT_DIGEST, is_as_erased
 from resolvers.oversight.audit.seals import DIGESTED, EMPTY, PLACE, chained, rows_dropped
 
 AT_ONCE = 200  # seals

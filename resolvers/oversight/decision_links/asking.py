@@ -13,7 +13,10 @@ from models.oversight.decision_links import DecisionLink
 from models.people.auth import User, is_person, is_service_account
 from models.people.workspaces import Membership, Workspace
 from resolvers.attention.notification_channels.sending import SUBSCRIBED, channels_of, preview_of
-from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, digest, follow, in_a_line, instance, job, news
+from resolvers.instance.crypto import digest
+from resolvers.instance.ports import in_a_line
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, instance, job
+from resolvers.kernel.background.followers import follow, news
 from resolvers.oversight.decision_links.questions import KINDS, LinkQuestion, name_of_agent, question_of
 
 LIFE = timedelta(days=3)

@@ -10,6 +10,7 @@ from models.bounds import DESCRIPTION
 from models.oversight.decision_links import DecisionKind, DecisionLink
 from models.people.auth import User
 from models.people.workspaces import Workspace
+from resolvers.instance.crypto import digest
 from resolvers.kernel import (
     NOW,
     Action,
@@ -21,11 +22,10 @@ from resolvers.kernel import (
     Refusal,
     Text,
     command,
-    digest,
     forbidden,
-    go_on_as,
     procedure,
 )
+from resolvers.kernel.admission.places import go_on_as
 from resolvers.oversight.decision_links.questions import KINDS, Decision, LinkQuestion, find_question, name_of_agent
 
 UNKNOWN = "Link not found"

@@ -1,6 +1,7 @@
 """Settings of the instance."""
 
-from resolvers.kernel import EVERYTHING, Domain
+from resolvers.kernel import Domain
+from resolvers.kernel.ground.scopes import EVERYTHING
 from resolvers.oversight.instance_settings.settings import (
     delete_instance_setting,
     get_instance_setting,

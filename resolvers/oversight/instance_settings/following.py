@@ -8,14 +8,9 @@ from sqlmodel import col
 
 from models.oversight.instance_settings import InstanceSetting
 from resolvers.instance import live_settings
-from resolvers.kernel import (
-    Refusal,
-    Topic,
-    bus,
-    instance,
-    log,
-    of_instance,
-)
+from resolvers.kernel import Refusal, Topic, instance, log
+from resolvers.kernel.store.across import of_instance
+from resolvers.kernel.store.bus import bus
 
 EVERY = 2.0  # seconds between looks when nobody rings
 TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)

@@ -32,9 +32,9 @@ from resolvers.kernel import (
     graph,
     instance,
     invalid,
-    is_operators,
     query,
 )
+from resolvers.kernel.admission.operators import is_operators
 from resolvers.oversight.instance_settings.events import InstanceSettingDeleted, InstanceSettingUpdated
 
 TAKEN = "instance_settings_key_key"

@@ -30,7 +30,8 @@ from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.issues import IssueActivity, IssueComment
 from models.work.missions import Assignment, Mission
-from resolvers.kernel import EVERYONE, Action, QueryScope, View, constant, graph, one, shows_data
+from resolvers.kernel import EVERYONE, Action, QueryScope, View, constant, graph, one
+from resolvers.kernel.admission.entities import shows_data
 
 SHOWN = 240  # letters of a text in a summary
 TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creation_tokens")

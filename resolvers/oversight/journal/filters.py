@@ -9,7 +9,8 @@ from sqlalchemy import case, func, null
 from sqlalchemy.dialects.postgresql import JSONB
 
 from models.oversight.journal import Priority
-from resolvers.kernel import MOST_LISTED, Id, Input, Paging, QueryScope, Text, at_most, constant, kinds_shown
+from resolvers.kernel import MOST_LISTED, Id, Input, Paging, QueryScope, Text, at_most, constant
+from resolvers.kernel.admission.entities import kinds_shown
 from resolvers.rules.journal_times import ANY, Since, Until, sql
 
 LONGEST_CURSOR = 400

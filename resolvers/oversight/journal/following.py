@@ -13,7 +13,10 @@ from typing import Any
 
 import orjson
 
-from resolvers.kernel import REST_ONLY, Action, Code, Context, Followed, Refusal, Streamed, answer_of, procedure
+from resolvers.kernel import REST_ONLY, Action, Code, Context, Refusal, procedure
+from resolvers.kernel.background.following import Followed
+from resolvers.kernel.ground.streamed import Streamed
+from resolvers.kernel.writing.walking import answer_of
 from resolvers.oversight.journal.filters import FilterJournal, StreamJournal
 from resolvers.oversight.journal.listing import follow_journal, get_journal_entry, list_journal_as_seen
 

@@ -25,14 +25,13 @@ from models.staff.chats import Chat, Message, MessageRole
 from models.staff.crews import Crew
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put
+from resolvers.instance.completions import CompletionFailed, CompletionRequest
 from resolvers.kernel import (
     NO_SURFACE,
     AcrossWorkspaces,
     Action,
     Caller,
     Code,
-    CompletionFailed,
-    CompletionRequest,
     Context,
     Id,
     Input,

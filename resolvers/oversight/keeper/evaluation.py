@@ -17,21 +17,8 @@ from models.bounds import DESCRIPTION, cut
 from models.oversight.keeper import KeeperDecision, KeeperRequest, KeeperRequestType, shortened
 from models.staff.agents import LlmProvider
 from models.staff.crews import AutonomyLevel, BehaviorMode, Crew
-from resolvers.kernel import (
-    Code,
-    CompletionFailed,
-    CompletionRequest,
-    Context,
-    Id,
-    Input,
-    Model,
-    Output,
-    Refusal,
-    forbidden,
-    instance,
-    invalid,
-    log,
-)
+from resolvers.instance.completions import CompletionFailed, CompletionRequest, Model
+from resolvers.kernel import Code, Context, Id, Input, Output, Refusal, forbidden, instance, invalid, log
 from resolvers.oversight.keeper import verdicts
 from resolvers.oversight.keeper.gatekeeper import PURPOSE, SPENT, address
 from resolvers.oversight.keeper.requests import tell_people

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from resolvers.kernel import Event, Time
+from resolvers.kernel import Event
+from resolvers.kernel.declarations.events import Time
 
 
 class KeeperDecided(Event):

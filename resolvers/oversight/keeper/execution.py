@@ -26,23 +26,9 @@ from models.resources.credentials import (
     CredentialType,
 )
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import (
-    NOW,
-    Absent,
-    Action,
-    Auth,
-    Code,
-    CommandOfAgent,
-    Context,
-    Emptied,
-    NotRun,
-    Output,
-    Ran,
-    Refusal,
-    Revealed,
-    Unopenable,
-    command,
-)
+from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
+from resolvers.instance.vault import Revealed, Unopenable
+from resolvers.kernel import NOW, Absent, Action, Auth, Code, Context, Emptied, Output, Refusal, command
 from resolvers.oversight.keeper.commands import Inputs, fault_of, inputs_of
 from resolvers.oversight.keeper.events import KeeperExecutionDecided
 from resolvers.oversight.keeper.gatekeeper import judge

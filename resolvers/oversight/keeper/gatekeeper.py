@@ -14,19 +14,8 @@ from typing import Final
 
 from models.oversight.keeper import KeeperDecision, KeeperRequestType
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import (
-    Action,
-    Auth,
-    Code,
-    CompletionFailed,
-    CompletionRequest,
-    Context,
-    Model,
-    Output,
-    command,
-    instance,
-    log,
-)
+from resolvers.instance.completions import CompletionFailed, CompletionRequest, Model
+from resolvers.kernel import Action, Auth, Code, Context, Output, command, instance, log
 from resolvers.oversight.keeper import verdicts
 from resolvers.oversight.keeper.events import KeeperAccessDecided
 from resolvers.oversight.keeper.requests import AskKeeper, OpenedRequest, asking_of, decide, opened

@@ -9,9 +9,9 @@ from models.oversight.keeper import KeeperDecision, KeeperRequest
 from models.resources.credentials import Credential
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from resolvers.instance.outbound import Policy
 from resolvers.kernel import (
     EVERYONE,
-    OPEN,
     Absent,
     AcrossWorkspaces,
     Action,
@@ -24,7 +24,6 @@ from resolvers.kernel import (
     Output,
     Page,
     Paging,
-    Policy,
     QueryScope,
     Refusal,
     Row,
@@ -38,6 +37,7 @@ from resolvers.kernel import (
     procedure,
     query,
 )
+from resolvers.kernel.ground.scopes import OPEN
 from resolvers.oversight.keeper import gatekeeper
 
 UNKNOWN: Any = constant("Unknown")

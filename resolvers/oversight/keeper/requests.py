@@ -48,8 +48,8 @@ from resolvers.kernel import (
     forbidden,
     interval,
     job,
-    waiting,
 )
+from resolvers.kernel.store.across import waiting
 from resolvers.oversight.keeper.events import KeeperAccessDecided, KeeperExecutionDecided
 from resolvers.oversight.keeper.verdicts import LONGEST_MESSAGE, Asking, Verdict, denied
 from resolvers.rules.redaction import Redactor

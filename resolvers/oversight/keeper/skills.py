@@ -21,6 +21,7 @@ from models.resources.skills import AgentSkill, ScanStatus, Skill, SkillLifecycl
 from models.staff.agents import Agent
 from models.staff.runs import Run, RunStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.instance.completions import CompletionFailed
 from resolvers.kernel import (
     NO_SURFACE,
     AcrossWorkspaces,
@@ -28,7 +29,6 @@ from resolvers.kernel import (
     Auth,
     Caller,
     Code,
-    CompletionFailed,
     Context,
     Description,
     Emptied,

@@ -1,6 +1,7 @@
 """The server about itself, and what its workers are."""
 
-from resolvers.kernel import OPEN, Domain
+from resolvers.kernel import Domain
+from resolvers.kernel.ground.scopes import OPEN
 from resolvers.oversight.system.aux_models import AuxSlots, aux_status
 from resolvers.oversight.system.runtimes import Runtime, runtime
 from resolvers.oversight.system.status import (

@@ -16,26 +16,26 @@ from sqlmodel import col
 from models import migrations
 from models.kernel import INSTALL_ID, TELEMETRY, InstanceFact
 from models.people.auth import User
+from resolvers.identity.locality import is_at_the_machine
+from resolvers.instance.crypto import secret_equals
+from resolvers.instance.license import Edition
 from resolvers.kernel import (
     REST_ONLY,
     Action,
     Auth,
     Code,
     Context,
-    Edition,
     Input,
     NoInput,
     Output,
     Refusal,
     Tenancy,
     Text,
-    database,
     instance,
-    is_at_the_machine,
     log,
     procedure,
-    secret_equals,
 )
+from resolvers.kernel.store.database import database
 from resolvers.rules.durations import format_duration
 
 DATABASE_PATIENCE = 3.0  # seconds, for answers about a database that may not give any

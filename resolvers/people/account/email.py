@@ -5,6 +5,8 @@ from sqlmodel import col
 
 from models.people.account import EmailChange
 from models.people.auth import Session, User
+from resolvers.instance.crypto import digest
+from resolvers.instance.ports import Mail
 from resolvers.kernel import (
     NOW,
     Action,
@@ -15,13 +17,11 @@ from resolvers.kernel import (
     Email,
     Id,
     Input,
-    Mail,
     Output,
     Refusal,
     Tenancy,
     Text,
     command,
-    digest,
     instance,
     job,
     people_only,

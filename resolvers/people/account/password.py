@@ -4,6 +4,7 @@ from sqlmodel import col
 
 from models.people.auth import User, is_person
 from models.people.workspaces import Membership, Workspace
+from resolvers.instance.passwords import check_password
 from resolvers.kernel import (
     NOW,
     Action,
@@ -16,7 +17,6 @@ from resolvers.kernel import (
     Success,
     Tenancy,
     Topic,
-    check_password,
     command,
     end_work,
     forbidden,

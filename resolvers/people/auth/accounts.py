@@ -12,8 +12,10 @@ from models.base import new_id
 from models.kernel import InstanceFact
 from models.people.auth import CliToken, TokenTier, User
 from models.people.workspaces import Membership, Role, Workspace
+from resolvers.identity.locality import is_alone_on_loopback, is_at_the_machine
+from resolvers.instance.crypto import secret_equals
+from resolvers.instance.running import BOOTSTRAPPED
 from resolvers.kernel import (
-    BOOTSTRAPPED,
     NOW,
     Action,
     Auth,
@@ -29,10 +31,7 @@ from resolvers.kernel import (
     command,
     forbidden,
     instance,
-    is_alone_on_loopback,
-    is_at_the_machine,
     log,
-    secret_equals,
 )
 from resolvers.people.auth.cli_tokens import new_token
 from resolvers.people.auth.sessions import open_session

@@ -11,11 +11,9 @@ from sqlmodel import col
 from models import bounds
 from models.people.auth import CliToken, TokenTier, User
 from models.people.workspaces import Role
+from resolvers.instance.crypto import hash_cli_token, new_cli_token
 from resolvers.kernel import (
-    INT32,
     NOW,
-    OPEN,
-    SCOPES,
     Absent,
     Action,
     ById,
@@ -36,14 +34,14 @@ from resolvers.kernel import (
     derived,
     forbidden,
     graph,
-    hash_cli_token,
     instance,
     interval,
     invalid,
-    new_cli_token,
     procedure,
     query,
 )
+from resolvers.kernel.ground.inputs import INT32
+from resolvers.kernel.ground.scopes import OPEN, SCOPES
 
 DEFAULT_NAME = "CLI token"
 ADMIN_SHORTEST, ADMIN_DEFAULT, ADMIN_LONGEST = 60, 24 * 3600, 7 * 24 * 3600  # seconds

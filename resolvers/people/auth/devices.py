@@ -9,7 +9,8 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.people.auth import DEVICE_LIFETIME, SignInDevice, User
-from resolvers.kernel import NOW, Context, digest, new_device_token
+from resolvers.instance.crypto import digest, new_device_token
+from resolvers.kernel import NOW, Context
 
 
 async def find_device(ctx: Context, cookie: str | None, user: User | None) -> SignInDevice | None:

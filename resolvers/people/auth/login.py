@@ -10,6 +10,9 @@ from sqlmodel import col
 
 from models import bounds
 from models.people.auth import SignInDevice, User
+from resolvers.identity import cookies
+from resolvers.instance.crypto import new_csrf_token, secret_equals
+from resolvers.instance.passwords import Verification
 from resolvers.kernel import (
     REST_ONLY,
     Absent,
@@ -21,13 +24,9 @@ from resolvers.kernel import (
     NoInput,
     Output,
     Url,
-    Verification,
     command,
-    cookies,
     forbidden,
-    new_csrf_token,
     procedure,
-    secret_equals,
 )
 from resolvers.people.auth.devices import find_device
 from resolvers.people.auth.second_factor import remember_password

@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from models.people.auth import User
 from models.people.passkeys import PasskeyChallenge, PasskeyPurpose
-from resolvers.kernel import Context, cookies, digest
+from resolvers.identity import cookies
+from resolvers.instance.crypto import digest
+from resolvers.kernel import Context
 
 PATIENCE = timedelta(minutes=5)
 

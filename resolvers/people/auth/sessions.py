@@ -9,36 +9,33 @@ from sqlalchemy import and_, func, or_
 from sqlmodel import col
 
 from models.people.auth import RevokedReason, Session, SignInDevice, User, is_service_account
+from resolvers.identity import cookies, credentials
+from resolvers.identity.caller import IssuedSession
+from resolvers.identity.credentials import SESSION_LIFETIME
+from resolvers.instance.crypto import TokenClaims, TokenKind, new_session_id
 from resolvers.kernel import (
     NOW,
-    OVERLAP,
     REST_ONLY,
-    SESSION_LIFETIME,
     Absent,
     Action,
     Auth,
     ById,
     Code,
     Context,
-    IssuedSession,
     NoInput,
     Output,
     Reason,
     Refusal,
     Tenancy,
-    TokenClaims,
-    TokenKind,
     Topic,
     command,
-    cookies,
-    credentials,
     forbidden,
     graph,
     instance,
-    new_session_id,
     procedure,
     unauthenticated,
 )
+from resolvers.kernel.admission.gate import OVERLAP
 from resolvers.people.auth.devices import remember_device
 
 LONGEST_USER_AGENT, LONGEST_ADDRESS = 250, 64  # characters that are kept

@@ -3,19 +3,10 @@
 from pydantic import Field
 
 from models.people.auth import User
-from resolvers.kernel import (
-    OPEN,
-    TICKET_LIFETIME,
-    Action,
-    Context,
-    CredentialKind,
-    NoInput,
-    Output,
-    Tenancy,
-    TokenKind,
-    instance,
-    procedure,
-)
+from resolvers.identity.credentials import TICKET_LIFETIME
+from resolvers.instance.crypto import TokenKind
+from resolvers.kernel import Action, Context, CredentialKind, NoInput, Output, Tenancy, instance, procedure
+from resolvers.kernel.ground.scopes import OPEN
 
 
 class WsToken(Output):

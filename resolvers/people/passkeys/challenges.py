@@ -9,7 +9,9 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.people.passkeys import PasskeyChallenge, PasskeyPurpose
-from resolvers.kernel import Context, Refusal, cookies, digest, forbidden, secret_equals
+from resolvers.identity import cookies
+from resolvers.instance.crypto import digest, secret_equals
+from resolvers.kernel import Context, Refusal, forbidden
 from resolvers.people.passkeys.ceremonies import TIMEOUT
 
 LIFETIME = timedelta(seconds=TIMEOUT)

@@ -9,7 +9,8 @@ from sqlmodel import col
 
 from models.people.auth import User
 from models.people.passkeys import Passkey, PasskeyChallenge, PasskeyPurpose
-from resolvers.kernel import NOW, Action, Auth, Code, Context, Input, Output, Text, command, cookies, forbidden, log
+from resolvers.identity import cookies
+from resolvers.kernel import NOW, Action, Auth, Code, Context, Input, Output, Text, command, forbidden, log
 from resolvers.people.auth.devices import find_device
 from resolvers.people.auth.sessions import open_session
 from resolvers.people.passkeys.ceremonies import (

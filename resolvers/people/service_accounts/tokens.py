@@ -11,10 +11,7 @@ from models.base import table_of
 from models.people.auth import CliToken, TokenTier
 from models.people.service_accounts import ServiceAccount
 from resolvers.kernel import (
-    EVERYTHING,
-    INT32,
     NOW,
-    SCOPES,
     Absent,
     Action,
     Code,
@@ -31,6 +28,8 @@ from resolvers.kernel import (
     forbidden,
     procedure,
 )
+from resolvers.kernel.ground.inputs import INT32
+from resolvers.kernel.ground.scopes import EVERYTHING, SCOPES
 from resolvers.people.auth.cli_tokens import (
     DEFAULT_NAME,
     CreatedCliToken,

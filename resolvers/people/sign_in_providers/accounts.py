@@ -9,15 +9,8 @@ from sqlmodel import col
 from models.bounds import LINE, URL, cut
 from models.people.auth import User, is_person
 from models.people.sign_in_providers import LinkedIdentity
-from resolvers.kernel import (
-    NOW,
-    Context,
-    Email,
-    SignInProvider,
-    instance,
-    is_safe_url,
-    log,
-)
+from resolvers.instance.sign_in_providers import SignInProvider, is_safe_url
+from resolvers.kernel import NOW, Context, Email, instance, log
 from resolvers.people.auth.accounts import is_bootstrapped
 from resolvers.people.recovery import owner_was_seen
 from resolvers.people.sign_in_providers.openid import Person

@@ -10,14 +10,10 @@ from sqlalchemy import func
 from sqlmodel import col
 
 from models.people.sign_in_providers import ATTEMPT_LIFETIME, SignInAttempt
-from resolvers.kernel import (
-    Code,
-    Context,
-    Refusal,
-    cookies,
-    digest,
-    of_instance,
-)
+from resolvers.identity import cookies
+from resolvers.instance.crypto import digest
+from resolvers.kernel import Code, Context, Refusal
+from resolvers.kernel.store.across import of_instance
 
 BROWSER = re.compile("[0-9a-f]{64}")
 UNKNOWN = "This sign-in is unknown, finished, or older than 15 minutes; start again"

@@ -8,21 +8,21 @@ from sqlmodel import col
 from models.kernel import InstanceFact
 from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.instance.sign_in_providers import SignInProvider
 from resolvers.kernel import (
-    ENTITY_TYPES,
     NOW,
     AcrossWorkspaces,
     Context,
     Holder,
     Refusal,
-    SignInProvider,
     Topic,
     across_workspaces,
     end_work,
-    in_live_workspaces,
     log,
     outranks,
 )
+from resolvers.kernel.store.across import in_live_workspaces
+from resolvers.kernel.store.differences import ENTITY_TYPES
 from resolvers.people.workspaces.members import room_for_a_member
 
 MOST_INVITATIONS = 100

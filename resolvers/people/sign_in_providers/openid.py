@@ -14,7 +14,10 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from resolvers.kernel import Code, Outbound, Refusal, SignInProvider, is_safe_url, log, secret_equals
+from resolvers.instance.crypto import secret_equals
+from resolvers.instance.outbound import Outbound
+from resolvers.instance.sign_in_providers import SignInProvider, is_safe_url
+from resolvers.kernel import Code, Refusal, log
 
 TIMEOUT, LARGEST_ANSWER = 10.0, 512 * 1024  # seconds, bytes
 LIFETIME, REFETCH = 3600.0, 30.0  # seconds that documents are kept, and between two looks for a key that is not known

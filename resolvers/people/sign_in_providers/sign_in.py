@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from models import bounds
+from resolvers.instance.outbound import Policy
+from resolvers.instance.sign_in_providers import GOOGLE, SignInProvider
 from resolvers.kernel import (
-    GOOGLE,
     REST_ONLY,
     Action,
     Auth,
@@ -15,9 +16,7 @@ from resolvers.kernel import (
     Input,
     NoInput,
     Output,
-    Policy,
     Refusal,
-    SignInProvider,
     Text,
     Url,
     command,

@@ -6,7 +6,6 @@ from sqlmodel import col
 from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.kernel import (
-    ENTITY_TYPES,
     NOW,
     Action,
     Auth,
@@ -25,6 +24,7 @@ from resolvers.kernel import (
     outranks,
     people_only,
 )
+from resolvers.kernel.store.differences import ENTITY_TYPES
 from resolvers.people.auth.sessions import open_session
 from resolvers.people.recovery import Password, find_account, is_vouched_for
 from resolvers.people.workspaces.invitations import MISSING

@@ -18,7 +18,8 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatAttachment
 from models.staff.crews import Crew
 from models.staff.runs import Run, RunStatus
-from resolvers.kernel import ATTACHMENTS, NOW, Context, Id, Input, clock, job
+from resolvers.instance.confined import ATTACHMENTS
+from resolvers.kernel import NOW, Context, Id, Input, clock, job
 
 AT_ONCE: Final = 2  # a folder may be large, and disks are slow
 CODING: Final = "coding"

@@ -9,16 +9,15 @@ from sqlmodel import col
 
 from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Workspace
+from resolvers.instance.ports import Mail, in_a_line
 from resolvers.kernel import (
     EVERYONE,
-    GATES,
     Action,
     Code,
     Context,
     Email,
     Id,
     Input,
-    Mail,
     NoInput,
     QueryScope,
     Refusal,
@@ -27,13 +26,13 @@ from resolvers.kernel import (
     command,
     derived,
     graph,
-    in_a_line,
     instance,
     job,
     log,
     one,
     query,
 )
+from resolvers.kernel.ground.policy import GATES
 from resolvers.people.workspaces.members import AssignableRole, assigned, room_for_a_member
 
 MISSING = "Invitation not found"

@@ -8,7 +8,6 @@ from sqlmodel import col
 from models.people.workspaces import Membership, Role
 from resolvers.kernel import (
     Action,
-    CapabilityPreset,
     Code,
     Context,
     Id,
@@ -20,10 +19,10 @@ from resolvers.kernel import (
     Text,
     at_most,
     command,
-    effective,
     forbidden,
     procedure,
 )
+from resolvers.kernel.ground.policy import CapabilityPreset, effective
 from resolvers.rules.capabilities import changed, listed
 
 MEMBER = Subject(Membership, "member_id", by="user_id", called="Member")

@@ -10,9 +10,9 @@ from sqlmodel import col
 from models.base import table_of
 from models.people.auth import User, is_person, is_service_account
 from models.people.workspaces import Invitation, Membership, Role, Workspace
+from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
-    OPEN,
     Action,
     ById,
     Code,
@@ -20,7 +20,6 @@ from resolvers.kernel import (
     Holder,
     Id,
     Input,
-    Limit,
     NoInput,
     QueryScope,
     Refusal,
@@ -38,6 +37,7 @@ from resolvers.kernel import (
     query,
     shown_as,
 )
+from resolvers.kernel.ground.scopes import OPEN
 
 NOTHING: Any = constant("")
 USERS = table_of(User)

@@ -8,7 +8,8 @@ from sqlmodel import col
 from models.base import table_of
 from models.people.auth import User
 from models.people.workspaces import Membership, Workspace
-from resolvers.kernel import GRAPHQL_ONLY, OPEN, Action, NoInput, QueryScope, Row, Tenancy, View, extend, many, query
+from resolvers.kernel import GRAPHQL_ONLY, Action, NoInput, QueryScope, Row, Tenancy, View, extend, many, query
+from resolvers.kernel.ground.scopes import OPEN
 from resolvers.people.workspaces.workspaces import accepted_by, workspaces_of
 
 

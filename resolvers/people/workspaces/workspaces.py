@@ -11,8 +11,8 @@ from models.people.workspaces import Invitation, Membership, Role, Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.labels import Label
+from resolvers.instance.running import BOOTSTRAPPED
 from resolvers.kernel import (
-    BOOTSTRAPPED,
     EVERYONE,
     NOW,
     Action,

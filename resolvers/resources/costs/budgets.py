@@ -21,10 +21,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.missions import Mission
 from resolvers.kernel import (
-    DATE,
-    DAY,
     EVERYONE,
-    MIDNIGHT,
     Action,
     Bool,
     ById,
@@ -50,6 +47,7 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.kernel.ground.constants import DATE, DAY, MIDNIGHT
 from resolvers.resources.costs.events import BudgetCreated, BudgetDeleted, BudgetUpdated
 from resolvers.resources.costs.ledger import MONEY
 from resolvers.resources.costs.money import Usd, dollars, micros_of, sum_of

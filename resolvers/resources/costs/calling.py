@@ -19,6 +19,8 @@ from models.resources.costs import SLOTS, CostDay, ModelCall
 from models.resources.credentials import Credential, CredentialEventType
 from models.staff.agents import LlmProvider
 from resolvers.attention.inbox.events import InboxItemUpdated
+from resolvers.instance.completions import Completed, CompletionFailed, CompletionRequest, Model
+from resolvers.instance.prices import price
 from resolvers.kernel import (
     NO_SURFACE,
     NOW,
@@ -26,20 +28,15 @@ from resolvers.kernel import (
     Bool,
     Caller,
     Code,
-    Completed,
-    CompletionFailed,
-    CompletionRequest,
     Context,
     Id,
     Input,
     Int,
-    Model,
     Output,
     Refusal,
     Text,
     command,
     instance,
-    price,
 )
 from resolvers.resources.costs.events import ALARMS
 from resolvers.resources.costs.money import micros

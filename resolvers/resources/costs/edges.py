@@ -13,7 +13,8 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.work.missions import Mission
-from resolvers.kernel import DATE, EVERYONE, View, constant, extend, graph, many, reads
+from resolvers.kernel import EVERYONE, View, constant, extend, graph, many, reads
+from resolvers.kernel.ground.constants import DATE
 from resolvers.resources.costs.budgets import NEWEST_FIRST
 from resolvers.resources.costs.ledger import MONEY
 from resolvers.resources.costs.money import dollars, sum_of

@@ -22,18 +22,9 @@ from models.resources.credentials import (
     RotationStatus,
 )
 from models.sealed import Sealed
-from resolvers.kernel import (
-    NOW,
-    AcrossWorkspaces,
-    Everywhere,
-    Unopenable,
-    across_workspaces,
-    constant,
-    has_secret,
-    instance,
-    interval,
-    log,
-)
+from resolvers.instance.vault import Unopenable
+from resolvers.kernel import NOW, AcrossWorkspaces, across_workspaces, constant, instance, interval, log
+from resolvers.kernel.store.across import Everywhere, has_secret
 from resolvers.resources.credentials.references import values_of
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")

@@ -9,7 +9,6 @@ from sqlmodel import col
 from models.people.workspaces import Capability, Membership, Role, Workspace
 from models.resources.credentials import Credential, CredentialRotation, CredentialStatus, CredentialType
 from resolvers.kernel import (
-    ADMINS,
     REST_ONLY,
     Absent,
     AcrossWorkspaces,
@@ -25,15 +24,15 @@ from resolvers.kernel import (
     Refusal,
     Tenancy,
     Text,
-    Time,
     across_workspaces,
     command,
     constant,
-    effective,
     forbidden,
     invalid,
     procedure,
 )
+from resolvers.kernel.declarations.events import Time
+from resolvers.kernel.ground.policy import ADMINS, effective
 from resolvers.resources.credentials.creation import CreateCredential, add_credential
 from resolvers.resources.credentials.given import note_uses
 from resolvers.resources.credentials.references import values_of

@@ -6,7 +6,8 @@ from pydantic import SecretStr
 from sqlmodel import col
 
 from models.resources.credentials import Credential, CredentialScope, CredentialStatus, CredentialType
-from resolvers.kernel import Code, Context, Refusal, Unopenable, log
+from resolvers.instance.vault import Unopenable
+from resolvers.kernel import Code, Context, Refusal, log
 from resolvers.resources.credentials.references import value_of
 
 MOST_LOOKED_AT = 100

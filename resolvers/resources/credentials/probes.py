@@ -6,7 +6,8 @@ from typing import Annotated, Final
 from urllib.parse import quote
 
 from models.resources.credentials import CredentialType
-from resolvers.kernel import Absent, Context, Output, Policy, Refusal
+from resolvers.instance.outbound import Policy
+from resolvers.kernel import Absent, Context, Output, Refusal
 
 TIMEOUT, LARGEST_ANSWER = 10, 64 * 1024
 ONE_LINE = re.compile(r"[\x21-\x7e]+")

@@ -15,17 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from models.bounds import URL
 from models.sealed import Sealed
-from resolvers.kernel import (
-    Code,
-    Policy,
-    Refusal,
-    Revealed,
-    Unopenable,
-    instance,
-    is_safe_url,
-    log,
-    reveal_to_listeners,
-)
+from resolvers.instance.outbound import Policy
+from resolvers.instance.sign_in_providers import is_safe_url
+from resolvers.instance.vault import Revealed, Unopenable, reveal_to_listeners
+from resolvers.kernel import Code, Refusal, instance, log
 from resolvers.resources.credentials.vault import opened
 
 WHERE: Final = re.compile(r"(https?://[^/?#\s]+/v1/(?:[^/?#\s]+/)+data/[^?#\s]+)(?:#([^#\s]+))?")

@@ -17,6 +17,7 @@ from models.resources.credentials import (
     RotationStatus,
 )
 from models.sealed import Sealed
+from resolvers.instance.vault import Unopenable
 from resolvers.kernel import (
     EVERYONE,
     Absent,
@@ -32,7 +33,6 @@ from resolvers.kernel import (
     QueryScope,
     Row,
     Subject,
-    Unopenable,
     clock,
     command,
     constant,

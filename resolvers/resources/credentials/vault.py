@@ -7,7 +7,8 @@ from sqlmodel import col
 from models.resources.credentials import Credential, CredentialEvent, CredentialEventType
 from models.resources.integrations import AgentIntegration
 from models.sealed import Sealed
-from resolvers.kernel import Context, Revealed, instance
+from resolvers.instance.vault import Revealed
+from resolvers.kernel import Context, instance
 
 
 async def sealed(ctx: Context, credential_id: str, column: str, text: str) -> Sealed:

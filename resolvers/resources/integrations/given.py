@@ -11,15 +11,8 @@ from models.resources.credentials import AgentCredential, Credential, Credential
 from models.resources.integrations import CredentialPlacement, IntegrationScope, ToolBinding, Transport
 from models.sealed import Sealed
 from models.staff.agents import Agent
-from resolvers.kernel import (
-    AcrossWorkspaces,
-    Everywhere,
-    Scope,
-    across_workspaces,
-    constant,
-    has_secret,
-    supplied,
-)
+from resolvers.kernel import AcrossWorkspaces, Scope, across_workspaces, constant
+from resolvers.kernel.store.across import Everywhere, has_secret, supplied
 from resolvers.resources.credentials.references import values_of
 from resolvers.resources.integrations.graph import ONE
 from resolvers.resources.integrations.resolution import rules

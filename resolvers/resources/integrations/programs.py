@@ -14,19 +14,11 @@ from typing import Final
 from models.resources.credentials import CredentialType
 from models.resources.integrations import CrewIntegration, IntegrationScope
 from models.staff.agents import Agent
-from resolvers.kernel import (
-    AskedProgram,
-    Code,
-    Context,
-    McpProgram,
-    NotRun,
-    Pace,
-    Refusal,
-    Unopenable,
-    instance,
-    log,
-    told_of_secrets,
-)
+from resolvers.instance.mcp_programs import McpProgram
+from resolvers.instance.ports import AskedProgram, NotRun
+from resolvers.instance.vault import Unopenable, told_of_secrets
+from resolvers.kernel import Code, Context, Refusal, instance, log
+from resolvers.kernel.ground.pace import Pace
 from resolvers.resources.credentials.given import tell_use
 from resolvers.resources.credentials.references import value_of
 from resolvers.resources.integrations.asking import Server, longest_bound

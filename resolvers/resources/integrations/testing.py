@@ -7,22 +7,10 @@ from typing import Annotated, Any, Final
 import orjson
 
 from models.resources.integrations import CrewIntegration, Transport, WorkspaceIntegration
-from resolvers.kernel import (
-    Absent,
-    Action,
-    Answered,
-    ById,
-    Code,
-    Context,
-    McpFailed,
-    NotRun,
-    Output,
-    Policy,
-    Refusal,
-    instance,
-    introduced,
-    procedure,
-)
+from resolvers.instance.mcp_client import McpFailed, introduced
+from resolvers.instance.outbound import Answered, Policy
+from resolvers.instance.ports import NotRun
+from resolvers.kernel import Absent, Action, ById, Code, Context, Output, Refusal, instance, procedure
 from resolvers.resources.integrations.crew_servers import CREW_SERVER, OfCrewServer
 from resolvers.resources.integrations.programs import NO_COMMAND, SECONDS, asked_program
 from resolvers.resources.integrations.workspace_servers import SERVER

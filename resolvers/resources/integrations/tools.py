@@ -10,6 +10,9 @@ from sqlmodel import col
 from models import bounds
 from models.resources.credentials import Credential, CredentialStatus
 from models.resources.integrations import CrewIntegration, ToolBinding, Transport
+from resolvers.instance.mcp_client import McpFailed, McpServer, ToolOffered, offered
+from resolvers.instance.ports import NotRun
+from resolvers.instance.vault import Unopenable, told_of_secrets
 from resolvers.kernel import (
     Action,
     Bool,
@@ -17,9 +20,6 @@ from resolvers.kernel import (
     Context,
     Description,
     Input,
-    McpFailed,
-    McpServer,
-    NotRun,
     Output,
     Patch,
     QueryScope,
@@ -27,13 +27,9 @@ from resolvers.kernel import (
     Row,
     Rows,
     Text,
-    ToolOffered,
-    Unopenable,
     at_most,
     command,
-    offered,
     query,
-    told_of_secrets,
 )
 from resolvers.resources.credentials.references import value_of
 from resolvers.resources.integrations.asking import longest_bound

@@ -12,13 +12,13 @@ from sqlmodel import col
 from models import bounds
 from models.kernel import REGISTRY_SYNC, InstanceFact
 from models.resources.mcp_registry import McpRegistryServer
+from resolvers.instance.outbound import Outbound
 from resolvers.kernel import (
     AcrossWorkspaces,
     Action,
     Code,
     Context,
     NoInput,
-    Outbound,
     Output,
     Reach,
     Refusal,
@@ -26,8 +26,8 @@ from resolvers.kernel import (
     command,
     instance,
     job,
-    of_instance,
 )
+from resolvers.kernel.store.across import of_instance
 
 PAGE, MOST_PAGES = 100, 200
 LARGEST_PAGE, TIMEOUT = 8 << 20, 30.0  # bytes, seconds

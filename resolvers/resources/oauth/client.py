@@ -11,7 +11,9 @@ import orjson
 
 from models import bounds
 from models.resources.credentials import Credential
-from resolvers.kernel import Answered, Code, Refusal, Unopenable, instance
+from resolvers.instance.outbound import Answered
+from resolvers.instance.vault import Unopenable
+from resolvers.kernel import Code, Refusal, instance
 from resolvers.resources.credentials.vault import opened
 from resolvers.resources.integrations.testing import policy
 from resolvers.resources.oauth.discovery import AuthorizationServer, may_call

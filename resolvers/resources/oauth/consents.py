@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from models import bounds
 from models.resources.credentials import Credential, CredentialType
+from resolvers.instance.crypto import secret_equals
 from resolvers.kernel import (
     NO_SURFACE,
     REST_ONLY,
@@ -23,10 +24,9 @@ from resolvers.kernel import (
     Url,
     command,
     forbidden,
-    go_on_as,
     instance,
-    secret_equals,
 )
+from resolvers.kernel.admission.places import go_on_as
 from resolvers.people.sign_in_providers.attempts import browser_of
 from resolvers.resources.oauth import loopback
 from resolvers.resources.oauth.client import redeemed

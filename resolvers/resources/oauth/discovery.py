@@ -15,20 +15,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import Field
 
 from models import bounds
-from resolvers.kernel import (
-    Absent,
-    Action,
-    Code,
-    Context,
-    Input,
-    Outbound,
-    Output,
-    Refusal,
-    Tenancy,
-    instance,
-    log,
-    procedure,
-)
+from resolvers.instance.outbound import Outbound
+from resolvers.kernel import Absent, Action, Code, Context, Input, Output, Refusal, Tenancy, instance, log, procedure
 from resolvers.resources.integrations.testing import policy
 from resolvers.resources.oauth.providers import provider_of
 from resolvers.rules.mcp_endpoint import endpoint_fault

@@ -9,17 +9,8 @@ from sqlalchemy import and_, not_
 from sqlmodel import col
 
 from models.resources.credentials import Credential, CredentialStatus, CredentialType
-from resolvers.kernel import (
-    AcrossWorkspaces,
-    Context,
-    Id,
-    Input,
-    clock,
-    constant,
-    has_secret,
-    instance,
-    job,
-)
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, clock, constant, instance, job
+from resolvers.kernel.store.across import has_secret
 from resolvers.resources.credentials.events import CredentialExpired
 from resolvers.resources.credentials.vault import opened
 from resolvers.resources.oauth.client import Tokens

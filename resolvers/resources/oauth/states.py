@@ -11,16 +11,9 @@ from sqlmodel import col
 from models.resources.credentials import Credential
 from models.resources.oauth import OAuthState
 from models.sealed import Sealed
-from resolvers.kernel import (
-    AcrossWorkspaces,
-    Code,
-    Context,
-    KnownBrowser,
-    Refusal,
-    across_workspaces,
-    digest,
-    instance,
-)
+from resolvers.identity.caller import KnownBrowser
+from resolvers.instance.crypto import digest
+from resolvers.kernel import AcrossWorkspaces, Code, Context, Refusal, across_workspaces, instance
 from resolvers.people.sign_in_providers.attempts import browser_of
 from resolvers.resources.oauth.client import authorization_url
 

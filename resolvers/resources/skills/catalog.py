@@ -16,7 +16,6 @@ from resolvers.kernel import (
     Action,
     ById,
     Context,
-    Derived,
     Filter,
     Id,
     Input,
@@ -39,6 +38,7 @@ from resolvers.kernel import (
     query,
     reads,
 )
+from resolvers.kernel.reader import Derived
 
 SKILL = Subject(Skill, "id")
 NOT_YOURS = "Only the workspace that created the skill can change it"

@@ -5,7 +5,8 @@ import re
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from resolvers.kernel import Answered, Code, Outbound, Refusal
+from resolvers.instance.outbound import Answered, Outbound
+from resolvers.kernel import Code, Refusal
 
 SECONDS: Final = 30
 MOST_REDIRECTS: Final = 10

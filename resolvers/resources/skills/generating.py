@@ -7,12 +7,12 @@ from sqlmodel import col
 
 from models.people.workspaces import Capability, Membership, Role
 from models.resources.skills import ScanStatus, Skill, SkillMaturity, SkillSource
+from resolvers.instance.completions import CompletionRequest
 from resolvers.kernel import (
     Absent,
     Action,
     Auth,
     Code,
-    CompletionRequest,
     Context,
     Input,
     Output,
@@ -20,10 +20,10 @@ from resolvers.kernel import (
     Refusal,
     Text,
     command,
-    effective,
     forbidden,
     invalid,
 )
+from resolvers.kernel.ground.policy import effective
 from resolvers.resources.costs.calling import ask, key_of, unfenced
 from resolvers.resources.skills.importing import understood
 from resolvers.resources.skills.skill_md import COMMAND, MOST_SLUG, SkillFile, name_key, slug_of

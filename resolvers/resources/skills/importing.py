@@ -7,7 +7,8 @@ from pydantic import Field
 
 from models import bounds
 from models.oversight.journal import Severity
-from resolvers.kernel import Action, Bool, Code, Context, Input, Output, Policy, Refusal, Url, command
+from resolvers.instance.outbound import Policy
+from resolvers.kernel import Action, Bool, Code, Context, Input, Output, Refusal, Url, command
 from resolvers.resources.skills.catalog import tell
 from resolvers.resources.skills.fetching import SECONDS, address_of, fetched
 from resolvers.resources.skills.skill_md import SkillFault, SkillFile, parse

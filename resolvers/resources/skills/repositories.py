@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from models import bounds
-from resolvers.kernel import Code, Context, Outbound, Policy, Refusal
+from resolvers.instance.outbound import Outbound, Policy
+from resolvers.kernel import Code, Context, Refusal
 from resolvers.resources.skills.fetching import get
 from resolvers.resources.skills.packs import Pack, PackFault
 

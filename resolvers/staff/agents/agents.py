@@ -15,6 +15,7 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import settle
+from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -29,7 +30,6 @@ from resolvers.kernel import (
     Id,
     Input,
     Int,
-    Limit,
     Name,
     Page,
     Paging,

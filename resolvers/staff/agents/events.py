@@ -6,7 +6,8 @@ from pydantic import Field
 
 from models.staff.agents import AgentStatus
 from models.staff.runs import ChatEventType
-from resolvers.kernel import Event, Time
+from resolvers.kernel import Event
+from resolvers.kernel.declarations.events import Time
 
 AgentSlug = Annotated[str, Field(description="The slug of an agent.")]
 

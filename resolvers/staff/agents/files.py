@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from models.staff.agents import Agent
+from resolvers.instance.store import Opened, names_of
 from resolvers.kernel import (
     REST_ONLY,
     Action,
@@ -13,12 +14,10 @@ from resolvers.kernel import (
     Flag,
     Id,
     Input,
-    Opened,
     Refusal,
     Subject,
     command,
     forbidden,
-    names_of,
     procedure,
 )
 from resolvers.staff.crews.events import FileChanged

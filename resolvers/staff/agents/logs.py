@@ -11,7 +11,6 @@ from resolvers.kernel import (
     EVERYONE,
     Action,
     Code,
-    Derived,
     Id,
     Page,
     Paging,
@@ -22,6 +21,7 @@ from resolvers.kernel import (
     of_parent,
     query,
 )
+from resolvers.kernel.reader import Derived
 
 
 class ListLogs(Paging):

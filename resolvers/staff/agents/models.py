@@ -16,19 +16,8 @@ from typing import Annotated, Any, Final, NamedTuple
 from pydantic import BeforeValidator
 
 from models.bounds import LINE, cut
-from resolvers.kernel import (
-    Absent,
-    Action,
-    Code,
-    Context,
-    Input,
-    Kept,
-    Output,
-    Policy,
-    Refusal,
-    instance,
-    procedure,
-)
+from resolvers.instance.outbound import Policy
+from resolvers.kernel import Absent, Action, Code, Context, Input, Kept, Output, Refusal, instance, procedure
 from resolvers.resources.credentials.keys import credential_of, opened_key
 from resolvers.rules.model_catalog import CURATED, ModelProvider
 

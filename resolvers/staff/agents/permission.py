@@ -5,7 +5,8 @@ from sqlmodel import col
 from models.people.workspaces import Role
 from models.staff.agents import Agent
 from models.staff.crews import CrewMember
-from resolvers.kernel import ADMINS, GATES, Action, Context, Id, Input, Subject, forbidden, higher
+from resolvers.kernel import Action, Context, Id, Input, Subject, forbidden
+from resolvers.kernel.ground.policy import ADMINS, GATES, higher
 
 EDITED = Subject(Agent, judged_first=True)
 """The agent that is changed: see `may_edit`."""

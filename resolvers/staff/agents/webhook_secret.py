@@ -2,7 +2,9 @@
 
 from models.sealed import Sealed
 from models.staff.agents import Agent, WebhookScheme
-from resolvers.kernel import Context, Revealed, instance, new_webhook_secret
+from resolvers.identity.webhook_senders import new_secret as new_webhook_secret
+from resolvers.instance.vault import Revealed
+from resolvers.kernel import Context, instance
 
 COLUMN = "webhook_secret"
 

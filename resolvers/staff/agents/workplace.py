@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from models.staff.agents import Agent
-from resolvers.kernel import Action, Code, Context, Entry, NotRun, Output, names_of, procedure
+from resolvers.instance.ports import NotRun
+from resolvers.instance.store import Entry, names_of
+from resolvers.kernel import Action, Code, Context, Output, procedure
 from resolvers.staff.agents.files import AGENT, ByAgent, crew_of
 from resolvers.staff.crews.files import FilePath
 from resolvers.staff.crews.git import LOG, ask_git, is_repository, room_for_git

@@ -10,8 +10,10 @@ from models.people.auth import User
 from models.people.workspaces import Membership
 from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatAttachment
+from resolvers.instance.confined import ATTACHMENTS
+from resolvers.instance.forms import file_in
+from resolvers.instance.store import names_of
 from resolvers.kernel import (
-    ATTACHMENTS,
     EVERYONE,
     GRAPHQL_ONLY,
     REST_ONLY,
@@ -27,11 +29,9 @@ from resolvers.kernel import (
     command,
     derived,
     extend,
-    file_in,
     forbidden,
     graph,
     many,
-    names_of,
     one,
 )
 from resolvers.people.workspaces.files import DETACHED

@@ -7,21 +7,8 @@ from sqlmodel import col
 from models.people.auth import User
 from models.staff.agents import Agent
 from models.staff.chats import Chat, Message
-from resolvers.kernel import (
-    EVERYONE,
-    INT32,
-    Action,
-    Entity,
-    Id,
-    Page,
-    Paging,
-    QueryScope,
-    extend,
-    graph,
-    many,
-    one,
-    query,
-)
+from resolvers.kernel import EVERYONE, Action, Entity, Id, Page, Paging, QueryScope, extend, graph, many, one, query
+from resolvers.kernel.ground.inputs import INT32
 
 oldest_first = (col(Message.seq), col(Message.id))
 ALL = "all"

@@ -11,7 +11,6 @@ from models.people.auth import User
 from models.people.workspaces import Membership
 from models.staff.chats import Chat, ChatParticipant, ChatVisibility, ParticipantRole
 from resolvers.kernel import (
-    ADMINS,
     EVERYONE,
     Action,
     Code,
@@ -35,6 +34,7 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.kernel.ground.policy import ADMINS
 from resolvers.people.workspaces.members import knows
 
 CHAT = Entity(Chat, "chat_id")

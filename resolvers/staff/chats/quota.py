@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from models.staff.chats import AttachmentTotal, ChatAttachment
-from resolvers.kernel import Arriving, Code, Context, Refusal, instance
+from resolvers.instance.store import Arriving
+from resolvers.kernel import Code, Context, Refusal, instance
 
 MIB: Final = 1 << 20
 MOST_FILES: Final = 1_000

@@ -22,11 +22,10 @@ from resolvers.kernel import (
     Prompt,
     Refusal,
     command,
-    first_with,
     forbidden,
     plus,
-    prepared_rows,
 )
+from resolvers.kernel.writing.reports import first_with, prepared_rows
 from resolvers.staff.chats.group import BUSY, ask, mentioned
 from resolvers.staff.crews.building import check_built
 from resolvers.staff.runs.cancelling import NEVER_RAN, ask_to_cancel, show_cancelled, waits

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from models.staff.agents import AgentRole, CliAdapter, LlmProvider, ToolProfile
-from resolvers.kernel import Output, digest
+from resolvers.instance.crypto import digest
+from resolvers.kernel import Output
 
 WRITTEN: Final = datetime(2026, 11, 27, tzinfo=UTC)
 TIERS: Final = {"small": "claude-haiku-4-5", "medium": "claude-sonnet-4-6", "large": "claude-opus-4-8"}

@@ -12,13 +12,13 @@ from models.oversight.journal import JournalEntry, Severity
 from models.resources.credentials import AgentCredential, Credential, CredentialScope, CredentialStatus, CredentialType
 from models.staff.agents import Agent, AgentRole, LeadMode, LlmProvider
 from models.staff.crews import Crew
+from resolvers.instance.license import Limit
 from resolvers.kernel import (
     TRIMMED,
     Action,
     Code,
     Context,
     Input,
-    Limit,
     NoInput,
     Output,
     Refusal,

@@ -7,18 +7,8 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from models import bounds
 from models.staff.agents import AgentRole
-from resolvers.kernel import (
-    TRIMMED,
-    Action,
-    Code,
-    CompletionRequest,
-    Context,
-    Input,
-    Output,
-    Refusal,
-    at_most,
-    command,
-)
+from resolvers.instance.completions import CompletionRequest
+from resolvers.kernel import TRIMMED, Action, Code, Context, Input, Output, Refusal, at_most, command
 from resolvers.resources.costs.calling import ask, key_of, unfenced
 from resolvers.rules.content_scan import scan
 from resolvers.staff.crew_templates.deployment import slug_of

@@ -10,18 +10,8 @@ from sqlmodel import col
 
 from models.staff.agents import Agent
 from models.staff.crews import Crew
-from resolvers.kernel import (
-    AcrossWorkspaces,
-    Id,
-    Input,
-    Refusal,
-    across_workspaces,
-    clock,
-    constant,
-    instance,
-    job,
-    supplied,
-)
+from resolvers.kernel import AcrossWorkspaces, Id, Input, Refusal, across_workspaces, clock, constant, instance, job
+from resolvers.kernel.store.across import supplied
 from resolvers.rules.devcontainer import parse_devcontainer
 from resolvers.rules.mise import parse_mise
 from resolvers.rules.services import Service, parse_services

@@ -13,6 +13,7 @@ from models.staff.agents import Agent, AgentRole, AgentStatus
 from models.staff.chats import ChatAttachment
 from models.staff.crews import Crew, CrewMember, NetworkMode
 from models.work.missions import Mission
+from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -27,7 +28,6 @@ from resolvers.kernel import (
     Id,
     Input,
     Int,
-    Limit,
     Name,
     Page,
     Paging,

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from resolvers.kernel import Event, Long, Routing, Time
+from resolvers.kernel import Event, Routing
+from resolvers.kernel.declarations.events import Long, Time
 
 ProvisionStep = Literal[
     "provision.start", "resolve_features", "image_build_start", "feature_install", "image_build_done",

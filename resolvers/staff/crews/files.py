@@ -13,23 +13,9 @@ from pydantic import Field
 
 from models import bounds
 from models.staff.crews import Crew
-from resolvers.kernel import (
-    ATTACHMENTS,
-    REST_ONLY,
-    Action,
-    Arriving,
-    Code,
-    Context,
-    Entry,
-    Flag,
-    Opened,
-    Output,
-    Refusal,
-    command,
-    is_id,
-    names_of,
-    procedure,
-)
+from resolvers.instance.confined import ATTACHMENTS
+from resolvers.instance.store import Arriving, Entry, Opened, names_of
+from resolvers.kernel import REST_ONLY, Action, Code, Context, Flag, Output, Refusal, command, is_id, procedure
 from resolvers.staff.crews.events import FileChanged
 from resolvers.staff.crews.members import CREW, ByCrew
 

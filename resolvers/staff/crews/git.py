@@ -10,21 +10,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Final
 
 from models.staff.crews import Crew
-from resolvers.kernel import (
-    Absent,
-    Action,
-    Code,
-    CommandOfAgent,
-    Context,
-    NotRun,
-    Output,
-    Ran,
-    Refusal,
-    Room,
-    Subject,
-    names_of,
-    procedure,
-)
+from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
+from resolvers.instance.store import names_of
+from resolvers.kernel import Absent, Action, Code, Context, Output, Refusal, Subject, procedure
+from resolvers.kernel.ground.pace import Room
 from resolvers.staff.crews.files import FilePath, output_of
 from resolvers.staff.crews.members import ByCrew
 

@@ -8,15 +8,14 @@ from typing import Any, Final
 from sqlmodel import col
 
 from models.staff.crews import Crew
+from resolvers.instance.ports import InUse, NotRun
 from resolvers.kernel import (
     AcrossWorkspaces,
     Action,
     Code,
     Context,
     Input,
-    InUse,
     NoInput,
-    NotRun,
     Output,
     Refusal,
     Text,

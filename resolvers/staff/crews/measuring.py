@@ -22,8 +22,8 @@ from resolvers.kernel import (
     clock,
     command,
     constant,
-    supplied,
 )
+from resolvers.kernel.store.across import supplied
 from resolvers.staff.crews.events import ContainerMeasured
 
 MEASURE = clock("crews.measure", every=timedelta(seconds=5))

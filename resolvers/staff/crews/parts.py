@@ -6,7 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Annotated, Any
 
-from resolvers.kernel import OPEN, Absent, Action, Auth, Context, Input, Output, Tenancy, Text, procedure
+from resolvers.kernel import Absent, Action, Auth, Context, Input, Output, Tenancy, Text, procedure
+from resolvers.kernel.ground.scopes import OPEN
 
 
 class CatalogCategory(StrEnum):

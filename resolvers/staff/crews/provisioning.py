@@ -9,11 +9,11 @@ from sqlmodel import col
 
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from resolvers.instance.ports import NotRun
 from resolvers.kernel import (
     Action,
     Code,
     Context,
-    NotRun,
     Output,
     QueryScope,
     Refusal,

@@ -8,16 +8,8 @@ from sqlmodel import col
 
 from models.oversight.journal import JournalActor, JournalEntry
 from models.staff.agents import Agent
-from resolvers.kernel import (
-    NOW,
-    AcrossWorkspaces,
-    Context,
-    Id,
-    Input,
-    clock,
-    job,
-    waiting,
-)
+from resolvers.kernel import NOW, AcrossWorkspaces, Context, Id, Input, clock, job
+from resolvers.kernel.store.across import waiting
 from resolvers.staff.agents.events import AgentExpired
 
 MOST_DUE: Final = 1_000

@@ -15,7 +15,6 @@ from resolvers.kernel import (
     Paging,
     QueryScope,
     Row,
-    Subtype,
     constant,
     derived,
     extend,
@@ -24,6 +23,7 @@ from resolvers.kernel import (
     precise,
     query,
 )
+from resolvers.kernel.reader import Subtype
 from resolvers.staff.personas.reading import AGENT, EMPTY
 
 NEWEST_FIRST: Final = (col(MemoryVersion.written_at).desc(), col(MemoryVersion.id).desc())

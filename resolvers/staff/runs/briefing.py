@@ -17,7 +17,8 @@ from models.staff.chats import Message, MessageRole
 from models.staff.crews import Crew
 from models.staff.runs import BY_WEBHOOK, Run
 from resolvers.attention.approvals import gates_of
-from resolvers.kernel import Action, ById, Code, Context, Output, Refusal, prepared_report, procedure
+from resolvers.kernel import Action, ById, Code, Context, Output, Refusal, procedure
+from resolvers.kernel.writing.reports import prepared_report
 from resolvers.staff.runs.lifecycle import MISSING
 
 TOLD = 200  # messages; how many of them a model is shown is for the prompt to decide

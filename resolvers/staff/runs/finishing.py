@@ -23,16 +23,15 @@ from resolvers.kernel import (
     Id,
     Input,
     Int,
-    Lock,
     Notes,
     Output,
     Refusal,
     Text,
     command,
-    first_with,
     plus,
     within,
 )
+from resolvers.kernel.writing.reports import Lock, first_with
 from resolvers.resources.costs.events import ALARMS
 from resolvers.resources.costs.reserving import raise_alarms
 from resolvers.staff.runs.events import RUN_ENDS, ChatEvent

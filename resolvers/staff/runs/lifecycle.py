@@ -8,7 +8,9 @@ from models.people.workspaces import Membership
 from models.staff.agents import AGENT_STATES, Agent, AgentStatus
 from models.staff.runs import BY_WEBHOOK, RUN_STATES, Run, RunStatus
 from resolvers.attention.approvals import CALL_OFF
-from resolvers.kernel import Code, Conflict, Context, Lock, Refusal, first_with
+from resolvers.kernel import Code, Context, Refusal
+from resolvers.kernel.store.changes import Conflict
+from resolvers.kernel.writing.reports import Lock, first_with
 from resolvers.staff.runs.assignments import call_off_given, end_assignment
 from resolvers.staff.runs.events import AgentStatusChanged, RunCompleted, RunFailed, RunStarted
 from resolvers.staff.runs.failures import tell_of_failure

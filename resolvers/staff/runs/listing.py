@@ -15,7 +15,6 @@ from models.staff.runs import Run, RunFrame, RunStatus, RunTag
 from resolvers.kernel import (
     EVERYONE,
     GRAPHQL_ONLY,
-    MIDNIGHT,
     Action,
     ById,
     Code,
@@ -37,6 +36,7 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.kernel.ground.constants import MIDNIGHT
 from resolvers.staff.runs.lifecycle import MISSING
 
 newest_first = (col(Run.began_at).desc(), col(Run.id).desc())

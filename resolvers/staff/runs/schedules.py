@@ -15,17 +15,8 @@ from sqlmodel import col
 
 from models.staff.agents import Agent
 from models.staff.runs import BY_SCHEDULE, Run, RunStatus
-from resolvers.kernel import (
-    AcrossWorkspaces,
-    Context,
-    Id,
-    Input,
-    Topic,
-    clock,
-    in_live_workspaces,
-    job,
-    log,
-)
+from resolvers.kernel import AcrossWorkspaces, Context, Id, Input, Topic, clock, job, log
+from resolvers.kernel.store.across import in_live_workspaces
 from resolvers.rules.cron import next_run
 from resolvers.staff.runs.events import RUN_STARTS
 from resolvers.staff.runs.lifecycle import hold_starts, start_run, why_idle

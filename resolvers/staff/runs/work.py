@@ -12,7 +12,10 @@ from typing import Any
 from prometheus_client import Gauge
 
 from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunStatus
-from resolvers.kernel import ALL_ROWS, Code, Refusal, Topic, bus, rows_in, translate
+from resolvers.kernel import Code, Refusal, Topic
+from resolvers.kernel.declarations.operation import translate
+from resolvers.kernel.store.across import ALL_ROWS, rows_in
+from resolvers.kernel.store.bus import bus
 from resolvers.staff.runs.booking import Charge, booked
 
 STRANDED_AFTER = 60.0  # seconds without a live lease

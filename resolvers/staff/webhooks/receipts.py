@@ -12,6 +12,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import Run
 from models.staff.webhooks import WebhookReceipt, WebhookResult
+from resolvers.identity.webhook_senders import Unproven
 from resolvers.kernel import (
     EVERYONE,
     NO_SURFACE,
@@ -31,7 +32,6 @@ from resolvers.kernel import (
     Subject,
     Success,
     Text,
-    Unproven,
     command,
     graph,
     one,

@@ -9,6 +9,8 @@ from pydantic import Field
 from models import bounds
 from models.staff.agents import Agent, WebhookScheme
 from models.staff.crews import Crew
+from resolvers.identity.webhook_senders import fits as signs_webhooks
+from resolvers.identity.webhook_senders import new_secret as new_webhook_secret
 from resolvers.kernel import (
     Action,
     Auth,
@@ -21,13 +23,11 @@ from resolvers.kernel import (
     Output,
     Refusal,
     Subject,
-    Time,
     command,
     invalid,
-    new_webhook_secret,
     procedure,
-    signs_webhooks,
 )
+from resolvers.kernel.declarations.events import Time
 from resolvers.staff.agents.agents import AgentUpdated
 from resolvers.staff.agents.permission import EDITED, may_edit
 from resolvers.staff.agents.webhook_secret import opened, sealed

@@ -16,6 +16,10 @@ from models.staff.agents import Agent, WebhookScheme
 from models.staff.chats import CHAT_OF_WEBHOOKS, Chat
 from models.staff.runs import BY_WEBHOOK, Run, RunStatus
 from models.staff.webhooks import WebhookReceipt, WebhookResult
+from resolvers.identity.webhook_senders import SenderClaim as WebhookClaim
+from resolvers.identity.webhook_senders import Unproven
+from resolvers.identity.webhook_senders import read_claim as read_webhook
+from resolvers.identity.webhook_senders import sign as sign_webhook
 from resolvers.kernel import (
     ENDS,
     Absent,
@@ -32,13 +36,9 @@ from resolvers.kernel import (
     Output,
     Refusal,
     Topic,
-    Unproven,
-    WebhookClaim,
     command,
     instance,
     log,
-    read_webhook,
-    sign_webhook,
     within,
 )
 from resolvers.rules.content_scan import scan

@@ -10,21 +10,8 @@ from models.work.issues import ActivityAction
 from models.work.missions import ISSUE_STATES, IssueStatus, Mission, MissionStatus
 from models.work.projects import Project
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import (
-    NOW,
-    Action,
-    Context,
-    Id,
-    Input,
-    Output,
-    Patch,
-    Ref,
-    Text,
-    actor_of,
-    at_most,
-    check_actor,
-    command,
-)
+from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, Text, at_most, command
+from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.work.issues.activity import record
 from resolvers.work.issues.events import IssuesBulkUpdated
 from resolvers.work.issues.graph import IS_ISSUE

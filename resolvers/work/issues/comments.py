@@ -10,7 +10,8 @@ from models.work.issues import IssueComment
 from models.work.missions import Mission
 from resolvers.attention.inbox.events import NotificationCreated
 from resolvers.attention.notifications import notify
-from resolvers.kernel import Action, Actor, Context, QueryScope, Row, Rows, actor_of, command, query
+from resolvers.kernel import Action, Actor, Context, QueryScope, Row, Rows, command, query
+from resolvers.kernel.writing.actors import actor_of
 from resolvers.work.issues.events import IssueUpdated
 from resolvers.work.issues.graph import OLDEST_FIRST
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew

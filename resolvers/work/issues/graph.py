@@ -18,13 +18,11 @@ from resolvers.kernel import (
     MOST_LISTED,
     Action,
     CommaList,
-    CommaTexts,
     Filter,
     Id,
     Order,
     Otherwise,
     Paging,
-    Subtype,
     Text,
     View,
     actor,
@@ -41,6 +39,8 @@ from resolvers.kernel import (
     reads,
     through,
 )
+from resolvers.kernel.reader import Subtype
+from resolvers.kernel.reader.filters import CommaTexts
 from resolvers.work.projects.graph import assigned_name
 
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)

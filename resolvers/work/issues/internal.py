@@ -26,12 +26,11 @@ from resolvers.kernel import (
     Ref,
     Row,
     Text,
-    actor_of,
-    check_actor,
     command,
     invalid,
     query,
 )
+from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.work.issues.activity import record_changes
 from resolvers.work.issues.comments import CommentText, comment_of
 from resolvers.work.issues.events import IssueCreatedByService, IssueUpdated

@@ -38,13 +38,12 @@ from resolvers.kernel import (
     Rows,
     Subject,
     Text,
-    actor_of,
     at_most,
-    check_actor,
     command,
     invalid,
     query,
 )
+from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.work.issues.activity import record_changes
 from resolvers.work.issues.events import IssueCreated, IssueDeleted, IssueUpdated
 from resolvers.work.issues.graph import BY_HAND, IS_ISSUE, ListIssues

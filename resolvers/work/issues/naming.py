@@ -9,7 +9,8 @@ from sqlmodel import col
 from models.staff.agents import Agent, AgentRole
 from models.staff.crews import Crew
 from models.work.missions import Mission
-from resolvers.kernel import Change, Context, Id, Input, Need, Subject, Text, plus
+from resolvers.kernel import Change, Context, Id, Input, Subject, Text, plus
+from resolvers.kernel.store.changes import Need
 from resolvers.work.issues.graph import IS_ISSUE
 
 ISSUE = Subject(Mission, "identifier", by="identifier", where=IS_ISSUE, called="Issue")

@@ -14,21 +14,8 @@ from models.staff.chats import Chat, ChatMode
 from models.work.issues import ActivityAction
 from models.work.missions import ISSUE_STATES, Assignment, Mission, MissionStatus, MissionTask, TaskStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import (
-    NOW,
-    Action,
-    Code,
-    Context,
-    Output,
-    QueryScope,
-    Refusal,
-    Row,
-    Rows,
-    Text,
-    actor_of,
-    command,
-    query,
-)
+from resolvers.kernel import NOW, Action, Code, Context, Output, QueryScope, Refusal, Row, Rows, Text, command, query
+from resolvers.kernel.writing.actors import actor_of
 from resolvers.staff.runs.pauses import PAUSED, is_paused
 from resolvers.work.issues.activity import record
 from resolvers.work.issues.comments import comment_of

@@ -29,12 +29,12 @@ from resolvers.kernel import (
     Refusal,
     Topic,
     across_workspaces,
-    bus,
     command,
     forbidden,
     job,
     procedure,
 )
+from resolvers.kernel.store.bus import bus
 from resolvers.staff.assignments.events import (
     PeerConversationUpdated,
     PeerQueryCompleted,

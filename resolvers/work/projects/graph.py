@@ -10,7 +10,8 @@ from models.actors import ActorType
 from models.people.workspaces import Workspace
 from models.work.missions import Mission, MissionStatus, MissionType
 from models.work.projects import Milestone, Project
-from resolvers.kernel import EVERYONE, Action, Derived, actor, actor_name, constant, derived, extend, graph, many, one
+from resolvers.kernel import EVERYONE, Action, actor, actor_name, constant, derived, extend, graph, many, one
+from resolvers.kernel.reader import Derived
 
 HUNDRED: Any = constant(100)
 IS_ISSUE = (col(Mission.mission_type) == MissionType.issue,)

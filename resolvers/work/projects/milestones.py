@@ -8,7 +8,6 @@ from sqlalchemy import func, select
 from models import bounds
 from models.work.projects import Milestone, MilestoneStatus, Project
 from resolvers.kernel import (
-    INT32,
     Action,
     ById,
     Context,
@@ -25,6 +24,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.kernel.ground.inputs import INT32
 from resolvers.work.projects.events import MilestoneCreated, MilestoneDeleted, MilestoneUpdated
 from resolvers.work.projects.graph import IN_ORDER
 from resolvers.work.projects.projects import Date

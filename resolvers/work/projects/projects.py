@@ -30,10 +30,10 @@ from resolvers.kernel import (
     Subject,
     Text,
     at_most,
-    check_actor,
     command,
     query,
 )
+from resolvers.kernel.writing.actors import check_actor
 from resolvers.work.projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
 
 TAKEN = "A project with this slug already exists"

@@ -19,7 +19,6 @@ from resolvers.kernel import (
     ById,
     Context,
     Deleted,
-    Derived,
     Emptied,
     Filter,
     Id,
@@ -32,7 +31,6 @@ from resolvers.kernel import (
     Subject,
     Text,
     actor,
-    check_actor,
     command,
     extend,
     graph,
@@ -41,6 +39,8 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.kernel.reader import Derived
+from resolvers.kernel.writing.actors import check_actor
 from resolvers.work.issues.issues import MilestoneId, ProjectId, fits_project
 from resolvers.work.recurring_issues.events import RecurringIssueCreated, RecurringIssueDeleted, RecurringIssueUpdated
 from resolvers.work.recurring_issues.schedules import first_of

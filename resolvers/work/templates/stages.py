@@ -8,7 +8,8 @@ import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from resolvers.kernel import INT32, ConfigText
+from resolvers.kernel import ConfigText
+from resolvers.kernel.ground.inputs import INT32
 
 HEX = re.compile(r"#([0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 NO_COLOR = "must be a color such as #3b82f6 or #abc"

@@ -15,7 +15,6 @@ from models.work.projects import Project
 from models.work.triage_rules import LONGEST_PATTERN, MatchType, TriageRule
 from resolvers.kernel import (
     EVERYONE,
-    INT32,
     Action,
     Bool,
     ById,
@@ -43,6 +42,7 @@ from resolvers.kernel import (
     one,
     query,
 )
+from resolvers.kernel.ground.inputs import INT32
 from resolvers.rules.patterns import compiled
 from resolvers.work.triage_rules.events import TriageRuleCreated, TriageRuleDeleted, TriageRuleUpdated
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from models.people.workspaces import Membership, Role, Workspace
-from resolvers.kernel import belongs_elsewhere
 from resolvers.kernel.writing.context import SCOPE_SQL, Context
+from resolvers.kernel.writing.persons import belongs_elsewhere
 from tests.oversight.admin.test_archive import Doing
 from tests.world import Person, World, now
 

@@ -20,7 +20,8 @@ from models.work.issues import IssueComment
 from models.work.labels import Label
 from models.work.missions import Mission, MissionType
 from resolvers.instance.running import instance
-from resolvers.kernel import PERSONAL_DIGEST, across_workspaces
+from resolvers.kernel import across_workspaces
+from resolvers.kernel.writing.persons import PERSONAL_DIGEST
 from resolvers.oversight.audit.seals import seal
 from resolvers.oversight.audit.verification import Verified, verify
 from tests.world import Person, World, now

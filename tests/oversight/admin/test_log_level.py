@@ -18,7 +18,8 @@ from models.people.auth import CliToken, User
 from models.people.workspaces import Membership, Role, Workspace
 from resolvers.instance.crypto import new_cli_token
 from resolvers.instance.log_level import LogLevel, log_from
-from resolvers.kernel import Topic, bus
+from resolvers.kernel import Topic
+from resolvers.kernel.store.bus import bus
 from tests.conftest import Database
 from tests.faults.servers import KEYS, addresses
 from tests.process.commands import Served, environment, serving

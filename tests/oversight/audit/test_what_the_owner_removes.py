@@ -11,9 +11,10 @@ import pytest
 from models.kernel import AuditLog
 from models.retention import RetentionKind
 from resolvers.instance.running import instance
-from resolvers.kernel import PERSONAL_DIGEST, across_workspaces
+from resolvers.kernel import across_workspaces
 from resolvers.kernel.background.retention import kinds
 from resolvers.kernel.store.database import database
+from resolvers.kernel.writing.persons import PERSONAL_DIGEST
 from resolvers.oversight.audit import seals
 from resolvers.oversight.audit.verification import Verified, verify
 from tests.oversight.audit.test_chain import keep, with_a_month_long_ago, write

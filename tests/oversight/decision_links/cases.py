@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from models.oversight.decision_links import DecisionKind, DecisionLink
-from resolvers.kernel import digest
+from resolvers.instance.crypto import digest
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from models.people.account import EmailChange
-from resolvers.kernel import Code, digest
+from resolvers.instance.crypto import digest
+from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import PASSWORD, Recipe
 from tests.world import now

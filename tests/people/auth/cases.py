@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from models.people.auth import CliToken, Session
-from resolvers.kernel import Code, TokenKind, instance
+from resolvers.instance.crypto import TokenKind
+from resolvers.kernel import Code, instance
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import PASSWORD, Recipe
 from tests.world import now

@@ -12,7 +12,7 @@ from models.people.pairing import Pairing
 from models.people.passkeys import Passkey
 from models.people.sign_in_providers import LinkedIdentity
 from models.people.workspaces import Invitation, Membership, Role
-from resolvers.kernel import BOOTSTRAPPED
+from resolvers.instance.running import BOOTSTRAPPED
 from resolvers.people.workspaces.acceptance import NOT_VERIFIED
 from tests.people.auth.browsers import PASSWORD, Browser, signed_in
 from tests.people.recovery.mailbox import Mailbox

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from models.kernel import InstanceFact
 from models.people.auth import User
-from resolvers.kernel import BOOTSTRAPPED
+from resolvers.instance.running import BOOTSTRAPPED
 from tests.people.auth.browsers import Browser, new_user
 from tests.people.sign_in_providers.provider import CLIENT, SECRET, Issuer, Provider, providing
 from tests.world import World, now, world_on

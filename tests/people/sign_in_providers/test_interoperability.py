@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from models.kernel import InstanceFact
-from resolvers.kernel import BOOTSTRAPPED
+from resolvers.instance.running import BOOTSTRAPPED
 from tests.people.auth.browsers import Browser
 from tests.people.sign_in_providers.node_provider import CLIENT, SECRET, installed, line_of, running
 from tests.world import World, world_on

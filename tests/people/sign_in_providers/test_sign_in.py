@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from resolvers.kernel import digest
+from resolvers.instance.crypto import digest
 from resolvers.kernel.background import sweeper
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.people.sign_in_providers import openid
