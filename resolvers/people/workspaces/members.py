@@ -55,7 +55,9 @@ def knows(row: Any, scope: Any) -> Any:
 
 
 def _seen(user: Any, scope: Any) -> Any:
-    """By the person, and by who has a workspace in common with them that they have accepted."""
+    """By the person, and by who has a workspace in common with them that they have accepted. In a call for a workspace
+    row-level security shows no other one.
+    """
     member, own = table_of(Membership).alias("known"), table_of(Membership).alias("own")
     ours = scope.scalar(select(own.c.workspace_id).where(own.c.user_id == scope.user_id))
     found = select(member.c.id).where(
