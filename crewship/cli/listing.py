@@ -47,7 +47,7 @@ class Listing:
 
 def _none(listed: str, one: str, wanted: Mapping[str, str | None]) -> str:
     """What is said of an empty list, which is not the same where some of it were asked for."""
-    return f"{one} not found." if any(value is not None for value in wanted.values()) else listed
+    return f"No {one} matches." if any(value is not None for value in wanted.values()) else listed
 
 
 def _listing(field: str, given: str, taken: str, selection: str, none: str, **columns: Any) -> Listing:

@@ -14,7 +14,7 @@ from resolvers.identity import credentials, machine_tokens, webhook_senders
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.instance.running import instance
 from resolvers.kernel.admission.gate import Entity
-from resolvers.kernel.declarations.operation import OPERATIONS, REST_ONLY, Auth
+from resolvers.kernel.declarations.operation import OPERATIONS, REST_ONLY, Auth, Surface
 from resolvers.kernel.declarations.outputs import Output, Success
 from resolvers.kernel.ground.inputs import ById, Input, NoInput, Text
 from resolvers.kernel.ground.policy import Action
@@ -300,7 +300,7 @@ def test_what_machines_call_is_declared_for_rest_and_verified() -> None:
         return Success()
 
     with pytest.raises(TypeError, match="no part of the graph"):
-        command("test.on_both", Action.NONE, auth=Auth.INTERNAL)(run)
+        command("test.on_both", Action.NONE, auth=Auth.INTERNAL, surfaces=frozenset(Surface))(run)
     with pytest.raises(TypeError, match="declare a guard"):
         command("test.unverified", Action.NONE, auth=Auth.WEBHOOK, surfaces=REST_ONLY)(run)
     assert not {"test.on_both", "test.unverified"} & OPERATIONS.keys()

@@ -211,6 +211,6 @@ def test_further_keys_may_stand_in_a_file(tmp_path: Path) -> None:
     settings = load_settings(encryption_key="12" * 32, encryption_keys=str(path))
     assert list(keys.wrapping_keys(settings)) == [4, 3, 1]
     assert list(keys.wrapping_keys(settings.model_copy(update={"wrapping_key": 1}))) == [1, 4, 3]
-    with pytest.raises(keys.KeysError, match="ENCRYPTION_KEY_V9 is not known"):
+    with pytest.raises(keys.KeysError, match="ENCRYPTION_KEY_V9 is not set"):
         keys.wrapping_keys(settings.model_copy(update={"wrapping_key": 9}))
     assert "ab" * 32 not in repr(settings)

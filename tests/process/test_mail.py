@@ -184,7 +184,7 @@ async def test_the_doctor_says_whether_mail_goes_out() -> None:
     assert (half.ok, half.fix) == (False, "set both, or neither")
     mailbox = Mailbox()
     good = await _checked(lambda port: place | {"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")}, mailbox)
-    assert (good.ok, good.found.startswith("goes out by 127.0.0.1 port "), mailbox.tried) == (True, True, 0)
+    assert (good.ok, good.found.startswith("uses 127.0.0.1 port "), mailbox.tried) == (True, True, 0)
     nowhere = await _checked(
         lambda port: {"mail_from": SENDER, "smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")}, mailbox
     )

@@ -86,7 +86,7 @@ async def test_runs_are_listed_for_people_and_for_programs(place: World, player:
     assert (agent, status) == ("scout", "COMPLETED")
     [listed] = json.loads((await run(place, "runs", "-n", "1", "--json")).out)
     assert listed["id"] == id
-    assert (await run(place, "runs", "--status", "FAILED")).err == "There is no such run.\n"
+    assert (await run(place, "runs", "--status", "FAILED")).err == "No run matches.\n"
     wrong = await run(place, "runs", "--status", "none")
     assert (wrong.code, wrong.out, len(wrong.err.splitlines())) == (1, "", 1), wrong.err
 
@@ -103,7 +103,7 @@ async def test_what_waits_is_listed_and_decided_once(place: World) -> None:
     assert (said.code, said.err) == (0, f"{row.id} is denied.\n")
     kept = await place.database.fetchrow("SELECT status, comment FROM approvals WHERE id = $1", row.id)
     assert tuple(kept) == ("denied", "No.")
-    assert (await run(place, "approvals", "--status", "timeout")).err == "There is no such approval.\n"
+    assert (await run(place, "approvals", "--status", "timeout")).err == "No approval matches.\n"
     again = await run(place, "approve", row.id)
     assert (again.code, len(again.err.splitlines())) == (1, 1), again.err
     assert await place.database.fetchval("SELECT status FROM approvals WHERE id = $1", row.id) == "denied"

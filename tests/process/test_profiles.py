@@ -105,7 +105,7 @@ def test_one_that_is_removed_is_not_in_use(kept: Path) -> None:
 def test_a_file_is_whole_whenever_it_is_read(kept: Path) -> None:
     """Two that write at once, and one that reads meanwhile."""
     writing = (
-        "from crewship import profiles;"
+        "from crewship.cli import profiles;"
         "[profiles.write(profiles.place_of('work'), profiles.Profile('http://a', 'x' * 4000)) for _ in range(200)]"
     )
     env = {"PYTHONPATH": str(ROOT), "XDG_CONFIG_HOME": str(kept.parent), "PATH": os.environ["PATH"]}

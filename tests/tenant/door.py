@@ -13,7 +13,7 @@ from sqlalchemy import and_, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, table_of
-from resolvers.kernel.admission import subject
+from resolvers.kernel.admission import entities, subject
 from resolvers.kernel.declarations import operation
 from resolvers.kernel.declarations.operation import OPERATIONS
 from resolvers.kernel.declarations.query import QueryScope
@@ -71,6 +71,8 @@ def forget_statements() -> None:
     finish._ALONE.clear()
     for op in OPERATIONS.values():
         op.plans.clear()
+    entities.readers_of_kinds.cache_clear()
+    entities._kinds_by_roles.cache_clear()
 
 
 @contextlib.contextmanager
