@@ -170,7 +170,7 @@ async def test_the_network_is_silent(place: World) -> None:
         assert made.process.returncode is None, "it answered"
         wire.silent = True
         assert await made.end() == 1
-        await made.see("is lost, and the terminal with it")
+        await made.see("was lost, which ended the terminal")
         assert made.modes == before
 
 
