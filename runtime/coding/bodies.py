@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 IN_MEMORY: Final = 256 << 10
 """Bytes of a body that needs no file."""
@@ -52,8 +52,18 @@ class Bodies:
     async def file(self) -> IO[bytes]:
         if self._folder is not None:
             await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        opened: IO[bytes] = await asyncio.to_thread(tempfile.TemporaryFile, dir=self._folder)
-        return opened
+        opening = asyncio.ensure_future(asyncio.to_thread(tempfile.TemporaryFile, dir=self._folder))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
+
+
+def _close(opening: "asyncio.Future[Any]") -> None:
+    """Who asked for the file has gone meanwhile."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class Body:
@@ -102,4 +112,4 @@ class Body:
         self._bodies.give_back(self.size)
         self.size = 0
         if self._file is not None:
-            await asyncio.to_thread(self._file.close)
+            await asyncio.shield(asyncio.to_thread(self._file.close))

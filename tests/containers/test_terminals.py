@@ -111,12 +111,12 @@ async def test_what_may_reach_less_does_not_have_the_way_out_of_others(
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from runtime.containers.engine import Engine
+from runtime.containers.engine import ContainerEngine
 from runtime.sandbox.workdir import Workdir
 from tests.containers.test_terminals import CREW_ID, SIZE, Greeting, box
 
 async def main():
-    engine = Engine(sys.argv[1])
+    engine = ContainerEngine(sys.argv[1])
     workdir = Workdir.of(Path(sys.argv[2]), workspace_id="w", agent_id="a", agent_slug="nell", crew_id=CREW_ID)
     if sys.argv[3] == "command":
         await box(engine).run(["sh", "-c", "touch at-it; sleep 4321 & sleep 4321"], workdir=workdir, timeout=600)

@@ -16,6 +16,7 @@ from models.staff.runs import Run
 from models.work.missions import Assignment, Mission
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
+from resolvers.kernel.store.across import ALL_ROWS
 from resolvers.resources.costs.reserving import reserve
 from resolvers.staff.runs import work
 from resolvers.staff.runs.booking import Charge
@@ -131,12 +132,12 @@ async def test_calls_during_the_race_lead_nobody_astray(estate: Estate) -> None:
         await work.give_up(claim, "done")
 
     async def estate_sum(budget: Budget) -> int:
-        async with work._scoped("*") as conn:
-            found: int = await conn.fetchval(
-                "SELECT (SELECT coalesce(sum(micros), 0) FROM budget_spends WHERE budget_id = $1)::bigint"
-                " + (SELECT coalesce(sum(micros), 0) FROM run_reservations WHERE budget_id = $1)::bigint",
-                budget.id,
-            )
+        found: int = await work._value(
+            ALL_ROWS,
+            "SELECT (SELECT coalesce(sum(micros), 0) FROM budget_spends WHERE budget_id = $1)::bigint"
+            " + (SELECT coalesce(sum(micros), 0) FROM run_reservations WHERE budget_id = $1)::bigint",
+            budget.id,
+        )
         return found
 
     await asyncio.gather(*map(works, claims))

@@ -328,9 +328,9 @@ from pathlib import Path
 from resolvers.instance.ports import AskedProgram
 from resolvers.instance.settings import load_settings
 from runtime.runs import mcp_programs
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 async def reaches(*about):
-    return Gateway(Policy())
+    return EgressGateway(Policy())
 async def run():
     mcp_programs.gateway_of = reaches
     started = mcp_programs.SandboxedPrograms(load_settings(data_dir=Path(sys.argv[1])))

@@ -172,7 +172,7 @@ async def test_nobody_at_the_address(server: Vendor, journal: Journal) -> None:
 )
 async def test_an_address_that_is_none(server: Vendor, journal: Journal, url: str) -> None:
     server.url = url
-    with pytest.raises(Failed, match=r"^The address of (OpenAI|Anthropic) is no URL\.$"):
+    with pytest.raises(Failed, match=r"^The address of (OpenAI|Anthropic) is not a URL\.$"):
         await run(server, journal)
 
 

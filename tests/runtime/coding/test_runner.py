@@ -156,7 +156,7 @@ async def test_many_calls_at_once_use_no_more_than_one_beyond(agent: Agents, ser
 async def test_a_call_that_is_broken_off_is_booked(agent: Agents, server: Vendor, journal: Journal) -> None:
     """Whatever ends the run: what was under way by then is paid for."""
     server.says(Says(text=("hel", "lo", "you"), pause=2.0))
-    with pytest.raises(Failed, match="no JSON object: oops"):
+    with pytest.raises(Failed, match="is not a JSON object: oops"):
         await agent().run(job("DO ask and print garbage"), journal.attempt())
     assert [(one.input_tokens, one.estimated) for one in journal.charges.values()] == [(10, False)]
 

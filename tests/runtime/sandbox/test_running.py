@@ -249,12 +249,12 @@ async def test_nothing_is_begun_for_a_service_that_is_gone(sandbox: Bubblewrap, 
 SERVICE = """
 import asyncio, sys
 from pathlib import Path
-from runtime.egress import Gateway, Policy
+from runtime.egress import EgressGateway, Policy
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap, Programs
 workdir = Workdir.of(Path(sys.argv[1]), workspace_id="ws1", agent_id="id-bob", agent_slug="bob", crew_id="crew1")
 async def run():
-    network = Gateway(Policy()) if sys.argv[3] else None
+    network = EgressGateway(Policy()) if sys.argv[3] else None
     sandbox = Bubblewrap(Programs.find())
     await sandbox.run(["/bin/sh", "-c", sys.argv[2]], workdir=workdir, timeout=60, network=network)
 asyncio.run(run())
