@@ -47,7 +47,7 @@ def test_the_newest_turns_are_kept_and_the_rest_is_mentioned() -> None:
     assert prompt.dropped == 16
     assert prompt.system.endswith("\n\nThe 16 oldest messages of this conversation were omitted.")
     assert assemble(job("What?", history=history[:1], system_prompt=""), 40).system.endswith(
-        "\n\nThe oldest message of this conversation was left out."
+        "\n\nThe oldest message of this conversation was omitted."
     )
 
 

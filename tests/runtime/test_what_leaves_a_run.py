@@ -220,7 +220,7 @@ async def test_the_key_of_a_model_that_was_taken_away_is_not_used_again(estate: 
     await estate.owner.execute(TAKEN["unassigned"], id)
     ended = await estate.ended(run.id)
     assert ended.status == "FAILED"
-    assert "has no key of OpenAI any more" in str(ended.error_message)
+    assert "no longer has a key for OpenAI" in str(ended.error_message)
     assert len(speaker.asked) == 1
     assert not await access.still()
 

@@ -142,7 +142,7 @@ async def test_the_agent_is_told_of_it_and_cannot_change_it(room: Room) -> None:
     assert listing(()) == ""
     place = CrewPath.of(paths[0], workdir)
     assert read_file(workdir, place) == b"hello"
-    with pytest.raises(FileError, match="not be changed"):
+    with pytest.raises(FileError, match="read but not changed"):
         write_file(workdir, place, b"other")
     sandbox = await detect(room.world.settings)
     if not sandbox.runs_commands:

@@ -14,11 +14,11 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 ROOT = Path(resolvers.__file__).parent
 DERIVED = {
-    ("webhooks/triggering.py", "{CHAT_OF_WEBHOOKS}{}"): "the chat of an agent's webhooks: session_id refuses it",
-    ("runs/finishing.py", "msg_recovery_{}"): "a message: no client says the id of one",
-    ("crew_templates/catalog.py", "ct_{}"): "a template of the catalogue, which is no row",
-    ("kernel/jobs.py", "{}:{}"): "a job: no client says the id of one",
-    ("kernel/jobs.py", "{}:{}:{}:{}"): "a job: no client says the id of one",
+    ("staff/webhooks/triggering.py", "{CHAT_OF_WEBHOOKS}{}"): "the chat of an agent's webhooks: session_id refuses it",
+    ("staff/runs/finishing.py", "msg_recovery_{}"): "a message: no client says the id of one",
+    ("staff/crew_templates/catalog.py", "ct_{}"): "a template of the catalogue, which is no row",
+    ("kernel/declarations/jobs.py", "{}:{}"): "a job: no client says the id of one",
+    ("kernel/declarations/jobs.py", "{}:{}:{}:{}"): "a job: no client says the id of one",
 }
 """Where the id of a row is made by a text, and why no client makes the same."""
 
