@@ -153,9 +153,8 @@ class TestFiles:
 
     async def test_parts_of_a_file(self, tools: dict[str, Tool]) -> None:
         await use(tools, "write_file", path="n", content="".join(f"{n}\n" for n in range(1, 101)))
-        assert (
-            await use(tools, "read_file", path="n", offset=3, limit=2) == "3\n4\n\n[96 more lines; continue with offset 5]"
-        )
+        part = await use(tools, "read_file", path="n", offset=3, limit=2)
+        assert part == "3\n4\n\n[96 more lines; continue with offset 5]"
         assert await use(tools, "read_file", path="n", offset=100) == "100\n"
         assert await refused(tools, "read_file", path="n", offset=101) == "/output/bob/n has 100 lines"
         await use(tools, "write_file", path="n", content="a\x0cb\u2028c\r\nd")
