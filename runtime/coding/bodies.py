@@ -49,10 +49,13 @@ class Bodies:
     def give_back(self, size: int) -> None:
         self.held -= size
 
+    def _open(self) -> IO[bytes]:
+        return tempfile.TemporaryFile(dir=self._folder)
+
     async def file(self) -> IO[bytes]:
         if self._folder is not None:
             await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        opening = asyncio.ensure_future(asyncio.to_thread(tempfile.TemporaryFile, dir=self._folder))
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open))
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
