@@ -57,8 +57,8 @@ class Served:
 
     def logged(self) -> str:
         """All that it has written to stderr so far."""
-        self._log.seek(0)
-        return self._log.read()
+        log = self._log.fileno()  # the process writes at the place of the same open file, which a seek would move
+        return os.pread(log, os.fstat(log).st_size, 0).decode()
 
     @property
     def port(self) -> int:

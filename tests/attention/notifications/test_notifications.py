@@ -75,6 +75,7 @@ async def test_who_is_given_an_issue_is_told(world: World) -> None:
     issues = f"/api/v1/crews/{crew.id}/issues"
     async with client_of(world, world.member) as socket:
         await socket.subscribe(f"user:{world.member.user_id}")
+        await socket.settle()
         to_member = {"assignee_type": "user", "assignee_id": world.member.user_id}
         made = (await world.rest(world.owner, "POST", issues, {"title": "Leak"} | to_member)).json()
         (told,) = await listed(world, world.member)
