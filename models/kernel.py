@@ -70,7 +70,7 @@ class OutboxEvent(Row, table=True):
         RetentionKind.events,
         setting="event_days",
         removal=ByDay(
-            which="NOT starts_with(channel, 'user:')",  # what is told to a person is of no workspace
+            which="NOT starts_with(channel, 'user:')",  # events for one user belong to no workspace
             returned="workspace_id, xid",
             note=f", {SWEPT_OF_WORKSPACES}",
         ),
@@ -92,7 +92,7 @@ class OutboxEvent(Row, table=True):
 
 
 IDEMPOTENCY_HOURS = 24
-# Those of workspaces that keep them longer are read each time: it is a week of them at most.
+# A sweep reads the keys of workspaces that keep them longer again; they keep at most a week of keys.
 NO_LONGER_KEPT = f"""
     SELECT k.ctid FROM idempotency_keys k LEFT JOIN retention_rules r
         ON r.workspace_id = k.workspace_id AND r.kind = '{RetentionKind.idempotency_keys}'

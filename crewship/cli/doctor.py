@@ -355,7 +355,7 @@ def check_mail(settings: Settings) -> Check:
     try:
         asyncio.run(mailer.check())
     except MailFailed as error:
-        return Check("mail", False, f"{mailer.place}: {error}", ("start the mail server, or correct CREWSHIP_SMTP_URL"))
+        return Check("mail", False, f"{mailer.place}: {error}", "start the mail server, or correct CREWSHIP_SMTP_URL")
     version = platform.python_version()
     told = "" if writes_headers_whole() else f"; Python {version} has CVE-2024-6923, and affected mails are refused"
     fix = "a newer release of this Python fixes it" if told else ""

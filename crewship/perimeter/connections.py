@@ -1,7 +1,7 @@
 """The connections of this process: how many there may be, and how long one may keep the server waiting.
 
 One timer looks at all of them once a second. Requests pay nothing for it: a connection says what it waits for in plain
-numbers (`stage`, `turns`, `body_bytes`), and the look compares them with those of the look before. See ADR 22.
+numbers (`stage`, `turns`, `body_bytes`), which the timer compares with those it saw a second ago. See ADR 22.
 """
 
 import asyncio

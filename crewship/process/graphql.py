@@ -49,7 +49,7 @@ class GraphQL:
             self.made = await asyncio.to_thread(self._make)
         except Ended:
             raise
-        except Exception as error:  # REST goes on; whoever asks for GraphQL is told the same
+        except Exception as error:  # REST works without it; each request for GraphQL gets this error
             log.error("the GraphQL schema cannot be built", exc_info=error)
             raise
         return self.made

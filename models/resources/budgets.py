@@ -92,7 +92,7 @@ class Budget(TenantTable, Versioned, Timestamps, table=True):
 
 class BudgetSpend(TenantRow, table=True):
     """What calls have spent of a budget in a `span`, which is a day of UTC or `total`: over the rows of all slots (see
-    models.resources.costs). Without a foreign key: calls are booked whoever deletes a budget at that moment.
+    models.resources.costs). It has no foreign key: a call is booked even if somebody deletes the budget meanwhile.
     """
 
     __tablename__ = "budget_spends"

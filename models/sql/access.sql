@@ -38,8 +38,9 @@ BEGIN
 END
 $$;
 
--- Ends what a person accepted: the workspaces keep the member, and lose their rights over the person. Row-level security
--- shows the memberships of all workspaces for this one change; the setting is restored before the function returns.
+-- Ends what a person accepted, memberships and invitations: the workspaces keep the member, and lose their rights over
+-- the person. Row-level security hides no workspace from this change; the setting is restored before the function
+-- returns.
 CREATE OR REPLACE FUNCTION end_consents(person text) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -47,6 +48,7 @@ DECLARE
 BEGIN
     PERFORM set_config('crewship.workspaces', '*', false);
     UPDATE memberships SET accepted_at = NULL WHERE user_id = person AND accepted_at IS NOT NULL;
+    UPDATE invitations SET accepted_by = NULL WHERE accepted_by = person;
     PERFORM set_config('crewship.workspaces', coalesce(before, ''), false);
 END
 $$;

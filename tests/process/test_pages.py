@@ -256,10 +256,9 @@ def test_icons_and_robots(client: TestClient) -> None:
 
 
 def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    pages._version.cache_clear()
+    monkeypatch.setattr(pages, "_version", pages._version.__wrapped__)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"9.9 <{name}>")
     assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("home.html")
-    pages._version.cache_clear()
 
 
 def test_the_wheel_contains_every_page_and_asset() -> None:

@@ -83,7 +83,7 @@ CREATE INDEX budgets_list_idx ON budgets (workspace_id, created_at, id);
 CREATE INDEX budgets_mission_id_idx ON budgets (workspace_id, mission_id, created_at, id) WHERE mission_id IS NOT NULL;
 
 -- What calls have spent of a budget in a `span`, which is a day of UTC or `total`: over the rows of all slots (see
--- models.resources.costs). Without a foreign key: calls are booked whoever deletes a budget at that moment.
+-- models.resources.costs). It has no foreign key: a call is booked even if somebody deletes the budget meanwhile.
 CREATE TABLE budget_spends (
     workspace_id text NOT NULL REFERENCES workspaces ON DELETE CASCADE,
     budget_id varchar(200) NOT NULL,

@@ -112,6 +112,8 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
         return RunEnd(id=run.id, status=run.status)
     if run.lease != data.lease:
         raise Refusal(Code.CONFLICT, TAKEN_OVER)
+    if run.chat_id != chat_id:
+        raise Refusal(Code.CONFLICT, "The run belongs to another chat")
     if chat is not None:
         await _close_turn(ctx, chat, run, data)
     reply = None if data.reply is None else data.reply.content

@@ -21,7 +21,7 @@ from resolvers.staff.runs.booking import Charge, booked
 STRANDED_AFTER = 60.0  # seconds without a live lease
 
 STRANDED = Gauge(
-    "crewship_runs_stranded", ("Runs whose lease ended more than a minute ago and that no worker has claimed")
+    "crewship_runs_stranded", "Runs whose lease ended more than a minute ago and that no worker has claimed"
 )
 
 

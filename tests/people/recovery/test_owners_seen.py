@@ -25,6 +25,7 @@ LEFT = (
     | dict.fromkeys(["passkeys", "linked_identities", "pairings", "sign_in_devices"], "true")
     | {"memberships": "accepted_at IS NOT NULL"}
 )
+INVITED = "SELECT count(*) FROM invitations WHERE accepted_by = $1"
 
 
 async def link(mailbox: Mailbox, email: str) -> str:
@@ -121,7 +122,12 @@ async def test_the_owner_stays_a_member_whose_consent_is_asked_for_anew(world: W
     others = "SELECT count(*) FROM memberships WHERE user_id <> $1 AND accepted_at IS NOT NULL"
     await world.database.execute("UPDATE memberships SET accepted_at = now()")
     before = await world.database.fetchval(others, user.id)
+    made = {"workspace_id": world.workspace.id, "invited_by": world.owner.user_id, "role": Role.ADMIN}
+    used = {"expires_at": now(), "accepted_at": now(), "accepted_by": user.id}
+    await world.add(Invitation(email=user.email, token=new_id(), **made, **used))
+    assert await world.database.fetchval(INVITED, user.id) == 1
     await reset(world, mailbox, user.email)
+    assert await world.database.fetchval(INVITED, user.id) == 0
     owner = Browser(world.url)
     await owner.log_in(user.email, NEW)
     shown = (await owner.send("GET", "/api/v1/workspaces")).json()
