@@ -43,7 +43,7 @@ class EscalationType(StrEnum):
 
 
 class EscalationStatus(StrEnum):
-    """Whether the escalation has been answered."""
+    """The state of an escalation: waiting for an answer, or answered."""
 
     PENDING = "PENDING"
     RESOLVED = "RESOLVED"

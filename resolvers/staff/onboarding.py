@@ -83,8 +83,8 @@ SecretText = Annotated[str, Field(strict=True, max_length=bounds.PROMPT, repr=Fa
 
 
 class OnboardingStatus(Output):
-    """Whether the onboarding of the caller is completed: the user has set up a crew, has skipped the setup, or has a
-    workspace with agents.
+    """The state of the caller's onboarding. It is completed if the user has set up a crew, has skipped the setup, or
+    has a workspace with agents.
     """
 
     completed: bool

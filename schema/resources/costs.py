@@ -52,7 +52,7 @@ class ModelCallType:
     cached_input_tokens: float
     cache_creation_tokens: float
     cost_usd = strawberry.field(description="US dollars; null if the price is not known.")
-    estimated = strawberry.field(description="Whether the tokens are an estimate because the provider reported none.")
+    estimated = strawberry.field(description="True if the tokens are an estimate because the provider reported none.")
 
 
 @node(Budget)

@@ -40,7 +40,7 @@ class AgentType:
     schedule_next_run = strawberry.field(
         description="Null if the schedule is disabled, absent or invalid.",
     )
-    ephemeral = strawberry.field(description="Whether the agent was hired for a limited time.")
+    ephemeral = strawberry.field(description="True if the agent was hired for a limited time.")
     expired_at = strawberry.field(
         description="The time at which an ephemeral agent expired; it can be rehired.",
     )

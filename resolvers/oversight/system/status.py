@@ -95,7 +95,7 @@ class Exposition(Output):
 
 
 class SetupStatus(Output):
-    """Whether sign-up is allowed. `needs_bootstrap`: no user exists yet."""
+    """The state of sign-up. `needs_bootstrap`: no user exists yet."""
 
     needs_bootstrap: bool
     allow_signup: bool

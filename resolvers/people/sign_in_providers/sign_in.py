@@ -39,7 +39,7 @@ AuthorizationCode = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPT
 
 
 class GoogleStatus(Output):
-    """Whether sign-in with Google is configured."""
+    """The state of sign-in with Google. `enabled`: it is configured."""
 
     enabled: bool
 
