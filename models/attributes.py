@@ -1,6 +1,6 @@
 """Classes of tables without SQLAlchemy's mapper: an attribute of the class is the column, a row is a plain value.
 
-See ADR 134.
+See docs/database.md.
 """
 
 from typing import Any, dataclass_transform

@@ -1,7 +1,7 @@
 """How long what is stored may be: the one declaration of each size, for columns and for the inputs that fill them.
 
 Lengths count characters (contract: formats.lengths), in inputs and in the database, where a text is a varchar(n). A
-column whose texts are put together from others has to have room for the longest of them. See ADR 30.
+column whose texts are put together from others has to have room for the longest of them. See docs/database.md.
 """
 
 from typing import Final

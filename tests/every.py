@@ -4,7 +4,7 @@
 an item goes on after a case that fails, and its failure holds all that failed.
 
 TESTED names what is wanted: domains, or beginnings of the names of operations. Cases of other operations are left out;
-cases of no operation stay. See ADR 141.
+cases of no operation stay. See CONTRIBUTING.md.
 """
 
 import contextlib

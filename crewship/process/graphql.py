@@ -1,4 +1,4 @@
-"""The GraphQL surface, made with the first request for it: a third of a start and 23 MB (see ADR 142)."""
+"""The GraphQL surface, made with the first request for it: a third of a start and 23 MB (see docs/performance.md)."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping

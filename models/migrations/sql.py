@@ -2,7 +2,7 @@
 
 A file can be executed again and again. `bring` executes the files that differ from those that the database was brought
 to last, after the migrations. What an index or a partition needs has to exist before the tables: a migration executes
-such a file by its name (`text_of`). See ADR 137.
+such a file by its name (`text_of`). See docs/database.md.
 """
 
 import json

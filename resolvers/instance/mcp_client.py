@@ -2,7 +2,7 @@
 
 Each question is a session of its own, which begins and ends with it: nothing of a server is trusted to stay as it was.
 
-See ADR 80.
+See docs/mcp-servers.md.
 """
 
 import asyncio

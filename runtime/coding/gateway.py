@@ -2,7 +2,7 @@
 
 It listens where the sandbox alone can reach it. The coding agent is given a stand-in for the key, which is good here
 and nowhere else; the key itself is put in on the way out. For each call of a model what it may use is set aside before
-it is made, and it is metered. See ADR 94.
+it is made, and it is metered. See docs/coding-agents.md.
 """
 
 import asyncio

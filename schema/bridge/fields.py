@@ -1,5 +1,5 @@
 """The one module that knows operations and Strawberry: types of rows and Outputs, bound fields, derived inputs.
-See ADR 140.
+See docs/kernel.md.
 """
 
 import copy

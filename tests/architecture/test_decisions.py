@@ -25,9 +25,10 @@ def _named(text: str) -> set[int]:
     return {int(number) for found in NAMED.findall(text) for number in re.findall(r"\d+", found)}
 
 
-def test_numbers_are_unique() -> None:
+def test_numbers_are_unique_and_few() -> None:
+    """Nobody reads a hundred decisions: 25 stay, the reasons for everything else are in the page of their subject."""
     numbers = [path.name[:4] for path in FILES]
-    assert len(numbers) == len(set(numbers)) > 20
+    assert 20 < len(numbers) == len(set(numbers)) <= 25
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

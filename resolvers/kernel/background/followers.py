@@ -2,7 +2,7 @@
 
 A follower has a place in the order of delivery, kept as a fact. It moves in the transaction that does what follows, so
 that each event is followed once, in order, by whichever process is there; what a transaction enqueues or writes is
-there with the new place, or not at all. See ADR 63.
+there with the new place, or not at all. See docs/webhooks.md.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
 """Scopes of CLI tokens: what they are called, who may hand them out, and which ones an operation needs (contract:
 auth.TokenScope).
 
-A scope takes away from what a token's user may, and never adds. A token without scopes is as good as its user. The
+A scope limits the rights of a token's user and never adds any. A token without scopes has all rights of its user. The
 scope of an operation follows from its domain and kind: a query of the domain "crews" needs `crews:read`, a command
-`crews:write`. What differs says so in its own declaration, and the rows that edges lead to in their graph. See ADR 138.
+`crews:write`. An operation that differs declares its scopes; the graph of a model declares the scope of edges to its
+rows. See docs/kernel.md.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
 Row-level security hides no row from such a transaction, and only the kernel sets it aside. So a word says by its name
 how far it goes: `rows.everywhere.select(…)` reads the rows of all workspaces, `rows.within(id).select(…)` those of one
-(see ADR 139).
+(see docs/kernel.md).
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -3,7 +3,7 @@
 A pack of a few kilobytes can stand for terabytes: streams that inflate, deltas that copy, trees that hold each other.
 So whatever is made of it is counted while it is made, and too much of it is a fault.
 
-See ADR 144.
+See docs/work.md.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, when somebody
 has changed it, and at its deadline (contract: missions.behaviour). Each look is a few steps, and each is a transaction
-that holds the mission's row: what was written is written once, and what is left is found in the rows. See ADR 72.
+that holds the mission's row: what was written is written once, and what is left is found in the rows. See docs/work.md.
 """
 
 from datetime import timedelta
