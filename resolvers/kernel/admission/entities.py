@@ -22,7 +22,7 @@ from resolvers.kernel.store.differences import ENTITY_TYPES, kinds_of_row
 
 @cache
 def readers_of_kinds() -> dict[str, frozenset[Role]]:
-    """By the kind of the entity, the roles that read every row of it. For calls after all domains are loaded."""
+    """Maps each kind of entity to the roles that read every row of it. Call it after all domains are loaded."""
     found: dict[str, frozenset[Role]] = {}
     for model, access in ACCESS.items():
         if issubclass(model, View):
@@ -50,7 +50,7 @@ def _listed(texts: tuple[str, ...]) -> list[Any]:
 
 
 def shows_data(scope: Scope, log: Any) -> Any:
-    """Whether the caller may see the data of a row of the log."""
+    """Returns true if the caller may see the data of a row of the log."""
     role = scope.role_in(log.workspace_id)
     groups = [
         and_(role.in_(_listed(roles)), log.entity_kind.in_(_listed(kinds)))

@@ -1,7 +1,8 @@
-"""Who may: credential -> workspace -> role, as the FROM of one statement; and the refusals read off its answer.
+"""The permission check: credential -> workspace -> role, as the FROM of one statement, and the refusals derived from
+its answer.
 
-The answer's select hangs behind the gate as a lateral join, so that it is evaluated for callers who pass, after the
-variables of row-level security are set: the workspace every tenant condition uses is the value `set_config` returned.
+The select of the answer is a lateral join behind the gate: PostgreSQL evaluates it only for callers who pass, after the
+variables of row-level security are set, because every tenant condition uses the workspace that `set_config` returned.
 
 See ADR 2.
 """
@@ -34,13 +35,13 @@ class Tenancy(StrEnum):
 
 @dataclass(frozen=True)
 class Entity:
-    """The workspace is the one of the row whose id is in `field`, among those the caller belongs to.
+    """The operation acts in the workspace of the row whose id is in `field`, among the caller's workspaces.
 
-    Where clients choose the ids, several of them may have such a row: it is the one of the workspace that is named,
-    else of the one the caller has belonged to for the longest time, so that nobody who makes the caller a member
-    elsewhere can put a row before it.
+    If clients choose the ids, several workspaces may have such a row. The request then selects the workspace that it
+    names, otherwise the one that the caller joined first: a stranger who adds the caller to another workspace cannot
+    put a row in front.
 
-    `lenient`: for a list of what belongs to the row. An id that is not found is no refusal: the list is empty.
+    `lenient`, for a list of what belongs to the row: an unknown id gives an empty list instead of a refusal.
     """
 
     model: type[SQLModel]
@@ -54,7 +55,7 @@ DIFFERS = "workspace_id differs from the workspace of the path"
 OUTSIDE = "Not a member of this workspace"
 IDLE: Any = literal_column("interval '60 seconds'")
 OVERLAP = timedelta(seconds=60)
-"""How long an access token from before its session was refreshed is good: for requests under way."""
+"""How long an access token remains valid after a refresh of its session, for requests that are under way."""
 SINCE_REFRESH: Any = literal_column(f"interval '{OVERLAP.seconds} seconds'")
 NO_SCOPES: Any = literal_column("NULL::text")
 ONE: Any = literal_column("1")
@@ -156,7 +157,7 @@ def _own_workspaces(source: Any) -> Any:
 
 
 def _named_workspace(trace: Trace) -> Any:
-    """Where a machine may look for an entity: in the workspace it is bound to or has named, else in all of them."""
+    """The workspaces in which a machine may look for an entity: the one it is bound to or has named, otherwise all."""
     return func.coalesce(trace.bind("workspace", lambda call: call.workspace), literal_column("'*'"), type_=Text())
 
 
@@ -250,7 +251,7 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
 
 
 def _first_of_several(row: Any, table: Any, trace: Trace, kind: CredentialKind, source: Any) -> Any:
-    """Of rows with one id, in several workspaces."""
+    """Selects among rows with one id in several workspaces."""
     named, known = trace.bind("workspace", lambda call: call.workspace), table_of(Workspace).alias("gate_named")
     id = (
         select(known.c.id)

@@ -1,4 +1,4 @@
-"""What is asked behind the gate and before the body is judged: rules of a domain about who may go on."""
+"""Guards: rules of a domain that run after the gate and before the body is validated."""
 
 import inspect
 from collections.abc import Awaitable, Callable
@@ -10,10 +10,11 @@ from resolvers.kernel.admission.request import Request
 from resolvers.kernel.ground.inputs import Input, validate
 
 Rule = Callable[..., Awaitable[None]]
-"""`async def f(ctx)`; with a second parameter it is given what the annotation says.
+"""`async def f(ctx)`; a second parameter receives a value of the annotated type.
 
-Where the operation has a subject, that is the row. Otherwise it is the part of the body that an Input declares: what is
-wrong with this part is told before the rest. `| None` makes it None instead, also where no body could be read.
+If the operation has a subject, the value is its row. Otherwise it is the part of the body that an Input declares:
+faults of this part are reported before those of the rest. With `| None` the value is None if the part is invalid or no
+body could be read.
 """
 
 

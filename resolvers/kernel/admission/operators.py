@@ -1,4 +1,4 @@
-"""Who may change what is of the whole server, and of no workspace: its operator."""
+"""The operator: who may change rows of the instance, which belong to no workspace."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ ONLY = (
 
 
 async def is_operators(ctx: Any) -> bool:
-    """Whether the workspace of the call is the operator's: the first user owns it. Everybody has a workspace of their
-    own and is OWNER there, so that the role alone says nothing.
+    """Returns true if the workspace of the call is the operator's, that is, if the first user owns it. Every user is
+    OWNER of a workspace, so the role alone does not decide.
     """
     first = [fact.value for fact in await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).all()]
     owner = (col(Membership.user_id).in_(first), col(Membership.role) == Role.OWNER)
@@ -36,7 +36,7 @@ OWNERS = frozenset({"users.id", "workspaces.id"})
 
 
 def of_instance(model: type[Any]) -> bool:
-    """Whether rows of the model are of no workspace, and of no person: nothing in them says whose they are."""
+    """Returns true if rows of the model name neither a workspace nor a person."""
     table = table_of(model)
     if table.name in SAY_WHOSE or "workspace_id" in table.c:
         return False

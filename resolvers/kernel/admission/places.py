@@ -1,4 +1,4 @@
-"""For whom a connection works: what row-level security is told, and the one look past it."""
+"""The scope of a connection for row-level security, and the one lookup outside it."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from resolvers.kernel.store.database import database
 from resolvers.kernel.store.sending import run
 
 SETS = "SELECT set_config("
-"""How a statement begins that does nothing but say for whom the connection works."""
+"""The beginning of a statement that only sets the scope of the connection."""
 OWN_ROLES = (
     "SELECT m.role FROM memberships m JOIN workspaces w ON w.id = m.workspace_id WHERE m.user_id = $1 AND w.deleted_at"
     " IS NULL"
@@ -23,7 +23,7 @@ OWN_ROLES = (
 
 
 def needs_no_connection(sql: str) -> None:
-    """Of a statement that is sent on whichever connection is free: what it sets would be gone with the next one."""
+    """Refuses a statement that sets a scope and is sent on any free connection: the next statement would not see it."""
     if sql.startswith(SETS):
         raise RuntimeError("no connection is held that a scope could be set for")
 
@@ -42,8 +42,8 @@ async def place_by_secret(conn: Any, column: Any, secret: str, scope: str) -> st
 
 
 async def go_on_as(ctx: Any, user_id: str) -> bool:
-    """Whoever has shown a secret that was made for a member goes on as this member, in the workspace that the call has
-    entered: with the role of now, and what the member sees. False: the user is no member any more.
+    """Continues the call as the member that a secret was issued to, in the workspace that the call has entered, with
+    the member's current role and visibility. Returns False if the user is no longer a member.
     """
     ctx.user_id, ctx.role, ctx.anonymous = user_id, None, False
     member = await ctx.select(Membership, col(Membership.user_id) == user_id, including_hidden=True).first()
@@ -53,13 +53,15 @@ async def go_on_as(ctx: Any, user_id: str) -> bool:
 
 
 async def accept(ctx: Any) -> None:
-    """Who carries out a command in a workspace accepts to be its member; who reads does not."""
+    """A member who executes a command in a workspace accepts the membership; a read accepts nothing."""
     own = (col(Membership.user_id) == ctx.user_id, col(Membership.accepted_at).is_(None))
     await ctx.update_where(Membership, *own, including_hidden=True, accepted_at=NOW)
 
 
 async def hold_run(ctx: Any, id: str) -> None:
-    """What is written for a run is written while it is live: whoever ends it waits for this, or this is refused."""
+    """Locks a run while something is written for it: a command that ends the run waits for the write, or the write is
+    refused.
+    """
     live = (col(Run.id) == id, col(Run.status) == RunStatus.RUNNING)
     if await ctx.select(Run, *live, including_hidden=True).shared().first() is None:
         raise Refusal(Code.CONFLICT, "The run has ended")

@@ -64,7 +64,9 @@ class Compilation:
     async def plan(
         self, plans: dict[Any, ReadPlan], key: Any, build: Callable[[], ReadPlan], pay: Callable[[], None]
     ) -> ReadPlan:
-        """The plan that `build` makes, under `key`. `pay` is called where nobody else is having it made."""
+        """Returns the plan under `key`, or builds it with `build`. Calls `pay` unless another call is already building
+        it.
+        """
         if key in plans:
             return plans[key]
         place = (id(plans), key)

@@ -41,7 +41,7 @@ Path = tuple[str, ...]
 
 @cache
 def refs_of(model: type[BaseModel]) -> tuple[tuple[Path, Ref], ...]:
-    """The fields of an input that name rows, those of inputs in it too."""
+    """The fields of an input that name rows, including those of nested inputs."""
     return tuple(_refs_in(model, ()))
 
 
@@ -74,7 +74,7 @@ def _ids(value: Any, path: Path) -> Iterator[str]:
 
 
 def counting(model: type[BaseModel], paths: tuple[Path, ...], limited: frozenset[type[SQLModel]]) -> Statement:
-    """One row: how many of the ids of each field are those of rows."""
+    """A statement with one row: for each field, how many of its ids exist."""
 
     def build() -> Any:
         refs = dict(refs_of(model))

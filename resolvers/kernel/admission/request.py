@@ -1,4 +1,4 @@
-"""What is asked of an operation, by whatever surface."""
+"""A call of an operation, independent of the surface."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,17 +10,16 @@ from resolvers.kernel.ground.inputs import Input
 from resolvers.kernel.reader import Shape
 
 Raw = Mapping[str, Any]
-"""An input before it is validated: by the names of its fields, whatever the surface calls them."""
+"""An input before validation, by the names of its fields, whichever names the surface uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. Nothing that comes of it is written here: see Answer.
+    """One call. It is immutable; results are in Answer.
 
-    `place`: id or slug of the workspace; `also`: its other names in the request, which have to name the same one.
-    `if_version`: the version that the row has to have. `key`: an idempotency key.
-    `fault`: why what was sent could not be read, which is told only to somebody who may send it. `upload`: the body,
-    where the operation receives it itself.
+    `place`: id or slug of the workspace; `also`: its other names in the request, which must name the same one.
+    `if_version`: the version that the row must have. `key`: an idempotency key. `fault`: why the body could not be
+    read; only callers who may send it see this. `upload`: the body, if the operation receives it itself.
     """
 
     raw: Raw

@@ -78,7 +78,7 @@ class Subject:
             raise TypeError(f"{operation}: the input has no field {missing[0]}")
 
     def conditions(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
-        """For the row among those of its table that are live and seen; by the table's own columns."""
+        """Conditions that select the row among the live and visible rows of its table, by the table's own columns."""
         table = table_of(self.model)
         found = [table.c[self.by] == value(self.field), *[table.c[name] == value(name) for name in self.also]]
         found += [clause(condition) for condition in self.where]

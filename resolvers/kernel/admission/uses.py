@@ -1,4 +1,4 @@
-"""When credentials were last used: noted in memory, written in batches, at most once a minute for each credential."""
+"""Records when credentials were last used: in memory, written in batches, at most once a minute per credential."""
 
 import asyncio
 

@@ -1,7 +1,7 @@
-"""Statistics of PostgreSQL are kept up to date by the service, too: autovacuum may be slow, or somebody else's to set.
+"""The service keeps PostgreSQL's statistics up to date itself: autovacuum may be slow, or not ours to configure.
 
-A table is analyzed where more of its rows have changed than it had when it was analyzed last, and more than twenty.
-The database decides, as the owner of the tables, and lets one process at a time do so.
+It analyzes a table if more than twenty of its rows, and more than it had at the last analysis, have changed since. The
+database decides, as the owner of the tables, and admits one process at a time.
 """
 
 from datetime import timedelta

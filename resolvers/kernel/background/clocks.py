@@ -36,11 +36,11 @@ CLOCKS: dict[str, Recurring] = {}
 def clock(name: str, *, every: timedelta, when: str | None = None) -> Recurring:
     """Declares a clock.
 
-    `every`: from the beginning of a tick to the next one, which waits for the first to end. Whatever was missed while
-    no process was there is one tick. One that fails is followed by the next.
+    `every`: the time between the beginnings of two ticks; a tick never overlaps the previous one. Ticks that were
+    missed while no process was running become one. A failed tick is followed by the next.
 
-    `when`: SQL that says whether there is something to do, past row-level security: without that there is no tick, but
-    one an hour. It is asked every few seconds, so it is the look at an index.
+    `when`: SQL that says whether there is anything to do, evaluated past row-level security. If it is false there is no
+    tick, except one per hour. It runs every few seconds, so it must be an index lookup.
     """
     if not NAME.fullmatch(name) or len(name) > LINE / 2:
         raise TypeError(f"{name}: a clock is named domain.what_it_does")

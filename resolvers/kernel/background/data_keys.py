@@ -1,4 +1,4 @@
-"""Wrapped data keys in the database, read and stored beside whatever transaction needs one."""
+"""Wrapped data keys in the database, read and stored outside the transaction that needs one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +54,7 @@ class DataKeyStore:
 
 
 def stored(row: Any) -> StoredKey | None:
-    """What a row of COLUMNS says."""
+    """Converts a row of COLUMNS."""
     return (
         None if row is None else StoredKey(row["id"], row["workspace_id"], Wrapped(row["wrapped_by"], row["wrapped"]))
     )

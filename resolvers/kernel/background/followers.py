@@ -50,11 +50,11 @@ async def follow(
     subscribed: tuple[Any, ...],
     types: Sequence[str] | None = None,
 ) -> tuple[list[Any], bool]:
-    """Events that this follower has not been given, of these types if any are named, and whether there may be more. The
-    first look gives none: it begins with what comes.
+    """Returns events that this follower has not received, limited to `types` if given, and whether there may be more.
+    The first call returns none: a follower begins with later events.
 
-    `subscribed`: the conditions of rows of `model` by which somebody has subscribed. Events of workspaces without any
-    are passed over, and where there are none, nothing is read.
+    `subscribed`: conditions that select the subscribers' rows of `model`. Events of workspaces without subscribers are
+    skipped; if no workspace has any, nothing is read.
     """
     fact = follower + FOLLOWS
     horizon = await rows.fetchval(HORIZON)

@@ -1,7 +1,7 @@
-"""Lists that are listened to: rows come as they become visible, each read in the listener's own name.
+"""Followed lists: subscribers receive rows as they become visible, each read with the subscriber's own permissions.
 
-Whoever follows stands at a place in the order in which transactions end, and asks the list for what is behind it. That
-there is something is told by `News`: one task of a process asks for all who listen, and rests where nobody does.
+A subscriber has a position in the order in which transactions end, and asks the list for rows behind it. `News`
+announces that there are rows: one task per process asks for all subscribers, and rests if there are none.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ NOW = "SELECT events_horizon()::text::bigint"
 
 
 class News:
-    """Tells the listeners of a process that their workspace has new rows, by a function of the database: of a
-    transaction and a list of workspaces, it returns the oldest transaction that runs, and those among the workspaces
+    """Notifies the subscribers of a process that their workspace has new rows. It calls a function of the database,
+    which takes a transaction and a list of workspaces, and returns the oldest running transaction and the workspaces
     that have rows of transactions from the given one on.
     """
 
@@ -58,7 +58,7 @@ class News:
                 del self._waiting[place]
 
     async def now(self) -> int:
-        """The oldest transaction that runs: whatever is not visible yet is of it, or of a later one."""
+        """The oldest running transaction: rows that are not visible yet belong to it or to a later one."""
         async with database.lease() as conn:
             return int(await conn.fetchval(NOW))
 
@@ -103,7 +103,7 @@ class Followed:
             raise TypeError(f"{self.rows.name} is followed from a place, so it is a Page")
 
     def told(self) -> News:
-        """Of this event loop."""
+        """The News of this event loop."""
         return self._of_loop.setdefault(asyncio.get_running_loop(), News(self.news))
 
 
@@ -128,7 +128,7 @@ def rows_of(fields: tuple[Item, ...]) -> Shape:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListenerQuestion:
-    """What a listener asks the list: with these filters, in this workspace, in this shape."""
+    """A subscriber's question to the list: these filters, in this workspace, in this shape."""
 
     followed: Followed
     raw: Raw
@@ -137,7 +137,9 @@ class ListenerQuestion:
     slots: tuple[Input, ...] = ()
 
     async def rows(self, caller: Caller, after: str, most: int) -> list[tuple[str, dict[str, Any]]]:
-        """What is behind a place, each row with its own. Raises the Refusal where the caller has no right to it."""
+        """Returns the rows behind a position, each with its own position. Raises the Refusal if the caller may not read
+        them.
+        """
         asked = {**self.raw, "first": most, "after": behind(after)}
         answer = await self.followed.rows(caller, asked, self.shape, self.slots, self.place)
         found = orjson.loads(answer.body or b"{}").get(ROWS, ())

@@ -1,9 +1,10 @@
-"""How long each workspace keeps what expires, and the removal of what it keeps shorter than the instance does.
+"""How long each workspace keeps rows that expire, and the removal of rows that it keeps for less time than the
+instance.
 
-What grows without end stands in partitions, and these hold rows of all workspaces: the sweep drops them when the
-instance keeps none of them. So the instance's days are the most that a workspace can have of these, and the rows of
-those that want fewer are removed before. That is done by whole days, in UTC, once a day: each is kept for as many days
-as were asked for, and up to one more.
+Tables that grow without limit are partitioned, and a partition holds rows of all workspaces: the sweep drops it when
+the instance's period ends. So the instance's days are the maximum for a workspace, and the rows of workspaces with
+fewer days are deleted earlier: by whole days, in UTC, once a day. Each row is kept for the configured days and at most
+one more.
 """
 
 from collections import defaultdict
@@ -31,7 +32,7 @@ Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 @cache
 def kinds() -> dict[RetentionKind, Kept]:
-    """What the tables say of each kind."""
+    """The declarations of the tables, by kind."""
     found = {said.kind: said for _, said in saying("__kept__")}
     return {kind: found[kind] for kind in RetentionKind}
 
@@ -201,7 +202,7 @@ async def _fetched(sql: str, values: tuple[Any, ...], rows: AcrossWorkspaces) ->
 
 
 def removals() -> Iterator[DayByDay | OldestFirst]:
-    """Of the tables that say how their rows go."""
+    """One removal for each table that declares how its rows expire."""
     for model, kept in saying("__kept__"):
         table, said = table_of(model), kept.removal
         if isinstance(said, ByDay):

@@ -1,5 +1,5 @@
-"""What a background job does to the rows of its workspace, or of the instance: as the system, no member, and audited as
-the job.
+"""Steps of background jobs: they read and write rows of the job's workspace, or of the instance, as the system, and are
+audited as the job.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -60,7 +60,7 @@ async def write(job: Job[Any], workspace_id: str, mark: Mark, change: Callable[[
 
 
 async def read(job: Job[Any], workspace_id: str, look: Callable[[Context], Awaitable[T]]) -> T:
-    """What `look` finds in the workspace; it writes nothing."""
+    """Runs `look` in the workspace and returns its result; `look` writes nothing."""
     ctx = _context(job, workspace_id)
     ctx.read_only = True
     return await look(ctx)

@@ -1,7 +1,7 @@
-"""What expires is removed, as its table says (models/expiry.py).
+"""Removes rows that have expired, as their tables declare (models/expiry.py).
 
-In portions, each a transaction of its own: a transaction holds the outbox's readers up for as long as it runs, and one
-that takes too long would never succeed. Audit rows, messages and runs are kept for good.
+It works in portions, each in its own transaction: a transaction delays the readers of the outbox while it runs, and one
+that takes too long would never succeed. Audit rows, messages and runs are not removed here.
 """
 
 from collections.abc import Awaitable, Callable
@@ -44,8 +44,8 @@ class Rule:
 
 @dataclass(frozen=True)
 class Partitions:
-    """Of a table that is `partitioned`: those of the time to come are made, and those are dropped whose rows are all
-    older than its setting says; none, where that is somebody else's.
+    """Partitions of a `partitioned` table: creates future ones, and drops those whose rows are all older than its
+    setting; drops none if another part of the service does.
     """
 
     model: type[SQLModel]
@@ -73,12 +73,12 @@ class Partitions:
 
 
 def partitioned() -> list[Partitions]:
-    """Of every table that is."""
+    """The partitions of every partitioned table."""
     return [Partitions(model) for model in classes_of_tables() if PARTITION in table_of(model).info]
 
 
 def rules() -> list[Rule]:
-    """Of every table that says when its rows expire."""
+    """The rules of every table that declares when its rows expire."""
     return [Rule.of(model, said) for model, said in saying("__expires__")]
 
 

@@ -93,7 +93,7 @@ class Event(BaseModel):
         )
 
     def address(self, workspace_id: str | None, payload: dict[str, Any]) -> str:
-        """Where the outbox keeps it."""
+        """The channel under which the outbox stores the event."""
         return address_of(self.channel(workspace_id, payload), workspace_id)
 
     def channel(self, workspace_id: str | None, payload: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ LONGEST_ID = 2 * LINE
 INSTANCE = "@"
 """Stands for the workspace of a job of the instance: row-level security shows it no tenant's row."""
 TIMER = "@"
-"""Rung where jobs begin later: whoever looks for them then has to know when. It names no job."""
+"""Notifies processes of jobs that begin later, so that they learn the time. It names no job."""
 ROUND = "~{round}.{attempt}"  # the end of a following job's id
 COLUMNS = "name, args, id, uniq, part, place, due"
 TYPES = ("text", "text::json", "text", "text", "text", "text", "bigint")
@@ -117,11 +117,11 @@ class Job(Generic[D]):
 
     @property
     def bounded(self) -> bool:
-        """Whether some of those that could begin may have to wait for others to end."""
+        """Returns true if jobs that could begin may have to wait for others to end."""
         return self.partitioned or self.at_once is not None or self.everywhere is not None
 
     async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], ReadPlan]) -> ReadPlan:
-        """As an operation's, without a budget: nobody asks for it."""
+        """Compiles as an operation does, without a budget, because no client requests it."""
         return await by.plan(self.plans, key, build, lambda: None)
 
     def queued(
@@ -151,7 +151,7 @@ JOBS: dict[str, Job[Any]] = {}
 
 
 def rings(queued: Iterable[Queued]) -> set[str]:
-    """What is rung once these are committed."""
+    """The keys to notify once these jobs are committed."""
     return {job.name if job.due is None else TIMER for job in queued}
 
 

@@ -114,19 +114,19 @@ class Answer(NamedTuple):
 
 
 def place_of(auth: Auth, tenancy: Where | None) -> Where:
-    """Where nobody signs in, no workspace is known."""
+    """An operation without authentication has no workspace."""
     return tenancy or (Tenancy.NONE if auth is Auth.NONE else Tenancy.WORKSPACE)
 
 
 def surfaces_of(auth: Auth, surfaces: frozenset[Surface] | None) -> frozenset[Surface]:
-    """What only machines call is no part of the graph."""
+    """Operations that only machines call are not in GraphQL."""
     if surfaces is not None:
         return surfaces
     return REST_ONLY if auth in (Auth.INTERNAL, Auth.WEBHOOK) else BOTH
 
 
 class Reach(StrEnum):
-    """What a command changes. INSTANCE: what is of no workspace, so that it is the operator's."""
+    """The rows that a command changes. INSTANCE: rows of no workspace, so only the operator may call it."""
 
     WORKSPACE = "workspace"
     INSTANCE = "instance"
@@ -134,7 +134,7 @@ class Reach(StrEnum):
 
 @dataclass(eq=False)
 class Operation(Generic[D]):
-    """What every surface may know of an operation, and the parts of the pipeline all kinds share."""
+    """The facts of an operation that surfaces may read, and the parts of the pipeline that all kinds share."""
 
     name: str
     action: Action
@@ -191,7 +191,7 @@ class Operation(Generic[D]):
         self.published: list[Callable[[], Shape | None]] = []
         self.meter = Meter(self.name)
         self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
-        """Who passes the gate; whether one without the role has the capability is asked behind it."""
+        """The roles that pass the gate. Whether a member without the role has the capability is checked after it."""
 
     @cached_property
     def needs(self) -> token_scopes.Scopes:
@@ -225,8 +225,8 @@ class Operation(Generic[D]):
         upload: Arriving | None = None,
         also: tuple[str, ...] = (),
     ) -> Answer:
-        """The whole pipeline. Whatever goes wrong leaves as a Refusal; what was not expected, as INTERNAL without a
-        word of it. The arguments are those of a Request.
+        """Runs the whole pipeline. Every failure leaves as a Refusal; an unexpected one as INTERNAL, without details.
+        The arguments are those of a Request.
         """
         started, code = perf_counter(), None
         try:
@@ -333,7 +333,7 @@ class Operation(Generic[D]):
         return row[ROLE] is None and bool(place) and isinstance(tenancy, Entity)
 
     def check_scopes(self, row: Any, shape: Shape | None) -> None:
-        """A token with scopes needs those of the operation, and to walk an edge that of the rows it leads to."""
+        """A token with scopes needs those of the operation and, for each edge, those of the rows it leads to."""
         if row[SCOPES] is None:
             return
         needs = self.needs
@@ -361,7 +361,7 @@ class Operation(Generic[D]):
             uses.note(caller.kind, row[CREDENTIAL_ID])
 
     async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], ReadPlan]) -> ReadPlan:
-        """A plan that is not known yet, made off the event loop and kept. For somebody who has passed the gate, and has
+        """Compiles a new plan off the event loop and keeps it. Only for callers who have passed the gate and have
         compilations left.
         """
 
@@ -378,12 +378,12 @@ def answered() -> list[type[SQLModel]]:
 
 
 def _is_key(text: str) -> bool:
-    """Whether there may be a row of this id or slug at all."""
+    """Returns true if a row can have this id or slug."""
     return len(text) <= ID and "\0" not in text
 
 
 async def record_admin_use(conn: Any, caller: Caller) -> None:
-    """Every use of an ADMIN token is written before the request goes on (contract: cli_token.on_use)."""
+    """Writes every use of an ADMIN token before the request continues (contract: cli_token.on_use)."""
     sql = (
         "INSERT INTO admin_token_uses (id, token_id, used_at, ip, user_agent, path) SELECT $1, id, now(), $2, $3, $4"
         " FROM cli_tokens WHERE token_hash = $5 AND revoked_at IS NULL AND expires_at > now()"
@@ -392,7 +392,9 @@ async def record_admin_use(conn: Any, caller: Caller) -> None:
 
 
 def translate(error: Exception) -> Refusal:
-    """What the database does when it is away, overloaded or given nonsense; anything else is a fault of ours."""
+    """Translates errors of a database that is unavailable, overloaded or given invalid data; any other error is our
+    fault.
+    """
     if isinstance(error, (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)):
         return Refusal(Code.CONFLICT, "The same rows were changed meanwhile; try again")
     if getattr(error, "sqlstate", None) == TOO_LARGE:

@@ -1,4 +1,4 @@
-"""What an operation answers that is not a row: a small object, written by the operation, shown by both surfaces."""
+"""Outputs: answers that are not rows. An operation creates the object, and both surfaces show it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ def to_plain(value: Any) -> Any:
 
 
 def encode(value: Any, shape: Shape | None) -> Any:
-    """JSON of the whole object, or of the fields a shape asks for; a file, and what goes on, as they are."""
+    """JSON of the whole object, or of the fields that a shape selects; files and streams are returned unchanged."""
     if isinstance(value, (Opened, Streamed)):
         return value
     return orjson.dumps(to_plain(value) if shape is None else pick(value, shape), option=JSON_OPTIONS)

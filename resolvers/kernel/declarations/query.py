@@ -58,7 +58,7 @@ M = TypeVar("M", bound=SQLModel)
 
 
 class QueryScope(Scope):
-    """What a traced query can select. No connection, nothing to await."""
+    """The selections of a traced query. It has no connection and cannot await."""
 
     def select(self, model: type[M]) -> Rows[M]:
         """Live rows of the workspace; of a table without workspaces, all live rows."""
@@ -177,8 +177,8 @@ class Query(Operation[D], Generic[D, R]):
         return Answer(row[PAYLOAD], row[VERSION])
 
     async def _new_plan(self, caller: Caller, request: Request, shape: Shape, key: Any, data: D) -> ReadPlan:
-        """The gate first, by a small statement of its own: nothing is compiled for somebody who may not ask, or whose
-        credential nobody knows.
+        """Passes the gate with a small statement first: nothing is compiled for unknown credentials or callers without
+        permission.
         """
         async with database.lease() as conn:
             row = await self.pass_gate(conn, caller, request)
@@ -194,7 +194,7 @@ class Query(Operation[D], Generic[D, R]):
         )
 
     def readers(self, shape: Shape) -> frozenset[Role]:
-        """Who may walk every edge of the shape."""
+        """The roles that may follow every edge of the shape."""
         roles = self.roles & roles_of(self.model, shape)
         # over several workspaces there is no one role to judge
         if self.tenancy is Tenancy.NONE and roles != self.roles:
@@ -213,7 +213,9 @@ class Query(Operation[D], Generic[D, R]):
     def compiled_answer(
         self, gate: Gate, trace: Trace, request: Request, data: Any, roles: frozenset[Role], beside: int = 1
     ) -> tuple[Read[Any], Any]:
-        """What is read, and the select of the answer, to stand behind the gate. `beside`: how many stand there."""
+        """Returns the Read and the select of the answer, which is placed behind the gate. `beside`: the number of
+        selects there.
+        """
         outer, shape = (gate.who, gate.place), request.shape
         assert shape is not None
         scope = gate.scope(QueryScope).within(outer)
@@ -244,10 +246,10 @@ def query(
 ) -> Callable[[Callable[..., R]], Query[Any, R]]:
     """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
 
-    `subject`: the row that the route names, `def f(scope, row, data)`; what belongs to it is NOT_FOUND where it is not
-    there. `tickets`: whether a ticket of a live channel opens it; where nothing is said, it does if the rows are a
-    workspace's. `personal`: a workspace is named, and the rows are the caller's own, of all workspaces.
-    `scopes`: where they are not those of the domain.
+    `subject`: the row that the route names, `def f(scope, row, data)`; its children are NOT_FOUND if it does not exist.
+    `tickets`: whether a ticket of a live channel authenticates it; by default if the rows belong to a workspace.
+    `personal`: the request names a workspace, and the rows are the caller's own in all workspaces. `scopes`: if they
+    are not the domain's.
     """
 
     place = place_of(auth, tenancy)

@@ -24,7 +24,7 @@ from resolvers.kernel.reader.trace import Call, variant
 from resolvers.kernel.store.database import database
 
 MOST = 12
-"""Of one statement: PostgreSQL plans it as a whole."""
+"""The most reads in one statement, because PostgreSQL plans it as a whole."""
 
 
 class AskedTogether(NamedTuple):
@@ -43,7 +43,7 @@ _plans: dict[Any, ReadPlan] = {}
 
 
 def joins(operation: Any, caller: Caller) -> bool:
-    """Whether its answer may stand in a statement with others."""
+    """Returns true if the answer may be read in one statement with others."""
     return (
         isinstance(operation, Query)
         and operation.tenancy is Tenancy.WORKSPACE
@@ -112,7 +112,7 @@ def _told(query: Query[Any, Any], caller: Caller, refusal: Refusal, error: Excep
 
 
 async def _plan(caller: Caller, asked: Sequence[AskedTogether], inputs: Sequence[Input]) -> JointPlan | None:
-    """None: somebody who may not read one of them, or has no compilations left."""
+    """Returns None if the caller may not read one of them or has no compilations left."""
     by_slug = not is_id(asked[0].request.place or "")
     key = (
         caller.kind,

@@ -1,4 +1,4 @@
-"""By whose right something is done, and the audit row of it. See ADR 11."""
+"""The authority of a change, and its audit row. See ADR 11."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What has no end cannot be declared: every text, list and object that an input takes says how much it may hold."""
+"""An unbounded input cannot be declared: every text, list and object that an input takes has a maximum size."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
@@ -27,8 +27,8 @@ ENDS = Ends()
 
 
 def declared(model: type[BaseModel], kind: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields that a class declares, and those of its bases that are not of this `kind`: the fields of the others
-    were checked with them.
+    """The fields that a class declares, and those of its bases that are not of this `kind`; the fields of the other
+    bases were checked with them.
     """
     own = get_annotations(model)
     checked = {name for base in model.__bases__ if issubclass(base, kind) for name in base.model_fields}
@@ -80,7 +80,7 @@ def _flat(notes: Sequence[Any]) -> Iterator[Any]:
 
 @cache
 def notes_of(model: type[BaseModel], name: str) -> tuple[Any, ...]:
-    """What the type of a field says beside its kind, in any part of it."""
+    """The annotations of a field's type, from all its parts."""
     field = model.model_fields[name]
     return tuple(_notes(field.annotation, field.metadata))
 
@@ -118,7 +118,7 @@ def inputs_in(kind: Any) -> Iterator[type[BaseModel]]:
 
 @cache
 def longest(model: type[BaseModel], name: str) -> int | None:
-    """Characters that a text field takes; None for whatever is no text."""
+    """The maximum length of a text field in characters; None if it is not a text."""
     field = model.model_fields[name]
     return _longest(field.annotation, field.metadata)
 

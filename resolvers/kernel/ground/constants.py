@@ -35,7 +35,7 @@ def interval(type_: TypeEngine[Any] | None = None, **length: int) -> Any:
 
 
 def quoted(value: Any) -> str:
-    """As it stands in SQL, whatever the value holds. A TypeError for what has no one way to be written."""
+    """The value as an SQL literal. Raises TypeError if the value has no unambiguous literal."""
     match value:
         case None:
             return "NULL"

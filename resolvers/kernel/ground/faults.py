@@ -1,4 +1,4 @@
-"""What a validator found wrong, as one says it: never the validator's own words, and never more than a few of them."""
+"""Validation errors in our own words, never the validator's, and only a few at a time."""
 
 from typing import Any, Final, get_args
 
@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core.core_schema import ErrorType
 
 MOST: Final = 20
-"""Fields told of at once."""
+"""The most fields that one error names."""
 LONGEST_KEY: Final = 80
 """Characters of a key that the client chose."""
 NOT_ALLOWED: Final = "is not an allowed value"
@@ -56,7 +56,7 @@ def told(error: ValidationError, given: Any, forms: dict[str, str]) -> dict[str,
 
 
 def first(error: ValidationError, given: Any) -> tuple[str, str]:
-    """Where the first fault is, and what."""
+    """The place and the text of the first fault."""
     fault = error.errors(include_url=False, include_input=False)[0]
     return place(fault, given), worded(fault["type"], fault.get("ctx", {}), fault["msg"], {})
 

@@ -1,4 +1,4 @@
-"""What an operation accepts: validated once, here, for both surfaces."""
+"""Inputs of operations: validated once, here, for both surfaces."""
 
 import base64
 import binascii
@@ -167,9 +167,9 @@ class Paging(Input):
     page_default: ClassVar[int] = 50
     page_maximum: ClassVar[int] = 100
     cut_to_default: ClassVar[bool] = False
-    """Of a size beyond the maximum: whether the default holds, instead of the maximum."""
+    """True if a size beyond the maximum gives the default instead of the maximum."""
     backwards: ClassVar[bool] = True
-    """Whether the list can be walked backwards; one that a function of the database finds cannot."""
+    """True if the list can be paged backwards; a list from a function of the database cannot."""
 
     limit: int = 50
     offset: int = 0
@@ -193,7 +193,7 @@ class Paging(Input):
 
     @classmethod
     def size(cls, raw: dict[str, Any]) -> int:
-        """How many rows a page holds: `first` or `last`, else `limit`, else the default; at most the maximum."""
+        """The rows of a page: `first` or `last`, otherwise `limit`, otherwise the default; at most the maximum."""
         size = whole(raw.get("first")) or whole(raw.get("last")) or whole(raw.get("limit")) or 0
         if size <= 0 or (cls.cut_to_default and size > cls.page_maximum):
             return cls.page_default
@@ -201,7 +201,7 @@ class Paging(Input):
 
     @classmethod
     def size_rule(cls) -> str:
-        """`size` in a sentence, for whoever reads of the parameter `limit`."""
+        """Describes `size` in a sentence, for the description of the parameter `limit`."""
         if cls.cut_to_default:
             return f"At most {cls.page_maximum}; any other value means {cls.page_default}."
         return f"At most {cls.page_maximum}; a value that is not a whole number above 0 means {cls.page_default}."
@@ -248,7 +248,7 @@ _CUID = re.compile(r"^c[a-z0-9]{19,}\Z")
 
 
 def is_id(value: str) -> bool:
-    """Whether a workspace value is an id; anything else is a slug (contract: formats.id)."""
+    """Returns true if a workspace value is an id; otherwise it is a slug (contract: formats.id)."""
     return _CUID.match(value) is not None
 
 

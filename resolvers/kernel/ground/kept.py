@@ -1,4 +1,4 @@
-"""What is made of requests and kept: the values used last, up to a number of them and to a number of bytes together."""
+"""Caches of values made from requests: the most recently used, limited in number and in total bytes."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -9,7 +9,9 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """`most` values of at most `room` bytes in all, as `put` is told their sizes; those used longest ago go first."""
+    """At most `most` values of at most `room` bytes in total, by the sizes given to `put`; evicts the least recently
+    used.
+    """
 
     def __init__(self, most: int, room: int) -> None:
         self._most, self._room = most, room

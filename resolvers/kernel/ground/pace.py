@@ -1,4 +1,4 @@
-"""How often each may do what costs more than a request: so many times at once, and so many a minute."""
+"""Limits for expensive work: how much at once, and how much per minute."""
 
 import contextlib
 import time
@@ -33,8 +33,8 @@ class Pace:
 
 
 class Room:
-    """Places in this process for what takes long: `of_all`, and no more than `of_each` for one workspace, so that what
-    one has begun keeps nobody else waiting. Who finds none is refused, and `told` so.
+    """Slots of this process for long work: `of_all`, of which one workspace may hold `of_each`, so that no workspace
+    blocks the others. If none is free, the caller is refused with the text `told`.
     """
 
     def __init__(self, of_all: int, of_each: int, told: str) -> None:

@@ -24,9 +24,9 @@ UNSENT: Any = _Unsent()
 
 
 class Patch(Input):
-    """Fields that such a class declares itself may be left out, and are UNSENT then. Those of other bases name the row.
+    """An input whose own fields are optional; absent ones are UNSENT. Fields of other base classes name the row.
 
-    Null clears a field that can be null, and counts as not sent for any other (contract: requests.null_values).
+    Null clears a nullable field, and counts as absent for any other (contract: requests.null_values).
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -41,7 +41,7 @@ class Patch(Input):
         return [name for name, field in cls.model_fields.items() if not field.is_required()]
 
     def sent(self) -> dict[str, Any]:
-        """What is to change."""
+        """The fields to change."""
         return self.changes(*[name for name, field in type(self).model_fields.items() if field.is_required()])
 
     def something(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from models.people.workspaces import Capability, Role
 
 
 class Action(StrEnum):
-    """What an operation does to a workspace; `GATES` says who may."""
+    """An operation's effect on a workspace; `GATES` lists the roles that may have it."""
 
     NONE = "none"  # no role: the caller acts outside any workspace
     SELF = "self"  # about the caller alone

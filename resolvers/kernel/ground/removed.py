@@ -1,4 +1,4 @@
-"""What is left of rows that have expired: how many there were, and up to where there are no events any more."""
+"""Facts about removed rows: their number, and the position up to which events have been removed."""
 
 from prometheus_client import Counter
 

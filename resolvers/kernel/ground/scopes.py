@@ -30,21 +30,21 @@ IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "ch
 """Scope -> what it opens beside itself: to set an agent to work is to talk to it, and to read what came of it."""
 
 Scopes = frozenset[str] | None
-"""What a token with scopes must have; None where none will do."""
+"""The scopes that a token with scopes must have; None if no token with scopes may pass."""
 OPEN: Scopes = frozenset()
 Said = str | Collection[str] | None
-"""How scopes are declared: "issues" for `issues:read` and `issues:write`, by the kind of the operation; all of several
-for both kinds; OPEN for none; None where no token with scopes will do. OWN: those of the domain, or of its name.
+"""A declaration of scopes: "issues" for `issues:read` and `issues:write`, by the kind of the operation; several names,
+all needed for both kinds; OPEN for none; None if no token with scopes may pass. OWN: those of the domain, or of its
+name.
 """
 OWN: Final = ""
 
 
 @dataclass(frozen=True)
 class Domain:
-    """What the operations of a module, or of a package and the modules in it, have in common. It is their `DOMAIN`.
+    """The common facts of the operations of a module, or of a package and its modules. The variable is called `DOMAIN`.
 
-    `scopes`: what a token with scopes needs for them. A domain that says nothing has scopes of its own, which are
-    called by its name.
+    `scopes`: the scopes that a token with scopes needs. Without it, a domain has scopes of its own name.
     """
 
     name: str
@@ -91,7 +91,7 @@ def granted(scopes: Collection[str]) -> frozenset[str]:
 
 
 def together(one: Scopes, other: Scopes) -> Scopes:
-    """What is needed for both."""
+    """The scopes needed for both."""
     return None if one is None or other is None else one | other
 
 

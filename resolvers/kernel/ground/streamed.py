@@ -1,4 +1,4 @@
-"""Answers that go on: of a size that nobody knows, or without an end. Their pieces are made as they are taken."""
+"""Streamed answers: of unknown size, or without an end. Pieces are made as the client reads them."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -13,12 +13,12 @@ _open: Counter[str] = Counter()  # by whose they are, in this process
 
 @dataclass(eq=False, slots=True)
 class Streamed:
-    """What a `late` procedure answers with. `pieces` is begun when the head is sent, and holds no connection of the
-    database between two pieces; whoever reads is slower than whoever writes.
+    """The answer of a `late` procedure. `pieces` begins when the head is sent, and holds no database connection between
+    two pieces, because clients may read slowly.
 
-    A piece that cannot be made ends the connection, so that nobody takes what there was for the whole. `name`: the file
-    that a browser keeps it as. `endless`: it ends where its reader does, and says something, if only that there is
-    nothing new, at least every 15 seconds.
+    If a piece fails, the connection is cut, so that the client does not take a part for the whole. `name`: the file
+    name for browsers. `endless`: the stream ends with its reader, and sends something at least every 15 seconds, even
+    without news.
     """
 
     pieces: AsyncGenerator[bytes, None]
@@ -28,7 +28,9 @@ class Streamed:
     _principal: str = field(default="", init=False)
 
     def admit(self, principal: str) -> None:
-        """Counts among those of its reader until it is closed. Raises Refusal RATE_LIMITED where there are too many."""
+        """Counts the stream among those of its reader until it is closed. Raises Refusal RATE_LIMITED if there are too
+        many.
+        """
         if _open[principal] >= instance.settings.max_sockets:
             raise Refusal(Code.RATE_LIMITED, TOO_MANY)
         _open[principal] += 1

@@ -251,7 +251,7 @@ class Builder(Sources):
         return made_of if item.asked is None else self._if_asked(item.asked, made_of)
 
     def _if_asked(self, flag: str, value: Value) -> Value:
-        """What only a caller gets who has asked for it by a flag of the input; nothing is read for others."""
+        """Returns a value only to callers who request it by a flag of the input; otherwise nothing is read."""
         asked = self.trace.bind(f"asked_{flag}", attrgetter(f"data.{flag}"), Boolean())
         return Value((case((asked, value.text), else_=null()),), nullable=True, most=value.most)
 
@@ -427,7 +427,7 @@ class Builder(Sources):
         return value_of(value)
 
     def _cell(self, entry: Source, item: Nested, outer: Sequence[Any]) -> Value:
-        """What a part of a connection shows of one row, as text."""
+        """The text that a part of a connection shows of one row."""
         if item.shape.form == "page_info":
             return Value((self._cursor(entry),))
         if item.shape.form != "edges":
@@ -469,7 +469,7 @@ class Builder(Sources):
 
 
 def _number(rows: Any) -> Any:
-    """How many rows of a window were read, one of which is to spare; a mark is none."""
+    """The number of rows of a window that were read, including the extra one but not a mark."""
     return func.count().filter(rows.c.mark.is_(None)) if "mark" in rows.c else func.count()
 
 

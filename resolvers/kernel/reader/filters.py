@@ -76,11 +76,11 @@ def leader(data: BaseModel) -> str | None:
 
 
 def unsent(data: BaseModel) -> tuple[str, ...]:
-    """Those that would have led before the one that does: no call of this plan has them. A condition of each would have
-    PostgreSQL expect so few rows that it sorts a whole table rather than walk the index of the order.
+    """Leading filters that precede the one in use; no call of this plan has them. With a condition for each, PostgreSQL
+    would expect so few rows that it sorts a whole table instead of following the index of the order.
 
-    Where none leads, and there are filters that no index answers, they are kept: with one of those it is right to
-    expect few rows.
+    If no filter leads, and there are filters without an index, these are kept: with one of them few rows are the right
+    expectation.
     """
     unanswered = any(not (each.leads or each.bounds) for each in filters_of(type(data)).values())
     if unanswered and leader(data) is None:
@@ -89,7 +89,7 @@ def unsent(data: BaseModel) -> tuple[str, ...]:
 
 
 def conditions(data: BaseModel) -> list[Any]:
-    """What the filters of an input ask of the rows. The values are parameters; see `Trace.symbolic`."""
+    """The conditions of an input's filters. Values are parameters; see `Trace.symbolic`."""
     made = []
     for name, filter in filters_of(type(data)).items():
         value = getattr(data, name)

@@ -1,4 +1,4 @@
-"""What can be read from a row beyond its columns: declared once a model, beside its operations."""
+"""The graph: what can be read from a row beyond its columns, declared once per model, beside its operations."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Visible = Callable[[Any, Any], Any]
 there.
 """
 EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
-"""Whoever may read the model at all sees every row of the workspace."""
+"""Every caller who may read the model sees every row of the workspace."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +53,14 @@ class Edge:
     requires: Action | None = None
     where: tuple[Any, ...] = ()
     source: Callable[[Any, Any], Any] | None = None
-    """Of rows of a View: `(row, scope) -> select`."""
+    """For rows of a View: `(row, scope) -> select`."""
     subtype: Subtype | None = None
     ahead: Callable[[Any, Any], tuple[Any, ...]] | None = None
     """Keys ahead of the order, of the row that the edge hangs on: `(row, scope) -> keys`."""
 
     @property
     def shown(self) -> Target:
-        """What the schema has a type of."""
+        """The target for which the schema has a type."""
         return self.subtype or self.target
 
 
@@ -74,11 +74,11 @@ class Either:
 
 @dataclass(frozen=True, eq=False)
 class Derived:
-    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is what a client gets; `parent`, whose
-    column it is, and `key`, which names the parent: without a key there is no value.
+    """A value computed by SQL from the row: `expression(columns, scope)`. `type` is the type that clients see;
+    `parent`, the row whose column it is, and `key`, which names the parent: without a key the value is null.
 
-    Without a parent nobody knows which rows it reads: an answer with it is made when the rows that the command writes
-    are there.
+    Without a parent the rows that it reads are unknown: an answer with such a value is read after the rows of the
+    command are written.
     """
 
     type: Any
@@ -89,8 +89,8 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who reads the rows of a model, on whatever way: the action its edges are gated as, the scopes a token needs for
-    them, and which rows there are.
+    """Access to the rows of a model, on every path: the action that its edges require, the scopes that a token needs
+    for them, and which rows are visible.
     """
 
     gate: Action
@@ -102,7 +102,7 @@ Entry = Edge | Either | Derived
 GRAPHS: dict[type[SQLModel], dict[str, Entry]] = {}
 ACCESS: dict[type[SQLModel], Access] = {}
 CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
-"""Columns that are null to whoever may not do this in the row's workspace."""
+"""Columns that are null for callers who may not perform this action in the row's workspace."""
 SHOWN: dict[type[SQLModel], dict[str, Callable[[Any, Any], Any]]] = {}
 """Columns that not everybody sees who sees the row: what is read instead."""
 
@@ -170,7 +170,7 @@ def count(
     where: tuple[Any, ...] = (),
     requires: Action | None = None,
 ) -> Edge:
-    """How many rows name this row in their `key` column."""
+    """The number of rows whose `key` column names this row."""
     model, own, subtype = _of(target)
     return Edge("count", model, on or _by_target(model, key), requires=requires, where=(*own, *where), subtype=subtype)
 
@@ -270,20 +270,20 @@ def access_of(model: type[SQLModel]) -> Access:
 
 
 def visible_of(model: type[SQLModel]) -> Visible | None:
-    """What limits the rows of a model; None where everybody sees them all, and where no graph leads to them."""
+    """The condition on visible rows of the model; None if every row is visible, or if no graph leads to the model."""
     access = ACCESS.get(model)
     return None if access is None or access.visible is EVERYONE else access.visible
 
 
 def roles_of_edge(edge: Edge) -> frozenset[Role]:
-    """Who may walk an edge: whoever may read its target, and do what the edge itself asks for."""
+    """The roles that may follow an edge: they may read its target and perform the action that the edge requires."""
     roles = GATES[access_of(edge.target).gate]
     return roles if edge.requires is None else roles & GATES[edge.requires]
 
 
 def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
-    """For the start, when all domains are loaded: whatever is answered, or an edge leads to, has a graph of its own. A
-    View is its operation's.
+    """Checks at the start, when all domains are loaded, that every model in an answer or an edge has a graph. The
+    access to a View is that of its operation.
     """
     for model in (*answered, *GRAPHS):
         if not issubclass(model, View):

@@ -104,7 +104,7 @@ def largest(column: Any, stored: "SQLColumn[Any] | None") -> int:
 
 
 def value_of(column: Any, stored: "SQLColumn[Any] | None" = None) -> Value:
-    """`stored`: the column of a table that this is, whose constraints hold; None for whatever is computed."""
+    """`stored`: the table's column, if the value is one; its constraints hold. None for computed values."""
     kind, nullable = column.type, stored is None or bool(stored.nullable)
     if isinstance(kind, DateTime):
         return Value(('"', in_utc(column), '"'), nullable, 32)
@@ -155,8 +155,8 @@ def record(
     absent: Sequence[tuple[str, Value]] = (),
     ahead: Sequence[tuple[str, Value]] = (),
 ) -> Value:
-    """An object. Keys of `absent` come last, and are left out where their value is null; so are those of `ahead`, which
-    come before at least one field.
+    """An object. The keys of `absent` come last and are left out if their value is null; so are those of `ahead`, which
+    precede at least one field.
     """
     parts: list[Part] = ["{", *[_optional(f'"{checked(key)}":', *value.parts, ",") for key, value in ahead]]
     for place, (key, value) in enumerate(fields):

@@ -26,7 +26,7 @@ def descends(key: Any) -> bool:
 
 
 def is_nullable(key: Any) -> bool:
-    """Whether an expression can be NULL, as far as its form says."""
+    """Returns true if the form of the expression allows NULL."""
     if isinstance(key, Column):
         return bool(key.nullable)
     if isinstance(key, Label):
@@ -95,7 +95,9 @@ class Cursors:
 
 
 def _parts(key: Any) -> bool:
-    """Whether a table is partitioned by a key: no comparison of rows tells which partitions have none of them."""
+    """Returns true if a table is partitioned by the key. A row comparison does not tell PostgreSQL which partitions to
+    skip.
+    """
     if not isinstance(key, Column) or key.name != PARTED_BY:
         return False
     return PARTITION in getattr(getattr(key.table, "element", key.table), "info", ())

@@ -68,7 +68,7 @@ class Read(Generic[T]):
 
     many = True
     hidden = False
-    """Of the row that a list belongs to: whether it counts also where the caller may not see it (Subject.hidden)."""
+    """For the row that a list belongs to: true if it counts even if the caller may not see it (Subject.hidden)."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class Row(Read[T]):
 
 
 class Page(Read[T]):
-    """A window of rows; a total and cursors for whoever asks."""
+    """A window of rows, with a total and cursors on request."""
 
 
 class Rows(Read[T]):
@@ -167,12 +167,12 @@ class Rows(Read[T]):
 
 
 def columns_of(model: type[SQLModel]) -> Collection[str]:
-    """What shapes, edges and derived values may name. Columns of secrets are not among them."""
+    """The columns that shapes, edges and derived values may name. Secret columns are excluded."""
     return model.model_fields.keys() if issubclass(model, View) else readable(model).keys()
 
 
 def only_readable(*expressions: Any) -> None:
-    """No condition, order or derived value may hold a column of secrets, in whatever function or subquery it stands."""
+    """Refuses conditions, orders and derived values that contain a secret column, in any function or subquery."""
     # views are ordered by names
     parts = [clause(expression) for expression in expressions if not isinstance(expression, str)]
     while parts:

@@ -1,4 +1,5 @@
-"""What is asked: the fields of an answer. Equal shapes in use are one object, so that a plan's key is an identity."""
+"""Shapes: the requested fields of an answer. Equal shapes in use are one object, so that a plan's key is an identity.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,9 +31,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A fixed value: a `__typename`, or what a declaration says is always the same, of which nobody asks; that is
-    `plain`: JSON, and no text.
-    """
+    """A fixed value: a `__typename`, or a value that a declaration fixes. The latter is `plain`: JSON, not text."""
 
     key: str
     value: str | None
@@ -119,7 +118,7 @@ class EnvelopeShape(Shape):
 
     @property
     def flat(self) -> Iterator[Part]:
-        """The parts, those of the objects among them too."""
+        """All parts, including those of nested objects."""
         for part in self.parts:
             inner = part.shape if isinstance(part, Nested) else None
             if isinstance(inner, EnvelopeShape):
@@ -132,7 +131,7 @@ class EnvelopeShape(Shape):
 
 
 def weight(shape: Shape) -> int:
-    """How many fields there are in it and below, itself included."""
+    """The number of fields in the shape and below it, including itself."""
     return 1 + sum([1 + weight(item.shape) if isinstance(item, Nested) else 1 for item in shape.fields])
 
 
@@ -157,7 +156,7 @@ def _walked(model: type[SQLModel], shape: Shape) -> Iterator[tuple[Edge, Shape]]
 
 
 def _below(model: type[SQLModel], item: Nested) -> Iterator[tuple[type[SQLModel], Edge | None, Shape]]:
-    """What an item leads to, and by which edge: several where it is a union, none where it is an object of the row."""
+    """The targets of an item, with their edges: several for a union, none for an object of the row."""
     entry: Any = GRAPHS.get(model, {}).get(item.name) if item.name else None
     if isinstance(entry, Either):
         for part in item.shape.fields:
@@ -176,7 +175,7 @@ def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
 
 
 def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
-    """Who may walk every edge of a shape, and ask what stands beside it."""
+    """The roles that may follow every edge of a shape and read the values beside it."""
     roles = MEMBERS
     for edge in edges_of(model, shape):
         roles &= roles_of_edge(edge)
@@ -188,8 +187,8 @@ def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
 
 
 def scopes_of(model: type[SQLModel], shape: Shape) -> Scopes:
-    """What a token with scopes needs to walk every edge of a shape. A number of rows is none of the rows, and nor is
-    that there is one of which nothing is asked: the member of a union that no fragment is on.
+    """The scopes that a token with scopes needs to follow every edge of a shape. A count needs none, and neither does a
+    union member that no fragment selects.
     """
     scopes = OPEN
     for edge, inner in _walked(model, shape):
@@ -199,7 +198,7 @@ def scopes_of(model: type[SQLModel], shape: Shape) -> Scopes:
 
 
 def derives(model: type[SQLModel], shape: Shape, new: type[SQLModel]) -> bool:
-    """Whether a value of the shape is computed by an expression of the graph that may read rows of `new`."""
+    """Returns true if an expression of the graph that may read rows of `new` computes a value of the shape."""
     known = GRAPHS.get(model, {})
     for item in shape.fields:
         if isinstance(item, Column):

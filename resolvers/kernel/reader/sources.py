@@ -1,4 +1,4 @@
-"""Where an answer is read from: FROM entries with their conditions, order and window."""
+"""The sources of an answer: FROM entries with their conditions, order and window."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -152,7 +152,7 @@ class Sources:
         return rows.correlate(*outer)
 
     def _found(self, read: Read[Any], branch: Branch, enough: Any, outer: Sequence[Any]) -> Source:
-        """What a function of the database finds: it begins behind the cursor, and ends, by itself."""
+        """The rows that a function of the database finds: the function begins behind the cursor and ends by itself."""
         place = None
         if read.window.backward:
             raise TypeError(f"{read.model.__name__}: what a function finds is read forwards (Paging.backwards)")
@@ -208,8 +208,8 @@ class Sources:
         return made.correlate(*outer)
 
     def _made(self, window: Source, outer: Sequence[Any], *columns: Any, marked: bool = False) -> Any:
-        """What is made of the rows of a window, which takes no more columns than that needs. `marked`: with a column
-        `mark`, a text of the row that is a mark.
+        """Builds the values of a window's rows; the window selects only the columns that these need. `marked`: it has a
+        column `mark`, the text of a row that is a mark.
         """
         where: list[Any] = []
         if window.mark is not None:

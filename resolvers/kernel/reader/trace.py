@@ -80,7 +80,7 @@ def sql_type(annotation: Any) -> TypeEngine[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """What the plan's key needs to know of an input model."""
+    """The facts about an input model that the key of a plan contains."""
 
     optional: tuple[str, ...]
     choices: tuple[str, ...]
@@ -155,7 +155,7 @@ class Trace:
 
 @dataclass
 class Part(Trace):
-    """Its parameters are named apart from those of the others, and find their values in `call.parts`."""
+    """A trace whose parameters have names of their own and take their values from `call.parts`."""
 
     whole: Trace = field(kw_only=True)
     number: int = field(kw_only=True)

@@ -1,4 +1,5 @@
-"""What a statement knows of its caller, and which rows of a model that caller may see (`graph(Model, visible=…)`).
+"""The scope of a statement: the facts about its caller, and which rows of a model this caller may see (`graph(Model,
+visible=…)`).
 
 See ADR 33.
 """
@@ -17,23 +18,23 @@ from resolvers.kernel.reader.graph import access_of, visible_of
 from resolvers.kernel.reader.trace import Param
 
 KNOWN = ("workspace", "user_id", "role")
-"""What is known of the caller of a command, by the names that a Call has for it."""
+"""The facts about the caller of a command, by their names in a Call."""
 ONE: Any = literal_column("1")
 RANKS: Any = literal_column(f"ARRAY{[role.value for role in sorted(RANK, key=RANK.__getitem__)]}::text[]")
 """From the lowest role."""
 
 
 def hides(model: type[SQLModel], limited: bool) -> bool:
-    """Whether rows of a model are hidden from a caller. `limited`: to what a user may see; a machine acts in a
-    workspace as a whole, and nowhere else.
+    """Returns true if rows of a model can be hidden from the caller. `limited`: the caller is limited to the rows that
+    a user may see; a machine acts for a whole workspace, and in no other.
     """
     return visible_of(model) is not None and (limited or not issubclass(model, TenantRow))
 
 
 class Scope:
-    """What a query, the derived values of a graph and `visible` may use of the caller: names, not values.
+    """The facts about the caller that a query, derived values of a graph and `visible` may use: names, not values.
 
-    `role`: of the one workspace the call is about; None where it spans several. `limited`: as for `hides`.
+    `role`: in the one workspace of the call; None if the call spans several. `limited`: as for `hides`.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Scope:
 
     @classmethod
     def of(cls, value: Callable[[str], Any], *, limited: bool = True) -> "Scope":
-        """Of parameters that `value` gives by their names."""
+        """A scope of the parameters that `value` returns for their names."""
         workspace_id, user_id, role = [Param(value(name), name) for name in KNOWN]
         return Scope(workspace_id, user_id, role, limited=limited)
 
@@ -72,11 +73,11 @@ class Scope:
         )
 
     def may(self, row: Any, action: Action) -> Any:
-        """Whether the caller may do this in the workspace of a row."""
+        """True if the caller may perform this action in the workspace of a row."""
         return self.role_in(row.workspace_id).in_([literal_column(f"'{role.value}'") for role in sorted(GATES[action])])
 
     def ranks(self, row: Any, role: Any) -> Any:
-        """Whether the caller's role in the workspace of a row is this one, or above it."""
+        """True if the caller's role in the workspace of a row is this one or above it."""
         return func.array_position(RANKS, role) <= func.array_position(RANKS, self.role_in(row.workspace_id))
 
     def scalar(self, statement: Any) -> Any:
@@ -107,7 +108,7 @@ class Scope:
         return self.scalar(select(other.c[column]).where(other.c.id == row[key], *own))
 
     def has(self, model: type[TenantRow], row: Any, **same: Any) -> Any:
-        """Whether the workspace of `row` has a live row of `model` with these values, seen or not: for `visible`."""
+        """True if the workspace of `row` has a live row of `model` with these values, visible or not; for `visible`."""
         other = table_of(model).alias()
         found = [other.c.workspace_id == row.workspace_id, *[other.c[name] == value for name, value in same.items()]]
         if "deleted_at" in other.c:

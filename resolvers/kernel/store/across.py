@@ -1,8 +1,8 @@
-"""The words of work that belongs to no workspace, such as a clock's, and of what is read beside a call.
+"""The words for work in no workspace, such as a clock's, and for reads outside a call's transaction.
 
-Row-level security hides no row from such a transaction, and only the kernel sets it aside. So a word says by its name
-how far it goes: `rows.everywhere.select(…)` reads the rows of all workspaces, `rows.within(id).select(…)` those of one
-(see docs/kernel.md).
+Row-level security hides no row from such a transaction, and only the kernel sets it aside. So the name of a word says
+how far it reaches: `rows.everywhere.select(…)` reads the rows of all workspaces, `rows.within(id).select(…)` those of
+one (see docs/kernel.md).
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -86,7 +86,7 @@ class Everywhere:
         skip_locked: bool = False,
         including_deleted: bool = False,
     ) -> list[Any]:
-        """Records. `skip_locked`: the rows are locked, and those are left out that somebody else holds."""
+        """Returns records. `skip_locked`: locks the rows, and leaves out rows that another transaction holds."""
         made = self._found(model, conditions, columns, order_by, limit, including_deleted)
         made = made.distinct() if distinct else made
         if skip_locked:
@@ -107,8 +107,8 @@ class Everywhere:
         columns: Sequence[Any] = IDENTITY,
         **changes: Any,
     ) -> list[Any]:
-        """Changes the first rows that are due and that nobody else holds, so that they are due no more; returns their
-        records.
+        """Changes the first rows that are due and not locked by others, so that they are no longer due, and returns
+        their records.
         """
         table = table_of(model)
         found = self._found(model, due, (table.c.id,), order_by, limit)
@@ -230,7 +230,7 @@ def supplied(model: type[SQLModel], **columns: Sequence[Any]) -> Any:
 
 
 def has_secret(column: Any) -> Any:
-    """Whether a column of secrets holds one: all that a condition may ask of it."""
+    """True if a column of secrets holds one; conditions on such a column can test nothing else."""
     return BinaryExpression(clause(column), null(), is_not)
 
 

@@ -1,8 +1,8 @@
-"""Wake-ups between processes: a hint to look again, never content and never authority.
+"""Wake-ups between processes: a hint to look again, without content or authority.
 
-Whoever commits what others wait for rings; whoever waits looks at the tables. Anybody in the database can forge a ring
-and any can be lost: the first costs a look, the second a delay, as all who wait look by themselves, most of them every
-five seconds. A ring that could not be sent is sent again, without its key, until it is.
+A process that commits notifies, and processes that wait look at the tables. Anyone in the database can forge a wake-up,
+and any can be lost: a forged one costs a look, a lost one a delay, because waiting processes also look by themselves,
+most of them every five seconds. A wake-up that could not be sent is repeated, without its key, until it is sent.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ Callback = Callable[[str], None]
 
 
 class Topic(StrEnum):
-    """What may have changed; in brackets what the key names. The values travel between processes."""
+    """The kind of change; the comment names what the key contains. The values travel between processes."""
 
     events = "e"  # rows of the outbox
     frames = "f"  # frames of a chat (workspace/id)

@@ -1,5 +1,5 @@
-"""What a command is about to write: values to add, and its last insert, which travels with the tail and may change
-another row with it.
+"""The pending writes of a command: values to add, and its last insert, which is part of the tail and may change another
+row.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ NOW: Any = Now()
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Need:
-    """What has to hold of the row that changes with an insert, and the refusal where it does not: a constant of its
+    """A condition on the row that changes with an insert, and the refusal if it does not hold: a constant of its
     module, in columns of that row.
     """
 
@@ -81,7 +81,7 @@ def bound(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 COLUMNS = ClauseElement
-"""What an operation gives for a value that only the database knows: a column, or an expression over columns."""
+"""A value that only the database knows: a column, or an expression over columns."""
 
 
 def _checked(value: Any, check: Callable[[Any], Any]) -> Any:
@@ -109,10 +109,10 @@ def given(row: SQLModel) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a column of the new row takes from the changed one: `value`, as the operation gave it. It stands in the row
-    in its place until the database has drawn it.
+    """A column of the new row that is taken from the changed row: `value`, as the operation gave it. It is a
+    placeholder in the row until the database has drawn the value.
 
-    Equal expressions have one `kind`, whatever values they hold; these are parameters, in the order the kind says.
+    Equal expressions have one `kind`, regardless of their values, which are parameters in the order of the kind.
     """
 
     name: str
@@ -202,7 +202,7 @@ class HeldInsert:
 
     @property
     def kind(self) -> tuple[Any, ...]:
-        """What decides its SQL."""
+        """The key that determines its SQL."""
         kind = (type(self.row), self.columns, self.timed)
         if self.change is None:
             return kind
@@ -217,7 +217,7 @@ class HeldInsert:
 
     @property
     def missing(self) -> str | None:
-        """What is said where there is no row to change; None where nothing has to be there."""
+        """The refusal if the row to change does not exist; None if no row is required."""
         return None if self.change is None else f"{self.change.model.__name__} not found"
 
     def values(self, scope: dict[str, Any]) -> dict[str, Any]:
@@ -250,11 +250,11 @@ class Edit:
 
 
 Waiting = HeldInsert | Edit
-"""What a command writes last: it is sent with the next statement, or with the answer."""
+"""The last write of a command: it is sent with the next statement, or with the answer."""
 
 
 def split(data: Mapping[str, Any]) -> tuple[dict[str, Any], NamedColumns]:
-    """What is known of some JSON, and which keys are the new row's columns."""
+    """Splits JSON into known values and the keys that are columns of the new row."""
     known = {key: value for key, value in data.items() if value.__class__ is not Taken}
     if len(known) == len(data):
         return known, ()

@@ -35,7 +35,7 @@ SESSION = {
 
 
 class Compiler(pg_asyncpg.PGCompiler_asyncpg):
-    """IN over a bound list is `= ANY ($n)`: one statement text, whatever the length."""
+    """Compiles IN over a bound list as `= ANY ($n)`: one statement text for every length."""
 
     def visit_in_op_binary(self, binary: Any, operator: Any, **kw: Any) -> str:
         return self._any(binary, "= ANY", **kw) or self._generate_generic_binary(binary, " IN ", **kw)
@@ -326,7 +326,7 @@ class Pool:
                 return conn
 
     async def _turn(self) -> Any:
-        """A connection that somebody gives back, or None where a new one may be opened."""
+        """Waits for a connection that another call returns, or for None, which means that a new one may be opened."""
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         self.waiters.append((waiter, loop.time() + self.wait))
@@ -393,7 +393,7 @@ class Pool:
         self._wake(None)
 
     def _silent(self, ended: int) -> None:
-        """What lies ready goes to the same host: nobody is to wait for that once more."""
+        """Removes ready connections to the same host, so that no further call waits for it."""
         log.warning("the database does not answer", ended=ended, let_go=len(self.free))
         while self.free:
             self.discard(self.free.pop())
@@ -438,7 +438,7 @@ def unavailable() -> Refusal:
 
 
 class Connections(NamedTuple):
-    """How many connections of the pool are in use and how many lie ready, and how many calls wait for one."""
+    """The connections of the pool in use, those that are ready, and the calls that wait for one."""
 
     busy: int
     idle: int
@@ -473,8 +473,8 @@ class Database:
         return Lease(self.pool)
 
     def aside(self) -> Lease:
-        """A connection for what a transaction has to look up or store outside itself. It is not one of the pool, so
-        that transactions do not wait for each other's; and nobody waits for anything while he has it.
+        """A connection for lookups and writes outside a transaction. It does not come from the pool, so transactions do
+        not wait for each other's connections; its holder must not wait for anything.
         """
         if self._aside is None:
             raise RuntimeError("the database is not open")

@@ -1,7 +1,7 @@
-"""What a command has changed of a row, as its audit row says it: fields with the values before and after.
+"""The changes of a row in an audit row: fields with the values before and after.
 
-Secrets are left out, whether sealed or hashed. Of what may hold one, such as a configuration, it is said that it
-changed, and not how. Long values are cut: they are shown with their length.
+Sealed and hashed secrets are left out. For columns that may hold a secret, such as a configuration, the audit row says
+that they changed, without values. Long values are truncated, with their length.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ Changes = dict[str, dict[str, Any]]
 
 @cache
 def told_of(model: type[SQLModel]) -> frozenset[str]:
-    """The columns whose changes are told."""
+    """The columns whose changes are recorded."""
     named = {
         name
         for name, column in readable(model).items()
@@ -49,9 +49,7 @@ def _untold(model: type[SQLModel]) -> frozenset[str]:
 
 @cache
 def kinds_of_row(model: type[SQLModel]) -> frozenset[str]:
-    """What audit actions call a row of the model, `cli_token` of a CliToken: by the name of its class, and by
-    `__kinds__`.
-    """
+    """The names of a model in audit actions: its class name, as `cli_token` for CliToken, and `__kinds__`."""
     plain = "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in model.__name__]).lstrip("_")
     return frozenset({plain}) | getattr(model, "__kinds__", frozenset())
 
@@ -63,13 +61,13 @@ def _names_of(model: type[SQLModel]) -> tuple[str, ...]:
 
 
 def named(row: SQLModel) -> dict[str, Any]:
-    """What a person knows the row by."""
+    """The values by which people recognise the row."""
     values = row.__dict__
     return {name: value for name in _names_of(type(row)) if (value := values.get(name)) is not None}
 
 
 def lost(model: type[SQLModel], row: Mapping[str, Any]) -> Changes:
-    """What was known of a row that is gone."""
+    """The recorded values of a deleted row."""
     known = {name: row[name] for name in told_of(model) if row[name] is not None}
     return differences(model, known, known, dict.fromkeys(known))
 
@@ -77,7 +75,7 @@ def lost(model: type[SQLModel], row: Mapping[str, Any]) -> Changes:
 def differences(
     model: type[SQLModel], names: Iterable[str], before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Changes:
-    """Of the columns in `names`, those that differ."""
+    """The columns in `names` whose values differ."""
     told, untold, found = told_of(model), _untold(model), Changes()
     for name in names:
         if name in told and before[name] != after[name]:

@@ -1,4 +1,4 @@
-"""Whether a workspace has rows of a kind at all: asked in the gate's own statement, by commands that would nearly
+"""Whether a workspace has rows of a kind at all. The gate's own statement reports it, for commands that would nearly
 always look for such rows in vain.
 """
 
@@ -28,7 +28,7 @@ class Existence:
         self.model, self.where = model, where
 
     def none(self, ctx: Any) -> bool:
-        """Whether the gate has seen that there are none. False where it was not asked: then the rows are to be read."""
+        """True if the gate has reported that there are none. False if it has not reported: then read the rows."""
         return self in ctx.absent
 
     def found(self, scope: Scope, outer: Sequence[Any]) -> Any:

@@ -235,7 +235,7 @@ def upserting(model: type[SQLModel], columns: tuple[str, ...], keys: tuple[str, 
 
 
 def valued(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """What a statement of its own sets: values, expressions, and the time."""
+    """The values, expressions and times that a statement of its own sets."""
     return {
         name: func.now() if value is NOW else clause(value) if hasattr(value, "__clause_element__") else value
         for name, value in changes.items()
@@ -243,7 +243,7 @@ def valued(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
-    """What an update sets, with the version and time of an edit, unless it changes what the service notes alone."""
+    """The values that an update sets, with the version and time of an edit unless only bookkeeping columns change."""
     table = table_of(model)
     if sets and sets.keys() <= bookkeeping_of(model):
         return sets
@@ -264,7 +264,7 @@ def _update(model: type[SQLModel], kinds: Kinds, limited: bool) -> Any:
 
 
 def _old(model: type[SQLModel], names: Iterable[str]) -> list[Any]:
-    """The values before the statement, of what is told of a change."""
+    """The values before the statement of the columns whose changes are recorded."""
     return [literal_column(f"old.{name}").label(OLD + name) for name in names if name in told_of(model)]
 
 
@@ -282,7 +282,7 @@ def _before(model: type[SQLModel], names: Iterable[str], conditions: list[Any]) 
 
 
 def _with_old(made: Any, table: Any, was: Any) -> Any:
-    """What the statement returns, with the values of the row that `was` has locked."""
+    """The rows that the statement returns, with the values of the row that `was` has locked."""
     return made.returning(*table.c, *[select(old).scalar_subquery().label(old.name) for old in was.c])
 
 
@@ -328,7 +328,7 @@ def deleting(model: type[SQLModel], versioned: bool, limited: bool) -> Statement
 
 
 def old_and_new(row: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What an update returns: the values before of what is told of it, and the row after."""
+    """Splits the result of an update: the earlier values of the recorded columns, and the row after it."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     for name, value in row.items():
