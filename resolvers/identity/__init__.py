@@ -1,1 +1,1 @@
-"""Who is on the line: what a request shows of itself, before anything is looked up."""
+"""Identity: the credentials that a request presents, before anything is looked up."""

@@ -1,4 +1,4 @@
-"""Who is on the line: one credential, and how it came here."""
+"""The caller: one credential, and the transport that it came by."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -49,13 +49,13 @@ class KnownBrowser:
 
 
 SessionChange = IssuedSession | KnownBrowser | Literal["ended"]
-"""What a request did to the browser's session: the transport hands its cookies out, or clears them."""
+"""The effect of a request on the browser's session: the transport sets or clears its cookies."""
 
 
 @dataclass(slots=True)
 class Caller:
-    """Made by a transport, and changed by nobody: operations that run side by side share it. The credential is looked
-    up in the statement or transaction of each operation, never before.
+    """The caller of an operation. A transport creates it; it is immutable, because concurrent operations share it. Each
+    operation looks the credential up in its own statement or transaction, never earlier.
     """
 
     kind: CredentialKind

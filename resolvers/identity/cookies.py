@@ -49,9 +49,9 @@ def names_for(*, https: bool) -> CookieNames:
 
 
 def https_when(*, tls: bool, forwarded_proto: bytes | None, forced: bool | None) -> bool:
-    """Whether cookies get the https names and the Secure flag; X-Forwarded-Proto counts here from any peer.
+    """Returns true if cookies get their https names and the Secure flag; X-Forwarded-Proto counts here from any peer.
 
-    Believing it is harmless: a client that lies about the scheme only spoils its own cookies.
+    This is harmless: a client that lies about the scheme only spoils its own cookies.
     """
     return tls or forwarded_proto == b"https" or forced is True
 
@@ -129,7 +129,7 @@ def device_token(cookies: dict[str, str], *, https: bool) -> str | None:
 
 
 def browser_token(cookies: dict[str, str], *, https: bool) -> str | None:
-    """Of the request's scheme only: over https nobody but this host has set it."""
+    """The session cookie of the request's scheme only: over https nobody but this host can have set it."""
     return cookies.get(names_for(https=https).browser) or None
 
 

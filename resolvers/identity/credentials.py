@@ -76,7 +76,7 @@ def internal(
 
 
 def webhook(headers: Mapping[bytes, bytes], body: bytes, *, client: str, forwarded: bool, path: str = "") -> Caller:
-    """What a webhook claims; a guard verifies it once the agent's secret is known (contract: webhooks.trigger)."""
+    """The claims of a webhook; a guard verifies them once it knows the agent's secret (contract: webhooks.trigger)."""
     try:
         shown = webhook_senders.read_claim(headers)
     except Refusal as refusal:
@@ -132,7 +132,7 @@ def ticket(token: str, *, client: str, forwarded: bool, user_agent: str = "", pa
 
 
 def read_token(kind: TokenKind, token: str) -> TokenClaims | Reason:
-    """What a genuine token says, or the reason to refuse it."""
+    """The claims of a genuine token, or the reason to refuse it."""
     try:
         return instance.signer.read(kind, token, now=instance.clock.seconds())
     except TokenExpired:

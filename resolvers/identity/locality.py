@@ -1,5 +1,5 @@
-"""Who counts as sitting at the machine: whoever opens the unix socket, and, on a server that nothing was said to stand
-before, loopback.
+"""Which callers count as sitting at the machine: clients of the unix socket and, on a server without a configured proxy
+or public URL, of loopback.
 """
 
 from urllib.parse import urlsplit
@@ -10,12 +10,11 @@ from resolvers.instance.settings import Settings
 
 
 def is_at_the_machine(caller: Caller, settings: Settings) -> bool:
-    """Whether a call comes from a program of this machine that nobody else speaks through, as far as that can be known.
+    """Returns true if, as far as the service can know, a program of this machine makes the call for itself.
 
-    A forwarder of connections (ssh -R, socat, a balancer in TCP mode) is such a program, and its visitors write what
-    Host they like: so nothing of this holds over TCP once a public URL or a proxy is configured. Without either, the
-    Host keeps pages out that have their own name resolve to 127.0.0.1 (DNS rebinding), and proxies that pass on the
-    name of their upstream.
+    Forwarders of connections (ssh -R, socat, a balancer in TCP mode) are such programs, and their clients can send any
+    Host. So no TCP call counts once a public URL or a proxy is configured. Without either, the check of Host excludes
+    pages whose name resolves to 127.0.0.1 (DNS rebinding), and proxies that pass on the name of their upstream.
     """
     if caller.forwarded:
         return False
@@ -27,7 +26,7 @@ def is_at_the_machine(caller: Caller, settings: Settings) -> bool:
 
 
 def is_alone_on_loopback(settings: Settings) -> bool:
-    """Whether only programs of this machine reach the port, and none of them is known to speak for others."""
+    """Returns true if only programs of this machine reach the port, and no proxy is configured."""
     return _is_loopback(settings.host) and not _stands_behind_another(settings)
 
 

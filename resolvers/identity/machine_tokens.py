@@ -29,7 +29,9 @@ InternalPrincipal = Master | BoundTo
 
 @dataclass(frozen=True, slots=True)
 class CallOrigin:
-    """Where an internal call came from: the client's address; whether a proxy passed it on; whether by unix socket."""
+    """The origin of an internal call: the client's address, whether a proxy forwarded it, and whether it came by the
+    unix socket.
+    """
 
     address: str
     forwarded: bool
@@ -37,7 +39,9 @@ class CallOrigin:
 
     @property
     def reach(self) -> AddressReach:
-        """Who can open the socket is on this machine. A proxied call may come from anywhere, whatever it says."""
+        """A client that can open the socket is on this machine. A forwarded call may come from anywhere, regardless of
+        its address.
+        """
         if self.local_socket:
             return AddressReach.LOOPBACK
         return AddressReach.PUBLIC if self.forwarded else reach(self.address)
@@ -53,8 +57,9 @@ def verify_internal(
 ) -> InternalPrincipal:
     """The caller behind an X-Internal-Token.
 
-    Refuses NOT_FOUND to callers beyond the private networks, FORBIDDEN a wrong token, or the master's from beyond
-    loopback. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits nobody.
+    Callers beyond the private networks get NOT_FOUND; a wrong token, or the master's token from beyond loopback, gets
+    FORBIDDEN. `allow_any` (CREWSHIP_INTERNAL_ALLOW_ANY) drops the rules about addresses. An empty master admits no
+    caller.
     """
     distance = AddressReach.LOOPBACK if allow_any else caller.reach
     if distance is AddressReach.PUBLIC:

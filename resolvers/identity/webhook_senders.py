@@ -1,7 +1,7 @@
-"""Who sends webhooks to agents, and how each of them signs: declarations over one verifier.
+"""Senders of webhooks to agents, and how each signs: declarations over one verifier.
 
-The scheme of the contract (webhooks.trigger) is one of them. A claim is what a delivery shows; nothing of it counts
-before `verify`.
+The contract's scheme (webhooks.trigger) is one of them. A claim is the unverified content of a delivery; only `verify`
+makes it valid.
 """
 
 import base64
@@ -23,7 +23,7 @@ TOLERANCE: Final = 300  # seconds either side, both ends included
 MOST_SIGNATURES: Final = 10  # of one delivery: of a secret that is being replaced there are two
 WHSEC: Final = "whsec_"
 FEWEST_BYTES, MOST_BYTES = 16, 128
-"""Of the key that a secret of Standard Webhooks stands for."""
+"""The length of the key in a secret of Standard Webhooks."""
 _LONGEST_TIMESTAMP = 20
 _LONGEST_DELIVERY = 200
 
@@ -32,7 +32,7 @@ Said = dict[str, Any]
 
 
 class SignatureScheme(StrEnum):
-    """Of the contract."""
+    """The signature schemes of the contract."""
 
     timestamped = "timestamped"
     body_only = "body_only"
@@ -40,7 +40,7 @@ class SignatureScheme(StrEnum):
 
 
 class Unproven(Refusal):
-    """`why` is for the log of the agent: whoever proves nothing is told nothing of it."""
+    """A delivery without proof. `why` is for the agent's log; the sender gets no reason."""
 
     def __init__(self, code: Code, detail: str, why: str) -> None:
         super().__init__(code, detail)
@@ -68,7 +68,7 @@ class SenderClaim:
 
     @property
     def is_signature(self) -> bool:
-        """Whether it was made for this body, and not the secret itself."""
+        """Returns true if the value is a signature of this body rather than the secret itself."""
         return self.scheme != SignatureScheme.plain_secret
 
     def verify(self, body: bytes, *, secret: str, require_timestamp: bool, now: float) -> None:
@@ -90,11 +90,11 @@ class SenderClaim:
         return SENDERS[self.sender].told(self, _object(body))
 
     def replay_id(self, body: bytes) -> str:
-        """What the sender calls this delivery, again when it sends it again; empty where it has no name."""
+        """The sender's id of the delivery, the same when it is sent again; empty if there is none."""
         return self.delivery or SENDERS[self.sender].named(_object(body))[:_LONGEST_DELIVERY]
 
     def challenge(self, body: bytes) -> str | None:
-        """What the sender wants to hear again before it sends anything."""
+        """The text that the sender expects in the answer before it sends any events."""
         said = _object(body) if self.sender is WebhookScheme.slack else {}
         asked = said.get("challenge") if said.get("type") == "url_verification" else None
         return asked if isinstance(asked, str) else None
@@ -139,7 +139,7 @@ def new_secret(scheme: WebhookScheme) -> str:
 
 
 def fits(scheme: WebhookScheme, secret: str) -> bool:
-    """Whether this sender can sign with it."""
+    """Returns true if the sender can sign with the secret."""
     return scheme is not WebhookScheme.standard_webhooks or FEWEST_BYTES <= len(_standard_key(secret)) <= MOST_BYTES
 
 

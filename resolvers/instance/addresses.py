@@ -19,7 +19,7 @@ _LONGEST_ADDRESS = 64
 
 
 class AddressReach(Enum):
-    """How far away an address is."""
+    """The distance of an address."""
 
     LOOPBACK = "loopback"
     PRIVATE = "private"
@@ -49,7 +49,7 @@ def canonical(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def subscriber(text: str) -> str:
-    """What counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber has all to itself."""
+    """The part of an address that counts as one client: an IPv4 address, or the /64 that an IPv6 subscriber has."""
     address = parse_address(text)
     if isinstance(address, IPv6Address):
         return str(IPv6Address(int(address) >> 64 << 64))
@@ -58,8 +58,8 @@ def subscriber(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def site(text: str) -> str:
-    """What one customer has at most: an IPv4 address, or the /48 of an IPv6 one, which holds 65,536 subscribers (RFC
-    6177).
+    """The largest part of the address space that one customer has: an IPv4 address, or an IPv6 /48, which holds 65,536
+    subscribers (RFC 6177).
     """
     address = parse_address(text)
     if isinstance(address, IPv6Address):
@@ -68,7 +68,7 @@ def site(text: str) -> str:
 
 
 def reach(text: str) -> AddressReach:
-    """What is no address counts as public: nothing is granted to it."""
+    """The distance of an address. A text that is not an address counts as public, so it gets no rights."""
     address = parse_address(text)
     if address is None:
         return AddressReach.PUBLIC
@@ -78,7 +78,9 @@ def reach(text: str) -> AddressReach:
 
 
 def is_public_address(address: Address | str) -> bool:
-    """Whether an outbound connection to it leaves this host and its networks, even when it wraps an IPv4 one."""
+    """Returns true if an outbound connection to the address leaves this host and its networks, even if it wraps an IPv4
+    address.
+    """
     found = parse_address(address if isinstance(address, str) else str(address))
     if isinstance(found, IPv6Address) and (found.scope_id is not None or found.is_site_local or found in _NAT64_LOCAL):
         return False
@@ -112,8 +114,9 @@ class TrustedProxies:
     def client(self, peer: str, forwarded_for: bytes | None, real_ip: bytes | None) -> str:
         """The client's address in its canonical spelling.
 
-        From a trusted peer: the right-most entry of X-Forwarded-For that is no trusted proxy, else X-Real-IP. Entries
-        are read from the right, only as far as they are addresses: whoever wrote junk may have written all before it.
+        From a trusted peer: the right-most entry of X-Forwarded-For that is not a trusted proxy, otherwise X-Real-IP.
+        Entries are read from the right up to the first one that is not an address, because a client may have written it
+        and everything before it.
         """
         if (forwarded_for is None and real_ip is None) or not self.trusts(peer):
             return canonical(peer)

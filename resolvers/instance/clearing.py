@@ -1,7 +1,7 @@
-"""Directories removed with all that is in them, whatever a command put there.
+"""Removes directories with all their contents, regardless of what a command created there.
 
-No link is followed. How deep it is does not matter: what is below is moved up beside its parent, so that neither the
-stack nor the open descriptors nor a path grow with it.
+It follows no link. Depth does not matter: lower directories are moved up beside their parent, so that the stack, the
+open descriptors and the paths stay small.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _PATH: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MOST_ROUNDS: Final = 20
-"""How often a directory is looked into that somebody writes into meanwhile."""
+"""How often to look into a directory that another program fills meanwhile."""
 
 
 class Base(Protocol):
@@ -41,7 +41,7 @@ def discard(base: Base, names: Sequence[str]) -> bool:
 
 
 def set_aside(base: Base, names: Sequence[str]) -> bool:
-    """What is quick of it: from here on nothing is there, and `clear` removes the rest."""
+    """The quick part of a removal: the name is free at once, and `clear` removes the contents later."""
     with _set_aside(base, names) as (waste, _):
         return waste is not None
 
@@ -90,7 +90,7 @@ def listed(base: Base, names: Sequence[str]) -> "Scanned | None":
 
 
 def directories(found: "Scanned") -> Sequence[str] | None:
-    """Those among the next entries that are directories and that a text can name. None at the end."""
+    """The directories among the next entries whose names are Unicode. None at the end."""
     entries = list(islice(found, PAGE))
     names = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
     return [name for name in names if name.isprintable()] if entries else None

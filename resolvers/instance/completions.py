@@ -47,8 +47,8 @@ class CompletionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What the model said. Without numbers of the server, tokens are counted here, and `estimated`. `cost_micros` are
-    millionths of a US dollar, None where no price is known.
+    """A model's answer. If the server reports no numbers, tokens are counted here and `estimated` is true.
+    `cost_micros` are millionths of a US dollar, None if the price is unknown.
     """
 
     text: str = field(repr=False)
@@ -167,7 +167,7 @@ def _said_by_user(question: CompletionRequest) -> dict[str, str]:
 
 
 def _read(wire: _Wire, answer: Answered, question: CompletionRequest) -> Completed:
-    """What a server sends may be anything."""
+    """Reads a server's answer, which may contain anything."""
     if answer.status != 200:
         raise CompletionFailed(f"The model's server answered with status {answer.status}")
     try:
@@ -187,7 +187,7 @@ def _is_count(value: Any) -> bool:
 
 
 def estimated(text: str) -> int:
-    """Tokens, where nobody has counted them."""
+    """An estimate of the number of tokens."""
     return -(-len(text) // 4)
 
 

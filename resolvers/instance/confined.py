@@ -1,8 +1,8 @@
-"""Files that others may change at any moment, reached without following a link that somebody put there.
+"""Access to files that others may change at any moment, without following any link.
 
-A path is taken apart as text first, and then opened step by step, each directory relative to the one before; a symbolic
-link is refused wherever it stands and wherever it points. No name is looked up twice, so there is nothing to win by
-exchanging it in between. What is opened is judged by the descriptor: pipes, sockets and devices are no files.
+A path is split as text and opened step by step, each directory relative to the previous one; a symbolic link is refused
+wherever it is and wherever it points. No name is looked up twice, so exchanging a file in between has no effect. The
+descriptor decides what was opened: pipes, sockets and devices are refused.
 
 See ADR 87.
 """
@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Final
 
 SANDBOX_UID: Final = 79001
-"""Whom agents' commands run as when the service is root.
+"""The user of agents' commands when the service runs as root.
 
-A user of no account, so that nothing else is theirs, and nobody's limits count them.
+The user has no account, so it owns nothing else, and limits of other users do not count its processes.
 """
 ATTACHMENTS: Final = "attachments"
 """The folder in an agent's own that people put files into, one for each chat; the agent only reads it."""
@@ -28,7 +28,9 @@ _KINDS = ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "l
 
 
 def owner_of_agents_files() -> int | None:
-    """Whom new files of a crew are given to: the sandbox's user when the service is root; None: they are ours."""
+    """The owner of new files of a crew: the sandbox's user if the service runs as root; None for the service's own
+    user.
+    """
     return SANDBOX_UID if os.geteuid() == 0 else None
 
 

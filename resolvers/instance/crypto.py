@@ -46,9 +46,9 @@ class MalformedKey(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TokenClaims:
-    """What a token says. Times are unix seconds.
+    """The claims of a token. Times are unix seconds.
 
-    A ws ticket names the credential it was asked for with: `session_id`, or the id of a CLI token in `token_id`.
+    A ws ticket names the credential that requested it: `session_id`, or the id of a CLI token in `token_id`.
     `generation`, of an access token: how often its session had been refreshed.
     """
 
@@ -219,7 +219,7 @@ def _claims(kind: TokenKind, payload: dict[str, Any]) -> TokenClaims:
 
 
 def _is_bound(kind: TokenKind, session_id: Any, token_id: Any) -> bool:
-    """Whether a token names the one credential that it lives and dies with; a CLI token can be a ws ticket's alone."""
+    """Returns true if a token names the one credential that it expires with; only a ws ticket can name a CLI token."""
     named = [id for id in (session_id, token_id) if id is not None]
     return (
         len(named) == 1 and isinstance(named[0], str) and bool(named[0]) and (token_id is None or kind is TokenKind.ws)
@@ -227,9 +227,9 @@ def _is_bound(kind: TokenKind, session_id: Any, token_id: Any) -> bool:
 
 
 def is_strong(secret: str) -> bool:
-    """Whether a secret has the 32 bytes of the hash it is used with; of hexadecimal digits, two make a byte.
+    """Returns true if a secret has the 32 bytes of the hash that uses it; two hexadecimal digits make a byte.
 
-    Tokens can be tested against guesses by whoever has one (RFC 7518, 3.2, asks for as much).
+    The owner of a token can test guesses of the secret (RFC 7518, 3.2, requires this length).
     """
     return len(secret.encode()) // (2 if re.fullmatch(r"[0-9a-fA-F]+", secret) else 1) >= LEAST_SECRET
 
@@ -295,5 +295,5 @@ def new_csrf_token() -> str:
 
 
 def secret_equals(left: str, right: str) -> bool:
-    """Equality in a time that tells nothing but the lengths; any text, unlike `hmac.compare_digest`."""
+    """Compares in a time that reveals only the lengths; takes any text, unlike `hmac.compare_digest`."""
     return hmac.compare_digest(left.encode("utf-8", "surrogatepass"), right.encode("utf-8", "surrogatepass"))

@@ -1,7 +1,7 @@
-"""Data keys: what values are sealed with, one for each workspace and one for the instance.
+"""Data keys, which seal values: one for each workspace and one for the instance.
 
-They are stored wrapped, and unwrapped ones are in memory for a bounded time. So is which key of a workspace is the
-current one: for that long a process goes on sealing with one that was replaced.
+They are stored wrapped; unwrapped keys stay in memory for a limited time. So does the choice of a workspace's current
+key: for that time a process may still seal with a replaced one.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ class StoredKey(NamedTuple):
 
     @property
     def place(self) -> bytes:
-        """What wrapping binds it to."""
+        """The associated data that binds a wrapped key to its id and workspace."""
         return "\0".join(("data key", self.id, self.workspace_id or "")).encode()
 
 
 class KeyStore(Protocol):
-    """Where wrapped data keys are. What is added is there at once, whatever becomes of the caller's transaction."""
+    """The store of wrapped data keys. A key that is added exists at once, even if the caller's transaction fails."""
 
     async def current(self, workspace_id: str | None) -> StoredKey | None:
         """The key that seals for the workspace."""
 
     async def find(self, id: str) -> StoredKey | None:
-        """Whether or not it seals any more."""
+        """Finds a key by id, including replaced ones."""
 
     async def add(self, made: StoredKey) -> StoredKey:
         """The current one of the workspace: this, or whichever was there first."""
@@ -66,7 +66,7 @@ class DataKeys:
         self._loading: dict[tuple[str, str | None], asyncio.Future[DataKey]] = {}
 
     async def current(self, workspace_id: str | None) -> DataKey:
-        """What seals for the workspace; made if there is none."""
+        """The key that seals for the workspace; creates it if it does not exist."""
         held = self._current.get(workspace_id)
         if held is not None and held.until > time.monotonic():
             return held
@@ -89,11 +89,11 @@ class DataKeys:
         return await self._wrap(stored, await self._unwrap(stored))
 
     def knows(self, by: str) -> bool:
-        """Whether data keys that are wrapped by the key of this name can be used."""
+        """Returns true if data keys wrapped by the key of this name can be used."""
         return any(wrapping.knows(by) for wrapping in self._wrappings)
 
     async def _once(self, name: tuple[str, str | None], load: Callable[[], Awaitable[DataKey]]) -> DataKey:
-        """One look-up of a key at a time; whoever needs it meanwhile waits for that."""
+        """Looks a key up once; concurrent callers wait for the same look-up."""
         task = self._loading.get(name)
         if task is None:
             task = self._loading[name] = asyncio.ensure_future(load())

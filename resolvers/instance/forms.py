@@ -20,9 +20,7 @@ _Event = tuple[str, bytes]
 
 
 class _Parts:
-    """What a parser has found so far, in order: `type`, `headers`, `data` and `end` of parts, and the `end of the
-    form`.
-    """
+    """The parser's findings in order: `type`, `headers`, `data` and `end` of parts, and the `end of the form`."""
 
     def __init__(self, boundary: bytes) -> None:
         self.found: deque[_Event] = deque()
@@ -86,7 +84,7 @@ async def _events(arriving: Arriving, most: int) -> AsyncIterator[_Event]:
 
 
 def _file_name(disposition: bytes, field: str) -> str | None:
-    """What the part of that field is called; None for other parts, and for one that is no file."""
+    """The file name of the part of that field; None for other parts, and for a part without a file."""
     _, options = parse_options_header(disposition.decode("latin-1"))
     if options.get(b"name") != field.encode() or not options.get(b"filename"):
         return None
@@ -100,10 +98,10 @@ def _media_type(said: bytes) -> str:
 
 
 async def file_in(arriving: Arriving, field: str, most: int) -> tuple[str, Arriving]:
-    """What the file of a form is called, and the file: the first part of that field, with the media type that it is
-    said to have, or none. `most`: bytes of the whole form.
+    """The name and content of the file in a form: the first part of that field, with the media type that the client
+    declares, if any. `most`: bytes of the whole form.
 
-    Raises a Refusal, also while the file is read, for what is no whole form, too large, or has no such file.
+    Raises a Refusal, also while the file is read, if the form is incomplete, too large, or has no such file.
     """
     events, said = _events(arriving, most), b""
     async for kind, value in events:

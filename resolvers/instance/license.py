@@ -1,11 +1,10 @@
-"""The license of this instance: who it is for, the limits it names, and which of them are enforced.
+"""The license of this instance: the licensee, the limits that it names, and which of them are enforced.
 
-Without a license the instance is the community edition, whose limits are shown and never enforced: an ordinary instance
-is not cut off. A limit is enforced only when whoever deploys the instance has configured it, which means one of
-- a valid license (`CREWSHIP_LICENSE_FILE`, signed for `CREWSHIP_LICENSE_PUBLIC_KEY`): each positive limit in its
-  claims; a claim of 0 or less means unlimited;
-- a setting `CREWSHIP_MAX_CREWS`, `CREWSHIP_MAX_AGENTS_PER_CREW` or `CREWSHIP_MAX_MEMBERS`: that limit. Beside a license
-  the lower of the two holds, so a setting never widens what was licensed.
+Without a license the instance is the community edition: its limits are shown and never enforced. A limit is enforced
+only if the deployer has configured it by a valid license (`CREWSHIP_LICENSE_FILE`, signed for
+`CREWSHIP_LICENSE_PUBLIC_KEY`), where each positive limit counts and 0 or less means unlimited, or by a setting
+`CREWSHIP_MAX_CREWS`, `CREWSHIP_MAX_AGENTS_PER_CREW` or `CREWSHIP_MAX_MEMBERS`. The lower of the two holds, so a setting
+never raises a licensed limit.
 """
 
 import base64
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES: Final = 64 * 1024
 CLOCK_SKEW: Final = timedelta(hours=1)
-"""How far in the future a license may have been issued."""
+"""How far in the future the issue date of a license may be."""
 
 
 class Edition(StrEnum):
@@ -39,7 +38,9 @@ class Edition(StrEnum):
 
 
 class Limit(StrEnum):
-    """What is counted; the value is the word in refusals. Crews and members count in a workspace, agents in a crew."""
+    """The counted things; the value is the word in refusals. Crews and members are counted per workspace, agents per
+    crew.
+    """
 
     crews = "crews"
     agents = "agents"
@@ -54,7 +55,7 @@ class InvalidLicense(Exception):
 
 
 class LicenseClaims(BaseModel):
-    """What the payload of a license file says. Times are Unix seconds; `expires_at` 0 means never."""
+    """The payload of a license file. Times are Unix seconds; `expires_at` 0 means never."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
@@ -118,7 +119,9 @@ class LicenseState:
 
 @dataclass(frozen=True, slots=True)
 class Licensing:
-    """What was configured at start. `problem` says why a named license file does not count; each `at` judges time."""
+    """The license configured at the start. `problem` is the reason why a named license file does not count; each `at`
+    checks the time.
+    """
 
     claims: LicenseClaims | None = None
     settings: Mapping[Limit, int] = field(default_factory=dict)

@@ -1,11 +1,11 @@
-"""How much this process logs, which can change while it runs."""
+"""The log level of this process, which can change while it runs."""
 
 import logging
 from enum import StrEnum
 from typing import Final
 
 CHATTY: Final = ("uvicorn.error", "alembic", "httpx2", "httpcore2")
-"""Loggers of libraries that say nothing below a warning, whatever the level: some would show what is sent."""
+"""Loggers of libraries that log warnings and errors only, at every level: some would show the content of requests."""
 
 
 class LogLevel(StrEnum):

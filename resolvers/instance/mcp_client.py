@@ -32,7 +32,7 @@ MOST_LISTED: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class McpServer:
-    """Where a server is, and what is sent along with each request."""
+    """The address of a server, and the headers of each request."""
 
     endpoint: str
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -40,13 +40,15 @@ class McpServer:
 
     @property
     def by_events(self) -> bool:
-        """Whether it speaks the older transport, HTTP with server-sent events: by convention its path says so."""
+        """Returns true if the server speaks the older transport, HTTP with server-sent events: by convention its path
+        says so.
+        """
         return urlsplit(self.endpoint).path.rstrip("/").endswith("/sse")
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOffered:
-    """A tool as its server defines it, which nobody has judged yet."""
+    """A tool as its server defines it, unchecked."""
 
     name: str
     description: str
@@ -70,7 +72,7 @@ async def offered(server: McpServer | McpProgram, *, seconds: float = LIST_SECON
 
 
 async def introduced(program: McpProgram, *, seconds: float) -> dict[str, Any]:
-    """What a server answers to `initialize`. Raises McpFailed."""
+    """A server's answer to `initialize`. Raises McpFailed."""
     mcp = await asyncio.to_thread(_load)
     return await ask_program(mcp, program, _introduce, seconds, mode="legacy")
 
@@ -132,7 +134,7 @@ def _outcome(task: "asyncio.Task[T]", guard: Guarding, seconds: float, mcp: Any)
 
 
 def _said(error: BaseException | None, mcp: Any) -> str | None:
-    """What the server has answered instead, wherever it is in what the client's tasks have raised."""
+    """The error that the server answered with, wherever it is among the exceptions of the client's tasks."""
     if isinstance(error, BaseExceptionGroup):
         return next((said for each in error.exceptions if (said := _said(each, mcp)) is not None), None)
     return str(error)[:LONGEST_SAID] if isinstance(error, mcp.MCPError) else None

@@ -24,14 +24,14 @@ class Line(Protocol):
     """A program's input and output, as bytes."""
 
     async def read(self) -> bytes:
-        """What it has printed; nothing when it has ended."""
+        """The program's next output; empty when it has ended."""
 
     async def write(self, sent: bytes) -> None:
         """Waits while the program reads nothing."""
 
     @property
     def end(self) -> str:
-        """How it has ended, and what it has said of that."""
+        """How the program ended, and its error output."""
 
 
 @dataclass(frozen=True, slots=True)

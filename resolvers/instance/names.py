@@ -1,7 +1,7 @@
-"""Names are looked up in threads, which wait for strangers' servers for as long as those like: in lanes, by shares.
+"""Name lookups run in threads, which wait for name servers of strangers: lanes limit how many threads each asker holds.
 
-Whoever asks for names that nobody answers holds threads of a share, and whoever else asks has others. What the operator
-has configured has a lane of its own.
+An asker whose names get no answer holds only the threads of its share; others have theirs. The operator's services have
+a lane of their own.
 """
 
 import socket
@@ -37,7 +37,7 @@ class Asker(Protocol):
 
 
 asker: ContextVar[Asker | None] = ContextVar("asker", default=None)
-"""Set by whatever carries out operations and jobs."""
+"""The caller that lookups are counted for; set by the code that executes operations and jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Lane:
         UNDER_WAY.labels(name).set_function(lambda: threads - self._free)
 
     async def look_up(self, host: str, port: int) -> list[Any]:
-        """What the system finds; nothing for a name that is not known, or was not a moment ago."""
+        """The addresses that the system finds; none for a name that is unknown, or was a moment ago."""
         if self._failed.get(host, 0.0) > time.monotonic():
             return []
         job = _Job(host, port, _keys())
@@ -130,7 +130,7 @@ class Lane:
 
 
 def _keys() -> tuple[str, ...]:
-    """A workspace and a user have a share each; the service itself, and nobody, have one together."""
+    """The keys of the shares: one for the workspace and one for the user; calls without either share one."""
     known = asker.get()
     if known is None:
         return ("",)
@@ -140,4 +140,4 @@ def _keys() -> tuple[str, ...]:
 CHOSEN = Lane("names", 32)
 """For names that clients may have chosen."""
 CONFIGURED = Lane("configured-names", 8, share=8)
-"""For those of the operator's services, whoever is served by them."""
+"""The lane for the operator's services, for all callers."""

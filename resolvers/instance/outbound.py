@@ -37,7 +37,7 @@ class Policy(Enum):
     """Which addresses a call may reach."""
 
     PUBLIC = "public"
-    """Those of the internet alone: for whatever a client has named."""
+    """Public addresses only: for destinations that clients name."""
     PRIVATE_TOO = "private too"
     """Every host's, for what the operator has named, or allowed (CREWSHIP_HOOKS_ALLOW_PRIVATE)."""
     CONFIGURED = "configured"
@@ -53,9 +53,9 @@ class Policy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came back, whatever its status.
+    """The response, with any status.
 
-    `headers` by lower-case name, of repeated ones the last; the body is as it was sent.
+    `headers` by lower-case name, the last of repeated ones; the body is unchanged.
     """
 
     status: int
@@ -151,7 +151,7 @@ class _Network:
         self._opened = list[Any]()
 
     async def aclose(self) -> None:
-        """What the pool does not know: a connection that was given up before it was one."""
+        """Closes connections that the pool does not know, because they were abandoned while being opened."""
         for stream in self._opened:
             await stream.aclose()
 
@@ -224,10 +224,10 @@ def _load() -> tuple[Any, Any, ssl.SSLContext]:
 async def guarded_client(
     policy: Policy, *, seconds: float, most: int, headers: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Any, "Guarding"]]:
-    """An httpx2 client for a library that makes calls of its own: on the same network, under the same policy.
+    """An httpx2 client for a library that makes calls itself: on the same network, under the same policy.
 
-    `seconds`: for the server to connect, and between parts of an answer. `most`: bytes of all answers together.
-    A redirect is refused, whoever would follow it. What a library makes of a refusal is its own; `Guarding` tells.
+    `seconds`: to connect, and between parts of an answer. `most`: bytes of all answers together. Redirects are refused.
+    Libraries convert refusals to their own errors; `Guarding` has the reason.
     """
     http, httpx, tls = await asyncio.to_thread(_load)
     network = _Network(http, policy, seconds)
@@ -247,7 +247,7 @@ async def guarded_client(
 
 
 class Guarding:
-    """What has come of the requests of one client: why one was refused, if any was, and the last status."""
+    """The results of a client's requests: the reason for a refusal, if any, and the last status."""
 
     def __init__(self, most: int) -> None:
         self._left = most

@@ -78,7 +78,9 @@ class Passwords:
         return await self._run(lambda: self._hashes.hash(password), client)
 
     async def verify(self, password: str, stored: str | None, client: str | None = None) -> Verification:
-        """Whether a password is the stored one; without a hash no, at the same cost (contract: lockout.timing)."""
+        """Compares a password with the stored hash; without a hash it returns false at the same cost (contract:
+        lockout.timing).
+        """
         encoded = _encoded(password)
         if encoded is None:
             encoded, stored = b"", None
@@ -120,7 +122,9 @@ class Passwords:
 
 
 def _give_way() -> None:
-    """A hash takes a core for long; whoever waits for the event loop goes first. Priorities of threads are Linux's."""
+    """Lowers the priority of the thread: a hash uses a core for long, and the event loop should go first. Linux has
+    priorities of threads.
+    """
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
 

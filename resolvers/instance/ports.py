@@ -1,4 +1,6 @@
-"""What operations need of the outside world. `crewship/process/app.py` plugs them in; tests plug in fakes."""
+"""Ports: the access of operations to the outside world. `crewship/process/app.py` supplies the adapters, tests supply
+fakes.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,14 +14,14 @@ from resolvers.instance.store import Folder
 
 
 class Releases(Protocol):
-    """Where newer versions of this server are announced."""
+    """The announcements of newer versions of this server."""
 
     async def latest(self) -> tuple[str, str] | None:
         """(version, address) of the newest release; None when nothing is known, within four seconds."""
 
 
 class NoReleases:
-    """The server asks nobody: it has no outside access unless whoever deploys it plugs one in."""
+    """No announcements: the server asks for none unless its deployer supplies an adapter."""
 
     async def latest(self) -> tuple[str, str] | None:
         return None
@@ -30,8 +32,8 @@ _ENCODED = re.compile(r"=(?=\?)|\?(?==)")
 
 
 def in_a_line(text: str, most: int) -> str:
-    """What somebody has written, for one line of a mail, in its head too: no end of a line, and nothing that a reader
-    or a library takes for an encoded word (RFC 2047), which may hold one.
+    """User text for one line of a mail, also in its head: without line ends, and without encoded words (RFC 2047),
+    which may contain one.
     """
     line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
     return cut(_ENCODED.sub(lambda half: f"{half[0]} ", line), most)
@@ -50,7 +52,7 @@ class Mail:
 
 
 class Mailer(Protocol):
-    """What hands mail on to whoever delivers it."""
+    """Hands mail to the service that delivers it."""
 
     async def send(self, mail: Mail, key: str) -> None:
         """Returns when the mail was taken. `key` is the same whenever the same mail is sent again.
@@ -64,7 +66,7 @@ class MailFailed(Exception):
 
 
 class Undeliverable(MailFailed):
-    """Whoever delivers mail refuses this one for good."""
+    """The mail service refuses this mail permanently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class CommandOfAgent:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How it ended; `truncated`: there was more output than is kept, and the end of it may be the half of something.
-    `stood_in`: stand-ins took the place of its environment, and it worked where its agent does.
+    """The result of a command. `truncated`: the output was longer than the limit, and its end may be incomplete.
+    `stood_in`: placeholders replaced its environment, and it worked in the agent's folder.
     """
 
     exit_code: int
@@ -102,7 +104,7 @@ class Ran:
 
 
 class Commands(Protocol):
-    """What runs commands for operations: where agents' work is done."""
+    """Runs commands for operations, where agents' commands run."""
 
     async def run(self, command: CommandOfAgent) -> Ran:
         """Raises NotRun where there is no sandbox, or it could not be started."""
@@ -110,7 +112,7 @@ class Commands(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TerminalPlace:
-    """Where a terminal of people is, and of which size. Without `agent_slug` it is in the folder of the whole crew."""
+    """The place and size of a user's terminal. Without `agent_slug` it is in the folder of the crew."""
 
     workspace_id: str
     crew_id: str
@@ -122,7 +124,7 @@ class TerminalPlace:
 
 class OpenedTerminal(Protocol):
     async def read(self) -> bytes:
-        """What its program has written; nothing when it has ended."""
+        """The program's next output; empty when it has ended."""
 
     async def write(self, typed: bytes) -> None:
         """Waits while the program reads nothing."""
@@ -131,7 +133,7 @@ class OpenedTerminal(Protocol):
 
 
 class Terminals(Protocol):
-    """What opens terminals of people: where agents' work is done."""
+    """Opens terminals of users, where agents' commands run."""
 
     async def available(self) -> bool: ...
 
@@ -156,7 +158,7 @@ class AskedProgram:
 
 
 class Programs(Protocol):
-    """What starts MCP servers behind stdio for operations: where agents' work is done."""
+    """Starts stdio MCP servers for operations, where agents' commands run."""
 
     async def check(self, workspace_id: str, crew_id: str | None) -> None:
         """Raises NotRun where none is started."""
@@ -178,10 +180,10 @@ class Containers(Protocol):
     """Crews' containers, as operations see them. Each raises NotRun where the engine does not do it."""
 
     async def remove(self, workspace_id: str, crew_id: str) -> int:
-        """By force, with what runs in them; says how many there were."""
+        """Removes a crew's containers by force, with the programs in them, and returns their number."""
 
     async def images(self) -> Sequence[CachedImage]:
-        """Of the whole engine."""
+        """All images of the engine."""
 
     async def remove_image(self, tag: str, *, force: bool) -> bool:
         """False where there is none. Raises InUse while a container uses it, unless it is forced."""

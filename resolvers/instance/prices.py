@@ -1,4 +1,4 @@
-"""What a model call costs by its provider's published prices, as the installed genai-prices knows them: offline."""
+"""Prices of model calls as published by the providers, from the installed genai-prices: without network access."""
 
 import importlib
 from typing import Any

@@ -76,7 +76,7 @@ class Instance:
 
     @property
     def configured(self) -> Settings:
-        """What the process was started with: what holds where nothing is stored."""
+        """The settings of the start, which apply if no other value is stored."""
         if self._configured is None:
             raise RuntimeError("the instance is not started")
         return self._configured
@@ -96,7 +96,7 @@ class Instance:
 
     @property
     def limited(self) -> bool:
-        """Whether the limits on what a caller may ask within a minute hold."""
+        """Returns true if rate limits are enabled."""
         return self._settings is not None and not self._settings.ratelimit_disabled
 
     @property
@@ -132,7 +132,7 @@ class Instance:
 
     @property
     def mails_links(self) -> bool:
-        """Whether a link to this server can be mailed."""
+        """Returns true if the server can mail links to itself."""
         return self.mailer is not None and self.settings.public_url is not None
 
     def uptime(self) -> float:

@@ -1,4 +1,4 @@
-"""What variables of the environment take: how their texts are read, and what is none of the kind."""
+"""Types of environment variables: how their texts are parsed and validated."""
 
 import os
 import re
@@ -40,7 +40,7 @@ def duration(value: Any) -> Any:
 
 
 def _milliseconds(value: Any) -> Any:
-    """Of `5s`, `1m30s`, `1500ms`; a number alone is milliseconds already."""
+    """Milliseconds from `5s`, `1m30s` or `1500ms`; a number alone is in milliseconds already."""
     if not isinstance(value, str) or value.strip().isdecimal():
         return value
     match = _SHORT_DURATION.fullmatch(value.strip())

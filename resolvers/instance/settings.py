@@ -1,4 +1,4 @@
-"""What the environment decides. The names of the variables are the contract's (`conventions.yaml`, `env`)."""
+"""Settings from the environment. The names of the variables are the contract's (`conventions.yaml`, `env`)."""
 
 import os
 import pwd
@@ -371,7 +371,7 @@ class Settings(BaseSettings):
 
 
 def contradiction(settings: Settings) -> str | None:
-    """What excludes what, and what to do."""
+    """The settings that exclude each other, and what to change."""
     if settings.production and settings.ratelimit_disabled:
         return "CREWSHIP_RATELIMIT_DISABLED: not allowed while CREWSHIP_ENV is prod or production; unset one of the two"
     if settings.trusted_documents_only and settings.trusted_documents_file is None:
@@ -406,7 +406,7 @@ def contradiction(settings: Settings) -> str | None:
 
 
 def _signs_in(settings: Settings) -> int:
-    """In how many ways the transit engine is told who asks."""
+    """The number of configured ways to sign in to the transit engine."""
     secrets = [settings.transit_secret_id, settings.transit_secret_id_file]
     role = settings.transit_role_id is not None
     if role != any(each is not None for each in secrets):

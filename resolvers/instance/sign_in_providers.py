@@ -1,7 +1,7 @@
-"""Who may say who somebody is: the OpenID Connect providers that the operator has configured.
+"""Sign-in providers: the OpenID Connect providers that the operator has configured.
 
-They come from the environment alone. Settings that the API writes are any workspace owner's to change, and whoever
-names a provider can sign in as everybody.
+They come from the environment alone: the owner of any workspace may change settings over the API, and an editor of
+providers could sign in as anyone.
 """
 
 import re
@@ -28,11 +28,12 @@ _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
 
 
 class ProvidersError(ValueError):
-    """What is wrong with the configured providers, by their place in the list; it shows no secret."""
+    """Faults of the configured providers, by their place in the list; without secrets."""
 
 
 def is_safe_url(text: str, *, plain: bool) -> bool:
-    """Whether keys and codes can be sent to and asked for at this address: TLS, or `plain` and this machine."""
+    """Returns true if keys and codes can be sent to and requested from this address: TLS, or `plain` and this machine.
+    """
     try:
         parts = urlsplit(text)
         known = parts.hostname is not None and parts.username is None and not parts.fragment
@@ -63,9 +64,10 @@ def _domains(value: Any) -> Any:
 
 
 class SignInProvider(BaseModel):
-    """`signup`: whether it makes accounts for people who have none; where it is not said, CREWSHIP_ALLOW_SIGNUP holds.
+    """`signup`: whether the provider creates accounts for unknown people; by default CREWSHIP_ALLOW_SIGNUP decides.
 
-    `roles`: the role in `workspace` by group; the highest of several counts. `default_role`: of whoever is in none.
+    `roles`: the role in `workspace` by group; the highest of several counts. `default_role`: the role of people without
+    a listed group.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -91,22 +93,22 @@ class SignInProvider(BaseModel):
 
     @property
     def label(self) -> str:
-        """What people read on the button."""
+        """The text of the button."""
         return self.name or self.id.replace("-", " ").title()
 
     @property
     def path(self) -> str:
-        """Of both of its routes, without their last segment. Google has those of the contract."""
+        """The common path of both routes, without their last segment. Google has the contract's."""
         return "/api/v1/auth/google" if self.id == GOOGLE else f"/api/v1/auth/oidc/{self.id}"
 
     @property
     def callback(self) -> str:
-        """What is registered with the provider, behind the origin of this server."""
+        """The redirect path to register with the provider, after the origin of this server."""
         return f"{self.path}/callback"
 
     @property
     def plain(self) -> bool:
-        """Whether it is spoken to without TLS: a provider on this machine."""
+        """Returns true if the provider is called without TLS, because it runs on this machine."""
         return self.issuer.startswith("http:")
 
     @property

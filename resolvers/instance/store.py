@@ -67,10 +67,10 @@ _BROKEN = (Code.UNAVAILABLE, "The files are not accessible")
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """Content that is still on its way, of `most` bytes.
+    """Content that is being received, up to `most` bytes.
 
-    It can be read once; what reads it gets a Refusal where it ends early or goes on. `announced`: how many bytes it is
-    said to have.
+    It can be read once; the reader gets a Refusal if the content ends early or is too long. `announced`: the declared
+    number of bytes.
     """
 
     content: AsyncIterator[bytes]
@@ -92,9 +92,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file to be read, as it is answered with.
+    """An open file for an answer.
 
-    It may change meanwhile; `size` bytes of it are read at most, and `tag` tells versions apart.
+    It may change meanwhile; at most `size` bytes are read, and `tag` distinguishes versions.
     """
 
     file: FileIO = field(repr=False)
@@ -124,7 +124,7 @@ class Folder(Protocol):
     """
 
     async def list(self, path: str = "") -> Sequence[Entry]:
-        """By name; nothing where there is no such directory."""
+        """The entries by name; empty if the directory does not exist."""
 
     async def walk(self, path: str = "", levels: int = DEEPEST) -> Sequence[Entry]:
         """All below a directory, each one before what is in it, by name; no link is followed, and what no path could
@@ -134,7 +134,7 @@ class Folder(Protocol):
     async def stat(self, path: str) -> Entry: ...
 
     async def open(self, path: str) -> Opened:
-        """A regular file; whoever gets it closes it."""
+        """Opens a regular file; the caller closes it."""
 
     async def keep(self, received: Received, path: str) -> bool:
         """Gives it its name; a file that has it is replaced at once. True where there was none.
@@ -175,9 +175,9 @@ class Store(Protocol):
 
 
 def names_of(path: str) -> tuple[str, ...]:
-    """The names in a client's path; () for the folder itself. Raises a Refusal for what could mean anything else.
+    """The names in a client's path; () for the folder itself. Raises a Refusal for an ambiguous path.
 
-    Separators that are encoded still are refused, whoever would decode them (contract: crews.files).
+    Encoded separators are refused, even if nothing would decode them (contract: crews.files).
     """
     if path.startswith("/") or "\0" in path or _ENCODED.search(path):
         raise Refusal(Code.BAD_REQUEST, "The path must be relative, without NUL")
@@ -328,7 +328,7 @@ class LocalStore:
 
 
 class LocalTree:
-    """Another tree than the store's, by its open root, which stays with whoever opened it: it is only read."""
+    """Another tree than the store's, by its open root, which its opener closes; it is only read."""
 
     def __init__(self, root: int) -> None:
         self._root = root
@@ -364,7 +364,7 @@ async def _fill(received: LocalReceived, arriving: Arriving) -> None:
 
 
 def _sweep(directory: int) -> None:
-    """What a process left that was killed while it received."""
+    """Removes the files that a process left when it was killed while it received them."""
     with os.scandir(directory) as listed:
         for entry in listed:
             with contextlib.suppress(OSError):
@@ -454,7 +454,8 @@ class LocalFolder:
 
 
 def _entries(here: int, names: tuple[str, ...]) -> list[Entry]:
-    """Of an open directory, by name. Names that are not Unicode are left out: no client could ask for them."""
+    """The entries of an open directory, by name. Names that are not Unicode are left out: no client could request them.
+    """
     found = []
     with os.scandir(here) as listed:
         for entry in islice(listed, MOST_ENTRIES):

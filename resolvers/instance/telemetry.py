@@ -1,4 +1,4 @@
-"""What is measured and logged of every operation: by its name, never its input."""
+"""Metrics and logs of every operation: by its name, never with its input."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ structlog.configure(
 
 log: Any = structlog.get_logger("crewship")
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Of the request being served; set where it arrives, and read only where a line is logged."""
+"""The id of the request being served; set on arrival, and read only when a line is logged."""
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)  # seconds
 

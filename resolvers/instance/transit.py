@@ -32,8 +32,8 @@ TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True)
 class Login:
-    """How this server says who it is: a token, or a role. What stands in a file is read when it is needed, so that a
-    file may be renewed at any time.
+    """The sign-in of this server: a token, or a role. Values in files are read on use, so that a file may be renewed at
+    any time.
     """
 
     token: str | None = None

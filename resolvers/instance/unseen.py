@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def unseen(*names: str) -> Iterator[None]:
-    """Imports in the block find none of these modules, unless somebody has imported them already."""
+    """Imports in the block do not find these modules unless they have been imported before."""
     hidden = [name for name in names if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]

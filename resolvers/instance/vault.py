@@ -40,7 +40,7 @@ class Unopenable(Exception):
 class Revealed:
     """An opened secret.
 
-    It is not printed, written as JSON, copied or pickled: whoever needs the text says `reveal()`.
+    It cannot be printed, written as JSON, copied or pickled: `reveal()` returns the text.
     """
 
     __slots__ = ("_text",)
@@ -59,7 +59,7 @@ class Revealed:
 
 
 def unprinted(data: Mapping[str, object]) -> None:
-    """What is written for people to read holds no secret, sealed or opened."""
+    """Refuses secrets, sealed or opened, in data for people to read."""
     for name, value in data.items():
         if isinstance(value, Sealed | Revealed):
             raise TypeError(f"{name} is a secret, which no record shows")
@@ -67,7 +67,7 @@ def unprinted(data: Mapping[str, object]) -> None:
 
 @contextlib.contextmanager
 def told_of_secrets(listener: Listener) -> Iterator[None]:
-    """Inside the block `listener` is given every text that this task opens, for whoever shows texts to take it out."""
+    """Inside the block, `listener` receives every text that this task opens, so that output can be redacted."""
     token = _listeners.set((*_listeners.get(), listener))
     try:
         yield
@@ -76,7 +76,7 @@ def told_of_secrets(listener: Listener) -> Iterator[None]:
 
 
 def reveal_to_listeners(text: str) -> Revealed:
-    """A secret that was got from elsewhere is told of like one that was opened."""
+    """Reports a secret from another source to the listeners, like an opened one."""
     for listener in _listeners.get():
         listener(text)
     return Revealed(text)
@@ -97,7 +97,7 @@ class Signatures:
         return bytes((self.number,)) + hmac.digest(self._signing[self.number], content, "sha256")
 
     def signed(self, content: bytes, signature: bytes) -> bool:
-        """Whether this instance has signed the content."""
+        """Returns true if this instance has signed the content."""
         key = self._signing.get(signature[0]) if signature else None
         return key is not None and hmac.compare_digest(hmac.digest(key, content, "sha256"), signature[1:])
 
@@ -145,7 +145,7 @@ class Vault(Signatures):
             raise Unopenable(str(error)) from None
 
     async def _cipher_of(self, sealed: bytes) -> tuple[bytes, Cipher]:
-        """What stands before the nonce, and what opens the rest."""
+        """Splits a sealed value: the associated prefix before the nonce, and the cipher that opens the rest."""
         form = sealed[1:2] if sealed[:1] == MARK else b""
         if form == FORM and len(sealed) > HEAD:
             key = await self.data_keys.get("c" + sealed[2:HEAD].hex())

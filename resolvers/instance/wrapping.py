@@ -20,14 +20,14 @@ class Wrapped(NamedTuple):
 
 
 class Unwrappable(Exception):
-    """What is stored of a data key was changed, or the key that wraps it is not here."""
+    """A stored data key was changed, or the key that wraps it is missing."""
 
 
 class Wrapping(Protocol):
-    """Where keys come from that wrap others."""
+    """A source of wrapping keys."""
 
     def knows(self, by: str) -> bool:
-        """Whether what was wrapped by the key of this name can be unwrapped here."""
+        """Returns true if values wrapped by the key of this name can be unwrapped here."""
 
     async def wrap(self, key: bytes, place: bytes) -> Wrapped:
         """Raises Refusal, UNAVAILABLE, where the keys are kept elsewhere and cannot be reached."""
@@ -37,7 +37,7 @@ class Wrapping(Protocol):
 
 
 def name_of(number: int) -> str:
-    """What a key of the instance is called where operators give it."""
+    """The name of an instance key in the operator's settings."""
     return "ENCRYPTION_KEY" if number == 1 else f"ENCRYPTION_KEY_V{number}"
 
 
