@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Code(StrEnum):
-    """What went wrong, in words both surfaces share. The REST status of each stands in `rest_compat/http/errors.py`."""
+    """The kinds of errors, shared by both surfaces. `rest_compat/http/errors.py` has the REST status of each."""
 
     BAD_REQUEST = "BAD_REQUEST"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -68,7 +68,7 @@ class Refusal(Exception):
 
     @property
     def extensions(self) -> dict[str, Any]:
-        """What GraphQL clients get beside the text: `code`, and `fields` and `reason` where there are any."""
+        """The data that GraphQL clients get beside the text: `code`, and `fields` and `reason` if there are any."""
         more: dict[str, Any] = {"code": self.code.value, **self.extra}
         if self.reason:
             more["reason"] = self.reason

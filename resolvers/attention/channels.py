@@ -1,4 +1,6 @@
-"""Who may listen to what. A Channel proves it: only `open_channel` makes one (contract: websocket.channels)."""
+"""Access to channels. A Channel proves the right to listen: only `open_channel` creates one (contract:
+websocket.channels).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +66,9 @@ class Channel:
 
     @property
     def address(self) -> str:
-        """Where its events are kept and delivered: unique on the instance, as the id of a chat is not."""
+        """The address under which the channel's events are stored and delivered: unique on the instance, unlike the id
+        of a chat.
+        """
         return address_of(self.name, self.workspace_id)
 
 
@@ -175,6 +179,6 @@ async def open_channel(caller: Caller, name: str, within: str | None = None) -> 
 
 
 async def identify(caller: Caller) -> str:
-    """The id of the caller's user. Raises the Refusal when the session or token is good no more."""
+    """The id of the caller's user. Raises the Refusal if the session or token is no longer valid."""
     answer = await _identify(caller, {})
     return str(orjson.loads(answer.body or b"{}")["user_id"])

@@ -1,4 +1,4 @@
-"""Notifications: what a person is told of what others did, over all their workspaces."""
+"""Notifications: they tell a person what others did, over all the person's workspaces."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -74,7 +74,7 @@ class NotificationsRead(Output):
 async def notify(
     ctx: Context, user_id: str | None, action: str, entity: tuple[Literal["issue"], str], title: str | None
 ) -> None:
-    """Tells a member what the caller has done; nobody is told of what they did themselves. The operation declares
+    """Notifies a member of the caller's action; callers are not notified of their own actions. The operation declares
     NotificationCreated.
     """
     actor = actor_of(ctx)

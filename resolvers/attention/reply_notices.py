@@ -1,4 +1,4 @@
-"""The inbox tells of an agent's reply whoever missed it, until the chat is read (contract: chats.reply_notices)."""
+"""Inbox items about an agent's unread reply, until the chat is read (contract: chats.reply_notices)."""
 
 from typing import Any
 from urllib.parse import quote

@@ -1,9 +1,9 @@
-"""Live channels: from rows of the outbox and frames of runs to everybody who listens.
+"""Live channels: from rows of the outbox and frames of runs to all listeners.
 
-One reader a process (`tail`) feeds the listeners of its channels (`hub`). A `Subscription` keeps its place in the order
-of the tables, so that replay, a slow reader and a lost connection are one and the same thing: being behind. A
-`LiveConnection` holds the subscriptions of one caller and what the caller may. Rows of a list that are listened to are
-read by each listener (`following`). Who listens to a chat is told to all processes (`presence`).
+One reader per process (`tail`) feeds the listeners of its channels (`hub`). A `Subscription` keeps its position in the
+order of the tables, so replay, a slow reader and a lost connection are the same case: being behind. A `LiveConnection`
+holds the subscriptions of one caller and the caller's rights. Each listener reads the rows of a followed list itself
+(`following`). All processes learn who listens to a chat (`presence`).
 """
 
 from resolvers.live.audience import Outlet

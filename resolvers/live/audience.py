@@ -1,4 +1,5 @@
-"""Who listens to one channel. Those who keep up and see the same are served together, at one write each."""
+"""The listeners of one channel. Listeners that keep up and see the same bytes are served together, at one write each.
+"""
 
 from collections.abc import Hashable, Iterator
 from typing import Protocol
@@ -7,11 +8,11 @@ from resolvers.live.delivered import Delivered, Position
 
 
 class Outlet(Protocol):
-    """Where a connection's frames go. Writing never waits; whoever writes looks at `congested` first."""
+    """The sink of a connection's frames. Writing never waits; writers check `congested` first."""
 
     @property
     def congested(self) -> bool:
-        """Whether so much waits to be sent that more has to wait elsewhere."""
+        """True if so much waits to be sent that more has to wait elsewhere."""
 
     def write(self, frame: bytes, /) -> None:
         """Sends, in order. What is written to a closed connection is dropped."""
@@ -34,7 +35,9 @@ class ChannelListener(Protocol):
         """The frame that shows an event to who stands behind it; None where it is not to be shown."""
 
     def deliver(self, event: Delivered) -> bool:
-        """Of who is served alone. Called in order from the event loop; must neither wait nor fail. True: it kept up."""
+        """Delivers to a listener that is served alone. Called in order from the event loop; it must neither wait nor
+        fail. Returns True if the listener kept up.
+        """
 
     def part(self, position: Position) -> None:
         """From now on it is served alone, and stands here."""
@@ -53,7 +56,7 @@ class Unison:
         self.members: dict[ChannelListener, Outlet] = {}
 
     def deliver(self, event: Delivered) -> list[ChannelListener]:
-        """Whom there is no room for is returned, and has not seen the event."""
+        """Returns the listeners without room for the event; they have not received it."""
         after = event.after(self.position)
         if after is None:
             return []

@@ -33,19 +33,19 @@ class LiveConnection:
         attendance.connections[self] = None
 
     def admit(self) -> None:
-        """Counts among those of its user, from when that is known until it is closed. Raises Refusal RATE_LIMITED where
-        there are too many.
+        """Counts the connection among those of its user, from when the user is known until it closes. Raises Refusal
+        RATE_LIMITED if there are too many.
         """
         attendance.users.enter(self)
 
     async def subscribe(
         self, name: str, encode: Encode, after: str | None = None, *, frame: int | None = None, same: Hashable = None
     ) -> Subscription:
-        """Listens to a channel. Raises Refusal when the caller may not, or the database cannot be asked.
+        """Subscribes to a channel. Raises Refusal if the caller may not listen or the database does not answer.
 
-        `encode` makes the frame of an event, or None where it is not to be shown; `after` is a cursor to go on from,
-        `frame` a frame of a chat.
-        `same`: whoever gives an equal one gets the same frames of events in the outbox, so they are made once.
+        `encode` makes the frame of an event, or None if it is not shown; `after` is a cursor to continue from, `frame`
+        a frame of a chat. `same`: subscriptions with equal values get the same frames of outbox events, which are then
+        made once.
         """
         doubts = self._doubts
         channel = await open_channel(self.caller, name)
@@ -85,13 +85,13 @@ class LiveConnection:
             self.unsubscribe(subscription)
 
     def doubt(self) -> None:
-        """What the caller may has changed: no subscription shows anything more before it was asked for."""
+        """The caller's rights have changed: no subscription shows anything before it has checked them."""
         self._doubts += 1
         for subscription in list(self.subscriptions):
             subscription.doubt()
 
     async def check_caller(self, known: "Answers") -> bool:
-        """Whether the session or token is still valid. A database that cannot be asked changes nothing."""
+        """Returns true if the session or token is still valid. If the database does not answer, nothing changes."""
         if isinstance(await known.ask(self.caller, None), Refusal):
             self.revoked()
             return False
@@ -146,7 +146,7 @@ class Answers:
 
 
 class Users:
-    """How many connections a user has open in this process, sockets and streams together."""
+    """The number of open connections of each user in this process, sockets and streams together."""
 
     def __init__(self) -> None:
         self._of: dict[LiveConnection, str] = {}
@@ -194,7 +194,7 @@ class Attendance:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def changed(self, user_id: str) -> None:
-        """What this user may has changed. ANYTHING: nobody knows whose rights have."""
+        """The rights of this user have changed. ANYTHING: of unknown users."""
         for connection in list(self.connections):
             if user_id in (ANYTHING, connection.caller.user_id):
                 connection.doubt()

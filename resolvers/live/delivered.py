@@ -14,18 +14,18 @@ LONGEST_CURSOR = 120
 
 
 class Position(NamedTuple):
-    """How far somebody has read a channel: the last event of the outbox (xid, seq) and, in a chat, the last frame."""
+    """A position in a channel: the last event of the outbox (xid, seq) that was read and, in a chat, the last frame."""
 
     xid: int
     seq: int
     frame: int = 0
 
     def past(self, other: "Position") -> bool:
-        """Whether nothing up to `other` is missing here."""
+        """True if nothing up to `other` is missing here."""
         return self[:2] >= other[:2] and self.frame >= other.frame
 
     def furthest(self, other: "Position") -> "Position":
-        """Where somebody is who has seen what is up to either."""
+        """The position of a reader who has seen everything up to both."""
         return Position(*max(self[:2], other[:2]), max(self.frame, other.frame))
 
 
@@ -56,7 +56,7 @@ class Delivered:
 
     @property
     def placed(self) -> bool:
-        """Whether it can be read again later, by a position before it."""
+        """True if the event can be read again later, from an earlier position."""
         return self.xid > 0 or self.frame > 0
 
     @property
@@ -67,7 +67,7 @@ class Delivered:
 
     @property
     def name(self) -> str:
-        """What clients call the channel."""
+        """The channel's name for clients."""
         return f"{ChannelKind.session}:{self.chat_id}" if self.channel.startswith(ChannelKind.session) else self.channel
 
     @property
@@ -78,7 +78,7 @@ class Delivered:
         return self._values  # type: ignore[no-any-return]
 
     def after(self, position: Position) -> Position | None:
-        """The position of somebody who has now seen this too; None when it was seen before."""
+        """The position after this event; None if it was seen before."""
         if self.frame:
             return position._replace(frame=self.frame) if self.frame > position.frame else None
         if not self.xid:

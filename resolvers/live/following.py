@@ -41,7 +41,7 @@ class RowsFollowing:
         self.closed = False
 
     async def open(self, after: str | None = None) -> None:
-        """`after`: a cursor; one that leads nowhere is told to the owner, and new rows follow. Raises Refusal."""
+        """`after`: a cursor; an invalid one is reported to the owner, and new rows follow. Raises Refusal."""
         await hub.attend(self)
         self._place = now = place_at(await self._news.now())
         if after is not None and after != FROM_NOW:
@@ -62,11 +62,11 @@ class RowsFollowing:
 
     @property
     def cursor(self) -> str:
-        """Where to go on after what was written last."""
+        """The cursor to continue after the last written row."""
         return base64.urlsafe_b64encode(f"{hub.tail.epoch}.{self._place}".encode()).decode().rstrip("=")
 
     def doubt(self) -> None:
-        """What the caller may has changed: to ask for the list is to ask for the right."""
+        """The caller's rights have changed: the next call of the list checks them."""
         self._told.set()
 
     def reset(self, reason: str) -> None:

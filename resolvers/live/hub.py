@@ -1,4 +1,4 @@
-"""Who listens to which channel in this process, and what somebody missed."""
+"""The listeners of each channel in this process, and what a listener has missed."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -22,11 +22,11 @@ BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Lost(Exception):
-    """What was asked for is not kept any more, or was never here: the listener has to read the state anew."""
+    """The requested events were removed or never existed here: the listener has to read the state again."""
 
 
 class Follower(Protocol):
-    """Who reads for itself, and only has to hear of access that changes, and of another database."""
+    """A listener that reads for itself, and only needs to hear of changes of access and of another database."""
 
     closed: bool
 
@@ -56,8 +56,8 @@ class Hub:
         await self.tail.stop()
 
     async def join(self, channel: Channel, listener: ChannelListener, frame: int | None = None) -> Position:
-        """From now on `listener` gets every event of the channel behind the returned position: in a chat that nobody
-        else listens to, behind this `frame`.
+        """From now on `listener` gets every event of the channel after the returned position; in a chat without other
+        listeners, after this `frame`.
         """
         position = await self.tail.attend(*_followed(channel), frame)
         self.channels.setdefault(channel.address, Audience()).add(listener)
@@ -87,13 +87,15 @@ class Hub:
         self.channels[channel.address].part(listener)
 
     def standing(self, channel: Channel) -> Position:
-        """Where the channel is now, as far as this process has read."""
+        """The position of the channel, as far as this process has read."""
         chat, _ = _followed(channel)
         watch = None if chat is None else self.tail.watched.get(chat)
         return self.tail.position if watch is None else self.tail.position._replace(frame=watch.frame)
 
     async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
-        """What followed a position, at most `limit` of a kind; nothing before the caller was a member. Raises Lost."""
+        """The events after a position, at most `limit` of a kind, and none from before the caller was a member. Raises
+        Lost.
+        """
         scope, since = channel.workspace_id or f"@{channel.id}", channel.since or BEGINNING
         place = channel.address, str(position.xid), position.seq
         rows = await rows_in(scope, statements.MISSED_EVENTS, *place, since, limit)

@@ -1,6 +1,6 @@
-"""Who listens to which chat right now, told to all processes: noted in memory, written in batches.
+"""Who listens to which chat now, for all processes: recorded in memory, written in batches.
 
-A row counts for `LASTS` seconds and is moved on while somebody listens, so that what a crash leaves behind runs out.
+A row counts for `LASTS` seconds and is extended while there are listeners, so rows of a crashed process expire.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ Seat = tuple[str, str, str]
 
 
 class Presence:
-    """The listeners to chats in this process. `enter` and `leave` only note: nobody waits for the tables."""
+    """The listeners to chats in this process. `enter` and `leave` only record: they do not wait for the tables."""
 
     def __init__(self, every: float = EVERY) -> None:
         self._every = every
@@ -55,7 +55,7 @@ class Presence:
         self._wake.set()
 
     async def write(self) -> None:
-        """What has changed, as it is now. Where this fails, it is still to be written."""
+        """Writes the changes; if this fails, they remain to be written."""
         changed, self._changed = self._changed, set()
         try:
             here = [seat for seat in changed if seat in self._listeners]
@@ -84,7 +84,7 @@ class Presence:
             )
 
     async def run(self) -> None:
-        """Until cancelled; then nobody is here any more."""
+        """Runs until cancelled, then removes the rows of this process."""
         self.process, self._wake = secrets.token_hex(8), asyncio.Event()
         self._changed.update(self._listeners)
         self._wake.set()

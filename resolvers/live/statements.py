@@ -1,4 +1,4 @@
-"""What the readers of live channels ask the database."""
+"""The statements of the readers of live channels."""
 
 # An event whose transaction is not older than every running one of this database may be followed by one with a smaller
 # number: it waits. To tell these from those of other databases costs more than the rest: $4 asks for it.
@@ -44,7 +44,7 @@ MISSED_FRAMES = """
     WHERE workspace_id = $1 AND chat_id = $2 AND seq > $3 AND created_at >= $4 ORDER BY seq LIMIT $5
 """
 CHAT = "SELECT agent_id, last_seq FROM chats WHERE workspace_id = $1 AND id = $2"
-"""Where a chat stands."""
+"""The last frame of a chat."""
 STANDING = (
     "SELECT workspace_id, id, last_seq FROM chats"
     " WHERE (workspace_id, id) IN (SELECT * FROM unnest($1::text[], $2::text[]))"

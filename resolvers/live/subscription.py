@@ -17,25 +17,25 @@ from resolvers.live.presence import Seat, presence
 BATCH = 200
 HELD, HELD_BYTES = 100, 2**20  # events that wait for a right to be asked for, and their payloads together
 FROM_NOW = "-"
-"""In the place of a cursor: from now on, and the client wants to be told where that is."""
+"""In place of a cursor: begin now, and send the client the position."""
 ENDED = frozenset({Code.UNAUTHENTICATED, Code.FORBIDDEN, Code.NOT_FOUND})
-"""Of a look at the caller's rights: it may not listen any more."""
+"""Results of a permission check that end the subscription."""
 Encode = Callable[[Delivered, "Subscription"], bytes | None]
 
 
 class Listening(Protocol):
-    """What a connection holds of whatever it listens to: events of a channel, or rows of a list."""
+    """A subscription of a connection: to events of a channel, or to rows of a list."""
 
     closed: bool
 
     @property
     def cursor(self) -> str:
-        """Where to go on after what was written last."""
+        """The cursor to continue after the last written event."""
 
     def close(self) -> None: ...
 
     def doubt(self) -> None:
-        """What the caller may has changed: nothing more is shown before it was asked for."""
+        """The caller's rights have changed: nothing more is shown before they are checked."""
 
 
 class Owner(Protocol):
@@ -48,7 +48,7 @@ class Owner(Protocol):
         """The caller may not listen here any more; the subscription is closed."""
 
     def revoked(self) -> None:
-        """The login session or token is good no more."""
+        """The login session or token is no longer valid."""
 
 
 class Subscription:
@@ -75,8 +75,8 @@ class Subscription:
         self.closed = False
 
     async def open(self, after: str | None = None, frame: int | None = None) -> None:
-        """Joins the channel. `after`: a cursor; one that leads nowhere is told to the owner, and live events follow.
-        `frame`: as for `rewind`, which finds nothing left to do where nobody else listens.
+        """Joins the channel. `after`: a cursor; an invalid one is reported to the owner, and live events follow.
+        `frame`: as for `rewind`, which has nothing to do if nobody else listens.
         """
         self.position = self._newest = await hub.join(self.channel, self, frame)
         self._joined = True
@@ -122,11 +122,11 @@ class Subscription:
 
     @property
     def cursor(self) -> str:
-        """Where to go on after what was written last."""
+        """The cursor to continue after the last written event."""
         return hub.cursor(self.position)
 
     def rewind(self, frame: int) -> None:
-        """Of a chat: whatever followed this frame comes again, in order, before what is new. Never goes forward."""
+        """In a chat: sends everything after this frame again, in order, before new frames. Never skips forward."""
         if self.closed or self.position.frame <= frame:
             return
         self._newest = self._newest.furthest(self.position)
@@ -139,7 +139,7 @@ class Subscription:
         self._owner.lost(self, reason)
 
     def doubt(self) -> None:
-        """What the caller may has changed: nothing more is shown before it was asked for."""
+        """The caller's rights have changed: nothing more is shown before they are checked."""
         self._doubted = True
         if self._joined and not self.closed and self._behind is None:
             hub.part(self.channel, self)
@@ -230,8 +230,8 @@ class Subscription:
             self._owner.lost(self, "too_slow")
 
     async def _read(self, start: Position) -> tuple[list[Delivered], str]:
-        """What is missing, or why that cannot be known. The right is asked for behind the reading: whatever was read
-        had happened by then.
+        """The missed events, or why they are unknown. The right is checked after the read, so it covers everything that
+        was read.
         """
         missed, reason = list[Delivered](), ""
         async with hub.reading:

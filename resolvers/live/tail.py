@@ -1,4 +1,4 @@
-"""The one reader of a process: follows the outbox, and the frames of the chats somebody listens to."""
+"""The one reader of a process: follows the outbox, and the frames of chats with listeners."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable
@@ -40,11 +40,11 @@ class ChatWatch:
 
 
 class ChatTail:
-    """Reads while anybody listens; with nobody it rests. What it reads goes to `dispatch`, in order.
+    """Reads while there are listeners and rests otherwise. Passes everything that it reads to `dispatch`, in order.
 
-    A reader of its own, not one a channel: an event is fetched once a process, however many listen. It survives every
-    failure of the database and goes on where it was. `on_access` takes the id of a user whose rights have changed,
-    before anything that happened later is dispatched, and ANYTHING where such changes may have been passed over.
+    There is one reader per process, not one per channel: an event is fetched once, for any number of listeners. It
+    survives every failure of the database and continues at its position. `on_access` receives the id of a user whose
+    rights have changed, before later events are dispatched, and ANYTHING if such changes may have been missed.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class ChatTail:
 
     @property
     def _stays(self) -> bool:
-        """Whether the place is kept."""
+        """True if the position is kept."""
         now = asyncio.get_running_loop().time()
         if self.needed:
             self._until = now + KEPT
@@ -135,11 +135,11 @@ class ChatTail:
     async def attend(
         self, chat: ChatKey | None = None, agent_id: str | None = None, frame: int | None = None
     ) -> Position:
-        """Starts to follow, and says from where: whatever comes later is dispatched after this returns, without a gap.
+        """Starts to follow, and returns the position: everything later is dispatched after this returns, without a gap.
 
-        `frame`: where a chat begins that nobody has followed yet.
+        `frame`: the position of a chat that nobody follows yet.
 
-        Raises Refusal UNAVAILABLE when the database cannot be reached.
+        Raises Refusal UNAVAILABLE if the database does not answer.
         """
         if not self.needed:  # the place may be kept, and nobody has rung for what came since
             self._ready.clear()
@@ -212,7 +212,7 @@ class ChatTail:
             self._conn = None
 
     async def _rest(self) -> None:
-        """Until somebody rings or it is time. With nobody to read for, the place is given up after a while."""
+        """Waits for a wake-up or the next time. Without listeners the position is given up after a while."""
         while not self._wake.is_set():
             try:
                 async with asyncio.timeout(EVERY if self._stays else None):
@@ -278,7 +278,9 @@ class ChatTail:
             await asyncio.sleep(0)
 
     def _changed(self, seq: int, channel: str, *, early: bool = False) -> None:
-        """Told once, whether it is seen in its turn or, `early`, with frames that do not wait for it."""
+        """Reports a change of access once, whether it is seen in its turn or, with `early`, with frames that do not
+        wait for it.
+        """
         if seq not in self._told:
             self._on_access(channel.removeprefix(ACCESS))
         (self._told.add if early else self._told.discard)(seq)

@@ -1,4 +1,4 @@
-"""Sockets that are open and have not said yet who they are: there may only be so many, whatever they are opened for."""
+"""Limits open sockets without a known caller, whatever their purpose."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +15,9 @@ TOO_MANY = "Too many connections have not authenticated yet"
 
 
 class Unauthenticated:
-    """Those of this process, by client address: from the handshake until the caller is known, or the socket is left."""
+    """The unauthenticated sockets of this process, by client address: from the handshake until the caller is known or
+    the socket closes.
+    """
 
     def __init__(self) -> None:
         self._places: set[object] = set()

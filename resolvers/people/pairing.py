@@ -1,4 +1,4 @@
-"""Pairing of the command line: whoever is signed in gets a code, and the command line gets a CLI token for it."""
+"""Pairing of the command line: a signed-in user gets a code, and the command line exchanges it for a CLI token."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""Preferences: what clients remember for a user, whatever it is."""
+"""Preferences: any values that clients store for a user."""
 
 import re
 from typing import Annotated, Any

@@ -63,7 +63,7 @@ If it was not you, there is nothing to do: your password stays as it is.
 
 
 def _address(raw: Any) -> str:
-    """Whatever is sent is answered alike: what is no address belongs to nobody."""
+    """Every request gets the same answer: an invalid address belongs to no account."""
     text = raw.strip() if isinstance(raw, str) else ""
     return text if len(text) <= bounds.EMAIL and text.isascii() and text.isprintable() else ""
 
@@ -103,7 +103,7 @@ class OfReset(Input):
 
 
 MAIL_RESET = job("recovery.mail_reset", OfReset, of_instance=True, attempts=10)
-"""Finds out whether there is an account: so that how long the answer takes tells nobody."""
+"""Checks in the background whether there is an account, so that the duration of the answer reveals nothing."""
 
 
 @command("auth.forgot", Action.NONE, auth=Auth.NONE)
@@ -131,7 +131,7 @@ async def find_account(ctx: Context, email: str) -> User | None:
 
 
 async def make_link(ctx: Context, reset_id: str) -> Mail | None:
-    """The mail of a reset, whose links of before end; None, and no reset, where there is nobody to send one to."""
+    """The mail of a reset, which revokes earlier links. None, and no reset, if there is no account to mail."""
     reset = await ctx.select(PasswordReset, col(PasswordReset.id) == reset_id).locked().first()
     if reset is None or reset.used_at is not None or reset.expires_at <= await ctx.now():
         return None
@@ -198,8 +198,8 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
 
 
 async def is_vouched_for(ctx: Context, user: User) -> bool:
-    """Whether it is known that the address of the account is its holder's: somebody has shown it, or the holder is the
-    first user, whom the operator let in.
+    """Returns true if the holder of the account is known to own its address: the holder has proved it, or is the first
+    user, whom the operator let in.
     """
     if user.email_verified is not None:
         return True
@@ -208,11 +208,11 @@ async def is_vouched_for(ctx: Context, user: User) -> bool:
 
 
 async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
-    """The owner of the address of an account has shown that it is theirs: by a mailed link, or by a provider.
+    """The owner of an account's address has proved the ownership by a mailed link or by a provider.
 
-    Where nobody has shown that before, anybody may have signed up with it and waited for its owner. What they can get
-    in by ends, and so does what they accepted in the owner's name. `but`: a session of the account in which its owner
-    was seen; it goes on, and the password with it.
+    If nobody had proved it before, a stranger may have signed up with the address and waited for its owner. So all ways
+    into the account end, and so do the invitations that it accepted. `but`: the session in which the owner proved it;
+    it continues, and the password with it.
     """
     if await is_vouched_for(ctx, user):
         if user.email_verified is None:
@@ -233,9 +233,10 @@ async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
 
 
 async def set_password(ctx: Context, user_id: str, password_hash: str, *, but: str = "", **changes: Any) -> None:
-    """Whoever knew the old password is out: all sessions end `but` one, and codes that wait for a command line.
+    """Locks out anyone who knew the old password: ends all sessions except `but`, and codes that wait for a command
+    line.
 
-    Browsers that signed in before are known by the old password, and have to wait for a lock as others do.
+    Browsers that signed in before are known by the old password; they have to wait for a lock like others.
     """
     await ctx.update(User, user_id, password_hash=password_hash, failed_login_count=0, locked_until=None, **changes)
     await end_sessions(ctx, user_id, RevokedReason.password_change, but=but)

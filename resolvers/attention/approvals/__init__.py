@@ -1,4 +1,4 @@
-"""Approvals: calls of tools that wait for somebody's consent."""
+"""Approvals: tool calls that wait for a user's consent."""
 
 from resolvers.attention.approvals.asking import CALL_OFF, ask, outcome
 from resolvers.attention.approvals.deciding import (

@@ -1,4 +1,4 @@
-"""What the runtime asks for: consent to a call of a tool, once for each call, and what became of it."""
+"""Operations of the runtime: ask for consent to a tool call, once per call, and read the outcome."""
 
 import hashlib
 
@@ -36,7 +36,7 @@ class ApprovalAsked(Output):
 
 
 class OutcomeOfApproval(Output):
-    """What became of an approval."""
+    """The outcome of an approval."""
 
     status: ApprovalStatus
     comment: str
@@ -47,7 +47,7 @@ class ApprovalsOfRun(Input):
 
 
 CALL_OFF = job("approvals.call_off", ApprovalsOfRun, unique="{run_id}", emits=InboxItemUpdated)
-"""The run that waits is over: nobody is asked any more."""
+"""Cancels pending approvals of a run that has ended."""
 
 
 def approval_of(run_id: str, call: str) -> str:
@@ -119,7 +119,7 @@ async def outcome(ctx: Context, data: ById) -> OutcomeOfApproval:
 
 
 async def call_off_of(ctx: Context, run_id: str) -> None:
-    """What the run has asked, and nobody has answered."""
+    """Cancels the approvals of a run that nobody has decided."""
     pending = (col(Approval.run_id) == run_id, col(Approval.status) == ApprovalStatus.pending)
     for approval in await ctx.select(Approval, *pending).all():
         await call_off(ctx, approval.id, "The run has ended")

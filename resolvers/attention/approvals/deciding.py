@@ -1,4 +1,4 @@
-"""What people do with approvals: look, decide, cancel. Whoever waits for one goes on."""
+"""Operations of users on approvals: list, decide, cancel. A decision resumes the waiting run."""
 
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -251,7 +251,7 @@ async def request_approval(ctx: Context, kind: ApprovalKind, reason: str, **valu
 
 
 async def call_off(ctx: Context, id: str, reason: str) -> None:
-    """Nobody is asked any more. The operation declares InboxItemUpdated."""
+    """Cancels a pending approval. The operation declares InboxItemUpdated."""
     approval = await _ended(ctx, id, ApprovalStatus.cancelled, comment=reason)
     _tell(ctx, approval, "approval.cancelled", f"{approval.reason}: cancelled")
     await settle(ctx, InboxKind.waitpoint, approval.id, "cancelled")
@@ -264,7 +264,7 @@ async def enqueue_overdue(rows: AcrossWorkspaces) -> None:
 
 
 async def time_out(ctx: Context, approval_id: str) -> None:
-    """Unless somebody has decided meanwhile."""
+    """Times the approval out unless a user has decided it meanwhile."""
     overdue = (col(Approval.id) == approval_id, col(Approval.timeout_at) <= func.now())
     if not await ctx.move_all(APPROVAL_STATES, ApprovalStatus.timeout, *overdue):
         return

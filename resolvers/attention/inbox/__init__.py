@@ -1,4 +1,4 @@
-"""What is put before people: the inbox of a workspace."""
+"""The inbox of a workspace: items for its members."""
 
 from resolvers.attention.inbox.changes import purge, update_item, update_items
 from resolvers.attention.inbox.listing import InboxCount, count_inbox, get_item, list_inbox

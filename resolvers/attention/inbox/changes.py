@@ -1,4 +1,4 @@
-"""What people do with inbox items: read, resolve, reopen, remove."""
+"""Operations of users on inbox items: read, resolve, reopen, remove."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -140,7 +140,9 @@ async def purge(ctx: Context, data: PurgeInbox) -> PurgedInbox:
 
 
 async def _asked(ctx: Context, items: list[InboxItem]) -> frozenset[str]:
-    """The sources that wait for a decision elsewhere. An escalation by the service itself has no row: nobody waits."""
+    """The sources of items that wait for a decision elsewhere. Escalations by the service itself have no row, and no
+    agent waits for them.
+    """
     escalations = [item.source_id for item in items if item.kind is InboxKind.escalation]
     rows = await ctx.select(Escalation, col(Escalation.id).in_(escalations)).all() if escalations else []
     waitpoints = [item.source_id for item in items if item.kind is InboxKind.waitpoint]
@@ -148,7 +150,7 @@ async def _asked(ctx: Context, items: list[InboxItem]) -> frozenset[str]:
 
 
 async def _proposed(ctx: Context, sources: list[str]) -> frozenset[str]:
-    """Those of skills that wait to be approved, of crews that there still are."""
+    """The skills among the sources that wait for approval, in crews that still exist."""
     if not any(source.startswith(PROPOSED_SKILL) for source in sources):
         return frozenset()
     proposals, crews = ctx.table(SkillProposal), ctx.table(Crew)
@@ -164,7 +166,7 @@ def _is_decided_elsewhere(item: InboxItem, state: InboxState, asked: frozenset[s
 
 
 def _changes(ctx: Context, data: UpdateItem | UpdateItems) -> dict[str, Any]:
-    """What goes with the state: of whoever reads, the first one is kept."""
+    """The columns that change with the state; the first reader of an item is kept."""
     by = ctx.user_id or None
     if data.state is InboxState.read:
         return {"read_at": NOW, "read_by_user_id": by}

@@ -1,4 +1,4 @@
-"""What is put before people: the inbox of a workspace, and notifications of one user."""
+"""Events of the inbox of a workspace, and of notifications of one user."""
 
 from typing import Annotated, Literal
 

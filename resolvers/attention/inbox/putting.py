@@ -1,4 +1,4 @@
-"""How other domains put something before people, and take it back when it was decided where it came from."""
+"""Functions for other domains: add an inbox item, and resolve it when its source is decided."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import NOW, Context
 
 MARKS = ("read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id", "resolved_action")
-"""What is noted of an item with its state."""
+"""The columns that are set with an item's state."""
 
 
 async def put(
@@ -30,14 +30,14 @@ async def put(
 
 
 async def is_settled(ctx: Context, kind: InboxKind, source_id: str) -> bool:
-    """Whether there is an item, and it was resolved."""
+    """Returns true if the item exists and is resolved."""
     resolved = col(InboxItem.state) == InboxState.resolved
     return await ctx.select(InboxItem, *_same(kind, source_id), resolved, including_hidden=True).exists()
 
 
 async def settle(ctx: Context, kind: InboxKind, source_id: str, action: str | None) -> None:
-    """The item was decided at its source, by the caller or, without one, by the service; one that somebody has resolved
-    before stays as it is. The operation declares InboxItemUpdated.
+    """Resolves an item whose source was decided, by the caller or, without one, by the service. An item that a user has
+    resolved before is unchanged. The operation declares InboxItemUpdated.
     """
     open_ = (*_same(kind, source_id), col(InboxItem.state) != InboxState.resolved)
     decided = {"resolved_at": NOW, "resolved_by_user_id": ctx.user_id or None, "resolved_action": action}

@@ -64,7 +64,7 @@ def _events(raw: Any) -> Any:
 
 
 def is_callable(url: str) -> bool:
-    """Whether this is http or https with a host. Whether that may be called is seen when it is."""
+    """Returns true if the URL is http or https with a host. Whether the service may call it is checked at the call."""
     try:
         parts = urlsplit(url)
         return parts.scheme in ("http", "https") and bool(HOST.fullmatch(parts.netloc)) and parts.hostname is not None

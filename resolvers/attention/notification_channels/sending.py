@@ -1,4 +1,4 @@
-"""What a channel is told, and how."""
+"""The content of messages to notification channels, and their delivery."""
 
 import hashlib
 import hmac
@@ -37,7 +37,7 @@ class OfEnd(Input):
 
 
 DELIVER = job("notification_channels.deliver", OfEnd, unique="{channel_id}:{run_id}", attempts=3)
-"""One channel is told of the end of one run."""
+"""Sends the end of one run to one channel."""
 FOLLOW = clock("notification_channels.follow", every=timedelta(seconds=1), when=news("notification_channels"))
 """Ends of runs are looked for in the outbox."""
 SUBSCRIBED = (col(NotificationChannel.enabled),)
@@ -52,7 +52,7 @@ class Refused(NotDelivered):
 
 
 class Notice(Protocol):
-    """What a channel is told: webhooks as an object of its fields, mail as a subject and a text."""
+    """The content of a message: an object of its fields for webhooks, subject and text for mail."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -67,12 +67,12 @@ class Notice(Protocol):
 
 
 INDENTED = "\n  "
-"""Before a further line of what somebody has said: it is no field of its own."""
+"""Precedes further lines of a user's text, so that none looks like a field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """What is told of the end of a run."""
+    """The message about the end of a run."""
 
     event: str
     run_id: str
@@ -92,7 +92,7 @@ class Letter:
 
 
 async def enqueue_letters(rows: AcrossWorkspaces) -> bool:
-    """A job for each channel that is to be told of what has ended. Returns whether there may be more."""
+    """Enqueues a job for each channel that receives the ends of these runs. Returns whether there may be more."""
     ended, more = await follow(rows, "notification_channels", NotificationChannel, SUBSCRIBED, ENDS)
     channels = await channels_of(rows, ended) if ended else []
     for event in ended:

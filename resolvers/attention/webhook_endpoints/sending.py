@@ -1,5 +1,5 @@
-"""How events come to endpoints: put into lanes as they happen, sent one after the other in each, signed as Standard
-Webhooks say, and tried again for a day.
+"""Delivery of events to endpoints: put into lanes in order, sent one after the other in each lane, signed as Standard
+Webhooks specify, and retried for a day.
 """
 
 import base64
@@ -48,12 +48,12 @@ class OfLane(Input):
 DELIVER = job("webhook_endpoints.deliver", OfLane, unique="{endpoint_id}:{lane}", serial=True, emits=InboxItemUpdated)
 """The deliveries of one lane, in order."""
 FOLLOW = clock("webhook_endpoints.follow", every=timedelta(seconds=1), when=news("webhook_endpoints"))
-"""The outbox is looked at for whoever has subscribed."""
+"""Reads the outbox for subscribed endpoints."""
 SUBSCRIBED = (col(WebhookEndpoint.enabled),)
 
 
 def subject_of(event: Any) -> str:
-    """What an event is about: events with the same subject are delivered in order."""
+    """The subject of an event: events with the same subject are delivered in order."""
     named = next((str(event["payload"][key]) for key in IDS if event["payload"].get(key)), event["channel"])
     return cut(named, LINE)
 
@@ -63,7 +63,7 @@ def lane_of(subject: str) -> int:
 
 
 async def distribute(rows: AcrossWorkspaces) -> bool:
-    """What has happened is put into the lanes of those who have subscribed. Returns whether there may be more."""
+    """Puts new events into the lanes of subscribed endpoints. Returns whether there may be more."""
     events, more = await follow(rows, "webhook_endpoints", WebhookEndpoint, SUBSCRIBED)
     endpoints = await _endpoints_of(rows, events) if events else []
     made = list[WebhookDelivery]()
@@ -102,7 +102,7 @@ async def _endpoints_of(rows: AcrossWorkspaces, events: Sequence[Any]) -> list[A
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
-    """What a receiver said, or why it said nothing."""
+    """The response of a receiver, or the reason why there is none."""
 
     status: int | None = None
     answer: str | None = None
@@ -165,7 +165,7 @@ async def signed(endpoint: WebhookEndpoint, id: str, body: bytes, now: datetime)
 
 
 async def note(ctx: Context, delivery: WebhookDelivery, outcome: DeliveryOutcome, now: datetime) -> None:
-    """What became of an attempt: it was taken, is tried again later, or given up after a day."""
+    """Records the result of an attempt: delivered, to be retried, or given up after a day."""
     attempts = delivery.attempts + 1
     known: dict[str, Any] = {
         "attempts": attempts, "status": outcome.status, "answer": outcome.answer, "error": outcome.error,
@@ -193,7 +193,7 @@ async def note(ctx: Context, delivery: WebhookDelivery, outcome: DeliveryOutcome
 
 
 async def _disable(ctx: Context, endpoint: WebhookEndpoint, outcome: DeliveryOutcome) -> None:
-    """Those who manage the workspace are told, each time."""
+    """Disables an endpoint and notifies the managers of the workspace each time."""
     await ctx.update_where(WebhookEndpoint, col(WebhookEndpoint.id) == endpoint.id, enabled=False)
     why = "it says that it is gone" if outcome.status == GONE else "it has failed for a day"
     await put(

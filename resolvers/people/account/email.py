@@ -1,4 +1,4 @@
-"""A change of the own email: by a link to the new address, which proves whose it is. The old one is told."""
+"""Changes of the own email, by a link to the new address, which proves its ownership. The old address is notified."""
 
 from sqlalchemy import func
 from sqlmodel import col
@@ -82,7 +82,9 @@ class OfEmailChange(Input):
 
 
 MAIL_LINK = job("account.mail_link", OfEmailChange, of_instance=True, attempts=10)
-"""Finds out whether the address is somebody else's: so that no answer, and no time that it takes, tells it."""
+"""Checks in the background whether another account has the address, so that neither the answer nor its duration reveals
+it.
+"""
 MAIL_NOTICE = job("account.mail_notice", OfEmailChange, of_instance=True, attempts=10)
 
 
@@ -121,7 +123,7 @@ async def change_email(ctx: Context, data: ChangeEmail) -> EmailChangeRequested:
 
 
 async def make_link(ctx: Context, change_id: str) -> Mail | None:
-    """None where it is too late, or the address is the email of somebody else."""
+    """Returns None if the change has expired or another account has the address."""
     change = await ctx.select(EmailChange, col(EmailChange.id) == change_id).locked().first()
     if change is None or change.used_at is not None or change.expires_at <= await ctx.now():
         return None

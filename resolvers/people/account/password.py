@@ -107,7 +107,9 @@ async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
 
 
 async def confirm(ctx: Context, password: str) -> User:
-    """It is the caller who asks, and not somebody at the caller's desk. Begins the transaction, and locks the user."""
+    """Confirms by password that the caller is the account's holder, not somebody at an unlocked screen. Begins the
+    transaction and locks the user.
+    """
     seen = await ctx.get(User, ctx.user_id)
     if seen.password_hash is None:
         raise Refusal(Code.BAD_REQUEST, WITHOUT)
@@ -128,7 +130,7 @@ async def confirm(ctx: Context, password: str) -> User:
 
 
 async def _leave_workspaces(ctx: Context) -> None:
-    """Those of the caller alone end. CONFLICT where others would be left without an owner."""
+    """Ends the workspaces that have no other member. CONFLICT if other members would be left without an owner."""
     own = workspaces_of(ctx.user_id)
     kept = list[str]()
     for workspace in await ctx.select(Workspace, col(Workspace.id).in_(own)).order_by(col(Workspace.name)).all():

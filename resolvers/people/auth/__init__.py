@@ -1,4 +1,4 @@
-"""Who somebody is: accounts, logins, browser sessions, CLI tokens and tickets for the websocket."""
+"""Authentication: accounts, logins, browser sessions, CLI tokens and tickets for the websocket."""
 
 from resolvers.kernel import Domain
 

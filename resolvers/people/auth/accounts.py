@@ -92,7 +92,7 @@ class Founded(NamedTuple):
 
 
 async def is_bootstrapped(ctx: Context) -> bool:
-    """Whether the first user exists, or ever did."""
+    """Returns true if the first user exists or has ever existed."""
     return (
         await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).exists()
         or await ctx.select(User).exists()
@@ -106,7 +106,9 @@ async def _while_open(ctx: Context) -> None:
 
 
 async def _by_the_operator(ctx: Context, shown: SetupToken | None) -> None:
-    """A configured window admits everybody; otherwise whoever has read the server's output, or sits at the machine."""
+    """Admits everyone within a configured window; otherwise only callers who have the printed link or sit at the
+    machine.
+    """
     token, expected = None if shown is None else shown.setup_token, instance.bootstrap_token
     if expected is not None and token is not None and secret_equals(token, expected):
         return

@@ -61,9 +61,7 @@ graph(
 
 
 def expires_soon(token: Any) -> Any:
-    """Whether a token that is good and has no successor ends within a week, or is in the last quarter of a shorter
-    life.
-    """
+    """True if a valid token without a successor expires within a week, or is in the last quarter of a shorter life."""
     left, life = token.expires_at - func.now(), token.expires_at - token.created_at
     alone = and_(token.revoked_at.is_(None), token.rotated_at.is_(None))
     return func.coalesce(and_(left > NOTHING, left < WEEK, left.op("*", precedence=8)(QUARTERS) < life, alone), false())
@@ -193,7 +191,7 @@ def _lifetime(tier: TokenTier, seconds: int) -> timedelta | None:
 
 
 async def judge_rights(ctx: Context, tier: TokenTier, scopes: list[str]) -> None:
-    """What the caller may hand out, by the best role the caller has anywhere."""
+    """Checks that the caller may grant these rights, by the caller's highest role in any workspace."""
     if tier is TokenTier.STANDARD and not scopes:
         return
     roles = set(await ctx.own_roles())

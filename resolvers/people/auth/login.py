@@ -110,7 +110,9 @@ PASSKEY_REQUIRED = "PasskeyRequired"  # of the login page that a form is sent ba
 
 
 def local_path(value: str) -> str:
-    """A path of this origin; `/` for whatever a browser might take for another (contract: auth.login, callbackUrl)."""
+    """Returns a path of this origin; `/` for any value that a browser could take for another origin (contract:
+    auth.login, callbackUrl).
+    """
     return value if _LOCAL_PATH.fullmatch(value) else "/"
 
 
@@ -203,7 +205,9 @@ async def count_failure(ctx: Context, user: User, counter: User | SignInDevice, 
 
 
 async def _uncounted(ctx: Context) -> LoginResult:
-    """A failure that counts for nobody: it is written down, too, or time would tell which accounts exist."""
+    """A failure that counts for no account. It is written down too, otherwise response times would reveal which
+    accounts exist.
+    """
     ctx.nobody = True
     ctx.audit("USER", None, action=REFUSED, personal=True, locked=False)
     return FAILED

@@ -1,4 +1,4 @@
-"""What comes after the right password of a user who requires a passkey: nobody is signed in yet."""
+"""The second step of a sign-in with a required passkey: the password was correct, and the user is not signed in yet."""
 
 from datetime import timedelta
 

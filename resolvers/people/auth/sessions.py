@@ -154,7 +154,7 @@ async def get_session(ctx: Context, data: NoInput) -> CurrentSession:
 
 
 async def _is_active(ctx: Context, claims: TokenClaims) -> bool:
-    """Whether the gate would let this access token pass."""
+    """Returns true if the gate would accept this access token."""
     active = ctx.select(
         Session,
         col(Session.id) == claims.session_id,
@@ -251,7 +251,7 @@ async def _revoke(ctx: Context, id: str, user_id: str, reason: RevokedReason) ->
 
 
 async def end_sessions(ctx: Context, user_id: str, reason: RevokedReason, *, but: str = "") -> None:
-    """All of a user, with their sockets. `but`: one that goes on."""
+    """Ends all sessions of a user and closes their sockets. `but`: a session to keep."""
     active = (col(Session.user_id) == user_id, col(Session.id) != but, col(Session.revoked_at).is_(None))
     await ctx.update_where(Session, *active, revoked_at=NOW, revoked_reason=reason)
     ctx.ring(Topic.access, user_id)

@@ -1,4 +1,4 @@
-"""What a user can sign in with: nobody takes the last of it away by mistake."""
+"""The ways in which a user can sign in: no operation removes the last one by mistake."""
 
 from sqlmodel import col
 

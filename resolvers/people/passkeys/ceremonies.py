@@ -1,7 +1,7 @@
-"""What WebAuthn asks of a server, by py_webauthn: options for a browser, and judgement of what it brings back.
+"""The WebAuthn part of a server, by py_webauthn: options for browsers, and verification of their responses.
 
-Nothing here knows the database. The library is loaded when it is first needed, and works in threads: a signature is
-quick, but loading it is not, and an RSA key is of the client's choice.
+This module does not use the database. The library is loaded on first use and works in threads: loading it is slow, and
+clients choose the size of RSA keys.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ class RelyingParty:
 
 
 class NotAccepted(Exception):
-    """What a browser brought back does not prove what it is to prove."""
+    """A browser's response does not prove what it has to prove."""
 
 
 class CounterWentBack(NotAccepted):
@@ -58,7 +58,7 @@ class Assertion:
 
 
 def is_available() -> bool:
-    """Whether the public URL is one that browsers have passkeys for."""
+    """Returns true if browsers support passkeys for the public URL."""
     parts = urlsplit(instance.settings.public_url or "")
     host = parts.hostname or ""
     return bool(host) and not _is_address(host) and (parts.scheme == "https" or host == "localhost")
@@ -83,7 +83,7 @@ def _is_address(host: str) -> bool:
 
 
 def _in_thread(function: Callable[..., T]) -> Callable[..., Any]:
-    """What goes wrong in the library, with whatever was sent, proves nothing."""
+    """Runs the function in a thread. Any error of the library becomes NotAccepted, regardless of the input."""
 
     def judged(*given: Any) -> T:
         try:

@@ -30,7 +30,9 @@ def browser_of_session(ctx: Context) -> str:
 
 
 def browser_of_nobody(ctx: Context, csrf_token: str) -> str:
-    """By the cookie of the login page, which no page of another origin can read or repeat."""
+    """Identifies a browser without a user by the cookie of the login page, which no page of another origin can read or
+    set.
+    """
     expected = cookies.csrf_token(ctx.caller.cookies)
     if not expected or not secret_equals(expected, csrf_token):
         raise forbidden(NO_TOKEN)
@@ -52,13 +54,13 @@ async def put_challenge(
 
 
 async def use_up(ctx: Context, challenge: PasskeyChallenge) -> bool:
-    """Whether nobody else has, since it was read."""
+    """Returns true if no other request has used the challenge since it was read."""
     same = col(PasskeyChallenge.browser) == challenge.browser, col(PasskeyChallenge.challenge) == challenge.challenge
     return await ctx.delete_where(PasskeyChallenge, *same) > 0
 
 
 def credential_id_of(credential: dict[str, Any]) -> bytes:
-    """What a credential is called; empty where it is called nothing that could be one."""
+    """The id of a credential; empty if the value cannot be an id."""
     named = credential.get("rawId")
     if not isinstance(named, str):
         return b""

@@ -1,4 +1,4 @@
-"""Whether agents of a workspace may keep peer cards about the caller."""
+"""Consent: whether agents of a workspace may keep peer cards about the caller."""
 
 from datetime import UTC, datetime
 

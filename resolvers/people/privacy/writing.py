@@ -1,4 +1,4 @@
-"""How an agent comes to hold a peer card: what writes one calls this, in its own transaction."""
+"""Writing of peer cards: every writer of a card calls this, in its own transaction."""
 
 from sqlmodel import col
 

@@ -89,7 +89,7 @@ def get_service_account(scope: QueryScope, data: ById) -> Row[ServiceAccount]:
 
 
 def judge_role(ctx: Context, account: ServiceAccount) -> None:
-    """Whoever gives an account more to do could have given a member its role."""
+    """A caller who gives an account more rights must be allowed to give a member its role."""
     assigned(ctx, AssignableRole(account.role))
 
 

@@ -1,4 +1,4 @@
-"""Tokens of service accounts: made, rotated and revoked by whoever manages the accounts, never by an account itself."""
+"""Tokens of service accounts: managers of the accounts create, rotate and revoke them; an account itself cannot."""
 
 from datetime import datetime, timedelta
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Whose account it is that a provider vouches for."""
+"""Finds the account of a person that a provider has authenticated."""
 
 from typing import NamedTuple
 
@@ -42,9 +42,10 @@ def check_domain(provider: SignInProvider, email: str | None) -> None:
 async def account_of(
     ctx: Context, provider: SignInProvider, person: Person, email: str | None, invited: bool
 ) -> FoundAccount:
-    """By the identity; else by the verified email; else a new account, if this person may have one.
+    """Finds the account by the identity, otherwise by the verified email; otherwise creates one if this person may have
+    one.
 
-    Everything about one person is done one after the other: two first sign-ins at once make one account.
+    Sign-ins of one person are serialised: two simultaneous first sign-ins create one account.
     """
     await ctx.lock(f"identity {person.subject} of {provider.issuer}")
     identity = await ctx.select(

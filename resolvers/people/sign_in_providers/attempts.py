@@ -21,7 +21,7 @@ UNKNOWN = "This sign-in is unknown, finished, or older than 15 minutes; start ag
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What is made of the browser's cookie and the state: nobody who lacks one of the two knows any of it."""
+    """Secrets derived from the browser's cookie and the state: without both of these no secret can be computed."""
 
     browser: str
     state: str
@@ -55,10 +55,10 @@ async def note(ctx: Context, kept: Secrets, provider: str, path: str) -> None:
 
 
 async def claim(ctx: Context, provider: str, state: str) -> tuple[Secrets, str]:
-    """The secrets of a sign-in that came back, and the path it was begun for.
+    """The secrets of a returning sign-in, and the path that it began at.
 
-    In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
-    in another browser is refused, and leaves it to its own.
+    It commits its own transaction before the provider is called: the code is redeemed once, whatever happens next. A
+    response in another browser is refused and does not use up the attempt.
     """
     browser = browser_of(ctx)
     if browser is None:

@@ -1,4 +1,4 @@
-"""What a sign-in changes about workspaces: invitations of a newcomer, and the role that groups give."""
+"""The effect of a sign-in on memberships: invitations of a new user, and the role from groups."""
 
 from typing import NamedTuple
 
@@ -37,7 +37,7 @@ class Invited(NamedTuple):
 
 
 async def invitations_of(email: str) -> list[Invited]:
-    """In whichever workspaces: nobody is known yet whose workspaces these could be."""
+    """Invitations in all workspaces: the user has no workspace yet."""
 
     async def find(rows: AcrossWorkspaces) -> list[Invited]:
         found = await rows.everywhere.select(
@@ -145,7 +145,7 @@ async def _is_member(ctx: Context, user: User) -> bool:
 
 
 async def _has_room(ctx: Context) -> bool:
-    """By the license: a full workspace keeps nobody from the account itself."""
+    """Checks the license: a full workspace does not prevent the account itself."""
     try:
         await room_for_a_member(ctx)
     except Refusal:

@@ -45,7 +45,7 @@ class UnknownKey(UntrustedToken):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a provider says of itself (OpenID Connect Discovery, 3)."""
+    """The metadata that a provider publishes (OpenID Connect Discovery, 3)."""
 
     issuer: str
     authorization_endpoint: str
@@ -59,7 +59,7 @@ class Metadata:
 
 @dataclass(slots=True)
 class Known:
-    """What is kept of one issuer; times are of this process's clock."""
+    """The cached facts about one issuer; times are of this process's clock."""
 
     metadata: Metadata
     read_at: float
@@ -70,7 +70,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom the provider has seen. `email` is one that it has verified, or None."""
+    """The person whom the provider has authenticated. `email` is verified by the provider, or None."""
 
     subject: str
     email: str | None
@@ -81,7 +81,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a code is redeemed with, and what the ID token has to repeat."""
+    """The data to redeem a code, and the values that the ID token has to repeat."""
 
     code: str
     redirect_uri: str
@@ -265,7 +265,7 @@ async def read_keys(http: Outbound, metadata: Metadata) -> list[dict[str, Any]]:
 
 
 def is_usable(key: Mapping[str, Any], metadata: Metadata) -> bool:
-    """Whether ID tokens may be signed with it."""
+    """Returns true if ID tokens may be signed with the key."""
     return any(_may_sign(key, algorithm) for algorithm in metadata.algorithms)
 
 
@@ -332,7 +332,9 @@ def _half_hash(text: str, algorithm: str) -> str:
 
 
 def _is_complete(provider: SignInProvider, claims: Mapping[str, Any]) -> bool:
-    """Whether the ID token alone says what is asked: many keep it short, and tell the rest at the userinfo endpoint."""
+    """Returns true if the ID token has all required claims: many providers keep it short and return the rest at the
+    userinfo endpoint.
+    """
     groups = not provider.gives_roles or _claim(claims, provider.groups_claim) is not None
     return groups and "email" in claims and "email_verified" in claims
 

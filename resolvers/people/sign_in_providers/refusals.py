@@ -1,4 +1,4 @@
-"""Why somebody is not signed in: what the login page is told, in the words that Auth.js has for it."""
+"""Reasons for a refused sign-in, as codes of Auth.js for the login page."""
 
 from resolvers.kernel import Code, Refusal
 

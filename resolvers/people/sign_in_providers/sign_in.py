@@ -63,7 +63,9 @@ class StartSignIn(StartGoogle):
 
 
 class FinishGoogle(Input):
-    """What the provider adds to the address: `state` with a `code` or an `error`. `iss` is the provider's issuer."""
+    """The parameters that the provider adds to the address: `state` with a `code` or an `error`. `iss` is the
+    provider's issuer.
+    """
 
     state: Text = ""
     code: AuthorizationCode = ""
@@ -92,7 +94,7 @@ def offered(id: str) -> SignInProvider:
 
 
 def redirect_uri(ctx: Context, provider: SignInProvider) -> str:
-    """What is registered with the provider."""
+    """The redirect address that is registered with the provider."""
     return f"{instance.settings.public_url or ctx.caller.origin}{provider.callback}"
 
 

@@ -1,4 +1,4 @@
-"""Accepting an invitation: by whoever is signed in, or by a newcomer, who gets an account with it."""
+"""Accepting an invitation: by a signed-in user, or by a new user, who gets an account."""
 
 from pydantic import Field
 from sqlmodel import col

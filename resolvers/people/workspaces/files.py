@@ -53,9 +53,9 @@ WORKSPACE_GONE = job("workspaces.files_of_workspace", FilesOfWorkspace, of_insta
 CREW_GONE = job("workspaces.files_of_crew", FilesOfCrew, at_once=AT_ONCE)
 AGENT_GONE = job("workspaces.files_of_agent", FilesOfAgent, at_once=AT_ONCE)
 CHAT_GONE = job("workspaces.files_of_chat", FilesOfChat, at_once=AT_ONCE)
-"""Of a chat that is still there, what its agents remember of it goes, and what people attached to it stays."""
+"""Removes the files that agents keep about a chat. If the chat still exists, its attached files remain."""
 DETACHED = job("workspaces.files_detached", OfAttachments, at_once=AT_ONCE)
-"""Removes the files of attachments that are deleted, and then their rows: a name that leads to nothing is nobody's."""
+"""Removes the files of deleted attachments, and then their rows: a row without a file is harmless."""
 
 
 async def detach(ctx: Context, person: str) -> int:
@@ -118,7 +118,7 @@ def live_agents(workspace_id: str, ids: Collection[str]) -> Select[Any]:
 
 
 def live_chats(workspace_id: str, ids: Collection[str]) -> Select[Any]:
-    """Those with an agent that is there."""
+    """The chats that exist and have an agent."""
     chats, agents = table_of(Chat).c, table_of(Agent).c
     there = select(agents.id).where(
         agents.workspace_id == workspace_id, agents.id == chats.agent_id, agents.deleted_at.is_(None)
@@ -133,7 +133,7 @@ def known_chats(workspace_id: str, ids: Collection[str]) -> Select[Any]:
 
 
 def live_runs(workspace_id: str, ids: Collection[str]) -> Select[Any]:
-    """Of a run without a chat there is a folder by its own name."""
+    """The live runs without a chat; each has a folder of its own name."""
     runs = table_of(Run).c
     live = (runs.id.in_(ids), runs.status == RunStatus.RUNNING)
     return select(runs.id).where(runs.workspace_id == workspace_id, *live)

@@ -165,5 +165,6 @@ async def write_invitation(ctx: Context, invitation_id: str) -> Mail | None:
 
 
 def _named(name: str) -> str:
-    """A mail is no place for what somebody wants to tell strangers: it is short, and stays between its quotes."""
+    """Shortens a name for a mail and puts it in quotes, so that the sender cannot write a message to strangers there.
+    """
     return in_a_line(name.translate(QUOTES), LONGEST_NAME)

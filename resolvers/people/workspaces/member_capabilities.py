@@ -1,4 +1,4 @@
-"""What single members may do beyond their role."""
+"""Capabilities: permissions of single members beyond their role."""
 
 from typing import Annotated
 

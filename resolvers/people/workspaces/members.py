@@ -44,8 +44,8 @@ USERS = table_of(User)
 
 
 def knows(row: Any, scope: Any) -> Any:
-    """Whether the workspace of a row knows more of the row's user than the name: they have accepted to be a member, or
-    have accepted an invitation there once.
+    """True if the workspace of a row may see more of the row's user than the name: the user has accepted the
+    membership, or has accepted an invitation there before.
     """
     member, invited = table_of(Membership).alias(), table_of(Invitation).alias()
     own = (member.c.user_id == row.user_id, member.c.workspace_id == row.workspace_id)
@@ -55,8 +55,8 @@ def knows(row: Any, scope: Any) -> Any:
 
 
 def _seen(user: Any, scope: Any) -> Any:
-    """By the person, and by who has a workspace in common with them that they have accepted. In a call for a workspace
-    row-level security shows no other one.
+    """Visible to the person, and to users who share an accepted workspace with them. In a call for one workspace,
+    row-level security shows no other workspace.
     """
     member, own = table_of(Membership).alias("known"), table_of(Membership).alias("own")
     ours = scope.scalar(select(own.c.workspace_id).where(own.c.user_id == scope.user_id))
@@ -126,7 +126,7 @@ def assigned(ctx: Context, role: AssignableRole) -> Role:
 
 
 async def is_last_owner(ctx: Context, user_id: str) -> bool:
-    """Whether without this user the other members of the workspace would have no owner."""
+    """Returns true if the other members of the workspace would have no owner without this user."""
     owners = await ctx.select(Membership, col(Membership.role) == Role.OWNER, including_hidden=True).limit(2).all()
     others = ctx.select(Membership, col(Membership.user_id) != user_id, including_hidden=True)
     return [owner.user_id for owner in owners] == [user_id] and await others.exists()

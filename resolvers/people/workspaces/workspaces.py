@@ -1,4 +1,4 @@
-"""Workspaces. Whoever founds one owns it; none is ever deleted through the API."""
+"""Workspaces. The founder owns a workspace; the API deletes none."""
 
 from typing import Any
 
