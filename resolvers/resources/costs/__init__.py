@@ -1,4 +1,4 @@
-"""What calls of models cost: the ledger, its report, and budgets."""
+"""Costs of model calls: the ledger, its report, and budgets."""
 
 from resolvers.kernel import Domain
 from resolvers.resources.costs.budgets import (

@@ -1,7 +1,7 @@
-"""Calls of models that the service makes itself, for a workspace: one question, one answer.
+"""Model calls by the service itself, for a workspace: one question, one answer.
 
-As a run does it, a call sets money aside before it is made, and is booked. Both are transactions of their own: the
-answer is paid for, whatever becomes of the operation that wanted it.
+Like a run, a call reserves money before it is made and is booked afterwards. Both are transactions of their own: the
+answer has to be paid even if the operation that requested it fails.
 """
 
 import asyncio
@@ -47,9 +47,9 @@ from resolvers.resources.credentials.vault import tell
 FENCED: Final = re.compile(r"\s*```[a-z]*\n(.*)\n```\s*", re.DOTALL)
 SECONDS: Final = 90.0
 LASTS: Final = timedelta(minutes=5)
-"""How long money is set aside for a call whose process died."""
+"""How long a reservation for a call lasts if its process has died."""
 SLOT: Final = SLOTS
-"""Of sums: runs do not have it."""
+"""The slot of the sums that runs do not use."""
 VENDOR: Final = "https://api.anthropic.com"
 SERVICE: Final = "models"
 NOT_COVERED: Final = "The rest of the workspace's budget does not cover the call"
@@ -91,7 +91,7 @@ class BookCall(OfCall):
 
 
 class MoneyHeld(Output):
-    """Whether money was set aside, or none has to be."""
+    """The result of a reservation: whether money was reserved, or none was needed."""
 
     refused: bool = False
 
@@ -105,7 +105,7 @@ async def key_of(ctx: Context, missing: Refusal) -> Key:
 
 
 async def ask(ctx: Context, key: Key, model: str, question: CompletionRequest, purpose: str) -> str:
-    """What the model says; BAD_GATEWAY where it does not, or where no budget covers the call. Before `begin()`."""
+    """The model's answer. BAD_GATEWAY if the model fails or no budget covers the call. Call it before `begin()`."""
     address = instance.settings.anthropic_base_url or VENDOR
     asked = Model(LlmProvider.ANTHROPIC.lower(), model, address, key.value, timeout=SECONDS)
     try:
@@ -119,7 +119,7 @@ async def ask(ctx: Context, key: Key, model: str, question: CompletionRequest, p
 async def completed(
     ctx: Context, model: Model, question: CompletionRequest, purpose: str, *, call_id: str | None = None, **whose: str
 ) -> Completed:
-    """What the model says. Raises NotCovered, or CompletionFailed within the timeout of the model. Before `begin()`.
+    """The model's answer. Raises NotCovered, or CompletionFailed within the model's timeout. Call it before `begin()`.
 
     `whose`: the agent and the crew that the call is for, and the credential whose key is used.
     """
@@ -144,13 +144,15 @@ async def completed(
 
 
 def unfenced(text: str) -> str:
-    """What a model was asked for, where it has put a code fence around it."""
+    """Removes a code fence around a model's answer."""
     fenced = FENCED.fullmatch(text)
     return text if fenced is None else fenced[1]
 
 
 async def _most(model: Model, read: int, written: int) -> int:
-    """Nothing of a model whose price nobody knows: it is not refused for what it may cost, but for what was spent."""
+    """The maximum cost of a call; 0 if the model's price is unknown: such calls are refused only for money already
+    spent.
+    """
     return micros(await asyncio.to_thread(price, model.address or "", model.name, read=read, wrote=written)) or 0
 
 
@@ -158,7 +160,8 @@ async def _most(model: Model, read: int, written: int) -> int:
 async def hold_call(ctx: Context, data: HoldCall) -> MoneyHeld:
     """Set money aside for a call that no run makes.
 
-    Of the budgets of the workspace, and of the crew and agent it is for. The use of a key is told on its timeline.
+    From the budgets of the workspace, and of the crew and agent that the call is for. The key's use is added to its
+    timeline.
     """
     found = await states(ctx, _whose(data))
     await alarm(ctx, found)

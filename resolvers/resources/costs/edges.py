@@ -1,4 +1,4 @@
-"""What has been spent of late by a workspace, a crew, an agent or a mission, and their budgets: as edges."""
+"""Edges to recent costs of a workspace, a crew, an agent or a mission, and to their budgets."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creatio
 
 
 class CostOfDay(View):
-    """What a day's calls of models have used and cost. Days without calls are left out."""
+    """The usage and cost of a day's model calls. Days without calls are left out."""
 
     day: str
     calls: int
@@ -40,7 +40,7 @@ graph(CostOfDay, gate=MONEY, scope="workspace:read", visible=EVERYONE)
 
 
 def _days(key: str | None) -> Any:
-    """Of the sums of each day: those that name the row in `key`; all of the workspace without one."""
+    """Daily sums of the rows that name the row in `key`; of the whole workspace without a key."""
 
     def source(row: Any, scope: Any) -> Any:
         here = row.id if key is None else row.workspace_id

@@ -1,4 +1,4 @@
-"""What the channel of a workspace is told of budgets."""
+"""Events about budgets on the channel of a workspace."""
 
 from models.resources.budgets import BudgetPeriod, BudgetScope
 from resolvers.kernel import Event
@@ -39,4 +39,4 @@ class BudgetExceeded(Event, type="budget.exceeded", channel="workspace:{workspac
 
 
 ALARMS = (BudgetWarning, BudgetExceeded)
-"""What an operation declares, beside InboxItemUpdated, in which a budget may be found to be at its limit."""
+"""The events, beside InboxItemUpdated, of operations that may find a budget at its limit."""

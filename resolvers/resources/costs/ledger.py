@@ -30,7 +30,7 @@ from resolvers.resources.costs.money import dollars
 from resolvers.rules.times import Since, Until, from_time, up_to
 
 MONEY = Action.UPDATE
-"""What reading of money is: managers may, and who is above them."""
+"""The action that reads of money require: managers and above."""
 NEWEST_FIRST = (col(ModelCall.created_at).desc(), col(ModelCall.id).desc())
 
 

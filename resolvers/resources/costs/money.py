@@ -1,4 +1,4 @@
-"""Amounts of money: stored in millionths of a US dollar, told and taken in dollars."""
+"""Amounts of money: stored in millionths of a US dollar; inputs and answers are in dollars."""
 
 import math
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ def micros(dollars: float | None) -> int | None:
 
 
 def dollars(micros: Any) -> Any:
-    """Of a column or a sum."""
+    """The value of a column or a sum in dollars."""
     return cast(micros, SQLFloat) / constant(MILLION)
 
 

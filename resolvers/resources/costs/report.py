@@ -1,4 +1,4 @@
-"""What has been spent: by day, agent, crew or model."""
+"""The report of costs: by day, agent, crew or model."""
 
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum

@@ -1,7 +1,7 @@
-"""Before a run starts something of every budget that concerns it is set aside; what is spent leads to alarms.
+"""Before a run starts, part of every budget that concerns it is reserved; spending leads to alarms.
 
-All budgets of a run are locked, in the order of their ids, before any is looked at: whoever comes next sees what the
-one before has set aside. Calls are booked without these locks: they only turn what was set aside into what is spent.
+All budgets of a run are locked, in the order of their ids, before any is read: the next run sees earlier reservations.
+Calls are booked without these locks, because they only convert a reservation into spending.
 
 See ADR 64.
 """
@@ -122,7 +122,7 @@ async def _states(ctx: Context, run: Run) -> list[State]:
 
 
 async def states(ctx: Context, whose: Sequence[Any], run_id: str = "") -> list[State]:
-    """Of the budgets that concern a run, or a call without one: they are locked."""
+    """Locks and returns the budgets that concern a run, or a call outside runs."""
     budgets = await ctx.select(Budget, or_(*whose)).order_by(col(Budget.id)).locked().all()
     if not budgets:
         return []

@@ -44,7 +44,7 @@ BY_VARIABLE = (
 
 
 def _told(column: str) -> Any:
-    """What everybody is told of the credential, whatever its scope, of a deleted one too (contract:
+    """A column of the credential that every member sees, regardless of scope and deletion (contract:
     agent_credentials.list).
     """
 
@@ -57,7 +57,7 @@ def _told(column: str) -> Any:
 
 
 def _seen(row: Any, scope: Any) -> Any:
-    """How many of an agent's assignments are of credentials that the caller may see, deleted ones included."""
+    """The number of an agent's assignments whose credentials the caller may see, including deleted ones."""
     given, own = scope.beside(AgentCredential, row)
     credential, visible = scope.beside(Credential, row, including_deleted=True)
     held = (given.c.agent_id == row.id, credential.c.id == given.c.credential_id)

@@ -1,4 +1,4 @@
-"""Values are put before their provider: one that was sent, or the one that is stored."""
+"""Checks of values with their provider: a value from the request, or the stored one."""
 
 from typing import Annotated
 

@@ -113,7 +113,7 @@ async def create_credential(ctx: Context, data: CreateCredential) -> Credential:
 
 
 async def add_credential(ctx: Context, data: CreateCredential, *, administers: bool) -> Credential:
-    """`administers`: whether the caller may say that somebody else has made it."""
+    """`administers`: the caller may name another creator."""
     _check(data)
     actor_id = _attributed(ctx, data, administers)
     crews = list(dict.fromkeys([*data.crew_ids, *([data.crew_id] if data.crew_id else [])]))
@@ -162,14 +162,14 @@ def _check(data: CreateCredential) -> None:
 
 
 def _of_client(data: CreateCredential) -> dict[str, Any]:
-    """How a token is got, of OAUTH2 alone."""
+    """The columns of the OAuth client, for OAUTH2 only."""
     if data.type is not CredentialType.OAUTH2 or not data.oauth_client_id:
         return {}
     return data.model_dump(include={"oauth_client_id", "oauth_auth_url", "oauth_token_url", "oauth_scopes"})
 
 
 def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str | None:
-    """Who is said to have made it (contract: credentials.create, created_by_actor_id)."""
+    """The recorded creator (contract: credentials.create, created_by_actor_id)."""
     kind, named = data.created_by_actor_type, data.created_by_actor_id
     own = kind is ActorType.user and named in (None, ctx.user_id)
     if not own and not administers:

@@ -1,4 +1,4 @@
-"""What a run of an agent is given: the values of its credentials, by name of variable."""
+"""The credentials of an agent's run: values by the name of their variable."""
 
 import re
 from collections.abc import Sequence
@@ -52,13 +52,15 @@ class Given:
 
 
 def is_variable(name: str) -> bool:
-    """Whether an environment may have it: a name of a shell's form, which steers neither shell nor loader."""
+    """Returns true if an environment may have a variable of this name: it has a shell's form, and affects neither shell
+    nor loader.
+    """
     return VARIABLE.fullmatch(name) is not None and name not in STEERING and not name.startswith(STEERING_BEGINS)
 
 
 async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
-    """What the agent holds, by priority; among equals what was used longest ago comes first. It is told on the
-    timelines, once a minute each. What cannot be opened, or is not given by the store it is in, is left out.
+    """The agent's credentials by priority; among equals the least recently used comes first. Each use is added to the
+    timeline, once a minute. Credentials that cannot be opened, or that their store does not return, are left out.
     """
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:
@@ -79,7 +81,7 @@ async def given_to(workspace_id: str, agent_id: str) -> list[Given]:
 
 
 async def still_given(workspace_id: str, agent_id: str, given: Sequence[Given]) -> list[Given]:
-    """Those of a run that the agent holds at this moment: what was taken away meanwhile is left out."""
+    """The credentials of a run that the agent still holds; credentials that were removed meanwhile are left out."""
     if not given:
         return []
     ids = [each.credential_id for each in given]
@@ -159,7 +161,7 @@ async def tell_use(workspace_id: str, agent_id: str | None, ids: Sequence[str], 
 
 
 async def note_uses(tables: Everywhere, ids: Sequence[str], agent_id: str | None, source: str) -> None:
-    """Of those that no use was noted of within a minute."""
+    """Records the uses of credentials that had none within the last minute."""
     if not ids:
         return
     before = col(Credential.last_used_at)
@@ -181,7 +183,7 @@ async def note_uses(tables: Everywhere, ids: Sequence[str], agent_id: str | None
 
 
 def _held(given: Any, secret: Any, agent_id: str) -> tuple[Any, ...]:
-    """Of credentials that the agent has, and that are good."""
+    """The agent's valid credentials."""
     return (
         given.agent_id == agent_id,
         secret.id == given.credential_id,
@@ -195,9 +197,9 @@ def _given(row: Any, value: str) -> Given:
 
 
 def environment(given: Sequence[Given], *, guarded: bool = False) -> dict[str, str]:
-    """The variables of a run: of those of one name the preferred one.
+    """The variables of a run: among credentials with one name the preferred one.
 
-    `guarded`: a SECRET is in none of them. It is used by leave of the keeper, a command at a time.
+    `guarded`: no variable contains a SECRET. It is used by the keeper's permission, one command at a time.
     """
     shown = [each for each in given if each.variable and not (guarded and each.type == CredentialType.SECRET.value)]
     return {each.variable: each.value for each in reversed(shown)}

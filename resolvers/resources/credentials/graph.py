@@ -1,4 +1,4 @@
-"""Who sees credentials, and what is told of them: never a value."""
+"""Who sees credentials, and which facts: never a value."""
 
 from typing import Any
 
@@ -21,7 +21,8 @@ IN_ORDER = (col(Credential.type), col(Credential.recency), col(Credential.id))
 
 
 def _is_seen(credential: Any, scope: Any) -> Any:
-    """Managers see all; the others those of the workspace, and of the crews that they are in (contract: visibility)."""
+    """Managers see all credentials; other members see those of the workspace and of their crews (contract: visibility).
+    """
     link, member = table_of(CredentialCrew).alias(), table_of(CrewMember).alias()
     in_crew = (
         select(ONE)
@@ -49,7 +50,7 @@ def _first_crew(row: Any, scope: Any) -> Any:
 
 
 def _agent_names(row: Any, scope: Any) -> Any:
-    """Of live agents."""
+    """The names of the live agents."""
     given, own = scope.beside(AgentCredential, row)
     agent, live = scope.beside(Agent, row)
     names = func.jsonb_agg(aggregate_order_by(agent.c.name, agent.c.name, agent.c.id))

@@ -38,7 +38,7 @@ HOSTS: Final[Mapping[str, frozenset[str]]] = {
     "GITLAB": frozenset({"gitlab.com", "registry.gitlab.com"}),
     "VERCEL": frozenset({"api.vercel.com"}),
 }
-"""By provider. Each takes a token in a header, from a client that is no browser."""
+"""Hosts by provider. Each accepts a token in a header from a client that is not a browser."""
 
 
 def _host(text: str) -> str:
@@ -67,5 +67,5 @@ def check_hosts(type: CredentialType, hosts: Iterable[str]) -> None:
 
 
 def hosts_of(credential: Any) -> frozenset[str]:
-    """Its own, else those of its provider; nothing where none are known."""
+    """The credential's own hosts, otherwise those of its provider; empty if neither is known."""
     return frozenset(credential.hosts) or HOSTS.get(credential.provider, frozenset())

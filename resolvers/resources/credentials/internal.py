@@ -1,4 +1,4 @@
-"""What programs around agents do with credentials, over the internal API, and on whose behalf."""
+"""Operations on credentials for programs around agents, over the internal API, on behalf of a user."""
 
 from functools import partial
 from typing import Annotated, Any, Final
@@ -101,7 +101,9 @@ class StatusSet(Output):
 
 
 async def _for(ctx: Context, capability: Capability) -> None:
-    """The user whom the program names, and signs for, may do it; the call goes on as that user's."""
+    """Checks that the user whom the program names, with a signature, has the capability; the call continues as this
+    user.
+    """
     named = ctx.caller.on_behalf
     if named is None or not named.signed_for(ctx.workspace_id or ""):
         raise Refusal(Code.UNAUTHENTICATED, "X-Caller-User-Id and its X-Caller-Signature are required")

@@ -11,7 +11,7 @@ from resolvers.kernel import Code, Context, Refusal, log
 from resolvers.resources.credentials.references import value_of
 
 MOST_LOOKED_AT = 100
-"""Keys: slots that nobody has filled come with them."""
+"""The most keys that are read, including empty slots."""
 SEALED = "The key of the workspace cannot be opened"
 
 

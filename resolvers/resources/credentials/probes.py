@@ -1,4 +1,6 @@
-"""Whether a provider takes a value: one call of what it documents for that (contract: credentials, probes)."""
+"""Whether a provider accepts a value: one call that the provider documents for this purpose (contract: credentials,
+probes).
+"""
 
 import re
 from dataclasses import dataclass

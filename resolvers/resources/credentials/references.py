@@ -47,8 +47,8 @@ async def value_of(credential_id: str, stored: Sealed, secret_ref: str | None) -
 
 
 async def values_of(rows: Sequence[Any], column: str = "value") -> list[str | None]:
-    """Of rows of credentials, in their order. None of one without, and of one that cannot be opened, or that the store
-    it is in does not give: the others are what a run goes on with. The log tells of it.
+    """The values of credential rows, in order. None for a row without a value, and for one that cannot be opened or
+    that its store does not return: a run continues with the others. Such failures are logged.
     """
     turns = asyncio.Semaphore(AT_ONCE)
 

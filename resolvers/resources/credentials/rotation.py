@@ -122,7 +122,7 @@ async def rotate(ctx: Context, data: RotateCredential) -> CredentialRotation:
 
 
 async def _kept(ctx: Context, credential: Credential, rotation: CredentialRotation) -> Sealed | None:
-    """The value before, sealed for its new place; none of a slot, nor of one that nobody can open any more."""
+    """The previous value, sealed for its new place; None for an empty slot, or if the value cannot be opened."""
     if credential.value is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a credential has to look like, by its type (contract: credentials, rules)."""
+"""The form of a credential, by its type (contract: credentials, rules)."""
 
 import re
 from collections.abc import Iterable
@@ -31,7 +31,7 @@ def not_blank(value: str) -> str:
 
 
 def ends_of(credential: Credential) -> dict[str, Any]:
-    """Of a value that somebody gives: what ended was the token before. One that is renewed keeps its time."""
+    """The columns to clear with a new value: an expiry belongs to the previous token. A renewed token keeps its own."""
     return {} if credential.refresh_token is not None else {"oauth_expires_at": None}
 
 

@@ -1,4 +1,4 @@
-"""MCP servers that agents can use: those of the workspace, those of crews, and who is bound to them."""
+"""MCP servers for agents: servers of the workspace, of crews, and their bindings."""
 
 from resolvers.kernel import Domain
 from resolvers.resources.integrations.bindings import (

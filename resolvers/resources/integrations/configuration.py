@@ -1,8 +1,8 @@
-"""MCP servers of a run as coding agents are told of them: what belongs into the configuration of each.
+"""The configuration of a run's MCP servers, for each coding agent.
 
-No secret stands in a document or an argument: those are in files and lists of processes. A header and a variable that
-has one is taken from the environment of the coding agent, which is the run's own. So are texts that the coding agent
-would expand itself: what somebody has written into a server's texts names none of its variables.
+No document and no argument contains a secret, because both end up in files and process lists. A header or variable with
+a secret refers to the environment of the coding agent, which is the run's own. So does a text that the coding agent
+would expand itself: text in a server's settings cannot name its variables.
 """
 
 import json
@@ -46,7 +46,7 @@ class ConfiguredServer:
 
     @property
     def streams(self) -> bool:
-        """Whether it speaks the older transport, with server-sent events."""
+        """True if the server speaks the older transport, server-sent events."""
         return urlsplit(self.endpoint).path.rstrip("/").endswith("/sse")
 
 
@@ -95,7 +95,7 @@ def configured(given: GivenServer, secret: str | None, values: Mapping[str, str]
 def configuration_of(
     adapter: CliAdapter, servers: Sequence[ConfiguredServer], *, stdio: bool = False
 ) -> McpConfiguration:
-    """What a coding agent is told of the servers. `stdio`: whether such may be started, in the sandbox it runs in."""
+    """The configuration of the servers for a coding agent. `stdio`: stdio servers may be started in its sandbox."""
     made, kept, make = McpConfiguration(), dict[str, ConfiguredServer](), WRITERS.get(adapter)
     for server in servers:
         why = _fault(adapter, server, stdio)
@@ -110,9 +110,7 @@ def configuration_of(
 
 
 def command_of(server: ConfiguredServer) -> tuple[tuple[str, ...], dict[str, str]]:
-    """How a server behind stdio is started, and the environment that has its secrets: no list of processes shows what
-    is in a variable alone.
-    """
+    """The command of a stdio server, and the environment with its secrets: process lists do not show variables."""
     made = McpConfiguration()
     script = _script(made, server)
     return ("/bin/sh", "-c", script), made.environment
@@ -129,7 +127,7 @@ def _fault(adapter: CliAdapter, server: ConfiguredServer, stdio: bool) -> str | 
 
 
 def _name_of(name: str, taken: Iterable[str]) -> str:
-    """Of letters that every coding agent takes; no two differ in their case alone."""
+    """A name of letters that every coding agent accepts; no two names differ only in case."""
     plain = (UNNAMEABLE.sub("_", name) or "_")[:LONGEST_NAME]
     lower, made, number = {one.casefold() for one in taken}, plain, 1
     while made.casefold() in lower:
@@ -139,7 +137,9 @@ def _name_of(name: str, taken: Iterable[str]) -> str:
 
 
 def _expanding(made: McpConfiguration, mark: str) -> Callable[[str, bool], str]:
-    """How a text stands in settings that a coding agent expands: by a variable where it has the agent's mark, too."""
+    """Makes a text safe for settings that a coding agent expands: a text that contains the agent's mark becomes a
+    variable.
+    """
     return lambda text, secret: f"${{{made.put(text)}}}" if secret or mark in text else text
 
 
@@ -182,8 +182,8 @@ def _gemini_cli(made: McpConfiguration, servers: Mapping[str, ConfiguredServer])
 
 
 def _opencode(made: McpConfiguration, servers: Mapping[str, ConfiguredServer]) -> None:
-    """By OPENCODE_CONFIG_CONTENT alone, which is added to what the file of OPENCODE_CONFIG has; secrets may be there.
-    Its texts have no braces, so that nothing in them is taken for `{env:…}` or `{file:…}`.
+    """Uses OPENCODE_CONFIG_CONTENT alone, which is merged into the file of OPENCODE_CONFIG and may contain secrets. Its
+    texts have no braces, so that the coding agent expands no `{env:…}` or `{file:…}`.
     """
     described = dict[str, Any]()
     for name, server in servers.items():

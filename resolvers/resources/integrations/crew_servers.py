@@ -1,4 +1,4 @@
-"""MCP servers of a crew: list, create, update, delete; those of all crews in one list."""
+"""MCP servers of a crew: list, create, update, delete; and one list of the servers of all crews."""
 
 from typing import Annotated
 

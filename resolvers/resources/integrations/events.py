@@ -1,4 +1,4 @@
-"""What a workspace is told of the MCP servers of the workspace and of its crews."""
+"""Events about the MCP servers of a workspace and of its crews."""
 
 from typing import Literal
 

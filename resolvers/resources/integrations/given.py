@@ -1,4 +1,4 @@
-"""What a run of an agent is given of MCP servers: what `agent_integrations.resolved` shows, with what is sealed."""
+"""The MCP servers of an agent's run: the servers of `agent_integrations.resolved`, with their sealed values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,8 +27,7 @@ TOOLS = ("crew_integration_id", "tool_name", "enabled", "fingerprint")
 
 @dataclass(frozen=True, slots=True)
 class GivenServer:
-    """A server that the agent may use at this moment; `tools` are those that the workspace has said something of. The
-    texts are as somebody has sent them.
+    """A server that the agent may use now; `tools` are those with settings of the workspace. Its texts are unchanged.
     """
 
     id: str
@@ -77,9 +76,9 @@ class Referred:
 async def referred_by(
     workspace_id: str, agent_id: str | None, servers: Sequence[GivenServer], crew_id: str | None = None
 ) -> dict[str, Referred]:
-    """What the texts of servers refer to, by name: what the agent has under this name of a variable, else the newest
-    credential whose name begins so, of those that are for the whole workspace or for the crew, which is the agent's
-    unless another is named.
+    """The credentials that texts of servers refer to, by name: the agent's variable of this name, otherwise the newest
+    credential whose name begins with it, among those of the workspace and of the crew, which is the agent's unless
+    another is given.
     """
     names = _names_in(servers)[:MOST_REFERENCES]
     if not names:
@@ -100,7 +99,7 @@ async def referred_by(
 
 
 async def still_referred(workspace_id: str, agent_id: str, server: GivenServer, had: Mapping[str, Referred]) -> bool:
-    """Whether the agent may have at this moment what the server has `had` of the credentials that its texts name."""
+    """Returns true if the agent may still use the credentials of the server's texts that it `had`."""
     names = [name for name in _names_in([server]) if name in had]
     if not names:
         return True
@@ -116,7 +115,7 @@ async def still_referred(workspace_id: str, agent_id: str, server: GivenServer, 
 
 
 def _usable(here: Everywhere, wanted: Any, agent_id: str | None, crew_id: str | None, *, of_id: bool = False) -> Any:
-    """Credentials that a wanted name stands for, the preferred one first; `of_id`: those of the wanted id."""
+    """Credentials that a wanted name stands for, the preferred one first; `of_id`: those with the wanted id."""
     given, secret = here.table(AgentCredential, *GIVEN), here.table(Credential, *SECRET)
     own = here.table(CredentialCrew, "id", "credential_id", "crew_id").c
     agents = here.table(Agent, "id", "crew_id", including_deleted=True).c

@@ -1,4 +1,4 @@
-"""Who reads MCP servers, and what can be read from them."""
+"""The access to MCP servers, and their edges."""
 
 from typing import Any
 
@@ -33,8 +33,8 @@ def said(value: Any) -> Any:
 
 
 def _auth_status(row: Any, scope: Any) -> Any:
-    """Whether the server gets a credential from any agent that is bound to it (contract: rules, auth_status). Whose
-    credential it is, and who may see it, does not matter.
+    """True if any bound agent gives the server a credential (contract: rules, auth_status), regardless of who may see
+    it.
     """
     binding, bindings = scope.beside(AgentIntegration, row)
     credential = table_of(Credential).alias()

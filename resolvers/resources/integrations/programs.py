@@ -1,7 +1,7 @@
-"""MCP servers behind stdio, as people who look after them have them asked: a program that is started for one question.
+"""Requests of users to stdio MCP servers: each starts a program.
 
-It gets what a run of the agent would give it that has been bound to it longest. How many are started is bounded: a
-question costs a sandbox, and whoever may ask one may ask again.
+The program receives the same as in a run of the agent with the oldest binding. The number of programs is limited,
+because each takes a sandbox and users can repeat requests.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ _starts = Pace(STARTS, TOO_OFTEN)
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What can be asked, and what takes the secrets out of its answers that it was given."""
+    """A prepared server, and the redactor of the secrets that it received."""
 
     program: McpProgram
     redactor: Redactor

@@ -48,7 +48,7 @@ def _of(server: Any, scope: IntegrationScope, crew_id: Any) -> Any:
 
 
 class Resolved(NamedTuple):
-    """What a statement of an agent's servers is made of: FROM entries of both, their join, and its conditions."""
+    """The parts of a statement about an agent's servers: FROM entries of both kinds, their join, and its conditions."""
 
     servers: Any
     bound: Any
@@ -57,7 +57,7 @@ class Resolved(NamedTuple):
 
     @property
     def columns(self) -> list[Any]:
-        """What a server is for the agent: a binding may have a `config_json` of its own."""
+        """The server's columns for the agent: a binding may have its own `config_json`."""
         plain = [self.servers.c[name] for name in ("server_id", "scope", *FIELDS) if name != "config_json"]
         config = func.coalesce(self.bound.c.config_override_json, self.servers.c.config_json)
         return [*plain, config.label("config_json")]

@@ -1,4 +1,4 @@
-"""What an MCP server of a workspace and one of a crew have in common: their fields, and which of them go together."""
+"""The common part of workspace and crew MCP servers: their fields, and which of them go together."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -75,7 +75,7 @@ async def edit_server(ctx: Context, server: S, data: ServerPatch) -> S:
 
 
 def _place(server: dict[str, Any]) -> tuple[Any, ...]:
-    """Who gets a credential that is bound to the server: whoever is at its origin, or the process that is started."""
+    """The receiver of credentials that are bound to the server: its origin, or the process that is started."""
     if server["transport"] is Transport.stdio:
         return tuple(server[name] or "" for name in WHERE_TO if name != "endpoint")
     return (server["transport"], origin(server["endpoint"] or ""))
@@ -92,7 +92,7 @@ async def _take_credentials(ctx: Context, server: WorkspaceIntegration | CrewInt
 
 
 def changed_server(server: Any, data: ServerPatch) -> dict[str, Any]:
-    """What changes of one, or BAD_REQUEST. A patch of nothing is an edit all the same."""
+    """The changes of a server, or BAD_REQUEST. An empty patch counts as an edit."""
     changes = data.sent()
     merged = {name: changes.get(name, getattr(server, name)) for name in ("transport", "endpoint", "command")}
     if "transport" in changes:

@@ -1,5 +1,5 @@
-"""Whether an MCP server answers (contract: integrations, rules.connection_test): one request, without a credential. One
-behind stdio is started for it, with what a run would give it.
+"""Whether an MCP server answers (contract: integrations, rules.connection_test): one request without a credential. A
+stdio server is started for it, with the environment of a run.
 """
 
 from typing import Annotated, Any, Final
@@ -43,7 +43,7 @@ class ServerTest(Output):
 
 
 def policy() -> Policy:
-    """Where an MCP server may be, whatever its name leads to."""
+    """The policy for addresses of MCP servers."""
     return Policy.PRIVATE_TOO if instance.settings.mcp_allow_private else Policy.PUBLIC
 
 

@@ -168,7 +168,7 @@ async def _asked_of_a_program(ctx: Context, server: CrewIntegration) -> list[tup
 
 
 async def _found(asked: Awaitable[list[ToolOffered]], redactor: Redactor) -> list[tuple[str, dict[str, Any]]]:
-    """Whoever refreshes tools need not know the credential that a server may repeat."""
+    """The tools without secrets: a server may repeat its credential, which the refreshing user need not know."""
     try:
         found = await asked
     except McpFailed as failed:
@@ -200,7 +200,7 @@ async def _headers(ctx: Context, server: CrewIntegration) -> Mapping[str, str]:
 
 
 async def keep_tools(ctx: Context, server: CrewIntegration, sent: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
-    """How many are new, and how many were known. What is None of a tool stays as it is."""
+    """Stores tools; returns the numbers of new and of known ones. Fields of a tool that are None are unchanged."""
     own = col(ToolBinding.crew_integration_id) == server.id
     known = {tool.tool_name: tool for tool in await ctx.select(ToolBinding, own).all()}
     made = dict[str, ToolBinding]()

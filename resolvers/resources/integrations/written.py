@@ -1,6 +1,6 @@
-"""`mcp_config_json` of crews and agents: servers of the crew follow the text when it is written; reads stay reads.
+"""`mcp_config_json` of crews and agents: writing the text creates and updates servers of the crew; reads remain reads.
 
-A server that somebody has changed since is theirs, and does not follow the text any more.
+A server that a user has changed since no longer follows the text.
 """
 
 from collections.abc import Mapping

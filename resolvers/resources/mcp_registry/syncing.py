@@ -1,4 +1,4 @@
-"""How the mirror is filled: page by page, from the registry that the operator names."""
+"""The sync of the mirror: page by page, from the registry that the operator names."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ _TEXTS = (
     "command", "endpoint", "auth_type", "env_vars_json", "homepage_url",
 )  # fmt: skip
 CHOSEN = ("name", "icon", "category", "trust_tier", "is_featured")
-"""What stays as it is here, whatever the registry says."""
+"""The columns that a sync leaves unchanged."""
 
 
 class SyncStarted(Output):
@@ -88,7 +88,9 @@ async def sync_registry(ctx: Context, data: NoInput) -> SyncStarted:
 
 
 async def is_due(rows: AcrossWorkspaces) -> bool:
-    """Whether a mirror that somebody has asked for is a day old. A server where nobody did calls nobody."""
+    """Returns true if a requested mirror is a day old. The server calls no registry until an administrator requests a
+    sync.
+    """
     ((last,),) = await rows.everywhere.report(select(func.max(rows.everywhere.table(McpRegistryServer).c.synced_at)))
     return last is not None and instance.clock.now() - last >= A_DAY
 
@@ -115,7 +117,7 @@ async def store(entries: list[dict[str, Any]], at: datetime) -> None:
 
 
 def entry(raw: Any) -> dict[str, Any] | None:
-    """What is kept of an entry; None for what is no server, or not its latest version (contract: mcp_registry.sync)."""
+    """The columns of an entry; None if it is not a server, or not its latest version (contract: mcp_registry.sync)."""
     server, official = _object(_object(raw).get("server")), _object(_object(_object(raw).get("_meta")).get(OFFICIAL))
     name = _text(server.get("name"), bounds.LINE)
     if not name or official.get("isLatest") is not True:
@@ -134,7 +136,7 @@ def entry(raw: Any) -> dict[str, Any] | None:
 
 
 def _home_of(server: dict[str, Any]) -> dict[str, Any]:
-    """Of what is a package, none is told (contract: mcp_registry.sync)."""
+    """The home of a server; packages have none (contract: mcp_registry.sync)."""
     home = _text(server.get("websiteUrl"), bounds.URL)
     return {"homepage_url": home} if home.startswith(("https://", "http://")) else {}
 

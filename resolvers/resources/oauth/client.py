@@ -1,4 +1,4 @@
-"""What is asked of an authorization server: consent, a client of our own, tokens (OAuth 2.1, RFC 7591, RFC 8707)."""
+"""Requests to an authorization server: consent, client registration, tokens (OAuth 2.1, RFC 7591, RFC 8707)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class Client:
 
 
 def authorization_url(credential: Credential, *, state: str, verifier: str, redirect_uri: str) -> str:
-    """Where consent is asked for. What the address has of a query stays."""
+    """The address of the consent page. Its existing query is kept."""
     from jwt.utils import base64url_encode
 
     address = urlsplit(credential.oauth_auth_url or "")
@@ -90,7 +90,7 @@ async def registered(server: AuthorizationServer, redirect_uri: str) -> Client |
 
 
 async def redeemed(credential: Credential, *, code: str, redirect_uri: str, verifier: str | None) -> Tokens:
-    """Tokens for a code: BAD_GATEWAY where there are none, BAD_REQUEST for those that were made for somebody else."""
+    """The tokens for a code. BAD_GATEWAY if there are none, BAD_REQUEST if they were issued for another client."""
     form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
     form |= {} if verifier is None else {"code_verifier": verifier}
     return await _tokens(credential, form)

@@ -74,7 +74,9 @@ class ExchangeOAuth(OfCredential):
 
 
 class FinishOAuth(Input):
-    """What the authorization server adds to the address: `state` with a `code` or an `error`; `iss`: who it is."""
+    """The parameters that the authorization server adds to the address: `state` with a `code` or an `error`; `iss` is
+    its issuer.
+    """
 
     code: AuthorizationCode = ""
     state: Text = ""
@@ -235,7 +237,8 @@ async def _as_who_began(ctx: Context, begun: ConsentState) -> None:
 
 
 def callback(ctx: Context) -> str:
-    """Of the origin that is configured, else of the one the client used, as trusted proxies say."""
+    """The callback on the configured origin, otherwise on the one that the client used, as trusted proxies report it.
+    """
     return f"{instance.settings.public_url or ctx.caller.origin}{CALLBACK}"
 
 
@@ -251,7 +254,7 @@ async def _of(ctx: Context, id: str, *, asks: bool = True) -> Credential:
 
 
 def _user_of(ctx: Context) -> str | None:
-    """Who is signed in where the answer arrives, if anybody is."""
+    """The user who is signed in where the answer arrives, if any."""
     return ctx.caller.user_id or None if ctx.caller.kind is CredentialKind.SESSION else None
 
 

@@ -1,8 +1,8 @@
-"""Who asks for consent on behalf of an MCP server: its own word (RFC 9728), and that of its authorization server (RFC
-8414).
+"""Finds the authorization server of an MCP server: from the server's metadata (RFC 9728) and the authorization server's
+own (RFC 8414).
 
-Whatever is named on the way is judged like an address that a client has sent. What cannot be reached or believed is as
-good as not there: the caller learns that nothing was found, and nothing of the network.
+Every address on the way is checked like one from a client. An unreachable or inconsistent document counts as missing:
+the caller learns that nothing was found, and nothing about the network.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ def may_call(url: Any) -> TypeGuard[str]:
 
 
 async def discovered(mcp_url: str) -> AuthorizationServer | None:
-    """What the server says, else what is known of its host."""
+    """The server's own metadata, otherwise the known provider of its host."""
     if not may_call(mcp_url):
         return None
     try:
@@ -133,7 +133,7 @@ async def _asked(http: Outbound, mcp_url: str) -> AuthorizationServer | None:
 
 
 async def _resource(http: Outbound, parts: SplitResult, origin: str) -> dict[str, Any]:
-    """What the MCP server says of itself; nothing, where it speaks of another one (RFC 9728, 3.3)."""
+    """The MCP server's metadata; empty if it describes another resource (RFC 9728, 3.3)."""
     path = parts.path.rstrip("/")
     for url in dict.fromkeys((f"{origin}{RESOURCE}{path}", f"{origin}{RESOURCE}")):
         document = await _read(http, url)
@@ -143,7 +143,9 @@ async def _resource(http: Outbound, parts: SplitResult, origin: str) -> dict[str
 
 
 def _is_of(resource: Any, parts: SplitResult) -> bool:
-    """Whether the MCP server is the resource, or lies below it: a token for another one is not to be asked for."""
+    """Returns true if the MCP server is the resource or lies below it: tokens for other resources must not be
+    requested.
+    """
     if not may_call(resource):
         return False
     named = urlsplit(resource)
@@ -152,7 +154,7 @@ def _is_of(resource: Any, parts: SplitResult) -> bool:
 
 
 def _places(server: str, origin: str) -> Iterator[tuple[str, str]]:
-    """Each issuer, and where it tells about itself."""
+    """The possible issuers, and where each publishes its metadata."""
     parts = urlsplit(server)
     host, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     yield server, f"{host}{SERVER}{path}"

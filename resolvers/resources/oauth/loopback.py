@@ -1,6 +1,6 @@
-"""An answer that comes to the machine of the server itself: one request, to a port of its loopback address.
+"""Receives an OAuth answer on the server's own machine: one request, to a port of its loopback address.
 
-It speaks as little HTTP as that takes. Whatever comes is handed to the operation of the callback, which decides.
+It implements the necessary minimum of HTTP. The callback operation judges the content.
 """
 
 import asyncio

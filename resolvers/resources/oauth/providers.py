@@ -75,7 +75,7 @@ HOSTS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def provider_of(host: str) -> OAuthProvider | None:
-    """Of a host that has one of these names, or ends with a dot and one."""
+    """The provider of a host that has one of its names, or is a subdomain of one."""
     name = host.lower().rstrip(".")
     return next((PROVIDERS[key] for known, key in HOSTS.items() if name == known or name.endswith(f".{known}")), None)
 

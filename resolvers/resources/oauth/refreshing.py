@@ -75,7 +75,7 @@ async def refresh_token_of(credential: Credential) -> str:
 
 
 async def renew(ctx: Context, asked: Credential, tokens: Tokens) -> None:
-    """Unless somebody has connected it anew meanwhile."""
+    """Stores renewed tokens unless a user has reconnected the credential meanwhile."""
     credential = await _unchanged(ctx, asked)
     if credential is not None:
         await ctx.update(Credential, credential.id, **await kept(ctx, credential, tokens, instance.clock.now()))
@@ -88,7 +88,7 @@ async def expire(ctx: Context, asked: Credential) -> None:
 
 
 async def end(ctx: Context, id: str) -> None:
-    """Unless somebody has connected it anew, or given it another value, meanwhile."""
+    """Ends the credential unless a user has reconnected it or replaced its value meanwhile."""
     credential = await ctx.select(Credential, col(Credential.id) == id).locked().first()
     if credential is None or credential.status is not CredentialStatus.ACTIVE:
         return

@@ -29,7 +29,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class ConsentState:
-    """What comes back with a state."""
+    """The data that a state stands for."""
 
     workspace_id: str
     credential_id: str
@@ -66,8 +66,8 @@ async def claim(
     browser: str | None = None,
     listener: str | None = None,
 ) -> ConsentState:
-    """In a transaction of its own, before anybody is asked: whatever happens next, the code is redeemed once. An answer
-    that comes in another browser is refused, and leaves it to its own.
+    """Claims a state in its own transaction, before the server is called: the code is redeemed once, whatever happens
+    next. An answer in another browser is refused and does not use up the state.
     """
     tied = (
         (OAuthState.workspace_id, workspace_id),

@@ -47,9 +47,10 @@ async def store(ctx: Context, credential: Credential, tokens: Tokens) -> None:
 
 
 async def bind(ctx: Context, credential: Credential) -> None:
-    """Gives the credential to the MCP servers it was connected for: those that are called as it is, up to "-oauth".
+    """Binds the credential to the MCP servers that it was connected for: those whose name is the credential's up to
+    "-oauth".
 
-    A server at another place than the one the token was asked for gets nothing, whatever it is called.
+    A server at another address than the one the token was requested for gets no credential, regardless of its name.
     """
     name, mark, _ = credential.name.partition(MARK)
     if not mark or not name:

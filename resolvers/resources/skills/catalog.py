@@ -126,7 +126,7 @@ def _installed_on(skill: Any, scope: Any) -> Any:
 
 
 def _has_agent_of(crew: Any, skill: Any) -> Any:
-    """Whether an agent of a crew has the skill."""
+    """True if an agent of the crew has the skill."""
     ties, agent = table_of(AgentSkill).alias(), table_of(Agent).alias()
     found = [
         agent.c.workspace_id == crew["workspace_id"],

@@ -1,4 +1,4 @@
-"""What a workspace is told of the skills of agents."""
+"""Events about skills of agents."""
 
 from resolvers.kernel import Event
 

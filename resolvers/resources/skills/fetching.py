@@ -18,7 +18,7 @@ ONLY_HTTPS: Final = "url: must be an https:// address of another host"
 
 
 def address_of(text: str) -> str:
-    """Where a file of a repository lies, for those who name the page that shows it, or the file alone."""
+    """The raw address of a file in a repository, from the address of its page or of the file itself."""
     text = text.strip()
     if (blob := BLOB.fullmatch(text)) is not None:
         return f"{RAW}/{blob[1]}/{blob[2]}/{blob[3].partition('?')[0].partition('#')[0]}"
@@ -40,7 +40,9 @@ def check(url: str) -> None:
 
 
 async def get(http: Outbound, url: str, redirects: int = MOST_REDIRECTS) -> tuple[str, Answered]:
-    """What an address leads to, and where that lies: each step is judged like the first."""
+    """Fetches an address, following redirects; each step is checked like the first. Returns the final address and the
+    answer.
+    """
     for _ in range(redirects + 1):
         check(url)
         answer = await http.get(url)

@@ -69,7 +69,7 @@ class SkillGenerated(Output):
 
 
 async def may_generate(ctx: Context) -> None:
-    """Whom a program names has to have the capability: the name is not signed, as it only takes away."""
+    """A user whom a program names must have the capability. The name is unsigned, because it only restricts."""
     named = ctx.caller.on_behalf
     if named is None:
         return

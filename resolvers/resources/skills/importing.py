@@ -40,7 +40,7 @@ class SkillImported(Output):
 
 
 async def understood(text: str, *, whole: bool = False, refused: Code = Code.BAD_REQUEST) -> SkillFile:
-    """What a SKILL.md says. Parsing takes a while: it is no work for the event loop."""
+    """Parses a SKILL.md, in a thread because parsing is slow."""
     try:
         return await asyncio.to_thread(parse, text, whole=whole)
     except SkillFault as fault:

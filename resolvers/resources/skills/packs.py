@@ -1,7 +1,7 @@
-"""What a git server sends: objects in a pack, read without git and within bounds.
+"""Packs from a git server: reads their objects without git and within limits.
 
-A pack of a few kilobytes can stand for terabytes: streams that inflate, deltas that copy, trees that hold each other.
-So whatever is made of it is counted while it is made, and too much of it is a fault.
+A pack of a few kilobytes can stand for terabytes: streams that inflate, deltas that copy, trees that contain each
+other. So everything is counted before it is created, and too much is a fault.
 
 See docs/work.md.
 """
@@ -25,7 +25,7 @@ FILES: Final = (b"100644", b"100755", b"100664")
 
 
 class PackFault(ValueError):
-    """What is wrong with a pack."""
+    """A fault of a pack."""
 
 
 @dataclass(slots=True)

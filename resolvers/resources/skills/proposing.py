@@ -1,6 +1,6 @@
-"""Skills that agents have written: each waits until somebody approves or rejects it.
+"""Skills that agents have written: each waits until a user approves or rejects it.
 
-The contract speaks of files below a crew's memory; here they are rows, under the same names.
+The contract describes files below a crew's memory; here they are rows with the same names.
 """
 
 from typing import Annotated, Final
@@ -45,7 +45,7 @@ from resolvers.resources.skills.skill_md import SkillFile
 from resolvers.resources.skills.storing import check_free, check_license, hold_catalog, known, store
 
 MOST_PROPOSED: Final = 50
-"""Of one crew, with up to 512 KiB each. Below the highest number that a file name may end with."""
+"""The most proposed skills of a crew, each of up to 512 KiB. Below the highest number that a file name may end with."""
 FULL: Final = f"The crew already has {MOST_PROPOSED} proposed skills, the maximum"
 UNSAFE: Final = "must be named skill-*.md, without /, \\ and .."
 CREW = Subject(Crew, "crew_id")

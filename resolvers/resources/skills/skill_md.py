@@ -45,7 +45,7 @@ MOST_OF_ONE: Final = 90  # characters: a whole list is a column of bounds.DESCRI
 
 
 class SkillFault(ValueError):
-    """What is wrong with a SKILL.md, as whoever wrote it is told."""
+    """A fault of a SKILL.md, as its author sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class SkillFile:
 
     @property
     def description_quality(self) -> str | None:
-        """What the scan has found, or else the remark on the description."""
+        """The finding of the scan, otherwise the remark on the description."""
         return self.scan_reason or self.remark
 
     def called(self, slug: str) -> "SkillFile":
-        """The same under a slug that somebody has chosen."""
+        """The same file under a slug that a user has chosen."""
         name = slug if self.name == self.slug else self.name
         display_name = slug if self.display_name == self.slug else self.display_name
         return replace(self, slug=slug, name=name, display_name=display_name)
@@ -149,7 +149,7 @@ def front_matter(head: str) -> dict[str, Any]:
 
 
 def _loaded(head: str) -> Any:
-    """Every scalar is a text: what a type would make of it is decided by nobody."""
+    """Loads YAML with every scalar as a text, because types would be ambiguous."""
     import yaml  # a process that imports none does not load it
 
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)

@@ -1,7 +1,8 @@
-"""What an import makes of a SKILL.md: a new skill, or the one of its slug changed (contract: skills, skill_md.upsert).
+"""Stores an imported SKILL.md: as a new skill, or as a change of the skill with its slug (contract: skills,
+skill_md.upsert).
 
-The catalog is the instance's, so that slugs and names are compared with those of all workspaces. Whoever stores skills
-holds its lock: what was found taken or free stays so.
+The catalog belongs to the instance, so slugs and names are compared across workspaces. A writer holds the catalog's
+lock, so checks of taken names remain true until the commit.
 """
 
 from typing import Any, Final
@@ -42,7 +43,7 @@ async def known(ctx: Context, slug: str) -> Skill | None:
 
 
 async def check_free(ctx: Context, file: SkillFile, skill: Skill | None, refused: Code = Code.BAD_REQUEST) -> None:
-    """Refused where the slug is somebody else's, or the name another skill's, or where a new one has no room."""
+    """Refuses if another owner has the slug, another skill has the name, or there is no room for a new skill."""
     if skill is not None and (skill.source is SkillSource.BUNDLED or skill.made_in != ctx.workspace_id):
         raise Refusal(refused, BUNDLED if skill.source is SkillSource.BUNDLED else NOT_YOURS)
     same = await ctx.select(Skill, col(Skill.name_key) == name_key(file.name)).first()

@@ -1,4 +1,4 @@
-"""That an agent has used a skill: the catalog counts it, and the journal tells of it."""
+"""Uses of skills by agents: the catalog counts them, and the journal records them."""
 
 from typing import Annotated
 
