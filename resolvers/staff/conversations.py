@@ -1,4 +1,4 @@
-"""What was said in chats with an agent, found by its words."""
+"""Search of messages with an agent, by words."""
 
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -32,9 +32,9 @@ DOMAIN = Domain("conversations", scopes="chats")
 
 LONGEST_QUERY = 1_000
 PATIENCE: Any = constant("2 s")
-"""How long a search looks for what is rare, or is not there."""
+"""How long a search continues for rare or missing words."""
 MOST_RANKED = 200
-"""Of the newest that match: among these the best come first."""
+"""The number of newest matches among which the best are ranked."""
 SIMPLE: Any = constant("simple", as_="regconfig")
 TYPES: Any = constant(["chat.user_message", "chat.agent_response"])
 MARKS: Any = constant("StartSel=**, StopSel=**, MaxFragments=2")

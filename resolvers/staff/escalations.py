@@ -75,7 +75,7 @@ RESOLVED = "The escalation is already resolved"
 SEALED = "The value is encrypted and waits for approval: agents get it when the credential is approved."
 NO_AGENT = "there is no such agent in this crew"
 RESOLVER = "user"
-"""Who has resolved an escalation, on the wire (contract: Escalation). The inbox says which one."""
+"""The resolver of an escalation on the wire (contract: Escalation). The inbox names the person."""
 CREW = Subject(Crew, "crew_id")
 NEWEST_FIRST = (col(Escalation.created_at).desc(), col(Escalation.id).desc())
 PENDING: Any = constant(EscalationStatus.PENDING)
@@ -113,7 +113,7 @@ class FilterEscalations(Paging):
 
 
 class ListEscalations(FilterEscalations):
-    """Of a crew that there is not, there are no escalations."""
+    """The list is empty if the crew does not exist."""
 
     crew_id: Id
 
@@ -157,7 +157,7 @@ class PendingEscalations(View):
 
 
 def _resolution(row: Any, scope: Any) -> Any:
-    """What was handed over is told by a marker."""
+    """A marker replaces a value that was handed over."""
     submitted = case((row.status == PENDING, None), else_=constant(HANDED_OVER))
     return case((row.type == constant(EscalationType.CREDENTIAL), submitted), else_=row.resolution)
 
@@ -332,7 +332,7 @@ async def _agent(ctx: Context, crew_id: str, slug: str, field: str) -> Agent:
 
 
 async def _stage(ctx: Context, agent: Agent, metadata: str) -> tuple[str, str | None]:
-    """What is kept of the proposal, without its value, and the credential that waits for approval, if it is one."""
+    """The stored proposal without its value, and the credential that waits for approval, if it proposes one."""
     try:
         proposed = orjson.loads(metadata)
     except orjson.JSONDecodeError:
@@ -369,7 +369,7 @@ async def _proposed(ctx: Context, agent: Agent, proposed: dict[str, Any], value:
 
 
 async def _decide_credential(ctx: Context, id: str, action: EscalationAction) -> None:
-    """One that somebody has decided on meanwhile is left as it is."""
+    """A credential that a user has decided on meanwhile is unchanged."""
     mine = (col(Credential.id) == id, col(Credential.status) == CredentialStatus.PENDING_APPROVAL)
     if action is EscalationAction.approve:
         # it stays the agent's (contract: created_by_actor_type)

@@ -1,4 +1,4 @@
-"""Feedback: what a person thinks of an answer, told to the workspace in which it was given."""
+"""Feedback: a user's opinion of an answer, stored in the workspace of the answer."""
 
 from typing import Annotated, Any
 
@@ -58,7 +58,7 @@ class OfSignal(Input):
     @model_validator(mode="before")
     @classmethod
     def _choices_are_told(cls, raw: Any) -> Any:
-        """Of a signal that is absent, too (contract: feedback.create)."""
+        """Lists the choices also if the signal is absent (contract: feedback.create)."""
         return {"signal": "", **raw} if isinstance(raw, dict) else raw
 
 

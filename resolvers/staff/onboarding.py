@@ -75,7 +75,7 @@ ENV_VARS: Final = {
     LlmProvider.FACTORY: "FACTORY_API_KEY",
     LlmProvider.OLLAMA: "",  # it takes no key
 }
-"""Where an agent's program looks for the key of a provider."""
+"""The variables in which an agent's program looks for a provider's key."""
 
 OptionalName = Annotated[Name | None, BeforeValidator(none_if_empty)]
 CredentialName = Annotated[str, Field(strict=True, max_length=bounds.CREDENTIAL), default_if_empty("API Key")]
@@ -147,7 +147,7 @@ class OfTemplate(NamedTuple):
 
 
 class SetUpPlan(NamedTuple):
-    """What is to be made: nothing of it is refused any more, unless somebody else is faster."""
+    """The rows to create: after this point nothing refuses them except a concurrent change."""
 
     crew: Blank | OfTemplate
     provider: LlmProvider

@@ -126,7 +126,7 @@ def default_if_empty(default: Any) -> BeforeValidator:
 
 
 class NewAgent(Input):
-    """What is judged first, in the order of the fields (contract: agents.create, check order)."""
+    """The fields that are checked first, in this order (contract: agents.create, check order)."""
 
     name: Name
     slug: Slug
@@ -395,5 +395,7 @@ async def _step_down(ctx: Context, agent: Agent) -> None:
 
 
 def _told(sent: dict[str, Any]) -> dict[str, Any]:
-    """What the audit keeps of the body. Servers are configured with tokens: that they changed is kept, how is not."""
+    """The fields of the body that the audit log records. Server configurations contain tokens: the log says that they
+    changed, without values.
+    """
     return sent | ({"mcp_config_json": "(not recorded)"} if "mcp_config_json" in sent else {})

@@ -1,4 +1,4 @@
-"""What administrators look at when an agent does not do what it should: the workers, its last run, and its last log."""
+"""Diagnosis of an agent for administrators: the workers, its last run, and its last log."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -22,7 +22,7 @@ OF_RUN: Final = {
     RunStatus.TIMEOUT: "error",
     RunStatus.CANCELLED: "cancelled",
 }
-"""What clients call the states of a run here (contract: RunState)."""
+"""The states of a run as clients know them here (contract: RunState)."""
 IDLE: Final = "idle"
 UNREACHABLE: Final = "unreachable"
 WRONG: Final = (RunStatus.FAILED, RunStatus.TIMEOUT)

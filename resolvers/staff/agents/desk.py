@@ -1,4 +1,4 @@
-"""What is on the desk of one agent: what it waits for and is waited for, and what it has cost this month."""
+"""The desk of an agent: what it waits for, who waits for it, and its cost of this month."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -96,7 +96,7 @@ def _amounts(days: Any) -> tuple[Any, ...]:
 
 
 async def _messages(ctx: Context, agent: Agent) -> list[PeerMessage]:
-    """Of both directions: the newest of each, by an index of its own, and of these the newest."""
+    """The newest messages of both directions, each read by an index of its own."""
     rows = ctx.table(PeerConversation)
 
     def newest(end: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a workspace is told of agents that are hired for a while, and of runs that no chat shows."""
+"""Events about hired agents, and about runs without a chat."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Whether an agent changes itself without being asked (contract: agents.learning_get, learning_set)."""
+"""The switch that lets an agent change itself without a request (contract: agents.learning_get, learning_set)."""
 
 from typing import Annotated, Final
 

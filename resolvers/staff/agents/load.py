@@ -1,4 +1,4 @@
-"""How busy agents are."""
+"""The load of agents."""
 
 from typing import Any
 

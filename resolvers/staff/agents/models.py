@@ -62,7 +62,7 @@ class ModelsOfProvider(Input):
 
 
 class ModelsRequest(NamedTuple):
-    """Where a list is, and how it is asked for."""
+    """The address of a list of models, and the request for it."""
 
     url: str
     headers: dict[str, str] = {}
@@ -103,7 +103,7 @@ def _named(said: Any) -> list[Offered]:
 
 
 def _generating(said: Any) -> list[Offered]:
-    """Those that answer in words: others embed, or draw."""
+    """The models that generate text; others embed or draw."""
     ways = "supportedGenerationMethods"
     able = [each for each in said["models"] if "generateContent" in each.get(ways, ["generateContent"])]
     return [Offered(each["name"].removeprefix("models/"), each.get("displayName")) for each in able]
@@ -115,7 +115,7 @@ def _pulled(said: Any) -> list[Offered]:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """How a provider is asked, and how its answer is read, which may be anything."""
+    """A provider's list: how to request it, and how to read the answer, which may contain anything."""
 
     address: str
     asked: Callable[[str, str], ModelsRequest]
@@ -138,7 +138,7 @@ BASE_URLS: Final = {
 
 
 def is_another_server(provider: ModelProvider) -> bool:
-    """Whether the operator has named a server with the provider's API, which has models of its own."""
+    """Returns true if the operator has named another server with the provider's API; it has models of its own."""
     own: str | None = getattr(instance.settings, BASE_URLS.get(provider, ""), None)
     return own is not None and own.rstrip("/").removesuffix("/v1") != CATALOGS[provider].address.removesuffix("/v1")
 

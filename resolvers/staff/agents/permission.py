@@ -1,4 +1,4 @@
-"""Who may create and edit agents: where a role in the crew counts beside the workspace's (contract: rbac.notes)."""
+"""Who may create and edit agents: a role in the crew counts beside the workspace's (contract: rbac.notes)."""
 
 from sqlmodel import col
 
@@ -25,9 +25,9 @@ class AgentsOfCrew(Input):
 
 
 async def may_create(ctx: Context, data: AgentsOfCrew | None) -> None:
-    """Create, judged on the higher of the workspace role and the role in the crew that the body names.
+    """Create, decided by the higher of the workspace role and the role in the crew that the body names.
 
-    Without a readable body there is no crew to judge on: an unreadable one is told to every member.
+    An unreadable body names no crew: every member sees its fault.
     """
     if ctx.may(Action.CREATE) or ctx.request.fault is not None or ctx.role is None:
         return
@@ -37,9 +37,9 @@ async def may_create(ctx: Context, data: AgentsOfCrew | None) -> None:
 
 
 async def may_edit(ctx: Context, agent: Agent | None) -> None:
-    """Any agent for OWNER and ADMIN; for a MANAGER those they created, and those of crews they administer.
+    """OWNER and ADMIN may edit any agent; a MANAGER may edit those they created, and those of crews they administer.
 
-    A MANAGER is not told whether an agent that is not theirs exists.
+    A MANAGER does not learn whether any other agent exists.
     """
     if ctx.role not in ADMINS and not (agent is not None and await _is_theirs(ctx, agent)):
         raise forbidden("Not allowed to edit this agent")

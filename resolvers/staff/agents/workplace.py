@@ -1,4 +1,4 @@
-"""What is in an agent's folders: its home, and what git says of its output."""
+"""An agent's folders: its home, and git's view of its output."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ from resolvers.staff.crews.git import LOG, ask_git, is_repository, room_for_git
 
 HOME: Final = "/home"
 AGENTS: Final = "agent"
-"""Whose home it is, in the sandbox."""
+"""The user of the home in the sandbox."""
 LEVELS: Final = 3
 COLUMNS: Final = 4
 

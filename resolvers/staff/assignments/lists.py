@@ -1,4 +1,4 @@
-"""What the agents of a crew have given and asked each other, also across crews."""
+"""Assignments and questions between agents of a crew, and across crews."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -61,7 +61,7 @@ class PeerConversationItem(View):
 
 
 class ListOfCrew(Paging):
-    """Of a crew that there is not, there is nothing."""
+    """The list is empty if the crew does not exist."""
 
     page_default: ClassVar[int] = 50
 
@@ -93,7 +93,7 @@ graph(
 def _of_crew(
     scope: QueryScope, data: ListOfCrew, model: type[TenantTable], view: type[Any], acts: str, other: str
 ) -> Rows[Any]:
-    """Rows on either side of which is an agent of the crew; those on both sides of which is one are told once."""
+    """Rows with an agent of the crew on either side; a row with one on both sides appears once."""
     table = table_of(model)
     rows = select(*[table.c[name] for name in view.model_fields]).where(table.c.workspace_id == scope.workspace_id)
 

@@ -1,4 +1,4 @@
-"""What the agents of a crew have asked each other and people of late, as a text (contract: crews.standup)."""
+"""Recent questions of a crew's agents to each other and to people, as a text (contract: crews.standup)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -17,7 +17,7 @@ CREW: Final = Subject(Crew, "crew_id")
 PERIOD: Final = timedelta(hours=24)
 MOST_ASKED: Final = 200
 LONGEST: Final = 200
-"""Of a question or an answer, in characters."""
+"""The length of a question or an answer in characters."""
 
 
 def _time(raw: Any) -> Any:

@@ -64,7 +64,7 @@ class Attachment(Output):
 
 
 def file_name(given: str) -> str:
-    """The last part of what a client calls a file, on whatever system that was."""
+    """The last part of a client's file name, for paths of any operating system."""
     name = given.replace("\\", "/").rpartition("/")[2]
     if not name.isprintable() or name in (".", "..") or not names_of(name):
         raise Refusal(Code.BAD_REQUEST, "Invalid file name")
@@ -132,7 +132,9 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
     place = (ATTACHMENTS, chat.id, name)
 
     async def record(size: int) -> None:
-        """Before the file has its name. Whoever is erased at the same moment waits, or is not there any more."""
+        """Writes the row before the file has its name. A concurrent erasure of the person waits, or has removed the
+        person before.
+        """
         mine = ctx.select(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True)
         if await mine.locked().first() is None:
             raise forbidden()

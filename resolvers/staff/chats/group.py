@@ -1,7 +1,8 @@
-"""A chat with several agents: those of one crew, who answer when they are mentioned, one after the other.
+"""Group chats: several agents of one crew, who answer when they are mentioned, one after the other.
 
-In a group chat `@slug` asks any agent of the crew that the chat's agent is in. Users ask several at once, in the order
-of their mentions; an agent asks others by its reply. Nobody who is not mentioned answers (contract: chats.behaviour 4).
+In a group chat `@slug` addresses any agent of the crew of the chat's agent. Users address several at once, in the order
+of their mentions; an agent addresses others in its reply. Agents without a mention do not answer (contract:
+chats.behaviour 4).
 """
 
 import re
@@ -64,9 +65,9 @@ async def ask(ctx: Context, chat: Chat, agent: Agent, run: Run, *shown: Any, **c
 
 
 async def take_next_turn(ctx: Context, run_id: str) -> None:
-    """The run of whoever is to speak behind this one; none where a user has asked for another meanwhile.
+    """Enqueues the run of the next agent; none if a user has addressed another one meanwhile.
 
-    Agents that cannot work are passed over.
+    Skips agents that cannot work.
     """
     ended = await ctx.select(Run, col(Run.id) == run_id).first()
     if ended is None or ended.chat_id is None or ended.message_seq is None:
@@ -104,7 +105,7 @@ async def take_next_turn(ctx: Context, run_id: str) -> None:
 
 
 async def _reply(ctx: Context, run: Run) -> Message | None:
-    """What the run has said in the end, if it has ended well."""
+    """The reply of the run, if it has ended well."""
     if run.status != RunStatus.COMPLETED:
         return None
     own = (

@@ -1,4 +1,4 @@
-"""How a chat comes into being, gets its name, and goes."""
+"""Chats: create, rename, delete."""
 
 import unicodedata
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""What can be read of chats, and how far each user has read them."""
+"""Reads of chats, and the read position of each user."""
 
 from typing import Any
 
@@ -79,9 +79,10 @@ def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:
 
 
 def _unread(chat: Any, scope: Any) -> Any:
-    """Messages since the caller's mark, all without one; of users' only those of others (contract: chats.list).
+    """The messages after the caller's mark, or all without one; of user messages only those of others (contract:
+    chats.list).
 
-    Counted among the newest of the chat: what nobody has read for long costs no more than that.
+    Only the newest messages of the chat are counted, so the cost does not grow with unread ones.
     """
     (message, messages), (mark, marks) = scope.beside(Message, chat), scope.beside(ChatReadCursor, chat)
     mine = select(mark.c.last_read_seq).where(mark.c.chat_id == chat.id, *marks, mark.c.user_id == scope.user_id)

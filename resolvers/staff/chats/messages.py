@@ -1,4 +1,4 @@
-"""What was said in chats."""
+"""Messages of chats."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who takes part in a chat beside the person who began it."""
+"""Participants of a chat besides its creator."""
 
 from typing import Annotated, Any
 
@@ -84,7 +84,7 @@ class ParticipantRemoved(Event, type="participant.removed", channel="session:{ch
 
 
 async def may_share(ctx: Context, chat: Chat) -> None:
-    """Its creator, and whoever administers the workspace."""
+    """Allows the chat's creator and administrators of the workspace."""
     if ctx.role not in ADMINS and (chat.created_by is None or chat.created_by != ctx.user_id):
         raise forbidden("Only the creator of a chat and administrators can share it")
 

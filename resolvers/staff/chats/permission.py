@@ -1,4 +1,4 @@
-"""Who may change a chat: its creator, and whoever may edit its agent."""
+"""Who may change a chat: its creator, and users who may edit its agent."""
 
 from sqlmodel import col
 

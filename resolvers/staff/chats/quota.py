@@ -1,7 +1,7 @@
-"""How much the files may take that are attached to the chats of a workspace, and how many there may be in a chat.
+"""Limits for attached files: bytes per workspace, and files per chat.
 
-The database counts them, in one row of each workspace that every change of an attachment changes with it. Whoever
-attaches a file holds that row until the commit, so that many at once cannot pass what one may not.
+The database counts them, in one row per workspace that every change of an attachment updates. An upload holds that row
+until the commit, so that concurrent uploads cannot exceed a limit together.
 """
 
 from collections.abc import AsyncIterator
@@ -17,13 +17,13 @@ from resolvers.kernel import Code, Context, Refusal, instance
 
 MIB: Final = 1 << 20
 MOST_FILES: Final = 1_000
-"""Of a chat; contract: none. An agent is told of no more."""
+"""The most files of a chat (contract: none); agents see no more."""
 FORM: Final = 4 << 10
 """Bytes of a form that may be beside its file."""
 
 
 class FileRoom(NamedTuple):
-    """What a file may take: what is free, and what the largest file of the chat takes, which it may replace."""
+    """The room for a file: the free bytes, and the size of the chat's largest file, which it may replace."""
 
     bytes: int
 

@@ -1,4 +1,4 @@
-"""What people answer a message with, in place of words."""
+"""Reactions of users to messages: emoji."""
 
 from functools import cache
 from typing import Annotated, Any
@@ -49,7 +49,7 @@ EMOJI = rf"{_ELEMENT}(?:\u200D?{_ELEMENT})*"
 
 @cache
 def _sequence() -> Any:
-    """Compiled where somebody reacts for the first time: `re` knows no properties of Unicode, a start needs none."""
+    """Compiled on first use: `re` does not know properties of Unicode, and a start does not need this."""
     import regex
 
     return regex.compile(EMOJI)
@@ -84,7 +84,7 @@ class RemoveReaction(OfMessage):
 
 
 class ReactionCount(View):
-    """How many people have reacted to a message with an emoji, and whether the caller is one of them."""
+    """The number of people who reacted to a message with an emoji, and whether the caller is one of them."""
 
     emoji: str
     count: int

@@ -1,4 +1,4 @@
-"""What somebody missed of the run that is live in a chat (contract: websocket.messages, resume; websocket.buffers)."""
+"""The frames that a client missed of a chat's live run (contract: websocket.messages, resume; websocket.buffers)."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""How a message becomes a run, and how that is called off (contract: chats.behaviour 2-8, 10 and 22)."""
+"""Messages that start runs, and their cancellation (contract: chats.behaviour 2-8, 10 and 22)."""
 
 from typing import Annotated, Any
 
@@ -157,7 +157,9 @@ async def _ask(ctx: Context, chat: Chat, asked: list[Agent], message: Message, d
 
 
 async def _say(ctx: Context, chat: Chat, message: Message, *, alone: bool) -> Sent:
-    """Among users. While a run is live its frames go on: a `done` in between would end it for whoever listens."""
+    """Stores a message among users. During a live run its frames continue: a `done` in between would end the run for
+    listeners.
+    """
     shown = (
         (run_begin(chat), _shown(message), chat_event(ChatEventType.done, no_reply=True))
         if alone

@@ -52,7 +52,7 @@ def _why(error: ValueError) -> str:
 
 @cache
 def catalog() -> Mapping[str, Connector]:
-    """Read when somebody asks for the first time."""
+    """Read on first use."""
     return read(files(__package__).joinpath("manifests"))
 
 

@@ -1,4 +1,4 @@
-"""What somebody has filled in, and what is made of it: texts to use at once, or texts to keep, which hold no secret."""
+"""The values of a filled-in form, and the texts made of them: to use at once, or to store, without secrets."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -61,8 +61,8 @@ class Filling:
 
 
 def referring(connector: Connector, values: Mapping[str, str], name_of: Callable[[str], str]) -> dict[str, str]:
-    """The values, with `${NAME}` in place of those that are kept as credentials and shown to nobody: passwords, and
-    what would be taken for such a reference itself.
+    """The values, with `${NAME}` for those that are stored as credentials and never shown: passwords, and values that
+    could be taken for such a reference.
     """
     hidden = {field.key for field in connector.fields or () if _is_hidden(field, values.get(field.key, ""))}
     return {key: f"${{{variable(name_of(key))}}}" if key in hidden else value for key, value in values.items()}
@@ -73,5 +73,5 @@ def _is_hidden(field: ConnectorField, value: str) -> bool:
 
 
 def variable(credential: str) -> str:
-    """What a credential is referred to by (contract: integrations, runtime)."""
+    """The name by which texts refer to a credential (contract: integrations, runtime)."""
     return re.sub(r"[^A-Z0-9]", "_", credential.upper())

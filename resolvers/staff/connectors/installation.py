@@ -100,7 +100,8 @@ async def _server(ctx: Context, connector: Connector, data: InstallConnector) ->
 
 
 def _fill(server: Server, connector: Connector, filling: Filling) -> None:
-    """What the manifest has none of is empty, or JSON's null (contract: connectors.install)."""
+    """Fills the server's texts; parts that the manifest lacks are empty, or JSON's null (contract: connectors.install).
+    """
     mcp = connector.mcp
     server.command, server.endpoint = filling.text(mcp.command or ""), filling.text(mcp.endpoint or "")
     args = None if mcp.args is None else [filling.text(arg) for arg in mcp.args]
@@ -146,7 +147,7 @@ async def _consent(ctx: Context, connector: Connector, values: dict[str, str], m
 
 
 def _is_client(connector: Connector, key: str) -> bool:
-    """Whether it is of the client, and kept with what is got by it."""
+    """Returns true if the value belongs to the OAuth client, and is stored with the tokens."""
     return connector.auth_mode is AuthMode.byo_oauth and key in CLIENT
 
 

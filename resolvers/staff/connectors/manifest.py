@@ -1,7 +1,7 @@
-"""What a connector is: a form, what is made of its values, and the MCP server that they are for.
+"""Connectors: a form, the values made of it, and the MCP server that they are for.
 
-A manifest is a file of this package. `manifest.schema.json` beside it is the JSON Schema of these classes; the rules
-that a schema cannot say are the validators here (contract: connectors, manifest_rules).
+A manifest is a file of this package. `manifest.schema.json` beside it is the JSON Schema of these classes; the
+validators here check the rules that a schema cannot express (contract: connectors, manifest_rules).
 """
 
 import re
@@ -195,6 +195,6 @@ class ConnectorListItem(Output):
 
 
 def json_schema() -> dict[str, Any]:
-    """Of a manifest file, for editors and for whoever writes one."""
+    """The schema of a manifest file, for editors and authors."""
     draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Connector manifest"}
     return draft | {key: value for key, value in Connector.model_json_schema().items() if key != "title"}

@@ -1,6 +1,6 @@
-"""`${…}` in the texts of a manifest: which there may be, and what takes their place.
+"""`${…}` in the texts of a manifest: the allowed names, and their replacement.
 
-A value is put in as it is, and never read for placeholders again: what somebody types into a form expands to nothing.
+A value is inserted unchanged and never searched for placeholders: text in a form expands to nothing.
 """
 
 import re
@@ -12,7 +12,7 @@ FIELD, DERIVED = "field.", "derived."
 
 
 def named(text: str) -> list[str]:
-    """What a text refers to. Raises ValueError where a `${` begins no placeholder."""
+    """The names that a text refers to. Raises ValueError if a `${` begins no placeholder."""
     found = PLACEHOLDER.findall(text)
     if len(found) != text.count("${"):
         raise ValueError("it has a ${ without a placeholder")

@@ -59,7 +59,7 @@ class ByRecipe(Input):
 
 @cache
 def recipes() -> Mapping[str, ConnectorRecipe]:
-    """All recipes by slug, in the order of the list. Read when somebody asks for the first time."""
+    """All recipes by slug, in the order of the list. Read on first use."""
     listed = tomllib.loads(files(__package__).joinpath("recipes.toml").read_text(encoding="utf-8"))["recipes"]
     made = TypeAdapter(list[ConnectorRecipe]).validate_json(orjson.dumps(listed), strict=True)
     return MappingProxyType({recipe.slug: recipe for recipe in made})

@@ -1,4 +1,4 @@
-"""Whether a provider accepts what somebody has filled in: one request, of which nothing is kept."""
+"""Whether a provider accepts the values of a form: one request, without storing anything."""
 
 from typing import Annotated, Final
 
@@ -53,7 +53,7 @@ def instance_url(ctx: Context) -> str:
 
 
 async def _asked(ctx: Context, connector: Connector, filling: Filling) -> str | None:
-    """What is wrong, if anything is."""
+    """The fault, or None."""
     assert connector.verify is not None
     request = connector.verify.http
     assert request is not None

@@ -47,7 +47,7 @@ class CrewTemplate(Output):
 
 @cache
 def catalog() -> Mapping[str, CrewTemplate]:
-    """All templates by slug, in the order of the list. Read when somebody asks for the first time."""
+    """All templates by slug, in the order of the list. Read on first use."""
     read = tomllib.loads(files(__package__).joinpath("catalog.toml").read_text(encoding="utf-8"))
     made = [_template(slug, values) for slug, values in read.items()]
     return MappingProxyType({one.slug: one for one in sorted(made, key=lambda one: (one.category, one.name))})

@@ -1,4 +1,4 @@
-"""What a template becomes: a crew, its agents, and the keys that they are given."""
+"""The deployment of a template: a crew, its agents, and their keys."""
 
 import re
 from collections.abc import Sequence
@@ -122,12 +122,12 @@ def slug_of(text: str) -> str:
 
 
 def room_for_agents(template: CrewTemplate) -> None:
-    """Holds the crew to the agent limit of the license, where one is enforced: nobody else can be in it yet."""
+    """Applies the agent limit of the license to the crew, if one is enforced: no other agent can be in it yet."""
     instance.license.check(Limit.agents, len(template.agents) - 1)
 
 
 def slugs_of(template: CrewTemplate, crew_slug: str) -> list[str]:
-    """What the agents of the crew are called."""
+    """The slugs of the crew's agents."""
     return [f"{agent.slug}-{crew_slug}" for agent in template.agents]
 
 
@@ -155,8 +155,8 @@ async def make_crew(ctx: Context, template: CrewTemplate, name: str, slug: str) 
 
 
 async def give_keys(ctx: Context, agents: Sequence[Agent], env_var_name: str | None = None) -> None:
-    """Assigns what opens Anthropic to new agents, the oldest credential first: under a variable, as a pool, or each
-    under its own name. Those of certain crews alone stay with them.
+    """Assigns Anthropic keys to new agents, the oldest credential first: under a variable, as a pool, or each under its
+    own name. Keys for certain crews stay with these crews.
     """
     found = ctx.select(
         Credential,

@@ -1,4 +1,4 @@
-"""A crew that a model suggests for what somebody wants done. Nothing is created: people look at it first."""
+"""A crew that a model suggests for a goal. Nothing is created: users review it first."""
 
 from typing import Annotated, Any, Final
 
@@ -71,7 +71,7 @@ Named = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.NAME),
 
 
 Role = Annotated[AgentRole, BeforeValidator(lambda said: said if said in {*AgentRole} else AgentRole.AGENT)]
-"""A word that a model has for it and nobody else is no reason to refuse the rest."""
+"""An unknown role in a model's answer becomes AGENT instead of a refusal."""
 
 
 class _SaidAgent(Input):
@@ -83,7 +83,7 @@ class _SaidAgent(Input):
 
 
 class _Said(Input):
-    """What a model has to say, as its JSON has it."""
+    """The JSON of a model's answer."""
 
     crew_name: Named
     crew_slug: Line = ""
@@ -113,7 +113,7 @@ async def suggest_crew(ctx: Context, data: SuggestCrew) -> CrewSuggestion:
 
 
 def understood(text: str) -> CrewSuggestion:
-    """BAD_GATEWAY where it breaks a rule, or tries to steer whoever reads it."""
+    """Parses the suggestion. BAD_GATEWAY if it breaks a rule or tries to manipulate its reader."""
     try:
         said = _Said.model_validate(orjson.loads(unfenced(text)))
     except (ValidationError, orjson.JSONDecodeError):

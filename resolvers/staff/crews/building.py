@@ -1,6 +1,6 @@
-"""Builds of crews' images: what is built from what, and what is told of it meanwhile (contract: crews.provision).
+"""Builds of crews' images: their inputs, and the reported progress (contract: crews.provision).
 
-A build is a background job, and one field of the crew while it is under way and until the next one.
+A build is a background job, and one field of the crew during the build and until the next one.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ BUILD = job(
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """What an image is made of. `features` are references with their options, common-utils first, then by reference."""
+    """The inputs of an image. `features` are references with their options, common-utils first, then by reference."""
 
     image: str
     features: tuple[tuple[str, Any], ...]
@@ -86,7 +86,7 @@ class BuildPlan:
 
     @property
     def steps(self) -> list[str]:
-        """What is told of each, word for word."""
+        """The reported text of each step."""
         made = [f"Pull {self.image}", *(f"Install feature {ref}" for ref, _ in self.features)]
         if self.tools:
             made.append("Install tools with mise")
@@ -120,8 +120,8 @@ def _commands(given: Lifecycle) -> tuple[tuple[str, ...], ...]:
 
 
 def begun(crew: Crew, now: datetime) -> dict[str, Any] | None:
-    """What a crew with a changed configuration is given: a build that waits, where it needs an image of its own and
-    this server can build one. Whoever asks enqueues it.
+    """The build that a crew with a changed configuration waits for, if it needs an image of its own and this server can
+    build one. The caller enqueues it.
     """
     try:
         needed = instance.containers is not None and BuildPlan.of(crew) is not None
@@ -131,7 +131,7 @@ def begun(crew: Crew, now: datetime) -> dict[str, Any] | None:
 
 
 async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
-    """Begins a build of the crew. `rebuild` forgets the image first, and whatever is refused then."""
+    """Begins a build of the crew. `rebuild` forgets the image first, even if the rest is refused."""
     crew = await ctx.get(Crew, crew_id, lock=True, missing="crew not found")
     if rebuild:
         crew = await ctx.update(Crew, crew.id, cached_image=None, config_hash=None, updated_at=await ctx.now())

@@ -1,4 +1,4 @@
-"""What the author of a routine can build on in one crew, in one answer."""
+"""The capabilities of one crew for authors of routines, in one answer."""
 
 from typing import Annotated, Any, Final
 

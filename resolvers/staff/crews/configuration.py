@@ -1,4 +1,4 @@
-"""What becomes of the configuration that a client sends with a crew: checked, and stored as it was sent."""
+"""Checks the configuration that a client sends with a crew, and stores it unchanged."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -25,7 +25,9 @@ BUILT_INTO_IMAGE: Final = ("runtime_image", "devcontainer_config", "mise_config"
 
 
 def stored_on_create(given: dict[str, Any]) -> dict[str, Any]:
-    """Network and texts of a new crew. The contract fixes what is told first: the network, sizes, then text by text."""
+    """The network and the texts of a new crew. The contract fixes the order of faults: the network, sizes, then text by
+    text.
+    """
     mode = parse_network_mode(given["network_mode"]) if given["network_mode"] else NetworkMode.restricted
     domains = domains_on_create(mode, given["allowed_domains"])
     devcontainer, mise, services, image = (

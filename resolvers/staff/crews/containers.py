@@ -1,4 +1,4 @@
-"""Which container a crew's agents work in, and which containers are nobody's any more."""
+"""The containers of a crew's agents, and containers without an owner."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,13 +35,13 @@ class ContainersOfCrew(Input):
 
 
 STOP = job("crews.stop_containers", ContainersOfCrew, unique="{crew_id}", attempts=10)
-"""What they may reach, or what stands beside them, has changed: they are made anew by the next command."""
+"""Stops the containers after a change of their network or services; the next command creates them again."""
 REMADE = frozenset({"network_mode", "allowed_domains", "services_json"})
 
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """What the containers of a crew are made from. `image` is empty where a build has to come first."""
+    """The configuration of a crew's containers. `image` is empty if a build has to come first."""
 
     image: str
     memory_mb: int
@@ -92,7 +92,7 @@ def _workplace(crew: Mapping[str, Any]) -> Workplace | None:
 async def overdue(
     rows: AcrossWorkspaces, there: Sequence[KeptContainer], now: datetime, *, ends: bool = True
 ) -> list[str]:
-    """Those to be removed; what does not end by time goes with its crew."""
+    """The containers to remove; those that do not expire are removed with their crew."""
     live = await rows.everywhere.report(_live(rows, there))
     hours = {(row["crew"], row["agent"]): row["hours"] for row in live}
     whose = [(each, (each.crew_id, each.agent_id)) for each in there]
@@ -100,7 +100,7 @@ async def overdue(
 
 
 def _live(rows: AcrossWorkspaces, there: Sequence[KeptContainer]) -> Any:
-    """Of which crews and agents there still are some."""
+    """The crews and agents of these containers that still exist."""
     crews = rows.everywhere.table(Crew, "workspace_id", "id", "container_ttl_hours").c
     agents = rows.everywhere.table(Agent, "workspace_id", "id", "crew_id").c
     given = supplied(

@@ -65,7 +65,9 @@ CREW = Subject(Crew, "id")
 Image = Annotated[str, Field(strict=True, max_length=bounds.IMAGE)]
 Domains = Annotated[list[Text], at_most(bounds.ENTRIES)]
 Mode = NetworkMode | Text | None
-"""Any text gets in: what is no mode is told after a taken slug, and letter case is ignored. GraphQL shows the enum."""
+"""Any text is accepted first: an unknown mode is reported after a taken slug, and letter case is ignored. GraphQL shows
+the enum.
+"""
 
 
 class ListCrews(Paging):
@@ -190,7 +192,7 @@ def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
 
 
 async def room_for_a_crew(ctx: Context) -> None:
-    """A configured limit is told before the body. The lock keeps two callers from taking the last place both."""
+    """Checks a configured limit before the body. The lock keeps two callers from both taking the last place."""
     license = instance.license
     if Limit.crews in license.enforced:
         await ctx.lock(f"license:crews:{ctx.workspace_id}")

@@ -156,7 +156,7 @@ async def save_crew_file(ctx: Context, crew: Crew, data: SaveCrewFile) -> FileSa
 
 
 def refuse_attachments(names: tuple[str, ...]) -> None:
-    """What is attached to chats is counted, and belongs to whoever attached it."""
+    """Refuses paths of attachments: they are counted, and belong to the person who attached them."""
     if names[1:2] == (ATTACHMENTS,):
         raise Refusal(Code.BAD_REQUEST, "Attach files to a chat with the operation for attachments")
 
@@ -177,10 +177,10 @@ async def keep(
     arriving: Arriving,
     record: Callable[[int], Awaitable[None]] | None = None,
 ) -> int:
-    """Takes a file into the crew's folder, and tells whoever looks at that. Returns its size.
+    """Adds a file to the crew's folder, and notifies clients that watch the folder. Returns its size.
 
-    `names`: from the crew's folder; the first is the agent whose file it is. `record`: what is to be written of it, by
-    its size, before it has its name: what that refuses leaves no file.
+    `names`: from the crew's folder; the first is the agent whose file it is. `record`: receives the size and writes
+    rows before the file has its name; if it refuses, no file remains.
     """
     if not names:
         raise Refusal(Code.BAD_REQUEST, "A path is required")
@@ -198,8 +198,8 @@ async def keep(
 def tell(
     ctx: Context, crew_id: str, event: Literal["file_created", "file_modified", "file_deleted"], path: str, size: int
 ) -> None:
-    """Of a file in the crew's folder: the audit log, and whoever looks at the folder. The first part of the path is the
-    agent whose file it is.
+    """Writes the audit row of a file in the crew's folder, and notifies clients that watch the folder. The first part
+    of the path is the agent whose file it is.
     """
     ctx.audit("CREW", crew_id, path=path, size=size)
     agent, now = path.partition("/")[0], datetime.now(UTC)

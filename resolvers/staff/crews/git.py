@@ -1,8 +1,8 @@
-"""What git says of agents' folders. It runs in the sandbox, and nothing of the repository decides what it runs.
+"""git's view of agents' folders. It runs in the sandbox, and the repository does not decide which programs it runs.
 
-A repository's own configuration names programs: hooks, monitors, filters, ways to compare and to show. So git is not
-given that: it reads a folder of the sandbox's own memory, which has the repository's objects, references and index, and
-a configuration without a word. Attributes of the working tree then name drivers that nobody has defined. See ADR 87.
+A repository's own configuration names programs: hooks, monitors, filters, ways to compare and to show. So git does not
+get it: it reads a folder in the sandbox's own memory, which has the repository's objects, references and index, and an
+empty configuration. Attributes of the working tree then name undefined drivers. See ADR 87.
 """
 
 from contextlib import AbstractContextManager
@@ -101,7 +101,8 @@ class GitDiff(Output):
 
 
 async def is_repository(ctx: Context, crew_id: str, slug: str) -> bool:
-    """Whether the folder has a repository of its own: most have not, and no sandbox is needed to see that."""
+    """Returns true if the folder has a repository of its own. Most have none, and no sandbox is needed to check that.
+    """
     try:
         found = await output_of(ctx, crew_id).stat("/".join(filter(None, (slug, ".git"))))
     except Refusal as refusal:
@@ -122,7 +123,7 @@ async def ask_git(ctx: Context, crew_id: str, slug: str, script: str) -> Ran:
 
 
 EVEN_DELETED = Subject(Crew, "crew_id", deleted=True)
-"""What a deleted crew has left can be compared while it is there."""
+"""The files of a deleted crew can be compared while they exist."""
 
 
 def room_for_git(ctx: Context) -> AbstractContextManager[None]:
@@ -172,8 +173,8 @@ def _why(ran: Ran) -> str:
 
 
 def changed_files(output: str) -> list[GitChangedFile]:
-    """Of `--raw --numstat -z`: statuses first, then numbers of lines, each with the path, or both paths of a renamed
-    file.
+    """Parses `--raw --numstat -z`: statuses first, then numbers of lines, each with the path, or both paths of a
+    renamed file.
     """
     parts = iter(output.split("\0"))
     statuses, found = dict[str, GitDiffStatus](), list[GitChangedFile]()

@@ -1,4 +1,4 @@
-"""What crews' containers use, and which of their agents wait for a newer image (contract: container.stats)."""
+"""The resource usage of crews' containers, and the agents that wait for a newer image (contract: container.stats)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ from resolvers.staff.crews.events import ContainerMeasured
 
 MEASURE = clock("crews.measure", every=timedelta(seconds=5))
 MOST: Final = 500
-"""Containers of a workspace that are told of at once: the rest is left out."""
+"""The most containers of a workspace in one answer; the rest is left out."""
 Count = Annotated[Int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -60,7 +60,7 @@ async def report_containers(ctx: Context, data: ReportContainers) -> None:
 
 
 async def note_pending(rows: AcrossWorkspaces, agents: Mapping[str, int]) -> None:
-    """How many agents of each crew have a container of an older image; of all others there are none."""
+    """Stores the number of agents of each crew whose container has an older image; 0 for all other crews."""
     pending = col(Crew.agents_pending_restart)
     crews = rows.everywhere.table(Crew, "id", "agents_pending_restart", including_deleted=True).c
     given = supplied(Crew, id=list(agents), agents_pending_restart=list(agents.values()))

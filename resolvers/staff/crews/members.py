@@ -37,7 +37,9 @@ CREW = Subject(Crew, "crew_id")
 MEMBER = Subject(CrewMember, "member_id", of=CREW, called="Crew member")
 ALREADY_MEMBER = "The user is already a member of this crew"
 CrewRole = Role | Text | None
-"""Any text gets in: an unknown role is told last. Empty or null inherits the workspace role. GraphQL shows the enum."""
+"""Any text is accepted first: an unknown role is reported last. Empty or null inherits the workspace role. GraphQL
+shows the enum.
+"""
 
 
 class ByCrew(Input):
@@ -96,7 +98,7 @@ def list_members(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Rows[CrewM
 
 
 def _granted(ctx: Context, role: str | None) -> Role | None:
-    """The role to store; nobody grants more than they have in the workspace."""
+    """The role to store; callers cannot grant a role above their own in the workspace."""
     if not role:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the processes of a crew may reach, for whoever carries out its work."""
+"""The network rules of a crew's processes, for the runtime."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the container of a crew can be built with: data of this package, the same for everybody."""
+"""The parts that a crew's container can be built with: data of this package, the same for everyone."""
 
 import tomllib
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What is told of builds and of containers that are made: step by step, to whoever looks on, and in the journal."""
+"""The progress of builds and of new containers: step by step, for listeners and in the journal."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ PROVISION, PREPARE = "provision", "prepare"
 
 
 def tell(ctx: Context, crew_id: str, step: ProvisionStep, *, phase: str = PROVISION, **told: Any) -> None:
-    """What is None is left out."""
+    """Fields that are None are left out."""
     given = {name: value for name, value in told.items() if value is not None}
     ctx.emit(ProvisionStepReported(crew_id=crew_id, phase=phase, step=step, **given))
 
@@ -35,7 +35,7 @@ def note(ctx: Context, crew_id: str, moment: str, summary: str, **payload: Any) 
 
 
 class ReportedStep(Input):
-    """Of a container that is made for a crew's command."""
+    """A step in the creation of a container for a crew's command."""
 
     crew_id: Id
     step: ProvisionStep

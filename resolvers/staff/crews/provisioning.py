@@ -49,7 +49,7 @@ def _status(crew: Any, _: QueryScope) -> Any:
 
 
 def _told(key: str, type: Any) -> Any:
-    """What the last build says of itself."""
+    """A field of the last build."""
 
     def found(crew: Any, _: QueryScope) -> Any:
         return crew.build[key].astext if type is str else crew.build[key]

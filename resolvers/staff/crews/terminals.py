@@ -42,7 +42,7 @@ class TerminalMode(StrEnum):
 
 
 class TerminalSize(Input):
-    """Of a terminal, in characters."""
+    """The size of a terminal in characters."""
 
     rows: Size = ROWS
     cols: Size = COLUMNS
@@ -64,7 +64,7 @@ class OfTerminal(Input):
 
 
 class EndedTerminal(OfTerminal):
-    """Whose terminal it was, for how long, and why it ended."""
+    """The owner of an ended terminal, its duration, and the reason of its end."""
 
     user_id: Id
     agent_slug: Text | None = None
@@ -73,7 +73,7 @@ class EndedTerminal(OfTerminal):
 
 
 class TerminalRight(Output):
-    """What a terminal may be for its user now."""
+    """The current permission of a terminal's user."""
 
     workspace_id: str
     read_only: bool

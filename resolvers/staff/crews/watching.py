@@ -1,4 +1,4 @@
-"""What processes have done to files of a crew, as the runtime has seen it (contract: events, file.event)."""
+"""Changes of a crew's files by processes, as the runtime has seen them (contract: events, file.event)."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -14,7 +14,9 @@ from resolvers.kernel import NO_SURFACE, Action, Code, Context, Id, Input, Int, 
 from resolvers.staff.crews.events import FileChanged
 
 MOST_CHANGES: Final = 100
-"""Of one report. Who unpacks an archive is told of as many; the list of files has them all."""
+"""The most changes of one report. A larger number, such as an unpacked archive, is truncated; the list of files has
+them all.
+"""
 
 
 class FileChange(StrEnum):

@@ -1,4 +1,4 @@
-"""How an agent is hired, hired again and approved (contract: agents.hire, rehire, approve_hire)."""
+"""Hiring, rehiring and approval of agents (contract: agents.hire, rehire, approve_hire)."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -49,7 +49,7 @@ MAKERS: Final = {
     "o4": LlmProvider.OPENAI,
     "gemini": LlmProvider.GOOGLE,
 }
-"""Who makes a model, by how its name begins."""
+"""The provider of a model, by the beginning of its name."""
 
 
 def _minutes(sent: int) -> int:
@@ -266,7 +266,7 @@ async def _check_lead(ctx: Context, data: HireAgent, crew: Crew) -> None:
 
 
 def _allowed(crew: Crew, what: str) -> PolicyDecision:
-    """What the policy of the crew says; FORBIDDEN where that is no."""
+    """The decision of the crew's policy; FORBIDDEN if it denies."""
     decision = decide(PolicyAction.ephemeral_spawn, crew.autonomy_level)
     if decision is PolicyDecision.rejected:
         why = f"autonomy_level={crew.autonomy_level} forbids {PolicyAction.ephemeral_spawn}"
@@ -289,7 +289,7 @@ async def _room(ctx: Context, crew: Crew) -> None:
 
 
 async def _ask(ctx: Context, agent: Agent, data: HireAgent) -> str:
-    """Somebody has to approve it; returns the id of the inbox item."""
+    """Asks for approval; returns the id of the inbox item."""
     item = new_id()
     body = (
         f"**Template:** `{data.template_slug}`\n**Model:** `{data.model or '(template default)'}`\n"

@@ -50,8 +50,8 @@ class PersonaOfCrew(Input):
 
 
 class Persona(View):
-    """The persona that an agent's runs begin with. `from_default`: nobody has written one, and `content` is made of its
-    role.
+    """The persona that an agent's runs begin with. `from_default`: no user has written one, and `content` is made of
+    its role.
     """
 
     agent_id: str

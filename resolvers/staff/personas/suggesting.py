@@ -89,7 +89,7 @@ async def suggest_persona(ctx: Context, agent: Agent, data: SuggestPersona) -> P
 
 
 async def _decision(ctx: Context, agent: Agent) -> PolicyDecision:
-    """By the level of the agent's crew; without a crew somebody has to approve."""
+    """The decision by the level of the agent's crew; an agent without a crew needs approval."""
     crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()
     if crew is None:
         return PolicyDecision.inbox_approve
@@ -97,7 +97,7 @@ async def _decision(ctx: Context, agent: Agent) -> PolicyDecision:
 
 
 async def _ask(ctx: Context, agent: Agent, data: SuggestPersona, proposal: str) -> None:
-    """The level would have it written, and the agent's own switch does not: somebody is asked."""
+    """The level would apply the persona, but the agent's own switch is off: users are asked."""
     why = f"\n\n_Rationale: {data.rationale}_" if data.rationale else ""
     await put(
         ctx,

@@ -1,4 +1,4 @@
-"""Who may say who an agent is, and what is kept of what was said before."""
+"""Who may write personas, and which earlier versions are kept."""
 
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -15,7 +15,7 @@ from resolvers.rules.memory_versions import keep_version
 from resolvers.staff.personas.reading import AGENT, CREW, PersonaLayer, PersonaOfAgent, PersonaOfCrew
 
 MOST_VERSIONS: Final = 100
-"""Of one persona: as many as a page of the history can show."""
+"""The most versions of one persona: as many as a page of the history can show."""
 
 
 def _not_blank(text: str) -> str:

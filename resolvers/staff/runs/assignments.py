@@ -1,4 +1,4 @@
-"""Runs that carry out an assignment: what came of it is kept there, and whoever waits for it goes on."""
+"""Runs of assignments: the result is stored with the assignment, and waiting runs continue."""
 
 from sqlmodel import col
 
@@ -25,9 +25,9 @@ class RunOfAssignment(Input):
 
 
 ASSIGNMENT_ENDED = job("assignments.ended", RunOfAssignment, unique="{assignment_id}")
-"""Whatever waits for the assignment goes on."""
+"""Continues the work that waits for the assignment."""
 GIVER_CALLED_OFF = job("assignments.giver_called_off", RunToPassOn, unique="{run_id}", emits=RUN_ENDS)
-"""What a run that was called off has given others to do is called off, too."""
+"""Cancels the work that a cancelled run has given to others."""
 
 
 async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
@@ -53,7 +53,9 @@ async def end_assignment(ctx: Context, run: Run, reply: str | None) -> None:
 
 
 def call_off_given(ctx: Context, run: Run) -> None:
-    """With the end of a run that somebody wanted cancelled. One whose worker died is no such run: others go on."""
+    """Called with the end of a run that a user wanted cancelled. A run whose worker died is not cancelled: its
+    assignments continue.
+    """
     asked = run.status is RunStatus.CANCELLED and run.cancel_requested_at is not None
     if asked and run.chat_id is not None and run.started_at is not None:
         ctx.enqueue(GIVER_CALLED_OFF, run_id=run.id)

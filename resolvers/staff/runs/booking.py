@@ -1,4 +1,4 @@
-"""How calls of models get into the ledger: in the statement that stores the outcome of the step that made them."""
+"""Model calls enter the ledger in the statement that stores the outcome of their step."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,9 +12,9 @@ SUMMED = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_creatio
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """What one call of a model has used, and what it costs in millionths of a US dollar: None where that is not known.
+    """The usage of one model call, and its cost in millionths of a US dollar; None if the price is unknown.
 
-    `estimated`: the provider told no numbers.
+    `estimated`: the provider reported no numbers.
     """
 
     provider: str

@@ -15,13 +15,13 @@ NEVER_RAN = End(RunStatus.CANCELLED, error_message=CANCELLED, data={"duration_ms
 
 
 def waits(run: Run) -> bool:
-    """Nobody works on it: it was not claimed, and no program reports about it."""
+    """Returns true if no worker has claimed the run and no program reports about it."""
     return run.status == RunStatus.RUNNING and run.started_at is None and run.leased_until is None
 
 
 async def show_cancelled(ctx: Context, chat: Chat, run: Run, *, alone: bool = False) -> int:
-    """What is left of a turn that no worker ends: the user's message, counted, and the end for listeners; returns the
-    number of its frame. `alone`: the frame is not of the run.
+    """Writes the remains of a turn without a worker: counts the user's message and writes the end for listeners.
+    Returns the number of its frame. `alone`: the frame does not belong to the run.
     """
     counted = {"message_count": plus(1)} if turns_of(run)[0] == 1 else {}
     return await append_frames(ctx, chat, None if alone else run, chat_event(ChatEventType.done), **counted)

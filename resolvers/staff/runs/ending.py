@@ -1,7 +1,7 @@
-"""Runs end with the right to them: of a person who leaves, of an agent, a crew or a workspace that is deleted.
+"""Runs end with the right to them: when a person leaves, or an agent, a crew or a workspace is deleted.
 
-They are CANCELLED in the transaction that takes the right away. Whatever a worker writes for a run is conditional on
-that the run is live, so that nothing of it is stored afterwards. What follows from an end comes by a job.
+They become CANCELLED in the transaction that removes the right. Every write of a worker requires a live run, so nothing
+of it is stored afterwards. A job carries out the consequences.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from resolvers.staff.runs.lifecycle import follow_end, hold_starts
 from resolvers.staff.runs.passing_on import RunToPassOn
 
 SETTLE = job("runs.settle", RunToPassOn, unique="{run_id}", emits=RUN_ENDS)
-"""What follows from the end of a run that its worker has not ended."""
+"""Carries out the consequences of a run's end that its worker has not written."""
 WHY: Final = {
     Holder.person: "The user who started the run is no longer a member of the workspace",
     Holder.agent: "The agent was deleted",
@@ -41,8 +41,8 @@ FIRST_LOOK, LONGEST_PAUSE = 0.01, 0.1
 
 @ends(2)
 async def end_runs(ctx: Context, ended: Ended) -> None:
-    """The live runs of whoever has lost the right, and of whomever these have given work. Locks are taken as by
-    everybody: starts, chats, runs; each by id.
+    """Ends the live runs of the holder, and of those that these have given work. Locks are taken in the usual order:
+    starts, chats, runs; each by id.
     """
     if ended.holder in (Holder.agent, Holder.crew):
         for agent_id in await agents_of(ctx, ended):
@@ -132,7 +132,7 @@ async def _let_go(ids: list[str]) -> None:
 
 
 async def settle(ctx: Context, run_id: str) -> None:
-    """Its agent, its assignment and whoever listens learn of the end."""
+    """Informs the run's agent, its assignment and listeners of the end."""
     run = await ctx.select(Run, col(Run.id) == run_id).locked().first()
     if run is not None and run.status is not RunStatus.RUNNING:
         await follow_end(ctx, run)

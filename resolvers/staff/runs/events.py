@@ -1,4 +1,4 @@
-"""What a workspace hears of runs, and a chat of what is in no run."""
+"""Events about runs on a workspace's channel, and about a chat outside runs."""
 
 from typing import Annotated, Any
 
@@ -72,4 +72,4 @@ class ChatEvent(Event, type="chat_event", channel="session:{chat_id}"):
 
 RUN_STARTS = (RunStarted, AgentStatusChanged)
 RUN_ENDS = (RunCompleted, RunFailed, AgentStatusChanged, WorkPaused, InboxItemUpdated)
-"""What an operation declares that starts, or ends, a run."""
+"""The events of an operation that starts or ends a run."""

@@ -1,5 +1,5 @@
-"""Managers are told of runs that went wrong and that nobody had asked for in a chat: of schedules, webhooks, programs
-(contract: extras.inbox_sources). What a mission's agents fail in is told with the mission.
+"""Inbox items for managers about failed runs that no user started in a chat: of schedules, webhooks, programs
+(contract: extras.inbox_sources). Failures of a mission's agents are reported with the mission.
 """
 
 from typing import Final

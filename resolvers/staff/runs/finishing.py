@@ -1,5 +1,5 @@
-"""How a worker ends a run: what is stored of the turn, what its readers see last, and the run's own end (contract:
-chats.behaviour 19-23).
+"""The end of a run by its worker: the stored turn, the last frames, and the run's own end (contract: chats.behaviour
+19-23).
 """
 
 from typing import Annotated, Any, Literal
@@ -144,7 +144,8 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
 
 
 def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int]:
-    """What is stored of the turn, and how much the chat's message count rises: the user's message is counted here."""
+    """The stored message of the turn, and the increase of the chat's message count, which includes the user's message.
+    """
     of: dict[str, Any] = {"chat_id": chat.id, "seq": chat.last_message_seq + 1, "agent_id": run.agent_id}
     if data.reason == "server_restart":
         return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1

@@ -1,4 +1,4 @@
-"""Frames of a chat, written by operations: those of a turn's beginning, and of an end without a worker (contract:
+"""Frames of a chat that operations write: at the beginning of a turn, and at an end without a worker (contract:
 websocket.chat_stream).
 """
 

@@ -1,4 +1,4 @@
-"""What the runs of a workspace were about, how long they took and how many failed, over a window of time."""
+"""Topics, durations and failures of a workspace's runs over a period."""
 
 from typing import Annotated, Any
 

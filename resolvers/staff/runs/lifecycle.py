@@ -1,4 +1,6 @@
-"""How a run starts and ends, and what that makes of its agent (contract: agents.states, chats.behaviour 10 and 23)."""
+"""The start and the end of runs, and the resulting states of agents (contract: agents.states, chats.behaviour 10 and
+23).
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +26,10 @@ GOES_WRONG = (RunStatus.FAILED, RunStatus.TIMEOUT)
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a run ends. `data` goes over the run's own, key by key; `model`, or `data`'s, over the run's.
+    """The end of a run. `data` is merged over the run's own, key by key; `model`, or `data`'s, replaces the run's.
 
-    `reply`: what was said in the end. `reported`: by whoever carried it out elsewhere, and who says all there is to it.
+    `reply`: the final reply. `reported`: by the program that executed the run elsewhere and reports everything about
+    it.
     """
 
     status: RunStatus
@@ -39,7 +42,7 @@ class End:
 
 
 def why_idle(agent: Agent) -> Refusal | None:
-    """Why no run of the agent may start: it was not approved yet, or its time is over until somebody hires it again."""
+    """Why the agent can start no run: it is not approved yet, or has expired until a user hires it again."""
     if agent.status == AgentStatus.PENDING_REVIEW:
         return Refusal(Code.CONFLICT, WAITS, reason="pending_review", extra={"agent_id": agent.id})
     if agent.expired_at is not None:
@@ -63,14 +66,15 @@ async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> No
 
 
 def starts_of(agent_id: str) -> str:
-    """What is locked, for whoever is outside of operations."""
+    """The name of the lock on an agent's starts, for code outside operations."""
     return f"starts of {agent_id}"
 
 
 async def may_start(ctx: Context, user_id: str | None) -> bool:
-    """Whether the user is a member, and stays one until the end of the transaction: who is removed finds the run.
+    """Returns true if the user is a member, and keeps the membership until the end of the transaction: a concurrent
+    removal finds the run.
 
-    Comes before the locks of chats and runs, as `hold_starts` does. What no user starts has no such right to lose.
+    Call it before locks of chats and runs, like `hold_starts`. Runs that no user starts need no such right.
     """
     if not user_id:
         return True
@@ -79,10 +83,10 @@ async def may_start(ctx: Context, user_id: str | None) -> bool:
 
 
 async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
-    """Stores a new run and sets its agent RUNNING, behind `hold_starts`. `conflict`: the texts when its id is taken, or
-    its chat has a live run.
+    """Stores a new run and sets its agent RUNNING, after `hold_starts`. `conflict`: the texts if its id is taken or its
+    chat has a live run.
 
-    The agent's row is locked last, behind the chat's and the run's: whoever needs all takes them in this order.
+    The agent's row is locked last, after the chat's and the run's; every operation uses this order.
     """
     await ctx.insert(run, conflict=conflict)
     agent = await ctx.get(Agent, run.agent_id, lock=True)
@@ -94,7 +98,8 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
 
 
 async def end_run(ctx: Context, run_id: str, end: End) -> Run:
-    """Ends a run and settles its agent. The first end wins: a run that ended is returned as it is, nothing is told."""
+    """Ends a run and settles its agent. The first end wins: a run that has ended is returned unchanged, without events.
+    """
     run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
     return run if run.status != RunStatus.RUNNING else await end_locked(ctx, run, end)
 
@@ -111,7 +116,7 @@ async def end_locked(ctx: Context, run: Run, end: End) -> Run:
 
 
 async def close_run(ctx: Context, run: Run, end: End) -> Run:
-    """The run's own part of its end: for whoever settles the agent and tells of it by themselves."""
+    """Ends only the run itself, for callers that settle the agent and emit the events."""
     exit_code, of_webhook = end.exit_code, run.trigger_type == BY_WEBHOOK and not end.reported
     if exit_code is None and of_webhook:
         exit_code = int(end.status != RunStatus.COMPLETED)  # nobody watched: it says how it went (contract)
@@ -138,7 +143,7 @@ async def _follow(ctx: Context, run: Run, reply: str | None) -> None:
 
 
 async def follow_end(ctx: Context, run: Run) -> None:
-    """What follows from the end of a run that was ended without its agent, later. Declare RUN_ENDS."""
+    """Carries out the consequences of an end that left out the agent. Declare RUN_ENDS."""
     await _follow(ctx, run, None)
     agent = await _settle(ctx, run.agent_id, run.status)
     announce_end(ctx, run, agent)

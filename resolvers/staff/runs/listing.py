@@ -1,4 +1,4 @@
-"""What can be read of runs."""
+"""Reads of runs."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar

@@ -12,7 +12,7 @@ from resolvers.kernel import (
 
 
 async def works_for_strangers(workspace_id: str, agent_id: str) -> bool:
-    """Whether something that anybody may have written has begun a run of the agent which goes on."""
+    """Returns true if the agent has a live run that external content has started."""
 
     async def find(rows: AcrossWorkspaces) -> bool:
         live = (col(Run.status) == constant(RunStatus.RUNNING), col(Run.restricted))
@@ -22,8 +22,8 @@ async def works_for_strangers(workspace_id: str, agent_id: str) -> bool:
 
 
 async def is_restricted(ctx: Context, chat_id: str) -> bool:
-    """Whether what is given or asked in a chat may come from somebody outside: by a run that goes on, or by its last
-    one, of which something may still be on its way.
+    """Returns true if requests in a chat may come from outside: by its live run, or by its last one, part of which may
+    still be on its way.
     """
     of_chat = ctx.select(Run, col(Run.chat_id) == chat_id, including_hidden=True)
     last = await of_chat.order_by(col(Run.began_at).desc(), col(Run.id).desc()).first()

@@ -21,7 +21,7 @@ class OfQuestion(Input):
 
 
 QUESTION_ENDED = job("questions.ended", OfQuestion, unique="{question_id}")
-"""The end of a question is told where it was asked."""
+"""Reports the end of a question to the run that asked it."""
 
 
 async def end_question(ctx: Context, run: Run, reply: str | None) -> None:

@@ -2,7 +2,7 @@
 background).
 
 A tick enqueues a job for each agent that is due, in portions. The job starts the run and moves `schedule_next_run` in
-one transaction, under the agent's lock: whoever comes second finds that the agent is due no more.
+one transaction, under the agent's lock: a second job finds that the agent is no longer due.
 """
 
 from collections.abc import Awaitable, Callable
@@ -59,8 +59,8 @@ async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, 
 
 
 async def start_scheduled(ctx: Context, agent_id: str, now: datetime) -> None:
-    """Starts the run of an agent that is due, and says when the next one is. Times that were missed are one time; one
-    that comes while the run before it goes on is left out. An expression that cannot be read has no next time.
+    """Starts the run of an agent that is due, and sets the next time. Missed times count as one; a time during the
+    previous run is skipped. An expression that cannot be read has no next time.
     """
     await hold_starts(ctx, agent_id)
     agent = await ctx.select(Agent, col(Agent.id) == agent_id).locked().first()

@@ -1,8 +1,8 @@
-"""What a worker does to runs: claims them by a lease, extends it, writes frames and steps under it, gives it back.
+"""A worker's statements on runs: claim with a lease, extend it, write frames and steps under it, return it.
 
-Whatever is written names the run's `lease` number and is refused once another worker has claimed the run. Locks are
-taken in one order: chat, run, agent; who starts or stops holds `lifecycle.hold_starts` before them. Nothing here is an
-operation: no caller is behind it but the worker itself.
+Every write names the run's `lease` number and is refused once another worker has claimed the run. Locks are taken in
+one order: chat, run, agent; starts and stops hold `lifecycle.hold_starts` before them. These are not operations: the
+worker itself is the caller.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,8 +40,8 @@ class RunClaim:
 
 @dataclass(slots=True)
 class Batch:
-    """What is written at once: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
-    steps that are done, and what these have called of models and, in a run without a chat, said.
+    """The writes of one batch: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
+    finished steps, their model calls and, in a run without a chat, their text.
     """
 
     frames: list[dict[str, Any]] = field(default_factory=list)
@@ -191,7 +191,7 @@ ASKED = "SELECT EXISTS (SELECT FROM runs WHERE id = ANY ($1::text[]) AND cancel_
 
 
 def passes(error: Exception) -> bool:
-    """Whether it may go better later: the database is away, or somebody else was at the same rows."""
+    """Returns true if the error may pass: the database is away, or another transaction had the same rows."""
     refusal = error if isinstance(error, Refusal) else translate(error)
     return refusal.code in (Code.UNAVAILABLE, Code.CONFLICT)
 
@@ -202,29 +202,29 @@ async def _value(scope: str, sql: str, *values: Any) -> Any:
 
 
 async def claim(worker: str, limit: int, *, seconds: float, cancelled: bool = False) -> list[RunClaim]:
-    """At most `limit` runs that wait or whose lease has ended, oldest first, for `seconds`. `cancelled`: only those
-    somebody wants cancelled.
+    """Claims at most `limit` runs that wait or whose lease has expired, oldest first, for `seconds`. `cancelled`: only
+    runs that a user wants cancelled.
     """
     rows = await rows_in(ALL_ROWS, CLAIM, worker, limit, seconds, cancelled)
     return [RunClaim(*row[:7]) for row in sorted(rows, key=lambda row: row[7])]
 
 
 async def until_due() -> float | None:
-    """Seconds until a run can be claimed that nobody holds then: none where there is no run, and negative ones where
-    one waits.
-    """
+    """Seconds until a run can be claimed that no worker holds then: None if there is no run, negative if one waits."""
     seconds: float | None = await _value(ALL_ROWS, UNTIL_DUE)
     return seconds
 
 
 async def extend(claims: Sequence[RunClaim], *, seconds: float) -> dict[str, bool]:
-    """Ids of the runs still held, for another `seconds`, and whether somebody wants them cancelled. Others are lost."""
+    """Extends leases by `seconds`. Returns the ids of the runs still held, and whether a user wants them cancelled.
+    Others are lost.
+    """
     ids, leases = [claim.run_id for claim in claims], [claim.lease for claim in claims]
     return dict(await rows_in(ALL_ROWS, EXTEND, ids, leases, seconds))
 
 
 async def asked_to_stop(claims: Sequence[RunClaim]) -> bool:
-    """Whether somebody wants any of these runs cancelled."""
+    """Returns true if a user wants any of these runs cancelled."""
     return await _value(ALL_ROWS, ASKED, [claim.run_id for claim in claims]) is True
 
 
@@ -235,19 +235,19 @@ async def release(claims: Sequence[RunClaim]) -> None:
 
 
 async def let_go(claim: RunClaim) -> None:
-    """Nobody is at a run any more that was ended elsewhere: whoever ended it may be waiting for that."""
+    """Releases a run that was ended elsewhere: the command that ended it may wait for this."""
     await rows_in(claim.workspace_id, LET_GO, claim.run_id, claim.workspace_id, claim.lease)
 
 
 async def at_work(run_ids: Sequence[str]) -> bool:
-    """Whether a worker may still be at one of these runs, which have ended."""
+    """Returns true if a worker may still work on one of these ended runs."""
     return await _value(ALL_ROWS, AT_WORK, list(run_ids)) is True
 
 
 async def park(claim: RunClaim, approval_id: str) -> bool:
-    """Gives the run back until the approval is decided. False: it is decided, or the run is to be cancelled.
+    """Returns the run until the approval is decided. False: it is decided, or the run is to be cancelled.
 
-    The lease ends with it, whatever its holder still writes.
+    The lease ends with it, so later writes of its holder are refused.
     """
     values = claim.run_id, claim.workspace_id, claim.lease, approval_id, NEVER
     return bool(await rows_in(claim.workspace_id, PARK, *values))
@@ -289,7 +289,9 @@ async def append_steps(batches: Sequence[tuple[RunClaim, Batch]]) -> set[str]:
 
 
 async def written(claim: RunClaim) -> int | None:
-    """How many frames the run has; None when it is lost. Waits for a statement of the same run that is under way."""
+    """The number of frames of the run; None if the lease is lost. Waits for a statement of the same run that is under
+    way.
+    """
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
     frames: int | None = await _value(claim.workspace_id, sql, claim.run_id, claim.workspace_id, claim.lease)
     return frames
@@ -312,13 +314,13 @@ async def frames(claim: RunClaim) -> list[Mapping[str, Any]]:
 
 
 async def give_up(claim: RunClaim, message: str) -> None:
-    """Ends a run whose workspace is gone or refuses to end it: nobody is told, and nobody claims it again."""
+    """Ends a run whose workspace is gone or refuses to end it: without events, and no worker claims it again."""
     sql = f"UPDATE runs SET status = '{RunStatus.FAILED}', error_message = $4, finished_at = now() WHERE {FENCED}"
     await rows_in(claim.workspace_id, sql, claim.run_id, claim.workspace_id, claim.lease, message)
 
 
 async def stranded(*, seconds: float = STRANDED_AFTER) -> int:
-    """How many runs somebody had begun and nobody has held for longer than `seconds`. Sets the metric."""
+    """The number of begun runs that no worker has held for longer than `seconds`. Sets the metric."""
     sql = "SELECT count(*) FROM runs WHERE status = 'RUNNING' AND leased_until < now() - make_interval(secs => $1)"
     found: int = await _value(ALL_ROWS, sql, seconds)
     STRANDED.set(found)

@@ -40,8 +40,8 @@ from resolvers.kernel import (
 )
 
 MOST_ALIKE = 5
-"""Rows an hour of deliveries to one agent with the same result for the same reason: further ones are counted on the
-last of them, so that nobody fills the log with what proves nothing.
+"""The most rows per hour for deliveries to one agent with the same result and reason. Further ones are counted on the
+last row, so that unproven deliveries cannot fill the log.
 """
 ALIKE_FOR = timedelta(hours=1)
 HOOKED = Subject(Agent, "agent_id", of=Subject(Crew, "crew_id"))

@@ -1,5 +1,5 @@
-"""How what is sent to an agent is signed, and with what: the secret is made with it, shown when it is replaced, and to
-its runtime.
+"""The signature scheme and the secret of an agent's webhook: the secret is created with the scheme, shown when it is
+replaced, and given to the agent's runtime.
 """
 
 from typing import Annotated, Any
@@ -45,7 +45,7 @@ class WebhookSecretRotated(Output):
 
 
 class FindSecret(Input):
-    """What is sent beside the agent has to be where it is."""
+    """Fields beside the agent must match its place."""
 
     agent_id: Id
     crew_id: Id | None = None

@@ -1,4 +1,4 @@
-"""What is sent to an agent from outside, who may send it, and the run that it starts (contract: webhooks.trigger)."""
+"""Deliveries to an agent from outside: who may send them, and the run that each starts (contract: webhooks.trigger)."""
 
 import hashlib
 import secrets
@@ -155,9 +155,9 @@ async def test_webhook(ctx: Context, agent: Agent, data: ById) -> Tested:
 
 
 def _names(ctx: Context, data: Trigger) -> tuple[str, str | None]:
-    """What tells a delivery from others to the same agent: what it is called, and what it was signed with.
+    """The identity of a delivery among those to the same agent: its id, and its signature.
 
-    GitHub signs no name and no time: what is sent again under another name is known by its signature.
+    GitHub signs neither id nor time: a repetition under another id is recognised by its signature.
     """
     shown = ctx.caller.webhook
     assert shown is not None
@@ -264,7 +264,7 @@ async def _chat(ctx: Context, agent: Agent, event: str) -> Chat:
 
 
 def fenced(event: str, source: str, sent: Any) -> str:
-    """What the agent is told: what came from outside stands between marks that nobody outside can know."""
+    """The agent's message: external content is placed between marks that no sender can know."""
     mark = f"untrusted-{secrets.token_hex(8)}"
     data = orjson.dumps(sent, option=orjson.OPT_INDENT_2).decode()
     head = (
