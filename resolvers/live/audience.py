@@ -1,5 +1,4 @@
-"""The listeners of one channel. Listeners that keep up and see the same bytes are served together, at one write each.
-"""
+"""The listeners of one channel. Listeners that keep up and see the same bytes are served together, at one write each."""
 
 from collections.abc import Hashable, Iterator
 from typing import Protocol

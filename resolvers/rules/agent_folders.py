@@ -1,4 +1,4 @@
-"""Where commands of an agent find their files, whatever keeps them apart from those of others."""
+"""The folders of an agent's commands, in every kind of isolation."""
 
 from typing import Final
 
@@ -6,4 +6,4 @@ OUTPUT: Final = "/output"
 HOME: Final = "/home/agent"
 SKILLS: Final = "/skills"
 SCRATCH: Final = "/scratch"
-"""Where a command begins that finds nothing of the agent's."""
+"""The working directory of a command that sees none of the agent's files."""

@@ -1,4 +1,4 @@
-"""What a crew's container may reach: network mode, the domains of restricted mode, and how a host matches them."""
+"""The network of a crew's container: its mode, the domains of restricted mode, and how hosts match them."""
 
 import re
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def domains_on_create(mode: NetworkMode, given: Sequence[str] | None) -> list[st
 def domains_on_update(
     given_mode: NetworkMode | None, stored_mode: NetworkMode, given: Sequence[str] | None, stored: Sequence[str]
 ) -> list[str]:
-    """What `allowed_domains` holds after an update (contract: crews.update, network rule); None: not sent."""
+    """The value of `allowed_domains` after an update (contract: crews.update, network rule); None: not sent."""
     if given_mode == NetworkMode.free:
         return []
     if given is None or (given_mode is None and stored_mode == NetworkMode.free):
@@ -73,6 +73,6 @@ def domains_on_update(
 
 
 def permits(allowed_domains: Sequence[str], host: str) -> bool:
-    """Whether restricted mode lets a connection to `host`, or `host:port`, through: exact match, case ignored."""
+    """Returns true if restricted mode permits a connection to `host` or `host:port`: exact match, ignoring case."""
     name = _PORT.sub("", host, count=1).lower()
     return name in ALWAYS_ALLOWED or name in allowed_domains

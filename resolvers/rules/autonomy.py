@@ -1,4 +1,4 @@
-"""What a crew's policy makes of an action of its agents (contract: policies.DecisionMatrix)."""
+"""The decision of a crew's policy on an action of its agents (contract: policies.DecisionMatrix)."""
 
 from enum import StrEnum
 from typing import Final
@@ -7,7 +7,7 @@ from models.staff.crews import AutonomyLevel, BehaviorMode
 
 
 class PolicyAction(StrEnum):
-    """What an agent may want to do."""
+    """An action of an agent."""
 
     memory_write = "memory_write"
     skill_create = "skill_create"
@@ -47,5 +47,5 @@ DECISIONS: Final[dict[PolicyAction | BehaviorMode, tuple[PolicyDecision, ...]]] 
 
 
 def decide(action: PolicyAction | BehaviorMode, level: AutonomyLevel) -> PolicyDecision:
-    """What an action, or a denied one in the crew's behavior mode, resolves to at a level."""
+    """The decision on an action, or on a denied one in the crew's behavior mode, at a level."""
     return DECISIONS[action][_LEVELS.index(level)]

@@ -1,4 +1,4 @@
-"""The four patterns that every workspace has: of a new one from the start, and again when somebody takes one away."""
+"""The four built-in templates: every new workspace has them, and they are restored if a user removes one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -86,12 +86,12 @@ def _row(pattern: Pattern) -> WorkflowTemplate:
 
 
 def add_built_in_templates(ctx: Context) -> None:
-    """Those of a workspace that was just founded."""
+    """Adds the templates to a new workspace."""
     ctx.record(*[_row(pattern) for pattern in PATTERNS])
 
 
 async def restore_built_in_templates(ctx: Context) -> None:
-    """Those whose names are missing (contract: templates.list, which sees to that)."""
+    """Adds the templates whose names are missing (contract: templates.list restores them)."""
     named = col(WorkflowTemplate.name).in_([pattern.name for pattern in PATTERNS])
     known = {row.name for row in await ctx.select(WorkflowTemplate, named).all()}
     ctx.record(*[_row(pattern) for pattern in PATTERNS if pattern.name not in known])

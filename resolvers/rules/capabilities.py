@@ -1,4 +1,4 @@
-"""What a member may do beyond the role: how that is shown, and how it changes (contract: capability_rules)."""
+"""Capabilities of members beyond their role: how they are shown and changed (contract: capability_rules)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

@@ -1,6 +1,6 @@
-"""Configuration that a client sends as text inside a field (JSON, mostly): its size, its grammar, its shape.
+"""Configuration that a client sends as text inside a field (JSON, mostly): its size, grammar and shape.
 
-Everything here is total: whatever the text, the outcome is a value or a `Refusal` that names the field.
+Every function here is total: for any text the result is a value or a `Refusal` that names the field.
 """
 
 from typing import Any, TypeVar
@@ -12,7 +12,8 @@ from resolvers.kernel import invalid
 from resolvers.kernel.ground import faults
 
 MAX_DEPTH = 64
-"""How deep JSON may nest. Far below orjson's own limits (1024 to read, 254 to write), so what is read can be written.
+"""The maximum nesting of JSON. It is far below orjson's own limits (1024 to read, 254 to write), so everything that was
+read can be written.
 """
 
 T = TypeVar("T")
@@ -66,7 +67,8 @@ def parse_object(text: str, field: str) -> dict[str, Any]:
 
 
 def shaped(adapter: TypeAdapter[T], value: Any, field: str) -> T:
-    """The value in its declared shape. The first violation is told; values never are, since they may be secret."""
+    """The value in its declared shape. The first violation is reported; values never are, because they may be secret.
+    """
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Which calls of tools somebody is asked about first (contract: extras.approvals_gate)."""
+"""Which tool calls need consent first (contract: extras.approvals_gate)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ COSTLY = 10  # US dollars
 TARGETS = ("target", "host", "hostname", "environment", "env")
 LIVE = ("prod", "live")
 OUTCOMES, FEWEST = 20, 10
-"""How many decisions on the same call are looked at, and from how many on."""
+"""The most decisions on the same call that are considered, and the fewest that have an effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class ConsentGate:
 
 @dataclass(frozen=True, slots=True)
 class ConsentQuestion:
-    """Why somebody is asked, and whether the call waits for the answer."""
+    """The reason for asking, and whether the call waits for the answer."""
 
     kind: ApprovalKind
     reason: str
@@ -33,7 +33,7 @@ class ConsentQuestion:
 
 
 def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[ConsentGate]) -> ConsentQuestion | None:
-    """What is to be asked before the call: by the first gate that matches, else by the rules that always hold."""
+    """The question before the call: by the first gate that matches, otherwise by the fixed rules."""
     name = tool.lower()
     for gate in gates:
         if fnmatchcase(name, gate.pattern.lower()):
@@ -55,8 +55,7 @@ def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[ConsentGat
 
 
 def tuned(mode: ApprovalMode, outcomes: Iterable[bool]) -> ApprovalMode:
-    """What earlier decisions on the same call make of a mode: mostly approved, it waits no longer; mostly denied, it
-    waits.
+    """The mode after earlier decisions on the same call: mostly approved calls no longer wait; mostly denied ones do.
     """
     decided = list(outcomes)
     approved = sum(decided)

@@ -1,4 +1,4 @@
-"""What needs a container runtime. This server runs agents' commands without containers: there is none."""
+"""Features that need a container runtime. Without one, this server runs agents' commands outside containers."""
 
 from resolvers.kernel import Code, Refusal
 

@@ -1,10 +1,9 @@
-"""Text that tries to steer an agent past its instructions: what a user queues for it, and what its tools bring in
-(contract: chats.steer).
+"""Text that tries to manipulate an agent: from users who queue it, and from its tools (contract: chats.steer).
 
-A sieve against the usual, not a proof: English phrases, tokens of chat templates, characters nobody sees, letters that
-only look Latin, and base64 that hides any of these. Everything here is total and takes time linear in the text, of
-which there is a longest: beyond it nothing is looked at, and the length is the finding. So it is with a text that grows
-when it is normalised (some letters stand for 18).
+The scan finds common attacks and proves nothing: English phrases, tokens of chat templates, invisible characters,
+letters that only look Latin, and base64 that hides any of these. Every function here is total and takes time linear in
+the text, whose length is limited: a longer text is not scanned, and its length is the finding. The same holds for a
+text that grows when it is normalised (some letters stand for 18).
 """
 
 import base64
@@ -26,7 +25,7 @@ class Category(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What kind of trick, and the name of the rule that saw it."""
+    """The kind of attack, and the name of the rule that found it."""
 
     category: Category
     pattern: str
@@ -195,7 +194,7 @@ def _encoded_phrase(text: str, depth: int) -> str | None:
 
 
 def _decoded(block: str) -> str:
-    """What base64 of either alphabet says; nonsense where it is none."""
+    """The text of base64 in either alphabet; nonsense if it is not base64."""
     letters = block.replace("=", "").translate({ord("-"): "+", ord("_"): "/"})
     whole = letters[: len(letters) - (len(letters) % 4 == 1)]
     return base64.b64decode(whole + "=" * (-len(whole) % 4)).decode(errors="replace")

@@ -42,7 +42,7 @@ def next_run(expression: str, after: datetime) -> datetime | None:
 
 
 def is_plain(expression: str) -> bool:
-    """Whether it is of the narrower grammar that `next_in` reads."""
+    """Returns true if the expression has the narrower grammar that `next_in` reads."""
     if len(expression) > LONGEST or PLAIN.fullmatch(expression.strip()) is None:
         return False
     try:
@@ -63,11 +63,11 @@ def _days_are_days(expression: str) -> bool:
 
 
 def next_in(zone: tzinfo, expression: str, after: datetime) -> datetime | None:
-    """The first time after `after` at which the clocks of a zone show what a plain expression says, in UTC; None if it
-    is not plain, or its day never comes.
+    """The first time after `after` at which clocks of the zone show the time of a plain expression, in UTC; None if the
+    expression is not plain or its day never comes.
 
-    A time that is left out when clocks are put forward comes as much later; one that comes twice counts once. An
-    expression of every hour goes on every hour, whatever clocks show.
+    A time that clocks skip comes as much later; a repeated time counts once. An hourly expression continues every hour,
+    regardless of clock changes.
     """
     if not is_plain(expression):
         return None

@@ -78,7 +78,7 @@ Lifecycle = Annotated[str | list[str] | dict[str, str] | None, PlainValidator(_l
 
 
 class Devcontainer(BaseModel):
-    """What is kept of a devcontainer.json. Options of a feature are passed to it as they are, in any JSON form."""
+    """The stored parts of a devcontainer.json. Options of a feature are passed on unchanged, in any JSON form."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", defer_build=True)
 
@@ -93,7 +93,7 @@ class Devcontainer(BaseModel):
 
     @property
     def needs_image(self) -> bool:
-        """Whether an image has to be built before a container starts; a post-start command runs in the container."""
+        """True if an image has to be built before a container starts; a post-start command runs in the container."""
         return bool(self.features or self.post_create_command)
 
     def to_json(self) -> str:

@@ -1,4 +1,5 @@
-"""What an agent says of its result for whoever goes on with it (contract: missions.behaviour.completion_of_a_task)."""
+"""An agent's summary of its result, for the agent that continues (contract: missions.behaviour.completion_of_a_task).
+"""
 
 import re
 from typing import Final, NamedTuple

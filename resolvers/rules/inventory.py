@@ -1,4 +1,4 @@
-"""What a crew's container offers to the author of a routine (contract: crews.capabilities)."""
+"""The features of a crew's container for authors of routines (contract: crews.capabilities)."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -65,7 +65,7 @@ def runtimes() -> Runtimes:
 
 
 def _readable(parse: Callable[[str], T], text: str | None) -> T | None:
-    """A malformed stored text offers nothing, and is no error to somebody who only asks what there is."""
+    """A malformed stored text counts as empty instead of failing a read."""
     try:
         return parse(text) if text else None
     except Refusal:

@@ -1,11 +1,12 @@
-"""Where known values stand in a text, in any of their forms, in time that does not depend on how many there are.
+"""Finds known values in a text, in any of their forms, in time that does not depend on their number.
 
 Forms of BLOCK characters and more are known by their blocks of BLOCK characters, at any place and in any letter case;
-shorter ones, the pieces, as a whole and in their letter case. Of a text every fourth place is looked up among the first
-places of all blocks and pieces, and what is found there is compared as a whole. What is too short for that, or has its
-first places in common with many others, is found by an automaton: from the left, the longest, and behind it the next.
+shorter ones, the pieces, as a whole and in their letter case. Every fourth place of a text is looked up among the first
+places of all blocks and pieces, and candidates are compared as a whole. An automaton finds forms that are too short for
+this or share their first places with many others: from the left, the longest match, then the next.
 
-A table is made while others work; an automaton is not, and so has SHARD characters at most.
+Another thread can run while a table is built, but not while an automaton is; so an automaton has at most SHARD
+characters.
 """
 
 import itertools
@@ -31,7 +32,7 @@ SHARD: Final = 48 << 10
 MOST: Final = 1 << 20
 """Characters of all values together."""
 HEADS: Final = (1, 2, 3, 4, 8)
-"""How many characters of a beginning are compared, where the rest of a text may be the beginning of a form."""
+"""The number of characters that are compared at the end of a text, which may be the beginning of a form."""
 FOLD: Final = bytes(b + 32 if 65 <= b <= 90 else {45: 43, 95: 47}.get(b, b) for b in range(256))
 """Letter case, and the two alphabets of base64, are one in a block."""
 
@@ -42,7 +43,7 @@ _ONLY: Final = {1 << offset: offset for offset in range(STRIDE)}
 _PLACE: Final = 32
 _WHAT: Final = (1 << _PLACE) - 1
 _CORE: Final = BLOCK - STRIDE + 1
-"""What all blocks have in common that may stand at one place."""
+"""The part that all blocks at one place have in common."""
 
 
 class TooManyValues(Exception):
@@ -64,7 +65,7 @@ class KnownValues:
 
     @classmethod
     def of_forms(cls, forms: Iterable[str]) -> "KnownValues":
-        """Of these alone, as they are."""
+        """The known values with exactly these forms."""
         known = cls()
         known._make(forms)
         return known
@@ -79,7 +80,7 @@ class KnownValues:
         self._longest = max(map(len, itertools.chain(self._short, self._pieces)), default=0)
         self._leave_crowds()
         self._table = dict[int, int]()
-        """By a first place: for blocks a bit for each offset, and above them which pieces begin there."""
+        """By a first place: a bit for each offset of a block, and above them the pieces that begin there."""
         self._lengths: list[tuple[Span, ...]] = [()]
         self._tabulate_blocks()
         self._tabulate_pieces()
@@ -166,12 +167,12 @@ class KnownValues:
         return len(self._automata)
 
     def short(self, shard: int, text: str, start: int) -> Iterator[Span]:
-        """What the automaton of a shard knows, at or after `start`: from the left, the longest, none within another."""
+        """The matches of a shard's automaton at or after `start`: from the left, the longest, none within another."""
         for _, at, end in self._automata[shard].find_matches_as_indexes(encodable(text[start:] if start else text)):
             yield at + start, end + start
 
     def tabulated(self, text: str) -> list[Span]:
-        """Where blocks and pieces stand. What is covered by blocks that follow each other is not looked up."""
+        """The places of blocks and pieces. Text covered by consecutive blocks is not looked up."""
         spans, at, covered = list[Span](), 0, 0
         if not self._table or len(text) < SHORTEST_PIECE:
             return spans
@@ -197,8 +198,8 @@ class KnownValues:
         return spans
 
     def _looked_up(self, folded: bytes, first: int, until: int) -> list[int]:
-        """What the table has of every eighth place, with the place above it. A large table is far away, and the sieve
-        in front of it is not.
+        """The table's entries for every eighth place, with the place above it. A large table is slow to reach, and the
+        sieve before it is not.
         """
         many = (min(until, len(folded) - WINDOW + 1) - first + WINDOW - 1) // WINDOW
         if many <= 0:
@@ -213,7 +214,7 @@ class KnownValues:
         return [at + (n * WINDOW << _PLACE) + what for n in likely if (what := get(view[n]))]
 
     def _blocks_at(self, folded: bytes, place: int, mask: int) -> list[int]:
-        """Where blocks may begin of which several have one of their first places here."""
+        """The possible beginnings of blocks, if several have one of their first places here."""
         if folded[place : place + _CORE] not in self._cores:
             return []
         return [place - offset for offset in range(STRIDE - 1, -1, -1) if mask >> offset & 1]
@@ -221,7 +222,8 @@ class KnownValues:
     # ---- what may go on ------------------------------------------------------------------------------------------
 
     def open_short(self, text: str, start: int) -> int:
-        """Where, at or after `start`, the first suffix begins that more text could make a piece, or what is shorter."""
+        """The place, at or after `start`, of the first suffix that more text could turn into a piece or a shorter form.
+        """
         return _opened(text, max(start, len(text) - self._longest + 1), self._heads)
 
     def open_block(self, text: str, start: int) -> int:
@@ -247,7 +249,8 @@ def _first_places(piece: bytes) -> list[int]:
 
 
 def _opened(text: Any, first: int, heads: tuple[set[Any], ...]) -> int:
-    """Where, at or after `first`, what may be the beginning of a form begins, by as many characters as are compared."""
+    """The place, at or after `first`, of a possible beginning of a form, by the number of characters that are compared.
+    """
     whole, most = len(text), HEADS[-1]
     for at in range(first, whole - most + 1):
         if text[at : at + most] in heads[-1]:
@@ -280,7 +283,7 @@ def _automaton(forms: list[str]) -> Any:
 
 
 def encodable(text: str) -> str:
-    """Of the same length: halves of surrogate pairs are no text that can be looked through."""
+    """A text of the same length with the halves of surrogate pairs replaced, because they cannot be encoded."""
     if text.isascii():
         return text
     try:

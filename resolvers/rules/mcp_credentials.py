@@ -1,4 +1,4 @@
-"""How a credential is sent to an MCP server (contract: integrations, rules.runtime)."""
+"""The headers that carry a credential to an MCP server (contract: integrations, rules.runtime)."""
 
 import re
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""Where an MCP server may be: what can be said of a URL without asking anybody (contract: integrations, server_fields).
+"""Addresses of MCP servers: checks of a URL without network access (contract: integrations, server_fields).
 
-Names are looked up when the server is called; what is checked here is checked again there.
+Names are looked up when the server is called, and the same checks are repeated then.
 """
 
 import socket
@@ -14,7 +14,7 @@ OWN_NAMES: Final = ("localhost", "local", "internal")
 
 
 def endpoint_fault(url: str, *, private: bool = False) -> str | None:
-    """What is wrong with the address of a server, if anything is. `private`: addresses of the host's networks do."""
+    """The fault of a server's address, or None. `private`: addresses of the host's networks are allowed."""
     if any(letter.isspace() or not letter.isprintable() or letter == "\\" for letter in url):
         return "has characters that are not allowed in a URL"
     try:

@@ -41,8 +41,8 @@ def names_in(*texts: str) -> Iterator[str]:
 
 
 def filled(text: str, values: Mapping[str, str]) -> Filled:
-    """A reference to what is not there is filled with nothing: whoever starts the server may expand texts itself, and
-    has variables that the server must not see. A value is not looked into.
+    """An unknown reference becomes empty: the program that starts the server may expand texts itself, and has variables
+    that the server must not see. Values are not expanded.
     """
     known = [name for name in names_in(text) if name in values]
 

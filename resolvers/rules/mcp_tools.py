@@ -11,12 +11,12 @@ from models.bounds import LINE
 from resolvers.rules.content_scan import scan
 
 MOST_TOOLS: Final = 128
-"""Of one server; models choose badly among more."""
+"""The most tools of one server; models choose badly among more."""
 LONGEST_DESCRIPTION: Final = 2_000
 LARGEST_SCHEMA: Final = 16 << 10
 DEEPEST_SCHEMA: Final = 16
 LONGEST_NAME: Final = 64
-"""Of a tool, as the APIs of models take it."""
+"""The longest name of a tool, as the APIs of models accept it."""
 WITHHELD: Final = "(The description is withheld: it looked like an attempt to give the agent instructions.)"
 UNNAMEABLE = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -34,7 +34,7 @@ class Definition(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownTool:
-    """What a workspace has said of a tool. `fingerprint`: of the definition that somebody has looked at."""
+    """A workspace's settings of a tool. `fingerprint`: of the definition that a user has reviewed."""
 
     enabled: bool = True
     fingerprint: str | None = None
@@ -101,7 +101,7 @@ def _schema_fault(schema: Any) -> str | None:
 
 
 def _is_schema(schema: Any) -> bool:
-    """Of an object, plain enough for the APIs of models, and with references into itself alone."""
+    """Returns true if the schema is of an object, simple enough for the APIs of models, and refers only to itself."""
     if not isinstance(schema, dict) or schema.get("type") != "object":
         return False
     properties, required = schema.get("properties", {}), schema.get("required", [])

@@ -37,12 +37,12 @@ async def content_of(ctx: Context, version: MemoryVersion) -> bytes:
 
 
 def folder_of(ctx: Context, workspace_id: str | None) -> Any:
-    """Where the texts of a workspace's versions are, each named by its digest."""
+    """The folder with the texts of a workspace's versions, each named by its digest."""
     return ctx.outside.store.folder("workspaces", workspace_id or "", FOLDER)
 
 
 def texts_of(workspace_id: str | None) -> str:
-    """The lock of whoever keeps a text, or removes the last version that has it."""
+    """The lock of operations that add a text or remove the last version that has it."""
     return f"texts of memories of {workspace_id}"
 
 
@@ -50,7 +50,7 @@ ANY: Final = "*"
 
 
 class Outrun(Exception):
-    """Somebody else has kept a version meanwhile."""
+    """Another version was added meanwhile."""
 
 
 async def keep_version(
@@ -64,11 +64,11 @@ async def keep_version(
     most: int | None = None,
     made_from: str | None = ANY,
 ) -> MemoryVersion:
-    """A new version with its text, for whoever writes a memory: a `late` command, which begins its transaction here.
+    """Adds a version with its text, for operations that write a memory: `late` commands, whose transaction begins here.
 
-    The text is on the disk before the row is written, so that no row is without one. `most`: how many versions of the
-    owner's there are with it; the oldest go. `made_from`: the id of the version that the text was made from, None where
-    there was none; raises Outrun if it is not the newest.
+    The text is on disk before the row is written, so every row has one. `most`: the maximum number of the owner's
+    versions; the oldest are removed. `made_from`: the id of the version that the text is based on, None if there was
+    none; raises Outrun if it is not the newest.
     """
     digest = hashlib.sha256(content).hexdigest()
     folder = folder_of(ctx, ctx.workspace_id)

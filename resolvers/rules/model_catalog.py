@@ -56,7 +56,7 @@ CURATED: Final[Mapping[ModelProvider, tuple[CuratedModel, ...]]] = MappingProxyT
         ),
     }
 )
-"""In the order shown. OLLAMA is absent: what its daemon holds is nobody else's to know."""
+"""The models in the order shown. OLLAMA is absent, because only its daemon knows its models."""
 
 _PREFIXES = (
     ("claude", ModelProvider.ANTHROPIC),

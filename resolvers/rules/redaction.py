@@ -41,7 +41,7 @@ class Redactor:
         self.hits = 0
 
     def is_like(self, other: "Redactor") -> bool:
-        """Whether both take out the same."""
+        """Returns true if both redact the same values."""
         return self._known is other._known
 
     @property
@@ -49,7 +49,7 @@ class Redactor:
         return self._known or None
 
     def knows(self, text: str) -> bool:
-        """Whether a known value stands in it."""
+        """Returns true if the text contains a known value."""
         stream = _Known(Redactor(self._known), self._known)
         return stream.feed(text, last=True) != text
 
@@ -116,7 +116,7 @@ class StreamRedactor:
 
 
 class _Known:
-    """What is covered by a known value, or by a part of a long one, is one mark: however many of them it is."""
+    """Adjacent or overlapping known values, or parts of a long one, become one mark."""
 
     def __init__(self, redactor: Redactor, known: KnownValues) -> None:
         self._redactor, self._known = redactor, known
@@ -152,7 +152,7 @@ class _Known:
         return "".join(shown)
 
     def _decided(self, last: bool) -> tuple[list[tuple[int, int]], int]:
-        """What the automata find that what follows does not change, and from where on it may."""
+        """The matches of the automata that further text cannot change, and the place from which it may."""
         spans, whole, known = list[tuple[int, int]](), len(self._text), self._known
         hold = whole if last else min(known.open_block(self._text, 0), known.open_short(self._text, 0))
         for shard, cursor in enumerate(self._cursors):

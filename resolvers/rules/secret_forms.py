@@ -11,14 +11,14 @@ SHORTEST: Final = 4
 """Characters of a form; shorter ones would be found in every other word."""
 SHORTEST_LINE: Final = 16
 SHORTEST_WITHIN: Final = 8
-"""Of base64 that stands in that of a longer text."""
+"""The shortest base64 that is searched for within that of a longer text."""
 LARGE: Final = 8 << 10
-"""Characters of a value of which the encoded forms are those of its lines, and not of the whole beside them."""
+"""The length of values whose encoded forms are those of their lines, without the whole value."""
 _AS_IN_JSON: Final = re.compile(r"[ !#-\[\]-~]*")
 
 
 def forms_of(value: str) -> set[str]:
-    """Of a value, and of each of its longer lines."""
+    """The forms of a value, and of each of its longer lines."""
     found = set[str]()
     for text in texts_of(value):
         found |= coded(text)
@@ -26,7 +26,8 @@ def forms_of(value: str) -> set[str]:
 
 
 def texts_of(value: str) -> Iterator[str]:
-    """What encoded forms are made of: the value and its longer lines; of a large value its lines, short ones joined."""
+    """The texts that are encoded: the value and its longer lines; for a large value its lines, with short ones joined.
+    """
     lines = [line for line in map(str.strip, value.splitlines()) if line]
     if len(value) <= LARGE or len(lines) < 2:
         yield from {value, value.strip()}

@@ -1,9 +1,9 @@
-"""What secrets look like when nobody has told us their values: keys of vendors, private keys, tokens, and values given
-to telling names.
+"""Secrets whose values are unknown, recognised by their shape: keys of vendors, private keys, tokens, and values with
+telling names.
 
-A shape is recognised within REACH characters of its start, and goes on from there by a rule of its own (`Found.rest`);
-so text can be judged while it is still coming in (redaction.py beside this). Whatever may fail is bounded: the time
-taken is linear in the text. shape_starts.py beside this finds where to look.
+A shape is recognised within REACH characters of its start, and continues by a rule of its own (`Found.rest`), so that
+text can be judged while it arrives (redaction.py beside this). Everything that can fail is bounded: the time is linear
+in the text. shape_starts.py beside this finds candidates.
 """
 
 import math
@@ -135,7 +135,7 @@ class FoundSecret:
 
 
 def judge(match: re.Match[str]) -> FoundSecret | None:
-    """What a match of SHAPES is about, or None where its value is no secret."""
+    """The secret of a match of SHAPES, or None if its value is not a secret."""
     group = match.lastgroup or ""
     value = match[group]
     if group not in _VALUES:
@@ -163,7 +163,9 @@ def _name_at(match: re.Match[str]) -> str:
 
 
 def names_a_place(name: str, value: str) -> bool:
-    """Whether it is the working directory, or where a secret is kept: shells and programs show those everywhere."""
+    """Returns true if the value is the working directory or the path of a secret: shells and programs show these
+    everywhere.
+    """
     return _PLACES.fullmatch(name) is not None and _PATH.fullmatch(value) is not None and not _random(value)
 
 
@@ -173,7 +175,9 @@ def _end_of(kind: str, rest: re.Pattern[str], text: str, at: int) -> tuple[int, 
 
 
 def goes_on(rest: re.Pattern[str], text: str, at: int) -> tuple[int, int | None]:
-    """Where a secret recognised up to `at` ends if nothing follows, and from where to look again if something does."""
+    """The end of a secret that was recognised up to `at` if nothing follows, and the place from which to look again if
+    more text follows.
+    """
     match = rest.match(text, at)
     end = match.end() if match else at
     if rest is _RESTS["private_key"]:
@@ -231,7 +235,7 @@ _RUN = re.compile(r"[A-Za-z0-9]{12}")  # without a mark between them: paths, ver
 
 
 def kind_by_name(name: str, value: str) -> str | None:
-    """What `value` is when it stands under this name in structured data; None for no secret."""
+    """The kind of `value` under this name in structured data; None if it is not a secret."""
     if names_a_place(name, value):
         return None
     if name.lower().endswith("authorization") and _AUTHORIZATION.match(value):
@@ -241,7 +245,7 @@ def kind_by_name(name: str, value: str) -> str | None:
 
 
 def kind_of_value(password: bool, value: str, *, bare: bool, colon: bool) -> str | None:
-    """A password may be anything but a placeholder or code; a key or token is told from a name by randomness.
+    """A password may be anything but a placeholder or code; randomness distinguishes a key or token from a name.
 
     `bare`: without quotes. A bare word of letters after a `colon` is a type, or prose.
     """

@@ -107,7 +107,7 @@ class Service(_Part):
 
 
 class Datastore(TypedDict):
-    """What a routine's author sees of a service: `host` is the service's name, `port` is empty if none is declared."""
+    """A service as authors of routines see it: `host` is the service's name, `port` is empty if none is declared."""
 
     type: str
     name: str

@@ -1,8 +1,8 @@
-"""Where SHAPES match in a text (secret_shapes.py beside this), found by RE2 in time that grows with the text alone.
+"""Finds where SHAPES match in a text (secret_shapes.py beside this), by RE2, in time that grows with the text alone.
 
-To try all shapes everywhere is slow, and where every word is the beginning of one, tries by hundreds of letters each.
-So what a shape has at least is searched for, in one pass for each of five kinds: what has a beginning of its own, two
-kinds of names with a value, and web tokens and addresses, which are known by what stands in the midst of them.
+Trying all shapes everywhere is slow, and where every word begins one, each trial takes hundreds of letters. So each
+shape's minimum is searched for, in one pass for each of five kinds: shapes with a beginning of their own, two kinds of
+names with a value, and web tokens and addresses, which are recognised by their middle.
 """
 
 import functools
@@ -38,7 +38,7 @@ MEMORY: Final = 32 << 20
 """Bytes of what one search remembers of a text."""
 
 _BEFORE = r"(?:^|[^A-Za-z0-9]|\\[nrt]|[\[;]\d{1,2}m|%[0-9A-Fa-f]{2})"
-"""What BEGIN looks back at."""
+"""The context before a BEGIN."""
 _LONGEST_BEFORE = 4
 _NAME = rf"[A-Za-z0-9_]{{0,16}}{QUOTE}{SPACE}{EQUALS}{SPACE}"
 _TOKENS = "|".join(shape for kind, shapes in KINDS.items() if kind != "jwt" for shape in shapes)
@@ -52,7 +52,7 @@ PASSWORDS: Final = (
     rf"(?:\\{{1,3}}[\"'`]{ESCAPED}{{4}}|\"{DOUBLE}{{4}}|'{SINGLE}{{4}}|`{BACK}{{4}}|{BARE}{{4}})"
 )
 SECRETS: Final = rf"(?i:{SECRET}){_NAME}(?:\\{{0,3}}[\"'`])?[\w.~+/=:-]*?[A-Za-z0-9]{{12}}"
-"""Whatever is random has such a run of letters and digits in it."""
+"""Every random value contains such a run of letters and digits."""
 _FAR: Final = LONGEST_VALUE + 64
 """From the beginning of a name to the end of that run."""
 WEB_TOKEN: Final = r"e[yw][\w-]{15,}\.e[yw][\w-]{8}"

@@ -72,8 +72,8 @@ class UpdateSavedView(Patch, ById):
 
 
 async def owner_only(ctx: Context, view: SavedView) -> None:
-    """Nobody changes the view of another, not even an owner of the workspace, and whoever tries is told that it is not
-    theirs, of a private one too (contract: saved_views.update).
+    """Only the owner may change a view, not even an owner of the workspace; others get this refusal for private views
+    too (contract: saved_views.update).
     """
     if view.user_id != ctx.user_id:
         raise forbidden("Only the owner of a view can change it")

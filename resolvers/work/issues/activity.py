@@ -1,4 +1,4 @@
-"""What was done with an issue, kept as a timeline."""
+"""The timeline of an issue."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a workspace is told of issues."""
+"""Events about issues."""
 
 from typing import Literal
 

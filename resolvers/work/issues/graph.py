@@ -1,4 +1,4 @@
-"""Who reads issues and what hangs on them, and what can be read from each."""
+"""The access to issues and their parts, and their edges."""
 
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
@@ -146,7 +146,7 @@ def _first_line(name: str) -> Any:
 
 
 def _duration(row: Any, scope: Any) -> Any:
-    """Milliseconds; 0 while it cannot be told."""
+    """Milliseconds; 0 while the duration is unknown."""
     seconds = func.extract("epoch", row.finished_at - row.started_at)
     return cast(
         func.greatest(func.coalesce(seconds, constant(0)) * constant(1000), constant(0)),

@@ -1,4 +1,6 @@
-"""What agents do with issues, over the internal API. The workspace is in body or query; a token may be bound to one."""
+"""Operations of agents on issues, over the internal API. The workspace is in body or query; a token may be bound to
+one.
+"""
 
 from typing import Annotated
 

@@ -242,7 +242,7 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
 
 
 async def notify_assignee(ctx: Context, issue: Mission) -> None:
-    """A person who has been given an issue is told. The operation declares NotificationCreated."""
+    """Notifies the person that an issue was assigned to. The operation declares NotificationCreated."""
     if issue.assignee_type == ActorType.user:
         await notify(ctx, issue.assignee_id, "assigned", ("issue", issue.id), issue.title)
 
@@ -278,7 +278,7 @@ async def fits_project(ctx: Context, milestone_id: str | None, project_id: str |
 
 
 async def known_labels(ctx: Context, label_ids: list[str]) -> list[str]:
-    """Those that are labels of the workspace."""
+    """The ids among these that are labels of the workspace."""
     return [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
 
 

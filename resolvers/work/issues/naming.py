@@ -1,4 +1,4 @@
-"""How a route names an issue, and how a new one gets its number (contract: issues.behaviour.identifiers)."""
+"""Identifiers of issues in routes, and the numbers of new issues (contract: issues.behaviour.identifiers)."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ LEAD: Any = (
     .where(col(Agent.agent_role) == AgentRole.LEAD, col(Agent.deleted_at).is_(None))
     .scalar_subquery()
 )
-"""Who leads the work on the crew's issues."""
+"""The lead of the crew."""
 HAS_LEAD = Need(LEAD.is_not(None), "Crew has no LEAD agent")
 IDENTIFIER: Any = PREFIX.concat("-").concat(cast(col(Crew.issue_counter), SQLText()))
 
@@ -47,9 +47,8 @@ class OfCrew(ByIdentifier):
 async def next_number(ctx: Context, crew: Crew) -> Change:
     """Takes the crew's next number with the insert of the issue.
 
-    Several crews may have one prefix. When the next number of this one is taken by another, the operation is carried
-    out anew, and counts on behind the highest number of the prefix; the other crews wait meanwhile, so that nobody
-    takes that one in between.
+    Several crews may share a prefix. If another crew has taken the next number, the operation is repeated and continues
+    after the highest number of the prefix. The other crews wait meanwhile, so that none takes that number in between.
     """
     if ctx.attempt == 1:
         return Change(Crew, crew.id, needs=HAS_LEAD, issue_counter=plus(1))

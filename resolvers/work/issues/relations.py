@@ -1,4 +1,4 @@
-"""How issues stand to each other."""
+"""Relations between issues."""
 
 from sqlalchemy import func, or_, select
 from sqlmodel import col

@@ -1,4 +1,4 @@
-"""What is done with a whole mission: start, restart, resume, clone."""
+"""Operations on a whole mission: start, restart, resume, clone."""
 
 from datetime import datetime, timedelta
 from typing import Any

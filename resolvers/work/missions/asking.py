@@ -1,4 +1,4 @@
-"""What agents ask each other, over the internal API: whoever asks waits for the answer."""
+"""Questions between agents, over the internal API: the asking agent waits for the answer."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ from resolvers.work.missions.assigning import NO_CHAT, NO_TARGET, NO_WAY
 from resolvers.work.missions.dispatching import GONE, are_connected
 
 BEGINS = 20.0
-"""Seconds until a worker has taken the question up: whoever asks holds one that may be missing."""
+"""Seconds in which a worker has to start the question: the asking run occupies a worker that may be missing."""
 PATIENCE = 300.0
 """Seconds until the answer."""
 LOOK, PAUSE = 1.0, 0.05
@@ -62,7 +62,7 @@ NOT_ITS_CHAT: Final = "an agent can only ask in a chat in which it works"
 NOT_BEGUN: Final = f"{NO_ANSWER}: no worker started the question"
 TOO_LATE: Final = f"{NO_ANSWER} within {PATIENCE:.0f} seconds"
 TELL = job("questions.tell", OfQuestion, emits=(PeerQueryCompleted, PeerQueryFailed, PeerConversationUpdated))
-"""The end of a question is told where it was asked."""
+"""Reports the end of a question where it was asked."""
 Slug = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
 
 
@@ -208,7 +208,7 @@ async def ask_peer(ctx: Context, data: AskPeer) -> PeerAnswer:
 
 
 async def _ended(workspace_id: str, id: str) -> Any:
-    """How the question stands when it has ended, or has taken too long."""
+    """The question after its end, or after its time limit."""
     began, rung = time.monotonic(), asyncio.Event()
     silence = bus.on(Topic.events, lambda key: rung.set())
 
@@ -237,7 +237,7 @@ async def _ended(workspace_id: str, id: str) -> Any:
 
 
 async def tell_answer(ctx: Context, question_id: str) -> None:
-    """Whoever looks at the chat, and at what agents of the workspace ask each other."""
+    """Notifies listeners of the chat, and of the questions between agents of the workspace."""
     asked = await ctx.select(PeerConversation, col(PeerConversation.id) == question_id).first()
     if asked is None or asked.status is PeerConversationStatus.RUNNING:
         return

@@ -1,4 +1,4 @@
-"""What agents give each other to do, over the internal API, and what the chat it was said in is told of it."""
+"""Assignments between agents, over the internal API, and their events on the chat in which they were given."""
 
 from datetime import datetime
 from typing import Annotated, Final, Literal
@@ -46,7 +46,7 @@ MISSING: Final = "assignment not found"
 ENDED_BADLY: Final = "The assignment failed"
 
 TELL = job("missions.tell", RunOfAssignment, emits=(AssignmentCompleted, AssignmentFailed, AssignmentUpdated))
-"""The end of an assignment is told where it was given."""
+"""Reports the end of an assignment where it was given."""
 
 
 class CreateAssignment(Input):
@@ -134,7 +134,7 @@ async def get_assignment(ctx: Context, data: OneAssignment) -> GivenAssignment:
 
 
 async def tell(ctx: Context, assignment_id: str) -> None:
-    """Whoever looks at the chat, and at the work of the workspace."""
+    """Notifies listeners of the chat, and of the work of the workspace."""
     assignment = await ctx.select(Assignment, col(Assignment.id) == assignment_id).first()
     if assignment is None or assignment.finished_at is None:
         return

@@ -1,4 +1,4 @@
-"""What an agent is told of its task (contract: missions.behaviour.scheduling)."""
+"""The text that an agent gets with its task (contract: missions.behaviour.scheduling)."""
 
 from sqlmodel import col
 
@@ -39,7 +39,7 @@ async def brief_of(ctx: Context, mission: Mission, task: MissionTask, tasks: lis
 
 
 def planning_of(mission: Mission) -> str:
-    """What the lead of a mission without tasks is told."""
+    """The text for the lead of a mission without tasks."""
     goal = f"\n\n{mission.description}" if mission.description else ""
     text = f"[PLANNING] {mission.title}{goal}"[:LONGEST_BRIEF]
     return (

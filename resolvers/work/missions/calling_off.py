@@ -22,7 +22,7 @@ OPEN = (AssignmentStatus.PENDING, AssignmentStatus.QUEUED, AssignmentStatus.RUNN
 CALLED_OFF = "The work was cancelled"
 GIVER_CALLED_OFF = "The run that assigned the work was cancelled"
 WORK_IS_CALLED_OFF = (*RUN_ENDS, TaskStatusChanged, TaskUpdated)
-"""What an operation declares that calls work off."""
+"""The events of an operation that cancels work."""
 
 
 async def call_off(ctx: Context, mission_id: str, to: TaskStatus = TaskStatus.CANCELLED, why: str = CALLED_OFF) -> None:
@@ -47,8 +47,8 @@ async def call_off(ctx: Context, mission_id: str, to: TaskStatus = TaskStatus.CA
 
 
 async def call_off_given(ctx: Context, run_id: str) -> None:
-    """What a run that was called off has given others to do, and has asked them, and what has not ended yet. It is
-    whatever its agent gave in its chat since it began, and before the next one: a chat has one run at a time.
+    """Cancels the assignments and questions that a cancelled run has given and that have not ended: everything that its
+    agent gave in its chat between the run's begin and the next run, because a chat has one run at a time.
     """
     run = await ctx.select(Run, col(Run.id) == run_id, including_hidden=True).first()
     if run is None or run.chat_id is None:

@@ -1,4 +1,4 @@
-"""What becomes of a task when its assignment has ended: done, held for a person, tried again, or failed (contract:
+"""The end of a task's assignment: the task is completed, held for a decision, retried, or failed (contract:
 missions.behaviour.completion_of_a_task, retries).
 """
 
@@ -26,12 +26,12 @@ ENDED = (AssignmentStatus.COMPLETED, AssignmentStatus.FAILED, AssignmentStatus.C
 GONE_WRONG = (AssignmentStatus.FAILED, AssignmentStatus.TIMEOUT, AssignmentStatus.CANCELLED)
 MICRO = 1_000_000
 TASK_ENDS = (TaskStatusChanged, TaskUpdated, ApprovalRequired, ConfidenceLow, InboxItemUpdated)
-"""What an operation declares that ends tasks."""
+"""The events of an operation that ends tasks."""
 
 
 @dataclass
 class Tasks:
-    """Those of a mission whose row is held, as they are, in their order."""
+    """The tasks of a mission whose row is locked, in their order."""
 
     mission: Mission
     rows: dict[str, MissionTask] = field(default_factory=dict)
@@ -130,7 +130,7 @@ def _is_trusted(rules: EscalationConfig, handed: Handoff) -> bool:
 
 
 def is_held(rules: EscalationConfig, task: MissionTask, handed: Handoff | None) -> bool:
-    """Whether a person decides before others go on from it."""
+    """Returns true if a person decides before dependent tasks begin."""
     if handed is not None and _is_trusted(rules, handed):
         return False
     return task.approval_required or (handed is not None and handed.confidence < (rules.require_approval_below or 0))
@@ -142,7 +142,7 @@ async def _rules(ctx: Context, mission: Mission) -> EscalationConfig:
 
 
 async def _outcome(ctx: Context, task: MissionTask, assignment: Assignment) -> dict[str, Any]:
-    """What came of it, and what it has used, together with what the task had used before."""
+    """The result of the assignment, and its usage added to the task's earlier usage."""
     changes: dict[str, Any] = {
         "result_summary": assignment.result_summary,
         "error_message": assignment.error_message,

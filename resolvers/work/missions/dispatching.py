@@ -1,4 +1,4 @@
-"""How a task comes to an agent: which one, whether it may, and its turn among the work of its crew (contract:
+"""The assignment of a task: the choice of an agent, its permission, and the queue of its crew (contract:
 missions.behaviour.scheduling).
 """
 
@@ -36,9 +36,7 @@ MOST_OF_CREW = 8
 """Assignments that the agents of a crew carry out at once; others wait for their turn."""
 MOST_FAILURES = 3
 PAUSE = timedelta(minutes=30)
-"""An agent that has failed so often in a row is given nothing; after this long, or when somebody has changed it, it is
-tried with one.
-"""
+"""How long an agent that has failed repeatedly gets nothing, unless a user edits it; then it gets one task."""
 GONE = "The agent has been deleted"
 NO_AGENT = "No agent can take the task"
 NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"
@@ -53,7 +51,7 @@ WORK_IS_GIVEN = (
     AssignmentRunning,
     AssignmentUpdated,
 )
-"""What an operation declares that gives work to agents."""
+"""The events of an operation that gives work to agents."""
 
 
 class AgentToDispatch(Input):
@@ -65,7 +63,7 @@ TURNS = job("missions.turns", AgentToDispatch, unique="{agent_id}", emits=WORK_I
 
 
 async def agent_for(ctx: Context, mission: Mission, task: MissionTask, tasks: list[MissionTask]) -> Agent | str:
-    """Who is to do the task, or why nobody is."""
+    """The agent for the task, or the reason why there is none."""
     if task.assigned_agent_id is None:
         agent = await _least_busy(ctx, mission, tasks)
     else:
@@ -82,8 +80,8 @@ async def agent_for(ctx: Context, mission: Mission, task: MissionTask, tasks: li
 
 
 async def _least_busy(ctx: Context, mission: Mission, tasks: list[MissionTask]) -> Agent | None:
-    """Of the mission's crew who has the fewest of its tasks, by name; its lead where there is nobody else, and one that
-    is paused where all are.
+    """The agent of the mission's crew with the fewest of its tasks, by name; the lead if there is no other, and a
+    paused one if all are.
     """
     of_crew = await ctx.select(Agent, col(Agent.crew_id) == mission.crew_id).all()
     agents = [agent for agent in of_crew if why_idle(agent) is None]
@@ -109,8 +107,8 @@ async def are_connected(ctx: Context, crew_id: str | None, agent: Agent) -> bool
 
 
 async def _keeps_failing(ctx: Context, agent: Agent) -> bool:
-    """Whether its last assignments have all failed, over all missions, the last one lately. The rows are the count: it
-    outlives every process.
+    """Returns true if its last assignments, over all missions, have all failed, the last one recently. The count is
+    computed from rows, so it survives every process.
     """
     ended = (col(Assignment.assigned_to_id) == agent.id, col(Assignment.finished_at).is_not(None))
     counted = col(Assignment.status) != AssignmentStatus.CANCELLED  # called off: it says nothing of the agent
@@ -176,7 +174,7 @@ async def make_room(ctx: Context, agent_id: str) -> None:
 
 
 async def give_turns(ctx: Context, agent_id: str) -> None:
-    """What waits in the crew of the agent begins, the oldest first, as far as there is room."""
+    """Starts the waiting assignments of the agent's crew, the oldest first, up to the limit."""
     agent = await ctx.select(Agent, col(Agent.id) == agent_id, including_deleted=True).one()
     await hold_slots(ctx, agent)
     at_work, waiting = await _in_crew(ctx, agent)
@@ -223,7 +221,7 @@ async def _give_up(ctx: Context, idle: Mapping[str, str]) -> None:
 
 
 async def hold_slots(ctx: Context, agent: Agent) -> None:
-    """Orders whatever gives the agents of a crew work, or takes it from them."""
+    """Serialises operations that give work to a crew's agents or take it from them."""
     await ctx.lock(f"assignments of {ctx.workspace_id}/{agent.crew_id or agent.id}")
 
 
@@ -236,7 +234,7 @@ def _of_crew(ctx: Context, agent: Agent) -> Any:
 
 
 async def _in_crew(ctx: Context, agent: Agent) -> tuple[int, int]:
-    """How many are carried out in the crew, and how many wait."""
+    """The numbers of running and of waiting assignments in the crew."""
     of_crew, status = _of_crew(ctx, agent), col(Assignment.status)
     at_work = await ctx.select(Assignment, status == AssignmentStatus.RUNNING, of_crew).count()
     waiting = await ctx.select(Assignment, status == AssignmentStatus.QUEUED, of_crew).count()

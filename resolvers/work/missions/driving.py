@@ -1,8 +1,10 @@
-"""The work on a mission: ready tasks go to agents, ended ones are noted; in the end it is up for review or has failed.
+"""The work on a mission: it assigns ready tasks to agents and records ended ones; at the end the mission is in review
+or failed.
 
-Nothing waits in between. A mission is looked at when it is started, when an assignment of it has ended, when somebody
-has changed it, and at its deadline (contract: missions.behaviour). Each look is a few steps, and each is a transaction
-that holds the mission's row: what was written is written once, and what is left is found in the rows. See docs/work.md.
+Nothing waits in between. A job looks at the mission when it is started, when one of its assignments ends, after a
+change by a user, and at its deadline (contract: missions.behaviour). Each look consists of a few steps, and each step
+is a transaction that locks the mission's row: every write happens once, and the remaining work is in the rows. See
+docs/work.md.
 """
 
 from datetime import timedelta
@@ -61,8 +63,8 @@ EXPIRE = job("missions.expire", MissionToDrive, emits=_EVENTS)
 
 
 async def begin_work(ctx: Context, mission: Mission) -> None:
-    """Of a mission that the call has set IN_PROGRESS. What the user interface hears is no state: STARTED. Operations
-    declare WORK_BEGINS.
+    """Starts a mission that the call has set IN_PROGRESS. User interfaces receive STARTED, which is not a state.
+    Operations declare WORK_BEGINS.
     """
     await ensure_chat(ctx, mission)
     ctx.emit(MissionStatusChanged(id=mission.id, status="STARTED", title=mission.title))
@@ -84,7 +86,7 @@ async def ensure_chat(ctx: Context, mission: Mission) -> None:
 
 
 def is_worked_on(mission: Mission) -> bool:
-    """IN_PROGRESS, and by a start: who only says so by hand has set nobody to work."""
+    """True if the mission is IN_PROGRESS and was started: setting the state by hand starts no work."""
     return mission.status is MissionStatus.IN_PROGRESS and mission.started_at is not None
 
 
@@ -212,7 +214,7 @@ async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
 
 
 async def _totals(ctx: Context, mission: Mission) -> dict[str, Any]:
-    """What its tasks have used together, where that is known of any."""
+    """The total usage of its tasks, if any reported one."""
     tasks = ctx.table(MissionTask)
     sums = {
         "total_token_count": cast(func.sum(tasks.c.token_count), BigInteger),

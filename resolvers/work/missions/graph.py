@@ -1,4 +1,4 @@
-"""Who reads missions and their tasks, and what can be read from each."""
+"""The access to missions and their tasks, and their edges."""
 
 from typing import Annotated, Any, ClassVar
 

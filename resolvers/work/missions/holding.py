@@ -41,7 +41,7 @@ async def answered(ctx: Context, task: MissionTask, action: str) -> None:
 
 
 async def take_back(ctx: Context, mission_id: str) -> None:
-    """Nobody needs to decide any more: the mission has ended with tasks that are held."""
+    """Resolves the inbox items of held tasks when their mission has ended."""
     held = (col(MissionTask.mission_id) == mission_id, col(MissionTask.status) == TaskStatus.AWAITING_APPROVAL)
     for task in await ctx.select(MissionTask, *held).order_by(col(MissionTask.id)).all():
         await answered(ctx, task, "cancelled")

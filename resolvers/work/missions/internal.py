@@ -1,4 +1,4 @@
-"""What leads do with missions, over the internal API: a plan is made with all its tasks, read, and started."""
+"""Operations of leads on missions, over the internal API: create a plan with all its tasks, read it, start it."""
 
 from collections import Counter
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""How the missions of a workspace go."""
+"""Metrics of a workspace's missions."""
 
 from typing import Any
 

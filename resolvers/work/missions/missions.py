@@ -62,7 +62,7 @@ class ListMissions(FilterMissions):
 
 
 class ListCrewMissions(FilterMissions):
-    """Of a crew that there is not, there are no missions."""
+    """The list is empty if the crew does not exist."""
 
     page_default: ClassVar[int] = 20
 

@@ -41,7 +41,9 @@ def downstream(tasks: Iterable[MissionTask], of: Iterable[str]) -> set[str]:
 
 
 def set_anew(tasks: Iterable[MissionTask], anew: set[str]) -> dict[TaskStatus, list[str]]:
-    """What each of the tasks that begin anew is: PENDING when all it depends on is done and stays so, else BLOCKED."""
+    """The state of each task that begins again: PENDING if all its dependencies are done and stay so, otherwise
+    BLOCKED.
+    """
     rows = {task.id: task for task in tasks}
     done = {id for id, task in rows.items() if task.status is TaskStatus.COMPLETED} - anew
     made: dict[TaskStatus, list[str]] = {TaskStatus.PENDING: [], TaskStatus.BLOCKED: []}

@@ -1,5 +1,5 @@
-"""What managers are told of the end of a mission: an issue is ready for review, or the work has failed. Settled when it
-was reviewed, or is taken up again.
+"""Inbox items for managers at the end of a mission: an issue is ready for review, or the work has failed. They are
+resolved by the review, or when the work continues.
 """
 
 from sqlmodel import col
@@ -40,7 +40,7 @@ async def put_up_for_review(ctx: Context, mission: Mission) -> None:
 
 
 async def reviewed(ctx: Context, issue: Mission, now: MissionStatus) -> None:
-    """`issue` as it was before it became `now`: whoever moves it out of REVIEW has decided."""
+    """`issue` is the row before it became `now`: moving it out of REVIEW is the decision."""
     if issue.status is MissionStatus.REVIEW and now is not MissionStatus.REVIEW:
         await settle(ctx, InboxKind.message, _review_of(issue), VERDICTS.get(now, SENT_BACK))
 

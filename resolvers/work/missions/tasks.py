@@ -130,7 +130,7 @@ async def depended_on(ctx: Context, mission_id: str, ids: Iterable[str]) -> list
 
 
 def waiting_for(tasks: Iterable[MissionTask]) -> TaskStatus:
-    """What a task is that has not begun, by those it depends on."""
+    """The state of a task that has not begun, by its dependencies."""
     return TaskStatus.PENDING if all(task.status is TaskStatus.COMPLETED for task in tasks) else TaskStatus.BLOCKED
 
 
@@ -193,7 +193,7 @@ async def update_task(ctx: Context, task: MissionTask, data: UpdateTask) -> Miss
 
 
 async def _planned(ctx: Context, task: MissionTask, status: TaskStatus | None, changes: dict[str, Any]) -> None:
-    """What a task is to do, and behind which, is not changed any more once it has begun."""
+    """A task's description and dependencies cannot change once it has begun."""
     begun = [name for name in PLANNED if name in changes]
     if begun and task.status not in NOT_BEGUN:
         raise invalid(begun[0], f"cannot change after a task has begun; this one is {task.status}")

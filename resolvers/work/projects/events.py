@@ -1,4 +1,4 @@
-"""What the channel of a workspace is told of projects and milestones."""
+"""Events about projects and milestones."""
 
 from resolvers.kernel import Event
 

@@ -1,4 +1,4 @@
-"""Who reads projects and milestones, and what can be read from them."""
+"""The access to projects and milestones, and their edges."""
 
 from collections.abc import Callable
 from typing import Any

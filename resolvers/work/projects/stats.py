@@ -1,4 +1,4 @@
-"""How far a project is: its issues by state, by assignee, by label, and the crews that work on them."""
+"""The progress of a project: its issues by state, assignee and label, and the crews that work on them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a workspace is told of its recurring issues. Of an issue that one makes it is told IssueCreatedByService."""
+"""Events about recurring issues. An issue that one creates is announced by IssueCreatedByService."""
 
 from resolvers.kernel import Event
 

@@ -1,7 +1,7 @@
-"""The clock of recurring issues: what is due, and what becomes of it.
+"""The clock of recurring issues: finds rows that are due, and creates their issues.
 
-A tick enqueues a job for each row that is due, in portions. The job makes the issue and moves the row's `next_run` in
-one transaction, under the row's lock: whoever comes second, in whatever process, finds that the row is due no more.
+A tick enqueues a job for each row that is due, in portions. The job creates the issue and moves the row's `next_run` in
+one transaction, under the row's lock: a second job in any process finds that the row is no longer due.
 """
 
 from collections.abc import Awaitable, Callable
@@ -100,7 +100,7 @@ async def skip(ctx: Context, recurring_id: str, now: datetime) -> None:
 
 
 async def _due(ctx: Context, recurring_id: str, now: datetime) -> RecurringIssue | None:
-    """The row, locked, unless somebody else was here before."""
+    """Locks and returns the row, or None if another job was first."""
     recurring = await ctx.select(RecurringIssue, col(RecurringIssue.id) == recurring_id).locked().first()
     if recurring is None or not recurring.enabled or recurring.next_run is None or recurring.next_run > now:
         return None
@@ -112,8 +112,8 @@ async def _due(ctx: Context, recurring_id: str, now: datetime) -> RecurringIssue
 
 
 async def _go_on(ctx: Context, recurring: RecurringIssue, now: datetime, **made: Any) -> None:
-    """Whatever was missed until now was this one time. A clock that runs behind the one that found the row due does not
-    see it due twice.
+    """Moves `next_run`. All missed times count as one. If this process's clock is behind the one that found the row
+    due, the row is still not due twice.
     """
     assert recurring.next_run is not None
     following = next_of(recurring, max(now, recurring.next_run))

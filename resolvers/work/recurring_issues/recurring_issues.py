@@ -175,7 +175,7 @@ async def delete_recurring_issue(ctx: Context, recurring: RecurringIssue, data: 
 
 
 def _crew_name(row: Any, scope: Any) -> Any:
-    """Of a live crew alone (contract: RecurringIssue)."""
+    """The name of a live crew only (contract: RecurringIssue)."""
     crew, own = scope.beside(Crew, row)
     return scope.scalar(select(crew.c.name).where(crew.c.id == row.crew_id, *own))
 

@@ -1,4 +1,4 @@
-"""When a recurring issue is due."""
+"""The times of recurring issues."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ def next_of(recurring: RecurringIssue, after: datetime) -> datetime | None:
 
 
 def first_of(expression: str, zone_name: str | None, after: datetime) -> datetime:
-    """Of a schedule that a caller sends: BAD_REQUEST with what is wrong."""
+    """The first time of a schedule from a client; BAD_REQUEST with the fault."""
     zone = time_zone(zone_name)
     if zone is None:
         raise invalid("time_zone", NO_ZONE)

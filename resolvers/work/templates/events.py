@@ -1,4 +1,4 @@
-"""What the channel of a workspace is told of workflow templates."""
+"""Events about workflow templates."""
 
 from resolvers.kernel import Event
 

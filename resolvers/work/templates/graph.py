@@ -1,4 +1,4 @@
-"""Who reads templates, and what both kinds of operations share."""
+"""The access to templates, and the common parts of both kinds."""
 
 from typing import Annotated, Any
 

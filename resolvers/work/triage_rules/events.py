@@ -1,4 +1,4 @@
-"""What a workspace is told of its triage rules."""
+"""Events about triage rules."""
 
 from resolvers.kernel import Event
 

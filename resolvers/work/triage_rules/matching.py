@@ -29,11 +29,11 @@ class Matcher:
         made = [(rule, _matching(rule)) for rule in rules]
         self._rules = [(rule, matches) for rule, matches in made if matches is not None]
         self.seconds = 0.0
-        """Of the processor, for all titles."""
+        """Processor time for all titles."""
         self._of_rules = dict.fromkeys((rule.id for rule in rules), 0.0)
 
     def firsts(self, titles: Sequence[tuple[str, str]]) -> list[tuple[str, TriageRule]]:
-        """Of (id, title): the ids, and the rule that holds, where there is one."""
+        """For pairs (id, title): the ids, each with the first rule that matches, if any."""
         begun = time.thread_time()
         found = [(id, self._first(title)) for id, title in titles]
         self.seconds += time.thread_time() - begun
@@ -65,12 +65,12 @@ def _matching(rule: TriageRule) -> Matches | None:
 
 
 async def rules_in_order(ctx: Context, *conditions: Any) -> list[TriageRule]:
-    """Those that are enabled."""
+    """The enabled rules."""
     return await ctx.select(TriageRule, col(TriageRule.enabled), *conditions).order_by(*IN_ORDER).all()
 
 
 async def written_by(ctx: Context, rules: Sequence[TriageRule]) -> dict[str, dict[str, Any]]:
-    """What each rule writes into an issue, by its id. A crew or an agent that was deleted is not given."""
+    """The values that each rule writes into an issue, by the rule's id, without deleted crews and agents."""
     crews = await _live(ctx, Crew, {rule.crew_id for rule in rules})
     agents = await _live(ctx, Agent, {rule.assignee_id for rule in rules})
     made = dict[str, dict[str, Any]]()
@@ -91,9 +91,9 @@ async def _live(ctx: Context, model: type[Crew] | type[Agent], ids: set[str | No
 
 
 async def applied_on_creation(ctx: Context, values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a new issue, with those of the first rule that is for new issues and matches its title. An issue
-    that is assigned is none for triage. Most workspaces have no such rule: a command that `asks` for FOR_NEW_ISSUES
-    knows it from its gate.
+    """The values of a new issue, with those of the first rule for new issues that matches its title. Assigned issues
+    are not triaged. Most workspaces have no such rule: a command that `asks` for FOR_NEW_ISSUES learns this from its
+    gate.
     """
     if values.get("assignee_id") or FOR_NEW_ISSUES.none(ctx):
         return values

@@ -20,7 +20,7 @@ LONGEST = 30.0
 
 
 def _waits(issue: Any) -> tuple[Any, ...]:
-    """Of issues that nobody has been given."""
+    """Conditions on unassigned issues."""
     unassigned = issue.assignee_id.is_(None) | (issue.assignee_id == "")
     return issue.mission_type == MissionType.issue, issue.status == MissionStatus.BACKLOG, unassigned
 
@@ -83,7 +83,9 @@ async def _titles(ctx: Context, after: str) -> list[tuple[str, str]]:
 
 
 async def _write(ctx: Context, values: dict[str, Any], ids: Sequence[str]) -> int:
-    """How many of the issues still wait, and have been written. Of a rule that says nothing they count all the same."""
+    """Writes the values into the issues that are still unassigned, and returns their number. They count also if the
+    rule has no values.
+    """
     if project_id := values.get("project_id"):  # milestones of another project go
         kept = (col(Mission.project_id) == project_id, col(Mission.milestone_id))
         values = values | {"milestone_id": case(kept, else_=None)}
