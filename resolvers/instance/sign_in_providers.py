@@ -32,7 +32,9 @@ class ProvidersError(ValueError):
 
 
 def is_safe_url(text: str, *, plain: bool) -> bool:
-    """Returns true if keys and codes can be sent to and requested from this address: TLS, or `plain` and this machine."""
+    """Returns true if keys and codes can be sent to and requested from this address: TLS, or `plain` and this
+    machine.
+    """
     try:
         parts = urlsplit(text)
         known = parts.hostname is not None and parts.username is None and not parts.fragment

@@ -454,7 +454,9 @@ class LocalFolder:
 
 
 def _entries(here: int, names: tuple[str, ...]) -> list[Entry]:
-    """The entries of an open directory, by name. Names that are not Unicode are left out: no client could request them."""
+    """The entries of an open directory, by name. Names that are not Unicode are left out: no client could
+    request them.
+    """
     found = []
     with os.scandir(here) as listed:
         for entry in islice(listed, MOST_ENTRIES):

@@ -1,4 +1,6 @@
-"""The listeners of one channel. Listeners that keep up and see the same bytes are served together, at one write each."""
+"""The listeners of one channel. Listeners that keep up and see the same bytes are served together, at one write
+each.
+"""
 
 from collections.abc import Hashable, Iterator
 from typing import Protocol

@@ -1,4 +1,6 @@
-"""Shapes: the requested fields of an answer. Equal shapes in use are one object, so that a plan's key is an identity."""
+"""Shapes: the requested fields of an answer. Equal shapes in use are one object, so that a plan's key is an
+identity.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -27,7 +27,9 @@ TOOLS = ("crew_integration_id", "tool_name", "enabled", "fingerprint")
 
 @dataclass(frozen=True, slots=True)
 class GivenServer:
-    """A server that the agent may use now; `tools` are those with settings of the workspace. Its texts are unchanged."""
+    """A server that the agent may use now; `tools` are those with settings of the workspace. Its texts are
+    unchanged.
+    """
 
     id: str
     scope: IntegrationScope

@@ -237,7 +237,9 @@ async def _as_who_began(ctx: Context, begun: ConsentState) -> None:
 
 
 def callback(ctx: Context) -> str:
-    """The callback on the configured origin, otherwise on the one that the client used, as trusted proxies report it."""
+    """The callback on the configured origin, otherwise on the one that the client used, as trusted proxies
+    report it.
+    """
     return f"{instance.settings.public_url or ctx.caller.origin}{CALLBACK}"
 
 

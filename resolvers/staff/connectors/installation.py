@@ -100,7 +100,9 @@ async def _server(ctx: Context, connector: Connector, data: InstallConnector) ->
 
 
 def _fill(server: Server, connector: Connector, filling: Filling) -> None:
-    """Fills the server's texts; parts that the manifest lacks are empty, or JSON's null (contract: connectors.install)."""
+    """Fills the server's texts; parts that the manifest lacks are empty, or JSON's null (contract:
+    connectors.install).
+    """
     mcp = connector.mcp
     server.command, server.endpoint = filling.text(mcp.command or ""), filling.text(mcp.endpoint or "")
     args = None if mcp.args is None else [filling.text(arg) for arg in mcp.args]

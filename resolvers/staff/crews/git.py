@@ -101,7 +101,9 @@ class GitDiff(Output):
 
 
 async def is_repository(ctx: Context, crew_id: str, slug: str) -> bool:
-    """Returns true if the folder has a repository of its own. Most have none, and no sandbox is needed to check that."""
+    """Returns true if the folder has a repository of its own. Most have none, and no sandbox is needed to check
+    that.
+    """
     try:
         found = await output_of(ctx, crew_id).stat("/".join(filter(None, (slug, ".git"))))
     except Refusal as refusal:

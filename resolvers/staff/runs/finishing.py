@@ -144,7 +144,9 @@ async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> No
 
 
 def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int]:
-    """The stored message of the turn, and the increase of the chat's message count, which includes the user's message."""
+    """The stored message of the turn, and the increase of the chat's message count, which includes the user's
+    message.
+    """
     of: dict[str, Any] = {"chat_id": chat.id, "seq": chat.last_message_seq + 1, "agent_id": run.agent_id}
     if data.reason == "server_restart":
         return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1

@@ -98,7 +98,9 @@ async def start_run(ctx: Context, run: Run, *, conflict: Conflict) -> Run:
 
 
 async def end_run(ctx: Context, run_id: str, end: End) -> Run:
-    """Ends a run and settles its agent. The first end wins: a run that has ended is returned unchanged, without events."""
+    """Ends a run and settles its agent. The first end wins: a run that has ended is returned unchanged, without
+    events.
+    """
     run = await ctx.get(Run, run_id, lock=True, missing=MISSING)
     return run if run.status != RunStatus.RUNNING else await end_locked(ctx, run, end)
 
