@@ -67,7 +67,9 @@ def parse_object(text: str, field: str) -> dict[str, Any]:
 
 
 def shaped(adapter: TypeAdapter[T], value: Any, field: str) -> T:
-    """The value in its declared shape. The first violation is reported; values never are, because they may be secret."""
+    """The value in its declared shape. The first violation is reported; values never are, because they may be
+    secret.
+    """
     try:
         return adapter.validate_python(value)
     except ValidationError as error:

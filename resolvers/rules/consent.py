@@ -55,7 +55,9 @@ def question(tool: str, arguments: Mapping[str, Any], gates: Iterable[ConsentGat
 
 
 def tuned(mode: ApprovalMode, outcomes: Iterable[bool]) -> ApprovalMode:
-    """The mode after earlier decisions on the same call: mostly approved calls no longer wait; mostly denied ones do."""
+    """The mode after earlier decisions on the same call: mostly approved calls no longer wait; mostly denied
+    ones do.
+    """
     decided = list(outcomes)
     approved = sum(decided)
     if len(decided) < FEWEST:

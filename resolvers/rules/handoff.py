@@ -1,4 +1,6 @@
-"""An agent's summary of its result, for the agent that continues (contract: missions.behaviour.completion_of_a_task)."""
+"""An agent's summary of its result, for the agent that continues (contract:
+missions.behaviour.completion_of_a_task).
+"""
 
 import re
 from typing import Final, NamedTuple

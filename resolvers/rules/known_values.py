@@ -222,7 +222,9 @@ class KnownValues:
     # ---- what may go on ------------------------------------------------------------------------------------------
 
     def open_short(self, text: str, start: int) -> int:
-        """The place, at or after `start`, of the first suffix that more text could turn into a piece or a shorter form."""
+        """The place, at or after `start`, of the first suffix that more text could turn into a piece or a
+        shorter form.
+        """
         return _opened(text, max(start, len(text) - self._longest + 1), self._heads)
 
     def open_block(self, text: str, start: int) -> int:
@@ -248,7 +250,9 @@ def _first_places(piece: bytes) -> list[int]:
 
 
 def _opened(text: Any, first: int, heads: tuple[set[Any], ...]) -> int:
-    """The place, at or after `first`, of a possible beginning of a form, by the number of characters that are compared."""
+    """The place, at or after `first`, of a possible beginning of a form, by the number of characters that are
+    compared.
+    """
     whole, most = len(text), HEADS[-1]
     for at in range(first, whole - most + 1):
         if text[at : at + most] in heads[-1]:

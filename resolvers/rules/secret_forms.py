@@ -26,7 +26,9 @@ def forms_of(value: str) -> set[str]:
 
 
 def texts_of(value: str) -> Iterator[str]:
-    """The texts that are encoded: the value and its longer lines; for a large value its lines, with short ones joined."""
+    """The texts that are encoded: the value and its longer lines; for a large value its lines, with short ones
+    joined.
+    """
     lines = [line for line in map(str.strip, value.splitlines()) if line]
     if len(value) <= LARGE or len(lines) < 2:
         yield from {value, value.strip()}
