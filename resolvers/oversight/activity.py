@@ -1,4 +1,6 @@
-"""What agents have lately given, asked and told each other and people: one list of three kinds of rows."""
+"""Recent activity of agents: what they gave, asked and answered each other and people, as one list of three kinds of
+rows.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -99,7 +101,7 @@ class ActivityKind:
         self.acts, *self.others = [self.table.c[end] for end in ends]
 
     def rows(self, scope: QueryScope, *conditions: Any) -> Any:
-        """Its items, but for those of agents without a crew. These are few: they are looked up once."""
+        """The items of this kind, without those of agents outside crews. Such agents are few and are looked up once."""
         table = self.table
         agent, here = scope.beside(Agent, scope, including_deleted=True)
         of_none = select(agent.c.id).where(agent.c.crew_id.is_(None), *here)

@@ -1,4 +1,4 @@
-"""What an owner sees of the workspace: how much there is, who belongs to it, and the workspace itself."""
+"""An owner's view of the workspace: counts, members, and the workspace itself."""
 
 from datetime import datetime
 from typing import Any

@@ -1,5 +1,6 @@
-"""All data of a person in a workspace, erased as the columns declare (models/personal_data.py): the person's rows go,
-and what stays is nobody's any more. The account goes too, unless the person belongs to another workspace.
+"""Erases all data of a person in a workspace, as the columns declare (models/personal_data.py): the person's rows are
+deleted, and remaining rows no longer name the person. The account is deleted too, unless the person belongs to another
+workspace.
 """
 
 import re
@@ -133,7 +134,7 @@ async def erase_person(ctx: Context, data: DeletePersonalData) -> PersonErased:
 
 
 async def _is_ours(ctx: Context, user: User) -> bool:
-    """Whether this workspace made the account, and its person has agreed to belong to it."""
+    """Returns true if this workspace created the account and its person has accepted the membership."""
     if user.founded_in is None or user.founded_in != ctx.workspace_id:
         return False
     own = (col(Membership.user_id) == user.id, col(Membership.accepted_at).is_not(None))
@@ -141,7 +142,7 @@ async def _is_ours(ctx: Context, user: User) -> bool:
 
 
 async def _judge(ctx: Context, person: str) -> None:
-    """Whether the person may be erased, by the caller: said before anything goes, and again in the transaction."""
+    """Checks that the caller may erase the person: before anything is deleted, and again in the transaction."""
     mine = ctx.select(Membership, col(Membership.user_id) == person)
     member = await (mine.locked() if ctx.in_transaction else mine).one("Member not found")
     if member.role == Role.OWNER and ctx.role != Role.OWNER:
@@ -153,7 +154,7 @@ async def _judge(ctx: Context, person: str) -> None:
 
 
 async def _erase(ctx: Context, user: User) -> dict[str, int]:
-    """What was written comes first: it is found by whose it is."""
+    """Erases written content first, because it is found by its author."""
     done = dict[str, int]()
 
     def count(model: type[SQLModel], rows: int) -> None:
@@ -199,14 +200,14 @@ def _here(ctx: Context, model: type[SQLModel]) -> Any:
 
 
 def _chats_of(ctx: Context, person: str) -> Any:
-    """Whatever agents remember of these has words of the person in it."""
+    """The chats whose memories by agents contain words of the person."""
     chat, message = ctx.table(Chat).c, ctx.table(Message).c
     begun = select(chat.id).where(chat.created_by == person)
     return begun.union(select(message.chat_id).where(message.author_user_id == person))
 
 
 def _conversations(ctx: Context, person: str) -> list[tuple[type[SQLModel], Any]]:
-    """What was said with the person alone, in chats that nobody else has written in, and what runs have shown of it."""
+    """Conversations with the person alone, in chats without other writers, and the frames of their runs."""
     chat, message, other, run = (table_of(model) for model in (Chat, Message, Message, Run))
     here = chat.c.workspace_id == ctx.workspace_id
     spoken = message.alias("spoken")
@@ -264,7 +265,7 @@ def names_of(user: User) -> str:
 
 
 async def _invitations_of(ctx: Context, user: User) -> list[str]:
-    """Those of the person's address, where it is known to be theirs: they accepted it, or have shown the address."""
+    """Invitations to the person's address, if the person has proved the address or accepted the invitation."""
     same = [func.lower(col(Invitation.email)) == user.email.lower()]
     if user.email_verified is None:
         same.append(col(Invitation.accepted_at).is_not(None))
@@ -288,7 +289,7 @@ async def _take_out(ctx: Context, model: type[SQLModel], user: User) -> int:
 
 
 def _stand_in(table: Any, name: str) -> Any:
-    """Where each row has a name of its own, so has what stands in it for a person: two may be erased."""
+    """A placeholder for a person in a column: unique if the column is, because two persons may be erased."""
     keys = [key for key in table.constraints if isinstance(key, UniqueConstraint)]
     keys += [index for index in table.indexes if index.unique]
     if not any(name in key.columns for key in keys):
@@ -297,7 +298,7 @@ def _stand_in(table: Any, name: str) -> Any:
 
 
 async def _forget_events(ctx: Context, person: str) -> int:
-    """Events that name the person are not sent again to whoever comes back."""
+    """Removes events that name the person, so that they are not sent again to reconnecting clients."""
     text = cast(col(OutboxEvent.payload), SQLText)
     named = text.contains(person, autoescape=True)
     return await ctx.delete_where(OutboxEvent, col(OutboxEvent.workspace_id) == ctx.workspace_id, named)

@@ -1,4 +1,4 @@
-"""What agents hold on a person in a workspace, exported and deleted on request, each with a receipt."""
+"""The data that agents hold on a person in a workspace: exported and deleted on request, each with a receipt."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -106,7 +106,7 @@ class DeletePersonalData(OfPerson):
 def receipt(
     ctx: Context, action: GdprActionType, subject_id: str, *, reason: str | None = None, scope: dict[str, int]
 ) -> GdprAction:
-    """Of what is done by the end of the transaction."""
+    """The receipt of an action, valid once the transaction commits."""
     return GdprAction(
         id=new_action_id(),
         action=action,

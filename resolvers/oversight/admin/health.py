@@ -1,4 +1,4 @@
-"""How the process that answers is: since when it serves, how much it logs, and how full its disk is."""
+"""The state of the answering process: its start time, log level, and free disk space."""
 
 import asyncio
 import shutil

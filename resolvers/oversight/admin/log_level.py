@@ -61,7 +61,7 @@ def written(level: LogLevel, until: datetime | None) -> str:
 
 
 def holding(stored: str | None, now: datetime) -> LogLevelState:
-    """What holds at a time."""
+    """The log level that is in effect at a time."""
     baseline = LogLevel(instance.settings.log_level)
     level, _, until = (stored or "").partition(" ")
     expires_at = datetime.fromisoformat(until) if until else None

@@ -1,4 +1,4 @@
-"""What a workspace has configured of its memories: an object of any keys, one of which is known here."""
+"""A workspace's configuration of its memories: an object with any keys, one of which is known here."""
 
 from typing import Annotated, Any, Final
 
@@ -89,7 +89,7 @@ async def set_days(ctx: Context, days: int | None) -> None:
 
 
 async def _store(ctx: Context, before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether anything has changed; the journal says what."""
+    """Stores the configuration. Returns true if anything has changed; the journal records the change."""
     keys = [key for key in before | after if (key in before, before.get(key)) != (key in after, after.get(key))]
     if not keys:
         return False

@@ -1,4 +1,4 @@
-"""Versions of memories: counted, listed, read, and kept by whoever writes a memory."""
+"""Versions of memories: count, list, read; operations that write a memory create them."""
 
 import base64
 import hashlib

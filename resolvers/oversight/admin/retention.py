@@ -1,4 +1,4 @@
-"""How long the workspace keeps what expires."""
+"""The retention settings of a workspace."""
 
 from typing import Annotated, Any
 

@@ -18,7 +18,7 @@ COLUMNS = (
     "entity_id", "metadata", "changes", "ip_address", "user_agent", "workspace_id",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the begin of a formula."""
+"""The characters with which a formula of a spreadsheet begins."""
 
 
 class ExportFormat(StrEnum):

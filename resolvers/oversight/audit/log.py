@@ -77,10 +77,10 @@ def _found(value: Any) -> Any:
 
 
 class FilterAudit(Input):
-    """Filters are combined with AND; values match exactly, `entity_type` whatever the case of its letters.
+    """Filters are combined with AND; values match exactly, except that `entity_type` ignores letter case.
 
     `search` matches a part of the action, the entity type, or the user's email or name, ignoring the case of ASCII
-    letters. `date_from` and `date_to` are inclusive; one that is no date matches nothing.
+    letters. `date_from` and `date_to` are inclusive; an invalid date matches nothing.
     """
 
     entity_id: Annotated[Id | None, Filter(AuditLog.entity_id, leads=True)] = None
@@ -94,11 +94,11 @@ class FilterAudit(Input):
 
 
 class ListAudit(FilterAudit, Numbered):
-    """Filters are combined with AND; values match exactly, `entity_type` whatever the case of its letters.
+    """Filters are combined with AND; values match exactly, except that `entity_type` ignores letter case.
 
     `search` matches a part of the action, the entity type, or the user's email or name, ignoring the case of ASCII
-    letters. `date_from` and `date_to` are inclusive; one that is no date matches nothing. With `sort` and `after` the
-    log is read in either direction.
+    letters. `date_from` and `date_to` are inclusive; an invalid date matches nothing. With `sort` and `after` the log
+    is read in either direction.
     """
 
     cut_to_default: ClassVar[bool] = True  # contract: audit.list

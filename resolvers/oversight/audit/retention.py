@@ -1,4 +1,6 @@
-"""Audit rows that a workspace keeps for fewer days than the instance: those of whole seals go, and the seals stay."""
+"""Audit rows of workspaces that keep them for fewer days than the instance: rows of whole seals are deleted, and the
+seals remain.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -32,7 +34,7 @@ async def retain(write: Write) -> None:
 
 
 async def _portion(rule: Any, last: int, rows: AcrossWorkspaces) -> tuple[int, int | None]:
-    """How many rows went, and behind which seal to go on."""
+    """Returns the number of deleted rows, and the seal to continue after."""
     seals = await rows.within(rule["workspace_id"]).select(
         AuditSeal,
         col(AuditSeal.number) > last,

@@ -1,9 +1,9 @@
-"""Sealing of the audit log: what was committed is put into a chain of hashes for each workspace, afterwards.
+"""Sealing of the audit log: a clock adds committed rows to a chain of hashes per workspace.
 
-Writers wait for nobody: a row gets a number when it is written, and is sealed by the clock when no transaction can
-commit a lower number any more. A seal is of a range of numbers, from behind the seal before to its own last one. It
-keeps a digest of each row, and a hash of the seal before, of itself and of these; it is signed with a key that the
-database does not have. See ADR 57.
+Writers do not wait: a row gets a number when it is written, and the clock seals it when no transaction can commit a
+lower number. A seal covers a range of numbers, from the end of the previous seal to its own last one. It holds a digest
+of each row, and a hash of the previous seal, of itself and of these; it is signed with a key that the database does not
+have. See ADR 57.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LOOKS, PAUSE = 20, 0.1  # how often, and after how many seconds, it is asked whe
 SEALED = "audit_sealed"
 """The fact that holds the number up to which all rows are sealed."""
 EMPTY = bytes(32)
-"""What stands for the hash before the first seal."""
+"""The hash before the first seal."""
 
 # Of a row: everything but its place, so that a row that was moved is known again.
 DIGESTED = f"""
@@ -102,7 +102,9 @@ def chained(before: bytes, seal: Any) -> bytes:
 
 
 def rows_dropped(seal_hash: bytes, at: datetime, until: datetime | None, digests: bytes | None) -> bytes:
-    """What is signed where rows of a seal have expired: those from before `until`, with what is kept of the others."""
+    """The signed content when rows of a seal have expired: those from before `until`, with the digests of the
+    others.
+    """
     said = b"dropped" + seal_hash + _text(at).encode()
     return said if until is None else said + _text(until).encode() + hashlib.sha256(digests or b"").digest()
 
@@ -112,7 +114,7 @@ def _text(time: datetime) -> str:
 
 
 async def seal(write: Write) -> None:
-    """One tick: whatever is committed up to now, in portions."""
+    """One tick: seals everything committed until now, in portions."""
 
     async def highest(rows: AcrossWorkspaces) -> int:
         return await rows.fetchval(HIGHEST)  # type: ignore[no-any-return]
@@ -143,7 +145,7 @@ async def seal(write: Write) -> None:
 
 
 async def _seal_portion(rows: AcrossWorkspaces, last: int) -> bool:
-    """Whether there may be more."""
+    """Seals a portion and returns whether there may be more."""
     place = await rows.fetchval(PLACE)
     found = await rows.fetch(ROWS, place, last, PORTION)
     if not found:
@@ -203,7 +205,7 @@ async def _let_go(rows: AcrossWorkspaces, until: datetime) -> int:
 
 
 async def _left(rows: AcrossWorkspaces, seal: Any, until: datetime) -> bytes | None:
-    """The digests of a seal whose rows stay: as they were sealed, whatever the rows are by now."""
+    """The digests of a seal's remaining rows, as they were sealed, regardless of the rows' current content."""
     if seal["last_at"] < until:
         return None
     place = seal["workspace_id"], seal["first_seq"], seal["last_seq"], until

@@ -1,4 +1,4 @@
-"""Whether the audit log is as it was sealed: what was changed, removed, moved or added since, by name."""
+"""Verification of the audit log against its seals: names the rows that were changed, removed, moved or added."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from resolvers.oversight.audit.seals import DIGESTED, EMPTY, PLACE, chained, row
 
 AT_ONCE = 200  # seals
 Signed = Callable[[bytes, bytes], bool]
-"""Whether this instance has signed some content."""
+"""Returns true if this instance has signed the content."""
 SEALS = """
     SELECT * FROM audit_seals WHERE (workspace_id, number) > ($1, $2) AND ($3::text IS NULL OR workspace_id = $3)
     ORDER BY workspace_id, number LIMIT $4
@@ -41,7 +41,7 @@ class Fault:
 
 @dataclass
 class Verified:
-    """How far one has come."""
+    """The progress of a verification."""
 
     workspaces: int = 0
     seals: int = 0
@@ -106,7 +106,7 @@ async def _faults_of(
 
 
 def _differences(named: str, sealed: list[bytes], rows: list[tuple[str, bytes]]) -> list[str]:
-    """What became of the rows of a seal, in their order."""
+    """The differences between a seal and its rows, in their order."""
     ids = [id for id, _ in rows]
     stored = [digest for _, digest in rows]
     moved = set(sealed) & set(stored)

@@ -1,4 +1,4 @@
-"""Whoever is asked something is told by the channels of the workspace, with a link that decides where one fits."""
+"""Sends questions to the channels of the workspace, with a decision link if one is possible."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ from resolvers.kernel.background.followers import follow, news
 from resolvers.oversight.decision_links.questions import KINDS, LinkQuestion, name_of_agent, question_of
 
 LIFE = timedelta(days=3)
-"""Of a link to what has no deadline of its own."""
+"""The validity of a link to an item without a deadline."""
 ASKING = tuple(inbox_item_id(kind, "") for kind in (InboxKind.waitpoint, InboxKind.escalation))
 SECURE = "https://"
 SUBJECT = "Decision needed: {title}"
@@ -38,7 +38,7 @@ class OfItem(Input):
 
 
 ASK = job("decision_links.ask", OfItem, unique="{channel_id}:{item_id}", attempts=3)
-"""One channel is told of one item that asks for a decision."""
+"""Sends one item that waits for a decision to one channel."""
 FOLLOW = clock("decision_links.follow", every=timedelta(seconds=1), when=news("decision_links"))
 """Items that ask for a decision are looked for in the outbox."""
 
@@ -53,7 +53,7 @@ class FoundQuestion(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DecisionAsked:
-    """What a channel is told. `link` is empty where the decision cannot be made by one, and `expires_at` with it."""
+    """The content of the message. `link` and `expires_at` are empty if a link cannot make the decision."""
 
     event: str
     item_id: str
@@ -83,7 +83,7 @@ class DecisionAsked:
 
 
 async def enqueue_questions(rows: AcrossWorkspaces) -> bool:
-    """A job for each channel that is to be told of what is asked. Returns whether there may be more."""
+    """Enqueues a job for each channel that receives the question. Returns whether there may be more."""
     told, more = await follow(rows, "decision_links", NotificationChannel, SUBSCRIBED, ["inbox.updated"])
     asking = [event for event in told if _asks(event["payload"])]
     channels = await channels_of(rows, asking) if asking else []
@@ -100,7 +100,7 @@ def _asks(payload: dict[str, Any]) -> bool:
 
 
 async def make_link(ctx: Context, data: OfItem) -> None:
-    """Where the channel may be told one, and there is somebody in whose name it decides."""
+    """Creates a link if the channel may get one and there is a member in whose name it decides."""
     found = await _asked(ctx, data)
     if found is None or (question := found.question) is None or not _carries_links(found.channel):
         return
@@ -121,8 +121,8 @@ async def make_link(ctx: Context, data: OfItem) -> None:
 
 
 async def letter_of(ctx: Context, data: OfItem) -> tuple[NotificationChannel, DecisionAsked] | None:
-    """What the channel is to be told; None where it is gone, or nobody needs to decide any more. Sent again it is the
-    same, with the same link: the token follows from its id.
+    """The message for the channel; None if the channel is gone or the item is decided. A repeated message is the same,
+    with the same link, because the token follows from its id.
     """
     found = await _asked(ctx, data)
     if found is None:
@@ -170,8 +170,8 @@ def _carries_links(channel: NotificationChannel) -> bool:
 
 
 async def _decider(ctx: Context, channel: NotificationChannel, question: LinkQuestion) -> User | None:
-    """In whose name a link of the channel decides: of the member whose address it is, else of whoever made it. Nobody,
-    where that person may not decide.
+    """The member in whose name a link of the channel decides: the owner of its address, otherwise the creator of the
+    channel. None if this member may not decide.
     """
     known = [channel.created_by] if channel.created_by else []
     if channel.type is ChannelType.email:

@@ -1,4 +1,4 @@
-"""What whoever has a link may do with it: read what is asked, and decide, once."""
+"""Operations for the holder of a link: read the question, and decide, once."""
 
 from datetime import datetime
 from typing import Annotated, Any

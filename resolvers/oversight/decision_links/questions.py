@@ -1,4 +1,4 @@
-"""What can be decided by a link: how it is put to somebody, whether it is still open, and by which operation."""
+"""Questions that a link can decide: their text, whether they are open, and the operation that decides."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from resolvers.work.missions.approvals import DecideTask, TaskDecision, decide_t
 from resolvers.work.missions.holding import source_of
 
 FOR_SECRETS = EscalationType.CREDENTIAL
-"""What asks for a secret is answered where secrets are typed."""
+"""Questions that ask for a secret are answered only where secrets are entered."""
 
 
 class Decision(StrEnum):
@@ -121,7 +121,7 @@ async def _decide_escalation(ctx: Context, question: LinkQuestion, decision: Dec
 
 @dataclass(frozen=True, slots=True)
 class QuestionKind:
-    """`operation` is what decides, whoever asks for it: its gate, its audit action and its events hold."""
+    """`operation` makes the decision for every caller: its gate, audit action and events apply."""
 
     operation: Any
     find: Find
@@ -141,7 +141,7 @@ async def find_question(ctx: Context, kind: DecisionKind, subject_id: str, sourc
 
 
 async def question_of(ctx: Context, item: InboxItem) -> LinkQuestion | None:
-    """What an item of the inbox asks; None where it asks for nothing that a link can decide."""
+    """The question of an inbox item; None if a link cannot decide it."""
     payload = item.payload or {}
     if item.kind is InboxKind.escalation:
         return await find_question(ctx, DecisionKind.escalation, item.source_id, item.source_id)

@@ -1,9 +1,9 @@
-"""Whether a flag is on in a workspace: the one rule, for operations and for whoever reads a flag.
+"""Evaluation of feature flags in a workspace: the one rule, for all operations.
 
-The override of the workspace decides, if there is one. Else the flag is on where it is enabled and the workspace's
-bucket is below the percentage. The bucket is the first 32 bits of SHA-256 of `<workspace id>/<key>`, modulo 100: it is
-the same in every process and release, another one for each flag, and a workspace that is in stays in as the percentage
-rises. At 0 nobody is in, at 100 everybody.
+The workspace's override decides, if there is one. Otherwise the flag is on if it is enabled and the workspace's bucket
+is below the percentage. The bucket is the first 32 bits of SHA-256 of `<workspace id>/<key>`, modulo 100: it is the
+same in every process and release, differs by flag, and a workspace stays in as the percentage rises. At 0 no workspace
+is in, at 100 every one.
 """
 
 from typing import Any
@@ -32,12 +32,12 @@ def bucket(key: Any, workspace_id: Any) -> Any:
 
 
 def evaluated(flag: Any, override: Any, workspace_id: Any) -> Any:
-    """By the columns of a flag, the workspace's override or null, and the workspace."""
+    """The value from the columns of a flag, the workspace's override or null, and the workspace."""
     return func.coalesce(override, and_(flag.enabled, bucket(flag.key, workspace_id) < flag.percentage))
 
 
 async def is_active(ctx: Context, key: str) -> bool:
-    """Whether the flag is on in the workspace of the call. A flag that nobody has created is off."""
+    """Returns true if the flag is on in the workspace of the call. An unknown flag is off."""
     flag, override = ctx.table(FeatureFlag), ctx.table(FeatureFlagOverride)
     both = flag.outerjoin(override, override.c.flag_id == flag.c.id)
     answer = evaluated(flag.c, override.c.enabled, literal(ctx.workspace_id, SQLText()))

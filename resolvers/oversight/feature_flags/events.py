@@ -1,4 +1,4 @@
-"""Feature flags: told to the workspace of whoever changed them."""
+"""Events about feature flags, on the channel of the workspace that changed them."""
 
 from resolvers.kernel import Event
 

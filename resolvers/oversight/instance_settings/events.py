@@ -1,4 +1,4 @@
-"""Settings of the instance: told to the workspace of whoever changed them, without the value."""
+"""Events about settings of the instance, on the channel of the workspace that changed them, without values."""
 
 from resolvers.kernel import Event
 

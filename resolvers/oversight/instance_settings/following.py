@@ -17,7 +17,9 @@ TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.Interf
 
 
 class SettingsFollowing:
-    """What is stored holds in this process. While the database cannot be asked, the last that was read does."""
+    """Applies stored settings in this process. While the database does not answer, the last read settings stay in
+    effect.
+    """
 
     def __init__(self) -> None:
         self._failing = False

@@ -60,7 +60,9 @@ class BySetting(Input):
 
 
 async def by_the_operator(ctx: Context, named: BySetting | None) -> None:
-    """What has an effect is left to the workspaces of the first user, whoever else may change settings."""
+    """Only workspaces of the first user may change settings that take effect at once, even if others may change
+    settings.
+    """
     if named is None or named.key not in live_settings.NAMES:
         return
     if not await is_operators(ctx):
@@ -68,7 +70,7 @@ async def by_the_operator(ctx: Context, named: BySetting | None) -> None:
 
 
 def _check(key: str, value: str) -> None:
-    """What a live setting takes; with what this process was started with, it may contradict."""
+    """Checks the value of a live setting, and that it does not contradict the settings of the start."""
     if key in live_settings.NAMES:
         try:
             live_settings.changed(instance.settings, key, value)

@@ -1,4 +1,6 @@
-"""The journal: the history of a workspace, as a view over the rows that tell of it and a table of what none tells."""
+"""The journal: the history of a workspace, as a view over the rows of other domains and a table of entries without such
+a row.
+"""
 
 from resolvers.kernel import Domain
 from resolvers.oversight.journal.entries import JournalEntryView

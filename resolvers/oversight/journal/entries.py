@@ -1,4 +1,4 @@
-"""What an entry of the journal says: the line that there is of it, and the row that tells the rest."""
+"""The content of a journal entry: its line, and the row with the details."""
 
 from datetime import datetime
 from typing import Any
@@ -57,7 +57,7 @@ class JournalEntryView(View):
     payload: dict[str, Any] | None
     refs: dict[str, Any] | None
     seen: str
-    """Where it stands in the order in which entries appear."""
+    """The position in the order in which entries appear."""
     looked: bool
     """No entry: how far back it was looked for entries."""
 

@@ -17,7 +17,7 @@ LONGEST_CURSOR = 400
 
 
 def _listed(raw: Any) -> Any:
-    """What stands between commas, without blanks and empty parts."""
+    """The values between commas, without blanks and empty ones."""
     given = raw.split(",", MOST_LISTED + 1) if isinstance(raw, str) else raw
     if not isinstance(given, list) or len(given) > MOST_LISTED or any(not isinstance(part, str) for part in given):
         return given
@@ -108,7 +108,7 @@ class StreamJournal(ListJournal):
 
 
 class FollowJournal(ListJournal):
-    """What a stream asks for: entries behind `entry`, or those of transactions from `xid` on."""
+    """The input of a stream: entries after `entry`, or those of transactions from `xid` on."""
 
     entry: Annotated[Id | None, ANY] = None
     xid: Annotated[Id | None, ANY] = None

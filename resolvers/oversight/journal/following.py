@@ -34,7 +34,7 @@ def cursor_behind(id: str) -> str:
 
 
 class Stream:
-    """What one reader is shown: entries that match, each once."""
+    """The entries for one reader: each matching entry once."""
 
     def __init__(self, ctx: Context, filters: dict[str, Any]) -> None:
         self.ctx, self.filters = ctx, filters
@@ -63,7 +63,7 @@ class Stream:
                 self.xid = max(self.xid, horizon)
 
     async def _since(self) -> list[Any]:
-        """What became visible since: page after page, as these go back in time."""
+        """The entries that became visible since, page by page, because pages go back in time."""
         found: list[Any] = []
         while True:
             behind = {"after": cursor_behind(found[-1]["id"])} if found else {}

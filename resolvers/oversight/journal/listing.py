@@ -1,4 +1,4 @@
-"""What can be read of the journal: pages, one entry, how many there are, and the names that their readers need."""
+"""Reads of the journal: pages, one entry, counts, and the names that readers need."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is written into the journal: marks of entries, and what the runtimes of agents report."""
+"""Writes to the journal: marks of entries, and reports of agents' runtimes."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal

@@ -115,7 +115,7 @@ async def evaluate_behavior(ctx: Context, data: EvaluateBehavior) -> BehaviorVer
 
 
 def outcome_of(decision: KeeperDecision, autonomy: AutonomyLevel, mode: BehaviorMode) -> BehaviorOutcome:
-    """By the crew's policy (contract: internal.keeper.behavior, notes)."""
+    """The outcome by the crew's policy (contract: internal.keeper.behavior, notes)."""
     blocks, careful = mode is BehaviorMode.block, autonomy in CAREFUL
     if decision is _D.ALLOW:
         return BehaviorOutcome.auto_journal

@@ -99,14 +99,14 @@ WRAPPERS: Final = frozenset(
         "builtin", "setarch", "linux32", "linux64", "xvfb-run", "dbus-run-session", "ld.so", "npx", "bunx", "uvx",
     }
 )  # fmt: skip
-"""What runs another program, which stands somewhere among its arguments."""
+"""Programs that run another program, which is somewhere among their arguments."""
 SQL: Final = frozenset({"psql", "pgcli", "mysql", "mariadb", "mycli", "sqlite3", "sqlite", "usql", "sqlplus", "isql"})
 OF_SQL: Final = re.compile(
     r"\\(?:!|copy\b.*\bprogram\b|(?:o|g|gx|w|out|setenv|sys|system)\s*[|!A-Za-z]|e\b|ef\b|ev\b|edit\b)"
     r"|\bto\s+program\b|\bfrom\s+program\b|^\s*(?:system|!|host)\b|^\s*\.(?:shell|system|load|once|output\s*\||import\s*\|)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What makes a client of databases run a program, on its own machine or on the server's."""
+"""Commands with which a client of databases runs a program, on its own machine or on the server's."""
 RUNS: Final = {
     "git": re.compile(
         r"-c|--config-env(?:=.*)?|--exec-path=.*|--(?:upload|receive)-pack(?:=.*)?|--exec(?:=.*)?|--config(?:=.*)?"
@@ -188,7 +188,7 @@ def _spelled(words: Sequence[str]) -> list[str]:
 
 
 def _may_be_proc(pattern: str) -> bool:
-    """Whether a shell may find /proc by it: from the root, or by going back to it."""
+    """Returns true if a shell may find /proc by the pattern: from the root, or by `..`."""
     names = [name for name in pattern.split("/") if name not in ("", ".")]
     rooted = pattern.startswith("/") or ".." in names
     return rooted and any(fnmatch.fnmatchcase("proc", name.lower()) for name in names)
@@ -203,7 +203,7 @@ INTERPRETERS: Final = (
     "luajit", "tclsh", "expect", "rscript", "julia", "pwsh", "elixir", "erl", "guile",
 )  # fmt: skip
 OF_ITS_OWN: Final = {"php": ("-r", "-B", "-R", "-E"), "deno": ("eval", "repl"), "erl": ("-eval",)}
-"""How an interpreter takes a program where others have another flag."""
+"""The flags with which an interpreter takes a program, if they differ from the usual ones."""
 RUNS_AN_ARGUMENT: Final = re.compile(r"-m\s*(timeit|pdb|cProfile|profile|trace|code|runpy|bdb|doctest)")
 """Modules of Python that take a program as an argument, or read one that they are given."""
 PYTHON: Final = re.compile(r"(python|pypy)[0-9.]*")
@@ -267,7 +267,7 @@ def _evaluates(called: set[str], words: Sequence[str]) -> bool:
 
 
 def _names(word: Word) -> Iterator[str]:
-    """Of the program that a word may call. A pattern calls whatever it matches."""
+    """The names of the program that a word may call. A pattern calls everything that it matches."""
     name = word.text.rsplit("/", 1)[-1].lower()
     yield name
     yield VERSIONED.sub("", name).rstrip("-")

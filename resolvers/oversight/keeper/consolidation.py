@@ -1,9 +1,8 @@
-"""What agents learn of the people they work with: once a day the health of each crew's memory is judged, and where it
-is to be consolidated, peer cards are written anew from what those people have said (contract:
-internal.keeper.memory_health).
+"""What agents remember of people: once a day the keeper judges the health of each crew's memory, and if it needs
+consolidation, rewrites peer cards from these people's messages (contract: internal.keeper.memory_health).
 
-Nothing is read of anybody who has opted out, nor for an agent that does not learn by itself; where the policy of the
-crew has somebody approve what is remembered, managers are asked for leave first.
+People who have opted out are left out, and so are agents that do not learn by themselves. If the crew's policy requires
+approval of memories, managers are asked first.
 """
 
 import hashlib
@@ -61,13 +60,13 @@ AT: Final = time(3, 30)
 LOOK: Final = clock("keeper.memory_health", every=timedelta(minutes=10))
 PORTION: Final = 500
 MOST_CHATS, MOST_PEERS = 2_000, 1_000
-"""Of a crew, that are looked at in a night."""
+"""The most chats and people of a crew that are read in a night."""
 MOST_CARDS: Final = 50
-"""Of a crew in a night: those that are longest behind."""
+"""The most cards of a crew that are rewritten in a night, the most outdated first."""
 LOOKS_BACK: Final = timedelta(days=30)
 MOST_MESSAGES: Final = 40
 MOST_TEXT: Final = 24_000
-"""Characters of what somebody has said that a model is shown, the newest."""
+"""The most characters of a person's messages in a prompt, the newest."""
 LONGEST_CARD: Final = 2_000
 NOTHING: Final = "NOTHING"
 BY_ITSELF: Final = frozenset(
@@ -96,7 +95,7 @@ class OfPeer(Input):
 
 
 class Peer(Output):
-    """Somebody who has talked to an agent of the crew. `behind`: since the card was written, or there is none."""
+    """A person who has talked to an agent of the crew. `behind`: since the card was written, or there is none."""
 
     agent_id: str
     user_id: str
@@ -106,7 +105,7 @@ class Peer(Output):
 
 
 class MemoryReview(Output):
-    """Whose cards are to be written: none, where the memory can stay as it is."""
+    """The people whose cards are to be written; none if the memory can stay unchanged."""
 
     peers: list[Peer]
 
@@ -115,8 +114,8 @@ CONSOLIDATE: Final = job("keeper.consolidate", OfLearningCrew, unique="{crew_id}
 
 
 async def enqueue_due(rows: AcrossWorkspaces) -> int:
-    """A job for each of the next crews that have talked with people, and that nobody has looked at since half past
-    three; how many they were.
+    """Enqueues a job for each of the next crews that have talked with people and were not reviewed since half past
+    three. Returns their number.
     """
     if model_of(AuxSlot.memory_health) is None or model_of(AuxSlot.curator) is None:
         return 0
@@ -135,7 +134,9 @@ async def enqueue_due(rows: AcrossWorkspaces) -> int:
 
 
 def _due(rows: AcrossWorkspaces, since: datetime) -> tuple[Any, ...]:
-    """Crews that nobody has looked at since, or that a person has said yes to; where people have talked to learners."""
+    """Conditions on crews that were not reviewed since, or whose consolidation a person has approved, and in which
+    people have talked to learning agents.
+    """
     every, reviewed, place = rows.everywhere, col(Crew.memory_reviewed_at), col(Crew.workspace_id)
     items, agents = every.table(InboxItem).c, every.table(Agent).c
     chats = every.table(Chat, "workspace_id", "agent_id", "last_activity_at").c
@@ -221,7 +222,7 @@ async def _peers(ctx: Context, crew_id: str, *, agent_id: str | None = None, use
 async def review_memory(ctx: Context, data: OfLearningCrew) -> MemoryReview:
     """Judge what a crew remembers of people.
 
-    By how much of it there is, and how far it is behind. Where the policy has somebody approve, managers are asked.
+    By the amount of memories, and how far they are behind. If the policy requires approval, managers are asked.
     """
     crew, peers = await ctx.get(Crew, data.crew_id), await _peers(ctx, data.crew_id)
     behind = [peer for peer in peers if peer.behind][:MOST_CARDS]
@@ -259,10 +260,10 @@ async def review_memory(ctx: Context, data: OfLearningCrew) -> MemoryReview:
     late=True,
 )
 async def consolidate_card(ctx: Context, data: OfPeer) -> None:
-    """Write what an agent knows of somebody anew.
+    """Write what an agent knows of a person anew.
 
-    By the model of the `curator`. What a model says is written like anything that others wrote: without secrets, and
-    not at all where it would instruct the agent. A card that is not behind stays.
+    By the model of the `curator`. Its text is treated like any external text: secrets are removed, and a text that
+    would instruct the agent is not written. A card that is not behind is unchanged.
     """
     agent = await ctx.get(Agent, data.agent_id)
     crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()
@@ -307,7 +308,7 @@ async def consolidate_card(ctx: Context, data: OfPeer) -> None:
 
 
 async def reviewed(workspace_id: str, crew_id: str) -> list[Peer]:
-    """Whose cards are to be written, where the keeper has the memory of the crew consolidated."""
+    """The people whose cards are to be written, if the keeper has the crew's memory consolidated."""
     answer = await review_memory(Caller.service(SERVICE, workspace_id), {"crew_id": crew_id})
     return MemoryReview.model_validate_json(answer.body or b"").peers
 

@@ -29,7 +29,7 @@ from resolvers.rules.redaction import Redactor
 
 
 def last_at(hour: time, now: datetime) -> datetime:
-    """When the day began to which `now` belongs."""
+    """The beginning of the day that `now` belongs to."""
     today = now.replace(hour=hour.hour, minute=hour.minute, second=0, microsecond=0)
     return today if now >= today else today - timedelta(days=1)
 
@@ -62,7 +62,7 @@ class EvaluationVerdict(Output):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is judged: `facts` are numbers and words of ours, `texts` and `lists` what others wrote."""
+    """The subject of an evaluation: `facts` are our numbers and words, `texts` and `lists` were written by others."""
 
     kind: KeeperRequestType
     id: str

@@ -1,4 +1,4 @@
-"""What the keeper decides about credentials."""
+"""Events about the keeper's decisions."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from resolvers.kernel.declarations.events import Time
 
 
 class KeeperDecided(Event):
-    """What is said of every request to the keeper."""
+    """The fields of every decision of the keeper."""
 
     request_id: str
     agent_name: str

@@ -43,7 +43,7 @@ from resolvers.rules.secret_forms import SHORTEST, forms_of
 MARK: Final = mark("keeper-secret")
 BLANK: Final = re.compile(r"\s")
 BETWEEN: Final = re.compile(r"[\s:\\x,]")
-"""What stands between two bytes of a dump."""
+"""The separators between two bytes of a dump."""
 
 
 def scrubbed(text: str, secret: str) -> str:
@@ -95,7 +95,7 @@ def _places(text: str, value: str) -> Iterator[tuple[int, int]]:
 
 
 def _lower(text: str) -> str:
-    """Of the same length."""
+    """Lower case of the same length."""
     lowered = text.lower()
     if len(lowered) == len(text):
         return lowered
@@ -146,7 +146,7 @@ class ExecutionVerdict(Output):
 
 @dataclass(frozen=True, slots=True)
 class ExecutionOutcome:
-    """Of an allowed command: what it has said, or why it was not run."""
+    """The result of an allowed command: its output, or the reason why it did not run."""
 
     exit_code: int | None = None
     output: str | None = None
@@ -260,7 +260,9 @@ def variable_of(request: OpenedRequest) -> str:
 
 
 def told(ran: Ran, secret: str) -> str:
-    """What was cut off may end within the secret: as much of the end is left out."""
+    """The output without a part of the secret: if it was truncated, it may end within the secret, so as much of its end
+    is removed.
+    """
     output = ran.output[: -longest_form(secret)] if ran.truncated else ran.output
     text = scrubbed(output.replace("\0", "\ufffd"), secret)
     return text.encode(errors="replace")[:LARGEST].decode(errors="ignore")

@@ -38,7 +38,7 @@ EXFILTRATIONS: Final = (
     "the value of", "raw value", "plain text", "plaintext", "another agent", "other agent", "other agents",
     "someone else", "somebody else", "all credentials", "all secrets", "every credential", "every secret", "../",
 )  # fmt: skip
-"""Marks of a text that wants the value itself, or somebody else's."""
+"""Markers of a text that asks for the value itself, or for other values."""
 _HOMOGLYPHS: Final = str.maketrans(
     "аеорсухіјѕԁһӏνμοαεικτρ",
     "aeopcyxijsdhlvmoaeiktp",
@@ -56,7 +56,7 @@ def normalised(text: str) -> str:
 
 
 def is_plausible(intent: str) -> bool:
-    """Whether an intent says something, and nothing that a model has to look at."""
+    """Returns true if an intent is meaningful and needs no judgement by a model."""
     text = intent.strip()
     if len(text) < SHORTEST or len({each for each in text if not each.isspace()}) < DISTINCT:
         return False
@@ -80,7 +80,7 @@ def address() -> str:
 
 
 def model() -> Model | None:
-    """Who judges; None while the keeper is off."""
+    """The model that judges; None while the keeper is off."""
     settings = instance.settings
     if not settings.keeper_enabled or not settings.keeper_model:
         return None

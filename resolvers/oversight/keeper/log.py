@@ -53,7 +53,7 @@ class ListKeeperRequests(Paging):
 
 
 def _name_of(model: type[SQLModel], key: str) -> Any:
-    """Of a deleted row, too."""
+    """The name of a row, deleted or not."""
     return derived(str, lambda row, scope: func.coalesce(scope.parent(model, row, key, "name"), UNKNOWN))
 
 

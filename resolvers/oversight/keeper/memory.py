@@ -1,7 +1,7 @@
-"""The health of a crew's memory, and the leave to consolidate it.
+"""The health of a crew's memory, and the permission to consolidate it.
 
-If the crew's policy has somebody approve what is remembered, managers are asked whether, not what: no model was asked
-by then, and nobody is named. The person of a card reads it before anybody else.
+If the crew's policy requires approval of memories, managers are asked for permission before a model is called, without
+names or contents. The person of a card reads it before anyone else.
 """
 
 from dataclasses import replace
@@ -147,7 +147,9 @@ async def has_leave(ctx: Context, crew_id: str) -> bool:
 
 
 async def ask_for_leave(ctx: Context, crew: Crew, number: int) -> None:
-    """Once, until somebody has decided; after a no, a week later. The operation declares InboxItemUpdated."""
+    """Asks once, until a manager decides; after a refusal again a week later. The operation declares
+    InboxItemUpdated.
+    """
     item = await _item(ctx, crew.id)
     decided = item is not None and item.state is InboxState.resolved
     refused_at = item.resolved_at if item is not None and decided and item.resolved_action not in YES else None

@@ -87,7 +87,7 @@ class OpenRequest(AskKeeper):
 
 
 class OpenedRequest(Output):
-    """What is known of a request that is PENDING."""
+    """The facts about a PENDING request."""
 
     request_id: str
     workspace_id: str
@@ -114,7 +114,7 @@ class OpenedRequest(Output):
 async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
     """Send a request to the keeper.
 
-    In a transaction of its own: whatever becomes of the verdict, that somebody has asked is known.
+    It commits its own transaction, so the request is recorded regardless of the verdict.
     """
     agent = await _agent(ctx, data)
     held, credential = await _held(ctx, agent, data)
@@ -184,7 +184,7 @@ async def _agent(ctx: Context, data: AskKeeper) -> Agent:
 
 
 async def _held(ctx: Context, agent: Agent, data: AskKeeper) -> tuple[AgentCredential, Credential]:
-    """What is assigned to the agent, and can be used: of several under one name the preferred one."""
+    """The agent's usable credential: among several with one name the preferred one."""
     if data.credential_id:
         wanted: Any = col(AgentCredential.credential_id) == data.credential_id
     elif data.credential_name:
@@ -203,8 +203,8 @@ async def _held(ctx: Context, agent: Agent, data: AskKeeper) -> tuple[AgentCrede
 
 
 async def _conversation(ctx: Context, agent: Agent, run_id: str | None) -> list[tuple[str, str]]:
-    """The end of the run's own chat, without what tools said. A request that names no run is of the only one that the
-    agent works at: of several nobody knows which, and no other chat is any evidence.
+    """The end of the run's own chat, without output of tools. A request without a run belongs to the agent's only live
+    run; if there are several, the run is unknown, and no other chat counts as evidence.
     """
     works = [col(Run.agent_id) == agent.id, col(Run.status) == RunStatus.RUNNING, col(Run.started_at).is_not(None)]
     works.append(col(Run.id) == run_id if run_id else col(Run.waits_for).is_(None))

@@ -1,9 +1,9 @@
 """Reviews of skills, on request and once a day (contract: internal.keeper.skill_review, and skills,
 states.SkillLifecycle).
 
-The rules of the contract age a skill that nobody uses. The model of the `curator` judges a skill only if something is
-new: it was used since its last review, was never reviewed, or is about to change its state. A skill is reviewed in the
-workspace that made it; skills of a release are not reviewed.
+The contract's rules age unused skills. The model of the `curator` judges a skill only if something is new: it was used
+since its last review, was never reviewed, or is about to change its state. The workspace that created a skill reviews
+it; built-in skills are not reviewed.
 """
 
 from datetime import UTC, datetime, time, timedelta
@@ -62,7 +62,7 @@ from resolvers.oversight.system.aux_models import AuxSlot
 from resolvers.rules.redaction import Redactor
 
 STALE, ARCHIVED = timedelta(days=30), timedelta(days=90)
-"""How long a skill may go unused that no agent has."""
+"""How long a skill without agents may remain unused."""
 _S = SkillLifecycle
 TASK: Final = """You review the skills of a team of software agents. Judge one skill by how it is used and how it fails.
 
@@ -201,14 +201,14 @@ REVIEW: Final = job("keeper.review_skill", OfSkill, unique="{skill_id}", fair=Tr
 
 
 class SkillUses(NamedTuple):
-    """Of a skill, lately, by agents of the workspace that reviews it."""
+    """Recent uses of a skill by agents of the workspace that reviews it."""
 
     stats: dict[str, Any]
     failures: list[str]
 
 
 async def look_at_skills(rows: AcrossWorkspaces) -> int:
-    """The next of those that nobody has looked at since three o'clock; how many they were."""
+    """Enqueues reviews of the next skills that were not reviewed since three o'clock. Returns their number."""
     now, asks = instance.clock.now(), model_of(AuxSlot.curator) is not None
     found = await _due(rows, last_at(AT, now))
     states = list[SkillLifecycle]()
@@ -274,7 +274,7 @@ async def review_own_skill(ctx: Context, data: OfSkill) -> None:
 
 
 async def review_daily(workspace_id: str, skill_id: str, key: str) -> None:
-    """What became impossible meanwhile (a deleted skill, a model that was taken away) is left out."""
+    """Skips a review that has become impossible, because the skill or the model is gone."""
     try:
         await review_own_skill(Caller.service(SERVICE, workspace_id), {"skill_id": skill_id})
     except (Refusal, CompletionFailed) as error:
@@ -315,7 +315,7 @@ async def _assigned(ctx: Context, skill: Skill) -> list[str]:
 
 
 async def _uses(ctx: Context, skill: Skill) -> SkillUses:
-    """The newest that the journal tells of, and the runs among them that have failed."""
+    """The newest uses in the journal, and the failed runs among them."""
     entries, runs = ctx.table(JournalEntry).c, ctx.table(Run).c
     since = await ctx.now() - LOOKS_BACK
     of_skill = (

@@ -1,7 +1,7 @@
-"""Verdicts of models: what a model is asked, and what its answer means.
+"""Verdicts of models: the prompts, and the meaning of the answers.
 
-A prompt holds what an agent wrote as data: quoted as JSON, between two random delimiters. An answer is read strictly;
-whatever is not a verdict is the safe one.
+A prompt contains an agent's text as data: quoted as JSON, between two random delimiters. Answers are parsed strictly;
+everything but a valid verdict becomes the safe one.
 """
 
 import json
@@ -38,7 +38,7 @@ Answer with one JSON object and nothing else:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a request is judged by. Nothing of the credential's value is here: it is read when a command is run."""
+    """The facts for a judgement, without the credential's value, which is read only when a command runs."""
 
     agent_name: str
     crew_name: str
@@ -47,24 +47,24 @@ class Asking:
     intent: str
     command: str | None
     conversation: Sequence[tuple[str, str]]
-    """Who said what, oldest first."""
+    """The speakers and their texts, oldest first."""
     files: Mapping[str, bytes] = field(default_factory=dict)
-    """What the command finds, by path."""
+    """The files that the command finds, by path."""
 
 
 def quoted(text: str, most: int = LONGEST_TEXT) -> str:
-    """A text of somebody, in one line."""
+    """A user's or agent's text, in one line."""
     return json.dumps(cut(Redactor().redact(text), most), ensure_ascii=True)
 
 
 def fenced(lines: Sequence[str], guidance: str) -> str:
-    """A prompt: what is asked, then the data between two lines that nobody could foresee."""
+    """A prompt: the question, then the data between two unpredictable lines."""
     fence = f"=== {secrets.token_hex(16)} ==="
     return "\n".join((guidance.format(fence=fence), "", fence, *lines, fence))
 
 
 def _file(path: str, content: bytes) -> str:
-    """What nobody could read is named alone. Control characters of a text are shown as JSON escapes them."""
+    """A file that could not be read is only named. Control characters of a text are shown as JSON escapes them."""
     named = f"{quoted(path)}, {len(content)} bytes"
     try:
         text = content.decode()
@@ -114,7 +114,7 @@ def denied(reason: str) -> Verdict:
 
 
 def schema_of(decisions: frozenset[KeeperDecision]) -> dict[str, Any]:
-    """What the answer has to be, for servers that hold a model to a schema."""
+    """The schema of the answer, for servers that can enforce one."""
     properties = {
         "decision": {"type": "string", "enum": sorted(decision.value for decision in decisions)},
         "reason": {"type": "string"},

@@ -43,7 +43,7 @@ class AuxSlots(Output):
 
 
 def aux_model(slot: AuxSlot) -> AuxModel:
-    """What does the tasks of a slot now."""
+    """The model that serves a slot now."""
     for name, source in ((slot.value, AuxSource.explicit), ("fallback", AuxSource.fallback)):
         if _setting(name, "provider") != NO_PROVIDER:
             return AuxModel(

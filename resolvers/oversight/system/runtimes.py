@@ -1,5 +1,5 @@
-"""What agents' commands are run with, by what the workers say: a process that only serves may start no program, and so
-cannot find out itself.
+"""The programs that agents' commands run with, as workers report them: a process that only serves may start no
+program.
 """
 
 import platform

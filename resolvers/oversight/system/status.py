@@ -169,7 +169,7 @@ class MetricsToken(Input):
 
 
 async def only_scrapers(ctx: Context, shown: MetricsToken | None) -> None:
-    """Programs at this machine, and whoever shows CREWSHIP_METRICS_TOKEN. To others there is nothing here."""
+    """Admits programs on this machine, and clients with CREWSHIP_METRICS_TOKEN. Others get NOT_FOUND."""
     if is_at_the_machine(ctx.caller, instance.settings):
         return
     token, expected = None if shown is None else shown.token, instance.settings.metrics_token
@@ -295,7 +295,7 @@ def released() -> str:
 
 
 def is_newer(latest: str, current: str) -> bool:
-    """By the order of PEP 440; what is no version is never newer, and never outdated."""
+    """Compares versions by PEP 440; a text that is not a version is neither newer nor older."""
     try:
         return Release(latest) > Release(current)
     except InvalidVersion:
