@@ -1,4 +1,4 @@
-"""What a run has used of its model, and what it may still use."""
+"""The model usage of a run, and the rest of its limits."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ class RunBudget:
 
     @property
     def spent(self) -> int:
-        """By the provider's count, and by ours for calls it did not count."""
+        """Tokens by the provider's count, and by ours for calls that the provider did not count."""
         used = self.usage
         return (
             used["input_tokens"]
@@ -46,7 +46,7 @@ class RunBudget:
         self.book(usage, ms, cost, 0 if usage is not None else sum(estimated(request, reply)))
 
     def book(self, usage: TokenUsage | None, ms: int, cost: float | None, guessed: int = 0) -> None:
-        """One call. `guessed`: its tokens by our own count, where the provider has told none."""
+        """Books one call. `guessed`: its tokens by our own count, if the provider reported none."""
         self.turns += 1
         self.api_ms += ms
         self.cost = None if self.cost is None or cost is None else self.cost + cost
@@ -63,7 +63,7 @@ class RunBudget:
         }
 
     def metadata(self, model: str) -> dict[str, Any]:
-        """Of the result event (contract: chats.event_metadata.result)."""
+        """The metadata of the result event (contract: chats.event_metadata.result)."""
         counted = self.turns > 0 and self.known
         per_model = {
             "inputTokens": self.usage["input_tokens"],

@@ -1,6 +1,6 @@
-"""What an agent loop and the provider of a model say to each other, whatever the provider's wire looks like.
+"""The types that an agent loop and a model's provider exchange, independent of the provider's wire format.
 
-What is a TypedDict is the outcome of a step, and JSON.
+TypedDicts are outcomes of steps, and JSON.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +19,9 @@ class CallResult(Protocol):
 
 
 class CallableTool(Protocol):
-    """What a model may call. `parameters`: an object's JSON schema; `run` answers every failure the model may know."""
+    """A tool that a model may call. `parameters`: an object's JSON schema; `run` returns every failure that the model
+    may see.
+    """
 
     @property
     def name(self) -> str: ...
@@ -63,7 +65,7 @@ class ModelReply(TypedDict):
 
 
 class Answer(TypedDict):
-    """What became of a ToolUse, for the model."""
+    """The result of a ToolUse, for the model."""
 
     id: str
     content: str
@@ -78,7 +80,7 @@ class Request:
     rounds: Sequence[tuple[ModelReply, Sequence[Answer]]]
     tools: Sequence[CallableTool]
     max_tokens: int | None
-    """Of the reply; None: as many as the model may."""
+    """The maximum length of the reply; None: the model's own maximum."""
 
 
 Delta = Callable[[Literal["text", "thinking"], str], Awaitable[None]]

@@ -63,7 +63,7 @@ def _weights() -> Path | None:
 
 
 async def prepare(progress: Callable[[str], None]) -> None:
-    """Loads the model ahead of its first use. `progress` gets a line for people as work goes on. Raises Failed."""
+    """Loads the model before its first use. `progress` receives lines about the progress. Raises Failed."""
     weights = _weights()
     if weights is None or not installed():
         raise Failed(f"The local model is not installed: {INSTALL}")

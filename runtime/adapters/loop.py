@@ -1,8 +1,8 @@
-"""Our own agent: a model is called, the tools it asks for are used in order, and it is called again until it has
-nothing more to ask.
+"""Our own agent loop: calls the model, executes the requested tools in order, and repeats until the model requests
+none.
 
-Every call of a model and of a tool is a step of its own. What went wrong with a call is the outcome of its step too, so
-that a run that is taken over goes on in the same way.
+Every call of a model or a tool is a step. The failure of a call is the outcome of its step too, so that a run that is
+taken over continues in the same way.
 """
 
 import asyncio
@@ -254,9 +254,9 @@ class _LoopRun:
         return await self.sink.step(name, body, acts=True)
 
     async def _refused(self, call: str, use: ToolUse) -> str | None:
-        """Why the call is not made; None where it may be. Raises Waiting until somebody has decided.
+        """The reason to refuse the call, or None. Raises Waiting until a user has decided.
 
-        The request and the decision are steps: whoever takes the run over neither asks nor waits again.
+        The request and the decision are steps: a worker that takes the run over neither asks nor waits again.
         """
         consent = self.loop._consent
         if consent is None or use["unreadable"] or use["name"] not in self.loop._tools:

@@ -1,4 +1,4 @@
-"""Approvals that nobody has decided in time, or whose run is over."""
+"""Approvals that expire without a decision, or whose run has ended."""
 
 from resolvers.attention.approvals.asking import CALL_OFF, ApprovalsOfRun, call_off_of
 from resolvers.attention.approvals.deciding import EXPIRE, TIME_OUT, OfApproval, enqueue_overdue, time_out

@@ -1,4 +1,4 @@
-"""Ends of runs are followed, and channels told of them."""
+"""Follows ends of runs and notifies channels."""
 
 from resolvers.attention.notification_channels.sending import (
     DELIVER,
@@ -24,7 +24,7 @@ async def follow_ends(tick: Tick) -> None:
 
 @carries(DELIVER)
 async def deliver(work: Work, data: OfEnd) -> None:
-    """Tried again where the receiver cannot be reached, is busy or broken; told once of what is refused."""
+    """Retries if the receiver is unreachable, busy or failing; does not retry a refusal."""
     found = await work.read(lambda ctx: letter_of(ctx, data))
     if found is None:
         return

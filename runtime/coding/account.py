@@ -1,4 +1,4 @@
-"""What a run pays for calls of its model: set aside before each, and booked when it is answered."""
+"""The money of a run's model calls: reserved before each call, and booked with the answer."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,9 @@ class Booking:
 
 
 class RunAccount:
-    """Of one process of a coding agent. `over` says what it has used up, if anything: then it is to end."""
+    """The account of one coding agent process. `over` names the limit that is used up, if any: then the process must
+    end.
+    """
 
     def __init__(self, model: str, cost: Cost, allowance: Allowance, inbox: Inbox[Booking | KeyRefused, Any]) -> None:
         self._model, self._cost, self._allowance, self._inbox = model, cost, allowance, inbox
@@ -66,7 +68,7 @@ class RunAccount:
             self._allowance.settle(most, used)
 
     async def _micros(self, model: str, usage: TokenUsage) -> int:
-        """A model that has no price, and that nobody has chosen for the agent, is taken for the one that was."""
+        """A model without a price that was not chosen for the agent has the price of the chosen one."""
         cost = await self._cost(model, usage)
         return micros(cost if cost is not None else await self._cost(self._model, usage)) or 0
 

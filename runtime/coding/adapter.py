@@ -1,7 +1,7 @@
-"""The one runner of all coding agents of others: a process in the sandbox, whose stream becomes the run's frames.
+"""The runner of all coding agents: a process in the sandbox, whose stream becomes the run's frames.
 
-A step ends with each call of its model, which is booked with it. What such a process was doing cannot be begun again:
-whoever takes the run over finds its steps, and ends it with the recovery message unless the last of them was the end.
+A step ends with each model call, which is booked with it. The work of such a process cannot be resumed: a worker that
+takes the run over finds its steps, and ends it with the recovery message unless the last step was the end.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """Whose model it is, what it is called, and how it is reached."""
+    """The provider, name and address of a model."""
 
     provider: LlmProvider
     vendor: str
@@ -79,7 +79,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """What a coding agent of a run works with. `environment`: what its agent is given; none of it holds the key."""
+    """The environment of a run's coding agent. `environment`: the agent's variables; none contains the key."""
 
     installed: Installed
     sandbox: Bubblewrap
@@ -101,7 +101,7 @@ class CodingAdapter:
         return int(micros / cost) if cost else None
 
     async def cost(self, model: str, usage: TokenUsage) -> float | None:
-        """Of a login none is known: it is paid for by the month."""
+        """The cost of a call; unknown with a login, which is paid monthly."""
         return None if self.model.of_login else await asyncio.to_thread(price, self.model.address, model, usage)
 
     async def run(self, job: Job, sink: Sink) -> Outcome:
@@ -396,7 +396,7 @@ def _without(environment: Mapping[str, str], key: str) -> dict[str, str]:
 
 
 def _with_history(prompt: Prompt) -> str:
-    """What was said before, for a session that begins in the middle of a chat."""
+    """The prompt with the earlier messages, for a session that begins in the middle of a chat."""
     if not prompt.turns:
         return prompt.user
     said = "\n\n".join(f"{'User' if turn.role == 'user' else 'You'}: {turn.content}" for turn in prompt.turns)

@@ -1,8 +1,8 @@
-"""What a run may still use of its model, when several calls of it are made at once.
+"""The remaining model usage of a run with concurrent calls.
 
-What a call may use at most is set aside before it is made, and what it has used takes that place when it is answered.
-A call for which not enough is left waits for those that are under way. Alone, it is made as long as anything is left:
-so a run goes beyond its limits by what one call uses, however many are made at once. See ADR 64.
+The maximum of a call is reserved before it is made; the answer replaces the reservation by the actual usage. A call for
+which too little is left waits for those under way. Alone, it proceeds while anything is left: so a run exceeds its
+limits by one call at most, however many calls are concurrent. See ADR 64.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Exhausted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ModelUse:
-    """Of calls of a model: how many, their tokens, and millionths of a US dollar."""
+    """The usage of model calls: their number, tokens, and millionths of a US dollar."""
 
     turns: int = 0
     tokens: int = 0
@@ -36,7 +36,7 @@ NOTHING: Final = ModelUse()
 
 
 class Allowance:
-    """Of one run, in this process. What has no limit is None."""
+    """The limits of one run, in this process. None means no limit."""
 
     def __init__(self, *, turns: int, tokens: int | None, micros: int | None) -> None:
         self._limits = {REACHED: turns, USED: tokens, SPENT: None if micros is None else max(micros, 1)}

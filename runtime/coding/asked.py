@@ -1,4 +1,4 @@
-"""What a call of a model asks for, as far as it has to be known before it is made."""
+"""The facts about a model call that must be known before it is made."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from runtime.runs.prompt import BYTES_A_TOKEN
 LONGEST_ANSWER: Final = 16_384
 """Tokens, of a call that names no bound."""
 MOST_VALUES: Final = 2_000_000
-"""Of a body, and as many commas of its texts: each value takes some hundred bytes while it is read."""
+"""The most values of a body, and the most commas in its texts: parsing takes some hundred bytes for each value."""
 BEYOND_ALL: Final = 100_000_000
 _BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
@@ -24,7 +24,7 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CallAsked:
-    """`reads` and `writes`: tokens, at most, as far as can be told from what is sent."""
+    """`reads` and `writes`: the maximum of tokens, as far as the request tells."""
 
     model: str
     reads: int

@@ -27,7 +27,9 @@ class TooMuch(Exception):
 
 
 class Bodies:
-    """Of one run. `folder`: where files are made; they have no name there, and are gone with the process."""
+    """The stored request bodies of one run. `folder`: the place of the files, which have no name and disappear with the
+    process.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
@@ -64,7 +66,7 @@ class Bodies:
 
 
 def _close(opening: "asyncio.Future[Any]") -> None:
-    """Who asked for the file has gone meanwhile."""
+    """Closes a file whose requester has gone."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 

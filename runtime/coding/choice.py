@@ -1,4 +1,4 @@
-"""Whether an agent works through the coding agent that it is set to."""
+"""Whether an agent works through its configured coding agent."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ VENDORS: Mapping[LlmProvider, tuple[str, str, str]] = {
     LlmProvider.GOOGLE: ("Google", "https://generativelanguage.googleapis.com", "GEMINI_API_KEY"),
     LlmProvider.OLLAMA: ("Ollama", "", "OLLAMA_BASE_URL"),
 }
-"""What they are called, where they are, and the variable that opens them."""
+"""The names and addresses of the vendors, and the variable of their key."""
 
 REFUSED = "choose another adapter for the agent, or a crew without an image."
 

@@ -11,7 +11,7 @@ from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, T
 from runtime.coding.texts import text_of
 
 CONFIGURATION: Final = "/etc/codex/config.toml"
-"""Of the system: what is in its home comes after it."""
+"""The system-wide configuration, which precedes the one in the home."""
 KEY: Final = "CODING_AGENT_KEY"
 RETRIES: Final = 4
 COMMANDS: Final = ("shell_tool", "unified_exec")
@@ -46,7 +46,7 @@ def command(task: Task) -> CommandLine:
 
 
 def _toml(value: str | int | bool) -> str:
-    """What JSON lets stand in a text, and TOML does not, is one letter."""
+    """A value in TOML. JSON and TOML differ in one character of texts."""
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 

@@ -1,4 +1,4 @@
-"""What there is to know of one coding agent: how it is started without a terminal, and how its stream is read."""
+"""The declaration of a coding agent: how to start it without a terminal, and how to read its stream."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,17 +10,17 @@ from resolvers.resources.integrations.configuration import McpConfiguration
 from runtime.coding.events import EventReading
 
 FOLDER: Final = "/opt/coding-agent"
-"""Where a coding agent finds its own program."""
+"""The folder of the coding agent's program in the sandbox."""
 FILES: Final = "/etc/coding-agent"
-"""Where it finds what it is configured by; it cannot change that."""
+"""The folder of its configuration, which is read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a coding agent is started for.
+    """The inputs of a start.
 
-    `session` is the name of the one that goes on where `resumes`, else one that it may take for a new one. `address`
-    and `stand_in` stand for the API of its model and for the key to it; `of_login`: that is one of a subscription.
+    `session` is the name of the session to continue if `resumes`, otherwise a name for a new one. `address` and
+    `stand_in` replace the address of the model's API and its key; `of_login`: the placeholder is for a subscription.
     """
 
     prompt: str

@@ -1,7 +1,6 @@
-"""What a coding agent tells of its work, in the same words for all of them.
+"""The events of coding agents, with one vocabulary for all.
 
-Each is checked when it is made, as it comes from a program that nobody vouches for: a field of another type is a
-TypeError.
+Each is checked when it is created, because the program is not trusted: a field of another type is a TypeError.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,7 +54,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What became of a call."""
+    """The result of a call."""
 
     id: str
     content: str

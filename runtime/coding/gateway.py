@@ -33,7 +33,7 @@ from runtime.coding.older_transport import Announced, Rewriting
 from runtime.sandbox.boundary import Network
 
 LARGEST_ANSWERS: Final = 256 << 20
-"""Of all MCP servers of a run."""
+"""The most bytes of answers of a run's MCP servers together."""
 AT_ONCE: Final = 32
 MOST_OPEN: Final = 128
 """Connections, of which more than are served wait for their turn; others are closed."""
@@ -48,7 +48,7 @@ OF_A_HOP: Final = frozenset(
 )  # fmt: skip
 REFUSED: Final = (401, 403)
 CLIMBS: Final = re.compile(r"(^|/)(\.|%2e){1,2}(/|$)", re.IGNORECASE)
-"""Of a path: what a client or a server may resolve to another one."""
+"""Path parts that a client or a server may resolve to another path."""
 MODEL: Final = "model"
 OF_KEYS: Final = frozenset({"authorization", "x-api-key", "x-goog-api-key"})
 """Headers in which the APIs of models take their key."""
@@ -58,7 +58,7 @@ FIRST_PORT: Final = 8080
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """A call of a model that was answered. `usage` is None where the answer told of none; `wrote` are its bytes."""
+    """An answered model call. `usage` is None if the answer reported none; `wrote` is its length in bytes."""
 
     usage: TokenUsage | None
     wrote: int
@@ -74,8 +74,8 @@ class KeyRefused:
 
 @dataclass(frozen=True, slots=True)
 class ProviderWay:
-    """Where requests below `/<name>` go. `policy`: of what users have named; None for the operator's own. `announced`:
-    of a server by whose stream alone is known where that is.
+    """The destination of requests below `/<name>`. `policy`: for addresses that users named; None for the operator's
+    own. `announced`: for a server whose stream announces the message address.
     """
 
     address: str
@@ -95,7 +95,7 @@ class Reservation(Protocol):
 
 
 class Account(Protocol):
-    """Whose calls of a model they are."""
+    """The account of the model calls."""
 
     async def reserve(self, call: CallAsked) -> Reservation:
         """Raises Exhausted where it is not made any more; may wait for others that are under way."""
@@ -124,7 +124,7 @@ class ModelGateway:
 
     @property
     def address(self) -> str:
-        """Of the model's API, as the coding agent has it."""
+        """The address of the model's API for the coding agent."""
         return f"http://{LOOPBACK}:{self._port}/{MODEL}"
 
     @property
@@ -163,7 +163,7 @@ class ModelGateway:
                 await self.close()
 
     async def close(self) -> None:
-        """What is under way is broken off; what it is known to have used has been told then."""
+        """Cancels the calls under way; their known usage has been reported by then."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -316,7 +316,7 @@ class _Line:
 
     @contextlib.asynccontextmanager
     async def _sent(self, way: ProviderWay, url: str, request: h11.Request, body: Body) -> AsyncIterator[Any]:
-        """Its answer, whose body is to come; None where there is none, which has been told then."""
+        """The answer, whose body follows; None if there is none, which has been reported then."""
         try:
             key = way.stand_in.key if way.stand_in is not None else None
             used = key.secret if key is not None else ""

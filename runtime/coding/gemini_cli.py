@@ -47,7 +47,7 @@ def command(task: Task) -> CommandLine:
 
 @dataclass(slots=True)
 class GeminiStream:
-    """Texts come in pieces. What it thinks is not told."""
+    """Texts arrive in pieces. Its thinking is not part of the stream."""
 
     said: str = ""
 

@@ -1,7 +1,8 @@
-"""What coding agents keep of all chats of an agent together: over the bound, the homes that were longest not used go.
+"""Limits the homes of an agent's coding agents in all its chats: above the limit, the least recently used homes are
+removed.
 
-A home that a run works in is left alone. No run of the agent begins while one is moved away: it finds its home, or
-none, and never one that is being removed.
+A home in use by a run is kept. No run of the agent begins while a home is moved away: a run finds its home, or none,
+never one that is being removed.
 """
 
 import asyncio
@@ -73,7 +74,7 @@ async def _set_aside(workspace_id: str, agent_id: str, chat_id: str, across: Acr
 
 
 def _size(above: tuple[str, ...], chat_id: str, most: int) -> int:
-    """Bytes. Of what is nested too deeply, or takes too long to be told, at least as much as all may have."""
+    """Bytes. If the folder is too deep or takes too long to measure, a number of at least the limit."""
     try:
         here = instance.store.open_base((*above, chat_id))
     except OSError:

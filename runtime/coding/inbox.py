@@ -1,4 +1,4 @@
-"""What happens in a run of a coding agent, in one line: calls of its model first, then what it tells of itself."""
+"""The events of a coding agent's run in one order: its model calls first, then its own events."""
 
 import asyncio
 from collections import deque

@@ -18,12 +18,12 @@ from runtime.sandbox.program import Mount
 MACHINES: Final = {"x86_64": 62, "aarch64": 183}
 """As the head of a program names them (elf(5))."""
 KNOWN: Final = {agent.adapter: agent for agent in (CLAUDE_CODE, CODEX_CLI, GEMINI_CLI, OPENCODE)}
-"""By the adapter that an agent is set to."""
+"""The coding agents by the adapter that an agent names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """How one is called in the sandbox, and what has to be shown there for it."""
+    """How to call an installed coding agent in the sandbox, and the folders that it needs there."""
 
     agent: CodingAgent
     version: str
@@ -71,7 +71,9 @@ def report(folder: Path | None) -> Iterator[Installed | Missing]:
 
 
 def _is_of_this_machine(program: Path) -> bool:
-    """Of one for another processor, or of half a download, the sandbox would say no more than that it cannot be run."""
+    """Returns false for a program for another processor or a partial download, for which the sandbox could give no
+    reason.
+    """
     try:
         with program.open("rb") as file:
             head = file.read(20)

@@ -18,7 +18,7 @@ class Key:
         self._going_back = asyncio.Lock()
 
     async def go_back(self, refused: str) -> bool:
-        """Whether there is another one to try than the one that was refused. All calls go on with it."""
+        """Returns true if there is another key to try than the refused one. All further calls use it."""
         async with self._going_back:
             if self.secret != refused:
                 return True  # another call has been here

@@ -1,4 +1,4 @@
-"""Lines of JSON from a program that nobody vouches for."""
+"""JSON lines from an untrusted program."""
 
 import json
 from typing import Any, Final
@@ -11,11 +11,11 @@ SHOWN: Final = 200
 
 
 class NoJson(Exception):
-    """What is wrong with the stream, for whoever reads of the run."""
+    """The fault of the stream, for readers of the run."""
 
 
 class Lines:
-    """The objects of a stream, whatever pieces it comes in."""
+    """The objects of a stream that arrives in pieces of any size."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -35,7 +35,7 @@ class Lines:
         return made
 
     def end(self) -> list[dict[str, Any]]:
-        """Of the last line, which may have no end."""
+        """The objects of the last line, which may lack an end."""
         return self._read()
 
     def _hold(self, part: bytes) -> None:

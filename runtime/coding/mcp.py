@@ -23,7 +23,9 @@ STAND_IN = "mcp-stand-in-"
 async def configuration_through(
     job: Job, servers: Sequence[RunServer], adapter: CliAdapter, network: Network, *, guarded: bool
 ) -> tuple[McpConfiguration, dict[str, ProviderWay]]:
-    """What the coding agent is told, and where the gateway leads: the network of the crew has no part in it."""
+    """The configuration for the coding agent, and the destinations of the gateway, which does not use the crew's
+    network.
+    """
     told, ways = list[RunServer](), dict[str, ProviderWay]()
     for number, server in enumerate(servers, 1):
         given = server.given
@@ -41,6 +43,6 @@ async def configuration_through(
 
 
 def _names(server: RunServer) -> frozenset[str]:
-    """Of the headers that its secret is sent in; none where no header can hold it."""
+    """The headers that carry the secret; none if no header can hold it."""
     given = server.given
     return frozenset(headers_with(given.cred_type or CredentialPlacement.bearer, given.cred_header, server.secret))

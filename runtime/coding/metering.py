@@ -1,7 +1,7 @@
-"""What a call of a model has used, read from the answer on its way to the coding agent.
+"""Reads the usage of a model call from the answer on its way to the coding agent.
 
-By the wire, and not by what a coding agent tells of itself: some count over a whole session, some tell nothing before
-they end, and all can be told otherwise by what they work on.
+Reports of the coding agents are not used: some cover a whole session, some come only at the end, and the content that
+an agent works on can manipulate all of them.
 """
 
 import json
@@ -45,7 +45,7 @@ def _inner(told: Any, *names: str) -> Mapping[str, Any]:
 
 
 def _messages(told: Mapping[str, Any], before: TokenUsage | None) -> TokenUsage | None:
-    """Anthropic's: at the start, and as it then stands at the end; what is not told again stays."""
+    """Anthropic's usage: reported at the start, and updated at the end; unrepeated fields keep their value."""
     found = _inner(told, "message", "usage") or _inner(told, "usage")
     if not found:
         return before
@@ -95,7 +95,7 @@ WIRES: Final[Mapping[str, Reading]] = {
     "generateContent": _generated,
     "streamGenerateContent": _generated,
 }
-"""By what is called, behind a version or a model and nothing else: messages of a thread are of another API."""
+"""The readers by the last part of the path, after a version or a model: messages of a thread belong to another API."""
 _VERSION: Final = r"/(?:v1(?:alpha|beta)?/)?"
 _MODEL: Final = r"(?:tuned)?[mM]odels/[A-Za-z0-9._-]+"
 _CALL: Final = re.compile(
@@ -111,8 +111,8 @@ def reading_of(path: str) -> Reading | None:
 
 
 def is_free(method: bytes, path: str) -> bool:
-    """What costs nothing and changes nothing: the length of a text, and which models there are. Whatever else the key
-    would open (batches, files, images, other models' tasks) is spent past every budget.
+    """Returns true for requests without cost and effect: the length of a text, and the list of models. Anything else
+    that the key permits (batches, files, images, other models) would bypass every budget.
     """
     if method == b"POST":
         return _COUNT.fullmatch(path) is not None
@@ -120,7 +120,7 @@ def is_free(method: bytes, path: str) -> bool:
 
 
 class Meter:
-    """Of one answer. `usage` is None until it has told of any."""
+    """The meter of one answer. `usage` is None until the answer reports any."""
 
     def __init__(self, reading: Reading, *, streamed: bool) -> None:
         self._reading, self._streamed = reading, streamed

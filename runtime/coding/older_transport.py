@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 STREAM: Final = "sse"
-"""Where the stream is: by convention an address of this transport ends so."""
+"""The last part of the stream's address, by convention of this transport."""
 LARGEST: Final = 64 << 10
 """Bytes until the stream has named the address; it is the first thing that it says."""
 MOST: Final = 64
@@ -17,7 +17,7 @@ _EVENT: Final = re.compile(rb"(?<![^\r\n])event: ?endpoint(?![^\r\n])")
 
 
 class Announced:
-    """Of one server, which the gateway has at `/<name>`: where messages go is `to/<number>` there."""
+    """The message addresses of one server, which the gateway serves at `/<name>`: each is `to/<number>` there."""
 
     def __init__(self, name: str, stream: str) -> None:
         self._name, self._stream = name, stream
@@ -29,7 +29,9 @@ class Announced:
         return self._stream if rest == STREAM else self._known.get(rest)
 
     def named(self, address: str) -> str:
-        """What to tell in place of the address; the same where it is somebody else's, who is not reached from here."""
+        """The replacement of a message address; an address of another server is unchanged, and cannot be reached from
+        the sandbox.
+        """
         whole = urljoin(self._stream, address)
         if urlsplit(whole)[:2] != urlsplit(self._stream)[:2]:
             return address

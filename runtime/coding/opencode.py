@@ -13,7 +13,7 @@ from runtime.coding.texts import text_of
 PROVIDER: Final = "crewship"
 KEY: Final = "CODING_AGENT_KEY"
 PACKAGES: Final = {LlmProvider.ANTHROPIC: "@ai-sdk/anthropic"}
-"""What speaks to a provider, of those that it brings; all others speak as OpenAI's Chat Completions do."""
+"""The packages for providers; all other providers use OpenAI's Chat Completions."""
 
 
 def command(task: Task) -> CommandLine:
@@ -53,7 +53,7 @@ def command(task: Task) -> CommandLine:
 
 @dataclass(slots=True)
 class OpencodeStream:
-    """It tells of a call when it is answered, and its end by ending: the last step stops by itself."""
+    """It reports a call when it is answered, and its end by exiting: the last step stops by itself."""
 
     begun: bool = False
     said: str = ""

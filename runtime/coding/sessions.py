@@ -1,10 +1,10 @@
-"""What a coding agent remembers of a chat: its home, which lasts as long as people come back, and the name by which it
-finds the conversation in there.
+"""A coding agent's session in a chat: its home, which is kept while the chat is used, and the name of the conversation
+in it.
 
     <storage>/workspaces/<workspace>/agents/<agent id>/coding/<chat>/<coding agent>/home/    its HOME
     <storage>/workspaces/<workspace>/agents/<agent id>/coding/<chat>/<coding agent>/session  the name
 
-A run without a chat has a home of its own, which ends with it.
+A run without a chat has a home of its own, which is removed with it.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 @dataclass(slots=True)
 class Session:
-    """`known` is the name of the conversation that goes on, None where there is none."""
+    """`known` is the name of the conversation to continue, None if there is none."""
 
     folder: Path
     workdir: Workdir
@@ -37,7 +37,7 @@ class Session:
 
     @classmethod
     def open(cls, workdir: Workdir, job: Job, adapter: CliAdapter) -> "Session":
-        """Those of the agent that nobody has come back to are forgotten here."""
+        """Opens the session, and removes the agent's sessions that nobody has used for too long."""
         above = (*workdir.home[:-1], "coding")
         _forget_old(workdir.storage, workdir.storage.joinpath(*above))
         place = (*above, job.chat_id or job.run_id, adapter.value.lower())
@@ -47,7 +47,9 @@ class Session:
         return cls(folder, own, job.chat_id is not None, _known(folder) if job.chat_id else None)
 
     def keep(self, name: str) -> None:
-        """As soon as the coding agent has told it: it goes on with what a run that was cut off has done."""
+        """Stores the name as soon as the coding agent reports it: an interrupted run's conversation can then
+        continue.
+        """
         if self.lasts and _NAME.fullmatch(name):
             made = self.folder / "session.new"
             made.write_text(name)
@@ -71,7 +73,7 @@ def _known(folder: Path) -> str | None:
 
 
 def _discard(storage: Path, folder: Path) -> None:
-    """However deep, and whatever its permissions: a coding agent has made what is in it."""
+    """Removes a folder of any depth and permissions, because a coding agent has created its contents."""
     with contextlib.suppress(OSError):
         clearing.discard(LocalStore(storage).open_base, folder.relative_to(storage).parts)
 

@@ -1,11 +1,11 @@
-"""What tools say, as text."""
+"""Texts of tool results."""
 
 import json
 from typing import Any
 
 
 def text_of(content: Any) -> str:
-    """Of a text, or of blocks as models are given them; what is no text is named."""
+    """The text of a result, or of its blocks as models receive them; blocks of other kinds are named."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):

@@ -1,5 +1,5 @@
-"""Where the commands of a crew run: in its containers, where it has an image and the server an engine, else in the
-sandbox of this machine.
+"""The place of a crew's commands: its containers, if it has an image and the server an engine; otherwise the sandbox of
+this machine.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ SERVICE: Final = "runtime"
 MOST_TOLD: Final = 500
 AT_ONCE: Final = 8  # containers that are measured
 REGISTRIES: Final = ("", "docker.io/library/", "localhost/")
-"""What engines put before the name of an image that is of no registry."""
+"""The prefixes that engines add to names of images without a registry."""
 
 
 def cached_tag(name: str) -> str:
@@ -103,7 +103,7 @@ async def services_of(workspace_id: str, crew_id: str, found: Workplace) -> Crew
 
 
 def telling(workspace_id: str, crew_id: str) -> Tell:
-    """Whoever looks at the crew sees its containers being made."""
+    """Reports the creation of containers on the crew's channel."""
 
     async def tell(step: str, status: str, error: str | None, took: int) -> None:
         told = {"crew_id": crew_id, "step": step, "status": status}
@@ -139,7 +139,7 @@ class EngineContainers:
 
     @contextlib.asynccontextmanager
     async def inside(self, workspace_id: str, crew_id: str, agent_id: str) -> AsyncIterator[Folder | None]:
-        """Where the engine does not answer, nothing is known to run."""
+        """Without an answer of the engine, no container counts as running."""
         root: int | None = None
         with contextlib.suppress(Failed):
             whose = {**self._ours, WORKSPACE: workspace_id, CREW: crew_id, AGENT: agent_id}
@@ -216,7 +216,7 @@ class EngineContainers:
         ]
 
     async def kept_volumes(self) -> list[KeptContainer]:
-        """By name; their age says nothing."""
+        """Volumes by name; their age is unknown."""
         now = datetime.now(UTC)
         return [
             KeptContainer(each["Name"], each["Labels"].get(WORKSPACE, ""), each["Labels"].get(CREW, ""), "", now)
@@ -224,7 +224,7 @@ class EngineContainers:
         ]
 
     async def measured(self) -> list[tuple[str, dict[str, Any]]]:
-        """Of each that runs: whose workspace's it is, and what it uses."""
+        """The workspace and the usage of each running container."""
         found = [each for each in await self._of_crews() if each["State"] == "running"]
         at_once = asyncio.Semaphore(AT_ONCE)
 
@@ -264,7 +264,7 @@ class EngineContainers:
         return [each for each in found if BUILD not in each["Labels"] and {WORKSPACE, CREW} <= each["Labels"].keys()]
 
     async def remove_builds(self, before: datetime) -> None:
-        """Of builds whose process has died, and whose crew is not built again."""
+        """Removes containers of builds whose process has died and whose crew is not built again."""
         for each in await self.engine.list(self._ours):
             if BUILD in each["Labels"] and datetime.fromtimestamp(each["Created"], UTC) < before:
                 await self.engine.remove(each["Id"])

@@ -31,7 +31,7 @@ LACKING: Final = re.compile(
     r"|pids.limit|resource temporarily unavailable|too many open files",
     re.IGNORECASE,
 )
-"""What engines and their runtimes say where the machine has not what a container is to have."""
+"""The messages of engines and runtimes about a machine without the resources for a container."""
 
 
 class EngineGone(Failed):
@@ -55,7 +55,7 @@ class EngineRefused(Failed):
 
     @property
     def code(self) -> str:
-        """Of a container that could not be made, for programs (contract: chats, RuntimeErrorCode)."""
+        """The error code of a container that could not be created (contract: chats, RuntimeErrorCode)."""
         if self.status == 404:
             return "image_missing"
         return "resource_limit" if LACKING.search(str(self)) else "provision_failed"
@@ -124,7 +124,7 @@ class ContainerEngine:
         return self._known
 
     async def known_kind(self) -> EngineKind:
-        """As it was told last: a command does not ask for it again."""
+        """The engine's kind as last reported: a command does not ask again."""
         return self._known or await self.kind()
 
     async def list(self, labels: Mapping[str, str]) -> Sequence[Mapping[str, Any]]:
@@ -156,7 +156,7 @@ class ContainerEngine:
             await self._one(container).start()
 
     async def remove(self, container: str) -> bool:
-        """By force, with all that runs in it. False where there is none."""
+        """Removes a container by force, with its programs. False if it does not exist."""
         try:
             async with _told(MAKE):
                 await self._one(container).delete(force=True, v=True)
@@ -224,7 +224,7 @@ class ContainerEngine:
         return True
 
     async def stats(self, container: str) -> Mapping[str, Any] | None:
-        """What a container uses now, by the engine's own words; None where it does not run."""
+        """The current usage of a container in the engine's format; None if it does not run."""
         try:
             async with _told(ASK):
                 found = await self._one(container).stats(stream=False)
@@ -264,8 +264,8 @@ class ContainerEngine:
         lifeline: bool = False,
         terminal: bool = False,
     ) -> AsyncIterator["Running"]:
-        """A program in a container that runs. It goes on where the block ends before it does; with a `lifeline` its
-        input is closed then, or where this process dies. At a `terminal` it has one output.
+        """A program in a running container. It continues if the block ends first; with a `lifeline` its input is closed
+        then, or when this process dies. With a `terminal` it has one output.
         """
         async with _told(ASK):
             made = await self._one(container).exec(
@@ -285,7 +285,7 @@ class ContainerEngine:
 
 
 class Running:
-    """What a program says, and how it ended."""
+    """The output of a program, and its end."""
 
     def __init__(self, made: Any, stream: "Stream") -> None:
         self._made, self._stream = made, stream
@@ -308,8 +308,8 @@ class Running:
         await self._stream.close()
 
     async def exit_code(self) -> int:
-        """Of a program whose outputs are closed, as soon as it ends: it may go on without, and an engine that has lost
-        its client has closed them, too. Whoever asks bounds it.
+        """The exit code of a program whose outputs are closed, as soon as it ends. It may continue without outputs, and
+        an engine that has lost its client has closed them too, so callers need a time limit.
         """
         pause = PAUSE
         while True:

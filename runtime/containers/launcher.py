@@ -1,7 +1,8 @@
-"""How commands begin in a container, and how they end where the engine's API ends none.
+"""How commands begin in a container, and how they end although the engine's API can end none.
 
-An engine that loses whoever has begun a command lets it run. So a command has a lifeline: the input of what the engine
-executes, which the engine closes when its client is gone. What waits for that in the container ends the command.
+An engine that loses a command's client lets the command run. So each command has a lifeline: the input of the executed
+program, which the engine closes when its client is gone. A process in the container waits for that and ends the
+command.
 """
 
 from collections.abc import Sequence

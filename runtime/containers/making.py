@@ -22,8 +22,8 @@ _NO_IMAGE: Final = "The image {} is not on the container engine"
 async def ensure(
     engine: ContainerEngine, place: ContainerPlace, limits: Limits, tell: Tell | None = None
 ) -> tuple[str, int]:
-    """The container of a place, running: the one that is there, whichever process has made it, unless it was made by
-    other rules. With the number of its first process. `tell` is told of one that is made.
+    """Returns the running container of a place, and the number of its first process. It reuses a container of any
+    process unless its configuration differs. `tell` is called for a new container.
     """
     async with _making.setdefault((engine.address, place.name), asyncio.Lock()):
         return await _ensured(engine, place, limits, tell)

@@ -1,4 +1,4 @@
-"""What a container uses, from what engines say of it."""
+"""The resource usage of a container, from the engine's statistics."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from runtime.containers.place import CREW
 
 Cpu = tuple[int, int]
-"""What the container has used of all processors, and what there was to use."""
+"""The processor time of the container, and the available time."""
 
 
 def cpu_of(stats: Mapping[str, Any], key: str = "cpu_stats") -> Cpu:

@@ -52,7 +52,7 @@ async def served(network: Network | None, pid: int, services: Sequence[Beside] =
 
 @asynccontextmanager
 async def _forwarded(listening: socket.socket, target: Namespace, port: int) -> AsyncIterator[None]:
-    """Each connection goes on to the same port of the target's loopback."""
+    """Forwards each connection to the same port of the target's loopback."""
     listening.setblocking(False)
     taking = asyncio.ensure_future(_take(listening, target, port))
     try:

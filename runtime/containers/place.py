@@ -1,8 +1,7 @@
-"""What a container of a crew is made from, and what it is not given.
+"""The configuration of a crew's containers, and what they must not contain.
 
-Each agent has a container of its own, so that one cannot read what is at home with another; each terminal has one, too.
-All of a crew's are told by their labels, which also say whose server made them: what has other labels, or none, is
-never touched.
+Each agent has a container of its own, so that none can read another's home; each terminal has one, too. Labels identify
+the containers of a crew and of this server: containers with other labels, or none, are never touched.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from runtime.sandbox.workdir import Workdir
 _LABELS: Final = ("instance", "workspace", "crew", "agent", "configured", "build", "layout", "apart", "service")
 INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT, APART, SERVICE = (f"crewship.{name}" for name in _LABELS)
 CURRENT: Final = "2"
-"""How names, labels and mounts are laid out: a container of another layout is used by no command any more."""
+"""The layout of names, labels and mounts: commands do not use a container of another layout."""
 # Ends at once when it is told to, and adopts what commands leave behind: the engine puts its own init before it.
 WAITS: Final = ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
 # Ends when nothing else has run beside it and the engine's init for half a minute, as where its server was killed.
@@ -41,13 +40,13 @@ _MOST_PROCESSES: Final = 4096
 
 
 def instance_of(storage: Path) -> str:
-    """Whose a container is: a server is known by the folder that its files are in."""
+    """The owner of a container: a server is identified by the folder of its files."""
     return hashlib.sha256(str(storage).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
 class CrewContainer:
-    """What a crew has said of its containers."""
+    """A crew's configuration of its containers."""
 
     workspace_id: str
     crew_id: str
@@ -56,7 +55,7 @@ class CrewContainer:
     cpus: float = 2.0
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     hosts: tuple[str, ...] = ()
-    """What stands beside it, as lines of its list of hosts."""
+    """The services beside the container, as lines of its hosts file."""
 
 
 class Apart(StrEnum):
@@ -68,7 +67,7 @@ class Apart(StrEnum):
 
     nothing = ""
     restricted = "restricted"
-    """Runs that somebody outside has begun: they stay, beside the others."""
+    """Runs that external content has started: their container remains, beside the others."""
     alone = "alone"
     """One command, which may hold a secret."""
     terminal = "terminal"
@@ -76,7 +75,7 @@ class Apart(StrEnum):
 
     @property
     def passes(self) -> bool:
-        """Whether the container is made for one use, and ends with it."""
+        """True if the container is created for one use and ends with it."""
         return self in (Apart.alone, Apart.terminal)
 
 
@@ -105,8 +104,8 @@ class ContainerPlace:
         apart: Apart = Apart.nothing,
         read_only: bool = False,
     ) -> "ContainerPlace":
-        """What works for people has a home that is memory: the agent's holds what its programs know. A folder that is
-        apart shows what is given in place of all else.
+        """A container for users has a home in memory, because the agent's home holds what its programs know. A separate
+        container has the given files in place of all others.
         """
         agent = "" if apart is Apart.terminal else workdir.agent_id
         owner = os.geteuid() if workdir.owner is None else workdir.owner
@@ -208,7 +207,7 @@ class ContainerPlace:
 
 
 def held(memory: int, processes: int, cpus: float) -> dict[str, int]:
-    """What the kernel holds of any container: without swap, and where memory runs out, the service is not first."""
+    """The kernel's limits of every container: without swap, and killed before the service if memory runs out."""
     memory = max(memory, _SMALLEST)
     return {
         "PidsLimit": processes,
@@ -220,11 +219,15 @@ def held(memory: int, processes: int, cpus: float) -> dict[str, int]:
 
 
 def limits_of(limits: Limits) -> tuple[tuple[str, int], ...]:
-    """Of each process. The number of processes is that of a user in all containers: `PidsLimit` is what bounds it."""
+    """The limits of each process. The number of processes is counted per user over all containers: `PidsLimit` limits
+    it.
+    """
     return ("nofile", limits.open_files), ("fsize", limits.file_size), ("core", 1), ("nproc", _MOST_PROCESSES)
 
 
 def digest_of(configuration: Mapping[str, Any]) -> str:
-    """What a container is made from but its image: one of an older image is used until the crew is restarted."""
+    """The digest of the configuration without the image: a container with an older image is used until the crew
+    restarts.
+    """
     told = {name: value for name, value in configuration.items() if name not in ("Image", "Labels")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

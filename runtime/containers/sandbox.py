@@ -64,7 +64,9 @@ class ContainerSandbox:
         self._engine, self._crew, self._tell, self._apart = engine, crew, tell, apart
 
     async def begin(self, workdir: Workdir, tell: Callable[[str], Awaitable[None]]) -> None:
-        """Has the container and its services run, as the first command would; `tell` is told of one that did not."""
+        """Starts the container and its services, as the first command would; `tell` is called if one was not
+        running.
+        """
         given = await asyncio.to_thread(_give, workdir)
         place = ContainerPlace.of(self._crew, workdir, given=given, apart=self._apart)
         found = await self._engine.inspect(place.name)
@@ -129,7 +131,7 @@ class ContainerSandbox:
 
     @contextlib.asynccontextmanager
     async def _place(self, place: ContainerPlace) -> AsyncIterator[tuple[str, int]]:
-        """One that passes ends with the block, whatever runs in it."""
+        """A container for one use ends with the block, with everything in it."""
         try:
             yield await ensure(self._engine, place, self.limits, self._tell)
         finally:

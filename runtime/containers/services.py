@@ -1,7 +1,7 @@
-"""Services beside the containers of a crew, such as a database: one of each for the crew, whose agents share it.
+"""Services beside the containers of a crew, such as a database: one instance per crew, shared by its agents.
 
-A service has no network but a loopback, as everything in containers: nobody finds it but through the relay of
-`network.py`, and it finds nobody. So there is no port of the host, and no network of the engine that could be open.
+A service has only a loopback, like all containers: it is reached only through the relay of `network.py`, and reaches
+nothing itself. So neither a port of the host nor a network of the engine is open.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _starting: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDiction
 
 @dataclass(frozen=True, slots=True)
 class CrewServices:
-    """Of one crew, in its order. `secrets`: values of the credentials that they name, by name."""
+    """The services of one crew, in its order. `secrets`: values of the credentials that they name, by name."""
 
     services: tuple[Service, ...] = ()
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -172,7 +172,7 @@ def _seconds(duration: str | None, default: float) -> float:
 
 
 def _ports(service: Service, container: Mapping[str, Any]) -> tuple[int, ...]:
-    """Those that it declares, and those that its image does; only of TCP."""
+    """The TCP ports that the service or its image declares."""
     told: Sequence[str] = [*(service.ports or ()), *(container["Config"].get("ExposedPorts") or {})]
     numbers = {port.removesuffix("/tcp") for port in told}
     return tuple(sorted({int(each) for each in numbers if each.isdigit() and 0 < int(each) < 1 << 16}))

@@ -17,7 +17,7 @@ _LONGEST: Final = 64
 
 
 class ContainerTerminal:
-    """What people type at, as the port says."""
+    """A terminal in a container, as the port defines it."""
 
     def __init__(self, running: Running, first: bytes) -> None:
         self._running, self._first = running, first
@@ -37,7 +37,7 @@ class ContainerTerminal:
         return b""
 
     async def write(self, typed: bytes) -> None:
-        """What is typed at a program that is gone is nobody's."""
+        """Input for a program that has ended is dropped."""
         with contextlib.suppress(Failed):
             await self._running.write(typed)
 

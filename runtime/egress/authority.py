@@ -15,7 +15,7 @@ LIFETIME: Final = timedelta(days=2)
 
 
 class Authority:
-    """Its key is in this process alone, and it may speak for `hosts` and nobody else."""
+    """A certificate authority whose key stays in this process, restricted to `hosts`."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())

@@ -20,7 +20,7 @@ from runtime.egress.wire import Wire
 from runtime.sandbox.process import to_the_end
 
 INSIDE: Final = Endpoint("127.0.0.1", 3128)
-"""Where a sandbox has to listen."""
+"""The address at which a sandbox listens."""
 UNPRINTABLE: Final = "a host with invalid characters"
 MOST_TOLD: Final = 200  # of one run
 TELLING: Final = 5.0  # seconds
@@ -37,7 +37,7 @@ async def look_up(host: str, port: int) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of the connections of one run. `names` are looked up at once; `fresh`: seconds after which a policy is asked for
+    """The limits of a run's connections. `names`: concurrent lookups; `fresh`: seconds after which the policy is read
     again.
     """
 
@@ -125,13 +125,13 @@ class EgressGateway:
 
     @property
     def description(self) -> str:
-        """For whoever works with it."""
+        """A description for the agent that uses it."""
         hosts = "public hosts" if self._policy.mode is NetworkMode.free else "the hosts that its crew allows"
         return f"where HTTP and HTTPS reach {hosts} through the proxy of HTTPS_PROXY, and nothing else is reached"
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What programs go by. What is in the sandbox itself is reached without the proxy."""
+        """The variables for programs. The sandbox's own services are reached without the proxy."""
         proxy, own = f"http://{INSIDE}", "localhost,127.0.0.1,::1"
         return {
             **dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy),
@@ -163,7 +163,7 @@ class EgressGateway:
     # ---- connections ---------------------------------------------------------------------------------------------
 
     async def _accept(self, listening: socket.socket, opened: set[_Connection]) -> None:
-        """Those for which there is no room wait in the kernel."""
+        """Connections without room wait in the kernel."""
         loop = asyncio.get_running_loop()
         listening.setblocking(False)
         while True:
@@ -202,7 +202,7 @@ class EgressGateway:
             client.close()
 
     async def _look_after(self) -> None:
-        """Tells what was asked for; ends what is idle, and what is no longer allowed."""
+        """Reports the requested hosts; ends idle connections and those that are no longer allowed."""
         while True:
             await asyncio.sleep(self._bounds.fresh)
             await self._tell_rest()
@@ -214,7 +214,7 @@ class EgressGateway:
                     connection.task.cancel()
 
     async def renew(self) -> None:
-        """Asks for the policy. Where nobody answers, the last one holds."""
+        """Reads the policy. If that fails, the last one remains in effect."""
         if self._refresh is not None:
             try:
                 self._policy = await self._refresh()
@@ -269,8 +269,8 @@ class EgressGateway:
             raise Unreachable("the host cannot be reached") from None
 
     async def _is_of_the_service(self, port: int, found: Sequence[str]) -> bool:
-        """Whether a closed server is at one of these addresses, under another name. Those of the web's own ports share
-        their addresses with strangers, and are known by name alone.
+        """Returns true if a closed server has one of these addresses under another name. Servers on the web's own ports
+        share addresses with unrelated hosts, so they are known only by name.
         """
         for closed in self._policy.closed:
             if closed.port == port and port not in (HTTP, HTTPS):

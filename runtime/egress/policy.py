@@ -1,4 +1,4 @@
-"""Where the processes of a crew may go: what the proxy asks before it looks up a name or opens a connection."""
+"""The network policy of a crew's processes: the proxy checks it before it looks up a name or opens a connection."""
 
 import re
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 class ConnectionRefused(Exception):
-    """Why a connection is not made, in words for whoever wanted it. They name no host."""
+    """The reason to refuse a connection, for the program that requested it. It names no host."""
 
 
 class Unreadable(ConnectionRefused):
-    """What was asked for has no meaning at all."""
+    """The request has no valid destination."""
 
 
 class Endpoint(NamedTuple):
@@ -35,7 +35,9 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of(cls, authority: str, default: int | None = None) -> Self:
-        """Of `host`, `host:port`, `[address]:port`; without a port where there is a `default`. Raises Unreadable."""
+        """Parses `host`, `host:port` or `[address]:port`; without a port it uses `default` if given. Raises
+        Unreadable.
+        """
         host, separator, text = authority.rpartition(":")
         if not separator or authority.endswith("]"):
             host, text = authority, "" if default is None else str(default)
@@ -45,7 +47,7 @@ class Endpoint(NamedTuple):
 
     @classmethod
     def of_url(cls, url: str) -> Self:
-        """What a URL of http or https leads to. Raises Unreadable."""
+        """The destination of an http or https URL. Raises Unreadable."""
         try:
             parts = urlsplit(url)
             port = parts.port or {"http": HTTP, "https": HTTPS}[parts.scheme]
@@ -81,7 +83,7 @@ def _host(text: str) -> str:
 
 
 class Inside(Enum):
-    """What a tunnel has to carry."""
+    """The content that a tunnel must carry."""
 
     TLS = "tls"
     HTTP = "http"
@@ -98,10 +100,10 @@ class Grant(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Restricted: the crew's `domains`, and `hosts` that the run itself needs, each by its exact name, over HTTPS (443)
-    or HTTP (80). Free: whatever is public. `closed` are reached in neither, whoever lists them: servers that the
-    operator has declared for the service itself, each at that port.
+    or HTTP (80). Free: every public host. Both exclude `closed`, even if listed: servers that the operator has declared
+    for the service itself, each at that port.
 
-    An entry that is a wildcard or an address matches nothing, as no request has such a name (contract: crews.create).
+    A wildcard or an address in the list matches nothing, because no request has such a name (contract: crews.create).
     """
 
     mode: NetworkMode = NetworkMode.restricted
@@ -110,7 +112,9 @@ class Policy:
     closed: frozenset[Endpoint] = frozenset()
 
     def judge(self, target: Endpoint, *, tunnel: bool) -> Grant:
-        """Raises Refused. `tunnel`: bytes that nobody reads are to be carried, and not one HTTP request."""
+        """Raises Refused. `tunnel`: the connection carries bytes that the proxy does not read, instead of one HTTP
+        request.
+        """
         if target in self.closed:
             raise ConnectionRefused(OF_THE_SERVICE)
         if self.mode is NetworkMode.free:

@@ -1,7 +1,7 @@
-"""What the proxy says to one client: an HTTP proxy (RFC 9110, 9112) of requests with a whole URL, and of CONNECT.
+"""The proxy's conversation with one client: HTTP requests with a whole URL (RFC 9110, 9112), and CONNECT.
 
-Messages are read and written by h11, so that both sides see the same bounds of them. A tunnel to a host of the
-allow-list carries TLS that asks for this host, or HTTP requests to it; anything else ends it.
+h11 reads and writes messages, so that both sides see the same message boundaries. A tunnel to an allowed host carries
+TLS for this host, or HTTP requests to it; anything else ends it.
 """
 
 import asyncio
@@ -41,20 +41,20 @@ class Unreachable(Exception):
 
 
 class ProxyWay(Protocol):
-    """What lies behind the proxy."""
+    """The network behind the proxy."""
 
     def admit(self, target: Endpoint, method: str, *, tunnel: bool) -> Grant:
-        """Raises Refused, which it has told then."""
+        """Raises Refused, after reporting the refusal."""
 
     def refuse(self, host: str, method: str, why: str) -> ConnectionRefused:
-        """Tells a refusal that was found here."""
+        """Reports a refusal that the conversation has found."""
 
     async def connect(self, target: Endpoint, grant: Grant) -> Wire:
         """Raises Refused and Unreachable."""
 
     @property
     def stand_ins(self) -> StandIns | None:
-        """What is put into requests to some hosts."""
+        """The values that replace placeholders in requests to some hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class Conversation:
                 )
 
     async def _pass_on(self, asked: _ProxyRequest) -> bool:
-        """Whether the connection can be used for another request."""
+        """Passes a request on. Returns true if the connection can carry another one."""
         grant = self._way.admit(asked.target, _method(asked.request), tunnel=self._secure)
         server = await self._way.connect(asked.target, grant)
         if self._secure:
@@ -233,7 +233,7 @@ class Conversation:
         await self._client.send(self._http.send(accepted) or b"")
 
     async def _greeting(self, target: Endpoint, begun: bytes) -> bytes:
-        """The client's first message, which asks for the tunnel's host. Raises Refused, and has told it."""
+        """The client's first message, which names the tunnel's host. Raises Refused, after reporting it."""
         asked, said, piece = ServerName(), begun, begun
         try:
             async with asyncio.timeout(HEAD_SECONDS):
@@ -302,7 +302,7 @@ def _authority(target: Endpoint, default: int) -> bytes:
 
 
 def _end_to_end(headers: Headers, *, without: bytes = b"") -> list[tuple[bytes, bytes]]:
-    """Those that are for the other side (RFC 9110, 7.6.1)."""
+    """The headers for the other side (RFC 9110, 7.6.1)."""
     given = list(headers)
     named = {part.strip().lower() for name, value in given if name == b"connection" for part in value.split(b",")}
     return [(name, value) for name, value in given if name not in _HOP | named and name != without]

@@ -40,7 +40,7 @@ class ServerName:
         self._size = 0
 
     def feed(self, data: bytes) -> bool:
-        """Whether that is all of the first message. Raises NotTls."""
+        """Returns true if the first message is complete. Raises NotTls."""
         self._size += len(data)
         if self._size > LARGEST:
             raise NotTls

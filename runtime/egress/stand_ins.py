@@ -59,7 +59,7 @@ def _other(character: str) -> str:
 
 
 class StandIns:
-    """Of one run."""
+    """The placeholders of one run."""
 
     def __init__(self, each: Sequence[StandIn]) -> None:
         self._each = tuple(each)
@@ -68,7 +68,7 @@ class StandIns:
 
     @property
     def certificate(self) -> bytes:
-        """Of the authority, as PEM."""
+        """The authority's certificate as PEM."""
         return self._made().certificate
 
     def server_for(self, host: str) -> ssl.SSLContext:
@@ -83,7 +83,7 @@ class StandIns:
         return [*made, (b"accept-encoding", b"identity")]
 
     def taken_out(self, host: str) -> "TakenOut":
-        """Of an answer of the host: where it says a value, the stand-in is back."""
+        """Redacts an answer of the host: each value is replaced by its placeholder."""
         return TakenOut([(value, shown) for shown, value in self._pairs(host)])
 
     def _pairs(self, host: str) -> list[tuple[bytes, bytes]]:
@@ -114,7 +114,9 @@ def _replaced(text: bytes, pairs: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 class TakenOut:
-    """Of bytes that come in pieces. Both of a pair are of one length, so that what is said of lengths stays true."""
+    """Redacts bytes that arrive in pieces. A value and its placeholder have the same length, so declared lengths remain
+    correct.
+    """
 
     def __init__(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         self._pairs = [(value, shown) for value, shown in pairs if len(value) == len(shown)]
@@ -136,7 +138,7 @@ class TakenOut:
 
 
 def _begins(text: bytes, value: bytes) -> int:
-    """How many of the last bytes of a text begin the value."""
+    """The number of last bytes of a text that begin the value."""
     most = min(len(value) - 1, len(text))
     return next((size for size in range(most, 0, -1) if text.endswith(value[:size])), 0)
 

@@ -52,7 +52,7 @@ class TlsWire(Wire):
         self._wire.close()
 
     async def _flush(self) -> None:
-        """In the order in which it was made: whoever reads may have to answer while another writes."""
+        """Sends output in the order in which it was produced: a reader may have to answer while another task writes."""
         async with self._flushing:
             if said := self._out.read():
                 await self._wire.send(said)

@@ -19,7 +19,7 @@ from runtime.sandbox.namespace import Bubblewrap
 
 
 class Attendance:
-    """`sandbox` looks for it where nobody has yet: a trial command, for which nothing that starts waits."""
+    """`sandbox` is examined later, because the start does not wait for a trial command."""
 
     def __init__(self, sandbox: Callable[[], Awaitable[Sandbox]], every: float = workers.EVERY) -> None:
         self._worker, self._sandbox, self._every = new_id(), sandbox, every
@@ -67,7 +67,7 @@ async def engine_of() -> tuple[str, str] | None:
 
 
 def coding_agents_on(sandbox: Sandbox, folder: Path | None) -> list[FoundCodingAgent]:
-    """Those that a run would find here."""
+    """The coding agents that a run would find here."""
     return [_told(one, isinstance(sandbox, Bubblewrap)) for one in report(folder)]
 
 
@@ -84,7 +84,7 @@ def _told(found: Installed | Missing, confined: bool) -> FoundCodingAgent:
 
 
 def runtime_of(sandbox: Sandbox) -> tuple[str | None, str | None]:
-    """What runs commands, and its version; nothing where none are run."""
+    """The program that runs commands, and its version; None if commands are disabled."""
     if isinstance(sandbox, Bubblewrap):
         return "bubblewrap", sandbox.programs.version
     return (UNCONFINED if sandbox.runs_commands and sandbox.isolation is Isolation.none else None), None

@@ -99,7 +99,7 @@ class Attempt:
 
 
 class Work:
-    """What a body is given beside its input."""
+    """The second argument of a job's body, beside its input."""
 
     def __init__(self, attempt: Attempt, marks: list[str]) -> None:
         self._attempt, self._marks, self._seen = attempt, set(marks), set[str]()
@@ -115,7 +115,7 @@ class Work:
         return f"{self._attempt.turn.root}/{self._mark(step)}"
 
     def done(self, step: str) -> bool:
-        """Whether an earlier attempt has written this step."""
+        """Returns true if an earlier attempt has written this step."""
         return self._mark(step) in self._marks
 
     def _mark(self, step: str) -> str:
@@ -147,7 +147,9 @@ class Work:
         return await steps.read(self._attempt.job, self.workspace_id, look)
 
     async def call(self, step: str, ask: Callable[[str], Awaitable[T]], *, timeout: float) -> T:  # noqa: ASYNC109
-        """The world outside, at least once: `ask` is given the step's key, for whoever can tell a repetition by it."""
+        """Calls the outside world at least once: `ask` receives the step's key, with which a server can recognise
+        repetitions.
+        """
         self._first(step)
         async with asyncio.timeout(timeout):
             return await ask(self.key(step))
@@ -164,7 +166,7 @@ class Work:
 
 
 async def taken(ask: Callable[[], Awaitable[T]]) -> T:
-    """What a wrapper itself asks of the database waits for it: no attempt is lost because it was away."""
+    """Waits for the database where a wrapper itself needs it: no attempt is lost because the database was away."""
     while True:
         try:
             return await ask()
@@ -209,7 +211,7 @@ def carried() -> tuple[Carried, ...]:
 
 
 class Carrier:
-    """Carries out what the engine has claimed, until it is told to stop."""
+    """Executes the jobs that the engine has claimed, until it is stopped."""
 
     def __init__(self, jobs: tuple[Carried, ...], executor: str, claim: Callable[[str], Awaitable[None]]) -> None:
         self._jobs, self._executor, self._claim = {each.job.name: each for each in jobs}, executor, claim
@@ -241,8 +243,8 @@ class Carrier:
                     self._look_again(name)
 
     def _look_again(self, name: str) -> None:
-        """Of two processes that claim at once one is refused. It looks again a moment later, and not for long: where
-        the database is away, there is the next look of this process.
+        """Of two processes that claim at once one is refused. It looks again a moment later, for a short time: if the
+        database is away, the process's next look follows.
         """
         missed = self._missed[name] = self._missed.get(name, 0) + 1
         if missed <= MOST_MISSED:

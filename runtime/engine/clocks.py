@@ -27,7 +27,7 @@ WIND = 3600.0  # seconds between two looks at which clocks there are
 
 
 class Tick:
-    """What the body of a clock is given."""
+    """The argument of a clock's body."""
 
     def __init__(self, id: str, executor: str) -> None:
         self._fence = Fence(dbos_tables.TICKS, (id, executor))
@@ -71,7 +71,7 @@ def ticks(clock: Recurring, *, here: Callable[[], bool] | None = None) -> Callab
 
 
 def ticking() -> tuple[Ticking, ...]:
-    """Every clock that is declared, with its body, which stands where those of the domain's jobs do."""
+    """Every declared clock with its body, which is in the module of the domain's jobs."""
     modules_in("runtime")
     if strays := CLOCKS.keys() ^ TICKING.keys():
         raise RuntimeError(f"clocks without a body, or bodies without a clock: {', '.join(sorted(strays))}")
@@ -79,7 +79,7 @@ def ticking() -> tuple[Ticking, ...]:
 
 
 class Ticker:
-    """Carries out the ticks that this process claims, until it is told to stop. Its looks are those of Liveness."""
+    """Executes the ticks that this process claims, until it is stopped. Liveness looks for them."""
 
     def __init__(self, clocks: tuple[Ticking, ...], executor: str) -> None:
         self._clocks = {dbos_tables.CLOCK + each.clock.name: each for each in clocks}
@@ -104,7 +104,9 @@ class Ticker:
         return {id: f"({when})" for id, when in (found | idle).items() if when is not None}
 
     def free(self) -> list[str]:
-        """The ids of the others: a clock that is at a tick here is not asked for, whoever the record says has it."""
+        """The ids of clocks without a tick here: a clock that ticks in this process is not claimed again, whatever its
+        record says.
+        """
         return [id for id in self._clocks if id not in self._tasks]
 
     async def wind(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:

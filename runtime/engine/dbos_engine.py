@@ -1,18 +1,18 @@
 """Durable execution on DBOS, in the schema `dbos` of the same database: runs of agents, and background jobs.
 
-No other module calls it. Rules that its behaviour asks for:
+No other module calls it. Rules that its behaviour requires:
 
-- Its threads that look for work are ended as soon as it is there (`hush`): a queue is a thread that asks four things
-  every time, with work and without. `claim` does what they would do, where a look of ours has found something.
-- A process is its own executor with its own queue: DBOS resumes by enqueueing, and a run goes on where its lease is.
+- Its threads that look for work are ended right after its launch (`hush`): a queue is a thread that sends four
+  statements each time, with work and without. `claim` does their work when our own look has found something.
+- A process is its own executor with its own queue: DBOS resumes by enqueueing, and a run continues where its lease is.
 - DBOS recovers nothing by itself: at launch it looks for runs of its own executor id, which is new each time.
 - A workflow never ends in an exception, which would be stored and final. A cancelled one leaves its run resumable.
-- A step costs it two statements and three threads: what a run does is written by `Records`, as DBOS would write it and
-  many at once, and DBOS reads it where a run is resumed. A run does not wait to be on record.
-- What is stored is JSON, never a pickle: ids, and names of steps.
-- A worker claims what it finds in a queue, whether it knows the name or not: so every job has a queue of its own, and a
-  process claims from those of the jobs it knows.
-- It is called in threads of ours: its `_async` calls put its own in the place of the loop's.
+- A step costs it two statements and three threads: `Records` writes the records of runs as DBOS would, many at once,
+  and DBOS reads them when it resumes a run. A run does not wait for its records.
+- It stores JSON, never a pickle: ids, and names of steps.
+- A worker claims everything in a queue, whether it knows the name or not: so every job has a queue of its own, and a
+  process claims from the queues of the jobs that it knows.
+- It is called in threads of ours: its `_async` calls replace the loop's executor by its own.
 """
 
 import asyncio
@@ -198,7 +198,7 @@ class DbosEngine:
             self._records.left(run_id)
 
     async def resume(self, run_id: str) -> None:
-        """By DBOS: it puts the run into this process's queue, and what it finds there it begins."""
+        """Resumes through DBOS: it puts the run into this process's queue and starts the runs that it finds there."""
         await self.wake()
         await self._records.settle()
         if not await self._in_thread(self._resume, run_id):  # who began it was gone before that came on record

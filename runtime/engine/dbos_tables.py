@@ -145,12 +145,12 @@ UNWIND = f"""
 """
 RESTS = 3600  # seconds after which a clock that has nothing to do ticks all the same
 Conditions = Mapping[str, str]
-"""Of the clocks that tick only while there is something to do, by id: SQL that says whether there is."""
+"""SQL conditions of clocks that tick only if there is something to do, by id."""
 NONE: Conditions = MappingProxyType({})
 
 
 def _needed(conditions: Conditions) -> str:
-    """Whether a clock has something to do. A tick that was cut off is begun anew, whatever there is."""
+    """True if a clock has something to do. An interrupted tick is repeated in any case."""
     if not conditions:
         return "true"
     cases = " ".join(f"WHEN '{id}' THEN {condition}" for id, condition in conditions.items())
@@ -161,8 +161,8 @@ def _needed(conditions: Conditions) -> str:
 
 
 def _due(conditions: Conditions) -> str:
-    """ENQUEUED is a tick that was cut off, or the first one. After three beginnings without an end it waits for its
-    next time: whatever ends processes is not to end one after the other.
+    """ENQUEUED is an interrupted tick, or the first one. After three interrupted attempts it waits for its next time,
+    so that a tick that kills processes does not kill one after the other.
     """
     return (
         f"status IN ('ENQUEUED', 'DELAYED') AND (delay_until_epoch_ms <= {_NOW}"
@@ -245,7 +245,7 @@ _AGE = f"(max({_NOW} - greatest(created_at, coalesce(delay_until_epoch_ms, 0))) 
 
 
 def state(conditions: Conditions = NONE) -> str:
-    """$1: the names of jobs. A tick that is due stays DELAYED until somebody claims it."""
+    """$1: the names of jobs. A tick that is due stays DELAYED until a process claims it."""
     return f"""
     SELECT name, status, count(*)::int, {_AGE}
     FROM {SCHEMA}.workflow_status WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE '{QUEUE}%' GROUP BY 1, 2
@@ -267,11 +267,11 @@ def state(conditions: Conditions = NONE) -> str:
 
 
 def look(conditions: Conditions = NONE) -> str:
-    """All that a process asks for when nobody rings. $1: this process; $2: the ids of what it is at; $3: the ids of
-    clocks that are at no tick here; $4: the names of the jobs that it carries out.
+    """Everything that a process needs to know without notifications. $1: this process; $2: the ids of its work; $3: the
+    ids of clocks without a tick here; $4: the names of its jobs.
 
-    `dead`: processes that hold jobs and no lock. `lost`: what this one holds by the record alone. `ticks`: whether a
-    clock is due. `jobs`: the names of jobs that could begin. `next`: milliseconds until the next timer ends.
+    `dead`: processes that hold jobs but no lock. `lost`: work that this process holds by the record alone. `ticks`:
+    whether a clock is due. `jobs`: the names of jobs that could begin. `next`: milliseconds until the next timer ends.
     """
     now = "(extract(epoch FROM now()) * 1000)::bigint"  # the same for all rows: an index finds those before it
     ripe = f"status = 'DELAYED' AND delay_until_epoch_ms <= {now} AND queue_name = '{QUEUE}' || name"
@@ -402,7 +402,7 @@ def busy() -> list[str]:
 
 
 def claim_at_once(queue: str) -> None:
-    """What a thread of the library would do with a queue. In a thread: it waits for the database."""
+    """Does what a thread of the library would do with a queue. Runs in a thread, because it waits for the database."""
     from dbos._core import execute_dequeued_workflow
     from dbos._dbos import _get_dbos_instance
     from dbos._utils import GlobalParams, generate_uuid

@@ -1,11 +1,11 @@
-"""Who is alive, by a lock that ends with its session, and what becomes of the jobs and ticks of those who are not.
+"""Liveness of processes, by a lock that ends with its session, and the return of jobs and ticks of dead ones.
 
-Nobody recovers another process's jobs by itself. So each process holds the advisory lock of its name on a connection of
-its own, and looks for names that hold jobs and no lock. It looks twice: after a restart of the database nobody holds a
-lock for a moment.
+No process recovers another's jobs by itself. So each process holds the advisory lock of its name on a connection of its
+own, and looks for names that hold jobs but no lock. It looks twice, because after a restart of the database no process
+holds a lock for a moment.
 
-A claim whose answer was lost with its connection may have been written: then this process holds jobs of which it knows
-nothing. They wait again.
+If the answer to a claim is lost with its connection, the claim may have been written: then this process holds jobs that
+it does not know of, and returns them.
 """
 
 import asyncio
@@ -52,19 +52,19 @@ class Rhythm:
     again: float = 2.0
     """Between looks while a job waits that could not begin, as of a queue that is full or may begin no more for now."""
     patience: float = 10.0
-    """How long a process has to seem dead before its jobs are handed over."""
+    """How long a process must seem dead before its jobs are returned."""
     measure: float = 30.0
     forget: float = 3600.0
     retry: float = 1.0
 
 
 class Liveness:
-    """Of this process, under the name that it has as an executor. Each look is one statement: it finds ticks that are
-    due, for `ticker`, and jobs that could begin.
+    """The liveness of this process, under its name as an executor. Each look is one statement: it finds due ticks for
+    `ticker`, and jobs that could begin.
 
     `begin` is called with the names of these when the lock is held, and whether timers have ended: the engine takes
-    memory and connections, which an instance without jobs can do without; None in a process that carries out none.
-    `busy`: the ids of what the engine is at.
+    memory and connections, which an instance without jobs saves; None in a process without jobs. `busy`: the ids of the
+    engine's work.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Liveness:
         self._task = asyncio.create_task(self._live())
 
     def _hear(self, key: str) -> None:
-        """Once the engine is there, whoever begins jobs hears of them, but of timers."""
+        """Once the engine runs, it receives notifications of jobs itself, except of timers."""
         if self._carries and (not self._begun or key in (TIMER, ANYTHING)):
             self._rung.set()
 
@@ -107,7 +107,7 @@ class Liveness:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def leave(self) -> None:
-        """What this process holds waits again, for whoever is next; then the lock goes."""
+        """Returns the work of this process to the queue; then releases the lock."""
         conn, self._conn = self._conn, None
         if conn is None:
             return
@@ -195,7 +195,7 @@ class Liveness:
         return wait
 
     def _fails(self, failing: bool) -> None:
-        """Whether this process is kept from background jobs that it should carry out: readiness tells, and a metric."""
+        """Reports that this process cannot execute its background jobs: readiness shows it, and a metric."""
         if self._carries and failing != self._failing:
             FAILING.set(failing)
             instance.jobs_failing_since = time.monotonic() if failing else None

@@ -1,6 +1,7 @@
-"""What becomes of runs, on its way to DBOS's tables: many of them in one statement, behind the backs of the runs.
+"""Writes records of runs to DBOS's tables: many in one statement, in the background.
 
-A run's own rows decide what it has done. The engine reads these records when it resumes a run; operators may, too.
+A run's own rows decide what it has done. The engine reads these records when it resumes a run; operators may read them
+too.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ Step = tuple[str, int, str, int]
 
 
 class Records:
-    """Of the runs of one process."""
+    """The records of the runs of one process."""
 
     def __init__(self, executor: str) -> None:
         self._names = executor + OWN, executor
@@ -51,7 +52,7 @@ class Records:
         self._changed()
 
     def ended(self, run_id: str) -> None:
-        """Well: nobody goes on with it."""
+        """Records a normal end: no process resumes the run."""
         self._ended[run_id] = None
         self._changed()
 
@@ -72,7 +73,7 @@ class Records:
             await asyncio.wait([self._task])
 
     async def close(self, seconds: float) -> None:
-        """What cannot be written by then is not recorded."""
+        """Records that cannot be written by then are lost."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.settle()
@@ -127,7 +128,9 @@ class Records:
             await conn.execute(dbos_tables.CANCEL, run_id)
 
     async def forget(self, before: float, queue: str) -> None:
-        """Of runs that ended before, in seconds since 1970, and queues of processes that began before, but `queue`."""
+        """Removes records of runs that ended before a time in seconds since 1970, and queues of processes that began
+        before it, except `queue`.
+        """
         async with database.lease() as conn:
             while await conn.fetchval(dbos_tables.FORGET, dbos_tables.RUN, int(before * 1000), MOST) == MOST:
                 pass

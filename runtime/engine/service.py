@@ -80,7 +80,7 @@ class Runtime:
         await asyncio.shield(self._starting)
 
     async def stop(self) -> None:
-        """What runs is handed on to other workers."""
+        """Stops, and hands live runs to other workers."""
         self._stopped = True
         if self._starting is not None:
             await asyncio.wait([self._starting])

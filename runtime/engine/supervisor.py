@@ -43,7 +43,7 @@ class Timing:
     """How long the engine may take to begin a run."""
     patience: float = PATIENCE
     watch: float = 30.0
-    """Between counts of runs that nobody goes on with."""
+    """The time between counts of runs without a worker."""
     forget: float = 3600.0
 
 
@@ -142,7 +142,9 @@ class Supervisor:
             await self._start(held)
 
     async def _start(self, held: HeldRun) -> None:
-        """Until the engine has begun it here; one that cannot leaves the run, after a while, to whoever comes next."""
+        """Waits until the engine has begun the run here; if it cannot, it leaves the run after a while to the next
+        worker.
+        """
         run_id = held.claim.run_id
         try:
             async with asyncio.timeout(self._timing.begin):
@@ -178,7 +180,7 @@ class Supervisor:
         )
 
     async def carry(self, run_id: str) -> None:
-        """What the engine calls. Leaves by CancelledError when the run has not ended: it can be resumed."""
+        """The engine calls this. Raises CancelledError if the run has not ended: it can be resumed."""
         held = self._held.get(run_id)
         if held is None or held.begun.is_set():
             raise asyncio.CancelledError("the run is not held here")
@@ -277,7 +279,7 @@ class Supervisor:
 
 
 async def _tried_once(failed: str, attempt: Coroutine[Any, Any, Any], **about: str) -> None:
-    """What comes right by itself, a little later, where it fails."""
+    """Makes an attempt and logs its failure, which resolves itself a little later."""
     try:
         await attempt
     except Exception as error:

@@ -39,7 +39,7 @@ from runtime.engine.clocks import Tick, ticks
 
 PORTION: Final = 1_000
 NAMED: Final = ("id", "full_name")
-"""What a workspace sees of a person in any case; KNOWN, where they have accepted to be a member."""
+"""The columns of a person that every workspace sees; KNOWN after the person has accepted the membership."""
 KNOWN: Final = ("email", "avatar_url")
 PIECE: Final = 1 << 20  # bytes
 MOST_BYTES: Final = 64 << 30
@@ -95,7 +95,7 @@ async def archive(work: Work, data: OfAction) -> None:
 
 
 async def _fail(action_id: str, ctx: Context) -> None:
-    """Whoever waits for it is told."""
+    """Reports the failure to the waiting user."""
     begun = (col(GdprAction.id) == action_id, col(GdprAction.status) == GdprStatus.in_progress)
     await ctx.update_where(GdprAction, *begun, status=GdprStatus.failed, completed_at=NOW, error=FAILED)
 
@@ -261,7 +261,9 @@ async def forget(tick: Tick) -> None:
 
 
 async def _forget(workspace_id: str, ids: list[str], rows: AcrossWorkspaces) -> None:
-    """Nobody keeps a version of the same text meanwhile. Files go first: what is cut off is done again."""
+    """No version of the same text may be added meanwhile. Files are removed first: an interrupted removal is
+    repeated.
+    """
     await rows.fetchval("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", texts_of(workspace_id))
     folder = instance.store.folder("workspaces", workspace_id, TEXTS)
     for row in await rows.fetch(ALONE, workspace_id, ids, STORED):

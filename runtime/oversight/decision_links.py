@@ -1,4 +1,4 @@
-"""What is asked is followed, and channels told of it."""
+"""Follows questions and notifies channels."""
 
 from resolvers.attention.notification_channels.sending import Refused, send
 from resolvers.instance.telemetry import log
@@ -17,7 +17,7 @@ async def follow_questions(tick: Tick) -> None:
 
 @carries(ASK)
 async def ask(work: Work, data: OfItem) -> None:
-    """Tried again with the same link; told once of what is refused."""
+    """Retries with the same link; does not retry a refusal."""
     await work.write("link", lambda ctx: make_link(ctx, data))
     found = await work.read(lambda ctx: letter_of(ctx, data))
     if found is None:

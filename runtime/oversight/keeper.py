@@ -1,4 +1,4 @@
-"""Commands that the keeper has allowed, where agents' commands run; and requests that nobody has decided."""
+"""Commands that the keeper has allowed, where agents' commands run; and requests that were abandoned."""
 
 import os
 from dataclasses import replace
@@ -79,8 +79,8 @@ class SandboxedCommands:
         return Ran(ended.exit_code, output, ended.truncated, stood_in=stood is not None)
 
     async def _sandbox(self, command: CommandOfAgent) -> Sandbox:
-        """Of its agent. What only looks at files does so on this machine, or where that has no sandbox in a container
-        of their crew.
+        """The sandbox of the agent. A command that only reads files runs on this machine or, if it has no sandbox, in a
+        separate container of the crew.
         """
         if not command.agent_id:
             ours = await self._sandboxes.of_machine()
@@ -96,7 +96,7 @@ def _environment(command: CommandOfAgent, stood: StoodIn | None) -> dict[str, st
 
 
 async def _network(command: CommandOfAgent, stood: StoodIn | None = None) -> EgressGateway:
-    """That of the crew. An agent that works for somebody outside has the restricted one, as its run has."""
+    """The crew's network; the restricted one if the agent works on external content, as in its run."""
     restricted = await works_for_strangers(command.workspace_id, command.agent_id)
     about, redactor = {"agent_id": command.agent_id}, await redactor_of(command.environment.values())
     stand_ins = None if stood is None else stood.stand_ins
@@ -106,7 +106,7 @@ async def _network(command: CommandOfAgent, stood: StoodIn | None = None) -> Egr
 
 
 def _workdir(storage: Path, command: CommandOfAgent, stood: StoodIn | None) -> Workdir:
-    """What has a stand-in works where its agent does: there is nothing in it to be seen."""
+    """A command with a placeholder works in its agent's folder, because the secret is not there."""
     if not command.agent_id and command.crew_id is not None:
         return Workdir.of_crew(
             storage, workspace_id=command.workspace_id, crew_id=command.crew_id, agent_slug=command.agent_slug

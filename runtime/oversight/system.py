@@ -1,4 +1,4 @@
-"""What the instance does for itself, from time to time."""
+"""Recurring work of the instance for itself."""
 
 from resolvers.kernel.background.analysis import ANALYZE, analyze
 from resolvers.kernel.background.retention import RETAIN, retain

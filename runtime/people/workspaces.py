@@ -46,7 +46,7 @@ async def files_of_crew(work: Work, data: files.FilesOfCrew) -> None:
 
 @carries(files.AGENT_GONE)
 async def files_of_agent(work: Work, data: files.FilesOfAgent) -> None:
-    """What it made for its crew is the crew's, and stays."""
+    """Files that the agent made for its crew belong to the crew and stay."""
     here = work.workspace_id
     await instance.store.discard(*files.of_agent(here, data.agent_id))
     for crew_id, slug in await work.read(lambda ctx: ctx.report(files.where_of(here, data.agent_id))):
@@ -93,7 +93,7 @@ async def _sweep(place: tuple[str, ...], found: Found, live: Sequence[Live], wor
 
 @ticks(files.REMOVE_FILES)
 async def remove_files(tick: Tick) -> None:
-    """What no job has removed: of rows that went otherwise, and what was written behind a job."""
+    """Removes files that no job has removed: of rows that were deleted otherwise, and files written after a job."""
     await instance.store.clear()
     found = partial(_of_tick, tick)
     async for page in instance.store.pages("workspaces"):

@@ -1,4 +1,4 @@
-"""Credentials whose old values are good no more."""
+"""Credentials whose previous values have expired."""
 
 from resolvers.resources.credentials.rotation import EXPIRE, PORTION, end_overdue
 from runtime.engine.clocks import Tick, ticks

@@ -1,4 +1,4 @@
-"""The mirror of the MCP registry is filled when somebody asks for it, and daily from then on."""
+"""Syncs the mirror of the MCP registry on request, and daily from then on."""
 
 from functools import partial
 

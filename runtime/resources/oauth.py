@@ -29,7 +29,9 @@ async def look(tick: Tick) -> None:
 
 @carries(REFRESH)
 async def refresh(work: Work, data: CredentialOfJob) -> None:
-    """What the server refuses has expired. What did not answer is asked again, as long as the token is good."""
+    """A token that the server refuses has expired. If the server does not answer, the job retries while the token is
+    valid.
+    """
     credential = await work.read(lambda ctx: due(ctx, data.credential_id))
     if credential is None:
         return

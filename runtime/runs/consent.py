@@ -52,7 +52,7 @@ class Approvals:
 
 
 def _shown(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What a person reads of the arguments: long texts are cut, and what is larger still is left out."""
+    """The arguments for users: long texts are truncated, and larger values are left out."""
     made: dict[str, Any] = storable(
         {key: cut(value, DESCRIPTION) if isinstance(value, str) else value for key, value in arguments.items()}
     )

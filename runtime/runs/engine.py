@@ -1,8 +1,7 @@
-"""The port to durable execution: that a run was begun, which steps are done, and where it goes on after a crash.
+"""The port to durable execution: which runs were begun, which steps are done, and where a run continues after a crash.
 
-A workflow is a run, under the run's id. What an engine stores are ids and names of steps; what a step has made is kept
-by the caller, beside its rows and under row-level security, and decides whether it is done again. So nothing waits for
-an engine's records.
+A workflow is a run, under the run's id. An engine stores ids and names of steps; the caller keeps a step's outcome
+beside its rows, under row-level security, and decides whether to repeat it. So nothing waits for an engine's records.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,7 +25,7 @@ class RunEngine(Protocol):
         """Begins a run in this process that another has had, or this one before."""
 
     async def cancel(self, run_id: str) -> None:
-        """Puts on record that nobody is to resume the run. What runs of it is not stopped by that."""
+        """Records that no process resumes the run. This does not stop a running one."""
 
     def record(self, run_id: str, step: str) -> None:
         """This step is done: for the record, in the background. Called for every step of every attempt, in the same

@@ -99,7 +99,7 @@ class HeldRun:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run is to end; what was said decides between COMPLETED and no_output."""
+    """The intended end of a run; its text decides between COMPLETED and no_output."""
 
     status: RunStatus
     error: str | None = None
@@ -155,7 +155,7 @@ def job_of(claim: RunClaim, briefing: Mapping[str, Any], max_tokens: int | None 
 
 
 class Execution:
-    """`run()` returns when the run has ended, and raises Lost when it has not: somebody else goes on with it."""
+    """`run()` returns when the run has ended, and raises Lost if it has not: another worker continues it."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class Execution:
         await self.end(ending)
 
     async def _park(self, waiting: Waiting) -> None:
-        """Raises Lost: whoever goes on finds the decision, and what was done before it."""
+        """Raises Lost: the worker that continues finds the decision, and everything done before it."""
         try:
             await work.park(self.claim, waiting.approval_id)
         except Exception as error:  # else the lease ends by itself
@@ -224,7 +224,7 @@ class Execution:
             return await self._work(await _within(job, fitted), fitted, left)
 
     async def _reserve(self) -> Any:
-        """Raises Lost where the run is somebody else's by now."""
+        """Raises Lost if another worker holds the run."""
         asked = {"id": self.claim.run_id, "lease": self.claim.lease}
         try:
             answer = await reserve(Caller.service(SERVICE, self.claim.workspace_id), asked)
@@ -272,7 +272,9 @@ class Execution:
             log.warning("adapter does not stop", run_id=self.claim.run_id)
 
     def _ended(self, task: asyncio.Task[Outcome], sink: TurnSink) -> Ending:
-        """`fatal` is what the sink told the adapter to end with: one that caught it ends with it all the same."""
+        """`fatal` is the error with which the sink ended the adapter; an adapter that caught it ends with it all the
+        same.
+        """
         if sink.fatal is not None:
             return self._broken(sink.fatal)
         if task.cancelled():
@@ -313,7 +315,9 @@ class Execution:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     async def end(self, ending: Ending) -> None:
-        """Until it is stored. What a turn said is read from its frames: what readers have seen, whoever wrote them."""
+        """Retries until the end is stored. The text of a turn is read from its frames: what readers have seen, from any
+        worker.
+        """
         wait, refused = 0.05, 0
         while self.held.reason is not Stop.lost:
             try:
@@ -388,7 +392,7 @@ async def _carried_out(fitted: Fitted, job: Job, sink: TurnSink) -> Outcome:
 
 
 async def _within(job: Job, fitted: Fitted) -> Job:
-    """What the money that was set aside buys limits the tokens, too."""
+    """The reserved money limits the tokens, too."""
     if job.max_cost is None or not isinstance(fitted.adapter, Priced):
         return job
     bought = await fitted.adapter.tokens_for(job.max_cost)

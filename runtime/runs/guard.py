@@ -1,4 +1,4 @@
-"""What stands between an adapter and whoever reads of its run: secrets are taken out, and injections set aside."""
+"""The guard between an adapter and the readers of its run: it redacts secrets and quarantines injections."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the runtime and its adapters say to each other: the work, where its output goes, and how it ended."""
+"""The interface of the runtime and its adapters: the work, the output, and the end."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """What the agent was taught. `missing`: environment variables that it needs, and nobody has given."""
+    """A skill of the agent. `missing`: environment variables that it needs and does not have."""
 
     slug: str
     description: str
@@ -66,19 +66,20 @@ class Job:
     max_tokens: int | None = None
     """Input and output of all calls of the model together; None: no cap."""
     gates: tuple[ConsentGate, ...] = ()
-    """Calls of tools that somebody has to consent to, beside those of which that always holds."""
+    """Tool calls that need a user's consent, beside those that always do."""
     max_cost: int | None = None
     """Millionths of a US dollar that its calls may cost; None: no limit. The last call may go beyond it."""
     skills: tuple[Skill, ...] = ()
     attachments: tuple[str, ...] = ()
     """Paths of the files that people attached to the chat, as the agent knows them."""
     restricted: bool = False
-    """Its processes reach what the restricted mode lets them, whatever the mode of the crew is."""
+    """The network of its processes is restricted, regardless of the crew's mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an adapter ended. Without `error` it did as asked, maybe without a word (contract: chats.behaviour 19-21).
+    """The end of an adapter. Without `error` it did its work, possibly without a reply (contract: chats.behaviour
+    19-21).
 
     `data` goes into the run's metadata: `total_cost_usd`, `num_turns`, `usage`, `model_usage`, `model` if known.
     """
@@ -89,7 +90,7 @@ class Outcome:
 
 
 class Sink(Protocol):
-    """Where an adapter's output goes, and what makes its steps durable."""
+    """Receives an adapter's output, and makes its steps durable."""
 
     async def emit(self, type: ChatEventType, content: str = "", metadata: dict[str, Any] | None = None) -> None:
         """One event of the turn (contract: events.chat_event_types). Only in a step: finished, it is never shown twice.
@@ -106,7 +107,7 @@ class Sink(Protocol):
         """
 
     def charge(self, charge: Charge) -> None:
-        """What the one call of a model has used that the step makes: booked with its outcome, once. Only in a step."""
+        """The usage of the step's one model call: booked once, with its outcome. Only inside a step."""
 
 
 @runtime_checkable
@@ -114,7 +115,7 @@ class Priced(Protocol):
     """An adapter that knows what its model costs."""
 
     async def tokens_for(self, micros: int) -> int | None:
-        """How many tokens of input that many millionths of a US dollar buy; None where no price is known."""
+        """The number of input tokens for that many millionths of a US dollar; None if the price is unknown."""
 
 
 class ApprovalStep(TypedDict):
@@ -125,14 +126,14 @@ class ApprovalStep(TypedDict):
 
 
 class Decision(TypedDict):
-    """The outcome of a step. Without consent, `why` is what the model is told."""
+    """The outcome of a step. Without consent, the model receives `why`."""
 
     granted: bool
     why: str
 
 
 class Consent(Protocol):
-    """Where people are asked before a tool is used."""
+    """Asks users before a tool is used."""
 
     async def ask(
         self, job: Job, call: str, tool: str, arguments: dict[str, Any], question: ConsentQuestion
@@ -140,7 +141,7 @@ class Consent(Protocol):
         """Once for each call of a run, however often."""
 
     async def decision(self, approval_id: str, job: Job) -> Decision | None:
-        """What was decided; None while nobody has."""
+        """The decision; None while there is none."""
 
 
 class Adapter(Protocol):
@@ -152,7 +153,7 @@ class Adapter(Protocol):
 
 
 def over_budget(micros: int) -> Outcome:
-    """How a run ends that has used the money which was set aside for it."""
+    """The end of a run that has used its reserved money."""
     error = f"The run has used the {shown(micros)} that its budget left to it, and was ended before the work was done."
     return Outcome(error=error, data={"reason": BUDGET_EXCEEDED})
 
@@ -162,7 +163,7 @@ class Interrupted(Exception):
 
 
 class Waiting(Exception):
-    """The run goes on when somebody has decided: until then nobody holds it."""
+    """The run continues when a user has decided; until then no worker holds it."""
 
     def __init__(self, approval_id: str) -> None:
         super().__init__(approval_id)
@@ -178,7 +179,7 @@ class Failed(Exception):
 
 
 class NoContainer(Failed):
-    """What the agent works in does not run. `code`: why, for programs (contract: chats, RuntimeErrorCode)."""
+    """The agent's container does not run. `code`: the reason for programs (contract: chats, RuntimeErrorCode)."""
 
     def __init__(self, text: str, code: str = "provision_failed") -> None:
         super().__init__(text)

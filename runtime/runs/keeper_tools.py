@@ -1,6 +1,7 @@
-"""The keeper's tools of an agent of our own loop: how it uses credentials whose values it is not given.
+"""The keeper's tools of our own agent loop: the agent uses credentials without getting their values.
 
-What they do, the operations of agents' runtimes do, with all their checks; the agent is the run's, whatever it says.
+The operations of agents' runtimes do the work, with all their checks; the agent is the run's, regardless of its
+arguments.
 """
 
 from collections.abc import Sequence

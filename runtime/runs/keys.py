@@ -33,7 +33,7 @@ class ProviderKey:
     base_url: str | None
     before: Callable[[], Awaitable[SecretStr | None]] | None = field(default=None, compare=False)
     still: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)
-    """Whether it may be used at this moment; None of one that nobody takes away."""
+    """Returns whether the key may be used now; None for a key that cannot be removed."""
 
 
 class Keys(Protocol):
@@ -58,7 +58,7 @@ class EnvironmentKeys:
         return found if found and (found.key or found.base_url) else None
 
     def address(self, provider: LlmProvider) -> str | None:
-        """Where the provider is reached, if not at the vendor's."""
+        """The address of the provider, if it is not the vendor's."""
         found = self._keys.get(provider)
         return found.base_url if found else None
 
@@ -68,7 +68,7 @@ class EnvironmentKeys:
 
 
 class CredentialKeys:
-    """Of one run: the key that its agent holds comes first, then what the environment of the process says."""
+    """The keys of one run: its agent's own key first, then the environment of the process."""
 
     def __init__(self, given: Sequence[Given], otherwise: EnvironmentKeys, agent_id: str = "") -> None:
         self._given, self._otherwise, self._agent_id = given, otherwise, agent_id

@@ -1,4 +1,4 @@
-"""What a run knows of secrets."""
+"""The secrets that a run knows."""
 
 from collections.abc import Iterable
 

@@ -55,7 +55,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class ProgramsPlace:
-    """Where the programs of a run are started."""
+    """The place in which the programs of a run start."""
 
     sandbox: Sandbox
     workdir: Workdir
@@ -73,7 +73,7 @@ class LocalServers:
     servers: Sequence[RunServer] = ()
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
     still: Callable[[GivenServer], Awaitable[bool]] = _never
-    """Whether the agent may use a server, and what that was given, at this moment."""
+    """Returns whether the agent may use a server, and its credentials, now."""
 
     def among(self, servers: Sequence[RunServer], place: ProgramsPlace) -> list[RunServer]:
         """All servers of the run, of which these can be asked."""

@@ -59,7 +59,7 @@ class RunServer:
     given: GivenServer
     secret: str | None = field(default=None, repr=False)
     program: McpProgram | None = None
-    """Of one behind stdio that may be started."""
+    """The program of a stdio server that may be started."""
 
     @property
     def address(self) -> McpServer | McpProgram | None:
@@ -83,8 +83,8 @@ async def servers_for(job: Job) -> list[RunServer]:
 async def configuration_for(
     job: Job, servers: Sequence[RunServer], adapter: CliAdapter, *, guarded: bool = False
 ) -> McpConfiguration:
-    """What a coding agent is told of the servers of its run. It gets the values in its environment, where what it does
-    can read them; `guarded`: it gets no SECRET, as that is used by leave of the keeper alone.
+    """The server configuration for a coding agent. It gets the values in its environment, where its commands can read
+    them; `guarded`: it gets no SECRET, because a SECRET requires the keeper's permission.
     """
     stdio = instance.settings.mcp_stdio
     known = await referred_by(job.workspace_id, job.agent.id, [server.given for server in servers] if stdio else [])
@@ -171,14 +171,14 @@ async def _called(
 
 
 async def _is_allowed(job: Job, server: GivenServer, tool: str) -> bool:
-    """Whether the agent still may use it, and the tool is switched on."""
+    """Returns true if the agent may still use the server, and the tool is enabled."""
     given = await still_used(job, server)
     known = None if given is None else given.tools.get(tool)
     return given is not None and (known is None or known.enabled)
 
 
 async def still_used(job: Job, server: GivenServer) -> GivenServer | None:
-    """As it is at this moment, where the server, its address and its credential still are those of the run."""
+    """The server's current state, if the server, its address and its credential are still those of the run."""
     for given in await servers_of(job.workspace_id, job.agent.id):
         if (given.id, given.scope) == (server.id, server.scope):
             return given if _place(given) == _place(server) else None

@@ -18,8 +18,8 @@ SERVICE = "runtime"
 
 
 def servers_of_models(settings: Settings) -> frozenset[Endpoint]:
-    """Those that the operator has declared in place of the vendors', for agents, evaluators and the keeper. Agents use
-    a model by their runs, which are metered: whatever else such a server does is no business of theirs.
+    """Model servers that the operator has declared in place of the vendors', for agents, evaluators and the keeper.
+    Agents use a model by their runs, which are metered; the servers' other functions are closed to them.
     """
     given = (
         settings.anthropic_base_url, settings.openai_base_url, settings.gemini_base_url, settings.ollama_base_url,
@@ -36,7 +36,7 @@ def _endpoint(url: str | None) -> Endpoint | None:
 
 
 async def gateway_for(job: Job, redactor: Redactor, *, hosts: Iterable[str] = ()) -> EgressGateway:
-    """Of a run. Beside what the crew allows: `hosts` that its credentials point to, by their exact names."""
+    """The network of a run. Beside the hosts that the crew allows: `hosts` of its credentials, by their exact names."""
     about = {"agent_id": job.agent.id, "refs": {"run_id": job.run_id}}
     whose = (job.workspace_id, job.agent.crew_id, about, redactor)
     return await gateway_of(*whose, hosts=frozenset(hosts), restricted=job.restricted)

@@ -1,4 +1,4 @@
-"""What a run is carried out with: its adapter, and the guard in front of whoever reads of it."""
+"""The outfit of a run: its adapter, and the guard between it and readers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -47,9 +47,9 @@ class Fitted:
     guard: Guard
     attachments: tuple[str, ...] = ()
     writes: Workdir | None = None
-    """Where its processes write, if it has any: that is watched while it works."""
+    """The folder in which its processes write, if any: it is watched during the run."""
     begins: Callable[[Sink], Awaitable[None]] | None = None
-    """What is done before the adapter works, and shown; raises Failed where the agent cannot work."""
+    """Runs before the adapter begins, and is shown; raises Failed if the agent cannot work."""
 
 
 class Outfit(Protocol):
@@ -58,7 +58,7 @@ class Outfit(Protocol):
 
 
 class InstanceOutfit:
-    """What the settings of this instance give every agent."""
+    """The outfit from the settings of this instance, for every agent."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._keys = settings, EnvironmentKeys(settings)
@@ -158,12 +158,14 @@ class InstanceOutfit:
         return made, mcp.secrets
 
     async def _searching(self, sandbox: Sandbox) -> Sandbox:
-        """Of this machine, where it has one: not every image has what searching needs, and the files are the same."""
+        """The sandbox of this machine for file searches, if it has one: some images lack the programs, and the files
+        are the same.
+        """
         ours = await self._sandboxes.of_machine() if sandbox.isolation is Isolation.container else sandbox
         return ours if ours.runs_commands else sandbox
 
     async def sandbox(self) -> Sandbox:
-        """Of this machine."""
+        """The sandbox of this machine."""
         return await self._sandboxes.of_machine()
 
 

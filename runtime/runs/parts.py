@@ -17,12 +17,12 @@ SUMMARY_LINES = 10
 MOST_PARTS = TURN // 2  # bytes of JSON: PostgreSQL takes more for the same
 SUMMARY_RESULT = 200  # characters of a result
 USAGE = ("total_cost_usd", "num_turns", "usage", "model_usage")
-"""What the run's metadata takes of a result event, as it is."""
+"""The fields of a result event that the run's metadata takes unchanged."""
 
 
 @dataclass(slots=True)
 class AgentReply:
-    """What an agent has said. `usage` and `model` go into the run's metadata, where the adapter named them."""
+    """An agent's reply. `usage` and `model` go into the run's metadata if the adapter named them."""
 
     content: str = ""
     parts: list[dict[str, Any]] = field(default_factory=list)
@@ -70,7 +70,7 @@ def _within(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _joins(last: Mapping[str, Any], type: str, metadata: Mapping[str, Any]) -> bool:
-    """Pieces of one kind join; those of a sub-agent stay apart from the agent's own."""
+    """Pieces of one kind join; those of a sub-agent remain separate from the agent's own."""
     return bool(last["type"] == type and last.get("metadata", {}) == _of_a_whole(metadata))
 
 
@@ -97,7 +97,7 @@ def _part(type: str, content: str, metadata: Mapping[str, Any]) -> dict[str, Any
 
 
 def summary(parts: Iterable[Mapping[str, Any]]) -> str | None:
-    """What tools were called and what they said, a line each; None without tools."""
+    """A line for each tool call and its result; None without tools."""
     lines = []
     for part in parts:
         if part["type"] == ChatEventType.tool_call:

@@ -1,4 +1,4 @@
-"""What a model is given to read: the part that says who it is, the conversation so far, and the message (contract:
+"""The prompt of a model: the agent's identity, the conversation so far, and the message (contract:
 chats.behaviour 12).
 """
 

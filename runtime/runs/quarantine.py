@@ -1,6 +1,4 @@
-"""What a tool brings in is kept from the agent and from readers when it carries instructions (contract: chats.behaviour
-16).
-"""
+"""Withholds tool results that contain instructions, from the agent and from readers (contract: chats.behaviour 16)."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -47,7 +47,7 @@ def _line(skill: Skill) -> str:
 
 
 def files_of(skills: Sequence[Skill]) -> Mapping[str, bytes]:
-    """What lies in the sandbox, by its path."""
+    """The files of the skills in the sandbox, by path."""
     made, room = dict[str, bytes](), MOST_GIVEN
     for skill in skills:
         content = _skill_md(skill)
@@ -65,7 +65,7 @@ def _skill_md(skill: Skill) -> bytes:
 
 
 def noting_uses(job: Job, tools: Mapping[str, Tool]) -> dict[str, Tool]:
-    """The tools of a run, of which the one that reads a SKILL.md tells that the skill is used: once a run."""
+    """The tools of a run; the one that reads a SKILL.md reports the skill's use, once per run."""
     reader = tools.get(READS)
     if reader is None or not job.skills:
         return dict(tools)

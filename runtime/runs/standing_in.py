@@ -19,13 +19,13 @@ TRUSTS: Final = (
     "SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "PIP_CERT",
     "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "DENO_CERT",
 )  # fmt: skip
-"""What programs go by to find the authorities that they trust."""
+"""The variables in which programs look for trusted authorities."""
 _BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
 
 @dataclass(frozen=True, slots=True)
 class StoodIn:
-    """What the command is given in place of its variables, and finds."""
+    """The variables and files of a command with placeholders."""
 
     environment: Mapping[str, str]
     files: Mapping[str, bytes]
@@ -54,7 +54,9 @@ async def stood_in(command: CommandOfAgent, sandbox: Sandbox) -> StoodIn | None:
 
 @cache
 def _trusted() -> bytes | None:
-    """What a sandbox trusts by itself, as it finds the system's files. Reads what the proxy verifies hosts by, too."""
+    """The authorities that a sandbox trusts by default, from the system's files. The proxy verifies hosts by the same
+    ones.
+    """
     client()
     named = ssl.get_default_verify_paths().cafile
     for path in (*_BUNDLES, *([named] if named else [])):

@@ -12,7 +12,9 @@ Waiting = tuple[RunClaim, Batch, int, "asyncio.Future[bool]"]
 
 
 class StepWriter:
-    """Of the runs of one process. Row-level security holds for each statement: it is of one workspace."""
+    """Writes the steps of the runs of one process. Row-level security applies to each statement: it belongs to one
+    workspace.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[str, list[Waiting]] = {}
@@ -51,7 +53,7 @@ class StepWriter:
 
 
 async def _alone(each: Waiting) -> None:
-    """The run is lost, or somebody has its row: that is waited for here, and by no other run."""
+    """The run is lost, or its row is locked: this run alone waits for the lock."""
     claim, batch, written, _ = each
     try:
         _tell([each], await work.append(claim, batch, written))

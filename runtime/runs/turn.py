@@ -42,28 +42,30 @@ class Closed(Exception):
 
 
 class Guard(Protocol):
-    """What stands between an adapter and whoever reads: secrets are removed, injections are set aside (contract:
+    """The guard between an adapter and readers: it redacts secrets and quarantines injections (contract:
     chats.behaviour 15, 16).
     """
 
     @property
     def hit(self) -> bool:
-        """Whether something has been removed."""
+        """True if something was redacted."""
 
     def feed(self, stream: ChatEventType, content: str) -> str:
-        """What of a stream may leave now; the end is held back, as it may be the beginning of a secret."""
+        """The part of a stream that may leave now; the end is held back if it may begin a secret."""
 
     def rest(self, stream: ChatEventType) -> str:
-        """What was held back."""
+        """The text that was held back."""
 
     def whole(self, value: Any) -> Any:
         """A JSON value that comes all at once."""
 
     def beside(self, text: str) -> str:
-        """What is told of the run beside what its agent says: names of files, its log. It counts for no `hit`."""
+        """Redacts texts about the run that are not the agent's words: names of files, its log. They count for
+        no `hit`.
+        """
 
     def result(self, content: str, metadata: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """What a tool has said, quarantined if it must be."""
+        """A tool's result, quarantined if necessary."""
 
 
 class TurnSink:
@@ -85,17 +87,17 @@ class TurnSink:
         self._call, self._same_calls = b"", 0
         self._told = False
         self.fatal: Exception | None = None
-        """What the adapter was told to end with: it is told again whatever it does next."""
+        """The error that ended the adapter: every further call raises it again."""
         self.failure: Exception | None = None
         self.broken = asyncio.Event()
         self.said: list[Mapping[str, Any]] = []
-        """Events of a run without a chat, those of earlier attempts first: it has no frames, and keeps what a step has
-        said with its outcome.
+        """Events of a run without a chat, those of earlier attempts first. Such a run has no frames; its text is stored
+        with the step's outcome.
         """
         self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
 
     async def open(self) -> None:
-        """What the workers before this one have left. Raises Lost."""
+        """Reads the state that earlier workers have stored. Raises Lost."""
         if self._claim.lease == 1:
             return
         written = await work.written(self._claim)
@@ -185,7 +187,7 @@ class TurnSink:
         return shown, self._guard.whole(metadata) or None
 
     def _release(self) -> None:
-        """What was held back of the stream that has ended."""
+        """Writes the text that was held back of an ended stream."""
         if self._stream is not None:
             (type, metadata, step), self._stream = self._stream, None
             self._add(type, self._guard.rest(type), metadata, step)
@@ -277,13 +279,13 @@ class TurnSink:
         progress.set()
 
     def fail(self, error: Exception) -> None:
-        """Nothing more is stored, and whoever tries learns why."""
+        """Stores nothing more; every further write raises the reason."""
         self.failure = self.failure or error
         self.broken.set()
         self._tell()
 
     async def _store(self, batch: Batch) -> None:
-        """One batch, once: whether a statement without an answer was carried out, the number of frames tells."""
+        """Stores a batch once: the number of frames tells whether a statement without an answer was executed."""
         wait = 0.05
         while self.failure is None:
             try:
@@ -319,7 +321,7 @@ class TurnSink:
 
 
 def _joined(events: list[dict[str, Any]], event: dict[str, Any]) -> bool:
-    """Whether the event has become a part of the last one: pieces of one stream are one text."""
+    """Returns true if the event was appended to the last one: pieces of one stream are one text."""
     last = events[-1] if events else None
     joins = (
         last is not None

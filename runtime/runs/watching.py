@@ -1,12 +1,12 @@
-"""Files that agents' processes write are told while they are written: the folder of a crew is watched as long as a run
-of one of its agents goes on in this process.
+"""Reports files that agents' processes write, while they write: the folder of a crew is watched while one of its agents
+has a run in this process.
 
-The kernel's notice (inotify, by watchfiles) is a hint, and the folder is the truth: at each hint, and when the last run
-has ended, it is looked at again and compared with what was there. So nothing is polled, a folder that is made meanwhile
-is watched from the look that found it, and what changes a hundred times in a moment is told once.
+The kernel's notice (inotify, by watchfiles) is a hint: after each hint, and at the end of the last run, the folder is
+read and compared with its earlier state. So nothing is polled, a new folder is watched from the look that found it, and
+a file that changes a hundred times in a moment is reported once.
 
-What a name leads to is the agent's to choose. So directories are opened one by one without following a link, and it is
-what was opened that is watched, by its descriptor; of files only what their directory says of them is read.
+The agent decides what a name leads to. So directories are opened one by one without following a link, and the open
+directory is watched, by its descriptor; of files only the entries of their directory are read.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from runtime.sandbox.workdir import Workdir
 
 SERVICE: Final = "runtime"
 MOST_FOLDERS: Final = 64
-"""Of a crew: each is a descriptor that stays open."""
+"""The most watched folders of a crew: each is an open descriptor."""
 MOST_FILES: Final = 5_000
 DEEPEST: Final = 16
 PAUSE: Final = 400
 """Milliseconds for which changes are gathered."""
 LONGEST_PATH: Final = LINE
 UNWATCHED: Final = frozenset({".git", ".hg", ".svn", ".venv", ".memory", "node_modules", "__pycache__", ATTACHMENTS})
-"""Folders of tools, that nobody looks into; what people attach is told by who takes it."""
+"""Folders of tools, which are not watched; uploads report attachments themselves."""
 
 Seen = dict[str, tuple[int, int]]
 """Path -> when it was written, in nanoseconds, and its size."""
@@ -101,7 +101,7 @@ def _tellable(path: str) -> bool:
 
 
 def changes(before: Seen, after: Seen) -> list[tuple[FileChange, str, int]]:
-    """What has become of the files, by path; of very many the first."""
+    """The changes of files, by path; the first ones if there are very many."""
     told = [(FileChange.file_deleted, path, 0) for path in before.keys() - after.keys()]
     for path, (written, size) in after.items():
         if path not in before:
@@ -113,14 +113,14 @@ def changes(before: Seen, after: Seen) -> list[tuple[FileChange, str, int]]:
 
 @dataclass(eq=False)
 class CrewWatch:
-    """Of one crew. It ends when nobody holds it."""
+    """The watch of one crew. It ends when its last run ends."""
 
     workspace_id: str
     crew_id: str
     workdir: Workdir
     redactions: dict[object, Callable[[str], str]] = field(default_factory=dict)
-    """Of all runs that it was held by, by whose they are: a name may be a secret of any of them, and those that have
-    ended had written, too. Runs with the same secrets have one.
+    """The redactors of all its runs: a file name may be a secret of any of them, and ended runs have written files,
+    too. Runs with the same secrets share one.
     """
     holders: int = 0
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
@@ -145,7 +145,7 @@ class CrewWatch:
             os.close(root)
 
     async def _until_others(self, root: int, folders: Folders, seen: Seen) -> Seen:
-        """Tells of changes until there are other directories to watch, or nobody holds it."""
+        """Reports changes until other directories have to be watched or the last run has ended."""
         from watchfiles import awatch  # what no process needs that runs no agents' commands
 
         paths, stop = [f"/proc/self/fd/{opened}" for opened in folders.open.values()], asyncio.Event()
@@ -193,9 +193,9 @@ _ending = set[asyncio.Task[None]]()
 async def watched(
     job: Job, workdir: Workdir | None, redact: Callable[[str], str] = Redactor().redact
 ) -> AsyncIterator[None]:
-    """While the run goes on. It waits for nothing of it: neither its begin nor its end takes longer.
+    """Watches during the run. Neither the begin nor the end of the run waits for it.
 
-    `redact`: takes the secrets of the run out of the names of files.
+    `redact`: removes the secrets of the run from names of files.
     """
     crew_id = job.agent.crew_id
     if workdir is None or crew_id is None:

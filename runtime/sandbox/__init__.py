@@ -1,4 +1,4 @@
-"""Where agents' commands run, and what keeps them there."""
+"""Sandboxes: where agents' commands run, and the boundary around them."""
 
 from runtime.sandbox.boundary import NO_ENVIRONMENT, Finished, Isolation, Limits, Network, Report, Sandbox
 from runtime.sandbox.detection import describe, detect

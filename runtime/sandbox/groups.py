@@ -1,10 +1,10 @@
-"""Control groups: what the kernel itself lets a command take, with all of its processes and of every kind of memory.
+"""Control groups: the kernel's limits of a command with all its processes and every kind of memory.
 
 A group counts what no process holds: files in memory, shared segments, buffers of sockets and pipes, the kernel's own
 tables. Kernels have them in one hierarchy (v2) or in one for each controller (v1); both are one `Group` here.
 
-The service makes a home for all of its groups, and holds a lock on it while it lives. A home that nobody holds is of a
-service that was killed, and is removed with what is in it.
+The service creates a home for all of its groups, and holds a lock on it while it lives. A home without a lock belongs
+to a killed service and is removed with its contents.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ class Group:
         return int((self.folders[MEMORY] / name).read_text())
 
     def ran_out(self) -> bool:
-        """Whether the kernel has ended one of its processes for want of memory."""
+        """Returns true if the kernel has killed one of its processes for lack of memory."""
         name = "memory.events" if self.version == 2 else "memory.oom_control"
         with contextlib.suppress(OSError):
             for line in (self.folders[MEMORY] / name).read_text().splitlines():
@@ -159,7 +159,7 @@ class Groups:
 
     @classmethod
     def find(cls, limits: Limits, root: Path = Path("/")) -> "Groups":
-        """Where this process may make groups. Raises NoGroups."""
+        """The place in which this process may create groups. Raises NoGroups."""
         memory = max(limits.memory_sum, (memory_of_machine(root) * 3) // 4)
         why = []
         for parent in _parents(root):
@@ -187,7 +187,9 @@ class Groups:
 
 
 def _made(parent: Group) -> tuple[Group, list[int]]:
-    """A home, and what holds its lock. One that somebody took for an orphan before it was locked is made again."""
+    """A home, and the descriptors of its lock. A home that another process removed before it was locked is created
+    again.
+    """
     while True:
         home = parent.below(f"{PREFIX}{secrets.token_hex(6)}")
         home.make()
@@ -201,7 +203,7 @@ def _made(parent: Group) -> tuple[Group, list[int]]:
 
 
 def _locked(folder: Path) -> int | None:
-    """None where somebody else holds it, or it is gone."""
+    """None if another process holds the lock, or the folder is gone."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -251,7 +253,7 @@ class _Mount:
 
 
 def _mounts(root: Path) -> tuple[_Mount | None, dict[str, _Mount]]:
-    """The one of v2, and those of v1 by controller."""
+    """The mount of v2, and those of v1 by controller."""
     places: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, named, path = line.split(":", 2)

@@ -1,7 +1,7 @@
-"""What processes hold that has no name any more, or never had one: no walk through directories finds it.
+"""Memory and disk space of processes without a file name: no walk through directories finds them.
 
-Files that were deleted and are open or mapped, file systems in memory, and buffers of the kernel. Looked up in /proc,
-from outside; of processes that may not be looked into, nothing is known (`unseen`).
+They are deleted files that are open or mapped, file systems in memory, and buffers of the kernel. They are read from
+/proc, from outside; the usage of unreadable processes is unknown (`unseen`).
 """
 
 import contextlib
@@ -114,7 +114,7 @@ def _used(path: str) -> int:
 
 
 def has_written(pids: Sequence[int]) -> bool:
-    """Whether they, with those that have ended, may have filled a disk; believed of those that nobody may ask."""
+    """Returns true if the processes, with ended ones, may have filled a disk; also true for unreadable processes."""
     return sum(_written(pids)) >= WRITES
 
 

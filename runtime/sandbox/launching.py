@@ -1,4 +1,6 @@
-"""What the first process of a sandbox does before it becomes the program: shells that wait, and the limits they set."""
+"""The work of a sandbox's first process before it becomes the program: shells that wait, and the limits that
+they set.
+"""
 
 import resource
 from pathlib import Path
@@ -31,9 +33,10 @@ exec nice -n {NICE} setsid -c -w "$@" <&2 >&2
 
 
 def limited(prlimit: Path, limits: Limits, launcher: str = LAUNCHER) -> list[str]:
-    """What a command is called with to have its limits: for good, as all are hard: nobody in the sandbox may raise one.
+    """The command line that sets the limits of a command: all are hard, so no process in the sandbox can raise one.
 
-    Set inside, as RLIMIT_NPROC counts a user's processes in a user namespace: outside, all sandboxes would share it.
+    They are set inside, because RLIMIT_NPROC counts a user's processes per user namespace: outside, all sandboxes would
+    share it.
     """
     wanted = {
         "nproc": (resource.RLIMIT_NPROC, limits.processes),

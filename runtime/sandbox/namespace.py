@@ -76,11 +76,11 @@ _CONFIGURATION = (
 
 
 def _sealed(program: Path) -> int:
-    """A copy of the program that nobody can change, as an open file in memory.
+    """A copy of the program that no process can change, as an open file in memory.
 
-    The sandbox's first process shows what it was started from as /proc/1/exe, past all mounts. Where that is a file of
-    the service's user, and commands run as the same one, only the kernel's refusal to write to running programs
-    protects it, and not every kernel has that.
+    The sandbox's first process shows its program as /proc/1/exe, past all mounts. If that is a file of the service's
+    user, and commands run as the same user, only the kernel's refusal to write to running programs protects it, and not
+    every kernel refuses.
     """
     may_be_run = 0x10  # MFD_EXEC; kernels before 6.3 do not know it, and need none
     try:
@@ -141,7 +141,7 @@ class Bubblewrap:
         self.limits = limits or Limits()
         self.programs, self.groups = programs, groups
         self.networks = True
-        """Whether a program's `network` can be made here; where it cannot, the program reaches nothing."""
+        """False if this machine cannot create a program's `network`; then the program has none."""
         self._masks = _masks(private)
         self._program = None if programs.setpriv else _sealed(programs.bwrap)
         if self._program is not None:
@@ -334,10 +334,10 @@ class Bubblewrap:
         return group
 
     def _reach(self, reach: Reach) -> tuple[list[str], list[str]]:
-        """How bubblewrap is called, and how it finds the directories of the crew.
+        """The call of bubblewrap, and the paths at which it finds the crew's directories.
 
-        Its options are read from a descriptor, and as root also the program has another path, so that /proc/1 shows
-        none of the host's.
+        bubblewrap reads its options from a descriptor, and as root the program has another path, so that /proc/1 shows
+        no path of the host.
         """
         bwrap, setpriv = self.programs.bwrap, self.programs.setpriv
         if setpriv is None:
@@ -451,7 +451,7 @@ class _Child:
         return not self._failed
 
     def open_gate(self) -> int:
-        """What a program that talks reads, from now on."""
+        """The input of a program that talks, from now on."""
         os.set_blocking(self._gate, False)
         return self._gate
 

@@ -53,7 +53,7 @@ class Handover:
         self._ours, self.theirs = socket.socketpair()
 
     def command(self, program: str, arguments: Sequence[str]) -> list[str]:
-        """What is started instead of `program`, which it becomes."""
+        """The command that is started in place of `program`, and becomes it."""
         told = (str(self.theirs.fileno()), program, " ".join(self._addresses))
         return [sys.executable, "-I", "-S", "-c", _HELPER, *told, *arguments]
 
@@ -66,7 +66,7 @@ class Handover:
         return self._network.serve(self._sockets())
 
     def _sockets(self) -> list[socket.socket]:
-        """What has come, when bubblewrap is there."""
+        """The received sockets, once bubblewrap runs."""
         self.theirs.close()
         self._ours.setblocking(False)
         try:

@@ -24,10 +24,10 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def refuse_processes() -> None:
-    """From now on this process cannot start another. There is no way back.
+    """From now on this process cannot start another. This is irreversible.
 
-    The audit hook says where somebody tried. Not everything asks it (event loops in C, multiprocessing): what gets past
-    it, the kernel refuses with EPERM, where the machine's system calls are known.
+    The audit hook reports where code tried. Some code bypasses it (event loops in C, multiprocessing): the kernel
+    refuses that with EPERM, if the machine's system calls are known.
     """
     sys.addaudithook(_refuse)
     program = seccomp.no_processes()

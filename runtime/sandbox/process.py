@@ -1,7 +1,7 @@
-"""Waiting for processes and their output on any event loop, through file descriptors alone.
+"""Waits for processes and their output on any event loop, through file descriptors alone.
 
-The loop's own subprocesses are not used: they differ from loop to loop, cannot wait for a process that is nobody's
-child, and read what a process prints as fast as it prints it.
+The loop's own subprocesses are not used: they differ from loop to loop, cannot wait for processes that are not
+children, and read output as fast as it is printed.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def ready(descriptor: int) -> None:
 
 
 async def writable(descriptor: int) -> None:
-    """Until the descriptor can be written to without waiting, or nobody reads what is."""
+    """Waits until the descriptor can be written to, or its reader is gone."""
     loop = asyncio.get_running_loop()
     seen: asyncio.Future[None] = loop.create_future()
 
@@ -59,7 +59,9 @@ async def writable(descriptor: int) -> None:
 
 
 async def write_all(descriptor: int, content: bytes) -> None:
-    """Of one that does not block. Waits while nobody reads; what nobody will read any more is dropped."""
+    """Writes to a non-blocking descriptor. Waits while the reader does not read; drops the rest if the reader
+    is gone.
+    """
     view = memoryview(content)
     while view:
         try:
@@ -143,7 +145,7 @@ class Outputs:
         return bool(os.read(self._ours[0], 1))
 
     def collect(self, first: int = 0) -> None:
-        """`first` is 1 where somebody else reads stdout."""
+        """`first` is 1 if another task reads stdout."""
         self._tasks = [asyncio.ensure_future(collector.run()) for collector in self._collectors[first:]]
 
     @property
@@ -154,8 +156,8 @@ class Outputs:
         return self._collectors[1].text
 
     async def rest(self) -> None:
-        """What is left in the pipes of a process that has ended. Waits a moment only: where processes cannot be ended
-        as a whole, one that was left behind may keep the pipe open for ever.
+        """The rest in the pipes of an ended process. Waits only a moment: if processes cannot be killed as a whole, a
+        remaining one may keep the pipe open for ever.
         """
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=COLLECT_AFTER)

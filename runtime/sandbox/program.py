@@ -22,7 +22,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a program is started: what it reads, is given and finds."""
+    """The start of a program: its input, environment and files."""
 
     argv: tuple[str, ...]
     stdin: bytes = b""
@@ -30,10 +30,10 @@ class Start:
     mounts: tuple[Mount, ...] = ()
     network: Network | None = None
     talks: bool = False
-    """Whether it is written to while it works, instead of what it reads."""
+    """True if input is written while the program works, instead of at the start."""
     for_people: bool = False
-    """Whether it changes no files of the crew, and has a home of its own, which is empty and gone with it: the agent's
-    holds what its programs know.
+    """True if the program changes no files of the crew and has a temporary, empty home: the agent's home holds what its
+    programs know.
     """
 
 
@@ -54,7 +54,9 @@ class Program:
         self.excess = ""
 
     async def read(self) -> bytes:
-        """What it has printed; nothing when it has ended. Nobody else who still has its output is waited for."""
+        """The program's next output; empty when it has ended. Other processes that hold its output are not
+        waited for.
+        """
         while True:
             waiting = asyncio.ensure_future(ready(self._stdout))
             try:
@@ -83,7 +85,7 @@ class Program:
 
     @property
     def has_more(self) -> bool:
-        """Whether something that it has printed was not read yet."""
+        """True if some of its output was not read yet."""
         return bool(select.select([self._stdout], [], [], 0)[0])
 
     @property

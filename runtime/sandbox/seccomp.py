@@ -1,9 +1,8 @@
-"""Which system calls a sandboxed process may make: a seccomp filter in classic BPF, made for this machine.
+"""The system calls of a sandboxed process: a seccomp filter in classic BPF, built for this machine.
 
-Ordinary programs never make the calls that are refused here; most of them need rights that nobody has in the sandbox
-anyway. What the filter adds is that a fault in the kernel's code behind them is out of reach: a second lock, not the
-first. Numbers: asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64). Layout: linux/seccomp.h,
-linux/bpf_common.h.
+Ordinary programs never make the refused calls; most of these need rights that no process in the sandbox has anyway. The
+filter also protects faults in the kernel's code behind them: it is a second lock, not the first. Numbers:
+asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64). Layout: linux/seccomp.h, linux/bpf_common.h.
 """
 
 import errno
@@ -160,8 +159,8 @@ def _refused(calls: dict[str, tuple[int | None, int | None]], known: Machine) ->
 
 
 def sandboxed(machine: str | None = None, *, nameless_memory: bool = True) -> bytes | None:
-    """The filter of a sandbox as an array of struct sock_filter; None where the numbers of the machine
-    (`platform.machine()`) are not known. `nameless_memory` is for those of whom the kernel counts it.
+    """The filter of a sandbox as an array of struct sock_filter; None if the machine (`platform.machine()`) is unknown.
+    `nameless_memory` permits anonymous memory files, for commands whose memory the kernel counts.
     """
     known = MACHINES.get(machine or platform.machine())
     if known is None:

@@ -1,8 +1,8 @@
-"""What a command may take with all processes it starts, and a crew with all its commands: memory, bytes and files.
+"""The limits of a command with all its processes, and of a crew with all its commands: memory, bytes and files.
 
-Where the kernel holds the memory of a command, it is asked whether that was too much. Everything else is watched from
-outside while a command runs: memory and the room on the disk ten times a second, files as often as that costs a
-twentieth of the time. What is over ends.
+If the kernel limits a command's memory, it reports when the limit was exceeded. Everything else is polled from outside
+while a command runs: memory and free disk space ten times a second, files as often as that costs a twentieth of the
+time. A command over a limit is killed.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(slots=True)
 class DiskUsage:
-    """What directories hold: bytes on disk, and entries of any kind. Bytes of a file with several names count once."""
+    """The contents of directories: bytes on disk, and entries of any kind. A file with several names counts once."""
 
     disk: int = 0
     files: int = 0
@@ -141,7 +141,7 @@ def _too_much(limits: Limits) -> str:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all that it and its children started. Nobody leaves a pid namespace: its first process adopts."""
+    """A process and all its descendants. No process leaves a pid namespace: its first process adopts orphans."""
     found, left = [], [pid]
     while left:
         one = left.pop()
@@ -153,7 +153,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_full(storage: Path) -> bool:
-    """Whether so little room is left where agents' files are that the service itself could be short of it."""
+    """Returns true if so little disk space is left for agents' files that the service itself could lack it."""
     found = os.statvfs(storage)
     free, entries = found.f_bavail * found.f_frsize, found.f_favail
     few = bool(found.f_files) and entries < min(LEAST_ENTRIES, found.f_files // 100)
@@ -236,7 +236,7 @@ class CommandWatch:
         return self._too_much_memory if held > limit else ""
 
     def _room(self) -> str:
-        """A command that has written little goes on: it may be the one that makes room."""
+        """A command that has written little continues: it may be the one that frees space."""
         if not is_full(self._workdir.storage) or not has_written(descendants(self._pid)):
             return ""
         return "the disk of this server is almost full; delete files"
@@ -258,7 +258,7 @@ class CommandWatch:
 
     @cached_property
     def _devices(self) -> frozenset[int]:
-        """Where files of the crew lie."""
+        """The devices of the crew's files."""
         opened = [opening() for opening in (self._workdir.open_output, self._workdir.open_home)]
         try:
             return frozenset(os.fstat(descriptor).st_dev for descriptor in opened)

@@ -65,7 +65,7 @@ class Terminal:
         self._watch = asyncio.ensure_future(watching)
 
     async def read(self) -> bytes:
-        """What the program has written; nothing when it has ended."""
+        """The program's next output; empty when it has ended."""
         while True:
             try:
                 return os.read(self._descriptor, PIECE)

@@ -43,10 +43,10 @@ except OSError as error:
 
 
 class Unconfined:
-    """`unsafe` lets commands run. They can do what the service can, and reach what it reaches, whatever `network` is;
-    environment, limits and folder are theirs. What they are given, they do not find.
+    """`unsafe` lets commands run. They have the rights and the network of the service, regardless of `network`;
+    environment, limits and folder are their own. Files that are given to them are not mounted.
 
-    Without `groups`, a process that leaves its session outlives the command: nothing else of a process can hold it.
+    Without `groups`, a process that leaves its session outlives the command: no other means can hold it.
     """
 
     isolation = Isolation.none

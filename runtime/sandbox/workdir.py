@@ -1,11 +1,11 @@
-"""Where a crew's files are, and how they are reached without following a link that somebody put there.
+"""The folders of a crew, and access to them that follows no link.
 
     <storage>/workspaces/<workspace>/crews/<crew>/output/<agent>/        what a crew's agents make: their /output
     <storage>/workspaces/<workspace>/agents/<agent id>/output/<agent>/   the same for an agent without a crew
     <storage>/workspaces/<workspace>/agents/<agent id>/home/             HOME of an agent's commands
 
-Everything below the storage path is opened from directory to directory, each step relative to the one before and none
-through a symbolic link. So it does not matter what a name meant a moment ago, or what a command makes of it meanwhile.
+Everything below the storage path is opened from directory to directory, each relative to the previous one and none
+through a symbolic link. So a command that exchanges a file meanwhile gains nothing.
 """
 
 import os
@@ -29,9 +29,9 @@ def _name(value: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Workdir:
-    """The directories of one agent. Nothing is opened or made before it is asked for; descriptors belong to the caller.
+    """The directories of one agent. They are opened or created on request; descriptors belong to the caller.
 
-    `owner` of new files: the sandbox's user when the service is root, else nobody (None): they are ours.
+    `owner` of new files: the sandbox's user if the service runs as root, otherwise None for the service's own user.
     """
 
     storage: Path
@@ -42,8 +42,8 @@ class Workdir:
     given: Mapping[str, bytes] = field(default_factory=dict)
     """Files that commands find, and cannot change, by their paths in the sandbox."""
     apart: bool = False
-    """Whether commands find these alone: they begin in a folder that is empty, as their home is, and both are gone with
-    them.
+    """True if commands see only these directories: they begin in an empty folder, have an empty home, and both
+    disappear with them.
     """
 
     @classmethod
@@ -58,8 +58,8 @@ class Workdir:
 
     @classmethod
     def of_crew(cls, storage: Path, *, workspace_id: str, crew_id: str, agent_slug: str = "") -> "Workdir":
-        """What works for people: in the folder that all agents of the crew share, or one of them, with a home that is
-        no agent's.
+        """The folder that all agents of a crew share, or one of them, with a home that belongs to no agent: for users'
+        commands.
         """
         own = ("workspaces", _name(workspace_id), "crews", _name(crew_id))
         agent = _name(agent_slug) if agent_slug else ""
@@ -67,7 +67,7 @@ class Workdir:
 
     @classmethod
     def of_nobody(cls, storage: Path, *, workspace_id: str) -> "Workdir":
-        """What works for a workspace and none of its crews: folders in which nothing is kept."""
+        """Temporary folders of a workspace, for programs without a crew."""
         own = ("workspaces", _name(workspace_id), "nobody")
         return cls(storage, (*own, "output"), (*own, "home"), "", owner_of_agents_files())
 
@@ -85,12 +85,12 @@ class Workdir:
 
     @property
     def start(self) -> str:
-        """Where commands begin."""
+        """The working directory of commands."""
         return SCRATCH if self.apart else f"{OUTPUT}/{self.agent}" if self.agent else OUTPUT
 
     @property
     def agent_id(self) -> str:
-        """Whose home it has; empty where it has no agent's."""
+        """The agent whose home it has; empty if it is no agent's."""
         return self.home[-2] if self.home[-3] == "agents" else ""
 
     def open_output(self) -> int:
@@ -104,7 +104,7 @@ class Workdir:
         return output
 
     def open_attachments(self, output: int) -> int | None:
-        """What people gave the agent with its chats; None where that is nothing, or is no directory of ours."""
+        """The files that users attached to the agent's chats; None if there are none, or the directory is not ours."""
         try:
             return open_directory(output, (self.agent, ATTACHMENTS))
         except OSError:

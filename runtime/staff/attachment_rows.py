@@ -1,9 +1,9 @@
-"""Rows of what is attached to chats, and their files: jobs remove files behind rows that are deleted, and a clock mends
-what a process has left that died between a file and its row.
+"""Rows of attachments and their files: jobs remove files of deleted rows, and a clock repairs what a process left that
+died between a file and its row.
 
-A file is named within the transaction that writes its row, as the last step before the commit. So what is found is a
-file without a row, or with the row of the one that it has replaced; and files of before there were rows. A row without
-a file is left by whoever removed that behind our back.
+A file gets its name in the transaction that writes its row, as the last step before the commit. So the clock finds
+files without a row, files whose row describes the replaced file, and files from before there were rows. A row without a
+file remains: something outside the service removed the file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,14 +64,14 @@ def _portions(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 class AttachmentsPlace(NamedTuple):
-    """Where attachments of an agent's chats lie."""
+    """The place of an agent's attachments."""
 
     workspace_id: str
     crew_id: str
     folder: str
 
     async def entries(self, chat_id: str) -> Sequence[Entry] | None:
-        """The files of a chat. None where they cannot be told."""
+        """The files of a chat. None if they cannot be listed."""
         output = instance.store.folder("workspaces", self.workspace_id, "crews", self.crew_id, "output", agents=True)
         try:
             found = await output.list("/".join((self.folder, ATTACHMENTS, chat_id)))
@@ -83,7 +83,7 @@ class AttachmentsPlace(NamedTuple):
 
 @dataclass(slots=True)
 class Differences:
-    """Of chats of one place."""
+    """The differences of the chats in one place."""
 
     unknown: list[tuple[str, Entry]] = field(default_factory=list)  # by chat
     other: list[tuple[str, datetime, int]] = field(default_factory=list)
@@ -175,7 +175,7 @@ async def compare_files(tick: Tick, place: AttachmentsPlace, chats: Sequence[str
 
 @carries(files.DETACHED)
 async def remove_detached(work: Work, data: files.OfAttachments) -> None:
-    """A row goes with its file, while nobody can take it for a new file of the name."""
+    """The row is removed with its file, under a lock that keeps new files of the name away."""
     deleted = (col(ChatAttachment.chat_id) == data.chat_id, col(ChatAttachment.deleted_at).is_not(None))
 
     async def remove(ctx: Context) -> None:

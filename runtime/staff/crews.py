@@ -1,4 +1,4 @@
-"""Builds of crews' images, and containers that are nobody's any more."""
+"""Builds of crews' images, and the removal of containers without an owner."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ FAILED = "The build failed; the server's log has the reason"
 
 @ticks(REMOVE_CONTAINERS)
 async def remove_containers(tick: Tick) -> None:
-    """What a killed server has left is among them: a container is known by its labels, and by nothing in memory."""
+    """This includes containers of a killed server: labels identify a container, nothing in memory does."""
     containers = instance.containers
     if not isinstance(containers, EngineContainers):
         return await tick.write(lambda rows: note_pending(rows, {}))
@@ -51,7 +51,7 @@ def has_engine() -> bool:
 
 @ticks(MEASURE, here=has_engine)
 async def measure(tick: Tick) -> None:
-    """Each container is told of once, whichever process measures; an engine that is gone tells nothing."""
+    """Each container is reported once, whichever process measures; an engine that does not answer reports nothing."""
     containers = instance.containers
     if not isinstance(containers, EngineContainers):
         return
@@ -80,7 +80,7 @@ async def stop(work: Work, data: ContainersOfCrew) -> None:
 
 @carries(BUILD)
 async def build(work: Work, data: OfBuild) -> None:
-    """What an attempt that died has said is not said again; what it has made is made anew."""
+    """The messages of an attempt that died are not repeated; its work is."""
     crew = await work.read(lambda ctx: crew_of(ctx, data))
     if crew is None:
         return

@@ -1,4 +1,4 @@
-"""What an agent of our own loop can do: work with its crew's files, and run commands in the sandbox."""
+"""The tools of our own agent loop: files of the crew, and commands in the sandbox."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ _SHELL_OF_IMAGE: Final = 'command -v bash >/dev/null && exec bash -c "$1"; exec 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the model reads. `is_error`: the tool could not do it, or the command ended with another code than 0."""
+    """The text for the model. `is_error`: the tool failed, or the command's exit code is not 0."""
 
     content: str
     is_error: bool = False

@@ -1,4 +1,4 @@
-"""What the tools take. The descriptions are read by models; the schemas are sent to them as they come from here."""
+"""The arguments of the tools. Models read the descriptions; the schemas are sent to them unchanged."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -1,9 +1,8 @@
-"""Searching the files of a crew.
+"""Searches the files of a crew.
 
-Literal text is looked for here, in a thread, with bounds on bytes and time. A regular expression is not: Python's
-matcher needs exponential time for some, holds the interpreter's lock while it does, and cannot be interrupted; a thread
-would stop every request of the process. It is given to grep, in the sandbox, where it can hurt nobody and is ended
-after a few seconds.
+Literal text is searched here, in a thread, with limits on bytes and time. Regular expressions are not: Python's matcher
+takes exponential time for some, holds the interpreter's lock meanwhile, and cannot be interrupted, so a thread would
+stop every request of the process. grep takes them, in the sandbox, and is killed after a few seconds.
 """
 
 import asyncio
@@ -44,7 +43,7 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class SearchBudget:
-    """What a search may still read, and until when."""
+    """The remaining bytes and the deadline of a search."""
 
     bytes: int
     until: float

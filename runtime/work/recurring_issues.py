@@ -14,7 +14,7 @@ async def look_for_due(tick: Tick) -> None:
 
 @carries(FIRE)
 async def make(work: Work, data: OfRecurringIssue) -> None:
-    """What fails again and again is left out: the next one may be made."""
+    """An issue that fails repeatedly is skipped: the next one may succeed."""
     try:
         await work.write("fire", lambda ctx: fire(ctx, data.recurring_id, work.now, attempt=work.attempt))
     except Gone:

@@ -59,7 +59,7 @@ def _messages(request: Request) -> list[dict[str, Any]]:
 
 @dataclass
 class _MessagesReading:
-    """What has come of an answer so far. `json`: the arguments of tool calls, which come in pieces."""
+    """The answer so far. `json`: the arguments of tool calls, which arrive in pieces."""
 
     begun: bool = False
     ended: bool = False
@@ -141,7 +141,7 @@ def _newer(now: Any, before: int) -> int:
 
 
 def _is_taken_back(block: dict[str, Any]) -> bool:
-    """Empty text, and thinking that nobody signed, are refused in the next call."""
+    """Returns true for empty text and unsigned thinking, which the next call would refuse."""
     return (
         bool(block.get("text"))
         if block["type"] == "text"

@@ -1,6 +1,7 @@
-"""What the providers have in common: one SDK of the vendor's, one streamed answer, one way to fail.
+"""The common part of the providers: the vendor's SDK, one streamed answer, one kind of failure.
 
-The SDKs are imported at the first call: they take seconds. Retries are ours (`loop.py`), so theirs are off.
+The SDKs are imported at the first call, because that takes seconds. Retries are ours (`loop.py`); those of the SDKs are
+off.
 """
 
 import asyncio

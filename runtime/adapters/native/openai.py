@@ -59,7 +59,7 @@ class _Call:
 
 @dataclass
 class _ChunksReading:
-    """What has come of an answer so far."""
+    """The answer so far."""
 
     begun: bool = False
     finish: str | None = None

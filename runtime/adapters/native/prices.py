@@ -1,4 +1,4 @@
-"""What a call of a run's model costs, of the tokens that its provider has counted."""
+"""The price of a run's model call, from the provider's token counts."""
 
 from resolvers.instance import prices
 from runtime.adapters.conversation import TokenUsage

@@ -1,4 +1,4 @@
-"""What went wrong with a provider, in words for users: no key, no address, nothing that only the operator may know."""
+"""Errors of providers in words for users: without keys, addresses, and facts for the operator only."""
 
 import email.utils
 import time
@@ -33,7 +33,7 @@ TOO_LONG_TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """Of one provider."""
+    """The error texts of one provider."""
 
     name: str
     model: str
@@ -90,7 +90,7 @@ class Refusals:
         )
 
     def _explained(self, status: int | None, words: set[str], said: str) -> str | None:
-        """What no further call can change, and why."""
+        """The text of an error that no retry can resolve; None for others."""
         if words & NO_CREDIT or status == 402:
             return f"The account at {self.name} has no credit left."
         if (
