@@ -1,4 +1,4 @@
-"""Who does something: a row names its actor by a type and an id."""
+"""Actors: a row names who acts by a type and an id."""
 
 from enum import StrEnum
 

@@ -27,10 +27,10 @@ class Attribute:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(Field, FieldInfo))
 class Declared(SQLModelMetaclass):
-    """Makes the Table of a class that says `table=True`, as SQLAlchemy's declarative base would, and nothing else.
+    """Creates the Table of a class with `table=True` as SQLAlchemy's declarative base would, and nothing else.
 
-    A mapper keeps for each column a property, a strategy and an attribute with its events, and for each class a
-    manager: a fifth of a start, for sessions that nobody opens.
+    A mapper keeps a property, a strategy and an attribute with events for each column, and a manager for each class: a
+    fifth of a start, for sessions that are never opened.
     """
 
     def __init__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> None:

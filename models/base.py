@@ -1,4 +1,4 @@
-"""What every table shares: ids, tenancy, soft deletion, versions, and the names of constraints."""
+"""The common parts of tables: ids, tenancy, soft deletion, versions, and the names of constraints."""
 
 import os
 from collections.abc import Callable, Mapping, Set
@@ -112,10 +112,10 @@ def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
 
 
 def stored_at(clock: str = "now()", **options: Any) -> Any:
-    """When the row was stored, by PostgreSQL's clock, which all processes share: a row that is not stored has none.
+    """The time at which the row was stored, by PostgreSQL's clock, which all processes share; None before that.
 
-    `now()` is the begin of the transaction; `clock_timestamp()` goes on within it, so that what is written one after
-    the other under a lock has times in the same order.
+    `now()` is the beginning of the transaction; `clock_timestamp()` advances within it, so that rows written one after
+    the other under a lock have times in the same order.
     """
     return time_field(default=None, nullable=False, sa_column_kwargs={"server_default": text(clock)}, **options)
 
@@ -243,8 +243,8 @@ class TenantTable(Table, TenantRow):
 
 
 class OwnedTable(Table):
-    """What a person keeps with a workspace: an operation outside any sees and writes the caller's own rows, wherever
-    they are. The `visible` of the model's graph says so, and row-level security holds it.
+    """Rows of a person in a workspace. An operation outside workspaces reads and writes the caller's own rows in all of
+    them. The `visible` of the model's graph declares this, and row-level security enforces it.
     """
 
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE")
@@ -266,7 +266,7 @@ class Versioned(SQLModel):
 
 
 class Timestamps(SQLModel):
-    """When the row was made and last changed; the kernel moves `updated_at` with every edit."""
+    """The times of creation and last change; the kernel sets `updated_at` with every edit."""
 
     model_config = UNVALIDATED
     created_at: datetime = stored_at()
@@ -288,7 +288,7 @@ def table_of(model: type[SQLModel]) -> SQLTable:
 
 @cache
 def readable(model: type[SQLModel]) -> dict[str, Column[Any]]:
-    """The columns that may be shown and asked for: all but those of secrets."""
+    """The columns that may be shown and queried: all but secrets."""
     return {name: column for name, column in table_of(model).c.items() if not isinstance(column.type, SealedBytes)}
 
 
@@ -299,7 +299,7 @@ def secrets_of(model: type[SQLModel]) -> tuple[str, ...]:
 
 
 def only_sealed(model: type[SQLModel], values: Mapping[str, Any]) -> None:
-    """What is written into a column of secrets is sealed: plain text there is a TypeError that does not show it."""
+    """Refuses unsealed values for secret columns: plain text is a TypeError that does not show it."""
     for name in secrets_of(model):
         if not isinstance(values.get(name), Sealed | None):
             raise TypeError(f"{model.__name__}.{name} holds secrets: it takes what a vault has sealed")
@@ -328,7 +328,7 @@ def _hold_choices(column: Column[Any], table: Any) -> None:
 
 @event.listens_for(Column, "after_parent_attach")
 def _hold_seals(column: Column[Any], table: Any) -> None:
-    """A column of secrets holds what was sealed, whoever writes it."""
+    """A check that a secret column contains sealed values, for every writer."""
     if isinstance(column.type, SealedBytes) and isinstance(table, SQLTable):
         rule = f"substring({column.name} FROM 1 FOR 1) = '\\x{MARK.hex()}'::bytea"
         table.append_constraint(CheckConstraint(rule, name=column.name))
@@ -343,7 +343,7 @@ def enums_of(model: type[SQLModel]) -> tuple[tuple[str, dict[str | None, StrEnum
 
 @event.listens_for(Column, "after_parent_attach")
 def _hold_ids(column: Column[Any], table: Any) -> None:
-    """Ids are letters and digits in the database too, whoever writes them: answers take them over as they are."""
+    """A check that ids consist of letters and digits, for every writer: answers insert them unescaped."""
     if (
         column.name == "id"
         and isinstance(table, SQLTable)
@@ -381,13 +381,13 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
 
 
 def _needs_a_word(column: Column[Any], referring: Set[Column[Any]]) -> bool:
-    """Whether neither its declaration nor its type or a reference tells what a column holds of a person."""
+    """Returns true if neither the declaration nor the type nor a reference says what a column holds of a person."""
     tells = isinstance(column.type, NOBODYS) or of_column(column) is not None or _is_held_otherwise(column, referring)
     return not tells and column.name not in ("id", "workspace_id")
 
 
 def _length(column: Column[Any]) -> int | None:
-    """Of a varchar(n)."""
+    """The length of a varchar(n)."""
     return (
         column.type.length
         if isinstance(column.type, String | AutoString) and not isinstance(column.type, Text)
@@ -396,7 +396,7 @@ def _length(column: Column[Any]) -> int | None:
 
 
 def _is_held_otherwise(column: Column[Any], referring: Set[Column[Any]]) -> bool:
-    """By what it refers to, or as one of a closed set."""
+    """Returns true if a reference or a closed set limits the column."""
     return CHOICES in column.info or column in referring
 
 
@@ -406,8 +406,8 @@ def _greatest(sizes: list[str]) -> str:
 
 
 def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -> int | None:
-    """How long a text may be: by its own declaration, as one of a closed set, or as a key that it refers to. None: not
-    a text, or endless.
+    """The maximum length of a text: by its own declaration, as one of a closed set, or as a key that it refers to.
+    None: not a text, or unbounded.
     """
     if not isinstance(column.type, String | AutoString):
         return None
@@ -428,8 +428,8 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
 
 
 def most_bytes(column: Column[Any]) -> int | None:
-    """How many bytes a text, JSON or binary value takes at most where it is stored; None for other types, and where
-    nothing is declared.
+    """The maximum size in bytes of a stored text, JSON or binary value; None for other types, and without a
+    declaration.
     """
     if isinstance(column.type, JSONB | LargeBinary):
         return column.info.get(MOST)
@@ -439,7 +439,9 @@ def most_bytes(column: Column[Any]) -> int | None:
 
 @cache
 def is_plain(column: Column[Any]) -> bool:
-    """Whether the database holds a column to letters JSON need not escape: ids, closed sets, what refers to them."""
+    """Returns true if the database restricts a column to characters that JSON need not escape: ids, closed sets, and
+    references to them.
+    """
     table = column.table
     if any(constraint.info.get(PLAIN) == column.name for constraint in table.constraints):
         return True
@@ -452,7 +454,7 @@ def is_plain(column: Column[Any]) -> bool:
 
 
 def tenant_key() -> UniqueConstraint:
-    """What `belongs_to` of another table refers to."""
+    """The key that `belongs_to` of another table refers to."""
     return UniqueConstraint("workspace_id", "id")
 
 

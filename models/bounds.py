@@ -1,7 +1,7 @@
-"""How long what is stored may be: the one declaration of each size, for columns and for the inputs that fill them.
+"""The maximum size of everything that is stored: the one declaration for columns and for the inputs that fill them.
 
 Lengths count characters (contract: formats.lengths), in inputs and in the database, where a text is a varchar(n). A
-column whose texts are put together from others has to have room for the longest of them. See docs/database.md.
+column whose texts are composed of others must have room for the longest. See docs/database.md.
 """
 
 from typing import Final
@@ -11,9 +11,9 @@ ID: Final = 200
 SLUG: Final = 50
 NAME: Final = 100
 LABEL: Final = 600
-"""What people call something that no rule restricts (contract: labels.create)."""
+"""A name that no rule restricts (contract: labels.create)."""
 CREDENTIAL: Final = 255
-"""What a credential is called (contract: credentials.create)."""
+"""The name of a credential (contract: credentials.create)."""
 EMOJI: Final = 8
 """Code points of a reaction (contract: chats.reactions_add)."""
 LINE: Final = 200
@@ -21,24 +21,22 @@ LINE: Final = 200
 FILE_NAME: Final = 255
 EMAIL: Final = 320
 SUBJECT: Final = 255
-"""Who somebody is at a sign-in provider (OpenID Connect Core, 2)."""
+"""The identity at a sign-in provider (OpenID Connect Core, 2)."""
 IMAGE: Final = 1024
 URL: Final = 2048
 DESCRIPTION: Final = 10_000
 PERSONA: Final = 1_500
-"""Who an agent is, in its own words; in bytes of UTF-8 (contract: Persona.cap_bytes), and so in characters, too."""
+"""The persona of an agent; in bytes of UTF-8 (contract: Persona.cap_bytes), and so in characters, too."""
 STEER: Final = 16_000
 PROMPT: Final = 64_000
 CONFIG: Final = 128_000
-"""A configuration that is a text in itself. Most kinds have a narrower limit in bytes, which is told with what else is
-wrong with them.
-"""
+"""A configuration text. Most kinds have a narrower limit in bytes, which is reported with their other faults."""
 SKILL: Final = 512 << 10
 """The text of a skill; its file is held to as many bytes (contract: skills, skill_md)."""
 SETTING: Final = 64_000
 """A value that hardly anything but the size of a request bounds (contract: instance_settings.put)."""
 REPLY: Final = 1_000_000
-"""What an agent says in one turn."""
+"""An agent's text in one turn."""
 ERROR: Final = 10_000
 
 ENTRIES: Final = 1_000
@@ -57,5 +55,5 @@ CUT: Final = "… (cut)"
 
 
 def cut(text: str, most: int) -> str:
-    """For texts that nobody can be asked to shorten: the beginning, and a mark that there was more."""
+    """Truncates a text that no client can shorten, and marks the end."""
     return text if len(text) <= most else text[: most - len(CUT)] + CUT

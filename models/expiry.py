@@ -1,5 +1,5 @@
-"""How long rows are kept, said by their tables: `__expires__` for all workspaces alike, `__kept__` for each as it
-chooses. The kernel's sweeper and retention carry it out.
+"""Retention declared by tables: `__expires__` for all workspaces, `__kept__` for periods that each workspace chooses.
+The kernel's sweeper and retention apply it.
 """
 
 from collections.abc import Iterator

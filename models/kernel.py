@@ -1,4 +1,4 @@
-"""What the kernel stores: the outbox of events, idempotency keys, audit log, steps of jobs, facts of the instance."""
+"""Tables of the kernel: the outbox of events, idempotency keys, audit log, steps of jobs, facts of the instance."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -51,7 +51,7 @@ SWEPT_EVENTS = f"""
     WHERE EXISTS (SELECT FROM events WHERE created_at < $1)
     {_NOTED}
 """  # noqa: S608 - constants, here and below
-"""Of all workspaces: those from before $1 go."""
+"""Removes events of all workspaces from before $1."""
 SWEPT_OF_WORKSPACES = f"""
     noted AS (
         INSERT INTO instance_facts (name, value, created_at)
@@ -59,11 +59,11 @@ SWEPT_OF_WORKSPACES = f"""
         {_NOTED} WHERE instance_facts.value::bigint < excluded.value::bigint
     )
 """  # noqa: S608
-"""Of those whose events are in `gone`."""
+"""Notes the removed events of workspaces in `gone`."""
 
 
 class OutboxEvent(Row, table=True):
-    """An event, written in the transaction of the change it tells of. (xid, seq) is the order of delivery."""
+    """An event, written in the transaction of the change that it announces. (xid, seq) is the order of delivery."""
 
     __tablename__ = "events"
     __kept__: ClassVar = Kept(
@@ -123,7 +123,7 @@ class IdempotencyKey(Row, table=True):
 
 
 def _newest_first(table: str, *columns: str) -> Index:
-    """Of a list: of those that are equal in these columns, the newest first."""
+    """The index of a list: among rows equal in these columns, the newest first."""
     named = "_".join([table, *columns, "list_idx"])
     return Index(named, "workspace_id", *columns, text("created_at DESC"), text("id DESC"))
 
@@ -142,7 +142,7 @@ class AuditActor(StrEnum):
 
 
 class AuditLog(TenantTable, table=True):
-    """Who did what to which row; written in the transaction of the change."""
+    """Who changed which row; written in the transaction of the change."""
 
     __tablename__ = "audit_logs"
     __kept__: ClassVar = Kept(RetentionKind.audit, least=90, setting="audit_days")
@@ -191,8 +191,8 @@ class AuditLog(TenantTable, table=True):
 
 
 class SecurityLog(Table, table=True):
-    """What was done with an account: signing in, and whatever lets somebody sign in. The person's own, and of no
-    workspace; of an account that is gone, nobody's.
+    """Events of an account: sign-ins, and changes of the ways to sign in. They belong to the person and to no
+    workspace; after the deletion of the account to no person.
     """
 
     __tablename__ = "security_logs"
@@ -215,9 +215,9 @@ class SecurityLog(Table, table=True):
 
 
 class JobStep(TenantRow, table=True):
-    """A step a background job has done, written in its transaction: whoever goes on with the job leaves it out.
+    """A completed step of a background job, written in its transaction: later attempts skip it.
 
-    `root` is the id of the first job of those that follow each other for one cause.
+    `root` is the id of the first of the jobs with one cause.
     """
 
     __tablename__ = "job_steps"
@@ -251,15 +251,15 @@ class DataKey(Table, table=True):
 
 
 TELEMETRY, INSTALL_ID = "telemetry", "install_id"
-"""Facts: `on` or `off`, whether somebody has consented to telemetry, and what the instance is called in it since the
-first consent.
-"""
+"""Facts: `on` or `off` for the consent to telemetry, and the instance's id in it since the first consent."""
 LOG_LEVEL = "log_level"
 """Fact: the level that was set at run time, and where it ends by itself, a space and when (RFC 3339)."""
 FOLLOWS = "_follows"
-"""How the fact ends that holds where a follower of the outbox stands: a transaction and a number, with a colon."""
+"""The end of a fact's name that stores the position of a follower of the outbox: a transaction and a number, with a
+colon.
+"""
 REGISTRY_SYNC = "mcp_registry_sync"
-"""Fact: when somebody last asked for the registry of MCP servers to be synchronised (RFC 3339)."""
+"""Fact: the last requested sync of the MCP registry (RFC 3339)."""
 
 
 class InstanceFact(Row, table=True):

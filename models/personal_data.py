@@ -1,10 +1,10 @@
-"""What columns hold of a person, and which hold secrets: the declarations that exports, erasures and logs follow, each
-in the column's own field.
+"""What columns hold of a person, and which hold secrets: exports, erasures and logs follow these declarations, each in
+the column's own field.
 
-A foreign key to `users` speaks for itself: CASCADE, and the row is the person's; SET NULL, and the person did something
-to a row of others. Closed sets, numbers, times, switches and other references need no mention, and a column of secrets
-is never exported. Every other column says what it holds: `name: str = text_field(LABEL, holds=MENTIONS)`. One that does
-not is a TypeError.
+A foreign key to `users` declares it by its action: CASCADE, and the row is the person's; SET NULL, and the person acted
+on another row. Closed sets, numbers, times, switches and other references need no declaration, and a column of secrets
+is never exported. Every other column declares it: `name: str = text_field(LABEL, holds=MENTIONS)`. A column without a
+declaration is a TypeError.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ PEOPLE: Final = "users"
 
 
 class Holds(StrEnum):
-    """What a column may hold; where that is `nothing`, it goes with the row, if the row is a person's."""
+    """The personal content of a column; a column with `nothing` is removed with the row, if the row is a person's."""
 
     whose = "whose"
     """The id of the person whose row it is. The row is exported, and deleted."""
@@ -33,12 +33,12 @@ class Holds(StrEnum):
     read them: they have no author. Of the audit log, see `resolvers/kernel/writing/persons.py`.
     """
     words = "words"
-    """What that person wrote or left behind: erased with the id. Where columns are declared as `by` they are those
-    whose words these are, and not the foreign keys.
+    """The person's own words: erased with the id. If columns are declared as `by`, they name the author, and the
+    foreign keys do not.
     """
     mentions = "mentions"
-    """Text of anybody, which may name the person. The name and the address are taken out of rows that the person wrote,
-    as the author says, and of no other one: a name is what somebody chose, and may be a word of anybody's.
+    """A text by anyone, which may name the person. The name and the address are removed from rows that the person
+    wrote, according to the author, and from no others: a name may be an ordinary word.
     """
     configuration = "configuration"
     """The same, which may hold a secret: the audit log says that it changed, and not how."""
@@ -79,13 +79,13 @@ class Held(NamedTuple):
 
 
 def of_column(column: Column[Any]) -> Holds | None:
-    """What a column says, as its type or in so many words; None where it says nothing."""
+    """The declaration of a column, from its type or its field; None without one."""
     return HIDDEN if isinstance(column.type, SealedBytes) else column.info.get(HOLDS)
 
 
 @cache
 def held_in(table: SQLTable) -> Held:
-    """What the columns of a table say, and the foreign keys."""
+    """The declarations of a table's columns, and the foreign keys."""
     found: Mapping[str, list[str]] = {name: [] for name in Held._fields}
     keys: Mapping[str, list[str]] = {"whose": ["id"] if table.name == PEOPLE else [], "by": []}
     for column in table.columns:

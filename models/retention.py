@@ -1,4 +1,4 @@
-"""How long a workspace keeps what it could not keep for good, or does not want to."""
+"""How long a workspace keeps rows that expire."""
 
 from datetime import datetime
 from enum import StrEnum

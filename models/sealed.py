@@ -1,4 +1,4 @@
-"""Secrets as they are stored: bytes that nobody but a vault can read. Nothing here knows a key."""
+"""Stored secrets: bytes that only a vault can read. This module has no key."""
 
 from typing import Any, NoReturn
 
@@ -6,16 +6,16 @@ from sqlalchemy import LargeBinary
 
 HIDDEN = "<sealed>"
 MARK = b"\xff"
-"""The first byte of whatever is sealed.
+"""The first byte of every sealed value.
 
-No text in UTF-8 has it, so that a sealed value is text nowhere: not in JSON, not in a log.
+No text in UTF-8 contains it, so a sealed value is not a text anywhere: not in JSON, not in a log.
 """
 SEAL = 128
 """Bytes that a seal adds to a text at most."""
 
 
 class Sealed(bytes):
-    """What a column of secrets holds. It is no text, it is not printed, and no JSON takes it."""
+    """The value of a secret column. It is not a text, is not printed, and JSON refuses it."""
 
     __slots__ = ()
 

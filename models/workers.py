@@ -18,7 +18,7 @@ class Worker(Table, table=True):
     __expires__: ClassVar = Expires("seen_at", timedelta(days=1))
     __table_args__ = (Index("workers_seen_at_idx", "seen_at"),)
     runtime: str | None = text_field(LINE, default=None, holds=NOTHING)
-    """What draws the boundary around agents' commands; null: it runs none."""
+    """The program that creates the boundary around agents' commands; null: the worker runs none."""
     version: str | None = text_field(LINE, default=None, holds=NOTHING)
     coding_agents: list[dict[str, Any]] | None = json_field(NOTES, default=None, holds=NOTHING)
     """Which ones it has, in which version, and why it has not the others; null: it does not say."""

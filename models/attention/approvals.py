@@ -1,4 +1,4 @@
-"""Calls of tools that wait for somebody's consent, and what came of earlier ones."""
+"""Tool calls that wait for a user's consent, and earlier decisions."""
 
 import secrets
 from datetime import datetime
@@ -88,7 +88,7 @@ class Approval(TenantTable, table=True):
 
 
 class ApprovalGate(TenantTable, table=True):
-    """Calls of tools that somebody has to consent to: of all agents, of those of a crew, or of one."""
+    """An approval gate: tool calls that need consent, of all agents, of those of a crew, or of one."""
 
     __tablename__ = "approval_gates"
     __table_args__ = (
@@ -107,7 +107,7 @@ class ApprovalGate(TenantTable, table=True):
 
 
 class ApprovalOutcome(TenantTable, table=True):
-    """What somebody decided of a tool: what later calls of it are judged by."""
+    """A user's decision on a tool call: later calls are judged by these."""
 
     __tablename__ = "approval_outcomes"
     __table_args__ = (Index("approval_outcomes_tool_idx", "workspace_id", "tool", "arguments", "created_at", "id"),)

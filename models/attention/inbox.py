@@ -1,4 +1,4 @@
-"""What is put before people in the inbox of a workspace."""
+"""Items in the inbox of a workspace."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -56,7 +56,9 @@ LONGEST_ITEM_ID = LINE * 4
 
 
 PROPOSED_SKILL = "skillprop:"
-"""How the `source_id` of a proposed skill begins: crew and file name follow (contract: internal.skills.author)."""
+"""The beginning of the `source_id` of a proposed skill: crew and file name follow (contract:
+internal.skills.author).
+"""
 
 
 class InboxItem(TenantTable, Timestamps, table=True):

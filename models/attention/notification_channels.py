@@ -1,4 +1,4 @@
-"""Where a workspace is told of the ends of runs, outside this server."""
+"""The channels that receive the ends of a workspace's runs, outside this server."""
 
 import secrets
 from enum import StrEnum
@@ -32,7 +32,7 @@ def channel_id() -> str:
 
 
 class NotificationChannel(TenantTable, SoftDelete, Timestamps, table=True):
-    """An address for mail, or a URL that is called, and what it is told of: ends of runs, and what is to be decided."""
+    """A mail address or a URL, and the messages that it receives: ends of runs, and open decisions."""
 
     __tablename__ = "notification_channels"
     __table_args__ = (

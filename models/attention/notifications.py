@@ -1,4 +1,4 @@
-"""What a person is told of what others did, over all their workspaces."""
+"""Notifications: they tell a person what others did, over all the person's workspaces."""
 
 from datetime import datetime
 from typing import Final

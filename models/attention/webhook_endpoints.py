@@ -1,4 +1,4 @@
-"""Where a workspace's events are delivered to, and what became of each delivery."""
+"""Endpoints that receive a workspace's events, and the deliveries to each."""
 
 import secrets
 from datetime import datetime, timedelta

@@ -31,7 +31,7 @@ KEEP = """
     ON CONFLICT (name) DO UPDATE SET days = excluded.days WHERE kept_days.days <> excluded.days
 """
 NAMED = re.compile(r"(\d{4}_\d\d_\d\d(?:_\d+)?)_")
-"""How the name of a migration's file begins: with the day, and a number where the day has several."""
+"""The beginning of a migration's file name: the day, and a number if the day has several."""
 UNRELEASED = re.compile(r"0\d{3}")
 """The revisions before the first release."""
 
@@ -103,7 +103,9 @@ async def revision(connection: Any) -> str | None:
 
 
 async def lacks(connection: Any) -> bool:
-    """Whether a database lacks migrations or functions of this release; one that a later release migrated does not."""
+    """Returns true if a database lacks migrations or functions of this release; a database that a later release
+    migrated does not.
+    """
     found, brought = await _state(connection)
     if found is None or number(found) != number(head()):
         return found is None or number(found) < number(head())

@@ -36,7 +36,7 @@ AHEAD = f"""
             AND split_part(value, ':', 1)::xid8 > pg_snapshot_xmax(pg_current_snapshot())
     )
 """
-"""Whether a database without the fact has numbers that its cluster has not given yet."""
+"""True if a database without the fact has numbers that its cluster has not issued yet."""
 # A number of its own each time: the rows of an earlier copy may have the one before.
 FREE = f"""
     SELECT min(free)::text FROM generate_series({FIRST}, {FIRST + 100}) free
@@ -66,11 +66,11 @@ RENUMBER_SWEPT = f"UPDATE instance_facts SET value = $1 WHERE name = '{SWEPT}' O
 
 
 async def adopt(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Gives the rows numbers of this cluster if they have those of another; returns whether they had.
+    """Renumbers the rows for this cluster if they have numbers of another; returns whether they had.
 
-    Events keep their order. What a follower had not followed comes after its mark, and nothing else does; cursors of
-    clients name the old cluster, so that listeners read anew. All of it commits or nothing does. The connection is
-    the owner's, sees the rows of all workspaces and holds the lock of migrations.
+    Events keep their order. Events that a follower had not read come after its mark, and no others do; clients' cursors
+    name the old cluster, so listeners read the state again. It commits everything or nothing. The connection is the
+    owner's, sees the rows of all workspaces and holds the lock of migrations.
     """
     own: str = await connection.fetchval(IDENTIFIER)
     if await connection.fetchval(KNOWN, CLUSTER) == own:

@@ -1,4 +1,4 @@
-"""What Alembic runs: the connection comes from `models.migrations`, which opened it."""
+"""The environment of Alembic: `models.migrations` opens the connection."""
 
 import re
 from typing import Any, Literal

@@ -1,7 +1,7 @@
-"""What the application's role may do with each table, and which functions of the owner it may call.
+"""The rights of the application's role on each table, and the owner's functions that it may call.
 
-A table whose rows are edited is the application's to write. One whose rows are only added says here what its writers
-need beside that: nobody else may change or remove what it tells.
+The application may write tables whose rows are edited. An append-only table declares here the further rights of its
+writers: nothing else may change or remove its rows.
 """
 
 from collections.abc import Mapping
@@ -73,7 +73,7 @@ FUNCTIONS: Final = (
     "audit_sign_erased(text, text[], bytea[])",
     "analyze_what_changed()",
 )
-"""They run with the rights of the owner, and nobody else may call them."""
+"""They run with the rights of the owner, and only the application's role may call them."""
 
 # Default privileges may have given partitions to a role, which reaches them through their table alone.
 PARTITIONS: Final = """
@@ -90,7 +90,7 @@ def granted(name: str) -> Grant:
 
 
 def erased_columns(name: str) -> list[str]:
-    """What the erasure of a person changes in a table: who it was, their words, and what they wrote."""
+    """The columns that the erasure of a person changes: who it was, the person's words, and texts by the person."""
     table = metadata().tables[name]
     kept = held_in(table)
     words = kept.words if kept.by else ()

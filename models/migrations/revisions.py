@@ -18,7 +18,7 @@ from models.migrations import SETTINGS, TABLE_LOCK_TIMEOUT, head, number
 
 
 async def upgrade(dsn: str) -> None:
-    """Runs the migrations that are missing, each in a transaction of its own. Nobody else may be at it."""
+    """Runs the missing migrations, each in a transaction of its own. The caller prevents concurrent runs."""
     async with connect(dsn) as connection:
         await connection.exec_driver_sql(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
         await connection.commit()

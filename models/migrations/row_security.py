@@ -1,12 +1,12 @@
 """Row-level security: the second lock on the rows of a tenant, derived from the tables and not from migrations.
 
-A connection says for whom it works in one setting, `crewship.workspaces`: a workspace's id, several joined by commas,
-`*` for the system, or `@` and a user's id, whose memberships are then seen. Without it no row is seen or written.
+A connection declares its scope in one setting, `crewship.workspaces`: a workspace's id, several joined by commas, `*`
+for the system, or `@` and a user's id, whose memberships are then visible. Without it no row can be read or written.
 
-What a person keeps with a workspace, or is told of one, is seen and written as that person (`@`), too.
+Rows of a person in a workspace, such as notifications, are also read and written as that person (`@`).
 
-Two tables of the kernel have rows of no workspace, too. Events for one user, or for all, are read as that user (`@`),
-and written by everybody. Idempotency keys are the principal's who sent them, which a second setting names:
+Two tables of the kernel have rows without a workspace, too. Events for one user, or for all, are read as that user
+(`@`), and written by everyone. Idempotency keys belong to the principal who sent them, which a second setting names:
 `crewship.principal`.
 """
 
@@ -80,8 +80,8 @@ _STATE = """
 
 
 def policy_of(table: SQLTable) -> str:
-    """The policy of a table, as the end of its CREATE POLICY. Nobody writes a membership, the own one included, outside
-    the set workspaces.
+    """The policy of a table, as the end of its CREATE POLICY. Memberships, including the own one, can only be written
+    in the set workspaces.
     """
     owned = (_OF_MEMBERSHIP, _OF_MEMBERSHIP) if table.name in owned_tables() else (_OF_WORKSPACE, _OF_WORKSPACE)
     using, check = _SPECIAL.get(table.name, owned)

@@ -1,7 +1,7 @@
-"""What PostgreSQL knows of the tables: when it analyzes each, and what it assumes of one that it has not analyzed.
+"""PostgreSQL's statistics of the tables: when it analyzes each, and its assumptions about one that it has not analyzed.
 
 Without statistics PostgreSQL estimates one row for `workspace_id = $1` in a small table. Every index that begins with
-the workspace then looks as good as the one that goes on with the parent, and a list of 50 crews reads all agents of
+the workspace then seems as good as the one that continues with the parent, and a list of 50 crews reads all agents of
 the workspace 50 times. See ADR 136.
 """
 
@@ -9,10 +9,12 @@ from typing import Any, Final
 
 ASSUMES: Final = 180_000  # the first server version whose owners can set statistics
 PARAMETERS: Final = {"autovacuum_analyze_threshold": "20", "autovacuum_analyze_scale_factor": "0.05"}
-"""Of each table: as shipped, autovacuum never analyzes a table of 50 rows. bare_partition() has them, too."""
+"""The parameters of each table: by default, autovacuum never analyzes a table of 50 rows. bare_partition() has them,
+too.
+"""
 ROWS_A_WORKSPACE: Final = 2
-"""Assumed of a table without statistics: more than one, so that an index that goes on with the parent costs less, and
-few, so that joins stay lookups by index.
+"""The assumption for a table without statistics: more than one row, so that an index that continues with the parent
+costs less, and few, so that joins remain lookups by index.
 """
 
 WITHOUT_PARAMETERS = """

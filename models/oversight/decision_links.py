@@ -1,4 +1,4 @@
-"""Links that decide: what somebody is asked is answered by whoever has the link, once."""
+"""Decision links: the holder of a link answers one question, once."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

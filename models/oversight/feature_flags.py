@@ -23,7 +23,7 @@ class FeatureFlag(Table, Versioned, Timestamps, table=True):
 
 
 class FeatureFlagOverride(TenantRow, table=True):
-    """What holds in one workspace, whatever the flag says."""
+    """The value of a flag in one workspace, regardless of the flag's own."""
 
     __tablename__ = "feature_flag_overrides"
     # the key serves the workspace, the index whoever deletes a flag

@@ -10,7 +10,7 @@ from models.personal_data import NOTHING
 from models.sealed import Sealed
 
 SENSITIVE: Final = (("smtp.password", ""), ("oauth.", ".client_secret"), ("webhook.", ".secret"))
-"""How keys of secrets begin and end (contract: instance_settings.list)."""
+"""The beginnings and ends of keys of secrets (contract: instance_settings.list)."""
 
 
 def is_sensitive(key: str) -> bool:

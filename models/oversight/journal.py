@@ -1,8 +1,8 @@
-"""The journal: entries of what no other row tells, and the line that every entry has, whatever row tells of it.
+"""The journal: entries without another row, and a line for every entry.
 
-A line says when, by whom and about what, and where to read the rest; it holds no content but the words to be found by.
-Triggers write it in the transaction of the row. That a page costs the same at any depth, and that a rare word is found
-among millions, is what lines are for: see ADR 61.
+A line contains time, actor, subject, and the place of the details; of the content it has only the words for the search.
+Triggers write it in the transaction of the row. Lines make a page cost the same at any depth, and find a rare word
+among millions: see ADR 61.
 """
 
 from datetime import datetime
@@ -50,7 +50,7 @@ class JournalActor(StrEnum):
 
 
 class JournalEntry(TenantTable, table=True):
-    """What no other row tells. Ids are not tied to their rows: entries outlive them."""
+    """An entry without another row. Its ids do not reference rows, because entries outlive them."""
 
     __tablename__ = "journal_entries"
     __table_args__ = (
@@ -96,11 +96,11 @@ GONE = """
 
 
 class JournalLine(Row, table=True):
-    """That there is an entry: `kind` and `row_id` say which row tells it. The id begins with the time, so that lines
-    stand in one order, and one is found by its id.
+    """The line of an entry: `kind` and `row_id` name the row with the details. The id begins with the time, so lines
+    have one order, and one is found by its id.
 
-    `place` is the workspace. There is no row-level security: it would let no word into an index. Nothing reads lines
-    but the functions of the journal, which compare the place with the workspace of the session.
+    `place` is the workspace. There is no row-level security, because it would keep the words out of an index. Only the
+    functions of the journal read lines; they compare the place with the session's workspace.
     """
 
     __tablename__ = "journal"

@@ -41,8 +41,8 @@ class KeeperRequestType(StrEnum):
 
 
 class KeeperRequest(TenantTable, table=True):
-    """One line of the keeper's log. It outlives what it tells of, and has no foreign keys: ids are empty where there is
-    nothing of the kind. `prompt` and `answer` are those of the model, cut. Nothing of a credential's value is in it.
+    """A line of the keeper's log. It outlives the rows that it names, and has no foreign keys: unused ids are empty.
+    `prompt` and `answer` are those of the model, truncated. It contains nothing of a credential's value.
     """
 
     __tablename__ = "keeper_requests"
@@ -80,7 +80,7 @@ KEEPER_STATES = Machine(
 
 
 def evaluation_id(kind: str) -> str:
-    """Of what is no request of an agent: `kpr_skr_` and 12 hex digits."""
+    """The id of an evaluation without an agent's request: `kpr_skr_` and 12 hex digits."""
     return f"kpr_{kind}_{secrets.token_hex(6)}"
 
 

@@ -28,7 +28,7 @@ class RevokedReason(StrEnum):
 
 
 SERVICE_ACCOUNT = "sa_"
-"""What the ids of service accounts begin with, and no person's: whoever has an id knows what it is of."""
+"""The prefix of service accounts' ids, which no person's id has: an id tells which it is."""
 
 
 def is_service_account(user_id: str) -> bool:
@@ -145,7 +145,7 @@ class CliToken(Table, table=True):
 
 
 class AdminTokenUse(Table, table=True):
-    """Every use of an ADMIN token, written before the request goes on."""
+    """Every use of an ADMIN token, written before the request continues."""
 
     __tablename__ = "admin_token_uses"
     token_id: str = Field(foreign_key="cli_tokens.id", ondelete="CASCADE", index=True)

@@ -1,4 +1,4 @@
-"""What was done with a person's data on request: a receipt each."""
+"""Receipts of actions on a person's data."""
 
 import secrets
 from datetime import datetime
@@ -37,9 +37,9 @@ def new_action_id() -> str:
 
 
 class GdprAction(TenantRow, table=True):
-    """Who did it is forgotten with their account; whom it was about stays, as an id that names nobody any more.
+    """The actor is forgotten with the account; the subject's id stays, and then identifies no one.
 
-    `scope` counts rows by table. An archive has a size, and is there until it expires.
+    `scope` counts rows by table. An archive has a size, and exists until it expires.
     """
 
     __tablename__ = "gdpr_actions"

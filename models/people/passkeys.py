@@ -46,10 +46,10 @@ class PasskeyPurpose(StrEnum):
 
 
 class PasskeyChallenge(Table, table=True):
-    """What one browser has to sign next; it is good once, and a new one takes its place.
+    """The challenge that one browser has to sign next; it is valid once, and a new one replaces it.
 
-    `browser`: a digest of what only this browser can show. `user_id`: whose passkey it has to be; of a sign-in, because
-    the user's password was right. `challenge`: none before the browser has asked for it.
+    `browser`: a digest of a value that only this browser has. `user_id`: the required owner of the passkey; in a
+    sign-in because the user's password was correct. `challenge`: None before the browser has requested it.
     """
 
     __tablename__ = "passkey_challenges"

@@ -1,4 +1,4 @@
-"""What a user prefers: values that clients keep for them, in every workspace."""
+"""Preferences of a user: values that clients store, in every workspace."""
 
 from typing import Any, Final
 

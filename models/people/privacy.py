@@ -24,7 +24,7 @@ from models.personal_data import NOTHING
 
 
 class PeerAuditAction(StrEnum):
-    """What was done with a peer card, or about them."""
+    """Actions on peer cards."""
 
     read = "read"
     write = "write"
@@ -34,7 +34,7 @@ class PeerAuditAction(StrEnum):
 
 
 class PeerCard(TenantTable, Timestamps, table=True):
-    """What one agent has noted about one user. `user_slug` is its name for the user, `path` the logical place."""
+    """The notes of one agent about one user. `user_slug` is its name for the user, `path` the logical place."""
 
     __tablename__ = "peer_cards"
     __table_args__ = (
@@ -52,7 +52,7 @@ class PeerCard(TenantTable, Timestamps, table=True):
 
 
 class PeerConsent(TenantRow, table=True):
-    """Whether agents of a workspace may keep peer cards about a user; they may where there is no row."""
+    """Whether agents of a workspace may keep peer cards about a user; without a row they may."""
 
     __tablename__ = "peer_consents"
     __table_args__ = (Index("peer_consents_user_id_idx", "user_id"),)

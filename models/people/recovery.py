@@ -13,9 +13,9 @@ from models.personal_data import HIDDEN, NOTHING
 
 
 class PasswordReset(Table, table=True):
-    """Somebody asked for a link. `user_id` and `token_hash` are set once the link is mailed, and only the hash is kept.
+    """A requested reset link. `user_id` and `token_hash` are set once the link is mailed; only the hash is stored.
 
-    A row that was never mailed says of nobody whether there is an account.
+    A row that was never mailed does not reveal whether there is an account.
     """
 
     __tablename__ = "password_resets"

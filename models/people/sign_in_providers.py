@@ -14,10 +14,11 @@ from models.personal_data import HIDDEN, NOTHING
 
 
 class LinkedIdentity(Table, table=True):
-    """Who the provider says it is, forever: (issuer, subject). The email is what it told last, and identifies nobody.
+    """An identity at a provider, which is permanent: (issuer, subject). The email is the last one reported, and
+    identifies no one.
 
-    A user has one account at each issuer, so that an address which an employer hands on to somebody else does not hand
-    on the account.
+    A user has one account at each issuer, so that an address that an employer reassigns does not give the account to
+    its new owner.
     """
 
     __tablename__ = "linked_identities"

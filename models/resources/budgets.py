@@ -43,10 +43,10 @@ class BudgetPeriod(StrEnum):
 
 
 class Budget(TenantTable, Versioned, Timestamps, table=True):
-    """An amount of money for calls of models, of a workspace, or of the crew, agent or mission that it names. Amounts
-    are in millionths of a US dollar.
+    """An amount of money for model calls, of a workspace, or of the crew, agent or mission that it names. Amounts are
+    in millionths of a US dollar.
 
-    `warned_in` and `exceeded_in` are the spans (see BudgetSpend) in which people have been told.
+    `warned_in` and `exceeded_in` are the spans (see BudgetSpend) in which people have been notified.
     """
 
     __bookkeeping__: ClassVar = frozenset({"warned_in", "exceeded_in"})
@@ -91,8 +91,8 @@ class Budget(TenantTable, Versioned, Timestamps, table=True):
 
 
 class BudgetSpend(TenantRow, table=True):
-    """What calls have spent of a budget in a `span`, which is a day of UTC or `total`: over the rows of all slots (see
-    models.resources.costs). It has no foreign key: a call is booked even if somebody deletes the budget meanwhile.
+    """The spending of a budget in a `span`, which is a day of UTC or `total`: over the rows of all slots (see
+    models.resources.costs). It has no foreign key: a call is booked even if the budget is deleted meanwhile.
     """
 
     __tablename__ = "budget_spends"
@@ -104,8 +104,8 @@ class BudgetSpend(TenantRow, table=True):
 
 
 class CallReservation(TenantTable, table=True):
-    """What is set aside of a budget for one call of a model that no run makes, until it is booked. It counts until
-    `expires_at`: a process that died gives nothing back.
+    """The reservation of a model call outside runs, until it is booked. It counts until `expires_at`, because a process
+    that died releases nothing.
     """
 
     __tablename__ = "call_reservations"
@@ -121,8 +121,8 @@ class CallReservation(TenantTable, table=True):
 
 
 class RunReservation(TenantRow, table=True):
-    """What is set aside of a budget for a run under way: `granted_micros` before it starts; `micros` is left of it. A
-    trigger removes it when the run ends, in whatever way.
+    """The reservation of a live run in a budget: `granted_micros` before it starts, of which `micros` is left. A
+    trigger removes it when the run ends, in any way.
     """
 
     __tablename__ = "run_reservations"

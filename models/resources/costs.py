@@ -1,4 +1,4 @@
-"""What calls of models have cost: a row for each call, and their sums by day."""
+"""The costs of model calls: a row for each call, and their sums by day."""
 
 from datetime import date, datetime
 
@@ -16,14 +16,13 @@ have a row of their own behind them.
 
 
 class ModelCall(TenantTable, table=True):
-    """One call of a model, booked with the step of the run that made it: once, however often the step is begun.
+    """A model call, booked with the step of the run that made it: once, even if the step is repeated.
 
-    One that the service makes itself has no run: `run_id` is its own id then, `step` what it was for, and there
-    may be no agent.
+    A call by the service itself has no run: `run_id` is its own id then, `step` its purpose, and there may be no agent.
 
-    The ledger outlives what it tells of, and has no foreign keys. `crew_id` is the agent's crew at the time; an issue
-    is a mission, too. `cost_micros` are millionths of a US dollar, null where the price is not known. `estimated`: the
-    provider told no numbers, and the tokens were counted here.
+    The ledger outlives the rows that it names, and has no foreign keys. `crew_id` is the agent's crew at the time; an
+    issue is a mission, too. `cost_micros` are millionths of a US dollar, null if the price is unknown. `estimated`: the
+    provider reported no numbers, and the tokens were counted here.
     """
 
     __tablename__ = "model_calls"

@@ -80,13 +80,13 @@ RECENCY = "(timestamp '2000-01-01' - (created_at AT TIME ZONE 'UTC' - timestamp 
 
 
 class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
-    """A secret that agents work with. Its values are sealed for this row; nothing shows them.
+    """A secret for agents. Its values are sealed for this row; nothing shows them.
 
-    One without a value, such as a slot that is still to be filled, is given to nobody, whatever its status.
-    `hosts` are those that a SECRET is for, by the choice of who gave its value; an empty list says nothing of them.
-    `token_expires_at` is a text as it was sent; `oauth_expires_at` is when a token that was got by OAuth ends.
-    `oauth_names_issuer`: the authorization server says who it is in each of its answers (RFC 9207). `recency` falls as
-    `created_at` rises: all keys of the list go one way, so that a page deep in it costs what the first one does.
+    A credential without a value, such as an empty slot, is given to no agent, regardless of its status. `hosts` are the
+    hosts of a SECRET, chosen with its value; an empty list restricts nothing. `token_expires_at` is the client's text;
+    `oauth_expires_at` is the expiry of a token from OAuth. `oauth_names_issuer`: the authorization server names itself
+    in each answer (RFC 9207). `recency` falls as `created_at` rises: all keys of the list have one direction, so that a
+    deep page costs as much as the first.
     """
 
     __tablename__ = "credentials"
@@ -183,7 +183,7 @@ class CredentialEvent(TenantTable, table=True):
 
 
 class AgentCredential(TenantTable, table=True):
-    """A credential in an agent's environment. Those of one `env_var_name` are a pool, the lowest `priority` first."""
+    """A credential in an agent's environment. Those with one `env_var_name` are a pool, the lowest `priority` first."""
 
     __tablename__ = "agent_credentials"
     __table_args__ = (

@@ -99,8 +99,8 @@ class CrewIntegration(TenantTable, SoftDelete, Versioned, Timestamps, table=True
 class AgentIntegration(TenantTable, Versioned, table=True):
     """A binding of an agent to an MCP server, with the credential that is sent to the server.
 
-    `mcp_server_id` is of the table that the scope says. The two columns that are computed from it are for the database:
-    a binding ends with its server, whatever removes that.
+    `mcp_server_id` is an id of the table that the scope names. The two computed columns are for the database: a binding
+    is deleted with its server, however the server is deleted.
     """
 
     __tablename__ = "agent_mcp_bindings"

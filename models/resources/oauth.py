@@ -1,4 +1,4 @@
-"""Consents that are under way: somebody was sent to an authorization server, and is to come back with a code."""
+"""Pending consents: a user was sent to an authorization server and should return with a code."""
 
 from datetime import datetime, timedelta
 from typing import ClassVar

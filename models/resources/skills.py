@@ -109,12 +109,12 @@ MATURITY_RANK = "CASE maturity WHEN 'OFFICIAL' THEN 0 WHEN 'CURATED' THEN 1 WHEN
 
 
 class Skill(Table, Versioned, Timestamps, table=True):
-    """A skill of the catalog, which is the instance's: every workspace reads it. `made_in` is the workspace that may
-    change it; of a bundled one it is null, and nobody may.
+    """A skill of the catalog, which belongs to the instance: every workspace reads it. `made_in` is the workspace that
+    may change it; null for a built-in skill, which no workspace may change.
 
-    `name_key` is the name without its letter case: names that differ in nothing else are one. `reviewed_at` is when it
-    was looked at by the daily review. `tags` and
-    `credential_requirements` are JSON texts. `fingerprint` tells whether a bundled one is as this release has it.
+    `name_key` is the name without letter case: names that differ only in case are equal. `reviewed_at` is the last
+    daily review. `tags` and `credential_requirements` are JSON texts. `fingerprint` tells whether a built-in skill is
+    this release's.
     """
 
     __bookkeeping__: ClassVar = frozenset(
@@ -176,7 +176,7 @@ class Skill(Table, Versioned, Timestamps, table=True):
 
 
 class SkillProposal(TenantTable, table=True):
-    """A SKILL.md that an agent has written, until somebody decides on it. The other columns are what the text says."""
+    """A SKILL.md that an agent has written, until a user decides on it. The other columns are derived from the text."""
 
     __tablename__ = "skill_proposals"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What agents ask each other, and what they bring before people."""
+"""Questions between agents, and escalations to people."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -31,7 +31,7 @@ class PeerConversationStatus(StrEnum):
 
 
 HANDED_OVER = "[credential submitted]"
-"""What readers are told instead of a credential that was handed over."""
+"""The text that readers see in place of a credential that was handed over."""
 
 
 class EscalationType(StrEnum):

@@ -61,15 +61,16 @@ class ChatVisibility(StrEnum):
 
 
 CHAT_OF_WEBHOOKS: Final = "webhook-"
-"""How ids of chats begin that the server makes of an agent's: no client makes one that begins so."""
+"""The beginning of the ids of an agent's webhook chat: clients cannot choose such an id."""
 
 
 class Chat(TenantTable, Timestamps, table=True):
-    """The id is a cuid, or any id the client chose: unique in its workspace, and another one may have the same.
+    """The id is a cuid, or an id that the client chose: unique in its workspace, and another workspace may use the
+    same.
 
-    `last_seq` is the number of the newest frame, `last_message_seq` that of the newest message. Whoever adds some
-    raises it first: the row is locked until they commit, so the frames and messages of a chat become visible in the
-    order of their numbers.
+    `last_seq` is the number of the newest frame, `last_message_seq` that of the newest message. A writer raises it
+    first, which locks the row until the commit: so the frames and messages of a chat become visible in the order of
+    their numbers.
     """
 
     __tablename__ = "chats"
@@ -142,7 +143,7 @@ class Message(TenantTable, table=True):
 
 
 class ChatReadCursor(TenantRow, table=True):
-    """How far a user has read a chat: the number of the last message, and when that was."""
+    """A user's read position in a chat: the number of the last read message, and its time."""
 
     __tablename__ = "chat_read_cursors"
     __table_args__ = (belongs_to("chat_id", "chats", ondelete="CASCADE"),)
@@ -161,7 +162,7 @@ class ParticipantRole(StrEnum):
 
 
 class ChatParticipant(TenantTable, table=True):
-    """Who takes part in a group chat, for as long as they are members of the workspace."""
+    """A participant of a group chat, while a member of the workspace."""
 
     __tablename__ = "chat_participants"
     __table_args__ = (
@@ -179,9 +180,9 @@ class ChatParticipant(TenantTable, table=True):
 
 
 class MessageReaction(TenantTable, table=True):
-    """What somebody answers a message with, in place of words.
+    """A reaction to a message.
 
-    Nothing says that there is a message of the id: clients react to what they show (contract: chats.reactions_list).
+    The message need not exist: clients react to what they show (contract: chats.reactions_list).
     """
 
     __tablename__ = "message_reactions"
@@ -200,10 +201,10 @@ class MessageReaction(TenantTable, table=True):
 
 
 class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
-    """A file that was sent with a chat, in: `<crew_id>/output/<folder>/attachments/<chat_id>/`.
+    """A file that was sent with a chat, in `<crew_id>/output/<folder>/attachments/<chat_id>/`.
 
-    `folder` is what the agent was called then. One that is deleted is a file that a job has still to remove. Without
-    `uploaded_by`: of a person whose account is gone, or nobody has recorded who it was.
+    `folder` is the agent's slug at that time. A deleted one is a file that a job has still to remove. Without
+    `uploaded_by`, the account is gone or the uploader was not recorded.
     """
 
     __tablename__ = "chat_attachments"
@@ -225,9 +226,9 @@ class ChatAttachment(TenantTable, SoftDelete, Timestamps, table=True):
 
 
 class AttachmentTotal(TenantRow, table=True):
-    """What the attachments of a workspace take, without those that are deleted: triggers of their table change it.
+    """The total size of a workspace's attachments, without deleted ones: triggers of their table change it.
 
-    None where nothing was ever attached.
+    A workspace without attachments may have no row.
     """
 
     __tablename__ = "attachment_totals"

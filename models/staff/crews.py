@@ -70,11 +70,11 @@ def new_connection_id() -> str:
 
 
 class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
-    """A team of agents and the container they work in.
+    """A team of agents and its container.
 
-    The `*_json` and `*_config` columns hold the text a client sent, checked and not normalised, because a client reads
-    back what it wrote. A policy nobody has set yet leaves `policy_set_at` null and the defaults in force. It has a time
-    of its own, and to set it is no edit of the crew (contract: policies).
+    The `*_json` and `*_config` columns hold the client's text, checked and not normalised, because clients read it
+    back. A policy that was never set has a null `policy_set_at`, and the defaults apply. It has a time of its own, and
+    setting it is not an edit of the crew (contract: policies).
     """
 
     __bookkeeping__: ClassVar = frozenset(
@@ -126,7 +126,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     build: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     """The build of the image that was begun last: what `resolvers/staff/crews/building.py` says of it."""
     agents_pending_restart: int = 0
-    """How many of its agents have a container of an older image, as it was measured last."""
+    """The number of its agents whose container has an older image, by the last measurement."""
     issue_prefix: str | None = text_field(LINE, default=None, holds=NOTHING)
     issue_counter: int = 0
     max_ephemeral_agents: int = 10

@@ -1,4 +1,4 @@
-"""What people think of answers."""
+"""Feedback on answers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +11,7 @@ from models.base import OwnedTable, belongs_to, enum_field, stored_at, text_fiel
 from models.personal_data import NOTHING, WORDS
 
 LONGEST_ID: Final = 256
-"""Of what a client names as it likes: a message or a turn, and a trace."""
+"""The length of ids that clients choose: of a message or a turn, and a trace."""
 LONGEST_REASON: Final = 4096
 
 
@@ -27,9 +27,9 @@ class FeedbackSignal(StrEnum):
 
 
 class MessageFeedback(OwnedTable, table=True):
-    """One of a signal for each message and person. Nothing says that there is a message of the id.
+    """One signal per message and person. The message need not exist.
 
-    The feedback of an account that is deleted stays, and is nobody's.
+    The feedback of a deleted account stays, without an author.
     """
 
     __tablename__ = "message_feedback"

@@ -14,7 +14,7 @@ from models.personal_data import MENTIONS, NOTHING, WHOSE
 from models.retention import RetentionKind
 
 CONFIG_BYTES: Final = 64 << 10
-"""Of a workspace's configuration; a request holds less (contract: admin.memory_config_patch)."""
+"""The size of a workspace's configuration; a request is smaller (contract: admin.memory_config_patch)."""
 OF_AGENT: Final = "CASE WHEN starts_with(path, 'agent:') THEN split_part(substr(path, 7), '/', 1) ELSE '' END"
 
 
@@ -75,7 +75,7 @@ class MemoryVersion(TenantTable, table=True):
 
 
 class MemoryConfig(TenantRow, table=True):
-    """What a workspace has configured of its memories: an object of any keys."""
+    """A workspace's configuration of its memories: an object with any keys."""
 
     __tablename__ = "memory_configs"
     workspace_id: str = tenant_id()

@@ -78,20 +78,19 @@ OUTPUT = (
     ChatEventType.tool_result, ChatEventType.image,
     ChatEventType.system, ChatEventType.result, ChatEventType.error,
 )  # fmt: skip
-"""What adapters put out (contract: chats.behaviour 14): neither the user's words nor a turn's begin and end."""
+"""The events of adapters (contract: chats.behaviour 14): without the user's words and a turn's begin and end."""
 
 
 class Run(TenantTable, table=True):
     """One piece of work of an agent. RUNNING without `started_at` waits for a worker.
 
-    A worker holds a run by a lease: `lease` rises by one with every claim, and whoever writes for the run names its
-    number, so that a worker that was believed dead can change nothing once another has taken over. `frames` counts what
-    the holders have written: a batch names how many came before it, so that one sent twice is stored once.
-    A chat has one live run, but for the chat of an agent's webhooks, where each has its own.
-    One that waits for an approval (`waits_for`) is held by nobody, and its lease has no end, until somebody decides:
-    `waited` are the seconds that it has spent so, which no time limit counts, and `parks` how often.
-    `message_seq` is the number of the message that asked for it. `began_at` is a column, since row-level security lets
-    no condition on an expression such as COALESCE into an index.
+    A worker holds a run by a lease: `lease` rises by one with every claim, and every write for the run names its
+    number, so that a worker that lost its lease can change nothing. `frames` counts the written frames: a batch names
+    how many came before it, so that one sent twice is stored once. A chat has one live run, except the chat of an
+    agent's webhooks, where each delivery has its own. No worker holds a run that waits for an approval (`waits_for`),
+    and its lease has no end, until a user decides: `waited` are the seconds that it has waited, which no time limit
+    counts, and `parks` how often. `message_seq` is the number of the message that requested it. `began_at` is a column,
+    because row-level security keeps conditions on expressions such as COALESCE out of indexes.
     """
 
     __tablename__ = "runs"
@@ -233,10 +232,11 @@ OF_ENDED_RUNS = """
 
 
 class RunStep(TenantRow, table=True):
-    """A run's step: announced before it shows or does what cannot be taken back; its outcome once `finished_at` is set.
+    """A run's step: announced before it shows or does anything irreversible; its outcome is there once `finished_at` is
+    set.
 
-    Whoever takes the run over is given the outcome of a finished step, and does not repeat one that was only announced.
-    `said`: the events of a finished step of a run without a chat, which has no frames.
+    A worker that takes the run over gets the outcome of a finished step, and does not repeat one that was only
+    announced. `said`: the events of a finished step of a run without a chat, which has no frames.
     """
 
     __tablename__ = "run_steps"

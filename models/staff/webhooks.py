@@ -1,4 +1,4 @@
-"""What others have sent to agents."""
+"""Deliveries of webhooks to agents."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

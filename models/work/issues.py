@@ -1,4 +1,4 @@
-"""What hangs on an issue, which is itself a mission: labels, comments, relations, and what was done with it."""
+"""The parts of an issue, which is itself a mission: labels, comments, relations, and its timeline."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -76,7 +76,7 @@ class IssueRelation(TenantTable, table=True):
 
 
 class IssueActivity(TenantTable, table=True):
-    """What was done with an issue: one row a change, never changed itself."""
+    """A change of an issue: one row per change, never changed itself."""
 
     __tablename__ = "issue_activity"
     __table_args__ = (

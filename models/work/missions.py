@@ -183,8 +183,8 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
 
 
 class Assignment(TenantTable, Timestamps, table=True):
-    """One piece of work from one agent to another, in a chat. `handoff` is what the agent has said of its result, for
-    whoever goes on with it: `summary`, `confidence` and `artifacts`.
+    """One piece of work from one agent to another, in a chat. `handoff` is the agent's summary of its result for the
+    next agent: `summary`, `confidence` and `artifacts`.
     """
 
     __tablename__ = "assignments"
@@ -325,7 +325,7 @@ ISSUE_STATES = Machine(
     },
     stamps={"completed_at": _ENDS},
 )
-"""Of missions that are issues (contract: issues.states)."""
+"""The states of missions that are issues (contract: issues.states)."""
 MISSION_STATES = Machine(
     Mission,
     "status",
@@ -342,7 +342,7 @@ MISSION_STATES = Machine(
     },
     stamps={"completed_at": frozenset({_S.COMPLETED, _S.FAILED, _S.CANCELLED})},
 )
-"""What a user may make of a mission by hand (contract: missions.states.Mission)."""
+"""The states that a user may set on a mission by hand (contract: missions.states.Mission)."""
 MISSION_ACTIONS = Machine(
     Mission,
     "status",
@@ -357,7 +357,7 @@ MISSION_ACTIONS = Machine(
     },
     stamps={"completed_at": frozenset({_S.REVIEW, _S.FAILED})},
 )
-"""How a mission is started, restarted and resumed, and how the work on it, or on an issue, ends (contract:
+"""The transitions by start, restart and resume, and at the end of the work on a mission or an issue (contract:
 missions.states.MissionActions).
 """
 TASK_STATES = Machine(
@@ -378,7 +378,7 @@ TASK_STATES = Machine(
         "completed_at": frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED}),
     },
 )
-"""What a user may make of a task by hand (contract: missions.states.Task)."""
+"""The states that a user may set on a task by hand (contract: missions.states.Task)."""
 TASK_BY_ENGINE = Machine(
     MissionTask,
     "status",
@@ -403,4 +403,4 @@ TASK_BY_ENGINE = Machine(
         "completed_at": frozenset({TaskStatus.COMPLETED, TaskStatus.FAILED}),
     },
 )
-"""What the work on a mission does to its tasks (contract: missions.states.TaskByEngine)."""
+"""The transitions of tasks by the work on a mission (contract: missions.states.TaskByEngine)."""

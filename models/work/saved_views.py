@@ -1,4 +1,4 @@
-"""Saved views: how somebody wants to see issues."""
+"""Saved views: a user's filters and layout of issues."""
 
 from enum import StrEnum
 from typing import ClassVar
