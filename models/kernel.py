@@ -141,6 +141,15 @@ class AuditActor(StrEnum):
     system = "system"
 
 
+class AuditEffect(StrEnum):
+    """What an audited action does to its row, which is the kind of its entry in the journal."""
+
+    created = "created"
+    updated = "updated"
+    deleted = "deleted"
+    restored = "restored"
+
+
 class AuditLog(TenantTable, table=True):
     """Who changed which row; written in the transaction of the change."""
 
@@ -188,6 +197,10 @@ class AuditLog(TenantTable, table=True):
     salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM}, holds=NOTHING)
     erased: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
     erased_signature: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
+    # Without a check, which would be parsed with each write: what is no effect is read as `updated`. A row that was
+    # sealed before there was this column has none: its line is written.
+    effect: str | None = text_field(LINE, default=None, holds=NOTHING)
+    """An AuditEffect."""
 
 
 class SecurityLog(Table, table=True):

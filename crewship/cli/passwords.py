@@ -22,8 +22,8 @@ PAIRINGS = "DELETE FROM pairings WHERE user_id = $1 AND consumed_at IS NULL"
 LINKS = "UPDATE password_resets SET expires_at = now() WHERE user_id = $1 AND used_at IS NULL AND expires_at > now()"
 WORKSPACES = "SELECT workspace_id FROM memberships WHERE user_id = $1"
 AUDIT = """
-    INSERT INTO audit_logs (id, workspace_id, actor_type, action, entity_type, entity_id, data, created_at)
-    VALUES ($1, $2, 'system', 'user.password_reset', 'USER', $3, '{"by": "operator"}', now())
+    INSERT INTO audit_logs (id, workspace_id, actor_type, action, effect, entity_type, entity_id, data, created_at)
+    VALUES ($1, $2, 'system', 'user.password_reset', 'updated', 'USER', $3, '{"by": "operator"}', now())
 """
 
 

@@ -116,10 +116,10 @@ LANGUAGE sql STABLE AS $$
     SELECT a.workspace_id, a.created_at,
         'j' || lpad(to_hex((extract(epoch FROM a.created_at) * 1000000)::bigint), 14, '0') || 'ad'
             || CASE WHEN a.id ~ '^[A-Za-z0-9_-]{1,44}$' THEN a.id ELSE md5(a.id) END,
-        'ad', a.id, CASE
-            WHEN a.action ~* '(delete|remove|revoke)' THEN 'audit.entity_deleted'
-            WHEN a.action ~* '(restore|unlock)' THEN 'audit.entity_restored'
-            WHEN a.action ~* '(create|invite)' THEN 'audit.entity_created'
+        'ad', a.id, CASE a.effect
+            WHEN 'created' THEN 'audit.entity_created'
+            WHEN 'deleted' THEN 'audit.entity_deleted'
+            WHEN 'restored' THEN 'audit.entity_restored'
             ELSE 'audit.entity_updated'
         END,
         'notice', 'normal', CASE

@@ -188,9 +188,9 @@ async def test_lines_of_the_audit_log_are_pending_until_the_row_is_sealed(admin:
     await admin.execute("DELETE FROM audit_logs")
     await admin.execute("DELETE FROM journal")
     await admin.execute(
-        "INSERT INTO audit_logs (id, workspace_id, action, entity_type, actor_type, data)"
-        " SELECT 'row' || n, $1, 'label.' || verb, 'LABEL', 'system', '{}'"
-        " FROM unnest(ARRAY['created', 'changed', 'deleted']) WITH ORDINALITY AS row (verb, n)",
+        "INSERT INTO audit_logs (id, workspace_id, action, effect, entity_type, actor_type, data)"
+        " SELECT 'row' || n, $1, 'label.changed', effect, 'LABEL', 'system', '{}'"
+        " FROM unnest(ARRAY['created', NULL, 'deleted']) WITH ORDINALITY AS row (effect, n)",
         place,
     )
     page = "SELECT row_id, entry_type FROM journal_page($1, '{}', NULL, NULL, 10) ORDER BY row_id"

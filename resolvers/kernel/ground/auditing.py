@@ -1,12 +1,45 @@
-"""The authority of a change, and its audit row. See ADR 11."""
+"""The authority of a change, the effect of an audited action, and the audit row. See ADR 11."""
 
+import re
+from functools import cache
 from typing import Any
 
-from models.kernel import AuditActor, AuditLog
+from models.kernel import AuditActor, AuditEffect, AuditLog
 from models.people.auth import SERVICE_ACCOUNT
 from resolvers.identity.caller import Caller, CredentialKind
 
 TOKENS = frozenset({CredentialKind.TOKEN, CredentialKind.ADMIN, CredentialKind.TOKEN_TICKET})
+VERBS = {
+    "create": AuditEffect.created, "created": AuditEffect.created,
+    "delete": AuditEffect.deleted, "deleted": AuditEffect.deleted,
+    "removed": AuditEffect.deleted, "revoked": AuditEffect.deleted,
+    "restored": AuditEffect.restored,
+}  # fmt: skip
+
+
+class AuditAction(str):
+    """The name of an action whose verb does not say its effect: `audit=AuditAction("card.shredded",
+    AuditEffect.deleted)`.
+    """
+
+    effect: AuditEffect
+
+    def __new__(cls, name: str, effect: AuditEffect) -> "AuditAction":
+        made = super().__new__(cls, name)
+        made.effect = effect
+        return made
+
+
+def effect_of(action: str) -> AuditEffect:
+    """As declared; else of the verb with which the name of the action ends, as in `crew.persona_removed`. What neither
+    creates, deletes nor restores its row updates it.
+    """
+    return action.effect if isinstance(action, AuditAction) else _effect_of_verb(action)
+
+
+@cache
+def _effect_of_verb(action: str) -> AuditEffect:
+    return VERBS.get(re.split("[._]", action)[-1], AuditEffect.updated)
 
 
 def by_whose_right(caller: Caller, user_id: str, credential_id: str) -> tuple[AuditActor, str | None]:
@@ -31,6 +64,6 @@ def audit_row(audit: Any, caller: Caller, user_id: str, credential_id: str, chan
     ip_address, user_agent = client_of(caller)
     return AuditLog(
         id=audit.id, user_id=user_id or None, actor_type=actor_type, actor_id=actor_id, action=audit.action,
-        entity_type=audit.entity_type, entity_id=audit.entity_id, data=audit.data, changes=changes,
-        ip_address=ip_address, user_agent=user_agent,
+        effect=effect_of(audit.action), entity_type=audit.entity_type, entity_id=audit.entity_id, data=audit.data,
+        changes=changes, ip_address=ip_address, user_agent=user_agent,
     )  # fmt: skip

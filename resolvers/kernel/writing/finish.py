@@ -17,7 +17,7 @@ from resolvers.errors import Code, Refusal, forbidden
 from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.declarations import jobs
-from resolvers.kernel.ground.auditing import by_whose_right, client_of
+from resolvers.kernel.ground.auditing import by_whose_right, client_of, effect_of
 from resolvers.kernel.ground.inputs import Input
 from resolvers.kernel.ground.policy import MEMBERS
 from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
@@ -33,13 +33,10 @@ from resolvers.kernel.store.statements import adding, columns_of, written
 from resolvers.kernel.writing.context import Context
 from resolvers.kernel.writing.recorder import Audit
 
-AUDIT = (
-    "(id,workspace_id,user_id,actor_type,actor_id,action,entity_type,entity_id,changes,ip_address,user_agent,data,"
-    "created_at)"
-)
-PERSONAL = AUDIT.replace("workspace_id,user_id,", "user_id,")
-AUDIT_TYPES = ("text", "text", "text", "text", "text", "text", "text", "text", "text::jsonb", "text", "text", "jsonb")
-PERSONAL_TYPES = AUDIT_TYPES[1:]
+ACTION = "user_id,actor_type,actor_id,action,entity_type,entity_id,changes,ip_address,user_agent,data,created_at)"
+ACTION_TYPES = ("text", "text", "text", "text", "text", "text", "text::jsonb", "text", "text", "jsonb")
+AUDIT, AUDIT_TYPES = f"(id,workspace_id,effect,{ACTION}", ("text", "text", "text", *ACTION_TYPES)
+PERSONAL, PERSONAL_TYPES = f"(id,{ACTION}", ("text", *ACTION_TYPES)
 MOST_ALONE = 4
 """Audit rows that are parameters of their own; more of them go in as arrays, by one plan whatever their number is."""
 EVENT = "(workspace_id,channel,type,payload)"
@@ -82,7 +79,7 @@ def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
 
 
 def _audited(
-    ctx: Context, audits: list[Audit], drawn: bool, values: list[Any], *place: str | None
+    ctx: Context, audits: list[Audit], drawn: bool, values: list[Any], place: str | None = None
 ) -> tuple[NamedColumns, ...]:
     """What audit rows say, added to the values; and what of it is read from the new row."""
     named, client = list[NamedColumns](), client_of(ctx.caller)
@@ -91,8 +88,11 @@ def _audited(
         data, columns = split(audit.data) if drawn else (audit.data, NOTHING)
         named.append(columns)
         changes = ctx.changes.get(audit.entity_id or "")
-        whose = ctx.user_id or None if place else ctx.whose
-        values += [audit.id, *place, whose, *by, audit.action, audit.entity_type, audit.entity_id]
+        if place is None:
+            values += [audit.id, ctx.whose]
+        else:
+            values += [audit.id, place, effect_of(audit.action), ctx.user_id or None]
+        values += [*by, audit.action, audit.entity_type, audit.entity_id]
         values += [orjson.dumps(changes).decode() if changes else None, *client, data]
     return tuple(named)
 

@@ -82,7 +82,12 @@ def readers(kind: str) -> frozenset[Role]:
 async def noted(log: Log, kind: str, word: str) -> None:
     """A row of the log whose data have a word."""
     row = AuditLog(
-        action="thing.created", entity_type=kind, entity_id=new_id(), data={"name": f"hush {word}"}, **log.here
+        action="thing.created",
+        effect="created",
+        entity_type=kind,
+        entity_id=new_id(),
+        data={"name": f"hush {word}"},
+        **log.here,
     )
     await log.world.add(row)
 

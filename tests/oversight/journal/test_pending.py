@@ -18,8 +18,11 @@ from tests.world import World, connect_for_all
 
 pytestmark = pytest.mark.anyio
 ROWS = """
-    INSERT INTO audit_logs (id, workspace_id, action, entity_type, entity_id, actor_type, actor_id, data, created_at)
+    INSERT INTO audit_logs (
+        id, workspace_id, action, effect, entity_type, entity_id, actor_type, actor_id, data, created_at
+    )
     SELECT 'pending' || $2::text || n, $1, (ARRAY['crew.create', 'agent.delete', 'issue.update'])[1 + n % 3],
+        (ARRAY['created', 'deleted', 'updated'])[1 + n % 3],
         (ARRAY['crew', 'Agent', 'issue'])[1 + n % 3], 'entity' || n % 4, 'agent', 'agent' || n % 7,
         jsonb_build_object('name', CASE WHEN n % 5 = 0 THEN 'quick brown' ELSE 'fox' || n % 11 END),
         timestamptz '2026-11-27' - n * n / 3 * interval '1 minute'
