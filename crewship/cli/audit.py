@@ -15,7 +15,7 @@ EVERYTHING = {"crewship.workspaces": "*"}
 async def verified(
     settings: Settings, access: Access, workspace: str | None, tell: Callable[[Fault], None]
 ) -> Verified:
-    """Walks the chains on one snapshot of the database, and tells of each fault when it is found."""
+    """Walks the chains on one snapshot of the database, and reports each fault when it is found."""
     settings, found = keys.with_stored(settings), Verified()
     known = keys.wrapping_keys(settings)
     if not known:

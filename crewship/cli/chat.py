@@ -37,7 +37,7 @@ SINCE = """query ($chat: ID!, $offset: Int) {
 
 @dataclass(frozen=True)
 class Place:
-    """Whom a conversation is with, and where."""
+    """The agent and the workspace of a conversation."""
 
     user_id: str
     workspace_id: str
@@ -105,7 +105,7 @@ class Conversation:
         self._known = 0  # messages that were shown, or are older than the conversation
 
     async def begin(self, *, new: bool) -> None:
-        """Goes on in the caller's last chat with the agent, or begins another one."""
+        """Continues the caller's last chat with the agent, or begins a new one."""
         found = None if new else await self._last()
         if found is None:
             made = await self.client.graphql(CREATE, ws=self.place.workspace_id, agent=self.place.agent_id)
@@ -184,7 +184,9 @@ def chat(profile: Profile, agent: str, message: str | None, *, new: bool, as_jso
 
 
 def _turns(runner: asyncio.Runner, conversation: Conversation, lines: Iterable[str], indent: int | None) -> int:
-    """A turn a line; the first that fails is the last. `indent`: each is told as JSON, in one line where it is 0."""
+    """A turn per line; the first failure ends the loop. `indent`: each turn is printed as JSON, in one line if
+    it is 0.
+    """
     for line in lines:
         if not line.strip():
             continue

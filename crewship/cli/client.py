@@ -1,5 +1,5 @@
-"""How the commands that talk to a server reach it: by what they know of it, over its API, with one kind of error that a
-person can act on.
+"""The client of the commands that use a server: it knows the server's API, and has one kind of error that a person can
+resolve.
 """
 
 import ipaddress
@@ -15,7 +15,7 @@ from crewship.cli.profiles import ClientError, Profile
 
 PATIENCE = 30.0  # seconds for an answer
 UNKNOWN = ("Cannot query field", "Unknown argument", "Unknown type", "Unknown fragment", "Field ")
-"""How a server begins to say that a document of ours is not of its schema."""
+"""The beginnings of a server's errors about a document that does not fit its schema."""
 
 
 class Unreachable(ClientError):
@@ -27,7 +27,7 @@ class RequestRefused(ClientError):
 
 
 def is_loopback(server: str) -> bool:
-    """Whether the server is this machine, which no proxy stands before."""
+    """Returns true if the server is this machine, which is reached without a proxy."""
     host = urlsplit(server).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -55,7 +55,7 @@ class Client:
 
     @property
     def of_sockets(self) -> dict[str, Any]:
-        """How a WebSocket gets to the server: the same way as everything else."""
+        """The connection parameters of a WebSocket: the same as for everything else."""
         return {"proxy": None if is_loopback(self.server) else True, "ssl": self._tls}
 
     async def close(self) -> None:
@@ -97,8 +97,8 @@ class Client:
         query: Mapping[str, str | int],
         headers: dict[str, str],
     ) -> httpx2.Response:
-        """What only reads, or counts once, is asked again when a kept connection turns out dead: all GraphQL of this
-        client does.
+        """Requests that only read, or that count once, are repeated if a kept connection is dead: all GraphQL of this
+        client is such.
         """
         asked: dict[str, Any] = {"json": body, "params": query, "headers": headers}
         try:
@@ -136,7 +136,7 @@ class Client:
         return f"{self.server} is of release {theirs}, and {own}: install that one ({said})"
 
     async def ticket(self) -> str:
-        """What opens a WebSocket, for some minutes."""
+        """A ticket for a WebSocket, valid for some minutes."""
         return str((await self.rest("GET", "/api/v1/ws-token"))["token"])
 
     def _unauthenticated(self) -> str:

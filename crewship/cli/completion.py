@@ -44,7 +44,7 @@ def _commands(command: Any, path: tuple[str, ...]) -> Iterator[Command]:
 
 
 def _allowed(annotation: Any) -> tuple[str, ...]:
-    """Of a value, where there are but some."""
+    """The possible values, if there are only some."""
     return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
 
 

@@ -56,7 +56,7 @@ FOUND = (
 
 @dataclass(frozen=True)
 class Owner:
-    """What is kept of the demo's owner, in a file that only the user reads."""
+    """The stored data of the demo's owner, in a file that only the user can read."""
 
     email: str
     password: str
@@ -136,7 +136,7 @@ async def settle(server: str, directory: Path) -> tuple[Profile, Owner]:
 
 
 async def _signed_up(client: Client, known: Owner | None, file: Path) -> Owner:
-    """The owner. The password is kept before it is used: whatever breaks off, the next start goes on."""
+    """The owner. The password is stored before it is used: after any interruption the next start continues."""
     fresh = (await client.rest("GET", "/api/v1/system/setup-status"))["needs_bootstrap"]
     if known is None and not fresh:
         raise ClientError(
@@ -235,7 +235,7 @@ class Guide:
 
 
 async def persistently(work: Callable[[], Awaitable[T]], patience: float = PATIENCE) -> T:
-    """What comes of work that goes on where it broke off: a busy machine may leave any request without an answer."""
+    """The result of resumable work: on a busy machine any request may time out."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -247,8 +247,8 @@ async def persistently(work: Callable[[], Awaitable[T]], patience: float = PATIE
 
 
 def demo_settings(directory: Path, port: int | None) -> Settings:
-    """What the environment says of another instance does not count here: neither its database nor its keys. Without
-    `port` its CREWSHIP_PORT does: one that is taken is not insisted on.
+    """Ignores the environment of other instances: neither its database nor its keys apply. Without `port`,
+    CREWSHIP_PORT applies; if that is taken, another one is used.
     """
     for info in Settings.model_fields.values():
         alias = info.validation_alias

@@ -1,4 +1,4 @@
-"""What is wrong with an installation, and what to do about it. Nothing is changed, and no secret is shown."""
+"""Finds faults of an installation and says how to fix them. It changes nothing, and shows no secret."""
 
 import asyncio
 import http.client
@@ -69,7 +69,7 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def _reachable(directory: Path) -> bool:
-    """What another user keeps, that user has to ask about: also where commands would run."""
+    """Files of another user can only be examined by that user; the same holds where commands would run."""
     try:
         return not directory.exists() or os.access(directory, os.R_OK | os.W_OK | os.X_OK)
     except PermissionError:  # it is in a closed one
@@ -208,7 +208,7 @@ async def _check_keys(settings: Settings, connection: "asyncpg.Connection[asyncp
 
 
 def _previous(settings: Settings) -> str:
-    """What NEXTAUTH_SECRET_PREVIOUS does, where there is one."""
+    """The effect of NEXTAUTH_SECRET_PREVIOUS, if it is set."""
     if settings.nextauth_secret_previous is None:
         return ""
     good = (
@@ -220,8 +220,8 @@ def _previous(settings: Settings) -> str:
 
 
 def connections_of(settings: Settings) -> int:
-    """How many database connections a process may hold: the pool, the tail of events, the wake-ups, the engine that
-    carries out runs, and the lock of jobs and clocks.
+    """The most database connections of a process: the pool, the tail of events, the wake-ups, the engine that executes
+    runs, and the lock of jobs and clocks.
     """
     events, lock = 1, 1
     wakeups = 2 if settings.redis_url is None else 0
@@ -247,7 +247,9 @@ async def _check_connections(settings: Settings, connection: "asyncpg.Connection
 
 
 def check_isolation(settings: Settings) -> list[Check]:
-    """Where agents' commands would run. Without a sandbox everything else works: that is told, and no fault."""
+    """The sandbox for agents' commands. Without one everything else works, so its absence is reported but is not a
+    fault.
+    """
     sandbox = asyncio.run(describe(settings))
     if sandbox.isolation is Isolation.namespace:
         found = f"agents' commands run in separate namespaces, created by {sandbox.program}"
@@ -272,7 +274,9 @@ def _check_limits(sandbox: Report) -> Check:
 
 
 def check_coding_agents(settings: Settings) -> Check:
-    """Which coding agents this machine has. Without any, agents work by our own loop: that is told, and no fault."""
+    """The coding agents on this machine. Without any, agents use our own loop, so their absence is reported but is not
+    a fault.
+    """
     folder = settings.coding_agents
     found = list(report(folder))
     there = [f"{one.agent.name} {one.version}" for one in found if isinstance(one, Installed)]
@@ -285,8 +289,8 @@ def check_coding_agents(settings: Settings) -> Check:
 
 
 def check_keeper(settings: Settings) -> list[Check]:
-    """Whether the keeper's model is on a server that agents work with. That is told, and no fault: nothing but calls of
-    a model reaches it from here.
+    """Whether agents work with the keeper's model server. This is reported but is not a fault: only model calls reach
+    the server from here.
     """
     if not settings.keeper_enabled:
         return []
@@ -305,7 +309,7 @@ def check_keeper(settings: Settings) -> list[Check]:
 
 
 def _is_one(url: str, other: str) -> bool:
-    """Whether both lead to one server: by host and port, and all names of this machine are one."""
+    """Returns true if both addresses lead to one server: by host and port; all names of this machine are equal."""
     try:
         one, two = Endpoint.of_url(url), Endpoint.of_url(other)
     except ConnectionRefused:
@@ -336,7 +340,9 @@ def check_containers(settings: Settings) -> Check:
 
 
 def check_mail(settings: Settings) -> Check:
-    """Whether links can be mailed. Without mail everything else works: that is told, and no fault."""
+    """Whether the server can mail links. Without mail everything else works, so its absence is reported but is not a
+    fault.
+    """
     pairs = {
         "CREWSHIP_SMTP_URL and CREWSHIP_MAIL_FROM": (settings.smtp_url, settings.mail_from),
         "RESEND_API_KEY and RESEND_FROM": (settings.resend_api_key, settings.resend_from),
@@ -363,7 +369,9 @@ def check_mail(settings: Settings) -> Check:
 
 
 def check_sign_in_providers(settings: Settings) -> list[Check]:
-    """What a sign-in asks of each provider before anybody is sent there, and what has to be registered with it."""
+    """Checks for each provider what a sign-in needs before it redirects, and the addresses to register with the
+    provider.
+    """
     return [asyncio.run(_check_provider(settings, provider)) for provider in settings.providers]
 
 

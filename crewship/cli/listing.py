@@ -46,7 +46,7 @@ class Listing:
 
 
 def _none(listed: str, one: str, wanted: Mapping[str, str | None]) -> str:
-    """What is said of an empty list, which is not the same where some of it were asked for."""
+    """The text for an empty list, which depends on the filters."""
     return f"No {one} matches." if any(value is not None for value in wanted.values()) else listed
 
 
@@ -220,7 +220,7 @@ async def _variables(client: Client, agent: str | None = None, **wanted: str | N
 
 
 def _print_table(columns: Mapping[str, Callable[[Mapping[str, Any]], Any]], nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Of the width of the terminal; to a program, one line each with tabs between, and nothing left out."""
+    """Prints at the width of the terminal; for programs, one complete line per row with tabs."""
     rows = [[_cell(value(node)) for value in columns.values()] for node in nodes]
     if not sys.stdout.isatty():
         for row in rows:

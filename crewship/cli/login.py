@@ -38,7 +38,7 @@ def log_in(server: str | None, workspace: str | None, wanted: str | None, as_jso
 
 
 def _asked(name: str, server: str | None, workspace: str | None, *, named: bool) -> Profile:
-    """What the profile of that name becomes. One of another server is not replaced unless it is named."""
+    """The new content of the profile of that name. A profile of another server is replaced only if it is named."""
     place = profiles.place_of(name)
     kept = profiles.read(place) if place.is_file() else None
     around = os.environ.get(profiles.VARIABLES["server"]) or None

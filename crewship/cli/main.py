@@ -43,7 +43,7 @@ class Commands(TyperGroup):
 
 
 def _is_left_alone() -> bool:
-    """Whether nobody reads stdout any more; what was meant for it goes nowhere from now on."""
+    """Returns true if the reader of stdout has gone; further output is dropped."""
     watched = select.poll()
     watched.register(sys.stdout.fileno(), 0)
     if not watched.poll(0):
@@ -95,7 +95,7 @@ def _explained(*errors: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """What an operator of the server can correct."""
+    """Errors that an operator of the server can correct."""
     from crewship.process.database import StartError
     from crewship.process.keys import KeysError
     from crewship.process.postgres_child import PostgresError
@@ -139,8 +139,8 @@ def demo(
         ),
     ] = None,
 ) -> None:
-    """A service to try: with a small local model, an owner, a crew and an agent, and how to talk with it. Ctrl-C stops
-    it.
+    """Start a demo server with a small local model, an owner, a crew and an agent, and print how to talk with it.
+    Ctrl-C stops it.
     """
     from crewship.cli.demo import demo as run
     from crewship.cli.profiles import ClientError
@@ -178,7 +178,8 @@ def forget_passkeys(email: Annotated[str, typer.Argument(help="Email of the user
 def reset_password(email: Annotated[str, typer.Argument(help="Email of the user, as stored.")]) -> None:
     """Set a new password for a user who cannot be mailed a link, and end all sessions of the user.
 
-    It is asked for twice in a terminal, and else read from the first line of stdin. CLI tokens and passkeys stay.
+    In a terminal it asks for the password twice; otherwise it reads the first line of stdin. CLI tokens and passkeys
+    stay valid.
     """
     from crewship.cli.passkeys import NoSuchUser
     from crewship.cli.passwords import reset
@@ -201,8 +202,8 @@ def _new_password() -> str:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check data directory, database, keys and port, and say what to do about what is wrong. Exit code 1 when something
-    is.
+    """Check data directory, database, keys and port, and say how to fix what is wrong. Exit code 1 if anything is
+    wrong.
     """
     with _refusals():
         from crewship.cli.doctor import examine
@@ -260,9 +261,8 @@ def rotate_keys(
         bool, typer.Option("--data-keys", help="First create new data keys for every workspace and the instance.")
     ] = False,
 ) -> None:
-    """Wrap every data key with the key that wraps now, and seal anew what is not sealed with the data key of its
-    workspace, while the service works. It may be cut off and begun again. Exit code 1 when something could not be
-    opened.
+    """Rewrap every data key with the current wrapping key, and reseal values that are not sealed with their workspace's
+    data key, while the service runs. You can interrupt and repeat it. Exit code 1 if a value could not be opened.
     """
     with _refusals():
         from crewship.cli.reseal import reseal
@@ -281,7 +281,7 @@ def rotate_keys(
 
 @keys_app.command("status")
 def keys_status(as_json: AsJson = False) -> None:
-    """Say which key wraps, and what each is still needed for."""
+    """Show which key wraps, and what each key is still needed for."""
     with _refusals():
         from crewship.cli.reseal import needed
         from crewship.process.database import existing_database
@@ -297,8 +297,8 @@ def keys_status(as_json: AsJson = False) -> None:
 
 @keys_app.command("drop")
 def drop_key(name: Annotated[str, typer.Argument(help="Such as ENCRYPTION_KEY.")]) -> None:
-    """Let go of a key that nothing needs any more: the server starts without it from then on. Refused while something
-    does, the seals of the audit log included.
+    """Drop a key that is no longer needed: the server then starts without it. Refused while the key is needed, for
+    example for the seals of the audit log.
     """
     with _refusals():
         from crewship.cli.reseal import drop
@@ -320,7 +320,7 @@ def _print_needed(needed: "Needed") -> None:
 
 @app.command()
 def routes(as_json: AsJson = False) -> None:
-    """The table of REST routes, each with its operation, role and errors."""
+    """Print the REST routes, each with its operation, role and errors."""
     from rest_compat.http.routes import table
 
     _print_rows(table(), as_json)
@@ -328,7 +328,7 @@ def routes(as_json: AsJson = False) -> None:
 
 @app.command()
 def operations(as_json: AsJson = False) -> None:
-    """The registry of operations, each with its REST routes and GraphQL fields."""
+    """Print the registry of operations, each with its REST routes and GraphQL fields."""
     from rest_compat.http.routes import operations as registry
     from schema.bridge.root import fields
 
@@ -337,7 +337,7 @@ def operations(as_json: AsJson = False) -> None:
 
 @app.command()
 def schema() -> None:
-    """The GraphQL schema, as SDL."""
+    """Print the GraphQL schema as SDL."""
     from schema.bridge.root import sdl
 
     print(sdl(), end="")
@@ -345,7 +345,7 @@ def schema() -> None:
 
 @app.command()
 def openapi() -> None:
-    """The OpenAPI document of the REST surface."""
+    """Print the OpenAPI document of the REST surface."""
     from rest_compat.http.openapi import document
 
     print(json.dumps(document(), indent=2, ensure_ascii=False))
@@ -353,7 +353,7 @@ def openapi() -> None:
 
 @app.command()
 def version(as_json: AsJson = False) -> None:
-    """The release."""
+    """Print the release."""
     from importlib.metadata import version as released
 
     found = released("crewship")

@@ -1,4 +1,4 @@
-"""What the operator does for somebody who has lost every passkey, and needs one to sign in."""
+"""The operator's help for a user who has lost every passkey and needs one to sign in."""
 
 import asyncpg
 
@@ -10,7 +10,7 @@ FORGET = """
 
 
 class NoSuchUser(Exception):
-    """The email is nobody's, letter case included."""
+    """No user has the email, with this letter case."""
 
 
 async def forget(owner: str, email: str) -> int:

@@ -1,4 +1,4 @@
-"""What the operator does for somebody who has forgotten a password, and cannot be mailed a link."""
+"""The operator's help for a user who has forgotten a password and cannot be mailed a link."""
 
 from crewship.cli.passkeys import NoSuchUser
 from models.base import new_id
@@ -28,9 +28,9 @@ AUDIT = """
 
 
 async def reset(owner: str, email: str, password: str) -> int:
-    """Sets the password of a user, as the user does by a mailed link; returns how many sessions that has ended.
+    """Sets the password of a user, as the user does by a mailed link; returns the number of ended sessions.
 
-    Nobody of the service has done it: the audit rows of the user's workspaces say `system`.
+    The actor is no user: the audit rows of the user's workspaces say `system`.
     """
     hashed = await Passwords(threads=1).hash(password)
     connection = await connect(owner, EVERYTHING)

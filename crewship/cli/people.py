@@ -52,7 +52,7 @@ def of_a_server(command: Callable[..., None]) -> Callable[..., None]:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """What a person can correct is one line, and exit code 1."""
+    """An error that a person can correct is one line, with exit code 1."""
     from crewship.cli.profiles import ClientError
 
     try:
@@ -97,7 +97,7 @@ def runs(
     number: Number = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What agents have done and are doing."""
+    """List the runs of agents."""
     from crewship.cli.listing import RUNS, show
 
     _carry_out(show(found, RUNS, number, as_json, agent=agent, status=status))
@@ -112,7 +112,7 @@ def issues(
     number: Number = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Issues of the workspace."""
+    """List the issues of the workspace."""
     from crewship.cli.listing import ISSUES, show
 
     _carry_out(show(found, ISSUES, number, as_json, status=status, search=search))
@@ -126,7 +126,7 @@ def missions(
     number: Number = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Missions of the workspace."""
+    """List the missions of the workspace."""
     from crewship.cli.listing import MISSIONS, show
 
     _carry_out(show(found, MISSIONS, number, as_json, status=status))
@@ -142,7 +142,7 @@ def approvals(
     number: Number = 20,
     as_json: AsJson = False,
 ) -> None:
-    """What agents wait for: those that are pending, unless you ask for others."""
+    """List approvals that agents wait for: pending ones, unless you ask for others."""
     from crewship.cli.listing import APPROVALS, show
 
     _carry_out(show(found, APPROVALS, number, as_json, status=status))
@@ -173,9 +173,9 @@ def logs(
     number: Number = 20,
     as_json: AsJsonLines = False,
 ) -> None:
-    """The journal of the workspace, the newest entry last.
+    """Print the journal of the workspace, the newest entry last.
 
-    A connection that is lost while it is followed is made again, and nothing is left out.
+    With --follow, a lost connection is opened again, and no entry is missed.
     """
     from crewship.cli.listing import follow_journal, show_journal
 
@@ -193,7 +193,7 @@ def ask(
     message: Annotated[str, typer.Argument(help="The question.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ask an agent one thing, in a chat of its own. Exit code 0 when it did what it was asked, 1 when not."""
+    """Ask an agent one question, in a chat of its own. Exit code 0 if the agent completed the run, otherwise 1."""
     from crewship.cli.chat import chat as converse
 
     raise typer.Exit(converse(found, agent, message, new=True, as_json=as_json))
@@ -211,9 +211,9 @@ def chat(
     new: Annotated[bool, typer.Option("--new", help="Begin a new chat instead of continuing the last one.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one line per message from stdin.")] = False,
 ) -> None:
-    """Talk with an agent. Exit code 0 when it did what it was asked, 1 when not.
+    """Talk with an agent. Exit code 0 if the agent completed the run, otherwise 1.
 
-    Ctrl-C cancels the answer that is being given, Ctrl-D leaves.
+    Ctrl-C cancels the current answer, Ctrl-D leaves.
     """
     from crewship.cli.chat import chat as converse
 
@@ -223,10 +223,11 @@ def chat(
 @app.command(rich_help_panel=PANEL)
 @of_a_server
 def terminal(found: Any, agent: Annotated[str, typer.Argument(help="Slug or id of the agent.")]) -> None:
-    """A shell in the sandbox of an agent, in its folder.
+    """Open a shell in the sandbox of an agent, in its folder.
 
-    All keys go there, Ctrl-C and Ctrl-D too. Leave with exit, or, as with ssh, with ~. after Enter (~~ types a ~).
-    Exit code 0 when the shell has ended or you left, 1 when it was closed or could not be opened; stderr says why.
+    All keys go to the shell, including Ctrl-C and Ctrl-D. Leave with exit or, as with ssh, with ~. after Enter (~~
+    types a ~). Exit code 0 when the shell has ended or you left, 1 when it was closed or could not be opened; stderr
+    gives the reason.
     """
     from crewship.cli.shell import open_terminal
 
@@ -239,14 +240,14 @@ app.add_typer(profiles_app, name="profiles", rich_help_panel=PANEL)
 
 @profiles_app.callback(invoke_without_command=True)
 def profiles(context: typer.Context, as_json: AsJson = False) -> None:
-    """The servers that you have logged in to; without a command, the list of them."""
+    """The servers that you have logged in to; without a command, list them."""
     if context.invoked_subcommand is None:
         list_profiles(as_json)
 
 
 @profiles_app.command("list")
 def list_profiles(as_json: AsJson = False) -> None:
-    """List them; a * marks the one in use."""
+    """List the profiles; a * marks the one in use."""
     from crewship.cli.listing import show_profiles
 
     with explained():
@@ -255,7 +256,7 @@ def list_profiles(as_json: AsJson = False) -> None:
 
 @profiles_app.command("use")
 def use_profile(name: Annotated[str, typer.Argument(help="Name from `crewship profiles`.")]) -> None:
-    """Make one the profile in use."""
+    """Select the profile for other commands."""
     from crewship.cli.profiles import place_of, read, use
 
     with explained():
@@ -265,7 +266,7 @@ def use_profile(name: Annotated[str, typer.Argument(help="Name from `crewship pr
 
 @profiles_app.command("remove")
 def remove_profile(name: Annotated[str, typer.Argument(help="Name from `crewship profiles`.")]) -> None:
-    """Forget one, and its token. The server still takes the token until you revoke it there."""
+    """Forget a profile and its token. The server still accepts the token until you revoke it there."""
     from crewship.cli.profiles import remove
 
     with explained():
@@ -277,10 +278,10 @@ def remove_profile(name: Annotated[str, typer.Argument(help="Name from `crewship
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell to generate completion for.")],
 ) -> None:
-    """Print what makes a shell complete commands, options and profiles.
+    """Print a script that completes commands, options and profiles in a shell.
 
     bash: eval "$(crewship completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc. fish: crewship completion fish |
-    source in ~/.config/fish/config.fish. The shell asks nobody afterwards.
+    source in ~/.config/fish/config.fish. The script calls no server.
     """
     from crewship.cli.completion import script
     from crewship.cli.main import app as whole

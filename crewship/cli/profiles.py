@@ -20,7 +20,7 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ClientError(Exception):
-    """What was asked for cannot be had; the text says why, and what to do."""
+    """A request that cannot be fulfilled; the text gives the reason and a remedy."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Profile:
 
 
 def home() -> Path:
-    """Where profiles are kept."""
+    """The directory of the profiles."""
     place = os.environ.get("XDG_CONFIG_HOME") or ""
     return (Path(place) if place.startswith("/") else Path.home() / ".config") / "crewship"
 
@@ -60,7 +60,7 @@ def names() -> list[str]:
 
 
 def in_use() -> str:
-    """The name of the profile that commands take unless told otherwise; it may not be there."""
+    """The name of the profile that commands use by default; it may not exist."""
     try:
         return (home() / "in-use").read_text(encoding="utf-8").strip() or DEFAULT
     except (OSError, ValueError):
@@ -73,7 +73,7 @@ def use(name: str) -> None:
 
 
 def remove(name: str) -> Profile:
-    """What it was. Nobody is told on the server."""
+    """Returns the removed profile. The server is not informed."""
     _check_known(name)
     kept = read(place_of(name))
     place_of(name).unlink(missing_ok=True)
@@ -91,9 +91,9 @@ def _check_known(name: str) -> None:
 
 
 def find_profile(given: Mapping[str, str | None], wanted: str | None = None) -> Profile:
-    """What the command line gives wins over a profile that is named (by it, or by CREWSHIP_PROFILE), that over the
-    environment, and that over the profile in use. A token is good for the server of its profile alone. Raises
-    ClientError for a profile that is none.
+    """Options of the command line take precedence over a named profile (by option or CREWSHIP_PROFILE), then the
+    environment, then the profile in use. A token is valid only for the server of its profile. Raises ClientError for an
+    unknown profile.
     """
     named = wanted or named_around()
     if named is not None and "/" not in named:

@@ -31,7 +31,7 @@ from resolvers.kernel.store.database import Pool, connect
 EVERYTHING = {"crewship.workspaces": "*"}
 PORTION, ATTEMPTS = 500, 10
 SEALING_ON = timedelta(hours=1)
-"""Longer than any process goes on sealing with a data key that is retired."""
+"""Longer than any process still seals with a retired data key."""
 RETIRED = "SELECT decode(substr(id, 2), 'hex') FROM data_keys WHERE retired_at IS NOT NULL"
 OLD_ROWS = """
     SELECT id, {workspace} AS workspace_id, {column} FROM {table}
@@ -137,7 +137,7 @@ async def reseal(
 
 
 async def needed(settings: Settings, access: Access) -> Needed:
-    """What every key is still needed for. Raises KeysError."""
+    """The uses of every key. Raises KeysError."""
     async with _opened(settings, access) as (conn, vault):
         return await _needed(conn, await _wrapping(vault))
 
@@ -188,7 +188,7 @@ async def _column(conn: Any, vault: Vault, retired: list[bytes], place: Place, d
 
 
 async def _portion(conn: Any, vault: Vault, retired: list[bytes], place: Place, after: str, done: Resealed) -> Any:
-    """Where the next one begins; None where there is none."""
+    """The start of the next portion; None at the end."""
     model, column = place
     workspace = "workspace_id" if "workspace_id" in table_of(model).c else "NULL"
     names = {"table": table_of(model).name, "column": column}

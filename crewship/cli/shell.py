@@ -33,14 +33,14 @@ REVOKED, WITHDRAWN, UNUSED, TOO_MANY, NO_SANDBOX, STOPPING = 4401, 1008, 4408, 4
 
 
 class Escapes:
-    """What is typed, without what is for this program: `~.` leaves and `~~` is one `~`, each after Enter."""
+    """Filters the typed keys: `~.` leaves and `~~` is one `~`, each after Enter."""
 
     def __init__(self) -> None:
         self._at_start, self._held = True, False
         self.left = False
 
     def typed(self, keys: bytes) -> bytes:
-        """What is for the server. Once somebody has left, nothing is."""
+        """The keys for the server; none after the user has left."""
         passed = bytearray()
         for key in keys:
             if self._held:
@@ -65,7 +65,7 @@ class Tty:
         self.keyboard, self.screen = keyboard, screen
         self._before: list[Any] = []
         self.disturbed = False
-        """Whether a program may have left it as nobody wants it."""
+        """True if a program may have left the terminal in a bad state."""
 
     @property
     def size(self) -> dict[str, int]:
@@ -129,7 +129,7 @@ class Shell:
         self.said = ""  # the last word of the server's about an error
 
     async def run(self) -> int | None:
-        """The code with which the server closed; None where somebody left, or the connection is lost."""
+        """The code with which the server closed; None if the user left or the connection is lost."""
         loop = asyncio.get_running_loop()
         loop.add_reader(self._tty.keyboard, self._read)
         loop.add_signal_handler(signal.SIGWINCH, self._resize)

@@ -1,7 +1,7 @@
-"""What a conversation looks like in a terminal. The agent's words go to stdout, all else to stderr.
+"""The display of a conversation in a terminal. The agent's words go to stdout, everything else to stderr.
 
-Words are written as they come and never again, so that the terminal wraps and scrolls them as its own; the one line
-that is redrawn (what is being waited for) is gone before anything else is written.
+Words are printed as they arrive and never rewritten, so that the terminal wraps and scrolls them normally; the one line
+that is redrawn, the progress, is erased before anything else is printed.
 """
 
 import json
@@ -42,7 +42,7 @@ class Screen:
         self._open_line = False  # words stand in the line that the cursor is in
 
     def wait(self, what: str) -> None:
-        """Says what is being waited for, until something else is said. Only where somebody watches."""
+        """Shows what the program waits for until it prints something else. Only in a terminal."""
         if not self.console.is_terminal or self._open_line:
             return
         if self._waiting is None:
@@ -68,7 +68,7 @@ class Screen:
         self._open_line = not shown.endswith("\n")
 
     def speaker(self, name: str) -> None:
-        """Whose words come next; a program that reads them wants the words alone."""
+        """Prints the next speaker's name; programs get the words alone."""
         self.settle()
         if self.in_terminal:
             self._out.write(f"\x1b[1;36m{printable(name)}>\x1b[0m ")
@@ -104,11 +104,11 @@ class Screen:
         self.note("  " + one_line(f"failed: {result}", self.console.width - 2))
 
     def result(self, metadata: Mapping[str, Any], seconds: float) -> None:
-        """What the turn has taken: tokens, time, money, as far as they are known."""
+        """Prints tokens, time and money of the turn, as far as they are known."""
         self.note("  " + " · ".join(_taken(metadata, seconds)))
 
     def ask(self, prompt: str) -> str:
-        """A line that somebody types. Raises EOFError at the end of input."""
+        """A line from the user. Raises EOFError at the end of input."""
         self.settle()
         self.close_line()
         if not self.in_terminal:

@@ -1,8 +1,8 @@
-"""One turn of a conversation: a message, and what the agent does about it.
+"""One turn of a conversation: a message, and the agent's answer.
 
-The events of the chat are subscribed to before the message is sent, so that none is missed. A connection that breaks is
-made again behind the last event that was seen, and the message has a key under which it counts once, however often it
-is sent. So nothing is shown twice, and what no event tells any more is read from the chat's history.
+The client subscribes to the events of the chat before it sends the message, so that none is missed. After a lost
+connection it continues behind the last seen event, and the message has an idempotency key, so it counts once however
+often it is sent. Nothing is shown twice, and text that no event contains any more is read from the chat's history.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class ChatTurn:
         return not (self.failed or self.cancelled)
 
     def outcome(self) -> dict[str, Any]:
-        """What came of it, for programs."""
+        """The result for programs."""
         used = self._result.get("usage") or {}
         return {
             "chatId": self.chat.id,
@@ -99,7 +99,7 @@ class ChatTurn:
         return self._stop.is_set()
 
     def stop(self) -> None:
-        """Asks the agent to stop. The turn goes on until it has."""
+        """Asks the agent to stop. The turn continues until it has."""
         self._stop.set()
         self.screen.close_line()
         self.screen.wait("cancelling")
@@ -119,7 +119,7 @@ class ChatTurn:
             await asyncio.gather(listening, return_exceptions=True)
 
     async def _send(self) -> bool:
-        """Whether the agent answers."""
+        """Sends the message; returns true if the agent answers."""
         key = uuid.uuid4().hex
         try:
             found = await self._told(SEND, key, chat=self.chat.id, content=self.text)
@@ -184,7 +184,7 @@ class ChatTurn:
             self._ended.set()
 
     def _take(self, event: Mapping[str, Any]) -> None:
-        """One frame, in whatever order it comes. What has no number is of no run, but may tell of it."""
+        """Processes a frame, in any order. A frame without a number belongs to no run, but may report one."""
         seq = event["seq"]
         if seq is None:
             if self._sent and event.get("type") == "status":
@@ -252,7 +252,7 @@ class ChatTurn:
     # -- the history --------------------------------------------------------------------------------------------------
 
     async def _kept(self) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
-        """What the chat holds behind this turn's message, and the run."""
+        """The stored messages after this turn's message, and the run."""
         asked = {"ws": self.chat.workspace_id, "chat": self.chat.id, "offset": self.known, "run": self._sent["runId"]}
         found = await self.client.graphql(KEPT, **asked)
         messages = found["messages"]["nodes"]

@@ -1,6 +1,7 @@
-"""Which HTTP is accepted: a head may be read in one way alone, or whoever stands in between reads another (RFC 9112).
+"""The accepted subset of HTTP: a head must have one meaning only, otherwise a proxy in between may read another one
+(RFC 9112).
 
-The parser is lenient about some of it. What this refuses is never kept among heads that came before.
+The parser is lenient about parts of it. Refused heads are never cached.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ FRAMING = Why(400, "The framing of the body is ambiguous")
 EXPECTATION = Why(417, "Only the expectation 100-continue is supported")
 
 _NOT_IN_HOST = b' \t,/?#@\\<>"^`{|}'
-"""Of what separates parts of a URL and items of lists: a host is read as something else with any of them."""
+"""The separators of URL parts and list items: with any of them, other programs read a host differently."""
 
 
 def fault(version: str, headers: Sequence[tuple[bytes, bytes]]) -> Why | None:

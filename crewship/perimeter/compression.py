@@ -1,11 +1,11 @@
-"""Answers made smaller on their way out, where the client takes gzip: by their size and type, whatever made them.
+"""Compresses answers for clients that accept gzip, by their size and type.
 
-Small ones are not touched: they travel in as many packets either way. Nor is what goes on, what sets a cookie, or has a
-strong ETag, which names these very bytes.
+Small answers stay as they are, because they need as many packets either way. So do streams, answers that set a cookie,
+and those with a strong ETag, which names these very bytes.
 
-The length of a compressed answer tells whether words that a stranger put into it stand in it elsewhere too (BREACH).
-A stranger's page can make a browser send its cookie; it cannot make it send a token, or say that the request is this
-server's own. So what a cookie has asked for is compressed for pages of this server alone.
+The length of a compressed answer reveals whether words that a stranger put into it also occur elsewhere in it (BREACH).
+A stranger's page can make a browser send its cookie, but not a token, and cannot claim to be this server's own page. So
+answers to a cookie are compressed only for this server's own pages.
 """
 
 import functools
@@ -25,7 +25,7 @@ _ADDED = b"Accept-Encoding"
 
 
 def wanted(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether the answer to a request with these headers may be compressed."""
+    """Returns true if the answer to a request with these headers may be compressed."""
     accepted = headers.get(b"accept-encoding")
     if accepted is None or not takes_gzip(accepted):
         return False
@@ -34,7 +34,7 @@ def wanted(headers: Mapping[bytes, bytes]) -> bool:
 
 @functools.lru_cache(256)
 def takes_gzip(accepted: bytes) -> bool:
-    """Whether an Accept-Encoding has gzip, by name or by a star, and not with the weight 0."""
+    """Returns true if an Accept-Encoding contains gzip, by name or by a star, without the weight 0."""
     weights: dict[bytes, bytes] = {}
     for part in accepted.lower().split(b","):
         name, _, weight = part.partition(b";")
@@ -44,7 +44,7 @@ def takes_gzip(accepted: bytes) -> bool:
 
 
 def fits(status: int, headers: Iterable[Header], size: int) -> bool:
-    """Whether an answer of so many bytes is one that compression is for."""
+    """Returns true if an answer of this size is worth compressing."""
     if status != 200 or not LEAST <= size <= MOST:
         return False
     typed = False

@@ -18,8 +18,9 @@ from resolvers.instance.addresses import subscriber
 
 # What a connection waits for.
 HEAD, BODY, ANSWER, FULL, DEAF = range(5)
-"""The head of a request (also a new connection that says nothing); its body; the answer, or the next request when that
-is complete; the same on a connection that reads nothing any more; the client, told that it is refused, to hang up.
+"""The part of an exchange that the connection waits for: the head of a request (also a new, silent connection); its
+body; the answer, or the next request when that is complete; the same on a connection that no longer reads; the
+disconnection of a refused client.
 """
 
 EVERY = 1.0  # seconds between two looks
@@ -69,13 +70,15 @@ def raise_descriptor_limit() -> None:
 
 
 def room() -> int:
-    """How many connections the descriptors of this process allow."""
+    """The number of connections that the descriptors of this process allow."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return int(SHARE * (DESCRIPTORS if soft == resource.RLIM_INFINITY else min(soft, DESCRIPTORS)))
 
 
 class Connections:
-    """All of them, HTTP and WebSocket. The unix socket is outside every limit: whoever reaches it is the operator."""
+    """All connections, HTTP and WebSocket. The unix socket is outside every limit, because its client is the
+    operator.
+    """
 
     def __init__(self) -> None:
         self._watched: dict[Watched, None] = {}  # in the order in which they came
@@ -221,7 +224,7 @@ def _is_answering(connection: Watched) -> bool:
 
 
 def _patience(connection: Watched, stage: int, waiting: int) -> float | None:
-    """How long a connection may stay as it is; None for ever."""
+    """How long a connection may stay in this state; None for ever."""
     if waiting:
         return TAKING_PATIENCE
     if stage == HEAD:

@@ -1,7 +1,7 @@
-"""Newcomers do not wait behind a crowd: connections are taken from the system at once, and served in turns by address.
+"""New connections do not wait behind a crowd: they are accepted at once, and served in turns by address.
 
-The system's queue is one line. Whoever fills it, with connections that cost the service a tenth of a millisecond each
-to serve, keeps everybody else waiting behind the last of them. Taking a connection costs a tenth of that. See ADR 22.
+The system's queue is one line. A client that fills it, with connections that each cost the service a tenth of a
+millisecond to serve, delays all others behind its last one. Accepting a connection costs a tenth of that. See ADR 22.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Door:
         self._listen()
 
     def close(self) -> None:
-        """Those who wait are sent away."""
+        """Refuses the waiting connections."""
         if self._open:
             self._loop.remove_reader(self._listener)
         self._open = False

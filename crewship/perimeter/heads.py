@@ -53,8 +53,8 @@ class Known(NamedTuple):
 
 
 class Heads:
-    """Those of all connections of the process; the ones used longest ago go first. Fields are kept with the peer, since
-    what a head says is weighed by it.
+    """The cached heads of all connections of the process; the least recently used are evicted. Fields are stored with
+    the peer, because their meaning depends on it.
     """
 
     def __init__(self, room: int = ROOM) -> None:
@@ -74,10 +74,10 @@ class Heads:
         return None if target is None else Known(target, fields, data[end + 4 :])
 
     def keep(self, peer: Peer, data: bytes, target: Target, url: bytes, fields: Fields) -> None:
-        """What the parser made of `data`: one request, and nothing else. Kept where the bytes can mean nothing else in
-        any other company.
+        """Caches the parsed `data`: exactly one request, and only if its bytes have the same meaning in every context.
 
-        A line the parser ends elsewhere, or a field over several lines, would move bytes from one half into the other.
+        A line that the parser ends elsewhere, or a field over several lines, would move bytes from one half into the
+        other.
         """
         end, line = data.find(b"\r\n\r\n"), data.find(b"\r\n")
         first, rest = data[:line], data[line:end]

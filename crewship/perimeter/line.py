@@ -1,7 +1,7 @@
-"""Who is on the line: asked once a connection, when it begins, and answered by the family of its socket alone.
+"""The peer of a connection: determined once, at its beginning, by the family of its socket alone.
 
-Whoever opens the unix socket is the operator, so nothing may lead there but the socket being one. What cannot be known
-about a connection, such as the address of one that was reset before it was served, is no answer to the question.
+The client of the unix socket is the operator, so nothing but a unix socket may count as one. A missing fact, such as
+the address of a connection that was reset before it was served, is never a reason to grant anything.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ PEER = "crewship.peer"  # of a scope's extensions: the Peer of the connection
 
 @dataclass(frozen=True, slots=True)
 class UnixSocket:
-    """A program of the service's own user: nobody else opens the socket."""
+    """A program of the service's own user: no other user can open the socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ Peer = UnixSocket | Tcp
 
 
 def peer_of(transport: asyncio.BaseTransport, *, tls: bool) -> Peer | None:
-    """None: nobody that anything could be granted or counted to, and the connection has to end."""
+    """None: a peer without identity, whose connection must be closed."""
     connection: Any = transport.get_extra_info("socket")
     family = None if connection is None else connection.family
     if family == socket.AF_UNIX:

@@ -1,4 +1,4 @@
-"""What happens to requests before the application, and to answers (contract: pipeline_order, security_headers)."""
+"""The processing of requests before the application, and of answers (contract: pipeline_order, security_headers)."""
 
 import itertools
 import secrets
@@ -40,12 +40,12 @@ _LONGEST_REQUEST_ID = 128
 
 @dataclass(slots=True)
 class Transport:
-    """How a request arrived, by its head and its connection alone; at `scope["crewship"]` of HTTP and WebSocket scopes.
+    """The facts of a request from its head and its connection; at `scope["crewship"]` of HTTP and WebSocket scopes.
 
     `headers` by lower-case name: of repeated ones the first, except lists, which are joined. `client` is an address
-    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is about cookies.
-    `forwarded`: a proxy says that it passed the request on, so that `client` may be no neighbour, whatever the address.
-    `request_id`: the one that the client gave.
+    (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is for cookies.
+    `forwarded`: a proxy forwarded the request, so `client` may be remote, whatever its address. `request_id`: the
+    client's own.
     """
 
     headers: Mapping[bytes, bytes]
@@ -73,11 +73,11 @@ class Block:
 
 
 Policy = tuple[Block, ...]
-"""What is said by one kind of answer, for each set of headers that an answer may bring itself (`_OWN`)."""
+"""The headers of one kind of answer, for each set of headers that an answer may bring itself (`_OWN`)."""
 
 
 def _policy(csp: str | None, *more: Header) -> Policy:
-    """An answer to a credential is kept for nobody else, in a browser or on the way to it, unless it says how."""
+    """Caches may not store the answer to a credential, unless the answer permits it."""
     fixed = (*_ALWAYS, *(() if csp is None else _ISOLATION), *more)
     made = []
     for own in range(1 << len(_OWN)):
@@ -142,7 +142,7 @@ class _Reply:
         return self._send(message)
 
     async def _follow(self, body: Message) -> None:
-        """What has waited for its body, compressed if that is all of it."""
+        """Sends the head that waited for its body, compressed if the body is complete."""
         start, self._start = self._start, None
         assert start is not None
         headers = start.get("headers", ())
@@ -167,7 +167,7 @@ def _length(headers: Iterable[Header]) -> int:
 
 
 def _security(policy: Policy, headers: Iterable[Header]) -> Block:
-    """What the perimeter says of an answer with these headers of its own."""
+    """The perimeter's headers for an answer with these headers of its own."""
     own = 0
     for name, value in headers:
         if name == b"content-type":

@@ -197,7 +197,7 @@ class Exchange:
 
 
 class _DeafEvent:
-    """Nobody waits for more of a request that is here."""
+    """An event that is never awaited, for a request that is complete."""
 
     def set(self) -> None:
         pass
@@ -304,14 +304,14 @@ class Protocol(HttpToolsProtocol):
         return True
 
     def _remember(self, data: bytes) -> None:
-        """What the parser made of one read that was one request."""
+        """Caches the parsed result of one read that was exactly one request."""
         scope = self.scope
         if scope["http_version"] == "1.1":
             target = Target(scope["method"], scope["path"], scope["raw_path"], scope["query_string"])
             heads.keep(self.peer, data, target, self.url, Fields(self.headers, self.body_bytes))
 
     def _is_bounded(self, size: int) -> bool:
-        """Whether a head or body that goes on beyond this read may do so."""
+        """Returns true if a head or body may continue beyond this read."""
         if self.stage == HEAD:
             self._why = self._fault()
             if self._uncounted != self.turns:

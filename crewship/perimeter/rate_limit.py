@@ -70,7 +70,7 @@ class RateLimit:
         self._sites.resize(size * NEIGHBOURS)
 
     def take(self, client: str) -> bool:
-        """Whether the client, an address, may make one more request."""
+        """Returns true if the client, an address, may make one more request."""
         return self._subscribers.take(subscriber(client)) and (":" not in client or self._sites.take(site(client)))
 
 
@@ -111,7 +111,7 @@ class RateLimits:
         return None if buckets is None or buckets.take(client) else buckets.size
 
     def narrower(self, path: str) -> bool:
-        """Whether the path counts into a bucket of its own, narrower than that of everything."""
+        """Returns true if the path counts in a narrower bucket of its own."""
         return self._buckets(path) in (self._auth, self._credential_test)
 
     def _buckets(self, path: str) -> RateLimit | None:

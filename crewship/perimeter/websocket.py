@@ -69,7 +69,7 @@ class Wire:
     def __init__(self, protocol: "WebSocketProtocol") -> None:
         self._protocol = protocol
         self.congested = False
-        """Whether the reader is so slow that more has to wait elsewhere."""
+        """True if the reader is so slow that more has to wait elsewhere."""
         self.write: Callable[[bytes], None] = _drop
         """Sends a frame that `frame` has made; before the handshake and after the end it is dropped. A thousand sockets
         are written to in one go, so this is the transport's own method and nothing around it.
@@ -116,7 +116,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         _keep_alive(transport)
 
     def handle_ping(self) -> None:
-        """Whoever pings and reads nothing gets no more pongs, which would wait here without end."""
+        """A client that pings without reading gets no more pongs, which would accumulate here."""
         output = self.conn.data_to_send()
         if self.writable.is_set():
             self.transport.write(b"".join(output))

@@ -66,7 +66,9 @@ class Application:
             await self.rest(scope, receive, send)
 
     def surface(self, transport: Transport, target: Target) -> Surface | None:
-        """What answers such a request whole; None for what streams, for pages, and for what has to wait."""
+        """The surface that answers such a request as a whole; None for streams, pages, and requests that have
+        to wait.
+        """
         if target.path == "/graphql":
             return None if self.graphql.made is None else self.graphql.made.endpoint.whole_of(transport, target)
         if target.surface is None:
@@ -80,7 +82,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
     limits = None if settings.ratelimit_disabled else RateLimits(**_sizes(settings))
 
     def admit(client: str) -> bool:
-        """What is said on a socket counts as requests do."""
+        """Counts messages of a socket like requests."""
         return limits is None or limits.exceeded("/graphql", client) is None
 
     trusted = _trusted_documents(settings.trusted_documents_file)
@@ -187,7 +189,7 @@ def _throttle(limits: RateLimits) -> "Throttle":
 
 
 class _Unknown:
-    """Pages; and for a path under /api that nobody serves, the body every refusal has."""
+    """Pages; and the common error body for unknown paths under /api."""
 
     def __init__(self, shown: Starlette) -> None:
         self.shown = shown
@@ -213,7 +215,7 @@ async def _graphiql(scope: MutableMapping[str, Any], receive: Any, send: Any) ->
 
 
 def _reference(open_schema: bool) -> list[Route]:
-    """The description of the REST surface, and the page that shows it: for whoever may see the schema of the other."""
+    """The OpenAPI document and its page: for callers who may see the GraphQL schema, too."""
     shown = {"/api/openapi.json": _openapi, "/api/docs": pages.reference}
     return [Route(path, endpoint if open_schema else _for_callers(endpoint)) for path, endpoint in shown.items()]
 

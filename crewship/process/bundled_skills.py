@@ -1,7 +1,7 @@
-"""The skills that come with the server: data of this package, written into the catalog at a start.
+"""The built-in skills: data of this package, written into the catalog at a start.
 
-Rows that are as this release has them are only looked at. Somebody's skill that has the slug or the name of a bundled
-one stays, and the bundled one is left out.
+Unchanged rows are only read. A workspace's skill with the slug or name of a built-in one stays, and the built-in one is
+left out.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""How a process reaches its database: of DATABASE_URL, or the embedded one."""
+"""The database of a process: DATABASE_URL, or the embedded one."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,9 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """How this process reaches its database: as the application, and as the tables' owner (maybe the same role)."""
+    """The connection parameters of this process: for the application, and for the tables' owner (maybe the same
+    role).
+    """
 
     application: str = field(repr=False)
     owner: str = field(repr=False)
@@ -120,7 +122,7 @@ async def wait_for_database(dsn: str, wait: float = DATABASE_WAIT) -> None:
 
 
 async def _is_pooled(dsn: str, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether the server ignores requested settings, or sessions share settings."""
+    """Returns true if the server ignores requested settings, or sessions share settings."""
     for name, value in ASKED.items():
         if await connection.fetchval("SELECT current_setting($1)", name) != value:
             return True

@@ -17,7 +17,7 @@ Scope = MutableMapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What serves /graphql over HTTP, /graphql/stream, and WebSockets at /graphql."""
+    """The handlers of /graphql over HTTP, /graphql/stream, and WebSockets at /graphql."""
 
     endpoint: "Endpoint"
     stream: Any
@@ -29,9 +29,9 @@ class Ended(Exception):
 
 
 class GraphQL:
-    """`make` runs once, in a thread, with the first request; the others wait for its result.
+    """`make` runs once, in a thread, with the first request; concurrent requests wait for its result.
 
-    It raises Ended where it finds that the process ends: nobody who ends waits for it, and those who asked are refused.
+    It raises Ended if the process ends: the shutdown does not wait for it, and the waiting requests are refused.
     """
 
     def __init__(self, make: Callable[[], Made]) -> None:

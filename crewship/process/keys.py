@@ -115,7 +115,7 @@ def stored(data_dir: Path) -> dict[str, str]:
 
 
 def without_key(settings: Settings) -> KeysError:
-    """Of a command that needs what the server has."""
+    """The error of a command that needs the server's keys."""
     return KeysError(
         f"ENCRYPTION_KEY is neither in the environment nor in {secrets_path(settings.data_dir)};"
         " set it, or CREWSHIP_DATA_DIR to the data directory of the server"
@@ -165,12 +165,12 @@ async def settle(settings: Settings, dsn: str) -> Settings:
 
 
 async def hold(connection: Any) -> None:
-    """Until the transaction ends nobody else decides about the keys of the database."""
+    """No other process decides about the keys of the database until the transaction ends."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
 
 
 def _gone(facts: Mapping[str, str], settings: Settings) -> list[str]:
-    """What is wrong with the key that is to wrap and sign."""
+    """The faults of the key that is to wrap and sign."""
     first = next((name_of(number) for number in wrapping_keys(settings)), None)
     if first is None or facts.get(f"key.{first}") != DROPPED:
         return []
@@ -202,7 +202,7 @@ async def _record(
 
 
 def judge(facts: Mapping[str, str], present: Mapping[str, str], data_dir: Path) -> list[str]:
-    """What is wrong with the keys at hand, one text each, for a database that recorded `facts`."""
+    """The faults of the present keys, one text each, for a database that recorded `facts`."""
     problems = []
     for key in known([*(fact.removeprefix("key.") for fact in facts), *present]):
         recorded, value = facts.get(key.fact), present.get(key.name)
@@ -241,7 +241,7 @@ def _another(key: Key, data_dir: Path) -> str:
 
 
 def weak(settings: Settings) -> str | None:
-    """What to do about a signing secret that is too short; None when it is not."""
+    """The remedy for a signing secret that is too short; None if it is long enough."""
     secret = settings.nextauth_secret
     if secret is None or is_strong(secret.get_secret_value()):
         return None
@@ -266,8 +266,8 @@ def wrapping_keys(settings: Settings) -> dict[int, bytes]:
 
 
 def vault(settings: Settings, store: KeyStore) -> Vault:
-    """What is sealed and wrapped opens with any of the keys. A transit engine wraps, unless CREWSHIP_WRAPPING_KEY says
-    which key does.
+    """A vault that opens with any of the keys. A transit engine wraps, unless CREWSHIP_WRAPPING_KEY names
+    another key.
     """
     transit = transit_of(settings)
     others = [] if transit is None else [transit]

@@ -27,7 +27,7 @@ LONGEST_ADDRESS = 320
 
 
 def mailer_of(settings: Settings) -> Mailer | None:
-    """What the settings ask for; SMTP where both are."""
+    """The mailer of the settings; SMTP if both are set."""
     if settings.smtp_url is not None and settings.mail_from is not None:
         return SmtpMailer(settings.smtp_url.get_secret_value(), settings.mail_from)
     if settings.resend_api_key is not None and settings.resend_from is not None:
@@ -116,7 +116,7 @@ def sound(message: "EmailMessage") -> "EmailMessage":
 
 
 def writes_headers_whole() -> bool:
-    """Whether this Python lets nothing in a header end it."""
+    """Returns true if this Python lets no value end a header."""
     from email import message_from_bytes
     from email.message import EmailMessage
 
@@ -152,7 +152,7 @@ class ResendMailer:
 
 
 def _refused(code: int) -> MailFailed:
-    """Of a receiver, or of what the mail says. RFC 5321, 4.2.1: 5yz stays so."""
+    """The error for a receiver or a message. RFC 5321, 4.2.1: 5yz is permanent."""
     return (Undeliverable if code >= 500 else MailFailed)(f"the mail server answered {code}")
 
 

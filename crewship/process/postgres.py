@@ -52,7 +52,7 @@ class DataDirectoryHeld(PostgresError):
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach the running server. Its repr shows no password."""
+    """The connection parameters of the running server. Its repr shows no password."""
 
     port: int
     sockets: Path | None

@@ -30,7 +30,7 @@ class PostgresError(Exception):
 
 @dataclass(frozen=True)
 class User:
-    """Whom the server runs as; `None` in both means the user of this process."""
+    """The user of the server; `None` in both means the user of this process."""
 
     uid: int | None = None
     gid: int | None = None

@@ -1,4 +1,4 @@
-"""What a process opens before it serves and closes after it, whatever it serves."""
+"""The resources that a process opens before it serves and closes afterwards, in every role."""
 
 import asyncio
 import contextlib
@@ -119,8 +119,8 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
 
 
 def give_back() -> None:
-    """What the C library has kept of memory that was free again while modules were loaded is the system's, where the
-    library can (glibc): it would be kept for good.
+    """Returns free memory that the C library has kept after modules were loaded to the system (glibc only); otherwise
+    it would be kept for good.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -128,7 +128,7 @@ def give_back() -> None:
 
 
 def _wakeups(settings: Settings) -> Any:
-    """How processes wake each other: by Redis where there is one, else by the database that all of them share."""
+    """The wake-ups between processes: by Redis if it is set, otherwise by the shared database."""
     return (
         PostgresWakeups(_secret(settings.database_url))
         if settings.redis_url is None

@@ -1,5 +1,5 @@
-"""What a person who waits is shown: a line for each step that is done, and in a terminal a moving one for the step that
-is being done. Without a library: a start loads none for it.
+"""Progress for a waiting person: a line for each finished step, and in a terminal a moving one for the current step. It
+uses no library, because a start should load none.
 """
 
 import contextlib
@@ -18,9 +18,7 @@ Say = Callable[[str, float], None]
 
 
 class Progress:
-    """`plain(done, seconds)` says a step that is done where nobody watches; without it the line is written all the
-    same.
-    """
+    """`plain(done, seconds)` reports a finished step outside terminals; without it the line is printed all the same."""
 
     def __init__(self, stream: IO[str], plain: Say | None = None) -> None:
         self._stream = stream
@@ -44,7 +42,7 @@ class Progress:
 
     @contextlib.contextmanager
     def _moving(self, doing: str, began: float) -> Iterator[None]:
-        """Lines of the log that come meanwhile stand by themselves, and the moving one goes on below them."""
+        """Log lines appear above the moving line, which continues below them."""
         over, writing = threading.Event(), threading.RLock()
 
         def move() -> None:

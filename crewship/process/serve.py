@@ -123,9 +123,9 @@ def _internal_token(settings: Settings) -> SecretStr:
 async def bootstrap_notice(
     settings: Settings, dsn: str, url: str, warn: Callable[[str], None] = log.warning
 ) -> str | None:
-    """What to tell the operator of an instance without any user; None once there is one.
+    """The notice for the operator of an instance without users; None once there is one.
 
-    The secret stands in the fragment, which browsers send to nobody; every process of an instance prints the same one.
+    The secret is in the fragment, which browsers send to no server; every process of an instance prints the same one.
     """
     connection = await asyncpg.connect(dsn)
     try:
@@ -211,7 +211,7 @@ def listen_unix(path: Path) -> socket.socket:
 
 @contextlib.contextmanager
 def _listeners(settings: Settings) -> Iterator[tuple[str, list[socket.socket]]]:
-    """What to tell of the address, and sockets. A worker serves probes on its own socket, nothing on the network."""
+    """The addresses to print, and the sockets. A worker serves probes on its own socket, and nothing on the network."""
     sockets: list[socket.socket] = []
     path = settings.socket_path
     if settings.role == "worker":
@@ -241,7 +241,7 @@ def _url(host: str, port: int) -> str:
 
 @dataclass(frozen=True)
 class Notice:
-    """What is printed once a process serves, and what is logged after it."""
+    """The text that is printed when a process serves, and the log line after it."""
 
     lines: list[str]
     warnings: list[str]
@@ -327,10 +327,10 @@ def _leave(*_: object) -> NoReturn:
 
 
 async def ended_by_signals(work: Coroutine[Any, Any, T]) -> T:
-    """For work that has threads help: it ends where it waits, in SystemExit.
+    """For work with threads: a signal ends it where it awaits, by SystemExit.
 
     An exception out of a handler can strike a step too soon: a lock that was just taken (of logging, of an import) is
-    given back by nobody then, and the thread that needs it, and the end that waits for the thread, take for ever.
+    then never released, and the thread that needs it, and the end that waits for the thread, hang.
     """
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
@@ -388,12 +388,12 @@ def serve(settings: Settings, application: Application = _application, progress:
 
 
 def tell_step(done: str, seconds: float) -> None:
-    """Of a start that nobody watches."""
+    """Reports a step of a start outside terminals."""
     log.info("%s (%.1f s)", done, seconds)
 
 
 def _unseen(*_: str) -> contextlib.AbstractContextManager[None]:
-    """A step that nobody is shown."""
+    """A step without progress."""
     return contextlib.nullcontext()
 
 

@@ -1,9 +1,9 @@
-"""Backends for broadcaster that come back: wake-ups over PostgreSQL, and over Redis where there is one.
+"""Reconnecting backends for broadcaster: wake-ups over PostgreSQL, and over Redis if it is set.
 
-broadcaster's own lose messages (concurrent publishers, a first subscription on a new connection) and stay silent for
-ever after a restart of the server. Here one channel carries everything, one connection does the listening and another
-the publishing, and after each connect the listener is told that it may have missed something (an empty sender and no
-ring, see resolvers/kernel/store/bus.py).
+broadcaster's own backends lose messages (concurrent publishers, a first subscription on a new connection) and stay
+silent for ever after a restart of the server. Here one channel carries everything, one connection listens and another
+publishes, and after each connect the listener learns that it may have missed something (an empty sender and no key, see
+resolvers/kernel/store/bus.py).
 """
 
 import asyncio

@@ -1,13 +1,12 @@
-"""Says who held the event loop: while one request computes, this process answers nobody.
+"""Reports what held the event loop: while one request computes, this process answers no other.
 
-A timer of the loop notes how much processor time its thread has used (a beat); a thread of its own has it sampled what
-the loop is doing. A beat that comes late, in time of the processor and not of the clock, means that something held the
-loop, and the samples in between say what. Processor time, so that a busy machine is no false alarm; and samples, so
-that many small turns in one round of the loop are none either. Requests pay nothing: which operation it was is read
-from the frames of the thread.
+A timer of the loop records the processor time of its thread (a beat); a thread of its own samples the loop's frames. A
+beat that is late, in processor time and not by the clock, means that something held the loop, and the samples in
+between show what. Processor time, so that a busy machine is no false alarm; samples, so that many small turns in one
+round of the loop are none either. Requests pay nothing: the operation is read from the frames of the thread.
 
-The frames are looked at by the thread they belong to, in the handler of a signal: read by another one while they run,
-they crash the interpreter.
+The thread reads its own frames, in the handler of a signal: if another thread read them while they run, the interpreter
+would crash.
 """
 
 import asyncio

@@ -162,9 +162,9 @@ class Dispatcher:
         return made
 
     def _raw(self, route: Route, request: Request, values: list[str]) -> dict[str, Any]:
-        """The operation's input, before validation, without the workspace (contract: workspace_context).
+        """The operation's input before validation, without the workspace (contract: workspace_context).
 
-        Where the path names the workspace, whatever else names one must mean the same.
+        If the path names the workspace, every other name of one must mean the same.
         """
         query = request.query
         request.place = query.pop("workspace_id", None)
@@ -202,7 +202,7 @@ class Dispatcher:
 
 
 def caller_for(auth: Auth, transport: Any, path: str, body: bytes) -> Caller:
-    """Who is on the line, by the credentials that count here; no other is looked at."""
+    """The caller, by the credentials that count for this authentication; others are ignored."""
     headers, client, forwarded = transport.headers, transport.client, transport.forwarded
     if auth is Auth.INTERNAL:
         return credentials.internal(

@@ -13,7 +13,7 @@ from rest_compat.http.table import Wire, shape_of
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """What is known of the rows: see TOTAL, SHOWN, PAGES and NEXT."""
+    """A number about the rows: see TOTAL, SHOWN, PAGES and NEXT."""
 
     name: str
 
@@ -39,7 +39,7 @@ class FromInput:
 
 @dataclass(frozen=True, slots=True)
 class AnswerOf:
-    """What another query answers to the same caller: its whole answer, or one column of its row."""
+    """The answer of another query to the same caller: all of it, or one column of its row."""
 
     query: Query[Any, Any]
     column: str | None = None

@@ -26,8 +26,8 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", b"application/problem+json")
 PROTECTED = "protected"
-"""The reason whose refusals clients tell from those of a role by the type of the body (contract:
-instance_settings.delete); all others are application/json.
+"""The reason whose refusals have another media type than those of a role (contract: instance_settings.delete); all
+others are application/json.
 """
 
 

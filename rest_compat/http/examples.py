@@ -57,7 +57,9 @@ VALUES: Mapping[str, Any] = {
     "url": "https://hooks.example.com/crewship",
     "workspace_name": "Example Inc.",
 }
-"""By the name of the field; a choice or a number that does not allow the value has its own first one instead."""
+"""Examples by the name of the field; a choice or a number that does not allow the value has its own first one
+instead.
+"""
 
 COMMON = frozenset(
     {
@@ -133,7 +135,7 @@ OF_OPERATION: Mapping[str, Any] = {
     "webhooks.trigger": {"event": "push", "source": "code host", "data": {"branch": "main"}},
     "workflow_templates.create": {"name": "Review", "template_json": STAGES, "description": "Draft, then review."},
 }
-"""What the names do not say."""
+"""Examples that the names do not determine."""
 
 
 def example(operation: str, schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Any:

@@ -91,9 +91,9 @@ KEY = (
 
 
 class _Schemas(GenerateJsonSchema):
-    """What pydantic cannot know: keys that answers leave out, that a null counts as absent in inputs (contract:
-    requests.null_values), and that a default is Python's. An answer has every key that it does not leave out; a default
-    in a body would be read by generators of types as a property that is always there.
+    """Facts that pydantic cannot know: keys that answers leave out, that a null counts as absent in inputs (contract:
+    requests.null_values), and that a default belongs to Python. An answer has every key that it does not leave out;
+    type generators would read a default in a body as a property that is always present.
     """
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
@@ -235,7 +235,7 @@ def _operation(route: Route, models: dict[Any, Any], definitions: dict[str, Any]
 
 
 def _requires(op: Operation[Any]) -> str:
-    """Who may call it, for people; `x-crewship-role` is for programs."""
+    """The required role, for people; programs read `x-crewship-role`."""
     if op.auth is not Auth.USER:
         return CREDENTIAL[op.auth]
     if op.action in (Action.NONE, Action.SELF):
@@ -349,7 +349,7 @@ def _in_query(model: type[Input], name: str, schema: dict[str, Any]) -> dict[str
 
 
 def _tagged(route: Route) -> bool:
-    """Whether the answer is one row that has a version."""
+    """Returns true if the answer is one row with a version."""
     model = route.operation.model
     return (
         route.shape is not None and route.shape.form == "object" and route.answers is None
@@ -396,7 +396,7 @@ def _responses(route: Route, models: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _codes(route: Route) -> set[Code]:
-    """What the operation declares, and what its auth, role, input and headers imply."""
+    """The codes that the operation declares, and those that its auth, role, input and headers imply."""
     op = route.operation
     codes = {Code.RATE_LIMITED, Code.UNAVAILABLE, *op.errors}
     if op.auth is not Auth.NONE:

@@ -19,7 +19,7 @@ ROUTES: tuple[Route, ...] = tuple(route for domain in modules_in("rest_compat") 
 
 
 def scope_of(op: Operation[Any], routes: list[Route]) -> str:
-    """Where the workspace comes from, in the words of the contract: to a machine, the row or the body says it."""
+    """The source of the workspace, in the words of the contract; for machines it is the row or the body."""
     if op.tenancy is Tenancy.NONE or (
         op.auth is Auth.INTERNAL
         and (isinstance(op.tenancy, Entity) or any(route.reads is workspace_in_body for route in routes))
@@ -31,8 +31,8 @@ def scope_of(op: Operation[Any], routes: list[Route]) -> str:
 
 
 def _visibility(op: Operation[Any]) -> str | None:
-    """Of the rows that are answered: all of the workspace, or those that the model's graph lets the caller see; None
-    where no rows are.
+    """The visibility of the rows in the answer: all of the workspace, or those that the model's graph shows the caller;
+    None without rows.
     """
     if not (isinstance(op.model, type) and issubclass(op.model, SQLModel)):
         return None

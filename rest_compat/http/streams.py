@@ -65,7 +65,7 @@ class Download:
 
 
 class Streaming:
-    """The answer of a route goes on: its operation gives the pieces, as one of these media types."""
+    """The route streams: its operation gives the pieces, as one of these media types."""
 
     def __init__(self, *media: str) -> None:
         self.media = media
@@ -76,7 +76,7 @@ class Streaming:
 
 
 class Part(Protocol):
-    """What is sent instead of a body, and let go of in any case."""
+    """Sent instead of a body, and released in any case."""
 
     async def send(self, receive: Receive, send: Send) -> None: ...
 
@@ -85,16 +85,16 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PartOfFile:
-    """What is sent of a file."""
+    """A part of a file."""
 
     source: Opened
     start: int
     size: int
 
     async def send(self, receive: Receive, send: Send) -> None:
-        """Until all is sent, or nobody listens any more.
+        """Sends until the end, or until the client disconnects.
 
-        A file that was cut meanwhile ends the connection: its length was told.
+        A file that was truncated meanwhile cuts the connection, because its length was announced.
         """
         gone = asyncio.create_task(_gone(receive))
         at, end = self.start, self.start + self.size
@@ -119,13 +119,13 @@ class PartOfFile:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What is sent of an answer that goes on."""
+    """The pieces of a streamed answer."""
 
     source: Streamed
 
     async def send(self, receive: Receive, send: Send) -> None:
-        """Until it ends, nobody listens any more, or the server ends: then the connection does, too, as what cannot be
-        made ends it. But an answer without an end is complete wherever it ends.
+        """Sends until the end, until the client disconnects, or until the server stops: then the connection is cut, as
+        it is if a piece fails. An endless answer is complete wherever it ends.
         """
         while (await receive()).get("more_body"):
             pass
@@ -147,7 +147,9 @@ class Pieces:
 
     @staticmethod
     def _made(feeding: "asyncio.Task[None]") -> bool:
-        """Whether all pieces were. A right that has ended is nothing to tell of, and nor is a client that left."""
+        """Returns true if all pieces were made. The end of a permission is not an error, and neither is a client that
+        disconnects.
+        """
         error = feeding.exception()
         if error is not None and not isinstance(error, (Refusal, OSError)):
             log.error("a streamed answer was interrupted", exc_info=error)
@@ -205,7 +207,7 @@ def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple
 
 
 def going_on(streamed: Streamed) -> tuple[Headers, Pieces]:
-    """Headers of an answer that goes on, and what is sent. One without an end is for its reader alone, at once."""
+    """The headers and pieces of a streamed answer. An endless one is not cached, and is sent without buffering."""
     about: Headers = [(b"content-type", streamed.media_type.encode("latin-1"))]
     if streamed.endless:
         about += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -217,15 +219,15 @@ def going_on(streamed: Streamed) -> tuple[Headers, Pieces]:
 
 
 def _names(given: bytes, tag: bytes, *, weakly: bool) -> bool:
-    """Whether a list of tags names this one."""
+    """Returns true if a list of tags contains this one."""
     tags = [part.strip() for part in given.split(b",")]
     return given.strip() == b"*" or tag in ([part.removeprefix(b"W/") for part in tags] if weakly else tags)
 
 
 def _range(asked: bytes, size: int) -> tuple[int, int] | None:
-    """Where one range of bytes starts, and its size; a size of 0 where it is not in the file.
+    """The start and the size of one range of bytes; a size of 0 if it is not in the file.
 
-    None for what is no single range of bytes: it is as if nothing had been asked (RFC 9110, 14.2).
+    None for anything but a single range of bytes, which is then ignored (RFC 9110, 14.2).
     """
     match = _RANGE.fullmatch(asked.strip())
     if match is None or match.groups() == (b"", b""):

@@ -50,7 +50,7 @@ class From:
 
 @dataclass(frozen=True, slots=True)
 class ValueOf:
-    """The body of a route is the JSON value of one field of the input, whatever that is."""
+    """The body of the route is the JSON value of one field of the input, of any type."""
 
     field: str
 
@@ -75,7 +75,7 @@ class IfAsked:
 
 
 class Wire(BaseModel):
-    """What REST answers with: documentation for OpenAPI, and a Shape for the reader. Never instantiated.
+    """The answer of a REST route: documentation for OpenAPI, and a Shape for the reader. Never instantiated.
 
     `fields` lists its keys, in order. Those without an annotation have the type of the column or derived value; those
     of `absent` are left out while they are null.
@@ -102,7 +102,7 @@ class Wire(BaseModel):
 
 
 def _listed(wire: type[Wire], own: dict[str, Any]) -> dict[str, Any]:
-    """The annotations of a wire model: its own, or those that its model tells."""
+    """The annotations of a wire model: its own, and those that follow from its model."""
     names, absent = wire.fields.split(), wire.__dict__.get("absent", "").split()
     unlisted = {*own, *absent} - {*names}
     if unlisted or wire.__of__ is None:
@@ -165,9 +165,9 @@ def _item(wire: type[Wire], model: type[SQLModel], name: str, info: Any) -> Item
 
 @dataclass(slots=True)
 class Request:
-    """What a route with its own way of reading or answering sees of the HTTP request.
+    """The HTTP request for routes with their own reader or answer.
 
-    What reads it may say which workspace it names, and why it cannot be read: this is told only to who may send it.
+    A reader may name the workspace, and the reason why the body cannot be read, which only callers with permission see.
     """
 
     method: str
@@ -282,7 +282,7 @@ class Route:
 
 
 def _check_envelope(op: Operation[Any], shape: EnvelopeShape) -> None:
-    """What stands beside a list is written by its statement: it has to be open to the same callers, in one place."""
+    """The values beside a list are part of its statement: they must be open to the same callers, in the same place."""
     lists = [part for part in shape.flat if isinstance(part, Nested)]
     if not isinstance(op, Query) or not op.form.many or len(lists) != 1:
         raise TypeError(f"{op.name}: an envelope is around the rows of one list")

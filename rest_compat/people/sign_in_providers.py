@@ -14,7 +14,7 @@ from resolvers.people.sign_in_providers import identities, sign_in
 from rest_compat.http.table import DELETE, GET, Reply, Request, Wire
 
 START, CALLBACK = "OAuthSignin", "OAuthCallback"
-"""Why somebody was not signed in, where the refusal has no word of its own: Auth.js's words."""
+"""Reasons of a failed sign-in if the refusal has none of its own: codes of Auth.js."""
 
 
 class LinkedIdentityJSON(Wire, of=LinkedIdentity):

@@ -23,7 +23,7 @@ PAGE = f"""<!doctype html>
 _HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 _POLICY = f"default-src 'none'; script-src 'sha256-{_HASH}'; frame-ancestors 'none'; base-uri 'none'"
 QUIET = [(b"cache-control", b"no-store")]
-"""The address has a code in it, which no cache is to keep. The page leads nowhere, and says nobody where it was."""
+"""The address contains a code, which no cache may store. The page links nowhere and sends no referrer."""
 
 
 def _connected(request: Request, answer: Answer) -> Reply:

@@ -52,7 +52,7 @@ class ParticipantJSON(Wire, of=ChatParticipant):
 
 
 def _whole_history(query: dict[str, str]) -> dict[str, str]:
-    """Who names no window wants everything (contract: chats.messages)."""
+    """A request without a window gets all messages (contract: chats.messages)."""
     return dict(query) if query.keys() & {"limit", "offset"} else query | {"limit": chats.ALL}
 
 

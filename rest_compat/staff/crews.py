@@ -25,7 +25,7 @@ class CrewCountJSON(Wire, of=Crew):
 
 
 class CrewFieldsJSON(Wire, of=Crew):
-    """What all answers with a crew share."""
+    """The common fields of answers with a crew."""
 
     fields = """
         id workspace_id name slug description color icon avatar_style container_memory_mb container_cpus

@@ -10,7 +10,7 @@ from rest_compat.http.table import POST, Reply, Request
 
 
 def _answers_hire(request: Request, answer: Answer) -> Reply:
-    """202 where somebody has to approve it."""
+    """202 if the hire needs approval."""
     body = answer.body or b""
     headers = [JSON, (b"idempotent-replayed", b"true")] if answer.replayed else [JSON]
     return Reply(202 if orjson.loads(body)["pending_review"] else 201, body, headers)

@@ -18,7 +18,7 @@ class WebhookReceiptJSON(Wire, of=WebhookReceipt):
 
 
 def _payload(request: Request) -> dict[str, Any]:
-    """What the body says, in the words of its sender. What cannot be read is told behind the signature."""
+    """The content of the body in the sender's words. An unreadable body is reported after the signature is verified."""
     request.query.pop("workspace_id", None)
     shown = request.caller.webhook
     try:
@@ -29,7 +29,7 @@ def _payload(request: Request) -> dict[str, Any]:
 
 
 def _warned(caller: Caller) -> Headers:
-    """Whoever was let in by the secret itself, whatever becomes of what they sent."""
+    """A warning for callers who authenticated with the secret itself, whatever the result."""
     shown = caller.webhook
     return list(DEPRECATED) if shown is not None and shown.accepted and not shown.is_signature else []
 

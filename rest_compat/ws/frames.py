@@ -1,4 +1,6 @@
-"""What a socket is told. A frame is made once for all who get the same bytes (contract: websocket.ServerMessage)."""
+"""The frames of a socket. A frame is made once for all clients that get the same bytes (contract:
+websocket.ServerMessage).
+"""
 
 from typing import Any, Protocol, cast
 
@@ -47,7 +49,9 @@ def event_frame(event: Delivered, subscription: Subscription) -> bytes:
 
 
 def agent_frame(event: Delivered, subscription: Subscription) -> bytes | None:
-    """What an agent says, in any chat: numbers and beginnings of runs belong to chats; it cannot be read again."""
+    """The output of an agent in any chat, without numbers and beginnings of runs, which belong to chats; it cannot be
+    read again.
+    """
     if event.placed:
         return event_frame(event, subscription)
     return event.encoded(agent_frame, _framed, subscription) if event.type == "chat_event" else None
@@ -74,12 +78,12 @@ def _framed(event: Delivered, subscription: Subscription, more: bytes = b"") -> 
 
 
 def is_done(event: Delivered) -> bool:
-    """Whether a frame of a chat ends a run."""
+    """Returns true if a frame of a chat ends a run."""
     return event.type == "chat_event" and event.values.get("type") == "done"
 
 
 def is_about(event: Delivered, run_id: str) -> bool:
-    """Whether an event without a number says what became of a run."""
+    """Returns true if an event without a number reports the end of a run."""
     return event.type == "chat_event" and (event.values.get("metadata") or {}).get("run_id") == run_id
 
 

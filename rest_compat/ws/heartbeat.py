@@ -15,7 +15,7 @@ class Beating(Protocol):
 
 
 class OpenSockets:
-    """Who is open. The timer runs while anybody is."""
+    """The open sockets. The timer runs while there are any."""
 
     def __init__(self) -> None:
         self._open: dict[Beating, None] = {}

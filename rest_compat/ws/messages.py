@@ -1,4 +1,4 @@
-"""What clients say on a socket (contract: websocket.ClientMessage)."""
+"""The messages of clients on a socket (contract: websocket.ClientMessage)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ LARGEST = 64 * 1024  # bytes (contract: websocket.connection.inbound_cap)
 
 
 class Unreadable(Exception):
-    """What was sent is no message of a client; the text says why."""
+    """The received data is not a client's message; the text gives the reason."""
 
 
 class UnknownType(Unreadable):

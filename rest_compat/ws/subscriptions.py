@@ -1,4 +1,6 @@
-"""What a socket listens to, and why: it subscribed, its message is being answered, or it is shown what it missed."""
+"""The subscriptions of a socket, and their reasons: the client subscribed, its message is being answered, or it is
+receiving missed frames.
+"""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -63,11 +65,11 @@ class Attention:
 
     @property
     def awaits(self) -> bool:
-        """Whether a message of the client is being answered."""
+        """True while a message of the client is being answered."""
         return any(passage.last is None for passage in self.passages)
 
     def add(self, passage: Passage) -> None:
-        """What comes before is shown once more only if it is in a passage, too."""
+        """Earlier frames are sent again only if a passage contains them, too."""
         self.passages.append(passage)
         if self.subscription is not None:
             self.subscription.rewind(passage.first - 1)
@@ -157,7 +159,7 @@ class Subscriptions:
             self._live.unsubscribe(attention.subscription)
 
     def leave(self, attention: Attention) -> None:
-        """Ends what nobody has subscribed to, once it has shown what it was for."""
+        """Ends subscriptions that the client has not requested, once they have served their purpose."""
         if not attention.needed and self._by_name.get(attention.name) is attention:
             self._drop(attention)
 

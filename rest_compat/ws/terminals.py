@@ -41,7 +41,7 @@ Gauge("crewshipd_terminals", "Terminals open at /ws/terminal in this process").s
 
 
 class Left(Exception):
-    """Whoever had the terminal is gone."""
+    """The client of the terminal has disconnected."""
 
 
 async def terminal(
@@ -77,7 +77,7 @@ def _origin_allowed(transport: Any) -> bool:
 
 
 class Watched:
-    """What the live connection asks again: whether the terminal may go on, as it is."""
+    """The permission that the live connection checks again: whether the terminal may continue unchanged."""
 
     cursor = ""
 
@@ -220,7 +220,7 @@ class Session:
                 await asyncio.gather(*tasks, ended, return_exceptions=True)
 
     async def _show(self, opened: OpenedTerminal) -> None:
-        """A program waits for whoever does not read."""
+        """The program waits while the client does not read."""
         while shown := await opened.read():
             if self._wire.congested:
                 await self._wire.drained()
@@ -239,7 +239,7 @@ class Session:
                 self._obey(message.get("text"), opened)
 
     def _obey(self, text: str | None, opened: OpenedTerminal) -> None:
-        """What is no message that is known is passed over."""
+        """Unknown messages are ignored."""
         with contextlib.suppress(orjson.JSONDecodeError, Refusal):
             said = orjson.loads(text or b"")
             if isinstance(said, dict) and said.get("type") == "resize":
@@ -259,7 +259,7 @@ class Session:
                 self._wire.write(PING)
 
     async def _record(self, given: OpenTerminal, workspace_id: str, seconds: float) -> None:
-        """As the server: whoever had it may be a member no more."""
+        """Records the end as the server, because the user may no longer be a member."""
         told = {
             "crew_id": given.crew_id,
             "user_id": self.caller.user_id,

@@ -118,7 +118,7 @@ class Variables:
 
 
 def _too_many(values: list[Any]) -> bool:
-    """Counts no further than to the limit; what is nested too deeply is found by whoever reads it."""
+    """Counts up to the limit only; the reader of the values finds excessive nesting."""
     left = MOST_VALUES
     while values:
         item = values.pop()

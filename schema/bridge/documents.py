@@ -73,8 +73,8 @@ class _Conditions(Visitor):
 
 
 class Document:
-    """One text with one chosen operation. Its tree it does not keep. `suggest`: errors may name what is meant, which
-    tells of the schema.
+    """A text with one selected operation, without its syntax tree. `suggest`: errors may suggest names, which reveals
+    the schema.
     """
 
     __slots__ = ("_fresh", "conditions", "core", "errors", "kind", "name", "source", "start", "variables")
@@ -152,7 +152,7 @@ class Document:
         return tuple([variables.coerced[n] for n in self.conditions])
 
     def compile(self, tree: Tree, truth: Truth) -> DocumentPlan:
-        """What a query or mutation calls where its conditions have these values."""
+        """The calls of a query or mutation if its conditions have these values."""
         selection = Selection(self.core, tree.fragments, truth)
         parent: Any = self.core.query_type if self.kind is OperationType.QUERY else self.core.mutation_type
         plan = DocumentPlan()
@@ -202,7 +202,7 @@ class Documents:
         return made
 
     async def tree(self, document: Document, who: Who) -> Tree:
-        """Its tree, which is at hand if nobody needed that of another document since."""
+        """The syntax tree of the document, cached until another document needs its own."""
         if self._last is None or self._last[0] is not document:
             self._last = document, await self._made(document.tree, document.letters, who)
         return self._last[1]

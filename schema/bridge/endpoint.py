@@ -140,7 +140,7 @@ class Endpoint:
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer})
 
     def whole_of(self, transport: Any, target: Any) -> Callable[[Any, Any, bytes], Awaitable[Whole]] | None:
-        """What answers a POST that asks for no stream; None for any other request."""
+        """The handler of a POST that requests no stream; None for any other request."""
         return self._whole if target.method == "POST" and not streams(transport.headers.get(b"accept", b"")) else None
 
     async def _whole(self, transport: Any, target: Any, body: bytes) -> Whole:
@@ -212,7 +212,9 @@ class Endpoint:
             return Executed(bad, _wrong("The document is nested too deeply"))
 
     def known(self, body: dict[str, Any]) -> Document | None:
-        """What a request asks to run, if it was read before. Raises Malformed for what this server does not run."""
+        """The requested document if it was read before. Raises Malformed for a document that this server does not
+        execute.
+        """
         return self.documents.known(self._text(body), body["operationName"])
 
     async def document(self, caller: Caller, body: dict[str, Any], who: Who) -> Document:
@@ -223,7 +225,7 @@ class Endpoint:
         return await self.documents.read(text, body["operationName"], who)
 
     async def _subscribes(self, caller: Caller, body: dict[str, Any], accept: bytes) -> bool:
-        """Also a document that is none, or is not even read, where that can be told in no other way."""
+        """True also for an invalid or unread document, if there is no other way to decide."""
         try:
             kind = (self.known(body) or await self.document(caller, body, Who(caller))).kind
         except Refusal:
@@ -356,7 +358,7 @@ def _malformed(fault: Malformed, accept: bytes) -> Whole:
 
 @lru_cache(KINDS)
 def streams(accept: bytes) -> bool:
-    """Whether the client would take subscriptions as multipart/mixed."""
+    """Returns true if the client accepts subscriptions as multipart/mixed."""
     return SUBSCRIPTIONS in accept.lower()
 
 
@@ -396,7 +398,7 @@ async def read_request(
     *,
     introduced: bool = False,
 ) -> dict[str, Any]:
-    """`introduced`: whoever asks by GET has shown a ticket, which no page of others can know."""
+    """`introduced`: the GET has a ticket, which no foreign page can know."""
     if method == "POST":
         return posted(headers, await _body(receive))
     if method in ("GET", "HEAD"):
@@ -430,10 +432,11 @@ def _is_json(content_type: bytes) -> bool:
 
 
 def _asked_on_purpose(transport: Any) -> bool:
-    """Whether a GET is more than what a page of others makes any browser send: an image, a link, a form.
+    """Returns true if a GET is more than a request that a foreign page can trigger in any browser: an image, a link, a
+    form.
 
-    Browsers say where a request comes from (W3C Fetch Metadata); where they do not, the page is known by Origin or
-    Referer, and what wants to show or run the answer by an Accept that names other kinds of media and none of ours.
+    Browsers declare the origin of a request (W3C Fetch Metadata). Without that, Origin or Referer names the page, and a
+    request that would show or execute the answer has an Accept of other media types without ours.
     """
     headers = transport.headers
     own = own_origin(transport.scheme, transport.host)

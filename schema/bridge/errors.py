@@ -1,4 +1,4 @@
-"""What clients are told of errors: our refusals whole, the document's faults, nothing else, and never without end."""
+"""Errors for clients: our refusals completely, the document's faults, nothing else, and a limited number."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,7 @@
-"""GraphQL: what subscriptions send. One union a kind of channel, built from the registry of events: whatever an
-operation or a job sends is a member, without a change here.
+"""The GraphQL types of subscriptions: one union per kind of channel, built from the registry of events, so every event
+of an operation or a job is a member without a change here.
 
-Only payloads are shown, under camelCase names: what is sent depends on event and selection, not on who listens.
+Payloads are shown under camelCase names. An event's fields depend on event and selection, not on the listener.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -163,7 +163,7 @@ def _type_of(event: type[Event]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What tells payloads of one event type apart: keys, and fields that can only have certain values."""
+    """The distinguishing form of an event type's payload: keys, and fields with a closed set of values."""
 
     name: str
     required: frozenset[str]
@@ -188,7 +188,7 @@ class Form:
         )
 
     def overlaps(self, other: "Form") -> bool:
-        """Whether a payload could be either."""
+        """Returns true if one payload could have both forms."""
         shared = self.required & other.required & self.fixed.keys() & other.fixed.keys()
         apart = any(self.fixed[key].isdisjoint(other.fixed[key]) for key in shared)
         return not apart and self.required | other.required <= self.allowed & other.allowed
@@ -264,8 +264,8 @@ class EventTypes:
         return dict(self._members[kind])
 
     def payload_fields(self, name: str) -> Mapping[str, str]:
-        """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are no payload: whoever sends the
-        event knows them.
+        """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are not in the payload: the sender
+        knows them.
         """
         return self._payloads[name]
 

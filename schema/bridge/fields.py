@@ -164,7 +164,7 @@ def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
 
 
 def _take_fields(cls: type[Any]) -> None:
-    """Those of plain base classes, which several types have in common, become its own."""
+    """Copies the fields of plain base classes, which several types share, into the class."""
     taken, listed = dict[str, Any](), dict[str, None]()
     for base in reversed(cls.__mro__[:-1]):
         own = inspect.get_annotations(base)
@@ -203,7 +203,7 @@ def bind_nodes() -> None:
 
 
 def _typed(field: str, annotation: Any, model: type[SQLModel], name: str) -> Any:
-    """What a field of a node shows: its own annotation, or what the model or its graph say."""
+    """The type of a node's field: its own annotation, or the one of the model or its graph."""
     entry = GRAPHS.get(model, {}).get(name)
     if annotation is None:
         if not isinstance(entry, GraphEdge | Either) or getattr(entry, "kind", "one") == "count":
@@ -263,10 +263,10 @@ def output(
     name: str | None = None,
     fields: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """What the GraphQL type of an Output says otherwise than the Output. Of a field that is another type, a text that
-    describes it, `Annotated` for both, or a strawberry.field.
+    """Declares how the GraphQL type of an Output differs from the Output. The value for a field is another type, a
+    description, `Annotated` for both, or a strawberry.field.
 
-    All other fields, and Outputs that nothing is said of here, are shown as they are declared.
+    All other fields, and Outputs without a declaration, are shown as they are declared.
     """
     if model in _DIFFERENCES:
         raise TypeError(f"{model.__name__} is described twice")
@@ -382,7 +382,7 @@ def _field(
 
 
 def _describe(op: Operation[Any]) -> str:
-    """With what it asks for, and the codes of its own that an error may have beside those of any field."""
+    """The description with the required role, and the operation's own error codes beside those of any field."""
     needs = {Action.NONE: "", Action.SELF: ""}.get(op.action, f"\n\nRequires: {op.action.value}.")
     codes = ", ".join(sorted(code.value for code in op.errors))
     return f"{op.doc}{needs}" + (f"\n\nErrors: {codes}." if codes else "")

@@ -1,7 +1,7 @@
-"""How much a document may ask: depth, aliases, and fields once every fragment is spread.
+"""The limits of a document: depth, aliases, and fields after every fragment is spread.
 
-Each fragment is measured once. Rules that walk a fragment again for each spread of it take exponential time on
-fragments that spread each other twice.
+Each fragment is measured once. Rules that walk a fragment for each spread of it take exponential time on fragments that
+spread each other twice.
 """
 
 from collections import Counter
@@ -43,7 +43,9 @@ TOO_WIDE = (
 
 @dataclass(slots=True)
 class Measure:
-    """Of a selection, or of everything a fragment spreads to. `roots`: its own fields, those of fragments included."""
+    """The size of a selection, or of everything that a fragment spreads to. `roots`: its own fields, including those of
+    fragments.
+    """
 
     depth: int = 0
     spreads: int = 0

@@ -46,7 +46,7 @@ class Unbound(Exception):
 
 @dataclass(slots=True)
 class Slot:
-    """Where the arguments of an edge are written in the document."""
+    """The place of an edge's arguments in the document."""
 
     input: type[Input]
     arguments: Arguments
@@ -57,7 +57,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What the roots of one document share. `key`: the idempotency key of its mutations; `alone`: there is one."""
+    """The common facts of a document's roots. `key`: the idempotency key of its mutations; `alone`: there is
+    one root.
+    """
 
     caller: Caller
     throttle: Throttle | None = None
@@ -154,7 +156,9 @@ class Root:
 
 
 def _repeats(shape: Shape, found: dict[int, int]) -> dict[int, int]:
-    """How many values an object shows under a further name, by the identity of its shape; only of shapes that do."""
+    """The number of values that an object shows under a further name, by the identity of its shape; only for shapes
+    that do.
+    """
     columns = [item.name for item in shape.fields if isinstance(item, Column)]
     if len(columns) > len(set(columns)):
         found[id(shape)] = len(columns) - len(set(columns))
@@ -182,9 +186,9 @@ def _objects(shape: Shape, limit: int, slots: Sequence[int], repeats: Mapping[in
 
 @dataclass
 class Selection:
-    """Walks one document: fragments merged, directives decided by `truth`, arguments of edges collected.
+    """Walks one document: merges fragments, decides directives by `truth`, and collects arguments of edges.
 
-    `kinds`: objects that could be of several types say which, for whoever walks the answer.
+    `kinds`: objects with several possible types name theirs, for code that walks the answer.
     """
 
     schema: GraphQLSchema
@@ -220,7 +224,7 @@ class Selection:
                 self._collect(parent, part, found, spread)
 
     def _is(self, type_: GraphQLObjectType, name: str) -> bool:
-        """Whether it is the type of that name, or a member of it."""
+        """Returns true if it is the type of that name, or a member of it."""
         return type_.name == name or (
             is_abstract_type(known := self.schema.type_map[name]) and self.schema.is_sub_type(known, type_)
         )
@@ -342,7 +346,7 @@ class Selection:
         return self._items(type_, nodes, item)
 
     def edges(self, type_: Any, model: type[SQLModel], nodes: list[FieldNode]) -> tuple[Item, ...]:
-        """Of a type of rows with a cursor beside them."""
+        """The edges of a type with rows and cursors."""
 
         def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
             return (

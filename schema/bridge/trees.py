@@ -1,6 +1,6 @@
-"""The syntax tree of a document: made of its text where it is needed, and kept by nobody.
+"""The syntax tree of a document: parsed from its text on use, and not kept.
 
-It is hundreds of objects, and every full round of the collector would walk those of all documents that are kept.
+A tree consists of hundreds of objects, and every full collection would walk those of all stored documents.
 """
 
 import sys

@@ -28,14 +28,16 @@ SPENT = "Your new documents have used up this minute's processor time; sign in, 
 
 
 class Party(NamedTuple):
-    """Whose work it is: a user, or where no good credential came, an address. Each takes its turns by `key`."""
+    """The client that the work is for: a user or, without a valid credential, an address. Each takes its turns by
+    `key`.
+    """
 
     is_user: bool
     key: str
 
 
 class Who:
-    """Who asks: looked up once, by a request that brings something new."""
+    """The client, looked up once by a request that brings a new document."""
 
     __slots__ = ("_caller", "_party")
 
@@ -98,7 +100,7 @@ class Line:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="graphql"))
 
     async def run(self, work: Callable[[], T], key: str) -> T:
-        """What `work` returns or raises. Raises Refusal UNAVAILABLE where there is no room, and RATE_LIMITED."""
+        """Returns or raises the result of `work`. Raises Refusal UNAVAILABLE if the queue is full, and RATE_LIMITED."""
         self._refuse_spent(key)
         piece = Piece(work, asyncio.get_running_loop().create_future())
         own = self._turns.setdefault(key, deque())

@@ -1,4 +1,4 @@
-"""Who opens a stream or socket. Browsers send their cookie from any page, so with a cookie it matters which."""
+"""The caller of a stream or socket. Browsers send their cookie from any page, so with a cookie the page matters."""
 
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -15,7 +15,9 @@ Scope = MutableMapping[str, Any]
 
 
 def by_address(scope: Scope) -> Caller:
-    """By the ticket in `?token=`, as an EventSource sends no header; else by headers. An address opens no mutation."""
+    """By the ticket in `?token=`, because an EventSource cannot send headers; otherwise by headers. Such an address
+    allows no mutation.
+    """
     token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
     if token is None:
         return _by_headers(scope, scope["crewship"].headers)
@@ -25,9 +27,10 @@ def by_address(scope: Scope) -> Caller:
 
 
 def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:
-    """By connection_init's payload: `authorization` like the header, or a ticket; else by the upgrade's headers.
+    """By the payload of connection_init: `authorization` as in the header, or a ticket; otherwise by the upgrade's
+    headers.
 
-    Header names come in any case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations without one.
+    Header names have any letter case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations without one.
     """
     said = {name.lower(): value for name, value in payload.items() if isinstance(value, str)}
     headers: dict[bytes, bytes] = dict(scope["crewship"].headers)

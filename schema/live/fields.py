@@ -91,7 +91,7 @@ def followed(rows: Followed, kind: Any, union: str, said: str) -> Any:
 
 @strawberry.type
 class Channels:
-    """Those of channels."""
+    """The subscriptions of channels."""
 
     workspace_events = _field(
         ChannelKind.workspace,

@@ -22,7 +22,7 @@ class Framing(Protocol):
     sign: bytes
 
     def opening(self, cursor: str | None) -> bytes:
-        """What comes first; `cursor` is where a subscription begins."""
+        """The first bytes; `cursor` is the position where a subscription begins."""
 
     def frame(self, answer: bytes, cursor: str) -> bytes:
         """An answer. It has no line breaks."""
@@ -35,14 +35,14 @@ class Framing(Protocol):
 
 
 class EventStream:
-    """graphql-sse, in distinct connections mode. An event's id is its cursor: Last-Event-ID goes on behind it."""
+    """graphql-sse, in distinct connections mode. An event's id is its cursor: Last-Event-ID continues after it."""
 
     media = b"text/event-stream"
     placed = True
     sign = b":\n\n"
 
     def opening(self, cursor: str | None) -> bytes:
-        """A comment flushes the head; an id without data is taken over and shown to nobody (WHATWG HTML, 9.2.6)."""
+        """A comment flushes the head; browsers store an id without data and dispatch no event (WHATWG HTML, 9.2.6)."""
         return self.sign if cursor is None else b"id: %b\n\n" % cursor.encode()
 
     def frame(self, answer: bytes, cursor: str) -> bytes:

@@ -25,7 +25,7 @@ Header = tuple[bytes, bytes]
 
 
 class Stream:
-    """One answer that goes on. The outlet's other end, and the line of the connection whose subscription it shows."""
+    """One streamed answer: the reading end of the outlet, and the connection of its subscription."""
 
     def __init__(self, framing: Framing, caller: Caller, send: Send) -> None:
         self._framing, self._caller, self._send = framing, caller, send
@@ -93,7 +93,7 @@ class Stream:
     # ---- the response --------------------------------------------------------------------------------------------
 
     async def respond(self, receive: Receive) -> None:
-        """Until everything is said, or nobody listens any more."""
+        """Sends until the stream ends or the client disconnects."""
         send, outlet = self._send, self._outlet
         headers = [
             (b"content-type", self._framing.media),
@@ -175,8 +175,8 @@ class EventStreams:
         await stream.respond(receive)
 
     async def _start(self, stream: Stream, caller: Caller, scope: Scope, body: dict[str, Any]) -> None:
-        """Raises Malformed and Refusal for what cannot even begin. Faults of the document are told in the stream, where
-        clients look for them.
+        """Raises Malformed and Refusal for a request that cannot begin. Faults of the document are sent in the stream,
+        where clients expect them.
         """
         try:
             request = await subscription_of(self._endpoint, caller, body)

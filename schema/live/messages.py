@@ -1,4 +1,4 @@
-"""What a graphql-transport-ws socket says (the protocol's PROTOCOL.md), and what is wrong with what it heard."""
+"""The messages of a graphql-transport-ws socket (the protocol's PROTOCOL.md), and the faults of received ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ PONG = b'{"type":"pong"}'
 
 
 class Closing(Exception):
-    """The socket ends: the code, and a reason for whoever reads it."""
+    """Closes the socket, with a code and a reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -74,7 +74,7 @@ def pong(payload: dict[str, Any] | None) -> bytes:
 
 
 def head(id: str) -> bytes:
-    """What stands before the answer in a `next` message; a brace follows it."""
+    """The part of a `next` message before the answer; a brace follows it."""
     return b'{"id":%b,"type":"next","payload":' % orjson.dumps(id)
 
 

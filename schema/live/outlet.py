@@ -10,7 +10,7 @@ QUIET = 2  # of these, until something is sent only to be sent
 
 
 class StreamOutlet:
-    """What `LiveConnection` writes to. `take` and `sent` are the response's side."""
+    """The outlet that `LiveConnection` writes to. The response uses `take` and `sent`."""
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []

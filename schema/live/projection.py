@@ -25,7 +25,7 @@ _FRAMES = frozenset({"RunBegin", "ChatFrame"})
 
 
 class Given(Enum):
-    """What is no part of the payload."""
+    """The values of an event outside its payload."""
 
     typename = "__typename"
     cursor = "cursor"
@@ -83,10 +83,10 @@ class Projection:
 
 
 def _type_name(event: Delivered) -> bytes:
-    """Looked up once an event. Another version of the program may send what has no type here, and PostgreSQL keep
-    numbers that JSON readers do not take.
+    """Looked up once per event. Another version of the program may send a type that is unknown here, and PostgreSQL may
+    hold numbers that JSON readers refuse.
 
-    Whoever delivers cannot be told of it; whoever listens can.
+    The sender cannot be informed of this; the listener can.
     """
     try:
         return EVENT_TYPES.name_of(event.type, event.values, kind_of(event.channel)).encode()

@@ -1,4 +1,4 @@
-"""What a subscription's document asks for: which channel or list, from where on, and how its events are shown."""
+"""The request of a subscription: its channel or list, its starting position, and the shape of its events."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _ID = intern(Shape((Column("id", "id"),)))
 
 
 class Shown(Protocol):
-    """Makes the answers of a subscription, of whatever it listens to."""
+    """Builds the answers of a subscription to a channel or a list."""
 
     def answer(self, event: Any, subscription: Any, /) -> bytes: ...
 
@@ -84,7 +84,9 @@ class Request:
         return await live.subscribe(await self._channel(live.caller, plan.source), encode, after, same=same)
 
     def opened(self, made: Listening, after: str | None) -> str | None:
-        """Goes back in a chat, where no cursor says from where. Returns why the client is told a cursor, if it is."""
+        """Goes back in a chat if no cursor gives the position. Returns the reason for which the client receives a
+        cursor, if any.
+        """
         seq = self.values.get("afterSeq")
         if seq is not None and after in (None, FROM_NOW) and isinstance(made, Subscription):
             made.rewind(seq)
@@ -102,8 +104,8 @@ class Request:
 
 
 async def _workspace_id(caller: Caller, named: str | None) -> str:
-    """By id or slug, as queries take it; the connection's own where none is named. Whether the caller may listen there,
-    the channel decides.
+    """The workspace by id or slug, as in queries; the connection's own if none is named. The channel checks whether the
+    caller may listen.
     """
     place = named or caller.workspace
     if place and is_id(place):
@@ -113,9 +115,9 @@ async def _workspace_id(caller: Caller, named: str | None) -> str:
 
 
 async def subscription_of(endpoint: Endpoint, caller: Caller, body: dict[str, Any]) -> Request | None:
-    """What the request subscribes to; None when it is a query or mutation.
+    """The subscription of a request; None if it is a query or mutation.
 
-    Raises Invalid, Malformed for a document that is not run, and Refusal for one that is not read for this caller.
+    Raises Invalid and Malformed for a document that cannot be executed, and Refusal if it is not read for this caller.
     """
     who = Who(caller)
     document = endpoint.known(body) or await endpoint.document(caller, body, who)

@@ -211,8 +211,8 @@ class Socket:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _begun(self, operation: Operation, body: dict[str, Any]) -> bytes | None:
-        """Once a subscription is open the next message is heard: whoever gets a pong then misses nothing. Queries and
-        mutations go on beside.
+        """The next message is read once a subscription is open: a client that gets a pong has missed nothing. Queries
+        and mutations run concurrently.
         """
         request = await subscription_of(self._service.endpoint, self._caller, body)
         if request is None:

@@ -19,7 +19,7 @@ output(integration_ops.ServerTest, name="IntegrationTest", fields={"server_info"
 
 
 class ServerFields:
-    """What an MCP server is, whoever's it is."""
+    """The common fields of MCP servers."""
 
     name: str
     display_name: str
@@ -33,7 +33,7 @@ class ServerFields:
 
 
 class KeptServerFields(ServerFields):
-    """What is known of one that is kept."""
+    """The fields of stored servers."""
 
     id: strawberry.ID
     workspace_id: strawberry.ID
