@@ -1,4 +1,4 @@
-"""Who did it, or is to do it: a user, an agent, or the system; kept as a type and an id beside each other."""
+"""Actors: a user, an agent, or the system, stored as a type and an id."""
 
 from typing import Any, NamedTuple
 
@@ -25,8 +25,8 @@ class Actor(NamedTuple):
 
 
 def actor_of(ctx: Context) -> Actor:
-    """Who makes this call. A part of this server is the system, by its name; a program with the internal token has none
-    of its own.
+    """The actor of this call. A part of this server is the system, by its name; a program with the internal token has
+    no name.
     """
     if ctx.caller.kind is CredentialKind.INTERNAL and not ctx.user_id:
         return Actor(ActorType.system, ActorType.system.value)
@@ -34,7 +34,7 @@ def actor_of(ctx: Context) -> Actor:
 
 
 async def people_only(ctx: Context) -> None:
-    """A guard: for what makes somebody an owner."""
+    """A guard for operations that make a caller an owner."""
     if is_service_account(ctx.user_id):
         raise forbidden("A service account cannot do this")
 

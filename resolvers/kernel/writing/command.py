@@ -59,14 +59,14 @@ T = TypeVar("T")
 
 
 Refused = Callable[[Caller, dict[str, Any], Refusal], Awaitable[None]]
-"""`async def f(caller, named, refusal)`: told of a refused call when all of it is rolled back, and of the ids that its
-subject was named by: nothing else of the request was looked at.
+"""`async def f(caller, named, refusal)`: called after the rollback of a refused call, with the ids that its subject was
+named by; the rest of the request was not read.
 """
 
 
 @dataclass(eq=False)
 class Called(Operation[D], Generic[D, T]):
-    """What commands and procedures share: an async function that gets a Context."""
+    """The common part of commands and procedures: an async function that gets a Context."""
 
     run: Callable[..., Awaitable[T]] = field(kw_only=True)
     locked: bool = False
@@ -86,7 +86,7 @@ class Called(Operation[D], Generic[D, T]):
             ctx.operation = outer
 
     def _may(self, ctx: Context) -> bool:
-        """By the role, or by a capability that stands in for it."""
+        """Checks the role, or a capability in place of it."""
         if ctx.role not in self.roles:
             return False
         return self.or_capability is None or ctx.may(self.action) or ctx.has(self.or_capability)
@@ -121,8 +121,8 @@ class Called(Operation[D], Generic[D, T]):
         return load(model, values) if any(value is not None for value in values.values()) else None
 
     async def checked(self, ctx: Context) -> tuple[Any, ...]:
-        """What the function takes: the row that the route names, and the input. Guards come between them: nobody learns
-        of a bad body who may not send one.
+        """The arguments of the function: the row that the route names, and the input. Guards run between them: a caller
+        without permission does not learn of faults in the body.
         """
         subject, request = self.subject, ctx.request
         if self.reach is Reach.INSTANCE:
@@ -157,7 +157,7 @@ MOST_ATTEMPTS = 3
 
 
 class Replayed(Exception):
-    """The request was carried out before: `body` is its answer, `version` that of the row it tells of."""
+    """The request was executed before: `body` is its answer, `version` that of the row in it."""
 
     def __init__(self, body: bytes | None, version: int | None) -> None:
         super().__init__("replayed")
@@ -299,8 +299,8 @@ class Command(Called[D, T], Generic[D, T]):
     # ---- idempotency ---------------------------------------------------------------------------------------------
 
     def _principal(self, ctx: Context) -> str | None:
-        """Whose key it is; None where keys are ignored: nobody is known, none was sent, or it is an agent's (webhooks
-        know deliveries by it).
+        """The owner of the idempotency key; None if keys are ignored: the caller is unknown, sent none, or is an agent
+        (webhooks identify deliveries by it).
         """
         return (
             None
@@ -371,14 +371,14 @@ def command(
 ) -> Callable[[Callable[..., Awaitable[T]]], Command[Any, T]]:
     """Declares a write: `async def f(ctx, data)`, with `subject` `async def f(ctx, row, data)`.
 
-    `subject`: the row that the route names, without which it is NOT_FOUND; `locked`: until the end of the
-    transaction. `asks`: rows that the gate's statement looks for in the workspace, see `Existence`. `or_capability`:
-    what lets a member without the role pass. `again`: a unique constraint; where that was violated the command is
-    carried out anew, and finds what it can at `ctx.attempt` 2. `allow`: rules that are asked behind the gate and
-    before the input is validated, see `guards.Rule`. `versioned`: the table whose row `If-Match` names. `secret`: the
-    answer is never stored. `late`: the transaction begins at `ctx.begin()`. `tickets`: a ticket of a live channel
-    opens it, too. `refused`: is told of calls that were refused, for a log of them. `reach`: INSTANCE for what is of
-    no workspace: it is the operator's. `personal`, `scopes` as for a query.
+    `subject`: the row that the route names, without which it is NOT_FOUND; `locked`: until the end of the transaction.
+    `asks`: rows that the gate's statement looks for in the workspace, see `Existence`. `or_capability`: the capability
+    that admits a member without the role. `again`: a unique constraint; if it is violated the command is repeated, with
+    `ctx.attempt` 2. `allow`: rules after the gate and before the validation of the input, see `guards.Rule`.
+    `versioned`: the table whose row `If-Match` names. `secret`: the answer is never stored. `late`: the transaction
+    begins at `ctx.begin()`. `tickets`: a ticket of a live channel authenticates it, too. `refused`: receives refused
+    calls, for a log of them. `reach`: INSTANCE for rows of no workspace, which only the operator may change.
+    `personal`, `scopes` as for a query.
     """
     if action is Action.READ:
         raise TypeError(f"{name}: a write open to every member is gated as PARTICIPATE")

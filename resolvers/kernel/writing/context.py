@@ -65,7 +65,7 @@ class Context(Recorder):
         return statements.load(model, row)
 
     async def find(self, subject: Subject) -> Any:
-        """The row that the route names, or NOT_FOUND: for what the body's faults are told before."""
+        """The row that the route names, or NOT_FOUND, for operations that report faults of the body first."""
         self.subject = await self.seek(subject)
         if self.subject is None:
             raise Refusal(Code.NOT_FOUND, subject.missing)
@@ -95,10 +95,9 @@ class Context(Recorder):
     def select(
         self, model: type[M], *conditions: Any, including_deleted: bool = False, including_hidden: bool = False
     ) -> Selection[M]:
-        """Rows of this workspace; of a table without workspaces, all rows. Live ones that the caller may see, unless
-        told otherwise.
+        """Rows of this workspace, or of a table without workspaces. Live and visible ones by default.
 
-        `including_hidden`: for what holds whoever looks, such as a limit on their number.
+        `including_hidden`: for rules that hold for every viewer, such as a limit on their number.
         """
         return Selection(
             self,
@@ -107,7 +106,7 @@ class Context(Recorder):
         )
 
     def table(self, model: type[SQLModel], *, including_deleted: bool = False) -> Any:
-        """Rows that the caller may see, live ones unless told otherwise, as a FROM entry of a report."""
+        """Rows that the caller may see as a FROM entry of a report; live ones by default."""
         return select(*readable(model).values()).where(*self._door(model, including_deleted)).subquery()
 
     async def report(self, statement: Any) -> list[Any]:
@@ -128,12 +127,12 @@ class Context(Recorder):
         return conditions
 
     def _limits(self, model: type[SQLModel]) -> bool:
-        """Whether there are rows of the model that this caller may not see."""
+        """Returns true if some rows of the model are hidden from this caller."""
         return not self.anonymous and hides(model, self.limited)
 
     @property
     def _known(self) -> dict[str, Any]:
-        """What a statement asks of the caller."""
+        """The parameters of a statement that describe the caller."""
         return {"scope_workspace": self.workspace_id, "scope_user_id": self.user_id, "scope_role": self.role}
 
     # ---- writing -------------------------------------------------------------------------------------------------
@@ -198,11 +197,11 @@ class Context(Recorder):
         return await self._update(model, id, conflict, missing, changes)
 
     async def edit(self, row: M, /, *, conflict: Conflict = TAKEN, **changes: Any) -> M:
-        """Changes a row that the operation has in hand, as `update` does, and is sent like a new row: with the next
-        statement, or with the answer.
+        """Changes a row that the operation has read, as `update` does; it is sent with the next statement or with the
+        answer, like a new row.
 
-        What is returned is the row with the changes: its version and times are known when it is sent. Nobody holds the
-        row until then: what was computed from it may be out of date, where the operation has not locked it.
+        Returns the row with the changes; its version and times are known once it is sent. The row is not locked until
+        then: values computed from it may be outdated unless the operation has locked it.
         """
         self._writes()
         await self.flush()
@@ -231,10 +230,10 @@ class Context(Recorder):
     async def move(
         self, machine: Machine[M, S], row: M | str, to: S, /, *, refused: Code = Code.CONFLICT, **changes: Any
     ) -> M:
-        """One transition. What the machine does not lead to is `refused`.
+        """One transition. A transition that the machine does not have is `refused`.
 
-        A row that was read before moves from the state it had then, and is a CONFLICT when somebody else has moved it
-        since; by its id it moves from any state that leads there.
+        A row that was read before moves from the state it had then, and is a CONFLICT if it has moved since; by its id
+        it moves from any state that leads there.
         """
         model, column, id = machine.model, machine.column, row if isinstance(row, str) else row.id  # type: ignore[attr-defined]
         seen = None if isinstance(row, str) else getattr(row, column)
@@ -343,7 +342,7 @@ class Context(Recorder):
 
     @property
     def scope(self) -> str:
-        """What row-level security lets it see: its workspace; outside any, the caller's memberships; else nothing."""
+        """The scope of row-level security: the workspace; outside any, the caller's memberships; otherwise nothing."""
         return (None if self.operation.personal else self.workspace_id) or (f"@{self.user_id}" if self.user_id else "")
 
     async def now(self) -> datetime:
@@ -366,7 +365,7 @@ class Context(Recorder):
         return row[WORKSPACE_ID]  # type: ignore[no-any-return]
 
     async def place_by_secret(self, column: Any, secret: str) -> str | None:
-        """The workspace of the row whose secret this is, for whoever knows it, member or not: nothing else is told."""
+        """The workspace of the row with this secret, for callers who know it, members or not."""
         await self.flush()
         async with contextlib.nullcontext(self.conn) if self.conn is not None else database.lease() as conn:
             return await places.place_by_secret(conn, column, secret, self.scope)
@@ -375,7 +374,7 @@ class Context(Recorder):
         return self.role in GATES[action]
 
     def has(self, capability: Capability) -> bool:
-        """Whether the caller may do this beyond the role; a machine acts by its role alone."""
+        """Returns true if the caller has the capability; a machine acts by its role alone."""
         return self.role is not None and capability in effective(self.role, self.capabilities)
 
     async def enter(self, workspace_id: str) -> None:
@@ -392,7 +391,7 @@ class Context(Recorder):
         await self.operation.admit(self)
 
     async def commit(self) -> None:
-        """Where nothing was sent but the tail, that statement was a transaction of its own, and is committed."""
+        """If only the tail was sent, that statement was a transaction of its own, and is committed."""
         if self.begun:
             await self.conn.execute("COMMIT")
             self.begun = False
@@ -415,7 +414,7 @@ class Context(Recorder):
 
     @property
     def outside(self) -> Instance:
-        """What leaves the database (hashing, ports): refused inside a transaction, which would wait for it."""
+        """Access beyond the database (hashing, ports): refused inside a transaction, which would wait for it."""
         if self.in_transaction:
             raise RuntimeError(
                 f"{self.operation.name}: nothing slow inside a transaction; declare the command `late` and go outside"
@@ -455,7 +454,7 @@ class Context(Recorder):
                 self._settle(held, row)
 
     def _settle(self, held: Waiting, row: Any) -> None:
-        """What the database drew becomes a value, also where it was handed on already."""
+        """Replaces drawn values by those of the database, also in rows that were returned before."""
         if isinstance(held, Edit):
             held.row.__dict__.update(statements.load(type(held.row), row).__dict__)
             return

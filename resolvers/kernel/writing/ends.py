@@ -1,5 +1,5 @@
-"""Work ends with the right to it. A command that takes a right away says so here, once, and each domain ends what it
-carries out for whoever had the right, in the same transaction: runs, work that waits, consents, archives. See ADR 120.
+"""The end of work with its permission. A command that removes a permission calls this once, and each domain ends the
+holder's work in the same transaction: runs, waiting work, consents, archives. See ADR 120.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from resolvers.kernel.writing.context import Context
 
 
 class Holder(StrEnum):
-    """Who may have a right to work."""
+    """The kinds of holders of a permission to work."""
 
     person = "person"  # or a service account
     agent = "agent"
@@ -20,7 +20,9 @@ class Holder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Whose right has ended, in the workspace of the call. `forgotten`: no words of the person may be written again."""
+    """A holder that has lost the permission, in the workspace of the call. `forgotten`: the person's words may not be
+    written again.
+    """
 
     holder: Holder
     id: str

@@ -38,7 +38,7 @@ ACTION_TYPES = ("text", "text", "text", "text", "text", "text", "text::jsonb", "
 AUDIT, AUDIT_TYPES = f"(id,workspace_id,effect,{ACTION}", ("text", "text", "text", *ACTION_TYPES)
 PERSONAL, PERSONAL_TYPES = f"(id,{ACTION}", ("text", *ACTION_TYPES)
 MOST_ALONE = 4
-"""Audit rows that are parameters of their own; more of them go in as arrays, by one plan whatever their number is."""
+"""The most audit rows with parameters of their own; more are sent as arrays, by one plan for every number."""
 EVENT = "(workspace_id,channel,type,payload)"
 EVENT_TYPES = ("text", "text", "text", "jsonb")
 KEY = "(principal,workspace_id,operation,key,request_hash,body,version)"
@@ -47,8 +47,8 @@ KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
 
 
 def travels(held: Waiting | None, result: Any, shape: Shape | None) -> bool:
-    """Whether what is written last can be sent with the answer: the answer may read that row, and nothing else that may
-    depend on it.
+    """Returns true if the last write can be sent with the answer: the answer may read that row, and no other row that
+    may depend on it.
     """
     if held is None or held.row is not result:
         return held is not None and shape is None
@@ -74,14 +74,14 @@ def _reads_nothing_else(model: Any, shape: Shape) -> bool:
 
 
 def _reads(model: Any, shape: Shape, recorded: set[type[SQLModel]]) -> bool:
-    """Whether the answer shows rows of a table that rows were recorded for: a statement does not see what it writes."""
+    """Returns true if the answer shows rows of a table with recorded rows: a statement does not see its own writes."""
     return any(edge.target in recorded for edge in edges_of(model, shape))
 
 
 def _audited(
     ctx: Context, audits: list[Audit], drawn: bool, values: list[Any], place: str | None = None
 ) -> tuple[NamedColumns, ...]:
-    """What audit rows say, added to the values; and what of it is read from the new row."""
+    """Adds the contents of audit rows to the values; returns the columns that are read from the new row."""
     named, client = list[NamedColumns](), client_of(ctx.caller)
     by = by_whose_right(ctx.caller, ctx.user_id, ctx.credential_id)
     for audit in audits:
@@ -99,8 +99,8 @@ def _audited(
 
 @dataclass(slots=True)
 class Records:
-    """What the audit, outbox and idempotency rows and the jobs say, in the order of the plan's parameters, and what of
-    it the plan reads from the new row.
+    """The contents of the audit, outbox and idempotency rows and the jobs, in the order of the plan's parameters, and
+    the columns that the plan reads from the new row.
     """
 
     audits: tuple[NamedColumns, ...]
@@ -141,7 +141,9 @@ class Records:
 
 @dataclass(slots=True)
 class Tail(ReadPlan):
-    """`order`: where each parameter stands among those of the read, followed by what is recorded; empty if in order."""
+    """`order`: the place of each parameter among those of the read, followed by the recorded ones; empty if in
+    order.
+    """
 
     order: tuple[int, ...] = ()
 
@@ -163,7 +165,7 @@ class WrittenBeside:
         self.ctes.append(made.prefix_with("MATERIALIZED") if materialized else made)
 
     def rows(self, rows: tuple[NamedColumns, ...], types: tuple[str, ...], more: str = "") -> str:
-        """Of an INSERT. With a `source`, only if this has a row, whose columns the JSON may show."""
+        """The rows of an INSERT. With a `source`, only if it has a row, whose columns the JSON may contain."""
         made = []
         for drawn in rows:
             columns = "".join([f" || jsonb_build_object('{key}', {self.source}.{name})" for key, name in drawn])
@@ -291,7 +293,7 @@ async def finish(ctx: Context, result: Any = None, shape: Shape | None = None, k
 
 
 async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting | None, records: Records) -> Tail:
-    """The plan of this kind of tail; one that is not known is compiled for somebody who may read what it answers."""
+    """The plan of this kind of tail; a new one is compiled for callers who may read its answer."""
     plans, slots = ctx.operation, ctx.request.slots if shape is not None else ()
     key = (
         "finish", id(shape), held and held.kind, records.audits, records.personal, records.events, records.key,
@@ -311,7 +313,7 @@ async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting 
 
 
 def ring(ctx: Context) -> None:
-    """After the commit: whoever is woken up finds what was written."""
+    """Notifies after the commit, so that the wakened processes find the rows."""
     if ctx.events:
         bus.ring(Topic.events)
     for topic, key in ctx.rings:

@@ -14,7 +14,7 @@ from resolvers.kernel.admission.request import Request
 LONGEST_KEY = 255
 BREAK = "\n"  # no header that a client sends has one
 PRINCIPAL_SQL = "SELECT set_config('crewship.principal', $1, false)"
-"""Whose keys row-level security lets the connection see and write."""
+"""The principal whose keys row-level security lets the connection read and write."""
 SAME = "WHERE principal = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND operation = $3 AND key = $4"
 # a day, or the days of the workspace's rule
 AGE = """now() - make_interval(days => coalesce(
@@ -27,7 +27,7 @@ STORED = (
 
 
 def request_hash(operation: str, request: Request) -> bytes:
-    """What makes two requests the same: path, query and body (all of them are in `raw`), and the selection."""
+    """The hash of a request: path, query and body (all of them are in `raw`), and the selection."""
     try:
         named = orjson.dumps([operation, request.raw], option=orjson.OPT_SORT_KEYS, default=str)
     except orjson.JSONEncodeError:  # what no field takes may be nested deeper than fields are

@@ -1,4 +1,4 @@
-"""What a command has to know of, and do with, a person beyond its workspace: to erase them."""
+"""Facts about a person beyond the workspace, and changes of them, for the erasure of a person."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,11 +19,11 @@ Signed = Callable[[bytes, bytes], bool]
 PERSONAL_DIGEST = """
     sha256(convert_to(jsonb_build_array(salt, user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
 """
-"""Of what an audit row holds of persons."""
+"""The digest of an audit row's personal data."""
 LEFT_DIGEST = """
     sha256(convert_to(jsonb_build_array(user_id, actor_id, data, changes, ip_address, user_agent)::text, 'UTF8'))
 """
-"""Of what is left of that where something was erased."""
+"""The digest of the data that an erasure has left."""
 ABOUT = f"""
     SELECT id, {LEFT_DIGEST} AS rest, erased, erased_signature FROM audit_logs
     WHERE workspace_id = $1 AND (user_id = $2 OR actor_id = $2 OR entity_id = ANY ($3::text[]))
@@ -36,14 +36,14 @@ SIGN = "SELECT audit_sign_erased($1, $2::text[], $3::bytea[])"
 
 
 def data_erased(id: str, digest: bytes, rest: bytes = b"") -> bytes:
-    """What is signed where the data of a person were taken out of an audit row: the digest of what there was, and of
-    what is left. Rows from before that was signed have no `rest`.
+    """The signed content after an erasure from an audit row: the digest of the earlier data, and of the rest. Rows from
+    before that was signed have no `rest`.
     """
     return (b"erased, and left" if rest else b"erased") + id.encode() + digest + rest
 
 
 def is_as_erased(signed: Signed, row: Any) -> bool:
-    """Whether this instance has taken out what the row lacks, and nobody has changed what it left."""
+    """Returns true if this instance has erased the missing data, and the rest is unchanged."""
     said, signature = (row["id"], row["erased"]), row["erased_signature"] or b""
     return signed(data_erased(*said, row["rest"]), signature) or signed(data_erased(*said), signature)
 
@@ -68,7 +68,7 @@ async def erase_in_audit(ctx: Context, user_id: str, personal: dict[str, str], a
 
 
 async def belongs_elsewhere(ctx: Context, user_id: str) -> bool:
-    """Whether a user is a member of another live workspace."""
+    """Returns true if a user is a member of another live workspace."""
     return bool((await ctx._one(ELSEWHERE, [user_id, ctx.workspace_id], begins=False))[0])
 
 

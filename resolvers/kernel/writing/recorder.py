@@ -1,4 +1,4 @@
-"""What a command records beside the rows it changes: it is written with the answer, in one statement."""
+"""The records of a command beside its changed rows: they are written with the answer, in one statement."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class Recorder:
 
     @property
     def recorded(self) -> bool:
-        """Whether anything is to be written."""
+        """Returns true if there is anything to write."""
         return bool(self.audits or self.events or self.queued or self.records)
 
     def forget(self) -> None:
@@ -117,14 +117,14 @@ class Recorder:
         return [audit for audit in self.audits if self.workspace_id and not audit.personal]
 
     def personal_audits(self) -> list[Audit]:
-        """None, where it is not known whose: somebody signs out who was not signed in."""
+        """None if the person is unknown: a sign-out without a sign-in."""
         if self.whose == "":
             return []
         return [audit for audit in self.audits if audit.personal or not self.workspace_id]
 
     @property
     def progress(self) -> tuple[int, int]:
-        """What an operation finds recorded and written when it begins within another one."""
+        """The numbers of records and writes when a nested operation begins."""
         return len(self.audits), len(self.touched)
 
     def audit_outcome(self, result: Any, since: tuple[int, int] = (0, 0)) -> None:
@@ -152,20 +152,20 @@ class Recorder:
     def changed(
         self, model: type[SQLModel], id: str, names: Iterable[str], before: Mapping[str, Any], after: Mapping[str, Any]
     ) -> None:
-        """What has become of a row, for the audit row that is of it. Of several changes of one field, the whole."""
+        """Records a change of a row for its audit row. Several changes of one field become one."""
         known = self.changes.setdefault(id, {})
         for name, change in differences(model, names, before, after).items():
             known[name] = known[name] | {"after": change["after"]} if name in known else change
 
     def altered(self, row: R, before: Mapping[str, Any]) -> R:
-        """A row as it is by now, and what is told of how it was."""
+        """Records a change and returns the row."""
         self.touched.append(Touched.of(row))
         if before and (id := self.touched[-1].id) is not None:
             self.changed(type(row), id, before, before, row.__dict__)
         return row
 
     def removed(self, row: R) -> R:
-        """A row that is gone. What one of a workspace was is told; what one of a person was, is not."""
+        """Records a deletion. The values of a workspace's row are recorded, those of a person's row are not."""
         touched = Touched.of(row)
         self.touched.append(touched)
         if touched.id is not None and issubclass(touched.model, TenantRow) and "deleted_at" not in row.__dict__:
@@ -173,7 +173,7 @@ class Recorder:
         return row
 
     def ids_of(self, model: type[SQLModel], rows: list[Any]) -> list[Any]:
-        """Of rows that one statement wrote, as far as they have one. An audit row can be of one that was alone."""
+        """The ids of rows that one statement wrote, if they have ids. An audit row can belong to a single one."""
         ids = [row[0] for row in rows]
         if ids:
             alone = len(ids) == 1 and "id" in table_of(model).c
@@ -211,11 +211,13 @@ class Recorder:
         self.ring(Topic.jobs, job.name if at is None else TIMER)
 
     def ring(self, topic: Topic, key: str = ANYTHING) -> None:
-        """Wakes whoever waits for this, once the transaction is committed. Events ring by themselves."""
+        """Wakes processes that wait for the topic, once the transaction is committed. Events do so by themselves."""
         self.rings.append((topic, key))
 
     def settle(self, values: Mapping[str, Any]) -> None:
-        """What the database has drawn, by columns of the new row, where it was handed on already."""
+        """Replaces drawn values by those of the database, by columns of the new row, where they were returned
+        before.
+        """
         for audit in self.audits:
             known, drawn = split(audit.data)
             audit.data = known | {key: values[name] for key, name in drawn}

@@ -27,8 +27,8 @@ class Lock(Enum):
 
 class Entries(Protocol):
     def __call__(self, model: type[SQLModel], columns: str = "", *, including_deleted: bool = False) -> Any:
-        """These columns of rows that the caller may see, as a FROM entry: live ones of the workspace, unless told
-        otherwise. Without names it is all columns that may be shown.
+        """These columns of rows that the caller may see, as a FROM entry: live ones of the workspace by default.
+        Without names, all readable columns.
         """
 
 

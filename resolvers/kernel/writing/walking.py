@@ -44,7 +44,7 @@ async def pages(
 
 
 async def answer_of(ctx: Context, operation: Query[Any, Any], raw: Raw) -> Any:
-    """What another read answers the same caller: its rows, or its row, in the shape of the route's rows."""
+    """The answer of another read to the same caller: its rows, or its row, in the shape of the route's rows."""
     shape = ctx.request.shape
     if shape is None or shape.form != "list":
         raise TypeError(f"{operation.name} is read in the shape of a route of rows")
