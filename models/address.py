@@ -93,7 +93,7 @@ class Address:
 
 
 def _keywords(rest: str) -> dict[str, str]:
-    """The parameters of a URI by libpq's names; those of its query win."""
+    """The parameters of a URI by libpq's names; the query wins over the rest."""
     values: dict[str, str] = {}
     if (login := re.match(r"[^@/]*@", rest)) is not None:
         user, _, password = login.group()[:-1].partition(":")

@@ -142,7 +142,7 @@ class AuditActor(StrEnum):
 
 
 class AuditEffect(StrEnum):
-    """What an audited action does to its row, which is the kind of its entry in the journal."""
+    """The effect of an audited action on its row, which is the kind of its entry in the journal."""
 
     created = "created"
     updated = "updated"

@@ -1,5 +1,5 @@
-"""What columns hold of a person, and which hold secrets: exports, erasures and logs follow these declarations, each in
-the column's own field.
+"""Personal data and secrets in columns: exports, erasures and logs follow these declarations, each in the column's own
+field.
 
 A foreign key to `users` declares it by its action: CASCADE, and the row is the person's; SET NULL, and the person acted
 on another row. Closed sets, numbers, times, switches and other references need no declaration, and a column of secrets

@@ -1,4 +1,4 @@
-"""How long a workspace keeps rows that expire."""
+"""The retention periods that a workspace chooses."""
 
 from datetime import datetime
 from enum import StrEnum

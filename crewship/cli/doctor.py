@@ -289,7 +289,7 @@ def check_coding_agents(settings: Settings) -> Check:
 
 
 def check_keeper(settings: Settings) -> list[Check]:
-    """Whether agents work with the keeper's model server. This is reported but is not a fault: only model calls reach
+    """Checks if agents work with the keeper's model server. This is reported but is not a fault: only model calls reach
     the server from here.
     """
     if not settings.keeper_enabled:
@@ -340,7 +340,7 @@ def check_containers(settings: Settings) -> Check:
 
 
 def check_mail(settings: Settings) -> Check:
-    """Whether the server can mail links. Without mail everything else works, so its absence is reported but is not a
+    """Checks if the server can mail links. Without mail everything else works, so its absence is reported but is not a
     fault.
     """
     pairs = {

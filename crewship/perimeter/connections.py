@@ -224,7 +224,7 @@ def _is_answering(connection: Watched) -> bool:
 
 
 def _patience(connection: Watched, stage: int, waiting: int) -> float | None:
-    """How long a connection may stay in this state; None for ever."""
+    """The time that a connection may stay in this state; None for ever."""
     if waiting:
         return TAKING_PATIENCE
     if stage == HEAD:

@@ -44,7 +44,7 @@ class Transport:
 
     `headers` by lower-case name: of repeated ones the first, except lists, which are joined. `client` is an address
     (contract: rate_limits.client_address). `scheme` is the server's own, for origins; `https` is for cookies.
-    `forwarded`: a proxy forwarded the request, so `client` may be remote, whatever its address. `request_id`: the
+    `forwarded`: a proxy forwarded the request, so `client` may be remote even with a local address. `request_id`: the
     client's own.
     """
 

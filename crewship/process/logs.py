@@ -1,4 +1,6 @@
-"""Log lines on stderr: JSON for machines, text for people, with one shape for our loggers and those of libraries."""
+"""Log lines on stderr: JSON for machines, text for people, with one shape for our loggers and for loggers of
+libraries.
+"""
 
 import logging
 import sys

@@ -88,7 +88,7 @@ class Approval(TenantTable, table=True):
 
 
 class ApprovalGate(TenantTable, table=True):
-    """An approval gate: tool calls that need consent, of all agents, of those of a crew, or of one."""
+    """An approval gate: tool calls of all agents, of a crew's agents, or of one agent, that need consent."""
 
     __tablename__ = "approval_gates"
     __table_args__ = (

@@ -42,7 +42,7 @@ class KeeperRequestType(StrEnum):
 
 class KeeperRequest(TenantTable, table=True):
     """A line of the keeper's log. It outlives the rows that it names, and has no foreign keys: unused ids are empty.
-    `prompt` and `answer` are those of the model, truncated. It contains nothing of a credential's value.
+    `prompt` and `answer` are the model's, truncated. It contains nothing of a credential's value.
     """
 
     __tablename__ = "keeper_requests"

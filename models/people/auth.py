@@ -28,7 +28,7 @@ class RevokedReason(StrEnum):
 
 
 SERVICE_ACCOUNT = "sa_"
-"""The prefix of service accounts' ids, which no person's id has: an id tells which it is."""
+"""The prefix of service accounts' ids, which no person's id has."""
 
 
 def is_service_account(user_id: str) -> bool:

@@ -52,7 +52,7 @@ class PeerCard(TenantTable, Timestamps, table=True):
 
 
 class PeerConsent(TenantRow, table=True):
-    """Whether agents of a workspace may keep peer cards about a user; without a row they may."""
+    """The consent of a user to peer cards by agents of a workspace; without a row they may keep cards."""
 
     __tablename__ = "peer_consents"
     __table_args__ = (Index("peer_consents_user_id_idx", "user_id"),)

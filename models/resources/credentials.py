@@ -57,7 +57,7 @@ class CredentialStatus(StrEnum):
 
 
 class CredentialScope(StrEnum):
-    """Who sees a credential: every member of the workspace, or those of its crews. The set is open."""
+    """Who sees a credential: every member of the workspace, or members of its crews. The set is open."""
 
     WORKSPACE = "WORKSPACE"
     CREW = "CREW"

@@ -113,7 +113,7 @@ class Skill(Table, Versioned, Timestamps, table=True):
     may change it; null for a built-in skill, which no workspace may change.
 
     `name_key` is the name without letter case: names that differ only in case are equal. `reviewed_at` is the last
-    daily review. `tags` and `credential_requirements` are JSON texts. `fingerprint` tells whether a built-in skill is
+    daily review. `tags` and `credential_requirements` are JSON texts. `fingerprint` shows whether a built-in skill is
     this release's.
     """
 

@@ -129,7 +129,7 @@ def device_token(cookies: dict[str, str], *, https: bool) -> str | None:
 
 
 def browser_token(cookies: dict[str, str], *, https: bool) -> str | None:
-    """The session cookie of the request's scheme only: over https nobody but this host can have set it."""
+    """The session cookie of the request's scheme only: over https, only this host can have set it."""
     return cookies.get(names_for(https=https).browser) or None
 
 

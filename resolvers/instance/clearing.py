@@ -22,7 +22,7 @@ _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _PATH: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MOST_ROUNDS: Final = 20
-"""How often to look into a directory that another program fills meanwhile."""
+"""The most looks into a directory that another program fills meanwhile."""
 
 
 class Base(Protocol):

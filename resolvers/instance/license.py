@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES: Final = 64 * 1024
 CLOCK_SKEW: Final = timedelta(hours=1)
-"""How far in the future the issue date of a license may be."""
+"""The most that the issue date of a license may lie in the future."""
 
 
 class Edition(StrEnum):

@@ -31,7 +31,7 @@ class Line(Protocol):
 
     @property
     def end(self) -> str:
-        """How the program ended, and its error output."""
+        """The program's end, and its error output."""
 
 
 @dataclass(frozen=True, slots=True)

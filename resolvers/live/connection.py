@@ -33,7 +33,7 @@ class LiveConnection:
         attendance.connections[self] = None
 
     def admit(self) -> None:
-        """Counts the connection among those of its user, from when the user is known until it closes. Raises Refusal
+        """Counts the connection as one of its user, from when the user is known until it closes. Raises Refusal
         RATE_LIMITED if there are too many.
         """
         attendance.users.enter(self)

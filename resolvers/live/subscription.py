@@ -76,7 +76,7 @@ class Subscription:
 
     async def open(self, after: str | None = None, frame: int | None = None) -> None:
         """Joins the channel. `after`: a cursor; an invalid one is reported to the owner, and live events follow.
-        `frame`: as for `rewind`, which has nothing to do if nobody else listens.
+        `frame`: as for `rewind`, which has nothing to do if there are no other listeners.
         """
         self.position = self._newest = await hub.join(self.channel, self, frame)
         self._joined = True

@@ -137,7 +137,7 @@ class ChatTail:
     ) -> Position:
         """Starts to follow, and returns the position: everything later is dispatched after this returns, without a gap.
 
-        `frame`: the position of a chat that nobody follows yet.
+        `frame`: the position of a chat without listeners.
 
         Raises Refusal UNAVAILABLE if the database does not answer.
         """

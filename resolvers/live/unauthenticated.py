@@ -1,4 +1,4 @@
-"""Limits open sockets without a known caller, whatever their purpose."""
+"""Limits open sockets without a known caller, for every purpose."""
 
 from collections import Counter
 from collections.abc import Callable

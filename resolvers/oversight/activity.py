@@ -101,7 +101,7 @@ class ActivityKind:
         self.acts, *self.others = [self.table.c[end] for end in ends]
 
     def rows(self, scope: QueryScope, *conditions: Any) -> Any:
-        """The items of this kind, without those of agents outside crews. Such agents are few and are looked up once."""
+        """The items of this kind, except items of agents outside crews. Such agents are few and are looked up once."""
         table = self.table
         agent, here = scope.beside(Agent, scope, including_deleted=True)
         of_none = select(agent.c.id).where(agent.c.crew_id.is_(None), *here)

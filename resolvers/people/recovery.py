@@ -210,9 +210,9 @@ async def is_vouched_for(ctx: Context, user: User) -> bool:
 async def owner_was_seen(ctx: Context, user: User, *, but: str = "") -> None:
     """The owner of an account's address has proved the ownership by a mailed link or by a provider.
 
-    If nobody had proved it before, a stranger may have signed up with the address and waited for its owner. So all ways
-    into the account end, and so do the invitations that it accepted. `but`: the session in which the owner proved it;
-    it continues, and the password with it.
+    If the address was unproved before, a stranger may have signed up with it and waited for its owner. So all ways into
+    the account end, and so do the invitations that it accepted. `but`: the session in which the owner proved it; it
+    continues, and the password with it.
     """
     if await is_vouched_for(ctx, user):
         if user.email_verified is None:

@@ -80,7 +80,7 @@ class KnownValues:
         self._longest = max(map(len, itertools.chain(self._short, self._pieces)), default=0)
         self._leave_crowds()
         self._table = dict[int, int]()
-        """By a first place: a bit for each offset of a block, and above them the pieces that begin there."""
+        """Maps a first place to a bit for each offset of a block, and above them the pieces that begin there."""
         self._lengths: list[tuple[Span, ...]] = [()]
         self._tabulate_blocks()
         self._tabulate_pieces()

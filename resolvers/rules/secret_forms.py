@@ -13,7 +13,7 @@ SHORTEST_LINE: Final = 16
 SHORTEST_WITHIN: Final = 8
 """The shortest base64 that is searched for within that of a longer text."""
 LARGE: Final = 8 << 10
-"""The length of values whose encoded forms are those of their lines, without the whole value."""
+"""From this length on, the lines of a value are encoded, and the whole value is not."""
 _AS_IN_JSON: Final = re.compile(r"[ !#-\[\]-~]*")
 
 

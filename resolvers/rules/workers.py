@@ -14,7 +14,7 @@ from resolvers.rules.coding_agents import FoundCodingAgent
 
 EVERY: Final = 30.0  # seconds after which a worker says again that it is there
 HEARD: Final = timedelta(seconds=3 * EVERY)
-"""How long a worker's report is valid."""
+"""The validity of a worker's report."""
 
 
 async def there(

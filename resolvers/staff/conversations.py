@@ -32,7 +32,7 @@ DOMAIN = Domain("conversations", scopes="chats")
 
 LONGEST_QUERY = 1_000
 PATIENCE: Any = constant("2 s")
-"""How long a search continues for rare or missing words."""
+"""The time limit of a search for rare or missing words."""
 MOST_RANKED = 200
 """The number of newest matches among which the best are ranked."""
 SIMPLE: Any = constant("simple", as_="regconfig")

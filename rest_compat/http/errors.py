@@ -26,8 +26,8 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PROBLEM = (b"content-type", b"application/problem+json")
 PROTECTED = "protected"
-"""The reason whose refusals have another media type than those of a role (contract: instance_settings.delete); all
-others are application/json.
+"""The reason whose refusals have a media type of their own (contract: instance_settings.delete); all others, such as a
+missing role, are application/json.
 """
 
 

@@ -29,7 +29,7 @@ def _payload(request: Request) -> dict[str, Any]:
 
 
 def _warned(caller: Caller) -> Headers:
-    """A warning for callers who authenticated with the secret itself, whatever the result."""
+    """A warning for callers who authenticated with the secret itself, with every answer."""
     shown = caller.webhook
     return list(DEPRECATED) if shown is not None and shown.accepted and not shown.is_signature else []
 

@@ -24,7 +24,7 @@ class Unmeasured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CallAsked:
-    """`reads` and `writes`: the maximum of tokens, as far as the request tells."""
+    """`reads` and `writes`: the maximum of tokens, as far as it follows from the request."""
 
     model: str
     reads: int

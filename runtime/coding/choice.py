@@ -1,4 +1,4 @@
-"""Whether an agent works through its configured coding agent."""
+"""The choice between an agent's configured coding agent and our own loop."""
 
 from collections.abc import Mapping
 

@@ -23,7 +23,7 @@ KNOWN: Final = {agent.adapter: agent for agent in (CLAUDE_CODE, CODEX_CLI, GEMIN
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """How to call an installed coding agent in the sandbox, and the folders that it needs there."""
+    """The command of an installed coding agent in the sandbox, and the folders that it needs there."""
 
     agent: CodingAgent
     version: str

@@ -37,7 +37,7 @@ class Session:
 
     @classmethod
     def open(cls, workdir: Workdir, job: Job, adapter: CliAdapter) -> "Session":
-        """Opens the session, and removes the agent's sessions that nobody has used for too long."""
+        """Opens the session, and removes sessions of the agent that were not used for too long."""
         above = (*workdir.home[:-1], "coding")
         _forget_old(workdir.storage, workdir.storage.joinpath(*above))
         place = (*above, job.chat_id or job.run_id, adapter.value.lower())

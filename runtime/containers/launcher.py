@@ -1,4 +1,4 @@
-"""How commands begin in a container, and how they end although the engine's API can end none.
+"""Commands in containers: their start, and their end, although the engine's API can end none.
 
 An engine that loses a command's client lets the command run. So each command has a lifeline: the input of the executed
 program, which the engine closes when its client is gone. A process in the container waits for that and ends the

@@ -243,8 +243,8 @@ class Carrier:
                     self._look_again(name)
 
     def _look_again(self, name: str) -> None:
-        """Of two processes that claim at once one is refused. It looks again a moment later, for a short time: if the
-        database is away, the process's next look follows.
+        """Looks again a moment later, for a short time: if two processes claim at once, one is refused. If the database
+        is away, the process's next look follows.
         """
         missed = self._missed[name] = self._missed.get(name, 0) + 1
         if missed <= MOST_MISSED:

@@ -104,8 +104,8 @@ class Ticker:
         return {id: f"({when})" for id, when in (found | idle).items() if when is not None}
 
     def free(self) -> list[str]:
-        """The ids of clocks without a tick here: a clock that ticks in this process is not claimed again, whatever its
-        record says.
+        """The ids of clocks without a tick here: a clock that ticks in this process is not claimed again, regardless of
+        its record.
         """
         return [id for id in self._clocks if id not in self._tasks]
 

@@ -52,7 +52,7 @@ class Rhythm:
     again: float = 2.0
     """Between looks while a job waits that could not begin, as of a queue that is full or may begin no more for now."""
     patience: float = 10.0
-    """How long a process must seem dead before its jobs are returned."""
+    """The time after which the jobs of a process that seems dead are returned."""
     measure: float = 30.0
     forget: float = 3600.0
     retry: float = 1.0

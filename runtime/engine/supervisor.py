@@ -40,7 +40,7 @@ class Timing:
     ask: float = 1.0
     """Between looks at whether a run is to be cancelled, where no ring says so."""
     begin: float = 30.0
-    """How long the engine may take to begin a run."""
+    """The time that the engine may take to begin a run."""
     patience: float = PATIENCE
     watch: float = 30.0
     """The time between counts of runs without a worker."""

@@ -178,7 +178,7 @@ async def _is_allowed(job: Job, server: GivenServer, tool: str) -> bool:
 
 
 async def still_used(job: Job, server: GivenServer) -> GivenServer | None:
-    """The server's current state, if the server, its address and its credential are still those of the run."""
+    """The server's current state, if its address and its credential have not changed since the run began."""
     for given in await servers_of(job.workspace_id, job.agent.id):
         if (given.id, given.scope) == (server.id, server.scope):
             return given if _place(given) == _place(server) else None

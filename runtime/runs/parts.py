@@ -70,7 +70,7 @@ def _within(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _joins(last: Mapping[str, Any], type: str, metadata: Mapping[str, Any]) -> bool:
-    """Pieces of one kind join; those of a sub-agent remain separate from the agent's own."""
+    """Pieces of one kind join; the agent's and a sub-agent's remain separate."""
     return bool(last["type"] == type and last.get("metadata", {}) == _of_a_whole(metadata))
 
 

@@ -91,7 +91,7 @@ class TurnSink:
         self.failure: Exception | None = None
         self.broken = asyncio.Event()
         self.said: list[Mapping[str, Any]] = []
-        """Events of a run without a chat, those of earlier attempts first. Such a run has no frames; its text is stored
+        """Events of a run without a chat, beginning with earlier attempts. Such a run has no frames; its text is stored
         with the step's outcome.
         """
         self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
@@ -285,7 +285,7 @@ class TurnSink:
         self._tell()
 
     async def _store(self, batch: Batch) -> None:
-        """Stores a batch once: the number of frames tells whether a statement without an answer was executed."""
+        """Stores a batch once: the number of frames shows whether a statement without an answer was executed."""
         wait = 0.05
         while self.failure is None:
             try:

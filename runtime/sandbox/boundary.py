@@ -133,7 +133,9 @@ class Report:
     program: str = ""
     """The program that creates the boundary, and its version."""
     limits: str = ""
-    """What enforces the limits of a command as a whole; empty if they are polled, for the reason in `no_groups`."""
+    """The means that enforces the limits of a command as a whole; empty if they are polled, for the reason in
+    `no_groups`.
+    """
     no_groups: str = ""
 
 

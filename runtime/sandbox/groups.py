@@ -253,7 +253,7 @@ class _Mount:
 
 
 def _mounts(root: Path) -> tuple[_Mount | None, dict[str, _Mount]]:
-    """The mount of v2, and those of v1 by controller."""
+    """The mount of v2, and the mounts of v1 by controller."""
     places: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
         _, named, path = line.split(":", 2)

@@ -382,7 +382,7 @@ def _field(
 
 
 def _describe(op: Operation[Any]) -> str:
-    """The description with the required role, and the operation's own error codes beside those of any field."""
+    """The description with the required role, and the error codes that are specific to the operation."""
     needs = {Action.NONE: "", Action.SELF: ""}.get(op.action, f"\n\nRequires: {op.action.value}.")
     codes = ", ".join(sorted(code.value for code in op.errors))
     return f"{op.doc}{needs}" + (f"\n\nErrors: {codes}." if codes else "")

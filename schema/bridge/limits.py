@@ -43,8 +43,8 @@ TOO_WIDE = (
 
 @dataclass(slots=True)
 class Measure:
-    """The size of a selection, or of everything that a fragment spreads to. `roots`: its own fields, including those of
-    fragments.
+    """The size of a selection, or of everything that a fragment spreads to. `roots`: its own fields, including fields
+    of fragments.
     """
 
     depth: int = 0

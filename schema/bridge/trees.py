@@ -1,6 +1,6 @@
 """The syntax tree of a document: parsed from its text on use, and not kept.
 
-A tree consists of hundreds of objects, and every full collection would walk those of all stored documents.
+A tree consists of hundreds of objects; every full collection would walk the trees of all stored documents.
 """
 
 import sys

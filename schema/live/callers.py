@@ -15,8 +15,8 @@ Scope = MutableMapping[str, Any]
 
 
 def by_address(scope: Scope) -> Caller:
-    """By the ticket in `?token=`, because an EventSource cannot send headers; otherwise by headers. Such an address
-    allows no mutation.
+    """The caller by the ticket in `?token=`, because an EventSource cannot send headers; otherwise by headers. Such an
+    address allows no mutation.
     """
     token = dict(parse_qsl(scope["query_string"].decode("latin-1"))).get("token")
     if token is None:
@@ -27,8 +27,8 @@ def by_address(scope: Scope) -> Caller:
 
 
 def by_introduction(scope: Scope, payload: Mapping[str, Any]) -> Caller:
-    """By the payload of connection_init: `authorization` as in the header, or a ticket; otherwise by the upgrade's
-    headers.
+    """The caller by the payload of connection_init: `authorization` as in the header, or a ticket; otherwise by the
+    upgrade's headers.
 
     Header names have any letter case. `X-Workspace-ID`, or `workspaceId`, is the workspace of operations without one.
     """

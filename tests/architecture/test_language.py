@@ -62,6 +62,25 @@ def test_errors_log_events_and_help_say_who_does_what(package: str) -> None:
     assert found == {}
 
 
+def _docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The texts that stand as statements: docstrings, and the texts below attributes and constants."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+
+
+@pytest.mark.parametrize("package", PRODUCT)
+def test_docstrings_say_who_does_what(package: str) -> None:
+    texts, found = 0, {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        for line, text in _docstrings(ast.parse(path.read_text())):
+            texts += 1
+            if seen := hiding(text) + OPENING.findall(text):
+                found[f"{path.relative_to(ROOT)}:{line}"] = seen
+    assert texts > 200
+    assert found == {}
+
+
 def test_exceptions_are_files_that_are_there() -> None:
     assert all((ROOT / path).is_file() for path in OTHER_TEXTS)
 

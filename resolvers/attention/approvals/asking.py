@@ -119,7 +119,7 @@ async def outcome(ctx: Context, data: ById) -> OutcomeOfApproval:
 
 
 async def call_off_of(ctx: Context, run_id: str) -> None:
-    """Cancels the approvals of a run that nobody has decided."""
+    """Cancels the pending approvals of a run."""
     pending = (col(Approval.run_id) == run_id, col(Approval.status) == ApprovalStatus.pending)
     for approval in await ctx.select(Approval, *pending).all():
         await call_off(ctx, approval.id, "The run has ended")

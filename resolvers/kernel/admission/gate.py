@@ -55,7 +55,7 @@ DIFFERS = "workspace_id differs from the workspace of the path"
 OUTSIDE = "Not a member of this workspace"
 IDLE: Any = literal_column("interval '60 seconds'")
 OVERLAP = timedelta(seconds=60)
-"""How long an access token remains valid after a refresh of its session, for requests that are under way."""
+"""The validity of an access token after a refresh of its session, for requests that are under way."""
 SINCE_REFRESH: Any = literal_column(f"interval '{OVERLAP.seconds} seconds'")
 NO_SCOPES: Any = literal_column("NULL::text")
 ONE: Any = literal_column("1")

@@ -13,7 +13,7 @@ Rule = Callable[..., Awaitable[None]]
 """`async def f(ctx)`; a second parameter receives a value of the annotated type.
 
 If the operation has a subject, the value is its row. Otherwise it is the part of the body that an Input declares:
-faults of this part are reported before those of the rest. With `| None` the value is None if the part is invalid or no
+faults of this part are reported before faults of the rest. With `| None` the value is None if the part is invalid or no
 body could be read.
 """
 

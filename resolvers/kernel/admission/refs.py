@@ -41,7 +41,7 @@ Path = tuple[str, ...]
 
 @cache
 def refs_of(model: type[BaseModel]) -> tuple[tuple[Path, Ref], ...]:
-    """The fields of an input that name rows, including those of nested inputs."""
+    """The fields of an input and its nested inputs that name rows."""
     return tuple(_refs_in(model, ()))
 
 

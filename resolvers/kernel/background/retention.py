@@ -1,5 +1,4 @@
-"""How long each workspace keeps rows that expire, and the removal of rows that it keeps for less time than the
-instance.
+"""The retention periods of workspaces, and the removal of rows that a workspace keeps for less time than the instance.
 
 Tables that grow without limit are partitioned, and a partition holds rows of all workspaces: the sweep drops it when
 the instance's period ends. So the instance's days are the maximum for a workspace, and the rows of workspaces with

@@ -226,7 +226,7 @@ class Operation(Generic[D]):
         also: tuple[str, ...] = (),
     ) -> Answer:
         """Runs the whole pipeline. Every failure leaves as a Refusal; an unexpected one as INTERNAL, without details.
-        The arguments are those of a Request.
+        The arguments become a Request.
         """
         started, code = perf_counter(), None
         try:
@@ -333,7 +333,7 @@ class Operation(Generic[D]):
         return row[ROLE] is None and bool(place) and isinstance(tenancy, Entity)
 
     def check_scopes(self, row: Any, shape: Shape | None) -> None:
-        """A token with scopes needs those of the operation and, for each edge, those of the rows it leads to."""
+        """A token with scopes needs the scopes of the operation and, for each edge, of the edge's target."""
         if row[SCOPES] is None:
             return
         needs = self.needs

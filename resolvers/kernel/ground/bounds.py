@@ -27,8 +27,8 @@ ENDS = Ends()
 
 
 def declared(model: type[BaseModel], kind: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields that a class declares, and those of its bases that are not of this `kind`; the fields of the other
-    bases were checked with them.
+    """The fields of a class, and of its bases that are not of this `kind`; the fields of the other bases were checked
+    with these bases.
     """
     own = get_annotations(model)
     checked = {name for base in model.__bases__ if issubclass(base, kind) for name in base.model_fields}

@@ -34,8 +34,8 @@ Scopes = frozenset[str] | None
 OPEN: Scopes = frozenset()
 Said = str | Collection[str] | None
 """A declaration of scopes: "issues" for `issues:read` and `issues:write`, by the kind of the operation; several names,
-all needed for both kinds; OPEN for none; None if no token with scopes may pass. OWN: those of the domain, or of its
-name.
+all needed for both kinds; OPEN for none; None if no token with scopes may pass. OWN: the scopes of the domain, or of
+its name.
 """
 OWN: Final = ""
 

@@ -28,8 +28,8 @@ class Streamed:
     _principal: str = field(default="", init=False)
 
     def admit(self, principal: str) -> None:
-        """Counts the stream among those of its reader until it is closed. Raises Refusal RATE_LIMITED if there are too
-        many.
+        """Counts the stream as one of its reader until it is closed. Raises Refusal RATE_LIMITED if there are
+        too many.
         """
         if _open[principal] >= instance.settings.max_sockets:
             raise Refusal(Code.RATE_LIMITED, TOO_MANY)

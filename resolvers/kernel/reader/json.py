@@ -155,8 +155,8 @@ def record(
     absent: Sequence[tuple[str, Value]] = (),
     ahead: Sequence[tuple[str, Value]] = (),
 ) -> Value:
-    """An object. The keys of `absent` come last and are left out if their value is null; so are those of `ahead`, which
-    precede at least one field.
+    """An object. The keys of `absent` come last and are left out if their value is null; so are the keys of `ahead`,
+    which precede at least one field.
     """
     parts: list[Part] = ["{", *[_optional(f'"{checked(key)}":', *value.parts, ",") for key, value in ahead]]
     for place, (key, value) in enumerate(fields):

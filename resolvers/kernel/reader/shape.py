@@ -119,7 +119,7 @@ class EnvelopeShape(Shape):
 
     @property
     def flat(self) -> Iterator[Part]:
-        """All parts, including those of nested objects."""
+        """All parts, including parts of nested objects."""
         for part in self.parts:
             inner = part.shape if isinstance(part, Nested) else None
             if isinstance(inner, EnvelopeShape):

@@ -1,8 +1,8 @@
 """The words for work in no workspace, such as a clock's, and for reads outside a call's transaction.
 
 Row-level security hides no row from such a transaction, and only the kernel sets it aside. So the name of a word says
-how far it reaches: `rows.everywhere.select(…)` reads the rows of all workspaces, `rows.within(id).select(…)` those of
-one (see docs/kernel.md).
+how far it reaches: `rows.everywhere.select(…)` reads the rows of all workspaces, `rows.within(id).select(…)` the rows
+of one (see docs/kernel.md).
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether a workspace has rows of a kind at all. The gate's own statement reports it, for commands that would nearly
+"""The existence of rows of a kind in a workspace. The gate's own statement reports it, for commands that would nearly
 always look for such rows in vain.
 """
 

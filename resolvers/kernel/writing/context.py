@@ -454,7 +454,7 @@ class Context(Recorder):
                 self._settle(held, row)
 
     def _settle(self, held: Waiting, row: Any) -> None:
-        """Replaces drawn values by those of the database, also in rows that were returned before."""
+        """Replaces drawn values by the database's, also in rows that were returned before."""
         if isinstance(held, Edit):
             held.row.__dict__.update(statements.load(type(held.row), row).__dict__)
             return

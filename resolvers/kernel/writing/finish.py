@@ -141,9 +141,7 @@ class Records:
 
 @dataclass(slots=True)
 class Tail(ReadPlan):
-    """`order`: the place of each parameter among those of the read, followed by the recorded ones; empty if in
-    order.
-    """
+    """`order`: the place of each parameter among the read's own, followed by the recorded ones; empty if in order."""
 
     order: tuple[int, ...] = ()
 

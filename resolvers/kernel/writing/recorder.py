@@ -165,7 +165,7 @@ class Recorder:
         return row
 
     def removed(self, row: R) -> R:
-        """Records a deletion. The values of a workspace's row are recorded, those of a person's row are not."""
+        """Records a deletion. The values of a workspace's row are recorded, a person's are not."""
         touched = Touched.of(row)
         self.touched.append(touched)
         if touched.id is not None and issubclass(touched.model, TenantRow) and "deleted_at" not in row.__dict__:
@@ -215,9 +215,7 @@ class Recorder:
         self.rings.append((topic, key))
 
     def settle(self, values: Mapping[str, Any]) -> None:
-        """Replaces drawn values by those of the database, by columns of the new row, where they were returned
-        before.
-        """
+        """Replaces drawn values by the database's, by columns of the new row, where they were returned before."""
         for audit in self.audits:
             known, drawn = split(audit.data)
             audit.data = known | {key: values[name] for key, name in drawn}

@@ -108,7 +108,7 @@ class StreamJournal(ListJournal):
 
 
 class FollowJournal(ListJournal):
-    """The input of a stream: entries after `entry`, or those of transactions from `xid` on."""
+    """The input of a stream: entries after `entry`, or entries of transactions from `xid` on."""
 
     entry: Annotated[Id | None, ANY] = None
     xid: Annotated[Id | None, ANY] = None

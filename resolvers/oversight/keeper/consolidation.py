@@ -1,4 +1,4 @@
-"""What agents remember of people: once a day the keeper judges the health of each crew's memory, and if it needs
+"""Agents' memories of people: once a day the keeper judges the health of each crew's memory, and if it needs
 consolidation, rewrites peer cards from these people's messages (contract: internal.keeper.memory_health).
 
 People who have opted out are left out, and so are agents that do not learn by themselves. If the crew's policy requires

@@ -62,7 +62,7 @@ from resolvers.oversight.system.aux_models import AuxSlot
 from resolvers.rules.redaction import Redactor
 
 STALE, ARCHIVED = timedelta(days=30), timedelta(days=90)
-"""How long a skill without agents may remain unused."""
+"""The times for which a skill without agents may remain unused."""
 _S = SkillLifecycle
 TASK: Final = """You review the skills of a team of software agents. Judge one skill by how it is used and how it fails.
 

@@ -107,7 +107,7 @@ async def delete_account(ctx: Context, data: DeleteAccount) -> Success:
 
 
 async def confirm(ctx: Context, password: str) -> User:
-    """Confirms by password that the caller is the account's holder, not somebody at an unlocked screen. Begins the
+    """Confirms by password that the caller is the account's holder, not a stranger at an unlocked screen. Begins the
     transaction and locks the user.
     """
     seen = await ctx.get(User, ctx.user_id)

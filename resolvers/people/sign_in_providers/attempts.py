@@ -57,8 +57,8 @@ async def note(ctx: Context, kept: Secrets, provider: str, path: str) -> None:
 async def claim(ctx: Context, provider: str, state: str) -> tuple[Secrets, str]:
     """The secrets of a returning sign-in, and the path that it began at.
 
-    It commits its own transaction before the provider is called: the code is redeemed once, whatever happens next. A
-    response in another browser is refused and does not use up the attempt.
+    It commits its own transaction before the provider is called, so the code is redeemed once even if a later step
+    fails. A response in another browser is refused and does not use up the attempt.
     """
     browser = browser_of(ctx)
     if browser is None:

@@ -47,7 +47,7 @@ from resolvers.resources.credentials.vault import tell
 FENCED: Final = re.compile(r"\s*```[a-z]*\n(.*)\n```\s*", re.DOTALL)
 SECONDS: Final = 90.0
 LASTS: Final = timedelta(minutes=5)
-"""How long a reservation for a call lasts if its process has died."""
+"""The duration of a reservation for a call whose process has died."""
 SLOT: Final = SLOTS
 """The slot of the sums that runs do not use."""
 VENDOR: Final = "https://api.anthropic.com"

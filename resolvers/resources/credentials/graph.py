@@ -21,7 +21,7 @@ IN_ORDER = (col(Credential.type), col(Credential.recency), col(Credential.id))
 
 
 def _is_seen(credential: Any, scope: Any) -> Any:
-    """Managers see all credentials; other members see those of the workspace and of their crews (contract:
+    """Managers see all credentials; other members see credentials of the workspace and of their crews (contract:
     visibility).
     """
     link, member = table_of(CredentialCrew).alias(), table_of(CrewMember).alias()

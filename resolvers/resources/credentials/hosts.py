@@ -67,5 +67,5 @@ def check_hosts(type: CredentialType, hosts: Iterable[str]) -> None:
 
 
 def hosts_of(credential: Any) -> frozenset[str]:
-    """The credential's own hosts, otherwise those of its provider; empty if neither is known."""
+    """The credential's own hosts, otherwise its provider's; empty if neither is known."""
     return frozenset(credential.hosts) or HOSTS.get(credential.provider, frozenset())

@@ -1,6 +1,4 @@
-"""Whether a provider accepts a value: one call that the provider documents for this purpose (contract: credentials,
-probes).
-"""
+"""Probes of values: one call that the provider documents for this purpose (contract: credentials, probes)."""
 
 import re
 from dataclasses import dataclass

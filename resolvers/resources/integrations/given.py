@@ -78,8 +78,7 @@ async def referred_by(
     workspace_id: str, agent_id: str | None, servers: Sequence[GivenServer], crew_id: str | None = None
 ) -> dict[str, Referred]:
     """The credentials that texts of servers refer to, by name: the agent's variable of this name, otherwise the newest
-    credential whose name begins with it, among those of the workspace and of the crew, which is the agent's unless
-    another is given.
+    credential of the workspace or the crew whose name begins with it. The crew is the agent's unless another is given.
     """
     names = _names_in(servers)[:MOST_REFERENCES]
     if not names:

@@ -1,5 +1,5 @@
-"""Whether an MCP server answers (contract: integrations, rules.connection_test): one request without a credential. A
-stdio server is started for it, with the environment of a run.
+"""The connection test of an MCP server (contract: integrations, rules.connection_test): one request without a
+credential. A stdio server is started for it, with the environment of a run.
 """
 
 from typing import Annotated, Any, Final

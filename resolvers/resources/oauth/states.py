@@ -66,8 +66,8 @@ async def claim(
     browser: str | None = None,
     listener: str | None = None,
 ) -> ConsentState:
-    """Claims a state in its own transaction, before the server is called: the code is redeemed once, whatever happens
-    next. An answer in another browser is refused and does not use up the state.
+    """Claims a state in its own transaction, before the server is called, so the code is redeemed once even if a later
+    step fails. An answer in another browser is refused and does not use up the state.
     """
     tied = (
         (OAuthState.workspace_id, workspace_id),

@@ -1,4 +1,4 @@
-"""Files of one agent: its folder among those of its crew."""
+"""Files of one agent: its folder within the folder of its crew."""
 
 from typing import Annotated
 

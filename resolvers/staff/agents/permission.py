@@ -37,7 +37,8 @@ async def may_create(ctx: Context, data: AgentsOfCrew | None) -> None:
 
 
 async def may_edit(ctx: Context, agent: Agent | None) -> None:
-    """OWNER and ADMIN may edit any agent; a MANAGER may edit those they created, and those of crews they administer.
+    """OWNER and ADMIN may edit any agent; a MANAGER may edit agents that they created, and agents of crews that they
+    administer.
 
     A MANAGER does not learn whether any other agent exists.
     """

@@ -79,7 +79,7 @@ def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:
 
 
 def _unread(chat: Any, scope: Any) -> Any:
-    """The messages after the caller's mark, or all without one; of user messages only those of others (contract:
+    """The messages after the caller's mark, or all without one; of user messages only other users' (contract:
     chats.list).
 
     Only the newest messages of the chat are counted, so the cost does not grow with unread ones.

@@ -1,4 +1,4 @@
-"""Whether a provider accepts the values of a form: one request, without storing anything."""
+"""The check of a form's values with the provider: one request, without storing anything."""
 
 from typing import Annotated, Final
 

@@ -171,7 +171,7 @@ def _is_open() -> Any:
     errors=(Code.NOT_FOUND,),
 )
 async def withdraw_query(ctx: Context, data: OfQuestion) -> QuestionAsked:
-    """Cancel a question that nobody waits for any more."""
+    """Cancel a question that the asking run no longer waits for."""
     run = await ctx.get(Run, data.question_id, lock=True)
     if waits(run):
         await end_run(ctx, run.id, NEVER_RAN)

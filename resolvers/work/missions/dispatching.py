@@ -36,7 +36,7 @@ MOST_OF_CREW = 8
 """Assignments that the agents of a crew carry out at once; others wait for their turn."""
 MOST_FAILURES = 3
 PAUSE = timedelta(minutes=30)
-"""How long an agent that has failed repeatedly gets nothing, unless a user edits it; then it gets one task."""
+"""The pause of an agent that has failed repeatedly, unless a user edits it; then it gets one task."""
 GONE = "The agent has been deleted"
 NO_AGENT = "No agent can take the task"
 NOT_CONNECTED = "The crew of the agent is not connected with the crew of the mission"

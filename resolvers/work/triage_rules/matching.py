@@ -91,9 +91,8 @@ async def _live(ctx: Context, model: type[Crew] | type[Agent], ids: set[str | No
 
 
 async def applied_on_creation(ctx: Context, values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a new issue, with those of the first rule for new issues that matches its title. Assigned issues
-    are not triaged. Most workspaces have no such rule: a command that `asks` for FOR_NEW_ISSUES learns this from its
-    gate.
+    """The values of a new issue, changed by the first rule for new issues that matches its title. Assigned issues are
+    not triaged. Most workspaces have no such rule: a command that `asks` for FOR_NEW_ISSUES learns this from its gate.
     """
     if values.get("assignee_id") or FOR_NEW_ISSUES.none(ctx):
         return values

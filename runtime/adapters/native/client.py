@@ -1,7 +1,6 @@
 """The common part of the providers: the vendor's SDK, one streamed answer, one kind of failure.
 
-The SDKs are imported at the first call, because that takes seconds. Retries are ours (`loop.py`); those of the SDKs are
-off.
+The SDKs are imported at the first call, because that takes seconds. We retry ourselves (`loop.py`), so the SDKs do not.
 """
 
 import asyncio
