@@ -240,9 +240,9 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
             f"(found => {{ found.value = '{place.other.id}';"
             " found.dispatchEvent(new Event('change')); })(document.querySelector('#workspace'))"
         )
-        await page.see("Nobody works here yet")
+        await page.see("No agents work here yet")
         await page.command("Page.reload")
-        await page.see("Nobody works here yet")
+        await page.see("No agents work here yet")
         await page.fill("#new-agent [name=name]", "Deck Hand")
         await page.press("Enter")
         await page.until("document.querySelector('#chat-title').innerText === 'Deck Hand'")

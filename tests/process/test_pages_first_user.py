@@ -99,6 +99,6 @@ async def test_who_has_just_signed_up_may_leave_the_setting_up(database: Any, tm
         await page.fill("[name=workspaceName]", " of Grace")
         await page.press("Enter")
         await page.click("#skip")
-        await page.see("Nobody works here yet")
+        await page.see("No agents work here yet")
         assert await page.value("location.pathname") == "/"
         assert page.complaints == []

@@ -131,7 +131,7 @@ async def test_somebody_signs_in_with_a_provider_and_unlinks_it(
     await page.until(f"location.href.startsWith('{provider.url}/open/authorize')")
     asked = await page.value("location.href")
     await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={_state(asked)}&error=access_denied")
-    await page.see("does not let you in", "#login [role=alert]")
+    await page.see("does not admit this account", "#login [role=alert]")
     await judge(page, axe, "login provider refused")
     await page.click("#login .providers a")
     await page.until(f"location.href.startsWith('{provider.url}/open/authorize')")

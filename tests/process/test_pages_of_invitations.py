@@ -43,7 +43,7 @@ async def test_a_newcomer_accepts_with_a_new_account(page: Page, place: World, a
 
 async def test_a_link_that_was_cut_is_no_invitation(page: Page, place: World, axe: str) -> None:
     await page.open(f"{place.url}/invitation")
-    await page.see("This link holds no invitation", "#unavailable [role=alert]")
+    await page.see("This link contains no invitation", "#unavailable [role=alert]")
     assert await page.value("document.querySelector('#join').hidden")
     await judge(page, axe, "invitation without a token")
 

@@ -94,7 +94,7 @@ async def test_a_decision_made_elsewhere_is_seen(place: World, player: Player, p
     await say(page, "and again")
     await page.until("document.querySelectorAll('#turns .choice:not([hidden])').length === 1")
     assert (await place.rest(place.admin, "POST", f"/api/v1/approvals/{second.id}/cancel", {})).status_code == 200
-    await page.see("Nobody is asked any more", "#turns > li:last-child")
+    await page.see("Cancelled: the run has ended", "#turns > li:last-child")
 
 
 async def test_who_cannot_decide_sees_the_question_without_buttons(place: World, player: Player, page: Page) -> None:

@@ -20,7 +20,7 @@ async function showProfile() {
   find("#person").replaceChildren(badge(fullName ?? email), make("p", {}, make("strong", { text: fullName ?? email }), make("span", { text: email })));
   const rows = memberships.map(membershipRow);
   find("#password-form [name=username]").value = email;
-  find("#memberships").replaceChildren(...(rows.length ? rows : [make("li", { class: "note", text: "None yet: an owner of one can add you." })]));
+  find("#memberships").replaceChildren(...(rows.length ? rows : [make("li", { class: "note", text: "None yet: an owner can add you." })]));
 }
 
 function membershipRow({ role, acceptedAt, workspace }) {

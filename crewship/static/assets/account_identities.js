@@ -19,7 +19,7 @@ function row({ id, email, subject, usedAt }, name) {
 }
 
 async function unlink(id, name) {
-  if (!(await ask({ title: `Unlink ${name}?`, text: `You do not sign in with ${name} any more.`, yes: "Unlink", final: true }))) return;
+  if (!(await ask({ title: `Unlink ${name}?`, text: `You can no longer sign in with ${name}.`, yes: "Unlink", final: true }))) return;
   await graphql(UNLINK, { input: { id } });
   await showIdentities();
   find("#news").textContent = "The account is unlinked.";

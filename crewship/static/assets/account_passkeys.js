@@ -69,7 +69,7 @@ async function rename({ id, name }) {
 
 async function remove({ id, name }) {
   find("#passkey-trouble").textContent = "";
-  if (!(await ask({ title: `Delete ${name}?`, text: "It signs nobody in any more.", yes: "Delete", final: true }))) return;
+  if (!(await ask({ title: `Delete ${name}?`, text: "You can no longer sign in with it.", yes: "Delete", final: true }))) return;
   await graphql(DELETE, { input: { id } });
   await refresh();
   tell("The passkey is deleted.");

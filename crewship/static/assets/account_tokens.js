@@ -56,7 +56,7 @@ function showSecret(title, token) {
 async function rotate({ id, name }) {
   const options = OVERLAPS.map(([value, text]) => make("option", { value: String(value), text }));
   const fields = [make("label", { text: "The old one ends" }, make("select", { name: "overlapSeconds" }, ...options))];
-  const text = "A new token takes the place of this one, with the same scopes and lifetime.";
+  const text = "A new token replaces this one, with the same scopes and lifetime.";
   const chosen = await ask({ title: `Rotate ${name}?`, text, yes: "Rotate", fields });
   if (!chosen) return;
   const made = (await graphql(ROTATE, { input: { id, overlapSeconds: Number(chosen.overlapSeconds) } })).rotateCliToken;
@@ -65,7 +65,7 @@ async function rotate({ id, name }) {
 }
 
 async function revoke({ id, name }) {
-  const text = "Whatever uses it is refused from the next request on. This cannot be undone.";
+  const text = "Programs that use it are refused from the next request on. This cannot be undone.";
   if (!(await ask({ title: `Revoke ${name}?`, text, yes: "Revoke", final: true }))) return;
   await graphql(REVOKE, { input: { id } });
   await showTokens();

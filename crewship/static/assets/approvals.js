@@ -8,7 +8,7 @@ const DECIDE = `mutation DecideApproval($ws: ID!, $id: ID!, $status: JSON!, $com
   decideApproval(workspaceId: $ws, input: { id: $id, status: $status, comment: $comment }) { status }
 }`;
 const DECIDERS = new Set(["OWNER", "ADMIN"]); // who sees the buttons; the server judges
-const OVER = { timeout: "Nobody has decided in time: the call is refused.", cancelled: "Nobody is asked any more: the run is over." };
+const OVER = { timeout: "Not decided in time: the call is refused.", cancelled: "Cancelled: the run has ended." };
 
 /** Questions of agents that wait for consent: shown where they were asked, decided there, and kept up when others decide. */
 export class Approvals {
@@ -50,7 +50,7 @@ class Question {
     this.given = make("pre", { tabIndex: 0, hidden: true });
     this.given.setAttribute("aria-label", `Arguments of ${tool}`);
     this.comment = make("input", { name: "comment", maxLength: 2000, autocomplete: "off" });
-    const note = make("label", {}, "Comment for the agent (not required)", this.comment);
+    const note = make("label", {}, "Comment for the agent (optional)", this.comment);
     const buttons = [["approved", "Approve", ""], ["denied", "Reject", "quiet"]].map(([status, text, name]) => {
       const button = make("button", { type: "button", class: name, text });
       button.onclick = () => this.#decide(status);

@@ -131,7 +131,7 @@ export class Chat {
       FRAMES,
       () => ({ id: chatId, afterSeq: this.turns.lastSeq }),
       ({ chatEvents: frame }) => (frame.__typename === "StreamReset" || this.#take(frame) === undefined) && again(),
-      (errors) => visit === this.#visit && this.#say(errors[0]?.message ?? "This chat is not followed any more."),
+      (errors) => visit === this.#visit && this.#say(errors[0]?.message ?? "This chat no longer receives updates."),
     );
   }
 
@@ -218,7 +218,7 @@ export class Chat {
     find("#cancel").disabled = true;
     try {
       const { cancelMessage } = await graphql(CANCEL, { id: this.chatId });
-      if (!cancelMessage.cancelled && this.turns.running) this.#say("Only who has asked can cancel the answer.");
+      if (!cancelMessage.cancelled && this.turns.running) this.#say("Only the user who asked can cancel the answer.");
     } catch (refusal) {
       this.#say(refusal.message);
     } finally {

@@ -60,7 +60,7 @@ export class Crew {
       ({ workspaceEvents: event }) => this.#take(event),
       (errors) => {
         this.#begun?.resolve();
-        this.#say(errors[0]?.message ?? "Changes are not followed any more.");
+        this.#say(errors[0]?.message ?? "This page no longer receives updates.");
       },
     );
     const patience = setTimeout(this.#begun.resolve, PATIENCE);

@@ -41,7 +41,7 @@ async function decide({ comment, decision }, form) {
   }
   form.hidden = true;
   find("#done").hidden = find("#elsewhere").hidden = false;
-  find("#done").textContent = decision === "approve" ? "Approved. Whatever waited for it goes on." : "Rejected. Nothing of it is done.";
+  find("#done").textContent = decision === "approve" ? "Approved. The waiting work continues." : "Rejected. The action is not carried out.";
   find("#decision-title").focus();
 }
 

@@ -48,7 +48,7 @@ async function showSignedIn(focus) {
   try {
     await workbench.open();
   } catch (error) {
-    find("#crew-refusal").textContent = `What is here cannot be read: ${error.message}`;
+    find("#crew-refusal").textContent = `The page cannot be loaded: ${error.message}`;
   }
 }
 

@@ -22,7 +22,7 @@ function show(id, focus = false) {
 
 async function begin(focus = false) {
   if (!token) {
-    find("#unavailable [role=alert]").textContent = "This link holds no invitation. Open the whole link of the mail, or ask for another one.";
+    find("#unavailable [role=alert]").textContent = "This link contains no invitation. Open the complete link of the mail, or ask for a new one.";
     return show("unavailable", true);
   }
   try {

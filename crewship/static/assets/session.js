@@ -35,9 +35,9 @@ const REFUSALS = {
   PasskeyRequired: "The password alone is not enough: sign in with your passkey.",
   OAuthSignin: "The provider cannot be reached. Try again later.",
   OAuthCallback: "The provider did not finish the sign-in. Try again.",
-  AccessDenied: "The provider, or this server, does not let you in with this account.",
+  AccessDenied: "The provider or this server does not admit this account.",
   OAuthAccountNotLinked: "Your account here cannot be linked to the one of the provider. Sign in with your password.",
-  OAuthCreateAccount: "There is no account here for you, and this server does not open one.",
+  OAuthCreateAccount: "You have no account here, and this server does not create one.",
 };
 
 export function signInRefusal(code) {

@@ -120,7 +120,7 @@ class Screen {
     if (code === 4503) return `There is no sandbox for this agent: ${this.#told}.`;
     if (this.#told) return `The terminal was not opened: ${this.#told}.`;
     if (code === 1000) return "The shell has ended.";
-    return opened ? "The connection to the server is lost, and the terminal with it." : "The server opens no terminal: it cannot be reached, or has no sandbox.";
+    return opened ? "The connection to the server is lost, and the terminal with it." : "The server cannot open a terminal: it cannot be reached, or has no sandbox.";
   }
 
   type(text) {
@@ -184,7 +184,7 @@ function choose(agents, workspace) {
 async function begin() {
   const { viewer } = await graphql(VIEWER);
   const workspace = await workspaceOf(viewer);
-  if (!workspace) throw new Error(wanted.has("workspace") ? "You are in no such workspace." : "You are in no workspace yet: an owner of one can add you.");
+  if (!workspace) throw new Error(wanted.has("workspace") ? "You are not a member of this workspace." : "You are not in a workspace yet: an owner can add you.");
   const agents = await agentsOf(workspace.id);
   const agent = agents.find(({ id, slug }) => [id, slug].includes(wanted.get("agent")));
   if (!agent && wanted.has("agent")) tell("There is no such agent here.");
