@@ -1,4 +1,4 @@
-"""The domains, by the name that each has in every package: what belongs to one is found by it, and listed nowhere."""
+"""The list of domains. Each has the same name in every package, by which its parts are found."""
 
 from collections.abc import Callable
 from importlib import import_module

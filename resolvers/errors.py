@@ -1,4 +1,4 @@
-"""The one way an operation says no: a closed set of codes, a text for people, and what is at fault."""
+"""Refusals of operations: a closed set of codes, a text for people, and the faulty fields."""
 
 from enum import StrEnum
 from typing import Any

@@ -156,9 +156,10 @@ _DOORS: Mapping[ChannelKind, Procedure[Any, Admission]] = {
 
 
 async def open_channel(caller: Caller, name: str, within: str | None = None) -> Channel:
-    """The channel of that name, if the caller may listen to it now; else the Refusal. Unknown and foreign look alike.
+    """The channel of that name if the caller may listen to it now, otherwise the Refusal. Unknown and foreign channels
+    get the same one.
 
-    `within`: the workspace where it was opened before; one of the same name elsewhere is not what is meant.
+    `within`: the workspace in which it was opened before; a channel of the same name elsewhere does not match.
     """
     prefix, _, id = name.partition(":")
     if prefix not in KINDS or (not id and prefix != ChannelKind.providers) or "\0" in name:

@@ -49,9 +49,9 @@ class Unproven(Refusal):
 
 @dataclass(slots=True)
 class SenderClaim:
-    """In order: `read_claim` (401), the secret of the agent, the body, `verify` (400, then 401).
+    """A delivery is checked in this order: `read_claim` (401), the agent's secret, the body, `verify` (400, then 401).
 
-    `scheme` is how it says it was signed; `delivery` and `event` are what headers call it. `accepted`: it was verified.
+    `scheme` is the declared scheme; `delivery` and `event` are the values of headers. `accepted`: it was verified.
     """
 
     sender: WebhookScheme
@@ -86,7 +86,7 @@ class SenderClaim:
         self.accepted = True
 
     def told(self, body: bytes) -> Said:
-        """`event`, `source` and `data`, as far as the body says them. BAD_REQUEST where it is no JSON object."""
+        """`event`, `source` and `data` of the body. BAD_REQUEST if it is not a JSON object."""
         return SENDERS[self.sender].told(self, _object(body))
 
     def replay_id(self, body: bytes) -> str:

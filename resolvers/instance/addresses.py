@@ -27,7 +27,7 @@ class AddressReach(Enum):
 
 
 def parse_address(text: str) -> Address | None:
-    """An address, IPv4 where it is IPv4 inside IPv6; None for what is no address."""
+    """The address, as IPv4 if it wraps one in IPv6; None if the text is not an address."""
     return _parse(text) if len(text) <= _LONGEST_ADDRESS else None
 
 
@@ -42,7 +42,9 @@ def _parse(text: str) -> Address | None:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """One spelling an address: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 short and lower-case. What is no address stays."""
+    """One spelling per address: `::ffff:10.0.0.1` is `10.0.0.1`, IPv6 short and lower-case. Other texts are
+    unchanged.
+    """
     address = parse_address(text)
     return text if address is None else str(address)
 

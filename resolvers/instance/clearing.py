@@ -32,7 +32,7 @@ class Base(Protocol):
 
 
 def discard(base: Base, names: Sequence[str]) -> bool:
-    """Removes what names lead to; False where there is nothing, or no such name can be."""
+    """Removes the file or directory; False if it does not exist or the name is invalid."""
     with _set_aside(base, names) as (waste, moved):
         if waste is None:
             return False
@@ -48,7 +48,7 @@ def set_aside(base: Base, names: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def _set_aside(base: Base, names: Sequence[str]) -> Iterator[tuple[int | None, str | None]]:
-    """The directory of waste, open, and what the directory is called there; None where there was nothing."""
+    """The open directory of waste, and the name of the directory in it; None if it did not exist."""
     if not names or any(name in ("", ".", "..") or "/" in name or "\0" in name for name in names):
         yield None, None
         return
@@ -76,7 +76,7 @@ def clear(base: Base) -> None:
 
 
 def listed(base: Base, names: Sequence[str]) -> "Scanned | None":
-    """A directory that is read page by page; None where there is none."""
+    """A directory that is read page by page; None if it does not exist."""
     try:
         here = base(tuple(names))
     except OSError as error:

@@ -1,6 +1,6 @@
-"""The port to models that judge: one prompt in, one text out, within a time and a size.
+"""The port to models that judge: one prompt in, one text out, within limits of time and size.
 
-Tests plug a scripted model in here. What an answer means is the operation's to say; nothing of it is trusted.
+Tests supply a scripted model. The operation interprets the answer and trusts none of it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from resolvers.instance.outbound import Answered, Outbound, Policy
 from resolvers.instance.prices import price
 
 LARGEST_COMPLETION: Final = 64 * 1024
-"""Bytes of what a model's server sends: more is no answer to what was asked."""
+"""The most bytes of a model server's answer; a longer one is refused."""
 ANTHROPIC, OPENAI = "https://api.anthropic.com", "https://api.openai.com/v1"
 
 
@@ -192,6 +192,6 @@ def estimated(text: str) -> int:
 
 
 def _cost(address: str, model: str, said: Completed) -> int | None:
-    """Rounded up: what costs anything is not free."""
+    """The cost, rounded up: a call with any cost is not free."""
     dollars = price(address, model, read=said.input_tokens, wrote=said.output_tokens)
     return None if dollars is None else math.ceil(round(dollars * 1_000_000, 3))

@@ -65,9 +65,9 @@ class TokenClaims:
 
 
 class Signer:
-    """Makes and reads the three kinds of token, each under a key of its own, so that none can stand in for another.
+    """Creates and reads the three kinds of tokens, each with a key of its own, so that none can replace another.
 
-    `previous`: a secret under which nothing is signed any more, and whose tokens are still good.
+    `previous`: an earlier secret, whose tokens remain valid; new ones are not signed with it.
     """
 
     def __init__(self, secret: str, previous: str | None = None) -> None:
@@ -94,7 +94,9 @@ class Signer:
         email: str = "",
         now: float | None = None,
     ) -> tuple[str, TokenClaims]:
-        """A new token and what it says. A long name or email is cut: it is for display, and the cookie has to fit."""
+        """A new token and its claims. A long name or email is truncated: it is for display, and the cookie has a size
+        limit.
+        """
         issued_at = int(time.time() if now is None else now)
         claims = TokenClaims(
             user_id=user_id,

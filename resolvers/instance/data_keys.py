@@ -22,7 +22,7 @@ K = TypeVar("K")
 
 
 class StoredKey(NamedTuple):
-    """A data key as it is stored. `workspace_id` is None of the instance's own."""
+    """A stored data key. `workspace_id` is None for the instance's own."""
 
     id: str
     workspace_id: str | None

@@ -92,7 +92,7 @@ def _file_name(disposition: bytes, field: str) -> str | None:
 
 
 def _media_type(said: bytes) -> str:
-    """Without parameters; empty for what is none (RFC 9110, 8.3.1)."""
+    """The media type without parameters; empty if it is invalid (RFC 9110, 8.3.1)."""
     named = said.partition(b";")[0].strip().decode("latin-1").lower()
     return named if _MEDIA_TYPE.fullmatch(named) else ""
 

@@ -83,7 +83,7 @@ class LicenseClaims(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LicenseState:
-    """The license at one moment. `limits` is what is shown; `enforced` the subset that operations hold callers to."""
+    """The license at a point in time. `limits` are shown; `enforced` is the subset that operations enforce."""
 
     edition: Edition = Edition.community
     license_id: str = "community"

@@ -1,8 +1,7 @@
-"""Settings that may change while the server runs: what is stored under a field's name goes before the environment.
+"""Settings that can change while the server runs: a stored value takes precedence over the environment.
 
-What is stored was judged when it came in (resolvers/oversight/instance_settings), by this release and this environment.
-Another one may have judged: what does not fit here is left out with a line in the log, and the environment's value
-holds.
+Stored values were validated when they were set (resolvers/oversight/instance_settings), but maybe by another release or
+environment. A value that is invalid here is ignored with a log line, and the environment's value applies.
 """
 
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ NAMES = frozenset(_FIELDS)
 
 
 class Unfit(Exception):
-    """A stored value that cannot hold; the text says what the setting takes, or what it contradicts."""
+    """A stored value that is invalid here; the text says what the setting accepts, or the contradiction."""
 
 
 def changed(settings: Settings, name: str, text: str) -> Settings:
@@ -39,7 +38,7 @@ def changed(settings: Settings, name: str, text: str) -> Settings:
 
 
 def overridden(settings: Settings, stored: Mapping[str, str]) -> Settings:
-    """The settings that hold: by name, what is stored, else what the process was started with."""
+    """The settings in effect: stored values by name, otherwise the values of the start."""
     for name, text in sorted(stored.items()):
         try:
             settings = changed(settings, name, text)

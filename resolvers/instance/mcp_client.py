@@ -1,6 +1,6 @@
-"""MCP servers, by the official client, over HTTP on the guarded network or behind stdio: what they offer, and calls.
+"""The official client of MCP servers, over HTTP on the guarded network or over stdio: lists tools and calls them.
 
-Each question is a session of its own, which begins and ends with it: nothing of a server is trusted to stay as it was.
+Each request is a session of its own: no fact about a server is assumed to stay true.
 
 See docs/mcp-servers.md.
 """
@@ -166,7 +166,7 @@ async def _call(client: Any, tool: str, arguments: dict[str, Any]) -> ToolAnswer
 
 
 def _shown(block: Any) -> str:
-    """A block of a result as a model reads it: texts as they are, of anything else what it is."""
+    """A block of a result for the model: texts unchanged, other blocks by their kind."""
     if block.type == "text":
         return str(block.text)
     if block.type == "resource" and getattr(block.resource, "text", None) is not None:
@@ -189,7 +189,7 @@ def _load() -> SimpleNamespace:
     from mcp_types import Implementation, jsonrpc_message_adapter
 
     def message_of(line: bytes) -> Any:
-        """None for what is no message, such as what a program prints for people."""
+        """None for a line that is not a message, such as a program's text for people."""
         if not line.lstrip().startswith(b"{"):
             return None
         try:

@@ -1,7 +1,7 @@
-"""MCP servers behind stdio, by the official client: a program that is talked to line by line, for one question.
+"""stdio MCP servers, by the official client: a conversation line by line with a program, for one request.
 
-Where it runs is the caller's to say. What it prints is a stranger's: counted, line by line, and what is no message of
-the protocol is passed over.
+The caller chooses where the program runs. Its output is untrusted: it is counted line by line, and lines that are not
+protocol messages are ignored.
 """
 
 import asyncio
@@ -42,22 +42,24 @@ class McpProgram:
 
 
 class McpFailed(Exception):
-    """The server could not be asked, or did not answer as it has to. The text may be shown: it says nothing secret."""
+    """The server could not be called, or its answer violates the protocol. The text contains no secret and may be
+    shown.
+    """
 
     def __init__(self, text: str, *, timed_out: bool = False) -> None:
         super().__init__(text)
         self.timed_out = timed_out
 
     def told(self, redact: Callable[[str], str]) -> str:
-        """As it is shown: without secrets, and then cut, so that no half of one is left."""
+        """The text for users: redacted first and then truncated, so that no part of a secret remains."""
         return redact(str(self))[:SHOWN]
 
 
 async def ask_program(
     mcp: Any, program: McpProgram, body: Callable[[Any], Awaitable[T]], seconds: float, *, mode: str = "auto"
 ) -> T:
-    """In a task of its own, which ends with the first fault: the client's own tasks do not tell of one. `mode`: how a
-    session begins, with `initialize` alone where it is `legacy`.
+    """Runs in a task of its own, which ends with the first fault, because the client's own tasks do not report one.
+    `mode`: how a session begins, with `initialize` alone if it is `legacy`.
     """
     fault: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(_session(mcp, program, body, fault, mode))
@@ -127,7 +129,7 @@ async def _hear(mcp: Any, line: Line, heard: Any, fault: "asyncio.Future[str]") 
 
 
 async def _messages(mcp: Any, line: Line, heard: Any) -> str:
-    """Hands on what is one, and says why there are no more."""
+    """Passes messages on, and returns the reason for their end."""
     rest, size, lines = b"", 0, 0
     while piece := await line.read():
         size += len(piece)

@@ -1,8 +1,8 @@
-"""HTTP to the outside, for addresses that a client may have chosen. Operations use no other HTTP client.
+"""HTTP requests to other servers, whose addresses clients may have chosen. Operations use no other HTTP client.
 
-A name is looked up once, every address it has is judged, and the connection goes to one of these: a name that means
-something else a moment later (DNS rebinding) reaches nothing. TLS asks for the name, and its certificate is checked
-against it. No redirect is followed, no proxy of the environment asked, no cookie kept, and nothing unpacked.
+A name is looked up once, all its addresses are checked, and the connection uses one of these: a name that resolves
+differently a moment later (DNS rebinding) has no effect. TLS verifies the certificate for the name. Redirects, proxies
+of the environment, cookies and decompression are off.
 
 See ADR 39.
 """
@@ -72,9 +72,9 @@ class Answered:
 class Outbound:
     """Calls within one block, whose connections end with it.
 
-    `timeout`: seconds from the begin of each call to the end of its answer, the look-up of the name included. `most`:
-    bytes of an answer's body; of a longer one the beginning, if it is to be `cut`. What cannot be asked for is
-    BAD_REQUEST, what is not answered BAD_GATEWAY; the texts name neither URL nor header.
+    `timeout`: seconds from the begin of each call to the end of its answer, including the name look-up. `most`: bytes
+    of an answer's body; with `cut` a longer one is truncated. An invalid request is BAD_REQUEST, a missing answer
+    BAD_GATEWAY; the texts name neither URL nor header.
     """
 
     def __init__(self, policy: Policy, *, timeout: float, most: int, cut: bool = False) -> None:

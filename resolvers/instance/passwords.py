@@ -57,10 +57,9 @@ def check_password(password: str) -> None:
 class Passwords:
     """Argon2id for new hashes; bcrypt hashes are accepted and replaced at the next login.
 
-    At most `threads` hashes are computed at once and `queue` more wait; beyond that calls are refused as RATE_LIMITED,
-    so a flood of logins costs neither memory nor anybody else's request. Half of the places are kept for addresses that
-    have no hash under way, so that the flood of one address leaves room for the rest. A `client` is an address; None,
-    this server itself, may take what there is.
+    At most `threads` hashes are computed at once and `queue` more wait; further calls are RATE_LIMITED, so a flood of
+    logins costs neither memory nor other requests. Half of the slots are reserved for addresses without a running hash,
+    so one address cannot take all. A `client` is an address; None, this server itself, may use every free slot.
     """
 
     def __init__(self, cost: Cost | None = None, *, threads: int | None = None, queue: int = 32) -> None:

@@ -62,7 +62,7 @@ class Mailer(Protocol):
 
 
 class MailFailed(Exception):
-    """The mail was not taken. The text names neither its receiver nor what it says."""
+    """The mail was not accepted. The text names neither receiver nor content."""
 
 
 class Undeliverable(MailFailed):
@@ -71,12 +71,12 @@ class Undeliverable(MailFailed):
 
 @dataclass(frozen=True, slots=True)
 class CommandOfAgent:
-    """A command of a shell, in the sandbox and the folder of an agent. `environment` holds secrets.
+    """A shell command in an agent's sandbox and folder. `environment` contains secrets.
 
-    Without `agent_id` it has nothing of an agent's but the folder; without `agent_slug`, that of the whole crew. It
-    reaches what the processes of its crew may only where it `reaches_out`. One that is `given` files, by their paths,
-    finds those in place of all that is the agent's or the crew's, and nothing that it writes is kept: unless stand-ins
-    can take the place of its `environment`, whose values are for these `hosts` alone.
+    Without `agent_id` it sees only the folder of an agent; without `agent_slug`, the folder of the crew. It has the
+    crew's network only if it `reaches_out`. A command that is `given` files, by their paths, sees these in place of all
+    files of agent and crew, and its writes are discarded, unless placeholders can replace its `environment`, whose
+    values are for these `hosts` only.
     """
 
     workspace_id: str
@@ -107,7 +107,7 @@ class Commands(Protocol):
     """Runs commands for operations, where agents' commands run."""
 
     async def run(self, command: CommandOfAgent) -> Ran:
-        """Raises NotRun where there is no sandbox, or it could not be started."""
+        """Raises NotRun if there is no sandbox or it could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Programs(Protocol):
     """Starts stdio MCP servers for operations, where agents' commands run."""
 
     async def check(self, workspace_id: str, crew_id: str | None) -> None:
-        """Raises NotRun where none is started."""
+        """Raises NotRun if programs cannot be started."""
 
     def start(self, program: AskedProgram) -> AbstractAsyncContextManager[Line]:
         """A program of which nothing is left when the block ends. It changes no files of its crew. Raises McpFailed."""
@@ -186,7 +186,7 @@ class Containers(Protocol):
         """All images of the engine."""
 
     async def remove_image(self, tag: str, *, force: bool) -> bool:
-        """False where there is none. Raises InUse while a container uses it, unless it is forced."""
+        """False if it does not exist. Raises InUse while a container uses it, unless `force` is set."""
 
     async def outdated(self, workspace_id: str) -> Sequence[str]:
         """Names of what earlier releases have made for the workspace, and this one does not use."""
@@ -197,7 +197,7 @@ class Containers(Protocol):
         """
 
     async def prune(self, workspace_id: str, removed: list[str], *, outdated: bool) -> None:
-        """All that is the workspace's, or what is outdated of it; appends each name that is gone."""
+        """Removes all containers of the workspace, or the outdated ones; appends the name of each."""
 
 
 class InUse(Exception):

@@ -88,7 +88,7 @@ def _origins(value: Any) -> Any:
 
 
 def _numbered_keys(value: Any) -> Any:
-    """`3:<key>,4:<key>`, or what the file has that is named, where they may stand on lines of their own."""
+    """`3:<key>,4:<key>`, or the content of a named file, which may have one key per line."""
     if not isinstance(value, str):
         return value
     if not re.match(r"\s*\d+\s*:", value):

@@ -443,7 +443,7 @@ def _variables(field: str) -> list[str]:
 
 
 def _explain(refused: str, seen: Mapping[str, Any]) -> str:
-    """One line for one refused setting, named by field or variable. The value is shown only where it is no secret."""
+    """One line for one refused setting, named by field or variable. Values of secrets are not shown."""
     field = next(name for name in Settings.model_fields if name == refused or refused in _variables(name))
     info, variables = Settings.model_fields[field], _variables(field)
     name = next((v for v in variables if seen.get(v) not in (None, "")), variables[0])

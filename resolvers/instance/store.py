@@ -112,7 +112,7 @@ class Opened:
 
 
 class Received(Protocol):
-    """Content that has arrived, and has no name yet. It is gone at the end of its block, unless it was kept."""
+    """Received content without a name. It is removed at the end of its block unless it was kept."""
 
     size: int
 
@@ -120,15 +120,15 @@ class Received(Protocol):
 class Folder(Protocol):
     """Files of one owner.
 
-    A path is relative, `a/b.txt`; what is wrong with one is BAD_REQUEST, what is not there NOT_FOUND.
+    A path is relative, `a/b.txt`; an invalid one is BAD_REQUEST, a missing one NOT_FOUND.
     """
 
     async def list(self, path: str = "") -> Sequence[Entry]:
         """The entries by name; empty if the directory does not exist."""
 
     async def walk(self, path: str = "", levels: int = DEEPEST) -> Sequence[Entry]:
-        """All below a directory, each one before what is in it, by name; no link is followed, and what no path could
-        name is left out. At most MOST_ENTRIES.
+        """All entries below a directory by name, each before its contents. Follows no link, and leaves out names that
+        no path can express. At most MOST_ENTRIES.
         """
 
     async def stat(self, path: str) -> Entry: ...
@@ -157,8 +157,8 @@ class Store(Protocol):
         """Reads it to its end, and to the disk."""
 
     async def discard(self, *names: str) -> bool:
-        """Removes the folder that names lead to, or file, with all that is in it, and follows no link there. False
-        where there is none. Done again after it was cut off it removes the rest.
+        """Removes a folder or file with all its contents, following no link. False if it does not exist. After an
+        interruption, a second call removes the rest.
         """
 
     def pages(self, *names: str) -> AsyncGenerator[Sequence[str], None]:

@@ -87,7 +87,7 @@ class Transit:
         return plain
 
     async def _call(self, path: str, asked: dict[str, str]) -> Answered:
-        """Once more with a new token, where that of a role is not taken any more."""
+        """Repeats the call with a new token if the role's token is refused."""
         answer = await self._post(path, asked, await self._signed_in())
         if answer.status == DENIED and self._login.role_id is not None:
             self._until = 0.0

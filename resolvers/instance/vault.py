@@ -119,8 +119,8 @@ class Vault(Signatures):
     async def seal(
         self, text: str, *, table: type[SQLModel], column: str, row_id: str, workspace_id: str | None
     ) -> Sealed:
-        """For `column` of the row with this id, which may be one that is still to be inserted. `workspace_id`: None for
-        what is the instance's. Raises Refusal, UNAVAILABLE, where a data key cannot be unwrapped now.
+        """Seals for `column` of the row with this id, which may not be inserted yet. `workspace_id`: None for secrets
+        of the instance. Raises Refusal UNAVAILABLE if a data key cannot be unwrapped now.
         """
         key = await self._current(workspace_id)
         head, nonce = MARK + FORM + bytes.fromhex(key.id[1:]), os.urandom(NONCE)

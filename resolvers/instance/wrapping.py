@@ -1,6 +1,6 @@
-"""Keys that wrap data keys: the instance's own, from its environment, or one that a key management service keeps.
+"""Keys that wrap data keys: the instance's own, from its environment, or a key in a key management service.
 
-A data key is wrapped for its own id and workspace, so that none can be put in another's place.
+A data key is wrapped for its own id and workspace, so none can replace another.
 """
 
 import os

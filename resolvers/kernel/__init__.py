@@ -1,7 +1,7 @@
-"""The words of the kernel, which domains import from here alone, so that the modules behind can be rearranged.
+"""The words of the kernel. Domains import them from here only, so that the modules behind can change.
 
-Where a word and a module are alike (`command`, `query`, `instance`), the word is found here. A service, such as
-`resolvers.instance.completions` or `resolvers.kernel.store.across`, is imported from the module that offers it.
+If a word and a module have the same name (`command`, `query`), the word is here. Import a service, such as
+`resolvers.instance.completions` or `resolvers.kernel.store.across`, from the module that offers it.
 """
 
 from resolvers.errors import Code, Reason, Refusal, forbidden, invalid, unauthenticated

@@ -25,7 +25,7 @@ class Outlet(Protocol):
 class ChannelListener(Protocol):
     outlet: Outlet
     same: Hashable
-    """Listeners of a channel that have an equal one are shown the same; None: it is served alone."""
+    """Listeners of a channel with equal values get the same bytes; None: the listener is served alone."""
     unison: "Unison | None"
     """With whom it is served; its position is theirs then."""
 
@@ -33,7 +33,7 @@ class ChannelListener(Protocol):
     def position(self) -> Position: ...
 
     def encode(self, event: Delivered) -> bytes | None:
-        """The frame that shows an event to who stands behind it; None where it is not to be shown."""
+        """The frame of an event for this listener; None if it is not shown."""
 
     def deliver(self, event: Delivered) -> bool:
         """Delivers to a listener that is served alone. Called in order from the event loop; it must neither wait nor
@@ -41,7 +41,7 @@ class ChannelListener(Protocol):
         """
 
     def part(self, position: Position) -> None:
-        """From now on it is served alone, and stands here."""
+        """From now on the listener is served alone, from this position."""
 
     def reset(self, reason: str) -> None:
         """Events may have been lost."""

@@ -98,7 +98,7 @@ class LiveConnection:
         return True
 
     async def check(self, known: "Answers") -> None:
-        """Asks again what this caller may."""
+        """Checks the caller's rights again."""
         if await self.check_caller(known):
             for subscription in list(self.subscriptions):
                 if not isinstance(subscription, Subscription):

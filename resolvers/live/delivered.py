@@ -31,10 +31,10 @@ class Position(NamedTuple):
 
 @dataclass(slots=True)
 class Delivered:
-    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, else 0.
+    """One event or frame. `payload` is JSON as PostgreSQL wrote it; `frame` is its number in a chat, otherwise 0.
 
-    A frame on the channel of its agent has no place in any order, since an agent may be at work in several chats: it is
-    seen live or never. Made once in a process and shown to all who listen: what one encodes of it is kept for all.
+    A frame on the channel of its agent has no position in an order, because an agent may work in several chats: it is
+    delivered live or never. One object per process serves all listeners, and stores their encodings.
     """
 
     channel: str  # the address (see channels.Channel)

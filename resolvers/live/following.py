@@ -22,10 +22,10 @@ EncodeRow = Callable[[Row, "RowsFollowing"], bytes]
 
 
 class RowsFollowing:
-    """Gets every row once, in the order in which transactions end, from where it starts.
+    """Receives every row once, in the order in which transactions end, from its start.
 
-    Nothing waits for a slow connection: what it has not read is read from the list when there is room. Each batch is a
-    call of the list by the same caller, so that a right which has ended shows nothing more.
+    Nothing is queued for a slow connection: missed rows are read from the list when there is room. Each batch is a call
+    of the list by the same caller, so no row is shown after the permission has ended.
     """
 
     def __init__(

@@ -34,8 +34,8 @@ class Follower(Protocol):
 
 
 class Hub:
-    """Delivers what the tail reads. Its table of channels, and that of followers, is what the tail looks at to know
-    whether it is needed.
+    """Delivers the events that the tail reads. The tail reads the tables of channels and of followers to know whether
+    there are listeners.
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class Hub:
         self.followers: dict[Follower, None] = {}
         self.tail = ChatTail(self.channels, self.followers, self._dispatch, self._new_epoch, self._access_changed)
         self.on_access: Callable[[str], None] = lambda user_id: None
-        """Takes the id of a user whose rights have changed, before anything that happened later is delivered; ANYTHING:
-        whose is not known.
+        """Receives the id of a user whose rights have changed, before later events are delivered; ANYTHING for unknown
+        users.
         """
         self.reading = asyncio.Semaphore(READERS)
 

@@ -52,10 +52,11 @@ class Owner(Protocol):
 
 
 class Subscription:
-    """Gets every event of a channel once and in order, from where it starts.
+    """Receives every event of a channel once and in order, from its start.
 
-    Nothing is queued for a slow connection: past a bound it stops being live, reads what it missed from the tables once
-    there is room, and is live again once caught up. A cursor to start from is the same: to be behind at the start.
+    Nothing is queued for a slow connection: beyond a limit it stops being live, reads the missed events from the tables
+    once there is room, and is live again once it has caught up. A cursor to start from is the same case: the
+    subscription begins behind.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Subscription:
 
     @property
     def position(self) -> Position:
-        """Behind what was written last."""
+        """The position after the last written event."""
         return self._position if self.unison is None else self.unison.position
 
     @position.setter
@@ -161,7 +162,7 @@ class Subscription:
         return False
 
     def _hold(self, event: Delivered) -> None:
-        """It cannot be read again. Nothing is held behind what was skipped: what is shown then has no hole."""
+        """Holds an event that cannot be read again. Nothing is held after a skipped one, so the sequence has no gap."""
         held = self._held
         if (
             held is None

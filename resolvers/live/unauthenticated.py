@@ -27,8 +27,8 @@ class Unauthenticated:
         return len(self._places)
 
     def enter(self, client: str) -> Callable[[], None]:
-        """Counts one more, and returns what ends that; calling it again does nothing. Raises Refusal RATE_LIMITED where
-        there is no room.
+        """Counts a socket, and returns a function that ends the count; repeated calls have no effect. Raises Refusal
+        RATE_LIMITED if there are too many.
         """
         client, place = subscriber(client), object()
         if len(self._places) >= MOST or self._clients[client] >= MOST_OF_CLIENT:

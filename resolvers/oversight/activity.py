@@ -94,7 +94,7 @@ NEWEST_FIRST = ("-created_at", "-id")
 
 
 class ActivityKind:
-    """One of the three tables, and which of its columns say what an item says. Of its `ends` the first is who acts."""
+    """One of the three tables, and the columns of an item. The first of its `ends` is the actor."""
 
     def __init__(self, type: ActivityType, model: type[TenantTable], summary: str, detail: str, *ends: str) -> None:
         self.type, self.table, self.summary, self.detail = type, table_of(model), summary, detail

@@ -114,8 +114,8 @@ def _text(value: str) -> Any:
 
 
 class Chart:
-    """The statement of a chart. What happened is counted by bucket and key; what lasts is counted by its begins and
-    ends, and summed up.
+    """The statement of a chart. Events are counted by bucket and key; states are counted by their begins and ends, and
+    summed up.
     """
 
     def __init__(self, ctx: Context, data: ChartMetric) -> None:

@@ -1,4 +1,4 @@
-"""Slash commands of the chat: what a message box offers to create, by what its user may do beyond the role."""
+"""Slash commands of the chat: the objects that a message box offers to create, by its user's capabilities."""
 
 from enum import StrEnum
 from typing import Annotated, Final

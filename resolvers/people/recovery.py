@@ -198,8 +198,8 @@ async def reset_password(ctx: Context, data: ResetPassword) -> PasswordSet:
 
 
 async def is_vouched_for(ctx: Context, user: User) -> bool:
-    """Returns true if the holder of the account is known to own its address: the holder has proved it, or is the first
-    user, whom the operator let in.
+    """Returns true if the holder of the account has proved the ownership of its address, or is the first user, whom the
+    operator admitted.
     """
     if user.email_verified is not None:
         return True

@@ -133,7 +133,7 @@ async def letter_of(ctx: Context, data: OfEnd) -> tuple[NotificationChannel, Let
 
 
 async def _said(ctx: Context, run: Run) -> str:
-    """Why it failed, or what came of it."""
+    """The reason of a failure, or the result."""
     if run.error_message:
         return run.error_message
     if run.assignment_id is not None:
@@ -145,7 +145,7 @@ async def _said(ctx: Context, run: Run) -> str:
 
 
 def preview_of(text: str) -> str:
-    """The beginning, without what looks like a secret."""
+    """The beginning of a text, without secrets."""
     return Redactor().redact(text).encode()[:PREVIEW].decode(errors="ignore")
 
 

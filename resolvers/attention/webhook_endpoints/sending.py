@@ -114,7 +114,7 @@ class DeliveryOutcome:
 
 
 async def next_of(ctx: Context, data: OfLane) -> tuple[WebhookEndpoint, WebhookDelivery] | None:
-    """The first of a lane; None where it is empty, and where the endpoint is gone or disabled."""
+    """The first delivery of a lane; None if it is empty, or the endpoint is deleted or disabled."""
     live = (col(WebhookEndpoint.id) == data.endpoint_id, col(WebhookEndpoint.enabled))
     endpoint = await ctx.select(WebhookEndpoint, *live).first()
     lane = (

@@ -1,7 +1,7 @@
-"""To whom the log of audit shows its data of a row: to the readers of the row, as its graph names them.
+"""Which callers see the data of a row in the audit log: the readers of the row, as its graph declares them.
 
-A row of the log outlives the row that it is about, and the journal copies it for every member. Of a kind whose rows are
-not all open to a role, and of a kind that no graph knows, the data is for the readers of the log alone. See ADR 132.
+A line of the log outlives its row, and the journal copies it for every member. For kinds whose rows are not all open to
+a role, and kinds without a graph, only readers of the log see the data. See ADR 132.
 """
 
 from functools import cache
@@ -60,7 +60,7 @@ def shows_data(scope: Scope, log: Any) -> Any:
 
 
 def kinds_shown(scope: Scope) -> Any:
-    """The kinds whose data the caller may see, as a JSON list; null where that is all of them."""
+    """The kinds whose data the caller may see, as a JSON list; null for all kinds."""
     role = scope.role_in(scope.workspace_id)
     lists: list[tuple[Any, Any]] = [
         (role.in_(_listed(roles)), literal_column("'[" + ", ".join([f'"{kind}"' for kind in kinds]) + "]'::jsonb"))

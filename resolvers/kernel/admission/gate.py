@@ -41,7 +41,7 @@ class Entity:
     names, otherwise the one that the caller joined first: a stranger who adds the caller to another workspace cannot
     put a row in front.
 
-    `lenient`, for a list of what belongs to the row: an unknown id gives an empty list instead of a refusal.
+    `lenient`, for lists of a row's children: an unknown id gives an empty list instead of a refusal.
     """
 
     model: type[SQLModel]
@@ -165,7 +165,7 @@ def place(
     trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any, personal: bool = False
 ) -> Any:
     """Lateral FROM entry of the workspace: workspace_id, role, capabilities, whether the caller has yet to accept the
-    membership, and the scope of the rows. `personal`: also the caller, as whom what follows is read and written.
+    membership, and the scope of the rows. `personal`: also the caller, as whom later rows are read and written.
     """
     if tenancy is Tenancy.NONE:
         scope = _set(_own_workspaces(source)) if database.row_security else literal_column("''")
@@ -314,9 +314,9 @@ class Gate:
         subject: Subject | None = None,
         asks: tuple[Existence, ...] = (),
     ) -> ReadPlan:
-        """`answers`: what is to be read behind the gate: one with its version, or several in the columns from FIRST on.
-        Without any the plan is the gate alone, with the row of `subject` in the columns from NAMED on, and in the last
-        ones whether there is what the operation `asks` for.
+        """`answers`: the reads behind the gate: one with its version, or several in the columns from FIRST on. Without
+        any the plan is the gate alone, with the row of `subject` in the columns from NAMED on, and in the last ones the
+        existence of the rows that the operation `asks` for.
         """
         place, source = self.place.c, self.who.join(self.place, true(), isouter=True)
         columns = [self.who.c.credential_id, self.who.c.stale, place.role, self.who.c.scopes]

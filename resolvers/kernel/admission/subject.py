@@ -21,12 +21,12 @@ NO_LIMIT = Scope.of(lambda name: bindparam(f"scope_{name}", type_=Text()), limit
 class Subject:
     """`subject=Subject(IssueComment, "comment_id", of=Subject(Crew, "crew_id"))`: without such a row, NOT_FOUND.
 
-    `field`: of the input, which names the row; `by`: the column that holds that name. `of`: the row that it belongs to,
-    which the route names as well; `key`: the column that says so. `also`: further fields, which columns of the same
-    names have to equal. `where`: which rows of the table count. `called`: what the refusal calls it. `judged_first`:
-    guards say who may go on before it is said that there is no such row; they get None then. `hidden`: a row that the
-    caller may not see is found, too: for a guard that refuses it, and for a list below it that everybody reads.
-    `deleted`: so is one that was deleted, for reads of what it has left.
+    `field`: the field of the input that names the row; `by`: the column with that name. `of`: the parent row, which the
+    route names as well; `key`: the column that refers to it. `also`: further fields, which must equal the columns of
+    the same names. `where`: the rows of the table that count. `called`: the name in the refusal. `judged_first`: guards
+    run before NOT_FOUND, and then receive None. `hidden`: finds rows that the caller may not see, too: for a guard that
+    refuses them, and for lists below them that everyone may read. `deleted`: finds deleted rows, too, for reads of
+    their remains.
     """
 
     model: type[SQLModel]

@@ -1,7 +1,7 @@
-"""Clocks: what recurs is done once at a time, over all processes.
+"""Clocks: recurring work, which one process at a time executes.
 
-A clock is declared here with how often it ticks. Its body stands in `runtime/`, and is found by name. A tick belongs to
-no workspace: it looks at what is due, and enqueues as a job what is a workspace's to do. See ADR 36.
+A clock is declared here with its interval. Its body is in `runtime/` and is found by name. A tick belongs to no
+workspace: it finds work that is due, and enqueues jobs in the workspaces. See ADR 36.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -89,7 +89,7 @@ class AcrossWorkspaces:
 
 
 async def across_workspaces(change: Callable[[AcrossWorkspaces], Awaitable[T]], fence: Fence | None = None) -> T:
-    """One transaction. Raises Gone where the fence stands no more."""
+    """One transaction. Raises Gone if the fence no longer holds."""
     async with database.lease() as conn, conn.transaction():
         await conn.fetchval(ALL_WORKSPACES)
         if fence is not None and await conn.fetchrow(fence.sql, *fence.values) is None:

@@ -1,8 +1,8 @@
-"""Followers of the outbox: what happens in a workspace makes something else happen later.
+"""Followers of the outbox: an event in a workspace causes later work.
 
-A follower has a place in the order of delivery, kept as a fact. It moves in the transaction that does what follows, so
-that each event is followed once, in order, by whichever process is there; what a transaction enqueues or writes is
-there with the new place, or not at all. See docs/webhooks.md.
+A follower has a position in the order of delivery, stored as a fact. It moves in the transaction that does the work, so
+each event is followed once, in order, by any process: the work and the new position commit together or not at all. See
+docs/webhooks.md.
 """
 
 from collections.abc import Sequence

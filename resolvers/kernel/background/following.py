@@ -87,10 +87,10 @@ class News:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """A list that can be listened to.
+    """A list that clients can subscribe to.
 
-    `rows` is the list in the order in which transactions end, below the oldest that runs, so that nothing appears
-    before what was shown: a Page by one key, a text that begins with the transaction (see `place_at`). `news` is the
+    `rows` is the list in the order in which transactions end, below the oldest running one, so that no row appears
+    before one that was sent: a Page by one key, a text that begins with the transaction (see `place_at`). `news` is the
     function of `News`.
     """
 

@@ -89,7 +89,7 @@ async def retain(write: Write) -> None:
 
 
 async def due(write: Write, kind: RetentionKind) -> list[Any]:
-    """The rules to carry out, each with `cut`, before which nothing is kept."""
+    """The rules to apply, each with `cut`, the time before which rows are removed."""
     setting = kinds()[kind].setting
     most = 0 if setting is None else getattr(instance.settings, setting)
     return await write(lambda rows: rows.fetch(DUE, kind.value, most))  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Gone(Exception):
-    """The job is no longer this process's to carry out: cancelled, taken over, or without a workspace."""
+    """The job no longer belongs to this process: it was cancelled or taken over, or has no workspace."""
 
 
 class Mark(NamedTuple):

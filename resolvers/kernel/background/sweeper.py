@@ -83,11 +83,11 @@ def rules() -> list[Rule]:
 
 
 Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
-"""Makes one transaction of what it is given."""
+"""Executes the given function in one transaction."""
 
 
 async def sweep(write: Write) -> None:
-    """One tick. What keeps one rule from its rows is no matter to the next."""
+    """One tick. The failure of one rule does not stop the next."""
     failures = []
     every: list[Partitions | Rule] = [*partitioned(), *rules()]
     for rule in every:

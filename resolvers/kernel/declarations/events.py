@@ -75,7 +75,7 @@ class Event(BaseModel):
         }
 
     def payload(self) -> dict[str, Any]:
-        """JSON values; where a `Drawn` field is not known yet, what stands for it."""
+        """JSON values; a placeholder for a `Drawn` field whose value is not known yet."""
         columns = (
             {name: value for name in self.drawn_ if isinstance(value := getattr(self, name), Taken)}
             if self.drawn_

@@ -1,8 +1,8 @@
 """Background jobs: work that is enqueued with the change that causes it, and committed with it or not at all.
 
-A job is declared here with its limits and what names one: ids, never texts, for the queue is no tenant's table. Its
-body stands in `runtime/`, and is found by name. What is sent along stays readable for as long as the longest `at`: a
-change of the input is a new name. See ADR 36.
+A job is declared here with its limits and its input, which consists of ids, never texts, because the queue belongs to
+no tenant. Its body is in `runtime/` and is found by name. Inputs must stay readable for as long as the longest `at`, so
+a change of the input needs a new name. See ADR 36.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ class Turn:
 
 @dataclass(eq=False)
 class Job(Generic[D]):
-    """See `job`. To what it writes it is the operation: it says what is audited and which events may be emitted."""
+    """See `job`. It takes the place of the operation for its writes: it declares the audit action and the events."""
 
     name: str
     input: type[D]
@@ -177,11 +177,11 @@ def job(
 ) -> Job[D]:
     """Declares a job.
 
-    `unique`: at most one waits of what this names (`"{mission_id}"`); another one is dropped, and moves its time
-    forward if it is earlier. `serial`: one at a time runs of it, too. `fair`: one at a time runs of a workspace.
-    `of_instance`: it belongs to no workspace, and its steps are not marked: each looks at the rows whether it was done.
-    `at_once`: how many a process carries out side by side; `everywhere`: all processes together. `attempts`: how often
-    it may fail, and how often its process may die of it. `keep`: how long it is on record after its end.
+    `unique`: a key (`"{mission_id}"`) of which at most one job waits; another one is dropped, and moves the first
+    forward if it is due earlier. `serial`: jobs of one key also run one at a time. `fair`: one at a time per workspace.
+    `of_instance`: the job belongs to no workspace, and its steps are not marked: each checks the rows for earlier work.
+    `at_once`: how many run concurrently in a process; `everywhere`: in all processes together. `attempts`: how often it
+    may fail, and how often its process may die of it. `keep`: how long its record stays after its end.
     """
     if name in JOBS:
         raise RuntimeError(f"two jobs are named {name}")

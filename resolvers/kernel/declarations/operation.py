@@ -94,7 +94,7 @@ NO_SURFACE: frozenset[Surface] = frozenset()
 
 
 class Deprecation(NamedTuple):
-    """Dates are ISO; `use` names what to call instead."""
+    """Dates are ISO; `use` names the replacement."""
 
     since: str
     sunset: str
@@ -102,9 +102,9 @@ class Deprecation(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """JSON as PostgreSQL or orjson wrote it; None where there is nothing to say. `version` of the row, if it has one.
+    """JSON as PostgreSQL or orjson wrote it; None without a body. `version` of the row, if it has one.
 
-    `replayed`: it is a stored one, of the same request. `session`: what became of the browser's.
+    `replayed`: the stored answer of the same request. `session`: the effect on the browser's session.
     """
 
     body: bytes | None
@@ -246,7 +246,7 @@ class Operation(Generic[D]):
         raise NotImplementedError
 
     def tell(self, caller: Caller, refusal: Refusal, error: Exception) -> None:
-        """One line for what an operator looks for: writes that were denied, and what is broken. Never what was sent."""
+        """Logs one line for operators: refused writes, and internal errors. Never the content of the request."""
         if refusal.code is Code.INTERNAL:
             log.error("operation failed", operation=self.name, exc_info=error)
         elif refusal.code in BROKEN:
@@ -321,7 +321,7 @@ class Operation(Generic[D]):
 
     @staticmethod
     async def check_names(conn: Any, workspace_id: str, names: tuple[str, ...]) -> None:
-        """Compares names by what they name. Only a caller who has passed the gate learns that they differ."""
+        """Compares names of workspaces by their rows. Only a caller who has passed the gate learns of a difference."""
         slug = await conn.fetchval("SELECT slug FROM workspaces WHERE id = $1", workspace_id)
         if any(name != (workspace_id if is_id(name) else slug) for name in names):
             raise Refusal(Code.BAD_REQUEST, DIFFERS)

@@ -1,6 +1,7 @@
 """Several queries of one caller in one workspace, as one statement: one gate, and an answer behind it for each.
 
-What such a statement cannot say (why a credential is refused, which of the inputs is bad) the queries say one by one.
+The statement cannot report why a credential is refused, or which of the inputs is invalid; for that the queries run one
+by one.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ class AskedTogether(NamedTuple):
 
 @dataclass(slots=True)
 class JointPlan(ReadPlan):
-    """`parts`: of each answer, the text where it is missing, and who may read all of it."""
+    """`parts`: for each answer, the text for a missing row, and the roles that may read all of it."""
 
     parts: tuple[tuple[str, frozenset[Role]], ...] = ()
 

@@ -18,9 +18,7 @@ VERBS = {
 
 
 class AuditAction(str):
-    """The name of an action whose verb does not say its effect: `audit=AuditAction("card.shredded",
-    AuditEffect.deleted)`.
-    """
+    """An action whose verb does not determine its effect: `audit=AuditAction("card.shredded", AuditEffect.deleted)`."""
 
     effect: AuditEffect
 

@@ -26,9 +26,9 @@ NESTING = 100  # levels of a JSON value; what writes JSON gives up at 254, and r
 
 
 class Input(BaseModel):
-    """Base of inputs. A null for a field that cannot be null counts as absent (contract: requests.null_values).
+    """Base of inputs. Null counts as absent for fields that are not nullable (contract: requests.null_values).
 
-    Every text, list and object says how much it holds: a class with one that does not is a TypeError.
+    Every text, list and object declares its maximum size: a class with an unlimited one is a TypeError.
     """
 
     model_config = ConfigDict(extra="ignore", defer_build=True)

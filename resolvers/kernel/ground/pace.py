@@ -11,9 +11,10 @@ REMEMBERED = 10_000
 
 
 class Pace:
-    """`limit` for each at once, refilled in a minute, in this process; who has none left is refused, and `told` so.
+    """`limit` calls per key, refilled within a minute, in this process; a caller without any left is refused with the
+    text `told`.
 
-    Of very many those who came first are forgotten.
+    The oldest keys are forgotten if there are too many.
     """
 
     def __init__(self, limit: int, told: str) -> None:

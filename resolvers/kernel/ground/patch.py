@@ -1,4 +1,4 @@
-"""The body of a PATCH: what was not sent stays as it is."""
+"""The body of a PATCH: absent fields stay unchanged."""
 
 from inspect import get_annotations
 from typing import Annotated, Any, TypeVar

@@ -13,5 +13,5 @@ DROPPED = Counter("crewship_partitions_dropped", "Partitions that this process h
 
 
 def swept_names(workspace_id: str | None) -> list[str]:
-    """The facts that say up to where the events of a channel are gone."""
+    """The facts with the position up to which the events of a channel were removed."""
     return [SWEPT] if workspace_id is None else [SWEPT, f"{SWEPT}:{workspace_id}"]

@@ -1,5 +1,4 @@
-"""Scopes of CLI tokens: what they are called, who may hand them out, and which ones an operation needs (contract:
-auth.TokenScope).
+"""Scopes of CLI tokens: their names, who may grant them, and which ones an operation needs (contract: auth.TokenScope).
 
 A scope limits the rights of a token's user and never adds any. A token without scopes has all rights of its user. The
 scope of an operation follows from its domain and kind: a query of the domain "crews" needs `crews:read`, a command
@@ -27,7 +26,7 @@ SCOPES: dict[str, frozenset[Role]] = {
 """Scope -> the roles that may hand it out. A domain that has scopes of its own adds them."""
 
 IMPLIED: dict[str, frozenset[str]] = {"agents:run": frozenset({"chats:read", "chats:write", "runs:read"})}
-"""Scope -> what it opens beside itself: to set an agent to work is to talk to it, and to read what came of it."""
+"""Scope -> further scopes that it implies: running an agent requires sending it messages and reading the results."""
 
 Scopes = frozenset[str] | None
 """The scopes that a token with scopes must have; None if no token with scopes may pass."""
@@ -60,7 +59,7 @@ class Domain:
 
 
 def domain_of(module: str) -> Domain | None:
-    """The domain that a module belongs to: what it says itself, or the package that it is in."""
+    """The domain of a module: its own, or its package's."""
     while module:
         if isinstance(found := getattr(sys.modules.get(module), "DOMAIN", None), Domain):
             return found

@@ -42,10 +42,11 @@ def noticed(connection: Any) -> Any:
 
 
 class SilenceWatch:
-    """One timer for all connections of a pool. Ends those whose statement has had no answer for longer than PostgreSQL
-    lets one run, and calls `silent` with their number.
+    """One timer for all connections of a pool. Closes those whose statement has had no answer for longer than
+    PostgreSQL lets a statement run, and calls `silent` with their number.
 
-    It counts looks, not seconds: what came while this process stood still is read before the next look.
+    It counts looks instead of seconds, because data that arrived while this process was stopped is read before the next
+    look.
     """
 
     def __init__(self, silent: Callable[[int], None], every: float = LOOK, limit: float = LIMIT) -> None:

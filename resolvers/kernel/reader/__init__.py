@@ -1,8 +1,8 @@
-"""The read engine: rows (which) x shape (what) -> one SQL text whose answer is JSON.
+"""The read engine: rows x shape -> one SQL text whose answer is JSON.
 
-`rows.py` says which rows, `graph.py` what can be read from a row beyond its columns, `shape.py` what is asked;
-`sources.py` finds the rows, and `build.py` joins all into one SQLAlchemy statement. Afterwards there is only text and
-the order of its parameters.
+`rows.py` declares the rows, `graph.py` the values of a row beyond its columns, `shape.py` the requested fields;
+`sources.py` finds the rows, and `build.py` joins everything into one SQLAlchemy statement. After that only the text and
+the order of its parameters remain.
 """
 
 from resolvers.kernel.reader.graph import (

@@ -80,8 +80,7 @@ class Builder(Sources):
     ) -> Any:
         """The select of the whole answer. `source`: read from this (a row being inserted) instead of from the table.
 
-        `held`: the row is one that the caller has just written or found, so that whether it may be seen is not asked
-        again.
+        `held`: the caller has just written or found the row, so its visibility is not checked again.
         """
         if shape.form == "object" and not read.many:
             entry = self._source(read, outer, source, held)
@@ -184,10 +183,10 @@ class Builder(Sources):
         return self._weighed(entry, fields, record(shown, absent))
 
     def _weighed(self, entry: Source, fields: Sequence[Item], made: Value) -> Value:
-        """An object whose columns could be too much together: their bytes are counted before it is put together.
+        """An object whose columns could exceed the size limit together: their bytes are counted before it is built.
 
-        The size of a text is known without reading it. JSON has to be printed, so that it counts where it is asked for
-        more than once.
+        The size of a text is known without reading it. JSON has to be printed, so it counts where it is requested more
+        than once.
         """
         if entry.table is None:
             return made
@@ -352,7 +351,9 @@ class Builder(Sources):
         return record(parts)
 
     def _envelope(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window) -> Value:
-        """A list and what stands beside it. The rows that match are counted once, however often that is shown."""
+        """A list and the values beside it. Matching rows are counted once, even if the number is shown several
+        times.
+        """
         if shape.shows("next"):
             return self._page_by_cursor(entry, shape, outer, window)
         counted = None
@@ -370,9 +371,7 @@ class Builder(Sources):
         return Value((select(made.text).select_from(counted).correlate(*outer).scalar_subquery(),), most=made.most)
 
     def _page_by_cursor(self, entry: Source, shape: EnvelopeShape, outer: Sequence[Any], window: Window) -> Value:
-        """A list, and the cursor behind it, which is empty where there is no more: the window is read once, with one
-        row to spare.
-        """
+        """A list, and the cursor after it, which is empty at the end: the window is read once, with one extra row."""
         limit, size = window.limit, window.most
         rows = self._window(entry, outer, window._replace(limit=clause(limit) + ONE))
         (listed_as,) = [part for part in shape.parts if isinstance(part, Nested)]
@@ -418,7 +417,7 @@ class Builder(Sources):
         return number(func.div(total + size - ONE, size, type_=Integer()))
 
     def _asked(self, part: InputValue) -> Value:
-        """A value of the input. One that may be absent is, where what the call is about was not found."""
+        """A value of the input. A value that may be absent is absent if the call's subject was not found."""
         value: Any = self.trace.bind(f"asked_{part.name}", attrgetter(f"data.{part.name}"), part.type)
         if part.empty:
             value = func.coalesce(value, literal_column("''"))
@@ -443,8 +442,8 @@ class Builder(Sources):
         return record(parts)
 
     def _page_info(self, part: Nested, cursors: Any, window: Window, rows: Any) -> Value:
-        """There are more rows on the side that the window goes to if the spare one was found, or looking for it was
-        stopped; on the other side, if it does not begin at the end of the list. `rows`: how many were found.
+        """More rows follow in the direction of the window if the extra row was found or the search for it was stopped;
+        in the other direction, if the window does not begin at the end of the list. `rows`: the number found.
         """
         found, (start, end) = func.array_agg(cursors, type_=ARRAY(Text)), _ends(window, rows)
         skips = false() if window.offset is None else clause(window.offset) > ZERO

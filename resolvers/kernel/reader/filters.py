@@ -1,10 +1,9 @@
-"""Filters and orders of lists, as data: declared in the type of an input's field, they hold for a list and for every
+"""Filters and orders of lists, as data: declared in the type of an input's field, they apply to the list and to every
 edge that takes the input.
 
-A list has one plan for each order and each filter that leads: the first one sent of those that have an index of their
-own. Those after it, and those that never lead, are conditions of its plan, which hold where nothing was sent. Where the
-one that leads has several values, the list is put together from the first rows with each: an index has those in order,
-but not the rows with any.
+A list has one plan for each order and each leading filter: the first one in the request that has an index. Later
+filters, and filters that never lead, are conditions of its plan, which are true if the filter is absent. If the leading
+filter has several values, the list merges the first rows of each: an index is ordered within one value only.
 """
 
 from collections.abc import Callable, Mapping
@@ -154,7 +153,7 @@ def through(
 
 @dataclass(frozen=True)
 class CommaList:
-    """For a list, in REST with commas between its values. Of a closed set, one that is none of it matches nothing."""
+    """A list; in REST its values are separated by commas. A value outside a closed set matches nothing."""
 
     kind: type[StrEnum] | None = None
 

@@ -28,8 +28,8 @@ EVERYONE: Visible = lambda row, scope: true()  # noqa: E731
 
 @dataclass(frozen=True, eq=False)
 class Subtype:
-    """Some of the rows of a table, which have a type of their own in the schema: an edge that names it instead of the
-    model leads to those alone. Who reads them, and what hangs on them, is the model's graph.
+    """Some rows of a table with a type of their own in the schema: an edge that names it leads only to these rows. The
+    model's graph declares their readers and edges.
     """
 
     model: type[SQLModel]
@@ -125,8 +125,8 @@ def many(
     other_key: str | None = None,
     ahead: Callable[[Any, Any], tuple[Any, ...]] | None = None,
 ) -> Edge:
-    """The rows whose `key` column names this row; `through` another table, those that its `other_key` names beside this
-    row in its `key`.
+    """The rows whose `key` column names this row; with `through` a third table, the rows that its `other_key` names
+    beside this row in its `key`.
     """
     order = order_by if isinstance(order_by, tuple) else (order_by,)
     model, own, subtype = _of(target)
@@ -154,8 +154,8 @@ def one(target: Target, key: str | None = None, *, on: On | None = None, require
 
 
 def either(by: str, members: Mapping[str, Edge]) -> Either:
-    """The row that one of the members leads to: which, the column `by` says. None where it names no member, and where
-    the member has no row that the caller may see.
+    """The row of the member that the column `by` selects. None if it selects no member, or the caller sees no
+    such row.
     """
     if not members or any(edge.kind != "one" or not name.isidentifier() for name, edge in members.items()):
         raise TypeError(f"{by}: it chooses from edges to one row each, by plain names")
@@ -211,12 +211,10 @@ def value_type(model: type[SQLModel], name: str) -> Any:
 
 
 def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Entry) -> None:
-    """Declares who reads the rows of `model`, and what can be read from them: once, and for every edge that leads to
-    them.
+    """Declares who reads the rows of `model` and their edges: once, for every path to them.
 
-    `gate`: what reading them is in the workspace; an edge may ask for more. `scope`: what a token with scopes needs for
-    them, OPEN where it needs none; None where no token with scopes reads them. `visible`: which rows a caller may see;
-    every door asks for it.
+    `gate`: the action that reading them requires; an edge may require more. `scope`: the scopes that a token needs,
+    OPEN for none; None if no token with scopes may read them. `visible`: the rows that a caller may see, on every path.
     """
     if model in ACCESS:
         raise TypeError(f"{model.__name__} has a graph already; extend() adds to it")
@@ -258,7 +256,7 @@ def confidential(model: type[SQLModel], action: Action, *columns: str) -> None:
 
 
 def shown_as(model: type[SQLModel], **columns: Callable[[Any, Any], Any]) -> None:
-    """Declares what stands for a column of the rows, on every path to them: `(row, scope) -> expression`."""
+    """Declares a replacement for a column of the rows, on every path to them: `(row, scope) -> expression`."""
     SHOWN.setdefault(model, {}).update(columns)
 
 

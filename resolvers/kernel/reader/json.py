@@ -1,9 +1,8 @@
-"""JSON put together as text: what an answer is made of, in SQL.
+"""JSON as text: builds answers in SQL.
 
 PostgreSQL's row_to_json and json_agg look up the type of each value for each row. Here the types are known when the
-statement is
-built: an answer is one chain of `||`, and a value is escaped only where the database does not itself hold it to
-harmless letters. That is a quarter less of PostgreSQL's work for a list.
+statement is built: an answer is one chain of `||`, and a value is escaped only if the database does not restrict it to
+harmless letters. This saves a quarter of PostgreSQL's work for a list.
 """
 
 from collections.abc import Iterable, Sequence

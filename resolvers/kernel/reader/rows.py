@@ -41,18 +41,18 @@ class View(SQLModel):
 
 @dataclass(frozen=True, eq=False)
 class Branch:
-    """Rows of one kind among several that make a list together: a select with the columns of the View.
+    """Rows of one kind among several that form a list together: a select with the columns of the View.
 
-    `each`: a select of the values that the expression `by` may have, where these are several. The branch is cut to what
-    the page can take before it is merged with the others, so that an index in the order of the list serves each.
+    `each`: a select of the values that the expression `by` may have, if there are several. Each branch is limited to
+    the rows that the page can take before the merge, so that an index in the list's order serves it.
 
-    `unless`: which of its rows another branch has, as a condition on their columns. They are dropped behind that cut,
-    so that a branch that has few of its own is not read to its end.
+    `unless`: a condition on the columns of rows that another branch has. They are dropped after that limit, so a branch
+    with few rows of its own is not read to its end.
 
-    Where a function of the database finds them, `rows` is given how many are wanted and the place that they begin
-    behind, one value for each key of the order, and `total` is how many there are. It may stop looking before a page is
-    full: its last row is a mark then, of which the boolean field `mark` of the View is true. It is none of the rows;
-    the page ends there, and the next one begins.
+    If a function of the database finds the rows, `rows` receives the number of wanted rows and the position to begin
+    after, one value for each key of the order, and `total` is their number. The function may stop before a page is
+    full: its last row is then a mark, whose boolean field `mark` in the View is true. A mark is not a row; the page
+    ends there, and the next one continues.
     """
 
     rows: Any

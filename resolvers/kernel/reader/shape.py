@@ -41,9 +41,9 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """An edge of the row (`name`), or an object made of the row's own fields (`name` is None), which is `absent` where
-    the first of them is null. In a union, a member: `key` is its name, and its shape may ask for nothing. `zero`: null
-    where the number is 0, or the list has no rows. `asked`: null unless this flag of the input is set.
+    """An edge of the row (`name`), or an object of the row's own fields (`name` is None), which is `absent` if the
+    first of them is null. In a union, a member: `key` is its name, and its shape may be empty. `zero`: null if the
+    number is 0 or the list is empty. `asked`: null unless this flag of the input is set.
     """
 
     key: str
@@ -82,8 +82,8 @@ class Describes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InputValue:
-    """A value of the input. `absent`: the key is left out where what the call is about was not found, or for null.
-    `empty`: a text, which is empty for null.
+    """A value of the input. `absent`: the key is left out if the call's subject was not found, or for null. `empty`: an
+    empty text for null.
     """
 
     key: str
@@ -107,8 +107,8 @@ Part: TypeAlias = Column | Nested | InputValue | Beside
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeShape(Shape):
-    """A list and what stands beside it, in the order of `parts`: the rows; the numbers `total` (of the rows that
-    match), `shown` (of those in the list) and `pages`; values of the input; answers of other queries; objects of these.
+    """A list and the values beside it, in the order of `parts`: the rows; the numbers `total` (of matching rows),
+    `shown` (in the list) and `pages`; values of the input; answers of other queries; objects of these.
     """
 
     parts: tuple[Part, ...] = ()

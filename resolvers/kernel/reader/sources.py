@@ -176,8 +176,8 @@ class Sources:
         return made.correlate(*outer)
 
     def _window(self, entry: Source, outer: Sequence[Any], window: Window) -> Source:
-        """The rows of a window as a source: what is made of a row is made outside, so that a row that is skipped costs
-        no more than its place.
+        """The rows of a window as a source: values are built outside it, so a skipped row costs only its index
+        entry.
         """
         made = (
             self._select(entry, outer, window, *entry.alias.c)

@@ -1,9 +1,9 @@
 """Tracing: a query runs once per *kind* of call, on parameters instead of values.
 
-`def list_crews(scope, data)` is called with a `data` whose fields are `Param`s; what it builds is a statement that
-serves every later call of that kind. A Param refuses to be looked at, so a function that depends on a value fails at
-its first call, not silently. Closed sets (bool, enum, Literal) keep their value and absent optional fields stay None:
-both are part of the plan's key (`variant`), but for filters, of which the one that leads is.
+`def list_crews(scope, data)` is called with a `data` whose fields are `Param`s, and builds a statement that serves
+every later call of that kind. Comparing or printing a Param raises, so a function that depends on a value fails at its
+first call, not silently. Closed sets (bool, enum, Literal) keep their value and absent optional fields stay None: both
+are part of the plan's key (`variant`); of the filters only the leading one is.
 """
 
 from collections.abc import Callable, Mapping

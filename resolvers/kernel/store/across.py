@@ -123,7 +123,7 @@ class Everywhere:
         return await self.report(removed.returning(*_columns(table, columns)))
 
     async def remove(self, model: type[SQLModel], *conditions: Any, portion: int) -> int:
-        """Removes up to a portion of rows for good, soft-deleted ones too, found by an index; returns how many."""
+        """Deletes up to a portion of rows, including soft-deleted ones, found by an index; returns the number."""
         found = self._found(model, conditions, (CTID,), limit=portion, including_deleted=True)
         inner, values = statements.generic(found)
         removed: int = await self._conn.fetchval(statements.removing(model, inner), *values)
@@ -165,8 +165,8 @@ class Everywhere:
         self._door(type(rows[0]))
 
     async def upsert(self, rows: Sequence[SQLModel], *keys: str, kept: Sequence[str] = (), **changes: Any) -> None:
-        """New rows of one table, or those with the same `keys` replaced, in one statement. What is `kept` is written to
-        new rows only; what is said in `changes`, such as `seen_at=NOW`, to all.
+        """Inserts rows of one table or replaces those with the same `keys`, in one statement. Columns in `kept` are
+        written to new rows only; `changes`, such as `seen_at=NOW`, to all.
         """
         if not rows:
             return

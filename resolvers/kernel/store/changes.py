@@ -50,8 +50,8 @@ class Change:
     """A live row of the workspace that changes with an insert, in the same statement: `Change(Crew, id,
     issue_counter=plus(1))`.
 
-    Columns of that table, and expressions over them, stand for values of the new row: those after the change. Where no
-    such row is live nothing is written, and the refusal is NOT_FOUND; where it lacks what it `needs`, BAD_REQUEST.
+    Columns of that table, and expressions over them, are placeholders for values after the change. Without such a live
+    row nothing is written, and the refusal is NOT_FOUND; if the row does not fulfil `needs`, BAD_REQUEST.
     """
 
     __slots__ = ("kinds", "model", "needs", "values")
@@ -63,7 +63,7 @@ class Change:
 
 
 Kinds = tuple[tuple[str, type | None], ...]
-"""Columns of an update, and what is done to each: `plus`, `Now`, or None where it gets a value."""
+"""Columns of an update, and the change of each: `plus`, `Now`, or None for a value."""
 MARKS = (plus, Now)
 
 
@@ -143,8 +143,8 @@ MOST_KINDS = 256
 
 
 def _kind_of(value: Any) -> tuple[Any, tuple[BindParameter[Any], ...]]:
-    """SQLAlchemy's key of an expression, and the parameters in it: known of one that is a constant of its module, as
-    making it takes 20 µs.
+    """SQLAlchemy's key of an expression, and its parameters; cached for constants of a module, because computing it
+    takes 20 µs.
     """
     known = _KINDS.get(value)
     if known is None:
@@ -161,10 +161,10 @@ def _kind_of(value: Any) -> tuple[Any, tuple[BindParameter[Any], ...]]:
 
 @dataclass(slots=True)
 class HeldInsert:
-    """An insert that is not sent yet. `columns` are those whose value is known; `timed`, those that are NOW; `drawn`,
-    those the change gives.
+    """A pending insert. `columns` have known values; `timed` ones are NOW; `drawn` ones come from the change.
 
-    `parameters` are of the change and what is drawn. `limited`: the caller may not see every row that could change.
+    `parameters` belong to the change and the drawn values. `limited`: the caller may not see every row that could
+    change.
     """
 
     row: Any

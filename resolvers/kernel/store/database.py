@@ -134,7 +134,7 @@ class Connection(asyncpg.Connection):
         return await super().fetch(query, *args) if rows is None else rows
 
     async def _known(self, statement: Any, args: Sequence[Any], limit: int) -> Any:
-        """None: the statement is to be prepared anew."""
+        """None: the statement has to be prepared again."""
         self.asks = True
         try:
             return await self._protocol.bind_execute(statement, args, "", limit, False, None)

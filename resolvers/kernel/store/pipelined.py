@@ -18,7 +18,7 @@ BEGINS = _message(b"B", b"\0%b\0" % BEGIN.encode() + bytes(6)) + _EXECUTE
 
 
 def scopes(scope: str) -> bytes:
-    """The parameter goes as text, which is what 0 formats mean."""
+    """The parameter is sent as text, which 0 formats mean."""
     value = scope.encode()
     parameters = bytes(2) + (1).to_bytes(2, "big") + len(value).to_bytes(4, "big") + value
     return _message(b"B", b"\0%b\0" % WITHIN.encode() + parameters + bytes(2)) + _EXECUTE

@@ -104,7 +104,7 @@ def getting(model: type[SQLModel], lock: bool, limited: bool) -> Statement:
 
 
 def insertion(held: HeldInsert) -> Any:
-    """INSERT of a held row; with a change, of what is selected from the changed row: none, if there is no such row."""
+    """The INSERT of a pending row; with a change, from the changed row: nothing if that does not exist."""
     model = type(held.row)
     table = table_of(model)
     values: dict[str, Any] = {name: bindparam(name, type_=table.c[name].type) for name in held.columns}
@@ -126,7 +126,7 @@ def insertion(held: HeldInsert) -> Any:
 
 
 def written(held: Waiting) -> Any:
-    """The statement of what a command writes last."""
+    """The statement of a command's last write."""
     if isinstance(held, HeldInsert):
         return insertion(held)
     made = _update(type(held.row), held.kinds, held.limited)
@@ -269,9 +269,10 @@ def _old(model: type[SQLModel], names: Iterable[str]) -> list[Any]:
 
 
 def _before(model: type[SQLModel], names: Iterable[str], conditions: list[Any]) -> Any:
-    """The same from the row itself, which is locked before it changes: for a PostgreSQL that does not return them.
+    """The values from the row itself, which is locked before it changes: for versions of PostgreSQL that do not return
+    them.
 
-    None where it does, as the second look costs an eighth of an update; and where there is nothing to tell.
+    None for other versions, because the second read costs an eighth of an update; and if no values are recorded.
     """
     told = [name for name in names if name in told_of(model)]
     if database.returns_old or not told:

@@ -40,7 +40,7 @@ async def people_only(ctx: Context) -> None:
 
 
 def actor_name(type_key: str, id_key: str) -> Derived:
-    """The name of the actor in two columns, also of a deleted agent or a user who left; null where there is none."""
+    """The name of the actor in two columns, also of a deleted agent or a former member; null if there is none."""
 
     def named(row: Any, scope: Any) -> Any:
         user = table_of(User).alias()

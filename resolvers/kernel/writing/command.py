@@ -269,7 +269,7 @@ class Command(Called[D, T], Generic[D, T]):
             await ctx.roll_back()
 
     def _check_reach(self, ctx: Context) -> None:
-        """In tests: what is of no workspace is written by operations that say so."""
+        """In tests: only operations that declare it may write rows of no workspace."""
         if self.auth is not Auth.USER or self.tenancy is Tenancy.NONE or self.reach is Reach.INSTANCE:
             return
         written = {touched.model.__name__ for touched in ctx.touched if of_instance(touched.model)}

@@ -346,8 +346,8 @@ class Context(Recorder):
         return (None if self.operation.personal else self.workspace_id) or (f"@{self.user_id}" if self.user_id else "")
 
     async def now(self) -> datetime:
-        """PostgreSQL's time, for what is computed from it and stored or compared with what is stored. What is only
-        stored is NOW.
+        """PostgreSQL's time, for computed times that are stored or compared with stored ones. To store the current
+        time, use NOW.
         """
         found: datetime = (await self._one("SELECT now()", [], begins=False))[0]
         return found
@@ -441,9 +441,7 @@ class Context(Recorder):
         return rows
 
     async def flush(self) -> None:
-        """Sends the last insert, which else travels with the answer: what it takes from the row that changes with it is
-        known from here on.
-        """
+        """Sends the last insert, which otherwise is sent with the answer: afterwards its drawn values are known."""
         if self.held is not None:
             held, self.held = self.held, None
             statement = statements.writing(held)
@@ -465,7 +463,9 @@ class Context(Recorder):
     async def _send(
         self, sql: str, values: Sequence[Any], conflict: Conflict = TAKEN, *, many: bool = False, begins: bool = True
     ) -> Any:
-        """`begins`: the statement writes or locks. What only reads sees what is committed, in a transaction or not."""
+        """`begins`: the statement writes or locks. A statement that only reads sees committed rows, in a transaction or
+        not.
+        """
         if self.conn is None:
             places.needs_no_connection(sql)
             async with database.lease() as conn:

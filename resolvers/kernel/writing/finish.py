@@ -147,7 +147,7 @@ class Tail(ReadPlan):
 
 
 class WrittenBeside:
-    """The statements that write what is recorded, beside the one that answers. Parameters are named by their number."""
+    """The statements that write the records, beside the one that answers. Parameters are named by their number."""
 
     def __init__(self, source: str) -> None:
         self.source, self.given = source, 0

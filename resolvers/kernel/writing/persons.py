@@ -13,7 +13,7 @@ from resolvers.kernel.writing.idempotency import PRINCIPAL_SQL
 
 ELSEWHERE = "SELECT belongs_elsewhere($1, $2)"
 END_CONSENTS = "SELECT end_consents($1)"
-"""The functions look past row-level security by themselves: no statement before them says for whom they work."""
+"""The functions look past row-level security themselves: no statement before them sets a scope."""
 
 Signed = Callable[[bytes, bytes], bool]
 PERSONAL_DIGEST = """
@@ -49,9 +49,9 @@ def is_as_erased(signed: Signed, row: Any) -> bool:
 
 
 async def erase_in_audit(ctx: Context, user_id: str, personal: dict[str, str], about: list[str]) -> list[str]:
-    """Takes a person out of the rows of the audit log that are of what they did, or `about` rows of these ids: the ids
-    and addresses of their own, and of each row the fields whose whole value is theirs, as `personal` says. What others
-    wrote stays. A digest of what there was is kept, so that the seal can be verified, and what is left is signed.
+    """Removes a person from the audit rows of the person's actions, and from rows `about` these ids: the person's ids
+    and addresses and, in each row, the fields whose whole value is the person's, as `personal` says. Text by others
+    stays. A digest of the earlier data is stored, so that the seal can be verified, and the rest is signed.
     """
     await ctx.lock(f"persons in the audit log of {ctx.workspace_id}")  # what is read now is what is changed below
     found = await ctx._send(ABOUT, [ctx.workspace_id, user_id, about], many=True)
@@ -80,7 +80,7 @@ async def end_consents(ctx: Context, user_id: str) -> None:
 
 
 async def forget_answers(ctx: Context, user_id: str) -> None:
-    """Removes what is kept to answer a user's requests again, in all workspaces."""
+    """Removes the stored answers to a user's requests in all workspaces."""
     await ctx._one(PRINCIPAL_SQL, [user_id])
     await ctx.delete_where(IdempotencyKey, table_of(IdempotencyKey).c.principal == user_id)
     await ctx._one(PRINCIPAL_SQL, [ctx.user_id or ctx.credential_id])

@@ -41,7 +41,7 @@ class Audit:
 
 
 class Touched(NamedTuple):
-    """A row that was written; `row` where it is in hand, `id` where it has one."""
+    """A written row; `row` if it is loaded, `id` if it has one."""
 
     model: type[SQLModel]
     id: str | None
@@ -97,10 +97,10 @@ class Recorder:
         whole: bool = False,
         **data: Any,
     ) -> str:
-        """An audit row of this operation, which then gets no other one; returns its id. Long texts are cut: it says
-        what was done, and is no copy, unless it is the `whole`: the only one there is.
+        """Writes an audit row of this operation in place of the automatic one; returns its id. Long texts are
+        truncated, because the log is not a copy, unless it is the `whole`: the only record.
 
-        `action`: another than the operation declares. `personal`: in the log of the account, not of the workspace.
+        `action`: if it differs from the declared one. `personal`: in the log of the account, not of the workspace.
         """
         unprinted(data)
         told = data if whole else {key: _brief(value) for key, value in data.items()}
@@ -128,8 +128,8 @@ class Recorder:
         return len(self.audits), len(self.touched)
 
     def audit_outcome(self, result: Any, since: tuple[int, int] = (0, 0)) -> None:
-        """The audit row of an operation that has recorded none and has written something: of the row that its action
-        names by its kind, among what it answers with, what its route names, and what it has written, the last first.
+        """The automatic audit row of an operation that has written something: about the row whose kind its action
+        names, searched in its answer, its route and its writes, the last one first.
         """
         action, (audits, touched) = self.operation.audit, since
         written = self.touched[touched:]

@@ -18,11 +18,11 @@ _PLACE = intern(Shape((Column("end", "end_cursor"), Column("more", "has_next_pag
 async def pages(
     ctx: Context, operation: Query[Any, Any], raw: Raw, after: str | None = None
 ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
-    """The rows of a list in the shape that the route gives, in pages as large as its input allows, each with the cursor
-    behind it; from `after` on. The list's own input says which rows, in `raw`.
+    """The rows of a list in the shape of the route, in pages as large as its input allows, each with the cursor after
+    it; from `after` on. `raw` is the list's own input.
 
-    Each page is a call of the operation by the same caller: the right to it is asked for with each, and a Refusal
-    raised where it has ended. No connection is held between two of them.
+    Each page is a call of the operation by the same caller: permissions are checked each time, and a Refusal is raised
+    if they have ended. No connection is held between two pages.
     """
     shape, input = ctx.request.shape, operation.input
     if shape is None or shape.form != "list" or not issubclass(input, Paging):

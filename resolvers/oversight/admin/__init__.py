@@ -1,4 +1,4 @@
-"""Administration: what those who run a workspace, and the server it is on, ask for."""
+"""Administration of a workspace and of its server."""
 
 from resolvers.kernel import Domain
 from resolvers.oversight.admin.archive import GdprReceipt, archive_person, download_archive, get_receipt

@@ -117,8 +117,8 @@ async def remove_archives(ctx: Context, person: str) -> None:
 
 
 async def end_archives(ctx: Context, person: str) -> None:
-    """None of the person can be downloaded any more, and none is put together; one that was completed since its file
-    was looked for goes with the next tick.
+    """No archive of the person can be downloaded or created any more; one that was completed meanwhile is removed by
+    the next tick.
     """
     there = (*_of(person), col(GdprAction.archive_bytes).is_not(None))
     await ctx.update_where(GdprAction, *there, expires_at=NOW)

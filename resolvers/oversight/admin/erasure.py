@@ -77,7 +77,7 @@ def written() -> list[type[SQLModel]]:
 
 @cache
 def tenants() -> tuple[type[TenantRow], ...]:
-    """The models of a workspace's rows, by the names of their tables; receipts are kept as they are."""
+    """The models of a workspace's rows, by the names of their tables; receipts stay unchanged."""
 
     found = {
         table_of(model).name: model
@@ -256,7 +256,7 @@ async def _blank(ctx: Context, model: type[SQLModel], condition: Any, changes: d
 
 
 def names_of(user: User) -> str:
-    """A pattern of the address, and of the name where it is one that hardly means anything else."""
+    """A pattern of the address, and of the name if it hardly has another meaning."""
     found = [rf"(?<![[:alnum:]_.+-]){re.escape(user.email)}(?![[:alnum:]_-])"]
     name = (user.full_name or "").strip()
     if len(name) >= SHORTEST_NAME and " " in name and A_NAME.fullmatch(name):

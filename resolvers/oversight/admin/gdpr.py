@@ -192,7 +192,7 @@ async def delete_personal_data(ctx: Context, data: DeletePersonalData) -> Person
 
 
 async def remove_texts(ctx: Context, person: str) -> None:
-    """Files of versions that the person alone wrote. They go before their rows: what is cut off is done again."""
+    """Removes files of versions that the person alone wrote, before their rows: an interrupted removal is repeated."""
     versions = ctx.table(MemoryVersion).c
     others = ctx.table(MemoryVersion).c
     shared = select(others.id).where(others.sha256 == versions.sha256, others.written_by != person).exists()

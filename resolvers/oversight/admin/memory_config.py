@@ -32,7 +32,7 @@ class UpdateMemoryConfig(Input):
 
 
 def days_of(document: dict[str, Any]) -> int | None:
-    """The retention, or None where none is configured that could be kept to."""
+    """The retention; None if the configuration has no valid one."""
     days = document.get(RETENTION)
     known = isinstance(days, int) and not isinstance(days, bool) and 1 <= days <= LONGEST_DAYS
     return days if known else None

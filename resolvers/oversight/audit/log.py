@@ -63,7 +63,7 @@ Kind = Annotated[Text, AfterValidator(_lower)]
 
 
 def _found(value: Any) -> Any:
-    """In what was done, to what kind of row, or in the email address or name of who did it."""
+    """Searches the action, the kind of row, and the email address or name of the actor."""
     user = table_of(User).alias()
     own = user.c.id == col(AuditLog.user_id)
     named = select(ONE).select_from(user).where(own, contains(user.c.full_name)(value))

@@ -47,7 +47,7 @@ graph(
 class ListMcpCalls(Paging):
     """Filters are combined with AND, and match exactly.
 
-    `since` and `until` are inclusive; one that is no date matches nothing.
+    `since` and `until` are inclusive; an invalid date matches nothing.
     """
 
     page_default: ClassVar[int] = 200

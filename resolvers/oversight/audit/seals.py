@@ -94,7 +94,7 @@ Write = Callable[[Callable[[AcrossWorkspaces], Awaitable[Any]]], Awaitable[Any]]
 
 
 def chained(before: bytes, seal: Any) -> bytes:
-    """The hash of a seal: of the one before, of what it says of its range, and of its rows."""
+    """The hash of a seal: of the previous seal, of its range, and of its rows."""
     rows = hashlib.sha256(seal["digests"]).digest()
     said = [seal["workspace_id"], *(str(seal[name]) for name in ("number", "first_seq", "last_seq", "rows"))]
     said += [_text(seal[name]) for name in ("first_at", "last_at")]

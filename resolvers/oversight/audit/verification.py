@@ -22,7 +22,7 @@ ROWS = f"""
         AND NOT coalesce(created_at < $5 AND tableoid <> to_regclass('audit_logs_earlier'), false)
     ORDER BY seq LIMIT $4
 """
-"""Without those that have expired, and whose month is still to be dropped."""
+"""The rows without expired ones whose month has yet to be dropped."""
 STRAYS = """
     WITH ends AS MATERIALIZED (SELECT workspace_id, max(last_seq) AS last_seq FROM audit_seals GROUP BY workspace_id)
     SELECT l.workspace_id, l.id FROM audit_logs l LEFT JOIN ends USING (workspace_id)

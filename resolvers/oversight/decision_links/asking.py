@@ -44,7 +44,7 @@ FOLLOW = clock("decision_links.follow", every=timedelta(seconds=1), when=news("d
 
 
 class FoundQuestion(NamedTuple):
-    """`question` is what a link could decide."""
+    """`question` is the question that a link could decide."""
 
     channel: NotificationChannel
     item: InboxItem

@@ -34,7 +34,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkQuestion:
-    """`outcome` is what came of it, None while it is open; `until` is its own deadline, where it has one."""
+    """`outcome` is the decision, None while it is open; `until` is its own deadline, if it has one."""
 
     kind: DecisionKind
     subject_id: str
@@ -136,7 +136,7 @@ KINDS: dict[DecisionKind, QuestionKind] = {
 
 
 async def find_question(ctx: Context, kind: DecisionKind, subject_id: str, source_id: str) -> LinkQuestion | None:
-    """None where it is gone, or where a link does not fit."""
+    """None if it is gone, or if a link cannot decide it."""
     return await KINDS[kind].find(ctx, subject_id, source_id)
 
 

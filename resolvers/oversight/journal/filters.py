@@ -115,9 +115,9 @@ class FollowJournal(ListJournal):
 
 
 def asked(scope: QueryScope, data: Any, **more: Any) -> Any:
-    """The filters as the functions of the journal take them. `more`: what is asked beside them, as JSON.
+    """The filters as the functions of the journal take them. `more`: further arguments, as JSON.
 
-    With words goes whose data they may be found in.
+    With words, the kinds whose data may be searched are passed along.
     """
 
     def one(value: Any) -> Any:

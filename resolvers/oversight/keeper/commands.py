@@ -1,12 +1,11 @@
-"""Commands with a credential: one program with its arguments, and nothing that a shell makes of it (contract:
-internal.keeper.execute).
+"""Commands with a credential: one program with its arguments, without a shell (contract: internal.keeper.execute).
 
-The line is read as a shell reads it: text in single quotes is text, and a program is found under its name however it
-is quoted. Programs that run an argument as a program, or read the variables of a process, are refused without a model.
-No list of them is complete: the sandbox bounds what a command can reach.
+The line is parsed like a shell would: text in single quotes is text, and a program is recognised however its name is
+quoted. Programs that execute an argument, or read the variables of a process, are refused without a model. No list of
+them is complete: the sandbox limits what a command can reach.
 
-A program does what the files around it say: a repository's configuration, a Makefile, a test. So a command begins in
-an empty folder, and finds only those files of the crew that it names one by one, as they were when they were judged.
+A program obeys the files around it: a repository's configuration, a Makefile, a test. So a command begins in an empty
+folder, and sees only the files of the crew that it names one by one, as they were when they were judged.
 """
 
 import fnmatch
@@ -138,8 +137,8 @@ ALSO: Final = {"gmake": "make", "bsdtar": "tar", "gtar": "tar", "netcat": "nc", 
 
 
 def escape_in(called: Collection[str], words: Sequence[str], patterns: Sequence[str]) -> str:
-    """Why it is refused; empty where nothing is against it. `called`: the names of the program, and of those that a
-    wrapper may run; `patterns`: words of which a shell may make others.
+    """The reason for a refusal; empty if there is none. `called`: the names of the program, and of programs that a
+    wrapper may run; `patterns`: words that a shell may expand to others.
     """
     first = words[0] if words else ""
     if ASSIGNS.fullmatch(first):
@@ -171,7 +170,9 @@ def _sets(words: Sequence[str]) -> bool:
 
 
 def _has(flags: re.Pattern[str], name: str, words: Sequence[str]) -> bool:
-    """Behind the program. What stands behind `--` is no argument of that kind, but for git, whose programs follow."""
+    """Searches the arguments of the program. Arguments after `--` do not count, except for git, whose programs follow
+    there.
+    """
     at = next((n for n, word in enumerate(words) if posixpath.basename(word).lower() == name), 0)
     for number, word in enumerate(words[at + 1 :], at + 1):
         if name != "git" or word != "-c":
@@ -183,7 +184,7 @@ def _has(flags: re.Pattern[str], name: str, words: Sequence[str]) -> bool:
 
 
 def _spelled(words: Sequence[str]) -> list[str]:
-    """As they are, and with what a path can be written with and means nothing."""
+    """The words unchanged, and without parts of a path that have no meaning."""
     return [each for word in words for each in (word, re.sub(r"/(?:\.?/)+", "/", word), posixpath.normpath(word))]
 
 

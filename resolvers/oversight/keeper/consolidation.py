@@ -162,7 +162,7 @@ def _due(rows: AcrossWorkspaces, since: datetime) -> tuple[Any, ...]:
 
 async def _peers(ctx: Context, crew_id: str, *, agent_id: str | None = None, user_id: str | None = None) -> list[Peer]:
     """Members who have talked to an agent of the crew that learns by itself, within 30 days, and have not opted out;
-    who has waited longest first. Of the crew's newest chats; or of one person with one agent.
+    the most outdated card first. From the crew's newest chats; or of one person with one agent.
     """
     chats, messages, cards = ctx.table(Chat).c, ctx.table(Message).c, ctx.table(PeerCard).c
     members, choices, agents = ctx.table(Membership).c, ctx.table(PeerConsent).c, ctx.table(Agent).c
@@ -314,7 +314,9 @@ async def reviewed(workspace_id: str, crew_id: str) -> list[Peer]:
 
 
 async def note(workspace_id: str, peer: Peer, key: str) -> None:
-    """One card. What became impossible meanwhile (an opt-out, a deleted agent, a model that is down) is left out."""
+    """Writes one card. A card that has become impossible (an opt-out, a deleted agent, an unavailable model) is
+    skipped.
+    """
     try:
         told = {"agent_id": peer.agent_id, "user_id": peer.user_id}
         await consolidate_card(Caller.service(SERVICE, workspace_id), told)
@@ -323,7 +325,7 @@ async def note(workspace_id: str, peer: Peer, key: str) -> None:
 
 
 async def _asked(ctx: Context, agent: Agent, user_id: str, card: PeerCard | None) -> str:
-    """The prompt: the newest of what the person has said since the card was written, oldest first."""
+    """The prompt: the person's newest messages since the card was written, oldest first."""
     chats, messages = ctx.table(Chat).c, ctx.table(Message).c
     since = await ctx.now() - LOOKS_BACK
     if card is not None:

@@ -1,7 +1,7 @@
-"""Evaluations: what the four evaluators share.
+"""The common part of the four evaluators.
 
 Each has a model of its own, a prompt of fenced data, a row in the log and an item in the inbox. If a model fails, users
-decide. A daily evaluation that no process ran on its day is made up for.
+decide. A missed daily evaluation is made up for.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,7 +133,7 @@ def model_of(slot: AuxSlot) -> Model | None:
 
 
 async def kept(ctx: Context, evaluation: Evaluation, verdict: Verdict) -> KeeperRequest:
-    """The line of the log, which begins the transaction. `verdict`: what the rules have made of the model's."""
+    """The line of the log, which begins the transaction. `verdict`: the model's verdict after the rules."""
     redactor = Redactor()
     if not ctx.in_transaction:  # what is learned is kept first
         await ctx.begin()

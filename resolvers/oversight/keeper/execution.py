@@ -61,7 +61,7 @@ def longest_form(secret: str) -> int:
 
 
 def _found(text: str, lowered: str, secret: str) -> Iterator[tuple[int, int]]:
-    """In a text and by a secret of small letters; `secret`: as it is, which other alphabets are made of."""
+    """Searches a text and its lower-case form; `secret`: unchanged, because encodings are derived from it."""
     if len(secret) < SHORTEST:
         yield from _places(text, lowered)
         return
@@ -226,9 +226,7 @@ async def _carried_out(ctx: Context, request: OpenedRequest, data: ExecuteComman
 
 
 async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozenset[str]]:
-    """As it is now, and the hosts that it is for: one that was rotated a moment ago counts, and one that was taken away
-    is gone.
-    """
+    """The current value, and its hosts: a value that was just rotated counts, and a removed one does not exist."""
     held = (
         col(AgentCredential.agent_id) == request.agent_id,
         col(AgentCredential.credential_id) == request.credential_id,
@@ -254,7 +252,7 @@ def _late(code: Code, text: str) -> Refusal:
 
 
 def variable_of(request: OpenedRequest) -> str:
-    """That of the assignment, else one made of the credential's name."""
+    """The variable of the assignment, otherwise one derived from the credential's name."""
     made = re.sub(r"[^A-Z0-9]+", "_", request.credential_name.upper()).strip("_")
     return next((name for name in (request.variable, made) if is_variable(name)), OTHERWISE)
 

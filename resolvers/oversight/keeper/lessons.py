@@ -1,4 +1,4 @@
-"""Lessons from what went wrong: whether there is one, and where it is written, or who is asked first."""
+"""Lessons from failures: whether there is one, and whether it is written or users are asked first."""
 
 import hashlib
 from dataclasses import replace
@@ -128,8 +128,8 @@ async def learn_from_failure(ctx: Context, data: LearnFromFailure) -> LessonVerd
 
 
 def _plain(verdict: Verdict) -> Verdict:
-    """A lesson is read by the agent in every run to come: one that talks to it as a failure may have put it into the
-    model's mouth is for people to judge.
+    """The agent reads a lesson in every later run: people judge a lesson that addresses the agent, because a failure
+    may have manipulated the model.
     """
     if verdict.decision is not KeeperDecision.ALLOW or scan(verdict.reason) is None:
         return verdict

@@ -1,4 +1,4 @@
-"""The keeper's log and status: what was asked and decided, and what the model was shown and answered."""
+"""The keeper's log and status: requests, decisions, prompts and answers."""
 
 from typing import Annotated, Any, ClassVar, Final
 

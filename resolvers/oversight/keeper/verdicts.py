@@ -100,7 +100,7 @@ NO_REASON: Final = "The model gave no reason"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`prompt` and `answer`: what the model was asked and said, where one was."""
+    """`prompt` and `answer`: the model's, if one was called."""
 
     decision: KeeperDecision
     reason: str
@@ -129,9 +129,9 @@ def schema_of(decisions: frozenset[KeeperDecision]) -> dict[str, Any]:
 
 
 def read(text: str, decisions: frozenset[KeeperDecision] = DECISIONS) -> Verdict | None:
-    """The verdict in an answer: the JSON between its first brace and its last. None where there is none.
+    """The verdict in an answer: the JSON between its first brace and its last. None if there is none.
 
-    A decision that is not offered is DENY, a risk that is no number the highest (contract: gatekeeper.order, 5).
+    An unknown decision is DENY, an invalid risk the highest (contract: gatekeeper.order, 5).
     """
     said = _object(text)
     if said is None:

@@ -1,4 +1,4 @@
-"""Accounts: the first user of an instance, and sign-up where it is open. Both found a workspace of their own."""
+"""Accounts: the first user of an instance, and sign-up if it is enabled. Both create a workspace."""
 
 import re
 import time

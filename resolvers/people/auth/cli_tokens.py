@@ -72,7 +72,7 @@ def _tier(raw: Any) -> Any:
 
 
 def _seconds(raw: Any) -> Any:
-    """Any whole number, as one that fits: a lifetime below none is none."""
+    """Clamps a whole number to the allowed range: a negative lifetime is none."""
     return min(max(raw, 0), INT32) if type(raw) is int else raw
 
 

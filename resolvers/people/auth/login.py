@@ -171,9 +171,9 @@ async def log_in(ctx: Context, data: LogIn) -> LoginResult:
 async def _decide(
     ctx: Context, user: User, device: SignInDevice | None, checked: Verification, now: datetime, callback: str
 ) -> LoginResult:
-    """Counts, locks or lets in; the user's row is locked, so that no wrong password goes uncounted.
+    """Counts, locks or admits; the user's row is locked, so that every wrong password counts.
 
-    A browser that signed in before has its own count and lock: strangers who lock the account do not lock it out.
+    A browser that has signed in before has its own count and lock: strangers who lock the account do not lock it out.
     """
     counter = device or user
     if counter.locked_until is not None and counter.locked_until > now:

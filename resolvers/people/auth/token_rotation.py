@@ -23,9 +23,9 @@ class RotateCliToken(Rotation, ById):
 
 
 async def rotated(ctx: Context, token: CliToken, overlap_seconds: int) -> CreatedCliToken:
-    """The successor of a token whose row the caller holds: of its owner, name, tier, scopes and length of life.
+    """The successor of a token whose row is locked: with the same owner, name, tier, scopes and lifetime.
 
-    CONFLICT where the token is not good any more, or has a successor already: of rotations that race one wins.
+    CONFLICT if the token is no longer valid or has a successor: one of two concurrent rotations wins.
     """
     now = await ctx.now()
     if token.rotated_at is not None:

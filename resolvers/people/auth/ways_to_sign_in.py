@@ -11,10 +11,10 @@ LAST = "It is the only way to sign in: set a password first, or add another way"
 
 
 async def keep_a_way_to_sign_in(ctx: Context, user: User) -> None:
-    """CONFLICT where nothing is left. The caller has locked the user, and removed what is to go: of two at once, the
-    second sees what the first has left.
+    """CONFLICT if no way to sign in is left. The caller has locked the user and made the removal, so of two concurrent
+    ones the second sees the first.
 
-    An identity at a provider that is not configured any more is no way.
+    An identity at a provider that is no longer configured does not count.
     """
     if user.password_hash is not None or await ctx.select(Passkey, col(Passkey.user_id) == user.id).exists():
         return

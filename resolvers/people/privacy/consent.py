@@ -34,7 +34,9 @@ class SetConsent(Input):
 
 
 def consent_lock(workspace_id: str | None, user_id: str) -> str:
-    """Held alone by who changes the choice, and shared by who writes a card: none is written behind an opt-out."""
+    """Held exclusively by changes of the choice, and shared by writers of cards: no card is written after an
+    opt-out.
+    """
     return f"peer consent of {workspace_id}/{user_id}"
 
 

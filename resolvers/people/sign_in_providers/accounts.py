@@ -90,7 +90,7 @@ async def _by_email(ctx: Context, email: str) -> User | None:
 
 
 async def _take_over(ctx: Context, provider: SignInProvider, user: User) -> None:
-    """The account becomes that of the address's owner, whom the provider has seen."""
+    """Gives the account to the owner of its address, whom the provider has authenticated."""
     own = col(LinkedIdentity.user_id) == user.id
     if await ctx.select(LinkedIdentity, own, col(LinkedIdentity.issuer) == provider.issuer).exists():
         raise turned_away("Another account of this provider is linked to the account with this email", NOT_LINKED)

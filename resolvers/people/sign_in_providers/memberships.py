@@ -70,10 +70,10 @@ async def accept(ctx: Context, user: User, invitations: list[Invited]) -> None:
 
 
 async def apply_groups(ctx: Context, provider: SignInProvider, user: User, groups: frozenset[str]) -> None:
-    """The role of the user in the provider's workspace is what the groups say, at each sign-in.
+    """Sets the user's role in the provider's workspace from the groups, at each sign-in.
 
-    Who is in no group that gives one, and gets none by default, leaves. The last owner stays owner; where groups make
-    no owners, they unmake none.
+    A user without a group that gives a role, and without a default role, is removed. The last owner stays owner; if no
+    group grants OWNER, sign-ins revoke it from no one.
     """
     if not provider.gives_roles:
         return

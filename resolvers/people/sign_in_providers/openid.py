@@ -36,11 +36,11 @@ _HASHES = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512, 
 
 
 class UntrustedToken(Exception):
-    """An ID token that proves nothing; the text says why, for the operator alone."""
+    """An invalid ID token; the text gives the reason, for the operator only."""
 
 
 class UnknownKey(UntrustedToken):
-    """Signed with a key that is not among those that are known."""
+    """The token's key is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def gateway(text: str) -> Refusal:
 
 
 async def discover(http: Outbound, provider: SignInProvider) -> Metadata:
-    """From the cache for an hour; after that, one that cannot be read anew is good for as long again."""
+    """The cached metadata for an hour; if they cannot be read again then, they stay valid for another hour."""
     kept, now = known.get(provider.issuer), monotonic()
     if kept is not None and now - kept.read_at < LIFETIME:
         return kept.metadata
@@ -182,7 +182,7 @@ def authorization_url(
 
 
 async def redeem(http: Outbound, provider: SignInProvider, metadata: Metadata, exchange: Exchange) -> Person:
-    """The code for tokens, and these for who it is. What the provider refuses, or what it says and cannot prove, is
+    """Exchanges the code for tokens, and these for the person. A refusal by the provider, or an unproven answer, is
     BAD_REQUEST.
     """
     tokens = await _exchange(http, provider, metadata, exchange)
@@ -349,7 +349,7 @@ async def _userinfo(http: Outbound, metadata: Metadata, access_token: str, subje
 
 
 def _person(provider: SignInProvider, claims: Mapping[str, Any], told: Mapping[str, Any]) -> Person:
-    """An email and whether it is verified are taken from one place: each says it of its own."""
+    """The email and its verification come from the same document, because each document makes its own statement."""
     sources = (claims, told)
     groups = next((found for source in sources if (found := _claim(source, provider.groups_claim)) is not None), None)
     return Person(

@@ -227,7 +227,9 @@ async def _finish(ctx: Context, provider: SignInProvider, data: FinishGoogle) ->
 
 
 def _check_answer(metadata: openid.Metadata, data: FinishGoogle) -> None:
-    """That it is this provider's, and says yes. One that names itself always does (RFC 9207)."""
+    """Checks that the answer comes from this provider and is positive. A provider that supports `iss` always sends it
+    (RFC 9207).
+    """
     if data.iss != metadata.issuer and (data.iss or metadata.names_itself):
         raise Refusal(Code.BAD_REQUEST, "The answer comes from another provider")
     if data.error == "access_denied":

@@ -69,7 +69,7 @@ async def detach(ctx: Context, person: str) -> int:
 
 
 async def forget_attached(ctx: Context, agent_id: str) -> None:
-    """Rows of what is attached to an agent's chats, whose files go with the agent."""
+    """Removes the rows of attachments in an agent's chats; their files are removed with the agent's."""
     chats = table_of(Chat).c
     of_agent = select(chats.id).where(chats.workspace_id == ctx.workspace_id, chats.agent_id == agent_id)
     await ctx.delete_where(ChatAttachment, col(ChatAttachment.chat_id).in_(of_agent), including_hidden=True)

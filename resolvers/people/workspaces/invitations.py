@@ -147,7 +147,7 @@ async def delete_invitation(ctx: Context, data: OfInvitation) -> Success:
 
 
 async def write_invitation(ctx: Context, invitation_id: str) -> Mail | None:
-    """The mail of an invitation that is still open; None where there is none to be sent."""
+    """The mail of an open invitation; None if there is nothing to send."""
     invitation = await ctx.select(Invitation, col(Invitation.id) == invitation_id).first()
     if invitation is None or invitation.accepted_at is not None or invitation.expires_at <= await ctx.now():
         return None

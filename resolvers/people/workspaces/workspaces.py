@@ -75,8 +75,8 @@ async def _joined(ctx: Context, *, first: bool) -> Workspace | None:
 
 
 async def enter_oldest(ctx: Context) -> Workspace | None:
-    """The live workspace that the caller has belonged to for the longest time, of those that they have accepted,
-    becomes the one this call works in, with the role that the caller has there. None where there is none.
+    """Enters the live workspace that the caller joined first, among accepted memberships, with the caller's role there.
+    None if there is none.
     """
     workspace = await _joined(ctx, first=True)
     if workspace is None:

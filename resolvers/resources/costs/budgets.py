@@ -1,4 +1,4 @@
-"""Budgets: list, get, create, update, delete; and what is known of each."""
+"""Budgets: list, get, create, update, delete, with their spending."""
 
 from typing import Annotated, Any
 

@@ -61,7 +61,7 @@ class NotCovered(Exception):
 
 
 class OfCall(Input):
-    """`agent_id` and `crew_id` say for whom the call is made, where it is not for the workspace alone."""
+    """`agent_id` and `crew_id` name the agent and crew of the call, if it is not for the workspace alone."""
 
     call_id: Id
     purpose: Text
@@ -70,8 +70,8 @@ class OfCall(Input):
 
 
 class HoldCall(OfCall):
-    """`most` is what the call costs at most, in millionths of a US dollar. `credential_id` is that of the key, where it
-    is the workspace's.
+    """`most` is the maximum cost of the call, in millionths of a US dollar. `credential_id` is the key's, if it is the
+    workspace's.
     """
 
     credential_id: Id | None = None
@@ -79,7 +79,7 @@ class HoldCall(OfCall):
 
 
 class BookCall(OfCall):
-    """Without an `answer` nothing is booked: what was set aside goes back."""
+    """Without an `answer` nothing is booked, and the reservation ends."""
 
     provider: Text
     model: Text
@@ -97,7 +97,7 @@ class MoneyHeld(Output):
 
 
 async def key_of(ctx: Context, missing: Refusal) -> Key:
-    """The workspace's oldest active key of Anthropic that is for all of it, opened; `missing` where there is none."""
+    """The workspace's oldest active Anthropic key without crews, opened; `missing` if there is none."""
     found = await credential_of(ctx, LlmProvider.ANTHROPIC.value)
     if found is None:
         raise missing

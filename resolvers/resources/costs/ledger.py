@@ -35,7 +35,7 @@ NEWEST_FIRST = (col(ModelCall.created_at).desc(), col(ModelCall.id).desc())
 
 
 class ListModelCalls(Paging):
-    """Filters are combined with AND; values match exactly. `date_from` and `date_to` are inclusive; one that is no date
+    """Filters are combined with AND; values match exactly. `date_from` and `date_to` are inclusive; an invalid date
     matches nothing.
     """
 

@@ -43,8 +43,8 @@ class ReserveRun(ById):
 
 
 class Reserved(Output):
-    """`micros` is what the run may spend from its first call on, in millionths of a US dollar: null without a limit.
-    Where it is `refused`, it is not to start.
+    """`micros` is the limit of the run from its first call on, in millionths of a US dollar: null without a limit. If
+    `refused` is set, the run must not start.
     """
 
     micros: int | None = None
@@ -131,7 +131,7 @@ async def states(ctx: Context, whose: Sequence[Any], run_id: str = "") -> list[S
 
 
 def _sums(ctx: Context, run_id: str, budgets: Sequence[Budget]) -> Any:
-    """A statement of its own: it sees what was committed before the budgets were locked."""
+    """A separate statement: it sees everything that was committed before the budgets were locked."""
     budget, spend, held = ctx.table(Budget), ctx.table(BudgetSpend).c, ctx.table(RunReservation).c
     span, here = span_of(budget.c), budget.c.id
     spent = select(sum_of(spend.micros)).where(spend.budget_id == here, spend.span == span)

@@ -1,4 +1,4 @@
-"""New credentials: what is checked, who is said to have made them, and what becomes of a deleted one of the name."""
+"""New credentials: checks, the recorded creator, and the removal of a deleted credential with the same name."""
 
 from typing import Annotated, Any
 
@@ -188,7 +188,9 @@ def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str 
 
 
 async def _release_name(ctx: Context, name: str) -> None:
-    """A deleted credential of the name goes for good, with its assignments; what refuses the new one brings it back."""
+    """Removes a deleted credential of the name for good, with its assignments; if the new one is refused, the removal
+    is rolled back.
+    """
     deleted = (col(Credential.name) == name, col(Credential.deleted_at).is_not(None))
     if await ctx.select(Credential, *deleted, including_deleted=True, including_hidden=True).exists():
         await ctx.delete_where(Credential, *deleted, including_hidden=True)

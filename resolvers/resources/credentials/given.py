@@ -29,7 +29,7 @@ from resolvers.resources.credentials.references import values_of
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 STEERING = frozenset({"PATH", "HOME", "SHELL", "IFS", "ENV", "BASH_ENV", "TERM", "LANG", "PWD"})
-"""Names that say how programs run, and not what they are given."""
+"""Names of variables that control how programs run."""
 STEERING_BEGINS = (
     "LD_", "BASH_FUNC_", "PYTHON", "NODE_OPTIONS", "PERL", "GIT_SSH", "GIT_EXEC", "GLIBC_", "MALLOC_", "GCONV_",
     "LOCPATH",
@@ -119,8 +119,8 @@ async def named_for(workspace_id: str, crew_id: str, names: Sequence[str]) -> di
 
 
 async def value_before(workspace_id: str, credential_id: str) -> SecretStr | None:
-    """The value before the last rotation, while it is still valid: for who is refused with the new one. None of a
-    value that is kept in another store, where only what opens that store was rotated.
+    """The value before the last rotation while it is valid, for runs whose new value is refused. None if the value is
+    in another store, because there only the store's token was rotated.
     """
 
     async def find(rows: AcrossWorkspaces) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The hosts that a credential is for, where that is known: to them alone its value may be sent by who never sees it."""
+"""The hosts of a credential, if known: only to these a program that never sees the value may send it."""
 
 import importlib
 import re

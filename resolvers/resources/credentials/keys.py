@@ -16,7 +16,7 @@ SEALED = "The key of the workspace cannot be opened"
 
 
 class Key(NamedTuple):
-    """`id` is that of the credential."""
+    """`id` is the credential's."""
 
     id: str
     value: SecretStr

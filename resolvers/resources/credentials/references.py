@@ -1,8 +1,8 @@
-"""Values that are kept in another store: the credential has where, and what opens it there.
+"""Values in another store: the credential contains their address, and the token that reads them.
 
-`secret_ref` is the address by which version 2 of the KV engine of OpenBao or HashiCorp Vault is read, and the key in
-what it answers: https://bao.example.com/v1/secret/data/team/github#token. The value of the credential is the token that
-reads it. What is read is stored nowhere.
+`secret_ref` is an address in version 2 of the KV engine of OpenBao or HashiCorp Vault, and the key in its answer:
+https://bao.example.com/v1/secret/data/team/github#token. The value of the credential is the token that reads it. The
+values that are read are not stored.
 """
 
 import asyncio

@@ -162,7 +162,7 @@ async def cancel_rotation(ctx: Context, data: OfRotation) -> RotationEnded:
 
 
 async def end_overdue(rows: AcrossWorkspaces) -> int:
-    """Ends rotations whose time is over, with their values; says how many."""
+    """Ends expired rotations and removes their values; returns the number."""
     ended = await rows.everywhere.claim(
         CredentialRotation,
         col(CredentialRotation.status) == constant(RotationStatus.ACTIVE),

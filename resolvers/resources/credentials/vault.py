@@ -33,7 +33,7 @@ async def unbind(ctx: Context, credential_id: str) -> None:
 def tell(
     ctx: Context, credential_id: str, event_type: CredentialEventType, /, agent_id: str | None = None, **details: Any
 ) -> None:
-    """A line of the timeline. Nothing of a value is in it. `agent_id`: whose doing it is, where it is an agent's."""
+    """Adds a line to the timeline, without a value. `agent_id`: the acting agent, if any."""
     ctx.record(
         CredentialEvent(
             credential_id=credential_id,

@@ -1,4 +1,4 @@
-"""With whose credential an MCP server is asked where no run asks it."""
+"""The credential of an MCP server outside runs."""
 
 from sqlalchemy import select
 from sqlmodel import col

@@ -52,9 +52,10 @@ class ConfiguredServer:
 
 @dataclass(slots=True)
 class McpConfiguration:
-    """`settings` belong into the configuration of the coding agent, `document` is the same as a file of its own format,
-    `environment` and `arguments` are added to its call. `names`: what the coding agent calls a server -> the server's
-    id; `left_out`: a server's name -> why. `secrets`: what was filled in, beside the bindings' own; no frame shows it.
+    """`settings` belong to the configuration of the coding agent, `document` is the same as a file in its own format,
+    `environment` and `arguments` are added to its call. `names`: the coding agent's name of a server -> the server's
+    id; `left_out`: a server's name -> the reason. `secrets`: filled-in values beside the bindings' own; no frame shows
+    them.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)

@@ -172,7 +172,7 @@ def _given_to(workspace_id: str, agent_id: str) -> Any:
 
 
 def _given(row: Any, tools: Mapping[str, KnownTool]) -> GivenServer:
-    """A credential without a value is none."""
+    """A credential without a value counts as none."""
     return GivenServer(
         row["server_id"],
         IntegrationScope(row["scope"]),

@@ -119,7 +119,7 @@ async def _given(ctx: Context, server: Server, agent: Agent | None) -> GivenServ
 
 
 async def _secret(given: GivenServer) -> str | None:
-    """One that cannot be opened is none: the program says what it makes of that."""
+    """A secret that cannot be opened counts as none: the program reports its effect."""
     if given.sealed is None or given.credential_id is None:
         return None
     try:

@@ -18,7 +18,7 @@ TransportOrDefault = Annotated[Transport, BeforeValidator(lambda raw: Transport.
 
 
 class ServerFields(Input):
-    """`streamable-http` needs an endpoint, `stdio` a command. The `*_json` texts are kept as they are sent."""
+    """`streamable-http` needs an endpoint, `stdio` a command. The `*_json` texts are stored unchanged."""
 
     name: ServerName
     display_name: Text = ""
