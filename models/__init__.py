@@ -1,0 +1,6 @@
+"""Tables, constraints and migrations."""
+
+from models.unmapped import unmapped
+
+with unmapped():
+    import sqlmodel  # noqa: F401 - before anybody else imports it

@@ -361,8 +361,7 @@ def serve(settings: Settings, application: Application = _application, progress:
     raise_descriptor_limit()
     # Imports the application while the database starts, which is mostly waiting; joined before this thread imports
     # more, so two never meet in a cycle.
-    module = "crewship.process.probes" if settings.role == "worker" else "crewship.process.app"
-    loading = threading.Thread(target=importlib.import_module, args=(module,), name="loading", daemon=True)
+    loading = threading.Thread(target=_load, args=(settings.role,), name="loading", daemon=True)
     if settings.workers == 1:  # several processes import it for themselves
         loading.start()
     shown = progress.step if progress is not None else _unseen
@@ -385,6 +384,12 @@ def serve(settings: Settings, application: Application = _application, progress:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _load(role: str) -> None:
+    importlib.import_module("crewship.process.probes" if role == "worker" else "crewship.process.app")
+    if role != "api":
+        importlib.import_module("crewship.process.runs")
 
 
 def tell_step(done: str, seconds: float) -> None:

@@ -5,20 +5,20 @@ durable.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 import asyncpg
 
 from models.address import Address
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
-from runtime.containers.choice import EngineContainers
-from runtime.engine.background import carried
 from runtime.engine.clocks import ticking
+from runtime.engine.clockwork import Clockwork
 from runtime.engine.dbos_tables import prepare_engine
-from runtime.engine.service import Clockwork, Runtime
-from runtime.oversight.keeper import SandboxedCommands
-from runtime.runs.mcp_programs import SandboxedPrograms
-from runtime.runs.terminals import SandboxedTerminals
+
+if TYPE_CHECKING:
+    from runtime.containers.choice import EngineContainers
+    from runtime.engine.service import Runtime
 
 LOCK = 0x656E67696E65  # "engine"; one process at a time makes or changes the engine's tables
 
@@ -40,16 +40,15 @@ async def prepare(owner: str, application: str) -> None:
 @contextlib.asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[None]:
     """Carries out clocks while the block runs, and, in every role but `api`, runs and background jobs."""
-    work = (
-        Clockwork(settings, ticking())
-        if settings.role == "api"
-        else Runtime(settings, jobs=carried(), clocks=ticking())
-    )
-    instance.commands = None if settings.role == "api" else SandboxedCommands(settings)
-    instance.terminals = None if settings.role == "api" else SandboxedTerminals(settings)
-    instance.programs = None if settings.role == "api" else SandboxedPrograms(settings)
+    instance.commands, instance.terminals, instance.programs, instance.containers = None, None, None, None
+    if settings.role == "api":
+        work: Clockwork | Runtime = Clockwork(settings, ticking())
+    else:
+        from crewship.process.runs import everything
+
+        work = everything(settings)
     address = settings.container_engine
-    containers = None if address is None else EngineContainers(settings, address)
+    containers = None if address is None else _containers(settings, address)
     instance.containers = containers
     await work.start()
     try:
@@ -58,3 +57,9 @@ async def working(settings: Settings) -> AsyncIterator[None]:
         await work.stop()
         if containers is not None:
             await containers.engine.close()
+
+
+def _containers(settings: Settings, address: str) -> "EngineContainers":
+    from runtime.containers.choice import EngineContainers
+
+    return EngineContainers(settings, address)

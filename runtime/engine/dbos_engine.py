@@ -18,8 +18,6 @@ No other module calls it. Rules that its behaviour requires:
 import asyncio
 import contextvars
 import logging
-import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,10 +34,12 @@ from runtime.engine.dbos_tables import (
     busy,
     claim_at_once,
     hush,
+    load_library,
     ripen,
     url_of,
 )
 from runtime.engine.dbos_tables import QUEUE as JOBS_QUEUE
+from runtime.engine.liveness import new_executor
 from runtime.engine.run_records import Records
 from runtime.runs.engine import Body
 
@@ -57,11 +57,6 @@ another process is to go on.
 library = logging.getLogger("dbos")
 library.addHandler(logging.NullHandler())  # it writes to the console unless a handler is there
 library.setLevel(logging.ERROR)
-
-
-def new_executor() -> str:
-    """The name under which this process holds jobs and ticks."""
-    return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
 class DbosEngine:
@@ -100,8 +95,7 @@ class DbosEngine:
 
     def _launch(self) -> None:
         """Off the event loop: the import alone takes 0.4 s."""
-        import dbos
-
+        dbos = load_library()
         self._dbos = dbos.DBOS
         self._dbos(
             config={

@@ -10,6 +10,8 @@ it does not know of, and returns them.
 
 import asyncio
 import contextlib
+import os
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -42,6 +44,11 @@ OLDEST = Gauge(
     "crewship_jobs_oldest_seconds", "How long the oldest background job or tick that could begin has waited", ["job"]
 )
 FAILING = Gauge("crewship_jobs_failing", "1 while this process cannot carry out background jobs, as it should")
+
+
+def new_executor() -> str:
+    """The name under which this process holds jobs and ticks."""
+    return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from resolvers.instance.settings import Settings
 from resolvers.instance.telemetry import log
-from resolvers.kernel.declarations.jobs import JOBS
 from runtime.engine.attendance import Attendance
 from runtime.engine.background import Carried, Carrier
 from runtime.engine.clocks import Ticker, Ticking
-from runtime.engine.dbos_engine import DbosEngine, new_executor
+from runtime.engine.clockwork import database_of
+from runtime.engine.dbos_engine import DbosEngine
 from runtime.engine.liveness import Liveness, Rhythm
 from runtime.engine.supervisor import Supervisor, Timing
 from runtime.runs.outfit import InstanceOutfit, Outfit
@@ -32,7 +32,7 @@ class Runtime:
         clocks: tuple[Ticking, ...] = (),
         rhythm: Rhythm | None = None,
     ) -> None:
-        dsn, declared = _database_of(settings), [each.job for each in jobs]
+        dsn, declared = database_of(settings), [each.job for each in jobs]
         self._engine = engine = DbosEngine(dsn, declared)
         self._carrier = Carrier(jobs, engine.executor, engine.claim)
         engine.carry = self._carrier.carry
@@ -92,28 +92,3 @@ class Runtime:
         await self.supervisor.stop()
         if self._liveness is not None:
             await self._liveness.leave()
-
-
-class Clockwork:
-    """Carries out `clocks` in a process that does no other work."""
-
-    def __init__(self, settings: Settings, clocks: tuple[Ticking, ...], *, rhythm: Rhythm | None = None) -> None:
-        executor = new_executor()
-        self._ticker = Ticker(clocks, executor)
-        self._liveness = Liveness(_database_of(settings), executor, list(JOBS.values()), self._ticker, rhythm=rhythm)
-
-    async def start(self) -> None:
-        """Returns at once."""
-        self._liveness.start()
-
-    async def stop(self) -> None:
-        """A tick that is cut off is begun anew by another process."""
-        await self._liveness.stop()
-        await self._ticker.stop()
-        await self._liveness.leave()
-
-
-def _database_of(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise RuntimeError("the runtime needs the address of the database")
-    return settings.database_url.get_secret_value()

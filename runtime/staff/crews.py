@@ -5,7 +5,7 @@ import contextlib
 import time
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from resolvers.identity.caller import Caller
 from resolvers.instance.running import instance
@@ -14,10 +14,12 @@ from resolvers.kernel import Refusal
 from resolvers.staff.crews.building import BUILD, BuildPlan, OfBuild, advance, begin, complete, crew_of, fail
 from resolvers.staff.crews.containers import REMOVE_CONTAINERS, STOP, ContainersOfCrew, overdue
 from resolvers.staff.crews.measuring import MEASURE, MOST, note_pending, report_containers
-from runtime.containers.choice import EngineContainers
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
 from runtime.runs.job import Failed
+
+if TYPE_CHECKING:
+    from runtime.containers.choice import EngineContainers
 
 LONGEST = 1800.0  # seconds of a build
 LONGEST_LOOK = 60.0  # seconds
@@ -27,11 +29,24 @@ NO_ENGINE = "The process that runs builds has no container engine"
 FAILED = "The build failed; the server's log has the reason"
 
 
+def _engine() -> "EngineContainers | None":
+    """Loads what speaks to engines only where there is one."""
+    if instance.containers is None:
+        return None
+    from runtime.containers.choice import EngineContainers
+
+    return instance.containers if isinstance(instance.containers, EngineContainers) else None
+
+
+def has_engine() -> bool:
+    return _engine() is not None
+
+
 @ticks(REMOVE_CONTAINERS)
 async def remove_containers(tick: Tick) -> None:
     """This includes containers of a killed server: labels identify a container, nothing in memory does."""
-    containers = instance.containers
-    if not isinstance(containers, EngineContainers):
+    containers = _engine()
+    if containers is None:
         return await tick.write(lambda rows: note_pending(rows, {}))
     try:
         await containers.remove_builds(tick.now - timedelta(seconds=2 * LONGEST))
@@ -45,15 +60,11 @@ async def remove_containers(tick: Tick) -> None:
         log.warning("containers were not checked", reason=str(failed))
 
 
-def has_engine() -> bool:
-    return isinstance(instance.containers, EngineContainers)
-
-
 @ticks(MEASURE, here=has_engine)
 async def measure(tick: Tick) -> None:
     """Each container is reported once, whichever process measures; an engine that does not answer reports nothing."""
-    containers = instance.containers
-    if not isinstance(containers, EngineContainers):
+    containers = _engine()
+    if containers is None:
         return
     try:
         async with asyncio.timeout(LONGEST_LOOK):
@@ -72,8 +83,8 @@ async def measure(tick: Tick) -> None:
 @carries(STOP)
 async def stop(work: Work, data: ContainersOfCrew) -> None:
     """An engine that is gone is asked again later: until then its containers are what they were."""
-    containers = instance.containers
-    if isinstance(containers, EngineContainers):
+    containers = _engine()
+    if containers is not None:
         workspace_id = work.workspace_id
         await work.call("stop", lambda _: containers.remove(workspace_id, data.crew_id), timeout=LONGEST_LOOK)
 
@@ -107,8 +118,8 @@ async def build(work: Work, data: OfBuild) -> None:
 
 async def _made(work: Work, data: OfBuild, plan: BuildPlan) -> bool:
     """False where the engine has the image already."""
-    containers = instance.containers
-    if not isinstance(containers, EngineContainers):
+    containers = _engine()
+    if containers is None:
         raise Failed(NO_ENGINE)
     if await containers.engine.image(plan.tag) is not None:
         return work.done("begin")  # by an attempt that died before it could say so

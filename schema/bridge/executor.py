@@ -30,7 +30,7 @@ def attach(schema: GraphQLSchema) -> None:
             if is_root and field is not None and "operation" in field.metadata:
                 definition.resolve = _resolve_root
             elif not is_root:
-                definition.resolve = _resolve_child(definition.resolve)
+                definition.resolve = _resolve_child
     date_time: Any = schema.type_map.get("DateTime")
     if date_time is not None:  # PostgreSQL printed it already
         date_time.serialize = date_time.coerce_output_value = lambda value: value
@@ -48,8 +48,5 @@ def _resolve_kind(source: Any, *_: Any) -> str:
     return str(source[KIND])
 
 
-def _resolve_child(otherwise: Any) -> Any:
-    def resolve(source: Any, info: Any, **args: Any) -> Any:
-        return source[info.path.key] if type(source) is dict else otherwise(source, info, **args)
-
-    return resolve
+def _resolve_child(source: Any, info: Any, **_: Any) -> Any:
+    return source[info.path.key]

@@ -3,6 +3,9 @@
 from typing import Any
 
 import strawberry
+from strawberry.schema import schema as strawberry_schema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
 
 from models.people.auth import User
 from models.staff.agents import Agent
@@ -38,7 +41,28 @@ Subscription = _merged(
     "Live events over WebSocket, multipart HTTP or server-sent events. Every field is one channel, or one list.",
     Channels,
 )
-schema = strawberry.Schema(Query, Mutation, Subscription)
+
+
+class _WithoutResolvers(GraphQLCoreConverter):
+    """Strawberry makes functions for every field, ten where it has arguments. `schema.bridge.executor` gives fields
+    theirs: these would be 3 MB for nothing.
+    """
+
+    def from_resolver(self, field: StrawberryField) -> Any:
+        return None
+
+
+def _made() -> strawberry.Schema:
+    library: Any = strawberry_schema
+    with_resolvers = library.GraphQLCoreConverter
+    library.GraphQLCoreConverter = _WithoutResolvers
+    try:
+        return strawberry.Schema(Query, Mutation, Subscription)
+    finally:
+        library.GraphQLCoreConverter = with_resolvers
+
+
+schema = _made()
 
 
 def fields() -> dict[str, list[str]]:

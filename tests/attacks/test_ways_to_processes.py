@@ -8,7 +8,7 @@ import pytest
 from models.base import new_id
 from models.staff.crews import Crew
 from resolvers.instance.ports import CommandOfAgent, TerminalPlace
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.runs.terminals import SandboxedTerminals
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
@@ -28,7 +28,7 @@ HERE = "tests/attacks/test_ways_to_processes.py"
 WAYS = {
     ("runtime/tools/__init__.py", "run"): (HERE, "test_a_command_of_an_agent"),
     ("runtime/tools/search.py", "run"): (HERE, "test_a_search"),
-    ("runtime/oversight/keeper.py", "run"): (HERE, "test_git_and_what_the_keeper_allows"),
+    ("runtime/oversight/keeper_commands.py", "run"): (HERE, "test_git_and_what_the_keeper_allows"),
     ("runtime/runs/terminals.py", "terminal"): (HERE, "test_a_terminal"),
     ("runtime/runs/mcp_programs.py", "program"): (
         "tests/resources/integrations/test_asking_programs.py",

@@ -39,7 +39,7 @@ from resolvers.oversight.admin.archive import ARCHIVE
 from resolvers.staff.chats.sending import send_message
 from runtime.engine.supervisor import Supervisor
 from runtime.oversight.admin import archive
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.runs.keeper_tools import RUN
 from runtime.runs.outfit import InstanceOutfit
 from tests.canaries.search import (

@@ -14,7 +14,7 @@ from models.staff.crews import Crew
 from resolvers.instance.running import instance
 from runtime.containers.choice import EngineContainers, Sandboxes
 from runtime.containers.place import CREW
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.sandbox import Finished, Sandbox, Unconfined, Workdir, detect
 from tests.containers.engines import IMAGE, running_engine, why_not, with_programs
 from tests.world import World

@@ -14,8 +14,9 @@ from structlog.testing import capture_logs
 from resolvers.kernel.background.clocks import CLOCKS, Recurring, clock
 from resolvers.kernel.background.sweeper import SWEEP
 from runtime.engine.clocks import TICKING, ticking, ticks
+from runtime.engine.clockwork import Clockwork
 from runtime.engine.liveness import Rhythm
-from runtime.engine.service import Clockwork, Runtime
+from runtime.engine.service import Runtime
 from tests.faults.workers import Workers
 from tests.jobs.conftest import QUICK
 from tests.jobs.test_kill import workers_of

@@ -16,7 +16,7 @@ from resolvers.kernel import instance
 from resolvers.resources.credentials.given import given_to
 from resolvers.rules.redaction import Redactor
 from runtime.engine.supervisor import Supervisor
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.runs.keeper_tools import ASK, RUN, keeper_tools
 from runtime.runs.outfit import InstanceOutfit
 from runtime.sandbox import Unconfined

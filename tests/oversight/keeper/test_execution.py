@@ -14,7 +14,7 @@ from resolvers.instance.ports import CommandOfAgent, NotRun, Ran
 from resolvers.kernel import instance
 from resolvers.oversight.keeper.commands import fault_of
 from resolvers.oversight.keeper.execution import MARK, scrubbed, told
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.sandbox import Unconfined
 from tests.every import each_of
 from tests.instance.openbao import ROOT, openbao

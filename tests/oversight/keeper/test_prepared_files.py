@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from resolvers.kernel import instance
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.sandbox import Workdir
 from runtime.sandbox.namespace import Bubblewrap
 from tests.oversight.keeper.conftest import EXECUTE, SECRET, ScriptedModel, Ship, verdict

@@ -13,8 +13,8 @@ from resolvers.kernel import instance
 from resolvers.resources.credentials import hosts
 from runtime.egress import EgressGateway, Policy
 from runtime.egress import proxy as proxies
-from runtime.oversight import keeper
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight import keeper_commands as keeper
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.sandbox.namespace import Bubblewrap
 from tests.kernel.servers import answering, certificate
 from tests.oversight.keeper.conftest import SECRET, ScriptedModel, Ship, verdict

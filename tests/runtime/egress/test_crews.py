@@ -16,8 +16,8 @@ from resolvers.kernel import instance
 from resolvers.rules.redaction import Redactor
 from runtime.containers.choice import Sandboxes
 from runtime.egress import ConnectionRefused, EgressGateway, Endpoint
-from runtime.oversight import keeper
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight import keeper_commands as keeper
+from runtime.oversight.keeper_commands import SandboxedCommands
 from runtime.runs import outfit
 from runtime.runs.job import Job, Worker
 from runtime.runs.network import gateway_for, gateway_of

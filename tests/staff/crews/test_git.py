@@ -14,7 +14,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.instance.running import instance
 from resolvers.staff.crews.git import MOST, OF_WORKSPACE, SECONDS
-from runtime.oversight.keeper import SandboxedCommands
+from runtime.oversight.keeper_commands import SandboxedCommands
 from tests.world import World
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,19 @@
+"""Runs and background jobs as a part of this process: what the role `api` does not load."""
+
+from resolvers.instance.running import instance
+from resolvers.instance.settings import Settings
+from runtime.engine.background import carried
+from runtime.engine.clocks import ticking
+from runtime.engine.service import Runtime
+from runtime.oversight.keeper_commands import SandboxedCommands
+from runtime.runs.mcp_programs import SandboxedPrograms
+from runtime.runs.terminals import SandboxedTerminals
+
+
+def everything(settings: Settings) -> Runtime:
+    """All work that this process can do, and what operations have carried out in sandboxes."""
+    work = Runtime(settings, jobs=carried(), clocks=ticking())
+    instance.commands = SandboxedCommands(settings)
+    instance.terminals = SandboxedTerminals(settings)
+    instance.programs = SandboxedPrograms(settings)
+    return work

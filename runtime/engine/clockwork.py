@@ -1,0 +1,31 @@
+"""Clocks as a process carries them out that does no other work: it loads nothing of runs, sandboxes and adapters."""
+
+from resolvers.instance.settings import Settings
+from resolvers.kernel.declarations.jobs import JOBS
+from runtime.engine.clocks import Ticker, Ticking
+from runtime.engine.liveness import Liveness, Rhythm, new_executor
+
+
+class Clockwork:
+    """Carries out `clocks` in a process that does no other work."""
+
+    def __init__(self, settings: Settings, clocks: tuple[Ticking, ...], *, rhythm: Rhythm | None = None) -> None:
+        executor = new_executor()
+        self._ticker = Ticker(clocks, executor)
+        self._liveness = Liveness(database_of(settings), executor, list(JOBS.values()), self._ticker, rhythm=rhythm)
+
+    async def start(self) -> None:
+        """Returns at once."""
+        self._liveness.start()
+
+    async def stop(self) -> None:
+        """A tick that is cut off is begun anew by another process."""
+        await self._liveness.stop()
+        await self._ticker.stop()
+        await self._liveness.leave()
+
+
+def database_of(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise RuntimeError("the runtime needs the address of the database")
+    return settings.database_url.get_secret_value()
