@@ -1,5 +1,6 @@
 """Tables, constraints and migrations."""
 
+from models import lean  # noqa: F401 - before there are models
 from models.unmapped import unmapped
 
 with unmapped():

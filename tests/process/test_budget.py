@@ -44,6 +44,7 @@ NEVER = {
     "alembic",
     "mako",
     "sqlalchemy.ext.asyncio",
+    "sqlalchemy.orm",
     "dbos",
     "openai",
     "anthropic",
@@ -58,6 +59,17 @@ THREADS, BUSY, STATEMENTS = 12, 0.025, 3.0
 WORKED = 176.0  # MB, with GraphQL and the engine
 SETTLED, LOOKED, LOOKS = 4.0, 6.0, 3  # seconds until it does nothing, and of how many looks at it how long one is
 GRAPHQL = {"schema", "strawberry", "graphql"}
+RUNS = {  # what only a process loads that carries out runs and jobs
+    "crewship.process.runs",
+    "runtime.adapters",
+    "runtime.containers",
+    "runtime.coding.choice",
+    "runtime.egress",
+    "runtime.engine.supervisor",
+    "runtime.runs.execution",
+    "runtime.tools",
+}
+CLOCKS = "; from runtime.engine.clocks import ticking; ticking()"
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +81,8 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_server_with_nothing_to_migrate(database: Database) -> None:
     migrated = MIGRATED.format(owner=database.owner_url, role=APPLICATION)
-    composed = compose(ROOT, f"{migrated}{SERVER}")
-    assert not composed.modules & (NEVER | GRAPHQL)
+    composed = compose(ROOT, f"{migrated}{SERVER}{CLOCKS}")
+    assert not composed.modules & (NEVER | GRAPHQL | RUNS)
     assert composed.rss < ROOM
     assert composed.seconds < SECONDS
 
