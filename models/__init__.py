@@ -1,7 +1,7 @@
 """Tables, constraints and migrations."""
 
-from models import lean  # noqa: F401 - before there are models
+from models import lean  # noqa: F401 - before the first model
 from models.unmapped import unmapped
 
 with unmapped():
-    import sqlmodel  # noqa: F401 - before anybody else imports it
+    import sqlmodel  # noqa: F401 - before all other imports of it

@@ -1,8 +1,8 @@
-"""Models of pydantic that are not used yet, in a third of the memory: there are a thousand, and most are never used.
+"""Placeholders of models that are not built yet, in a fraction of pydantic's memory.
 
-A model that is built on first use (`defer_build`) has three stand-ins, for its schema, validator and serializer.
-Pydantic makes six functions for each, and every field has an empty set of its own. Here one class serves all models,
-and one set all fields: 3 MB in every process. Where pydantic has changed, its own stand-ins remain.
+A model that is built on first use (`defer_build`) has placeholders for its schema, validator and serializer. Pydantic
+creates six functions for each of a thousand models, and an empty set for each field. Here all models share one class,
+and all fields one set, which saves 3 MB in every process. If pydantic changes, its own placeholders remain.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ from pydantic._internal import _mock_val_ser, _model_construction
 NONE: frozenset[Any] = frozenset()
 UNBUILT = "class-not-fully-defined"  # pydantic's code
 library: Any = _model_construction
-stand_ins: Any = _mock_val_ser
+placeholders: Any = _mock_val_ser
 
 
 class _Built:
-    """Builds the model, and gives what the stand-in stands for. None where the model cannot be built yet."""
+    """Builds the model and returns the attribute that the placeholder replaces; None if the model cannot be built."""
 
     __slots__ = ("model", "name")
 
@@ -29,18 +29,18 @@ class _Built:
         return None if built is False else getattr(self.model, self.name)
 
 
-def _set_stand_ins(model: Any, undefined: str | None = None) -> None:
+def _set_placeholders(model: Any, undefined: str | None = None) -> None:
     named = undefined or "all referenced types"
     text = (
         f"`{model.__name__}` is not fully defined; you should define {named},"
         f" then call `{model.__name__}.model_rebuild()`."
     )
-    model.__pydantic_core_schema__ = stand_ins.MockCoreSchema(
+    model.__pydantic_core_schema__ = placeholders.MockCoreSchema(
         text, code=UNBUILT, attempt_rebuild=_Built(model, "__pydantic_core_schema__")
     )
     for kind in ("validator", "serializer"):
         name = f"__pydantic_{kind}__"
-        lazy = stand_ins.MockValSer(text, code=UNBUILT, val_or_ser=kind, attempt_rebuild=_Built(model, name))
+        lazy = placeholders.MockValSer(text, code=UNBUILT, val_or_ser=kind, attempt_rebuild=_Built(model, name))
         setattr(model, name, lazy)
     for field in model.__pydantic_fields__.values():
         if not field._qualifiers:  # of fields of typed dictionaries
@@ -48,4 +48,4 @@ def _set_stand_ins(model: Any, undefined: str | None = None) -> None:
 
 
 if hasattr(library, "set_model_mocks"):
-    library.set_model_mocks = _set_stand_ins
+    library.set_model_mocks = _set_placeholders

@@ -1,4 +1,4 @@
-"""Runs and background jobs as a part of this process: what the role `api` does not load."""
+"""Runs and background jobs as a part of this process. The role `api` does not load this module."""
 
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings
@@ -11,7 +11,7 @@ from runtime.runs.terminals import SandboxedTerminals
 
 
 def everything(settings: Settings) -> Runtime:
-    """All work that this process can do, and what operations have carried out in sandboxes."""
+    """All work of this process. Sets what operations need to run commands, terminals and programs in sandboxes."""
     work = Runtime(settings, jobs=carried(), clocks=ticking())
     instance.commands = SandboxedCommands(settings)
     instance.terminals = SandboxedTerminals(settings)

@@ -1,4 +1,4 @@
-"""Clocks as a process carries them out that does no other work: it loads nothing of runs, sandboxes and adapters."""
+"""Clocks of a process that executes no runs and jobs, without the modules of runs, sandboxes and adapters."""
 
 from resolvers.instance.settings import Settings
 from resolvers.kernel.declarations.jobs import JOBS

@@ -74,7 +74,7 @@ async def prepare_engine(owner_dsn: str, application_role: str | None) -> None:
 
 
 def load_library() -> Any:
-    """Imports it where it is needed: half a second, and 20 MB. What it has for databases of its callers stays away."""
+    """Imports DBOS, which takes 0.3 s and 15 MB, without its support for databases of applications."""
     with unmapped(SESSIONS):
         import dbos
     return dbos

@@ -30,7 +30,7 @@ FAILED = "The build failed; the server's log has the reason"
 
 
 def _engine() -> "EngineContainers | None":
-    """Loads what speaks to engines only where there is one."""
+    """The engine, if one is configured; only then are its modules loaded."""
     if instance.containers is None:
         return None
     from runtime.containers.choice import EngineContainers

@@ -44,8 +44,8 @@ Subscription = _merged(
 
 
 class _WithoutResolvers(GraphQLCoreConverter):
-    """Strawberry makes functions for every field, ten where it has arguments. `schema.bridge.executor` gives fields
-    theirs: these would be 3 MB for nothing.
+    """Strawberry creates a function for each field and ten for a field with arguments, 3 MB together.
+    `schema.bridge.executor` replaces them all.
     """
 
     def from_resolver(self, field: StrawberryField) -> Any:
