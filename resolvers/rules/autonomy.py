@@ -19,7 +19,9 @@ class PolicyAction(StrEnum):
 
 
 class PolicyDecision(StrEnum):
-    """The effect: the action waits for approval, is carried out and announced, or refused; and where it is recorded."""
+    """The effect: the action waits for approval, is executed and announced, or is refused; and where this is
+    recorded.
+    """
 
     inbox_approve = "inbox_approve"
     auto_log_inbox = "auto_log_inbox"

@@ -1,4 +1,4 @@
-"""Which coding agents the workers have, by what they say."""
+"""The coding agents of the workers, as they report them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -17,7 +17,7 @@ OUTCOMES, FEWEST = 20, 10
 
 @dataclass(frozen=True, slots=True)
 class ConsentGate:
-    """Calls of tools whose name matches need consent. In a pattern, * stands for anything."""
+    """Tool calls whose name matches need consent. In a pattern, * matches any text."""
 
     pattern: str
     mode: ApprovalMode

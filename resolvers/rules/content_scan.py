@@ -113,7 +113,7 @@ GROWTH = 2  # times the length of the text, and a slice for short ones
 
 
 def scan(text: str) -> Finding | None:
-    """The first thing found, or None."""
+    """The first finding, or None."""
     if len(text) > LONGEST:
         return Finding(Category.too_long, "characters")
     if _grows(text):

@@ -9,7 +9,7 @@ from cronsim import CronSim, CronSimError
 
 FIELDS: Final = 5
 LONGEST: Final = 1000
-"""Characters. A list of every minute takes 170; what is longer is no schedule of anybody."""
+"""The most characters of an expression. A list of every minute takes 170; a longer one is no real schedule."""
 HOURS: Final = 24
 LONGEST_CHANGE: Final = timedelta(hours=3)
 """More than any clock is ever put forward or back."""

@@ -24,7 +24,7 @@ class Handoff(NamedTuple):
 
 
 def handoff_in(reply: str) -> Handoff | None:
-    """The last block of the reply; None where there is none, or where its summary or confidence is missing."""
+    """The last block of the reply; None if there is none, or if its summary or confidence is missing."""
     blocks = BLOCK.findall(reply)
     if not blocks:
         return None

@@ -12,7 +12,7 @@ from resolvers.rules.redaction import Redactor
 
 KEPT: Final = 16
 LARGEST_KEPT: Final = 16 << 10
-"""Characters of a set that is kept when no run has it any more."""
+"""The most characters of a set that stays cached after its last run."""
 
 _maker = ThreadPoolExecutor(1, "known values")
 _in_use: WeakValueDictionary[frozenset[str], KnownValues] = WeakValueDictionary()
@@ -30,7 +30,7 @@ async def redactor_of(values: Iterable[str]) -> Redactor:
 
 
 def _made(wanted: frozenset[str]) -> KnownValues:
-    """In the one thread that makes them: who waited for the same set gets what was made meanwhile."""
+    """Built in one thread: a caller that waited for the same set gets the result."""
     known = _in_use.get(wanted)
     if known is None:
         known = _in_use[wanted] = KnownValues(wanted)

@@ -9,7 +9,7 @@ SENDABLE = re.compile(r"[\x21-\x7e]+(?: [\x21-\x7e]+)*")
 
 
 def headers_with(placement: CredentialPlacement, header: str | None, value: str | None) -> Mapping[str, str]:
-    """None where there is no value, or one that no header can hold; an `api_key` needs the header's name."""
+    """None if there is no value, or no header can hold it; an `api_key` needs the header's name."""
     if value is None or SENDABLE.fullmatch(value) is None:
         return {}
     if placement is CredentialPlacement.api_key:

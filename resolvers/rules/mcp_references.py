@@ -21,14 +21,14 @@ class Filled:
 
 
 def arguments_of(text: str | None) -> tuple[str, ...]:
-    """The arguments of a command, from the client's JSON. What is no list of texts is none."""
+    """The arguments of a command, from the client's JSON. Anything but a list of texts counts as none."""
     found = _parsed(text)
     kept = [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
     return tuple(kept[:MOST_ARGUMENTS])
 
 
 def variables_of(text: str | None) -> dict[str, str]:
-    """The environment of a command, from the client's JSON. What is no object of texts is none."""
+    """The environment of a command, from the client's JSON. Anything but an object of texts counts as none."""
     found = _parsed(text)
     kept = [(name, one) for name, one in found.items() if isinstance(one, str)] if isinstance(found, dict) else []
     return dict(kept[:MOST_VARIABLES])

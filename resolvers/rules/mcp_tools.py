@@ -42,7 +42,7 @@ class KnownTool:
 
 @dataclass(frozen=True, slots=True)
 class ShownTool:
-    """`shown` is what the model calls it; `name` what its server does."""
+    """`shown` is the model's name of the tool; `name` the server's."""
 
     shown: str
     name: str

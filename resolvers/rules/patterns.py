@@ -1,9 +1,11 @@
-"""Regular expressions that users write: RE2's, whose time grows with the text alone, and whose memory is bounded."""
+"""Regular expressions of users: RE2's, whose time grows with the text alone, and whose memory is bounded."""
 
 from typing import Any, Final
 
 MEMORY: Final = 128 << 10
-"""Bytes of one compiled expression, and of what it remembers while it reads. What needs more does not compile."""
+"""The most bytes of a compiled expression and its state while reading. An expression that needs more does not
+compile.
+"""
 
 
 def compiled(pattern: str) -> Any | None:

@@ -1,9 +1,8 @@
-"""Secrets are taken out of everything an agent shows (contract: chats.behaviour 15).
+"""Redacts secrets in everything that an agent shows (contract: chats.behaviour 15).
 
-Two passes: values that are known, exactly; then what has the shape of a secret. Either is replaced by
-`[REDACTED:<kind>]`. Text that streams gives, however it is cut, the same as it would give as a whole: only what the
-next characters may turn into a secret is held back, which in prose is the last word, and never more than two REACH
-and a BLOCK of a known value.
+Two passes: known values, exactly; then text with the shape of a secret. Either is replaced by `[REDACTED:<kind>]`. A
+stream gives the same result as the whole text, however it is cut: only text that the next characters may turn into a
+secret is held back, which in prose is the last word, and never more than two REACH and a BLOCK of a known value.
 """
 
 import re
@@ -31,9 +30,9 @@ def mark(kind: str) -> str:
 
 
 class Redactor:
-    """Takes secrets out of the texts of one run. `hits` counts what was taken out, of streams too.
+    """Redacts the texts of one run. `hits` counts redactions, including those in streams.
 
-    `known`: values of credentials; their forms are known as well (secret_forms.py beside this).
+    `known`: values of credentials, in all their forms (secret_forms.py beside this).
     """
 
     def __init__(self, known: Iterable[str] | KnownValues = ()) -> None:
@@ -57,7 +56,7 @@ class Redactor:
         return self.stream().whole(text)
 
     def beside(self, text: str) -> str:
-        """The same, of what is no output of the run: it counts for no hit."""
+        """Redacts text that is not output of the run: it counts for no hit."""
         return Redactor(self._known).redact(text)
 
     def redact_json(self, value: Any) -> Any:
@@ -92,7 +91,7 @@ class _Pass(Protocol):
 
 
 class StreamRedactor:
-    """One stream of text, in order. What `feed` gives back may be shown; `flush` gives the rest and ends the stream."""
+    """One stream of text, in order. The result of `feed` may be shown; `flush` returns the rest and ends the stream."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._passes: list[_Pass] = [_Shapes(redactor)]

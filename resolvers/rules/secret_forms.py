@@ -75,7 +75,9 @@ def coded(text: str) -> set[str]:
 
 
 def _base64(raw: bytes) -> Iterator[str]:
-    """Also of a text that it stands in: what does not depend on its neighbours, at each of three places."""
+    """The base64 of a value, also within a longer text: the part that does not depend on its neighbours, at each of
+    three places.
+    """
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
         first, last = -(-before * 4 // 3), (before + len(raw)) * 8 // 6

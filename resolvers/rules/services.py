@@ -92,8 +92,8 @@ class ServiceHealthcheck(_Part):
 
 
 class Service(_Part):
-    """One container. `env` holds values, `env_refs` names of credentials whose values are put in at start; `ports` are
-    `5432` or `5432/tcp`.
+    """One container. `env` holds values, `env_refs` names of credentials whose values are added at the start; `ports`
+    are `5432` or `5432/tcp`.
     """
 
     name: Annotated[str, AfterValidator(_name)]

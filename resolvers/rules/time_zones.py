@@ -12,7 +12,7 @@ def time_zones() -> frozenset[str]:
 
 
 def time_zone(name: str | None) -> tzinfo | None:
-    """The zone of this name; UTC where none is named, None where there is no such zone."""
+    """The zone of this name; UTC without a name, None for an unknown zone."""
     if name is None or name == "UTC":
         return UTC
     return ZoneInfo(name) if name in time_zones() else None

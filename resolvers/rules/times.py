@@ -1,4 +1,4 @@
-"""Times that a log is filtered by: RFC 3339, or a date. What is none is no error, and matches nothing."""
+"""Times in filters of a log: RFC 3339, or a date. An invalid time is not an error, and matches nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Which processes carry out runs: each says so again and again, until it stops or nothing is heard of it any more."""
+"""The processes that execute runs: each reports repeatedly until it stops; one whose reports end counts as gone."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -62,7 +62,7 @@ def new_server(data: ServerFields) -> dict[str, Any]:
 
 
 async def edit_server(ctx: Context, server: S, data: ServerPatch) -> S:
-    """The server with what changes of it. One that is somewhere else from now on takes no credential with it."""
+    """Updates a server. A server that moves to another address loses its credentials."""
     changes = changed_server(server, data)
     if not changes.keys().isdisjoint(WHERE_TO):
         server = await ctx.get(type(server), server.id, lock=True)

@@ -53,8 +53,8 @@ async def crew_follows(ctx: Context, crew: Crew, before: str | None, after: str)
 
 
 async def agent_follows(ctx: Context, agent: Agent, crew: Crew, before: str | None, after: str | None) -> None:
-    """Servers that the text names are made for the agent alone, in its crew; of one that it names no more it is taken
-    off.
+    """Creates servers for the agent alone, in its crew, from its text; disables the binding of a server that the text
+    no longer names.
     """
     was, written, known = _servers(before, crew.id), _servers(after, crew.id), await _known(ctx, crew.id)
     ties = await ctx.select(AgentIntegration, col(AgentIntegration.mcp_server_scope) == IntegrationScope.crew).all()

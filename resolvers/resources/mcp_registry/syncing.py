@@ -192,5 +192,5 @@ def _first(value: Any) -> dict[str, Any] | None:
 
 
 def _text(value: Any, most: int | None) -> str:
-    """Empty for what is no text that can be stored, or longer than fits: a part of a name or a URL is another one."""
+    """Empty for an invalid or too long text: a part of a name or a URL would mean another one."""
     return value if isinstance(value, str) and "\0" not in value and (most is None or len(value) <= most) else ""

@@ -26,12 +26,12 @@ LONGEST_LIFE: Final = 10 * 365 * 86_400  # seconds
 
 
 class Rejected(Refusal):
-    """The server has refused what was shown to it: to show it again is of no use."""
+    """The server refused the credential or code: repeating the request is useless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """`lasts`: None where the server does not say."""
+    """`lasts`: None if the server does not say."""
 
     access: str = field(repr=False)
     refresh: str | None = field(repr=False)
@@ -147,8 +147,8 @@ def _is_token(value: Any) -> TypeGuard[str]:
 
 
 def _check_audience(credential: Credential, id_token: Any) -> None:
-    """An ID token says whose answer this is, and for whom. It came from the server itself, by TLS, so that its
-    signature proves nothing more (OpenID Connect Core, 3.1.3.7).
+    """Checks the issuer and the audience of an ID token. It came from the server itself over TLS, so a check of its
+    signature would prove nothing more (OpenID Connect Core, 3.1.3.7).
     """
     if not isinstance(id_token, str):
         return

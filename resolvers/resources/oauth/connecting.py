@@ -1,4 +1,4 @@
-"""Connecting an MCP server by its address alone: whom to ask is found out, and a client is registered there."""
+"""Connects an MCP server by its address alone: finds its authorization server, and registers a client there."""
 
 from typing import Annotated
 

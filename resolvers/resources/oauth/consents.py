@@ -230,7 +230,9 @@ async def _finish(ctx: Context, data: FinishOAuth, begun: ConsentState) -> OAuth
 
 
 async def _as_who_began(ctx: Context, begun: ConsentState) -> None:
-    """With the role of now: a consent is good for nothing to who has lost the right meanwhile."""
+    """Continues with the user's current role: a user who has lost the permission meanwhile cannot complete a
+    consent.
+    """
     await ctx.enter(begun.workspace_id)
     if not await go_on_as(ctx, begun.user_id) or not ctx.may(Action.MANAGE):
         raise forbidden("The user who began this consent may no longer connect credentials here")

@@ -175,7 +175,7 @@ async def _read(http: Outbound, url: str) -> dict[str, Any]:
 
 
 def _server(document: dict[str, Any], issuer: str, told: dict[str, Any]) -> AuthorizationServer | None:
-    """None for one that says too little, or that it is another one (RFC 8414, 3.3)."""
+    """None for an incomplete document, or one that names another issuer (RFC 8414, 3.3)."""
     auth_url, token_url = document.get("authorization_endpoint"), document.get("token_endpoint")
     if not may_call(auth_url) or not may_call(token_url):
         return None

@@ -1,5 +1,5 @@
-"""Tokens that end soon are renewed: found by a clock, and renewed by a job, one at a time for each credential. What has
-ended, and cannot be renewed, has expired.
+"""Renewal of tokens that expire soon: a clock finds them, and a job renews them, one at a time for each credential. A
+token that ends without renewal is expired.
 """
 
 from datetime import timedelta

@@ -39,8 +39,8 @@ class ConsentState:
 
 
 async def begin(ctx: Context, credential: Credential, redirect_uri: str, *, listens: bool = False) -> Begun:
-    """Notes one more; those that are too old go. The browser is known again by a cookie, where no listener of this
-    server `listens` for the answer.
+    """Stores a new state and removes old ones. A cookie identifies the browser, unless a listener of this server
+    `listens` for the answer.
     """
     browser = None if listens else browser_of(ctx) or secrets.token_hex(32)
     ctx.session = None if browser is None else KnownBrowser(browser)

@@ -1,4 +1,4 @@
-"""Tokens that have come: where they are kept, and which MCP servers they are for."""
+"""Received tokens: their storage, and the MCP servers that they are for."""
 
 from datetime import UTC, datetime
 from typing import Any, Final

@@ -212,7 +212,7 @@ def tell(
     by: JournalActor | None = None,
     **payload: Any,
 ) -> None:
-    """An entry of the journal; `by` whom, where that is not the caller."""
+    """Adds an entry to the journal; `by` names the actor if it is not the caller."""
     ctx.record(
         JournalEntry(
             entry_type=type,

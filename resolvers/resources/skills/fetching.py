@@ -53,7 +53,7 @@ async def get(http: Outbound, url: str, redirects: int = MOST_REDIRECTS) -> tupl
 
 
 async def fetched(http: Outbound, url: str) -> str:
-    """The text; BAD_REQUEST, in few words, where there is none."""
+    """The text of a URL; BAD_REQUEST, with a short reason, if there is none."""
     try:
         async with asyncio.timeout(SECONDS):
             _, answer = await get(http, url)

@@ -1,4 +1,4 @@
-"""Skills that a model writes. What it says is read as any text of a stranger is."""
+"""Skills that a model writes. Its text is treated like any external text."""
 
 from dataclasses import replace
 from typing import Annotated, Final

@@ -90,7 +90,7 @@ class Pack:
         return value, position
 
     def _inflated(self, position: int, size: int, kept: bool) -> tuple[bytes, int]:
-        """A stream of exactly `size` bytes, and where it ends; of what is not kept, nothing."""
+        """A stream of exactly `size` bytes, and its end; empty unless `kept`."""
         self._count(size)
         stream, parts, got = zlib.decompressobj(), list[bytes](), 0
         while not stream.eof:
@@ -120,7 +120,7 @@ class Pack:
         self._at[at] = self.objects[named] = (kind, content)
 
     def _resolve(self) -> None:
-        """Deltas whose base is known, until there are none; the base of what is left was too long."""
+        """Resolves deltas whose base is known until none is left; the base of any remaining one was too long."""
         while self._waiting:
             left = list[tuple[int, int | str, bytes]]()
             for at, base, delta in self._waiting:
@@ -177,9 +177,9 @@ class Pack:
         raise PackFault("The answer has no commit")
 
     def files(self, tree: str, name: str, without: frozenset[str]) -> Iterator[tuple[str, bytes | None]]:
-        """Files of this name with their paths, in the order of the paths; None for one that is too long.
+        """Files of this name with their paths, in the order of the paths; None for a file that is too long.
 
-        Links and modules are no files, and are not followed.
+        Links and submodules are skipped, and not followed.
         """
         seen, open_ = 0, [("", tree, 0)]
         while open_:

@@ -34,7 +34,7 @@ class FoundFiles:
 
 
 async def skills_in(ctx: Context, url: str, ref: str) -> FoundFiles:
-    """BAD_GATEWAY, in few words, where there is no such repository, or it is too much."""
+    """BAD_GATEWAY, with a short reason, if the repository does not exist or is too large."""
     if ref and (REF.fullmatch(ref) is None or ".." in ref):
         raise Refusal(Code.BAD_GATEWAY, "git_ref: is no name of a branch or tag")
     try:

@@ -1,4 +1,4 @@
-"""Texts that try to take an agent over: what is looked for in a skill (contract: skills, skill_md.scan).
+"""The scan of a skill for texts that try to manipulate an agent (contract: skills, skill_md.scan).
 
 re2 matches in time that grows with the text alone.
 """

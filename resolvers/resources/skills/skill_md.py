@@ -125,7 +125,7 @@ def parse(text: str, *, whole: bool = False) -> SkillFile:
 
 
 def split(text: str) -> tuple[str, str]:
-    """The front matter and the body. What stands before the first marker is nothing."""
+    """The front matter and the body. Text before the first marker is ignored."""
     lines = text.split("\n")
     marks = (number for number, line in enumerate(lines) if line.removesuffix("\r") == MARKER)
     first, second = next(marks, None), next(marks, None)
@@ -137,7 +137,7 @@ def split(text: str) -> tuple[str, str]:
 
 
 def front_matter(head: str) -> dict[str, Any]:
-    """The keys that are known, as texts and lists of texts; of one that is there twice, the last."""
+    """The known keys, as texts and lists of texts; the last one of repeated keys."""
     if len(head) > MOST_FRONT_MATTER:
         raise SkillFault(f"The front matter has more than {MOST_FRONT_MATTER} characters")
     read = _loaded(head)
@@ -194,7 +194,7 @@ def _texts(key: str, value: Any) -> tuple[str, ...]:
 
 
 def slug_of(name: str) -> str:
-    """Lower case; what is no letter, digit, hyphen or underscore is a hyphen."""
+    """Lower case; every character except letters, digits, hyphens and underscores becomes a hyphen."""
     lowered = unicodedata.normalize("NFC", name.strip().lower())
     kept = "".join([c if c.isalpha() or c.isdecimal() or c in "-_" else "-" for c in lowered])
     return re.sub(r"-+", "-", kept).strip("-")

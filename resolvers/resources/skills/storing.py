@@ -27,7 +27,7 @@ MOST_OF_THE_INSTANCE: Final = 10_000
 
 
 def check_license(file: SkillFile, *, needed: bool, refused: Code = Code.BAD_REQUEST) -> None:
-    """Refused where the license is none of those that are allowed, or, if one is `needed`, missing."""
+    """Refuses a license that is not allowed or, if one is `needed`, a missing one."""
     if file.license is None and needed:
         raise Refusal(refused, UNLICENSED)
     if file.license is not None and file.spdx is None:

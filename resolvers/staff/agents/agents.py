@@ -342,8 +342,8 @@ async def update_agent(ctx: Context, agent: Agent, data: UpdateAgent) -> Agent:
 
 
 def _check_model(agent: Agent, sent: dict[str, Any]) -> None:
-    """Against the curated list of the provider. One without a list takes any model, and so does one that stands for
-    another server, by a base URL of the operator: that has models of its own.
+    """Checks the model against the provider's curated list. A provider without a list accepts any model, and so does
+    one that the operator has redirected by a base URL to a server with models of its own.
     """
     model, provider = sent.get("llm_model"), sent.get("llm_provider", agent.llm_provider)
     if model is None:

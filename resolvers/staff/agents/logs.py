@@ -1,4 +1,4 @@
-"""The log of an agent: what its adapter has put out, run after run."""
+"""The log of an agent: the output of its adapter, run after run."""
 
 from typing import Any
 

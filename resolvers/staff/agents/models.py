@@ -1,8 +1,7 @@
-"""Models that a provider offers: its own list, asked for with the key of the workspace (contract: models.list).
+"""The models of a provider: its own list, requested with the workspace's key (contract: models.list).
 
-A list is kept in the process that asked for it, for a while, by the key it was asked with: who comes meanwhile waits
-for the same call, or finds its answer. What failed is kept for a shorter while, so that a provider that is down is not
-asked by everybody who opens a form.
+A process caches a list for a while, by the key that requested it; concurrent callers share one request. Failures are
+cached for a shorter time, so that a provider that is down is not called with every opened form.
 """
 
 import asyncio
@@ -76,7 +75,7 @@ class Offered(NamedTuple):
 
 
 Found = tuple[Offered, ...] | None
-"""None: the provider was not reached, or has not said what it offers."""
+"""None: the provider did not answer, or its answer has no list."""
 
 
 def _anthropic(address: str, key: str) -> ModelsRequest:
@@ -90,7 +89,7 @@ def _openai(address: str, key: str) -> ModelsRequest:
 
 
 def _google(address: str, key: str) -> ModelsRequest:
-    """The key goes by a header: a URL is what servers on the way write into their logs."""
+    """The key is in a header, because servers on the way log URLs."""
     return ModelsRequest(f"{address}/v1beta/models?pageSize={MOST_MODELS}", {"x-goog-api-key": key})
 
 

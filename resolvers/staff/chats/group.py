@@ -45,9 +45,9 @@ async def mentioned(ctx: Context, agent: Agent, text: str) -> list[Agent]:
 
 
 async def ask(ctx: Context, chat: Chat, agent: Agent, run: Run, *shown: Any, **changes: Any) -> int:
-    """Starts the run of an agent in a locked chat, behind `hold_starts`; returns the number of the newest frame.
+    """Starts the run of an agent in a locked chat, after `hold_starts`; returns the number of the newest frame.
 
-    In a group the beginning says whose run it is.
+    In a group the first frame names the agent.
     """
     crew = None if agent.crew_id is None else await ctx.select(Crew, col(Crew.id) == agent.crew_id).first()
     run.data = (run.data or {}) | {

@@ -63,7 +63,7 @@ async def used(ctx: Context) -> int:
 
 
 async def room_in(ctx: Context, chat_id: str) -> FileRoom:
-    """As it is now: others may take it meanwhile, which the commit is asked for once more."""
+    """The room at this moment: concurrent uploads may take it, so the commit checks again."""
     kept = ctx.table(ChatAttachment).c
     largest = await ctx.report(select(func.max(kept.size)).where(kept.chat_id == chat_id))
     return FileRoom(most() - await used(ctx) + (largest[0][0] or 0))

@@ -152,8 +152,8 @@ async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
 
 
 async def check_built(ctx: Context, crew_id: str | None) -> None:
-    """Raises a CONFLICT, with a reason of its own, where agents of the crew have no image to work in yet. Where no
-    build is under way one begins, and stays begun. `error`: why the last one failed, or this one could not begin.
+    """Raises a CONFLICT, with a reason of its own, if agents of the crew have no image yet. If no build is under way it
+    begins one, which continues after the refusal. `error`: why the last build failed, or this one could not begin.
     """
     if instance.containers is None or crew_id is None:
         return

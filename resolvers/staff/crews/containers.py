@@ -27,7 +27,7 @@ SETTINGS = (
     "services_json",
 )
 REMOVE_CONTAINERS = clock("crews.containers", every=timedelta(minutes=1))
-"""Containers are removed whose crew or agent is gone, or whose time is over."""
+"""Removes containers whose crew or agent is gone, or which have expired."""
 
 
 class ContainersOfCrew(Input):

@@ -1,7 +1,7 @@
-"""Files that the agents of a crew make: the crew's output folder, as people see and change it.
+"""Files of a crew's agents: the crew's output folder, for users.
 
-Paths begin with the crew's id, as they are listed. What each of them means is decided here, once; how it is reached
-without leaving the folder, by the store.
+Paths begin with the crew's id, as in lists. Their meaning is decided here, once; the store reaches them without leaving
+the folder.
 """
 
 import posixpath
@@ -162,7 +162,7 @@ def refuse_attachments(names: tuple[str, ...]) -> None:
 
 
 def sent(ctx: Context, content: str) -> Arriving:
-    """The body of the request; where that says more than a file, the content that it has."""
+    """The body of the request; if it contains more than a file, the content in it."""
 
     async def at_once() -> AsyncIterator[bytes]:
         yield content.encode()

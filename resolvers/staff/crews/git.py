@@ -114,7 +114,7 @@ async def is_repository(ctx: Context, crew_id: str, slug: str) -> bool:
 
 
 async def ask_git(ctx: Context, crew_id: str, slug: str, script: str) -> Ran:
-    """Runs in the folder. Raises NotRun where there is no sandbox. For who has `room_for_git`."""
+    """Runs in the folder. Raises NotRun if there is no sandbox. Callers hold `room_for_git`."""
     commands: Any = ctx.outside.commands
     if commands is None:
         raise NotRun("Commands are disabled on this server", unavailable=True)

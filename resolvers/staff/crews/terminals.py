@@ -1,7 +1,7 @@
-"""Terminals of people in the sandbox of a crew: who may have one, and that they had (contract: ws.terminal).
+"""Terminals of users in the sandbox of a crew: who may open one, and their record (contract: ws.terminal).
 
-Any member of the workspace opens one. Who may not change the crew's files by other operations does not here either:
-they are read-only then.
+Any member of the workspace may open one. Its files are read-only for users who cannot change the crew's files by other
+operations.
 """
 
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Which persona an agent has: its own, else that of its crew, else a sentence that says what it is."""
+"""The persona of an agent: its own, otherwise its crew's, otherwise a sentence about its role."""
 
 from enum import StrEnum
 from typing import Any, Final
@@ -63,7 +63,7 @@ class Persona(View):
 
 
 class CrewPersona(View):
-    """The persona of a crew's agents that have none of their own; `content` is empty where there is none."""
+    """The persona of a crew's agents without one of their own; `content` is empty if there is none."""
 
     crew_id: str
     layer: PersonaLayer

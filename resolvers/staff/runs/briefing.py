@@ -79,10 +79,10 @@ class BriefedSkill(Output):
 
 
 class Briefing(Output):
-    """`history` is what users and agents wrote in the chat before this run, oldest first.
+    """`history` has the messages of users and agents in the chat before this run, oldest first.
 
-    What another agent of a group wrote begins with its name. It does not include the turn that started the run.
-    `budgeted`: money may have to be set aside for it.
+    The text of another agent of a group begins with its name. The turn that started the run is not included.
+    `budgeted`: money may have to be reserved for the run.
     """
 
     agent: BriefedAgent

@@ -35,7 +35,7 @@ WHY: Final = {
 }
 FORGOTTEN: Final = "The data of a participant was erased"
 LONGEST_WAIT: Final = 5.0
-"""Seconds that a command waits for workers to let go: one that is gone writes nothing all the same."""
+"""Seconds that a command waits for workers to release the runs: a worker that is gone writes nothing in any case."""
 FIRST_LOOK, LONGEST_PAUSE = 0.01, 0.1
 
 

@@ -167,7 +167,7 @@ def _error(text: str) -> dict[str, Any]:
 
 
 def _last_frames(data: FinishRun) -> list[Frame]:
-    """A failure says what it was then that it is one (contract: websocket.chat_stream.rules); a turn ends in done."""
+    """A failure is preceded by its text (contract: websocket.chat_stream.rules); a turn ends in done."""
     done = chat_event(ChatEventType.done)
     if data.reason == "no_output":
         return [chat_event(ChatEventType.error, NO_OUTPUT, reason=data.reason), done]

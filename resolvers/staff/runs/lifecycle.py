@@ -57,10 +57,10 @@ def check_can_work(agent: Agent) -> None:
 
 
 async def hold_starts(ctx: Context, agent_id: str, *, shared: bool = True) -> None:
-    """Orders the start of a run and the stopping of its agent: who stops is not `shared`, and finds all runs there are.
+    """Orders the start of a run and the stopping of its agent: a stop is not `shared`, and finds all runs.
 
-    Comes before the locks of chats, runs and the agent, whose row alone could not do it: it is locked when the runs
-    have been looked at.
+    Call it before locking chats, runs and the agent; the agent's row alone could not do it, because it is locked after
+    the runs have been read.
     """
     await ctx.lock(starts_of(agent_id), shared=shared)
 
@@ -163,9 +163,9 @@ def announce_end(ctx: Context, run: Run, agent: Agent) -> None:
 
 
 async def _settle(ctx: Context, agent_id: str, ended: RunStatus) -> Agent:
-    """The agent after one of its runs: RUNNING while others go on, ERROR after one that went wrong, else IDLE.
+    """The agent after one of its runs: RUNNING while others are live, ERROR after a failure, otherwise IDLE.
 
-    One that was stopped, or waits for a review, stays so. An agent that has been deleted since is left alone.
+    An agent that was stopped, or waits for a review, stays so. A deleted agent is unchanged.
     """
     agent = await first_with(ctx, Agent, id=agent_id, lock=Lock.update, including_deleted=True)
     if agent is None:

@@ -1,4 +1,4 @@
-"""For whom an agent works at the moment."""
+"""The origin of an agent's current work: members, or external content."""
 
 from sqlmodel import col
 

@@ -1,8 +1,8 @@
-"""Loops are broken: an agent whose runs on a mission get nowhere is paused there, until a person lets it go on.
+"""Ends loops: an agent whose runs on a mission make no progress is paused there until a user resumes it.
 
-A run of an assignment makes no progress when it fails or takes too long, or when its result is word for word that of
-the one before it. Two tasks may well be answered alike: where the one before is what a task of the mission stands on,
-the next one was of another task. One that was called off says nothing.
+A run of an assignment makes no progress if it fails or times out, or if its result equals the previous one word for
+word. Two tasks may have equal answers: if the previous task is a dependency, the runs belonged to different tasks. A
+cancelled run does not count.
 """
 
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Runs that answer a question of another agent: what came of it is kept with the question."""
+"""Runs that answer a question of another agent: the answer is stored with the question."""
 
 from datetime import timedelta
 from typing import Final

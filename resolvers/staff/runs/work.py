@@ -272,8 +272,8 @@ async def append(claim: RunClaim, batch: Batch, written: int) -> bool:
 
 
 async def append_steps(batches: Sequence[tuple[RunClaim, Batch]]) -> set[str]:
-    """Stores steps of runs of one workspace that say nothing, in one statement; the ids of the runs of which it did.
-    What is said of others, `append` finds out.
+    """Stores steps of a workspace's runs that have no output, in one statement; returns the ids of the stored runs. For
+    others, `append` finds the reason.
     """
     steps = [
         (claim.run_id, name, name in batch.finished)

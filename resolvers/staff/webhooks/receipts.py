@@ -1,4 +1,4 @@
-"""The log of what was sent to agents: what was accepted, and what was refused."""
+"""The log of deliveries to agents: accepted and refused ones."""
 
 import contextlib
 from datetime import timedelta
@@ -90,7 +90,7 @@ async def note_refusal(caller: Caller, named: dict[str, Any], refusal: Refusal) 
 async def note_refused(ctx: Context, agent: Agent, data: NoteRefused) -> Success:
     """Record a refused delivery.
 
-    Of what was sent nothing is kept.
+    Its content is not stored.
     """
     await note(ctx, agent.id, WebhookResult.refused, scheme=data.scheme, reason=data.reason)
     return Success()

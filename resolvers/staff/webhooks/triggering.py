@@ -59,7 +59,7 @@ Word = Annotated[str, Field(strict=True, max_length=bounds.PROMPT)]
 
 
 class Trigger(Input):
-    """`event` and `source` say what has happened, and where; `data` is any JSON value. Other keys are ignored."""
+    """`event` and `source` describe the delivery; `data` is any JSON value. Other keys are ignored."""
 
     crew_id: Id
     agent_id: Id
@@ -83,7 +83,7 @@ class Tested(Output):
 
 
 async def signed(ctx: Context, agent: Agent) -> None:
-    """Refused is first an agent without a secret, then what is not signed, and only then what cannot be read."""
+    """Checks in this order: an agent without a secret, an invalid signature, an unreadable body."""
     shown, secret = ctx.caller.webhook, await opened(agent)
     if secret is None or shown is None:
         raise Refusal(Code.NOT_FOUND, MISSING)

@@ -26,7 +26,7 @@ STATUS = f"One of {', '.join(IssueStatus)}; any other skips every issue."
 
 
 def _nowhere(status: Any) -> Any:
-    """A text that is no status skips every issue, as one that no issue can move to does (contract: issues.bulk)."""
+    """An unknown status skips every issue, like a status that no issue can move to (contract: issues.bulk)."""
     return IssueStatus.DUPLICATE if isinstance(status, str) and status not in {*IssueStatus} else status
 
 

@@ -160,7 +160,7 @@ def no_routine(id: Any) -> None:
 
 
 async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: AuthoredVia, **values: Any) -> Mission:
-    """An issue in the crew's backlog, with the crew's next number, and with what a triage rule for new issues says."""
+    """An issue in the crew's backlog, with the crew's next number, and the values of a triage rule for new issues."""
     values = await applied_on_creation(ctx, {"crew_id": crew.id, **values})
     issue = Mission(
         lead_agent_id=LEAD,

@@ -1,4 +1,4 @@
-"""Missions: what a crew pursues, the tasks it is cut into, how these come to agents, and what comes of them."""
+"""Missions: a crew's goals, their tasks, the assignment of tasks to agents, and their results."""
 
 from resolvers.kernel import Domain
 from resolvers.work.missions.actions import (

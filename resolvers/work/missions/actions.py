@@ -72,7 +72,7 @@ async def start_mission(ctx: Context, mission: Mission, data: InCrew) -> Mission
 
 
 async def _begin_anew(ctx: Context, tasks: list[MissionTask], anew: set[str]) -> dict[str, TaskStatus]:
-    """Returns what each of them is now."""
+    """Returns the new state of each task."""
     states = dict[str, TaskStatus]()
     for status, ids in set_anew(tasks, anew).items():
         cleared: dict[str, Any] = dict.fromkeys(CLEARED_BY_A_RESTART)
@@ -165,9 +165,7 @@ async def clone_mission(ctx: Context, mission: Mission, data: InCrew) -> Mission
 
 
 def copies(tasks: list[MissionTask], mission_id: str, at: datetime) -> list[MissionTask]:
-    """The tasks for another mission, in their order, without what came of them; what they depend on that is no task is
-    left out.
-    """
+    """The tasks for another mission, in their order, without results; dependencies on unknown tasks are left out."""
     ids = {task.id: new_id() for task in tasks}
     made = []
     for number, task in enumerate(tasks):

@@ -26,8 +26,8 @@ WORK_IS_CALLED_OFF = (*RUN_ENDS, TaskStatusChanged, TaskUpdated)
 
 
 async def call_off(ctx: Context, mission_id: str, to: TaskStatus = TaskStatus.CANCELLED, why: str = CALLED_OFF) -> None:
-    """Every worker that has a run of the mission is asked to end it. Assignments under way are CANCELLED, so that
-    nothing comes of their ends, and their tasks are what is said. For who holds the mission's row.
+    """Asks every worker with a run of the mission to end it. Assignments under way are CANCELLED, so that their ends
+    have no effect, and their tasks get the given state. The caller holds the mission's row.
     """
     of_mission = (col(Assignment.chat_id) == mission_id, col(Assignment.status).in_(OPEN))
     ids = await ctx.update_where(

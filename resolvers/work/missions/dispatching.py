@@ -242,7 +242,7 @@ async def _in_crew(ctx: Context, agent: Agent) -> tuple[int, int]:
 
 
 async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | None) -> None:
-    """The run is in no chat: that of the assignment has a live run of its own."""
+    """The run is in no chat, because the assignment's chat has a live run of its own."""
     await hold_starts(ctx, agent.id)
     data: dict[str, Any] = {"cli_adapter": agent.cli_adapter, "crew_id": agent.crew_id, "agent_slug": agent.slug}
     of_mission = chat is None or chat.mode is ChatMode.MISSION

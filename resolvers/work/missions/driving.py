@@ -112,7 +112,7 @@ async def _under_way(ctx: Context, mission_id: str) -> Tasks | None:
 
 
 async def note(ctx: Context, mission_id: str) -> None:
-    """First: what has ended since the last look, and what can begin by that."""
+    """First step: records assignments that have ended since the last look, and tasks that can now begin."""
     tasks = await _under_way(ctx, mission_id)
     if tasks is None:
         return
@@ -178,8 +178,8 @@ async def expire(ctx: Context, mission_id: str) -> None:
 
 
 async def _plan(ctx: Context, mission: Mission) -> None:
-    """The lead is asked once a start. What it does itself, or has others do, is one group of assignments; when all have
-    ended, so has the mission. One whose lead is paused here has failed.
+    """Asks the lead once per start. Its own work and its delegated work are one group of assignments; when all have
+    ended, so has the mission. A mission whose lead is paused has failed.
     """
     group = (
         col(Assignment.chat_id) == mission.id,

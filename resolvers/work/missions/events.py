@@ -1,4 +1,4 @@
-"""Missions, their tasks, and what these wait for."""
+"""Events about missions, their tasks, and pending decisions."""
 
 from typing import Annotated, Literal
 

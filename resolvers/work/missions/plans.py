@@ -1,4 +1,4 @@
-"""The task graph of a mission: whether it can be worked on, and what follows from what."""
+"""The task graph of a mission: its faults, and the consequences of ended tasks."""
 
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
@@ -17,7 +17,7 @@ NEXT_ITERATION: Any = func.coalesce(col(MissionTask.iteration), 0) + 1
 
 
 def fault_in(tasks: Iterable[MissionTask]) -> str | None:
-    """Why the tasks cannot be worked on: one names what is no task of the mission, or some wait for each other."""
+    """Why the tasks cannot be worked on: one depends on an unknown task, or some wait for each other."""
     titles = {task.id: task.title for task in tasks}
     graph = {task.id: task.depends_on for task in tasks}
     for id, depends_on in graph.items():

@@ -74,8 +74,8 @@ async def _enqueue(rows: AcrossWorkspaces, now: datetime, last: tuple[datetime, 
 
 
 async def fire(ctx: Context, recurring_id: str, now: datetime, *, attempt: int = 1) -> None:
-    """Makes the issue of a row that is due, and says when the next one is. One that is refused, since its crew has no
-    lead, say, is left out.
+    """Creates the issue of a row that is due, and sets the next time. A refused issue, for example in a crew without a
+    lead, is skipped.
     """
     recurring = await _due(ctx, recurring_id, now)
     if recurring is None:
@@ -133,7 +133,7 @@ async def _make(ctx: Context, recurring: RecurringIssue) -> None:
 
 
 def labels_in(text: str | None) -> list[str]:
-    """The ids in a text that was stored as it was sent; none where it is no list of texts."""
+    """The ids in the client's stored text; none if it is not a list of texts."""
     try:
         ids = orjson.loads(text or "[]")
     except orjson.JSONDecodeError:

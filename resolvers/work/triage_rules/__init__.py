@@ -1,4 +1,4 @@
-"""Triage rules: what titles of issues say about who is to work on them, and in which crew and project."""
+"""Triage rules: titles of issues determine their assignee, crew and project."""
 
 from resolvers.kernel import Domain
 from resolvers.work.triage_rules.matching import FOR_NEW_ISSUES, applied_on_creation
