@@ -1,7 +1,8 @@
-"""The address of a PostgreSQL database: read once, as libpq reads a URI, and said as each of its readers asks for it.
+"""The address of a PostgreSQL database: parsed once, as libpq parses a URI, and written in the form that each driver
+needs.
 
-asyncpg takes hosts in brackets, hands what it does not know to the server, and fails on what only libpq knows; libpq
-takes no brackets and refuses settings of the server; SQLAlchemy reads several hosts in the query alone.
+asyncpg accepts hosts in brackets, passes unknown parameters to the server, and fails on parameters that only libpq
+knows; libpq accepts no brackets and refuses settings of the server; SQLAlchemy reads several hosts only in the query.
 """
 
 import os
@@ -31,7 +32,7 @@ REFUSED = frozenset({"hostaddr", "require_auth", "requirepeer", "replication", "
 
 
 class AddressError(ValueError):
-    """The text is no address; what is said of it holds no secret."""
+    """The text is not an address; the message contains no secret."""
 
 
 @dataclass(frozen=True)

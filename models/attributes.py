@@ -12,7 +12,7 @@ from sqlmodel.main import FieldInfo, SQLModelMetaclass
 
 
 class Attribute:
-    """The column, where the class is asked. A row keeps its values by itself: one that it has not is none of it."""
+    """On the class, the column. On a row, the value in the row's own dictionary; a missing one is an AttributeError."""
 
     __slots__ = ("column",)
 

@@ -76,9 +76,9 @@ BYTES_A_CHARACTER = 4  # in UTF-8
 
 
 def text_field(most: int, *, holds: Holds | None = None, **options: Any) -> Any:
-    """A text column of at most `most` characters: a varchar(most), whose bound costs a write nothing.
+    """A text column of at most `most` characters: a varchar(most), whose limit costs a write nothing.
 
-    `holds`, here and below: what it holds of a person; a reference says that itself.
+    `holds`, here and below: the personal data in the column; a reference declares it by itself.
     """
     return _told(cast(Any, String(most)), {} if holds is None else {HOLDS: holds}, options)
 
@@ -128,17 +128,17 @@ DAYS, NOTE = "days", "note"  # in it, too
 def partitioned(
     span: Literal["day", "week", "month"], *, days: str | None = None, note: str | None = None
 ) -> dict[str, Any]:
-    """The end of the arguments of a table that grows without end: rows that expire go with the partition of their time,
-    by PARTED_BY, which must be a part of the key. See ADR 54.
+    """The end of the arguments of a table that grows without limit: rows expire with the partition of their time, by
+    PARTED_BY, which must be a part of the key. See ADR 54.
 
-    `days`: the setting that says how many days they are kept; None where something else drops partitions. `note`: what
-    is kept of those that go ($1: where the last of them ends).
+    `days`: the setting for how many days they are kept; None if something else drops partitions. `note`: the statement
+    that records dropped rows ($1: the end of the last partition).
     """
     return {"postgresql_partition_by": f"RANGE ({PARTED_BY})", "info": {PARTITION: span, DAYS: days, NOTE: note}}
 
 
 def _told(kind: Any, info: dict[str, Any], options: dict[str, Any]) -> Any:
-    """A column of that type, with what its info says."""
+    """A column of that type with this info."""
     column = options.pop("sa_column_kwargs", {})
     column |= {"info": column.get("info", {}) | info}
     return Field(sa_type=kind, sa_column_kwargs=column, **options)
@@ -259,7 +259,7 @@ class SoftDelete(SQLModel):
 
 
 class Versioned(SQLModel):
-    """A row whose version rises with every edit; what `If-Match` and `ifVersion` compare."""
+    """A row whose version rises with every edit; `If-Match` and `ifVersion` compare it."""
 
     model_config = UNVALIDATED
     version: int = 1
@@ -275,7 +275,7 @@ class Timestamps(SQLModel):
 
 @cache
 def bookkeeping_of(model: type[SQLModel]) -> frozenset[str]:
-    """Columns in a model's `__bookkeeping__`: what the service notes of a row. A change of nothing else is no edit."""
+    """Columns in a model's `__bookkeeping__`, which the service maintains. A change of only these is not an edit."""
     columns: frozenset[str] = getattr(model, "__bookkeeping__", frozenset())
     if not columns <= set(table_of(model).c.keys()):
         raise TypeError(f"{model.__name__} has no column {', '.join(sorted(columns - set(table_of(model).c.keys())))}")

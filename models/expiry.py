@@ -12,9 +12,9 @@ from models.retention import RetentionKind
 
 
 class Expires:
-    """Rows go when that time has passed since the moment in `column`, which has an index.
+    """Rows expire this long after the time in `column`, which has an index.
 
-    `found`: instead, the ctids of those that go, in a statement of its own ($1: how many).
+    `found`: instead, the ctids of expired rows, by a statement of its own ($1: how many).
     """
 
     def __init__(self, column: str = "", after: timedelta = timedelta(), *, found: str | None = None) -> None:
@@ -30,10 +30,10 @@ class Expires:
 
 @dataclass(frozen=True)
 class ByDay:
-    """Rows of a partitioned table, which has no index of a workspace's rows by time, go by whole days.
+    """Rows of a partitioned table, which has no index of a workspace's rows by time, expire by whole days.
 
-    `which`: a condition. `note`: what is kept of those that go, a part of the statement behind `gone`, whose columns
-    are `returned`.
+    `which`: a condition. `note`: records the removed rows, as a part of the statement after `gone`, whose columns are
+    `returned`.
     """
 
     which: str = "true"
@@ -56,10 +56,10 @@ class ByIndex:
 
 @dataclass(frozen=True)
 class Kept:
-    """The days of a kind of rows: what holds without a rule, and what a workspace may choose. 0 is for good.
+    """The days of a kind of rows: the default, and the range for a workspace. 0 is for ever.
 
-    `setting`: of the instance; it is the default, and the most that there is of it. `removal`: how the rows go; None
-    where their domain removes them.
+    `setting`: the instance's, which is the default and the maximum. `removal`: how the rows are removed; None if their
+    domain removes them.
     """
 
     kind: RetentionKind
@@ -71,7 +71,7 @@ class Kept:
 
 
 def saying(attribute: str) -> Iterator[tuple[type[Row], Any]]:
-    """The classes of tables that say it, and what."""
+    """The classes of tables with this declaration, and its value."""
     for model in classes_of_tables():
         if (said := vars(model).get(attribute)) is not None:
             yield model, said

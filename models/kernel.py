@@ -241,9 +241,9 @@ class JobStep(TenantRow, table=True):
 
 
 class DataKey(Table, table=True):
-    """A key that values are sealed with, wrapped by one that is not in the database: a workspace's, or the instance's.
+    """A key that seals values, wrapped by a key outside the database: a workspace's, or the instance's.
 
-    The one that is not retired seals; `wrapped_by` names the key that wraps it.
+    The one that is not retired seals; `wrapped_by` names its wrapping key.
     """
 
     __tablename__ = "data_keys"
@@ -266,7 +266,7 @@ class DataKey(Table, table=True):
 TELEMETRY, INSTALL_ID = "telemetry", "install_id"
 """Facts: `on` or `off` for the consent to telemetry, and the instance's id in it since the first consent."""
 LOG_LEVEL = "log_level"
-"""Fact: the level that was set at run time, and where it ends by itself, a space and when (RFC 3339)."""
+"""Fact: the level that was set at run time and, if it ends by itself, a space and the time (RFC 3339)."""
 FOLLOWS = "_follows"
 """The end of a fact's name that stores the position of a follower of the outbox: a transaction and a number, with a
 colon.
@@ -287,8 +287,8 @@ class InstanceFact(Row, table=True):
 
 
 class KeptDays(Row, table=True):
-    """For how many days rows of a table are kept, 0 for good: what the operator has said, noted by the owner of the
-    tables. The service reads it and cannot change it, and the owner's functions remove nothing younger.
+    """For how many days rows of a table are kept, 0 for ever: the operator's setting, stored by the owner of the
+    tables. The service reads it and cannot change it, and the owner's functions remove no younger rows.
     """
 
     __tablename__ = "kept_days"

@@ -1,4 +1,4 @@
-"""State machines: what a row may become, by what it is (contract: states)."""
+"""State machines: the transitions between the states of a row (contract: states)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ MACHINES: "list[Machine[SQLModel, StrEnum]]" = []
 
 @dataclass(frozen=True, eq=False)
 class Machine(Generic[M, S]):
-    """The states in one column of a model, and those that each leads to. A model may have several, and two of them may
+    """The states in one column of a model, and the transitions of each. A model may have several, and two of them may
     share a column, each with states of its own.
 
     `stamps`: columns that take the time of the change, each with the states that set it.

@@ -99,5 +99,5 @@ def held_in(table: SQLTable) -> Held:
 
 @cache
 def author_of(table: SQLTable) -> str | None:
-    """The column that says who wrote what the others mention."""
+    """The column with the author of texts that mention people."""
     return next((column.name for column in table.columns if of_column(column) is AUTHOR), None)

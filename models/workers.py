@@ -1,4 +1,4 @@
-"""Processes that carry out runs, and what each of them can run commands with."""
+"""Processes that execute runs, and the means of each to run commands."""
 
 from datetime import datetime, timedelta
 from typing import Any, ClassVar

@@ -53,9 +53,9 @@ def approval_id() -> str:
 
 
 class Approval(TenantTable, table=True):
-    """A question that is answered once. Whom it is about may be gone: ids are kept as texts.
+    """A question that is answered once. Its subject may be deleted: ids are stored as texts.
 
-    `arguments` is a digest of what the tool is called with: decisions are compared by it.
+    `arguments` is a digest of the tool's arguments, by which decisions are compared.
     """
 
     __tablename__ = "approvals"

@@ -52,7 +52,7 @@ class SenderType(StrEnum):
 
 
 LONGEST_ITEM_ID = LINE * 4
-"""The longest `source_id`, and what stands before it."""
+"""The longest `source_id`, with its prefix."""
 
 
 PROPOSED_SKILL = "skillprop:"
@@ -62,10 +62,10 @@ internal.skills.author).
 
 
 class InboxItem(TenantTable, Timestamps, table=True):
-    """One thing to see to, for one user, for a role and those above it, or for everybody where neither is named.
+    """An item for one user, for a role and higher ones, or for everyone if neither is named.
 
-    `source_id` says what it is about, within its kind. It may hold the id of a chat, which a client may have chosen; so
-    may `id`, which is made of both (see `inbox_item_id`).
+    `source_id` identifies the source within its kind. It may contain the id of a chat, which a client may have chosen;
+    so may `id`, which is made of both (see `inbox_item_id`).
     """
 
     __tablename__ = "inbox_items"

@@ -37,7 +37,7 @@ UNRELEASED = re.compile(r"0\d{3}")
 
 
 class SchemaError(Exception):
-    """The database is at a revision that this program does not know; the text says what to do."""
+    """The database is at an unknown revision; the text says what to do."""
 
 
 class NewerSchemaError(SchemaError):
@@ -51,14 +51,13 @@ class UnreleasedSchemaError(SchemaError):
 async def upgrade(
     dsn: str, *, application_role: str | None = None, row_level_security: bool = True, audit_days: int | None = None
 ) -> None:
-    """Runs the migrations that are missing, brings functions and triggers to this release's, then sets rights,
-    row-level security and parameters of statistics.
+    """Runs the missing migrations, updates functions and triggers to this release, then sets rights, row-level security
+    and statistics parameters.
 
-    `dsn` is a libpq URI of the tables' owner. `application_role` names a role that exists; the owner itself, as in a
-    database that has one role for everything, keeps the rights it has. `audit_days`: how long rows of the audit log are
-    kept, 0 for good; without it, what was said before holds. Many processes may call this at once. A migration that
-    fails is rolled back alone; the ones before it stay. Raises SchemaError, and changes nothing, where the revision of
-    the database is none of this program's.
+    `dsn` is a libpq URI of the tables' owner. `application_role` names an existing role; the owner itself, if one role
+    does everything, keeps its rights. `audit_days`: how long audit rows are kept, 0 for ever; without it, the stored
+    value stays. Many processes may call this at once. A failed migration is rolled back alone; earlier ones stay.
+    Raises SchemaError, and changes nothing, if the database is at an unknown revision.
     """
     connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
     try:
@@ -151,7 +150,7 @@ async def _take_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 async def _state(connection: Any) -> tuple[str | None, str | None]:
-    """The revision, and the digests of the files of functions; none where there is none."""
+    """The revision, and the digests of the function files; none if there are none."""
     if await connection.fetchval("SELECT to_regclass('alembic_version') IS NULL"):
         return None, None
     found = await connection.fetchrow(sql.STATE)

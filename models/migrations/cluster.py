@@ -14,8 +14,8 @@ from models.kernel import FOLLOWS, SWEPT
 log = logging.getLogger("crewship.migrations")
 
 CLUSTER: Final = "cluster"
-"""The fact that holds the system identifier of the cluster whose transaction numbers the rows have. A physical replica
-that was promoted keeps identifier and numbers; pg_upgrade changes the identifier alone.
+"""The fact with the system identifier of the cluster whose transaction numbers the rows have. A promoted physical
+replica keeps identifier and numbers; pg_upgrade changes only the identifier.
 """
 FIRST: Final = 3  # the first transaction number a cluster gives, which its own initialisation uses up
 OUTBOX: Final = "events"

@@ -45,7 +45,7 @@ ADDED: Final[Mapping[str, Grant]] = {
     "run_frames": added("DELETE"),
     "security_logs": added("DELETE", erased=True),
 }
-"""DELETE is for what expires, or goes with a person."""
+"""DELETE is for rows that expire, or are removed with a person."""
 
 CHANGED: Final = frozenset(
     {
@@ -98,7 +98,7 @@ def erased_columns(name: str) -> list[str]:
 
 
 async def grant(connection: "asyncpg.Connection[asyncpg.Record]", application_role: str | None) -> None:
-    """Gives the role what is declared, and takes what it has beyond that. The owner itself keeps what it has."""
+    """Gives the role the declared rights, and revokes all others. The owner keeps its rights."""
     if application_role in (None, await connection.fetchval("SELECT current_user")):
         return
     role = await connection.fetchval("SELECT quote_ident($1)", application_role)

@@ -1,8 +1,8 @@
 """The functions and triggers of the database: `models/sql/<subject>.sql` is the only text of each.
 
-A file can be executed again and again. `bring` executes the files that differ from those that the database was brought
-to last, after the migrations. What an index or a partition needs has to exist before the tables: a migration executes
-such a file by its name (`text_of`). See docs/database.md.
+A file can be executed repeatedly. `bring` executes the files that differ from the database's last ones, after the
+migrations. Functions that an index or a partition needs must exist before the tables: a migration executes such a file
+by its name (`text_of`). See docs/database.md.
 """
 
 import json

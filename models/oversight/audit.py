@@ -46,12 +46,11 @@ class McpServerScope(StrEnum):
 
 
 class AuditSeal(TenantRow, table=True):
-    """A range of a workspace's audit rows, in the order of their numbers, that cannot be changed any more without a
-    trace.
+    """A range of a workspace's audit rows, in the order of their numbers, whose later changes can be detected.
 
-    `digests` has DIGEST bytes for each row; `hash` is of the seal before, and of this one. The signature is made with a
-    key that the database does not have. Rows that have expired are dropped, and their digests with them; their seal
-    stays. `dropped_until`: rows from before have expired, and of those that are left `digests` are kept.
+    `digests` has DIGEST bytes for each row; `hash` is of the previous seal, and of this one. The key of the signature
+    is not in the database. Expired rows are dropped with their digests; their seal stays. `dropped_until`: earlier rows
+    have expired, and `digests` are the rest's.
     """
 
     __tablename__ = "audit_seals"

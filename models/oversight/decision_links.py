@@ -22,9 +22,9 @@ class DecisionKind(StrEnum):
 
 
 class DecisionLink(TenantTable, table=True):
-    """`user_id` is in whose name it decides, and only the hash of the token is kept.
+    """`user_id` is the member in whose name the link decides; only the hash of the token is stored.
 
-    `subject_id` is the row that is decided on, `source_id` the time that it was asked about: a task may be held again.
+    `subject_id` is the row to decide on, `source_id` the occasion: a task may be held again.
     """
 
     __tablename__ = "decision_links"

@@ -1,4 +1,4 @@
-"""Settings of the instance: what operators set, and what the service notes for them to see."""
+"""Settings of the instance, by operators and by the service."""
 
 from typing import Final
 
@@ -27,10 +27,10 @@ _SENSITIVE_KEY = (
 
 
 class InstanceSetting(Table, Timestamps, table=True):
-    """The value is `plain`, or where the key says that it is a secret, sealed in `secret`: the database holds it to
-    that, so that no secret is ever stored as a text that something could show.
+    """The value is in `plain`, or sealed in `secret` if the key names a secret: the database enforces this, so no
+    secret is ever stored as a readable text.
 
-    What the service must not lose (the epoch of its events, fingerprints of its keys) is no setting: `InstanceFact`.
+    Facts that the service must not lose (the epoch of its events, fingerprints of its keys) are `InstanceFact`s.
     """
 
     __tablename__ = "instance_settings"

@@ -1,4 +1,4 @@
-"""Requests to the keeper: what agents ask of it, what else it is to judge, and what was decided."""
+"""Requests to the keeper: by agents, and by the evaluators, with the decisions."""
 
 import secrets
 from datetime import datetime
@@ -85,7 +85,7 @@ def evaluation_id(kind: str) -> str:
 
 
 def shortened(shown: str | None) -> str | None:
-    """A prompt or an answer as it is kept."""
+    """A prompt or an answer as it is stored."""
     if shown is None or len(shown) <= SHOWN:
         return shown
     return shown[:SHOWN] + TRUNCATED

@@ -121,9 +121,9 @@ class SignInDevice(Table, table=True):
 
 
 class CliToken(Table, table=True):
-    """A bearer token of a script. Only its hash is kept: SHA-256 for STANDARD, a keyed HMAC for ADMIN.
+    """A bearer token of a script. Only its hash is stored: SHA-256 for STANDARD, a keyed HMAC for ADMIN.
 
-    One of a service account always has scopes: no scope opens what is a person's.
+    A service account's token always has scopes, so it cannot access what belongs to persons.
     """
 
     __tablename__ = "cli_tokens"

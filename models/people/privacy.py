@@ -1,4 +1,4 @@
-"""Peer cards: what agents note about people, whether those want it, and who has looked."""
+"""Peer cards: agents' notes about people, the people's consent, and the log of readers."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -63,7 +63,7 @@ class PeerConsent(TenantRow, table=True):
 
 
 class PeerCardAudit(TenantTable, table=True):
-    """Kept apart from the audit log: it is about the user, and goes with them."""
+    """Separate from the audit log, because it is about the user and is deleted with the user."""
 
     __tablename__ = "peer_card_audit"
     __table_args__ = (

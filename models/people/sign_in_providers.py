@@ -40,10 +40,10 @@ ATTEMPT_LIFETIME = timedelta(minutes=15)  # of a sign-in at another provider (co
 
 
 class SignInAttempt(Table, table=True):
-    """A browser that was sent to a provider, until it comes back, which it can do once.
+    """A browser that was sent to a provider; it can return once.
 
-    Only hashes are kept of the state in the address and of the browser's cookie, of which the nonce and the code
-    verifier are made: what is stored here finishes no sign-in.
+    Only hashes are stored, of the state in the address and of the browser's cookie, from which the nonce and the code
+    verifier are derived: the stored row cannot complete a sign-in.
     """
 
     __tablename__ = "sign_in_attempts"

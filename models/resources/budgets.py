@@ -1,4 +1,4 @@
-"""Budgets for calls of models: what may be spent, what has been, and what runs under way have set aside."""
+"""Budgets for model calls: the limit, the spending, and the reservations of live runs."""
 
 from datetime import datetime
 from enum import StrEnum

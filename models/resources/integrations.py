@@ -140,10 +140,10 @@ class AgentIntegration(TenantTable, Versioned, table=True):
 
 
 class ToolBinding(TenantTable, Timestamps, table=True):
-    """A tool of a crew's MCP server; a tool without a row counts as switched on.
+    """A tool of a crew's MCP server; a tool without a row is enabled.
 
-    `fingerprint` is of its definition as the server itself gave it, where it was asked: an agent is not shown a tool
-    whose definition has changed since.
+    `fingerprint` is of the definition from the server itself, if it was queried: an agent does not see a tool whose
+    definition has changed since.
     """
 
     __tablename__ = "tool_bindings"

@@ -20,9 +20,9 @@ class TrustTier(StrEnum):
 
 
 class McpRegistryServer(Row, table=True):
-    """A server as the registry describes it. Its name there is its id, and what it does not say is empty.
+    """A server as the registry describes it. Its name there is its id, and missing values are empty.
 
-    `place` is 0 for a featured one: all keys of the list go one way, so that it is walked by its index.
+    `place` is 0 for a featured one: all keys of the list have one direction, so an index serves it.
     """
 
     __tablename__ = "mcp_registry_servers"

@@ -14,8 +14,8 @@ from models.sealed import Sealed
 
 
 class OAuthState(TenantTable, table=True):
-    """It is good once, for 15 minutes. Of the state there is a hash, of the code verifier what the vault sealed, and of
-    the cookie of the browser that it was begun in a hash, too; none, where the answer comes to a loopback address.
+    """Valid once, for 15 minutes. Stored are a hash of the state, the sealed code verifier, and a hash of the browser's
+    cookie; none if the answer comes to a loopback address.
     """
 
     __tablename__ = "oauth_states"

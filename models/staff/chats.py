@@ -116,8 +116,8 @@ def new_message_id() -> str:
 
 
 class Message(TenantTable, table=True):
-    """One turn of a chat; `seq` numbers them. `parts` of assistant and system turns: what the agent said, thought and
-    called, in order.
+    """One turn of a chat; `seq` numbers them. `parts` of assistant and system turns: the agent's text, thinking and
+    tool calls, in order.
     """
 
     __tablename__ = "messages"
@@ -237,10 +237,10 @@ class AttachmentTotal(TenantRow, table=True):
 
 
 class ChatPresence(Row, table=True):
-    """That a process has a user on the line who listens to a chat. It counts up to `until`, which the process moves on
-    while that is so.
+    """A process has a connected user who listens to a chat. The row is valid up to `until`, which the process extends
+    meanwhile.
 
-    Of no worth after a crash, and so not logged: what is left of a process that is gone runs out by itself.
+    It is worthless after a crash, and so not logged: rows of a dead process expire.
     """
 
     __tablename__ = "chat_presence"

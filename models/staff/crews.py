@@ -124,7 +124,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     cached_image: str | None = text_field(IMAGE, default=None, holds=NOTHING)
     config_hash: str | None = text_field(LINE, default=None, holds=DERIVED)
     build: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
-    """The build of the image that was begun last: what `resolvers/staff/crews/building.py` says of it."""
+    """The last build of the image, as `resolvers/staff/crews/building.py` describes it."""
     agents_pending_restart: int = 0
     """The number of its agents whose container has an older image, by the last measurement."""
     issue_prefix: str | None = text_field(LINE, default=None, holds=NOTHING)

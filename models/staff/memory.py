@@ -30,10 +30,10 @@ class MemoryTier(StrEnum):
 
 
 class MemoryVersion(TenantTable, table=True):
-    """A version of one memory. `path` is logical (`agent:martin/AGENT.md`); `written_by` the id of a user or an agent,
-    or empty. Where the text was stored, `payload_ref` says so: it is a file named by the digest.
+    """A version of one memory. `path` is logical (`agent:martin/AGENT.md`); `written_by` is the id of a user or an
+    agent, or empty. `payload_ref` names the stored text, a file named by the digest.
 
-    `owner_id`: the agent or crew whose persona it is. Paths name agents by slugs, which others may have later.
+    `owner_id`: the agent or crew of a persona, because paths name agents by slugs, which other agents may have later.
     """
 
     __tablename__ = "memory_versions"

@@ -1,4 +1,4 @@
-"""Runs of agents: what was asked of an agent once, how far it is, and every frame it has shown."""
+"""Runs of agents: the request, the progress, and every frame."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -174,10 +174,10 @@ RUN_STATES = Machine(
 
 
 class RunFrame(TenantRow, table=True):
-    """One frame of a chat as clients get it; a run's come in batches by its lease's holder. Also the agent's log.
+    """One frame of a chat as clients get it; the worker writes a run's frames in batches. Also the agent's log.
 
-    Frames of a chat are numbered on from one run to the next. What was said in a group without asking the agent is in
-    no run. `agent_id` is set on what an adapter has put out (see OUTPUT), and says whose log it is an entry of.
+    Frames of a chat are numbered across runs. Messages in a group that address no agent belong to no run. `agent_id` is
+    set on output of adapters (see OUTPUT), and names the agent whose log has the entry.
     """
 
     __tablename__ = "run_frames"
@@ -210,11 +210,11 @@ class RunFrame(TenantRow, table=True):
 
 
 class RunTag(TenantRow, table=True):
-    """One of the tags of a run's metadata; those over 200 characters have none. Without a foreign key to runs, since
-    only their trigger writes here.
+    """One tag of a run's metadata; tags over 200 characters are left out. There is no foreign key to runs, because only
+    their trigger writes here.
 
-    A row of its own and not a look into the JSON: row-level security lets no condition into an index whose operator may
-    leak what it sees. `began_at` is the run's, so that the runs of a tag stand in the order of their list.
+    Tags have rows, because row-level security keeps conditions with leaky operators, such as on JSON, out of indexes.
+    `began_at` is the run's, so that the runs of a tag are in the order of their list.
     """
 
     __tablename__ = "run_tags"

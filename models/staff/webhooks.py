@@ -22,10 +22,10 @@ class WebhookResult(StrEnum):
 
 
 class WebhookReceipt(TenantTable, table=True):
-    """A delivery from outside, as far as its result; several that are alike, where `times` says so.
+    """A delivery from outside and its result; several equal ones if `times` says so.
 
-    `key` and `proof` tell an accepted one from others: neither is accepted twice in 24 hours. `run_id` is what it has
-    started. What was sent is in the prompt of the run, and of a refused one nothing is kept.
+    `key` and `proof` identify an accepted delivery: neither is accepted twice in 24 hours. `run_id` is the run that it
+    started. The content is in the prompt of the run; the content of a refused delivery is not stored.
     """
 
     __tablename__ = "webhook_receipts"

@@ -11,7 +11,7 @@ from models.bounds import ID, LABEL, LINE, NAME, PROMPT
 from models.personal_data import AUTHOR, BY, MENTIONS, NOTHING, holding
 
 LONGEST_CRON: Final = 1000
-"""Characters. A list of every minute takes 170; what is longer is no schedule of anybody."""
+"""The most characters of an expression. A list of every minute takes 170; a longer one is no real schedule."""
 
 
 class RecurringIssue(TenantTable, Versioned, Timestamps, table=True):

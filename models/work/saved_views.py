@@ -19,7 +19,9 @@ class ViewType(StrEnum):
 
 
 class SavedView(TenantTable, Versioned, Timestamps, table=True):
-    """Filters and order are texts of the client's, kept as sent. A view is its owner's, and goes with the account."""
+    """Filters and order are the client's texts, unchanged. A view belongs to its owner, and is deleted with the
+    account.
+    """
 
     __private__: ClassVar = True
     __tablename__ = "saved_views"

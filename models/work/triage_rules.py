@@ -1,4 +1,4 @@
-"""Triage rules: what is to become of issues whose title matches."""
+"""Triage rules: the changes of issues whose title matches."""
 
 from enum import StrEnum
 from typing import ClassVar, Final

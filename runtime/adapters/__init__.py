@@ -47,10 +47,10 @@ async def adapter_for(
     consent: Consent | None = None,
     servers: Sequence[Mapping[str, str]] = (),
 ) -> Adapter:
-    """CREWSHIP_RUN_ADAPTER decides; left to `auto`, the agent's provider where there is a key for it, else the local
-    model where it is allowed.
+    """CREWSHIP_RUN_ADAPTER decides. With `auto` it is the agent's provider if there is a key for it, otherwise the
+    local model if it is enabled.
 
-    Raises Failed, saying what to set, when nothing can do the work.
+    Raises Failed, with the setting to change, if no adapter can do the work.
     """
     forced = settings.run_adapter
     if forced == "scripted":

@@ -13,8 +13,8 @@ def _nothing() -> TokenUsage:
 
 @dataclass(slots=True)
 class RunBudget:
-    """`limit`: tokens of all calls together, or None. `known`: the provider has said what every call used. `cost`: US
-    dollars; None if not known.
+    """`limit`: tokens of all calls together, or None. `known`: the provider reported the usage of every call. `cost`:
+    US dollars; None if unknown.
     """
 
     limit: int | None

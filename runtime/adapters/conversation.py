@@ -55,7 +55,9 @@ class ToolUse(TypedDict):
 
 
 class ModelReply(TypedDict):
-    """One answer of a model. `wire` is the turn as the provider wants it back; `usage` is None where it names none."""
+    """One answer of a model. `wire` is the turn in the provider's format; `usage` is None if the provider
+    reports none.
+    """
 
     text: str
     tool_uses: list[ToolUse]

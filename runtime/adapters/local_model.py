@@ -110,7 +110,9 @@ def _start() -> Any:
 
 
 def local_prompt(job: Job) -> Prompt:
-    """Short: what guides a large model makes this one ramble, and it takes up every oddity of its own long replies."""
+    """A short prompt: guidance for a large model makes this one ramble, and it repeats every oddity of its own long
+    replies.
+    """
     agent = job.agent
     system = (
         f"You are a friendly and helpful assistant. Your name is {agent.name}."

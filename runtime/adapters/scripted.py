@@ -102,7 +102,7 @@ class ScriptedFrame(_Given):
 
 
 class Step(_Given):
-    """One key says what is done; `delay`, `times`, `hold` and `media_type` say how."""
+    """One key names the action; `delay`, `times`, `hold` and `media_type` modify it."""
 
     text: Pieces | None = None
     thinking: Pieces | None = None
@@ -251,7 +251,7 @@ async def _end(sink: Sink, began: float, said: str, usage: dict[str, int], spent
 
 
 async def _carry_out(sink: Sink, number: int, step: Step) -> str:
-    """Gives what was said in it."""
+    """Returns the text of the step."""
     said = ""
     for turn in range(1, step.times + 1):
         id = str(number) if step.times == 1 else f"{number}.{turn}"

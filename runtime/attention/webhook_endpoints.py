@@ -27,7 +27,7 @@ async def follow_outbox(tick: Tick) -> None:
 
 @carries(DELIVER)
 async def deliver(work: Work, data: OfLane) -> None:
-    """In order: what cannot be delivered now holds up what is behind it in its lane."""
+    """Delivers in order: a delivery that fails delays those behind it in its lane."""
     for _ in range(MOST):
         found = await work.read(lambda ctx: next_of(ctx, data))
         if found is None:

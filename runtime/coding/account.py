@@ -16,7 +16,7 @@ from runtime.runs.prompt import BYTES_A_TOKEN
 
 PATIENCE: Final = 2.0
 Cost = Callable[[str, TokenUsage], Awaitable[float | None]]
-"""US dollars of a model's usage; None where it has no known price."""
+"""US dollars for a model's usage; None if the price is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

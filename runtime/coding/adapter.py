@@ -61,7 +61,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Over:
-    """It has used what it may use."""
+    """The run has used up a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class _AgentRun:
         await self._launch()
 
     async def _launch(self) -> None:
-        """Once more with a new session, where the old one is not found any more."""
+        """Starts again with a new session if the old one is not found."""
         prompt = assemble(self.job, PROMPT_BUDGET)
         stand_in = f"{STAND_IN}{secrets.token_hex(16)}"
         access = self.model.access
@@ -332,7 +332,7 @@ class _AgentRun:
     # ---- the end -------------------------------------------------------------------------------------------------
 
     def _is_lost(self, gone: Gone) -> bool:
-        """A session that the coding agent does not find any more: nothing was shown, and nothing was asked."""
+        """Returns true if the coding agent did not find its session: it has shown nothing and called no model."""
         return bool(self.session.known and gone.exit_code and not self._shown and not self.budget.turns)
 
     async def _again(self) -> None:
@@ -342,7 +342,7 @@ class _AgentRun:
         await self._launch()
 
     def _fault(self, gone: Gone) -> str | None:
-        """Why it is no success. An exit code of 0 is none: it has to say so itself."""
+        """The reason of a failure. An exit code of 0 alone is not a success: the coding agent has to report it."""
         if gone.excess:
             return f"{self.agent.name} was ended: {gone.excess}"
         if self._ended is not None and (self._ended.error is not None or not gone.exit_code):

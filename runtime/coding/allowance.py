@@ -13,7 +13,7 @@ REACHED, USED, SPENT = "turns", "tokens", "money"
 
 
 class Exhausted(Exception):
-    """Nothing is left: `of` is what there is no more of."""
+    """A limit is used up: `of` names it."""
 
     def __init__(self, of: str) -> None:
         super().__init__(of)

@@ -19,7 +19,7 @@ _BOUNDS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 
 
 class Unmeasured(Exception):
-    """Why what it uses could not be known."""
+    """The reason why the usage of a call could not be determined."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Bodies:
         self.held = 0
 
     def receive(self, announced: int) -> "Body":
-        """`announced` bytes; 0 where nothing is said. Raises TooLarge and TooMuch; close it."""
+        """`announced` bytes; 0 if unknown. Raises TooLarge and TooMuch; the caller closes it."""
         if announced > LARGEST:
             raise TooLarge
         if self.held + announced > TOGETHER:

@@ -68,7 +68,7 @@ async def adapter_with(
     mcp: McpConfiguration,
     ways: Mapping[str, ProviderWay],
 ) -> CodingAdapter:
-    """Raises Unfit where there is no key."""
+    """Raises Unfit if there is no key."""
     provider = provider_of(job.agent)
     login = keys.login(provider) if found.agent.takes_login else None
     access: ProviderKey | None = login or await keys.find(job.workspace_id, provider)

@@ -84,7 +84,7 @@ class ClaudeStream:
                 yield Answered(block["tool_use_id"], said, bool(block.get("is_error")), within)
 
     def _end(self, told: dict[str, Any]) -> Ended:
-        """`is_error` alone says it: the subtype of a failed call of the model is `success`."""
+        """Only `is_error` is reliable: the subtype of a failed model call is `success`."""
         if told["subtype"] == "success" and not told["is_error"]:
             return Ended(text=told.get("result") or "")
         said = told.get("result") or "; ".join(map(str, told.get("errors") or ())) or told["subtype"].replace("_", " ")

@@ -52,7 +52,7 @@ def _toml(value: str | int | bool) -> str:
 
 @dataclass(slots=True)
 class CodexStream:
-    """Texts come whole. What a call is, its kind of item says."""
+    """Texts arrive whole. The kind of an item identifies its call."""
 
     called: set[str] = field(default_factory=set)
     said: str = ""

@@ -38,8 +38,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """Arguments behind the program, variables, and files by their paths in the sandbox. It reads `prompt`, or else that
-    of the task. `first` is a shell's command before it: for what it looks for in its home alone.
+    """Arguments after the program, variables, and files by their paths in the sandbox. Its input is `prompt`, or else
+    the task's. `first` is a shell command before it: for files that the program looks for only in its home.
     """
 
     arguments: tuple[str, ...]
@@ -55,9 +55,9 @@ class CommandLine:
 
 @dataclass(frozen=True, slots=True)
 class CodingAgent:
-    """`package` and `version`: of npm, the one that the tests are run with. `entry`: the path of its program below
-    `node_modules`, which may name the machine; `needs_node`: that is a script. `providers`: whose models it can work
-    with. `takes_login`: it can be called with the token of a subscription.
+    """`package` and `version`: on npm, the version that the tests run. `entry`: the path of its program below
+    `node_modules`, which may name the machine; `needs_node`: the program is a script. `providers`: the providers of its
+    models. `takes_login`: it accepts the token of a subscription.
     """
 
     adapter: CliAdapter

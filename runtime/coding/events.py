@@ -34,7 +34,7 @@ class Said:
     kind: Literal["text", "thinking"]
     text: str
     within: str = ""
-    """The call of a tool that works by a model of its own, where it is what such a one says."""
+    """The call of the tool whose own model says this, if any."""
 
     def __post_init__(self) -> None:
         _is(str, self.text, self.within)
@@ -87,6 +87,6 @@ Event = Began | Said | Called | Answered | TriesAgain | Ended
 
 
 class EventReading(Protocol):
-    """One stream. What it does not know it passes over; a known event of another shape raises an error of any kind."""
+    """One stream. It ignores unknown events; a known event of another shape raises an error of any kind."""
 
     def take(self, told: dict[str, Any]) -> Iterable[Event]: ...

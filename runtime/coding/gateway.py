@@ -1,8 +1,8 @@
-"""The one way out of a coding agent: to the API of its model, and to the MCP servers of its run.
+"""The gateway of a coding agent: the only way to the API of its model, and to the MCP servers of its run.
 
-It listens where the sandbox alone can reach it. The coding agent is given a stand-in for the key, which is good here
-and nowhere else; the key itself is put in on the way out. For each call of a model what it may use is set aside before
-it is made, and it is metered. See docs/coding-agents.md.
+It listens where only the sandbox can reach it. The coding agent gets a placeholder for the key, which is valid only
+here; the gateway inserts the key itself. It reserves the maximum usage of each model call before it makes the call, and
+meters the answer. See docs/coding-agents.md.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ AT_ONCE: Final = 32
 MOST_OPEN: Final = 128
 """Connections, of which more than are served wait for their turn; others are closed."""
 LINGERS: Final = 2.0
-"""Seconds in which a client that is refused may say what it has begun, so that it reads why."""
+"""Seconds in which a refused client may finish sending, so that it reads the reason."""
 PIECE: Final = 64 << 10
 OF_A_HOP: Final = frozenset(
     {
@@ -98,7 +98,7 @@ class Account(Protocol):
     """The account of the model calls."""
 
     async def reserve(self, call: CallAsked) -> Reservation:
-        """Raises Exhausted where it is not made any more; may wait for others that are under way."""
+        """Raises Exhausted if the call may not be made; may wait for calls under way."""
 
 
 def port_beside(crew: Network) -> int:
@@ -108,7 +108,7 @@ def port_beside(crew: Network) -> int:
 
 
 class ModelGateway:
-    """Beside what the processes of its crew reach."""
+    """The gateway beside the network of the crew's processes."""
 
     def __init__(
         self, ways: Mapping[str, ProviderWay], crew: Network, account: Account, *, folder: Path | None = None

@@ -14,7 +14,7 @@ from runtime.coding.texts import text_of
 COMMANDS: Final = ("run_shell_command",)
 ATTEMPTS: Final = 4
 FOLDER: Final = f"{HOME}/.gemini"
-"""Elsewhere it takes settings from root alone, whom the sandbox does not know."""
+"""In other folders it accepts settings only from root, who does not exist in the sandbox."""
 
 
 def command(task: Task) -> CommandLine:

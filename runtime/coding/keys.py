@@ -1,4 +1,4 @@
-"""The key that calls of a coding agent go out with, and what stands for it in the sandbox."""
+"""The key of a coding agent's calls, and its placeholder in the sandbox."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class KeyStandIn:
-    """`shown` stands for the key in the headers `names` alone: what is sent in another one, a server may quote."""
+    """`shown` replaces the key in the headers `names` only: a server may quote other headers."""
 
     shown: str
     key: Key = field(repr=False)

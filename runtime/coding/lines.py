@@ -22,7 +22,9 @@ class Lines:
         self._read_so_far = 0
 
     def feed(self, piece: bytes) -> list[dict[str, Any]]:
-        """Raises NoJson for a line that is none, and for what is too long; then there is nothing more to feed."""
+        """Raises NoJson for a line that is not a JSON object, and for one that is too long; then the stream has
+        ended.
+        """
         self._read_so_far += len(piece)
         if self._read_so_far > MOST:
             raise NoJson(f"more than {MOST >> 20} MiB")

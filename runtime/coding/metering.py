@@ -12,7 +12,7 @@ from typing import Any, Final
 from runtime.adapters.conversation import TokenUsage
 
 LARGEST: Final = 16 << 20
-"""Bytes of a line, and of an answer that is no stream: what is longer is passed on, and not read."""
+"""The most bytes of a line, and of an answer that is not a stream: a longer one is passed on without being read."""
 
 
 def usage_of(read: int, wrote: int, cached: int = 0, written: int = 0) -> TokenUsage:

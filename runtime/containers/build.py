@@ -1,7 +1,7 @@
-"""An image of a crew, made in a container from the one that the crew names, and committed.
+"""A crew's image, built in a container from the image that the crew names, and committed.
 
-The container has no network but a loopback, in which a proxy of the service listens while a command runs: what it
-installs comes through that. Nothing of the host or of a crew is there.
+The container has only a loopback, on which the service's proxy listens during a command: installations use this proxy.
+The container has no mounts of the host or of a crew.
 """
 
 import contextlib

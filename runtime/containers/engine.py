@@ -35,7 +35,7 @@ LACKING: Final = re.compile(
 
 
 class EngineGone(Failed):
-    """Nothing is known of what was asked for: it may have been done."""
+    """The engine did not answer, so the request may have been executed."""
 
     def __init__(self) -> None:
         super().__init__(GONE)
@@ -50,7 +50,7 @@ class EngineRefused(Failed):
 
     @property
     def taken(self) -> bool:
-        """Another one has what was to be made; podman says so with 500 while that is being made."""
+        """The name is in use; podman answers 500 while the other one is being created."""
         return self.status == 409 or "already in use" in str(self)
 
     @property
@@ -135,7 +135,7 @@ class ContainerEngine:
         return [each._container for each in found]
 
     async def inspect(self, container: str) -> Mapping[str, Any] | None:
-        """None where there is no such container."""
+        """None if the container does not exist."""
         try:
             async with _told(ASK):
                 shown: Mapping[str, Any] = await self._one(container).show()
@@ -186,8 +186,8 @@ class ContainerEngine:
         return found
 
     async def remove_image(self, name: str, *, force: bool) -> bool:
-        """Its name, and what no other name has. False where there is none. Raises EngineRefused: 409 while a container
-        uses it.
+        """Removes the name, and everything that has no other name. False if it does not exist. Raises EngineRefused:
+        409 while a container uses it.
         """
         try:
             async with _told(MAKE):
@@ -212,7 +212,7 @@ class ContainerEngine:
         return found.get("Volumes") or []
 
     async def remove_volume(self, name: str) -> bool:
-        """False where there is none."""
+        """False if it does not exist."""
         try:
             async with _told(MAKE):
                 volumes: Any = self._docker().volumes
@@ -235,7 +235,7 @@ class ContainerEngine:
         return found[0] if found else None
 
     async def pull(self, name: str) -> None:
-        """From its registry. Raises EngineRefused where there is none, or none of that name."""
+        """Pulls from its registry. Raises EngineRefused if there is no registry or no image of that name."""
         async with _told(PULL):
             await self._docker().images.pull(name)
 
@@ -291,7 +291,7 @@ class Running:
         self._made, self._stream = made, stream
 
     async def pieces(self) -> AsyncIterator[tuple[int, bytes]]:
-        """1 and what was written to stdout, or 2 and what to stderr, until both are closed."""
+        """1 and a piece of stdout, or 2 and a piece of stderr, until both are closed."""
         async with _told(None):
             while (piece := await self._stream.read_out()) is not None:
                 yield piece.stream, piece.data

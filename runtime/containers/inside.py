@@ -14,10 +14,10 @@ _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 async def opened_root(engine: ContainerEngine, container: str) -> int | None:
-    """A descriptor of it, or None where the container does not run, or its process is not ours to look into.
+    """A descriptor of the root, or None if the container does not run, or its process is not ours to examine.
 
-    The number of a process that is gone may be another one's: the container is asked for again when its root is open,
-    and where it still has that process, it had it then.
+    The number of an ended process may be reused, so the engine is asked again after the root was opened: if the
+    container still has the process, it had it then.
     """
     pid = await _pid(engine, container)
     root = None if pid is None else await asyncio.to_thread(_opened, pid)

@@ -60,7 +60,7 @@ def ending(number: int) -> list[str]:
 
 
 def shell() -> list[str]:
-    """At a terminal, where it leads a session; says first which."""
+    """Starts a shell that leads a session at a terminal; it reports its process first."""
     return ["/bin/sh", "-c", _SHELL]
 
 

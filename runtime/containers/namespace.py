@@ -16,9 +16,10 @@ UNREACHED: Final = "The network of the container could not be reached"
 
 
 class Namespace:
-    """That of a process of a container, by its number: held open, so that it is the same when the process is gone.
+    """The namespace of a container's process, by its number: held open, so that it stays the same when the process has
+    ended.
 
-    Raises Failed where it is the service's own: then the number was of a process that is gone, and is another's now.
+    Raises Failed if it is the service's own: then the process had ended and its number was reused.
     """
 
     def __init__(self, pid: int) -> None:

@@ -81,7 +81,7 @@ class Apart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerPlace:
-    """One container: whose it is, and the folders of the host that it is shown. `use` names one that passes."""
+    """One container: its owner, and the folders of the host in it. `use` names one for a single use."""
 
     crew: CrewContainer
     agent: str
@@ -160,8 +160,9 @@ class ContainerPlace:
         ]
 
     def configuration(self, limits: Limits, *, keep_id: bool, owned: bool = False) -> dict[str, Any]:
-        """As the engine's API takes it. `keep_id`: of an engine without root, whose users are mapped. `owned`: one that
-        gives a file system of memory the mode of what the image has in its place, and takes an owner for it.
+        """The configuration in the format of the engine's API. `keep_id`: for an engine without root, whose users are
+        mapped. `owned`: the engine copies the mode of the image's directory to a file system in memory, and accepts an
+        owner for it.
         """
         crew = self.crew
         in_memory = f"rw,exec,nosuid,nodev,size={limits.temporary},mode=1777"

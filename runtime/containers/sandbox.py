@@ -1,4 +1,4 @@
-"""Commands in the container of an agent, which stays when they end, as does what they have put into the background.
+"""Commands in the container of an agent. The container stays when they end, and so do their background processes.
 
 See ADR 92.
 """
@@ -87,7 +87,7 @@ class ContainerSandbox:
         environment: Mapping[str, str] = NO_ENVIRONMENT,
         network: Network | None = None,
     ) -> Finished:
-        """As the port says, but that what a command has put into the background lives as long as the container."""
+        """As in the port, except that background processes live as long as the container."""
         await admit(workdir, self.limits)
         given = await asyncio.to_thread(_given_alone if workdir.apart else _give, workdir)
         place = ContainerPlace.of(self._crew, workdir, given=given, apart=self._apart)
@@ -173,7 +173,7 @@ class ContainerSandbox:
         return outputs.finished(code, timed_out=not ended)
 
     async def _end(self, container: str, place: ContainerPlace, outputs: "_Outputs") -> None:
-        """The command and what it started in its group. Where that cannot be done, its container goes."""
+        """Kills the command and its process group; if that fails, removes the container."""
         try:
             if (number := outputs.number) is None:
                 raise Failed("a command was cancelled before it began")
@@ -222,7 +222,7 @@ class _Outputs:
 
 
 def _give(workdir: Workdir) -> Path:
-    """The folder of what a run is given, as it is now: it lies where no command can reach it but to read."""
+    """A copy of the files that a run is given, in a folder that commands can only read."""
     for opening in (workdir.open_output, workdir.open_home):
         os.close(opening())
     folder = workdir.storage.joinpath(*workdir.home[:-1], GIVEN)

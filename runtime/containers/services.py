@@ -35,7 +35,7 @@ MOST: Final = 8  # services of a crew
 PATIENCE: Final = 90.0  # seconds for a service to become healthy
 SETTLING: Final = 0.3  # seconds
 EVERY, LONGEST, TRIES = 1.0, 30.0, 3
-"""Seconds between two looks at its health where it says nothing, and of one look; looks that may fail."""
+"""Seconds between two health checks without a setting, seconds of one check, and the checks that may fail."""
 KEPT: Final = 500  # bytes of what a look has said last
 PROCESSES: Final = 512
 # What images of databases do before they become their own user, and no more.
@@ -133,8 +133,8 @@ async def _started(
 
 
 async def _healthy(engine: ContainerEngine, container: str, service: Service) -> None:
-    """Asked for from here, as not every engine asks by itself. Without a way to ask, it is as it has started: what
-    cannot work ends at once, and is given the time to.
+    """The health is checked from here, because not every engine checks it. Without a check a service counts as healthy
+    after a moment, in which a broken one exits.
     """
     check = service.healthcheck
     if check is None or check.test[0] == "NONE":

@@ -1,4 +1,4 @@
-"""A terminal of a shell in a container, by the engine: it makes the terminal, and says what its size is."""
+"""A shell's terminal in a container: the engine creates it and sets its size."""
 
 import asyncio
 import contextlib

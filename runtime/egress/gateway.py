@@ -77,7 +77,7 @@ Dial = Callable[[Sequence[str], int, float], Awaitable[socket.socket]]
 
 
 async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.socket:
-    """The first of these that answers; one that says nothing leaves time for the others. Raises OSError."""
+    """The first address that answers; a silent one leaves time for the others. Raises OSError."""
     failed: OSError = OSError()
     for address in addresses:
         opened = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
@@ -97,10 +97,10 @@ async def dial(addresses: Sequence[str], port: int, seconds: float) -> socket.so
 
 
 class EgressGateway:
-    """`refresh` gives the policy as it is now: it counts for new connections, and ends those it no longer allows.
+    """`refresh` returns the current policy: it applies to new connections, and ends open ones that it no longer allows.
 
-    `stand_ins` are put into what is said to their hosts, where the policy allows these; all else is carried unread.
-    `tell` is called with the hosts that were reached or refused, each once for a reason; `refusals` are those so far.
+    `stand_ins` are inserted into requests to their hosts if the policy allows these; all other traffic is forwarded
+    unread. `tell` is called with reached or refused hosts, each once per reason; `refusals` are those so far.
     """
 
     def __init__(

@@ -67,8 +67,8 @@ class _ProxyRequest:
 
 
 class Conversation:
-    """`of`: every request goes to this host, as the client has opened a tunnel to its port of HTTP; `secure`: to that
-    of HTTPS, where there are stand-ins for it.
+    """`of`: every request goes to this host, because the client has opened a tunnel to its HTTP port; `secure`: to its
+    HTTPS port, if there are placeholders for it.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Conversation:
             self._http.receive_data(begun)
 
     async def run(self) -> None:
-        """Until the client has no more to ask. Raises OSError and TimeoutError where it breaks off."""
+        """Runs until the client has no more requests. Raises OSError and TimeoutError if the connection breaks."""
         patience = HEAD_SECONDS
         while True:
             try:

@@ -32,7 +32,7 @@ class NotTls(Exception):
 
 
 class ServerName:
-    """Fed with what a client says, until it has named its host."""
+    """Reads a client's first bytes until it has named its host."""
 
     def __init__(self) -> None:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()

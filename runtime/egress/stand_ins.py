@@ -1,8 +1,8 @@
-"""Secrets that a program may use and not see. It has a stand-in; the proxy puts the value into requests to the hosts
-that it is for, in headers that carry what proves who asks, and nowhere else.
+"""Secrets that a program can use without seeing them. It has a placeholder; the proxy inserts the value into
+authentication headers of requests to the secret's hosts, and nowhere else.
 
-What such a program says to these hosts over TLS has to be read for that: the proxy answers in their name, with a
-certificate of an authority that this run alone trusts, and verifies the host itself.
+For this the proxy has to read the program's TLS traffic to these hosts: it answers in their name, with a certificate of
+an authority that only this run trusts, and verifies the host itself.
 """
 
 import base64
@@ -28,7 +28,7 @@ _PROVES: Final = re.compile(
     rb"|(?:x-)?(?:[a-z0-9]+-)?token",
     re.IGNORECASE,
 )
-"""Headers by which a client says who it is. What is sent in another one (Idempotency-Key), a server may quote."""
+"""Authentication headers. A server may quote other headers, such as Idempotency-Key."""
 _SENDABLE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 _KINDS: Final = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
 Headers = Iterable[tuple[bytes, bytes]]

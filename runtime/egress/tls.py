@@ -7,7 +7,7 @@ from runtime.egress.wire import PIECE, Wire
 
 
 class TlsWire(Wire):
-    """`begun`: what the other side has said already. Nothing is sent or received before `shake_hands`."""
+    """`begun`: bytes that the other side has sent already. Nothing is sent or received before `shake_hands`."""
 
     def __init__(self, wire: Wire, context: ssl.SSLContext, *, name: str | None = None, begun: bytes = b"") -> None:
         """`name` is the host that is called and verified; without one this is the side that was called."""

@@ -16,7 +16,7 @@ class Wire:
         self._loop = asyncio.get_running_loop()
 
     async def receive(self) -> bytes:
-        """Nothing when the other side has said all. Raises OSError when it is gone."""
+        """Empty when the other side has ended. Raises OSError if it is gone."""
         data = await self._loop.sock_recv(self._socket, PIECE)
         self._alive()
         return data
@@ -36,7 +36,7 @@ class Wire:
 
 
 async def relay(one: Wire, other: Wire) -> None:
-    """Until both have said all, or one is gone."""
+    """Forwards until both sides have ended, or one is gone."""
     ways = [asyncio.ensure_future(_carry(one, other)), asyncio.ensure_future(_carry(other, one))]
     try:
         done, left = await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)

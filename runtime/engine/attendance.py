@@ -1,4 +1,4 @@
-"""Says that this process carries out runs, and what it has found to run commands with."""
+"""Reports that this process executes runs, and its means of running commands."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

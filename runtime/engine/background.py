@@ -1,8 +1,7 @@
-"""Background jobs as they are carried out: one wrapper around every body, and what a body may do.
+"""The execution of background jobs: one wrapper around every body, and the functions for bodies.
 
-A body does its work in steps. What a step writes is written once, with the mark that it was; what it asks of the world
-outside is asked at least once, under a key that stays the same. An attempt that fails is followed by another one, which
-leaves out what is marked.
+A body works in steps. A step writes once, with a mark; a call of the outside world happens at least once, under a
+stable key. A failed attempt is followed by another one, which skips marked steps.
 """
 
 import asyncio
@@ -48,7 +47,7 @@ ENDINGS = Counter(
 
 
 class GivenUp(Exception):
-    """The last attempt has failed. It ends on record, where no tenant's text belongs: this says no more than a name."""
+    """The last attempt has failed. Its record must not contain a tenant's text, so it has only a name."""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -92,7 +91,7 @@ class Attempt:
         return list(begun["steps"])
 
     async def followed_by(self, turn: Turn, at: datetime) -> None:
-        """Said twice it is one: the id is that of the turn."""
+        """Repetitions are one: the id is the turn's."""
         async with database.lease() as conn:
             await conn.fetchrow(ENQUEUE, *self.job.queued(self.workspace_id, self.ids, at, turn))
         bus.ring(Topic.jobs, TIMER)
@@ -129,10 +128,10 @@ class Work:
         self._seen.add(step)
 
     async def write(self, step: str, change: Callable[[Context], Awaitable[T]]) -> T | None:
-        """One transaction, as the system in the job's workspace: once a round. None where an earlier attempt did it.
-        Of a job of the instance each attempt does it: it finds in the rows what is left to do.
+        """One transaction, as the system in the job's workspace: once per cause. None if an earlier attempt has done
+        it. In a job of the instance each attempt executes it, and finds the remaining work in the rows.
 
-        What the next steps need of it they read: its outcome is nowhere but in the rows.
+        Later steps read what they need from the rows, because no outcome is stored elsewhere.
         """
         self._first(step)
         if self.done(step):

@@ -1,6 +1,6 @@
-"""Clocks as they are carried out: which ticks this process has claimed, and one wrapper around every body.
+"""The execution of clocks: the ticks that this process has claimed, and one wrapper around every body.
 
-The library of the jobs is not needed for it: an instance without jobs has clocks, and does not load it.
+It does not need the library of the jobs: an instance without jobs has clocks and does not load it.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ class Tick:
         return instance.clock.now()
 
     async def write(self, change: Callable[[AcrossWorkspaces], Awaitable[T]]) -> T:
-        """One transaction across all workspaces: rows, and jobs that are enqueued with them. It writes nothing if the
-        tick is another process's by now.
+        """One transaction across all workspaces: rows, and the jobs that are enqueued with them. It writes nothing if
+        another process holds the tick.
 
-        A tick that is cut off is begun anew: what it has committed it must not find due again.
+        An interrupted tick starts over: committed work must no longer be due.
         """
         return await across_workspaces(change, self._fence)
 
@@ -114,7 +114,7 @@ class Ticker:
             await self._wind(conn)
 
     async def claim(self, conn: "asyncpg.Connection[asyncpg.Record]") -> None:
-        """Begins what is due."""
+        """Begins the ticks that are due."""
         free = {id: _milliseconds(self._clocks[id].clock.every) for id in self.free()}
         sql = dbos_tables.claim(self.conditions)
         for (id,) in await conn.fetch(sql, self._executor, list(free), list(free.values())):

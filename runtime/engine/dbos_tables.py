@@ -1,7 +1,7 @@
-"""DBOS's tables: how they are made, who may do what with them, and every statement of ours on them. What of the library
-is private stands here, too.
+"""DBOS's tables: their creation and rights, and all our statements on them. The library's private names that we use are
+here, too.
 
-Bound to the library's minor version (`dbos>=3.4,<3.5`); a test holds the columns, function and calls used here.
+Bound to the library's minor version (`dbos>=3.4,<3.5`); a test checks the columns, functions and calls used here.
 
 See ADR 133.
 """
@@ -380,8 +380,8 @@ FORGET_QUEUES = f"""
 
 
 def hush() -> None:
-    """Ends the threads in which the library looks for work, as it does itself when it is destroyed. It has claimed
-    nothing by then: it listens to no queue. What they would find is found by `look`.
+    """Ends the threads in which the library looks for work, as the library does when it is destroyed. It has claimed
+    nothing by then, because it listens to no queue. `look` does their work.
     """
     from dbos._dbos import _get_dbos_instance
 
@@ -402,7 +402,7 @@ def ripen() -> None:
 
 
 def busy() -> list[str]:
-    """The ids of what the library carries out in this process."""
+    """The ids of the library's work in this process."""
     from dbos._dbos import _get_dbos_instance
 
     return list(_get_dbos_instance()._active_workflows_set.activeList())

@@ -57,7 +57,7 @@ class Records:
         self._changed()
 
     def left(self, run_id: str) -> None:
-        """It is no more carried out here."""
+        """The run no longer runs here."""
         self._numbers.pop(run_id, None)
 
     # ---- writing -------------------------------------------------------------------------------------------------

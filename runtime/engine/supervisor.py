@@ -1,6 +1,7 @@
-"""Which runs this process carries out: it claims what waits or was left, keeps the leases, passes on what is wanted.
+"""The runs of this process: it claims waiting and abandoned ones, extends their leases, and passes on cancellations.
 
-A run is taken over when its lease ends, one by one and at any time: never "at boot", as another process may be at it.
+A run is taken over when its lease ends, one by one and at any time: never "at boot", because another process may hold
+it.
 
 See ADR 17.
 """
@@ -34,11 +35,11 @@ class Timing:
     lease: float = 30.0
     extend: float = 10.0
     poll: float = 5.0
-    """Between looks for runs that wait or were left, where no ring says so and no lease ends before."""
+    """The time between looks for waiting or abandoned runs, if no wake-up arrives and no lease ends before."""
     retry: float = 0.5
     """Between two tries to begin a run, and from a claim to the first look."""
     ask: float = 1.0
-    """Between looks at whether a run is to be cancelled, where no ring says so."""
+    """The time between looks for cancellations, if no wake-up arrives."""
     begin: float = 30.0
     """The time that the engine may take to begin a run."""
     patience: float = PATIENCE
@@ -48,7 +49,7 @@ class Timing:
 
 
 class Supervisor:
-    """`slots`: how many runs this process carries out at once; `max_tokens`: what each may use, None for no cap."""
+    """`slots`: the number of concurrent runs; `max_tokens`: the limit of each, None for no limit."""
 
     def __init__(
         self,
@@ -84,7 +85,7 @@ class Supervisor:
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
     async def stop(self) -> None:
-        """Claims no more, stops what runs where it is, and gives the leases back: other workers go on at once."""
+        """Claims no more, stops live runs where they are, and returns the leases: other workers continue at once."""
         for off in self._off:
             off()
         await _cancelled(self._loops)

@@ -136,8 +136,8 @@ async def _written_down(work: Work, file: IO[bytes], person: str) -> dict[str, i
 
 
 async def _add_attached(work: Work, made: zipfile.ZipFile, person: str) -> None:
-    """The files that the person attached to chats, of which no more than a piece is in memory; one that is gone by now
-    is left out.
+    """The files that the person attached to chats, of which only pieces are in memory; a file that is gone is
+    skipped.
     """
     after = ""
     while True:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 Body = Callable[[str], Awaitable[None]]
-"""Carries out the run with this id, in this process. CancelledError stops it where it is: it may be begun again."""
+"""Executes the run with this id in this process. CancelledError stops it where it is: it can be resumed."""
 
 
 class RunEngine(Protocol):
@@ -19,7 +19,7 @@ class RunEngine(Protocol):
         """Stops all bodies where they are; others may resume their runs."""
 
     async def start(self, run_id: str) -> None:
-        """Begins a run at once; that it was begun comes on record meanwhile."""
+        """Begins a run at once; the record of it is written meanwhile."""
 
     async def resume(self, run_id: str) -> None:
         """Begins a run in this process that another has had, or this one before."""

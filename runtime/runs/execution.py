@@ -54,7 +54,7 @@ SCHEDULED = ("CRON", BY_SCHEDULE)
 TRIES = 3  # of an end that is refused, before one without what was said
 PATIENCE = 10.0  # seconds that an adapter may take to stop
 MOST_LEASES = 25
-"""A run that so many workers have held may be what ends them: it is not begun again."""
+"""A run with this many leases may be what ends its workers: it is not resumed."""
 AGENT_GONE = "The agent was deleted"
 INTERNAL = "The agent stopped because of an internal error"
 GIVEN_UP = "The run could not be ended in its workspace"
@@ -89,7 +89,7 @@ class HeldRun:
         return self.reason is Stop.lost
 
     def stop(self, reason: Stop) -> None:
-        """The first reason stands, but that what is lost is lost."""
+        """The first reason counts, except that a lost run stays lost."""
         if self.reason is None or reason is Stop.lost:
             self.reason = reason
         self.stopping.set()
@@ -120,7 +120,7 @@ CALLED_OFF = Ending(RunStatus.CANCELLED, CANCELLED)
 
 
 def job_of(claim: RunClaim, briefing: Mapping[str, Any], max_tokens: int | None = None) -> Job:
-    """The job as an adapter gets it, from what `runs.brief` answers. `max_tokens`: what any run may use."""
+    """The job for an adapter, from the answer of `runs.brief`. `max_tokens`: the limit of every run."""
     agent = briefing["agent"]
     scheduled = briefing["trigger_type"] in SCHEDULED
     worker = Worker(
@@ -305,7 +305,7 @@ class Execution:
         return failed(INTERNAL)
 
     def _log(self, event: str, error: BaseException) -> None:
-        """An error may repeat what the agent has said, and every line of code that it came through."""
+        """Logs without the error's text and source lines, which may contain the agent's output."""
         beside = Redactor().beside if self._guard is None else self._guard.beside
         log.error(event, run_id=self.claim.run_id, exception=beside("".join(format_exception(error))))
 
@@ -335,7 +335,7 @@ class Execution:
         raise Lost
 
     async def _store(self, ending: Ending | None) -> None:
-        """One try. None: an end without what was said."""
+        """One attempt. None: an end without the agent's output."""
         report = self._bare() if ending is None else self._report(ending, await self._said())
         try:
             await finish_run(Caller.service(SERVICE, self.claim.workspace_id), report)
@@ -376,7 +376,7 @@ class Execution:
         return made | self._whose()
 
     def _bare(self) -> dict[str, Any]:
-        """An end that nothing of what the agent has said can spoil."""
+        """An end without the agent's output, which might be impossible to store."""
         return {"status": RunStatus.FAILED, "error_message": INTERNAL} | self._whose()
 
     def _whose(self) -> dict[str, Any]:

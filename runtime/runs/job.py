@@ -38,7 +38,7 @@ class Worker:
     llm_model: str | None
     tool_profile: ToolProfile
     persona: str = ""
-    """Its own, or that of its crew."""
+    """The agent's own persona, or its crew's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +99,11 @@ class Sink(Protocol):
         """
 
     async def step(self, name: str, body: Callable[[], Awaitable[T]], *, acts: bool = False) -> T:
-        """Runs `body` once in the life of the run, and gives its outcome again when another process takes the run over.
+        """Runs `body` once in the life of the run, and returns its outcome again when another process takes the run
+        over.
 
-        `name` is unique in the run and the same in every attempt. What `body` returns must be JSON. `acts`: it has an
-        effect outside (a tool): begun and not known to have ended, it is not repeated; then, as for a step that had
+        `name` is unique in the run and the same in every attempt. The result of `body` must be JSON. `acts`: it has an
+        outside effect (a tool): if it began without a recorded end, it is not repeated; then, as for a step that had
         shown something, Interrupted is raised and the run ends with the recovery message.
         """
 
@@ -112,7 +113,7 @@ class Sink(Protocol):
 
 @runtime_checkable
 class Priced(Protocol):
-    """An adapter that knows what its model costs."""
+    """An adapter that knows the price of its model."""
 
     async def tokens_for(self, micros: int) -> int | None:
         """The number of input tokens for that many millionths of a US dollar; None if the price is unknown."""

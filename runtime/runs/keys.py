@@ -1,4 +1,4 @@
-"""The port to what providers of models ask for: keys and addresses. Adapters know nothing of where they come from."""
+"""The port to keys and addresses of model providers. Adapters do not know their source."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +42,7 @@ class Keys(Protocol):
 
 
 class EnvironmentKeys:
-    """The same for every workspace: what the environment of the process says."""
+    """The keys in the process's environment, the same for every workspace."""
 
     def __init__(self, settings: Settings) -> None:
         ollama = settings.ollama_base_url

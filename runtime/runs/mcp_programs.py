@@ -1,8 +1,7 @@
-"""MCP servers behind stdio, as our own agent loop and people who look after them start them: strangers' programs, each
-in a sandbox of its own.
+"""stdio MCP servers of our own agent loop and of users' requests: untrusted programs, each in a sandbox of its own.
 
-A server sees the files of its agent and reaches what the crew's network lets it, as a command of the agent does; of
-the credentials it has those that its own texts and its binding name, and no others.
+A server sees the files of its agent and has the crew's network, like a command of the agent; it gets only the
+credentials that its texts and its binding name.
 """
 
 import asyncio
@@ -89,7 +88,7 @@ class LocalServers:
 
         @contextlib.asynccontextmanager
         async def started() -> AsyncIterator[Talk]:
-            """For one question: what was taken away meanwhile is given to no further program."""
+            """For one request: a credential that was removed meanwhile is given to no further program."""
             async with turns:
                 if not await self.still(server.given):
                     raise NotAllowed
@@ -158,7 +157,7 @@ class SandboxedPrograms:
             yield talk
 
     async def _sandbox(self, workspace_id: str, crew_id: str | None) -> Bubblewrap:
-        """Raises Failed where there is none that a program can talk through."""
+        """Raises Failed if there is no sandbox in which a program can be talked to."""
         sandbox = await self._sandboxes.of_crew(workspace_id, crew_id)
         if not isinstance(sandbox, Bubblewrap):
             raise Failed(NO_SANDBOX)

@@ -1,7 +1,7 @@
-"""Tools of MCP servers, as our own agent loop has them.
+"""Tools of MCP servers for our own agent loop.
 
-Servers are asked when a run begins. Each call is looked at again: whether the agent may still use the server, and the
-tool. What a server says is data: bounded, marked with whose it is, and then redacted and scanned like any tool's.
+Servers are asked when a run begins. Each call checks again whether the agent may still use the server and the tool. A
+server's answer is data: limited, marked with the server's name, and then redacted and scanned like any tool's.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ TOO_LARGE = f"The arguments have more than {LARGEST_ARGUMENTS} bytes, so nothing
 
 
 class NotAllowed(McpFailed):
-    """The agent may not use the server any more, or what it is given."""
+    """The agent may no longer use the server or its credential."""
 
     def __init__(self) -> None:
         super().__init__(NOT_ALLOWED)
@@ -63,7 +63,7 @@ class RunServer:
 
     @property
     def address(self) -> McpServer | McpProgram | None:
-        """None of one that this run cannot ask."""
+        """None for a server that this run cannot call."""
         if self.program is not None:
             return self.program
         if self.given.transport is Transport.stdio or not self.given.endpoint:
@@ -73,7 +73,7 @@ class RunServer:
 
 
 async def servers_for(job: Job) -> list[RunServer]:
-    """A credential that cannot be opened is none: the server says what it makes of that."""
+    """A credential that cannot be opened counts as none: the server reports the effect."""
     found = [RunServer(given, await _secret(given)) for given in await servers_of(job.workspace_id, job.agent.id)]
     used = {server.given.credential_id for server in found if server.secret is not None}
     await tell_use(job.workspace_id, job.agent.id, [id for id in used if id is not None])

@@ -1,4 +1,4 @@
-"""The way out of a crew's processes: its policy as it is now, and the journal of what was asked for."""
+"""The network of a crew's processes: the current policy, and the journal of requested hosts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -52,8 +52,8 @@ async def gateway_of(
     restricted: bool = False,
     stand_ins: StandIns | None = None,
 ) -> EgressGateway:
-    """`about`: what else entries of the journal say. `hosts` are reached beside the crew's. `stand_ins` count where the
-    crew's rules let their hosts be reached.
+    """`about`: further data of journal entries. `hosts` are reached beside the crew's. `stand_ins` are inserted if the
+    crew's rules allow their hosts.
     """
     closed = servers_of_models(instance.settings)
 
@@ -71,7 +71,7 @@ async def gateway_of(
 
 
 def _entry(seen: Seen, redactor: Redactor) -> dict[str, object]:
-    """A host may be made of what a program knows: what is a secret of the run is taken out."""
+    """Redacts the host, because a program can build it from a secret."""
     payload = {
         "host": redactor.redact(seen.host),
         "port": seen.port or None,

@@ -1,4 +1,4 @@
-"""From a run's frames to what is stored of it: parts of the reply, its text, and what the adapter said of itself.
+"""From a run's frames to its stored reply: parts, text, and the adapter's own data.
 
 The rules are chats.behaviour 18 and 19, and chats.Message.
 """

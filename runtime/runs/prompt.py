@@ -15,8 +15,8 @@ TURN_TOKENS = 4  # what marks a turn's beginning, role and end
 def estimate(text: str) -> int:
     """Tokens of a text, without any model's tokenizer: one for three bytes of UTF-8.
 
-    English has about four bytes to a token and code about three, so the real number is rarely above this one. It is a
-    guess for choosing what to send; what was used is what the provider says.
+    English has about four bytes to a token and code about three, so the real number is rarely above this one. The
+    estimate only selects what to send; the provider reports the real usage.
     """
     return -(-len(text.encode(errors="surrogatepass")) // BYTES_A_TOKEN)
 

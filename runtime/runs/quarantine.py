@@ -21,7 +21,7 @@ Scan = Callable[[str], Finding | None]
 
 
 def quarantine(content: str, metadata: dict[str, Any], scan: Scan) -> tuple[str, dict[str, Any]]:
-    """Content and metadata of a tool_result as they may be shown. One that is blocked already stays as it is."""
+    """Content and metadata of a tool_result as they may be shown. An already blocked one is unchanged."""
     found = None if metadata.get("scan_quarantined") is True else scan(content)
     if found is None:
         return content, metadata

@@ -1,5 +1,5 @@
-"""Skills of an agent, as the Agent Skills format has them: the prompt names each with what it is for, and its SKILL.md
-lies in a folder of its own, which the agent reads when it comes to that.
+"""Skills of an agent, in the Agent Skills format: the prompt names each with its purpose, and its SKILL.md is in a
+folder of its own, which the agent reads when it needs the skill.
 """
 
 import json
@@ -28,7 +28,7 @@ def path_of(skill: Skill) -> str:
 
 
 def listing(skills: Sequence[Skill]) -> str:
-    """The part of the prompt that names them; empty where there are none, and without those that are too many."""
+    """The part of the prompt that names them; empty without skills, and limited in number."""
     lines, room = list[str](), MOST_LISTED
     for skill in skills:
         line = _line(skill)

@@ -22,7 +22,7 @@ class StepWriter:
         self._alone: set[asyncio.Task[None]] = set()
 
     async def append(self, claim: RunClaim, batch: Batch, written: int) -> bool:
-        """As `work.append`. What a run says, or has to pay for, is a statement of its own."""
+        """As `work.append`. Steps with output or costs use a statement of their own."""
         if batch.frames or batch.charges:
             return await work.append(claim, batch, written)
         loop = asyncio.get_running_loop()

@@ -15,7 +15,7 @@ INT64 = 1 << 63
 
 
 def storable(value: Any) -> Any:
-    """The value, or the nearest one that can be stored. Agents say what they like; that must not end their runs."""
+    """The value, or the nearest one that can be stored, so that no output of an agent can end its run."""
     if isinstance(value, str):
         return value if "\0" not in value and value.isascii() else _text(value)
     try:

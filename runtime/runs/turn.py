@@ -1,6 +1,6 @@
-"""The sink of one run: what an adapter says is guarded, merged and stored in batches; what it does is done once.
+"""The sink of one run: it guards, merges and stores an adapter's output in batches, and executes each step once.
 
-Frames reach the table about every 30 ms: the first of a pause at once, what follows together. Nothing is stored for a
+Frames reach the table about every 30 ms: the first after a pause at once, later ones together. Nothing is stored for a
 run that another worker holds, and the outcome of a step is stored with its last frames, in one statement.
 """
 
@@ -254,7 +254,7 @@ class TurnSink:
         self._check()
 
     async def _drain(self) -> None:
-        """Stores until nothing is left. It is never cancelled with the adapter: what was said is kept."""
+        """Stores until nothing is left. It is never cancelled with the adapter, so no output is lost."""
         try:
             while self._batch:
                 pause = self._last_store + WINDOW - asyncio.get_running_loop().time()

@@ -45,11 +45,11 @@ MOST_THREADS: Final = 1024  # of a program that starts others
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes, counts and seconds. `memory_sum`, `processes`, `temporary` and `output` hold for a command as a whole,
-    `disk` and `files` for all that its crew and its agent keep; the others for each process.
+    """Bytes, counts and seconds. `memory_sum`, `processes`, `temporary` and `output` limit a command as a whole, `disk`
+    and `files` all files of its crew and its agent; the others each process.
 
-    `memory` is what a process may write to; `address_space` also counts what it only reserves, which is 10 GiB for a
-    JavaScript engine that uses 40 MiB, and what it shares with others. `processes` counts threads too.
+    `memory` limits writable memory; `address_space` also counts reserved memory, which is 10 GiB for a JavaScript
+    engine that uses 40 MiB, and shared memory. `processes` counts threads too.
     """
 
     memory: int = 2048 * MIB
@@ -67,8 +67,9 @@ class Limits:
     """The most bytes of stdout and of stderr; the rest is read and dropped."""
 
     def of_a_program(self) -> "Limits":
-        """For one that is listened to while it works. Engines of languages reserve more than any machine has; one that
-        cannot have the gigabyte in which it compiles runs without compiling, many times slower, and says nothing of it.
+        """The limits of a program that talks while it works. Language engines reserve more than any machine has; an
+        engine without the gigabyte in which it compiles runs without compiling, many times slower, and does not report
+        it.
         """
         writable = self.memory_sum + RESERVED
         return replace(self, address_space=UNLIMITED, processes=MOST_THREADS, memory=writable)
@@ -124,7 +125,9 @@ class Sandbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The boundary of this machine in words: why it is no higher one, and what to do about it; empty if nothing."""
+    """The boundary of this machine in words: why there is no better one, and how to get it; empty if there is nothing
+    to do.
+    """
 
     isolation: Isolation
     runs_commands: bool

@@ -37,8 +37,8 @@ echo made >made
 
 
 async def detect(settings: Settings) -> Sandbox:
-    """The strongest sandbox that works here, with a way out where that works, too. Never raises: what does not work is
-    `none`, and `describe` says why.
+    """The strongest sandbox that works here, with a network if that works, too. Never raises: without one it is `none`,
+    and `describe` gives the reason.
     """
     return (await _examine(settings)).sandbox
 

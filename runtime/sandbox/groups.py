@@ -109,7 +109,7 @@ class Group:
         return False
 
     def end(self) -> None:
-        """Kills what is in it."""
+        """Kills all its processes."""
         for folder in self.distinct:
             with contextlib.suppress(OSError):
                 for pid in (folder / "cgroup.procs").read_text().split():
@@ -239,7 +239,7 @@ def _close(home: Group, locks: Sequence[int]) -> None:
 
 
 def _most_processes() -> int:
-    """Half of what the machine has numbers for."""
+    """Half of the machine's process numbers."""
     most = [int(Path(f"/proc/sys/kernel/{name}").read_text()) for name in ("pid_max", "threads-max")]
     return min(most) // 2
 
@@ -297,8 +297,8 @@ def _parents(root: Path) -> Iterator[Group]:
 
 
 def _delegated(mount: _Mount) -> Iterator[Path]:
-    """A user divides what the user may write to; root what systemd says it leaves alone, the whole of a container, or
-    the top, beside the groups of others.
+    """The groups that this user may divide: a plain user, those that the user can write to; root, the ones that systemd
+    delegates, the whole of a container, or the top, beside other groups.
     """
     outer = mount.own.parent
     if mount.own != mount.at and (_is_left_to_us(outer) or mount.own.name == LEAF):

@@ -1,14 +1,14 @@
 """Isolation by Linux namespaces, through bubblewrap.
 
 A command gets mount, pid, network, ipc, uts, cgroup and user namespaces of its own, a read-only system, two directories
-of its crew, no capability, no way to gain one, a filter on its system calls, and limits. What it does not get is
-described by what is mounted, not by what is forbidden: the service's files, keys and sockets have no name in there.
+of its crew, no capability, no way to gain one, a filter on its system calls, and limits. Only mounted files are
+visible, so nothing has to be forbidden: the service's files, keys and sockets have no name in the sandbox.
 
-When the service is root, commands run as another user, so that they own nothing and the kernel's limits count (root's
+If the service is root, commands run as another user, so that they own nothing and the kernel's limits apply (root's
 processes are never limited). That user cannot reach a directory inside a closed one, so a first bubblewrap with root's
-rights puts the two directories under /run, and the second one, without rights, makes the sandbox. The first one also
-has a pid namespace: root without capabilities, which is what is left of it while it waits, may not signal another user,
-so this is what ends the sandbox when the service is killed. See ADR 14.
+rights puts the two directories under /run, and the second one, without rights, creates the sandbox. The first one also
+has a pid namespace: while it waits it is root without capabilities, which may not signal another user, so the namespace
+ends the sandbox when the service is killed. See ADR 14.
 """
 
 import asyncio

@@ -38,7 +38,7 @@ class Start:
 
 
 class Program:
-    """`watching` says why it was ended, or nothing where it has ended by itself; `code` is its exit code then."""
+    """`watching` has the reason for which it was killed, if any; `code` is its exit code otherwise."""
 
     def __init__(
         self,

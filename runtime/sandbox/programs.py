@@ -21,7 +21,7 @@ _SAYS = re.compile(r"bubblewrap (\d+(?:\.\d+){1,3})\s*")
 
 
 class NotStarted(Failed):
-    """No sandbox could be made. `detail` is for the operator: what the program said, with paths of the host."""
+    """The sandbox could not be created. `detail` is for the operator: the program's message, with paths of the host."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("The sandbox for commands could not be started; `crewship doctor` gives the reason")
@@ -42,7 +42,9 @@ class Programs:
 
     @classmethod
     def find(cls) -> "Programs":
-        """The bubblewrap of our dependency, or the system's where that is newer and root's alone. Raises NotStarted."""
+        """The bubblewrap of our dependency, or the system's if that is newer and only root can change it. Raises
+        NotStarted.
+        """
         packaged = _packaged()
         chosen = newest_of_system(
             SYSTEM, newer_than=OLDEST if packaged is None else packaged[1], least=packaged is not None

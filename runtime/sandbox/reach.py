@@ -18,7 +18,7 @@ HOME_SIZE: Final = str(256 << 20)
 
 @dataclass(frozen=True, slots=True)
 class ShownDirectory:
-    """An open directory: how it is called on the way, where it is shown, and whether it can be changed there."""
+    """An open directory: its path on the way, its path in the sandbox, and whether it is writable there."""
 
     descriptor: int
     name: str
@@ -48,8 +48,8 @@ class Reach:
         own_home: bool,
         read_only: bool,
     ) -> "Reach":
-        """Closed with the stack. What works for people has a home of its own: the agent's holds what
-        its programs know.
+        """Closed with the stack. Commands for users have a home of their own, because the agent's home holds what its
+        programs know.
         """
         if workdir.apart:
             return cls((), (HOME, SCRATCH))

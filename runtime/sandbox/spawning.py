@@ -1,4 +1,6 @@
-"""The one place that starts what is not our own: in a group of the kernel's, where there is one, and first to end."""
+"""The only place that starts other programs: in a control group, if there is one, and killed before the service if
+memory runs out.
+"""
 
 import subprocess
 from collections.abc import Mapping, Sequence

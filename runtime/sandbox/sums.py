@@ -70,7 +70,7 @@ class _Walk:
         self._seen: set[tuple[int, int]] = set()
 
     def into(self, descriptor: int, deeper: int) -> bool:
-        """False when there is no more to see. Links are counted, not followed; what vanishes is passed over."""
+        """False at the end. Links are counted, not followed; entries that vanish are skipped."""
         if deeper == 0:
             self.usage.files = self._limits.files * HOPELESS + 1
             return False

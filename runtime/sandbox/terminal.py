@@ -58,7 +58,7 @@ def set_size(descriptor: int, rows: int, columns: int) -> None:
 
 
 class Terminal:
-    """`watching` says why the program was ended, or nothing where it has ended by itself."""
+    """`watching` has the reason for which the program was killed, if any."""
 
     def __init__(self, descriptor: int, watching: Coroutine[Any, Any, str]) -> None:
         self._descriptor = descriptor
@@ -90,7 +90,7 @@ class Terminal:
             set_size(self._descriptor, rows, columns)
 
     async def excess(self) -> str:
-        """Why it was ended: what there was too much of; empty where it has ended by itself, or is still there."""
+        """The exceeded limit for which it was killed; empty if it has ended by itself or still runs."""
         return self._watch.result() if self._watch.done() and not self._watch.cancelled() else ""
 
     async def close(self) -> None:

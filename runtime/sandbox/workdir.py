@@ -114,7 +114,7 @@ class Workdir:
         return self._open(self.home)
 
     def give(self, descriptor: int) -> None:
-        """Make what was just made here belong to whom commands run as."""
+        """Makes the commands' user the owner of a new file."""
         if self.owner is not None:
             os.fchown(descriptor, self.owner, self.owner)
 

@@ -104,7 +104,9 @@ class Differences:
 
 
 async def compare(tick: Tick, place: AttachmentsPlace, chats: Sequence[str]) -> None:
-    """Rows are read before the disk: what was committed in between is no difference by the time it is to be written."""
+    """Rows are read before the disk, so a row that is committed in between is not a difference when it is to be
+    written.
+    """
     for some in _portions(chats, CHATS):
         rows = await tick.write(lambda across, some=some: across.fetch(ROWS, *place, list(some)))  # type: ignore[misc]
         found = Differences()

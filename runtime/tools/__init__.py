@@ -89,7 +89,7 @@ def _tool(name: str, description: str, model: type[A], body: Callable[[A], Await
 
 
 def explain(refused: ValidationError) -> str:
-    """Which arguments are wrong, without what was sent."""
+    """The invalid arguments, without their values."""
     errors = refused.errors(include_url=False, include_context=False, include_input=False)
     return "; ".join(
         f"{'.'.join(str(part) for part in error['loc']) or 'arguments'}: {error['msg']}" for error in errors

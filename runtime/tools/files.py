@@ -1,6 +1,6 @@
-"""Files of a crew, reached from this process although commands of the crew may change them at any moment.
+"""Files of a crew, accessed from this process although commands of the crew may change them at any moment.
 
-A path is taken apart as text (`..` ends at /output), and what it names is reached as `instance/confined.py` says.
+A path is split as text (`..` ends at /output), and opened as `instance/confined.py` describes.
 """
 
 import contextlib
@@ -67,7 +67,7 @@ class CrewPath:
 
 
 def shown(name: str) -> str:
-    """A name as text for a model: without what is not Unicode and what would look like another line."""
+    """A name as text for a model, without invalid Unicode and characters that would look like another line."""
     text = os.fsencode(name).decode(errors="replace") if not name.isascii() else name
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
@@ -167,9 +167,10 @@ class Found:
 
 
 def walk(start: int, *, depth: int, skip: frozenset[str] = frozenset()) -> Iterator[tuple[int, list[Found]]]:
-    """Directories from `start` down, sorted, `depth` levels: an open descriptor, good for this step, and what is in it.
+    """Directories from `start` down, sorted, `depth` levels: an open descriptor, valid for this step, and the entries.
 
-    Each directory is opened from `start` anew, so one moved or exchanged meanwhile is left out or seen where it is.
+    Each directory is opened from `start` again, so a directory that was moved or exchanged is skipped or seen where it
+    is.
     """
     waiting: list[tuple[str, ...]] = [()]
     while waiting:

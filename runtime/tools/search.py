@@ -33,7 +33,7 @@ class Matches:
     incomplete: str = ""
 
     def add(self, place: str, number: int, text: str) -> bool:
-        """False when there is no room left."""
+        """False if there is no room left."""
         if len(self.lines) >= MATCHES:
             self.incomplete = f"more than {MATCHES} matching lines"
             return False

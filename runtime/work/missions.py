@@ -20,8 +20,8 @@ from runtime.engine.background import Work, carries
 
 @carries(DRIVE)
 async def look(work: Work, data: MissionToDrive) -> None:
-    """A task goes to its agent in a step of its own: two missions that give work to the same agents hold one agent each
-    at a time, and never wait for each other.
+    """Each task is assigned in a step of its own: two missions that share agents lock one agent each at a time, and
+    never wait for each other.
     """
     id = data.mission_id
     await work.write("note", lambda ctx: driving.note(ctx, id))

@@ -1,7 +1,7 @@
-"""Arguments and variables of a document: read for every request, so decided once and looked up after that.
+"""Arguments and variables of a document: examined once and looked up for every request.
 
-graphql-core resolves the types of variables and the nodes of arguments for each request. What is decided here is only
-what needs no coercion: strings, booleans and whole numbers in variables, and literals. The rest is graphql-core's.
+graphql-core resolves the types of variables and the nodes of arguments for each request. Only values without coercion
+are handled here: strings, booleans and whole numbers in variables, and literals. graphql-core does the rest.
 """
 
 from collections.abc import Iterable
@@ -89,7 +89,7 @@ class Variables:
         """Bytes, about."""
 
     def read(self, inputs: dict[str, Any]) -> Any:
-        """VariableValues, or the list of what is wrong."""
+        """VariableValues, or the list of faults."""
         return self._looked_up(inputs) or self._coerced(inputs)
 
     def _coerced(self, inputs: dict[str, Any]) -> Any:
@@ -152,8 +152,8 @@ class _Variable(Visitor):
 
 
 class Arguments:
-    """The arguments of one field of a document. Of its node only what errors may tell of, or what is read anew for
-    every request, is kept.
+    """The arguments of one field of a document. Of its node it keeps only the parts for errors, and those that every
+    request reads again.
     """
 
     __slots__ = ("_definition", "_literals", "_node", "_variables", "size")
@@ -211,7 +211,7 @@ class Arguments:
         return made
 
     def _refuse(self, name: str, variables: Any) -> None:
-        """Raises what graphql-core says of this argument."""
+        """Raises graphql-core's error about this argument."""
         get_argument_values(
             GraphQLField(self._definition.type, {name: self._definition.args[name]}), self._node, variables
         )

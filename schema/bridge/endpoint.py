@@ -61,7 +61,7 @@ MALFORMED = {403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 405: Code.NOT_OFFERED}
 
 
 class Malformed(Exception):
-    """The HTTP request is no GraphQL request."""
+    """The HTTP request is not a GraphQL request."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         super().__init__(text)
@@ -81,10 +81,9 @@ class Endpoint:
     """The GraphQL surface as an ASGI application.
 
     `trusted`: sha256 -> text of known documents; `trusted_only` refuses every other. `page` answers browsers.
-    `throttle`: the rate limits that operations have beyond that of this path. `streaming` serves subscriptions to
-    clients that take a stream. `open_schema`: introspection and the suggestions of errors are for everybody, not only
-    for callers with a credential. `allowed`: seconds of processor time that the new documents of a
-    stranger may take in a minute.
+    `throttle`: the rate limits of operations beyond this path's. `streaming` serves subscriptions to clients that
+    accept a stream. `open_schema`: introspection and suggestions in errors are for everyone, not only for authenticated
+    callers. `allowed`: seconds of processor time per minute for new documents of an unauthenticated caller.
     """
 
     def __init__(
@@ -301,7 +300,7 @@ class Endpoint:
     async def _fallback(
         self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int, who: Who
     ) -> Executed:
-        """The executor, for what is no operation's."""
+        """The executor, for fields that are not operations."""
         tree = await self.documents.tree(document, who)
         result: Any = execute(
             self.core, tree.document, context_value=context, variable_values=inputs, operation_name=document.name

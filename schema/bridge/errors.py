@@ -38,7 +38,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
 
 
 def reported(errors: Iterable[GraphQLError]) -> list[dict[str, Any]]:
-    """The errors of one answer. Where they are too many, the last one says how many are left out."""
+    """The errors of one answer. If there are too many, the last one gives the number of those left out."""
     found, made, size = list(errors), list[dict[str, Any]](), 0
     for error in found[:MOST_ERRORS]:
         shown = formatted(error)

@@ -112,7 +112,7 @@ def _face(name: str, kind: Any, bound: float) -> Any:
 
 
 def _present(info: FieldInfo) -> FieldInfo:
-    """The field as it is when it is not null: what is said of the value stands inside the union with None."""
+    """The field without null: the constraints of the value are inside the union with None."""
     if not accepts_none(info.annotation):
         return info
     kind: Any = Union[tuple(part for part in get_args(info.annotation) if part is not type(None))]  # noqa: UP007 (a value here)

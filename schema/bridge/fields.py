@@ -79,7 +79,7 @@ def nullable(kind: Any) -> Any:
 
 
 def enum(kind: type[Enum], *, name: str | None = None) -> Any:
-    """The GraphQL enum of a closed set: what its docstring says, and its own name unless another one is given."""
+    """The GraphQL enum of a closed set, with its docstring, and its own name unless another one is given."""
     if has_enum_definition(kind):  # a second definition would lose the first one's name
         return kind
     return strawberry.enum(kind, name=name, description=inspect.cleandoc(kind.__dict__.get("__doc__") or "") or None)
@@ -94,7 +94,7 @@ def _with_enums(annotation: Any) -> None:
 
 
 def graphql_type(name: str, kind: Any, nested: Callable[[Any], Any]) -> Any:
-    """The GraphQL type of a value: what its Python type and its name say. `nested` is the type of a model's object."""
+    """The GraphQL type of a value, by its Python type and its name. `nested` gives the type of a model's object."""
     if kind in _AS_THEY_ARE:
         return kind
     if kind is str:
@@ -136,7 +136,7 @@ UNIONS: dict[frozenset[type[SQLModel]], Any] = {}
 
 
 def union(name: str, *models: type[SQLModel], description: str) -> None:
-    """A GraphQL union of the types of several models: what a field shows whose row is of one of these."""
+    """A GraphQL union of the types of several models, for fields whose row is one of these."""
     UNIONS[frozenset(models)] = strawberry.union(name, description=description)
 
 
@@ -145,9 +145,9 @@ NODES: dict[Target, list[type]] = {}
 
 
 def node(shown: Target, *, name: str | None = None) -> Callable[[C], C]:
-    """A GraphQL type of a table, a View or a Subtype, which says its name itself. `fields` lists what it shows, in
-    order: columns, and entries of the model's graph. The class says further only what the model does not: an edge, a
-    description, another type. Edges take arguments.
+    """A GraphQL type of a table, a View or a Subtype, which has its name. `fields` lists its fields in order: columns,
+    and entries of the model's graph. The class declares only what the model does not: an edge, a description, another
+    type. Edges take arguments.
 
     The class becomes a type in `bind_nodes`: before all domains are loaded, a model's edges are unknown.
     """
@@ -408,7 +408,7 @@ def _places(op: Operation[Any]) -> list[inspect.Parameter]:
 
 
 def _shown(op: Operation[Any], kind: Any) -> Any:
-    """The type of the rows or objects that an operation answers: an Output is shown as it is."""
+    """The type of an operation's rows or objects: an Output is shown as declared."""
     if kind is not None:
         return kind
     returns = get_args(op.returns)[0] if get_origin(op.returns) is list else op.returns

@@ -1,4 +1,4 @@
-"""Introspection: what the schema says of itself depends on the document alone, so it is made once and kept as bytes."""
+"""Introspection: its answer depends on the document alone, so it is computed once and kept as bytes."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -65,10 +65,10 @@ def _spread(nodes: Iterable[Node], fragments: Mapping[str, FragmentDefinitionNod
 
 
 class Answers:
-    """Answers to introspection, put together beside the event loop: the whole schema takes half a second.
+    """Answers to introspection, computed outside the event loop: the whole schema takes half a second.
 
-    Kept by what is asked, without the names and comments around it, so that many documents have one answer. One is
-    made at a time.
+    They are cached by the requested fields, without names and comments, so that many documents share one answer. One is
+    computed at a time.
     """
 
     def __init__(self, core: GraphQLSchema, worker: Worker) -> None:

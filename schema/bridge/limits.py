@@ -182,11 +182,11 @@ def _fragment(name: str, fragments: dict[str, FragmentDefinitionNode], known: di
 
 
 def _pairs(parts: list[tuple[Any, str]], fragments: dict[str, FragmentDefinitionNode], *, root: bool = False) -> int:
-    """Pairs of fields that meet under one name, where selections are merged. Asked only within the other limits.
+    """Pairs of fields with one name in merged selections. Called only within the other limits.
 
-    A part is a selection and the type it is on, where it says so: of one type, MAX_REPEATS fields of a name are
-    allowed. Raises _Repeated for a value that an object would show under more than MAX_SAME names; `root`: these are
-    operations, not values.
+    A part is a selection and its type, if known: of one type, MAX_REPEATS fields of a name are allowed. Raises
+    _Repeated for a value that an object would show under more than MAX_SAME names; `root`: these are operations, not
+    values.
     """
     groups: dict[str, list[tuple[Any, str]]] = {}
     values: set[tuple[str, str, str]] = set()

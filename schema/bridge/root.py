@@ -21,7 +21,7 @@ bind_outputs()
 
 
 def _merged(name: str, description: str, *own: type) -> Any:
-    """A root type with the fields of each domain's class `<Domain><name>`, behind those that are no domain's."""
+    """A root type with the fields of each domain's class `<Domain><name>`, after fields of no domain."""
     parts = [
         part
         for domain in DOMAINS

@@ -319,7 +319,9 @@ class Selection:
         return Nested(key, name, Shape((), "count") if leaf else self.shape(definition.type, edge.target, group), slot)
 
     def _union(self, type_: Any, either: Either, nodes: list[FieldNode]) -> Shape:
-        """Each member with the fields that fragments on its type ask for; of one that none is on, if it is there."""
+        """Each member with the fields that fragments on its type request; a member without fragments only by its
+        existence.
+        """
         types = {kind.extensions[BACKREF].origin: kind for kind in get_named_type(type_).types}
         members = list[Item]()
         for name, edge in either.members.items():

@@ -1,8 +1,8 @@
-"""Work whose cost a document decides: done beside the event loop, in turns, within shares of places and time.
+"""Work whose cost a document determines: done outside the event loop, in turns, within shares of slots and time.
 
-Python runs one thread at a time, so that this makes nothing faster: it lets everybody else be served meanwhile. Callers
-with a good credential have a thread of their own, so that they share the interpreter with one piece of a stranger at
-most, and wait behind none.
+Python runs one thread at a time, so this makes nothing faster: it lets other requests be served meanwhile.
+Authenticated callers have a thread of their own, so they share the interpreter with at most one piece of work of an
+unauthenticated caller, and wait behind none.
 """
 
 import asyncio

@@ -27,7 +27,9 @@ def _said(kind: Any, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which channel a field listens to. `argument` says whose, in the document; None: the caller's, or the only one."""
+    """The channel of a field. `argument` names its owner in the document; None: the caller's channel, or the
+    only one.
+    """
 
     kind: ChannelKind
     argument: str | None = None

@@ -10,12 +10,12 @@ _PART = b"\r\ncontent-type: application/json\r\n\r\n%b\r\n--" + BOUNDARY
 
 
 def errors(found: list[dict[str, Any]]) -> bytes:
-    """The answer to what was not, or is no longer, run."""
+    """The answer to a document that was not, or is no longer, executed."""
     return orjson.dumps({"errors": found})
 
 
 class Framing(Protocol):
-    """`placed`: a frame says the cursor too. `sign` is what is sent when there is nothing to send."""
+    """`placed`: frames contain the cursor. `sign` is sent if there is nothing else to send."""
 
     media: bytes
     placed: bool

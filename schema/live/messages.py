@@ -39,7 +39,7 @@ class Said:
 
 
 def read(text: str | None) -> Said:
-    """Raises Closing for what is no message of the protocol."""
+    """Raises Closing for a text that is not a message of the protocol."""
     if text is None:
         raise Closing(INVALID, "Messages are text")
     try:

@@ -42,7 +42,7 @@ class StreamOutlet:
             raise ConnectionError("the stream is closed")
 
     def close(self) -> None:
-        """Nothing is written any more; what waits can still be taken."""
+        """Accepts no more; waiting frames can still be taken."""
         self.closed = True
         self._filled.set()
         self._room.set()
@@ -73,9 +73,10 @@ class Beat:
 
 
 class Heart:
-    """One clock for all streams of the process: says something where nothing was said, and cuts off who takes nothing.
+    """One clock for all streams of the process: sends a sign of life on silent streams, and disconnects clients that
+    read nothing.
 
-    What is sent lets proxies keep the connection, and the kernel notice that the client is gone.
+    The sign makes proxies keep the connection, and the kernel notice that the client is gone.
     """
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ class Projection:
         self.placed = any(source is Given.cursor for items in different for _, source in items)
 
     def answer(self, event: Delivered, subscription: Subscription) -> bytes:
-        """The GraphQL response to an event; a StreamReset where it cannot be shown."""
+        """The GraphQL response to an event; a StreamReset if it cannot be shown."""
         key: Any = (self, subscription.position) if self.placed else self
         return event.encoded(key, self._answer, subscription)
 

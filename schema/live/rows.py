@@ -21,8 +21,8 @@ OWN = "cursor"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowProjection:
-    """`key`: of the root field in the answer. `cursors`: the names under which a row shows where it stands. `lost`:
-    what is shown of a StreamReset, by its names.
+    """`key`: of the root field in the answer. `cursors`: the names under which a row shows its position. `lost`: the
+    fields of a StreamReset, by their names.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""GraphQL: what agents give and ask each other."""
+"""GraphQL: assignments and questions between agents."""
 
 import strawberry
 

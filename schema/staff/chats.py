@@ -1,4 +1,4 @@
-"""GraphQL: chats, their messages, and what is said in them."""
+"""GraphQL: chats and their messages."""
 
 from datetime import datetime
 

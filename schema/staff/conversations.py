@@ -1,4 +1,4 @@
-"""GraphQL: what was said in chats, found by its words."""
+"""GraphQL: search in messages of chats."""
 
 from datetime import datetime
 

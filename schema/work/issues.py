@@ -1,4 +1,4 @@
-"""GraphQL: issues, and what hangs on them."""
+"""GraphQL: issues and their parts."""
 
 from datetime import datetime
 

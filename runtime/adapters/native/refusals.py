@@ -68,8 +68,8 @@ class Refusals:
         )
 
     def of_status(self, status: int | None, body: Any, headers: Mapping[str, str], redactor: Redactor) -> ProviderError:
-        """`status` is None, or that of a success, for an error that came in the stream. `redactor` knows the key, which
-        a provider may quote in what it says.
+        """`status` is None, or a success's, for an error within the stream. `redactor` knows the key, which a provider
+        may quote.
         """
         error = _error(body)
         words = {str(error.get(field) or "") for field in ("type", "code")} - {""}
@@ -120,7 +120,7 @@ def _said(message: str, redactor: Redactor) -> str:
 
 
 def _error(body: Any) -> Mapping[str, Any]:
-    """The object that says what went wrong, wherever the provider keeps it."""
+    """The error object, wherever the provider puts it."""
     for _ in range(2):
         inner = body.get("error") if isinstance(body, Mapping) else None
         if isinstance(inner, Mapping):
