@@ -158,9 +158,9 @@ class Conversation:
 
 
 def chat(profile: Profile, agent: str, message: str | None, *, new: bool, as_json: bool = False) -> int:
-    """A conversation, one turn of it, or one a line of stdin; returns the exit code. Raises ClientError.
+    """A conversation, one turn of it, or one turn per line of stdin; returns the exit code. Raises ClientError.
 
-    As JSON it is a document, or a line for each line of stdin, and nothing is said but what cannot be in one.
+    With JSON it prints one document, or a line per line of stdin, and nothing else on stdout.
     """
     screen = Screen(*((io.StringIO(), io.StringIO()) if as_json else ()))
     with asyncio.Runner() as runner:

@@ -1,7 +1,8 @@
-"""`crewship demo`: a service of its own with a small local model, owner, crew and agent, and how to talk with it.
+"""`crewship demo`: a service of its own with a small local model, an owner, a crew and an agent, and instructions for
+talking with it.
 
-Everything is in one directory: the second start finds what the first one has made. The service runs in this process, so
-that the model is loaded where it will be used.
+Everything is in one directory: the second start continues with the first one's data. The service runs in this process,
+so that the model is loaded where it is used.
 """
 
 import asyncio
@@ -196,7 +197,9 @@ async def _furnished(client: Client) -> str:
 
 
 class Guide:
-    """Runs beside the service, in a thread: shows how far things are, sets them up, and says what there is."""
+    """Runs beside the service, in a thread: shows the progress, creates owner, crew and agent, and prints the
+    instructions.
+    """
 
     def __init__(self, console: Console, settings: Settings) -> None:
         self.console, self.progress, self.settings = console, Progress(console.file), settings

@@ -162,7 +162,9 @@ async def _check_database(settings: Settings, access: Access) -> list[Check]:
 
 
 async def _check_place(provider: SignInProvider, connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
-    """Which workspace it is whose roles a provider gives: what it was when they were first given, or would be now."""
+    """The workspace of a provider's roles: the stored one or, before the first sign-in, the one that the slug names
+    now.
+    """
     name, live = f"workspace of {provider.label}", "SELECT id, name, slug FROM workspaces WHERE deleted_at IS NULL AND"
     sql = "SELECT value FROM instance_facts WHERE name = $1"
     known = await connection.fetchval(sql, provider.workspace_fact)

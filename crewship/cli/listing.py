@@ -37,7 +37,7 @@ LEAST_TEXT = 24  # characters of a text beside columns
 
 @dataclass(frozen=True)
 class Listing:
-    """`columns`: heading -> what stands there of a node."""
+    """`columns`: heading -> the text for a node."""
 
     field: str
     document: str
@@ -151,7 +151,7 @@ def show_profiles(as_json: bool) -> None:
 
 
 async def decide(profile: Profile, id: str, *, approved: bool, comment: str | None, as_json: bool) -> int:
-    """Decides on an approval, and says how it stands."""
+    """Decides on an approval, and prints its new state."""
     client, status = Client(profile), "approved" if approved else "denied"
     try:
         given = await _variables(client)
@@ -232,8 +232,8 @@ def _print_table(columns: Mapping[str, Callable[[Mapping[str, Any]], Any]], node
 
 
 def _lines(names: list[str], rows: list[list[str]], width: int) -> Iterator[tuple[str, str]]:
-    """Columns come with the most important one first, and texts in the last: where there is no room for it, each has a
-    line of its own, and columns before it are left out from the right. What stands in a column is whole.
+    """Columns are ordered by importance, with texts in the last one. If there is no room for the text, it gets a line
+    of its own, and columns are dropped from the right. Values are never cut.
     """
     widths = [max(cell_len(row[n]) for row in [names, *rows]) for n in range(len(names))]
     shown = list(range(len(names) - 1))

@@ -63,7 +63,7 @@ def explained() -> Iterator[None]:
 
 
 def _carry_out(work: Coroutine[Any, Any, int]) -> None:
-    """The exit code is what comes of it; 130 after Ctrl-C."""
+    """Exits with the result of the work; 130 after Ctrl-C."""
     import asyncio
 
     try:

@@ -1,6 +1,6 @@
-"""Which server a command talks to, and as whom: profiles, each a file of its own that only its owner can read.
+"""Profiles: the server and token of a command, each in a file of its own that only its owner can read.
 
-One of them is in use. A file is written whole or not at all, and read anew by each command.
+One of them is in use. A file is written completely or not at all, and each command reads it again.
 """
 
 import os

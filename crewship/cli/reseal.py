@@ -1,9 +1,9 @@
-"""Secrets are sealed anew, and data keys wrapped anew, while the service works.
+"""Rewraps data keys and reseals secrets while the service runs.
 
-Data keys are wrapped by the key that wraps now. A value that was sealed with a key of the instance, or with a data key
-that is retired, is sealed with the data key of its workspace. The rows say themselves what is left, so a run that was
-cut off is begun again, and two at once do no harm. Portions are short transactions that lock their rows: a change of
-one waits for milliseconds, and is not lost.
+Data keys are wrapped by the current wrapping key. A value that was sealed with a key of the instance, or with a retired
+data key, is sealed with the data key of its workspace. The rows themselves show the remaining work, so an interrupted
+run can be repeated, and two concurrent runs do no harm. Portions are short transactions that lock their rows: a
+concurrent change of a row waits for milliseconds and is not lost.
 """
 
 import asyncio
@@ -83,7 +83,7 @@ class Needed:
 
 @dataclass
 class Resealed:
-    """`wrapped`: data keys that were wrapped anew; `made` and `removed`: those that are new or gone."""
+    """`wrapped`: the number of rewrapped data keys; `made` and `removed`: of new and of deleted ones."""
 
     values: int = 0
     unopenable: int = 0

@@ -1,6 +1,6 @@
-"""`crewship terminal`: a shell in an agent's sandbox, as this terminal's own (contract: websocket.yaml, ws.terminal).
+"""`crewship terminal`: a shell in an agent's sandbox, in this terminal (contract: websocket.yaml, ws.terminal).
 
-Bytes go both ways as they are, so that no character is taken apart. What is said beside them has lines of its own.
+Bytes pass unchanged in both directions, so no character is split. Messages of this program have lines of their own.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class Tty:
         return {"rows": min(rows, LARGEST) or 24, "cols": min(columns, LARGEST) or 80}
 
     def say(self, line: str) -> None:
-        """A line of this program's among what is shown."""
+        """Prints a line of this program in between."""
         os.write(self.screen, f"\r{printable(line)}\r\n".encode())
 
     @contextlib.contextmanager
@@ -99,7 +99,7 @@ class Tty:
         tty.setraw(self.keyboard, termios.TCSANOW)
 
     def _give_back(self) -> None:
-        """Waits for nothing: what is still to be shown may never be."""
+        """Does not wait, because the remaining output may never come."""
         with contextlib.suppress(OSError, termios.error):
             termios.tcsetattr(self.keyboard, termios.TCSANOW, self._before)
         if self.disturbed:

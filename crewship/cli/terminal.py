@@ -19,7 +19,7 @@ STEADY = 4.0  # redraws of the waiting line a second
 
 
 def printable(text: str) -> str:
-    """Without control characters: what an agent says must not steer the terminal."""
+    """Removes control characters: an agent's text must not control the terminal."""
     if text.isprintable():
         return text
     return "".join(c for c in text.replace("\r\n", "\n") if c in KEPT or unicodedata.category(c) != "Cc")

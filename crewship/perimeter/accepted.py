@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Why(NamedTuple):
-    """A request that goes no further."""
+    """The reason why a request is refused."""
 
     status: int
     detail: str

@@ -1,7 +1,7 @@
-"""The connections of this process: how many there may be, and how long one may keep the server waiting.
+"""The connections of this process: their number, and how long one may keep the server waiting.
 
-One timer looks at all of them once a second. Requests pay nothing for it: a connection says what it waits for in plain
-numbers (`stage`, `turns`, `body_bytes`), which the timer compares with those it saw a second ago. See ADR 22.
+One timer checks all of them once a second. Requests pay nothing for it: a connection describes its state in plain
+numbers (`stage`, `turns`, `body_bytes`), which the timer compares with the previous second's. See ADR 22.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ class Connections:
             call()
 
     def enter(self, connection: Watched) -> bool:
-        """Counts a new connection and watches it from here on; False where there is no room for it."""
+        """Counts a new connection and watches it; False if there is no room for it."""
         if self._loop is not connection.loop:
             self._begin(connection.loop)
         if isinstance(connection.peer, Tcp):

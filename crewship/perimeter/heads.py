@@ -1,11 +1,10 @@
-"""Heads that came before, found again by equality of their bytes.
+"""A cache of request heads by their bytes.
 
-Clients repeat themselves: between two requests of one nothing differs but the first line and the body. What the strict
-parser made of a head is kept, so that a request which comes whole, in one read, with the same bytes need not be parsed
-again. A head is kept in two halves, since its first line changes more often than its fields.
+Clients repeat themselves: their requests differ only in the first line and the body. The strict parser's result for a
+head is cached, so a request that arrives whole, in one read, with the same bytes is not parsed again. A head is cached
+in two halves, because its first line changes more often than its fields.
 
-Nothing of what a request is allowed to do is kept: rate, size, origin and gate are asked for each time, by the same
-code as of any other.
+No permission is cached: the same code as for any other request checks rate, size, origin and gate each time.
 """
 
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ NEVER = frozenset(
 
 @dataclass(slots=True, eq=False)
 class Target:
-    """A first line. `surface`: what answers it, as the application found once."""
+    """A first line. `surface`: the surface that answers it, as the application determined once."""
 
     method: str
     path: str

@@ -19,7 +19,7 @@ class UnixSocket:
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
-    """`tls`: this process itself has decrypted what it says."""
+    """`tls`: this process itself has decrypted the connection."""
 
     address: str
     tls: bool = False

@@ -1,8 +1,8 @@
-"""The pages a person sees in a browser: chat, login, account, GraphiQL, API reference, and the files they need.
+"""The pages for browsers: chat, login, account, GraphiQL, API reference, and their files.
 
-Every file is part of this package, so the pages work without any network. Assets are found at import; a page that names
-one which does not exist fails there. Only names found then are served, so no request path ever reaches the file system.
-What an asset holds is kept from its first request on: many processes are never asked for a page.
+Every file is part of this package, so the pages need no other network access. Assets are found at import; a page that
+names a missing one fails there. Only names found then are served, so no request path reaches the file system. The
+content of an asset is loaded with its first request, because many processes never serve a page.
 """
 
 import gzip
@@ -47,7 +47,7 @@ OWN_CONTENT_SECURITY_POLICY = UI_CONTENT_SECURITY_POLICY.replace(" 'unsafe-inlin
 TERMINAL_CONTENT_SECURITY_POLICY = OWN_CONTENT_SECURITY_POLICY.replace(
     "style-src 'self'", "style-src 'self' 'unsafe-inline'"
 )
-"""xterm.js colours what is shown by styles that it writes as text."""
+"""xterm.js colours its output with styles that it writes as text."""
 
 # Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.
 MEDIA_TYPES = {
@@ -117,7 +117,7 @@ def _read_assets(root: Path) -> dict[str, Asset]:
 
 
 def _read_asset(name: str, paths: Mapping[str, Path], assets: dict[str, Asset], within: tuple[str, ...]) -> Asset:
-    """A module of ours names the digests of those that it imports, and so they are part of its own."""
+    """A module names the digests of its imports, so they are part of its own digest."""
     if name in assets:
         return assets[name]
     if name in within:
@@ -158,8 +158,8 @@ class _Text(str):
 
 
 def _read_page(name: str) -> _Text:
-    """The page with the digest of each asset in its URL, which is what lets a browser keep the asset for good, and with
-    the modules that its own import, so that they come at once and not one after the other.
+    """The page with the digest of each asset in its URL, so that browsers can cache assets for ever, and with preloads
+    of the modules that its own import, so that they load in parallel.
     """
     text = (STATIC / name).read_text(encoding="utf-8").replace("{{version}}", html.escape(_version()))
     text = re.sub(r'( *)<script type="module" src="/static/([^"]+)"></script>', _with_modules, text)

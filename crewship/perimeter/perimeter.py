@@ -115,9 +115,10 @@ def _policy_of(path: str) -> Policy:
 
 
 class _Reply:
-    """The way out: adds the security headers and request id to an answer's start, and knows whether there was one.
+    """The sending side: adds the security headers and request id to the start of an answer, and records that there was
+    one.
 
-    `packs`: whether the answer may be compressed. One that is long enough, and says how long, waits for its body.
+    `packs`: the answer may be compressed. One that is long enough, with a declared length, waits for its body.
     """
 
     __slots__ = ("_lines", "_packs", "_policy", "_request_id", "_send", "_start", "closed", "started")
@@ -208,11 +209,12 @@ class _Answer:
 
 
 class Perimeter:
-    """The ASGI application outside. Refuses in the contract's order: path, origin, rate, size; the rest goes to `app`.
+    """The outer ASGI application. Refuses in the contract's order: path, origin, rate, size; passes everything else to
+    `app`.
 
-    `surface(transport, target)` answers a request whole, without ASGI, where there is such a thing. `limit_of(method,
-    path)` names the body limit of routes that take more than `BODY_LIMIT`; `limits=None` turns the rate limits off.
-    Behind a server that rewrites the peer from forwarding headers the rules about proxies would not hold.
+    `surface(transport, target)` answers a request as a whole, without ASGI, if it can. `limit_of(method, path)` gives
+    the body limit of routes that accept more than `BODY_LIMIT`; `limits=None` turns the rate limits off. Behind a
+    server that replaces the peer by forwarding headers the rules about proxies would not hold.
     """
 
     def __init__(
@@ -269,8 +271,8 @@ class Perimeter:
             raise  # the server logs it
 
     def direct(self, peer: Peer, known: Known) -> Coroutine[Any, Any, Whole] | None:
-        """The same for a request that is here already, whole, and whose answer will be; None for what needs ASGI:
-        streams, pages, sockets.
+        """The same for a complete request with a complete answer; None for requests that need ASGI: streams, pages,
+        sockets.
         """
         target, fields, body = known
         transport = fields.transport
@@ -363,8 +365,8 @@ def _merge(headers: Iterable[Header]) -> dict[bytes, bytes]:
 
 
 def _peer(scope: Scope) -> Peer:
-    """As the service's own protocol has found it. Any other server knows addresses at most; one that names none has
-    said nothing, and what has no address is granted nothing.
+    """The peer as the service's own protocol has determined it. Other servers know addresses at most; a peer without an
+    address gets no rights.
     """
     peer: Peer | None = scope.get("extensions", {}).get(PEER)
     if peer is not None:

@@ -124,7 +124,7 @@ class Cycle(RequestResponseCycle):
 
 
 async def _taken(flow: FlowControl) -> None:
-    """Others have their turn, and the client has taken most of what was written, or is gone."""
+    """Lets other tasks run, and waits until the client has read most of the output, or is gone."""
     if flow.write_paused:
         await flow.drain()
     else:

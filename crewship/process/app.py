@@ -1,4 +1,4 @@
-"""The composition root: what is plugged into what, and when it starts and stops."""
+"""The composition root: connects the parts, starts and stops them."""
 
 import asyncio
 import contextlib
@@ -177,7 +177,9 @@ def _graphql(
 
 
 def _throttle(limits: RateLimits) -> "Throttle":
-    """An operation whose route has its own bucket counts there by GraphQL too: one is no way around the other."""
+    """An operation whose route has its own rate limit counts there over GraphQL too, so neither surface bypasses the
+    limit.
+    """
     paths = {route.operation.name: route.path for route in ROUTES if limits.narrower(route.path)}
 
     def throttle(operation: str, client: str) -> None:

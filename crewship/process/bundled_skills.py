@@ -33,7 +33,7 @@ def texts() -> dict[str, str]:
 
 
 async def bring(dsn: str) -> None:
-    """Writes those that are missing or have changed, and removes those that are no longer bundled."""
+    """Writes missing and changed skills, and removes skills that are no longer bundled."""
     shipped = {slug: (text, hashlib.sha256(text.encode()).hexdigest()) for slug, text in texts().items()}
     connection = await asyncpg.connect(dsn)
     try:

@@ -25,7 +25,7 @@ DATABASE_WAIT = 30.0  # seconds that a database which starts beside us may take
 
 
 class StartError(Exception):
-    """The process cannot serve as it is configured; the text names what to change."""
+    """The process cannot serve with its configuration; the text names the setting to change."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
-"""The keys of an instance: made once, with an empty database, and never silently replaced.
+"""The keys of an instance: created once, with an empty database, and never silently replaced.
 
-The database keeps a fingerprint of each key. A process whose key is missing or another one does not start: it could
-neither read the vault nor honour the tokens that exist, and what it writes could not be read by the others.
+The database stores a fingerprint of each key. A process with a missing or different key does not start: it could
+neither open the vault nor accept existing tokens, and other processes could not read its writes.
 
-NEXTAUTH_SECRET is replaced in the company of its predecessor: with that one as NEXTAUTH_SECRET_PREVIOUS, the recorded
-fingerprint follows to the new one, which signs from then on, and tokens of both are good. After 30 days, the life of a
-session, the predecessor can go. Where several processes start one after the other, the new secret is
-NEXTAUTH_SECRET_PREVIOUS in a first round, so that all know it before one signs with it.
+NEXTAUTH_SECRET is replaced together with its predecessor: with that as NEXTAUTH_SECRET_PREVIOUS, the stored fingerprint
+changes to the new one, which signs from then on, and tokens of both are valid. After 30 days, the life of a session,
+the predecessor can be removed. If several processes restart one by one, the new secret is NEXTAUTH_SECRET_PREVIOUS in a
+first round, so that all know it before one signs with it.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ _LOCK = 0x6372657773686B65
 
 
 class KeysError(Exception):
-    """The keys do not fit the database; the text says which and what to do, and shows none."""
+    """The keys do not fit the database; the text names them and the remedy, and shows no key."""
 
 
 @dataclass(frozen=True)

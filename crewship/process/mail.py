@@ -96,8 +96,8 @@ HEADERS = frozenset({"from", "to", "subject", "date", "auto-submitted", "message
 
 
 def sound(message: "EmailMessage") -> "EmailMessage":
-    """A mail that says, as it is sent, what was meant: the headers that are set here, once each, and the text. Raises
-    Undeliverable. Older releases of Python write ends of lines that they find within a header (CVE-2024-6923).
+    """A mail whose sent form has the intended content: the headers that are set here, once each, and the text. Raises
+    Undeliverable. Older releases of Python write line ends within a header unchanged (CVE-2024-6923).
     """
     from email import message_from_bytes
     from email.policy import SMTP

@@ -390,7 +390,7 @@ class EmbeddedPostgres:
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory for this user alone; one that exists stays as it is. Raises PostgresError."""
+    """Creates a directory for this user alone; an existing one is unchanged. Raises PostgresError."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -426,7 +426,7 @@ def _bootstrap_sql(passwords: dict[str, str]) -> str:
 
 
 def _processes_in(directory: Path) -> list[int]:
-    """Processes whose working directory is `directory`, as that of every process of a server is its cluster."""
+    """Processes whose working directory is `directory`: the processes of a server work in its cluster."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

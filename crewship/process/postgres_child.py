@@ -25,7 +25,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class PostgresError(Exception):
-    """The embedded server cannot serve; the text says why and what to do."""
+    """The embedded server cannot serve; the text gives the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _executable(directory: Path, user: User) -> bool:
 
 
 def _copy_binaries(package: Path, copied: Path) -> None:
-    """31 MB once a version. Libraries are found by a path relative to the program, so the layout is kept."""
+    """31 MB once per version. Libraries are found by a path relative to the program, so the layout is kept."""
     aside = copied.with_name(f"{copied.name}.{os.getpid()}")
     install = aside / package.name / "pginstall"
     try:

@@ -34,10 +34,10 @@ from resolvers.live import attendance, hub, presence
 from resolvers.oversight.instance_settings.following import SettingsFollowing
 
 COLLECT = (5_000, 4)
-"""Thresholds of the collector: requests leave few cycles behind, and it looks for them every 5,000 objects instead of
+"""Thresholds of the collector: requests leave few cycles behind, so it looks for them every 5,000 objects instead of
 700. Its middle generation is small on purpose: at 20 rounds it held 100,000 objects of documents being read, and
-walking them held the loop for 0.2 s. When a full round comes is Python's own rule: what is kept is little, and what
-waits for such a round is more, the longer it waits.
+walking them held the loop for 0.2 s. Python's own rule decides about full rounds: there are few old objects, and more
+of them wait for a round, the longer it takes.
 """
 
 SWITCH = 0.0001

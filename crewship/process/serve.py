@@ -179,7 +179,7 @@ def listen_tcp(host: str, port: int) -> socket.socket:
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A socket that only this user reaches. What a killed process left is cleared away, a living one is left alone."""
+    """A socket that only this user reaches. Removes the socket of a killed process, and leaves one in use alone."""
     make_private(path.parent)
     with socket.socket(socket.AF_UNIX) as probe:
         try:
@@ -253,7 +253,7 @@ class Notice:
 
 
 class _Server(uvicorn.Server):
-    """Says where it serves, once it does. `starting` ends with the start."""
+    """Reports its address once it serves. `starting` ends with the start."""
 
     def __init__(self, config: uvicorn.Config, notice: Notice, starting: contextlib.ExitStack) -> None:
         super().__init__(config)

@@ -45,7 +45,7 @@ class Returning(BroadcastBackend):
         """There is one channel, and it is always listened to."""
 
     async def unsubscribe(self, channel: str) -> None:
-        """The connection goes with `disconnect`."""
+        """`disconnect` closes the connection."""
 
     async def next_published(self) -> Event:
         return await self.queue.get()

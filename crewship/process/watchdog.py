@@ -133,7 +133,7 @@ class LoopTurn:
 
 
 class Watchdog:
-    """Watches the loop in which it is started: that of the main thread, which alone handles signals."""
+    """Watches the loop in which it is started: the main thread's, because only that thread handles signals."""
 
     def __init__(self, *tell: Tell) -> None:
         self._tell = tell

@@ -297,7 +297,7 @@ def value_of(request: Request, field: str) -> dict[str, Any]:
 
 
 def body_if_any(request: Request) -> dict[str, Any]:
-    """For routes whose body may be left out, but has to be JSON where there is one."""
+    """For routes with an optional body, which must be JSON if it is present."""
     return body_of(request) if request.body.strip() else {}
 
 

@@ -1,4 +1,4 @@
-"""Envelopes: objects around a list, of which each field says where it comes from. One statement writes all of it."""
+"""Envelopes: objects around a list, each of whose fields declares its source. One statement writes all of it."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
@@ -25,15 +25,15 @@ SHOWN = Number("shown")
 PAGES = Number("pages")
 """Pages of the limit that was asked for that hold all rows; 0 when there is none."""
 NEXT = Number("next")
-"""The cursor behind the last row, or an empty text where there is no more: `next_cursor: Annotated[str, NEXT]`. Beside
-it there is the list and, at most, how many rows are SHOWN.
+"""The cursor after the last row, or an empty text at the end: `next_cursor: Annotated[str, NEXT]`. Such an envelope has
+the list and, at most, the number of SHOWN rows.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FromInput:
-    """The input's field of this name: what the path or the query said, validated. For a text that cannot be null, null
-    is empty.
+    """The validated field of the input with this name, from path or query. Null becomes an empty text if the text is
+    not nullable.
     """
 
 

@@ -118,7 +118,7 @@ class _Schemas(GenerateJsonSchema):
 
 
 def _told(part: dict[str, Any], stays: bool) -> dict[str, Any]:
-    """Without the default; what counts where nothing is sent is said in words. `stays`: nothing changes then."""
+    """Removes the default and describes it in words. `stays`: an absent value changes nothing."""
     default = part.get("default")
     kept = {name: value for name, value in part.items() if name != "default"}
     if stays or default in (None, "", [], {}):
@@ -194,7 +194,7 @@ def document() -> dict[str, Any]:
 
 @cache
 def encoded() -> bytes:
-    """The document as it is sent; nothing else of it is kept. The first time it takes too long for the loop."""
+    """The encoded document, which alone is kept. The first encoding takes too long for the event loop."""
     return orjson.dumps(document())
 
 
@@ -272,7 +272,7 @@ def _first(op: Operation[Any]) -> Route:
 
 
 def _body(route: Route, reference: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """The input without what the address says."""
+    """The input without the parts in the address."""
     schema = definitions.get(reference.get("$ref", "").rsplit("/", 1)[-1], {})
     elsewhere = {*route.parameters, *route.in_query}
     if not elsewhere or not schema:

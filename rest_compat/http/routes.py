@@ -104,7 +104,7 @@ def operations(graphql: dict[str, list[str]] | None = None) -> list[dict[str, An
 
 
 def table() -> list[dict[str, Any]]:
-    """The routes joined with what their operations declare."""
+    """The routes joined with their operations' declarations."""
     return [
         {
             "method": route.method,

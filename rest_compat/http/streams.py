@@ -181,7 +181,7 @@ async def _content(receive: Receive) -> AsyncIterator[bytes]:
 
 
 def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple[int, Headers, PartOfFile | None]:
-    """Status, headers and what is sent of a file. Preconditions come first, and a range counts for GET alone."""
+    """Status, headers and the part of a file to send. Preconditions come first, and a range counts only for GET."""
     tag = f'"{opened.tag}"'.encode()
     given = headers.get(b"if-match")
     if given is not None and not _names(given, tag, weakly=False):
@@ -245,7 +245,7 @@ def _range(asked: bytes, size: int) -> tuple[int, int] | None:
 def disposition(name: str) -> bytes:
     """An attachment of this name (RFC 6266).
 
-    What is no letter of a name is `_`: quotes, controls, and what turns text around.
+    Quotes, control characters, and characters that reverse text become `_`.
     """
     meaningless = [c in '"\\/' or unicodedata.category(c).startswith("C") for c in name]
     safe = "".join("_" if bad else c for c, bad in zip(name, meaningless, strict=True)).strip() or "download"

@@ -204,18 +204,17 @@ Refusing = Callable[[Mapping[bytes, bytes], Refusal], Reply | None]
 
 @dataclass(eq=False)
 class Route:
-    """`reads` and `answers` stand in for the JSON body and answer where a route is documented otherwise.
+    """`reads` and `answers` replace the JSON body and answer if a route is documented otherwise.
 
-    `in_query`: what a route with a body takes from the query all the same. `completes` adds to a query what its
-    absences mean. `place_in_query`: the header does not name the workspace. `envelope` wraps the answer in an object
-    with that key.
+    `in_query`: fields that a route with a body takes from the query. `completes` adds defaults of the route to a query.
+    `place_in_query`: the header does not name the workspace. `envelope` wraps the answer in an object with that key.
     `with_body`: a DELETE whose input is a JSON body. `optional_body`: an empty or unreadable body counts as none.
-    `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; what a command of an Upload
-    takes beside it comes by the query, and the rows of a Streaming have the shape of `wire`. What only `answers` knows
-    is documented by `redirects`, which says who is sent elsewhere, by `or_status`, another one with the same body, and
-    by `probe`: unavailable, it has the same body.
-    `refuses`: another answer to a refusal, by the headers of the request, for a route that browsers are sent to;
-    `in_text`: it is plain text. `heads`: headers of every answer, refusals too, by what is known of the caller then.
+    `body`: ValueOf, or Upload, and `gives`: Download or Streaming, are bodies of any size; the other fields of an
+    Upload's command come from the query, and the rows of a Streaming have the shape of `wire`. The documentation of
+    `answers` is in `redirects`, which says who is redirected, `or_status`, another status with the same body, and
+    `probe`: the unavailable answer has the same body. `refuses`: another answer to a refusal, by the headers of the
+    request, for a route that browsers open; `in_text`: it is plain text. `heads`: headers of every answer, including
+    refusals, by the known facts about the caller.
     """
 
     method: str

@@ -114,7 +114,7 @@ def _answers_error_page(request: Request, answer: Answer) -> Reply:
 
 
 def _redirect(location: str) -> Reply:
-    """A Location is ASCII: what is not goes percent-encoded, and what is encoded already stays."""
+    """A Location is ASCII: other characters are percent-encoded, and encoded ones stay."""
     return Reply(302, b"", [(b"location", quote(location, safe="/?#[]@!$&'()*+,;=:%~").encode())])
 
 

@@ -24,7 +24,7 @@ class LinkedIdentityJSON(Wire, of=LinkedIdentity):
 
 
 def _sent_on(answer: Answer, *headers: tuple[bytes, bytes]) -> Reply:
-    """A Location is ASCII: what is not goes percent-encoded, and what is encoded already stays."""
+    """A Location is ASCII: other characters are percent-encoded, and encoded ones stay."""
     location = quote(orjson.loads(answer.body or b"{}")["location"], safe="/?#[]@!$&'()*+,;=:%~")
     return Reply(307, b"", [(b"location", location.encode()), *headers])
 

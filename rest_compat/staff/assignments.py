@@ -1,4 +1,4 @@
-"""REST: what agents give and ask each other."""
+"""REST: assignments and questions between agents."""
 
 from resolvers.staff.assignments import lists, standup
 from rest_compat.http.table import GET, Wire

@@ -1,4 +1,4 @@
-"""REST: what was said in chats, found by its words."""
+"""REST: search in messages of chats."""
 
 from datetime import datetime
 from typing import Annotated

@@ -22,7 +22,7 @@ class SocketWire(Outlet, Protocol):
 
 
 def spoken(type: str, payload: Any, channel: str | None = None) -> bytes:
-    """A frame's text that the socket says by itself."""
+    """The text of a frame that the socket itself sends."""
     return orjson.dumps(
         {"type": type, "payload": payload}
         if channel is None

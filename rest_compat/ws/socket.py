@@ -1,4 +1,4 @@
-"""One socket of an authenticated client: what it sends is carried out in order, what it listens to is written to it."""
+"""One socket of an authenticated client: executes its messages in order, and writes the events of its subscriptions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -56,7 +56,7 @@ class Socket:
         self._live.admit()
 
     async def serve(self, receive: Receive) -> None:
-        """From the handshake to the end. What was received before the end is carried out."""
+        """Serves from the handshake to the end. Messages received before the end are executed."""
         self._serving = True
         open_sockets.add(self)
         try:

@@ -27,8 +27,8 @@ SESSION, AGENT, PROVIDERS = (f"{kind}:" for kind in (ChannelKind.session, Channe
 
 @dataclass(slots=True)
 class Passage:
-    """Frames of a chat that are shown to who has not subscribed to it. Other users' words in a run are among them:
-    numbers have no gaps.
+    """Frames of a chat for a client without a subscription. Other users' words in a run are among them: numbers have no
+    gaps.
     """
 
     first: int
@@ -51,7 +51,7 @@ class Passage:
 
 @dataclass(eq=False)
 class Attention:
-    """One channel of one socket. What the client has not subscribed to is shown as far as it must be, and then left."""
+    """One channel of one socket. A channel without a subscription is followed as far as necessary, and then left."""
 
     name: str
     owner: "Subscriptions"
@@ -98,7 +98,9 @@ class Subscriptions:
         self._changing = asyncio.Lock()  # two messages may be about the same channel
 
     async def subscribe(self, name: str, after: str | None) -> None:
-        """For the client. A cursor begins anew from there, also where it has subscribed before. Raises Refusal."""
+        """Subscribes for the client. A cursor starts again from its position, even if the client has subscribed before.
+        Raises Refusal.
+        """
         async with self._changing:
             known = self._by_name.get(_canonical(name))
             if known is not None and after is None:

@@ -1,7 +1,7 @@
 """/ws/terminal: a shell in the sandbox of a crew (contract: websocket.yaml, ws.terminal).
 
-Two frames say who is there and where; then binary frames are what is typed and shown. The right to the crew is one of
-those that the live connection watches: asked for when something about its user has changed, and every half minute.
+Two frames name the user and the place; then binary frames carry input and output. The live connection watches the right
+to the crew: it is checked when something about its user has changed, and every half minute.
 """
 
 import asyncio
@@ -68,7 +68,9 @@ async def terminal(
 
 
 def _origin_allowed(transport: Any) -> bool:
-    """A page of this server's, or a program that says it is none: a browser lets no other page say so."""
+    """True for a page of this server, or a program that declares itself as none: browsers do not let other
+    pages do so.
+    """
     origin = transport.headers.get(b"origin")
     if not origin:
         return b"x-crewship-client" in transport.headers

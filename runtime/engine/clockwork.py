@@ -19,7 +19,7 @@ class Clockwork:
         self._liveness.start()
 
     async def stop(self) -> None:
-        """A tick that is cut off is begun anew by another process."""
+        """Another process repeats an interrupted tick."""
         await self._liveness.stop()
         await self._ticker.stop()
         await self._liveness.leave()

@@ -37,7 +37,7 @@ PLAIN: Final = {
     "CURL_HOME": SCRATCH,
     "XDG_CONFIG_HOME": SCRATCH,
 }
-"""No configuration of anybody's: a command that holds a secret does what its arguments say."""
+"""No user configuration: a command with a secret only obeys its arguments."""
 
 
 class SandboxedCommands:

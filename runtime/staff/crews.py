@@ -82,7 +82,7 @@ async def measure(tick: Tick) -> None:
 
 @carries(STOP)
 async def stop(work: Work, data: ContainersOfCrew) -> None:
-    """An engine that is gone is asked again later: until then its containers are what they were."""
+    """If the engine does not answer, the job retries later; until then its containers remain."""
     containers = _engine()
     if containers is not None:
         workspace_id = work.workspace_id
