@@ -56,7 +56,7 @@ BEGIN
     FROM (
         SELECT p, hashtextextended(lexeme, seed) AS word, lead(lexeme) OVER following AS next,
             lead(p) OVER following AS after
-        FROM unnest(words), unnest(positions) p WINDOW following AS (ORDER BY p)
+        FROM (SELECT lexeme, unnest(positions) AS p FROM unnest(words)) each WINDOW following AS (ORDER BY p)
     ) terms;
     RETURN array_remove(ARRAY[
         hashtextextended('a|' || agent, seed),

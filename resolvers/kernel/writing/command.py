@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from sqlmodel import SQLModel
@@ -56,6 +57,11 @@ from resolvers.kernel.writing import finish, idempotency
 from resolvers.kernel.writing.context import Context
 
 T = TypeVar("T")
+
+
+@cache
+def _columns_of(model: type[SQLModel]) -> tuple[str, ...]:
+    return tuple(table_of(model).c.keys())
 
 
 Refused = Callable[[Caller, dict[str, Any], Refusal], Awaitable[None]]
@@ -116,7 +122,7 @@ class Called(Operation[D], Generic[D, T]):
 
     @staticmethod
     def _read(model: type[SQLModel], row: Any) -> Any:
-        names = table_of(model).c.keys()
+        names = _columns_of(model)
         values = dict(zip(names, list(row)[NAMED : NAMED + len(names)], strict=True))
         return load(model, values) if any(value is not None for value in values.values()) else None
 
