@@ -28,7 +28,7 @@ LIBPQ_ALONE = frozenset(
 )
 """Left out for asyncpg: they are of the connection, or ask for what it does anyway."""
 REFUSED = frozenset({"hostaddr", "require_auth", "requirepeer", "replication", "sslcrldir", "servicefile"})
-"""asyncpg cannot do what they ask for, and would go without."""
+"""Parameters that asyncpg does not support and would ignore."""
 
 
 class AddressError(ValueError):

@@ -193,7 +193,7 @@ class Row(SQLModel, metaclass=Declared):
 
 
 def classes_of_tables(below: type[Row] = Row) -> list[type[Row]]:
-    """All of them, by the names of their tables."""
+    """All classes of tables, by the names of their tables."""
     found, left = set[type[Row]](), [below]
     while left:
         left += left.pop().__subclasses__()
@@ -218,11 +218,11 @@ class Table(Row):
 
 
 PLACES = ("workspace_id", "from_workspace_id")
-"""Columns that say which workspace a row is of, or came from."""
+"""Columns with the workspace that a row belongs to or came from."""
 
 
 def place_in(table: SQLTable) -> str | None:
-    """The name of that column; None where no workspace is named."""
+    """The name of that column; None if there is none."""
     return next((name for name in PLACES if name in table.c), None)
 
 
@@ -336,7 +336,7 @@ def _hold_seals(column: Column[Any], table: Any) -> None:
 
 @cache
 def enums_of(model: type[SQLModel]) -> tuple[tuple[str, dict[str | None, StrEnum | None]], ...]:
-    """The columns of closed sets, and the members by what is stored."""
+    """The columns of closed sets, and their members by stored value."""
     sets = [(column.name, column.info[CHOICES]) for column in table_of(model).c if CHOICES in column.info]
     return tuple([(name, {None: None} | {choice.value: choice for choice in choices}) for name, choices in sets])
 

@@ -21,5 +21,5 @@ class Worker(Table, table=True):
     """The program that creates the boundary around agents' commands; null: the worker runs none."""
     version: str | None = text_field(LINE, default=None, holds=NOTHING)
     coding_agents: list[dict[str, Any]] | None = json_field(NOTES, default=None, holds=NOTHING)
-    """Which ones it has, in which version, and why it has not the others; null: it does not say."""
+    """The coding agents with their versions, and why others are missing; null: not reported."""
     seen_at: datetime = stored_at()

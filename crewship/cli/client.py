@@ -23,7 +23,7 @@ class Unreachable(ClientError):
 
 
 class RequestRefused(ClientError):
-    """The server has understood, and says why it does not do it."""
+    """The server has refused the request, with a reason."""
 
 
 def is_loopback(server: str) -> bool:

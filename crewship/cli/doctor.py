@@ -38,7 +38,7 @@ ELSEWHERE = "if the server keeps its data in another directory, set CREWSHIP_DAT
 
 @dataclass(frozen=True)
 class Check:
-    """`fix` is what to do; empty when nothing is to be done."""
+    """`fix` is the remedy; empty if nothing is wrong."""
 
     name: str
     ok: bool

@@ -25,7 +25,9 @@ DOCUMENTS = frozenset({
     "routes", "operations", "schema", "openapi", "version", "completion",
     "runs", "issues", "missions", "approvals", "logs", "profiles",
 })  # fmt: skip
-"""Commands that only print: done when their reader has enough, as `head` has. The exit code of all others says more."""
+"""Commands that only print: they may end when their reader has enough, like `head`. The exit code of others has more
+meanings.
+"""
 
 
 class Commands(TyperGroup):

@@ -157,7 +157,7 @@ def approve(
     comment: Annotated[str | None, typer.Option(help="Comment for the agent and other readers.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Approve what an agent waits for, or deny it."""
+    """Approve or deny a request of an agent."""
     from crewship.cli.listing import decide
 
     _carry_out(decide(found, id, approved=not deny, comment=comment, as_json=as_json))

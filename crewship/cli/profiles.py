@@ -25,7 +25,7 @@ class ClientError(Exception):
 
 @dataclass(frozen=True)
 class Profile:
-    """Which server, as whom, and in which of its workspaces."""
+    """A server, a token, and a workspace."""
 
     server: str = DEFAULT_SERVER
     token: str | None = field(default=None, repr=False)

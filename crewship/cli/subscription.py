@@ -16,7 +16,7 @@ PROTOCOL: Final = Subprotocol("graphql-transport-ws")
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0)  # seconds before it is tried again, one time after the other
 LONGEST: Final = 8 << 20  # bytes of a message
 FROM_NOW: Final = "-"
-"""As `after`: from now on, with an event that says so."""
+"""As `after`: begin now, with an event that contains the position."""
 OVER: Final = (4401, 4403)
 """Codes with which the server ends what a login has opened that is over (contract: websocket)."""
 LOST: Final = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError)

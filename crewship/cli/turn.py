@@ -276,7 +276,7 @@ class ChatTurn:
 
 
 async def _first(happens: Any, listening: "asyncio.Task[None]") -> None:
-    """Until it happens. Raises what ends the listening before."""
+    """Waits for the event. Raises an error that ends the listening before."""
     waiting = asyncio.ensure_future(happens)
     try:
         await asyncio.wait((waiting, listening), return_when=asyncio.FIRST_COMPLETED)

@@ -97,8 +97,8 @@ class Connections:
     def limit(
         self, most_of_address: int, *, most: int | None = None, exempt: Callable[[str], bool] = lambda address: False
     ) -> None:
-        """`most` together: as many as `room` says. One address never takes more than half of them, unless it is
-        `exempt`, as proxies are.
+        """`most` connections in all, by default `room()`. One address never takes more than half of them, unless it is
+        `exempt`, like proxies.
         """
         self._most = room() if most is None else most
         self._most_of_address, self._exempt = max(1, min(most_of_address, self._most // 2)), exempt
@@ -129,7 +129,7 @@ class Connections:
         return True
 
     def leave(self, connection: Watched) -> None:
-        """May be said more than once."""
+        """May be called more than once."""
         if connection in self._watched:
             del self._watched[connection]
             self._uncount(connection)

@@ -36,7 +36,9 @@ class Target:
 
 @dataclass(slots=True, eq=False)
 class Fields:
-    """The fields of a head, and the size of the body they announce. `transport`: what the perimeter makes of them."""
+    """The fields of a head, and the announced size of the body. `transport`: the perimeter's facts derived from
+    them.
+    """
 
     headers: list[Header]
     length: int
@@ -61,7 +63,7 @@ class Heads:
         self._fields: Kept[tuple[Peer, bytes], Fields] = Kept(MOST, room)
 
     def find(self, peer: Peer, data: bytes) -> Known | None:
-        """`data` is what came in one read where a request has to begin."""
+        """`data` is the result of one read at the start of a request."""
         end = data.find(b"\r\n\r\n")
         if end < 0:
             return None

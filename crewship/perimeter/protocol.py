@@ -329,7 +329,7 @@ class Protocol(HttpToolsProtocol):
         return HEAD_TOO_LARGE if len(self.headers) > HEADERS or size > HEAD_LIMIT else None
 
     def _refuse(self, why: Why) -> None:
-        """Says why where the client can tell. An answer under way comes first, then the connection ends."""
+        """Sends the reason if the client can read it. An answer under way comes first, then the connection ends."""
         cycle = self.cycle
         if self.transport.is_closing():
             return

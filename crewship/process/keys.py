@@ -123,7 +123,7 @@ def without_key(settings: Settings) -> KeysError:
 
 
 def with_stored(settings: Settings) -> Settings:
-    """The settings with the keys of `secrets.env` where the environment gives none."""
+    """The settings with the keys of `secrets.env` for those that the environment lacks."""
     return _applied(settings, stored(settings.data_dir))
 
 
@@ -290,7 +290,7 @@ def transit_of(settings: Settings) -> Transit | None:
 
 
 async def _try_transit(settings: Settings) -> None:
-    """A start that could read nothing ends here, and says why."""
+    """Ends a start that could read nothing, with the reason."""
     transit = transit_of(settings)
     if transit is None:
         return

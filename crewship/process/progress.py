@@ -28,7 +28,7 @@ class Progress:
 
     @contextlib.contextmanager
     def step(self, doing: str, done: str) -> Iterator[None]:
-        """`done` is not said of a step that fails."""
+        """`done` is not printed for a failed step."""
         began = time.monotonic()
         with self._moving(doing, began) if self.moves else contextlib.nullcontext():
             yield

@@ -312,7 +312,7 @@ def _application(settings: Settings) -> Any:
 
 
 def promise_no_processes(settings: Settings) -> None:
-    """A process that only answers requests starts no others from here on: what gets into it cannot run a command."""
+    """A process that only answers requests starts no others from here on: an intruder cannot run a command in it."""
     if settings.role == "api":
         from runtime.sandbox import refuse_processes
 

@@ -27,7 +27,7 @@ SESSION = {"application_name": "crewship-wakeups", "synchronous_commit": "off"}
 
 
 class Returning(BroadcastBackend):
-    """Keeps one listening connection, and makes it anew when it is lost."""
+    """Keeps one listening connection, and reconnects when it is lost."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Event] = asyncio.Queue()

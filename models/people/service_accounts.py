@@ -1,4 +1,4 @@
-"""Service accounts: actors of a workspace that are no people."""
+"""Service accounts: non-human actors of a workspace."""
 
 from datetime import datetime
 

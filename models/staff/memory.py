@@ -1,4 +1,4 @@
-"""Versions of what agents remember, and how long a workspace keeps them."""
+"""Versions of agents' memories, and their retention."""
 
 from datetime import datetime
 from enum import StrEnum

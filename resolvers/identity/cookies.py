@@ -78,7 +78,9 @@ def set_csrf(token: str, *, https: bool) -> list[str]:
 
 
 def set_browser(value: str, *, https: bool) -> str:
-    """The Set-Cookie value of a browser that is sent to sign in elsewhere: what comes back has to come from it."""
+    """The Set-Cookie value that identifies a browser before a sign-in elsewhere: the answer must come from the same
+    browser.
+    """
     names = names_for(https=https)
     return _set(names.browser, value, "/", names.secure, int(ATTEMPT_LIFETIME.total_seconds()))
 

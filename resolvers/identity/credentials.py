@@ -146,7 +146,7 @@ def invalid(reason: Reason) -> Caller:
 
 
 def session_cookies(session: SessionChange | None, *, https: bool) -> list[str]:
-    """Set-Cookie values of what a request did to the session."""
+    """The Set-Cookie values for the request's effect on the session."""
     if session is None:
         return []
     if session == "ended":

@@ -273,7 +273,7 @@ SENDERS: Final[Mapping[WebhookScheme, Sender]] = {
 
 
 def _object(body: bytes) -> Said:
-    """An empty body says nothing, and is fine."""
+    """An empty body is valid and has no values."""
     if not body.strip():
         return {}
     try:

@@ -15,7 +15,7 @@ class Forged(Exception):
 
 
 class Cipher:
-    """AES-GCM with one key. `place`: what the ciphertext is bound to."""
+    """AES-GCM with one key. `place`: the associated data that binds the ciphertext."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 REMOVED: Final = "removed"
-"""The directory beside all others in which directories are taken apart."""
+"""The directory, beside all others, in which directories are removed."""
 PAGE: Final = 500  # entries of a directory that are looked at together
 Scanned: TypeAlias = "os._ScandirIterator[str]"
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -67,7 +67,7 @@ def _set_aside(base: Base, names: Sequence[str]) -> Iterator[tuple[int | None, s
 
 
 def clear(base: Base) -> None:
-    """Removes what processes have left that died while they removed something."""
+    """Removes the remains of processes that died during a removal."""
     waste = base((REMOVED,), make=True)
     try:
         _clear(waste, os.listdir(waste))

@@ -57,7 +57,7 @@ class DataKey:
 
 
 class DataKeys:
-    """The data keys of the instance. The first of `wrappings` wraps; what is wrapped, any of them may unwrap."""
+    """The data keys of the instance. The first of `wrappings` wraps; any of them may unwrap."""
 
     def __init__(self, wrappings: Sequence[Wrapping], store: KeyStore, *, lifetime: float = LIFETIME) -> None:
         self._wrappings, self._store, self._lifetime = wrappings, store, lifetime

@@ -16,7 +16,7 @@ LARGEST: Final = 4 << 20
 """Bytes of all that a program prints for one question."""
 MOST_LINES: Final = 2_000
 LONGEST_SAID: Final = 2_000
-"""Characters of a fault, in which a secret may stand."""
+"""The most characters of a fault, which may contain a secret."""
 SHOWN: Final = 300
 
 

@@ -28,7 +28,7 @@ ADDRESSES = 4  # of one name that are tried
 SCHEMES = {"http": 80, "https": 443}
 AGENT = "crewship"
 OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect"})
-"""Headers that are about the connection: a caller sets none of them."""
+"""Headers of the connection, which a caller cannot set."""
 BAD_URL = "The URL must begin with http:// or https://, with a host and without a user name or password"
 UNSENDABLE = "Invalid header or method"
 
@@ -39,7 +39,9 @@ class Policy(Enum):
     PUBLIC = "public"
     """Public addresses only: for destinations that clients name."""
     PRIVATE_TOO = "private too"
-    """Every host's, for what the operator has named, or allowed (CREWSHIP_HOOKS_ALLOW_PRIVATE)."""
+    """Addresses of every host: for destinations that the operator has named or allowed
+    (CREWSHIP_HOOKS_ALLOW_PRIVATE).
+    """
     CONFIGURED = "configured"
     """The same, for services that the operator has configured: their names are looked up apart from all others."""
 

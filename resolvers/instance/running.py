@@ -82,7 +82,7 @@ class Instance:
         return self._configured
 
     def override(self, stored: Mapping[str, str]) -> None:
-        """From now on the stored values of live settings hold, by name, and what was started with for all others."""
+        """Applies the stored values of live settings, by name; all others keep the values of the start."""
         if stored == self._stored:
             return
         self._stored, self._settings = stored, overridden(self.configured, stored)
@@ -90,7 +90,7 @@ class Instance:
             watcher(self._settings)
 
     def on_settings(self, watcher: Callable[[Settings], None]) -> Callable[[], object]:
-        """Calls `watcher` when live settings have changed. Returns what ends it."""
+        """Calls `watcher` when live settings have changed. Returns a function that ends it."""
         self._watchers[watcher] = None
         return lambda: self._watchers.pop(watcher, None)
 

@@ -142,7 +142,7 @@ def configured(listed: SecretStr | None, google_id: str | None, google_secret: S
 
 
 def _listed(text: SecretStr | None) -> list[Any]:
-    """The text itself, or what the file has that it names."""
+    """The text itself, or the content of the file that it names."""
     given = "" if text is None else text.get_secret_value().strip()
     if given and given[0] != "[":
         try:

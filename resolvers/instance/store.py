@@ -81,7 +81,7 @@ class Arriving:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`path` is that of the folder's; `kind` is file, directory, link or other."""
+    """`path` is relative to the folder; `kind` is file, directory, link or other."""
 
     path: str
     name: str
@@ -165,13 +165,13 @@ class Store(Protocol):
         """The names of directories in a folder, in no order; some at once."""
 
     async def set_aside(self, *names: str) -> bool:
-        """As `discard`, and returns before the content is gone: `clear` removes it."""
+        """Like `discard`, but returns before the content is removed: `clear` removes it."""
 
     def open_base(self, names: tuple[str, ...], *, make: bool = False) -> int:
         """Opens a directory by names, and follows no link."""
 
     async def clear(self) -> None:
-        """Removes what processes have left that died while they removed something."""
+        """Removes the remains of processes that died during a removal."""
 
 
 def names_of(path: str) -> tuple[str, ...]:
@@ -250,7 +250,7 @@ class LocalReceived:
             os.rename(self._name, name, src_dir_fd=self._directory, dst_dir_fd=parent)
 
     def close(self) -> None:
-        """Removes it, where it was not moved."""
+        """Removes the file unless it was moved."""
         with self._lock:
             file, self._file = self._file, None
             if file is not None:

@@ -16,7 +16,7 @@ class Outlet(Protocol):
         """True if so much waits to be sent that more has to wait elsewhere."""
 
     def write(self, frame: bytes, /) -> None:
-        """Sends, in order. What is written to a closed connection is dropped."""
+        """Sends in order. Frames to a closed connection are dropped."""
 
     async def drained(self) -> None:
         """Until there is room again. Raises ConnectionError when the connection is gone, or not read for too long."""
@@ -27,7 +27,7 @@ class ChannelListener(Protocol):
     same: Hashable
     """Listeners of a channel with equal values get the same bytes; None: the listener is served alone."""
     unison: "Unison | None"
-    """With whom it is served; its position is theirs then."""
+    """The group in which it is served; its position is the group's."""
 
     @property
     def position(self) -> Position: ...
@@ -48,7 +48,7 @@ class ChannelListener(Protocol):
 
 
 class Unison:
-    """Listeners who stand at the same position and are shown the same."""
+    """Listeners at the same position that get the same bytes."""
 
     __slots__ = ("members", "position")
 
@@ -97,7 +97,7 @@ class Audience:
         self._alone[listener] = None
 
     def remove(self, listener: ChannelListener) -> bool:
-        """False for who does not listen here."""
+        """False if the listener is not in this audience."""
         unison = listener.unison
         if unison is None:
             return self._alone.pop(listener, self) is None

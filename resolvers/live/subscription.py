@@ -45,7 +45,7 @@ class Owner(Protocol):
         """Events may be missing up to here; live events follow. Like `refused`, of a Listening."""
 
     def refused(self, subscription: Any, refusal: Refusal) -> None:
-        """The caller may not listen here any more; the subscription is closed."""
+        """The caller may no longer listen here; the subscription is closed."""
 
     def revoked(self) -> None:
         """The login session or token is no longer valid."""
@@ -251,7 +251,7 @@ class Subscription:
             self._owner.refused(self, refusal)
 
     def _write_all(self, events: list[Delivered]) -> bool:
-        """False where the connection is full again."""
+        """False if the connection is full again."""
         for event in events:
             if self.outlet.congested:
                 return False

@@ -1,4 +1,4 @@
-"""Charts: what happened in a workspace, in buckets of time."""
+"""Charts: events of a workspace, in buckets of time."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum

@@ -159,7 +159,7 @@ async def may_be_mailed(ctx: Context, model: type[SQLModel], user_id: str) -> bo
 
 
 async def end_links(ctx: Context, user_id: str, model: type[SQLModel] = PasswordReset) -> None:
-    """No link that was mailed to the user works any more."""
+    """Revokes all links that were mailed to the user."""
     links = table_of(model).c
     await ctx.update_where(model, links.user_id == user_id, links.used_at.is_(None), expires_at=NOW)
 

@@ -12,7 +12,7 @@ LONGEST: Final = 1000
 """The most characters of an expression. A list of every minute takes 170; a longer one is no real schedule."""
 HOURS: Final = 24
 LONGEST_CHANGE: Final = timedelta(hours=3)
-"""More than any clock is ever put forward or back."""
+"""More than any change of clocks."""
 
 
 def _field(value: str) -> str:

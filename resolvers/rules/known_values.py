@@ -47,7 +47,7 @@ _CORE: Final = BLOCK - STRIDE + 1
 
 
 class TooManyValues(Exception):
-    """The values together are longer than what can be looked for."""
+    """The values together are too long for a search."""
 
     def __init__(self) -> None:
         most = f"{MOST >> 20} MiB"
@@ -235,7 +235,7 @@ class KnownValues:
 
 
 def _sieve(table: dict[int, int]) -> bytes:
-    """One byte for each remainder that a key may have; none where the table is near by itself."""
+    """One byte for each possible remainder of a key; empty if the table is small."""
     if len(table) < LARGE:
         return b""
     sieve = bytearray(4 * len(table) | 1)

@@ -19,7 +19,7 @@ GONE: Final = "The text of this version is not stored"
 
 
 async def content_of(ctx: Context, version: MemoryVersion) -> bytes:
-    """GONE where the text was never stored, or is no longer there."""
+    """GONE if the text was never stored, or no longer exists."""
     name = version.payload_ref.removeprefix(STORED)
     if not version.payload_ref.startswith(STORED):
         raise Refusal(Code.GONE, GONE)

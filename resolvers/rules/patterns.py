@@ -9,7 +9,7 @@ compile.
 
 
 def compiled(pattern: str) -> Any | None:
-    """An object with `search(text)`; None where the pattern is none of RE2's syntax, or too large."""
+    """An object with `search(text)`; None if RE2 does not accept the pattern, or it is too large."""
     import re2  # a process without such patterns does not load it
 
     options = re2.Options()

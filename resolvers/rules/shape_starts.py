@@ -35,7 +35,7 @@ from resolvers.rules.secret_shapes import (
 
 NONE: Final = sys.maxsize
 MEMORY: Final = 32 << 20
-"""Bytes of what one search remembers of a text."""
+"""The most bytes of a search's state."""
 
 _BEFORE = r"(?:^|[^A-Za-z0-9]|\\[nrt]|[\[;]\d{1,2}m|%[0-9A-Fa-f]{2})"
 """The context before a BEGIN."""

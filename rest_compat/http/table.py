@@ -189,7 +189,7 @@ class Reply:
     part: Part | None = None  # sent instead of a body
 
     def all_headers(self) -> list[tuple[bytes, bytes]]:
-        """With the length of the body, where the status has one."""
+        """The headers with the length of the body, if the status has one."""
         return (
             self.headers
             if self.status in (204, 304) or self.part is not None

@@ -1,4 +1,4 @@
-"""REST: calls of models, what they cost, and budgets."""
+"""REST: model calls, their costs, and budgets."""
 
 from models.resources.budgets import Budget
 from models.resources.costs import ModelCall

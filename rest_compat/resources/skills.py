@@ -60,7 +60,7 @@ class SkillProposalJSON(Wire, of=SkillProposal):
 
 
 def _answers_assignment(request: Request, answer: Answer) -> Reply:
-    """200 where nothing changed (contract: agent_skills.assign)."""
+    """200 if nothing changed (contract: agent_skills.assign)."""
     body = answer.body or b"{}"
     headers = [JSON, (b"idempotent-replayed", b"true")] if answer.replayed else [JSON]
     return Reply(200 if orjson.loads(body).get("already_assigned") else 201, body, headers)

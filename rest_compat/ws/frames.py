@@ -31,7 +31,7 @@ def spoken(type: str, payload: Any, channel: str | None = None) -> bytes:
 
 
 def subscribed(channel: str, cursor: str) -> bytes:
-    """For who asks where a subscription begins."""
+    """For clients that request the start of a subscription."""
     return orjson.dumps({"type": "subscribed", "channel": channel, "payload": {}, "cursor": cursor})
 
 

@@ -11,7 +11,7 @@ AT_ONCE = 500  # sockets; then others have their turn
 
 class Beating(Protocol):
     def beat(self) -> None:
-        """Says that the server is there; must neither wait nor fail."""
+        """Sends a sign of life; must neither wait nor fail."""
 
 
 class OpenSockets:

@@ -94,7 +94,7 @@ class Watched:
             self._asking.cancel()
 
     def hear(self, event: Delivered, subscription: Subscription) -> None:
-        """The end of a crew is no change of anybody's access."""
+        """Hears of the deletion of the crew, which changes no user's access."""
         if event.type == "crew.deleted":
             self.doubt()
 

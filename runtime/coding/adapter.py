@@ -52,7 +52,7 @@ STAND_IN: Final = "sk-stand-in-"
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The program has ended by itself, or was ended for `excess` of something."""
+    """The program has ended by itself, or was killed for `excess` of a limit."""
 
     exit_code: int | None
     stderr: str
@@ -238,7 +238,7 @@ class _AgentRun:
             await self._show(happened)
 
     async def _next(self) -> Event | Booking | Gone | Exception | Over:
-        """Before the end, what was under way by then and is paid for."""
+        """Returns pending bookings before the end, because they have to be paid."""
         while self._last is None:
             happened = await self._heard()
             if isinstance(happened, KeyRefused):
@@ -391,7 +391,7 @@ def _cut(text: str) -> str:
 
 
 def _without(environment: Mapping[str, str], key: str) -> dict[str, str]:
-    """No variable holds the key: the stand-in is what the coding agent has of it."""
+    """Removes variables with the key: the coding agent gets only the placeholder."""
     return {name: value for name, value in environment.items() if not key or key not in value}
 
 

@@ -32,7 +32,7 @@ class CallAsked:
 
 
 def asked_of(request: h11.Request, body: bytes) -> CallAsked:
-    """Raises Unmeasured for what cannot be read, or would be answered later."""
+    """Raises Unmeasured for a body that cannot be read, or whose answer comes later."""
     if any(name == b"content-encoding" for name, _ in request.headers):
         raise Unmeasured("A model call must not have a content encoding")
     if sum(map(body.count, (b"[", b"{", b","))) > MOST_VALUES:

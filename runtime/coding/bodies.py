@@ -23,7 +23,7 @@ class TooLarge(Exception):
 
 
 class TooMuch(Exception):
-    """Others of the run are under way, and have taken the room."""
+    """Other requests of the run have taken the room."""
 
 
 class Bodies:

@@ -29,7 +29,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A piece of text, or of what it thinks."""
+    """A piece of text or of thinking."""
 
     kind: Literal["text", "thinking"]
     text: str
@@ -74,7 +74,7 @@ class TriesAgain:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """It says that it is done: with an error, or well."""
+    """The coding agent reports its end: with an error, or without."""
 
     error: str | None = None
     text: str = ""

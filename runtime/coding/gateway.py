@@ -113,7 +113,7 @@ class ModelGateway:
     def __init__(
         self, ways: Mapping[str, ProviderWay], crew: Network, account: Account, *, folder: Path | None = None
     ) -> None:
-        """`folder`: where bodies are put down that are not small."""
+        """`folder`: the place of large bodies."""
         self._ways, self._crew, self._account = dict(ways), crew, account
         self.bodies = Bodies(folder)
         # Taking a body apart needs several times its size.
@@ -227,7 +227,7 @@ class _Line:
         return event
 
     async def _body(self, request: h11.Request) -> Body | None:
-        """None where it broke off. Raises TooLarge, TooMuch and TimeoutError."""
+        """None if the connection broke. Raises TooLarge, TooMuch and TimeoutError."""
         announced = next((value for name, value in request.headers if name == b"content-length"), b"0")
         body = self.gateway.bodies.receive(int(announced))
         whole = False

@@ -33,7 +33,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Why one cannot be used, and what to do about it."""
+    """Why a coding agent cannot be used, and how to fix it."""
 
     agent: CodingAgent
     why: str

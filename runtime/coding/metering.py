@@ -16,7 +16,7 @@ LARGEST: Final = 16 << 20
 
 
 def usage_of(read: int, wrote: int, cached: int = 0, written: int = 0) -> TokenUsage:
-    """`read`: what was neither read from nor written to a cache."""
+    """`read`: tokens that were neither read from nor written to a cache."""
     numbers = (read, wrote, cached, written)
     read, wrote, cached, written = (max(0, number) for number in numbers)
     return TokenUsage(

@@ -25,7 +25,7 @@ class Announced:
         self._count = 0
 
     def leads_to(self, rest: str) -> str | None:
-        """The address of what the coding agent asks for; None where the server has named none."""
+        """The address for the coding agent's request; None if the server has announced none."""
         return self._stream if rest == STREAM else self._known.get(rest)
 
     def named(self, address: str) -> str:

@@ -167,7 +167,7 @@ class ContainerEngine:
         return True
 
     async def image(self, name: str) -> str | None:
-        """The id of an image; None where the engine does not have it. Raises Failed for what names none."""
+        """The id of an image; None if the engine does not have it. Raises Failed for an invalid name."""
         if len(name) > LONGEST_NAME or not IMAGE.fullmatch(name):  # it becomes a part of a path
             raise Failed(f"{name[:LONGEST_NAME]} is not an image name")
         try:
@@ -240,7 +240,7 @@ class ContainerEngine:
             await self._docker().images.pull(name)
 
     async def keep_image(self, container: str, repository: str, tag: str, labels: Mapping[str, str]) -> None:
-        """An image of what is in a container now."""
+        """Commits the container's current content as an image."""
         async with _told(PULL):
             await self._one(container).commit(repository=repository, tag=tag, config={"Labels": dict(labels)})
 

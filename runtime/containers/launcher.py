@@ -55,7 +55,7 @@ def launched(argv: Sequence[str], stdin: str = "/dev/null") -> list[str]:
 
 
 def ending(number: int) -> list[str]:
-    """The command and what it has started in its group."""
+    """Kills the command and its process group."""
     return ["/bin/sh", "-c", _ENDS, "sh", str(number)]
 
 

@@ -80,7 +80,7 @@ class _Whose:
 async def beside(
     engine: ContainerEngine, crew: CrewServices, instance: str, workspace_id: str, crew_id: str, limits: Limits
 ) -> list[Beside]:
-    """All of them, running and healthy. Raises Failed, which says of which service."""
+    """Starts all services and waits until they are healthy. Raises Failed, with the name of the service."""
     if len(crew.services) > MOST:
         raise Failed(f"A crew has at most {MOST} services")
     whose = _Whose(instance, workspace_id, crew_id)

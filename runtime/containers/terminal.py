@@ -13,7 +13,7 @@ from runtime.sandbox.process import to_the_end
 
 log = logging.getLogger("crewship.containers")
 _LONGEST: Final = 64
-"""Bytes of the line that says the number of the session."""
+"""Bytes of the line with the number of the session."""
 
 
 class ContainerTerminal:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.egress.authority import Authority
 
 FEWEST: Final = 16
-"""Characters of a stand-in that are drawn."""
+"""The number of random characters in a placeholder."""
 _PREFIX: Final = re.compile(r"(?:[A-Za-z]{1,8}[_-]){0,2}")
 _PROVES: Final = re.compile(
     rb"(?:.*-)?authorization|(?:.*-)?(?:api|auth|access|private|secret|app|service)-?(?:key|token|secret)"
@@ -36,7 +36,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """`shown` stands for `value` at `hosts`, which are in lower case."""
+    """`shown` replaces `value` at `hosts`, which are in lower case."""
 
     shown: str
     value: str = field(repr=False)
@@ -123,7 +123,7 @@ class TakenOut:
         self._held = b""
 
     def feed(self, piece: bytes | bytearray) -> bytes:
-        """But for its end, where that may begin a value."""
+        """Returns the bytes except their end, which may begin a value."""
         text = _replaced(self._held + bytes(piece), self._pairs)
         begun = max((_begins(text, value) for value, _ in self._pairs), default=0)
         self._held = text[len(text) - begun :]

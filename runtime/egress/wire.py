@@ -27,7 +27,7 @@ class Wire:
             self._alive()
 
     def finish(self) -> None:
-        """All is said; the other side may still speak."""
+        """Ends the sending side; the other side may still send."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 

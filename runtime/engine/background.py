@@ -251,7 +251,7 @@ class Carrier:
             asyncio.get_running_loop().call_later(wait, self.ring, name)
 
     async def stop(self) -> None:
-        """Stops all bodies where they are, and begins no other."""
+        """Stops all bodies where they are, and starts no more."""
         self._stopping = True
         if self._listening is not None:
             self._off()

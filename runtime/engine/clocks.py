@@ -93,7 +93,7 @@ class Ticker:
         return [each.clock.name for each in self._clocks.values()]
 
     def busy(self) -> list[str]:
-        """The ids of the ticks that are carried out in this process."""
+        """The ids of the ticks that run in this process."""
         return list(self._tasks)
 
     @cached_property

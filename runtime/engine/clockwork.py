@@ -7,7 +7,7 @@ from runtime.engine.liveness import Liveness, Rhythm, new_executor
 
 
 class Clockwork:
-    """Carries out `clocks` in a process that does no other work."""
+    """Executes `clocks` in a process without other work."""
 
     def __init__(self, settings: Settings, clocks: tuple[Ticking, ...], *, rhythm: Rhythm | None = None) -> None:
         executor = new_executor()

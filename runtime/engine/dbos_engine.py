@@ -90,7 +90,7 @@ class DbosEngine:
                 self._awake = True
 
     async def _in_thread(self, call: Callable[..., T], *values: Any) -> T:
-        """Outside of DBOS's context, which is none in a thread of ours."""
+        """Calls outside of DBOS's context, which does not exist in our threads."""
         return await self._loop.run_in_executor(self._threads, call, *values)
 
     def _launch(self) -> None:

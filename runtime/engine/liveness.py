@@ -106,7 +106,7 @@ class Liveness:
             self._rung.set()
 
     async def stop(self) -> None:
-        """Looks no more; the lock is held until `leave`."""
+        """Stops looking; the lock is held until `leave`."""
         self._fails(False)
         if self._task is not None:
             self._off()

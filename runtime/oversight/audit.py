@@ -1,4 +1,4 @@
-"""The audit log is sealed, and what has expired of it removed."""
+"""Seals the audit log, and removes its expired rows."""
 
 from resolvers.oversight.audit.retention import RETAIN, retain
 from resolvers.oversight.audit.seals import SEAL, seal

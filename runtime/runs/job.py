@@ -25,7 +25,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """The agent that works: what an adapter needs to know of it."""
+    """The agent, as an adapter needs it."""
 
     id: str
     slug: str

@@ -38,7 +38,7 @@ class ProviderKey:
 
 class Keys(Protocol):
     async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
-        """None where the workspace has nothing to reach the provider with."""
+        """None if the workspace has no means of reaching the provider."""
 
 
 class EnvironmentKeys:
@@ -83,7 +83,7 @@ class CredentialKeys:
         return await self._otherwise.find(workspace_id, provider)
 
     def login(self, provider: LlmProvider) -> ProviderKey | None:
-        """For the vendor's own programs, where the agent holds one."""
+        """A login for the vendor's own programs, if the agent has one."""
         for each in self._given:
             if each.provider == provider.value and _of_login(each):
                 return ProviderKey(SecretStr(each.value), self._otherwise.address(provider), None)

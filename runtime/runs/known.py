@@ -9,7 +9,7 @@ from runtime.runs.job import Failed
 
 
 async def redactor_of(values: Iterable[str]) -> Redactor:
-    """Raises Failed where they are more than can be looked for."""
+    """Raises Failed if the values are too long for a search."""
     try:
         return await known_sets.redactor_of(values)
     except TooManyValues as refused:

@@ -170,7 +170,7 @@ class InstanceOutfit:
 
 
 async def _begun(sandbox: ContainerSandbox, workdir: Workdir, sink: Sink) -> None:
-    """Three lines where the container does not run yet, and none where it does (contract: chats.behaviour 9)."""
+    """Three lines if the container does not run yet, otherwise none (contract: chats.behaviour 9)."""
     told: list[str] = []
 
     async def tell(line: str) -> None:

@@ -81,7 +81,7 @@ def _close(parts: list[dict[str, Any]], pieces: list[str]) -> None:
 
 
 def _of_a_whole(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the mark of a piece: what is stored is whole."""
+    """Removes the mark of a piece, because the stored text is whole."""
     return {key: value for key, value in metadata.items() if key != "streaming"}
 
 

@@ -33,7 +33,7 @@ def size_of(value: Any) -> int:
 
 
 def within(content: str, metadata: Any) -> tuple[str, Any]:
-    """Content and metadata of an event, cut to what one frame holds."""
+    """Content and metadata of an event, truncated to the size of a frame."""
     if len(content) * 4 > MOST and len(content.encode()) > MOST:
         content = cut(content, MOST // 4)
     return content, {"left_out": CUT} if size_of(metadata) > MOST else metadata

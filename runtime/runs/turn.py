@@ -308,7 +308,7 @@ class TurnSink:
         self._written += len(batch.frames)
 
     async def close(self) -> None:
-        """Stores what is left, unless the run is lost; then refuses everything."""
+        """Stores the rest, unless the run is lost; then refuses everything."""
         if self.failure is None:
             self._release()
             try:

@@ -117,7 +117,7 @@ class Group:
                         os.kill(int(pid), signal.SIGKILL)
 
     def remove(self) -> bool:
-        """With what is in it; False where a process would not end."""
+        """Removes the group with its processes; False if a process does not end."""
         ends = time.monotonic() + REMOVED_WITHIN
         while not all(_removed(folder) for folder in self.distinct):
             if time.monotonic() > ends:

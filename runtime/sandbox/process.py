@@ -215,7 +215,7 @@ def keep(stack: contextlib.ExitStack, descriptor: int) -> int:
 
 
 async def end(*pidfds: int) -> None:
-    """Kill the processes and wait until they are gone. With the first one of a pid namespace all others go."""
+    """Kills the processes and waits for their end. The end of a pid namespace's first process ends all others."""
     for pidfd in pidfds:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -90,7 +90,7 @@ class Program:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it works, and where it was ended."""
+        """None while it runs, and if it was killed."""
         return self._code()
 
     @property

@@ -1,4 +1,4 @@
-"""The programs that make a sandbox: which bubblewrap, and what of util-linux."""
+"""The programs that create a sandbox: bubblewrap, and programs of util-linux."""
 
 import os
 import re

@@ -26,7 +26,7 @@ AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`audit` is the AUDIT_ARCH value (linux/audit.h); `column` is where its numbers stand below."""
+    """`audit` is the AUDIT_ARCH value (linux/audit.h); `column` selects its numbers below."""
 
     audit: int
     column: int

@@ -1,4 +1,4 @@
-"""No isolation: commands are refused, or, where the instance's owner says so, plain processes of the service's user."""
+"""No isolation: commands are refused or, if the operator allows it, run as plain processes of the service's user."""
 
 import asyncio
 import contextlib

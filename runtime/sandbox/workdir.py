@@ -50,7 +50,7 @@ class Workdir:
     def of(
         cls, storage: Path, *, workspace_id: str, agent_id: str, agent_slug: str, crew_id: str | None = None
     ) -> "Workdir":
-        """Raises Failed for an id or slug that is no plain name."""
+        """Raises Failed for an invalid id or slug."""
         workspace = ("workspaces", _name(workspace_id))
         own = (*workspace, "agents", _name(agent_id))
         shared = (*workspace, "crews", _name(crew_id)) if crew_id is not None else own

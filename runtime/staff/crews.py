@@ -117,7 +117,7 @@ async def build(work: Work, data: OfBuild) -> None:
 
 
 async def _made(work: Work, data: OfBuild, plan: BuildPlan) -> bool:
-    """False where the engine has the image already."""
+    """False if the engine has the image already."""
     containers = _engine()
     if containers is None:
         raise Failed(NO_ENGINE)

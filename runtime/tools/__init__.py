@@ -131,7 +131,7 @@ class _Toolbox:
         return f"Run a shell command {where}. {ends}"
 
     def _shell(self, command: str) -> list[str]:
-        """The one of this machine; of a container, what its image has."""
+        """The shell of this machine or, in a container, of its image."""
         if self._sandbox.isolation is Isolation.container:
             return ["/bin/sh", "-c", _SHELL_OF_IMAGE, "sh", command]
         return [SHELL, "-c", command]

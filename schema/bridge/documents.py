@@ -208,7 +208,7 @@ class Documents:
         return self._last[1]
 
     async def _made(self, make: Callable[[], Made], letters: int, who: Who) -> Made:
-        """In the loop, but once a round of it: those who come together do not make others wait for all of them."""
+        """Runs in the loop, once per round, so that simultaneous documents do not delay other requests by their sum."""
         if letters > QUICK or not (await who.party()).is_user:
             return await self.worker.run(make, who)
         await self._turn.acquire()

@@ -129,7 +129,7 @@ class Edge:
 
 
 class Edges:
-    """A field of a node: the rows that an edge leads to. Pages of them where the edge takes a window, else a list."""
+    """A field of a node: the rows of an edge. Pages if the edge takes a window, otherwise a list."""
 
 
 UNIONS: dict[frozenset[type[SQLModel]], Any] = {}

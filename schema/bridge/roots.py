@@ -19,7 +19,7 @@ JOINED_AFTER = 2  # runs of a document: what is asked once is not worth a statem
 
 @dataclass(frozen=True, slots=True)
 class Faulty:
-    """A root that answers nothing but what is wrong with it."""
+    """A root that only returns its fault."""
 
     root: Root
     cause: Refusal | GraphQLError

@@ -34,14 +34,14 @@ from schema.bridge.fields import node_of
 
 BACKREF = "strawberry-definition"
 Throttle = Callable[[str, str], None]
-"""(operation, client): raises RATE_LIMITED where the operation's own bucket is empty."""
+"""(operation, client): raises RATE_LIMITED if the operation's own bucket is empty."""
 UNPAGED = 100  # what a list without pages counts
 KIND = "@type"
 """The key of an object that could be of several types, and says which: no document can have it as an alias."""
 
 
 class Unbound(Exception):
-    """The selection leaves what operations can answer: the executor takes over."""
+    """Operations cannot answer the selection: the executor takes over."""
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Asking:
     alone: bool = True
 
     def pay(self, root: "Root") -> None:
-        """Raises Refusal where the operation's own bucket is empty."""
+        """Raises Refusal if the operation's own bucket is empty."""
         if self.throttle is not None:
             self.throttle(root.operation.name, self.caller.client)
 

@@ -45,7 +45,7 @@ class Who:
         self._caller, self._party = caller, party
 
     async def party(self) -> Party:
-        """Raises Refusal UNAVAILABLE where the database does not answer."""
+        """Raises Refusal UNAVAILABLE if the database does not answer."""
         if self._party is None:
             self._party = await self._found()
         return self._party

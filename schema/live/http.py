@@ -68,7 +68,7 @@ class Stream:
         self._outlet.close()
 
     def fail(self, found: list[dict[str, Any]]) -> None:
-        """Says why, and ends."""
+        """Sends the reason, and ends."""
         self.show(errors(found))
 
     def _encode(self, event: Any, subscription: Listening) -> bytes:

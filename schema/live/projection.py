@@ -57,7 +57,7 @@ class Projection:
         return event.encoded(key, self._answer, subscription)
 
     def reset(self, reason: str, cursor: str) -> bytes:
-        """The response that says that events were lost."""
+        """The response for lost events."""
         return self._written(RESET, {"reason": reason}, cursor)
 
     def _answer(self, event: Delivered, subscription: Subscription) -> bytes:

@@ -36,7 +36,7 @@ class RowProjection:
         return self._written(row)
 
     def reset(self, reason: str, cursor: str) -> bytes:
-        """The response that says that rows may have been passed over."""
+        """The response for rows that may have been missed."""
         given = {"__typename": RESET, "reason": reason, OWN: cursor}
         return self._written({name: given[source] for name, source in self.lost.items()})
 

@@ -25,7 +25,7 @@ from schema.live.projection import Projection, project
 from schema.live.rows import RowPlan, row_plan
 
 BEGUN = "subscribed"
-"""Reason of a StreamReset that only says where a subscription begins."""
+"""The reason of a StreamReset that only reports the start of a subscription."""
 _ID = intern(Shape((Column("id", "id"),)))
 
 

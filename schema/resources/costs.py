@@ -1,4 +1,4 @@
-"""GraphQL: calls of models, what they cost, and budgets."""
+"""GraphQL: model calls, their costs, and budgets."""
 
 import strawberry
 

@@ -87,7 +87,7 @@ def _set(value: Any) -> Any:
 
 
 def _person(user_id: Any) -> Any:
-    """The id, set as the scope of what follows."""
+    """The id, set as the scope of the following reads."""
     if not database.row_security:
         return user_id
     return func.substr(_set(literal_column("'@'", Text()).concat(user_id)), literal_column("2"), type_=Text())

@@ -68,12 +68,12 @@ class Subject:
         return () if self.of is None else (self.of.model, *self.of.parents)
 
     def named(self, raw: Mapping[str, Any]) -> dict[str, Any]:
-        """The values that name the rows; None for what can name none."""
+        """The values that name the rows; None for invalid ones."""
         values = {name: raw.get(name) for name in self.fields}
         return {name: value if isinstance(value, str) and "\0" not in value else None for name, value in values.items()}
 
     def check(self, operation: str, input: type[Input]) -> None:
-        """Raises TypeError where the input does not name the rows."""
+        """Raises TypeError if the input does not name the rows."""
         if missing := [name for name in self.fields if name not in input.model_fields]:
             raise TypeError(f"{operation}: the input has no field {missing[0]}")
 

@@ -29,7 +29,7 @@ class Uses:
         self._tokens.difference_update(tokens)
 
     async def run(self) -> None:
-        """Until cancelled; what was noted by then is written."""
+        """Runs until cancelled; then writes the recorded uses."""
         try:
             while True:
                 await asyncio.sleep(EVERY)

@@ -76,7 +76,7 @@ class AcrossWorkspaces:
         return Within(self._conn, workspace_id)
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
-        """For SQL that no word says."""
+        """Executes SQL that no word of the kernel can express."""
         rows: list[Any] = await self._conn.fetch(sql, *values)
         return rows
 

@@ -76,7 +76,7 @@ OLDEST = """
 
 
 async def retain(write: Write) -> None:
-    """One tick. What fails keeps the others from nothing, and is tried again by the next."""
+    """One tick. A failed rule does not stop the others, and the next tick repeats it."""
     failures = []
     for removal in removals():
         try:

@@ -87,7 +87,7 @@ class Event(BaseModel):
         return made
 
     def settled(self, values: Mapping[str, Any]) -> Self:
-        """With what the database has drawn; by the columns' names."""
+        """The event with the drawn values, by the columns' names."""
         return self.model_copy(
             update={name: values[taken.name] for name in self.drawn_ if isinstance(taken := getattr(self, name), Taken)}
         )

@@ -205,7 +205,7 @@ class Operation(Generic[D]):
 
     @property
     def model(self) -> Any:
-        """The class of what is returned, without Page, Row, list and Optional."""
+        """The class of the result, without Page, Row, list and Optional."""
         kind = self.returns
         while get_origin(kind) is not None:
             kind = next(a for a in get_args(kind) if a is not type(None))

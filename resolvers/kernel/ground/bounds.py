@@ -96,7 +96,7 @@ def _notes(kind: Any, notes: Sequence[Any]) -> Iterator[Any]:
 
 
 def without_secrets(model: type[BaseModel], fields: Mapping[str, FieldInfo]) -> None:
-    """Raises TypeError where a field holds what is sealed, or was: nothing that is sent or answered has one."""
+    """Raises TypeError if a field has a sealed or revealed type: no input and no answer contains secrets."""
     for name, field in fields.items():
         if secret := [kind for kind in _kinds(field.annotation) if kind in (Sealed, Revealed)]:
             raise TypeError(f"{model.__name__}.{name} is {secret[0].__name__}")

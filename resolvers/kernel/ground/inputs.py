@@ -62,7 +62,7 @@ class Input(BaseModel):
         return kept
 
     def changes(self, *without: str) -> dict[str, Any]:
-        """Only what the caller sent: the body of a PATCH."""
+        """Only the fields that the caller sent: the body of a PATCH."""
         return {
             name: getattr(self, name)
             for name in type(self).model_fields

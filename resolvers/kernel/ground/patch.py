@@ -45,7 +45,7 @@ class Patch(Input):
         return self.changes(*[name for name, field in type(self).model_fields.items() if field.is_required()])
 
     def something(self) -> dict[str, Any]:
-        """`sent`; BAD_REQUEST where that is nothing."""
+        """`sent`; BAD_REQUEST if that is empty."""
         sent = self.sent()
         if not sent:
             raise Refusal(Code.BAD_REQUEST, "There is nothing to update")

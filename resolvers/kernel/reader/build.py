@@ -61,7 +61,7 @@ ALL_ROWS = 10**6  # how many rows a list without an end is taken to have
 
 
 class Builder(Sources):
-    """Builds one statement. `scope` is what derived values may use of the caller."""
+    """Builds one statement. `scope` has the facts about the caller that derived values may use."""
 
     def __init__(self, trace: Trace, scope: Any, slots: tuple[Input, ...] = ()) -> None:
         super().__init__(trace, scope)

@@ -184,7 +184,7 @@ CommaTexts = Annotated[
 
 @dataclass(frozen=True)
 class Otherwise:
-    """For a choice: anything that is none is `default`."""
+    """For a closed set: any unknown value is `default`."""
 
     default: StrEnum
 

@@ -223,7 +223,7 @@ def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: 
 
 
 def extend(model: type[SQLModel], **entries: Entry) -> None:
-    """Adds to what can be read from `model`: a later domain hangs its rows here."""
+    """Adds entries to the graph of `model`: a later domain declares the edges to its rows here."""
     known = GRAPHS.setdefault(model, {})
     for name, entry in entries.items():
         if name in known or name in columns_of(model):

@@ -47,9 +47,7 @@ class Value:
 
 
 def checked(text: str) -> str:
-    """For a string literal. Only names of fields, types and aliases come here; the check
-    stands where the text is made.
-    """
+    """Checks the text of a string literal. Only names of fields, types and aliases are passed here."""
     if len(text.encode()) > ALIAS_BYTES or "'" in text or "\\" in text or '"' in text:
         raise Refusal(Code.BAD_REQUEST, f"The name '{text[:80]}' is too long or contains a quote")
     return text
@@ -81,7 +79,7 @@ def _halves(pieces: list[Any]) -> Any:
 
 
 def as_bytes(value: Value) -> Any:
-    """The answer of a statement; NULL where the value is null."""
+    """The answer of a statement; NULL if the value is null."""
     return func.convert_to(value.text, literal_column("'UTF8'"), type_=BYTEA())
 
 
@@ -130,7 +128,7 @@ def quoted(text: Any) -> Value:
 
 
 def array(elements: Any, most: int) -> Value:
-    """`elements`: text with commas between them, or NULL where there are none."""
+    """`elements`: text with commas between them, or NULL without elements."""
     return Value(("[", func.coalesce(elements, NOTHING, type_=Text()), "]"), most=most)
 
 
@@ -168,5 +166,5 @@ def record(
 
 
 def _optional(*parts: Part) -> Part:
-    """Nothing where one of them is NULL."""
+    """Empty if one of the parts is NULL."""
     return func.coalesce(joined(parts), NOTHING, type_=Text())

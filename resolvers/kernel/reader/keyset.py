@@ -108,7 +108,7 @@ def _up_to(key: Any, bound: Any, down: bool) -> Any:
 
 
 def _further(key: Any, bound: Any, down: bool, may_be_null: bool) -> Any:
-    """Ascending puts nulls last, descending first."""
+    """Ascending order has nulls last, descending order first."""
     if not may_be_null:
         return key < bound if down else key > bound
     if down:

@@ -44,7 +44,7 @@ class Source:
 
     @property
     def entered(self) -> list[Any]:
-        """The order by the columns of a partner, where there is one."""
+        """The order by the columns of a joined table, if there is one."""
         if not self.partner:
             return self.order
         same: dict[Any, Any] = {self.alias.c[name]: column for name, column in self.partner.items()}

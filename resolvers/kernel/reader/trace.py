@@ -31,7 +31,7 @@ SQL_TYPES: dict[Any, TypeEngine[Any]] = {
 
 @dataclass(slots=True)
 class Call:
-    """The values of one call, where a plan's parameters look for them."""
+    """The values of one call for the parameters of a plan."""
 
     credential: str = ""
     workspace: str | None = None

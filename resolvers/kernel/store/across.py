@@ -117,7 +117,7 @@ class Everywhere:
         return await self.report(changed.returning(*_columns(table, columns)))
 
     async def take(self, model: type[SQLModel], *conditions: Any, columns: Sequence[Any] = IDENTITY) -> list[Any]:
-        """Removes rows for good, and returns their records: each is taken once."""
+        """Deletes rows and returns their records: each is taken once."""
         table = table_of(model)
         removed = delete(table).where(*self._door(model), *[clause(c) for c in conditions])
         return await self.report(removed.returning(*_columns(table, columns)))
@@ -183,7 +183,7 @@ class Everywhere:
 
 
 class Within(Everywhere):
-    """The same words on the rows of one workspace: each of them says so to the database."""
+    """The same words for the rows of one workspace: each statement has that scope."""
 
     def __init__(self, conn: Any, workspace_id: str) -> None:
         super().__init__(conn)
@@ -208,7 +208,7 @@ class OfInstance(Everywhere):
 
 @asynccontextmanager
 async def of_instance() -> AsyncIterator[OfInstance]:
-    """The tables of no workspace: each word is committed by itself."""
+    """The tables of no workspace: each word commits by itself."""
     async with database.lease() as conn:
         yield OfInstance(conn)
 

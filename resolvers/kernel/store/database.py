@@ -181,7 +181,7 @@ class Connection(asyncpg.Connection):
         return made
 
     def _trim(self) -> bool:
-        """Lets go of the statements unused for longest until the others are within PREPARED; whether there were any."""
+        """Closes the least recently used statements until the rest is within PREPARED; true if it closed any."""
         sizes = [len(key[0]) for key in self._stmt_cache._entries]
         dropped, total = 0, sum(sizes)
         while total > PREPARED and dropped < len(sizes) - 1:
@@ -473,9 +473,7 @@ class Database:
         return Lease(self.pool)
 
     def aside(self) -> Lease:
-        """A connection for lookups and writes outside a transaction. It does not come from the pool, so transactions do
-        not wait for each other's connections; its holder must not wait for anything.
-        """
+        """A connection outside the pool for work beside a transaction; its holder must not wait for anything."""
         if self._aside is None:
             raise RuntimeError("the database is not open")
         return Lease(self._aside)

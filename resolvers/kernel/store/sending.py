@@ -1,4 +1,4 @@
-"""One statement on a connection; what the database refuses becomes a refusal."""
+"""One statement on a connection; errors of the database become refusals."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -159,7 +159,7 @@ class Called(Operation[D], Generic[D, T]):
 
 NO_VERSION = "If-Match is not supported here"
 MOST_ATTEMPTS = 3
-"""At a command that is carried out `again`."""
+"""The most attempts of a command with `again`."""
 
 
 class Replayed(Exception):

@@ -153,7 +153,7 @@ class Context(Recorder):
         return row
 
     async def audit_here(self, entity_type: str, entity_id: str, /, action: str, **data: Any) -> None:
-        """An audit row that is written at once: where one call goes through several workspaces."""
+        """Writes an audit row at once, for calls that pass through several workspaces."""
         self.audit(entity_type, entity_id, action=action, **data)
         await self.insert_all([self.audit_row(self.audits.pop())])
 
@@ -167,7 +167,7 @@ class Context(Recorder):
         await self._one(statements.adding(type(rows[0]), columns), statements.columns_of(added, columns), conflict)
 
     async def send_records(self) -> None:
-        """Writes what was recorded before the answer is read."""
+        """Writes the records before the answer is read."""
         tables = dict[tuple[type[SQLModel], tuple[str, ...]], list[SQLModel]]()
         for row in self.records:
             tables.setdefault((type(row), given(row)), []).append(row)

@@ -215,7 +215,7 @@ def plan(
 
 
 def _recording(body: Any, source: Any, records: Records, beside: WrittenBeside, secret: bool) -> Any:
-    """The statement with what is recorded beside the answer."""
+    """The statement with the records beside the answer."""
     if source is not None:
         beside.ctes.append(source)
     answered = body.cte("answered").prefix_with("MATERIALIZED") if records.key else None

@@ -30,7 +30,7 @@ from resolvers.people.workspaces.members import is_last_owner
 ERASED: Final = "erased"  # no longer than what it stands for
 SHORTEST_NAME: Final = len(ERASED)
 A_NAME: Final = re.compile(r"[^\W\d_]+(?:[ .'\u2019-]+[^\W\d_]+)*\.?")
-"""Words of letters: nothing that a configuration is made of."""
+"""Words of letters, which no part of a configuration can be."""
 LAST_OWNER = "The other members would be left without an owner"
 ALONE = "This workspace has no other members: delete the account instead"
 

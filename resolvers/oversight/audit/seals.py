@@ -191,7 +191,7 @@ async def _expire(write: Write) -> None:
 
 
 async def _let_go(rows: AcrossWorkspaces, until: datetime) -> int:
-    """Seals of rows from before `until` say so. Returns how many."""
+    """Records the expiry in the seals of rows from before `until`. Returns their number."""
     seals = await rows.fetch(KEPT, until, LET_GO_AT_ONCE)
     left = [await _left(rows, seal, until) for seal in seals]
     signatures = [

@@ -79,7 +79,7 @@ class ListJournal(FilterJournal, Paging):
     @model_validator(mode="before")
     @classmethod
     def _strictly(cls, raw: Any) -> Any:
-        """A bad limit is refused here, and not put right (contract: journal.list)."""
+        """A bad limit is refused here instead of corrected (contract: journal.list)."""
         if not isinstance(raw, dict):
             return raw
         for name in ("limit", "first"):
@@ -95,7 +95,7 @@ class ListJournal(FilterJournal, Paging):
 
 
 class JournalAsSeen(FilterJournal, Paging):
-    """Entries behind the place in which `after` stands."""
+    """Entries after the position of `after`."""
 
     page_default: ClassVar[int] = 100
     backwards: ClassVar[bool] = False

@@ -85,7 +85,7 @@ async def _content(folder: Any, names: Sequence[str]) -> bytes | None:
 
 ASSIGNS: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=.*", re.DOTALL)
 PROCESSES: Final = re.compile(r"(?:^|[^A-Za-z0-9_.-])/*proc(?:/|$)|(?:^|/)environ$")
-"""In a path, wherever that stands in a word: `file:///proc/self/environ`, `@/proc/1/environ`."""
+"""In a path anywhere in a word: `file:///proc/self/environ`, `@/proc/1/environ`."""
 DEBUGGERS: Final = frozenset({"gdb", "gdbserver", "lldb", "strace", "ltrace", "valgrind", "perf", "bpftrace"})
 TEXT_EDITORS: Final = frozenset(
     {"vi", "vim", "nvim", "view", "vimdiff", "ex", "ed", "emacs", "emacsclient", "nano", "pico"}
@@ -198,7 +198,7 @@ def _may_be_proc(pattern: str) -> bool:
 OPERATORS: Final = frozenset(";|>&`")
 OPENINGS: Final = ("<(", "$(", "${")
 EVALUATES: Final = re.compile(r"-[A-Za-z]*[ceEp].*|--(eval|command|print)(=.*)?", re.DOTALL)
-"""Flags that make an argument a program, which may stand right behind them; `-p` prints what it evaluates."""
+"""Flags that make an argument a program, which may follow directly; `-p` prints the result."""
 INTERPRETERS: Final = (
     "sh", "bash", "dash", "zsh", "ksh", "ash", "fish", "perl", "ruby", "node", "nodejs", "deno", "bun", "php", "lua",
     "luajit", "tclsh", "expect", "rscript", "julia", "pwsh", "elixir", "erl", "guile",
@@ -228,7 +228,7 @@ class _Line:
 
 
 def fault_of(command: str) -> str:
-    """Why it cannot be run; empty where nothing is against it."""
+    """The reason to refuse a command; empty if there is none."""
     if not command.strip():
         return "must not be blank"
     if len(command.encode("utf-8", "surrogatepass")) > COMMAND:
@@ -250,7 +250,7 @@ def fault_of(command: str) -> str:
 
 
 def words_of(command: str) -> list[str]:
-    """As a program gets them, but for what a shell puts in the place of variables and patterns."""
+    """The words as a program gets them, except for a shell's variables and patterns."""
     return [word.text for word in _read(command).words]
 
 

@@ -80,7 +80,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """`failed`: no model has said so; it is people who are asked."""
+    """`failed`: no model has judged, so users are asked."""
 
     verdict: Verdict
     failed: bool
@@ -118,7 +118,7 @@ async def judged(ctx: Context, data: Evaluate, evaluation: Evaluation) -> Judged
 
 
 def model_of(slot: AuxSlot) -> Model | None:
-    """The auxiliary model; None where nothing opens its provider."""
+    """The auxiliary model; None without a key for its provider."""
     aux, settings = aux_model(slot), instance.settings
     provider = aux.provider.lower()
     opened = {

@@ -247,7 +247,7 @@ async def _value(ctx: Context, request: OpenedRequest) -> tuple[Revealed, frozen
 
 
 def _late(code: Code, text: str) -> Refusal:
-    """The request was decided by then, and that stays."""
+    """A refusal after the decision, which stays."""
     return Refusal(code, text, commit=True)
 
 

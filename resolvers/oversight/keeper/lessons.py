@@ -144,7 +144,7 @@ def lesson_id(data: LearnFromFailure) -> str:
 
 
 async def _learner(ctx: Context, data: LearnFromFailure) -> Agent | None:
-    """The agent, where it learns without being asked."""
+    """The agent, if it learns by itself."""
     if not data.agent_id:
         return None
     return await ctx.select(Agent, col(Agent.id) == data.agent_id, col(Agent.learning_enabled).is_(True)).first()
@@ -179,7 +179,7 @@ async def _text_of(ctx: Context, version: MemoryVersion) -> bytes:
 
 
 def _with(rule: str, data: LearnFromFailure, text: bytes) -> bytes | None:
-    """The lessons with one more; None where it is there."""
+    """The lessons with one more; None if it is among them."""
     id = lesson_id(data)
     if id.encode() in text:
         return None

@@ -78,7 +78,7 @@ async def evaluate_memory_health(ctx: Context, data: EvaluateMemoryHealth) -> Me
 
 
 async def health_of(ctx: Context, data: EvaluateMemoryHealth) -> MemoryHealthVerdict:
-    """The verdict, which is in the log by then. Begins the transaction."""
+    """The verdict, which is in the log already. Begins the transaction."""
     scores = {name: _score(name, data.snapshot.get(name, 0)) for name in SCORES}
     sizes = ("agent_md_bytes", "persona_md_bytes", "crew_md_bytes", "stalest_entry_days", "contradiction_count")
     evaluation = Evaluation(

@@ -151,7 +151,7 @@ async def open_request(ctx: Context, data: OpenRequest) -> OpenedRequest:
 
 
 async def opened(ctx: Context, data: AskKeeper, request_type: KeeperRequestType, **more: Any) -> OpenedRequest:
-    """For a command that has not begun: it judges outside any transaction."""
+    """For a command that has not begun, so it judges outside any transaction."""
     fields = AskKeeper.model_fields
     raw = {name: value for name in fields if (value := getattr(data, name)) is not None}
     answer = await open_request(ctx.caller, raw | {"request_type": request_type.value} | more, place=ctx.workspace_id)

@@ -110,7 +110,7 @@ async def review_skill(ctx: Context, data: ReviewSkill) -> SkillVerdict:
 
 
 async def review_of(ctx: Context, data: ReviewSkill) -> SkillVerdict:
-    """The verdict, which is in the log by then. Begins the transaction."""
+    """The verdict, which is in the log already. Begins the transaction."""
     proposed = proposed_of(data.lifecycle_state, _time(data.last_used_at), data.assignments, instance_now(ctx))
     evaluation = Evaluation(
         KeeperRequestType.skill_review,

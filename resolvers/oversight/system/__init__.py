@@ -1,4 +1,4 @@
-"""The server about itself, and what its workers are."""
+"""The server's own state, and its workers."""
 
 from resolvers.kernel import Domain
 from resolvers.kernel.ground.scopes import OPEN

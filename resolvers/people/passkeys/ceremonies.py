@@ -65,7 +65,7 @@ def is_available() -> bool:
 
 
 def relying_party() -> RelyingParty:
-    """UNAVAILABLE where there can be no passkeys."""
+    """UNAVAILABLE if passkeys are not possible."""
     if not is_available():
         raise Refusal(Code.UNAVAILABLE, NO_PLACE)
     parts = urlsplit(instance.settings.public_url or "")

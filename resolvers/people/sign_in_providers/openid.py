@@ -372,7 +372,7 @@ def _first_text(sources: tuple[Mapping[str, Any], ...], name: str) -> str | None
 
 
 def _claim(claims: Mapping[str, Any], name: str) -> Any:
-    """A claim of this name, or inside of others: `realm_access.roles`."""
+    """A claim of this name, or nested in others: `realm_access.roles`."""
     if name in claims:
         return claims[name]
     value: Any = claims

@@ -6,5 +6,5 @@ DENIED, NOT_LINKED, NO_ACCOUNT = "AccessDenied", "OAuthAccountNotLinked", "OAuth
 
 
 def turned_away(detail: str, reason: str) -> Refusal:
-    """The provider has spoken, and it does not let this person in."""
+    """The refusal of a person whom the provider does not admit."""
     return Refusal(Code.FORBIDDEN, detail, reason=reason)

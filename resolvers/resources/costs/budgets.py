@@ -173,7 +173,7 @@ async def create_budget(ctx: Context, data: CreateBudget) -> Budget:
 
 
 def _before(ctx: Context, budget: Budget) -> Any:
-    """The span that is now, and what has been spent in it."""
+    """The current span, and the spending in it."""
     daily = budget.period is BudgetPeriod.day
     span = DAY if daily else TOTAL
     if budget.mission_id is not None:

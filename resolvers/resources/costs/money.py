@@ -33,6 +33,6 @@ def sum_of(column: Any) -> Any:
 
 
 def shown(micros: int) -> str:
-    """For people: cents, and more digits where cents say nothing."""
+    """For people: cents, and more digits if the amount is below a cent."""
     whole = micros / MILLION
     return f"${whole:,.2f}" if micros % 10_000 == 0 or whole >= 1 else f"${whole:.6f}".rstrip("0")

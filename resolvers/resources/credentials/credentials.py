@@ -1,4 +1,4 @@
-"""Credentials: list, get, update, delete, and where a program looks for one."""
+"""Credentials: list, get, update, delete, and the default variable of each."""
 
 from typing import Annotated, Any, Final
 
@@ -180,7 +180,7 @@ async def update_credential(ctx: Context, credential: Credential, data: UpdateCr
 
 
 def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
-    """The rules of the type, for what the credential would become."""
+    """Checks the rules of the type for the changed credential."""
     type = changes.get("type", credential.type)
     check_username(type, changes.get("username", credential.username))
     hosts = changes.get("hosts", credential.hosts)
@@ -202,7 +202,7 @@ def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
 
 
 async def _move(ctx: Context, id: str, changes: dict[str, Any]) -> None:
-    """To other crews, where they were sent."""
+    """Moves the credential to other crews, if they were sent."""
     if not {"crew_id", "crew_ids"} & changes.keys():
         return
     first = changes.pop("crew_id", None)

@@ -63,7 +63,7 @@ MOST = 10_000
 
 
 class ListInternal(Input):
-    """`include_values` counts where the call comes from this machine."""
+    """`include_values` has an effect only for calls from this machine."""
 
     provider: Text = ""
     include_values: Text = ""
@@ -205,7 +205,7 @@ async def set_status(ctx: Context, data: SetStatus) -> StatusSet:
 
 
 on_behalf = partial(command, action=Action.NONE, auth=Auth.INTERNAL, surfaces=REST_ONLY)
-"""A command of a program for the user whom it names."""
+"""A program's command for the user whom it names."""
 
 
 @on_behalf(

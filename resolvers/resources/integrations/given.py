@@ -67,7 +67,7 @@ async def servers_of(workspace_id: str, agent_id: str) -> list[GivenServer]:
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """The credential that a `${NAME}` of a server stands for."""
+    """The credential of a `${NAME}` in a server's texts."""
 
     credential_id: str
     type: str

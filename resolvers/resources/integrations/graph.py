@@ -28,7 +28,7 @@ NEWEST_FIRST = (col(CrewIntegration.created_at).desc(), col(CrewIntegration.id).
 
 
 def said(value: Any) -> Any:
-    """A text that is no parameter of the statement."""
+    """A text within the statement instead of a parameter."""
     return constant(value, Text(), as_="text")
 
 

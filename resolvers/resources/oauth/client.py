@@ -97,7 +97,7 @@ async def redeemed(credential: Credential, *, code: str, redirect_uri: str, veri
 
 
 async def refreshed(credential: Credential, refresh_token: str) -> Tokens:
-    """Raises Rejected where the server takes the refresh token no more."""
+    """Raises Rejected if the server refuses the refresh token."""
     return await _tokens(credential, {"grant_type": "refresh_token", "refresh_token": refresh_token})
 
 

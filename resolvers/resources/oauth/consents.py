@@ -85,7 +85,7 @@ class FinishOAuth(Input):
 
 
 class FinishLoopback(FinishOAuth):
-    """`redirect_uri`: where the answer has come."""
+    """`redirect_uri`: the address to which the answer came."""
 
     redirect_uri: RedirectUri
 

@@ -60,7 +60,7 @@ async def enqueue_ended(rows: AcrossWorkspaces) -> None:
 
 
 async def due(ctx: Context, id: str) -> Credential | None:
-    """The credential, where it is still to be renewed: another job may have been here."""
+    """The credential, if it is still due: another job may have renewed it."""
     credential = await ctx.select(Credential, col(Credential.id) == id).first()
     if credential is None or credential.status is not CredentialStatus.ACTIVE or credential.refresh_token is None:
         return None

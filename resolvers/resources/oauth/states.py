@@ -29,7 +29,7 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class ConsentState:
-    """The data that a state stands for."""
+    """The data of a state."""
 
     workspace_id: str
     credential_id: str

@@ -40,7 +40,7 @@ async def kept(ctx: Context, credential: Credential, tokens: Tokens, now: dateti
 
 
 async def store(ctx: Context, credential: Credential, tokens: Tokens) -> None:
-    """Others that are under way for the credential end with it."""
+    """Stores the tokens, and ends other pending consents for the credential."""
     await ctx.delete_where(OAuthState, col(OAuthState.credential_id) == credential.id)
     await ctx.update(Credential, credential.id, **await kept(ctx, credential, tokens, await ctx.now()))
     ctx.audit("CREDENTIAL", credential.id, name=credential.name)

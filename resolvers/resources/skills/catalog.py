@@ -1,4 +1,4 @@
-"""The catalog of skills: who reads it, what hangs on a skill, and its deletion."""
+"""The catalog of skills: its readers, the edges of a skill, and its deletion."""
 
 from typing import Annotated, Any
 

@@ -102,7 +102,7 @@ def _lines(data: bytes) -> Iterator[bytes | None]:
 
 
 def _advertised(body: bytes) -> tuple[dict[str, str], frozenset[str]]:
-    """Names by ref, and what the server can do."""
+    """Object names by ref, and the capabilities of the server."""
     refs, can = dict[str, str](), frozenset[str]()
     for line in _lines(body):
         if line is None or line.startswith(b"#"):

@@ -30,6 +30,6 @@ def _compiled() -> tuple[tuple[Any, str], ...]:
 
 
 def scan(text: str) -> str | None:
-    """Why a text is flagged; None where it is clean."""
+    """The reason for which a text is flagged; None if it is clean."""
     found = [reason for pattern, reason in _compiled() if pattern.search(text)]
     return f"Flagged: {'; '.join(found)}." if found else None

@@ -70,7 +70,7 @@ async def store(
     source: SkillSource = SkillSource.CUSTOM,
     **changes: Any,
 ) -> Skill:
-    """The new row, or `skill` changed. `vendor` and `homepage` hold where the file says none."""
+    """The new row, or `skill` changed. `vendor` and `homepage` apply if the file has none."""
     values = values_of(file) | changes
     given = {
         "vendor": file.vendor or vendor,

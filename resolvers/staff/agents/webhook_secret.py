@@ -1,4 +1,4 @@
-"""The secret that signs what is sent to an agent from outside."""
+"""The secret that signs deliveries to an agent."""
 
 from models.sealed import Sealed
 from models.staff.agents import Agent, WebhookScheme

@@ -33,7 +33,7 @@ class FileRoom(NamedTuple):
             raise refusal()
 
     def hold(self, file: Arriving) -> Arriving:
-        """Ends with a refusal where the file is larger."""
+        """Refuses a file that is larger than the room."""
 
         async def content() -> AsyncIterator[bytes]:
             size = 0

@@ -29,7 +29,7 @@ def given(connector: Connector, sent: Mapping[str, str]) -> dict[str, str]:
 
 
 def complete(connector: Connector, values: Mapping[str, str], *, defaults: bool) -> dict[str, str]:
-    """A value for every field, or BAD_REQUEST. `defaults`: they stand for what was not filled in."""
+    """A value for every field, or BAD_REQUEST. `defaults`: they replace missing values."""
     made, missing = dict[str, str](), dict[str, str]()
     for field in connector.fields or ():
         value = values.get(field.key) or (field.default if defaults else None) or ""

@@ -178,7 +178,7 @@ def queued(ctx: Context, crew: Crew) -> None:
 
 
 async def crew_of(ctx: Context, data: OfBuild) -> Crew | None:
-    """None where the build is another one's by now, or is over."""
+    """None if another build has replaced this one, or it has ended."""
     crew = await ctx.select(Crew, col(Crew.id) == data.crew_id).locked().first()
     build = (crew and crew.build) or {}
     return crew if build.get("id") == data.build_id and build.get("status") in LIVE else None

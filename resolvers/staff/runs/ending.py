@@ -106,7 +106,7 @@ async def _whose(ctx: Context, ended: Ended) -> list[Any]:
 
 
 def _given_by(ctx: Context, run: Run) -> Any:
-    """Runs of what the run has given others to do, and has asked them: in its chat, since it began."""
+    """Runs of the assignments and questions that the run has given: in its chat, since it began."""
     given, asked = table_of(Assignment).c, table_of(PeerConversation).c
     tasks = select(given.id).where(
         given.workspace_id == ctx.workspace_id,

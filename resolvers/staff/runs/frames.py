@@ -17,7 +17,7 @@ class Frame(NamedTuple):
 
 
 def run_begin(chat: Chat, **whose: str) -> Frame:
-    """`whose`: the agent, where a chat has several."""
+    """`whose`: the agent, if a chat has several."""
     return Frame("run_begin", {"from_seq": chat.last_seq} | whose)
 
 

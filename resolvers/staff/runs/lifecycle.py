@@ -51,7 +51,7 @@ def why_idle(agent: Agent) -> Refusal | None:
 
 
 def check_can_work(agent: Agent) -> None:
-    """CONFLICT where no run of the agent may start."""
+    """CONFLICT if no run of the agent may start."""
     if (refusal := why_idle(agent)) is not None:
         raise refusal
 

@@ -22,7 +22,7 @@ PASS_ON = job("chats.pass_on", RunToPassOn, unique="{run_id}", emits=RUN_STARTS)
 
 
 def turns_of(run: Run) -> tuple[int, list[str]]:
-    """Which turn the run is, and who is to follow."""
+    """The number of the run's turn, and the agents that follow."""
     turns: Any = (run.data or {}).get(TURNS)
     return (turns["number"], list(turns["next"])) if isinstance(turns, dict) else (1, [])
 

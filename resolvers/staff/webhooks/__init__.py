@@ -1,4 +1,4 @@
-"""Webhooks of agents: what others send starts a run."""
+"""Webhooks of agents: deliveries from outside start runs."""
 
 from resolvers.kernel import Domain
 from resolvers.staff.webhooks.receipts import list_receipts

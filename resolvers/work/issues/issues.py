@@ -154,7 +154,7 @@ def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row
 
 
 def no_routine(id: Any) -> None:
-    """There are no routines yet: nothing has such an id."""
+    """Refuses every id, because there are no routines yet."""
     if id:
         raise invalid("routine_id", "there is no such routine in this workspace")
 
@@ -268,7 +268,7 @@ async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[st
 
 
 async def fits_project(ctx: Context, milestone_id: str | None, project_id: str | None) -> None:
-    """A milestone is one of the issue's project, where it has one."""
+    """Checks that the milestone belongs to the issue's project, if it has one."""
     if milestone_id is None or project_id is None:
         return
     if not await ctx.select(

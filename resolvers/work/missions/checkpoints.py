@@ -1,4 +1,4 @@
-"""Checkpoints: where a mission was, what has happened since, and missions that go on from there (contract:
+"""Checkpoints: a mission's state at a time, the changes since, and missions that continue from there (contract:
 checkpoints).
 """
 

@@ -51,7 +51,7 @@ class Tasks:
         return moved
 
     async def heal(self, ctx: Context) -> None:
-        """BLOCKED tasks that wait for nothing any more are PENDING."""
+        """Sets BLOCKED tasks without open dependencies to PENDING."""
         done = self.done
         for task in list(self.rows.values()):
             if task.status is TaskStatus.BLOCKED and done.issuperset(task.depends_on):

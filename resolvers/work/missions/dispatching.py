@@ -33,7 +33,7 @@ from resolvers.staff.runs.pauses import PAUSED, is_paused, paused_on
 
 TRIGGER = "ASSIGNMENT"
 MOST_OF_CREW = 8
-"""Assignments that the agents of a crew carry out at once; others wait for their turn."""
+"""The most concurrent assignments of a crew's agents; others are queued."""
 MOST_FAILURES = 3
 PAUSE = timedelta(minutes=30)
 """The pause of an agent that has failed repeatedly, unless a user edits it; then it gets one task."""

@@ -75,7 +75,9 @@ async def begin_work(ctx: Context, mission: Mission) -> None:
 
 
 async def ensure_chat(ctx: Context, mission: Mission) -> None:
-    """Assignments hang on the chat with the mission's id, which not every way to make one makes as well."""
+    """Creates the chat with the mission's id if it is missing: assignments need it, and not every command that creates
+    a mission creates it.
+    """
     if await ctx.select(Chat, col(Chat.id) == mission.id).exists():
         return
     kind = "Issue" if mission.mission_type is MissionType.issue else "Mission"
@@ -132,7 +134,7 @@ async def ready(ctx: Context, mission_id: str) -> list[str]:
 
 
 async def dispatch(ctx: Context, mission_id: str, task_id: str) -> None:
-    """One of them goes to its agent, or fails for want of one."""
+    """Assigns one task to its agent, or fails it if there is no agent."""
     tasks = await _under_way(ctx, mission_id)
     task = None if tasks is None else next((task for task in tasks.ready() if task.id == task_id), None)
     if tasks is None or task is None:

@@ -12,7 +12,7 @@ from resolvers.work.missions.dispatching import hold_slots
 
 @ends(1)
 async def end_queued(ctx: Context, ended: Ended) -> None:
-    """Before runs end: room in the crew is given to what waits."""
+    """Before runs end: starts waiting assignments of the crew."""
     if ended.holder not in (Holder.agent, Holder.crew):
         return
     agents = await agents_of(ctx, ended)

@@ -15,7 +15,7 @@ from resolvers.kernel import Context
 
 
 async def ask(ctx: Context, mission: Mission, task: MissionTask) -> None:
-    """Each time that it is held anew. The operation declares InboxItemUpdated, as for the others here."""
+    """Asks each time that the task is held. The operation declares InboxItemUpdated, as for the others here."""
     await put(
         ctx,
         InboxKind.waitpoint,

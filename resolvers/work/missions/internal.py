@@ -80,7 +80,7 @@ class MissionPlanned(Output):
 
 
 class MissionOfWorkspace(Input):
-    """`crew_id`, where it is sent, is the mission's."""
+    """`crew_id`, if it is sent, is the mission's."""
 
     id: Id
     crew_id: Id | None = None

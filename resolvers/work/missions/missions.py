@@ -113,7 +113,7 @@ def get_mission(scope: QueryScope, mission: Row[Mission], data: InCrew) -> Row[M
 
 
 def chat_of(ctx: Context, mission: Mission, title: str) -> Chat:
-    """The chat with the mission's id, which its assignments hang on."""
+    """The chat with the mission's id, to which its assignments belong."""
     return Chat(
         id=mission.id,
         agent_id=mission.lead_agent_id,

@@ -31,7 +31,7 @@ def fault_in(tasks: Iterable[MissionTask]) -> str | None:
 
 
 def downstream(tasks: Iterable[MissionTask], of: Iterable[str]) -> set[str]:
-    """These tasks, and all that depend on one of them, over however many others."""
+    """These tasks, and all direct and indirect dependents."""
     found, rest = set(of), list(tasks)
     while True:
         more = {task.id for task in rest if task.id not in found and not found.isdisjoint(task.depends_on)}

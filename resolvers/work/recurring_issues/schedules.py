@@ -15,7 +15,7 @@ NO_ZONE = "must be a time zone of the IANA database, such as Europe/Berlin"
 
 
 def next_of(recurring: RecurringIssue, after: datetime) -> datetime | None:
-    """None where the schedule cannot be read, or never comes."""
+    """None if the schedule is invalid, or its time never comes."""
     zone = time_zone(recurring.time_zone)
     return None if zone is None else next_in(zone, recurring.cron_expression, after)
 

@@ -1,4 +1,4 @@
-"""The stages that issues go through: what makes a list of them, and how it is written."""
+"""The stages that issues pass through: their parsing and writing as a list."""
 
 import re
 from enum import StrEnum

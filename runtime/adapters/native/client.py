@@ -133,7 +133,7 @@ class StreamingProvider:
         raise NotImplementedError
 
     def _sane(self, read: Callable[[], T]) -> T:
-        """The SDKs check no types: what a provider sends may be anything."""
+        """The SDKs check no types, and a provider may send anything."""
         try:
             return read()
         except (AttributeError, TypeError, ValueError, KeyError):
@@ -171,7 +171,7 @@ def _is_address(url: str) -> bool:
 
 
 def tool_use(id: str, name: str, arguments: str) -> ToolUse:
-    """`arguments`: JSON of an object; nothing stands for an empty one."""
+    """`arguments`: JSON of an object; empty for an empty one."""
     try:
         given = json.loads(arguments or "{}")
     except (ValueError, RecursionError):
