@@ -91,7 +91,7 @@ def _audited(
         if place is None:
             values += [audit.id, ctx.whose]
         else:
-            # PostgreSQL asks the system for each number it draws, which takes a tenth of the row's insert
+            # PostgreSQL asks the system for each number it draws, which takes a twelfth of the row's insert
             values += [audit.id, new_id(), place, effect_of(audit.action), ctx.user_id or None]
         values += [*by, audit.action, audit.entity_type, audit.entity_id]
         values += [orjson.dumps(changes).decode() if changes else None, *client, data]
