@@ -189,11 +189,11 @@ class AuditLog(TenantTable, table=True):
             **holding(NOTHING),
         ),
     )
-    # a row has its number only when its transaction has one: whoever waits for these waits for all lower numbers
+    # a row gets its number after its transaction: waiting for these transactions covers all lower numbers
     xid: int = Field(default=None, sa_column=_drawn_xid(nullable=False))
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
-    # What a seal keeps of the data of persons in a row is a salted digest. Where these were erased, it stands in their
-    # place, without the salt, so that it tells nothing; the signature says that it was this service.
+    # A seal contains a salted digest of the personal data in a row. After an erasure the digest replaces the data,
+    # without the salt, so that it reveals nothing; the signature proves that this service erased them.
     salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM}, holds=NOTHING)
     erased: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
     erased_signature: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)

@@ -124,7 +124,7 @@ class Conversation:
         """One turn; False unless the agent did as asked. Ctrl-C cancels, twice without waiting. Raises ClientError."""
         if len(text.encode()) > LONGEST_MESSAGE:
             raise ClientError(f"a message may have {LONGEST_MESSAGE:,} bytes")
-        self._show(await self._new())  # from a browser, or by somebody else
+        self._show(await self._new())  # from a browser, or by another user
         turn = ChatTurn(self.client, self.chat, self._known, text, self.screen)
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(turn.run())
         loop.add_signal_handler(signal.SIGINT, lambda: task.cancel() if turn.stopping else turn.stop())

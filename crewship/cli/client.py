@@ -43,7 +43,7 @@ class Client:
         headers = {"accept": "application/json"} | (
             {"authorization": f"Bearer {profile.token}"} if profile.token else {}
         )
-        # one that nobody needs costs 70 ms; SSL_CERT_FILE counts for this machine, too
+        # an unneeded one costs 70 ms; SSL_CERT_FILE counts for this machine, too
         self._tls = httpx2.create_ssl_context() if urlsplit(self.server).scheme == "https" else None
         self._http = httpx2.AsyncClient(
             base_url=self.server,

@@ -297,7 +297,7 @@ def demo(directory: Path, port: int | None) -> None:
     guide = Guide(console, settings)
     threading.Thread(target=guide.run, name="guide", daemon=True).start()
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # what `serve` tells an operator is told here in another way
+        with contextlib.redirect_stdout(io.StringIO()):  # the demo has its own words for what `serve` prints
             serve(settings)
     except SystemExit:
         pass  # how a signal ends it

@@ -231,7 +231,7 @@ async def drop(settings: Settings, access: Access, name: str) -> None:
     async with _opened(settings, access) as (conn, vault):
         if name in (await _wrapping(vault), name_of(vault.number)):
             raise keys.KeysError(f"{name} is the current key: add another key first (docs/secrets.md)")
-        await _check_unneeded(conn, name)  # while nobody waits
+        await _check_unneeded(conn, name)  # before the lock, so that no process waits for this check
         try:
             async with conn.transaction():
                 await keys.hold(conn)

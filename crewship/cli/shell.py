@@ -114,7 +114,7 @@ class Tty:
     def _stop(self) -> None:
         self._give_back()
         os.kill(os.getpid(), signal.SIGSTOP)
-        self._take()  # when it goes on
+        self._take()  # when it continues
 
 
 class Shell:

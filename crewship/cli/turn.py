@@ -19,7 +19,7 @@ from crewship.cli.subscription import FROM_NOW, subscribed
 from crewship.cli.terminal import Screen
 
 PAUSES: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)  # seconds before each further try to get an answer
-LAST_WORD: Final = 2.0  # seconds for the cancellation of a turn that nobody waits for any more
+LAST_WORD: Final = 2.0  # seconds for the cancellation of a turn that no caller waits for any more
 
 EVENTS: Final = """subscription ($chat: ID!, $after: String) {
   chatEvents(chatId: $chat, after: $after) {

@@ -87,7 +87,7 @@ class Connections:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._round: Iterator[Watched] = iter(())
-        self._hopeless = False  # since the last look: full of those whom nobody may send away
+        self._hopeless = False  # since the last look: full of connections that may not be closed
         self._at_end: list[Callable[[], None]] = []
         self.limit(1000)
 

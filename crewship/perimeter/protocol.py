@@ -41,14 +41,14 @@ PART = 256 * 1024  # bytes of a body that are written at once
 URL_LIMIT = 16 * 1024  # bytes
 AHEAD = 100  # requests that a client may send before the first of them is answered
 LINES = "crewship.lines"  # of a scope's extensions: the start of an answer may bring whole header lines under this name
-ABORT = "crewship.abort"  # a message of the application: the connection ends at once, whatever waits to be sent
+ABORT = "crewship.abort"  # a message of the application: the connection ends at once, even with unsent data
 
 
 class Cycle(RequestResponseCycle):
     """One request and its answer."""
 
     head: bytes = b""
-    ending: bool = False  # whether the application is still to be told that the server ends
+    ending: bool = False  # whether the application still has to hear that the server ends
 
     async def receive(self) -> Any:
         """When the server ends, an empty message follows the body once, even if the body is read after that."""
@@ -228,7 +228,7 @@ class Protocol(HttpToolsProtocol):
     place: str | None = None
     seen = (HEAD, 0, -1)
     since = 0.0
-    _uncounted = -1  # the request whose head goes on beyond the read it began in
+    _uncounted = -1  # the request whose head continues beyond the read it began in
     _unread = 0  # bytes since then, or since the last part of the body
     _why: Why | None = None  # the parser hides what was raised inside it
     _between = True  # two messages, as far as the parser has read
@@ -362,7 +362,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.stage == HEAD:  # nobody reads what follows a body
+        if self.stage == HEAD:  # bytes after a body are not read
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -20,12 +20,12 @@ from crewship.perimeter.connections import connections
 from crewship.perimeter.line import PEER, Peer
 
 EXTENSION = "crewship.wire"
-ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
+ROOM = 256 * 1024  # bytes that may wait for one reader; a slower one reads from the tables
 # seconds without any progress until a reader counts as gone (contract: websocket.connection.write_timeout)
 PATIENCE = 10.0
 
-# Whoever is gone without a word: the kernel asks after a minute of silence, and gives up what is not acknowledged as
-# late as a reader is cut off.
+# For clients that vanish: the kernel probes after a minute of silence, and gives up unacknowledged data as late as a
+# slow reader is disconnected.
 KEEPALIVE = {
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE): 60,

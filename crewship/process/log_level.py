@@ -12,7 +12,7 @@ from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.database import database
 from resolvers.oversight.admin.log_level import holding
 
-EVERY: Final = 30.0  # seconds between looks when nobody rings
+EVERY: Final = 30.0  # seconds between looks without a wake-up
 STORED: Final = "SELECT (SELECT value FROM instance_facts WHERE name = $1), now()"
 
 

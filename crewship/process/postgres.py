@@ -41,7 +41,7 @@ ADMIN: Final = "postgres"
 Role = Literal["crewship_owner", "crewship_app", "postgres"]
 
 MAJOR = "18"
-SOCKET_NUMBER = 5432  # in the name of a socket of our own directory: nobody else can take it
+SOCKET_NUMBER = 5432  # in the name of a socket in our own directory: no other server can take it
 START_TIMEOUT = 120.0  # crash recovery replays the log before the server is ready
 LOG_LIMIT = 8 << 20
 

@@ -117,7 +117,7 @@ def run(command: Sequence[str | Path], user: User, descriptors: Sequence[int], s
         process.communicate(stdin.encode())
         output.seek(0)
         said = output.read().decode(errors="replace")
-    # The single-user server ends with 0 whatever statements did. They hold passwords: only error lines are shown.
+    # The single-user server ends with 0 even if statements failed. They hold passwords: only error lines are shown.
     errors = [line for line in said.splitlines() if "ERROR:" in line or "FATAL:" in line or "error:" in line]
     if process.returncode or errors:
         raise PostgresError(f"{Path(command[0]).name} failed: {'; '.join(errors) or said[-500:].strip()}")

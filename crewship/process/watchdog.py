@@ -32,8 +32,8 @@ from resolvers.kernel.declarations.operation import Operation
 
 LIMIT = 0.05  # seconds of the processor
 BEAT, TICK = 0.025, 0.02  # seconds between two beats, and between two samples
-DEEP = 8  # places of a stack that are told
-SAMPLE = signal.SIGURG  # nothing else uses it, and where nobody handles it any more it is ignored
+DEEP = 8  # the deepest stack that is reported
+SAMPLE = signal.SIGURG  # nothing else uses it, and without a handler it is ignored
 HOUSE = frozenset({"crewship", "models", "resolvers", "rest_compat", "runtime", "schema"})
 
 STALLS = Histogram(
@@ -275,6 +275,6 @@ class Watchdog:
             for tell in self._tell:
                 try:
                     tell(stall)
-                except Exception as error:  # such as a full disk, or a log that was closed; the watch goes on
+                except Exception as error:  # such as a full disk, or a log that was closed; the watch continues
                     with contextlib.suppress(Exception):
                         log.error("stall not reported", exc_info=error)

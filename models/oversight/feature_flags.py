@@ -26,7 +26,7 @@ class FeatureFlagOverride(TenantRow, table=True):
     """The value of a flag in one workspace, regardless of the flag's own."""
 
     __tablename__ = "feature_flag_overrides"
-    # the key serves the workspace, the index whoever deletes a flag
+    # the key serves the workspace, the index the deletion of a flag
     __table_args__ = (Index("feature_flag_overrides_flag_id_idx", "flag_id"),)
     workspace_id: str = tenant_id()
     flag_id: str = Field(foreign_key="feature_flags.id", ondelete="CASCADE", primary_key=True)

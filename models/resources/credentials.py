@@ -137,7 +137,7 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     oauth_expires_at: datetime | None = time_field(default=None)
     # where the value is kept, if not here: `value` is then what opens it there
     secret_ref: str | None = text_field(URL, default=None, holds=NOTHING)
-    # a release without the column goes on beside this one
+    # a release without the column runs beside this one
     hosts: list[str] = json_field(
         HOSTS, default_factory=list, sa_column_kwargs={"server_default": text("'[]'")}, holds=NOTHING
     )

@@ -98,7 +98,7 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             "crews_deleted_slug_idx",
             "workspace_id",
             "slug",
-            postgresql_ops={"slug": "text_pattern_ops"},  # for the ranges of `release_slug`, whatever the collation
+            postgresql_ops={"slug": "text_pattern_ops"},  # for the ranges of `release_slug`, with any collation
             postgresql_where=text("deleted_at IS NOT NULL"),
         ),
         Index("crews_pending_restart_idx", "id", postgresql_where=text("agents_pending_restart > 0")),

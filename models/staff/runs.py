@@ -133,7 +133,7 @@ class Run(TenantTable, table=True):
     assignment_id: str | None = None
     triggered_by: str | None = text_field(LINE, default=None, holds=BY)  # or the name of what started it
     trigger_type: str = text_field(NAME, default=BY_USER, holds=NOTHING)
-    # somebody outside has begun it, or a run that gave it its work: its network is, whatever the mode of the crew is
+    # external content, or a restricted run, has begun it: its network is restricted, regardless of the crew's mode
     restricted: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     status: RunStatus = enum_field(RunStatus.RUNNING)
     prompt: str = text_field(CONFIG, default="", holds=WORDS)
@@ -224,7 +224,7 @@ class RunTag(TenantRow, table=True):
     run_id: str = text_field(ID, primary_key=True, holds=NOTHING)
 
 
-# Steps are for whoever takes a run over; a run that ended is taken over by nobody.
+# Steps are for a worker that takes a run over; a run that has ended is not taken over.
 OF_ENDED_RUNS = """
     SELECT s.ctid FROM run_steps s JOIN runs r ON r.id = s.run_id
     WHERE r.status <> 'RUNNING' AND r.finished_at < now() - interval '1 day' LIMIT $1

@@ -72,8 +72,8 @@ class Caller:
     generation: int = 0  # of a session: how often it had been refreshed when its access token was made
     reads_only: bool = False  # the credential came in the address of an HTTP request, which logs and histories keep
     client: str = ""  # address
-    forwarded: bool = False  # a proxy passed the request on: `client` may be no neighbour, whatever the address
-    from_loopback: bool = False  # an internal call of this machine, that nobody passed on
+    forwarded: bool = False  # a proxy forwarded the request: `client` may be remote even with a local address
+    from_loopback: bool = False  # an internal call of this machine that no proxy forwarded
     local_socket: bool = False  # by the unix socket, which only the service's own user opens
     user_agent: str = ""
     path: str = ""

@@ -122,7 +122,7 @@ def ticket(token: str, *, client: str, forwarded: bool, user_agent: str = "", pa
         claims.expires_at - claims.issued_at > TICKET_LIFETIME.total_seconds()
         or claims.issued_at > instance.clock.seconds() + CLOCKS_APART
     ):
-        return invalid(Reason.session_invalid)  # whoever signed it was not `ws.token`
+        return invalid(Reason.session_invalid)  # signed, but not by `ws.token`
     if claims.token_id is not None:
         made = Caller(CredentialKind.TOKEN_TICKET, claims.token_id, user_id=claims.user_id)
     else:

@@ -103,7 +103,7 @@ class DataKeys:
     def _loaded(self, name: tuple[str, str | None], done: "asyncio.Future[DataKey]") -> None:
         self._loading.pop(name, None)
         if not done.cancelled():
-            done.exception()  # told to those who waited, if there still are any
+            done.exception()  # callers that still wait receive it
 
     async def _find_current(self, workspace_id: str | None) -> DataKey:
         stored = await self._store.current(workspace_id)

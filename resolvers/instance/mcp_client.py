@@ -179,7 +179,7 @@ def _shown(block: Any) -> str:
 @functools.cache
 def _load() -> SimpleNamespace:
     """In a thread: the import takes a second, and a server that has no MCP servers does without."""
-    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # what a server does is told by McpFailed
+    logging.getLogger("mcp").setLevel(logging.CRITICAL)  # McpFailed reports what a server does
     from anyio import BrokenResourceError, ClosedResourceError, create_memory_object_stream
     from mcp import Client
     from mcp.client.sse import sse_client

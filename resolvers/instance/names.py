@@ -20,7 +20,7 @@ from resolvers.errors import Code, Refusal
 
 SHARE = 4  # threads that one workspace or user holds at once, of a lane's
 MOST_WAITING = 64  # look-ups that wait for a thread of one share
-PATIENCE = 5.0  # seconds to the addresses of a name; its thread goes on for as long as the system tries
+PATIENCE = 5.0  # seconds to the addresses of a name; its thread continues for as long as the system tries
 FAILED_FOR = 2.0  # seconds in which a name that has failed is not looked up again
 MOST_FAILED = 1000
 WAITING = Gauge("crewship_name_lookups_waiting", "Look-ups of names that wait for a thread", ["lane"])

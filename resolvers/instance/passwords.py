@@ -93,7 +93,7 @@ class Passwords:
         try:
             ok, upgraded = self._hashes.verify_and_update(password, self._dummy if stored is None else stored)
         except (PwdlibError, ValueError):
-            # A stored text that is no hash of ours lets nobody in, and looks from outside like a wrong password.
+            # An invalid stored hash admits no one, and looks from outside like a wrong password.
             self._hashes.verify(password, self._dummy)
             return Verification(ok=False)
         return Verification(ok=ok and stored is not None, upgraded_hash=upgraded if stored is not None else None)

@@ -255,7 +255,7 @@ class Settings(BaseSettings):
         "CREWSHIP_CONTAINER_PROVIDER", "auto", takes="auto, docker or apple"
     )
     container_socket: Directory | None = variable("CREWSHIP_CONTAINER_SOCKET", takes="a file path")
-    # What builds of crews' images reach; without it, whatever is public.
+    # The hosts that builds of crews' images reach; without it, all public ones.
     build_domains: Domains | None = variable("CREWSHIP_BUILD_DOMAINS", takes="names of hosts, between commas")
     runtime_image: str | None = variable("CREWSHIP_RUNTIME_IMAGE", takes="the name of an image")
     command_memory: PositiveInt | None = variable("CREWSHIP_COMMAND_MEMORY_MB", takes="a number of MiB, at least 1")

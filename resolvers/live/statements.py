@@ -1,7 +1,7 @@
 """The statements of the readers of live channels."""
 
 # An event whose transaction is not older than every running one of this database may be followed by one with a smaller
-# number: it waits. To tell these from those of other databases costs more than the rest: $4 asks for it.
+# number: it waits. Distinguishing transactions of other databases costs more than the rest: $4 asks for it.
 EVENTS = """
     SELECT xid::text::bigint, seq, channel, type, payload::json,
         extract(epoch FROM clock_timestamp() - created_at)::float8 AS age

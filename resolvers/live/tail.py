@@ -14,12 +14,12 @@ from resolvers.kernel.store.database import connect, unavailable
 from resolvers.live import statements
 from resolvers.live.delivered import Delivered, Position
 
-EVERY = 0.5  # seconds between looks when nobody rings; half the time another database can hold up an event
+EVERY = 0.5  # seconds between looks without a wake-up; half the time another database can hold up an event
 GATHER = 0.002  # seconds between two looks at least, for what is being committed at the same time
 BATCH = 1000
 LONGEST_WAIT = 5.0
 KEPT = 10.0  # seconds that the place is kept for who comes back: a chat is listened to while it is answered
-PATIENCE = 10.0  # seconds somebody who wants to listen waits for the database
+PATIENCE = 10.0  # seconds that a new listener waits for the database
 LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
 
 # with the id of a user whose rights have changed; on no channel that a client can name
@@ -65,10 +65,10 @@ class ChatTail:
         self._coming = 0  # who wants to listen, and waits for that
         self._rung: set[ChatKey] = set()
         self._told: set[int] = set()  # changes of access that were seen before it was their turn, by number
-        self._placed = False  # `position` is a place in the outbox, up to which somebody has read
-        self._asked = False  # whether somebody wants to listen who came during a look
+        self._placed = False  # `position` is a place in the outbox, up to which a listener has read
+        self._asked = False  # whether a listener came during a look
         self._everything = self._news = True  # whether to look at all that is watched, and at the outbox
-        self._until = 0.0  # where nobody listens, the place is given up then
+        self._until = 0.0  # without listeners, the place is given up then
         self._gathered = 0.0  # when the last look was made
         self._looked = 0.0  # when events were last looked for past the transactions of other databases
         self._offs: list[Callable[[], object]] = []
@@ -141,7 +141,7 @@ class ChatTail:
 
         Raises Refusal UNAVAILABLE if the database does not answer.
         """
-        if not self.needed:  # the place may be kept, and nobody has rung for what came since
+        if not self.needed:  # the place may be kept, without wake-ups for what came since
             self._ready.clear()
             self._asked = self._news = True
         self._coming += 1

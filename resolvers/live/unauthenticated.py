@@ -10,7 +10,7 @@ from resolvers.instance.addresses import subscriber
 
 MOST = 500
 MOST_OF_CLIENT = 50
-RETRY_AFTER = b"10"  # seconds: whoever says nothing is sent away by then
+RETRY_AFTER = b"10"  # seconds: a silent client is disconnected by then
 TOO_MANY = "Too many connections have not authenticated yet"
 
 

@@ -115,6 +115,6 @@ def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConve
         func.ts_headline(SIMPLE, said.c.content, phrase, MARKS, type_=Text()).label("highlight"),
         func.ts_rank(words, phrase).label("rank"),
     ).select_from(lines.join(said, said.c.id == lines.c.message_id))
-    # the name of the agent is among the words of the journal, and not among those of the message
+    # the name of the agent is among the words of the journal, but not of the message
     found = found.where(words.op("@@")(phrase))
     return scope.view(SearchHit, found).order_by("-rank", "-created_at", "id").page(data)

@@ -32,7 +32,7 @@ class Passage:
     """
 
     first: int
-    last: int | None = None  # None: not known, the run that begins with `first` goes on
+    last: int | None = None  # None: unknown, the run that begins with `first` is live
     run_id: str | None = None
 
     def holds(self, event: Delivered) -> bool:
@@ -176,7 +176,7 @@ class Subscriptions:
         if name.startswith(SESSION):
             self._say(spoken("resume_reset", {}, name))
         if attention is not None:
-            # where they are is not certain any more, and nobody may be shown another's run instead
+            # their positions are uncertain, and no client may see another's run instead
             attention.passages.clear()
             asyncio.get_running_loop().call_soon(self.leave, attention)
 

@@ -187,7 +187,7 @@ class Session:
             try:
                 watched = Watched(self, given.crew_id, read_only=right["read_only"])
                 live.subscriptions[watched] = None
-                # changes of access come with the events: somebody has to listen for them to be read
+                # changes of access come with the events: they are read only if there is a listener
                 await live.subscribe(f"workspace:{right['workspace_id']}", watched.hear)
                 watched.doubt()  # what has changed since it was asked
                 await self._run(given, right)

@@ -17,7 +17,7 @@ def command(task: Task) -> CommandLine:
     configuration = f"{FILES}/mcp.json"
     system = f"{FILES}/system.md"
     arguments = ["-p", "--output-format", "stream-json", "--verbose", "--include-partial-messages"]
-    # Its questions would reach nobody, and what it may do is what the sandbox lets it.
+    # No user would see its questions, and the sandbox decides what it may do.
     arguments += ["--dangerously-skip-permissions", "--model", task.model]
     arguments += ["--append-system-prompt-file", system]
     arguments += ["--resume" if task.resumes else "--session-id", task.session]

@@ -19,7 +19,7 @@ COMMANDS: Final = ("shell_tool", "unified_exec")
 
 def command(task: Task) -> CommandLine:
     resuming = ["resume", task.session] if task.resumes else []
-    # Its own sandbox and its questions are left out: it is in a sandbox, and nobody would answer.
+    # Its own sandbox and its questions are off: it is in a sandbox, and no user would answer.
     arguments = ["exec", *resuming, "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
     arguments += ["-m", task.model, "--disable", "plugins"]
     if task.profile is ToolProfile.MINIMAL:

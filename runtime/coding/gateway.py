@@ -145,7 +145,7 @@ class ModelGateway:
         http, tls = await asyncio.to_thread(_load)
         timeout = http.Timeout(SILENCE, connect=CONNECT)
         limits = http.Limits(max_connections=AT_ONCE)
-        # A redirect would carry the key, and the conversation, to somebody else.
+        # A redirect would carry the key, and the conversation, to another server.
         policies = {way.policy for way in self._ways.values() if way.policy is not None}
         async with (
             http.AsyncClient(verify=tls, follow_redirects=False, timeout=timeout, limits=limits) as client,

@@ -22,7 +22,7 @@ _LABELS: Final = ("instance", "workspace", "crew", "agent", "configured", "build
 INSTANCE, WORKSPACE, CREW, AGENT, CONFIGURED, BUILD, LAYOUT, APART, SERVICE = (f"crewship.{name}" for name in _LABELS)
 CURRENT: Final = "2"
 """The layout of names, labels and mounts: commands do not use a container of another layout."""
-# Ends at once when it is told to, and adopts what commands leave behind: the engine puts its own init before it.
+# Ends at once on request, and adopts remaining processes of commands: the engine puts its own init before it.
 WAITS: Final = ("/bin/sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
 # Ends when nothing else has run beside it and the engine's init for half a minute, as where its server was killed.
 _PASSES: Final = """

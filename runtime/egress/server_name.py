@@ -16,7 +16,7 @@ class _NamedServer(ssl.SSLObject):
 def _remember(asked: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> int:
     assert isinstance(asked, _NamedServer)
     asked.named, asked.complete = name, True
-    return ssl.ALERT_DESCRIPTION_ACCESS_DENIED  # the handshake ends here: others carry it on, or nobody
+    return ssl.ALERT_DESCRIPTION_ACCESS_DENIED  # the handshake ends here: another part may continue it
 
 
 @functools.cache

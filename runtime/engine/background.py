@@ -292,7 +292,7 @@ class Carrier:
         except asyncio.CancelledError as error:
             if self._stopping:
                 raise
-            await self._failed(attempt, error)  # by itself: nobody else would go on with it
+            await self._failed(attempt, error)  # by itself: no other process would continue it
         except Exception as error:
             await self._failed(attempt, error)
 

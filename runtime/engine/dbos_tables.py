@@ -29,8 +29,8 @@ WORKER = "worker:"  # a process's queue, in which runs are that it resumes
 TABLES_VERSION = 125  # of this minor version of the library
 QUEUE = "job:"
 CLOCK = "clock:"  # a clock is one row, of a queue of its own
-# The library leaves other applications' rows alone: it would move ticks that are due, and begin anew those of a process
-# in which it is launched.
+# The library ignores rows of other applications: otherwise it would move ticks that are due, and repeat the ticks of a
+# process in which it is launched.
 CLOCKS_APPLICATION = "crewship-clocks"
 ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 FAILED = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
@@ -92,8 +92,8 @@ def url_of(dsn: str) -> str:
 
 # ---- one job that runs here: $1 its id, $2 this process --------------------------------------------------------------
 
-# From here on another one with its key may wait. Whoever found the key taken holds the row until its own change is
-# committed: so the job, which waits for that here, sees the change.
+# From here on another one with its key may wait. A command that found the key taken holds the row until its own change
+# is committed: so the job, which waits for that here, sees the change.
 BEGIN = f"""
     WITH mine AS (
         UPDATE {SCHEMA}.workflow_status SET deduplication_id = NULL
@@ -205,7 +205,7 @@ END = f"""
 
 # ---- jobs and ticks of processes that are gone -----------------------------------------------------------------------
 
-# Whoever waits for the lock of his own name waits for PostgreSQL to notice that the session before is gone: soon.
+# A process that waits for its own lock waits until PostgreSQL notices that the previous session is gone: soon.
 SESSION = f"""
     SET statement_timeout = '{STATEMENT}s'; SET tcp_keepalives_idle = {IDLE};
     SET tcp_keepalives_interval = {INTERVAL}; SET tcp_keepalives_count = {PROBES}
@@ -363,7 +363,7 @@ RECORD = f"""
 RECORDED = f"""
     SELECT function_name FROM {SCHEMA}.operation_outputs WHERE workflow_uuid = $1 ORDER BY function_id
 """
-# $1: a run that nobody is to resume.
+# $1: a run that is not to be resumed.
 CANCEL = f"""
     UPDATE {SCHEMA}.workflow_status SET status = 'CANCELLED', owner_xid = NULL, queue_name = NULL,
         updated_at = {_NOW}, completed_at = {_NOW}

@@ -135,7 +135,7 @@ class Liveness:
                     log.warning("no background jobs are carried out", error=type(error).__name__)
                 self._fails(True)
                 if isinstance(error, TimeoutError) and self._conn is not None:
-                    self._conn.terminate()  # nobody answers on it, and its lock goes with it
+                    self._conn.terminate()  # the connection is dead, and its lock goes with it
             await asyncio.sleep(self._rhythm.retry)
 
     async def _hold(self) -> None:

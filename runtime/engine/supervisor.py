@@ -191,7 +191,7 @@ class Supervisor:
         except Lost:
             if held.reason is None:
                 await self._give_back(held)
-            # Whoever ended it does not wait for long.
+            # The command that ended it does not wait for long.
             await _tried_once("end of a run not reported", work.let_go(held.claim), run_id=run_id)
             raise asyncio.CancelledError("the run continues elsewhere") from None
         finally:

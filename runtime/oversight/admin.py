@@ -75,7 +75,7 @@ FORGOTTEN: Final = """
     SELECT count(*) FROM gone
 """
 ENDED: Final = "UPDATE gdpr_actions SET archive_bytes = NULL WHERE id = ANY ($1)"
-# Nobody is at these any more: whoever was could not say so.
+# These have no worker any more: it died and could not report.
 LOST: Final = """
     UPDATE gdpr_actions SET status = 'failed', completed_at = now(), error = $1
     WHERE action = 'archive' AND status = 'in_progress' AND created_at < now() - interval '1 day'
@@ -202,7 +202,7 @@ async def _add(work: Work, made: zipfile.ZipFile, model: type[SQLModel], person:
         while True:
 
             async def look(ctx: Context, start: int = number) -> list[Any]:
-                rows = table_of(model).c  # whoever may see them: they are the person's
+                rows = table_of(model).c  # regardless of visibility, because they are the person's
                 place = place_of(model)
                 here = [] if place is None else [rows[place] == ctx.workspace_id]
                 own = or_(*[rows[key] == person for key in keys])

@@ -64,7 +64,7 @@ SERVER_RESTART = "server_restart"
 class Stop(StrEnum):
     """Why a run stops before its adapter has come to an end."""
 
-    cancelled = "cancelled"  # somebody wants it to
+    cancelled = "cancelled"  # a user cancelled it
     lost = "lost"  # another worker holds it, or may
     shutdown = "shutdown"  # another worker is to go on
 
@@ -371,7 +371,7 @@ class Execution:
             "reply": {"content": reply.content, "parts": reply.parts, "tool_summary": reply.tool_summary},
         }
         made: dict[str, Any] = storable(report)
-        if size_of(made["data"]) > NOTES // 2:  # usage as the adapter tells it, of any size
+        if size_of(made["data"]) > NOTES // 2:  # usage as the adapter reports it, of any size
             made["data"] = {key: data[key] for key in ("duration_ms", "reason") if key in data} | {"left_out": CUT}
         return made | self._whose()
 

@@ -199,7 +199,7 @@ class TurnSink:
         if type in STREAMED and not content:
             return
         event: dict[str, Any] = {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {})
-        if self._claim.chat_id is None:  # nobody has seen it: the step may be repeated
+        if self._claim.chat_id is None:  # it has no readers: the step may be repeated
             of_step = self._saying.setdefault(step, [])
             if not _joined(of_step, event):
                 of_step.append(event)

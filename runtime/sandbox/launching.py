@@ -11,8 +11,8 @@ from runtime.sandbox.boundary import Limits
 NICE = 5  # the service goes first
 STDIN: Final = "/run/stdin"
 
-# Says that it is there, and goes on when the service has seen it. Nothing runs that a service does not know of, even if
-# it is killed at that moment: until then the kernel has not been told to end the sandbox with it.
+# Reports that it has started, and continues when the service has acknowledged it. So no program runs without the
+# service's knowledge, even if the service is killed now: before that the kernel would not end the sandbox with it.
 LAUNCHER = f"""
 echo
 read -r go || exit 125

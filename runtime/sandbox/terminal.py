@@ -78,7 +78,7 @@ class Terminal:
                 finally:
                     waiting.cancel()
                     await asyncio.gather(waiting, return_exceptions=True)
-            except OSError:  # nobody has the other end any more
+            except OSError:  # the other end is closed
                 return b""
 
     async def write(self, typed: bytes) -> None:

@@ -51,7 +51,7 @@ ADOPT: Final = """
         unnest($5::text[], $6::text[], $7::bigint[], $8::timestamptz[]) AS file (id, name, size, modified)
     ON CONFLICT DO NOTHING
 """
-# Nobody has recorded who wrote what is there now.
+# The author of the present file was not recorded.
 CORRECT: Final = """
     UPDATE chat_attachments SET size = $3, uploaded_by = NULL, media_type = NULL, updated_at = now()
     WHERE id = $1 AND updated_at = $2

@@ -228,7 +228,7 @@ class EventTypes:
         self._forms: dict[tuple[str, str], list[Form]] = {}  # (event type, kind of channel) -> forms of its payload
         self._members: dict[str, dict[str, Any]] = {kind: {"StreamReset": StreamReset} for kind in UNION_NAMES}
         self._payloads: dict[str, Mapping[str, str]] = {"StreamReset": {"reason": "reason"}}
-        for event in sorted(events, key=type_name):  # whatever was imported first, the schema reads the same
+        for event in sorted(events, key=type_name):  # the schema is the same for every order of imports
             payload = {to_camel_case(key): key for key in event.payload_keys()}
             self._add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), payload)
         for type_, (shown, keys, form) in _FRAMES.items():

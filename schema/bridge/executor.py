@@ -20,7 +20,7 @@ class ExecutionContext:
 def attach(schema: GraphQLSchema) -> None:
     """Gives bound root fields the resolver that runs their operation, and all else the one that reads its answer."""
     for type_ in schema.type_map.values():
-        if isinstance(type_, GraphQLUnionType):  # those of events are never executed here
+        if isinstance(type_, GraphQLUnionType):  # unions of events are never executed here
             type_.resolve_type = _resolve_kind
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
             continue

@@ -110,7 +110,7 @@ class Line:
             crowd = max(self._turns.values(), key=len)
             last = crowd.pop().done
             self._waiting -= 1
-            if not last.done():  # nobody waits for one that was cancelled
+            if not last.done():  # no caller waits for a cancelled one
                 last.set_exception(Refusal(Code.UNAVAILABLE, FULL))
         if not self._working:
             self._working = True
@@ -130,7 +130,7 @@ class Line:
                 if waiting:
                     self._turns[key] = waiting  # behind all others
                 try:
-                    if not piece.done.done():  # nobody waits for one that was cancelled
+                    if not piece.done.done():  # no caller waits for a cancelled one
                         self._refuse_spent(key)
                         used, made, error = await loop.run_in_executor(self._thread, _measured, piece.work)
                         if self.budget is not None:

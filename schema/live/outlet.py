@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-ROOM = 256 * 1024  # bytes that may wait for one reader; whoever is slower reads behind
+ROOM = 256 * 1024  # bytes that may wait for one reader; a slower one reads from the tables
 # seconds; a reader that takes nothing for two of these is cut off (contract: websocket.connection.write_timeout)
 EVERY = 6.0
 QUIET = 2  # of these, until something is sent only to be sent

@@ -156,7 +156,7 @@ class Socket:
         finally:
             self._forget()
             if self._tasks:
-                await asyncio.wait(self._tasks)  # what was begun is finished, and said to nobody
+                await asyncio.wait(self._tasks)  # what was begun is finished, and its answer is dropped
 
     async def _hear(self, said: Said) -> None:
         if self._wire.congested:

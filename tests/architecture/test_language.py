@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,20 @@ def test_docstrings_say_who_does_what(package: str) -> None:
             if seen := hiding(text) + OPENING.findall(text):
                 found[f"{path.relative_to(ROOT)}:{line}"] = seen
     assert texts > 200
+    assert found == {}
+
+
+@pytest.mark.parametrize("package", PRODUCT)
+def test_comments_say_who_does_what(package: str) -> None:
+    texts, found = 0, {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        with path.open("rb") as source:
+            for token in tokenize.tokenize(source.readline):
+                if token.type == tokenize.COMMENT:
+                    texts += 1
+                    if seen := hiding(token.string):
+                        found[f"{path.relative_to(ROOT)}:{token.start[0]}"] = seen
+    assert texts > 20
     assert found == {}
 
 

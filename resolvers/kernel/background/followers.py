@@ -61,7 +61,7 @@ async def follow(
     place = await rows.fetch(PLACE, fact)
     if place and not await rows.fetchval(NEWS, *place[0], horizon):
         return [], False  # a place that moved by itself would be a write a second, for ever
-    # behind the horizon: whoever subscribed before an event below it, has committed that by now
+    # behind the horizon: subscriptions from before an event below it are committed by now
     everywhere, where = rows.everywhere, ("workspace_id",)
     places = (
         [row[0] for row in await everywhere.select(model, *subscribed, columns=where, distinct=True)] if place else []

@@ -25,7 +25,7 @@ from resolvers.kernel.ground.inputs import Id, Input
 D = TypeVar("D", bound=Input)
 
 NAME = re.compile(r"[a-z_]+\.[a-z_]+")
-# characters of a first job's id; with those of the jobs that follow it, it fits into job_steps.root
+# characters of a first job's id; with the suffix of later jobs, it fits into job_steps.root
 LONGEST_ID = 2 * LINE
 INSTANCE = "@"
 """Stands for the workspace of a job of the instance: row-level security shows it no tenant's row."""

@@ -149,7 +149,7 @@ class Query(Operation[D], Generic[D, R]):
             args = plan.args(self.call_of(caller, request, data))
         except Refusal:
             if not passed:
-                async with database.lease() as conn:  # a bad input is told only to somebody who passes the gate
+                async with database.lease() as conn:  # only a caller who passes the gate learns of a bad input
                     await self.pass_gate(conn, caller, request)
             raise
         if caller.kind is CredentialKind.ADMIN and not passed:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 STATEMENT = 30  # seconds that PostgreSQL lets a statement of the pool run
-LIMIT = STATEMENT + 5.0  # seconds without its answer, after which nobody answers
+LIMIT = STATEMENT + 5.0  # seconds without an answer, after which none will come
 LOOK = 5.0  # seconds between two looks at the connections of a pool
 GONE = 30.0  # seconds without an acknowledgement
 CONNECTING = 10.0  # seconds that a new connection may take

@@ -34,7 +34,7 @@ class Source:
     each: tuple[Any, Any] | None = None  # see filters.of_each
     whole: Any = None  # of branches that are cut to a window: all of their rows, to be counted
     total: Any = None  # of a branch that a function finds: the number of its rows
-    mark: str | None = None  # of such a branch: the column that tells where looking was stopped
+    mark: str | None = None  # of such a branch: the column that shows where the search was stopped
 
     def column(self, name: str) -> Any:
         self.used.add(name)

@@ -336,7 +336,7 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                conn = waiter.result()  # served and cancelled at the same moment: somebody else's turn
+                conn = waiter.result()  # served and cancelled at the same moment: another waiter's turn
                 if conn is None:
                     self._wake(None)
                 else:

@@ -41,9 +41,9 @@ class Context(Recorder):
     role: Role | None = None
     capabilities: list[str] | None = None
     attempt: int = 1  # of a command that is carried out `again`
-    anonymous: bool = False  # the operation asks for no credential: nobody is known whose sight could be limited
+    anonymous: bool = False  # the operation asks for no credential: there is no caller whose sight could be limited
     limited: bool = True  # as for visibility.hides
-    begun: bool = False  # PostgreSQL was told to begin: with the first statement that writes or locks
+    begun: bool = False  # PostgreSQL has begun: with the first statement that writes or locks
     held: Waiting | None = None
     named: Any = None  # the row that the route names, where the gate's statement has found it
     absent: tuple[Any, ...] = ()  # what the gate was asked for, and has seen that there is none of it
@@ -51,7 +51,7 @@ class Context(Recorder):
     compared: bool = False  # the version that the request expects
     # the workspace an idempotency key counts in: a command that creates one enters it afterwards
     key_place: str | None = None
-    key_holder: str | None = None  # whose key it is, whoever the call goes on as
+    key_holder: str | None = None  # the owner of the key, even if the call continues as another user
     session: SessionChange | None = None
 
     # ---- reading -------------------------------------------------------------------------------------------------

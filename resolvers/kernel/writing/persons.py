@@ -55,7 +55,7 @@ async def erase_in_audit(ctx: Context, user_id: str, personal: dict[str, str], a
     """
     await ctx.lock(f"persons in the audit log of {ctx.workspace_id}")  # what is read now is what is changed below
     found = await ctx._send(ABOUT, [ctx.workspace_id, user_id, about], many=True)
-    # one that was changed by somebody else is no better afterwards: it keeps the signature that does not hold
+    # a row that was tampered with stays detectable: it keeps the invalid signature
     rows = [row for row in found if row["erased"] is None or is_as_erased(instance.vault.signed, row)]
     ids = [row["id"] for row in rows]
     if not ids:

@@ -123,7 +123,7 @@ async def seal(write: Write) -> None:
         return await rows.fetchval(FOLLOWING)  # type: ignore[no-any-return]
 
     last = await write(highest)
-    following = await write(next_transaction)  # whoever has drawn a lower number has a lower id, too
+    following = await write(next_transaction)  # a transaction with a lower number has a lower id, too
 
     async def passed(rows: AcrossWorkspaces) -> Any:
         return await rows.fetchval(PASSED, following)
@@ -133,7 +133,7 @@ async def seal(write: Write) -> None:
             break
         await asyncio.sleep(PAUSE)
     else:
-        return  # somebody is still at it: the next tick asks again
+        return  # a transaction is still running: the next tick asks again
 
     async def portion(rows: AcrossWorkspaces) -> bool:
         return await _seal_portion(rows, last)

@@ -166,7 +166,7 @@ async def set_feature_flag_override(ctx: Context, data: SetFeatureFlagOverride) 
 
     Applies to the current workspace. Replaces an existing override.
     """
-    flag: FeatureFlag | None = await ctx.seek(FLAG, lock=True)  # nobody deletes it before the override is there
+    flag: FeatureFlag | None = await ctx.seek(FLAG, lock=True)  # no one deletes it before the override is there
     if flag is None:
         raise Refusal(Code.NOT_FOUND, FLAG.missing)
     await ctx.upsert(FeatureFlagOverride(flag_id=flag.id, enabled=data.enabled), "workspace_id", "flag_id")

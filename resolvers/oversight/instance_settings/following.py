@@ -12,7 +12,7 @@ from resolvers.kernel import Refusal, Topic, instance, log
 from resolvers.kernel.store.across import of_instance
 from resolvers.kernel.store.bus import bus
 
-EVERY = 2.0  # seconds between looks when nobody rings
+EVERY = 2.0  # seconds between looks without a wake-up
 TROUBLE = (Refusal, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 

@@ -230,7 +230,7 @@ async def review_memory(ctx: Context, data: OfLearningCrew) -> MemoryReview:
         return MemoryReview(peers=[])
     decision = decide(PolicyAction.memory_write, crew.autonomy_level)
     if decision is PolicyDecision.inbox_approve and await has_leave(ctx, crew.id):
-        return MemoryReview(peers=behind)  # people have said so: nobody judges it once more
+        return MemoryReview(peers=behind)  # people have approved it: it is not judged again
     share = 100 / len(peers)
     fresh = share * sum(not peer.behind for peer in peers)
     covered = share * sum(peer.noted_at is not None for peer in peers)

@@ -212,7 +212,7 @@ async def _conversation(ctx: Context, agent: Agent, run_id: str | None) -> list[
     if len(runs) != 1 or runs[0].chat_id is None:
         return []
     said = [col(Message.chat_id) == runs[0].chat_id, col(Message.role).in_(SPEAKERS)]
-    if runs[0].trigger_type == BY_WEBHOOK:  # its deliveries share a chat, and each is of somebody else
+    if runs[0].trigger_type == BY_WEBHOOK:  # its deliveries share a chat, and each is from another sender
         said.append(col(Message.seq) == runs[0].message_seq)
     newest = await ctx.select(Message, *said).order_by(col(Message.seq).desc()).limit(REMEMBERED).all()
     redactor = Redactor()  # before it is cut: half a secret is none that a pattern knows

@@ -244,7 +244,7 @@ async def version(ctx: Context, data: NoInput) -> Version:
         try:
             async with asyncio.timeout(RELEASES_PATIENCE):
                 found = await ctx.outside.releases.latest()
-        except Exception as error:  # whatever a port to the outside runs into
+        except Exception as error:  # any error of a port to the outside
             log.warning("releases unknown", error=type(error).__name__)
     latest, url = found or (None, None)
     return Version(current=current, latest=latest, newer=latest is not None and is_newer(latest, current), url=url)

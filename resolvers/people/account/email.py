@@ -160,7 +160,7 @@ async def confirm_email(ctx: Context, data: ConfirmEmail) -> EmailChanged:
     try:
         await ctx.update(User, change.user_id, email=change.email, email_verified=NOW)
     except Refusal as refusal:
-        if refusal.code is Code.CONFLICT:  # somebody else was quicker
+        if refusal.code is Code.CONFLICT:  # another user was quicker
             raise Refusal(Code.BAD_REQUEST, INVALID) from None
         raise
     await end_links(ctx, change.user_id)

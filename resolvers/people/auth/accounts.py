@@ -44,7 +44,7 @@ NEEDS_LINK = (
     "The first user is created with the one-time link that the server printed when it started;"
     " a restart prints it again"
 )
-WITHOUT_LINK = 3600  # seconds after the start for which whoever sits at the machine needs no link
+WITHOUT_LINK = 3600  # seconds after the start in which a caller at the machine needs no link
 SIGNUP_OFF = "Sign-up is off; the operator of this server opens it with CREWSHIP_ALLOW_SIGNUP=true"
 
 _LONGEST_SLUG_NAME = 41  # a slug has at most 50 characters, of which a dash and 8 of the id are the rest

@@ -34,7 +34,7 @@ from resolvers.people.auth.sessions import open_session
 
 MOST_FAILURES = 10  # wrong passwords in a row (contract: lockout)
 LOCK = timedelta(minutes=5)
-ATTEMPTS = 3  # at a password hash that somebody replaces meanwhile
+ATTEMPTS = 3  # at a password hash that is replaced meanwhile
 CALLBACK = "/api/auth/callback/credentials"
 FAILURE = "CredentialsSignin"
 REFUSED = "user.sign_in_refused"

@@ -273,7 +273,7 @@ def verify(
     token: str, keys: list[dict[str, Any]], metadata: Metadata, client_id: str, nonce: str, access_token: str
 ) -> dict[str, Any]:
     """The claims of a genuine ID token that answers this request (OpenID Connect Core, 3.1.3.7)."""
-    import jwt  # with the library that its algorithms are of: a process that nobody signs in to loads neither
+    import jwt  # with the library of its algorithms: a process without sign-ins loads neither
 
     try:
         header = jwt.get_unverified_header(token)

@@ -191,7 +191,7 @@ def _check(credential: Credential, changes: dict[str, Any], value: str) -> None:
         )
     reference = changes.get("secret_ref", credential.secret_ref)
     if reference != credential.secret_ref and not value:
-        # else a value that nobody may see would be sent wherever somebody wants it, or given to agents
+        # else a hidden value could be sent anywhere, or given to agents
         raise invalid("value", "is required to change secret_ref")
     if reference is not None:
         return

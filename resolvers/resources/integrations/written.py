@@ -64,7 +64,7 @@ async def agent_follows(ctx: Context, agent: Agent, crew: Crew, before: str | No
         server = known.get(name)
         if server is None:
             server = await create_crew_integration.within(ctx, crew, data)
-        elif not _is(server, data) or server.id not in bound:  # somebody else's, or there for all agents of the crew
+        elif not _is(server, data) or server.id not in bound:  # a user's own, or for all agents of the crew
             continue
         if server.id not in own:
             asked = {"agent_id": agent.id, "mcp_server_id": server.id, "mcp_server_scope": IntegrationScope.crew}

@@ -104,7 +104,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     agent = await _agent_of(ctx, data.chat_id)
     named = [] if agent is None else await mentioned(ctx, agent, data.content)
     if agent is not None:
-        for id in sorted({agent.id, *[other.id for other in named[:1]]}):  # in one order, whoever asks
+        for id in sorted({agent.id, *[other.id for other in named[:1]]}):  # in one order for all callers
             await hold_starts(ctx, id)
     if not await may_start(ctx, ctx.user_id):
         raise forbidden()

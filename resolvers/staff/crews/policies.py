@@ -66,7 +66,7 @@ async def set_policy(ctx: Context, data: SetPolicy) -> Crew:
             raise invalid("behavior_mode", "cannot be block while autonomy_level is full")
         if not data.reason:
             raise invalid("reason", "is required while autonomy_level is full")
-    crew: Crew = await ctx.find(CREW)  # behind the body: a bad one is told of an unknown crew, too (policies.put)
+    crew: Crew = await ctx.find(CREW)  # after the body: a bad one is reported for an unknown crew, too (policies.put)
     ctx.record(
         JournalEntry(
             entry_type="policy.changed",

@@ -58,7 +58,7 @@ async def end_runs(ctx: Context, ended: Ended) -> None:
     runs = await ctx.select(Run, *these, including_hidden=True).order_by(col(Run.id)).locked().all()
     for run in runs:
         if run.chat_id in chats:
-            # frames of a run that is forgotten are removed: the end stays for whoever listens to the chat
+            # frames of a forgotten run are removed: the end stays for listeners of the chat
             shown = await show_cancelled(ctx, chats[run.chat_id], run, alone=ended.forgotten)
             chats[run.chat_id].last_seq = shown
     ids = [run.id for run in runs]

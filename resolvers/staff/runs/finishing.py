@@ -107,7 +107,7 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
     chat = None if chat_id is None else await first_with(ctx, Chat, id=chat_id, lock=Lock.update)
     run = await ctx.get(Run, data.id, lock=True, missing=MISSING)
     if run.status != RunStatus.RUNNING:
-        if run.lease == data.lease and run.worker is not None:  # ended elsewhere: nobody is at it any more
+        if run.lease == data.lease and run.worker is not None:  # ended elsewhere: no worker holds it any more
             await ctx.update(Run, run.id, leased_until=NOW)
         return RunEnd(id=run.id, status=run.status)
     if run.lease != data.lease:
@@ -127,7 +127,7 @@ async def finish_run(ctx: Context, data: FinishRun) -> RunEnd:
 
 
 async def _close_turn(ctx: Context, chat: Chat, run: Run, data: FinishRun) -> None:
-    # nobody talks in the chat of an agent's webhooks: what a run has said is in its frames
+    # the chat of an agent's webhooks has no messages: a run's text is in its frames
     message, counted = (None, 0) if run.trigger_type == BY_WEBHOOK else _message(chat, run, data)
     if counted and turns_of(run)[0] > 1:  # the user's message was counted with the first turn
         counted -= 1

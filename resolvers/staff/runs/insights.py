@@ -108,7 +108,7 @@ class Sample:
             .order_by(*order)
             .limit(MOST_RUNS + 1)
         )
-        self.newest = newest.cte("newest")  # one more than counts tells whether there are more
+        self.newest = newest.cte("newest")  # one more than is counted shows whether there are more
         self.run = select(self.newest).where(self.newest.c.place <= MOST_RUNS).subquery()
         self.agent, self.crew = ctx.table(Agent, including_deleted=True), ctx.table(Crew, including_deleted=True)
         self.failed = func.count().filter(self.run.c.status.in_(GOES_WRONG))

@@ -120,14 +120,14 @@ async def close_run(ctx: Context, run: Run, end: End) -> Run:
     """Ends only the run itself, for callers that settle the agent and emit the events."""
     exit_code, of_webhook = end.exit_code, run.trigger_type == BY_WEBHOOK and not end.reported
     if exit_code is None and of_webhook:
-        exit_code = int(end.status != RunStatus.COMPLETED)  # nobody watched: it says how it went (contract)
+        exit_code = int(end.status != RunStatus.COMPLETED)  # unwatched: the exit code is its result (contract)
     ended = await ctx.move(
         RUN_STATES,
         run.id,
         end.status,
         error_message=None if end.error_message is None else cut(end.error_message, ERROR),
         exit_code=exit_code,
-        # of a webhook's, what was sent is all that is told (contract: webhooks.trigger)
+        # a webhook's sender gets only its own content back (contract: webhooks.trigger)
         data={**(run.data or {}), **end.data} if end.data and not of_webhook else run.data,
         model=end.model or model_in(end.data) or run.model,
     )

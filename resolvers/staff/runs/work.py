@@ -34,7 +34,7 @@ class RunClaim:
     chat_id: str | None
     lease: int
     age: float  # seconds since it was first claimed, by whomever, when this worker claimed it; without those it waited
-    cancelled: bool  # somebody had asked to cancel it before it was claimed
+    cancelled: bool  # a user asked to cancel it before it was claimed
     tries: int = 1  # workers that have held it since it began, or went on after a decision
 
 
@@ -116,7 +116,7 @@ _STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped 
 WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
 BOOK_STEPS = f"{_STEPS}, {booked('$8')} SELECT 0 FROM held"
 
-# Of several runs. A row that somebody holds is left out: who waits for several holds up whoever has one of them.
+# Of several runs. A locked row is skipped: a statement that waits for one row would hold the others meanwhile.
 MANY_STEPS = """
     WITH held AS MATERIALIZED (
         SELECT runs.id, runs.lease FROM unnest($1::text[], $2::int[]) AS held (id, lease)
@@ -139,8 +139,8 @@ MANY_STEPS = """
 SHOWN = 100_000  # characters of a frame in an event
 PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
 
-# Nobody has the chat of a webhook open: the workspace is told (contract: events, agent.log). What is too long for an
-# event is cut there, and whole in the frame.
+# The chat of a webhook has no listeners: the event goes to the workspace (contract: events, agent.log). A text that is
+# too long for an event is truncated there, and complete in the frame.
 LOGGED = f"""
     INSERT INTO events (workspace_id, channel, type, payload)
     SELECT $2, 'workspace:' || $2, 'agent.log', jsonb_build_object(
@@ -177,7 +177,7 @@ stepped AS ({STEPPED})"""
 WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
 BOOK_FRAMES = f"{_FRAMES}, {booked('$11')} SELECT last_seq FROM raised"
 
-# The approval is locked before the run, as by whoever decides: the decision finds the run that waits, or is found.
+# The approval is locked before the run, as in a decision: the decision finds the waiting run, or is found.
 PARK = f"""
 WITH asked AS MATERIALIZED (
     SELECT id FROM approvals WHERE id = $4 AND workspace_id = $2 AND status = 'pending' FOR SHARE

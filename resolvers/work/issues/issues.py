@@ -256,7 +256,7 @@ async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[st
         no_routine(changes.pop("routine_id"))
         changes.setdefault("routine_inputs", {})
     if changes.keys() & {"assignee_type", "assignee_id"}:
-        # both are written: what was checked is what stands, whoever else changes one of them at this moment
+        # both are written, so the check holds even if another call changes one of them at this moment
         changes = {"assignee_type": issue.assignee_type, "assignee_id": issue.assignee_id} | changes
         await check_actor(ctx, "assignee_id", changes["assignee_type"], changes["assignee_id"])
     project_id = changes.get("project_id", issue.project_id)

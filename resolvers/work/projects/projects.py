@@ -144,7 +144,7 @@ async def update_project(ctx: Context, project: Project, data: UpdateProject) ->
     """Update a project."""
     changes = data.something()
     if changes.keys() & {"lead_type", "lead_id"}:
-        # both are written: what was checked is what stands, whoever else changes one of them at this moment
+        # both are written, so the check holds even if another call changes one of them at this moment
         changes = {"lead_type": project.lead_type, "lead_id": project.lead_id} | changes
         await check_actor(ctx, "lead_id", changes["lead_type"], changes["lead_id"])
     if "name" in changes:

@@ -92,7 +92,7 @@ class StreamingProvider:
             raise self._refusals.of_key(None)
         sdk, http, tls = await asyncio.to_thread(_load, self.sdk)
         if self._client is None:
-            # A redirect would carry the key, and the conversation, to somebody else.
+            # A redirect would carry the key, and the conversation, to another server.
             client = sdk.DefaultAsyncHttpxClient(verify=tls, follow_redirects=False)
             timeout = sdk.Timeout(SILENCE, connect=CONNECT)
             self._client = self.connect(
