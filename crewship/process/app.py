@@ -22,7 +22,8 @@ from crewship.perimeter.heads import Target
 from crewship.perimeter.perimeter import BODY_LIMIT, KEY, Perimeter, Surface, Transport
 from crewship.perimeter.rate_limit import RateLimits, Sizes
 from crewship.process.graphql import Ended, GraphQL, Made
-from crewship.process.process import declare, give_back, opened
+from crewship.process.memory import give_back
+from crewship.process.process import declare, opened
 from resolvers.attention.channels import identify
 from resolvers.domains import modules_in
 from resolvers.errors import Code, Refusal

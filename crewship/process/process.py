@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from crewship.perimeter.connections import connections
 from crewship.process import keys
 from crewship.process.log_level import log_level
 from crewship.process.mail import mailer_of
+from crewship.process.memory import give_back
 from crewship.process.wakeups import PostgresWakeups, RedisWakeups
 from crewship.process.watchdog import Watchdog, recorder, warn
 from crewship.process.work import working
@@ -116,15 +116,6 @@ async def opened(settings: Settings, passwords: Passwords) -> AsyncIterator[None
         await bus.close()
         await database.close()
         passwords.close()
-
-
-def give_back() -> None:
-    """Returns free memory that the C library has kept after modules were loaded to the system (glibc only); otherwise
-    it would be kept for good.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _wakeups(settings: Settings) -> Any:

@@ -23,6 +23,7 @@ from crewship.perimeter.connections import raise_descriptor_limit
 from crewship.perimeter.protocol import Protocol
 from crewship.process import keys, logs
 from crewship.process.database import Access, StartError, database, wait_for_database
+from crewship.process.memory import limit_arenas
 from crewship.process.postgres import EmbeddedPostgres, make_private, write_secret
 from crewship.process.postgres_child import interrupt_when_parent_dies
 from crewship.process.progress import Progress
@@ -289,6 +290,7 @@ def _configuration(app: Any, workers: int) -> uvicorn.Config:
 def worker_application() -> Any:
     """The application of one of several processes; the parent migrated, settled the keys, and runs the database."""
     gc.disable()  # until it is open, as `serve` does
+    limit_arenas()
     interrupt_when_parent_dies(signal.SIGTERM)
     settings = load_settings()
     logs.configure(settings.log_level, settings.log_format)
@@ -353,6 +355,7 @@ def serve(settings: Settings, application: Application = _application, progress:
     start.
     """
     gc.disable()  # until it is open: what is imported stays, and to walk it again and again is a tenth of a start
+    limit_arenas()
     logs.configure(settings.log_level, settings.log_format)
     # uvicorn raises again what it caught, after shutdown; what runs the blocks below to their end is SystemExit.
     signal.signal(signal.SIGTERM, _leave)
