@@ -5,6 +5,7 @@ makes each operation dearer. `scripts/budget.py` measures more.
 """
 
 import asyncio
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from resolvers.kernel.declarations.jobs import ENQUEUE, JOBS
 from scripts.budget import ROOT, SERVER, WORKER, compose, grow
 from tests.conftest import Database
 from tests.faults.servers import KEYS, addresses
-from tests.process.commands import environment, serving
+from tests.process.commands import environment, migrated, serving, status_of
 from tests.process.players import hire
 from tests.process.wire import counted
 from tests.world import World, world_on
 
 SECONDS = 2.5  # of the processor
-ROOM, WITH_GRAPHQL = 118.0, 142.0  # MB
+ROOM, WITH_GRAPHQL = 106.0, 127.0  # MB
+IDLE_API = 110.0  # MB of a process of the role `api` that answers
 
 MIGRATED = """
 import asyncio
@@ -56,7 +58,7 @@ NEVER = {
 # Of a process that does nothing: processor time and statements a second. What it uses is 60 to 80 ms in a look at it,
 # in ticks of 10 ms, and on a machine that is half as fast twice that.
 THREADS, BUSY, STATEMENTS = 12, 0.025, 3.0
-WORKED = 176.0  # MB, with GraphQL and the engine
+WORKED = 169.0  # MB, with GraphQL and the engine
 SETTLED, LOOKED, LOOKS = 4.0, 6.0, 3  # seconds until it does nothing, and of how many looks at it how long one is
 GRAPHQL = {"schema", "strawberry", "graphql"}
 RUNS = {  # what only a process loads that carries out runs and jobs
@@ -80,8 +82,8 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_server_with_nothing_to_migrate(database: Database) -> None:
-    migrated = MIGRATED.format(owner=database.owner_url, role=APPLICATION)
-    composed = compose(ROOT, f"{migrated}{SERVER}{CLOCKS}")
+    first = MIGRATED.format(owner=database.owner_url, role=APPLICATION)
+    composed = compose(ROOT, f"{first}{SERVER}{CLOCKS}")
     assert not composed.modules & (NEVER | GRAPHQL | RUNS)
     assert composed.rss < ROOM
     assert composed.seconds < SECONDS
@@ -103,6 +105,14 @@ def test_a_server_of_the_whole_contract(grown: Path) -> None:
 
 def test_both_surfaces_of_the_whole_contract(grown: Path) -> None:
     assert compose(grown, BOTH).rss < WITH_GRAPHQL
+
+
+def test_an_idle_process_that_answers_only(tmp_path: Path) -> None:
+    env = environment(migrated(tmp_path / "data"), CREWSHIP_ROLE="api")
+    with serving(env=env) as served:
+        assert status_of(served.port) == 200
+        time.sleep(SETTLED)
+        assert psutil.Process(served.process.pid).memory_info().rss / 2**20 < IDLE_API
 
 
 # ---- a process that does nothing ------------------------------------------------------------------------------------
