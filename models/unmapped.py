@@ -1,4 +1,4 @@
-"""Imports of libraries without SQLAlchemy's mapper, which this server does not use (see ADR 134). The mapper is 41
+"""Imports of libraries without SQLAlchemy's mapper, which this server does not use (docs/database.md). The mapper is 41
 modules, 6 MB in every process and a tenth of the time of a start.
 
 SQLModel and DBOS import its names for sessions and mapped classes. In the block, these names are empty classes. Later
