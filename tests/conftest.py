@@ -128,7 +128,7 @@ def database(postgres: Connection) -> Iterator[Database]:
 
 @pytest.fixture
 def database_url(database: Database) -> str:
-    """Where the application reaches a fresh, migrated database of one test."""
+    """The database of one test: fresh and migrated."""
     return database.url
 
 
@@ -156,7 +156,7 @@ from tests.world import world  # noqa: E402, F401
 
 @pytest.fixture(autouse=True, scope="module")
 def level_of_the_log() -> Iterator[None]:
-    """What one module's tests change of how much is logged, the next one's do not see."""
+    """Restores the log level after each module."""
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)

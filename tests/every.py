@@ -1,10 +1,10 @@
-"""One test of many cases: quicker than a test of each where looking at one costs less than starting a test.
+"""One test with many cases: faster than a test per case if a case costs less than the start of a test.
 
-`each_of` stands where `pytest.mark.parametrize` would. What calls operations is one item a domain, all else one item;
-an item goes on after a case that fails, and its failure holds all that failed.
+`each_of` replaces `pytest.mark.parametrize`. A test that calls operations has one item per domain, any other test one
+item; an item continues after a failed case, and its failure contains all failures.
 
-TESTED names what is wanted: domains, or beginnings of the names of operations. Cases of other operations are left out;
-cases of no operation stay. See CONTRIBUTING.md.
+TESTED selects cases: domains, or beginnings of the names of operations. Cases of other operations are left out; cases
+without an operation stay. See CONTRIBUTING.md.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ Ids = Callable[[Any], Any] | Iterable[Any] | None
 
 @dataclass(frozen=True)
 class Case:
-    """`marks`: those of its `pytest.param`. `operation`: None where it is of none."""
+    """`marks`: of its `pytest.param`. `operation`: None for a case without one."""
 
     name: str
     values: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Case:
 
 
 def tested() -> list[str]:
-    """What TESTED names; nothing where all is wanted."""
+    """The names in TESTED; none selects all cases."""
     return re.split(r"[\s,]+", named) if (named := os.environ.get(VARIABLE, "").strip()) else []
 
 
@@ -58,7 +58,7 @@ def domain_of(op: Operation[Any]) -> str:
 
 
 def each_of(names: str | Sequence[str], cases: Iterable[Any], ids: Ids = None) -> Callable[[Callable[..., Any]], Any]:
-    """The test is called with each case, whatever came of those before. Its fixtures are those of all its cases."""
+    """Calls the test with each case, even after failures. Its fixtures are shared by all its cases."""
     called = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     held = list(_held(called, cases, ids))
     assert held, "there is nothing to test"
@@ -124,7 +124,7 @@ def _of_all(
 
 
 class Faults:
-    """What failed, of many cases in one test: `with faults.of(name)` around each, and `tell` in the end."""
+    """The failed cases of one test: `with faults.of(name)` around each, and `tell` at the end."""
 
     def __init__(self) -> None:
         self._faults = dict[str, BaseException]()

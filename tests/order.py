@@ -37,7 +37,7 @@ LONGEST = (
     "recovery/test_recovery",
     "attacks/test_bounds",
 )
-"""Those of more than 25 s, longest first. One that is missing costs time and nothing else."""
+"""Files that take more than 25 s, longest first. A missing one costs only time."""
 
 _PLACES = {name: place for place, name in enumerate(LONGEST)}
 

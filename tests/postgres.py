@@ -22,7 +22,7 @@ PREFIX = "crewship-test-"
 A_START = 60.0  # seconds until a server that begins holds its lock, at most
 MEMORY = 6 << 30  # bytes; a server of tests takes up to one and a half
 VARIABLE = "TEST_POSTGRES"
-"""The folder of `postgres` and `initdb` that tests run on, instead of those of this release (make test-databases)."""
+"""The folder of `postgres` and `initdb` for tests, instead of this release's (make test-databases)."""
 OLDEST = Path("/usr/lib/postgresql/15/bin")  # where Debian has it
 BUILT_IN_LOCALES = 17  # the first release that has them
 
@@ -60,7 +60,7 @@ def _place() -> str | None:
 
 
 def _clear(left: Path) -> None:
-    """What tests that were killed have left would stay in memory: nobody holds its lock any more."""
+    """Removes the remains of killed tests from memory: their lock is free."""
     with contextlib.suppress(OSError), (left / "postgres.lock").open() as lock:
         if time.time() - left.stat().st_mtime > A_START:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,7 +68,7 @@ def _clear(left: Path) -> None:
 
 
 class Server:
-    """A server in a folder of its own. `programs`: others than TEST_POSTGRES names, or than those of this release."""
+    """A server in a folder of its own. `programs`: in place of TEST_POSTGRES's or this release's."""
 
     def __init__(self, programs: Path | None = None) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_place()))

@@ -21,9 +21,9 @@ more than a server's.
 
 VARIABLE = "CREWSHIP_STALLS_FILE"
 STARTING = ("create_app", "opened")
-"""Where a server starts: nobody waits for its answers yet, and in tests the loop is that of others too."""
+"""The start of a server, whose answers are not awaited yet; in tests others share the loop."""
 OF_TESTS = frozenset({"tests", "anyio"})
-"""Where turns begin that belong to the test: what it computes between two requests holds nobody up."""
+"""The beginnings of turns that belong to the test: its computations between two requests delay no client."""
 
 
 _read: dict[Path, int] = {}  # how much of each file
@@ -47,7 +47,7 @@ def counts(stall: dict[str, Any]) -> bool:
 
 
 def unread() -> list[dict[str, Any]]:
-    """What was recorded since the last call. A server tells of a stall a moment later: then the next test fails."""
+    """The records since the last call. A server reports a stall a moment later: then the next test fails."""
     file = recording()
     with file.open("rb") as written:
         written.seek(_read.get(file, 0))

@@ -86,7 +86,7 @@ class Copy:
         return done.stdout
 
     def keep(self) -> None:
-        """What was added is there from now on."""
+        """Makes the additions part of the copy."""
         self._git("add", "-A")
         self._git("-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-q", "-m", "More")
 

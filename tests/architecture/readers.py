@@ -1,7 +1,8 @@
-"""Who reads a stored column: the surfaces that show it, and the code and the SQL that go by it.
+"""The readers of a stored column: the surfaces that show it, and the code and the SQL that use it.
 
-A name is taken for a column where a module names the table's class and reads an attribute or a key of that name, or
-where an SQL text names the table and the column. What a command takes from its input or stores is no reading.
+A name counts as a column if a module names the table's class and reads an attribute or a key of that name, or if an SQL
+text names the table and the column. A command that takes a value from its input or stores it does not count as a
+reader.
 """
 
 import ast
@@ -26,15 +27,15 @@ from tests.architecture.source import PACKAGES, python_files, sql_files, tree
 BY_THE_KERNEL = {"id", "workspace_id", "deleted_at", "version", "created_at", "updated_at"}
 """Keys, tenancy, soft deletion, If-Match, times: read for every table alike."""
 OF_CALLERS = {"self", "cls", "data", "raw", "sent", "changes", "given", "values", "body"}
-"""What an attribute or a key of these is read from is no row."""
+"""Names of variables that are not rows."""
 WRITTEN = re.compile(r"INSERT\s+INTO\s+\w+\s*\([^)]*\)|\bSET\s+\w+\s*=|,\s*\w+\s*=(?!=)|EXCLUDED\.\w+", re.IGNORECASE)
 BEGINS = re.compile(r"^CREATE OR REPLACE ", re.MULTILINE)
-"""Where a function or a trigger begins in a file of SQL."""
+"""The beginning of a function or a trigger in a file of SQL."""
 WORD = re.compile(r"\w+")
 
 
 class Reading(NamedTuple):
-    """What one module reads: names of classes it names, columns by their class, names of attributes, words of SQL."""
+    """The reads of one module: names of classes, columns by class, names of attributes, words of SQL."""
 
     classes: frozenset[str]
     owned: frozenset[tuple[str, str]]
@@ -127,7 +128,7 @@ def _lists_of_fields(shown: ast.ClassDef) -> Iterator[ast.AST]:
 
 @cache
 def readings() -> tuple[Reading, ...]:
-    """Of all modules but migrations, which have run, and of all functions and triggers in SQL."""
+    """The reads of all modules except migrations, which have run, and of all functions and triggers in SQL."""
     code = [reading(tree(path)) for path in python_files(*PACKAGES) if "versions" not in path.parts]
     standing = [path for path in sql_files() if "baseline" not in path.parts]
     texts = [frozenset(WORD.findall(text)) for path in standing for text in BEGINS.split(path.read_text())]
@@ -135,7 +136,7 @@ def readings() -> tuple[Reading, ...]:
 
 
 def is_used(model: type[SQLModel], column: str, read: tuple[Reading, ...]) -> bool:
-    """Whether code or SQL goes by the column."""
+    """True if code or SQL uses the column."""
     table, name = table_of(model).name, model.__name__
     return any(
         (name, column) in one.owned
@@ -147,7 +148,7 @@ def is_used(model: type[SQLModel], column: str, read: tuple[Reading, ...]) -> bo
 
 @cache
 def shown() -> dict[str, set[str]]:
-    """By the name of a class, the columns that an answer of REST or GraphQL has."""
+    """The columns in answers of REST or GraphQL, by the name of the class."""
     assert ROUTES  # with the models and types of all of them
     assert schema
     found: dict[str, set[str]] = {name: set() for name in tables()}

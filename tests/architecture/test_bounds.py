@@ -128,7 +128,7 @@ COLUMNS = """
 
 @pytest.mark.anyio
 async def test_the_database_holds_every_stored_value_to_its_bound(module_database: Database) -> None:
-    """By the length of its type, as a reference, as one of a closed set, or by a check of its bytes."""
+    """Each stored value is limited by the length of its type, a reference, a closed set, or a check of its bytes."""
     owner = await asyncpg.connect(module_database.owner_url)
     try:
         found = await owner.fetch(COLUMNS)
@@ -184,7 +184,7 @@ def test_what_an_input_takes_its_column_holds(op: Operation[Any]) -> None:
 
 
 def max_of_a_set(column: Column[Any]) -> int | None:
-    """Of a closed set any text gets in, and only its members are stored."""
+    """The input of a closed set accepts any text, but only its members are stored."""
     return None if column.type.length is not None or column.foreign_keys else most_characters(column)  # type: ignore[attr-defined]
 
 
@@ -209,7 +209,7 @@ RAISED: dict[str, set[str]] = {
     "definition-ref": set(), "function-before": set(), "function-after": set(), "function-plain": set(),
     "function-wrap": set(), "lax-or-strict": set(),
 }  # fmt: skip
-"""What a validator of each kind that ours are made of can say."""
+"""The possible errors of each kind of validator in use."""
 
 
 def kinds_in(schema: Any) -> set[str]:

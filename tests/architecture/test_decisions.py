@@ -26,7 +26,9 @@ def _named(text: str) -> set[int]:
 
 
 def test_numbers_are_unique_and_few() -> None:
-    """Nobody reads a hundred decisions: 25 stay, the reasons for everything else are in the page of their subject."""
+    """A hundred decisions are too many to read: 25 stay, and the page of each subject has the reasons for everything
+    else.
+    """
     numbers = [path.name[:4] for path in FILES]
     assert 20 < len(numbers) == len(set(numbers)) <= 25
 

@@ -1,5 +1,5 @@
-"""What the pages name is there: paths, `make` targets, commands of `crewship`, environment variables, and pages that
-code refers to.
+"""The names in pages exist: paths, `make` targets, commands of `crewship`, environment variables, and pages that code
+refers to.
 """
 
 import re

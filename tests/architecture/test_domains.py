@@ -1,4 +1,4 @@
-"""What is a domain's is said by the domain, and by nothing else."""
+"""Facts of a domain are declared in the domain, and nowhere else."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What only the kernel may do: transactions, connections, and statements on the rows of tenants."""
+"""Things that only the kernel may do: transactions, connections, and statements on the rows of tenants."""
 
 import ast
 import re
@@ -232,7 +232,7 @@ CONNECTIONS = {"conn", "connection", "self._conn", "ctx.conn"} | WORDS
 
 
 def sql_texts(module: ast.Module) -> list[int]:
-    """Lines with a text that is SQL, whatever values stand in it; documentation is none."""
+    """Lines with an SQL text, including texts with inserted values; documentation does not count."""
     passed = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
     found = []
     for node in ast.walk(module):

@@ -1,5 +1,5 @@
-"""How errors are told: an exception is true also where it has no words, so `error or …` says nothing of one that has
-none. What catches every error says so somewhere: in the log, to its caller, or by raising it.
+"""Reports of errors: an exception is true even with an empty text, so `error or …` prints nothing for one. Code that
+catches every error must report it: in the log, to its caller, or by raising it.
 """
 
 import ast
@@ -14,7 +14,7 @@ EVERY = {"Exception", "BaseException"}
 SILENT = {
     "crewship/process/watchdog.py:_judge": "what failed is the log itself",
 }
-"""Functions that pass over an error of any kind, and why nobody has to know."""
+"""Functions that ignore an error of any kind, with the reason."""
 
 
 def words_never_said(module: ast.Module) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""A name is imported from the module that defines it, or from its package; a package exports what somebody imports."""
+"""A name is imported from the module that defines it, or from its package; a package exports only imported names."""
 
 import ast
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def module_of(path: Path) -> str:
 
 
 def defined_in(body: list[ast.stmt]) -> Iterator[str]:
-    """What the statements of a module define. An import counts as `from a import b as b`."""
+    """The names that the statements of a module define. An import counts as `from a import b as b`."""
     for node in body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name

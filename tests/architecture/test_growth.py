@@ -1,4 +1,4 @@
-"""What one more domain, field and operation costs: how many files have to be touched, until everything holds."""
+"""The cost of one more domain, field and operation: the number of files to change until all checks pass."""
 
 from pathlib import Path
 

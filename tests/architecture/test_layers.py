@@ -1,4 +1,4 @@
-"""Who may import whom, and one name for a domain in every layer."""
+"""The directions of imports, and one name for a domain in every layer."""
 
 import ast
 import subprocess
@@ -28,7 +28,7 @@ SERVICES = {
         "writing.walking",
     )
 }  # fmt: skip
-"""What few domains need is imported from the module that offers it, and makes the list of words no longer."""
+"""Services that few domains need: they are imported from their module, so the list of words stays short."""
 WORDS = 110
 
 
@@ -39,7 +39,7 @@ def test_imports_go_one_way() -> None:
 
 
 def binds_operations(module: ast.Module) -> bool:
-    """Whether a module of a surface has a table of routes, or a part of a root type."""
+    """True if a module of a surface has a table of routes, or a part of a root type."""
     routes = any(
         isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) and n.targets[0].id == "ROUTES"
         for n in module.body
@@ -49,9 +49,7 @@ def binds_operations(module: ast.Module) -> bool:
 
 @pytest.mark.parametrize("package", ["rest_compat", "schema"])
 def test_a_domain_has_one_name(package: str) -> None:
-    """What a surface shows of a domain stands in the module that is called like its operations and tests: what is found
-    by its name is all there is.
-    """
+    """A surface's part of a domain is in the module with the name of its operations and tests, and nowhere else."""
     assert {domain_of(path) for path in python_files(package) if binds_operations(tree(path))} == {
         domain_of(path) for path in domain_files(package)
     }
@@ -82,7 +80,7 @@ def test_both_surfaces_know_the_same_domains() -> None:
 
 @for_every(domain_files("schema"), ids=name_of)
 def test_types_of_a_domain_name_no_other_domains_types(path: Path) -> None:
-    """An edge is told where it leads by the graph: the domains of the schema need no order among them."""
+    """The graph declares where an edge leads, so the domains of the schema need no order among them."""
     imported = {n.module for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom)}
     assert imported & {f"schema.{place}" for place in PLACES.values()} == set()
 
@@ -102,8 +100,8 @@ def is_service(module: str) -> bool:
 
 
 def kernel_names(module: ast.Module) -> set[str]:
-    """What a module imports of the kernel and of what is below it, services aside: a name of the facade as it is, and
-    whatever lies deeper with its path.
+    """The imports of a module from the kernel and below, without services: a name of the facade as it is, and a deeper
+    name with its path.
     """
     found = set()
     for node in ast.walk(module):

@@ -1,4 +1,6 @@
-"""What declarations owe: a binding on each surface named, a docstring, bounded numbers, a gate that fits its kind."""
+"""The requirements of declarations: a binding on each named surface, a docstring, bounded numbers, a gate that fits its
+kind.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -71,7 +73,7 @@ DOING |= {"Clone", "Fork", "Give", "Restore", "Assign", "Unassign", "Test", "Rai
 NOTED = {"agents.peers_get", "privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}
-"""What a summary begins with. A new verb is one of the trade, and none of these means the same."""
+"""The verbs that begin a summary. A new verb must be common, and must not mean the same as one of these."""
 
 every_operation = for_every(operations(), ids=lambda op: op.name)
 
@@ -193,7 +195,7 @@ def test_every_graphql_field_compiles_to_its_operation(name: str, bound: tuple[s
 
 
 def said_again(module: ast.Module) -> Iterator[str]:
-    """What a declaration says although it follows from the rest of it."""
+    """Parts of a declaration that follow from the rest of it."""
     for call in ast.walk(module):
         if isinstance(call, ast.Call) and ast.unparse(call.func) in ("command", "query", "procedure"):
             said = {keyword.arg or "": ast.unparse(keyword.value) for keyword in call.keywords}

@@ -1,4 +1,4 @@
-"""Every stored column has a reader: what a client is told was stored, and nothing goes by, is a promise not kept."""
+"""Every stored column has a reader: an accepted value without one would be a broken promise."""
 
 import ast
 

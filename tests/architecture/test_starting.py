@@ -1,4 +1,4 @@
-"""Whatever starts a process goes through the one launcher, or says here why it does not."""
+"""All code that starts a process uses the one launcher, or is listed here with a reason."""
 
 import ast
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ OUR_OWN = {
     ("runtime/sandbox/programs.py", "subprocess.run"): "asks bubblewrap, of root, which version it is",
     ("crewship/process/serve.py", "uvicorn.supervisors.Multiprocess"): "processes of the service itself",
 }
-"""What starts programs that are no stranger's, with fixed arguments."""
+"""Code that starts our own programs, with fixed arguments."""
 
 STARTS = {
     "subprocess": {"Popen", "run", "call", "check_call", "check_output", "getoutput", "getstatusoutput"},
@@ -47,7 +47,7 @@ MADE_IN = {"runtime/sandbox/detection.py", "runtime/containers/choice.py"}
 
 
 def names(module: ast.Module) -> dict[str, str]:
-    """What the names of a module stand for."""
+    """The meanings of the names in a module."""
     found = {}
     for node in ast.walk(module):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What a class of ours does not carry with it, since there are hundreds."""
+"""Memory that our classes do not use, because there are hundreds of them."""
 
 from typing import Any
 

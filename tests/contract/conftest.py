@@ -5,7 +5,7 @@ from tests.generation.estate import estate  # noqa: F401
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What a machine could not read is said aloud, so that somebody does."""
+    """Prints the parts of the contract that no test could read, so that people read them."""
     shown = {where: notations for where, notations in PROSE.items() if not where.startswith("test")}
     if shown:
         terminalreporter.section("contract: prose, compared on presence only")

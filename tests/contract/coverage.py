@@ -43,7 +43,7 @@ def served(registry: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dic
 
 
 def differences(route: dict[str, Any], op: dict[str, Any], rest: dict[str, Any]) -> list[str]:
-    """What is different between a route of the contract and the operation that serves it."""
+    """The differences between a route of the contract and the operation that serves it."""
     faults = []
     if op["operation"] != route["id"]:
         faults.append(f"operation {op['operation']}, contract {route['id']}")

@@ -1,4 +1,4 @@
-"""Where an answer differs from its contract line on purpose, or cannot be compared here: each with its reason."""
+"""Answers that differ from their contract line on purpose, or cannot be compared here, with the reasons."""
 
 from tests.generation.domains import ADDED
 

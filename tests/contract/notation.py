@@ -16,7 +16,7 @@ import yaml
 
 FILES = Path(__file__).parent / "files"
 PROSE: dict[str, set[str]] = {}
-"""Where -> the notations nobody here understands."""
+"""Place -> notations that this parser does not understand."""
 
 Check = Callable[[Any], bool]
 SCALARS: dict[str, Check] = {

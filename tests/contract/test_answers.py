@@ -54,7 +54,7 @@ OF_THE_CONTRACT = {op.name: (group, route) for group, route, op in (case.values 
 
 
 def is_as_the_contract_says(op: Operation[Any], outcome: Outcome, estate: Estate) -> None:
-    """Of what came over REST of a valid input. What the contract does not know, it says nothing of."""
+    """Checks the REST answer to valid input. Fields beyond the contract are not checked."""
     if op.name not in OF_THE_CONTRACT:
         return
     (group, route), recipe = OF_THE_CONTRACT[op.name], recipe_of(op.name)
@@ -149,7 +149,7 @@ def audit_faults(audited: Audited | None, changes: list[Change], op: Operation[A
 def test_declared_events_have_the_keys_and_channels_of_the_contract(
     group: str, route: dict[str, Any], op: Operation[Any]
 ) -> None:
-    """Of every event an operation may emit, also those a single call does not show."""
+    """Checks every event that an operation may emit, including events that a single call does not show."""
     for event in events_of(route):
         alike = [e for e in op.emits if e.type_ == event["type"]]
         if event["type"] in PLANNED_EVENTS.get(op.name, {}):
@@ -167,7 +167,7 @@ def test_declared_events_have_the_keys_and_channels_of_the_contract(
 
 
 def _keys_agree(event: type[Event], payload: dict[str, Any]) -> bool:
-    """What an event may have beside, another operation sends (tests/events); what it has to have, each payload has."""
+    """Another operation sends the event's optional keys (tests/events); every payload has the required ones."""
     always = {key for key in payload if not key.endswith("~")}
     named = {name for name, field in event.model_fields.items() if any(isinstance(m, Routing) for m in field.metadata)}
     needed = {name for name, field in event.model_fields.items() if field.is_required()} - named
@@ -205,7 +205,7 @@ def test_the_notation(notation: Any, value: Any, is_right: bool) -> None:
 
 
 def test_every_kind_of_the_contract_can_be_read() -> None:
-    """No name in an object is unknown: a typing error in the files would be a literal nobody can meet."""
+    """No name in an object is unknown: a typing error in the files would be a literal that no value can match."""
     assert set(SCALARS) >= {"cuid", "str", "int", "float", "bool", "time", "json"}
     for group, route in routes():
         for status, notation in (route.get("returns") or {}).items():

@@ -127,7 +127,7 @@ def test_a_body_has_an_example_that_is_good(route: Route) -> None:
 
 
 def is_as_documented(op: Operation[Any], outcome: Outcome) -> None:
-    """Of what came over REST of a valid input."""
+    """Checks the REST answer to valid input."""
     responses = documented(routes_of(op)[0])["responses"]
     assert str(outcome.status) in responses, str(outcome)
     content = responses[str(outcome.status)].get("content", {})

@@ -1,14 +1,14 @@
-"""What the generated tests know of each domain: the modules `tests/<room>/<domain>/cases.py`, found by their names.
+"""The facts of each domain for generated tests: the modules `tests/<room>/<domain>/cases.py`, found by their names.
 
-They may hold entities (`@entity`), and these tables:
+They may contain entities (`@entity`), and these tables:
 
-IDS         a field that is called like no entity -> the entity whose id it takes
-RECIPES     an operation -> what its input model does not tell
-ANONYMOUS   operations that take no credential. A new entry is a decision: nobody is known there, on either surface
+IDS         a field without the name of an entity -> the entity whose id it takes
+RECIPES     an operation -> values that its input model does not determine
+ANONYMOUS   operations that take no credential. A new entry is a decision: the caller is unknown, on both surfaces
 SOWN        an entity -> how many rows of its kind the tests of reads have, with other texts and nulls
 READS       a list or row of the GraphQL schema -> the same read again, in Python (tests/reader/words.py)
 ADDED       an operation, or the first part of its name -> why the service has it, if the contract does not
-PROSE       operations whose role is a sentence in the contract: a guard decides, and the folder has a table of who may
+PROSE       operations whose role is a sentence in the contract: a guard decides, and the folder has a table of callers
 """
 
 from importlib import import_module

@@ -38,7 +38,7 @@ class Plot:
         return {"workspace_id": self.workspace.id}
 
     def ids(self) -> set[str]:
-        """Of every row that has one, and of the second person."""
+        """The ids of every row that has one, and of the second person."""
         return {row.id for row in self.rows.values() if hasattr(row, "id")} | {self.second.user_id}
 
     def all(self) -> list[SQLModel]:

@@ -36,7 +36,7 @@ class Estate:
         return self.world.people[name]
 
     def caller(self, op: Operation[Any]) -> Person | None:
-        """Who carries an operation out."""
+        """The caller of an operation."""
         if op.auth is Auth.INTERNAL:
             token = self.world.settings.internal_token
             return Person(surfaces.MACHINE, self.world.owner.user_id, "", token.get_secret_value() if token else "")

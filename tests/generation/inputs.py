@@ -31,7 +31,7 @@ def bodyless(op: Operation[Any]) -> set[str]:
 
 
 def schema_of(op: Operation[Any]) -> dict[str, Any]:
-    """Nobody may change it: it is made once."""
+    """Shared, so callers must not change it."""
     return _schema(op.input)
 
 
@@ -41,8 +41,8 @@ def _schema(input: type[Input]) -> dict[str, Any]:
 
 
 def fields_of(op: Operation[Any]) -> dict[str, dict[str, Any]]:
-    """The fields of the input with their JSON schemas, null aside; the window of a list is left out. Nobody may change
-    it.
+    """The fields of the input with their JSON schemas, without null and the window of a list. Shared, so callers must
+    not change it.
     """
     return _fields(op.input)
 

@@ -1,4 +1,4 @@
-"""What a generic value cannot say about one operation, for the table RECIPES in its domain's `cases.py`."""
+"""Values of one operation that its input model does not determine, for the table RECIPES in its domain's `cases.py`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""What a call changed, row by row, and the way back.
+"""Records the changes of a call, row by row, and undoes them.
 
 Triggers on every table note each committed change, so that a case costs one small query instead of a digest of all
-tables, and `undo` puts the rows back: cases share one world and leave no trace.
+tables, and `undo` restores the rows: cases share one world and leave no trace.
 """
 
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Change:
 
     @property
     def watched(self) -> bool:
-        """Whether somebody meant it: no last use of a credential, no log of uses."""
+        """False for changes that no caller intends: the last use of a credential, and logs of uses."""
         if self.table in UNWATCHED:
             return False
         if self.old is None or self.new is None:

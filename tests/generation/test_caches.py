@@ -1,4 +1,4 @@
-"""What an answer says to caches, for every operation; and one that stands in between, with what it gives to nobody."""
+"""The caching headers of every operation's answer, and a cache in between that gives no answer to another caller."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,9 @@ SAID_OTHERWISE = {
 
 
 def is_for_whoever_has_asked(op: Operation[Any], outcome: Outcome) -> None:
-    """Of every answer: to whom it may be given again. Asked of what is accepted, and of what anybody is refused."""
+    """Checks for every answer which callers may get it again: for accepted calls, and for refusals that any caller
+    gets.
+    """
     expected = [(ASK_FIRST if outcome.etag else NEVER, VARIES)]
     expected += [SAID_OTHERWISE[op.name]] if op.name in SAID_OTHERWISE else []
     assert (outcome.kept, outcome.varies) in expected, str(outcome)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.slow
 async def test_the_recorder_agrees_with_a_digest_of_all_tables(estate: Estate) -> None:
-    """Whatever changed some row was noted, and `undo` restored it, for every write."""
+    """For every write, the recorder notes each changed row, and `undo` restores it."""
     before = await estate.world.snapshot()
     for op in operations():
         if op.kind != "command" or not surfaces_of(op):

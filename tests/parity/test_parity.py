@@ -30,7 +30,7 @@ RANDOM = re.compile(
     r"\$argon2id\$\S+|(?:\\x)?[0-9a-f]{16,}|\b[A-Z0-9]{4}-[A-Z0-9]{4}\b|(?<=-eph-)[a-z0-9]{6}|(?<=//127\.0\.0\.1:)\d+"
 )
 LENIENT = {("chats.participants_add", "role")}
-"""Over REST whatever is no role counts as one (contract); over GraphQL it is an enum."""
+"""REST accepts any text as a role (contract); GraphQL has an enum."""
 MOVES = {"salt", "seq", "xid", "created_at", "updated_at"}
 
 
@@ -45,7 +45,7 @@ class Scenario:
 
 
 def callers(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
-    """Those that tests/rbac does not send, where the two surfaces are compared, too."""
+    """The callers that tests/rbac, which also compares the surfaces, does not send."""
     raw = valid(op, estate)
     if op.auth is Auth.NONE:
         yield Scenario("anonymous", raw, None)
@@ -146,7 +146,9 @@ def difference(rest: Outcome, graphql: Outcome, known: set[str]) -> str | None:
 
 
 def _kind(change: Change) -> tuple[str, bool]:
-    """What is sorted: rows of one table that were there. A deletion takes those of other tables along, in any order."""
+    """The sort key: rows of one table that existed. A deletion removes rows of other tables along with it, in any
+    order.
+    """
     return ("" if change.new is None else change.table), change.old is not None
 
 

@@ -65,7 +65,7 @@ def expected(op: Operation[Any], who: str, surface: str) -> set[Code | None]:
 
 
 def is_of_one_person(op: Operation[Any]) -> bool:
-    """Whether it names a row that is a person's and no workspace's: nobody else finds it."""
+    """True if the operation names a row of a person without a workspace: no other caller finds it."""
     subject = getattr(op, "subject", None)
     return op.action is Action.SELF and subject is not None and not issubclass(subject.model, TenantRow)
 
@@ -90,7 +90,7 @@ async def test_the_gate(op: Operation[Any], estate: Estate) -> None:
 
 @each_of("op", [op for op in operations() if routes_of(op) and Role.VIEWER not in GATES[op.action]])
 async def test_who_may_not_learns_nothing_of_a_bad_body(op: Operation[Any], estate: Estate) -> None:
-    """The gate stands before the input: 403, whatever was sent."""
+    """The gate precedes the input: 403 for every body."""
     raw = valid(op, estate)
     broken = raw | {name: "\0" for name in raw if name not in bodyless(op) and name not in references(op)}
     assert (await estate.call("rest", op, broken, estate.person("viewer"))).code == Code.FORBIDDEN

@@ -59,7 +59,7 @@ def tenants(store: Store, asker: Asker, model: str) -> list[Row]:
 SEEN: dict[str, Callable[[Asker, Row], bool]] = {
     "SavedView": lambda asker, row: row["shared"] or row["user_id"] == asker.user_id
 }
-"""Models of which somebody sees not all rows."""
+"""Models whose rows are hidden from some members."""
 
 
 def seen(asker: Asker, model: str, rows: list[Row]) -> list[Row]:

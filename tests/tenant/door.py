@@ -65,7 +65,7 @@ def _beside(self: Scope, model: type[SQLModel], row: Any, *, including_deleted: 
 
 
 def forget_statements() -> None:
-    """Whatever was compiled is compiled again."""
+    """Forgets compiled statements, so that they are compiled again."""
     statements._COMPILED.clear()
     operation._gates.clear()
     finish._ALONE.clear()
@@ -101,7 +101,7 @@ def taken_out() -> Iterator[None]:
 
 @contextlib.contextmanager
 def visible(model: type[SQLModel], condition: Visible) -> Iterator[None]:
-    """Of the rows of a model, a caller sees those that the condition holds for, too."""
+    """Also shows the caller those rows of a model for which the condition is true."""
     before = access_of(model)
     both = (
         condition

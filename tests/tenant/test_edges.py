@@ -52,7 +52,7 @@ class Path:
 
     @property
     def roles(self) -> set[Role]:
-        """Who passes every gate on the way."""
+        """The roles that pass every gate on the way."""
         allowed = set(GATES[self.operation.action])
         for edge in (*self.edges, *self.unasked):
             allowed &= GATES[access_of(edge.target).gate] & (GATES[edge.requires] if edge.requires else allowed)
@@ -89,7 +89,7 @@ def paths() -> Iterator[Path]:
 
 
 def _further(path: Path, name: str, type_: Any, entry: Any) -> Iterator[Path]:
-    """What an entry of the graph leads to: of a union, each member by a fragment on its type."""
+    """The targets of an entry of the graph: for a union, each member by a fragment on its type."""
     further, named = _rows(type_)
     for place, edge in enumerate(edges_in(entry)):
         steps, kind = (*path.names, name, *further), named

@@ -1,6 +1,6 @@
-"""Rows of the own workspace that a caller may not see, of any model: each in turn is hidden from all but owners.
+"""Hidden rows of the own workspace, of every model: each in turn is hidden from all but owners.
 
-No edge leads to such a row, no number counts it, and its id is one that nobody has.
+No edge leads to such a row, no count includes it, and its id is answered like an unknown one.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from tests.tenant.test_ids import mentioned, surface_of, told
 
 pytestmark = pytest.mark.anyio
 NEVER_CARRIED_OUT = {"crews.provision", "crews.provision.rebuild", "crews.restart_agents"}
-"""By a server without containers, whatever is named."""
+"""Refused by a server without containers, for every input."""
 HIDDEN = [model for model in ACCESS if issubclass(model, TenantRow)]
 
 
@@ -125,7 +125,7 @@ def begun_at(op: Operation[Any]) -> set[Any]:
 
 
 def ends(value: Any, names: tuple[str, ...]) -> list[Any]:
-    """What stands at the end of a path: rows, or numbers of rows."""
+    """The values at the end of a path: rows, or numbers of rows."""
     if isinstance(value, list):
         return [end for element in value for end in ends(element, names)]
     if not names or value is None:
@@ -181,7 +181,7 @@ async def answers_as_for_an_unknown_id(op: Operation[Any], surface: str, field: 
 
 
 def writes(outcome: Outcome, id: str) -> bool:
-    """Whether a row that was written names this one."""
+    """True if a written row names this one."""
     return any(id in str(change.new) for change in outcome.changes)
 
 

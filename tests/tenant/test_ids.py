@@ -1,4 +1,6 @@
-"""Every id an operation accepts, swapped for another tenant's: answered as one nobody has, and nothing changes."""
+"""Every id that an operation accepts, replaced by another tenant's: answered like an unknown id, and nothing
+changes.
+"""
 
 import re
 from typing import Any
@@ -30,7 +32,7 @@ WITHOUT_WHAT_IT_NEEDS = {
     "crews.files.download": "NOT_FOUND",
     "notification_channels.test": "BAD_GATEWAY",  # who answers
 }
-"""Reads that are refused here, by whatever caller."""
+"""Reads that are refused here for every caller."""
 PERSONAL = (Session, CliToken, Passkey)  # of no workspace, and of one person all the same
 
 
@@ -56,7 +58,7 @@ def surface_of(op: Operation[Any], *case: str) -> str:
 
 
 def under(op: Operation[Any], lock: str, *case: str) -> str:
-    """Of two surfaces, one under each lock."""
+    """Selects one of the two surfaces for each lock."""
     surfaces, first = surfaces_of(op), surface_of(op, *case)
     return first if lock == LOCKS[0] or len(surfaces) == 1 else next(other for other in surfaces if other != first)
 
@@ -95,7 +97,7 @@ def told(outcome: Outcome, id: str) -> Any:
 
 
 def touches(outcome: Outcome, estate: Estate, id: str) -> bool:
-    """Whether a row of the other tenant changed, or any row now names it."""
+    """True if a row of the other tenant changed, or any row now names it."""
     return any(
         (row or {}).get("workspace_id") == estate.away.workspace.id or id.encode() in orjson.dumps(change.new or {})
         for change in outcome.changes

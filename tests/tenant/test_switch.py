@@ -1,4 +1,4 @@
-"""What the other cases of this directory would see: without either lock, a foreign id is found."""
+"""The counter-check of this directory: without either lock, a foreign id is found."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a mission's state at a time, the changes since, and missions that continue from there (contract:
+"""Checkpoints: a mission as it was, the changes since, and missions that continue from there (contract:
 checkpoints).
 """
 
