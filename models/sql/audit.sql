@@ -1,7 +1,7 @@
--- Rows of the audit log go, and change, through these functions of the owner only.
+-- Only these functions of the owner delete or change rows of the audit log.
 
--- Returns the time before which rows of the audit log have expired, as the operator has set it; '-infinity' where
--- nothing is set: rows are then kept for good.
+-- Returns the time before which rows of the audit log have expired, as the operator has set it; '-infinity' if
+-- nothing is set: rows are then kept for ever.
 CREATE OR REPLACE FUNCTION audit_expired() RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     SELECT coalesce(
@@ -9,8 +9,8 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     )
 $$;
 
--- Removes digests of seals whose rows have expired before `ending`, and returns the seals. Of a seal whose rows stay in
--- part, digests go for no more rows than have expired, and those that stay are its own.
+-- Removes digests of seals whose rows have expired before `ending`, and returns the seals. If some rows of a seal stay,
+-- it removes digests of at most the expired rows, and the remaining digests must be the seal's own.
 CREATE OR REPLACE FUNCTION audit_let_go(
     ending timestamptz, places text[], numbers bigint[], lefts bytea[], signatures bytea[]
 ) RETURNS TABLE (place text, first_at timestamptz, last_at timestamptz)
@@ -37,8 +37,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     RETURNING seal.workspace_id, seal.first_at, seal.last_at
 $$;
 
--- Deletes the rows of one seal, where all of them are older than the workspace keeps, which is 90 days at least, and
--- returns how many they were.
+-- Deletes the rows of one seal if all are older than the workspace keeps them, which is at least 90 days, and returns
+-- their number.
 CREATE OR REPLACE FUNCTION audit_remove(of_workspace text, of_number bigint, said bytea) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
@@ -63,7 +63,7 @@ BEGIN
 END
 $$;
 
--- Removes what rows say of a person, and keeps a digest of what they said.
+-- Removes a person's data from rows, and keeps a digest of the removed data.
 CREATE OR REPLACE FUNCTION audit_take_out(
     of_workspace text, person text, personal jsonb, about text[], chosen text[]
 ) RETURNS void

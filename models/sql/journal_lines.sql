@@ -1,4 +1,4 @@
--- The lines of the journal: what each row says, and the triggers that write, correct and remove its lines.
+-- The lines of the journal: the line of each kind of row, and the triggers that write, correct and remove lines.
 
 -- Returns one line. Its crew is the crew of the agent where none is given.
 CREATE OR REPLACE FUNCTION journal_line(
@@ -111,7 +111,7 @@ $$;
 -- A user, an agent or the system changes something. Words that every member may read weigh A, and the kind of the row
 -- is a word that no text has. One SELECT without a VOLATILE function becomes part of the
 -- statement that calls it: PostgreSQL makes no words of rows that are filtered out or lie behind the page. Each write
--- has such a line: a pattern with a bound, concat_ws and audit_said, whose words are those of an action with a dot,
+-- has such a line: a pattern with a bound, concat_ws and audit_said, which gives the words of an action with a dot,
 -- would take longer than all other expressions here.
 CREATE OR REPLACE FUNCTION journal_lines(a audit_logs) RETURNS SETOF journal
 LANGUAGE sql STABLE AS $$
@@ -281,7 +281,7 @@ BEGIN
 END
 $$;
 
--- Writes the words and the actor of a row's lines anew, as when a person is erased. With an argument it waits as
+-- Rewrites the words and the actor of a row's lines, as when a person is erased. With an argument it waits as
 -- journal_forget does: otherwise a line could keep words that were just erased.
 CREATE OR REPLACE FUNCTION journal_correct() RETURNS trigger
 LANGUAGE plpgsql AS $$
@@ -296,8 +296,7 @@ END
 $$;
 
 -- Writes the lines of audit log rows that were sealed by this change of the fact. Until then the journal reads the rows
--- themselves (journal_pending). Lines of one workspace stand beside each other in every index: they are written
--- together.
+-- themselves (journal_pending). Lines of one workspace are neighbours in every index, so they are written together.
 CREATE OR REPLACE FUNCTION journal_of_sealed() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -360,7 +359,7 @@ CREATE OR REPLACE TRIGGER journal_of_changed AFTER UPDATE OF status ON escalatio
 FOR EACH ROW WHEN (OLD.status IS DISTINCT FROM NEW.status)
 EXECUTE FUNCTION journal_tell();
 
--- A row that goes takes its lines along.
+-- A deleted row removes its lines.
 CREATE OR REPLACE TRIGGER journal_of_gone AFTER DELETE ON runs
 FOR EACH ROW EXECUTE FUNCTION journal_forget();
 

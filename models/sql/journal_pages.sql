@@ -1,9 +1,9 @@
--- Reads of the journal. A statement is put together for each question, from quoted values, and planned for these.
+-- Reads of the journal. Each question gets a statement of its own, with quoted values, and a plan for these.
 
--- Returns a question as parts of a statement. `held`: what an index has in the order of pages; 'false' where nothing
--- can be found. `filtered`: the rest of the conditions. `terms`: conditions on the index of terms that any line found
--- meets; a pair of filters has no terms of its two filters beside it, which are not rarer than the pair. `since`: the
--- earliest time. `walks`: one index has all that is asked in the order of pages, or lines that are marked are few.
+-- Returns a question as parts of a statement. `held`: the condition that an index meets in the order of pages; 'false'
+-- if nothing can match. `filtered`: the other conditions. `terms`: conditions on the index of terms that every match
+-- meets; a pair of filters stands without the terms of its two filters, which are not rarer than the pair. `since`: the
+-- earliest time. `walks`: one index meets all conditions in the order of pages, or marked lines are few.
 CREATE OR REPLACE FUNCTION journal_where(
     place text, asked jsonb, OUT held text, OUT filtered text, OUT terms text, OUT since timestamptz, OUT walks boolean
 )
@@ -144,8 +144,8 @@ BEGIN
 END
 $$;
 
--- Returns what is asked for in the bucket of a time, in no order, and no more than `most` lines. The bucket is the
--- first term: of each other term's list, PostgreSQL reads only what stands within it. IS TRUE keeps other indexes out.
+-- Returns matches in the bucket of a time, unordered, and at most `most` lines. The bucket is the first term, so
+-- PostgreSQL reads only its part of each other term's list. IS TRUE keeps other indexes out.
 CREATE OR REPLACE FUNCTION journal_bucket(
     place text, level integer, "end" timestamptz, terms text, filtered text, most integer
 ) RETURNS journal[]
@@ -168,10 +168,10 @@ $$;
 
 -- Returns one page of written lines, newest first.
 --
--- What is common is found by walking the newest lines. The rest is looked for in buckets of time, newest first, each at
--- most eight times as long as the one before: of one that has more than a page can take, a part is taken. No statistics
--- are asked. What is not there, though much of what is asked for is, would be looked for in all lines: a page that has
--- taken long enough ends with a mark, a line of no kind, at which another page goes on.
+-- Common matches are found by walking the newest lines. Others are searched in buckets of time, newest first, each at
+-- most eight times as long as the previous one; a bucket with more matches than fit into a page is read in part. No
+-- statistics are used. A combination without matches, of terms that are common, would be searched in all lines: a page
+-- that has taken long enough ends with a mark, a line of no kind, from which another page continues.
 CREATE OR REPLACE FUNCTION journal_page_written(
     place text, asked jsonb, before_at timestamptz, before_id text, most integer
 ) RETURNS SETOF journal
@@ -299,7 +299,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- Returns one page of lines, newest first: pending lines merged with written ones. A written page that ends with a mark
--- takes no pending lines from behind it: another page goes on there.
+-- takes no pending lines from behind it: another page continues there.
 CREATE OR REPLACE FUNCTION journal_page(
     place text, asked jsonb, before_at timestamptz, before_id text, most integer
 ) RETURNS SETOF journal
@@ -371,8 +371,8 @@ BEGIN
 END
 $$;
 
--- Returns lines in the order in which they appear, from behind a place as journal_place returns it. Lines of
--- transactions that may still end otherwise are left for later.
+-- Returns lines in the order in which they appear, after a place as journal_place returns it. Lines behind an open
+-- transaction are left for later.
 CREATE OR REPLACE FUNCTION journal_as_seen(place text, asked jsonb, behind text, most integer)
 RETURNS SETOF journal
 LANGUAGE plpgsql STABLE ROWS 100 AS $$
@@ -405,8 +405,8 @@ LANGUAGE sql STABLE AS $$
         )
 $$;
 
--- Returns the messages that a search in conversations finds. Raises CS503 where it found none and ended before it had
--- looked at everything: an empty answer would say that there are none.
+-- Returns the messages that a search in conversations finds. Raises CS503 if it found none before its time was over:
+-- an empty answer would mean that there are none.
 CREATE OR REPLACE FUNCTION conversation_lines(place text, asked jsonb, most integer) RETURNS TABLE (message_id text)
 LANGUAGE plpgsql STABLE ROWS 100 AS $$
 DECLARE

@@ -1,6 +1,6 @@
 -- Tables in partitions by time. They belong to the owner of the tables, who alone may create and drop tables: the
 -- service changes partitions through these functions only. The partition `<table>_later` holds rows of times that have
--- no partition of their own yet, and `<table>_earlier` those of times whose partition was dropped.
+-- no partition of their own yet, and `<table>_earlier` rows of times whose partition was dropped.
 
 -- Creates a table like `parent`, not attached to it. Autovacuum analyzes it after few changes.
 CREATE OR REPLACE FUNCTION bare_partition(parent text, child text) RETURNS void
@@ -11,7 +11,7 @@ BEGIN
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING CONSTRAINTS'
         ' INCLUDING STORAGE) WITH (autovacuum_analyze_threshold = 20, autovacuum_analyze_scale_factor = 0.05)',
         child, parent);
-    -- what comes through the table is judged by its policies; by the name of a partition nobody reads a row
+    -- the policies of the table apply to reads through it; by a partition's own name the role reads no row
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', child);
     FOR reader IN
         SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS name
@@ -80,8 +80,8 @@ END
 $$;
 
 -- Drops the partitions whose rows are all of times before `before`, at most 31 at once, and returns how many it
--- dropped. It gives up after 200 ms of waiting for a lock. A caller that is not of the owner's role drops what has
--- expired: of the audit log only what is sealed and was let go, in all workspaces.
+-- dropped. It gives up after 200 ms of waiting for a lock. For a caller without the owner's role it
+-- drops only expired partitions: of the audit log only sealed ones that all their seals have released.
 CREATE OR REPLACE FUNCTION drop_partitions(parent text, before timestamptz) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT SET timezone = 'UTC' SET lock_timeout = '200ms' AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- What a run leaves beside its row.
+-- Rows of a run in other tables.
 
 -- Returns the tags of a run: the strings of `tags`, each once, of at most 200 characters.
 CREATE OR REPLACE FUNCTION run_tags_of(data jsonb) RETURNS SETOF text

@@ -96,6 +96,17 @@ def test_comments_say_who_does_what(package: str) -> None:
     assert found == {}
 
 
+def test_comments_of_functions_in_sql_say_who_does_what() -> None:
+    lines = [
+        (path.name, number, line)
+        for path in sorted((ROOT / "models" / "sql").glob("*.sql"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if line.lstrip().startswith("--")
+    ]
+    assert len(lines) > 100
+    assert [(name, number, seen) for name, number, line in lines if (seen := hiding(line))] == []
+
+
 def test_exceptions_are_files_that_are_there() -> None:
     assert all((ROOT / path).is_file() for path in OTHER_TEXTS)
 
