@@ -1,6 +1,7 @@
 """The list of domains. Each has the same name in every package, by which its parts are found."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
@@ -70,6 +71,7 @@ DOMAINS: Final = tuple(PLACES)
 """In the order of the printed documents."""
 
 
+@cache
 def load() -> None:
     """Imports every module of every domain: from here on all operations, edges and events are known."""
     for place in PLACES.values():

@@ -6,10 +6,12 @@
 import asyncio
 import contextlib
 import hashlib
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -208,18 +210,34 @@ async def serving(app: Any) -> AsyncIterator[str]:
         "ws": WebSocketProtocol,
     }
     options |= {"ws_per_message_deflate": False, "ws_max_size": LARGEST_MESSAGE}
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="warning", **options))
+    server = Server(uvicorn.Config(app, lifespan="on", log_level="warning", **options))
     task = asyncio.create_task(server._serve([listener]))
-    while not server.started:
-        if task.done():
-            await task
-        await asyncio.sleep(0.01)
+    begun = asyncio.create_task(server.begun.wait())
+    await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+    begun.cancel()
+    if task.done():
+        await task
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.ends.set()
         await task
         listener.close()
+
+
+class Server(uvicorn.Server):
+    """Ends as soon as it is asked to, and not at the next tenth of a second, as uvicorn does."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.begun, self.ends = asyncio.Event(), asyncio.Event()
+
+    async def main_loop(self) -> None:
+        self.begun.set()
+        while not self.ends.is_set():
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.ends.wait(), 1)
 
 
 def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
@@ -237,7 +255,12 @@ def settings_for(dsn: str, directory: Path, **changes: Any) -> Settings:
         "instance_admins": True,  # any administrator: who is the operator has tests of its own
         "role": "api",  # one runtime a process: what tests it starts its own
     }
-    return load_settings().model_copy(update=given | changes)
+    return _of_the_environment(*sorted(os.environ.items())).model_copy(update=given | changes)
+
+
+@cache
+def _of_the_environment(*variables: tuple[str, str]) -> Settings:
+    return load_settings()
 
 
 @pytest.fixture(scope="module")
