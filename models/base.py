@@ -29,7 +29,10 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy import Table as SQLTable
+from sqlalchemy import column as named_column
+from sqlalchemy import table as named_table
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.expression import Alias, TableClause
 from sqlmodel import AutoString, Field, SQLModel
 
 from models.attributes import Declared
@@ -284,6 +287,18 @@ def bookkeeping_of(model: type[SQLModel]) -> frozenset[str]:
 
 def table_of(model: type[SQLModel]) -> SQLTable:
     return cast(SQLTable, model.__table__)  # type: ignore[attr-defined]
+
+
+@cache
+def _named_columns(table: SQLTable) -> TableClause:
+    return named_table(table.name, *[named_column(column.name, column.type) for column in table.c])
+
+
+def alias_of(model: type[SQLModel], name: str | None = None) -> Alias:
+    """An alias of the model's table whose columns are names and types alone: SQLAlchemy copies what else a column of a
+    table is, its keys and constraints, for each alias, which was a third of the time to build a statement.
+    """
+    return _named_columns(table_of(model)).alias(name)
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Integer, Text, and_, cast, false, func, literal, literal_column, null, or_, select, true
 from sqlmodel import SQLModel
 
-from models.base import table_of
+from models.base import alias_of, table_of
 from models.people.auth import CliToken, Session, TokenTier
 from models.people.workspaces import Membership, Role, Workspace
 from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
@@ -110,13 +110,13 @@ def who(trace: Trace, kind: CredentialKind, tenancy: Where) -> Any:
         return select(*columns).offset(FENCE).subquery("who")
     table: Any
     if kind in (CredentialKind.SESSION, CredentialKind.SESSION_TICKET):
-        table = table_of(Session).alias("gate_session")
+        table = alias_of(Session, "gate_session")
         conditions = [table.c.id == credential, table.c.revoked_at.is_(None), table.c.expires_at > func.now()]
         if kind is CredentialKind.SESSION:
             conditions.append(_of_this_generation(trace, table))
         stale = table.c.last_used_at < func.now() - IDLE
     else:
-        table = table_of(CliToken).alias("gate_token")
+        table = alias_of(CliToken, "gate_token")
         conditions = [*_named(table, kind, credential), table.c.revoked_at.is_(None)]
         conditions += [or_(table.c.expires_at.is_(None), table.c.expires_at > func.now())]
         stale = or_(table.c.last_used_at.is_(None), table.c.last_used_at < func.now() - IDLE)
@@ -147,7 +147,7 @@ def _named(token: Any, kind: CredentialKind, credential: Any) -> list[Any]:
 
 
 def _own_workspaces(source: Any) -> Any:
-    member = table_of(Membership).alias("gate_own")
+    member = alias_of(Membership, "gate_own")
     listed = (
         select(func.string_agg(member.c.workspace_id, literal_column("','")))
         .where(member.c.user_id == source.c.user_id)
@@ -185,7 +185,7 @@ def place(
     if kind in MACHINES:
         role, capabilities, tables = literal_column(f"'{Role.OWNER.value}'", Text()), null(), opened
     else:
-        table = table_of(Membership).alias("gate_membership")
+        table = alias_of(Membership, "gate_membership")
         found = [table.c.workspace_id == opened.c.scope, table.c.user_id == source.c.user_id]
         member = (
             select(table.c.role, table.c.capabilities, table.c.accepted_at.is_(None).label("unaccepted"))
@@ -210,12 +210,12 @@ def place(
 
 def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, source: Any) -> Any:
     """Lateral FROM entry of the live workspace named, or of an entity: its id, set as the scope of what follows."""
-    workspace = table_of(Workspace).alias("gate_workspace")
+    workspace = alias_of(Workspace, "gate_workspace")
     found: list[Any] = [workspace.c.deleted_at.is_(None)]
     tables: Any = workspace
     if isinstance(tenancy, Entity):
         key = trace.bind("entity", lambda call: call.entity)
-        table = table_of(tenancy.model).alias("gate_entity")
+        table = alias_of(tenancy.model, "gate_entity")
         own = _named_workspace(trace) if kind in MACHINES else _own_workspaces(source)
         mine = (
             select((_set(own) if database.row_security else literal_column("''")).label("set"))
@@ -252,7 +252,7 @@ def _opened(trace: Trace, tenancy: Where, kind: CredentialKind, by_slug: bool, s
 
 def _first_of_several(row: Any, table: Any, trace: Trace, kind: CredentialKind, source: Any) -> Any:
     """Selects among rows with one id in several workspaces."""
-    named, known = trace.bind("workspace", lambda call: call.workspace), table_of(Workspace).alias("gate_named")
+    named, known = trace.bind("workspace", lambda call: call.workspace), alias_of(Workspace, "gate_named")
     id = (
         select(known.c.id)
         .where(or_(known.c.id == named, known.c.slug == named))
@@ -263,7 +263,7 @@ def _first_of_several(row: Any, table: Any, trace: Trace, kind: CredentialKind, 
     elsewhere = func.coalesce(and_(named.is_not(None), table.c.workspace_id != id), false())
     if kind in MACHINES:
         return row.order_by(elsewhere, table.c.created_at, table.c.workspace_id).limit(ONE)
-    member = table_of(Membership).alias("gate_since")
+    member = alias_of(Membership, "gate_since")
     found = [member.c.workspace_id == table.c.workspace_id, member.c.user_id == source.c.user_id]
     since = select(member.c.created_at).where(*found).correlate(source, table).scalar_subquery()
     return row.order_by(elsewhere, since, table.c.workspace_id).limit(ONE)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Text, bindparam, select
-from sqlalchemy.sql.util import ClauseAdapter
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, alias_of, table_of
 from resolvers.kernel.ground.inputs import Input
-from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.reader.clauses import clause, onto
 from resolvers.kernel.reader.visibility import Scope
 from resolvers.kernel.store.statements import ONE, SCOPE, Statement, compiled
 
@@ -84,9 +83,8 @@ class Subject:
         found += [clause(condition) for condition in self.where]
         if self.of is None:
             return found
-        other = table_of(self.of.model)
-        alias = other.alias()
-        adapt = ClauseAdapter(alias).traverse
+        alias = alias_of(self.of.model)
+        adapt = onto(alias, table_of(self.of.model))
         rows = [adapt(clause(condition)) for condition in self.of.conditions(scope, value, (*outer, alias))]
         rows += [*_live(self.of.model, alias, scope), *scope.sees(self.of.model, alias, (*outer, table))]
         parent = select(ONE).select_from(alias).where(alias.c.id == table.c[self.parent_key], *rows)

@@ -7,10 +7,9 @@ from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import asyncpg
 from sqlalchemy import select
-from sqlalchemy.sql.util import ClauseAdapter
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, readable, table_of
+from models.base import TenantRow, alias_of, readable, table_of
 from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.identity.caller import Caller, CredentialKind
@@ -48,7 +47,7 @@ from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
-from resolvers.kernel.reader.clauses import clause
+from resolvers.kernel.reader.clauses import clause, onto
 from resolvers.kernel.reader.trace import Trace, variant
 from resolvers.kernel.reader.visibility import Scope
 from resolvers.kernel.store.database import database
@@ -89,8 +88,8 @@ class QueryScope(Scope):
 
     def id_of(self, row: Row[Any]) -> Any:
         """The id of such a row, as a value for conditions."""
-        alias = table_of(row.model).alias()
-        adapt = ClauseAdapter(alias).traverse
+        alias = alias_of(row.model)
+        adapt = onto(alias, table_of(row.model))
         live = [alias.c.deleted_at.is_(None)] if "deleted_at" in alias.c else []
         found = [*[adapt(clause(c)) for c in row.conditions], *live, *self.sees(row.model, alias, self._outer)]
         return select(alias.c.id).where(*found).correlate(*self._outer).scalar_subquery()

@@ -18,7 +18,7 @@ from pydantic_core.core_schema import CoreSchema, no_info_before_validator_funct
 from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
 from sqlmodel import SQLModel
 
-from models.base import table_of
+from models.base import alias_of, table_of
 from resolvers.kernel.ground.bounds import notes_of
 from resolvers.kernel.ground.inputs import at_most
 from resolvers.kernel.reader.clauses import clause
@@ -136,7 +136,7 @@ def through(
     """
 
     def condition(value: Any) -> Any:
-        own, ties, rows = table_of(owner), table_of(link).alias(), table_of(target).alias()
+        own, ties, rows = table_of(owner), alias_of(link), alias_of(target)
         joined = ties.join(rows, and_(rows.c.workspace_id == ties.c.workspace_id, rows.c.id == ties.c[other_key]))
         found: Any = (
             select(literal_column("1"))

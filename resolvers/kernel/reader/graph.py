@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Text, func, literal_column, select, true
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, alias_of, table_of
 from models.people.workspaces import Role
 from resolvers.kernel.ground.inputs import Input, accepts_none
 from resolvers.kernel.ground.policy import GATES, Action
@@ -314,7 +314,7 @@ def _by_link(link: type[TenantRow], key: str | None, other_key: str | None) -> O
         raise TypeError(f"{link.__name__} has no column {key}, or no {other_key}")
 
     def linked(row: Any, other: Any) -> Any:
-        ties = table_of(link).alias()
+        ties = alias_of(link)
         found = [ties.c.workspace_id == row["workspace_id"], ties.c[key] == row["id"], ties.c[other_key] == other["id"]]
         return select(ONE).select_from(ties).where(*found).correlate(row["id"].table, other["id"].table).exists()
 

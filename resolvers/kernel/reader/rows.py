@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from sqlalchemy import literal_column
+from sqlalchemy import BindParameter, literal_column
+from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.selectable import AliasedReturnsRows, TableClause
 from sqlmodel import SQLModel
 
@@ -179,6 +180,8 @@ def only_readable(*expressions: Any) -> None:
         part = parts.pop()
         if isinstance(getattr(part, "type", None), SealedBytes):
             raise TypeError(f"{part} holds secrets: nothing is filtered, sorted or computed by it")
+        if isinstance(part, (ColumnClause, BindParameter)):  # most of all parts, and without any of their own
+            continue
         inner = part.element if isinstance(part, AliasedReturnsRows) else part
         if not isinstance(inner, TableClause):  # all of whose columns would be its parts
             # of a subquery: taken from there, a column has this type still

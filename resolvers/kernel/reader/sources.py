@@ -8,11 +8,11 @@ from sqlalchemy import BigInteger, Text, case, cast, func, literal_column, not_,
 from sqlalchemy import Table as SQLTable
 from sqlalchemy.sql.elements import ColumnClause
 from sqlalchemy.sql.util import ClauseAdapter
-from sqlalchemy.sql.visitors import iterate, replacement_traverse
+from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import table_of
-from resolvers.kernel.reader.clauses import clause
+from models.base import alias_of, table_of
+from resolvers.kernel.reader.clauses import clause, moved, onto
 from resolvers.kernel.reader.keyset import Cursors, descends, key_of, turned
 from resolvers.kernel.reader.rows import Branch, Read, View, Window, only_readable
 from resolvers.kernel.reader.trace import Trace, sql_type
@@ -47,12 +47,8 @@ class Source:
         """The order by the columns of a joined table, if there is one."""
         if not self.partner:
             return self.order
-        same: dict[Any, Any] = {self.alias.c[name]: column for name, column in self.partner.items()}
-
-        def replaced(element: Any, **_: Any) -> Any:
-            return same.get(element)
-
-        return [replacement_traverse(k, {}, replaced) for k in self.order]
+        adapt = moved({self.alias.c[name]: column for name, column in self.partner.items()})
+        return [adapt(k) for k in self.order]
 
     @property
     def among(self) -> list[Any]:
@@ -100,14 +96,14 @@ class Sources:
         if read.branches:
             return self._merged(read, outer)
         given = read.source if source is None else source
-        table = table_of(read.model) if given is None else given
-        alias = table.alias(self.trace.name("t"))
+        name = self.trace.name("t")
+        alias = alias_of(read.model, name) if given is None else given.alias(name)
         if issubclass(read.model, View):
             return Source(read.model, alias, [], [_of_view(k, alias.c) for k in read.order])
         only_readable(*read.conditions, *read.order)
-        adapt = ClauseAdapter(alias).traverse
+        adapt = onto(alias, table_of(read.model)) if given is None else ClauseAdapter(alias).traverse
         where = [adapt(clause(c)) for c in read.conditions]
-        if "deleted_at" in table.c:
+        if "deleted_at" in alias.c:
             where.append(alias.c.deleted_at.is_(None))
         if not held:
             where += self.scope.sees(read.model, alias, outer)
@@ -185,10 +181,11 @@ class Sources:
             else self._of_each(entry, outer, window)
         )
         rows = made.subquery(self.trace.name("q"))
-        order = [ClauseAdapter(rows).traverse(k) for k in entry.order]
+        order = [*map(onto(rows, entry.alias), entry.order)]
         if window.backward:
-            rows = select(*rows.c).select_from(rows).order_by(*order).subquery(self.trace.name("q"))
-            order = [ClauseAdapter(rows).traverse(k) for k in order]
+            turned_back = select(*rows.c).select_from(rows).order_by(*order).subquery(self.trace.name("q"))
+            order = [*map(onto(turned_back, rows), order)]
+            rows = turned_back
         return Source(entry.model, rows, [], order, mark=entry.mark)
 
     def _of_each(self, entry: Source, outer: Sequence[Any], window: Window) -> Any:
@@ -201,7 +198,7 @@ class Sources:
         each = Window(enough, place=cursor, backward=backward)
         own = self._select(entry, [*outer, value], each, *entry.alias.c, where=[column == value.c.value])
         first = own.lateral(self.trace.name("q"))
-        order = [ClauseAdapter(first).traverse(k) for k in (turned(entry.order) if backward else entry.order)]
+        order = [*map(onto(first, entry.alias), turned(entry.order) if backward else entry.order)]
         made = select(*first.c).select_from(value.join(first, true())).order_by(*order)
         made = made if limit is None else made.limit(clause(limit))
         made = made if offset is None else made.offset(clause(offset))

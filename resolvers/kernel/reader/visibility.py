@@ -10,7 +10,7 @@ from typing import Any, Self
 from sqlalchemy import func, literal_column, select
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, table_of
+from models.base import TenantRow, alias_of
 from models.people.workspaces import Membership
 from resolvers.kernel.ground.policy import GATES, RANK, Action
 from resolvers.kernel.reader.clauses import clause
@@ -67,7 +67,7 @@ class Scope:
         """The caller's role in a row's workspace: as the gate judged it, or where it judged none, by membership."""
         if self._role is not None:
             return self._role.clause
-        member = table_of(Membership).alias("own")
+        member = alias_of(Membership, "own")
         return self.scalar(
             select(member.c.role).where(member.c.workspace_id == workspace_id, member.c.user_id == self.user_id)
         )
@@ -98,7 +98,7 @@ class Scope:
         """Rows of another table for a value of `row`: a FROM entry, and the conditions of what the caller may see in
         the row's workspace.
         """
-        other = table_of(model).alias()
+        other = alias_of(model)
         live = [other.c.deleted_at.is_(None)] if "deleted_at" in other.c and not including_deleted else []
         return other, [other.c.workspace_id == row.workspace_id, *live, *self.sees(model, other, self._outer)]
 
@@ -109,7 +109,7 @@ class Scope:
 
     def has(self, model: type[TenantRow], row: Any, **same: Any) -> Any:
         """True if the workspace of `row` has a live row of `model` with these values, visible or not; for `visible`."""
-        other = table_of(model).alias()
+        other = alias_of(model)
         found = [other.c.workspace_id == row.workspace_id, *[other.c[name] == value for name, value in same.items()]]
         if "deleted_at" in other.c:
             found.append(other.c.deleted_at.is_(None))

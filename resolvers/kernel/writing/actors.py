@@ -6,7 +6,7 @@ from sqlalchemy import and_, case, literal_column, null, select
 from sqlmodel import col
 
 from models.actors import ActorType
-from models.base import table_of
+from models.base import alias_of
 from models.people.auth import User, is_service_account
 from models.people.workspaces import Membership
 from models.staff.agents import Agent
@@ -43,7 +43,7 @@ def actor_name(type_key: str, id_key: str) -> Derived:
     """The name of the actor in two columns, also of a deleted agent or a former member; null if there is none."""
 
     def named(row: Any, scope: Any) -> Any:
-        user = table_of(User).alias()
+        user = alias_of(User)
         agent, own = scope.beside(Agent, row, including_deleted=True)
         users = scope.scalar(select(user.c.full_name).where(user.c.id == row[id_key]))
         agents = scope.scalar(select(agent.c.name).where(agent.c.id == row[id_key], *own))
@@ -61,7 +61,7 @@ def actor(type_key: str, id_key: str) -> Either:
     """
 
     def is_member(row: Any, user: Any) -> Any:
-        member = table_of(Membership).alias()
+        member = alias_of(Membership)
         found = [member.c.workspace_id == row["workspace_id"], member.c.user_id == user["id"]]
         tables = row[id_key].table, user["id"].table
         return and_(
