@@ -32,7 +32,7 @@ from sqlalchemy import Table as SQLTable
 from sqlalchemy import column as named_column
 from sqlalchemy import table as named_table
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.sql.expression import Alias, TableClause
+from sqlalchemy.sql.expression import FromClause, TableClause
 from sqlmodel import AutoString, Field, SQLModel
 
 from models.attributes import Declared
@@ -294,7 +294,7 @@ def _named_columns(table: SQLTable) -> TableClause:
     return named_table(table.name, *[named_column(column.name, column.type) for column in table.c])
 
 
-def alias_of(model: type[SQLModel], name: str | None = None) -> Alias:
+def alias_of(model: type[SQLModel], name: str | None = None) -> FromClause:
     """An alias of the model's table whose columns are names and types alone: SQLAlchemy copies what else a column of a
     table is, its keys and constraints, for each alias, which was a third of the time to build a statement.
     """

@@ -37,6 +37,7 @@ from resolvers.instance.passwords import Cost, Passwords
 from resolvers.instance.running import instance
 from resolvers.instance.settings import Settings, load_settings
 from tests.foreseen import Foreseen
+from tests.transport import Transport
 
 # What moves without anybody changing anything.
 # lines of the journal say nothing that the rows they are of do not, and hold the time and the transaction
@@ -88,8 +89,7 @@ class World:
     def client(self, person: Person | None = None, **headers: str) -> httpx2.AsyncClient:
         """An HTTP client of the running service, with the person's CLI token."""
         given = {"authorization": f"Bearer {person.token}"} if person else {}
-        # a TLS context costs 70 ms
-        made = httpx2.AsyncClient(base_url=self.url, headers=given | headers, timeout=30, verify=False)
+        made = httpx2.AsyncClient(base_url=self.url, headers=given | headers, timeout=30, transport=Transport())
         self.clients.append(made)
         return made
 

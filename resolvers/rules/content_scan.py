@@ -186,7 +186,8 @@ def _encoded_phrase(text: str, depth: int) -> str | None:
         lines = block.split()
         # words stand around it
         candidates = dict.fromkeys("".join(part) for part in (lines, lines[1:], lines[:-1], lines[1:-1]))
-        for hidden in (*map(_decoded, candidates), "\n".join(map(_decoded, lines))):
+        # of one line both are the same text
+        for hidden in dict.fromkeys((*map(_decoded, candidates), "\n".join(map(_decoded, lines)))):
             found = _phrase(hidden) or (_encoded_phrase(hidden, depth - 1) if depth > 1 else None)
             if found is not None:
                 return found

@@ -216,7 +216,7 @@ async def test_a_build_reaches_what_the_operator_lets_it_and_nothing_else(
             listed = Policy(NetworkMode.restricted, frozenset({LISTED}))
             only_loopback = '[ "$(ls /sys/class/net)" = lo ] || exit 7'
             assert await built(LISTED, listed, only_loopback) == "built"
-            assert f"{OTHER}:80 was refused: the host is not on the allow-list" in await built(OTHER, listed)
+            assert f"{OTHER}:80 was refused: the host is not on the crew's allow-list" in await built(OTHER, listed)
             for policy in (listed, Policy(NetworkMode.free)):
                 for host in ("169.254.169.254", "127.0.0.1:1", "10.0.0.1"):
                     assert "A step ended with 5" in await built(host, policy), (host, policy)

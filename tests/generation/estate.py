@@ -18,6 +18,7 @@ from tests.generation.domains import Plot, recipe_of
 from tests.generation.recipes import PASSWORD
 from tests.generation.recorder import Recorder
 from tests.generation.surfaces import Call, Outcome
+from tests.transport import Transport
 from tests.world import Person, World, world_on
 
 OWN = "\0own"  # stands for the workspace of the world
@@ -78,7 +79,7 @@ async def estate_on(database: Any, directory: Path, **settings: Any) -> AsyncIte
     async with world_on(database, directory, **settings) as world:
         superuser = await asyncpg.connect(database.server.dsn("postgres", database.name))
         recorder = Recorder(superuser)
-        client = httpx2.AsyncClient(base_url=world.url, timeout=30)
+        client = httpx2.AsyncClient(base_url=world.url, timeout=30, transport=Transport())
         try:
             home = Plot(world.workspace, world.owner, await world.person("extra", None))
             away = Plot(world.other, world.outsider, await world.person("stranger", None))

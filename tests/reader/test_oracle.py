@@ -45,10 +45,20 @@ async def judge(
     asked = f"\n{text}\n{json.dumps(variables)}"
     assert codes.keys() == refused.keys(), f"{asked}\n{given.get('errors')}\n{refused}"
     assert all(code in refused[root] for root, code in codes.items()), f"{asked}\n{given.get('errors')}\n{refused}"
-    assert oracle.agrees(plain(data), plain(given["data"])), (
-        f"{asked}\nexpected {str(plain(data))[:3000]}\ngiven    {str(plain(given['data']))[:3000]}"
-    )
+    expected, answered = plain(data), plain(given["data"])
+    assert oracle.agrees(expected, answered), f"{asked}\n{apart(oracle, expected, answered)}"
     return given
+
+
+def apart(oracle: Oracle, expected: Any, given: Any, path: str = "data") -> str:
+    """Where two answers differ first, and how."""
+    if isinstance(expected, dict) and isinstance(given, dict) and list(expected) == list(given):
+        parts = [(f".{key}", value, given[key]) for key, value in expected.items()]
+    elif isinstance(expected, list) and isinstance(given, list) and len(expected) == len(given):
+        parts = [(f"[{place}]", *values) for place, values in enumerate(zip(expected, given, strict=True))]
+    else:
+        return f"{path}: expected {str(expected)[:3000]}\ngiven {str(given)[:3000]}"
+    return next(apart(oracle, *pair, path + step) for step, *pair in parts if not oracle.agrees(*pair))
 
 
 async def compare(library: Library, seeds: range) -> None:

@@ -117,7 +117,7 @@ class Year:
         """Up to the end of a month, or to where the service itself has begun."""
         if table not in self.made:
             first = await self.superuser.fetchval(
-                "SELECT min(until) - $2::interval FROM partitions_of($1)", table, step
+                "SELECT until FROM partition_ends($1) WHERE name = $1 || '_earlier'", table
             )
             self.made[table] = first - step * ((first - self.begin_of(0)) // step + 1), first
         at, first = self.made[table]
