@@ -41,7 +41,7 @@ test: $(VENV)/.dev ## Run the tests that every change has to pass; changed=1: th
 	$(if $(changed),$(BIN)/python scripts/changed.py $(BASE) $(SIDE_BY_SIDE),$(PYTEST) $(SIDE_BY_SIDE) -m "not slow") || $(PYTEST) -m "not slow" --last-failed --last-failed-no-failures none
 
 test-all: $(VENV)/.dev ## Run all tests: long fuzzing, faults and foreign clients too
-	$(PYTEST) $(SIDE_BY_SIDE) -rs
+	$(PYTEST) $(SIDE_BY_SIDE) -rs || $(PYTEST) --last-failed --last-failed-no-failures none
 	$(MAKE) coding-agents
 
 # What asks most of PostgreSQL: every operation on both surfaces, what works beside them, the migrations and the policies.
