@@ -57,6 +57,12 @@ def domain_of(op: Operation[Any]) -> str:
     return next((part for part in parts if part in DOMAINS), parts[-1])
 
 
+def one_quickly(*cases: Any) -> list[Any]:
+    """The first case is of the quick tests; the others, which go the same way again, are slow."""
+    values = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [cases[0], *[pytest.param(*value, marks=pytest.mark.slow) for value in values[1:]]]
+
+
 def each_of(names: str | Sequence[str], cases: Iterable[Any], ids: Ids = None) -> Callable[[Callable[..., Any]], Any]:
     """Calls the test with each case, even after failures. Its fixtures are shared by all its cases."""
     called = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)

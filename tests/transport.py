@@ -29,6 +29,8 @@ class Line(asyncio.Protocol):
         self.over, self.keeps, self._lost = False, False, False
         self._news = asyncio.Event()
         self._parser = httptools.HttpResponseParser(self)
+        if self.transport is not None:  # the last answer may have been larger than what is read ahead
+            self.transport.resume_reading()
 
     @property
     def open(self) -> bool:

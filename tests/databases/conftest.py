@@ -9,7 +9,7 @@ from crewship.process.postgres import Connection
 from tests.postgres import OLDEST, Server, make_template
 
 
-@pytest.fixture(scope="session", params=["oldest", "own"])
+@pytest.fixture(scope="session", params=[pytest.param("oldest", marks=pytest.mark.slow), "own"])
 def postgres(request: pytest.FixtureRequest) -> Iterator[Connection]:
     if request.param == "oldest" and not (OLDEST / "postgres").exists():
         pytest.skip(f"NOT INSTALLED, NOTHING IS PROVED: {OLDEST}/postgres")

@@ -86,7 +86,7 @@ BY_REST = [route for route in ROUTES if route.operation.auth is not Auth.NONE or
 BY_GRAPHQL = [op for op in operations() if op.name in graphql_fields()]
 
 
-PARTS = 6
+PARTS = 12
 NUMBERS = [0, *[pytest.param(number, marks=pytest.mark.slow) for number in range(1, PARTS)]]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from crewship.process.serve import ended_by_signals
+from tests.every import one_quickly
 from tests.process.commands import (
     CREWSHIP,
     PATIENCE,
@@ -216,13 +217,13 @@ def test_doctor_fails_with_what_to_do(data_dir: Path) -> None:
 
 @pytest.mark.parametrize(
     ("command", "begins"),
-    [
+    one_quickly(
         (["operations", "--json"], "["),
         (["routes", "--json"], "["),
         (["routes"], "method\tpath"),
         (["openapi"], "{"),
         (["schema"], ""),
-    ],
+    ),
 )
 def test_documents_need_no_database(data_dir: Path, command: list[str], begins: str) -> None:
     printed = run(*command, env=environment(data_dir))
@@ -285,14 +286,14 @@ def test_a_plain_user_without_a_home_on_a_read_only_installation(data_dir: Path)
 
 @pytest.mark.parametrize(
     "command",
-    [
+    one_quickly(
         ["keys", "status"],
         ["keys", "rotate"],
         ["keys", "drop", "ENCRYPTION_KEY"],
         ["audit", "verify"],
         ["forget-passkeys", "ada@example.com"],
         ["reset-password", "ada@example.com"],
-    ],
+    ),
 )
 def test_commands_for_a_server_that_is_there_make_none(data_dir: Path, command: list[str]) -> None:
     asked = subprocess.run(
@@ -320,7 +321,7 @@ def test_doctor_says_which_directory_it_has_looked_at(data_dir: Path) -> None:
     assert not data_dir.exists()
 
 
-@pytest.mark.parametrize("command", [["keys", "status"], ["audit", "verify"]])
+@pytest.mark.parametrize("command", one_quickly(["keys", "status"], ["audit", "verify"]))
 def test_a_key_that_is_not_there_is_named_with_where_it_was_looked_for(data_dir: Path, command: list[str]) -> None:
     refused = run(*command, env=environment(migrated(data_dir)))
     assert refused.returncode == 1
@@ -332,15 +333,15 @@ def test_a_key_that_is_not_there_is_named_with_where_it_was_looked_for(data_dir:
 
 @pytest.mark.parametrize(
     ("command", "code"),
-    [
+    one_quickly(
+        (["doctor"], 1),  # its exit code says more than that it has printed
         (["operations"], 0),
         (["operations", "--json"], 0),
         (["schema"], 0),
         (["openapi"], 0),
         (["version"], 0),
         (["serve", "--help"], 0),
-        (["doctor"], 1),  # its exit code says more than that it has printed
-    ],
+    ),
 )
 def test_a_reader_that_has_enough_is_no_failure(data_dir: Path, command: list[str], code: int) -> None:
     data_dir.mkdir(mode=0o755)  # which the doctor does not let pass

@@ -389,8 +389,8 @@ MODEL_OF = {"Issue": "Mission", "PersonaVersion": "MemoryVersion"}
 
 class Twins(Rules):
     def here(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Asker:
-        if name in ANYWHERE:
-            return asker
+        if name in ANYWHERE:  # whatever workspace is named beside it
+            return Asker(asker.user_id)
         if name in OF_ROWS:
             return self.beside(*OF_ROWS[name], store, asker, arguments)
         named = [

@@ -213,9 +213,9 @@ async def test_a_year_is_as_large_and_as_fast_as_its_last_month(
     module_database: Any, database: Any, tmp_path: Path
 ) -> None:
     months = await lived(module_database, tmp_path / "swept", swept=True)
-    for table in EACH:  # the first months are not full yet
-        assert months[-1].rows[table] <= 1.1 * months[2].rows[table]
-        assert months[-1].sizes[table] <= 1.2 * months[2].sizes[table]
+    for table in EACH:  # the first months are not full yet, and on some dates one more partition is not over
+        assert months[-1].rows[table] <= 1.3 * months[2].rows[table]
+        assert months[-1].sizes[table] <= 1.4 * months[2].sizes[table]
     assert months[-1].rows["journal"] <= 1.1 * months[3].rows["journal"]
     assert months[-1].sizes["journal"] <= 1.5 * months[3].sizes["journal"]
     assert all(month.sizes[table] > 0 for month in months for table in month.sizes)
