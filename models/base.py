@@ -301,6 +301,17 @@ def alias_of(model: type[SQLModel], name: str | None = None) -> FromClause:
     return _named_columns(table_of(model)).alias(name)
 
 
+def stored_of(column: Any) -> Column[Any] | None:
+    """Returns the column of a table that a column of an alias or of a subquery passes on, or None."""
+    for base in column.base_columns:
+        if isinstance(base, Column):
+            return base
+        if isinstance(table := getattr(base, "table", None), TableClause):
+            stored: Column[Any] = SQLModel.metadata.tables[table.name].c[base.name]
+            return stored
+    return None
+
+
 @cache
 def readable(model: type[SQLModel]) -> dict[str, Column[Any]]:
     """The columns that may be shown and queried: all but secrets."""

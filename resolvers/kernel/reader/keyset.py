@@ -4,12 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Case, Column, DateTime, Label, and_, false, or_, tuple_
-from sqlalchemy.sql.elements import BinaryExpression, Null, UnaryExpression
+from sqlalchemy import Case, DateTime, Label, and_, false, or_, tuple_
+from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, Null, UnaryExpression
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.operators import desc_op, is_, is_not
 
-from models.base import PARTED_BY, PARTITION
+from models.base import PARTED_BY, PARTITION, stored_of
 from resolvers.errors import invalid
 from resolvers.kernel.reader.trace import Trace
 
@@ -27,8 +27,9 @@ def descends(key: Any) -> bool:
 
 def is_nullable(key: Any) -> bool:
     """Returns true if the form of the expression allows NULL."""
-    if isinstance(key, Column):
-        return bool(key.nullable)
+    if isinstance(key, ColumnClause):
+        stored = stored_of(key)
+        return stored is None or bool(stored.nullable)
     if isinstance(key, Label):
         return is_nullable(key.element)
     if isinstance(key, coalesce):
@@ -98,9 +99,10 @@ def _parts(key: Any) -> bool:
     """Returns true if a table is partitioned by the key. A row comparison does not tell PostgreSQL which partitions to
     skip.
     """
-    if not isinstance(key, Column) or key.name != PARTED_BY:
+    if not isinstance(key, ColumnClause) or key.name != PARTED_BY:
         return False
-    return PARTITION in getattr(getattr(key.table, "element", key.table), "info", ())
+    stored = stored_of(key)
+    return stored is not None and PARTITION in stored.table.info
 
 
 def _up_to(key: Any, bound: Any, down: bool) -> Any:
