@@ -199,7 +199,8 @@ def _kills(real: bool, many: bool) -> int:
     return (20 if real else 200) if many else 4
 
 
-@pytest.mark.parametrize("many", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["some", "many"])
+@pytest.mark.slow
+@pytest.mark.parametrize("many", [False, True], ids=["some", "many"])
 async def test_kill_of_coding_agents(ground: Ground, many: bool, request: pytest.FixtureRequest) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

@@ -26,7 +26,7 @@ async def compare(library: Library, seeds: range) -> None:
 
 
 async def test_both_paths_give_one_answer(library: Library) -> None:
-    await compare(library, range(300))
+    await compare(library, range(100))
 
 
 @pytest.mark.slow

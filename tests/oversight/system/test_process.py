@@ -50,6 +50,7 @@ def test_operators_are_answered_on_both_sockets(served: Served, data_dir: Path) 
             assert client.get("/api/v1/system/setup-status").json() == {"needs_bootstrap": True, "allow_signup": False}
 
 
+@pytest.mark.slow
 def test_denied_writes_are_logged_and_reads_are_not(data_dir: Path) -> None:
     with serving(env=environment(migrated(data_dir.with_name("logged")))) as served, over_port(served) as client:
         body = {"name": "a name of somebody", "color": "red"}
