@@ -92,8 +92,18 @@ SHAPED = [
 ]  # fmt: skip
 
 
+PARTS = st.lists(st.one_of(st.sampled_from(SHAPED), st.text(LETTERS + "_-. ", max_size=12)), max_size=30)
+
+
+@pytest.mark.slow
 @settings(max_examples=1500, deadline=None)
-@given(parts=st.lists(st.one_of(st.sampled_from(SHAPED), st.text(LETTERS + "_-. ", max_size=12)), max_size=30))
+@given(parts=PARTS)
+def test_shapes_of_many_texts_are_what_a_plain_search_finds(parts: list[str]) -> None:
+    assert Redactor().redact("".join(parts)) == shapes_plainly("".join(parts))
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=PARTS)
 @example(parts=["key", "=", "x-" * 130, "password", "=", "hunter2", "x-" * 130, "a1B2c3D4e5F6", "a1B2c3D4e5F6"])
 @example(parts=["eyJ", "x" * 402, ".ey", "A" * 16])
 @example(parts=["a", "eyJ", "x-" * 130, "eyJ", "A" * 16, ".ey", "A" * 16])
@@ -117,11 +127,22 @@ VALUES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
+@given(data=st.data(), known=st.lists(VALUES, min_size=1, max_size=4))
+def test_known_values_in_many_texts_are_what_a_plain_search_finds(data: st.DataObject, known: list[str]) -> None:
+    finds_what_a_plain_search_finds(data, known)
+
+
+@settings(max_examples=50, deadline=None)
 @given(data=st.data(), known=st.lists(VALUES, min_size=1, max_size=4))
 @example(data=None, known=[f"sk-ant-api03-{drawn(40, number)}" for number in range(CROWD + 4)])
 @example(data=None, known=["ab" * 10, "abc" * 9 + "d", "a" * 63 + "c"])
 def test_known_values_are_what_a_plain_search_finds(data: st.DataObject | None, known: list[str]) -> None:
+    finds_what_a_plain_search_finds(data, known)
+
+
+def finds_what_a_plain_search_finds(data: st.DataObject | None, known: list[str]) -> None:
     forms = sorted({form for value in known for form in forms_of(value)})
     chosen = random.Random(str(known))
     for _ in range(3):
