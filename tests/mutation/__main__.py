@@ -16,7 +16,7 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
 
-DOMAINS = ("projects", "saved_views", "webhook_endpoints")
+DOMAINS = ("projects", "saved_views", "triage_rules")
 SMALLEST = ("saved_views",)  # what is asked of all operations, for a fault in the kernel
 os.environ["TESTED"] = " ".join(DOMAINS)
 
