@@ -13,15 +13,16 @@ from models.staff.crews import Crew
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.crypto import CLI_PREFIXES
-from resolvers.kernel.declarations.operation import OPERATIONS, Auth, Operation
+from resolvers.kernel.declarations.operation import Auth, Operation
 from resolvers.kernel.ground.scopes import EVERYTHING, SCOPES, granted
 from resolvers.kernel.reader import GRAPHS, Constant, Shape, edges_in, intern
 from resolvers.kernel.reader.graph import access_of
 from tests.every import each_of, for_every
+from tests.generation.registry import operations
 from tests.world import Person, World
 
 pytestmark = pytest.mark.anyio
-OPERATIONS_OF_USERS = [op for op in OPERATIONS.values() if op.auth is Auth.USER]
+OPERATIONS_OF_USERS = [op for op in operations() if op.auth is Auth.USER]
 NAMED = Shape((Constant("__typename", "X"),))
 every_operation = each_of("op", OPERATIONS_OF_USERS)
 
