@@ -2,7 +2,8 @@
 
 A model that is built on first use (`defer_build`) has placeholders for its schema, validator and serializer. Pydantic
 creates six functions for each of a thousand models, and an empty set for each field. Here all models share one class,
-and all fields one set, which saves 3 MB in every process. If pydantic changes, its own placeholders remain.
+and all fields one set, which saves 3 MB in every process. These are internals of pydantic: pyproject.toml allows one
+minor release of it.
 """
 
 from typing import Any
@@ -47,5 +48,4 @@ def _set_placeholders(model: Any, undefined: str | None = None) -> None:
             field._qualifiers = NONE
 
 
-if hasattr(library, "set_model_mocks"):
-    library.set_model_mocks = _set_placeholders
+library.set_model_mocks = _set_placeholders

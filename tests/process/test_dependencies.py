@@ -43,7 +43,7 @@ def declared(*extras: str) -> set[str]:
     return {Requirement(line).name.replace("_", "-").lower() for line in listed} - {"crewship"}
 
 
-@each_of("name", ["asyncpg", "dbos", "graphql-core", "strawberry-graphql", "uvicorn"])
+@each_of("name", ["asyncpg", "dbos", "graphql-core", "pydantic", "sqlmodel", "strawberry-graphql", "uvicorn"])
 def test_a_package_whose_insides_are_used_has_an_upper_bound(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (wanted,) = (requirement for line in project["dependencies"] if (requirement := Requirement(line)).name == name)

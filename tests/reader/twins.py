@@ -389,7 +389,7 @@ MODEL_OF = {"Issue": "Mission", "PersonaVersion": "MemoryVersion"}
 
 class Twins(Rules):
     def here(self, name: str, store: Store, asker: Asker, arguments: Arguments) -> Asker:
-        if name in ANYWHERE:  # whatever workspace is named beside it
+        if name in ANYWHERE:  # these operations ignore the workspace of the call
             return Asker(asker.user_id)
         if name in OF_ROWS:
             return self.beside(*OF_ROWS[name], store, asker, arguments)

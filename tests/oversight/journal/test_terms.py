@@ -46,7 +46,7 @@ async def test_a_line_has_the_terms_that_searches_look_up(world: World) -> None:
 
 
 async def test_actions_are_entries_of_a_kind(world: World) -> None:
-    """Of the effect that the row says, whatever its action is called."""
+    """The row's effect determines the kind of the entry; the name of the action does not."""
     rows = {new_id(): effect for effect in (*AuditEffect, "something new", None)}
     await world.database.executemany(
         "INSERT INTO audit_logs (id, workspace_id, actor_type, action, effect, entity_type, data)"
