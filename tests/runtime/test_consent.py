@@ -206,6 +206,9 @@ async def test_a_worker_that_is_killed_before_it_has_parked_the_run_asks_once(es
     waiting = await parked(estate, run)
     assert waiting.waits_for is not None
     assert await estate.owner.fetchval("SELECT count(*) FROM approvals") == 1
+    assert [payload for type_, payload in await estate.events() if type_ == "approval.created"] == [
+        {"id": waiting.waits_for}
+    ]
     await until(lambda: not second.held)
     await decide(estate, waiting.waits_for)
     ended = await estate.ended(run.id)

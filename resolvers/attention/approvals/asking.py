@@ -11,6 +11,7 @@ from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.staff.agents import Agent
 from models.staff.runs import Run
 from resolvers.attention.approvals.deciding import ToolName, call_off, request_approval
+from resolvers.attention.approvals.events import ApprovalCancelledEvent, ApprovalCreatedEvent
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import Action, ById, Code, Context, Id, Input, Notes, Output, Text, command, job, procedure
 from resolvers.rules.consent import OUTCOMES, tuned
@@ -46,7 +47,9 @@ class ApprovalsOfRun(Input):
     run_id: Id
 
 
-CALL_OFF = job("approvals.call_off", ApprovalsOfRun, unique="{run_id}", emits=InboxItemUpdated)
+CALL_OFF = job(
+    "approvals.call_off", ApprovalsOfRun, unique="{run_id}", emits=(ApprovalCancelledEvent, InboxItemUpdated)
+)
 """Cancels pending approvals of a run that has ended."""
 
 
@@ -54,7 +57,13 @@ def approval_of(run_id: str, call: str) -> str:
     return f"ap_{hashlib.sha256(f'{run_id}/{call}'.encode()).hexdigest()[:16]}"
 
 
-@command("approvals.ask", Action.UPDATE, emits=InboxItemUpdated, errors=(Code.NOT_FOUND,), surfaces=frozenset())
+@command(
+    "approvals.ask",
+    Action.UPDATE,
+    emits=(ApprovalCreatedEvent, InboxItemUpdated),
+    errors=(Code.NOT_FOUND,),
+    surfaces=frozenset(),
+)
 async def ask(ctx: Context, data: AskForApproval) -> ApprovalAsked:
     """Request consent to a call of a tool.
 

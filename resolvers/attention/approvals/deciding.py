@@ -22,6 +22,12 @@ from models.people.workspaces import Role, Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.runs import NEVER, Run
+from resolvers.attention.approvals.events import (
+    ApprovalCancelledEvent,
+    ApprovalCreatedEvent,
+    ApprovalDecidedEvent,
+    ApprovalTimedOutEvent,
+)
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put, settle
 from resolvers.kernel import (
@@ -129,7 +135,9 @@ class OfApproval(Input):
     approval_id: Id
 
 
-TIME_OUT = job("approvals.time_out", OfApproval, unique="{approval_id}", emits=InboxItemUpdated)
+TIME_OUT = job(
+    "approvals.time_out", OfApproval, unique="{approval_id}", emits=(ApprovalTimedOutEvent, InboxItemUpdated)
+)
 """No decision was made in time."""
 OVERDUE = (col(Approval.status) == constant(ApprovalStatus.pending), col(Approval.timeout_at) <= func.now())
 EXPIRE = clock("approvals.expire", every=timedelta(seconds=30), when=waiting(Approval, *OVERDUE))
@@ -168,7 +176,7 @@ def get_approval(scope: QueryScope, approval: Row[Approval], data: ById) -> Row[
     "approvals.decide",
     Action.MANAGE,
     audit="approval.decided",
-    emits=InboxItemUpdated,
+    emits=(ApprovalDecidedEvent, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided:
@@ -187,6 +195,7 @@ async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided
     ctx.audit("APPROVAL", approval.id, status=status, comment=data.comment)
     told = "approval.granted" if status is ApprovalStatus.approved else "approval.denied"
     _tell(ctx, approval, told, f"{approval.reason}: {status}")
+    ctx.emit(ApprovalDecidedEvent(id=approval.id))
     await settle(ctx, InboxKind.waitpoint, approval.id, "approved" if status is ApprovalStatus.approved else "rejected")
     return ApprovalDecided(status=status, decided_by=ctx.user_id)
 
@@ -195,7 +204,7 @@ async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided
     "approvals.cancel",
     Action.MANAGE,
     audit="approval.cancelled",
-    emits=InboxItemUpdated,
+    emits=(ApprovalCancelledEvent, InboxItemUpdated),
     errors=(Code.NOT_FOUND, Code.CONFLICT),
 )
 async def cancel_approval(ctx: Context, data: CancelApproval) -> ApprovalCancelled:
@@ -231,10 +240,13 @@ async def reset_auto_tuning(ctx: Context, data: ResetAutoTuning) -> AutoTuningRe
 
 
 async def request_approval(ctx: Context, kind: ApprovalKind, reason: str, **values: Any) -> Approval:
-    """Asks those who manage the workspace, for an hour. The operation declares InboxItemUpdated."""
+    """Asks those who manage the workspace, for an hour. The operation declares ApprovalCreatedEvent and
+    InboxItemUpdated.
+    """
     approval = Approval(kind=kind, reason=cut(reason, DESCRIPTION), **({"timeout_at": await ctx.now() + LIFE} | values))
     approval = await ctx.insert(approval)
     _tell(ctx, approval, "approval.requested", approval.reason)
+    ctx.emit(ApprovalCreatedEvent(id=approval.id))
     await put(
         ctx,
         InboxKind.waitpoint,
@@ -251,9 +263,10 @@ async def request_approval(ctx: Context, kind: ApprovalKind, reason: str, **valu
 
 
 async def call_off(ctx: Context, id: str, reason: str) -> None:
-    """Cancels a pending approval. The operation declares InboxItemUpdated."""
+    """Cancels a pending approval. The operation declares ApprovalCancelledEvent and InboxItemUpdated."""
     approval = await _ended(ctx, id, ApprovalStatus.cancelled, comment=reason)
     _tell(ctx, approval, "approval.cancelled", f"{approval.reason}: cancelled")
+    ctx.emit(ApprovalCancelledEvent(id=approval.id))
     await settle(ctx, InboxKind.waitpoint, approval.id, "cancelled")
 
 
@@ -271,6 +284,7 @@ async def time_out(ctx: Context, approval_id: str) -> None:
     approval = await ctx.get(Approval, approval_id)
     await _go_on(ctx, approval_id)
     _tell(ctx, approval, "approval.timeout", f"{approval.reason}: no decision", Severity.warn)
+    ctx.emit(ApprovalTimedOutEvent(id=approval.id))
     await settle(ctx, InboxKind.waitpoint, approval.id, "dismissed")
 
 

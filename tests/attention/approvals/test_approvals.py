@@ -19,7 +19,7 @@ PATH = "/api/v1/approvals"
 
 @pytest.fixture(autouse=True)
 async def _empty(world: World) -> None:
-    for table in ("approvals", "approval_outcomes", "inbox_items", "journal_entries"):
+    for table in ("approvals", "approval_outcomes", "inbox_items", "journal_entries", "events"):
         await world.database.execute(f"DELETE FROM {table}")
 
 
@@ -45,6 +45,13 @@ async def told(world: World) -> list[tuple[str, str, str]]:
         "SELECT entry_type, severity, actor_type FROM journal_entries ORDER BY created_at"
     )
     return [tuple(row) for row in rows]
+
+
+async def sent(world: World) -> list[tuple[str, Any]]:
+    """Events of approvals, which every member hears of: they read the rows."""
+    events = [each for each in await world.events() if each["type"].startswith("approval.")]
+    assert {each["channel"] for each in events} <= {f"workspace:{world.workspace.id}"}
+    return [(each["type"], each["payload"]) for each in events]
 
 
 async def item_of(world: World, approval: Approval) -> dict[str, Any]:
@@ -98,6 +105,7 @@ async def test_a_decision_is_made_once(world: World) -> None:
     assert [tuple(row) for row in outcomes] == [("delete_rows", granted)]
     item = await item_of(world, made)
     assert (item["state"], item["resolved_by_user_id"]) == ("resolved", world.admin.user_id)
+    assert await sent(world) == [("approval.decided", {"id": made.id})]
     assert item["resolved_action"] == ("approved" if granted else "rejected")
     assert (await world.rest(world.admin, "POST", f"{PATH}/{made.id}/cancel")).status_code == 409
 
@@ -122,6 +130,7 @@ async def test_cancelling_says_why_and_not_who(world: World) -> None:
     assert shown["DecidedAt"] is not None
     assert await told(world) == [("approval.cancelled", "notice", "user")]
     assert (await item_of(world, made))["resolved_action"] == "cancelled"
+    assert await sent(world) == [("approval.cancelled", {"id": made.id})]
     bare = await asked(world)
     assert (await world.rest(world.admin, "POST", f"{PATH}/{bare.id}/cancel")).status_code == 200
 
@@ -138,6 +147,7 @@ async def test_nobody_decides_after_the_deadline(world: World) -> None:
     }  # fmt: skip
     assert await told(world) == [("approval.timeout", "warn", "system")]
     assert (await item_of(world, late))["state"] == "resolved"
+    assert await sent(world) == [("approval.timed_out", {"id": late.id})]
     assert (await decide(world, late)).status_code == 409
 
 
