@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from tests.architecture.source import PACKAGES, name_of, python_files, tree
@@ -41,15 +42,21 @@ def taken_by(path: Path) -> Iterator[tuple[str, str]]:
             yield modules[node.value.id], node.attr
 
 
-DEFINED = {module_of(path): {*defined_in(tree(path).body)} for path in FREE if path.name != "__init__.py"}
-TAKEN = {use for path in python_files() for use in taken_by(path)}
+@cache
+def defined() -> dict[str, set[str]]:
+    return {module_of(path): {*defined_in(tree(path).body)} for path in FREE if path.name != "__init__.py"}
+
+
+@cache
+def taken() -> set[tuple[str, str]]:
+    return {use for path in python_files() for use in taken_by(path)}
 
 
 @for_every(python_files(*PACKAGES), ids=name_of)
 def test_a_name_is_imported_from_where_it_is_defined(path: Path) -> None:
-    imports = [n for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and n.module in DEFINED]
+    imports = [n for n in ast.walk(tree(path)) if isinstance(n, ast.ImportFrom) and n.module in defined()]
     found = {(node.module, alias.name) for node in imports for alias in node.names}
-    assert {(module, name) for module, name in found if name not in DEFINED[module or ""]} == set()
+    assert {(module, name) for module, name in found if name not in defined()[module or ""]} == set()
 
 
 @for_every(INITS, ids=name_of)
@@ -57,4 +64,4 @@ def test_a_package_exports_what_somebody_imports(path: Path) -> None:
     body = tree(path).body
     exported = {a.asname or a.name for node in body if isinstance(node, ast.ImportFrom) for a in node.names}
     used = {part.id for node in body for part in ast.walk(node) if isinstance(part, ast.Name)}
-    assert {name for name in exported - used if (module_of(path), name) not in TAKEN} == set()
+    assert {name for name in exported - used if (module_of(path), name) not in taken()} == set()

@@ -3,7 +3,6 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -15,6 +14,7 @@ from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.kernel.ground.auditing import AuditAction, audit_row, effect_of
 from resolvers.kernel.writing.recorder import Audit
 from resolvers.people.auth.login import REFUSED
+from tests.architecture.source import python_files, tree
 from tests.conftest import Database
 from tests.every import each_of
 from tests.generation.registry import operations
@@ -25,7 +25,6 @@ KNOWN = (("delete|remove|revoke", "deleted"), ("restore|unlock", "restored"), ("
 BEFORE = "2026_12_01_1"
 """The schema in which a row did not say its effect."""
 EVERYTHING = {"crewship.workspaces": "*"}
-SOURCES = Path(__file__).parents[3] / "resolvers"
 
 
 def known(action: str) -> str:
@@ -34,8 +33,10 @@ def known(action: str) -> str:
 
 def written() -> Iterator[str]:
     """Actions that a call names: another than its operation declares."""
-    for path in SOURCES.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path in python_files("resolvers"):
+        if not re.search(r"\.audit(_here)?\(", path.read_text()):
+            continue
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in ("audit", "audit_here"):
                 named = {keyword.arg: keyword.value for keyword in node.keywords}
                 if isinstance(action := named.get("action"), ast.Constant):
