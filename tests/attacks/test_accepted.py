@@ -49,6 +49,7 @@ ACCEPTED = {
 }
 
 
+@pytest.mark.slow
 @each_of("pieces", [1, 2])
 @each_of(("status", "request_"), REFUSED.values(), ids=REFUSED)
 async def test_what_can_be_read_in_two_ways_is_refused(status: int, request_: bytes, pieces: int) -> None:
@@ -72,6 +73,7 @@ async def test_what_can_be_read_in_two_ways_is_refused(status: int, request_: by
         assert await healthy(port)
 
 
+@pytest.mark.slow
 @each_of("request_", ACCEPTED.values(), ids=ACCEPTED)
 async def test_what_has_one_meaning_is_answered(request_: bytes) -> None:
     async with served(echo) as port:

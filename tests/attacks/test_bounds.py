@@ -133,6 +133,7 @@ PIECES = [
 ]
 
 
+@pytest.mark.slow
 @each_of("piece", [*PIECES, "123456789012345678901234567890\n"], ids=ascii)
 @each_of("length", [16_000, LONGEST, 990_000])
 def test_a_scan_costs_little_whatever_the_text(piece: str, length: int) -> None:

@@ -253,6 +253,7 @@ async def test_a_kept_document_holds_no_tree(world: World, kind: str, compiled: 
     ], "this would be seen"
 
 
+@pytest.mark.slow
 async def test_a_document_and_its_plan_are_few_objects() -> None:
     """However many are kept, a full round of the collector has little to walk; and at most one has a tree."""
     names = "id name slug description color icon agentCount memberCount createdAt updatedAt"

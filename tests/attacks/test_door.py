@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager, closing
 from typing import Any
 
+import pytest
+
 from crewship.perimeter.door import ROUND, Door, Loop
 from crewship.process.serve import listen_tcp
 from tests.attacks.wires import until
@@ -77,6 +79,7 @@ def test_a_newcomer_is_served_before_the_crowd_that_came_before() -> None:
     run(test)
 
 
+@pytest.mark.slow
 def test_beyond_the_most_that_wait_the_crowd_loses_its_last_and_nobody_else_does() -> None:
     async def test() -> None:
         with ExitStack() as held, closing(listen_tcp("127.0.0.1", 0)) as listener:

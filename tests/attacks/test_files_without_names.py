@@ -84,6 +84,7 @@ def sandbox(request: pytest.FixtureRequest, programs: Programs) -> Iterator[Bubb
     groups.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 async def test_files_that_were_deleted_count(sandbox: Bubblewrap, workdir: Workdir, python: str, kind: str) -> None:
     os.close(workdir.open_output())
@@ -95,6 +96,7 @@ async def test_files_that_were_deleted_count(sandbox: Bubblewrap, workdir: Workd
     assert (before.f_bfree - os.statvfs(workdir.storage).f_bfree) * before.f_frsize < 512 * MIB
 
 
+@pytest.mark.slow
 async def test_a_few_of_them_are_nothing(sandbox: Bubblewrap, workdir: Workdir, python: str) -> None:
     few = OPEN.replace("range(12)", "range(2)").replace("sleep(20)", "sleep(3)")
     ended = await sandbox.run([python, "-c", few], workdir=workdir, timeout=30)
@@ -138,6 +140,7 @@ time.sleep(20)
 """
 
 
+@pytest.mark.slow
 async def test_a_disk_that_becomes_full_ends_what_writes_to_it(
     sandbox: Bubblewrap, workdir: Workdir, python: str, disk: Disk
 ) -> None:

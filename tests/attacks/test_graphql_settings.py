@@ -50,6 +50,7 @@ async def test_allowed_origins_ask_by_get(database: Any, tmp_path: Any) -> None:
                 assert answer.status_code == status
 
 
+@pytest.mark.slow
 async def test_a_closed_schema_is_shown_to_callers_with_a_good_credential_only(database: Any, tmp_path: Any) -> None:
     async with world_on(database, tmp_path, open_schema=False) as world:
         forged = {"authorization": "Bearer crewship_cli_" + "0" * 64}

@@ -30,6 +30,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @each_of(("status", "parts"), ENDLESS.values(), ids=ENDLESS)
 async def test_what_has_no_end_is_refused(status: int, parts: Iterable[bytes]) -> None:
     async with served() as port:
@@ -50,6 +51,7 @@ def head(size: int) -> bytes:
     return START + b"x: " + b"a" * (size - fixed) + b"\r\n\r\n"
 
 
+@pytest.mark.slow
 @each_of("pieces", [1, 3, 40])
 @each_of(
     ("request_", "status"),

@@ -64,6 +64,7 @@ async def test_introspection_that_multiplies_is_refused(world: World, kind: str)
     assert cost.busy < 0.2
 
 
+@pytest.mark.slow
 async def test_what_tools_ask_is_answered_and_small() -> None:
     endpoint = Endpoint(schema)
     for query in (

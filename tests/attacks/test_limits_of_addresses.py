@@ -50,6 +50,7 @@ def test_pages_and_probes_count_apart_and_liveness_never() -> None:
     assert taken(limits, "/graphql", here) == 0
 
 
+@pytest.mark.slow
 async def test_the_queue_for_passwords_has_places_for_newcomers() -> None:
     """Sixty logins at once from one site; then one of somebody else, who gets in."""
     passwords = Passwords(SLOW, threads=1, queue=9)

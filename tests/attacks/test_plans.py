@@ -199,6 +199,7 @@ def test_the_budget_is_refilled() -> None:
         budget.take("a")
 
 
+@pytest.mark.slow
 async def test_many_documents_leave_nothing_with_postgresql(world: World) -> None:
     """Each asked once, as by somebody who makes each text a new one."""
     for _ in range(100):

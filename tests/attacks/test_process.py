@@ -83,6 +83,7 @@ async def test_who_opens_the_unix_socket_is_at_the_machine(database: Database, t
         await task
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["rebound.example.com", "crewship", "203.0.113.7", ""])
 async def test_another_name_reads_no_metrics(database: Database, tmp_path: Path, host: str) -> None:
     app = create_app(settings_for(database.url, tmp_path), passwords=Passwords(Cost(1, 64, 1)))

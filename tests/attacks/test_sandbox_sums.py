@@ -48,6 +48,7 @@ print("together")
 """
 
 
+@pytest.mark.slow
 async def test_processes_that_are_small_each_and_large_together(
     programs: Programs, workdir: Workdir, python: str
 ) -> None:
@@ -63,6 +64,7 @@ async def test_processes_that_are_small_each_and_large_together(
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.slow
 async def test_what_processes_share_counts_once(programs: Programs, workdir: Workdir, python: str) -> None:
     ended = await limited(programs, memory_sum=300 * MIB).run([python, "-c", SHARING], workdir=workdir, timeout=30)
     assert (ended.stdout, ended.excess) == ("together\n", "")
@@ -71,6 +73,7 @@ async def test_what_processes_share_counts_once(programs: Programs, workdir: Wor
 FILLING = "while :; do head -c 4000000 /dev/zero >big$((n += 1)); done"
 
 
+@pytest.mark.slow
 async def test_many_files_that_are_allowed_each(programs: Programs, workdir: Workdir) -> None:
     sandbox = limited(programs, disk=20_000_000, file_size=5_000_000)
     ended = await sandbox.run(shell(f"{FILLING} & wait"), workdir=workdir, timeout=30)
@@ -85,6 +88,7 @@ async def stands_still_in(directory: Path) -> bool:
     return len(os.listdir(directory)) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("making", ["mkdir", "touch", "ln -s /nowhere", "mkfifo"])
 async def test_entries_without_any_bytes(programs: Programs, workdir: Workdir, making: str) -> None:
     script = f"while :; do {making} ~/e$((n += 1)); done"
@@ -174,6 +178,7 @@ async def test_a_short_command_is_not_looked_at(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.slow
 async def test_looking_costs_little(programs: Programs, workdir: Workdir) -> None:
     sandbox = limited(programs)
     os.close(workdir.open_output())

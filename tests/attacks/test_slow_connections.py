@@ -65,6 +65,7 @@ async def ended(reader: asyncio.StreamReader) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", UNFINISHED.values(), ids=UNFINISHED)
 async def test_what_is_not_finished_is_cut_off(said: bytes, hurry: None) -> None:
     async with served() as port:
@@ -78,6 +79,7 @@ async def test_what_is_not_finished_is_cut_off(said: bytes, hurry: None) -> None
         assert await healthy(port)
 
 
+@pytest.mark.slow
 async def test_a_head_byte_by_byte_has_no_more_time(hurry: None) -> None:
     async with served() as port:
         reader, writer = await connect(port)
@@ -94,6 +96,7 @@ async def test_a_head_byte_by_byte_has_no_more_time(hurry: None) -> None:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_the_second_head_has_a_deadline_too(hurry: None) -> None:
     async with served() as port:
         reader, writer = await connect(port)
@@ -127,6 +130,7 @@ async def test_a_body_has_a_lowest_rate(hurry: None, monkeypatch: pytest.MonkeyP
     assert too_slow == b""
 
 
+@pytest.mark.slow
 async def test_the_body_of_an_answered_request_cannot_go_on_for_ever(hurry: None) -> None:
     @application
     async def refusing(scope: Any, receive: Any, send: Any) -> None:
@@ -147,6 +151,7 @@ async def test_the_body_of_an_answered_request_cannot_go_on_for_ever(hurry: None
         writer.close()
 
 
+@pytest.mark.slow
 async def test_who_takes_no_answer_is_cut_off(hurry: None) -> None:
     @application
     async def generous(scope: Any, receive: Any, send: Any) -> None:
@@ -182,6 +187,7 @@ async def test_answers_and_streams_that_take_their_time_are_left_alone(hurry: No
         writer.close()
 
 
+@pytest.mark.slow
 async def test_an_application_that_does_not_read_is_not_the_fault_of_its_client(hurry: None) -> None:
     @application
     async def lazy(scope: Any, receive: Any, send: Any) -> None:
@@ -218,6 +224,7 @@ async def test_idle_connections_stay_for_as_long_as_they_did(hurry: None) -> Non
 # ---- how many ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_three_thousand_halves_leave_room_for_others() -> None:
     """The table is full of half requests and takes newcomers all the same; it never grows beyond its bound."""
     connections.limit(10**6, most=500, exempt=lambda address: True)

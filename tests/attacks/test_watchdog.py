@@ -109,6 +109,7 @@ def test_a_turn_is_no_longer_than_it_was_seen(watched: Watched, monkeypatch: pyt
     assert watched(body) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.12, 0.5])
 def test_a_stall_is_measured(watched: Watched, seconds: float) -> None:
     async def body() -> None:
@@ -120,6 +121,7 @@ def test_a_stall_is_measured(watched: Watched, seconds: float) -> None:
     assert stall.root.endswith("test_watchdog")
 
 
+@pytest.mark.slow
 def test_a_call_into_c_that_lets_nobody_run_is_seen_too(watched: Watched) -> None:
     size, costs = 100_000, 0.0
     while costs < 3 * LIMIT:
@@ -134,6 +136,7 @@ def test_a_call_into_c_that_lets_nobody_run_is_seen_too(watched: Watched) -> Non
     assert [stall.root.endswith("test_watchdog") for stall in watched(body)] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("told", "stalls"), [(True, 0), (False, 1)])
 def test_what_is_done_while_nobody_could_look_may_be_many_turns(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, told: bool, stalls: int
@@ -166,6 +169,7 @@ def test_what_is_done_while_nobody_could_look_may_be_many_turns(
     assert len(found) == stalls
 
 
+@pytest.mark.slow
 def test_many_small_turns_are_no_stall(watched: Watched) -> None:
     """Three hundred of 2 ms each, in one round of the loop."""
 
@@ -178,6 +182,7 @@ def test_many_small_turns_are_no_stall(watched: Watched) -> None:
     assert watched(body) == []
 
 
+@pytest.mark.slow
 def test_who_lets_others_in_is_no_stall(watched: Watched) -> None:
     async def body() -> None:
         for _ in range(50):
@@ -187,6 +192,7 @@ def test_who_lets_others_in_is_no_stall(watched: Watched) -> None:
     assert watched(body) == []
 
 
+@pytest.mark.slow
 def test_waiting_and_other_threads_are_no_stall(watched: Watched) -> None:
     async def body() -> None:
         time.sleep(0.2)  # no time of the processor
@@ -199,6 +205,7 @@ def test_waiting_and_other_threads_are_no_stall(watched: Watched) -> None:
     assert watched(body) == []
 
 
+@pytest.mark.slow
 def test_the_operation_is_named(watched: Watched) -> None:
     @procedure("tests.holding", Action.NONE, auth=Auth.NONE, tenancy=Tenancy.NONE, surfaces=NO_SURFACE)
     async def holding(ctx: Context, data: NoInput) -> Output:
@@ -227,6 +234,7 @@ def test_a_warning_says_who_and_how_long(capsys: pytest.CaptureFixture[str]) -> 
     assert "resolvers.staff.crews.crews:10 list_crews" in line
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_server_tells_what_holds_it(database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What makes the test of a stalling request fail, and what an operator sees: a line of the log, and the metrics."""

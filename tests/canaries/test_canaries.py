@@ -352,6 +352,7 @@ async def look(made: Afloat, search: Search) -> None:
     search.look("log lines", "lines", "\n".join(made.lines.lines).encode())
 
 
+@pytest.mark.slow
 async def test_no_secret_is_shown_anywhere(afloat: Afloat) -> None:
     await write(afloat)
     columns = {f"{table.name}.{column}" for table, column in secret_columns()}

@@ -27,6 +27,7 @@ WITHOUT = f"""
 """
 
 
+@pytest.mark.slow
 async def test_fifty_crews_are_analyzed(world: World) -> None:
     await world.add(
         *[Crew(workspace_id=world.workspace.id, name=f"Crew {n}", slug=f"crew-{n}") for n in range(50)],
@@ -88,6 +89,7 @@ async def test_every_table_says_when_autovacuum_analyzes_it(database: Database, 
     assert [row[0] for row in await admin.fetch(WITHOUT)] == ["set_by_somebody"]
 
 
+@pytest.mark.slow
 async def test_the_service_analyzes_what_has_changed(database: Database, admin: Any) -> None:
     await filled(admin, 20)
     assert await analyzed(database.url) == []

@@ -26,6 +26,7 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 async def test_a_process_that_dies_in_between_leaves_it_to_another(database: Any, tmp_path: Path) -> None:
     await prepare_engine(database.owner_url, APPLICATION)
     hold = tmp_path / "hold"

@@ -29,6 +29,7 @@ BY_SERVER = b'"instance":""'  # what the protocol says before anybody sees a req
 TWO_MEGABYTES = 2 * 1024 * 1024
 
 
+@pytest.mark.slow
 @each_of("path", PATHS)
 async def test_every_method_is_answered_everywhere(path: str, estate: Estate) -> None:
     offered = {route.method for route in ROUTES if PARAMETER.sub("x", route.path) == path} or (

@@ -104,6 +104,7 @@ def test_junk_never_raises(header: bytes) -> None:
         assert value in header.decode("latin-1")
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(NAMES, VALUES)), st.booleans())
 def test_well_formed_cookies_are_read_back(pairs: list[tuple[str, str]], quoted: bool) -> None:
     header = "; ".join(f'{n}="{v}"' if quoted else f"{n}={v}" for n, v in pairs)

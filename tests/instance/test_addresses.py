@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -57,6 +58,7 @@ def test_nobody_but_a_trusted_peer_is_believed(peer: str, entries: list[str], re
         assert PROXIES.client(peer, header, real) == addresses.canonical(peer)
 
 
+@pytest.mark.slow
 @given(
     ENTRIES,
     st.ip_addresses(v=4).map(str).filter(lambda a: not PROXIES.trusts(a)),

@@ -154,6 +154,7 @@ async def test_nothing_is_written_that_needs_a_dropped_key(own: World, third: tu
         await keys.settle(settings_for(dsn_of(own), own.settings.data_dir), dsn_of(own))
 
 
+@pytest.mark.slow
 async def test_drops_rotations_and_an_old_server_at_once(own: World, third: tuple[Settings, Access]) -> None:
     """Whatever was written can be read with the key that is left, and what cannot was refused."""
     workspaces = [Workspace(name=f"W{number}", slug=f"w{number}") for number in range(60)]

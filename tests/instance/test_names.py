@@ -75,6 +75,7 @@ def _gauge(name: str, lane: str) -> float | None:
     return REGISTRY.get_sample_value(f"crewship_name_lookups_{name}", {"lane": lane})
 
 
+@pytest.mark.slow
 async def test_those_who_wait_are_bounded_and_have_a_deadline(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -228,6 +228,7 @@ async def dripping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "answer"), [("http", silent), ("http", dripping), ("https", silent)], ids=["head", "body", "tls"]
 )

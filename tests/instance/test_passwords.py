@@ -87,6 +87,7 @@ async def test_without_a_usable_hash_nobody_gets_in(passwords: Passwords, stored
         assert await passwords.verify(password, stored) == Verification(ok=False)
 
 
+@pytest.mark.slow
 async def test_an_unknown_account_costs_what_a_known_one_costs() -> None:
     passwords = Passwords(SLOW)
     stored = await passwords.hash("correct horse")
@@ -141,6 +142,7 @@ async def test_the_rule_for_new_passwords(passwords: Passwords, password: str, r
     )
 
 
+@pytest.mark.slow
 async def test_a_flood_is_refused_and_leaves_the_loop_alone() -> None:
     passwords = Passwords(SLOW, threads=1, queue=2)
     flood = [asyncio.ensure_future(passwords.verify("correct horse", None)) for _ in range(8)]
@@ -156,6 +158,7 @@ async def test_a_flood_is_refused_and_leaves_the_loop_alone() -> None:
     passwords.close()
 
 
+@pytest.mark.slow
 async def test_a_caller_who_leaves_gives_the_place_back() -> None:
     passwords = Passwords(SLOW, threads=1, queue=1)
     for _ in range(5):

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.anyio
 JOB = YARD[0].job.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("refusals", "claims"), [(0, 1), (2, 3), (99, 1 + MOST_MISSED)])
 async def test_who_was_refused_looks_again(refusals: int, claims: int) -> None:
     made: list[str] = []

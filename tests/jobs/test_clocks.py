@@ -159,6 +159,7 @@ async def test_kill_at_random(tower: Tower, processes: Callable[..., Workers]) -
     one_after_the_other(await tower.ticked(steady, before + 2), SECOND, killed)
 
 
+@pytest.mark.slow
 async def test_what_was_missed_is_one_tick(tower: Tower, working: Working) -> None:
     async with working(clocks=named(rare.name)):
         await tower.ticked(rare, 1)
@@ -170,6 +171,7 @@ async def test_what_was_missed_is_one_tick(tower: Tower, working: Working) -> No
     assert 3590 < (await tower.row(rare))["seconds"] < 3600
 
 
+@pytest.mark.slow
 async def test_a_failure_ends_no_clock(tower: Tower, working: Working) -> None:
     """A metric and a line; and nowhere on record what the error said."""
 
@@ -193,6 +195,7 @@ async def test_a_failure_ends_no_clock(tower: Tower, working: Working) -> None:
     assert not [row[0] for row in stored if "a text of a tenant" in row[0]]
 
 
+@pytest.mark.slow
 async def test_jobs_are_enqueued_with_the_rows_of_a_tick(tower: Tower, working: Working) -> None:
     yard = tower.yard
     (yard.directory / "fail").touch()
@@ -209,6 +212,7 @@ async def test_jobs_are_enqueued_with_the_rows_of_a_tick(tower: Tower, working: 
         assert await yard.written(f"called_{id}") == once()
 
 
+@pytest.mark.slow
 async def test_a_tick_that_another_process_has_writes_no_more(tower: Tower, working: Working) -> None:
     """It was taken for dead, in error: what it has not committed is the other one's to do."""
     gone = {"job": rare.name, "ending": "gone"}
@@ -231,6 +235,7 @@ async def test_a_tick_that_another_process_has_writes_no_more(tower: Tower, work
     assert (REGISTRY.get_sample_value("crewship_job_attempts_total", gone) or 0) - before == 1
 
 
+@pytest.mark.slow
 async def test_a_process_that_ends_hands_back(tower: Tower, working: Working) -> None:
     """In a transaction, too: the next one begins anew at once, without waiting until somebody seems dead."""
     tower.hold("within")
@@ -243,6 +248,7 @@ async def test_a_process_that_ends_hands_back(tower: Tower, working: Working) ->
     assert await tower.labels(rare) == 1
 
 
+@pytest.mark.slow
 async def test_a_claim_whose_answer_was_lost_is_taken_back(tower: Tower, working: Working) -> None:
     async with working(clocks=named(rare.name)) as runtime:
         await tower.ticked(rare, 1)
@@ -254,12 +260,14 @@ async def test_a_claim_whose_answer_was_lost_is_taken_back(tower: Tower, working
 # ---- beside the engine ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_clocks_do_not_load_the_engine(tower: Tower, working: Working) -> None:
     async with working(clocks=named(steady.name, rare.name)) as runtime:
         await tower.ticked(steady, 3)
         assert not runtime._engine._awake
 
 
+@pytest.mark.slow
 async def test_a_process_without_jobs_has_clocks(tower: Tower) -> None:
     """And leaves to others the jobs that its clocks enqueue."""
     clockwork = Clockwork(tower.yard.estate.settings, named(calling.name, steady.name), rhythm=QUICK)
@@ -272,6 +280,7 @@ async def test_a_process_without_jobs_has_clocks(tower: Tower) -> None:
     assert await tower.yard.statuses(plain) == {"ENQUEUED": 3}
 
 
+@pytest.mark.slow
 async def test_the_engine_leaves_clocks_alone(tower: Tower, working: Working) -> None:
     """It begins anew what its process is at when it is launched, and moves what is due."""
     tower.hold("within")
@@ -347,6 +356,7 @@ async def test_clocks_change_with_releases(tower: Tower, working: Working) -> No
     assert len(tower.seen(rare)) == 1
 
 
+@pytest.mark.slow
 async def test_metrics(tower: Tower, working: Working) -> None:
     """Which clocks wait, are late, or are at a tick; a clock that nobody has is late."""
 

@@ -16,6 +16,7 @@ from tests.jobs.yard import NAMED, Of, Yard
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_a_job_of_the_instance(yard: Yard, working: Working, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = job("tests.of_instance", Of, of_instance=True, attempts=3)
     seen = list[tuple[str, str | None, int]]()

@@ -61,6 +61,7 @@ async def test_a_job_of_a_row_is_in_its_statement(yard: Yard) -> None:
     assert await yard.estate.owner.fetchval("SELECT count(*) FROM labels") == len(KINDS)
 
 
+@pytest.mark.slow
 async def test_enqueued_twice_before_it_begins(yard: Yard, working: Working) -> None:
     for kind in KINDS:
         await yard.enqueue(kind, f"twice_{kind.name[6:]}")
@@ -71,6 +72,7 @@ async def test_enqueued_twice_before_it_begins(yard: Yard, working: Working) -> 
         assert await yard.written(f"twice_{kind.name[6:]}") == once(times=1 if kind.unique else 2), kind.name
 
 
+@pytest.mark.slow
 async def test_enqueued_twice_while_it_runs(yard: Yard, working: Working) -> None:
     """A change that comes while a job runs is looked at by one more, and by one only, however often it comes."""
     things = {kind: f"hold_ask_{kind.name[6:]}" for kind in KINDS}
@@ -110,6 +112,7 @@ async def test_a_duplicate_is_seen_by_the_one_that_waits(yard: Yard, working: Wo
         await other.close()
 
 
+@pytest.mark.slow
 async def test_two_who_wait_for_each_others_keys(yard: Yard) -> None:
     """The second waits for the first, and goes on whether that commits or not."""
     dsn = yard.estate.settings.database_url.get_secret_value()  # type: ignore[union-attr]
@@ -146,6 +149,7 @@ async def test_the_earlier_time_counts(yard: Yard) -> None:
     assert await yard.waiting(plain) == 3
 
 
+@pytest.mark.slow
 async def test_a_timer_that_is_moved_to_now_is_carried_out(yard: Yard, working: Working) -> None:
     await yard.enqueue(unique, "timer", in_seconds=500)
     async with working():
@@ -156,6 +160,7 @@ async def test_a_timer_that_is_moved_to_now_is_carried_out(yard: Yard, working: 
     assert await yard.written("timer") == once()
 
 
+@pytest.mark.slow
 async def test_an_attempt_goes_on_where_the_one_before_it_failed(yard: Yard, working: Working) -> None:
     for kind in KINDS:
         await yard.enqueue(kind, f"fails_once_{kind.name[6:]}")
@@ -170,6 +175,7 @@ async def test_an_attempt_goes_on_where_the_one_before_it_failed(yard: Yard, wor
         assert await yard.statuses(kind) == Counter(SUCCESS=2)
 
 
+@pytest.mark.slow
 async def test_rounds(yard: Yard, working: Working) -> None:
     for kind in KINDS:
         await yard.enqueue(kind, f"rounds_{kind.name[6:]}")
@@ -192,6 +198,7 @@ async def test_a_job_enqueues_another(yard: Yard, working: Working) -> None:
         )
 
 
+@pytest.mark.slow
 async def test_the_last_attempt_is_told_of(yard: Yard, working: Working) -> None:
     """A row, a metric and a line; and nowhere on record what the error said, for that may be a tenant's text."""
 
@@ -222,6 +229,7 @@ async def test_the_last_attempt_is_told_of(yard: Yard, working: Working) -> None
     assert not [row[0] for row in stored if "a text of a tenant" in row[0]]
 
 
+@pytest.mark.slow
 async def test_a_cancelled_job_writes_no_more(yard: Yard, working: Working) -> None:
     things = {kind: f"hold_ask_{kind.name[6:]}" for kind in KINDS}
     for kind in KINDS:
@@ -263,6 +271,7 @@ async def test_a_job_of_a_workspace_that_is_gone_writes_no_more(yard: Yard, work
     assert await yard.estate.owner.fetchval("SELECT count(*) FROM dbos.workflow_status WHERE status <> 'SUCCESS'") == 0
 
 
+@pytest.mark.slow
 async def test_a_process_that_ends_hands_back(yard: Yard, working: Working) -> None:
     """In a transaction and outside: the next one goes on at once, without waiting until somebody seems dead."""
     things = {(kind, step): f"hold_{step}_{kind.name[6:]}" for kind in KINDS for step in ("ask", "second")}
@@ -278,6 +287,7 @@ async def test_a_process_that_ends_hands_back(yard: Yard, working: Working) -> N
         assert await yard.written(thing) == once(), (kind.name, step)
 
 
+@pytest.mark.slow
 async def test_a_claim_whose_answer_was_lost_is_taken_back(yard: Yard, working: Working) -> None:
     """What a process holds by the record, and knows nothing of, waits again; what it is at stays with it."""
     owner, held = yard.estate.owner, "hold_second_plain"
@@ -297,6 +307,7 @@ async def test_a_claim_whose_answer_was_lost_is_taken_back(yard: Yard, working: 
         assert [found[0] for found in yard.lines("begun")].count(thing) == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_leaves_alone_what_it_does_not_know(yard: Yard, working: Working) -> None:
     for kind in KINDS:
         await yard.enqueue(kind, f"new_{kind.name[6:]}")
@@ -360,6 +371,7 @@ async def test_a_ring_does_not_wait_for_the_poller(yard: Yard, working: Working)
         assert await yard.written(f"rung_{kind.name[6:]}") == once(), kind.name
 
 
+@pytest.mark.slow
 async def test_a_timer_begins_when_it_ends(yard: Yard, working: Working) -> None:
     """And not at a look, whether it is enqueued before the engine is there or later."""
     async with working(rhythm=Rhythm()):
@@ -399,6 +411,7 @@ async def test_limits_hold_beside_rings(yard: Yard, working: Working) -> None:
     assert await yard.written("hold_ask_rung") == once(times=2)
 
 
+@pytest.mark.slow
 async def test_what_waits_for_another_begins_when_that_ends(yard: Yard, working: Working) -> None:
     """Not at the poller's next look: one at a time of a workspace would be one every other second."""
     for n in range(10):

@@ -69,6 +69,7 @@ async def kill_in_each_step(yard: Yard, workers: Workers, round: int) -> None:
         assert {int(found[1]) for found in yard.lines("begun") if found[0] == thing} == {first, second}
 
 
+@pytest.mark.slow
 async def test_kill_in_each_step(yard: Yard, workers: Workers) -> None:
     await kill_in_each_step(yard, workers, 0)
 
@@ -144,6 +145,7 @@ async def test_poison(yard: Yard, workers: Workers) -> None:
     assert len(yard.lines("begun")) == deadly.attempts + 1
 
 
+@pytest.mark.slow
 async def test_a_process_that_is_told_to_end_gives_back_at_once(yard: Yard, workers: Workers) -> None:
     yard.hold()
     await yard.enqueue(KINDS[0], "hold_second_once")

@@ -36,6 +36,7 @@ async def until(ok: bool) -> Any:
     return found
 
 
+@pytest.mark.slow
 async def test_an_engine_that_does_not_load_is_not_ready(
     yard: Yard, working: Working, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,6 +176,7 @@ async def test_a_connection_that_dies_in_use_is_not_used_again(database_url: str
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_after_a_restart_of_the_server_the_pool_goes_on(tmp_path: Path) -> None:
     server: Any = EmbeddedPostgres(tmp_path, durable=False)
     dsn = (await asyncio.to_thread(server.start)).application

@@ -102,6 +102,7 @@ async def leased(pool: Pool, way: Callable[[Any], Awaitable[None]]) -> None:
         await way(conn)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 async def test_no_statement_waits_longer_than_one_may_run(far: str, line: Line, way: Any) -> None:
     pool = Pool(far, 4, every=EVERY, limit=SOON)
@@ -118,6 +119,7 @@ async def test_no_statement_waits_longer_than_one_may_run(far: str, line: Line, 
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_what_lies_ready_does_not_cost_the_wait_once_more(far: str, line: Line) -> None:
     pool = Pool(far, 6, every=EVERY, limit=SOON)
     await asyncio.gather(*[leased(pool, simple) for _ in range(6)])
@@ -133,6 +135,7 @@ async def test_what_lies_ready_does_not_cost_the_wait_once_more(far: str, line: 
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_who_waits_for_a_place_gets_one_when_the_silent_are_ended(far: str, line: Line) -> None:
     pool = Pool(far, 2, every=EVERY, limit=SOON)
     await asyncio.gather(*[leased(pool, simple) for _ in range(2)])
@@ -147,6 +150,7 @@ async def test_who_waits_for_a_place_gets_one_when_the_silent_are_ended(far: str
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_a_statement_that_takes_its_time_is_not_cut(far: str) -> None:
     pool = Pool(far, 2, every=EVERY, limit=SOON)
     for _ in range(3):
@@ -157,6 +161,7 @@ async def test_a_statement_that_takes_its_time_is_not_cut(far: str) -> None:
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_many_short_statements_are_not_one_long_one(far: str) -> None:
     pool, until = Pool(far, 1, every=EVERY, limit=SOON), time.monotonic() + 2 * SOON
     async with pool.lease() as conn:
@@ -166,6 +171,7 @@ async def test_many_short_statements_are_not_one_long_one(far: str) -> None:
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_a_lease_on_which_nothing_was_asked_may_last(far: str) -> None:
     pool = Pool(far, 1, every=EVERY, limit=SOON)
     async with pool.lease() as conn:
@@ -181,6 +187,7 @@ async def test_a_lease_on_which_nothing_was_asked_may_last(far: str) -> None:
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_a_process_that_stood_still_reads_the_answers_first(far: str) -> None:
     pool = Pool(far, 1, every=EVERY, limit=SOON)
     await leased(pool, known)
@@ -191,12 +198,14 @@ async def test_a_process_that_stood_still_reads_the_answers_first(far: str) -> N
     await pool.close()
 
 
+@pytest.mark.slow
 async def test_a_new_connection_is_given_ten_seconds(far: str, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODULE, "CONNECTING", 0.5)
     line.fall_silent()
     assert await given_up(Pool(far, 1).fetchrow("SELECT 1", ())) < 0.5 + SLACK
 
 
+@pytest.mark.slow
 async def test_the_end_does_not_wait_for_a_silent_host(far: str, line: Line) -> None:
     pool = Pool(far, 4)
     await asyncio.gather(*[leased(pool, simple) for _ in range(4)])
@@ -206,6 +215,7 @@ async def test_the_end_does_not_wait_for_a_silent_host(far: str, line: Line) -> 
     assert time.monotonic() - began < 1 + SLACK
 
 
+@pytest.mark.slow
 async def test_connections_beside_the_pool_have_a_limit(far: str, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crewship.process.wakeups.PATIENCE", SOON)
     wakeups, reader = PostgresWakeups(far), await connect(far, limit=SOON)
@@ -222,6 +232,7 @@ async def test_connections_beside_the_pool_have_a_limit(far: str, line: Line, mo
     await wakeups.disconnect()
 
 
+@pytest.mark.slow
 async def test_the_lock_of_jobs_is_held_anew(far: str, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.engine.liveness.LIMIT", SOON)
     liveness = Liveness(far, "here", [], Ticker((), "here"), rhythm=Rhythm(sweep=0.1, retry=0.1))

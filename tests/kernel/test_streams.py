@@ -102,6 +102,7 @@ async def test_nothing_is_read_for_who_may_not_send(kept: Shelf) -> None:
     assert not (kept.folder() / "denied").exists()
 
 
+@pytest.mark.slow
 async def test_a_slow_upload_is_on_the_disk_and_holds_no_connection(
     kept: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:

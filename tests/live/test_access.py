@@ -157,6 +157,7 @@ async def test_nothing_that_began_later_reaches_who_was_removed(world: World, mo
     assert len(seen) == len(set(seen))
 
 
+@pytest.mark.slow
 async def test_a_right_that_ends_while_a_subscription_is_opened(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the look at the right and the first event."""
     leaver, stays = await member(world, "opener"), Memory()
@@ -188,6 +189,7 @@ async def test_a_right_that_ends_while_a_subscription_is_opened(world: World, mo
     assert memory.written == []
 
 
+@pytest.mark.slow
 async def test_a_right_that_ends_while_nobody_reads_the_outbox(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reader begins behind the change, and so never comes across it."""
     leaver, memory = await member(world, "first"), Memory()

@@ -165,6 +165,7 @@ async def test_what_an_agents_slow_listener_cannot_read_again_is_told(world: Wor
     line.close()
 
 
+@pytest.mark.slow
 async def test_after_the_database_was_restored_a_chat_is_followed_from_where_it_stands_then(world: World) -> None:
     _, (chat,) = await chats(world, "restored", 7)
     memory = Memory()
@@ -185,6 +186,7 @@ async def test_after_the_database_was_restored_a_chat_is_followed_from_where_it_
     assert hub.tail.watched == {}
 
 
+@pytest.mark.slow
 async def test_a_listener_that_is_behind_survives_the_loss_of_any_connection(world: World) -> None:
     _, (chat,) = await chats(world, "lost", 0)
     memory = Memory()

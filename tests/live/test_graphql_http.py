@@ -352,6 +352,7 @@ async def test_a_slow_reader_gets_everything_later_and_holds_nobody_up(world: Wo
         assert (await slow.next())["workspaceEvents"]["name"] == "live again"
 
 
+@pytest.mark.slow
 async def test_whoever_takes_nothing_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outlet, "EVERY", 0.2)
     place = urlsplit(world.url)

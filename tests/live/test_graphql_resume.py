@@ -96,6 +96,7 @@ async def test_whatever_is_cut_and_however_nothing_is_lost_or_doubled(world: Wor
     assert len(heard) > 100
 
 
+@pytest.mark.slow
 async def test_subscribers_go_on_when_the_reader_loses_its_connection(world: World) -> None:
     killer = await asyncpg.connect(world.settings.database_url.get_secret_value())  # type: ignore[union-attr]
     async with (
@@ -138,6 +139,7 @@ async def test_two_selections_of_one_event_are_each_their_own(world: World) -> N
         assert (await other.hear())["payload"] == whole
 
 
+@pytest.mark.slow
 async def test_a_slow_socket_gets_everything_later_and_holds_nobody_up(world: World) -> None:
     many = 300
     document = "subscription($ws: ID) { workspaceEvents(workspaceId: $ws) { ... on CrewCreatedEvent { name slug } } }"

@@ -283,6 +283,7 @@ async def test_an_id_names_one_operation(world: World) -> None:
     await until(lambda: hub.channels == {})
 
 
+@pytest.mark.slow
 async def test_who_does_not_introduce_himself_in_time_is_sent_away(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ async def emit(world: World, *numbers: int, channel: str | None = None) -> None:
     bus.ring(Topic.events)
 
 
+@pytest.mark.slow
 async def test_a_transaction_of_another_database_holds_up_no_event(world: World, empty_database: Database) -> None:
     """A second at most, however long it runs; one of this database holds them up until it ends."""
     memory = Memory()
@@ -118,6 +119,7 @@ async def test_an_event_is_not_overtaken_by_a_later_one_that_commits_first(world
     assert memory.written == [b"1", b"2"]
 
 
+@pytest.mark.slow
 async def test_a_lost_ring_delays_and_loses_nothing(world: World) -> None:
     memory = Memory()
     line = await connection(world, world.owner, memory)
@@ -152,6 +154,7 @@ async def test_a_slow_reader_gets_everything_later_and_holds_nobody_up(world: Wo
     assert slow.written == quick.written == [str(n).encode() for n in range(502)]
 
 
+@pytest.mark.slow
 async def test_a_cursor_goes_on_where_it_was_in_spite_of_writers(world: World) -> None:
     numbers, stop, got = itertools.count(), asyncio.Event(), list[bytes]()
 
@@ -200,6 +203,7 @@ async def test_a_cursor_goes_on_where_it_was_in_spite_of_writers(world: World) -
     assert memory.losses == []
 
 
+@pytest.mark.slow
 async def test_the_reader_survives_the_loss_of_its_connection(world: World) -> None:
     memory = Memory()
     line = await connection(world, world.owner, memory)

@@ -139,6 +139,7 @@ async def test_nothing_is_left_where_its_user_leaves(world: World, agent: Agent)
     assert (await logged(world, agent))[1]["metadata"]["reason"] == "its user left"
 
 
+@pytest.mark.slow
 async def test_a_removed_member_has_a_terminal_no_longer(world: World, agent: Agent) -> None:
     async with screen(world, world.member, crew_id=agent.crew_id) as shown:
         await shown.type("echo $((6*7))-\n", until="42-")
@@ -151,6 +152,7 @@ async def test_a_removed_member_has_a_terminal_no_longer(world: World, agent: Ag
     assert (await logged(world, agent))[1]["metadata"]["reason"] == "the permission was withdrawn"
 
 
+@pytest.mark.slow
 async def test_a_role_that_changed_ends_it(world: World, agent: Agent) -> None:
     async with screen(world, world.admin, crew_id=agent.crew_id) as shown:
         await shown.type("echo $((6*7))-\n", until="42-")
@@ -159,6 +161,7 @@ async def test_a_role_that_changed_ends_it(world: World, agent: Agent) -> None:
         assert await shown.closed() == 1008
 
 
+@pytest.mark.slow
 async def test_nobody_types_for_long(world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminals, "IDLE", 0.5)
     async with screen(world, world.manager, crew_id=agent.crew_id) as shown:

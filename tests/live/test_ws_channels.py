@@ -362,6 +362,7 @@ async def test_the_web_interface_can_read_every_frame(world: World) -> None:
             assert frame["type"] == "pong" or isinstance(frame["payload"], dict)
 
 
+@pytest.mark.slow
 async def test_listeners_outlive_the_loss_of_the_readers_connection(world: World) -> None:
     chat = await new_chat(world)
     name = f"session:{chat.id}"

@@ -77,6 +77,7 @@ async def test_a_subscribed_sender_gets_each_frame_once_and_stays(world: World) 
             assert listener.numbers(name) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.slow
 async def test_who_subscribes_while_its_message_is_answered_gets_each_frame_once_and_stays(world: World) -> None:
     chat = await new_chat(world)
     name = f"session:{chat.id}"
@@ -97,6 +98,7 @@ async def test_who_subscribes_while_its_message_is_answered_gets_each_frame_once
         assert address_of(name, world.workspace.id) not in hub.channels
 
 
+@pytest.mark.slow
 async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ async def test_who_subscribes_behind_the_own_message_misses_none_of_its_frames(
         assert client.numbers(name) == [1, 2]
 
 
+@pytest.mark.slow
 @each_of(("given", "stored"), [(0, None), (-5, None), (7, 7), (200, 200), (201, 200), (2**63 - 1, 200)])
 async def test_turns_are_cut_to_what_is_allowed(world: World, given: int, stored: int | None) -> None:
     chat = await new_chat(world)
@@ -133,6 +136,7 @@ async def test_turns_are_cut_to_what_is_allowed(world: World, given: int, stored
         assert (await live_run(world, chat))["max_turns"] == stored
 
 
+@pytest.mark.slow
 async def test_the_payload_may_be_a_string(world: World) -> None:
     chat = await new_chat(world)
     async with client_of(world, world.viewer) as client:
@@ -145,6 +149,7 @@ async def test_the_payload_may_be_a_string(world: World) -> None:
         assert [frame["payload"]["type"] for frame in client.of("chat_event")] == ["user_message", "done"]
 
 
+@pytest.mark.slow
 @each_of(
     ("payload", "channel"),
     [
@@ -183,6 +188,7 @@ async def test_a_message_that_cannot_be_sent_is_refused_to_the_sender_alone(
     assert await world.snapshot() == before
 
 
+@pytest.mark.slow
 async def test_one_message_at_a_time_is_answered_in_a_chat(world: World) -> None:
     chat = await new_chat(world)
     name = f"session:{chat.id}"
@@ -220,6 +226,7 @@ async def test_an_agent_that_waits_for_approval_answers_as_a_run_that_failed(wor
         assert not any("seq" in frame for frame in (first, second, third))
 
 
+@pytest.mark.slow
 async def test_words_among_users_end_at_once(world: World) -> None:
     chat = await new_chat(world, visibility=ChatVisibility.group)
     name = f"session:{chat.id}"
@@ -232,6 +239,7 @@ async def test_words_among_users_end_at_once(world: World) -> None:
         assert address_of(name, world.workspace.id) not in hub.channels
 
 
+@pytest.mark.slow
 async def test_messages_of_one_chat_keep_their_order_and_those_of_others_do_not_wait(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +269,7 @@ async def test_messages_of_one_chat_keep_their_order_and_those_of_others_do_not_
         assert said == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 async def test_a_bounded_number_of_messages_is_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     chats = [await new_chat(world, visibility=ChatVisibility.group) for _ in range(socket.AT_ONCE + 2)]
     sending, gate = socket.send_message, asyncio.Event()
@@ -321,6 +330,7 @@ async def test_a_failure_of_ours_is_told_without_a_word_of_it(world: World, monk
 # ---- cancel_message -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_sender_calls_its_run_off_and_nobody_else_does(world: World) -> None:
     chat = await new_chat(world)
     name = f"session:{chat.id}"
@@ -380,6 +390,7 @@ async def test_a_database_that_is_away_is_told(world: World, monkeypatch: pytest
         assert {frame["channel"] for frame in client.of("error")} == {f"session:{chat.id}"}
 
 
+@pytest.mark.slow
 async def test_a_right_that_ends_ends_what_a_sender_follows(world: World) -> None:
     leaver = await world.person("following", None)
     chat = await new_chat(world)

@@ -71,6 +71,7 @@ HOSTILE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @each_of("name", HOSTILE)
 async def test_nonsense_is_answered_and_the_socket_lives_on(world: World, name: str) -> None:
     before = await world.snapshot()
@@ -243,6 +244,7 @@ async def test_whoever_asks_and_does_not_listen_is_not_answered_without_end(worl
         pouring.cancel()
 
 
+@pytest.mark.slow
 async def test_pings_of_the_protocol_are_not_answered_without_end_either(world: World) -> None:
     async with raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as client:
         pings = frame(b"p" * 125, PING) * 1000
@@ -260,6 +262,7 @@ async def test_pings_of_the_protocol_are_not_answered_without_end_either(world: 
         await asyncio.gather(pouring, return_exceptions=True)
 
 
+@pytest.mark.slow
 async def test_a_congested_socket_is_not_sent_heartbeats(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat, "EVERY", 0.02)
     async with raw(address(world, await ticket(world, world.viewer)), buffer=SMALL) as slow:

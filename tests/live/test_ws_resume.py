@@ -14,6 +14,7 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_a_resume_brings_the_live_run_from_there_and_subscribes_to_nothing(world: World) -> None:
     chat = await new_chat(world, last_seq=3)
     name = f"session:{chat.id}"
@@ -82,6 +83,7 @@ async def test_without_a_live_run_or_a_right_there_is_nothing_to_resume(world: W
         await client.until(lambda: len(client.of("error")) == 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "size", "overrun"), [(20, 1, False), (21, 1, True), (2, 500, False), (2, 501, True)])
 async def test_too_much_to_send_again_is_given_up(
     world: World, monkeypatch: pytest.MonkeyPatch, count: int, size: int, overrun: bool

@@ -123,6 +123,7 @@ async def test_a_run_is_called_off_by_whoever_started_it(world: World) -> None:
         assert await world.database.fetchval("SELECT status FROM runs WHERE chat_id = $1", chat.id) == "CANCELLED"
 
 
+@pytest.mark.slow
 async def test_a_socket_that_is_cut_again_and_again_sees_the_whole_run(world: World) -> None:
     chat = await new_chat(world)
     pieces = [f"{n} " for n in range(400)]

@@ -106,6 +106,7 @@ async def test_two_own_runs_are_shown_and_the_one_between_is_not(world: World, g
         assert owner.numbers(name) == [4, 5, 6]
 
 
+@pytest.mark.slow
 async def test_a_run_that_ends_without_a_word_shows_nothing_of_the_next(world: World) -> None:
     chat, name = await group(world)
     async with client_of(world, world.owner) as owner, client_of(world, world.viewer) as viewer:
@@ -121,6 +122,7 @@ async def test_a_run_that_ends_without_a_word_shows_nothing_of_the_next(world: W
         await nothing_more(owner, name)
 
 
+@pytest.mark.slow
 async def test_who_was_told_that_frames_are_lost_is_shown_none_until_it_asks(world: World) -> None:
     chat, name = await group(world)
     async with client_of(world, world.viewer) as viewer:

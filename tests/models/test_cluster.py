@@ -81,6 +81,7 @@ def other(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     made.stop()
 
 
+@pytest.mark.slow
 async def test_a_dump_restored_into_another_cluster(
     database: Database, other: EmbeddedPostgres, tmp_path: Path
 ) -> None:
@@ -222,6 +223,7 @@ def test_every_column_with_a_transaction_number_is_known() -> None:
     assert found == {(table, "xid") for table in (OUTBOX, QUEUE, *SEEN)}
 
 
+@pytest.mark.slow
 async def test_a_replica_that_lagged_and_was_promoted(tmp_path: Path) -> None:
     """A physical copy keeps its numbers: what it has not followed follows, and it has a new epoch for listeners."""
     server = EmbeddedPostgres(tmp_path / "primary", durable=False)

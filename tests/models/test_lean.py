@@ -47,6 +47,7 @@ def test_a_subclass_has_its_own_fields() -> None:
     assert "more" not in Deferred.model_fields
 
 
+@pytest.mark.slow
 def test_the_mapper_can_be_imported_as_ever() -> None:
     """By a migration, after the models."""
     asked = (

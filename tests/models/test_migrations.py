@@ -85,6 +85,7 @@ async def test_autogenerate_finds_nothing_to_do(database: Database) -> None:
     await revisions.check(database.owner_url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -195,6 +196,7 @@ async def test_an_older_release_says_which_one_is_needed(database: Database, tmp
     assert await catalog(database.owner_url) == before
 
 
+@pytest.mark.slow
 async def test_the_release_that_migrates_is_noted(empty_database: Database) -> None:
     await migrations.upgrade(empty_database.owner_url, application_role=APPLICATION)
     owner = await asyncpg.connect(empty_database.owner_url)

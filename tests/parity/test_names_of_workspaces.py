@@ -25,6 +25,7 @@ def test_there_are_such_routes() -> None:
     assert {"workspaces.get", "workspaces.update", "skills.import"} <= {case.id for case in BY_PATH}
 
 
+@pytest.mark.slow
 @each_of("op", BY_PATH)
 async def test_one_workspace_has_two_names(op: Operation[Any], estate: Estate) -> None:
     raw, person, home = valid(op, estate), estate.caller(op), estate.home.workspace

@@ -85,6 +85,7 @@ async def test_one_message_gets_one_answer(place: World, player: Player) -> None
     assert await place.database.fetchval("SELECT origin FROM chats WHERE id = $1", run["chat_id"]) == "CLI"
 
 
+@pytest.mark.slow
 async def test_the_answer_alone_is_on_stdout(place: World, player: Player) -> None:
     steps = (
         call("Bash", "t1", command="ls"),
@@ -123,6 +124,7 @@ def test_a_long_line_is_cut_where_the_terminal_ends() -> None:
     assert one_line("x" * 11, 10) == "x" * 9 + "…"
 
 
+@pytest.mark.slow
 async def test_a_run_that_fails_is_exit_code_1(place: World, player: Player) -> None:
     player.play("break", text("Half an"))
     player.fails["break"] = "The provider refuses: no key"
@@ -130,6 +132,7 @@ async def test_a_run_that_fails_is_exit_code_1(place: World, player: Player) -> 
     assert (said.code, said.out, said.err) == (1, "Half an\n", "The provider refuses: no key\n")
 
 
+@pytest.mark.slow
 async def test_a_chat_goes_on_unless_a_new_one_is_asked_for(place: World, player: Player) -> None:
     for message in ("first", "second"):
         await chat(place, "builder", message)
@@ -149,6 +152,7 @@ async def test_messages_come_from_a_pipe_line_by_line(place: World, player: Play
     assert player.prompts == ["one", "two", "three"]  # what follows a failure is not sent
 
 
+@pytest.mark.slow
 async def test_a_busy_chat_is_said_so(place: World, player: Player) -> None:
     player.hold.set()
     first = asyncio.create_task(chat(place, "scout", "slow", "--new"))
@@ -171,6 +175,7 @@ async def test_an_agent_that_waits_for_a_review_says_so(place: World, player: Pl
     assert player.prompts == []
 
 
+@pytest.mark.slow
 async def test_a_group_hears_who_mentions_the_agent(place: World, player: Player) -> None:
     await chat(place, "builder", "alone", "--new")
     await place.database.execute(
@@ -195,6 +200,7 @@ async def test_a_server_that_is_not_there(place: World) -> None:
     )
 
 
+@pytest.mark.slow
 async def test_bad_addresses_tokens_and_files(place: World, tmp_path: Any) -> None:
     assert "is not a URL" in (await chat(place, "scout", "hello", "--server", "localhost:8080")).err
     assert "does not accept this token" in (await chat(place, "scout", "hello", "--token", "crewship_cli_nothing")).err
@@ -212,6 +218,7 @@ async def test_an_unknown_agent_is_answered_with_the_known_ones(place: World) ->
     assert (said.code, said.err) == (1, "crewship: there is no agent 'nemo' in Workspace; there are: builder, scout\n")
 
 
+@pytest.mark.slow
 async def test_who_is_in_several_workspaces_names_one(place: World, player: Player) -> None:
     both = Membership(workspace_id=place.other.id, user_id=place.manager.user_id, role=Role.VIEWER, accepted_at=now())
     await place.add(both)
@@ -235,6 +242,7 @@ async def test_who_is_in_several_workspaces_names_one(place: World, player: Play
     )
 
 
+@pytest.mark.slow
 async def test_a_profile_names_server_and_token_and_the_command_line_wins(
     place: World, player: Player, tmp_path: Any
 ) -> None:
@@ -251,6 +259,7 @@ async def test_a_profile_names_server_and_token_and_the_command_line_wins(
 # ---- a wire that breaks ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_broken_connection_loses_and_doubles_nothing(place: World, player: Player) -> None:
     words = [f"{number} " for number in range(300)]
     player.play("count", *(event for word in words for event in (text(word), 0.01)), RESULT)
@@ -271,6 +280,7 @@ async def test_a_broken_connection_loses_and_doubles_nothing(place: World, playe
 SWEPT = "INSERT INTO instance_facts (name, value) VALUES ('events_swept', pg_current_xact_id()::text)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swept", [False, True], ids=["kept", "swept"])
 async def test_a_turn_that_ends_while_nobody_listens_is_shown_whole(place: World, player: Player, swept: bool) -> None:
     """By its events, and by the history of the chat where these are not kept any more."""
@@ -296,6 +306,7 @@ async def test_a_turn_that_ends_while_nobody_listens_is_shown_whole(place: World
     assert (said.code, said.out, said.err) == (0, "Before. After.\n", TAKEN)
 
 
+@pytest.mark.slow
 async def test_a_login_that_ends_ends_the_turn(place: World, player: Player) -> None:
     made = (await place.rest(place.owner, "POST", "/api/v1/auth/cli-token", {"name": "For a moment"})).json()
     player.play("held", text("So "), 0.5, text("long."), RESULT)
@@ -337,6 +348,7 @@ async def begun(shown: Terminal, message: str) -> None:
     shown.type(f"{message}\r")
 
 
+@pytest.mark.slow
 async def test_a_conversation_in_a_terminal(place: World, player: Player) -> None:
     player.play("hello", {"type": "status", "content": "starting"}, 0.3, text("Hi "), 0.1, text("there."), RESULT)
     async with terminal(*CHAT, "scout", "--new", env=environment(place)) as shown:
@@ -359,6 +371,7 @@ async def test_a_conversation_in_a_terminal(place: World, player: Player) -> Non
     assert "Traceback" not in shown.text
 
 
+@pytest.mark.slow
 async def test_ctrl_c_cancels_the_answer_and_not_the_conversation(place: World, player: Player) -> None:
     player.play("long", text("A long "), *([0.05, text("tale ")] * 400), RESULT)
     async with terminal(*CHAT, "scout", "--new", env=environment(place)) as shown:
@@ -377,6 +390,7 @@ async def test_ctrl_c_cancels_the_answer_and_not_the_conversation(place: World, 
     assert "Traceback" not in shown.text
 
 
+@pytest.mark.slow
 async def test_a_second_ctrl_c_does_not_wait(place: World, player: Player) -> None:
     player.play("stuck", text("So "), *([0.05, text("on ")] * 400), RESULT)
     async with terminal(*CHAT, "scout", "stuck", "--new", env=environment(place)) as shown:
@@ -393,6 +407,7 @@ async def test_a_second_ctrl_c_does_not_wait(place: World, player: Player) -> No
     assert "Traceback" not in shown.text
 
 
+@pytest.mark.slow
 async def test_what_was_said_elsewhere_is_shown_before_the_next_message(place: World, player: Player) -> None:
     player.play("browser", text("Answered there."), RESULT)
     async with terminal(*CHAT, "scout", "--new", env=environment(place)) as shown:

@@ -138,6 +138,7 @@ def test_the_commands_of_one_data_directory_share_its_database(data_dir: Path) -
         assert status_of(served.port) == 200
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -152,6 +153,7 @@ def test_a_taken_port_is_named_with_the_way_out(data_dir: Path) -> None:
     assert refused.stdout == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
@@ -174,6 +176,7 @@ def test_a_wrong_environment_is_one_line(data_dir: Path, variable: str, value: s
     assert "hunter2" not in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("inside", [None, "run", "run/crewship.sock"])
 def test_a_data_directory_of_another_user_is_one_line(data_dir: Path, inside: str | None) -> None:
@@ -203,6 +206,7 @@ def test_a_data_directory_of_another_user_is_one_line(data_dir: Path, inside: st
     assert refused.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_doctor_fails_with_what_to_do(data_dir: Path) -> None:
     data_dir.mkdir(mode=0o755)
     sick = run("doctor", env=environment(data_dir))
@@ -215,6 +219,7 @@ def test_doctor_fails_with_what_to_do(data_dir: Path) -> None:
     assert run("doctor", "--json", env=environment(data_dir)).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "begins"),
     one_quickly(
@@ -284,6 +289,7 @@ def test_a_plain_user_without_a_home_on_a_read_only_installation(data_dir: Path)
         assert time.monotonic() - began < PATIENCE / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     one_quickly(
@@ -314,6 +320,7 @@ def test_commands_for_a_server_that_is_there_make_none(data_dir: Path, command: 
     assert not data_dir.exists()
 
 
+@pytest.mark.slow
 def test_doctor_says_which_directory_it_has_looked_at(data_dir: Path) -> None:
     said = run("doctor", env=environment(data_dir)).stdout
     assert f"the first start creates it in {data_dir}\n" in said
@@ -321,6 +328,7 @@ def test_doctor_says_which_directory_it_has_looked_at(data_dir: Path) -> None:
     assert not data_dir.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", one_quickly(["keys", "status"], ["audit", "verify"]))
 def test_a_key_that_is_not_there_is_named_with_where_it_was_looked_for(data_dir: Path, command: list[str]) -> None:
     refused = run(*command, env=environment(migrated(data_dir)))
@@ -331,6 +339,7 @@ def test_a_key_that_is_not_there_is_named_with_where_it_was_looked_for(data_dir:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code"),
     one_quickly(

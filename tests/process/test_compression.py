@@ -106,6 +106,7 @@ def test_who_takes_gzip(accepted: str, taken: bool) -> None:
     assert compression.takes_gzip(accepted.encode()) is taken
 
 
+@pytest.mark.slow
 async def test_a_head_that_came_before_is_answered_alike(world: World) -> None:
     """The second request takes the way without ASGI."""
     document = "{ __schema { types { name description fields { name description } } } }"

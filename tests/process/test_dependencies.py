@@ -142,6 +142,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_without_the_embedded_database_the_way_out_is_named(tmp_path: Path) -> None:
     environment = {
         **os.environ,

@@ -193,6 +193,7 @@ def test_a_superuser_is_no_role_for_the_application(settings: Settings, database
     assert "superuser and BYPASSRLS" in found(strong)["database role"].found
 
 
+@pytest.mark.slow
 def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
     """A process holds more than its pool: 19 with a pool of 10, and two more while it starts."""
     assert connections_of(settings) == 21
@@ -207,6 +208,7 @@ def test_connections_that_no_server_has_are_found(settings: Settings) -> None:
     assert "CREWSHIP_POOL_SIZE" in many.fix
 
 
+@pytest.mark.slow
 def test_a_short_secret_is_found_and_a_rotation_shown(
     settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +266,7 @@ def test_a_data_directory_must_be_a_directory(tmp_path: Path) -> None:
     assert not check_data_directory(load_settings(data_dir=str(tmp_path / "file"))).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["data", "."])
 def test_what_another_user_keeps_is_named_and_left_alone(settings: Settings, tmp_path: Path, closed: str) -> None:
     """A user whom the modes of files hold back: root gives that up first."""
@@ -312,6 +315,7 @@ def answering(body: bytes) -> Iterator[int]:
             thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "ok"),
     [(b'{"status":"ok","service":"crewshipd"}', True), (b"<html>another program</html>", False), (b"[]", False)],

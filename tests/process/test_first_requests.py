@@ -6,6 +6,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
+import pytest
 
 from scripts.budget import ROOT, compiled
 from tests.process.commands import PATIENCE, environment, migrated, serving
@@ -14,6 +15,7 @@ FIRST = 0.2  # seconds of the processor, for a first request of its kind
 IDLE = 158.0  # MB, when both surfaces have answered
 
 
+@pytest.mark.slow
 def test_the_first_requests_pay_for_no_start(tmp_path: Path) -> None:
     """The first list, and the first document."""
     owner = {"full_name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}

@@ -119,6 +119,7 @@ async def test_an_end_does_not_wait_for_it(monkeypatch: pytest.MonkeyPatch, data
     assert gc.isenabled()
 
 
+@pytest.mark.slow
 def test_a_process_ends_at_once_while_it_is_made(tmp_path: Path) -> None:
     env = environment(migrated(tmp_path / "data"))
     took = []

@@ -212,6 +212,7 @@ WORDS = [
 ]
 
 
+@pytest.mark.slow
 @each_of("word", WORDS)
 @each_of("frame", ["{}", "Decision needed: {}", 'Invitation to the workspace "{}" on x.example'])
 async def test_nothing_in_a_subject_ends_it(word: str, frame: str) -> None:

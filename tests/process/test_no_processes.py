@@ -20,6 +20,7 @@ except RuntimeError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "outcome"), [("api", "refused"), ("worker", "started"), ("all", "started")])
 def test_only_a_process_that_does_agents_work_may_start_others(role: str, outcome: str, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "CREWSHIP_DATA_DIR": str(tmp_path), "PYTHONPATH": os.getcwd()}

@@ -89,6 +89,7 @@ def test_the_policy_names_no_origin_but_its_own_and_no_eval() -> None:
     assert {source for sources in directives.values() for source in sources.split()} <= allowed
 
 
+@pytest.mark.slow
 @each_of("path", PAGES)
 def test_a_page_loads_only_assets_that_exist_and_may_be_kept(client: TestClient, path: str) -> None:
     references = References(client.get(path).text)
@@ -269,6 +270,7 @@ def test_the_wheel_contains_every_page_and_asset() -> None:
     assert on_disk <= included
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 @each_of(
     ("value", "expected"),

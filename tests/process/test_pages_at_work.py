@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="ne
 # ---- a conversation --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_conversation_with_everything_in_it(place: World, player: Player, page: Page) -> None:
     begun = (
         {"type": "status", "content": "starting the agent"},
@@ -260,6 +261,7 @@ ASKED = """(fetch => {
 })(window.fetch)"""
 
 
+@pytest.mark.slow
 async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page: Page) -> None:
     await page.command("Page.addScriptToEvaluateOnNewDocument", source=ASKED)
     await sign_in(page, place.url)
@@ -280,6 +282,7 @@ async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page
     await page.see("Latecomer", "#crews")
 
 
+@pytest.mark.slow
 async def test_without_a_socket_the_crew_is_shown_all_the_same(place: World, player: Player, page: Page) -> None:
     await sign_in(page, place.url)
     deaf = "window.WebSocket = class { constructor() { this.send = this.close = () => {}; } };"
@@ -333,6 +336,7 @@ SMALL = """[...document.querySelectorAll('a, button, input, select, textarea, su
 }).map(element => element.outerHTML.slice(0, 120))"""
 
 
+@pytest.mark.slow
 async def test_targets_are_large_enough_and_one_part_is_the_main_one(
     place: World, player: Player, page: Page, axe: str
 ) -> None:
@@ -357,6 +361,7 @@ async def test_targets_are_large_enough_and_one_part_is_the_main_one(
             assert await page.value(SMALL) == [], (path, width)
 
 
+@pytest.mark.slow
 async def test_enter_while_an_answer_runs_says_why_nothing_is_sent(place: World, player: Player, page: Page) -> None:
     player.play("slow", text("Word"), *([0.1] * 300), RESULT)
     await sign_in(page, place.url)

@@ -81,6 +81,7 @@ async def test_from_the_link_to_the_first_answer_and_out(database: Any, tmp_path
         assert page.complaints == []
 
 
+@pytest.mark.slow
 async def test_who_has_just_signed_up_may_leave_the_setting_up(database: Any, tmp_path: Path) -> None:
     async with (
         world_on(database, tmp_path / "data", role="api", allow_signup=True) as fresh,

@@ -104,6 +104,7 @@ async def choose(page: Page, selector: str, value: str) -> None:
 # ---- sign-in ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_page_for_users_leads_by_the_sign_in_and_back(page: Page, place: World, axe: str) -> None:
     await page.open(f"{place.url}/account")
     await page.see("Forgot your password?", "#login")
@@ -123,6 +124,7 @@ async def test_a_page_for_users_leads_by_the_sign_in_and_back(page: Page, place:
     assert await place.database.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
 
 
+@pytest.mark.slow
 async def test_somebody_signs_in_with_a_provider_and_unlinks_it(
     page: Page, place: World, provider: Provider, axe: str
 ) -> None:
@@ -160,6 +162,7 @@ def _state(address: str) -> str:
 # ---- a forgotten password --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_link_is_asked_for(page: Page, place: World, axe: str) -> None:
     await page.open(f"{place.url}/forgot")
     await page.until("document.querySelector('#forgot-form').offsetParent")
@@ -184,6 +187,7 @@ async def link_to_confirm(place: World, user: User, email: str) -> str:
     return f"{place.url}/confirm-email?token={token}"
 
 
+@pytest.mark.slow
 async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe: str) -> None:
     hedy = await new_user(place, email="hedy@example.com", email_verified=now())
     link = await link_to_confirm(place, hedy, "hedy@example.org")
@@ -206,6 +210,7 @@ async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe:
     await page.see("Invalid or expired token", "#confirm-form [role=alert]")
 
 
+@pytest.mark.slow
 async def test_who_confirms_in_a_session_needs_no_new_password(page: Page, place: World) -> None:
     klara = await new_user(place, email="klara@example.com")
     await account(page, place, klara.email)
@@ -218,6 +223,7 @@ async def test_who_confirms_in_a_session_needs_no_new_password(page: Page, place
     assert await page.value("document.body.dataset.view") == "account"
 
 
+@pytest.mark.slow
 async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: str) -> None:
     grace = await new_user(place, email="grace@example.com")
     reset = PasswordReset(email=grace.email, user_id=grace.id, expires_at=now() + timedelta(minutes=5))
@@ -247,6 +253,7 @@ async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: 
 # ---- the account -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_the_account_shows_who_and_where(page: Page, place: World, axe: str) -> None:
     await account(page, place)
     assert (await page.text("#person")).split("\n")[-2:] == ["Ada Lovelace", EMAIL]
@@ -254,6 +261,7 @@ async def test_the_account_shows_who_and_where(page: Page, place: World, axe: st
     await judge(page, axe, "account")
 
 
+@pytest.mark.slow
 async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: str) -> None:
     both = await new_user(place, email="hedy@example.com")
     for workspace in (place.workspace, place.other):
@@ -289,6 +297,7 @@ async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: st
     assert await page.value("document.querySelector('#preferences-form [name=enter]').value") == "line"
 
 
+@pytest.mark.slow
 async def test_the_password_is_changed(page: Page, place: World, axe: str) -> None:
     ada, other = await new_user(place, email="joan@example.com"), Browser(place.url)
     await other.log_in(ada.email)
@@ -309,6 +318,7 @@ async def test_the_password_is_changed(page: Page, place: World, axe: str) -> No
     assert (await other.log_in(ada.email, "a new password")).json()["ok"] is True
 
 
+@pytest.mark.slow
 async def test_an_account_is_deleted(page: Page, place: World, axe: str) -> None:
     gone = await new_user(place, email="gone@example.com")
     await account(page, place, gone.email)
@@ -327,6 +337,7 @@ async def test_an_account_is_deleted(page: Page, place: World, axe: str) -> None
     assert await place.database.fetchval("SELECT count(*) FROM users WHERE id = $1", gone.id) == 0
 
 
+@pytest.mark.slow
 async def test_passkeys_are_added_used_required_and_deleted(
     page: Page, place: World, axe: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -373,6 +384,7 @@ async def test_passkeys_are_added_used_required_and_deleted(
         await page.command("WebAuthn.removeVirtualAuthenticator", authenticatorId=added["authenticatorId"])
 
 
+@pytest.mark.slow
 async def test_sessions_are_revoked(page: Page, place: World) -> None:
     other = Browser(place.url)
     await other.log_in(EMAIL)
@@ -388,6 +400,7 @@ async def test_sessions_are_revoked(page: Page, place: World) -> None:
     await page.see("Sign in", "#login")
 
 
+@pytest.mark.slow
 async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, axe: str) -> None:
     await account(page, place)
     await page.see("None yet", "#tokens")
@@ -425,6 +438,7 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
     assert await place.database.fetchval(ended) == 2
 
 
+@pytest.mark.slow
 async def test_a_command_line_is_paired(page: Page, place: World, axe: str) -> None:
     await account(page, place)
     await page.click("#pairing-form button")

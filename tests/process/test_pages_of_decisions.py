@@ -48,6 +48,7 @@ async def status(world: World, asked: Approval) -> tuple[Any, ...]:
     return tuple(await world.database.fetchrow("SELECT status, comment FROM approvals WHERE id = $1", asked.id))
 
 
+@pytest.mark.slow
 async def test_what_is_asked_is_shown_and_decided_once(page: Page, world: World, axe: str) -> None:
     asked, link = await link_to(world)
     await page.open("about:blank")
@@ -71,6 +72,7 @@ async def test_what_is_asked_is_shown_and_decided_once(page: Page, world: World,
     await judge(page, axe, "decision link used")
 
 
+@pytest.mark.slow
 async def test_a_decision_that_came_first_is_told(page: Page, world: World) -> None:
     asked, link = await link_to(world)
     await page.open("about:blank")

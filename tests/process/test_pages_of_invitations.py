@@ -21,6 +21,7 @@ async def invited(place: World, email: str) -> str:
     return f"/invitation?token={answer['data']['createInvitation']['token']}"
 
 
+@pytest.mark.slow
 async def test_a_newcomer_accepts_with_a_new_account(page: Page, place: World, axe: str) -> None:
     await page.open(f"{place.url}{await invited(place, 'radia@example.com')}")
     await page.fill("#join-form [name=fullName]", "Radia Perlman")
@@ -41,6 +42,7 @@ async def test_a_newcomer_accepts_with_a_new_account(page: Page, place: World, a
     assert await place.database.fetchval(joined) == "MEMBER"
 
 
+@pytest.mark.slow
 async def test_a_link_that_was_cut_is_no_invitation(page: Page, place: World, axe: str) -> None:
     await page.open(f"{place.url}/invitation")
     await page.see("This link contains no invitation", "#unavailable [role=alert]")
@@ -48,6 +50,7 @@ async def test_a_link_that_was_cut_is_no_invitation(page: Page, place: World, ax
     await judge(page, axe, "invitation without a token")
 
 
+@pytest.mark.slow
 async def test_somebody_with_an_account_signs_in_to_accept(page: Page, place: World, axe: str) -> None:
     karen = await new_user(place, email="karen@example.com")
     path = await invited(place, karen.email)
@@ -80,6 +83,7 @@ async def test_somebody_with_an_account_signs_in_to_accept(page: Page, place: Wo
     await page.see("You are a member already", "#joined")  # of one of several, which are not told apart
 
 
+@pytest.mark.slow
 async def test_somebody_is_invited_and_the_invitation_withdrawn(page: Page, place: World, axe: str) -> None:
     await account(page, place)
     await page.see(EMAIL, "#members")
@@ -107,6 +111,7 @@ async def test_somebody_is_invited_and_the_invitation_withdrawn(page: Page, plac
     assert "mary@example.com" not in await page.text("#people")
 
 
+@pytest.mark.slow
 async def test_who_may_not_invite_is_not_asked(page: Page, place: World) -> None:
     rear = await new_user(place, email="joan.clarke@example.com")
     await place.add(Membership(workspace_id=place.workspace.id, user_id=rear.id, role=Role.MANAGER, accepted_at=now()))
@@ -115,6 +120,7 @@ async def test_who_may_not_invite_is_not_asked(page: Page, place: World) -> None
     assert await page.value("document.querySelector('#sections [href=\\'#people\\']').hidden")
 
 
+@pytest.mark.slow
 async def test_who_was_added_accepts_where_workspaces_are_listed(page: Page, place: World, axe: str) -> None:
     frances = await new_user(place, email="frances@example.com")
     added = [

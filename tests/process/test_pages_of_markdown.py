@@ -157,6 +157,7 @@ async def test_no_text_takes_long(tab: Page, piece: str) -> None:
     assert took < 3000
 
 
+@pytest.mark.slow
 async def test_an_answer_in_the_chat(place: World, player: Player, page: Page, axe: str, tmp_path: Path) -> None:
     player.play("plan", *(text(ANSWER[at : at + 7]) for at in range(0, len(ANSWER), 7)), RESULT)
     await sign_in(page, place.url)
@@ -180,6 +181,7 @@ async def test_an_answer_in_the_chat(place: World, player: Player, page: Page, a
     assert page.complaints == []
 
 
+@pytest.mark.slow
 async def test_words_of_users_stay_as_they_are(place: World, player: Player, page: Page) -> None:
     player.play("# not **bold**", text("ok"), RESULT)
     await sign_in(page, place.url)

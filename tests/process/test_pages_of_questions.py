@@ -54,6 +54,7 @@ async def ask_in_chat(place: World, player: Player, page: Page, prompt: str) -> 
     return asked
 
 
+@pytest.mark.slow
 async def test_a_question_is_decided_where_it_is_asked(
     place: World, player: Player, page: Page, axe: str, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ async def test_a_question_is_decided_where_it_is_asked(
     assert page.complaints == []
 
 
+@pytest.mark.slow
 async def test_the_other_button_approves(place: World, player: Player, page: Page) -> None:
     asked = await ask_in_chat(place, player, page, "clean up well")
     await page.click("#turns .approval .row button:first-child")
@@ -82,6 +84,7 @@ async def test_the_other_button_approves(place: World, player: Player, page: Pag
     await page.see("Approved by you.", "#turns .approval")
 
 
+@pytest.mark.slow
 async def test_a_decision_made_elsewhere_is_seen(place: World, player: Player, page: Page) -> None:
     asked = await ask_in_chat(place, player, page, "clean up later")
     body = {"status": "approved", "comment": "Go"}
@@ -97,6 +100,7 @@ async def test_a_decision_made_elsewhere_is_seen(place: World, player: Player, p
     await page.see("Cancelled: the run has ended", "#turns > li:last-child")
 
 
+@pytest.mark.slow
 async def test_who_cannot_decide_sees_the_question_without_buttons(place: World, player: Player, page: Page) -> None:
     ours = "UPDATE memberships SET role = $2 FROM users WHERE users.id = user_id AND email = $1"
     await place.database.execute(ours, EMAIL, "MEMBER")

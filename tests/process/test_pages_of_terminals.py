@@ -83,6 +83,7 @@ async def picture(page: Page, name: str, width: int = 1280, height: int = 800, *
         await page.look()
 
 
+@pytest.mark.slow
 async def test_a_shell_in_a_page(place: World, page: Page, axe: str) -> None:
     await seen(page, "$")
     assert await page.value("document.activeElement.className") == "xterm-helper-textarea"
@@ -121,6 +122,7 @@ async def interrupt(page: Page) -> None:
     await seen(page, "^C")
 
 
+@pytest.mark.slow
 async def test_by_keyboard_and_for_screen_readers(place: World, page: Page, axe: str) -> None:
     await seen(page, "$")
     key = {"key": "F6", "code": "F6", "windowsVirtualKeyCode": 117, "modifiers": 2}
@@ -140,6 +142,7 @@ async def test_by_keyboard_and_for_screen_readers(place: World, page: Page, axe:
     await judge(page, axe, "read aloud")
 
 
+@pytest.mark.slow
 async def test_a_member_who_is_removed_is_told_so(place: World, page: Page) -> None:
     await seen(page, "$")
     since = time.monotonic()
@@ -153,6 +156,7 @@ async def test_a_member_who_is_removed_is_told_so(place: World, page: Page) -> N
     await picture(page, "removed")
 
 
+@pytest.mark.slow
 async def test_a_login_that_ended_leads_to_the_sign_in(place: World, page: Page) -> None:
     await seen(page, "$")
     await place.database.execute("DELETE FROM sessions")
@@ -162,6 +166,7 @@ async def test_a_login_that_ended_leads_to_the_sign_in(place: World, page: Page)
     assert "agent%3Dscout" in await page.value("location.search")
 
 
+@pytest.mark.slow
 async def test_why_there_is_none(place: World, page: Page, monkeypatch: pytest.MonkeyPatch, axe: str) -> None:
     await seen(page, "$")
     await typed(page, "exit", "exit")

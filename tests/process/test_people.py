@@ -49,6 +49,7 @@ async def run(place: World, *arguments: str, typed: str = "", **variables: str) 
     return Said(process.returncode, out, err)
 
 
+@pytest.mark.slow
 async def test_a_terminal_is_paired_and_known_from_then_on(place: World, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "CREWSHIP_TOKEN": ""}
     said = await run(place, "issues", **home)
@@ -74,6 +75,7 @@ async def test_a_terminal_is_paired_and_known_from_then_on(place: World, tmp_pat
     assert (said.code, said.err.splitlines()[-1]) == (1, "crewship: Invalid or expired code")
 
 
+@pytest.mark.slow
 async def test_runs_are_listed_for_people_and_for_programs(place: World, player: Player) -> None:
     for listed in ("runs", "missions"):
         assert (await run(place, listed)).err == f"No {listed} yet.\n"
@@ -91,6 +93,7 @@ async def test_runs_are_listed_for_people_and_for_programs(place: World, player:
     assert (wrong.code, wrong.out, len(wrong.err.splitlines())) == (1, "", 1), wrong.err
 
 
+@pytest.mark.slow
 async def test_what_waits_is_listed_and_decided_once(place: World) -> None:
     row = Approval(
         workspace_id=place.workspace.id, kind=ApprovalKind.tool_call, reason="It deletes\x1b[2J files", tool="rm"
@@ -110,6 +113,7 @@ async def test_what_waits_is_listed_and_decided_once(place: World) -> None:
     assert (await run(place, "approvals")).err == "No approvals are pending.\n"
 
 
+@pytest.mark.slow
 async def test_the_journal_is_followed_over_a_broken_connection(place: World, player: Player) -> None:
     player.play("first", text("One."), RESULT)
     player.play("second", text("Two."), RESULT)
@@ -136,6 +140,7 @@ async def test_the_journal_is_followed_over_a_broken_connection(place: World, pl
     assert listed[listed.index(ids[0]) : listed.index(ids[-1]) + 1] == ids, "an entry was left out"
 
 
+@pytest.mark.slow
 async def test_answers_for_programs(place: World, player: Player) -> None:
     player.play("hello", text("Hi "), text("there."), RESULT)
     player.play("break", text("Half an"))
@@ -156,6 +161,7 @@ async def test_answers_for_programs(place: World, player: Player) -> None:
     assert await place.database.fetchval("SELECT origin FROM chats WHERE id = $1", chat) == "CLI"
 
 
+@pytest.mark.slow
 async def test_a_decision_for_programs_and_who_may_not_make_it(place: World) -> None:
     row = Approval(workspace_id=place.workspace.id, kind=ApprovalKind.tool_call, reason="It deletes files", tool="rm")
     await place.add(row)
@@ -168,6 +174,7 @@ async def test_a_decision_for_programs_and_who_may_not_make_it(place: World) -> 
     assert (said.code, json.loads(said.out)) == (0, {"id": row.id, "status": "approved", "comment": "Go on."})
 
 
+@pytest.mark.slow
 async def test_what_goes_into_a_pipe_is_whole_and_has_no_colours(place: World) -> None:
     long = "An error \n that is " + "long, " * 100
     await place.database.execute(
@@ -192,6 +199,7 @@ async def test_whoever_reads_no_more_is_left_without_a_word(place: World) -> Non
     assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
 
 
+@pytest.mark.slow
 async def test_interrupted_without_a_word(place: World) -> None:
     for command in (("logs", "-f"), ("login",)):
         async with terminal(*COMMAND, *command, env=environment(place)) as made:
@@ -218,6 +226,7 @@ async def test_a_server_of_another_release_is_told_as_that(place: World) -> None
     assert len(err.decode().splitlines()) == 1
 
 
+@pytest.mark.slow
 async def test_a_certificate_of_an_authority_of_ones_own(place: World, player: Player, tmp_path: Path) -> None:
     player.play("hello", text("Hi."), RESULT)
     tls = certificate(tmp_path / "own.pem")

@@ -81,6 +81,7 @@ async def test_an_encoded_parent_segment_is_one_too(target: bytes) -> None:
     assert status == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("http", ["httptools", "h11", Protocol])
 async def test_an_answer_has_each_header_once_over_every_server(http: Any) -> None:
     """The service's own protocol takes the policy as lines; to others they are headers like any."""

@@ -70,6 +70,7 @@ def postmaster(data_dir: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_a_cold_start_serves_over_a_private_socket(server: EmbeddedPostgres, data_dir: Path) -> None:
     connection = server.start()
     assert value(connection.application, "SELECT current_user") == APPLICATION
@@ -109,6 +110,7 @@ def test_the_application_role_reads_and_writes_rows_and_nothing_else(server: Emb
             value(connection.application, refused)
 
 
+@pytest.mark.slow
 def test_nobody_connects_without_the_password(server: EmbeddedPostgres) -> None:
     connection = server.start()
     wrong = Connection(connection.port, connection.sockets, dict.fromkeys(connection.passwords, "guess"))
@@ -175,6 +177,7 @@ def test_a_killed_server_comes_back_where_it_was_also_when_its_port_is_taken(dat
         server.stop()
 
 
+@pytest.mark.slow
 def test_nothing_listens_on_the_network(server: EmbeddedPostgres) -> None:
     connection = server.start()
     assert value(connection.owner, "SHOW listen_addresses") == ""
@@ -209,6 +212,7 @@ def test_a_killed_owner_takes_its_server_along_and_loses_no_row(server: Embedded
     assert "database system is shut down" in (data_dir / "logs/postgres.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: EmbeddedPostgres, data_dir: Path) -> None:
     server.start()
     running = (data_dir / "postgres" / "postmaster.pid").read_text()
@@ -222,6 +226,7 @@ def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(server: Embedd
         stranger.kill()
 
 
+@pytest.mark.slow
 def test_another_process_joins_a_running_server(server: EmbeddedPostgres, data_dir: Path) -> None:
     first = server.start()
     guest = EmbeddedPostgres(data_dir)
@@ -235,12 +240,14 @@ def test_another_process_joins_a_running_server(server: EmbeddedPostgres, data_d
         guest.join()
 
 
+@pytest.mark.slow
 def test_an_interrupted_first_start_is_made_again(server: EmbeddedPostgres, data_dir: Path) -> None:
     (data_dir / "postgres.new" / "base").mkdir(parents=True)
     assert answers(server.start().application)
     assert not (data_dir / "postgres.new").exists()
 
 
+@pytest.mark.slow
 def test_a_path_too_long_for_a_socket_falls_back_to_loopback(data_dir: Path) -> None:
     server = EmbeddedPostgres(data_dir / ("deep" * 20), durable=False)
     try:
@@ -253,6 +260,7 @@ def test_a_path_too_long_for_a_socket_falls_back_to_loopback(data_dir: Path) -> 
         server.stop()
 
 
+@pytest.mark.slow
 def test_the_wrong_release_and_lost_passwords_are_explained(server: EmbeddedPostgres, data_dir: Path) -> None:
     server.start()
     server.stop()
@@ -268,6 +276,7 @@ def test_the_wrong_release_and_lost_passwords_are_explained(server: EmbeddedPost
     assert set(json.loads(kept)) == {"postgres", OWNER, APPLICATION, "port"}
 
 
+@pytest.mark.slow
 def test_a_server_that_cannot_start_says_why(server: EmbeddedPostgres, data_dir: Path) -> None:
     server.start()
     server.stop()
@@ -276,6 +285,7 @@ def test_a_server_that_cannot_start_says_why(server: EmbeddedPostgres, data_dir:
         server.start()
 
 
+@pytest.mark.slow
 @AS_ROOT
 def test_root_s_server_is_not_root_and_opens_no_directory(server: EmbeddedPostgres, data_dir: Path) -> None:
     before = stat.S_IMODE(data_dir.parent.stat().st_mode)
@@ -297,6 +307,7 @@ def test_root_s_server_is_not_root_and_opens_no_directory(server: EmbeddedPostgr
     }
 
 
+@pytest.mark.slow
 @AS_ROOT
 def test_programs_out_of_the_user_s_reach_are_copied(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with an environment under a home that only root may enter."""

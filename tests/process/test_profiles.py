@@ -102,6 +102,7 @@ def test_one_that_is_removed_is_not_in_use(kept: Path) -> None:
             change("work")
 
 
+@pytest.mark.slow
 def test_a_file_is_whole_whenever_it_is_read(kept: Path) -> None:
     """Two that write at once, and one that reads meanwhile."""
     writing = (
@@ -133,6 +134,7 @@ async def paired(place: World, person: Person, home: dict[str, str], *arguments:
     return await run(place, "login", *arguments, typed=f"{code}\n", **home)
 
 
+@pytest.mark.slow
 async def test_several_logins(place: World, tmp_path: Path) -> None:
     home = {"HOME": str(tmp_path), "CREWSHIP_TOKEN": "", "CREWSHIP_SERVER": ""}
     none = await run(place, "profiles", **home)
@@ -167,6 +169,7 @@ async def test_a_token_that_was_revoked_says_what_to_do(place: World) -> None:
     assert "does not accept this token: run `crewship login`" in said.err
 
 
+@pytest.mark.slow
 async def test_completion_asks_nobody(tmp_path: Path) -> None:
     env = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     made = await asyncio.create_subprocess_exec(

@@ -55,6 +55,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 LENGTH = (b"content-length", b"5")
 
 
+@pytest.mark.slow
 async def test_head_and_body_are_one_answer() -> None:
     got = await raw(answering(start(200, LENGTH), body(b"hello")), GET)
     head, _, rest = got.partition(b"\r\n\r\n")
@@ -62,17 +63,20 @@ async def test_head_and_body_are_one_answer() -> None:
     assert rest == b"hello"
 
 
+@pytest.mark.slow
 async def test_a_body_in_parts_of_known_length() -> None:
     got = await raw(answering(start(200, LENGTH), body(b"he", True), body(b"llo")), GET)
     assert got.endswith(b"\r\n\r\nhello")
 
 
+@pytest.mark.slow
 async def test_a_body_of_unknown_length_is_chunked() -> None:
     got = await raw(answering(start(200), body(b"one", True), body(b"", True), body(b"three")), GET)
     assert b"transfer-encoding: chunked\r\n" in got
     assert got.endswith(b"\r\n\r\n3\r\none\r\n5\r\nthree\r\n0\r\n\r\n")
 
 
+@pytest.mark.slow
 async def test_head_has_the_headers_and_no_body() -> None:
     got = await raw(answering(start(200, LENGTH), body(b"hello")), b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
     assert b"content-length: 5\r\n" in got
@@ -129,6 +133,7 @@ async def test_others_are_answered_while_a_client_takes_a_large_body_slowly() ->
         writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [204, 304])
 async def test_answers_without_a_body_have_no_framing(status: int) -> None:
     got = await raw(answering(start(status), body(b"")), GET)
@@ -149,6 +154,7 @@ async def test_a_body_of_another_length_ends_the_connection(data: bytes) -> None
     assert got.count(b"HTTP/1.1 ") <= 1
 
 
+@pytest.mark.slow
 async def test_requests_in_a_row_are_answered_in_a_row() -> None:
     got = await raw(answering(start(200, LENGTH), body(b"hello")), GET * 3)
     assert got.count(b"HTTP/1.1 200 OK") == 3

@@ -32,6 +32,7 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_a_start_in_a_terminal_shows_what_it_does_and_the_link_before_any_warning(data_dir: Path) -> None:
     command = (sys.executable, "-m", "crewship", "serve")
@@ -54,6 +55,7 @@ async def test_a_start_in_a_terminal_shows_what_it_does_and_the_link_before_any_
         assert await shown.end() == 0
 
 
+@pytest.mark.slow
 def test_a_start_elsewhere_logs_its_steps_and_prints_the_address_first(data_dir: Path) -> None:
     with serving(env=environment(data_dir)) as served:
         assert served.said.startswith("Crewship serves at")
@@ -64,6 +66,7 @@ def test_a_start_elsewhere_logs_its_steps_and_prints_the_address_first(data_dir:
         assert served.end() == 0
 
 
+@pytest.mark.slow
 def test_lines_of_the_log_stand_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     screen = Screen()

@@ -80,6 +80,7 @@ async def gone(mark: str) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_shell_that_has_all_keys_and_the_size(place: World) -> None:
     async with shell(place, place.owner) as (made, before):
         made.type("pwd; stty size\r")
@@ -105,6 +106,7 @@ async def test_a_shell_that_has_all_keys_and_the_size(place: World) -> None:
         assert "�" not in made.text
 
 
+@pytest.mark.slow
 async def test_characters_are_whole_though_frames_are_not(place: World) -> None:
     async with shell(place, place.owner) as (made, _):
         made.type("stty -echo; for i in $(seq 3000); do printf 'ä€🚀'; done; echo -$((7*8))-\r")
@@ -114,6 +116,7 @@ async def test_characters_are_whole_though_frames_are_not(place: World) -> None:
         assert await made.end() == 0
 
 
+@pytest.mark.slow
 async def test_somebody_leaves_as_ssh_is_left(place: World) -> None:
     async with shell(place, place.owner) as (made, before):
         made.type("echo a~.b ~~c\r~~echo\x15")
@@ -125,6 +128,7 @@ async def test_somebody_leaves_as_ssh_is_left(place: World) -> None:
     await gone("98701")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 async def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(place: World, number: signal.Signals) -> None:
     async with shell(place, place.owner) as (made, before):
@@ -137,6 +141,7 @@ async def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(place: World, 
         assert made.raw.rfind("\x1b[?25h") > made.raw.rfind("\x1b[?25l")
 
 
+@pytest.mark.slow
 async def test_it_is_stopped_and_goes_on(place: World) -> None:
     async with shell(place, place.owner) as (made, before):
         raw = made.modes
@@ -153,6 +158,7 @@ async def test_it_is_stopped_and_goes_on(place: World) -> None:
         assert raw != before == made.modes
 
 
+@pytest.mark.slow
 async def test_the_network_is_gone(place: World) -> None:
     wire = Wire(place.url)
     async with wire.open() as url, shell(place, place.owner, CREWSHIP_SERVER=url) as (made, before):
@@ -162,6 +168,7 @@ async def test_the_network_is_gone(place: World) -> None:
         assert made.modes == before
 
 
+@pytest.mark.slow
 async def test_the_network_is_silent(place: World) -> None:
     wire = Wire(place.url)
     patched = "import crewship.cli.shell; crewship.cli.shell.ALIVE = 0.3"
@@ -201,6 +208,7 @@ ENDED = "crewship: your login has expired, which ended the terminal"
 REMOVED = "crewship: the terminal was closed: your membership or role has changed, or its crew was deleted"
 
 
+@pytest.mark.slow
 @each_of(
     ("change", "told"),
     [(deleted, REMOVED), (lowered, REMOVED), (revoked, ENDED), (erased, "crewship: "), (closed_down, REMOVED)],
@@ -227,6 +235,7 @@ async def test_whose_right_ends_has_no_terminal(place: World, change: Any, told:
         assert made.modes == before
 
 
+@pytest.mark.slow
 async def test_nothing_was_typed(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
     async with shell(place, place.owner) as (made, before):
         made.type("exit\r")

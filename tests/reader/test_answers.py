@@ -34,6 +34,7 @@ from tests.tenant.door import visible
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 @each_of(
     "text",
     [
@@ -99,6 +100,7 @@ async def test_a_page_info_takes_a_few_names(library: Library) -> None:
     assert info["b1"] == info["b4"] != info["c2"]
 
 
+@pytest.mark.slow
 @each_of(
     "name",
     [

@@ -72,6 +72,7 @@ def asked(place: str, values: dict[str, Any], **more: str) -> str:
     )
 
 
+@pytest.mark.slow
 @each_of("sort", one_quickly(None, *IssueSort))
 async def test_filters_of_issues_in_each_order(library: Library, oracle: Oracle, sort: str | None) -> None:
     found = []
@@ -92,6 +93,7 @@ async def test_filters_of_issues_in_each_order(library: Library, oracle: Oracle,
     assert len(set(found)) > 10
 
 
+@pytest.mark.slow
 @each_of("owner", OWNERS)
 async def test_filters_of_edges_that_lead_to_issues(library: Library, oracle: Oracle, owner: str) -> None:
     column = "project_id" if owner == "milestone" else f"{owner}_id"

@@ -288,6 +288,7 @@ async def test_a_null_condition_is_refused(library: Library) -> None:
 # ---- caches ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_documents_are_kept_up_to_a_number_and_up_to_a_size() -> None:
     documents = Documents(SCHEMA, Worker())
     for n in range(KEPT + 20):
@@ -307,6 +308,7 @@ async def test_documents_are_kept_up_to_a_number_and_up_to_a_size() -> None:
     assert most - 10 < len(documents.kept) < most
 
 
+@pytest.mark.slow
 async def test_plans_of_documents_are_bounded(library: Library) -> None:
     heads = ", ".join(f"$b{n}: Boolean!" for n in range(6))
     fields = " ".join(f"a{n}: {('name', 'color')[n % 2]} @include(if: $b{n})" for n in range(6))
@@ -324,6 +326,7 @@ async def test_plans_of_documents_are_bounded(library: Library) -> None:
     assert documents.plans.size <= KEPT_PLAN_BYTES
 
 
+@pytest.mark.slow
 async def test_plans_are_bounded(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     person, workspace = library.world.owner, library.world.workspace.id
     monkeypatch.setattr(plans, "shelf", small := Shelf(200_000))

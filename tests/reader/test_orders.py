@@ -158,6 +158,7 @@ async def test_any_keys_can_be_walked(library: Library, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @each_of("back", [False, True], ids=["forwards", "backwards"])
 @each_of("name", KEYS)
 async def test_rows_that_stay_are_seen_once_while_others_come_and_go(library: Library, name: str, back: bool) -> None:

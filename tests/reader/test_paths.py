@@ -25,6 +25,7 @@ async def compare(library: Library, seeds: range) -> None:
     assert answered > len(seeds) / 3, "few documents were answered without an error"
 
 
+@pytest.mark.slow
 async def test_both_paths_give_one_answer(library: Library) -> None:
     await compare(library, range(100))
 

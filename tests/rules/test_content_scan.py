@@ -3,6 +3,7 @@
 import base64
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +136,7 @@ def test_long_texts_take_no_longer_than_their_length(unit: str) -> None:
     assert time.process_time() - started < 3
 
 
+@pytest.mark.slow
 @each_of("unit", ["\ufdfa", "\u3316", "a" + "\u0301\u0327" * 30_000, "\u0301\u0327", "\u321d", "x\u0435"])
 def test_what_a_user_may_send_is_searched_in_no_time(unit: str) -> None:
     """As long as one may be (see SteerChat); the loop stands still meanwhile."""

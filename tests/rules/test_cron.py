@@ -119,6 +119,7 @@ def test_whoever_asks_in_the_second_of_two_hours_has_missed_the_first() -> None:
     assert next_in(BERLIN, "30 2 * * *", second) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
 
 
+@pytest.mark.slow
 @each_of("year", [2026, 2027])
 @each_of("zone", [BERLIN, LORD_HOWE, CAIRO, ZoneInfo("America/New_York"), ZoneInfo("Antarctica/Troll")])
 def test_a_daily_time_comes_once_a_day_all_year(zone: tzinfo, year: int) -> None:

@@ -236,6 +236,7 @@ documents = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(anything | documents.map(lambda d: orjson.dumps(d).decode()))
 def test_total_and_storing_keeps_the_meaning(text: str) -> None:
     made: tuple[str, Devcontainer] | None = value_or_refusal(normalise_on_create, text)

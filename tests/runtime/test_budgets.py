@@ -89,6 +89,7 @@ async def told(estate: Estate, budget: Budget) -> list[str]:
 # ---- the race --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_fifty_claims_at_once_never_set_aside_more_than_there_is(estate: Estate) -> None:
     """Of two budgets that are locked in one order, whichever is the narrower."""
     agent = await estate.agent()
@@ -110,6 +111,7 @@ async def test_fifty_claims_at_once_never_set_aside_more_than_there_is(estate: E
     }
 
 
+@pytest.mark.slow
 async def test_calls_during_the_race_lead_nobody_astray(estate: Estate) -> None:
     """Runs spend, end and begin at once: what is spent and set aside is never more than the amount and what the last
     calls have cost beyond their reservations, which is nothing here.
@@ -284,6 +286,7 @@ async def test_people_are_told_once_of_each_limit(estate: Estate, shop: Shop) ->
     assert tuple(row) == ("total", "total", 1)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_leaves_one_payment_and_nothing_set_aside(estate: Estate, shop: Shop) -> None:
     budget = await budgeted(estate, DOLLAR, DOLLAR)
     reached = asyncio.Event()

@@ -194,6 +194,7 @@ async def test_a_worker_that_is_killed_while_the_run_waits_changes_nothing(estat
     assert len(agent.tool.used) == 1
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_before_it_has_parked_the_run_asks_once(estate: Estate, shop: Shop) -> None:
     agent = Agent()
     first = await shop.worker(agent)
@@ -215,6 +216,7 @@ async def test_a_worker_that_is_killed_before_it_has_parked_the_run_asks_once(es
     assert len(agent.tool.used) == 1 if ended.status == RunStatus.COMPLETED else ended.error_message == "server_restart"
 
 
+@pytest.mark.slow
 async def test_a_decision_meets_a_run_that_is_about_to_wait(estate: Estate, shop: Shop) -> None:
     """Whichever comes first, the run goes on."""
     agent = Agent()

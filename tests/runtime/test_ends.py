@@ -172,6 +172,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("go", "why"), WAYS, ids=lambda value: getattr(value, "__name__", ""))
 async def test_nothing_of_a_run_begins_after_the_answer(
     estate: Estate, go: Callable[..., Awaitable[None]], why: str | None
@@ -316,6 +317,7 @@ class Staged:
 STAGES = ["waits", "model", "tool", "between", "result", "end", "ended", "parked"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 async def test_an_erased_person_has_no_words_again_once_the_run_would_have_ended(estate: Estate, stage: str) -> None:
     person, staged = await member(estate), Staged(stage)

@@ -53,6 +53,7 @@ async def test_a_run_is_begun_once_in_the_callers_loop(
     assert loops == [asyncio.get_running_loop()]
 
 
+@pytest.mark.slow
 async def test_starting_a_run_that_was_begun_resumes_it_here(
     engine: DbosEngine, body: Body, database: asyncpg.Connection
 ) -> None:
@@ -80,6 +81,7 @@ async def test_a_run_that_was_never_begun_can_be_resumed(engine: DbosEngine, bod
     assert body.calls == ["run_unknown"]
 
 
+@pytest.mark.slow
 async def test_a_run_whose_record_says_done_can_be_begun_again(
     engine: DbosEngine, body: Body, database: asyncpg.Connection
 ) -> None:
@@ -110,6 +112,7 @@ async def test_a_body_that_fails_leaves_its_run_resumable(
     await settled(database, "run_fails", "SUCCESS")
 
 
+@pytest.mark.slow
 async def test_steps_come_on_record_in_their_order(
     engine: DbosEngine, body: Body, database: asyncpg.Connection
 ) -> None:
@@ -147,6 +150,7 @@ async def test_steps_side_by_side_may_come_in_another_order(
     assert await engine.recorded("run_order") == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 async def test_a_run_does_not_wait_to_be_on_record(
     engine: DbosEngine, body: Body, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +188,7 @@ async def test_cancelling_puts_it_on_record(engine: DbosEngine, body: Body, data
     await settled(database, "run_cancelled", "CANCELLED")
 
 
+@pytest.mark.slow
 async def test_old_records_are_forgotten_and_queues_of_the_dead_with_them(
     engine: DbosEngine, body: Body, database: asyncpg.Connection
 ) -> None:
@@ -227,6 +232,7 @@ async def test_only_what_has_ended_and_is_a_run_is_forgotten(
     await database.execute("DELETE FROM dbos.workflow_status WHERE workflow_uuid IN ('timer', 'ended')")
 
 
+@pytest.mark.slow
 async def test_only_ids_are_stored(engine: DbosEngine, body: Body, database: asyncpg.Connection) -> None:
     async def does(run_id: str) -> None:
         engine.record(run_id, "model 1")

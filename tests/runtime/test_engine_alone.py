@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 class Nothing(Input): ...
 
 
+@pytest.mark.slow
 async def test_a_run_is_resumed_by_another_process(prepared: Any, database: asyncpg.Connection) -> None:
     """Cut after its first step: the next executor calls its body in its own loop; the record goes on where it was."""
     first, body, reached = DbosEngine(prepared.url), Body(), asyncio.Event()
@@ -65,6 +66,7 @@ async def test_a_run_is_resumed_by_another_process(prepared: Any, database: asyn
         await heir.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres"])
 async def test_either_name_of_the_scheme_is_understood(
     prepared: Any, database: asyncpg.Connection, scheme: str
@@ -91,6 +93,7 @@ async def test_a_launch_that_fails_leaves_nothing_to_the_next(prepared: Any) -> 
     await made.close()
 
 
+@pytest.mark.slow
 async def test_it_is_loaded_when_a_run_is_resumed(prepared: Any, database: asyncpg.Connection) -> None:
     made, body = DbosEngine(prepared.url), Body()
     await made.open(body)
@@ -181,6 +184,7 @@ async def test_many_runs_are_one_record(prepared: Any, database: asyncpg.Connect
     await made.close()
 
 
+@pytest.mark.slow
 async def test_what_another_process_has_is_not_written(prepared: Any, database: asyncpg.Connection) -> None:
     """Its record goes on there, whatever this one still says."""
     made, body, gate = DbosEngine(prepared.url), Body(), asyncio.Event()
@@ -248,6 +252,7 @@ async def test_the_applications_role_works_on_rows_of_the_engine_only(
     await database.execute("DROP TABLE dbos.later")
 
 
+@pytest.mark.slow
 async def test_what_is_prepared_is_not_loaded_again(prepared: Any) -> None:
     """The library is for upgrades: a look at the version does without."""
     code = (

@@ -76,6 +76,7 @@ async def said(estate: Estate, chat: Chat) -> list[str]:
     return [message["content"] for message in await estate.messages(chat.id)]
 
 
+@pytest.mark.slow
 async def test_those_who_are_mentioned_answer_in_turn_and_hear_each_other(estate: Estate) -> None:
     mark, [mate, cook, _], chat = await crew_of(estate, "mate", "cook", "boy")
     players = Players(mate="Aye", cook="Soup", boy="Me")
@@ -99,6 +100,7 @@ async def test_those_who_are_mentioned_answer_in_turn_and_hear_each_other(estate
     assert (await estate.answer(chat.id))[-1]["type"] == "done"
 
 
+@pytest.mark.slow
 async def test_an_agent_asks_another_by_its_reply(estate: Estate) -> None:
     mark, _, chat = await crew_of(estate, "mate", "cook")
     players = Players(mate="Ask @cook-{mark}!", cook="Soup")
@@ -112,6 +114,7 @@ async def test_an_agent_asks_another_by_its_reply(estate: Estate) -> None:
     assert players.spoke == ["mate", "cook"], "nobody was mentioned"
 
 
+@pytest.mark.slow
 async def test_agents_that_mention_each_other_end(estate: Estate) -> None:
     mark, _, chat = await crew_of(estate, "mate", "cook")
     players = Players(mate="@cook-{mark} your turn", cook="@mate-{mark} yours")

@@ -81,6 +81,7 @@ async def nowhere(estate: Estate, speaker: Vendor, run: Run) -> None:
     assert not [form for form in forms(VALUE) if form in shown]
 
 
+@pytest.mark.slow
 async def test_it_asks_runs_a_command_and_reads_what_that_says_without_the_secret(
     estate: Estate,
     speaker: Vendor,

@@ -58,6 +58,7 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
+@pytest.mark.slow
 @each_of("form", FORMS)
 @each_of("value", [TOKEN, LONG, KEY.strip(), WORST], ids=["token", "long", "key", "worst"])
 def test_a_value_is_taken_out_in_every_form(form: str, value: str) -> None:
@@ -79,6 +80,7 @@ def test_base64_of_a_longer_text_shows_nothing_of_it(encode: Callable[[bytes], b
         assert len(left) <= (len(before) + len(after)) * 4 // 3 + 8, left
 
 
+@pytest.mark.slow
 @each_of("form", FORMS)
 def test_each_line_of_a_bundle_is_known(form: str) -> None:
     lines = [line for line in BUNDLE.splitlines() if not line.startswith("-----")]
@@ -216,6 +218,7 @@ def test_what_was_slow_is_not() -> None:
     assert time.process_time() - began < 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secret", [WORST, BUNDLE, "ab" * 8000 + "c"], ids=["worst", "bundle", "pairs"])
 def test_the_output_of_a_command_is_scrubbed_in_linear_time(secret: str) -> None:
     began = time.process_time()

@@ -75,6 +75,7 @@ async def test_a_program_is_asked_and_gone(sandbox: Bubblewrap, workdir: Workdir
     assert (answer.text, answer.is_error) == ("You said ahoy", False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -93,6 +94,7 @@ async def test_tools_of_a_hostile_program(sandbox: Bubblewrap, workdir: Workdir,
     assert str(failed.value) == why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -108,6 +110,7 @@ async def test_calls_of_a_hostile_program(sandbox: Bubblewrap, workdir: Workdir,
     assert (str(failed.value), failed.value.timed_out) == (why, name == "slow")
 
 
+@pytest.mark.slow
 async def test_what_is_no_program_and_what_asks_back(sandbox: Bubblewrap, workdir: Workdir) -> None:
     with pytest.raises(McpFailed, match="exit code 127"):
         await offered(program(sandbox, workdir, "no-such-program"))
@@ -117,6 +120,7 @@ async def test_what_is_no_program_and_what_asks_back(sandbox: Bubblewrap, workdi
         await called(form(sandbox, workdir, "reads-nothing"), "speak", large, seconds=2)
 
 
+@pytest.mark.slow
 async def test_nothing_of_a_program_is_left(sandbox: Bubblewrap, workdir: Workdir) -> None:
     await called(form(sandbox, workdir, "leaves"), "speak", {})
     left = await output(sandbox, workdir, "cat left; sleep 0.3; echo; cat left")  # noqa: F405
@@ -138,6 +142,7 @@ async def test_a_program_sees_what_a_command_sees(sandbox: Bubblewrap, workdir: 
     }  # fmt: skip
 
 
+@pytest.mark.slow
 async def test_a_program_that_takes_too_much_is_ended(programs: Any, workdir: Workdir) -> None:
     small = Bubblewrap(programs, limits=Limits(memory_sum=64 << 20))
     grows = "import time\nx = [bytearray(1 << 20) for _ in range(400)]\ntime.sleep(60)"
@@ -284,6 +289,7 @@ async def test_what_was_taken_away_meanwhile_is_given_to_no_further_program(
     assert [status for _, status, _ in await calls(estate, row)] == ["success" if how == "another" else "denied"]
 
 
+@pytest.mark.slow
 async def test_a_program_that_waited_for_its_turn_is_asked_for_again(sandbox: Bubblewrap, workdir: Workdir) -> None:
     allowed, asked = asyncio.Event(), asyncio.Semaphore(0)
     allowed.set()

@@ -140,6 +140,7 @@ def _streamed(stream: StreamRedactor, text: str, sizes: list[int]) -> str:
     return "".join([*map(stream.feed, _pieces(text, sizes)), stream.flush()])
 
 
+@pytest.mark.slow
 @each_of(("kind", "strategy"), SECRETS, ids=[kind for kind, _ in SECRETS])
 def test_no_secret_is_shown_wherever_the_text_is_cut(kind: str, strategy: st.SearchStrategy[tuple[str, str]]) -> None:
     @settings(max_examples=60, deadline=None)
@@ -161,6 +162,7 @@ def test_no_secret_is_shown_wherever_the_text_is_cut(kind: str, strategy: st.Sea
     check()
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     known=st.lists(st.text(min_size=4, max_size=30).filter(lambda t: t.strip() == t), min_size=1, max_size=4),
@@ -211,6 +213,7 @@ def test_text_without_secrets_comes_through_whole(text: str, sizes: list[int]) -
     assert redactor.hits == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=500, deadline=None)
 @given(
     parts=st.lists(
@@ -409,6 +412,7 @@ def test_a_secret_inside_a_value_that_is_none_is_found(name: str) -> None:
     assert Redactor().redact(f"{name}postgres://me:hunter2@db/x") == f"{name}postgres://me:[REDACTED:password]@db/x"
 
 
+@pytest.mark.slow
 @each_of(
     "unit",
     [

@@ -102,6 +102,7 @@ def test_shapes_of_many_texts_are_what_a_plain_search_finds(parts: list[str]) ->
     assert Redactor().redact("".join(parts)) == shapes_plainly("".join(parts))
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(parts=PARTS)
 @example(parts=["key", "=", "x-" * 130, "password", "=", "hunter2", "x-" * 130, "a1B2c3D4e5F6", "a1B2c3D4e5F6"])
@@ -134,6 +135,7 @@ def test_known_values_in_many_texts_are_what_a_plain_search_finds(data: st.DataO
     finds_what_a_plain_search_finds(data, known)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(data=st.data(), known=st.lists(VALUES, min_size=1, max_size=4))
 @example(data=None, known=[f"sk-ant-api03-{drawn(40, number)}" for number in range(CROWD + 4)])

@@ -33,6 +33,7 @@ async def recorded(estate: Estate, run_id: str, steps: list[str]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_a_process_answers_messages_from_start_to_stop(database: Any, tmp_path: Path) -> None:
     await prepare_engine(database.owner_url, APPLICATION)
     async with estate_on(database, tmp_path) as estate:
@@ -55,6 +56,7 @@ async def test_a_process_answers_messages_from_start_to_stop(database: Any, tmp_
         assert not [thread for thread in threading.enumerate() if thread.name.startswith(("dbos", "queue-worker"))]
 
 
+@pytest.mark.slow
 async def test_a_run_needs_no_record(database: Any, tmp_path: Path) -> None:
     """The engine has no tables yet: runs are carried out all the same, and those that come later are on record."""
     async with estate_on(database, tmp_path) as estate:

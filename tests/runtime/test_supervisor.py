@@ -323,6 +323,7 @@ async def test_a_fault_in_looking_for_a_take_over_is_logged_and_ends_the_run(
 # ---- time and cancellation -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_run_that_takes_too_long_times_out(estate: Estate, shop: Shop) -> None:
     hanging = Hanging()
     await shop.worker(hanging)
@@ -384,6 +385,7 @@ async def test_a_run_that_had_said_nothing_is_cancelled_without_a_reply(estate: 
     assert (await estate.stored_chat(str(run.chat_id))).message_count == 1
 
 
+@pytest.mark.slow
 async def test_a_body_that_does_not_stop_is_left_to_itself(estate: Estate, shop: Shop) -> None:
     hanging = Hanging(stubborn=True)
     worker = await shop.worker(hanging)
@@ -401,6 +403,7 @@ async def test_a_body_that_does_not_stop_is_left_to_itself(estate: Estate, shop:
     assert await estate.answer(str(run.chat_id)) == answer
 
 
+@pytest.mark.slow
 async def test_a_ring_alone_cancels_nothing(estate: Estate, shop: Shop) -> None:
     """Anybody in the database can forge one."""
     hanging = Hanging()

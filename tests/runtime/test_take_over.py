@@ -31,6 +31,7 @@ async def cut_off(estate: Estate, shop: Shop) -> tuple[Hanging, Any]:
     return hanging, run
 
 
+@pytest.mark.slow
 async def test_thirty_runs_on_three_workers_are_each_carried_out_once(estate: Estate, shop: Shop) -> None:
     counts: dict[str, int] = {}
     most = now = 0
@@ -90,6 +91,7 @@ async def test_a_run_goes_on_where_a_dead_worker_has_left_it(estate: Estate, sho
     assert [m["content"] for m in await estate.messages(str(run.chat_id))] == ["hello", "first second"]
 
 
+@pytest.mark.slow
 async def test_a_run_cut_off_in_a_step_ends_with_the_recovery_message(estate: Estate, shop: Shop) -> None:
     hanging, run = await cut_off(estate, shop)
     await shop.worker(hanging)
@@ -105,6 +107,7 @@ async def test_a_run_cut_off_in_a_step_ends_with_the_recovery_message(estate: Es
     assert await estate.agent_status(run) == "IDLE"
 
 
+@pytest.mark.slow
 async def test_an_adapter_cannot_go_on_after_an_interruption(estate: Estate, shop: Shop) -> None:
     _, run = await cut_off(estate, shop)
 
@@ -131,6 +134,7 @@ async def test_a_worker_whose_leases_are_gone_stops_at_once(estate: Estate, shop
     assert DONE not in await estate.answer(str(run.chat_id))
 
 
+@pytest.mark.slow
 async def test_a_worker_that_cannot_extend_its_leases_gives_up_when_they_end(
     estate: Estate, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +179,7 @@ async def test_a_worker_that_stops_hands_its_runs_on(estate: Estate, shop: Shop)
     assert [m["content"] for m in await estate.messages(str(run.chat_id))] == ["hello", "a b"]
 
 
+@pytest.mark.slow
 async def test_stopping_does_not_wait_for_the_stubborn(estate: Estate, shop: Shop) -> None:
     hanging = Hanging(stubborn=True)
     worker = await shop.worker(hanging)
@@ -207,6 +212,7 @@ async def test_a_run_that_ended_so_many_workers_is_not_begun_again(estate: Estat
     assert engine.cancelled == [run.id]
 
 
+@pytest.mark.slow
 async def test_a_run_that_the_engine_does_not_begin_is_tried_again(estate: Estate, shop: Shop) -> None:
     engine = LocalEngine()
     engine.refuses = 2
@@ -217,6 +223,7 @@ async def test_a_run_that_the_engine_does_not_begin_is_tried_again(estate: Estat
     assert engine.begun == [("start", run.id), ("resume", run.id), ("resume", run.id)]
 
 
+@pytest.mark.slow
 async def test_a_run_that_the_engine_forgets_is_tried_again(estate: Estate, shop: Shop) -> None:
     engine = LocalEngine()
     engine.silent = True
@@ -263,6 +270,7 @@ async def test_no_run_stays_behind_while_a_worker_lives(estate: Estate, shop: Sh
     await until(lambda: work.STRANDED._value.get() == 0)
 
 
+@pytest.mark.slow
 async def test_waiting_is_woken_by_a_ring(estate: Estate, shop: Shop) -> None:
     await shop.worker(timing=Timing(poll=30.0))
     await asyncio.sleep(0.8)  # it has looked

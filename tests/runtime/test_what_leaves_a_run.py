@@ -79,6 +79,7 @@ async def rows_with(estate: Estate, *values: str) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 async def test_no_table_event_or_line_of_the_log_has_it(estate: Estate, speaker: Vendor) -> None:
     agent, _ = await holder(estate)
     shell = f"mkdir -p {SECRET} && echo $MY_KEY > {SECRET}/f; echo $MY_KEY; rev <{SECRET}/f; base64 <{SECRET}/f >&2"
@@ -197,6 +198,7 @@ async def test_who_holds_nothing_is_asked_nothing(estate: Estate) -> None:
     assert await still_given("no workspace", "nobody", []) == []
 
 
+@pytest.mark.slow
 async def test_the_key_of_a_model_that_was_taken_away_is_not_used_again(estate: Estate, speaker: Vendor) -> None:
     agent, _ = await holder(estate)
     fields: dict[str, Any] = {"type": CredentialType.API_KEY, "provider": "OPENAI"}
@@ -228,6 +230,7 @@ async def test_the_key_of_a_model_that_was_taken_away_is_not_used_again(estate: 
 # ---- names of files --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_the_name_of_a_file_is_told_without_it(deck: Deck) -> None:  # noqa: F811
     redact = Redactor([SECRET]).beside
     async with watched(deck.job, deck.workdir, redact), watched(deck.job, deck.workdir):

@@ -61,6 +61,7 @@ async def test_what_was_said_is_known_to_the_next_worker(estate: Estate) -> None
     await second.close()
 
 
+@pytest.mark.slow
 async def test_a_step_that_was_cut_off_while_it_spoke_is_begun_anew(estate: Estate, shop: Shop) -> None:
     begun: list[str] = []
     reached = asyncio.Event()

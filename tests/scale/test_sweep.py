@@ -20,6 +20,7 @@ ROWS = 50_000
 OLD = {rule.name for rule in sweeper.rules()} - {"run_steps"}  # steps are found through their runs, and kept for a day
 
 
+@pytest.mark.slow
 async def test_a_sweep_of_many_rows_holds_nobody_up(world: World, module_database: Any) -> None:
     superuser = await asyncpg.connect(module_database.server.dsn("postgres", module_database.name))
     try:

@@ -134,6 +134,7 @@ async def test_what_is_refused_writes_nothing(world: World, body: dict[str, Any]
     assert await world.snapshot() == before
 
 
+@pytest.mark.slow
 async def test_subscribers_are_told_once_signed_and_tried_again(world: World) -> None:
     async with Receiver().listening() as receiver, delivering(world):
         with private_addresses():

@@ -84,6 +84,7 @@ def subjects_of_two_lanes() -> tuple[str, str]:
     return names[0], next(name for name in names if lane_of(name) != lane_of(names[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trap", [says_nothing, dribbles, hangs_up])
 async def test_one_that_hangs_holds_up_its_own_lane_alone(world: World, trap: Trap) -> None:
     bad, good = subjects_of_two_lanes()
@@ -125,6 +126,7 @@ async def test_a_redirect_is_an_answer_that_is_not_followed(world: World) -> Non
     assert len({headers["webhook-id"] for headers, _, _ in receiver.got}) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1", "fd00::1"])
 async def test_a_name_that_resolves_to_a_private_address_is_not_called(
     world: World, monkeypatch: pytest.MonkeyPatch, address: str
@@ -155,6 +157,7 @@ async def test_a_name_that_resolves_to_a_private_address_is_not_called(
     assert address not in entry["error"]
 
 
+@pytest.mark.slow
 async def test_what_happens_in_one_transaction_is_delivered_in_its_order(world: World) -> None:
     receiver = Receiver()
     async with receiver.listening() as url, delivering(world):

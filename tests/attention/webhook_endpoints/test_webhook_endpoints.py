@@ -174,6 +174,7 @@ async def test_a_delivery_is_signed_as_the_public_library_verifies(world: World)
     assert not any(made["secret"].encode() in sealed for sealed in stored)
 
 
+@pytest.mark.slow
 async def test_all_arrive_in_order_though_a_third_of_the_answers_is_bad(world: World) -> None:
     dice = random.Random(7)
     bad = lambda _: dice.choice([status(500), b"", status(302, "location: http://127.0.0.1:9/")])  # noqa: E731
@@ -209,6 +210,7 @@ async def test_all_arrive_in_order_though_a_third_of_the_answers_is_bad(world: W
     assert (await endpoint_of(world, made))["enabled"]
 
 
+@pytest.mark.slow
 async def test_one_that_is_gone_is_disabled_and_managers_are_told(world: World) -> None:
     receiver = Receiver(lambda number: status(410 if number == 0 else 200, body=b"x" * 3000))
     async with receiver.listening() as url, delivering(world):
@@ -268,6 +270,7 @@ async def test_a_huge_answer_is_read_no_further_than_it_is_kept(world: World) ->
     assert len(receiver.got) == 1
 
 
+@pytest.mark.slow
 async def test_private_addresses_are_not_called(world: World) -> None:
     receiver = Receiver()
     allowed = instance.settings.model_copy(update={"hooks_allow_private": False})

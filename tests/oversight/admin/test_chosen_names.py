@@ -73,6 +73,7 @@ NAMES = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x
 NAMES.validate()  # hypothesis lists the characters here, and not while the service answers
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=NAMES)
 @example(name="the agent")

@@ -76,6 +76,7 @@ async def test_a_time_is_kept_to_a_day(world: World, ttl: int, lasts: int | None
         assert abs(datetime.fromisoformat(until) - now() - timedelta(seconds=lasts)) < timedelta(seconds=30)
 
 
+@pytest.mark.slow
 async def test_a_level_with_an_end_falls_back(world: World) -> None:
     await put(world, "debug", ttl_seconds=1)
     await until(lambda: logging.getLogger().level == logging.DEBUG)

@@ -140,6 +140,7 @@ async def status(world: World, made: Approval) -> tuple[str, str]:
     return tuple(await world.database.fetchrow("SELECT status, decided_by FROM approvals WHERE id = $1", made.id))
 
 
+@pytest.mark.slow
 async def test_a_webhook_is_told_a_link_that_decides_in_the_name_of_who_made_it(
     world: World, receiver: Receiver
 ) -> None:
@@ -182,6 +183,7 @@ async def test_a_webhook_is_told_a_link_that_decides_in_the_name_of_who_made_it(
     assert other["events"] == ["run.completed", "run.failed"]
 
 
+@pytest.mark.slow
 async def test_mail_decides_in_the_name_of_whose_address_it_is(world: World) -> None:
     mailbox = Mailbox()
     async with listening(mailbox) as port, delivering(world):
@@ -200,6 +202,7 @@ async def test_mail_decides_in_the_name_of_whose_address_it_is(world: World) -> 
     assert await status(world, asked) == ("approved", world.owner.user_id)
 
 
+@pytest.mark.slow
 async def test_a_letter_that_is_sent_again_has_the_same_link_and_the_token_is_nowhere(
     world: World, receiver: Receiver
 ) -> None:

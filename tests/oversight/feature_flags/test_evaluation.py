@@ -66,6 +66,7 @@ async def told(ask: Any, person: Person, workspace_id: str, key: str) -> bool:
     return bool(orjson.loads(answer.body)["active"])
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(flags=st.dictionaries(KEYS, FLAG, min_size=1, max_size=12))
 async def test_a_flag_is_on_by_override_switch_and_bucket(

@@ -186,6 +186,7 @@ async def test_without_a_first_user_nobody_changes_the_server(founded: World) ->
         await founded.add(InstanceFact(name=BOOTSTRAPPED, value=founded.owner.user_id))
 
 
+@pytest.mark.slow
 async def test_a_limit_of_sockets_holds_for_the_next_one(founded: World) -> None:
     """What an operation asks for is what holds now, and again what the process was started with."""
     started = instance.settings.max_sockets

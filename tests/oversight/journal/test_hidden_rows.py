@@ -126,6 +126,7 @@ async def test_an_entry_says_of_a_row_what_its_reader_may_see(log: Log, sealed: 
     assert (await log.get("/count", world.owner, q=word)).json() == {"total": len(KINDS)}
 
 
+@pytest.mark.slow
 async def test_every_door_to_an_entry_says_the_same(log: Log) -> None:
     world, word = log.world, f"canary{log.tag}"
 

@@ -13,6 +13,7 @@ from tests.world import world_on
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_a_page_that_took_long_enough_ends_and_another_goes_on(database: Any, tmp_path: Path) -> None:
     """On both surfaces: fewer rows than were asked for, and a cursor. A stream looks to the end."""
     superuser = await asyncpg.connect(database.server.dsn("postgres", database.name))

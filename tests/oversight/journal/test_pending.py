@@ -67,6 +67,7 @@ async def pending(world: World, place: str) -> int:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"walked": "20"}, {"walked": "20", "patience": "0"}])
 async def test_pages_and_counts_are_the_same_before_and_after(
     world: World, place: str, settings: dict[str, str]

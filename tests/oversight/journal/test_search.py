@@ -63,6 +63,7 @@ def cases() -> Iterator[tuple[dict[str, Any], str]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{}, {"walked": "20"}, {"walked": "20", "patience": "0"}], ids=["few", "many", "in a hurry"]
 )

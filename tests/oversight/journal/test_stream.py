@@ -61,6 +61,7 @@ async def reading(log: Log, last: str | None = None, **query: Any) -> AsyncItera
         yield Reader(answer)
 
 
+@pytest.mark.slow
 async def test_what_is_there_comes_first_and_then_what_is_new(log: Log) -> None:
     await log.note("one")
     await log.note("two")
@@ -71,6 +72,7 @@ async def test_what_is_there_comes_first_and_then_what_is_new(log: Log) -> None:
         assert (await reader.entry(3))["summary"] == "three"
 
 
+@pytest.mark.slow
 async def test_a_reader_goes_on_where_it_was(log: Log) -> None:
     for name in ("one", "two", "three"):
         await log.note(name)
@@ -90,6 +92,7 @@ async def test_a_seed_is_the_newest_fifty(log: Log) -> None:
         assert await reader.summaries(50) == [f"n{number}" for number in range(3, 53)]
 
 
+@pytest.mark.slow
 async def test_an_entry_that_becomes_visible_late_is_shown(log: Log) -> None:
     """Its transaction began before that of one that was shown meanwhile."""
     late: Any = await asyncpg.connect(dsn=log.world.settings.database_url.get_secret_value())
@@ -114,6 +117,7 @@ async def test_an_entry_that_becomes_visible_late_is_shown(log: Log) -> None:
         await late.close()
 
 
+@pytest.mark.slow
 async def test_many_at_once_are_all_shown(log: Log) -> None:
     async with reading(log) as reader:
         await log.world.database.execute(

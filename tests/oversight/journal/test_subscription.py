@@ -97,6 +97,7 @@ async def test_streams_over_http_tell_the_same(log: Log, how: str) -> None:
         assert await summaries(stream.next, 1) == ["broken"]
 
 
+@pytest.mark.slow
 async def test_an_event_source_goes_on_behind_what_it_saw(log: Log) -> None:
     async with streaming(log.world, log.world.viewer, EVENTS, asked(log)) as stream:
         await until(lambda: hub.followers)
@@ -117,6 +118,7 @@ async def test_words_and_filters_narrow(log: Log) -> None:
         assert await summaries(lambda: talk.next("s"), 1) == ["a quick brown fox"]
 
 
+@pytest.mark.slow
 async def test_whatever_is_cut_nothing_is_lost_or_doubled(log: Log) -> None:
     """Writers whose transactions end in another order than they began, and a reader that is cut off again and again."""
     cursor, seen, total = await start(log), list[str](), 120
@@ -141,6 +143,7 @@ async def test_whatever_is_cut_nothing_is_lost_or_doubled(log: Log) -> None:
     assert sorted(seen, key=int) == [str(number) for number in range(total)]
 
 
+@pytest.mark.slow
 async def test_a_transaction_that_ends_late_is_told_and_holds_its_followers_back(log: Log) -> None:
     async with writer(log) as late, talking(log.world, log.world.viewer) as talk:
         await talk.listen("s", EVENTS, **asked(log))
@@ -188,6 +191,7 @@ async def test_who_may_not_listen_is_told(log: Log, variables: dict[str, Any], c
     await until(lambda: not hub.followers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["ws", "sse", "multipart"])
 @pytest.mark.parametrize(
     "change",

@@ -96,6 +96,7 @@ def test_the_rules_alone(group: str) -> None:
             assert found == one.rules, one
 
 
+@pytest.mark.slow
 async def test_without_a_model_nothing_is_allowed_but_plain_intents(
     ship: Ship, model: ScriptedModel, leak: Leak
 ) -> None:
@@ -108,6 +109,7 @@ async def test_without_a_model_nothing_is_allowed_but_plain_intents(
     assert leak.commands == []
 
 
+@pytest.mark.slow
 async def test_a_model_that_always_says_yes_gives_no_secret_away(
     ship: Ship, world: World, model: ScriptedModel, leak: Leak
 ) -> None:
@@ -126,6 +128,7 @@ async def test_a_model_that_always_says_yes_gives_no_secret_away(
         )
 
 
+@pytest.mark.slow
 async def test_a_model_that_knows_is_asked_of_data_and_gets_its_way(
     ship: Ship, model: ScriptedModel, leak: Leak
 ) -> None:
@@ -153,6 +156,7 @@ async def test_a_model_that_knows_is_asked_of_data_and_gets_its_way(
             assert all(shown in text for text in asked if path in (one.command or "")), one
 
 
+@pytest.mark.slow
 async def test_a_command_finds_what_it_names_and_nothing_else(ship: Ship, model: ScriptedModel, leak: Leak) -> None:
     model.answer = verdict("ALLOW")
     await all_sent(ship)

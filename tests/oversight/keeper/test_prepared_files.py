@@ -104,6 +104,7 @@ PREPARED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PREPARED)
 async def test_it_decides_nothing(here: Prepared, name: str) -> None:
     prepares, commands = PREPARED[name]
@@ -168,6 +169,7 @@ async def test_what_is_hidden_is_not_given(here: Prepared) -> None:
         assert "was not provided" in (await here.allowed(f"cat {path}"))["output"], path
 
 
+@pytest.mark.slow
 async def test_it_keeps_nothing_and_changes_nothing(here: Prepared) -> None:
     """It may write where it begins, at home and in /tmp, and all of that is gone."""
     await here.command(f"echo kept >{here.at}/data")

@@ -72,6 +72,7 @@ async def test_release_and_license(world: World) -> None:
         assert (answer.status_code, answer.json()["error"]) == (401, "no_credentials")
 
 
+@pytest.mark.slow
 async def test_what_is_measured(world: World) -> None:
     before = samples((await scrape(world)).text)
     await world.rest(world.viewer, "GET", "/api/v1/labels")

@@ -116,6 +116,7 @@ async def test_with_older_functions_it_is_not_ready(own: World) -> None:
     assert await ready(own) == (200, True, "ok", "ok")
 
 
+@pytest.mark.slow
 async def test_with_a_locked_table_the_answer_does_not_wait(own: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.oversight.system.status.DATABASE_PATIENCE", 0.3)
     async with own.database.transaction():
@@ -126,6 +127,7 @@ async def test_with_a_locked_table_the_answer_does_not_wait(own: World, monkeypa
     assert await ready(own) == (200, True, "ok", "ok")
 
 
+@pytest.mark.slow
 async def test_without_its_database_it_still_answers(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path / "server", durable=False)
     place = await asyncio.to_thread(server.start)

@@ -145,6 +145,7 @@ OF_ADMINS = {"*", "workspace:*", "workspace:admin"}
 LEAST = {scope: "viewer" if scope in READS else "admin" if scope in OF_ADMINS else "manager" for scope in SCOPES}
 
 
+@pytest.mark.slow
 async def test_no_scope_goes_beyond_the_role(world: World) -> None:
     assert len(SCOPES) == 20 + 15, "the contract's, and those of chats, issues, labels, projects and runs"
     ranked = ["viewer", "member", "manager", "admin", "owner"]

@@ -402,6 +402,7 @@ async def test_nobody_revokes_a_session_of_somebody_else(world: World) -> None:
     assert await world.snapshot() == before
 
 
+@pytest.mark.slow
 async def test_use_of_a_session_is_noted_at_most_once_a_minute(world: World) -> None:
     browser, user = await signed_in(world)
     await change(world, user.id, "last_used_at = now() - interval '61 seconds'")

@@ -66,6 +66,7 @@ async def test_a_challenge_is_used_up_by_what_proves_nothing(world: World) -> No
     assert again == ("FORBIDDEN", "The registration was not started in this session, or has expired")
 
 
+@pytest.mark.slow
 @each_of(
     ("changes", "lies"),
     [

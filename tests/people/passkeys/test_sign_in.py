@@ -86,6 +86,7 @@ async def test_an_old_challenge_is_none(world: World) -> None:
     assert answer == ("FORBIDDEN", "The sign-in was not started in this browser, or has expired")
 
 
+@pytest.mark.slow
 @each_of(
     ("changes", "lies"),
     [

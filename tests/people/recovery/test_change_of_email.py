@@ -43,6 +43,7 @@ async def logs_in(world: World, email: str) -> bool:
     return bool((await Browser(world.url).log_in(email)).json()["ok"])
 
 
+@pytest.mark.slow
 async def test_a_link_to_the_new_address_changes_it_once_and_the_old_one_is_told(
     world: World, mailbox: Mailbox
 ) -> None:

@@ -72,6 +72,7 @@ async def change(world: World, mailbox: Mailbox, browser: Browser, email: str, b
     assert (await by.send("POST", "/api/v1/auth/email/confirm", json=sent)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_a_reset_by_mail_ends_what_was_left_and_the_password_is_the_owners(
     world: World, mailbox: Mailbox
 ) -> None:

@@ -175,6 +175,7 @@ async def test_a_reset_needs_a_body(world: World, content: bytes) -> None:
     assert (await Browser(world.url).send("POST", RESET, content=content)).status_code == 400
 
 
+@pytest.mark.slow
 @each_of(
     "content",
     [
@@ -242,6 +243,7 @@ async def test_of_two_accounts_the_exact_one_is_meant(world: World, mailbox: Mai
     assert [await logs_in(world, each.email, NEW) for each in (upper, lower)] == [False, True]
 
 
+@pytest.mark.slow
 async def test_nobodys_mailbox_is_flooded(world: World, mailbox: Mailbox) -> None:
     user = await new_user(world)
     await asyncio.gather(*(forgot(world, user.email) for _ in range(6)))
@@ -257,6 +259,7 @@ async def test_nobodys_mailbox_is_flooded(world: World, mailbox: Mailbox) -> Non
         assert len(mailbox.to(user.email)) == min(n, 10)
 
 
+@pytest.mark.slow
 async def test_a_mail_that_is_not_taken_is_sent_again_with_the_same_link(world: World, mailbox: Mailbox) -> None:
     user = await new_user(world)
     mailbox.refusing, before = ["451 try again later", "421 busy"], mailbox.tried
@@ -277,6 +280,7 @@ async def test_a_mail_that_is_refused_for_good_is_not_sent_again(world: World, m
     assert user.email not in str(lines)
 
 
+@pytest.mark.slow
 async def test_no_link_is_in_a_log_or_in_a_table(world: World, mailbox: Mailbox) -> None:
     user = await new_user(world)
     mailbox.refusing = ["451 try again"]

@@ -151,6 +151,7 @@ async def test_what_agents_remember_of_a_person_goes_with_the_person(ground: Gro
     assert all(each.exists() for each in ground.uploads), "what others attached stays"
 
 
+@pytest.mark.slow
 async def test_a_clock_finds_what_has_no_row(ground: Ground) -> None:
     world, here = ground.world, ground.world.workspace.id
     at_work = Run(agent_id=ground.agent.id, workspace_id=here, prompt="Hello")
@@ -176,6 +177,7 @@ async def test_a_clock_finds_what_has_no_row(ground: Ground) -> None:
     assert [each.exists() for each in ground.homes] == [False, True]
 
 
+@pytest.mark.slow
 async def test_what_lies_in_a_folder_does_not_keep_it(tmp_path: Path) -> None:
     store, beside = LocalStore(tmp_path / "store"), put(tmp_path / "beside")
     hostile = put(tmp_path / "store" / "workspaces" / "w")
@@ -205,6 +207,7 @@ async def test_what_lies_in_a_folder_does_not_keep_it(tmp_path: Path) -> None:
     assert (beside / "note.txt").exists()
 
 
+@pytest.mark.slow
 async def test_a_directory_of_any_depth_is_removed(tmp_path: Path) -> None:
     store, here = LocalStore(tmp_path / "store"), tmp_path / "store" / "workspaces" / "w"
     here.mkdir(parents=True)

@@ -168,6 +168,7 @@ def test_a_process_that_answers_requests_alone_starts_none() -> None:
     assert Instance().programs is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "why"),
     [
@@ -227,6 +228,7 @@ async def with_credentials(world: World, **fields: Any) -> tuple[str, Credential
     return server, secret
 
 
+@pytest.mark.slow
 async def test_a_program_has_the_credentials_of_a_run_and_nobody_is_told_them(world: World, allowed: Settled) -> None:
     server, secret = await with_credentials(world)
     answer = await answer_of(world, server)
@@ -288,6 +290,7 @@ async def test_a_program_reaches_what_its_crew_does(world: World, allowed: Settl
     assert (found["reached"], found["files"]) == (["403"], [])
 
 
+@pytest.mark.slow
 async def test_how_many_are_started_at_once(world: World, allowed: Settled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.resources.integrations.testing.SECONDS", 2.0)
     hanging = await local(world, **of("reads-nothing"))
@@ -311,6 +314,7 @@ async def test_how_often_they_are_started(world: World, allowed: Settled, monkey
     assert (answer.status_code, answer.json()["error"]) == (429, asking.TOO_OFTEN)
 
 
+@pytest.mark.slow
 async def test_whoever_asked_may_be_gone(world: World, allowed: Settled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("resolvers.resources.integrations.testing.SECONDS", 2.0)
     mark = f"mark{new_id()}"
@@ -343,6 +347,7 @@ asyncio.run(run())
 """
 
 
+@pytest.mark.slow
 async def test_nothing_is_left_of_a_service_that_is_killed(programs: Any, tmp_path: Path) -> None:
     mark = f"mark{new_id()}"
     script = f"echo {mark}; setsid sh -c 'while :; do sleep 1; done # {mark}' & sleep 600"

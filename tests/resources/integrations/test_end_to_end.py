@@ -88,6 +88,7 @@ async def harbour(database: Database, tmp_path: Path, anyio_backend: str) -> Asy
         yield made
 
 
+@pytest.mark.slow
 async def test_a_chat_with_a_tool_of_a_real_server(harbour: Harbour) -> None:
     called = Says(calls=(Call.of("c1", SHOUT, text="ahoy"),), usage=(1000, 50, 0))
     frames, run = await harbour.chat(called, Says(("It said AHOY.",), usage=(1200, 20, 0)))

@@ -134,6 +134,7 @@ async def test_what_the_workspace_said_of_a_tool_holds(bad: Hostile) -> None:
     assert (await shown(bad, "good", speak=KnownTool(enabled=False)))[0] == []
 
 
+@pytest.mark.slow
 async def test_a_result_is_text(bad: Hostile) -> None:
     assert (await called(at(bad.url("good")), "speak", {})).text == "hello"
     assert (await called(at(bad.url("pictures")), "speak", {})).text == "[Omitted: image]"

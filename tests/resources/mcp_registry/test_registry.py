@@ -46,6 +46,7 @@ async def listed(world: World, path: str = PATH) -> dict[str, Any]:
     return answer.json()  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 async def test_a_sync_mirrors_the_latest_versions(world: World, registry: Registry) -> None:
     assert await listed(world) == {"servers": [], "total": 0, "limit": 50, "offset": 0}
     await synced(world)
@@ -66,6 +67,7 @@ async def test_a_sync_mirrors_the_latest_versions(world: World, registry: Regist
     assert registry.asked == [{"limit": ["100"]}, {"limit": ["100"], "cursor": ["page1"]}]
 
 
+@pytest.mark.slow
 async def test_another_sync_updates_keeps_what_is_gone_and_never_what_is_chosen_here(
     world: World, registry: Registry
 ) -> None:
@@ -91,6 +93,7 @@ async def test_it_is_asked_for_once_an_hour_and_by_administrators(world: World, 
     assert len(registry.asked) == len(SNAPSHOT)
 
 
+@pytest.mark.slow
 async def test_a_registry_that_fails_is_asked_again(world: World, registry: Registry) -> None:
     registry.failing = 1
     await synced_after_failures(world)
@@ -98,6 +101,7 @@ async def test_a_registry_that_fails_is_asked_again(world: World, registry: Regi
     assert len(registry.asked) == 1 + len(SNAPSHOT)
 
 
+@pytest.mark.slow
 async def test_a_registry_that_cannot_be_reached_is_one_line_of_the_log(
     world: World, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:

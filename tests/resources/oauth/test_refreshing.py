@@ -49,6 +49,7 @@ async def test_a_token_that_ends_soon_is_renewed_once(world: World, authorities:
     assert len(authorities.to("/token")) == 1
 
 
+@pytest.mark.slow
 async def test_a_refresh_token_that_is_not_replaced_stays(world: World, authorities: Authorities) -> None:
     id = await ending(world, authorities)
     authorities.token = {"access_token": "canary-second", "refresh_token": None}
@@ -62,6 +63,7 @@ async def test_one_that_lasts_is_left_alone(world: World, authorities: Authoriti
     assert authorities.asked == []
 
 
+@pytest.mark.slow
 async def test_a_refusal_ends_it_and_the_workspace_is_told(world: World, authorities: Authorities) -> None:
     id = await ending(world, authorities)
     authorities.status, authorities.token = 400, {"error": "invalid_grant"}

@@ -266,6 +266,7 @@ def pack_of(*objects: tuple[int, bytes, int | None]) -> bytes:
     return made + hashlib.sha1(made).digest()
 
 
+@pytest.mark.slow
 @each_of(
     "data",
     [

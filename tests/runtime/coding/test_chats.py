@@ -43,6 +43,7 @@ async def coder(estate: Estate, **fields: Any) -> Agent:
     return await estate.agent(**usual | fields)
 
 
+@pytest.mark.slow
 async def test_a_chat_of_two_turns(estate: Estate, server: Vendor) -> None:
     server.says(LOOK, DONE, DONE)
     agent = await coder(estate)
@@ -68,6 +69,7 @@ async def test_a_chat_of_two_turns(estate: Estate, server: Vendor) -> None:
     assert run.data["num_turns"] == 2
 
 
+@pytest.mark.slow
 async def test_a_user_calls_a_turn_off(estate: Estate, server: Vendor) -> None:
     server.says(Says(text=("one ", "two ", "three ") * 100, pause=0.1))
     chat = await estate.chat(await coder(estate))

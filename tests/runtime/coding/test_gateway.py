@@ -200,6 +200,7 @@ async def test_what_could_not_be_metered_is_not_asked(server: Vendor, body: byte
     assert (answered.status_code, server.asked, account.told) == (400, [], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("limits", "passed"),
     [
@@ -241,6 +242,7 @@ async def test_a_call_that_fails_gives_back_what_was_set_aside(server: Vendor) -
     assert statuses == [500, 529, 200, 403]
 
 
+@pytest.mark.slow
 async def test_who_has_gone_while_waiting_is_not_asked_for(server: Vendor) -> None:
     async def cost(model: str, usage: Any) -> None:
         return None
@@ -288,6 +290,7 @@ def resident() -> int:
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) << 10
 
 
+@pytest.mark.slow
 async def test_bodies_that_do_not_end_lie_on_the_disk_and_are_bounded_together(server: Vendor, tmp_path: Path) -> None:
     async with gateway(server, Account(), folder=tmp_path) as (address, client):
         await client.post(f"{address}/v1/files", json=ASKED)  # whatever is made once
@@ -375,6 +378,7 @@ async def test_a_body_of_many_values_is_not_taken_apart(server: Vendor, tmp_path
     assert "values" in answered.text
 
 
+@pytest.mark.slow
 async def test_connections_beyond_those_that_wait_are_closed(server: Vendor) -> None:
     async with gateway(server, Account()) as (address, _):
         opened = [await begun(address, 1) for _ in range(140)]

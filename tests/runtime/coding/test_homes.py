@@ -87,6 +87,7 @@ async def test_a_run_that_begins_meanwhile_finds_its_home(ground: Ground) -> Non
     assert [home.exists() for _, home in made] == [True, True, False]
 
 
+@pytest.mark.slow
 async def test_what_hides_its_size_goes_as_if_it_had_all(ground: Ground) -> None:
     made = await used(ground, 2, 1)
     at = os.open(made[0][1], os.O_RDONLY)
@@ -102,6 +103,7 @@ async def test_what_hides_its_size_goes_as_if_it_had_all(ground: Ground) -> None
     assert [home.exists() for _, home in made] == [False, True]
 
 
+@pytest.mark.slow
 async def test_a_run_begins_beside_a_home_of_any_depth(ground: Ground) -> None:
     """One that was not used for long is removed there."""
     world, (_, home) = ground.world, (await used(ground, 1))[0]

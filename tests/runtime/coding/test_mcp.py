@@ -115,6 +115,7 @@ async def test_the_official_client_works_through_the_gateway(transport: str, mon
     assert set(locked.seen) == {SECRET, "another"}
 
 
+@pytest.mark.slow
 async def test_a_stream_leads_to_what_it_has_named_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     with official() as urls:
         async with reached(urls["sse"], monkeypatch) as (address, _), httpx2.AsyncClient() as client:

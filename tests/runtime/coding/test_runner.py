@@ -144,6 +144,7 @@ async def test_what_was_printed_before_the_limit_is_shown(
     assert journal.kinds == ["system", "text", "tool_call", "tool_result", "result"]
 
 
+@pytest.mark.slow
 async def test_many_calls_at_once_use_no_more_than_one_beyond(agent: Agents, server: Vendor, journal: Journal) -> None:
     server.says(*[Says(text=("hel", "lo"), pause=0.05)] * 40)
     outcome = await agent().run(job("DO ask many at once", max_tokens=100), journal.attempt())
@@ -153,6 +154,7 @@ async def test_many_calls_at_once_use_no_more_than_one_beyond(agent: Agents, ser
     assert 100 <= sum(used) <= 115
 
 
+@pytest.mark.slow
 async def test_a_call_that_is_broken_off_is_booked(agent: Agents, server: Vendor, journal: Journal) -> None:
     """Whatever ends the run: what was under way by then is paid for."""
     server.says(Says(text=("hel", "lo", "you"), pause=2.0))
@@ -161,6 +163,7 @@ async def test_a_call_that_is_broken_off_is_booked(agent: Agents, server: Vendor
     assert [(one.input_tokens, one.estimated) for one in journal.charges.values()] == [(10, False)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("does", "says"),
     [
@@ -213,6 +216,7 @@ async def test_an_event_of_another_shape_ends_the_run(
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("does", "says"),
     [
@@ -229,6 +233,7 @@ async def test_one_that_takes_too_much_is_ended(
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("does", ["reserve", "flood of errors"])
 async def test_what_does_no_harm_is_let_be(agent: Agents, server: Vendor, journal: Journal, does: str) -> None:
     """An engine that compiles reserves gigabytes to write to, and holds a fraction of them."""
@@ -262,6 +267,7 @@ async def test_what_it_has_started_ends_with_it(
     assert left(tmp_path) == []
 
 
+@pytest.mark.slow
 async def test_a_cancelled_run_is_gone_within_two_seconds(
     agent: Agents, server: Vendor, journal: Journal, tmp_path: Path
 ) -> None:

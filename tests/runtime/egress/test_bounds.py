@@ -49,6 +49,7 @@ async def test_thousands_of_connections(connections: int, outside: Outside) -> N
     assert outside.looked_up == []
 
 
+@pytest.mark.slow
 async def test_who_says_nothing_or_too_slowly_is_cut_off(outside: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "HEAD_SECONDS", 0.3)
     async with listening(outside.gateway()) as address:

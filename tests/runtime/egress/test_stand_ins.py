@@ -108,6 +108,7 @@ async def test_it_is_put_into_what_proves_who_asks(outside: Outside) -> None:
     assert (VALUE in said, f"X-Quoted: token {SHOWN}".lower() in said.lower()) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", NetworkMode)
 async def test_another_host_gets_the_stand_in(outside: Outside, tmp_path: Path, mode: NetworkMode) -> None:
     """Its tunnel is carried unread, and over plain HTTP nothing is put in for anybody."""
@@ -164,6 +165,7 @@ async def test_a_program_that_does_not_trust_the_authority_says_nothing(outside:
     assert outside.dialled == []
 
 
+@pytest.mark.slow
 async def test_many_requests_and_large_bodies_pass(outside: Outside) -> None:
     made, body = stand_ins(), "x" * 3_000_000
     async with listening(outside.gateway(stand_ins=made)) as address:

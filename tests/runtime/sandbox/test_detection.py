@@ -176,6 +176,7 @@ print(asyncio.run(sandbox.run(argv, workdir=workdir, timeout=20)).stdout)
 STARTS = "import pydantic_core, subprocess, sys; subprocess.run([sys.executable, '-c', ''], check=True)"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="the whole suite runs as a plain user already")
 def test_a_plain_user_has_the_same_sandbox(programs: Programs) -> None:
     """The service in its image is no root. Needs an interpreter of this version that user 65534 may run."""
@@ -247,6 +248,7 @@ class TestUnconfined:
             "SIGPIPE is as programs expect it"
         )
 
+    @pytest.mark.slow
     async def test_time_and_cancelling_end_the_group(self, unconfined: Unconfined, workdir: Workdir) -> None:
         counting = shell("(n=0; while :; do n=$((n + 1)); echo $n >counter; sleep 0.01; done) & wait")
         counter = workdir.path / "counter"

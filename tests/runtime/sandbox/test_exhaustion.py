@@ -36,6 +36,7 @@ print("made", made)
     assert int(made.split()[1]) < 30
 
 
+@pytest.mark.slow
 async def test_a_fork_bomb_that_never_ends(programs: Programs, workdir: Workdir) -> None:
     """While it goes on, another crew's command is not affected: each sandbox counts for itself."""
     bombed = limited(programs, processes=60)
@@ -80,6 +81,7 @@ async def test_using_up_memory(programs: Programs, workdir: Workdir, python: str
     assert (await limited(programs, address_space=200 << 20).run(shared, workdir=workdir, timeout=20)).exit_code == 1
 
 
+@pytest.mark.slow
 async def test_using_up_the_processor(programs: Programs, workdir: Workdir) -> None:
     began = time.monotonic()
     ended = await limited(programs, cpu_seconds=1).run(shell("while :; do :; done"), workdir=workdir, timeout=30)
@@ -104,6 +106,7 @@ async def test_opening_files_without_end(programs: Programs, workdir: Workdir, p
     assert "Too many open files" in ended.stderr
 
 
+@pytest.mark.slow
 async def test_endless_output_does_not_hold_up_the_service(sandbox: Bubblewrap, workdir: Workdir) -> None:
     ticks = 0
 

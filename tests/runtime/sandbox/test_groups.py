@@ -208,6 +208,7 @@ async def test_nothing_of_a_group_is_left(real: Groups, programs: Programs, work
     assert not any(folder.exists() for folder in below)
 
 
+@pytest.mark.slow
 async def test_a_command_is_in_its_group_from_its_first_process_on(
     real: Groups, programs: Programs, workdir: Workdir
 ) -> None:
@@ -226,6 +227,7 @@ async def test_a_command_is_in_its_group_from_its_first_process_on(
     await running
 
 
+@pytest.mark.slow
 async def test_what_leaves_its_session_without_a_sandbox(real: Groups, workdir: Workdir) -> None:
     """Nothing else holds it there."""
     escaping = "setsid sh -c 'while :; do date +%s%N >counter; sleep 0.02; done' & sleep 0.5"
@@ -251,6 +253,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.slow
 def test_groups_of_a_killed_service_go_at_the_next_start_and_those_of_a_living_one_stay(real: Groups) -> None:
     started = [
         subprocess.Popen([sys.executable, "-c", HOLDING], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -285,6 +288,7 @@ async def test_the_score_of_a_command_cannot_be_lowered(programs: Programs, work
     assert ended.stderr.count("Read-only file system") == 2
 
 
+@pytest.mark.slow
 async def test_detection_says_what_holds(
     real: Groups, programs: Programs, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,7 @@ async def test_signals_to_the_service(
     assert decoy.wait(5) == -signal.SIGKILL
 
 
+@pytest.mark.slow
 async def test_outliving_the_command(sandbox: Bubblewrap, unconfined: Unconfined, workdir: Workdir) -> None:
     leaving = (
         'setsid sh -c \'trap "" TERM HUP; (echo $$ >pid;'
@@ -359,6 +360,7 @@ def in_terminal(*arguments: str) -> str:
     return seen.decode()
 
 
+@pytest.mark.slow
 async def test_the_terminal_of_the_service(programs: Programs, workdir: Workdir) -> None:
     assert "typed by anybody" in in_terminal(str(workdir.storage), "anybody")
     seen = in_terminal(str(workdir.storage), "a command")

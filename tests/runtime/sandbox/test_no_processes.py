@@ -113,6 +113,7 @@ def test_threads_that_ran_before_keep_the_promise_too(refused: dict[str, str]) -
     assert refused["thread"] == "refused PermissionError"
 
 
+@pytest.mark.slow
 def test_where_the_kernel_does_not_know_the_filter() -> None:
     """A filter that is not loaded is an error, not a promise that is not kept."""
     script = """

@@ -98,6 +98,7 @@ async def test_long_output_is_cut_with_a_note(programs: Programs, workdir: Workd
     assert (ended.stderr, ended.exit_code) == ("short\n", 3)
 
 
+@pytest.mark.slow
 async def test_the_time_is_limited(sandbox: Bubblewrap, workdir: Workdir) -> None:
     began = time.monotonic()
     ended = await sandbox.run(shell(f"echo begun; {COUNTING}"), workdir=workdir, timeout=0.5)
@@ -131,6 +132,7 @@ def running_with(marker: str) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 async def test_cancelling_at_any_moment_leaves_nothing(sandbox: Bubblewrap, workdir: Workdir) -> None:
     marker = f"{random.SystemRandom().randrange(10**6, 10**7)}.5"
     before = sorted(os.listdir("/proc/self/fd"))
@@ -261,6 +263,7 @@ asyncio.run(run())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["", "network"])
 async def test_nothing_outlives_a_service_that_is_killed(network: str, sandbox: Bubblewrap, workdir: Workdir) -> None:
     assert sandbox.isolation is Isolation.namespace

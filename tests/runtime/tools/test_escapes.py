@@ -146,6 +146,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 async def test_a_race_against_exchanged_names(
     tools: dict[str, Tool], workdir: Workdir, data_dir: Path, tmp_path: Path
 ) -> None:

@@ -283,6 +283,7 @@ class TestSearching:
             assert len(found) == 201
             assert found[-1] == "[more than 200 matching lines; narrow the search]"
 
+    @pytest.mark.slow
     async def test_a_hostile_expression_holds_nobody_up(
         self, confined: dict[str, Tool], workdir: Workdir, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -339,6 +340,7 @@ class TestCommands:
             == "Exit code 0\nbash"
         )
 
+    @pytest.mark.slow
     async def test_the_time_is_limited(self, confined: dict[str, Tool]) -> None:
         assert (
             await refused(confined, "run_command", command="echo begun; sleep 60", timeout_seconds=1)

@@ -72,6 +72,7 @@ async def test_create_without_a_crew(world: World, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 @each_of("crew_role", CREW_ROLES)
 @each_of("name", ["owner", "admin", "manager", "member", "viewer"])
 @each_of("own", [True, False], ids=["own", "foreign"])

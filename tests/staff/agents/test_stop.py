@@ -223,6 +223,7 @@ async def test_a_message_that_comes_behind_a_stop_starts_the_agent_again(world: 
     assert await status_of(world, agent) == "RUNNING"
 
 
+@pytest.mark.slow
 async def test_no_pair_of_a_message_and_a_stop_leaves_a_run_under_a_stopped_agent(world: World) -> None:
     agents = [await agent_of(world) for _ in range(60)]
     chats = [await chat_of(world, agent) for agent in agents]

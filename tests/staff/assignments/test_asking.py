@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 PATH = "/api/v1/internal/queries"
 
 
+@pytest.mark.slow
 async def test_refusals_write_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "BEGINS", 0.1)
     here = {"workspace_id": world.workspace.id}

@@ -38,6 +38,7 @@ async def two(room: Room, monkeypatch: pytest.MonkeyPatch) -> Room:
     return room
 
 
+@pytest.mark.slow
 async def test_of_many_at_once_no_more_are_kept_than_may_be(two: Room) -> None:
     before = await total(two.world)
     sent = [two.attach(one(f"{number}", "x" * (MIB // 4))) for number in range(50)]

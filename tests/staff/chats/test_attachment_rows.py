@@ -208,6 +208,7 @@ async def test_an_upload_during_the_erasure_does_not_survive(
     assert (on_disk(room), await rows(room)) == ([], {})
 
 
+@pytest.mark.slow
 async def test_rows_go_with_their_chat_agent_and_crew(room: Room) -> None:
     world = room.world
     assert (await room.attach(one("a"))).status_code == 201

@@ -381,6 +381,7 @@ async def test_a_new_title(world: World) -> None:
         assert (await world.rest(world.owner, "PATCH", wrong, {"title": "x"})).status_code == 404
 
 
+@pytest.mark.slow
 @each_of("method", ["PATCH", "DELETE"])
 @each_of("crew_role", [None, Role.VIEWER, Role.MANAGER, Role.ADMIN, Role.OWNER])
 @each_of("name", ["owner", "admin", "manager", "member", "viewer"])

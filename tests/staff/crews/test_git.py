@@ -158,6 +158,7 @@ def waiting(repository: Repository) -> None:
     repository.given()
 
 
+@pytest.mark.slow
 async def test_a_repository_that_keeps_git_waiting_ends(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +182,7 @@ async def test_what_is_no_plain_file_is_not_waited_for(repository: Repository, n
     assert time.monotonic() - began < SECONDS, "git was ended"
 
 
+@pytest.mark.slow
 async def test_who_waits_for_git_keeps_no_other_workspace_waiting(
     repository: Repository, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

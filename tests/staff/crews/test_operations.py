@@ -185,6 +185,7 @@ async def test_refusals_carry_their_code(world: World) -> None:
         assert await world.snapshot() == before
 
 
+@pytest.mark.slow
 async def test_a_slug_is_released_by_an_index(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many deleted crews there are: what a new one costs does not grow with them."""
     columns = stored(Crew)

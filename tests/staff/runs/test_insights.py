@@ -125,6 +125,7 @@ async def test_eight_at_most_and_the_busiest_first(world: World) -> None:
     assert len(top) == 8
 
 
+@pytest.mark.slow
 async def test_of_more_than_twenty_thousand_runs_the_newest_count(world: World) -> None:
     agent = await agent_of(world)
     run = await run_of(world, agent, created_at=now() - timedelta(minutes=1), trigger_type="NEW")

@@ -219,6 +219,7 @@ async def test_activity_shows_the_last_fifty(board: Board) -> None:
     assert [details for _, _, details in await board.activity(issue)] == [f"p{n}" for n in range(2, 52)]
 
 
+@pytest.mark.slow
 async def test_of_two_moves_at_once_one_is_a_conflict(board: Board) -> None:
     """What was seen is what moves: the loser has changed nothing, and left no row of activity."""
     for _ in range(5):

@@ -107,6 +107,7 @@ async def test_what_cannot_be_started_leaves_nothing(board: Board) -> None:
     assert await world.snapshot() == before
 
 
+@pytest.mark.slow
 async def test_each_act_asks_for_a_state(board: Board) -> None:
     allowed = {
         "start": {"BACKLOG", "TODO"},

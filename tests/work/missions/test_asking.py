@@ -104,6 +104,7 @@ async def test_a_failure_is_told_as_one(berth: Berth) -> None:
     assert types == ["peer_query_running", "peer_query_failed", "peer_conversation.updated"]
 
 
+@pytest.mark.slow
 async def test_nobody_waits_for_ever_and_what_is_given_up_ends(berth: Berth, monkeypatch: pytest.MonkeyPatch) -> None:
     ends, begun = list[str](), asyncio.Event()
 

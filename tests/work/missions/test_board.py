@@ -68,6 +68,7 @@ async def world(module_database: Any, tmp_path_factory: pytest.TempPathFactory, 
         yield made
 
 
+@pytest.mark.slow
 async def test_a_board_is_one_statement_and_costs_its_mission(world: World, module_database: Any) -> None:
     superuser = await asyncpg.connect(module_database.server.dsn("postgres", module_database.name))
     boards = Boards(world, superuser)

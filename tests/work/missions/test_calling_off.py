@@ -61,6 +61,7 @@ class Runs:
         return Outcome()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "seconds"),
     [("sandbox", SOON), ("unconfined", SOON), ("sandbox", LATE)],

@@ -25,6 +25,7 @@ async def berth(harbour: Harbour) -> Berth:
     return await harbour.crew()
 
 
+@pytest.mark.slow
 async def test_an_issue_is_worked_on_and_put_up_for_review(berth: Berth) -> None:
     issue = await berth.issue(title="Leak", description="Below the waterline")
     await berth.start(issue)
@@ -118,6 +119,7 @@ async def test_a_failing_agent_fails_its_issue(berth: Berth) -> None:
     assert second["state"] == "unread", "each start that fails is told of"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("action", "outcome"), [("approve", "approved"), ("request_changes", "rejected")])
 async def test_a_review_settles_its_item_and_the_next_one_opens_it(berth: Berth, action: str, outcome: str) -> None:
     issue, estate = await berth.issue(), berth.estate
@@ -136,6 +138,7 @@ async def test_a_review_settles_its_item_and_the_next_one_opens_it(berth: Berth,
     assert [each["state"] for each in heard] == ["unread", "resolved", "unread"]
 
 
+@pytest.mark.slow
 async def test_who_stops_within_the_first_seconds_has_started_nothing(
     berth: Berth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +260,7 @@ async def test_what_waits_for_a_failed_task_fails_the_issue(berth: Berth) -> Non
     assert berth.harbour.agents.of(berth.worker) == []
 
 
+@pytest.mark.slow
 async def test_a_lead_plans_what_it_is_assigned(berth: Berth) -> None:
     issue = await berth.issue(berth.lead, title="Sail", description="To the south")
     await berth.start(issue)
@@ -292,6 +296,7 @@ async def test_a_passive_lead_waits_for_tasks(harbour: Harbour) -> None:
     await berth.stop(issue)
 
 
+@pytest.mark.slow
 async def test_an_agent_of_another_crew_works_over_a_connection(harbour: Harbour) -> None:
     here: dict[str, Any] = {"workspace_id": harbour.estate.workspace.id}
     there = await harbour.crew()
@@ -368,6 +373,7 @@ async def test_a_deadline_fails_what_is_under_way(harbour: Harbour) -> None:
     assert (await berth.told(issue))[-1] == ("mission.updated", "FAILED")
 
 
+@pytest.mark.slow
 async def test_the_deadline_of_an_earlier_start_does_nothing(harbour: Harbour) -> None:
     berth = await harbour.crew(lead_mode=LeadMode.passive)
     issue = await berth.issue(berth.lead)
@@ -384,6 +390,7 @@ async def test_the_deadline_of_an_earlier_start_does_nothing(harbour: Harbour) -
     await berth.stop(issue)
 
 
+@pytest.mark.slow
 async def test_a_mission_that_is_gone_is_no_fault(berth: Berth) -> None:
     """Its jobs find nothing, and end well."""
     issue = await berth.issue()

@@ -72,6 +72,7 @@ async def escalates(berth: Berth, config: str) -> None:
 # ---- handoffs and approvals ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_handoff_is_what_the_next_agent_reads(berth: Berth) -> None:
     second = await berth.estate.agent(crew_id=berth.crew.id)
     berth.harbour.agents.acts[berth.worker.id] = saying("x" * 9000 + HANDOFF.format("medium"))
@@ -190,6 +191,7 @@ async def test_a_task_is_tried_as_often_as_it_says(berth: Berth) -> None:
     assert [job.prompt.count("(attempt") for job in berth.harbour.agents.of(berth.worker)] == [0, 1, 1]
 
 
+@pytest.mark.slow
 async def test_a_failure_sends_back_to_what_can_be_done_again(berth: Berth) -> None:
     """The task before is repeated, and then the one that has failed: until the tries of the first are used up."""
     second = await berth.estate.agent(crew_id=berth.crew.id)
@@ -225,6 +227,7 @@ async def test_what_waits_for_a_failure_ends_the_mission_and_can_be_resumed(bert
     assert [(t["status"], t["iteration"]) for t in await berth.tasks(mission)] == [("COMPLETED", 2)] * 2
 
 
+@pytest.mark.slow
 async def test_an_agent_that_keeps_failing_is_given_nothing_for_a_while(berth: Berth) -> None:
     berth.harbour.agents.acts[berth.worker.id] = failing(ValueError("boom"))
     for n in range(4):
@@ -250,6 +253,7 @@ async def test_an_agent_that_keeps_failing_is_given_nothing_for_a_while(berth: B
 # ---- turns, calling off, costs ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_a_crew_carries_out_so_many_at_once(berth: Berth, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatching, "MOST_OF_CREW", 2)
     at_once, most, let_go = [0], [0], asyncio.Event()
@@ -349,6 +353,7 @@ async def test_a_task_that_is_added_while_others_are_worked_on_is_done_too(berth
     assert (await berth.ended(mission)).status == "REVIEW"
 
 
+@pytest.mark.slow
 async def test_the_deadline_calls_agents_off(berth: Berth) -> None:
     hanging = Hanging()
     berth.harbour.agents.acts[berth.worker.id] = hanging
@@ -377,6 +382,7 @@ async def test_the_deadline_calls_agents_off(berth: Berth) -> None:
 # ---- a plan ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_twenty_tasks_in_the_order_of_their_graph(berth: Berth) -> None:
     """Four rows of five, each task behind two of the row before."""
     agents: list[Agent] = [berth.worker, *[await berth.estate.agent(crew_id=berth.crew.id) for _ in range(2)]]

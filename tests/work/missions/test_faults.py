@@ -38,6 +38,7 @@ async def fleet(database: Any, tmp_path: Path, anyio_backend: str) -> AsyncItera
             made.workers.close()
 
 
+@pytest.mark.slow
 async def test_kills_and_a_deployment_in_the_middle_of_missions(fleet: Fleet) -> None:
     await fleet.plan(crews=2, missions=2, tasks=6, failing=1, seconds=0.05)
     await fleet.start()

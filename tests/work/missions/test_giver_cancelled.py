@@ -65,6 +65,7 @@ async def begun(berth: Berth, does: Hanging) -> Run:
     return run
 
 
+@pytest.mark.slow
 async def test_what_a_run_gave_is_cancelled_with_it(berth: Berth, monkeypatch: pytest.MonkeyPatch) -> None:
     estate, agents = berth.estate, berth.harbour.agents
     monkeypatch.setattr(dispatching, "MOST_OF_CREW", 2)

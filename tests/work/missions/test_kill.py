@@ -87,6 +87,7 @@ async def deck(
             workers.close()
 
 
+@pytest.mark.slow
 async def test_kill_while_agents_are_at_work(deck: Deck) -> None:
     """Another worker goes on with what the first has begun."""
     berth = await deck.harbour.crew()

@@ -138,6 +138,7 @@ async def _kill(workers: Workers, pids: list[int], killed: Counter[str]) -> None
         killed["workers"] += 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["as it is", "with kills"])
 async def test_a_mission_as_people_see_it(world: World, database: Any, tmp_path: Path, kills: bool) -> None:
     (tmp_path / "marks").mkdir()

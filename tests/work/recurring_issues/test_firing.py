@@ -56,6 +56,7 @@ def test_the_clock_ticks_every_half_minute() -> None:
     assert CLOCKS[LOOK.name].every == timedelta(seconds=30)
 
 
+@pytest.mark.slow
 async def test_what_is_due_becomes_an_issue_with_all_that_issues_have(harbour: Harbour) -> None:
     berth = await harbour.crew()
     await berth.issue()

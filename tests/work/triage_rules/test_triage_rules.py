@@ -243,6 +243,7 @@ def test_no_pattern_takes_long(pattern: str) -> None:
     assert matcher.seconds > 0
 
 
+@pytest.mark.slow
 async def test_a_large_backlog_and_many_rules_hold_nobody_up(world: World, board: Board) -> None:
     """10,000 issues and 100 rules, half of them expressions; the loop is watched meanwhile (tests/stalls.py)."""
     lead = {"crew_id": board.crew.id, "lead_agent_id": board.lead.id, **board.here}
