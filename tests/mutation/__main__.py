@@ -38,6 +38,8 @@ FAMILIES = (
     "contract",
     "attacks/test_scopes.py",
     "oversight/audit/test_every_command.py",
+    "reader",
+    "oversight/journal",
 )
 KILLED, SURVIVED, NOWHERE = "killed", "survived", "not planted"
 
@@ -90,13 +92,14 @@ async def forget(server: Any) -> None:
 
 
 def about(items: list[pytest.Item], fault: Fault | None) -> Iterator[pytest.Item]:
-    """The tests of its own place first, then what is asked of every operation."""
+    """The tests of its own place first, then what is asked of every operation, and what else stands on the kernel."""
     of = [name for name in ("kernel", *DOMAINS) if fault is None or name in str(fault.file)]
     asked = SMALLEST if of == ["kernel"] else DOMAINS
     tests = {item: item.path.relative_to(ROOT / "tests").as_posix() for item in items}
     own = [item for item, path in tests.items() if any(f"/{name}/" in f"/{path}" for name in of)]
     yield from own
-    for family in FAMILIES:
+    near = [family for family in FAMILIES if fault is not None and f"/{family}/" in str(fault.file)]
+    for family in sorted(FAMILIES, key=lambda family: family not in near):
         of_all = [item for item, path in tests.items() if path.startswith(family) and item not in own]
         yield from (item for item in of_all if is_of(item, asked))
 
@@ -203,7 +206,8 @@ def main() -> int:
     places += [str(place) for name in DOMAINS for place in ROOT.glob(f"tests/*/{name}")]
     planter = Planter(faults)
     done = pytest.main(
-        ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", *places], plugins=[planter]
+        ["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", os.environ.get("MARKED", "not slow"), *places],
+        plugins=[planter],
     )
     told = table(planter.found)
     print(told)
