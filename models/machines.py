@@ -21,13 +21,15 @@ class Machine(Generic[M, S]):
     """The states in one column of a model, and the transitions of each. A model may have several, and two of them may
     share a column, each with states of its own.
 
-    `stamps`: columns that take the time of the change, each with the states that set it.
+    `stamps`: columns that take the time of the change, each with the states that set it. `called`: what refusals call
+    the row, if not by the name of its model.
     """
 
     model: type[M]
     column: str
     moves: Mapping[S, frozenset[S]]
     stamps: Mapping[str, frozenset[S]] = field(default_factory=lambda: MappingProxyType({}))
+    called: str = ""
 
     def __post_init__(self) -> None:
         name, columns = self.model.__name__, table_of(self.model).c
@@ -45,6 +47,15 @@ class Machine(Generic[M, S]):
     def before(self, to: S) -> list[S]:
         """The states that lead to this one."""
         return [state for state, following in self.moves.items() if to in following]
+
+    def beyond(self, state: S, through: frozenset[S]) -> frozenset[S]:
+        """The other states that this one leads to, by stages of which those in between are all in `through`."""
+        found, left = set[S](), [state]
+        while left:
+            new = self.moves[left.pop()] - found
+            found |= new
+            left += new & through
+        return frozenset(found - {state})
 
     def stamped(self, to: S) -> list[str]:
         """The columns that take the time of a change to this state."""

@@ -324,8 +324,20 @@ ISSUE_STATES = Machine(
         _S.DUPLICATE: frozenset(),
     },
     stamps={"completed_at": _ENDS},
+    called="Issue",
 )
 """The states of missions that are issues (contract: issues.states)."""
+_UNDER_WAY = frozenset({_S.BACKLOG, _S.TODO, _S.IN_PROGRESS, _S.REVIEW})
+ISSUE_BOARD = Machine(
+    Mission,
+    "status",
+    {status: ISSUE_STATES.beyond(status, _UNDER_WAY) for status in ISSUE_STATES.moves},
+    stamps=ISSUE_STATES.stamps,
+    called="Issue",
+)
+"""The states that an issue reaches in one step on a board: those that it reaches stage by stage in ISSUE_STATES,
+without an end in between.
+"""
 MISSION_STATES = Machine(
     Mission,
     "status",

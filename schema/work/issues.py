@@ -21,15 +21,16 @@ class IssueType:
     """Work for a crew. An issue is a mission and is worked on like one."""
 
     fields = """
-        id workspace_id crew_id crew number identifier title description status priority assignee_type assignee_id
-        assignee assignee_name due_date estimate sort_order lead_agent_id lead_agent project_id project milestone_id
-        milestone parent_issue_id parent_issue sub_issues sub_issues_count labels comments comment_count relations
-        activity model_calls budgets created_by_type created_by_id creator created_by_name authored_via created_at
-        updated_at completed_at version
+        id workspace_id crew_id crew number identifier title description status next_statuses priority assignee_type
+        assignee_id assignee assignee_name due_date estimate sort_order lead_agent_id lead_agent project_id project
+        milestone_id milestone parent_issue_id parent_issue sub_issues sub_issues_count labels
+        comments comment_count relations activity model_calls budgets created_by_type created_by_id creator
+        created_by_name authored_via created_at updated_at completed_at version
     """
     identifier = strawberry.field(
         description="Prefix of the crew and number, such as ENG-42; unique in the workspace.",
     )
+    next_statuses = strawberry.field(description="The statuses that `updateIssue` can set in one step.")
     priority = strawberry.field(description="none, low, medium, high, urgent, or an arbitrary text.")
     assignee_type = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
@@ -100,7 +101,7 @@ class IssueQuery:
 @strawberry.type
 class IssueMutation:
     create_issue = mutation(issue_ops.create_issue, IssueType)
-    update_issue = mutation(issue_ops.update_issue, IssueType)
+    update_issue = mutation(issue_ops.edit_issue, IssueType)
     update_issues = mutation(issue_ops.bulk_update)
     delete_issue = mutation(issue_ops.delete_issue)
     start_issue = mutation(issue_ops.start_issue)

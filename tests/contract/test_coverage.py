@@ -6,7 +6,7 @@ import pytest
 
 from resolvers.kernel.declarations.operation import OPERATIONS
 from rest_compat.http.routes import operations as registry
-from tests.contract.coverage import differences, served
+from tests.contract.coverage import BY_ANOTHER, differences, served
 from tests.contract.deviations import ADDED_ROUTES, DECLARED
 from tests.contract.notation import routes
 from tests.every import for_every
@@ -27,6 +27,17 @@ def test_a_route_is_as_the_contract_declares_it(
         assert faults, f"{route['id']} agrees with the contract again: take it off DECLARED"
     else:
         assert faults == []
+
+
+@for_every([pytest.param(*pair, id=pair[0]) for pair in sorted(BY_ANOTHER.items())])
+def test_an_operation_in_place_of_another_is_guarded_and_recorded_like_it(of_rest: str, of_graphql: str) -> None:
+    one, other = OPERATIONS[of_rest], OPERATIONS[of_graphql]
+    assert not graphql_fields().get(of_rest)
+    assert graphql_fields()[of_graphql]
+    for fact in ("action", "auth", "tenancy", "audit", "emits", "subject", "allow", "or_capability", "versioned"):
+        assert getattr(one, fact) == getattr(other, fact), fact
+    assert one.model is other.model
+    assert {*one.input.model_fields} <= {*other.input.model_fields}
 
 
 def test_an_operation_of_the_contract_is_reached_by_its_route() -> None:

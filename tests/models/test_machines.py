@@ -18,7 +18,15 @@ from models.resources.credentials import ROTATION_STATES
 from models.staff.agents import AGENT_STATES, Agent, AgentStatus
 from models.staff.assignments import ESCALATION_STATES, PEER_CONVERSATION_STATES
 from models.staff.runs import RUN_STATES, RunStatus
-from models.work.missions import ISSUE_STATES, MISSION_ACTIONS, MISSION_STATES, TASK_BY_ENGINE, TASK_STATES
+from models.work.missions import (
+    ISSUE_BOARD,
+    ISSUE_STATES,
+    MISSION_ACTIONS,
+    MISSION_STATES,
+    TASK_BY_ENGINE,
+    TASK_STATES,
+    MissionStatus,
+)
 from tests.every import each_of
 
 CONTRACT = Path(__file__).parents[1] / "contract" / "files"
@@ -68,7 +76,24 @@ def test_a_machine_is_the_contracts(name: str) -> None:
 
 
 def test_every_machine_stands_in_the_contract() -> None:
-    assert set(map(id, MACHINES)) == set(map(id, DOCUMENTED.values()))
+    derived = [ISSUE_BOARD]
+    assert set(map(id, MACHINES)) == set(map(id, [*DOCUMENTED.values(), *derived]))
+
+
+def test_a_board_leads_where_single_steps_lead_without_an_end_in_between() -> None:
+    between = {MissionStatus.BACKLOG, MissionStatus.TODO, MissionStatus.IN_PROGRESS, MissionStatus.REVIEW}
+
+    def walked(state: MissionStatus, seen: frozenset[MissionStatus]) -> set[MissionStatus]:
+        found = set[MissionStatus]()
+        for to in ISSUE_STATES.moves[state]:
+            found |= {to} | (walked(to, seen | {to}) if to in between and to not in seen else set())
+        return found
+
+    for state, leads in ISSUE_BOARD.moves.items():
+        assert leads == walked(state, frozenset({state})) - {state}, state
+    assert ISSUE_BOARD.moves[MissionStatus.DUPLICATE] == frozenset()
+    assert all(MissionStatus.DUPLICATE not in leads for leads in ISSUE_BOARD.moves.values())
+    assert all(ISSUE_STATES.moves[state] <= leads for state, leads in ISSUE_BOARD.moves.items())
 
 
 def test_what_a_machine_may_not_say() -> None:

@@ -71,7 +71,7 @@ SEEN_ROWS |= dict.fromkeys(
     (("saved_views.update", "id"), ("saved_views.delete", "id")),
     "whoever is not its owner is told that, of a private view too (contract)",
 )
-LEFT_OUT = {("issues.update", "label_ids")}
+LEFT_OUT = {("issues.update", "label_ids"), ("issues.edit", "label_ids")}
 """Fields of which unknown ids are left out without a word: what is written says whether a row was found."""
 
 

@@ -29,6 +29,7 @@ from resolvers.kernel.store.changes import NOW, Change, Conflict, Edit, HeldInse
 from resolvers.kernel.store.database import Lease, database
 from resolvers.kernel.store.sending import TAKEN, run
 from resolvers.kernel.store.statements import ONE
+from resolvers.kernel.writing.moves import meanwhile, no_way
 from resolvers.kernel.writing.recorder import Recorder, Touched
 from resolvers.kernel.writing.selection import Selection
 
@@ -239,7 +240,7 @@ class Context(Recorder):
         seen = None if isinstance(row, str) else getattr(row, column)
         before = machine.before(to)
         if seen is not None and seen not in before:
-            raise Refusal(refused, f"{model.__name__} is {seen}: it cannot become {to}")
+            raise no_way(machine, refused, seen, to)
         changes |= dict.fromkeys(machine.stamped(to), NOW) | {column: to}
         try:
             return await self._update(model, id, TAKEN, None, changes, column, before if seen is None else [seen])
@@ -248,8 +249,8 @@ class Context(Recorder):
                 raise
             state = getattr(await self.get(model, id), column)
             if seen is not None or state in before:
-                raise Refusal(Code.CONFLICT, f"{model.__name__} became {state} meanwhile; try again") from None
-            raise Refusal(refused, f"{model.__name__} is {state}: it cannot become {to}") from None
+                raise meanwhile(machine, state) from None
+            raise no_way(machine, refused, state, to) from None
 
     async def move_all(self, machine: Machine[M, S], to: S, /, *conditions: Any, **changes: Any) -> list[str]:
         """The transition of every row of the workspace that matches and can make it; returns their ids."""

@@ -4,28 +4,18 @@ from typing import Any
 
 from sqlmodel import col
 
-from models.bounds import LINE, cut
 from models.work.issues import ActivityAction, IssueActivity
 from models.work.missions import Mission
 from resolvers.kernel import Action, Actor, Context, QueryScope, Row, Rows, query
 from resolvers.work.issues.graph import LAST_CHANGES
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
-
-ARROW = " \N{RIGHTWARDS ARROW} "
-
-
-def record(ctx: Context, issue_id: str, actor: Actor, action: ActivityAction, details: str) -> None:
-    ctx.record(
-        IssueActivity(
-            mission_id=issue_id, actor_type=actor.type, actor_id=actor.id, action=action, details=cut(details, LINE * 5)
-        )
-    )
+from resolvers.work.missions.moving import record
 
 
 def record_changes(ctx: Context, issue: Mission, actor: Actor, sent: dict[str, Any]) -> None:
-    """One row each for the state, the assignee and the priority that were sent (contract: issues.update)."""
-    if "status" in sent:
-        record(ctx, issue.id, actor, ActivityAction.status_changed, f"{issue.status}{ARROW}{sent['status']}")
+    """One row each for the assignee and the priority that were sent; a new state has one already (contract:
+    issues.update).
+    """
     if "assignee_id" in sent:
         record(ctx, issue.id, actor, ActivityAction.assignee_changed, f"assignee_id: {sent['assignee_id'] or ''}")
     if "priority" in sent:

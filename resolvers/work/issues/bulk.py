@@ -12,10 +12,10 @@ from models.work.projects import Project
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, Text, at_most, command
 from resolvers.kernel.writing.actors import actor_of, check_actor
-from resolvers.work.issues.activity import record
 from resolvers.work.issues.events import IssuesBulkUpdated
 from resolvers.work.issues.graph import IS_ISSUE
 from resolvers.work.issues.issues import LabelIds, replace_labels
+from resolvers.work.missions.moving import record
 from resolvers.work.missions.reviewing import reviewed
 
 MOST_ISSUES = 100

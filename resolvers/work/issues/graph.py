@@ -5,13 +5,14 @@ from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import BigInteger, case, cast, func, or_, select
 from sqlalchemy import Text as SQLText
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
 from models.people.workspaces import Workspace
 from models.staff.crews import Crew
 from models.work.issues import IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.work.labels import Label
-from models.work.missions import Assignment, Mission, MissionStatus, MissionType
+from models.work.missions import ISSUE_BOARD, Assignment, IssueStatus, Mission, MissionStatus, MissionType
 from models.work.projects import Milestone, Project
 from resolvers.kernel import (
     EVERYONE,
@@ -145,6 +146,16 @@ def _first_line(name: str) -> Any:
     return derived(str, cut)
 
 
+def _next_statuses(row: Any, scope: Any) -> Any:
+    """A JSON list of the states that a person can set."""
+    shown = [MissionStatus(status) for status in IssueStatus]
+    leads = [
+        (row.status == constant(status), constant([to.value for to in shown if to in following], JSONB()))
+        for status, following in ISSUE_BOARD.moves.items()
+    ]
+    return case(*leads, else_=constant([], JSONB()))
+
+
 def _duration(row: Any, scope: Any) -> Any:
     """Milliseconds; 0 while the duration is unknown."""
     seconds = func.extract("epoch", row.finished_at - row.started_at)
@@ -156,6 +167,7 @@ def _duration(row: Any, scope: Any) -> Any:
 
 extend(
     Mission,
+    next_statuses=derived(list[IssueStatus], _next_statuses),
     assignee=actor("assignee_type", "assignee_id"),
     assignee_name=assigned_name("assignee_type", "assignee_id"),
     creator=actor("created_by_type", "created_by_id"),

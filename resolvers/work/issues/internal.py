@@ -2,7 +2,7 @@
 one.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from sqlmodel import col
@@ -39,6 +39,7 @@ from resolvers.work.issues.events import IssueCreatedByService, IssueUpdated
 from resolvers.work.issues.graph import ListIssues
 from resolvers.work.issues.issues import LabelIds, Title, known_labels, list_issues, new_issue
 from resolvers.work.issues.naming import IDENTIFIER_TAKEN, ISSUE, ByIdentifier
+from resolvers.work.missions.moving import move_mission
 from resolvers.work.missions.reviewing import reviewed
 from resolvers.work.triage_rules import FOR_NEW_ISSUES
 
@@ -158,10 +159,11 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
     sent = {name: value for name, value in (("status", data.status), ("priority", data.priority)) if value is not None}
     if sent.get("status") == issue.status:
         del sent["status"]
-    changes = {"priority": data.priority} if data.priority is not None else {}
+    changes: dict[str, Any] = {"priority": data.priority} if data.priority is not None else {}
     if "status" in sent:
-        await ctx.move(ISSUE_STATES, issue, MissionStatus(sent["status"]), refused=Code.BAD_REQUEST, **changes)
-        await reviewed(ctx, issue, MissionStatus(sent["status"]))
+        to = MissionStatus(sent["status"])
+        await move_mission(ctx, ISSUE_STATES, issue, to, refused=Code.BAD_REQUEST, by=actor, **changes)
+        await reviewed(ctx, issue, to)
     elif changes:
         await ctx.update(Mission, issue.id, **changes)
     record_changes(ctx, issue, actor, sent)

@@ -8,15 +8,26 @@ from sqlmodel import col
 from models import bounds
 from models.actors import ActorType
 from models.base import new_id
+from models.machines import Machine
 from models.people.workspaces import Capability
 from models.staff.crews import Crew
 from models.work.issues import IssueLabel
 from models.work.labels import Label
-from models.work.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus, MissionType
+from models.work.missions import (
+    ISSUE_BOARD,
+    ISSUE_STATES,
+    AuthoredVia,
+    IssueStatus,
+    Mission,
+    MissionStatus,
+    MissionType,
+)
 from models.work.projects import Milestone, Project
 from resolvers.attention.inbox.events import InboxItemUpdated, NotificationCreated
 from resolvers.attention.notifications import notify
 from resolvers.kernel import (
+    GRAPHQL_ONLY,
+    REST_ONLY,
     Action,
     Actor,
     Code,
@@ -57,6 +68,7 @@ from resolvers.work.issues.naming import (
     OfCrew,
     next_number,
 )
+from resolvers.work.missions.moving import move_mission
 from resolvers.work.missions.reviewing import reviewed
 from resolvers.work.triage_rules import FOR_NEW_ISSUES, applied_on_creation
 
@@ -213,6 +225,7 @@ async def create_issue(ctx: Context, crew: Crew, data: CreateIssue) -> Mission:
     emits=(IssueUpdated, NotificationCreated, InboxItemUpdated),
     errors=(Code.CONFLICT,),
     versioned=Mission,
+    surfaces=REST_ONLY,
 )
 async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
     """Update an issue.
@@ -222,7 +235,36 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
     Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
     work: use `start`.
     """
+    return await _updated(ctx, issue, data.something(), ISSUE_STATES)
+
+
+@command(
+    "issues.edit",
+    Action.CREATE,
+    audit="issue.updated",
+    subject=ISSUE_OF_CREW,
+    emits=(IssueUpdated, NotificationCreated, InboxItemUpdated),
+    errors=(Code.CONFLICT,),
+    versioned=Mission,
+    surfaces=GRAPHQL_ONLY,
+)
+async def edit_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission:
+    """Update an issue.
+
+    A new status must be one of `nextStatuses`; the present one changes nothing. DONE and CANCELLED set `completedAt`.
+
+    Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
+    work: use `startIssue`.
+    """
     sent = data.something()
+    if sent.get("status") == issue.status:
+        del sent["status"]
+    return await _updated(ctx, issue, sent, ISSUE_BOARD) if sent else await ctx.unchanged(Mission, issue.id)
+
+
+async def _updated(
+    ctx: Context, issue: Mission, sent: dict[str, Any], machine: Machine[Mission, MissionStatus]
+) -> Mission:
     labels = sent.pop("labels", sent.pop("label_ids", None))
     sent.pop("label_ids", None)
     changes = await changed(ctx, issue, sent)
@@ -230,7 +272,8 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
     if labels is not None:
         await replace_labels(ctx, [issue.id], labels)
     if status is not None:
-        updated = await ctx.move(ISSUE_STATES, issue, MissionStatus(status), refused=Code.BAD_REQUEST, **changes)
+        to = MissionStatus(status)
+        updated = await move_mission(ctx, machine, issue, to, refused=Code.BAD_REQUEST, **changes)
         await reviewed(ctx, issue, updated.status)
     else:
         updated = await ctx.edit(issue, **changes)

@@ -17,12 +17,12 @@ from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import NOW, Action, Code, Context, Output, QueryScope, Refusal, Row, Rows, Text, command, query
 from resolvers.kernel.writing.actors import actor_of
 from resolvers.staff.runs.pauses import PAUSED, is_paused
-from resolvers.work.issues.activity import record
 from resolvers.work.issues.comments import comment_of
 from resolvers.work.issues.events import IssueStarted, IssueUpdated
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
 from resolvers.work.missions.driving import WORK_BEGINS, begin_work
 from resolvers.work.missions.holding import take_back
+from resolvers.work.missions.moving import move_mission, record
 from resolvers.work.missions.reviewing import reviewed, taken_up_again
 
 MOST_RUNS = 100
@@ -93,7 +93,7 @@ async def start_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     if await is_paused(ctx, agent.id, issue.id):
         raise Refusal(Code.CONFLICT, PAUSED)
     await taken_up_again(ctx, issue)
-    await ctx.move(ISSUE_STATES, issue, MissionStatus.IN_PROGRESS, started_at=NOW)
+    await move_mission(ctx, ISSUE_STATES, issue, MissionStatus.IN_PROGRESS, started_at=NOW)
     anew: dict[str, Any] = dict.fromkeys(CLEARED) | {"status": TaskStatus.PENDING, "iteration": NEXT_ITERATION}
     again = await ctx.update_where(MissionTask, col(MissionTask.mission_id) == issue.id, **anew)
     if not await ctx.select(Chat, col(Chat.id) == issue.id).exists():
@@ -146,7 +146,7 @@ async def stop_issue(ctx: Context, issue: Mission, data: OfCrew) -> WorkState:
     Cancels the issue and its open tasks. An agent at work finishes its run, which has no further effect.
     """
     _refuse(issue, UNDER_WAY, "stopped")
-    await ctx.move(ISSUE_STATES, issue, MissionStatus.CANCELLED)
+    await move_mission(ctx, ISSUE_STATES, issue, MissionStatus.CANCELLED)
     await reviewed(ctx, issue, MissionStatus.CANCELLED)
     await take_back(ctx, issue.id)
     await ctx.update_where(
@@ -175,10 +175,11 @@ async def review_issue(ctx: Context, issue: Mission, data: ReviewIssue) -> Revie
     _refuse(issue, UNDER_WAY, "reviewed")
     if data.action is ReviewAction.approve:
         verdict, action, status = "Approved", ActivityAction.review_approved, MissionStatus.DONE
-        await ctx.move(ISSUE_STATES, issue, status)
+        await move_mission(ctx, ISSUE_STATES, issue, status, said=True)
     else:
         verdict, action, status = "Changes requested", ActivityAction.review_changes_requested, MissionStatus.TODO
-        await ctx.move(ISSUE_STATES, issue, status, **await _reassigned(ctx, data.reassign_to))
+        reassigned = await _reassigned(ctx, data.reassign_to)
+        await move_mission(ctx, ISSUE_STATES, issue, status, said=True, **reassigned)
     await reviewed(ctx, issue, status)
     actor = actor_of(ctx)
     told = f"{verdict}: {data.comment}" if data.comment else verdict

@@ -14,6 +14,7 @@ from resolvers.work.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.work.missions.driving import WORK_BEGINS, begin_work, tasks_of
 from resolvers.work.missions.events import MissionCloned, MissionStarted, MissionUpdated, TaskUpdated
 from resolvers.work.missions.missions import MISSION, InCrew, chat_of
+from resolvers.work.missions.moving import move_mission
 from resolvers.work.missions.plans import CLEARED_BY_A_RESTART, NEXT_ITERATION, downstream, fault_in, set_anew
 from resolvers.work.missions.reviewing import taken_up_again
 
@@ -40,7 +41,8 @@ async def start(ctx: Context, mission: Mission) -> MissionState:
     """A mission that is PLANNING is worked on from here on. Of two starts at once one is a CONFLICT."""
     if mission.status is not MissionStatus.PLANNING:
         raise Refusal(Code.BAD_REQUEST, f"Only missions in PLANNING can be started; this one is {mission.status}")
-    await ctx.move(MISSION_ACTIONS, mission, MissionStatus.IN_PROGRESS, refused=Code.BAD_REQUEST, started_at=NOW)
+    to = MissionStatus.IN_PROGRESS
+    await move_mission(ctx, MISSION_ACTIONS, mission, to, refused=Code.BAD_REQUEST, started_at=NOW)
     _check(await tasks_of(ctx, mission.id))
     await begin_work(ctx, mission)
     return MissionState(id=mission.id, status=MissionStatus.IN_PROGRESS)
@@ -101,7 +103,7 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
     if mission.status not in RESTARTABLE:
         raise Refusal(Code.CONFLICT, f"Only ended missions can be restarted; this one is {mission.status}")
     planning = MissionStatus.PLANNING
-    await ctx.move(MISSION_ACTIONS, mission, planning, completed_at=None, started_at=None)
+    await move_mission(ctx, MISSION_ACTIONS, mission, planning, completed_at=None, started_at=None)
     await taken_up_again(ctx, mission)
     await call_off(ctx, mission.id)
     tasks = await tasks_of(ctx, mission.id)
@@ -126,14 +128,15 @@ async def resume_mission(ctx: Context, mission: Mission, data: InCrew) -> Missio
     """
     if mission.status is not MissionStatus.FAILED:
         raise Refusal(Code.CONFLICT, f"Only FAILED missions can be resumed; this one is {mission.status}")
-    claimed = await ctx.move(MISSION_ACTIONS, mission, MissionStatus.RESUMING)
+    claimed = await move_mission(ctx, MISSION_ACTIONS, mission, MissionStatus.RESUMING, said=True)
     tasks = await tasks_of(ctx, mission.id)
     stuck = [task.id for task in tasks if task.status in STUCK]
     if not stuck:
         raise Refusal(Code.BAD_REQUEST, "No task of the mission has failed or waits for approval")
     _check(tasks)
     states = await _begin_anew(ctx, tasks, downstream(tasks, stuck))
-    await ctx.move(MISSION_ACTIONS, claimed, MissionStatus.IN_PROGRESS, completed_at=None, started_at=NOW)
+    changes: dict[str, Any] = {"completed_at": None, "started_at": NOW}
+    await move_mission(ctx, MISSION_ACTIONS, claimed, MissionStatus.IN_PROGRESS, since=mission.status, **changes)
     await taken_up_again(ctx, mission)
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=MissionStatus.IN_PROGRESS))
     for id, status in states.items():

@@ -36,6 +36,7 @@ from resolvers.work.missions.dispatching import WORK_IS_GIVEN, agent_for, assign
 from resolvers.work.missions.events import MissionStatusChanged, MissionUpdated
 from resolvers.work.missions.graph import IN_ORDER
 from resolvers.work.missions.holding import take_back
+from resolvers.work.missions.moving import at_work, move_mission
 from resolvers.work.missions.reviewing import put_up_for_review, tell_of_failure
 
 FIRST_LOOK = timedelta(seconds=3)
@@ -206,7 +207,7 @@ async def _plan(ctx: Context, mission: Mission) -> None:
 
 
 async def _end(ctx: Context, mission: Mission, status: MissionStatus) -> None:
-    await ctx.move(MISSION_ACTIONS, mission, status, **await _totals(ctx, mission))
+    await move_mission(ctx, MISSION_ACTIONS, mission, status, by=at_work(mission), **await _totals(ctx, mission))
     ctx.emit(MissionStatusChanged(id=mission.id, status=status, title=mission.title))
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=status, title=mission.title))
     if status is MissionStatus.REVIEW and mission.mission_type is MissionType.issue:

@@ -36,6 +36,7 @@ from resolvers.work.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.work.missions.events import CrewMissionCreated, MissionStatusChanged, MissionUpdated
 from resolvers.work.missions.graph import NEWEST_FIRST, FilterMissions
 from resolvers.work.missions.holding import take_back
+from resolvers.work.missions.moving import move_mission
 
 NO_LEAD = "there is no such agent in this crew"
 DELETABLE = (MissionStatus.PLANNING, MissionStatus.CANCELLED)
@@ -172,7 +173,8 @@ async def update_mission(ctx: Context, mission: Mission, data: UpdateMission) ->
         return await ctx.edit(mission, **changes) if changes else await ctx.unchanged(Mission, mission.id)
     if not MISSION_STATES.stamped(status):
         changes["completed_at"] = None
-    updated = await ctx.move(MISSION_STATES, mission, status, refused=Code.BAD_REQUEST, started_at=None, **changes)
+    changes["started_at"] = None
+    updated = await move_mission(ctx, MISSION_STATES, mission, status, refused=Code.BAD_REQUEST, **changes)
     if MISSION_STATES.stamped(status):
         await take_back(ctx, mission.id)
     if status is MissionStatus.CANCELLED:

@@ -130,6 +130,7 @@ RECIPES = {
     ),
     "issues.create": Recipe(chosen=frozenset({"routine_id"})),
     "issues.update": Recipe(values=_named("issue", title="Leaks"), chosen=frozenset({"routine_id"})),
+    "issues.edit": Recipe(values=_named("issue", title="Leaks"), chosen=frozenset({"routine_id"})),
     "issues.stop": UNDER_WAY,
     "issues.review": UNDER_WAY,
     "issues.bulk": Recipe(values={"ids": lambda world: [world.home["issue"].id], "updates": {"priority": "low"}}),

@@ -176,7 +176,10 @@ async def test_every_state_leads_where_the_table_says(world: World) -> None:
                 assert (after["completed_at"] is not None) == (to in ("DONE", "CANCELLED")), (status, to)
             else:
                 assert (answer.status_code, after) == (400, before), (status, to)
-                assert answer.json()["detail"] == f"Mission is {status}: it cannot become {to}"
+                refused = answer.json()
+                assert refused["detail"] == f"Issue is {status}: it cannot become {to}"
+                assert refused["fields"] == {"status": f"cannot become {to}"}
+                assert {*refused["allowed"]} == ISSUE_STATES.moves[MissionStatus(status)]
             await world.database.execute("UPDATE missions SET title = 'Leak' WHERE id = $1", issue["id"])
     for wrong in ("REVIEWED", "COMPLETED", "PLANNING", "todo", ""):
         assert (await board.patch(issue, status=wrong)).status_code == 400

@@ -81,7 +81,7 @@ async def test_a_start_writes_it_all_at_once(board: Board) -> None:
         if event["channel"] == f"mission:{id}"
     ]
     assert told == [("mission.status", {"id": id, "title": "To run", "status": "STARTED"})]
-    assert await board.activity(issue) == []
+    assert [details for *_, details in await board.activity(issue)] == ["BACKLOG \u2192 IN_PROGRESS"]
     near = [
         (name, abs(after - wanted) < timedelta(seconds=1))
         for (name, after), wanted in zip(await jobs(board, issue), FROM_NOW, strict=True)
@@ -159,7 +159,10 @@ async def test_a_stop_takes_the_open_tasks_along(board: Board) -> None:
     assert await board.events(since) == [
         ("issue.updated", {"id": issue["id"], "identifier": issue["identifier"], "status": "CANCELLED"})
     ]
-    assert await board.activity(issue) == []
+    assert [details for *_, details in await board.activity(issue)] == [
+        "BACKLOG \u2192 IN_PROGRESS",
+        "IN_PROGRESS \u2192 CANCELLED",
+    ]
 
 
 async def test_a_second_start_begins_anew(board: Board) -> None:
