@@ -1,7 +1,7 @@
 """Refusals of operations: a closed set of codes, a text for people, and the faulty fields."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Code(StrEnum):
@@ -33,6 +33,16 @@ class Reason(StrEnum):
     session_invalid = "session_invalid"
 
 
+class Requires(NamedTuple):
+    """The rights that open an operation: this role or one above it, or the capability in place of it; and for a token
+    with scopes the scopes, separated by blanks as in RFC 6750. None, if the refusal has another reason.
+    """
+
+    role: str | None = None
+    capability: str | None = None
+    scope: str | None = None
+
+
 UNSTORABLE = "A value is out of range, or cannot be stored"
 TOO_LONG = "A value is longer than can be stored"
 
@@ -40,7 +50,8 @@ TOO_LONG = "A value is longer than can be stored"
 class Refusal(Exception):
     """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`).
 
-    `constraint`: the unique key that was taken. `ends_session`: the browser's session will never be good again.
+    `constraint`: the unique key that was taken; `taken`: its columns, if the operation looked for itself.
+    `ends_session`: the browser's session will never be good again. `requires`: what a caller who is FORBIDDEN lacks.
     """
 
     def __init__(
@@ -53,9 +64,12 @@ class Refusal(Exception):
         extra: dict[str, Any] | None = None,
         commit: bool = False,
         constraint: str | None = None,
+        taken: tuple[str, ...] = (),
         ends_session: bool = False,
+        requires: Requires = Requires(),
     ) -> None:
         super().__init__(detail)
+        self.requires, self.taken = requires, taken
         self.constraint, self.ends_session = constraint, ends_session
         self.code, self.detail, self.reason, self.fields, self.extra, self.commit = (
             code,
@@ -66,14 +80,33 @@ class Refusal(Exception):
             commit,
         )
 
+    def with_fields(self, fields: dict[str, str], extra: dict[str, Any]) -> "Refusal":
+        """The same refusal with other fields and more data."""
+        return Refusal(
+            self.code,
+            self.detail,
+            reason=self.reason,
+            fields=fields,
+            extra=self.extra | extra,
+            commit=self.commit,
+            constraint=self.constraint,
+            taken=self.taken,
+            ends_session=self.ends_session,
+            requires=self.requires,
+        )
+
     @property
     def extensions(self) -> dict[str, Any]:
-        """The data that GraphQL clients get beside the text: `code`, and `fields` and `reason` if there are any."""
+        """The data that GraphQL clients get beside the text: `code`, `requires` if it is FORBIDDEN, and `fields` and
+        `reason` if there are any.
+        """
         more: dict[str, Any] = {"code": self.code.value, **self.extra}
         if self.reason:
             more["reason"] = self.reason
         if self.fields:
             more["fields"] = self.fields
+        if self.code is Code.FORBIDDEN:
+            more["requires"] = self.requires._asdict()
         return more
 
 
@@ -86,5 +119,8 @@ def unauthenticated(reason: Reason, *, ends_session: bool = False) -> Refusal:
     return Refusal(Code.UNAUTHENTICATED, reason.value, reason=reason.value, ends_session=ends_session)
 
 
-def forbidden(detail: str = "Forbidden") -> Refusal:
-    return Refusal(Code.FORBIDDEN, detail)
+def forbidden(
+    detail: str = "Forbidden", *, role: str | None = None, capability: str | None = None, scope: str | None = None
+) -> Refusal:
+    """`role`, `capability`, `scope`: what would do, see Requires; a refusal without a text of its own names one."""
+    return Refusal(Code.FORBIDDEN, detail, requires=Requires(role, capability, scope))

@@ -12,6 +12,7 @@ from resolvers.kernel.admission.gate import Entity, Tenancy
 from resolvers.kernel.admission.refs import Ref
 from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.background.clocks import AcrossWorkspaces, across_workspaces, clock
+from resolvers.kernel.declarations.acts import viewer_can
 from resolvers.kernel.declarations.events import Event, Routing
 from resolvers.kernel.declarations.jobs import job
 from resolvers.kernel.declarations.operation import GRAPHQL_ONLY, NO_SURFACE, REST_ONLY, Auth, Reach
@@ -94,7 +95,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "forbidden", "invalid", "unauthenticated",
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "count", "derived", "of_parent", "named", "precise", "reads", "sums_up",
-    "confidential", "shown_as", "EVERYONE",
+    "confidential", "shown_as", "viewer_can", "EVERYONE",
     # What stands in the text of a statement.
     "constant", "interval",
     # What a command writes and sends.

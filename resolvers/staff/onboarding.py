@@ -35,6 +35,7 @@ from resolvers.kernel import (
     forbidden,
     invalid,
 )
+from resolvers.kernel.ground.policy import GATES, lowest
 from resolvers.people.workspaces.workspaces import enter_oldest, workspaces_of
 from resolvers.resources.credentials.vault import sealed
 from resolvers.staff.agents.agents import (
@@ -217,7 +218,7 @@ async def set_up(ctx: Context, data: SetUpOnboarding) -> SetUp:
         raise Refusal(Code.BAD_REQUEST, NO_WORKSPACE)
     if not ctx.may(Action.CREATE):
         done = (await ctx.get(User, ctx.user_id, missing=NO_USER)).onboarding_completed
-        raise Refusal(Code.CONFLICT, DONE) if done else forbidden()
+        raise Refusal(Code.CONFLICT, DONE) if done else forbidden(role=lowest(GATES[Action.CREATE]))
     await _store_preferences(ctx, workspace, data)
     try:
         plan = await _planned(ctx, data)
@@ -254,7 +255,7 @@ async def _planned(ctx: Context, data: SetUpOnboarding) -> SetUpPlan:
     await _check_room(ctx, crew)
     named = col(Credential.name) == data.credential_name
     if secret and await ctx.select(Credential, named, including_hidden=True).exists():
-        raise Refusal(Code.CONFLICT, CREDENTIAL_TAKEN)
+        raise Refusal(Code.CONFLICT, CREDENTIAL_TAKEN, taken=("credential_name",))
     return SetUpPlan(crew, provider, secret)
 
 

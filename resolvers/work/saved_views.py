@@ -26,12 +26,13 @@ from resolvers.kernel import (
     Subject,
     command,
     extend,
-    forbidden,
     graph,
     many,
     one,
     query,
+    viewer_can,
 )
+from resolvers.kernel.admission.row_rules import Allowed, ByUser
 
 DOMAIN = Domain("saved_views", scopes="issues")
 
@@ -46,6 +47,7 @@ graph(
     scope="issues:read",
     visible=lambda view, scope: or_(view.shared, view.user_id == scope.user_id),
     owner=one(User, "user_id"),
+    viewer_can=viewer_can(SavedView),
 )
 extend(Workspace, saved_views=many(SavedView, "workspace_id", order_by=DEFAULT_FIRST))
 
@@ -71,12 +73,8 @@ class UpdateSavedView(Patch, ById):
     shared: Bool
 
 
-async def owner_only(ctx: Context, view: SavedView) -> None:
-    """Only the owner may change a view, not even an owner of the workspace; others get this refusal for private views
-    too (contract: saved_views.update).
-    """
-    if view.user_id != ctx.user_id:
-        raise forbidden("Only the owner of a view can change it")
+owner_only = Allowed(ByUser("user_id"), "Only the owner of a view can change it")
+"""Not even an owner of the workspace; others get this refusal for private views too (contract: saved_views.update)."""
 
 
 @query("saved_views.list", Action.READ)

@@ -4,7 +4,7 @@ import strawberry
 
 from models.attention.approvals import Approval, ApprovalGate
 from resolvers.attention import approvals as approval_ops
-from schema.bridge.fields import mutation, node, output, query
+from schema.bridge.fields import acts, mutation, node, output, query
 
 output(approval_ops.ApprovalDecided, fields={"decided_by": strawberry.ID})
 output(approval_ops.ApprovalCancelled, fields={"cancelled_by": strawberry.ID})
@@ -16,8 +16,9 @@ class ApprovalType:
 
     fields = """
         id workspace_id crew_id crew agent_id agent mission_id requested_by kind reason tool payload status decided_by
-        decided_at comment timeout_at created_at
+        decided_at comment timeout_at created_at viewer_can
     """
+    viewer_can = acts()
     crew_id: str
     agent_id: str
     mission_id: str

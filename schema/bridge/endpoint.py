@@ -69,7 +69,8 @@ class Malformed(Exception):
 
     @property
     def formatted(self) -> dict[str, Any]:
-        return {"message": self.text, "extensions": {"code": MALFORMED.get(self.status, Code.BAD_REQUEST).value}}
+        refusal = Refusal(MALFORMED.get(self.status, Code.BAD_REQUEST), self.text)
+        return {"message": self.text, "extensions": refusal.extensions}
 
 
 Called = Call | Faulty | Introspection | tuple[str, bytes]

@@ -29,7 +29,7 @@ def formatted(error: GraphQLError) -> dict[str, Any]:
         log.error("graphql field failed", exc_info=cause)
         made["message"], made["extensions"] = "Internal error", {"code": Code.INTERNAL.value}
     else:
-        made["extensions"] = {"code": Code.BAD_REQUEST.value}
+        made["extensions"] = {"code": Code.BAD_REQUEST.value, **(error.extensions or {})}
     if len(made["message"]) > MOST_LETTERS:
         made["message"] = made["message"][:MOST_LETTERS] + "…"
     if len(made.get("locations") or ()) > MOST_PLACES:

@@ -132,6 +132,14 @@ class Edges:
     """A field of a node: the rows of an edge. Pages if the edge takes a window, otherwise a list."""
 
 
+def acts() -> Any:
+    """The field `viewer_can` of a node."""
+    return strawberry.field(
+        description="Fields of Mutation that the caller may call on this row, by the role and the rules about rows. "
+        "What depends on the row's state or on the input is not considered, nor the scopes of a token."
+    )
+
+
 UNIONS: dict[frozenset[type[SQLModel]], Any] = {}
 
 

@@ -10,6 +10,7 @@ from strawberry.types.field import StrawberryField
 from models.people.auth import User
 from models.staff.agents import Agent
 from resolvers.domains import modules_in
+from resolvers.kernel.declarations.operation import OPERATIONS
 from schema.bridge.fields import bind_nodes, bind_outputs, union
 from schema.bridge.selection import BACKREF
 from schema.live import Channels
@@ -74,6 +75,10 @@ def fields() -> dict[str, list[str]]:
             if bound is not None and "operation" in bound.metadata:
                 made.setdefault(bound.metadata["operation"].name, []).append(f"{type_}.{name}")
     return made
+
+
+for operation, names in fields().items():
+    OPERATIONS[operation].called = tuple([name.partition(".")[2] for name in names])
 
 
 def sdl() -> str:

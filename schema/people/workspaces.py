@@ -5,7 +5,7 @@ import strawberry
 from models.people.auth import User
 from models.people.workspaces import Invitation, Membership, Workspace
 from resolvers.people import workspaces as workspace_ops
-from schema.bridge.fields import Edge, mutation, node, query
+from schema.bridge.fields import Edge, acts, mutation, node, query
 
 
 @node(User)
@@ -19,7 +19,8 @@ class UserType:
 class MemberType:
     """A user in a workspace."""
 
-    fields = "id workspace_id user_id role accepted_at created_at updated_at user workspace"
+    fields = "id workspace_id user_id role accepted_at created_at updated_at user workspace viewer_can"
+    viewer_can = acts()
     accepted_at = strawberry.field(description="When the user accepted the membership; null until they do.")
     user: Edge
     workspace: Edge
@@ -59,6 +60,8 @@ class ViewerType:
 @strawberry.type
 class WorkspaceQuery:
     viewer = query(workspace_ops.get_viewer, ViewerType)
+    viewer_operations = query(workspace_ops.list_viewer_operations)
+    viewer_capabilities = query(workspace_ops.get_viewer_capabilities)
     workspaces = query(workspace_ops.list_workspaces, WorkspaceType)
     workspace = query(workspace_ops.get_workspace, WorkspaceType, places=("id", "slug"))
     members = query(workspace_ops.list_members, MemberType)

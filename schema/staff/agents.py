@@ -6,7 +6,7 @@ from models.staff.agents import Agent
 from models.staff.runs import RunFrame
 from resolvers.staff import agents as agent_ops
 from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
-from schema.bridge.fields import mutation, node, output, query
+from schema.bridge.fields import acts, mutation, node, output, query
 
 output(models.ModelInfo, fields={"id": str, "provider": "In lower case."})
 output(desk.PeerMessage, fields={"duration_ms": float | None})
@@ -26,7 +26,9 @@ class AgentType:
         webhook_require_timestamp ephemeral expires_at expired_at parent_lead_id parent_lead led_missions mission_tasks
         hire_reason created_by_user_id created_at updated_at version skill_count credential_count chat_count chats runs
         inbox_items costs budgets skills credentials integrations resolved_integrations folders approvals escalations
+        viewer_can
     """
+    viewer_can = acts()
     effective_persona = strawberry.field(name="persona")
     persona_versions = strawberry.field(description="Versions of the agent's own persona, newest first.")
     learning_enabled = strawberry.field(

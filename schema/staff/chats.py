@@ -7,7 +7,7 @@ from strawberry.scalars import JSON
 
 from models.staff.chats import Chat, ChatAttachment, ChatParticipant, Message
 from resolvers.staff import chats as chat_ops
-from schema.bridge.fields import mutation, node, output, query
+from schema.bridge.fields import acts, mutation, node, output, query
 
 output(chat_ops.ReadMark, fields={"last_read_at": datetime})
 output(
@@ -75,8 +75,9 @@ class ChatType:
     fields = """
         id workspace_id agent_id agent agent_slug created_by creator title mode status origin visibility message_count
         unread_count last_seq last_activity_at started_at ended_at created_at updated_at messages participants
-        attachments runs
+        attachments runs viewer_can
     """
+    viewer_can = acts()
     agent_slug = strawberry.field(description="Slug of the agent, even if the agent is deleted.")
     created_by: strawberry.ID | None
     unread_count = strawberry.field(

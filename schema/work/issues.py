@@ -8,7 +8,7 @@ from models.work.issues import IssueActivity, IssueComment
 from models.work.missions import Assignment
 from resolvers.work import issues as issue_ops
 from resolvers.work.issues.graph import ISSUE_ROWS
-from schema.bridge.fields import Edge, mutation, node, output, query
+from schema.bridge.fields import Edge, acts, mutation, node, output, query
 
 output(issue_ops.RelationCreated, name="IssueRelationCreated")
 output(issue_ops.RelationDeleted, name="IssueRelationDeleted")
@@ -25,8 +25,9 @@ class IssueType:
         assignee_id assignee assignee_name due_date estimate sort_order lead_agent_id lead_agent project_id project
         milestone_id milestone parent_issue_id parent_issue sub_issues sub_issues_count labels
         comments comment_count relations activity model_calls budgets created_by_type created_by_id creator
-        created_by_name authored_via created_at updated_at completed_at version
+        created_by_name authored_via created_at updated_at completed_at version viewer_can
     """
+    viewer_can = acts()
     identifier = strawberry.field(
         description="Prefix of the crew and number, such as ENG-42; unique in the workspace.",
     )

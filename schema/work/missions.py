@@ -5,7 +5,7 @@ import strawberry
 from models.work.missions import Checkpoint, Mission, MissionTask
 from resolvers.work import missions as mission_ops
 from resolvers.work.missions.graph import TaskStats
-from schema.bridge.fields import Edge, mutation, node, output, query
+from schema.bridge.fields import Edge, acts, mutation, node, output, query
 
 output(mission_ops.MissionMetrics, fields={"total_tokens_24h": float, "avg_completion_time_ms": float})
 output(mission_ops.RestoredCheckpoint, fields={"fork_of": strawberry.ID | None, "created_by": strawberry.ID | None})
@@ -27,8 +27,9 @@ class MissionNodeType:
     fields = """
         id workspace_id crew_id crew lead_agent_id lead_agent lead_agent_name mission_type identifier trace_id title
         description status plan workflow_template total_token_count total_estimated_cost tasks task_stats assignments
-        checkpoints started_at created_at updated_at completed_at version
+        checkpoints started_at created_at updated_at completed_at version viewer_can
     """
+    viewer_can = acts()
     lead_agent_name: str | None
     identifier = strawberry.field(description="The identifier of an issue, such as ENG-42.")
     trace_id: str

@@ -4,14 +4,17 @@ import strawberry
 
 from models.work.templates import WorkflowTemplate
 from resolvers.work import templates as template_ops
-from schema.bridge.fields import mutation, node, query
+from schema.bridge.fields import acts, mutation, node, query
 
 
 @node(WorkflowTemplate)
 class WorkflowTemplateType:
     """A pattern of tasks for missions, or a list of issue stages."""
 
-    fields = "id name description template_json definition icon color is_builtin version created_at updated_at"
+    fields = (
+        "id name description template_json definition icon color is_builtin version created_at updated_at viewer_can"
+    )
+    viewer_can = acts()
     template_json = strawberry.field(description="The definition as JSON text.")
 
 

@@ -20,11 +20,12 @@ DOMAIN_CODE = [path for path in python_files("resolvers") if not name_of(path).s
 SERVICES = {
     f"resolvers.kernel.{name}"
     for name in (
-        "admission.entities", "admission.gate", "admission.operators", "admission.places", "background.followers",
-        "background.following", "background.retention", "declarations.events", "declarations.operation",
-        "ground.constants", "ground.faults", "ground.inputs", "ground.pace", "ground.policy", "ground.scopes",
-        "ground.streamed", "reader", "reader.filters", "store.across", "store.bus", "store.changes", "store.database",
-        "store.differences", "writing.actors", "writing.command", "writing.persons", "writing.reports",
+        "admission.entities", "admission.gate", "admission.guards", "admission.operators", "admission.places",
+        "admission.row_rules", "background.followers", "background.following", "background.retention",
+        "declarations.events", "declarations.operation", "ground.constants", "ground.faults", "ground.inputs",
+        "ground.pace", "ground.policy", "ground.scopes", "ground.streamed", "ground.stricter", "reader",
+        "reader.filters", "store.across", "store.bus", "store.changes", "store.database", "store.differences",
+        "writing.actors", "writing.command", "writing.persons", "writing.reports", "writing.rights",
         "writing.walking",
     )
 }  # fmt: skip

@@ -154,7 +154,9 @@ def test_the_operations_of_every_token_are_these() -> None:
         "system.license",
         "system.runtime",
         "system.version",
+        "viewer.capabilities",
         "viewer.get",
+        "viewer.operations",
         "ws.token",
     }
     assert {op.name for op in OPERATIONS_OF_USERS if op.needs is None} == OF_PERSONS
@@ -165,6 +167,23 @@ def test_whatever_an_edge_leads_to_has_a_scope(model: Any) -> None:
     for name, entry in GRAPHS[model].items():
         for edge in edges_in(entry):
             assert not issubclass(edge.target, TenantRow) or access_of(edge.target).scopes, name
+
+
+@each_of("scopes", [["crews:read"], ["issues:*", "agents:run"], ["workspace:admin"], ["*"], ["unknown:read"]])
+async def test_a_token_is_told_what_it_opens(world: World, scopes: list[str]) -> None:
+    """The owner's role opens all, so that only the scopes differ."""
+    person = await with_scopes(world, *scopes)
+    answer = await world.graphql(
+        person, "query($ws: ID!) { viewerOperations(workspaceId: $ws) { name may requires { scope } } }"
+    )
+    told, compared = {entry["name"]: entry for entry in answer["data"]["viewerOperations"]}, 0
+    for op in OPERATIONS_OF_USERS:
+        for name in op.called:
+            why = await refused(op, person.caller, world.workspace.id)
+            assert told[name]["may"] is (why is None), f"{name}: {why}"
+            assert told[name]["requires"]["scope"] == (" ".join(sorted(op.needs)) if op.needs else None)
+            compared += 1
+    assert compared > 300
 
 
 async def test_scopes_never_widen(world: World) -> None:
@@ -248,7 +267,10 @@ async def test_an_edge_needs_the_scope_of_what_it_leads_to(
     else:
         assert (answer["data"] or {}).get(selection.split("(")[0].split(" ")[0]) is None
         assert [e["message"] for e in answer["errors"]] == [f"The token lacks the scope {lacks}"]
-        assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+        assert answer["errors"][0]["extensions"] == {
+            "code": "FORBIDDEN",
+            "requires": {"role": None, "capability": None, "scope": lacks},
+        }
 
 
 async def test_the_answer_of_a_write_is_no_way_to_another_domain(world: World) -> None:

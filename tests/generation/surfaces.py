@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 
+from resolvers.errors import Code
 from resolvers.identity import machine_tokens
 from resolvers.kernel.declarations.operation import Operation
 from rest_compat.http.errors import STATUS
@@ -182,6 +183,9 @@ async def by_graphql(client: httpx2.AsyncClient, call: Call) -> Outcome:
         return Outcome("graphql", None, "", answer.status_code, content["data"][name], **_caching(answer))
     code = fault.get("extensions", {}).get("code", "NONE")
     by_schema = "path" not in fault
+    for error in content["errors"]:
+        told = error.get("extensions", {})
+        assert ("requires" in told) is (told.get("code") == Code.FORBIDDEN), f"{call.operation.name}: {error}"
     return Outcome(
         "graphql", code, fault["message"], answer.status_code, content, by_schema=by_schema, **_caching(answer)
     )

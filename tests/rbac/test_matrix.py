@@ -20,6 +20,7 @@ from tests.generation.inputs import bodyless, references, valid
 from tests.generation.registry import operations, routes_of, surfaces_of
 from tests.generation.test_caches import is_for_whoever_has_asked
 from tests.parity.test_parity import difference, known
+from tests.rbac.rights import rights_of
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,11 @@ def is_of_one_person(op: Operation[Any]) -> bool:
     return op.action is Action.SELF and subject is not None and not issubclass(subject.model, TenantRow)
 
 
+def is_refused_by_its_row(op: Operation[Any]) -> bool:
+    """True if a rule about a row or the input refuses callers whom the gate admits."""
+    return op.name in PROSE or recipe_of(op.name).refused is Code.FORBIDDEN
+
+
 @each_of("op", CALLED)
 async def test_the_gate(op: Operation[Any], estate: Estate) -> None:
     faults, lenient = Faults(), isinstance(op.tenancy, Entity) and op.tenancy.lenient
@@ -85,6 +91,12 @@ async def test_the_gate(op: Operation[Any], estate: Estate) -> None:
         if len(outcomes) == 2 and not (lenient and who not in ROLES):
             with faults.of(f"{who} by both"):
                 assert difference(outcomes[0], outcomes[1], known(estate)) is None, f"{outcomes[0]}\n{outcomes[1]}"
+        if outcomes and who in ROLES and "graphql" in surfaces_of(op):
+            with faults.of(f"{who} asks"):
+                told = (await rights_of(estate, who))[op.name]
+                refused = {outcome.code == Code.FORBIDDEN for outcome in outcomes}
+                assert told["may"] is False or refused == {False} or is_refused_by_its_row(op), f"{told} {outcomes[0]}"
+                assert told["may"] is True or refused == {True}, f"{told} {outcomes[0]}"
     faults.tell()
 
 

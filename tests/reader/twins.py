@@ -28,6 +28,7 @@ from tests.reader import (
     mission_twins,
     persona_twins,
     registry_twins,
+    rights_twins,
     skill_twins,
     template_twins,
     told_twins,
@@ -319,6 +320,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **told_twins.DERIVED,
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
+    **rights_twins.DERIVED,
     **(integration_twins.DERIVED | keeper_twins.DERIVED | persona_twins.DERIVED),
 }
 

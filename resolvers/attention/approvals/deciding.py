@@ -61,6 +61,7 @@ from resolvers.kernel import (
     one,
     precise,
     query,
+    viewer_can,
 )
 from resolvers.kernel.store.across import waiting
 from resolvers.kernel.writing.actors import actor_of
@@ -149,6 +150,7 @@ graph(
     visible=EVERYONE,
     agent=one(Agent, "agent_id"),
     crew=one(Crew, "crew_id"),
+    viewer_can=viewer_can(Approval, dict.fromkeys(("approvals.decide", "approvals.cancel"))),
     decided_at_ms=precise("decided_at"),
 )
 

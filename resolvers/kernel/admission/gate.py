@@ -21,7 +21,7 @@ from models.people.workspaces import Membership, Role, Workspace
 from resolvers.errors import Code, Reason, Refusal, forbidden, unauthenticated
 from resolvers.identity.caller import MACHINES, CredentialKind
 from resolvers.kernel.admission.subject import Subject
-from resolvers.kernel.ground.policy import MEMBERS
+from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.reader.trace import Call, Getter, Param, Trace, constant
 from resolvers.kernel.reader.visibility import Scope
 from resolvers.kernel.store.database import DIALECT, database
@@ -370,9 +370,13 @@ def judge(row: Any, tenancy: Where, roles: frozenset[Role], kind: CredentialKind
             return
         if isinstance(tenancy, Entity):
             raise Refusal(Code.NOT_FOUND, f"{tenancy.model.__name__} not found")
-        raise Refusal(Code.NOT_FOUND, "Workspace not found") if kind in MACHINES else forbidden(OUTSIDE)
+        raise (
+            Refusal(Code.NOT_FOUND, "Workspace not found")
+            if kind in MACHINES
+            else forbidden(OUTSIDE, role=lowest(roles))
+        )
     if row[ROLE] not in roles:
-        raise forbidden()
+        raise forbidden(role=lowest(roles))
 
 
 async def refuse_credential(conn: Any, kind: CredentialKind, credential: str) -> Refusal:

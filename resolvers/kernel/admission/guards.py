@@ -17,6 +17,14 @@ faults of this part are reported before faults of the rest. With `| None` the va
 body could be read.
 """
 
+_ABOUT_CALLERS = set[Rule]()
+
+
+def about_caller(rule: Rule) -> Rule:
+    """Declares that a rule decides by the caller alone, so that it answers for calls that are not made, too."""
+    _ABOUT_CALLERS.add(rule)
+    return rule
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:
@@ -35,6 +43,10 @@ class Guard:
         if len(kinds) != 1 or not (isinstance(kinds[0], type) and issubclass(kinds[0], Input)):
             raise TypeError(f"{operation}: {rule.__name__} is given an Input, a part of the body")
         return cls(rule, True, kinds[0], bool(get_args(hint)))
+
+    @property
+    def about_caller(self) -> bool:
+        return self.rule in _ABOUT_CALLERS
 
     async def __call__(self, ctx: Any, row: Any, request: Request) -> None:
         if not self.takes:

@@ -14,7 +14,7 @@ from sqlmodel import SQLModel
 from models.base import new_id
 from models.bounds import ID
 from models.people.workspaces import Capability, Role
-from resolvers.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, forbidden, unauthenticated
+from resolvers.errors import TOO_LONG, UNSTORABLE, Code, Reason, Refusal, Requires, forbidden, unauthenticated
 from resolvers.identity.caller import TICKETS, Caller, CredentialKind, SessionChange
 from resolvers.instance.running import instance
 from resolvers.instance.store import Arriving
@@ -43,7 +43,7 @@ from resolvers.kernel.admission.uses import uses
 from resolvers.kernel.declarations.events import Event
 from resolvers.kernel.ground import scopes as token_scopes
 from resolvers.kernel.ground.inputs import Input, is_id
-from resolvers.kernel.ground.policy import GATES, MEMBERS, Action
+from resolvers.kernel.ground.policy import GATES, MEMBERS, Action, effective, lowest
 from resolvers.kernel.reader import Shape, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
 from resolvers.kernel.reader.trace import Call
@@ -190,6 +190,8 @@ class Operation(Generic[D]):
         # answers that a surface documents as this operation's own, parts of other rows included
         self.published: list[Callable[[], Shape | None]] = []
         self.meter = Meter(self.name)
+        self.called: tuple[str, ...] = ()
+        """The names of its fields in the graph, which the surface adds."""
         self.roles: frozenset[Role] = GATES[self.action] if self.or_capability is None else MEMBERS
         """The roles that pass the gate. Whether a member without the role has the capability is checked after it."""
 
@@ -202,6 +204,12 @@ class Operation(Generic[D]):
             return token_scopes.needed("internal", self.kind)  # which no token has
         domain = token_scopes.domain_of(self.module)
         return None if domain is None else domain.needs(self.kind)
+
+    @cached_property
+    def requires(self) -> Requires:
+        """The rights that its gate asks for, for clients. Asked when all domains are loaded."""
+        role = None if self.tenancy is Tenancy.NONE or self.auth is Auth.NONE else lowest(GATES[self.action])
+        return Requires(role, self.or_capability, " ".join(sorted(self.needs or ())) or None)
 
     @property
     def model(self) -> Any:
@@ -331,6 +339,13 @@ class Operation(Generic[D]):
         everywhere.
         """
         return row[ROLE] is None and bool(place) and isinstance(tenancy, Entity)
+
+    def check_role(self, role: Role | None, capabilities: Any) -> None:
+        """Refuses a caller without the role, and without the capability in place of it. `capabilities` as stored."""
+        if role is not None and role in GATES[self.action]:
+            return
+        if role is None or self.or_capability is None or self.or_capability not in effective(role, capabilities):
+            raise forbidden(role=lowest(GATES[self.action]), capability=self.or_capability)
 
     def check_scopes(self, row: Any, shape: Shape | None) -> None:
         """A token with scopes needs the scopes of the operation and, for each edge, of the edge's target."""

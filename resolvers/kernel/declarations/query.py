@@ -43,7 +43,7 @@ from resolvers.kernel.declarations.operation import (
     surfaces_of,
 )
 from resolvers.kernel.ground.inputs import Input, NoInput, is_id, validate
-from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.ground.policy import Action, lowest
 from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, roles_of
 from resolvers.kernel.reader.build import Builder
@@ -171,7 +171,7 @@ class Query(Operation[D], Generic[D, R]):
                 await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
         if row[PAYLOAD] is None:
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
-                raise forbidden()
+                raise forbidden(role=lowest(plan.roles))
             raise Refusal(Code.NOT_FOUND, plan.missing)
         return Answer(row[PAYLOAD], row[VERSION])
 
@@ -183,7 +183,7 @@ class Query(Operation[D], Generic[D, R]):
             row = await self.pass_gate(conn, caller, request)
         roles = self.readers(shape)
         if row[ROLE] is not None and row[ROLE] not in roles:
-            raise forbidden()
+            raise forbidden(role=lowest(roles))
         _, kind, by_slug, *_ = key
         return await self.compiled(
             reads,
@@ -197,7 +197,7 @@ class Query(Operation[D], Generic[D, R]):
         roles = self.roles & roles_of(self.model, shape)
         # over several workspaces there is no one role to judge
         if self.tenancy is Tenancy.NONE and roles != self.roles:
-            raise forbidden("A part of this requires a role: query it within one workspace")
+            raise forbidden("A part of this requires a role: query it within one workspace", role=lowest(roles))
         return roles
 
     def _compile(

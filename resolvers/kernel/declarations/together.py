@@ -21,6 +21,7 @@ from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import TOO_LARGE, Answer, Auth, translate
 from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.ground.inputs import Input, is_id, validate
+from resolvers.kernel.ground.policy import lowest
 from resolvers.kernel.reader.trace import Call, variant
 from resolvers.kernel.store.database import database
 
@@ -103,7 +104,7 @@ def _answer(
     judge(row, query.tenancy, query.roles, kind)
     if payload is not None:
         return Answer(payload)
-    raise forbidden() if row[ROLE] not in roles else Refusal(Code.NOT_FOUND, missing)
+    raise forbidden(role=lowest(roles)) if row[ROLE] not in roles else Refusal(Code.NOT_FOUND, missing)
 
 
 def _told(query: Query[Any, Any], caller: Caller, refusal: Refusal, error: Exception, started: float) -> Refusal:

@@ -46,6 +46,11 @@ def higher(one: Role, other: Role | None) -> Role:
     return one if other is None or RANK[one] >= RANK[other] else other
 
 
+def lowest(roles: frozenset[Role]) -> Role | None:
+    """The role from which on a gate with these roles is open."""
+    return min(roles, key=RANK.__getitem__, default=None)
+
+
 def outranks(one: Role, other: Role) -> bool:
     return RANK[one] > RANK[other]
 

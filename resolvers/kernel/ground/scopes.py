@@ -100,4 +100,4 @@ def check(scopes: Collection[str], needs: Scopes) -> None:
         raise forbidden("A token with scopes cannot be used for accounts, sessions and tokens")
     missing = sorted(needs - granted(scopes))
     if missing:
-        raise forbidden(f"The token lacks the scope {missing[0]}")
+        raise forbidden(f"The token lacks the scope {missing[0]}", scope=" ".join(missing))

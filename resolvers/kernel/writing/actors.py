@@ -12,6 +12,7 @@ from models.people.workspaces import Membership
 from models.staff.agents import Agent
 from resolvers.errors import forbidden, invalid
 from resolvers.identity.caller import CredentialKind
+from resolvers.kernel.admission.guards import about_caller
 from resolvers.kernel.reader import Derived, Either, either, one
 from resolvers.kernel.writing.context import Context
 
@@ -33,6 +34,7 @@ def actor_of(ctx: Context) -> Actor:
     return Actor(ActorType.user, ctx.user_id) if ctx.user_id else Actor(ActorType.system, ctx.credential_id)
 
 
+@about_caller
 async def people_only(ctx: Context) -> None:
     """A guard for operations that make a caller an owner."""
     if is_service_account(ctx.user_id):

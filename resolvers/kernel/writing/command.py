@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from models.base import table_of
 from models.people.workspaces import Capability, Role
-from resolvers.errors import Code, Refusal, forbidden
+from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import MACHINES, Caller
 from resolvers.instance import names
 from resolvers.instance.running import instance
@@ -81,8 +81,8 @@ class Called(Operation[D], Generic[D, T]):
         """As part of another operation: same transaction, own gate, own audit action and events. `given`: what the
         function takes.
         """
-        if self.tenancy is not Tenancy.NONE and not self._may(ctx):
-            raise forbidden()
+        if self.tenancy is not Tenancy.NONE:
+            self.check_role(ctx.role, ctx.capabilities)
         outer, ctx.operation, since = ctx.operation, self, ctx.progress
         try:
             result = await self.run(ctx, *given)
@@ -90,12 +90,6 @@ class Called(Operation[D], Generic[D, T]):
             return result
         finally:
             ctx.operation = outer
-
-    def _may(self, ctx: Context) -> bool:
-        """Checks the role, or a capability in place of it."""
-        if ctx.role not in self.roles:
-            return False
-        return self.or_capability is None or ctx.may(self.action) or ctx.has(self.or_capability)
 
     async def admit(self, ctx: Context) -> None:
         """The gate on the context's connection; who and where is kept in the context."""
@@ -107,8 +101,9 @@ class Called(Operation[D], Generic[D, T]):
         ctx.user_id, ctx.credential_id, ctx.workspace_id = row[USER_ID], row[CREDENTIAL_ID], row[WORKSPACE_ID]
         ctx.role, ctx.capabilities = None if row[ROLE] is None else Role(row[ROLE]), row[CAPABILITIES]
         ctx.unaccepted = row[WORKSPACE_ID] if row[UNACCEPTED] else None
-        if self.or_capability is not None and not self._may(ctx):
-            raise forbidden()
+        ctx.standing = row
+        if self.or_capability is not None:
+            self.check_role(ctx.role, ctx.capabilities)
         if self.gated is not None:
             ctx.named = self._read(self.gated.model, row)
         if self.asks:

@@ -47,6 +47,7 @@ class Context(Recorder):
     begun: bool = False  # PostgreSQL has begun: with the first statement that writes or locks
     held: Waiting | None = None
     named: Any = None  # the row that the route names, where the gate's statement has found it
+    standing: Any = None  # the gate's row of who calls, and where
     absent: tuple[Any, ...] = ()  # what the gate was asked for, and has seen that there is none of it
     lease: Lease | None = None
     compared: bool = False  # the version that the request expects

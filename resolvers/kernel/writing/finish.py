@@ -19,7 +19,7 @@ from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.declarations import jobs
 from resolvers.kernel.ground.auditing import by_whose_right, client_of, effect_of
 from resolvers.kernel.ground.inputs import Input
-from resolvers.kernel.ground.policy import MEMBERS
+from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import visible_of
@@ -301,7 +301,7 @@ async def _planned(ctx: Context, model: Any, shape: Shape | None, held: Waiting 
     known: Tail | None = plans.plans.get(key)
     roles = known.roles if known is not None else MEMBERS if shape is None else roles_of(model, shape)
     if ctx.role not in roles and roles != MEMBERS:
-        raise forbidden()
+        raise forbidden(role=lowest(roles))
     if known is None:
         principal = ctx.user_id or ctx.credential_id
         known = await plans.compiled(

@@ -146,7 +146,7 @@ async def _judge(ctx: Context, person: str) -> None:
     mine = ctx.select(Membership, col(Membership.user_id) == person)
     member = await (mine.locked() if ctx.in_transaction else mine).one("Member not found")
     if member.role == Role.OWNER and ctx.role != Role.OWNER:
-        raise forbidden("Only an owner can erase an owner")
+        raise forbidden("Only an owner can erase an owner", role=Role.OWNER)
     if await is_last_owner(ctx, person):
         raise Refusal(Code.CONFLICT, LAST_OWNER)
     if not await ctx.select(Membership, col(Membership.user_id) != person).exists():

@@ -41,6 +41,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.ground.inputs import INT32
+from resolvers.kernel.ground.policy import lowest
 from resolvers.kernel.ground.scopes import OPEN, SCOPES
 
 DEFAULT_NAME = "CLI token"
@@ -196,10 +197,10 @@ async def judge_rights(ctx: Context, tier: TokenTier, scopes: list[str]) -> None
         return
     roles = set(await ctx.own_roles())
     if tier is TokenTier.ADMIN and Role.OWNER not in roles:
-        raise forbidden("Only the owner of a workspace creates ADMIN tokens")
+        raise forbidden("Only the owner of a workspace creates ADMIN tokens", role=Role.OWNER)
     beyond = next((scope for scope in scopes if roles.isdisjoint(SCOPES[scope])), None)
     if beyond is not None:
-        raise forbidden(f"The scope '{beyond}' exceeds your role")
+        raise forbidden(f"The scope '{beyond}' exceeds your role", role=lowest(SCOPES[beyond]))
 
 
 @procedure("auth.cli_token_validate", Action.SELF, tenancy=Tenancy.NONE, scopes=OPEN)

@@ -33,6 +33,7 @@ from resolvers.kernel import (
     query,
     within,
 )
+from resolvers.kernel.admission.guards import about_caller
 from resolvers.people.auth.ways_to_sign_in import keep_a_way_to_sign_in
 from resolvers.people.passkeys.ceremonies import (
     NewKey,
@@ -91,6 +92,7 @@ class PasskeyStatus(Output):
     passkeys: int
 
 
+@about_caller
 async def freshly_signed_in(ctx: Context) -> None:
     """A session that was opened long ago, or a token, may have changed hands: it changes no way to sign in."""
     fresh = col(Session.id) == ctx.credential_id, col(Session.created_at) > func.now() - FRESH

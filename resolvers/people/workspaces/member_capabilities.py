@@ -19,10 +19,11 @@ from resolvers.kernel import (
     Text,
     at_most,
     command,
-    forbidden,
     procedure,
 )
+from resolvers.kernel.admission.row_rules import Allowed, ByUser
 from resolvers.kernel.ground.policy import CapabilityPreset, effective
+from resolvers.people.workspaces.members import NO_OWNER
 from resolvers.rules.capabilities import changed, listed
 
 MEMBER = Subject(Membership, "member_id", by="user_id", called="Member")
@@ -62,14 +63,8 @@ def _shown(member: Membership) -> MemberCapabilities:
     )
 
 
-async def somebody_else(ctx: Context, member: Membership) -> None:
-    if member.user_id == ctx.user_id:
-        raise forbidden("You cannot change your own capabilities")
-
-
-async def no_owner(ctx: Context, member: Membership) -> None:
-    if member.role == Role.OWNER:
-        raise forbidden("An owner's capabilities cannot be changed")
+somebody_else = Allowed(~ByUser("user_id"), "You cannot change your own capabilities")
+no_owner = Allowed(NO_OWNER, "An owner's capabilities cannot be changed")
 
 
 @procedure("members.capabilities_list", Action.MANAGE, errors=(Code.TOO_LARGE,))

@@ -36,7 +36,9 @@ from resolvers.kernel import (
     one,
     query,
     shown_as,
+    viewer_can,
 )
+from resolvers.kernel.admission.row_rules import Allowed, Is
 from resolvers.kernel.ground.scopes import OPEN
 
 NOTHING: Any = constant("")
@@ -79,6 +81,9 @@ shown_as(
     email=lambda user, scope: case((_seen(user, scope), user.email), else_=NOTHING),
     avatar_url=lambda user, scope: case((_seen(user, scope), user.avatar_url), else_=null()),
 )
+NO_OWNER = ~Is("role", Role.OWNER)
+removable = Allowed(NO_OWNER, "An owner cannot be removed")
+
 graph(
     Membership,
     gate=Action.READ,
@@ -86,6 +91,7 @@ graph(
     visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
+    viewer_can=viewer_can(Membership, {"members.remove": removable}),
     email=derived(str, _email_of),
     full_name=derived(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
@@ -121,7 +127,7 @@ async def room_for_a_member(ctx: Context) -> None:
 def assigned(ctx: Context, role: AssignableRole) -> Role:
     """The role, if the caller may give it."""
     if role is AssignableRole.ADMIN and ctx.role != Role.OWNER:
-        raise forbidden("Only an owner can assign the role ADMIN")
+        raise forbidden("Only an owner can assign the role ADMIN", role=Role.OWNER)
     return Role(role.value)
 
 
@@ -171,8 +177,7 @@ async def remove_member(ctx: Context, data: ById) -> Success:
     """
     named = or_(col(Membership.id) == data.id, col(Membership.user_id) == data.id)
     member = await ctx.select(Membership, named).locked().one("Member not found")
-    if member.role == Role.OWNER:
-        raise forbidden("An owner cannot be removed")
+    await removable(ctx, member)
     await ctx.delete(Membership, member.id, missing="Member not found")
     await end_work(ctx, Holder.person, member.user_id)
     ctx.ring(Topic.access, member.user_id)

@@ -33,6 +33,7 @@ from resolvers.kernel import (
     forbidden,
     invalid,
 )
+from resolvers.kernel.ground.policy import ADMINS, lowest
 from resolvers.resources.credentials.credentials import TAKEN, Crews, links
 from resolvers.resources.credentials.hosts import Hosts, check_hosts
 from resolvers.resources.credentials.references import SecretRef
@@ -173,7 +174,7 @@ def _attributed(ctx: Context, data: CreateCredential, administers: bool) -> str 
     kind, named = data.created_by_actor_type, data.created_by_actor_id
     own = kind is ActorType.user and named in (None, ctx.user_id)
     if not own and not administers:
-        raise forbidden("Only an administrator can record another creator of a credential")
+        raise forbidden("Only an administrator can record another creator of a credential", role=lowest(ADMINS))
     if kind is ActorType.agent and named is None:
         raise invalid("created_by_actor_id", "is required where created_by_actor_type is agent")
     if kind is ActorType.system and named is not None:

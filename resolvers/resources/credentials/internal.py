@@ -32,7 +32,7 @@ from resolvers.kernel import (
     procedure,
 )
 from resolvers.kernel.declarations.events import Time
-from resolvers.kernel.ground.policy import ADMINS, effective
+from resolvers.kernel.ground.policy import ADMINS, effective, lowest
 from resolvers.resources.credentials.creation import CreateCredential, add_credential
 from resolvers.resources.credentials.given import note_uses
 from resolvers.resources.credentials.references import values_of
@@ -109,10 +109,10 @@ async def _for(ctx: Context, capability: Capability) -> None:
         raise Refusal(Code.UNAUTHENTICATED, "X-Caller-User-Id and its X-Caller-Signature are required")
     member = await ctx.select(Membership, col(Membership.user_id) == named.user_id).first()
     if member is None:
-        raise forbidden()
+        raise forbidden(role=lowest(ADMINS), capability=capability)
     granted = member.capabilities is not None and capability in effective(Role(member.role), member.capabilities)
     if member.role not in ADMINS and not granted:
-        raise forbidden()
+        raise forbidden(role=lowest(ADMINS), capability=capability)
     ctx.user_id = named.user_id
 
 

@@ -1,5 +1,6 @@
 """Agents: list, get, create, update and delete."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
@@ -52,7 +53,9 @@ from resolvers.kernel import (
     many,
     one,
     query,
+    viewer_can,
 )
+from resolvers.kernel.ground.stricter import InGraph
 from resolvers.people.workspaces.files import AGENT_GONE, forget_attached
 from resolvers.resources.integrations.written import agent_follows
 from resolvers.rules.config_text import shown
@@ -87,6 +90,7 @@ graph(
     visible=EVERYONE,
     crew=one(Crew, "crew_id"),
     parent_lead=one(Agent, "parent_lead_id"),
+    viewer_can=viewer_can(Agent),
     skill_count=count(AgentSkill, "agent_id"),
     chat_count=count(Chat, "agent_id"),
 )
@@ -268,10 +272,27 @@ def _not_null(value: T | None) -> T:
     return value
 
 
+def _comes(value: Any, _: Mapping[str, Any]) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    return NO_CRON if next_run(value, instance.clock.now()) is None else None
+
+
+def _has_schedule(value: Any, input: Mapping[str, Any]) -> str | None:
+    """A schedule that is not sent may be stored."""
+    return NO_SCHEDULE if value is True and input.get("schedule_cron", "stored") in (None, "") else None
+
+
+NO_CRON = "must be five fields (minute, hour, day of month, month, day of week) of a time that comes, such as 0 9 * * 1"
+NO_SCHEDULE = "needs schedule_cron"
+Schedule = Annotated[Text, InGraph(_comes)]
+
+
 class UpdateAgent(Input):
     """Absent fields stay unchanged. Null clears the optional texts, the provider and the MCP configuration.
 
-    An empty crew id or null removes the agent from its crew. A timeout of 0 means 1800 seconds.
+    An empty crew id or null removes the agent from its crew. A timeout of 0 means 1800 seconds. In GraphQL a
+    schedule that never comes is refused.
     """
 
     id: Id
@@ -292,9 +313,9 @@ class UpdateAgent(Input):
     memory_enabled: Bool = False
     cli_tools: Description | None = None
     crew_id: Id | None = None
-    schedule_cron: Text | None = None
+    schedule_cron: Schedule | None = None
     schedule_prompt: Prompt | None = None
-    schedule_enabled: Bool = False
+    schedule_enabled: Annotated[Bool, InGraph(_has_schedule)] = False
     mcp_config_json: ConfigText | None = None
     webhook_require_timestamp: Bool = False
 

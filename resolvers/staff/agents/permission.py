@@ -1,12 +1,17 @@
 """Who may create and edit agents: a role in the crew counts beside the workspace's (contract: rbac.notes)."""
 
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import false, func, select
 from sqlmodel import col
 
 from models.people.workspaces import Role
 from models.staff.agents import Agent
 from models.staff.crews import CrewMember
 from resolvers.kernel import Action, Context, Id, Input, Subject, forbidden
-from resolvers.kernel.ground.policy import ADMINS, GATES, higher
+from resolvers.kernel.admission.row_rules import Allowed, ByRole, ByUser, RowRule
+from resolvers.kernel.ground.policy import ADMINS, GATES, higher, lowest
 
 EDITED = Subject(Agent, judged_first=True)
 """The agent that is changed: see `may_edit`."""
@@ -33,20 +38,28 @@ async def may_create(ctx: Context, data: AgentsOfCrew | None) -> None:
         return
     role = await crew_role(ctx, data.crew_id) if data is not None and data.crew_id is not None else None
     if higher(ctx.role, role) not in GATES[Action.CREATE]:
-        raise forbidden()
+        raise forbidden(role=lowest(GATES[Action.CREATE]))
 
 
-async def may_edit(ctx: Context, agent: Agent | None) -> None:
-    """OWNER and ADMIN may edit any agent; a MANAGER may edit agents that they created, and agents of crews that they
-    administer.
+@dataclass(frozen=True)
+class ByRoleInCrew(RowRule):
+    """Members of the crew of an agent with one of these roles in it."""
 
-    A MANAGER does not learn whether any other agent exists.
-    """
-    if ctx.role not in ADMINS and not (agent is not None and await _is_theirs(ctx, agent)):
-        raise forbidden("Not allowed to edit this agent")
+    roles: frozenset[Role]
+
+    async def holds(self, ctx: Context, row: Agent | None) -> bool:
+        return row is not None and row.crew_id is not None and await crew_role(ctx, row.crew_id) in self.roles
+
+    def condition(self, row: Any, scope: Any) -> Any:
+        members, seen = scope.beside(CrewMember, row)
+        mine = (members.c.crew_id == row.crew_id, members.c.user_id == scope.user_id, *seen)
+        return func.coalesce(scope.scalar(select(members.c.role.in_(sorted(self.roles))).where(*mine)), false())
 
 
-async def _is_theirs(ctx: Context, agent: Agent) -> bool:
-    if agent.created_by_user_id is not None and agent.created_by_user_id == ctx.user_id:
-        return True
-    return agent.crew_id is not None and await crew_role(ctx, agent.crew_id) in ADMINS
+ITS_OWN = ByUser("created_by_user_id") | ByRoleInCrew(ADMINS)
+may_edit = Allowed(ByRole(ADMINS) | ITS_OWN, "Not allowed to edit this agent")
+"""OWNER and ADMIN may edit any agent; a MANAGER may edit agents that they created, and agents of crews that they
+administer.
+
+A MANAGER does not learn whether any other agent exists.
+"""

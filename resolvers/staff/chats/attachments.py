@@ -34,6 +34,7 @@ from resolvers.kernel import (
     many,
     one,
 )
+from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.people.workspaces.files import DETACHED
 from resolvers.staff.agents.files import AGENT, ByAgent, crew_of
 from resolvers.staff.chats.listing import MISSING
@@ -137,7 +138,7 @@ async def attach_file(ctx: Context, agent: Agent, data: AttachFile) -> Attachmen
         """
         mine = ctx.select(Membership, col(Membership.user_id) == ctx.user_id, including_hidden=True)
         if await mine.locked().first() is None:
-            raise forbidden()
+            raise forbidden(role=lowest(MEMBERS))
         await ctx.get(Chat, chat.id, missing=MISSING)
         row = ChatAttachment(chat_id=chat.id, crew_id=crew_id, folder=agent.slug, name=name, size=size)
         row.media_type, row.uploaded_by, row.deleted_at = file.media_type or None, ctx.user_id, None

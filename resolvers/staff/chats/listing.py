@@ -36,6 +36,7 @@ from resolvers.kernel import (
     one,
     precise,
     query,
+    viewer_can,
 )
 
 MISSING = "Chat not found"
@@ -107,6 +108,7 @@ graph(
     visible=EVERYONE,
     agent=one(Agent, "agent_id"),
     creator=one(User, "created_by"),
+    viewer_can=viewer_can(Chat, dict.fromkeys(("chats.send", "chats.steer", "chats.cancel"))),
     agent_slug=of_parent(Agent, "agent_id", "slug"),
     unread_count=derived(int, _unread),
     last_activity_at_ms=precise("last_activity_at"),

@@ -27,15 +27,14 @@ from resolvers.kernel import (
     command,
     derived,
     extend,
-    forbidden,
     graph,
     invalid,
     many,
     one,
     query,
 )
-from resolvers.kernel.ground.policy import ADMINS
 from resolvers.people.workspaces.members import knows
+from resolvers.staff.chats.permission import may_share
 
 CHAT = Entity(Chat, "chat_id")
 SHARED = Subject(Chat, "chat_id")
@@ -81,12 +80,6 @@ class ParticipantRemoved(Event, type="participant.removed", channel="session:{ch
 
     chat_id: str
     user_id: str
-
-
-async def may_share(ctx: Context, chat: Chat) -> None:
-    """Allows the chat's creator and administrators of the workspace."""
-    if ctx.role not in ADMINS and (chat.created_by is None or chat.created_by != ctx.user_id):
-        raise forbidden("Only the creator of a chat and administrators can share it")
 
 
 def _of_user(column: str, known: Any = None) -> Any:

@@ -25,6 +25,7 @@ from resolvers.kernel import (
     forbidden,
     plus,
 )
+from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.writing.reports import first_with, prepared_rows
 from resolvers.staff.chats.group import BUSY, ask, mentioned
 from resolvers.staff.crews.building import check_built
@@ -107,7 +108,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
         for id in sorted({agent.id, *[other.id for other in named[:1]]}):  # in one order for all callers
             await hold_starts(ctx, id)
     if not await may_start(ctx, ctx.user_id):
-        raise forbidden()
+        raise forbidden(role=lowest(MEMBERS))
     chat = await ctx.get(Chat, data.chat_id, lock=True)
     if agent is None:
         raise Refusal(Code.CONFLICT, "The agent of this chat has been deleted", reason="agent_deleted")

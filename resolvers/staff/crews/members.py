@@ -106,7 +106,7 @@ def _granted(ctx: Context, role: str | None) -> Role | None:
     except ValueError:
         raise invalid("role", f"must be one of {', '.join(Role)}") from None
     if ctx.role is None or outranks(granted, ctx.role):
-        raise forbidden("You cannot grant a role above your own")
+        raise forbidden("You cannot grant a role above your own", role=granted)
     return granted
 
 
@@ -121,7 +121,7 @@ async def add_member(ctx: Context, crew: Crew, data: AddCrewMember) -> CrewMembe
     if await ctx.select(
         CrewMember, col(CrewMember.crew_id) == crew.id, col(CrewMember.user_id) == data.user_id
     ).exists():
-        raise Refusal(Code.CONFLICT, ALREADY_MEMBER)
+        raise Refusal(Code.CONFLICT, ALREADY_MEMBER, taken=("user_id",))
     role = _granted(ctx, data.role)
     return await ctx.insert(CrewMember(crew_id=crew.id, user_id=data.user_id, role=role), conflict=ALREADY_MEMBER)
 

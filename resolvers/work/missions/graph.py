@@ -27,6 +27,7 @@ from resolvers.kernel import (
     of_parent,
     one,
     sums_up,
+    viewer_can,
 )
 
 NEWEST_FIRST = (col(Mission.created_at).desc(), col(Mission.id).desc())
@@ -90,6 +91,7 @@ graph(
     visible=EVERYONE,
     crew=one(Crew, "crew_id"),
     crew_name=of_parent(Crew, "crew_id", "name"),
+    viewer_can=viewer_can(Mission),
     crew_slug=of_parent(Crew, "crew_id", "slug"),
     lead_agent=one(Agent, "lead_agent_id"),
     **named("lead_agent", Agent, "lead_agent_id"),

@@ -10,7 +10,7 @@ from sqlmodel import col
 from models import bounds
 from models.people.workspaces import Workspace
 from models.work.templates import WorkflowTemplate
-from resolvers.kernel import EVERYONE, Action, Subject, derived, extend, graph, many
+from resolvers.kernel import EVERYONE, Action, Subject, derived, extend, graph, many, viewer_can
 
 TAKEN = "A template with this name already exists in the workspace"
 TEMPLATE = Subject(WorkflowTemplate, "id", called="Template")
@@ -36,5 +36,6 @@ graph(
     scope="issues:read",
     visible=EVERYONE,
     definition=derived(dict | None, _definition),
+    viewer_can=viewer_can(WorkflowTemplate),
 )
 extend(Workspace, workflow_templates=many(WorkflowTemplate, "workspace_id", order_by=BY_NAME))

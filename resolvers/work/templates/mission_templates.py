@@ -22,10 +22,10 @@ from resolvers.kernel import (
     Rows,
     Text,
     command,
-    forbidden,
     query,
     within,
 )
+from resolvers.kernel.admission.row_rules import Allowed, Is
 from resolvers.work.templates.graph import BY_NAME, TAKEN, TEMPLATE, TemplateName
 
 BUILT_IN = "A built-in template cannot be changed or deleted"
@@ -52,9 +52,7 @@ class UpdateMissionTemplate(Patch, ById):
     color: Text
 
 
-async def not_built_in(ctx: Context, template: WorkflowTemplate) -> None:
-    if template.is_builtin:
-        raise forbidden(BUILT_IN)
+not_built_in = Allowed(Is("is_builtin", False), BUILT_IN)
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:
