@@ -32,6 +32,7 @@ from graphql.execution.values import VariableValueSource, get_argument_values, g
 from pydantic import BaseModel
 
 from resolvers.kernel.ground.inputs import INT32, bare
+from schema.bridge.coercion import name_fields
 from schema.bridge.errors import MOST_FOUND
 from schema.bridge.fields import python_names
 from schema.bridge.trees import detach
@@ -96,7 +97,11 @@ class Variables:
         if _too_many([inputs.get(name) for name in self.names]):
             return [GraphQLError(f"The variables are too large: at most {MOST_VALUES} values are allowed")]
         nodes = self._nodes or [_definition(signature, place) for *_, signature, place in self._simple or ()]
-        return get_variable_values(self._core, nodes, inputs, max_errors=MOST_FOUND)
+        values = get_variable_values(self._core, nodes, inputs, max_errors=MOST_FOUND)
+        if not isinstance(values, list):
+            return values
+        signatures: list[Any] = [get_variable_signature(self._core, node) for node in nodes]
+        return name_fields(values, {s.name: s.type for s in signatures if hasattr(s, "type")}, inputs)
 
     def _looked_up(self, inputs: dict[str, Any]) -> LookedUp | None:
         if self._simple is None:

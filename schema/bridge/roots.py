@@ -64,7 +64,7 @@ async def _joined(asking: Asking, calls: Mapping[int, Call]) -> dict[int, Answer
         return {}
     answers = await together.answer(asking.caller, [call.asked(asking.caller) for call in small.values()])
     return {
-        place: answer if isinstance(answer, Answer) else Faulty(call.root, answer)
+        place: answer if isinstance(answer, Answer) else Faulty(call.root, call.root.told(answer))
         for (place, call), answer in zip(small.items(), answers or (), strict=False)
     }
 

@@ -27,9 +27,11 @@ from resolvers.kernel.declarations.operation import Answer, Operation
 from resolvers.kernel.declarations.outputs import Output
 from resolvers.kernel.declarations.together import AskedTogether
 from resolvers.kernel.ground.inputs import Input, Paging, bare, validate
+from resolvers.kernel.ground.stricter import strictly
 from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Either, Item, Nested, Shape, columns_of, intern
 from resolvers.kernel.writing import idempotency
 from schema.bridge.arguments import Arguments, plain
+from schema.bridge.field_names import in_graph
 from schema.bridge.fields import node_of
 
 BACKREF = "strawberry-definition"
@@ -52,7 +54,10 @@ class Slot:
     arguments: Arguments
 
     def read(self, variables: Any) -> Input:
-        return validate(self.input, plain(self.arguments.read(variables), self.input))
+        try:
+            return validate(self.input, plain(self.arguments.read(variables), self.input))
+        except Refusal as refusal:
+            raise in_graph(refusal, self.input) from refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +103,13 @@ class Call:
         """Raises Refusal."""
         root = self.root
         asking.pay(root)
-        return await root.operation(
-            asking.caller, self.raw, root.shape, self.slots, self.place, if_version=self.version, fault=self.fault,
-            key=asking.key_of(root),
-        )  # fmt: skip
+        try:
+            return await root.operation(
+                asking.caller, self.raw, root.shape, self.slots, self.place, if_version=self.version, fault=self.fault,
+                key=asking.key_of(root),
+            )  # fmt: skip
+        except Refusal as refusal:
+            raise root.told(refusal) from refusal
 
 
 @dataclass(slots=True)
@@ -129,6 +137,10 @@ class Root:
         """Bytes, about, of all arguments."""
         return self.arguments.size + sum(slot.arguments.size for slot in self.slots)
 
+    def told(self, refusal: Refusal) -> Refusal:
+        """The refusal of the operation as clients of the graph read it."""
+        return in_graph(refusal, self.operation.input, self.operation.subject)
+
     @property
     def _pages(self) -> bool:
         return issubclass(self.operation.input, Paging) and self.shape.form != "object"
@@ -144,6 +156,8 @@ class Root:
         raw = plain(args.get("input", args), page)
         try:
             slots = tuple([s.read(variables) for s in self.slots]) if self.slots else ()
+            if (fault := strictly(page, raw)) is not None:
+                raise fault
         except Refusal as fault:
             return Call(self, raw, named[0] if named else None, version, (), 1, fault)
         cost = self.fixed_cost

@@ -116,7 +116,7 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
     users = select(col(User.id)).where(func.lower(col(User.email)) == email)
     joined = (col(Membership.user_id).in_(users), col(Membership.accepted_at).is_not(None))
     if await ctx.select(Membership, *joined).exists():
-        raise Refusal(Code.CONFLICT, "This email belongs to a member")
+        raise Refusal(Code.CONFLICT, "This email belongs to a member", taken=("email",))
     waiting = ctx.select(
         Invitation,
         func.lower(col(Invitation.email)) == email,
@@ -124,7 +124,7 @@ async def create_invitation(ctx: Context, data: CreateInvitation) -> Invitation:
         col(Invitation.expires_at) > func.now(),
     )
     if await waiting.exists():
-        raise Refusal(Code.CONFLICT, "An invitation for this email is open")
+        raise Refusal(Code.CONFLICT, "An invitation for this email is open", taken=("email",))
     until = await ctx.now() + LIFETIME
     invitation = Invitation(
         email=data.email, role=role, invited_by=ctx.user_id, token=secrets.token_hex(32), expires_at=until

@@ -152,7 +152,7 @@ async def _may_be_called(ctx: Context, slug: str) -> None:
         return
     first = await ctx.select(InstanceFact, col(InstanceFact.name) == BOOTSTRAPPED).first()
     if first is None or first.value != ctx.user_id:
-        raise Refusal(Code.CONFLICT, TAKEN)
+        raise Refusal(Code.CONFLICT, TAKEN, taken=("slug",))
 
 
 @command(

@@ -75,7 +75,7 @@ async def may_generate(ctx: Context) -> None:
         return
     member = await ctx.select(Membership, col(Membership.user_id) == named.user_id, including_hidden=True).first()
     if member is None or Capability.skill_create not in effective(Role(member.role), member.capabilities):
-        raise forbidden()
+        raise forbidden(capability=Capability.skill_create)
 
 
 async def _generated(ctx: Context, data: GenerateSkill) -> SkillGenerated:
@@ -101,9 +101,9 @@ async def _generated(ctx: Context, data: GenerateSkill) -> SkillGenerated:
 
 async def _check_new(ctx: Context, slug: str, name: str) -> None:
     if await known(ctx, slug) is not None:
-        raise Refusal(Code.CONFLICT, EXISTS)
+        raise Refusal(Code.CONFLICT, EXISTS, taken=("slug",))
     if await ctx.select(Skill, col(Skill.name_key) == name_key(name)).exists():
-        raise Refusal(Code.CONFLICT, NAMED)
+        raise Refusal(Code.CONFLICT, NAMED, taken=("slug",))
     await check_room(ctx, Code.CONFLICT)
 
 

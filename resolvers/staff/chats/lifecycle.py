@@ -77,7 +77,7 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
         if known is not None and known.agent_id == agent.id:
             return known
         if known is not None:
-            raise Refusal(Code.CONFLICT, TAKEN)
+            raise Refusal(Code.CONFLICT, TAKEN, taken=("session_id",))
         if data.session_id.startswith(CHAT_OF_WEBHOOKS):
             raise invalid(
                 "session_id", f"must not begin with {CHAT_OF_WEBHOOKS}, which is reserved for ids made by the server"

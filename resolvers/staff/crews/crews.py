@@ -202,7 +202,7 @@ async def room_for_a_crew(ctx: Context) -> None:
 async def require_free_slug(ctx: Context, slug: str) -> None:
     """The index decides; this only makes it the first of several refusals."""
     if await ctx.select(Crew, col(Crew.slug) == slug).exists():
-        raise Refusal(Code.CONFLICT, SLUG_TAKEN)
+        raise Refusal(Code.CONFLICT, SLUG_TAKEN, taken=("slug",))
 
 
 async def release_slug(ctx: Context, slug: str) -> None:

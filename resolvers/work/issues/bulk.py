@@ -10,8 +10,9 @@ from models.work.issues import ActivityAction
 from models.work.missions import ISSUE_STATES, IssueStatus, Mission, MissionStatus
 from models.work.projects import Project
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, Text, at_most, command
+from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, at_most, command
 from resolvers.kernel.writing.actors import actor_of, check_actor
+from resolvers.rules.issue_fields import AssigneeType, Priority
 from resolvers.work.issues.events import IssuesBulkUpdated
 from resolvers.work.issues.graph import IS_ISSUE
 from resolvers.work.issues.issues import LabelIds, replace_labels
@@ -34,8 +35,8 @@ class IssueUpdates(Patch):
     """Fields to change in every issue; null counts as absent, and an empty `project_id` removes the project."""
 
     status: Annotated[IssueStatus, BeforeValidator(_nowhere), WithJsonSchema({"type": "string", "description": STATUS})]
-    priority: Text
-    assignee_type: Text
+    priority: Priority
+    assignee_type: AssigneeType
     assignee_id: Id
     project_id: Annotated[Id, Ref(Project, or_empty=True)]
     labels: LabelIds

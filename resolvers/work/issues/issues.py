@@ -48,13 +48,13 @@ from resolvers.kernel import (
     Row,
     Rows,
     Subject,
-    Text,
     at_most,
     command,
     invalid,
     query,
 )
 from resolvers.kernel.writing.actors import actor_of, check_actor
+from resolvers.rules.issue_fields import AssigneeType, Day, Priority
 from resolvers.work.issues.activity import record_changes
 from resolvers.work.issues.events import IssueCreated, IssueDeleted, IssueUpdated
 from resolvers.work.issues.graph import BY_HAND, IS_ISSUE, ListIssues
@@ -74,7 +74,6 @@ from resolvers.work.triage_rules import FOR_NEW_ISSUES, applied_on_creation
 
 MOST_LABELS = 100
 Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
-Date = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
 ProjectId = Annotated[Id, Ref(Project)]
 MilestoneId = Annotated[Id, Ref(Milestone)]
 IssueId = Annotated[Id, Ref(Mission, where=IS_ISSUE, called="Issue")]
@@ -86,16 +85,17 @@ DELETABLE = (MissionStatus.BACKLOG, MissionStatus.CANCELLED)
 class CreateIssue(Input):
     """`assignee_id` is an agent or, if `assignee_type` is user, a member of the workspace.
 
-    With any other type it is an arbitrary text.
+    With any other type it is an arbitrary text. In GraphQL `priority` is none, low, medium, high or urgent,
+    `due_date` a day such as 2030-01-31, and `assignee_type` is agent or user.
     """
 
     crew_id: Id
     title: Annotated[Title, Field(min_length=1)]
     description: Prompt | None = None
-    priority: Text = "none"
-    assignee_type: Text | None = None
+    priority: Priority = "none"
+    assignee_type: AssigneeType | None = None
     assignee_id: Id | None = None
-    due_date: Date | None = None
+    due_date: Day | None = None
     project_id: ProjectId | None = None
     estimate: Int | None = None
     parent_issue_id: IssueId | None = None
@@ -114,10 +114,10 @@ class UpdateIssue(Patch, OfCrew):
     title: Title
     description: Prompt | None
     status: IssueStatus
-    priority: Text
-    assignee_type: Text | None
+    priority: Priority
+    assignee_type: AssigneeType | None
     assignee_id: Id | None
-    due_date: Date | None
+    due_date: Day | None
     project_id: Emptied[ProjectId]
     estimate: Int | None
     parent_issue_id: Emptied[IssueId]

@@ -29,7 +29,6 @@ from resolvers.kernel import (
     Ref,
     Rows,
     Subject,
-    Text,
     actor,
     command,
     extend,
@@ -41,6 +40,7 @@ from resolvers.kernel import (
 )
 from resolvers.kernel.reader import Derived
 from resolvers.kernel.writing.actors import check_actor
+from resolvers.rules.issue_fields import AssigneeType, Priority
 from resolvers.work.issues.issues import MilestoneId, ProjectId, fits_project
 from resolvers.work.recurring_issues.events import RecurringIssueCreated, RecurringIssueDeleted, RecurringIssueUpdated
 from resolvers.work.recurring_issues.schedules import first_of
@@ -70,10 +70,10 @@ class CreateRecurringIssue(Input):
     cron_expression: Cron
     time_zone: Emptied[ZoneName] = None
     description: Prompt | None = None
-    priority: Text = "none"
+    priority: Priority = "none"
     project_id: Emptied[ProjectId] = None
     milestone_id: Emptied[MilestoneId] = None
-    assignee_type: Text | None = None
+    assignee_type: AssigneeType | None = None
     assignee_id: Id | None = None
     labels_json: Prompt | None = None
 
@@ -86,10 +86,10 @@ class UpdateRecurringIssue(Patch, ById):
     cron_expression: Cron
     time_zone: Emptied[ZoneName]
     description: Prompt | None
-    priority: Text
+    priority: Priority
     project_id: Emptied[ProjectId]
     milestone_id: Emptied[MilestoneId]
-    assignee_type: Text | None
+    assignee_type: AssigneeType | None
     assignee_id: Id | None
     labels_json: Prompt | None
     enabled: Bool

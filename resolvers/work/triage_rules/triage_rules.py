@@ -33,7 +33,6 @@ from resolvers.kernel import (
     Refusal,
     Rows,
     Subject,
-    Text,
     command,
     extend,
     graph,
@@ -43,6 +42,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.ground.inputs import INT32
+from resolvers.rules.issue_fields import Priority
 from resolvers.rules.patterns import compiled
 from resolvers.work.triage_rules.events import TriageRuleCreated, TriageRuleDeleted, TriageRuleUpdated
 
@@ -80,7 +80,7 @@ class CreateTriageRule(Input):
     match_type: MatchType
     crew_id: Emptied[CrewId] = None
     assignee_id: Emptied[AgentId] = None
-    priority: Text | None = None
+    priority: Priority | None = None
     project_id: Emptied[ProjectId] = None
     labels_json: Prompt | None = None
     on_create: Bool = False
@@ -94,7 +94,7 @@ class UpdateTriageRule(Patch, ById):
     match_type: MatchType
     crew_id: Emptied[CrewId]
     assignee_id: Emptied[AgentId]
-    priority: Text | None
+    priority: Priority | None
     project_id: Emptied[ProjectId]
     labels_json: Prompt | None
     position: Int
