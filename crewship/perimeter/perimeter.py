@@ -118,12 +118,12 @@ class _Reply:
     """The sending side: adds the security headers and request id to the start of an answer, and records that there was
     one.
 
-    `packs`: the answer may be compressed. One that is long enough, with a declared length, waits for its body.
+    `packs`: the encoding that the answer may have. One that is long enough, with a declared length, waits for its body.
     """
 
     __slots__ = ("_lines", "_packs", "_policy", "_request_id", "_send", "_start", "closed", "started")
 
-    def __init__(self, send: Send, policy: Policy, request_id: str, lines: bool, packs: bool = False) -> None:
+    def __init__(self, send: Send, policy: Policy, request_id: str, lines: bool, packs: bytes | None = None) -> None:
         self._send, self._policy, self._request_id, self._lines, self._packs = send, policy, request_id, lines, packs
         self.started = self.closed = False
         self._start: Message | None = None
@@ -148,7 +148,8 @@ class _Reply:
         assert start is not None
         headers = start.get("headers", ())
         if not body.get("more_body", False):
-            headers, content = await compression.compress(headers, body.get("body", b""))
+            assert self._packs is not None
+            headers, content = await compression.compress(headers, body.get("body", b""), self._packs)
             start, body = {**start, "headers": headers}, {**body, "body": content}
         await self._send(self._said(start, headers))
         await self._send(body)
@@ -242,7 +243,7 @@ class Perimeter:
         transport = scope[KEY] = self._transport(scope["headers"], _peer(scope))
         id = self._begin(transport)
         path = scope["path"]
-        packs = kind == "http" and scope["method"] != "HEAD" and compression.wanted(transport.headers)
+        packs = compression.wanted(transport.headers) if kind == "http" and scope["method"] != "HEAD" else None
         reply = _Reply(send, _policy_of(path), id, LINES in scope.get("extensions", ()), packs)
         if kind == "websocket":
             # /graphql counts its upgrades by itself, together with the operations that follow.
@@ -288,10 +289,10 @@ class Perimeter:
             status, headers, content = await surface(transport, target, body) if refused is None else _whole(refused)
             if (
                 len(content) >= compression.LEAST
-                and compression.wanted(transport.headers)
+                and (encoding := compression.wanted(transport.headers)) is not None
                 and compression.fits(status, headers, len(content))
             ):
-                headers, content = await compression.compress(headers, content)
+                headers, content = await compression.compress(headers, content, encoding)
         except Exception as error:  # as the server logs what the application raises
             log.error("request failed", method=target.method, path=path, exc_info=error)
             status, headers, content = _whole(_Answer(500, problem(500, "Internal server error", path)))

@@ -4,17 +4,19 @@ import gzip
 import re
 from typing import Any
 
+import brotli
 import orjson
 import pytest
 
 from crewship.perimeter import compression
 from tests.every import each_of
+from tests.people.auth.browsers import Browser, new_user
 from tests.process.origin import Origin, ask, perimeter
 from tests.world import World
 
 pytestmark = pytest.mark.anyio
 LARGE = orjson.dumps([{"name": f"row {number}", "text": "the same words"} for number in range(200)])
-GZIP = ("accept-encoding", "gzip, deflate, br")
+GZIP = ("accept-encoding", "gzip, deflate")
 ALIKE = ("sec-fetch-site", "same-origin")
 COOKIE = ("cookie", "session=1")
 
@@ -35,6 +37,22 @@ async def test_a_large_answer_is_small_on_its_way(path: str, type: bytes) -> Non
     assert found.headers["vary"] == "Authorization, Cookie, Accept-Encoding"
     plain = await ask(perimeter(large(content_type=type)), path=path)
     assert (plain.body, plain.headers["vary"]) == (LARGE, found.headers["vary"])
+
+
+@each_of(
+    ("accepted", "encoding"),
+    [
+        ("gzip, deflate, br, zstd", "br"), ("br", "br"), ("gzip", "gzip"), ("gzip;q=1, br;q=0.5", "gzip"),
+        ("br;q=0, gzip", "gzip"), ("br;q=0.1", "br"), ("*", "br"), ("*;q=0.5, br;q=0", "gzip"), ("identity", None),
+        ("zstd", None), ("br;q=0", None), ("br;q=none", "br"),
+    ],
+)  # fmt: skip
+async def test_the_client_chooses_the_encoding(accepted: str, encoding: str | None) -> None:
+    found = await ask(perimeter(large()), path="/graphql", headers=[("accept-encoding", accepted)])
+    assert found.headers.get("content-encoding") == encoding
+    read = {"br": brotli.decompress, "gzip": gzip.decompress}.get(encoding or "", bytes)
+    assert read(found.body) == LARGE
+    assert int(found.headers["content-length"]) == len(found.body)
 
 
 async def test_what_an_answer_varies_by_is_added_to() -> None:
@@ -135,3 +153,16 @@ async def test_a_head_that_came_before_is_answered_alike(world: World) -> None:
             assert "Accept-Encoding" in answer.headers["vary"]
         assert "content-encoding" not in (await client.get("/")).headers
         assert "content-encoding" not in (await client.get("/api/openapi.json")).headers
+
+
+async def test_a_session_s_answers_are_compressed_for_our_own_pages(world: World) -> None:
+    browser = Browser(world.url)
+    await browser.log_in((await new_user(world, email="ada@example.com")).email)
+    document = {"query": "{ __schema { types { name description fields { name description } } } }"}
+    ours = {"origin": world.url, "accept-encoding": "gzip, br, zstd"}
+    for site, packed in (("same-origin", True), ("same-site", False), ("", False)):
+        for _ in range(2):  # the second request takes the way without ASGI
+            headers = ours | ({"sec-fetch-site": site} if site else {})
+            answer = await browser.send("POST", "/graphql", json=document, headers=headers)
+            assert answer.json()["data"]["__schema"]["types"]
+            assert answer.headers.get("content-encoding") == ("br" if packed else None), site
