@@ -105,6 +105,13 @@ class AuthoredVia(StrEnum):
     recurring = "recurring"
 
 
+RANKED_LAST = """
+    '00' || ((EXTRACT(epoch FROM clock_timestamp()) * 1000000)::bigint)::text
+    || lpad((floor(random() * 1000000)::integer)::text, 6, '0') || '5'
+"""
+"""The rank of a new row: behind all others, by its time in microseconds. See resolvers/work/issues/ranks.py."""
+
+
 class Mission(TenantTable, Versioned, Timestamps, table=True):
     """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time
     that work on it began.
@@ -114,6 +121,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     """
 
     __kinds__: ClassVar = frozenset({"issue"})
+    __bookkeeping__: ClassVar = frozenset({"rank"})
     __tablename__ = "missions"
     __table_args__ = (
         tenant_key(),
@@ -140,6 +148,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
             for key in ("priority", "sort_order")
         ],
         Index("missions_by_status_idx", "workspace_id", "mission_type", "status", "created_at", "id"),
+        Index("missions_by_rank_idx", "workspace_id", "mission_type", "rank", "id"),
         *[
             Index(
                 f"missions_{key}_idx",
@@ -165,6 +174,14 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
     due_date: str | None = text_field(NAME, default=None, holds=NOTHING)
     estimate: int | None = None
     sort_order: float = 0
+    rank: str = text_field(
+        LINE * 2,
+        default=None,
+        nullable=False,
+        holds=NOTHING,
+        collation="C",
+        sa_column_kwargs={"server_default": text(RANKED_LAST)},
+    )
     routine_inputs: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
     created_by_type: ActorType | None = enum_field(ActorType, default=None)
     created_by_id: str | None = text_field(ID, default=None, holds=AUTHOR)

@@ -22,7 +22,7 @@ class IssueType:
 
     fields = """
         id workspace_id crew_id crew number identifier title description status next_statuses priority assignee_type
-        assignee_id assignee assignee_name due_date estimate sort_order lead_agent_id lead_agent project_id project
+        assignee_id assignee assignee_name due_date estimate sort_order rank lead_agent_id lead_agent project_id project
         milestone_id milestone parent_issue_id parent_issue sub_issues sub_issues_count labels
         comments comment_count relations activity model_calls budgets created_by_type created_by_id creator
         created_by_name authored_via created_at updated_at completed_at version viewer_can
@@ -31,12 +31,13 @@ class IssueType:
     identifier = strawberry.field(
         description="Prefix of the crew and number, such as ENG-42; unique in the workspace.",
     )
-    next_statuses = strawberry.field(description="The statuses that `updateIssue` can set in one step.")
+    next_statuses = strawberry.field(description="The statuses that `updateIssue` and `moveIssue` can set in one step.")
     priority = strawberry.field(description="none, low, medium, high, urgent, or an arbitrary text.")
     assignee_type = strawberry.field(description="user, agent, or an arbitrary text.")
     assignee_id: str | None
     assignee = strawberry.field(description="Null unless it is a member of the workspace or an agent.")
     assignee_name = strawberry.field(description="Null unless the assignee is a user or an agent.")
+    rank = strawberry.field(description="The place on boards, which `moveIssue` sets: compared as text, byte by byte.")
     due_date = strawberry.field(description="A text as sent; by convention YYYY-MM-DD.")
     model_calls = strawberry.field(description="Calls of models by runs of its tasks, newest first.")
     created_by_id: str | None
@@ -104,6 +105,7 @@ class IssueMutation:
     create_issue = mutation(issue_ops.create_issue, IssueType)
     update_issue = mutation(issue_ops.edit_issue, IssueType)
     update_issues = mutation(issue_ops.bulk_update)
+    move_issue = mutation(issue_ops.move_issue, IssueType)
     delete_issue = mutation(issue_ops.delete_issue)
     start_issue = mutation(issue_ops.start_issue)
     stop_issue = mutation(issue_ops.stop_issue)

@@ -230,7 +230,15 @@ def counted(key: str, *done: str) -> dict[str, Value]:
 
 
 OF_PROJECT, OF_MILESTONE = counted("project_id", *DONE, "REVIEW"), counted("milestone_id", *DONE)
+ON_BOARDS = ("BACKLOG", "TODO", "IN_PROGRESS", "REVIEW", "DONE", "FAILED", "CANCELLED")
+
+
+def next_statuses(store: Store, asker: Asker, row: Row) -> list[str]:
+    return [status for status in ON_BOARDS if status != row["status"]] if row["status"] in ON_BOARDS else []
+
+
 DERIVED: dict[tuple[str, str], Value] = {
+    ("Mission", "next_statuses"): next_statuses,
     ("Mission", "crew_name"): of_row("crews", "crew_id", "name"),
     ("Mission", "crew_slug"): of_row("crews", "crew_id", "slug"),
     ("Mission", "assignee_name"): assigned("assignee_type", "assignee_id"),

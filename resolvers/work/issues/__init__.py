@@ -22,6 +22,7 @@ from resolvers.work.issues.issues import (
     list_sub_issues,
     update_issue,
 )
+from resolvers.work.issues.moving import move_issue
 from resolvers.work.issues.relations import (
     RelationCreated,
     RelationDeleted,

@@ -254,7 +254,7 @@ async def edit_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission
     A new status must be one of `nextStatuses`; the present one changes nothing. DONE and CANCELLED set `completedAt`.
 
     Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
-    work: use `startIssue`.
+    work: use `startIssue`. Use `moveIssue` for the place on a board.
     """
     sent = data.something()
     if sent.get("status") == issue.status:
