@@ -73,7 +73,7 @@ class UpdateSavedView(Patch, ById):
     shared: Bool
 
 
-owner_only = Allowed(ByUser("user_id"), "Only the owner of a view can change it")
+owner_only = Allowed(ByUser(SavedView.user_id), "Only the owner of a view can change it")
 """Not even an owner of the workspace; others get this refusal for private views too (contract: saved_views.update)."""
 
 

@@ -92,6 +92,6 @@ def _faults_of_object(type_: GraphQLInputObjectType, value: Any, path: str, dept
 def _fits(type_: Any, value: Any) -> bool:
     try:
         type_.coerce_input_value(value)
-    except Exception:
+    except (GraphQLError, ValueError, TypeError, ArithmeticError):
         return False
     return True

@@ -27,7 +27,7 @@ _WORD = re.compile(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b")
 
 def in_graph(refusal: Refusal, input: type[BaseModel], subject: Subject | None = None) -> Refusal:
     """The refusal of an operation with this input as clients of the graph read it; its text is the same as in REST."""
-    fields = refusal.fields or _clashing(refusal, input, subject)
+    fields = refusal.fields or _clashing(refusal, input, subject) or _missing(refusal, subject)
     if not fields:
         return refusal
     told, allowed = dict[str, str](), dict[str, list[str]]()
@@ -98,6 +98,13 @@ def _clashing(refusal: Refusal, input: type[BaseModel], subject: Subject | None)
     parents = subject.fields if subject is not None else ()
     own = [name for name in columns if name in input.model_fields and name not in parents]
     return dict.fromkeys(own, refusal.detail)
+
+
+def _missing(refusal: Refusal, subject: Subject | None) -> dict[str, str]:
+    """The field of the input that names the row, if it is not there or hidden."""
+    if refusal.code is not Code.NOT_FOUND or subject is None or refusal.detail != subject.missing:
+        return {}
+    return {subject.field: refusal.detail}
 
 
 @cache

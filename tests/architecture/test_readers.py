@@ -37,6 +37,7 @@ SHOWN: dict[str, str] = {
     "agent_skills": "config",
     "agents": "cli_tools schedule_last_run learning_set_by_user_id learning_set_at learning_reason",
     "approvals": "requested_by decided_by",
+    "chat_participants": "role",
     "chats": "message_count ended_at",
     "checkpoints": "state created_by",
     "cost_days": "cached_input_tokens cache_creation_tokens",

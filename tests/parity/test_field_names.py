@@ -201,3 +201,11 @@ async def test_rest_keeps_its_names(world: World) -> None:
 def test_unique_keys_are_known_by_their_names() -> None:
     assert unique_keys()["labels_workspace_id_name_key"] == ("workspace_id", "name")
     assert all(len(name) <= 63 for name in unique_keys())
+
+
+async def test_a_missing_row_names_the_field_that_names_it(world: World) -> None:
+    document = "mutation($ws: ID!, $i: CreateIssueInput!) { createIssue(workspaceId: $ws, input: $i) { id } }"
+    refused = (await world.graphql(world.owner, document, {"i": {"crewId": "none", "title": "Leak"}}))["errors"][0]
+    assert refused["extensions"] == {"code": "NOT_FOUND", "fields": {"crewId": "Crew not found"}}
+    answer = await world.rest(world.owner, "POST", "/api/v1/crews/none/issues", {"title": "Leak"})
+    assert (answer.status_code, "fields" in answer.json()) == (404, False)

@@ -16,7 +16,7 @@ from resolvers.kernel.ground.policy import lowest
 
 
 class RowRule:
-    """Who may act on a row. `holds` and `condition` agree; neither holds for a missing row."""
+    """Who may act on a row. `holds` and `condition` agree. A rule that looks at the row does not hold for None."""
 
     role: Role | None = None
     """The role from which on it holds for every row, if there is one."""
@@ -59,9 +59,12 @@ class ByRole(RowRule):
 
 @dataclass(frozen=True)
 class ByUser(RowRule):
-    """The user whose id is in the column."""
+    """The user whose id is in the column: `ByUser(Chat.created_by)`."""
 
-    column: str
+    column: Any
+
+    def __post_init__(self) -> None:
+        _by_name(self)
 
     async def holds(self, ctx: Any, row: Any) -> bool:
         return row is not None and bool(ctx.user_id) and getattr(row, self.column) == ctx.user_id
@@ -74,8 +77,11 @@ class ByUser(RowRule):
 class Is(RowRule):
     """Everybody, if the column has this value: a flag, or an entry of an enum."""
 
-    column: str
+    column: Any
     value: Any
+
+    def __post_init__(self) -> None:
+        _by_name(self)
 
     async def holds(self, ctx: Any, row: Any) -> bool:
         return row is not None and getattr(row, self.column) == self.value
@@ -92,8 +98,11 @@ class OfParent(RowRule):
     """Who may act on the live row that the column names."""
 
     model: type[SQLModel]
-    column: str
+    column: Any
     rule: RowRule
+
+    def __post_init__(self) -> None:
+        _by_name(self)
 
     async def holds(self, ctx: Any, row: Any) -> bool:
         if row is None:
@@ -148,6 +157,11 @@ class _Not(RowRule):
 
     def condition(self, row: Any, scope: Any) -> Any:
         return not_(self.rule.condition(row, scope))
+
+
+def _by_name(rule: Any) -> None:
+    """Keeps the name of the column alone, so that rules are compared by values."""
+    object.__setattr__(rule, "column", rule.column.key)
 
 
 def _known(condition: Any) -> Any:

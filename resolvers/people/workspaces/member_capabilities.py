@@ -63,7 +63,7 @@ def _shown(member: Membership) -> MemberCapabilities:
     )
 
 
-somebody_else = Allowed(~ByUser("user_id"), "You cannot change your own capabilities")
+somebody_else = Allowed(~ByUser(Membership.user_id), "You cannot change your own capabilities")
 no_owner = Allowed(NO_OWNER, "An owner's capabilities cannot be changed")
 
 

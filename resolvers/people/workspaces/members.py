@@ -81,7 +81,7 @@ shown_as(
     email=lambda user, scope: case((_seen(user, scope), user.email), else_=NOTHING),
     avatar_url=lambda user, scope: case((_seen(user, scope), user.avatar_url), else_=null()),
 )
-NO_OWNER = ~Is("role", Role.OWNER)
+NO_OWNER = ~Is(Membership.role, Role.OWNER)
 removable = Allowed(NO_OWNER, "An owner cannot be removed")
 
 graph(

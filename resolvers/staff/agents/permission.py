@@ -56,7 +56,7 @@ class ByRoleInCrew(RowRule):
         return func.coalesce(scope.scalar(select(members.c.role.in_(sorted(self.roles))).where(*mine)), false())
 
 
-ITS_OWN = ByUser("created_by_user_id") | ByRoleInCrew(ADMINS)
+ITS_OWN = ByUser(Agent.created_by_user_id) | ByRoleInCrew(ADMINS)
 may_edit = Allowed(ByRole(ADMINS) | ITS_OWN, "Not allowed to edit this agent")
 """OWNER and ADMIN may edit any agent; a MANAGER may edit agents that they created, and agents of crews that they
 administer.

@@ -10,8 +10,8 @@ from resolvers.staff.agents.permission import ITS_OWN
 CHANGED = Subject(Chat, "chat_id", also=("agent_id",))
 """The chat of an agent, whether that is live or not."""
 
-CREATED = ByUser("created_by")
-EDITS_AGENT = ByRole(ADMINS) | (ByRole(GATES[Action.UPDATE]) & OfParent(Agent, "agent_id", ITS_OWN))
+CREATED = ByUser(Chat.created_by)
+EDITS_AGENT = ByRole(ADMINS) | (ByRole(GATES[Action.UPDATE]) & OfParent(Agent, Chat.agent_id, ITS_OWN))
 
 may_change = Allowed(CREATED | EDITS_AGENT, "Not allowed to change this chat")
 """Its creator, and users who may edit its agent."""

@@ -52,7 +52,7 @@ class UpdateMissionTemplate(Patch, ById):
     color: Text
 
 
-not_built_in = Allowed(Is("is_builtin", False), BUILT_IN)
+not_built_in = Allowed(Is(WorkflowTemplate.is_builtin, False), BUILT_IN)
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:
