@@ -34,7 +34,8 @@ def in_graph(refusal: Refusal, input: type[BaseModel], subject: Subject | None =
     for path, text in fields.items():
         name, values = placed(input, path)
         told[name] = in_words(input, text)
-        if values is not None:
+        now = refusal.extra.get("allowed")  # of a state: fewer values than the set has
+        if (values := now if isinstance(now, list) else values) is not None:
             allowed[name] = values
     return refusal.with_fields(told, {"allowed": allowed} if allowed else {})
 
