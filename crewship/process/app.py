@@ -4,10 +4,8 @@ import asyncio
 import contextlib
 import functools
 import gc
-import json
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -24,6 +22,7 @@ from crewship.perimeter.rate_limit import RateLimits, Sizes
 from crewship.process.graphql import Ended, GraphQL, Made
 from crewship.process.memory import give_back
 from crewship.process.process import declare, opened
+from crewship.process.trusted_documents import read_documents
 from resolvers.attention.channels import identify
 from resolvers.domains import modules_in
 from resolvers.errors import Code, Refusal
@@ -86,7 +85,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         """Counts messages of a socket like requests."""
         return limits is None or limits.exceeded("/graphql", client) is None
 
-    trusted = _trusted_documents(settings.trusted_documents_file)
+    trusted = read_documents(settings.trusted_documents_file)
     ended = threading.Event()
     graphql = GraphQL(functools.partial(_graphql, settings, trusted, limits, admit, ended))
 
@@ -242,8 +241,3 @@ async def _openapi(request: Request) -> Response:
         return Response(await asyncio.to_thread(openapi.encoded), media_type="application/json")
     packed = await asyncio.to_thread(openapi.packed)
     return Response(packed, media_type="application/json", headers={"Content-Encoding": "gzip"})
-
-
-def _trusted_documents(file: Path | None) -> Mapping[str, str]:
-    """A JSON object, sha256 -> document."""
-    return {} if file is None else json.loads(file.read_text())

@@ -27,6 +27,7 @@ from crewship.process.memory import limit_arenas
 from crewship.process.postgres import EmbeddedPostgres, make_private, write_secret
 from crewship.process.postgres_child import interrupt_when_parent_dies
 from crewship.process.progress import Progress
+from crewship.process.trusted_documents import read_documents
 from models import migrations
 from resolvers.identity.locality import is_alone_on_loopback
 from resolvers.instance.crypto import setup_token
@@ -360,6 +361,7 @@ def serve(settings: Settings, application: Application = _application, progress:
     # uvicorn raises again what it caught, after shutdown; what runs the blocks below to their end is SystemExit.
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
+    read_documents(settings.trusted_documents_file)  # a fault in them is found before anything is started
     make_private(settings.data_dir)
     raise_descriptor_limit()
     # Imports the application while the database starts, which is mostly waiting; joined before this thread imports
