@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget mutations attacks limits check fmt lint types schema openapi migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,9 +95,10 @@ mutations: $(VENV)/.dev ## Plant 60 faults in the kernel and three domains, and 
 attacks: $(VENV)/.dev ## Attack a service, and measure what it costs: make attacks [before=CHECKOUT]; writes bench/attacks.md
 	$(BIN)/python -m bench.attacks $(if $(before),--before $(before))
 
-check: lint types ## Lint, types, and the committed documents against the code
+check: lint types ## Lint, types, and the committed documents and console against the code
 	@$(BIN)/crewship schema | diff -u schema/schema.graphql - || { echo "run make schema"; exit 1; }
 	@$(BIN)/crewship openapi | diff -u rest_compat/openapi.json - || { echo "run make openapi"; exit 1; }
+	@$(BIN)/python scripts/console.py --check
 
 fmt: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --quiet --fix .
@@ -118,6 +119,9 @@ schema: $(VENV)/.dev ## Write schema/schema.graphql
 openapi: $(VENV)/.dev ## Write rest_compat/openapi.json
 	$(BIN)/crewship openapi > rest_compat/openapi.json.new
 	@mv rest_compat/openapi.json.new rest_compat/openapi.json
+
+console: $(VENV)/.dev ## Build console/ into crewship/static/console
+	@$(BIN)/python scripts/console.py
 
 migration: $(VENV)/.dev ## Draft a migration: make migration m="what changes"
 	@$(BIN)/python scripts/draft_migration.py "$(m)"

@@ -34,6 +34,7 @@ FLAGS += [
 ]
 PATIENCE = 30.0  # seconds until something must be on a page
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "Space": (32, " "), "ArrowDown": (40, "")}
+KEYS |= {letter: (ord(letter.upper()), letter) for letter in "abcdefghijklmnopqrstuvwxyz"} | {"?": (191, "?")}
 
 
 class Page:
@@ -118,13 +119,14 @@ class Page:
         await self.value(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.command("Input.insertText", text=text)
 
-    async def press(self, key: str, *, shift: bool = False) -> None:
+    async def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
         code, text = KEYS[key]
+        text = "" if control else text
         of = {
             "key": text if key == "Space" else key,
             "code": key,
             "windowsVirtualKeyCode": code,
-            "modifiers": 8 if shift else 0,
+            "modifiers": (8 if shift else 0) | (2 if control else 0),
         }
         await self.command(
             "Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **of, **({"text": text} if text else {})

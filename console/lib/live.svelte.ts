@@ -1,0 +1,98 @@
+import { createClient, type Client } from "graphql-ws";
+import type { Known } from "./document";
+
+const LONGEST_PAUSE = 10_000; // milliseconds between two tries
+const FIRST_PAUSE = 250;
+const QUIET = 1_500; // how long a connection may be gone before the page says so
+const DENIED = new Set([4401, 4403]);
+
+/** Whether what is shown is kept up. `restored` counts the times that something may have been missed. */
+class Connection {
+  state = $state<"starting" | "live" | "lost" | "denied">("starting");
+  restored = $state(0);
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  up(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.state = "live";
+  }
+
+  down(denied: boolean): void {
+    if (denied) this.state = "denied";
+    else this.#timer ??= setTimeout(() => (this.state = "lost"), QUIET);
+  }
+}
+
+export const connection = new Connection();
+let socket: Client | undefined;
+const waiting = new Set<() => void>();
+
+function socketOf(): Client {
+  socket ??= createClient({
+    url: `${location.origin.replace(/^http/, "ws")}/graphql`,
+    retryAttempts: 0,
+    keepAlive: 12_000,
+    lazyCloseTimeout: 3_000,
+    on: {
+      connected: () => connection.up(),
+      closed: (event) => connection.down(DENIED.has((event as CloseEvent).code)),
+    },
+  });
+  return socket;
+}
+
+// A machine that wakes up does not wait for the next try.
+addEventListener("online", () => waiting.forEach((retry) => retry()));
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && waiting.forEach((retry) => retry()));
+
+interface Positioned {
+  __typename: string;
+  cursor: string;
+}
+
+/**
+ * Follows the events of one field. Each new socket begins after the last event that was seen, so none is lost and none comes twice. `onReset` is
+ * called when events were lost: then what is shown has to be read anew. Returns what ends it.
+ */
+export function follow<Data extends Record<string, unknown>, Variables extends Record<string, unknown>>(
+  document: Known<Data, Variables>,
+  variables: Omit<Variables, "after">,
+  onEvent: (event: NonNullable<Data[keyof Data]>) => void,
+  onReset: () => void = () => connection.restored++,
+): () => void {
+  let after = "-";
+  let stopped = false;
+  let tries = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let dispose = () => {};
+  const start = (): void => {
+    clearTimeout(timer);
+    waiting.delete(start);
+    const payload = { documentId: document.documentId, variables: { ...variables, after } };
+    dispose = socketOf().subscribe<Data>(payload as never, {
+      next: ({ data }) => {
+        const event = data && (Object.values(data)[0] as Positioned | null);
+        if (!event) return;
+        tries = 0;
+        after = event.cursor || after;
+        if (event.__typename !== "StreamReset") onEvent(event as unknown as NonNullable<Data[keyof Data]>);
+        else if ((event as Positioned & { reason?: string }).reason !== "subscribed") onReset();
+      },
+      error: again,
+      complete: again,
+    });
+  };
+  const again = (): void => {
+    if (stopped || connection.state === "denied") return;
+    waiting.add(start);
+    timer = setTimeout(start, Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries++) * (0.5 + Math.random() / 2));
+  };
+  start();
+  return () => {
+    stopped = true;
+    clearTimeout(timer);
+    waiting.delete(start);
+    dispose();
+  };
+}

@@ -1,0 +1,53 @@
+import { createSubscriber } from "svelte/reactivity";
+import { texts } from "./texts";
+
+const TICK = 10_000; // milliseconds
+
+const ticking = createSubscriber((update) => {
+  const timer = setInterval(update, TICK);
+  document.addEventListener("visibilitychange", update);
+  return () => {
+    clearInterval(timer);
+    document.removeEventListener("visibilitychange", update);
+  };
+});
+
+/** The present; what reads it is shown anew while time passes. */
+export function present(): number {
+  ticking();
+  return Date.now();
+}
+
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "narrow" });
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["minute", 60],
+  ["hour", 3_600],
+  ["day", 86_400],
+  ["month", 2_629_800],
+  ["year", 31_557_600],
+];
+
+export function ago(at: string, now: number): string {
+  const seconds = (Date.parse(at) - now) / 1000;
+  const size = Math.abs(seconds);
+  if (Number.isNaN(size)) return "";
+  if (size < 45) return seconds > 5 ? texts.time.soon : texts.time.now;
+  const step = STEPS.findLast(([, unit]) => size >= unit * 0.95) ?? STEPS[0]!;
+  return relative.format(Math.round(seconds / step[1]), step[0]);
+}
+
+export const exactly = (at: string): string => exact.format(new Date(at));
+
+/** "840 ms", "12.4 s", "3 min 5 s", "2 h 10 min". */
+export function duration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+export const money = (usd: number | null | undefined): string =>
+  usd === null || usd === undefined ? "–" : usd !== 0 && usd < 0.01 ? "< $0.01" : `$${usd.toFixed(2)}`;
+export const count = (number: number): string => number.toLocaleString();

@@ -1,0 +1,26 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vite";
+import { writeDocuments } from "./tools/documents.mjs";
+import { packed } from "./tools/packed.mjs";
+
+const manifest = await writeDocuments();
+const out = process.env.CONSOLE_OUT ?? fileURLToPath(new URL("../crewship/static/console", import.meta.url));
+
+export default defineConfig({
+  root: fileURLToPath(new URL(".", import.meta.url)),
+  base: "/console/",
+  publicDir: "public",
+  plugins: [svelte(), packed(manifest)],
+  build: {
+    outDir: out,
+    emptyOutDir: true,
+    target: "es2023",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
+    modulePreload: { polyfill: false },
+    // All other files of the package are text that a policy without `data:` admits.
+    assetsInlineLimit: 0,
+    reportCompressedSize: false,
+    license: { fileName: "licenses.md" },
+  },
+});

@@ -1,0 +1,129 @@
+"""The console: its page at each address below /console, and its files.
+
+`make console` builds the files from `console/` into `crewship/static/console`, with their compressed forms. Names of
+scripts and styles contain a hash of their content, so browsers keep them for ever. Only names found at import are
+served: no request path reaches the file system.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from crewship.perimeter.compression import encoding_for
+
+ROOT = Path(__file__).parents[1] / "static" / "console"
+KEPT = "public, max-age=31536000, immutable"
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "manifest-src 'self'",
+        "worker-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+    )
+)
+"""This origin only; neither script nor style in the text of the page."""
+
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".html": "text/html",
+    ".md": "text/plain",
+}
+_CODINGS = {b"br": ".br", b"gzip": ".gz"}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built file. `codings`: its compressed forms. The content is loaded with its first request."""
+
+    path: Path
+    codings: Mapping[bytes, Path] = field(default_factory=dict)
+
+    @property
+    def media_type(self) -> str:
+        return _TYPES[self.path.suffix]
+
+    @cached_property
+    def plain(self) -> bytes:
+        return self.path.read_bytes()
+
+    @cached_property
+    def _packed(self) -> dict[bytes, bytes]:
+        return {}
+
+    def packed(self, coding: bytes) -> bytes:
+        if coding not in self._packed:
+            self._packed[coding] = self.codings[coding].read_bytes()
+        return self._packed[coding]
+
+
+def _read(root: Path) -> dict[str, Built]:
+    found: dict[str, Built] = {}
+    for path in sorted(root.rglob("*")):
+        if path.suffix in _TYPES and path.is_file():
+            forms = {coding: Path(f"{path}{ending}") for coding, ending in _CODINGS.items()}
+            found[path.relative_to(root).as_posix()] = Built(
+                path, {c: form for c, form in forms.items() if form.is_file()}
+            )
+    return found
+
+
+FILES = _read(ROOT)
+PAGE = "index.html"
+
+
+@cache
+def documents() -> Mapping[str, str]:
+    """The documents of the console, by the sha256 of their text: it sends nothing but their names."""
+    file = ROOT / "documents.json"
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+async def page(request: Request) -> Response:
+    """The page, whichever screen the address names: its script shows that screen."""
+    return _send(
+        request, FILES[PAGE], {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
+    )
+
+
+async def file(request: Request) -> Response:
+    found = FILES.get(f"assets/{request.path_params['name']}")
+    if found is None:
+        raise HTTPException(404)
+    return _send(request, found, {"Cache-Control": KEPT})
+
+
+async def badge(request: Request) -> Response:
+    return _send(request, FILES["badge.svg"], {"Cache-Control": "no-cache"})
+
+
+def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
+    headers["Vary"] = "Accept-Encoding"
+    coding = encoding_for(request.headers.get("accept-encoding", "").encode("latin-1"))
+    if coding in built.codings:
+        headers["Content-Encoding"] = coding.decode()
+        return Response(built.packed(coding), media_type=built.media_type, headers=headers)
+    return Response(built.plain, media_type=built.media_type, headers=headers)
+
+
+routes: list[BaseRoute] = [
+    Route("/console", page),
+    Route("/console/assets/{name:path}", file),
+    Route("/console/badge.svg", badge),
+    Route("/console/{screen:path}", page),
+]

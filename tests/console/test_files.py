@@ -1,0 +1,92 @@
+"""The built files of the console: cached by name, compressed, under a strict policy, and true to the schema."""
+
+import gzip
+import hashlib
+import re
+from pathlib import Path
+
+import brotli
+import pytest
+from graphql import build_schema, parse, validate
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from crewship.perimeter import console
+from tests.architecture.source import ROOT
+
+SOURCE = ROOT / "console"
+ADDRESSES = ("/console", "/console/", "/console/workspace", "/console/workspace/runs/r1?status=FAILED")
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    return TestClient(Starlette(routes=console.routes), follow_redirects=False)
+
+
+def test_each_address_is_the_page_under_its_policy(client: TestClient) -> None:
+    for address in ADDRESSES:
+        answer = client.get(address)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert answer.headers["content-security-policy"] == console.CONTENT_SECURITY_POLICY
+        assert answer.headers["cache-control"] == "no-cache"
+    assert "unsafe" not in console.CONTENT_SECURITY_POLICY
+    text = client.get("/console").text
+    assert re.findall(r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=", text) == []
+
+
+def test_what_the_page_names_is_there_and_kept(client: TestClient) -> None:
+    named = re.findall(r'(?:src|href)="(/console/[^"]+)"', client.get("/console").text)
+    assert len(named) >= 2
+    for address in named:
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+
+
+def test_files_come_in_the_form_that_a_client_takes(client: TestClient) -> None:
+    for name, built in console.FILES.items():
+        if not name.startswith("assets/") or not built.codings:
+            continue
+        plain = client.get(f"/console/{name}", headers={"accept-encoding": "identity"})
+        assert "content-encoding" not in plain.headers
+        assert plain.content == built.plain
+        assert brotli.decompress(built.packed(b"br")) == built.plain
+        assert gzip.decompress(built.packed(b"gzip")) == built.plain
+        for accepted, coding in (("gzip, br", "br"), ("gzip", "gzip"), ("gzip, br;q=0", "gzip")):
+            answer = client.get(f"/console/{name}", headers={"accept-encoding": accepted})
+            assert (answer.headers["content-encoding"], answer.content) == (coding, built.plain)
+            assert answer.headers["vary"] == "Accept-Encoding"
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "..%2findex.html", "%2e%2e%2f%2e%2e%2fvendor.json", "documents.json"])
+def test_no_path_reaches_the_file_system(client: TestClient, name: str) -> None:
+    assert client.get(f"/console/assets/{name}").status_code == 404
+
+
+def test_documents_are_named_by_their_text_and_fit_the_schema() -> None:
+    schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
+    known = console.documents()
+    assert len(known) > 3
+    for id, text in known.items():
+        assert hashlib.sha256(text.encode()).hexdigest() == id
+        assert validate(schema, parse(text)) == []
+
+
+def test_every_document_of_the_source_was_built() -> None:
+    written = "\n".join(
+        path.read_text() for folder in ("lib", "screens") for path in (SOURCE / folder).rglob("*.graphql")
+    )
+    named = set(re.findall(r"^(?:query|mutation|subscription) (\w+)", written, re.MULTILINE))
+    built = {text.split("(")[0].split("{")[0].split(" ")[1] for text in console.documents().values()}
+    assert named == built
+
+
+def components() -> list[Path]:
+    return [path for path in SOURCE.rglob("*.svelte") if "node_modules" not in path.parts]
+
+
+def test_components_are_short_and_parse_no_markup() -> None:
+    found = {str(path.relative_to(ROOT)): path.read_text() for path in components()}
+    assert len(found) > 10
+    assert {name for name, text in found.items() if text.count("\n") >= 200} == set()
+    assert {name for name, text in found.items() if re.search(r"\{@html|innerHTML|\bstyle=", text)} == set()
