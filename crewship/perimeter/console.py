@@ -115,7 +115,7 @@ async def badge(request: Request) -> Response:
 def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
     headers["Vary"] = "Accept-Encoding"
     coding = encoding_for(request.headers.get("accept-encoding", "").encode("latin-1"))
-    if coding in built.codings:
+    if coding is not None and coding in built.codings:
         headers["Content-Encoding"] = coding.decode()
         return Response(built.packed(coding), media_type=built.media_type, headers=headers)
     return Response(built.plain, media_type=built.media_type, headers=headers)
