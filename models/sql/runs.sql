@@ -48,6 +48,57 @@ BEGIN
 END
 $$;
 
+-- Returns the position of a span that changes now, in the order in which transactions end.
+CREATE OR REPLACE FUNCTION span_place(seq integer) RETURNS text
+LANGUAGE sql VOLATILE AS $$
+    SELECT lpad(pg_current_xact_id()::text, 19, '0') || lpad(seq::text, 10, '0')
+$$;
+
+-- Writes what a run's own row says into its trace: that it begins, waits, goes on and ends. What is open at its end has
+-- no result.
+CREATE OR REPLACE FUNCTION trace_run() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.status <> 'RUNNING' THEN
+        UPDATE run_spans SET finished_at = NEW.finished_at, status = 'CANCELLED', changed = span_place(seq)
+        WHERE workspace_id = NEW.workspace_id AND run_id = NEW.id AND created_at = NEW.created_at AND seq > 0
+            AND finished_at IS NULL;
+    ELSIF TG_OP = 'UPDATE' AND NEW.waits_since IS DISTINCT FROM OLD.waits_since THEN
+        IF NEW.waits_since IS NULL THEN
+            UPDATE run_spans SET finished_at = now(), status = 'COMPLETED', changed = span_place(seq)
+            WHERE workspace_id = NEW.workspace_id AND run_id = NEW.id AND created_at = NEW.created_at
+                AND kind = 'WAIT' AND finished_at IS NULL;
+        ELSE
+            INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, approval_id, changed,
+                created_at)
+            SELECT NEW.workspace_id, NEW.id, next.seq, 'WAIT', 'approval', 'RUNNING', NEW.waits_since, NEW.waits_for,
+                span_place(next.seq), NEW.created_at
+            FROM (
+                SELECT coalesce(max(seq), 0) + 1 AS seq FROM run_spans
+                WHERE workspace_id = NEW.workspace_id AND run_id = NEW.id AND created_at = NEW.created_at
+            ) AS next;
+        END IF;
+        RETURN NULL;
+    END IF;
+    INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, finished_at, summary, changed,
+        created_at)
+    VALUES (NEW.workspace_id, NEW.id, 0, 'RUN', NEW.trigger_type,
+        CASE NEW.status WHEN 'TIMEOUT' THEN 'FAILED' ELSE NEW.status END, NEW.began_at, NEW.finished_at,
+        left(NEW.error_message, 200), span_place(0), NEW.created_at)
+    ON CONFLICT (workspace_id, run_id, seq, created_at) DO UPDATE SET status = excluded.status,
+        finished_at = excluded.finished_at, summary = excluded.summary, changed = excluded.changed;
+    RETURN NULL;
+END
+$$;
+
+-- Returns which of the runs have spans that changed in transactions since `since`, and the horizon below which all are
+-- seen.
+CREATE OR REPLACE FUNCTION run_news(since bigint, asked text[], OUT horizon bigint, OUT places text[])
+LANGUAGE sql STABLE AS $$
+    SELECT events_horizon()::text::bigint, array_agg(run) FROM unnest(asked) run
+    WHERE EXISTS (SELECT FROM run_spans WHERE run_id = run AND changed >= lpad(since::text, 19, '0'))
+$$;
+
 CREATE OR REPLACE TRIGGER run_tags_of_new AFTER INSERT ON runs
 FOR EACH ROW WHEN (NEW.data ? 'tags')
 EXECUTE FUNCTION keep_run_tags();
@@ -66,3 +117,16 @@ EXECUTE FUNCTION release_reservations();
 CREATE OR REPLACE TRIGGER steps_of_ended AFTER UPDATE OF status ON runs
 FOR EACH ROW WHEN (OLD.status = 'RUNNING' AND NEW.status <> 'RUNNING')
 EXECUTE FUNCTION forget_steps();
+
+CREATE OR REPLACE TRIGGER trace_of_new AFTER INSERT ON runs
+FOR EACH ROW WHEN (NEW.started_at IS NOT NULL AND NEW.status = 'RUNNING')
+EXECUTE FUNCTION trace_run();
+
+CREATE OR REPLACE TRIGGER trace_of_changed AFTER UPDATE OF status, started_at, waits_since ON runs
+FOR EACH ROW WHEN (
+    OLD.status = 'RUNNING' AND (
+        NEW.status <> 'RUNNING' OR OLD.started_at IS NULL AND NEW.started_at IS NOT NULL
+        OR NEW.waits_since IS DISTINCT FROM OLD.waits_since
+    )
+)
+EXECUTE FUNCTION trace_run();

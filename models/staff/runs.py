@@ -123,6 +123,14 @@ class Run(TenantTable, table=True):
             postgresql_where=text("status IN ('FAILED', 'TIMEOUT')"),
         ),
         Index("runs_chat_id_list_idx", "workspace_id", "chat_id", text("began_at DESC"), text("id DESC")),
+        Index(
+            "runs_parent_id_list_idx",
+            "workspace_id",
+            "parent_id",
+            text("began_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
         Index("runs_waits_for_idx", "workspace_id", "waits_for", postgresql_where=text("waits_for IS NOT NULL")),
         Index("runs_unfinished_idx", "leased_until", "created_at", postgresql_where=text("status = 'RUNNING'")),
     )
@@ -131,6 +139,8 @@ class Run(TenantTable, table=True):
     chat_id: str | None = text_field(ID, default=None, holds=NOTHING)  # no foreign key: a run outlives its chat
     message_seq: int | None = None
     assignment_id: str | None = None
+    parent_id: str | None = text_field(ID, default=None, holds=NOTHING)  # the run that asked for this one
+    retry_of: str | None = text_field(ID, default=None, holds=NOTHING)
     triggered_by: str | None = text_field(LINE, default=None, holds=BY)  # or the name of what started it
     trigger_type: str = text_field(NAME, default=BY_USER, holds=NOTHING)
     # external content, or a restricted run, has begun it: its network is restricted, regardless of the crew's mode

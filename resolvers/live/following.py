@@ -76,7 +76,7 @@ class RowsFollowing:
         self._told.set()
 
     async def _follow(self) -> None:
-        with self._news.of(self.question.place) as self._told:
+        with self._news.of(self.question.topic) as self._told:
             wait = 0.1
             while not self.closed:
                 try:

@@ -14,9 +14,11 @@ import orjson
 
 from models.staff.runs import ChatEventType, SystemEvent
 from resolvers.staff.runs import work
+from resolvers.staff.runs.tracing import Span
 from resolvers.staff.runs.work import Batch, RunClaim, Step
 from runtime.runs.engine import RunEngine
 from runtime.runs.job import Charge, Failed, Interrupted, StuckLoop
+from runtime.runs.spans import Trace
 from runtime.runs.step_writer import StepWriter
 from runtime.runs.storable import kept, size_of, some, storable, within
 
@@ -95,6 +97,7 @@ class TurnSink:
         with the step's outcome.
         """
         self._saying: dict[str, list[dict[str, Any]]] = {}  # of steps that have not ended
+        self._trace = Trace(self._spanned)
 
     async def open(self) -> None:
         """Reads the state that earlier workers have stored. Raises Lost."""
@@ -104,6 +107,7 @@ class TurnSink:
         if written is None:
             raise Lost
         self._written, self._known = written, await work.steps(self._claim)
+        self._trace.last = await work.last_span(self._claim)
         if self._claim.chat_id is None:
             self.said = [event for step in self._known.values() for event in step.said]
         for event in self.said or await work.frames(self._claim):
@@ -158,6 +162,7 @@ class TurnSink:
         if known is not None:
             raise self._end_with(Interrupted(f"{name} began, but its end is unknown"))
         token = _step.set(name)
+        self._trace.step_begins(name)
         try:
             if acts:
                 self._announce(name)
@@ -171,8 +176,10 @@ class TurnSink:
         self._batch.finished[name] = outcome
         if name in self._saying:
             self._batch.said[name] = some(self._saying.pop(name))
-        if name in self._charges:
-            self._batch.charges[name] = self._charges.pop(name)
+        charge = self._charges.pop(name, None)
+        if charge is not None:
+            self._batch.charges[name] = charge
+        self._trace.step_ends(name, charge)
         await self._until(self._changed())
         return outcome
 
@@ -199,6 +206,7 @@ class TurnSink:
         if type in STREAMED and not content:
             return
         event: dict[str, Any] = {"type": type.value, "content": content} | ({"metadata": metadata} if metadata else {})
+        self._trace.event(step, type, content, metadata or {})
         if self._claim.chat_id is None:  # it has no readers: the step may be repeated
             of_step = self._saying.setdefault(step, [])
             if not _joined(of_step, event):
@@ -209,6 +217,10 @@ class TurnSink:
         if not _joined(self._batch.frames, event):
             self._batch.frames.append(event)
         self._bytes += len(content) + size_of(metadata)
+        self._changed()
+
+    def _spanned(self, span: Span) -> None:
+        self._batch.spans[span.seq] = span
         self._changed()
 
     def _announce(self, step: str) -> None:

@@ -71,6 +71,16 @@ class BudgetType:
     remaining_usd = strawberry.field(description="The part that is neither spent nor reserved.")
 
 
+@node(cost_ops.RunUsage)
+class RunUsageType:
+    """The usage and cost of a run's model calls."""
+
+    fields = """
+        calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
+    """
+    unpriced_calls = strawberry.field(description="Calls without a known price, which count as free.")
+
+
 @node(cost_ops.CostOfDay)
 class CostOfDayType:
     """Tokens and costs of the model calls of a day (UTC). Days without calls are omitted."""

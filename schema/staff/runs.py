@@ -1,12 +1,16 @@
 """GraphQL: runs of agents, and statistics over them."""
 
+from datetime import datetime
+
 import strawberry
 
+from models.staff.run_spans import RunSpan
 from models.staff.runs import Run
 from models.work.work_pauses import WorkPause
 from resolvers.staff import agents as agent_ops
 from resolvers.staff import runs as run_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
+from schema.live import followed
 
 output(run_ops.RunDuration, fields={"p50_ms": float, "p95_ms": float})
 output(run_ops.CategoryCount, name="RunCategoryCount")
@@ -25,7 +29,8 @@ class RunType:
     fields = """
         id workspace_id agent_id agent agent_name agent_slug crew_name chat_id chat assignment triggered_by trigger_type
         status model max_turns exit_code error_message data created_at started_at finished_at model_calls budgets
-        from_seq
+        from_seq state waits_for_approval waiting_since waited_ms duration_ms usage parent_id parent children retry_of
+        original spans
     """
     agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     chat_id = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
@@ -40,6 +45,34 @@ class RunType:
     from_seq = strawberry.field(
         description="Number of the last frame of the chat before the run; null if the frames are not stored.",
     )
+    state = strawberry.field(description="As `status`, and whether a run that has not ended is queued or waiting.")
+    waits_for_approval = strawberry.field(name="waitsFor", description="The approval that the run waits for, if any.")
+    waiting_since: datetime | None = strawberry.field(name="waitsSince")
+    waited_ms = strawberry.field(description="Milliseconds that the run has waited for approvals.")
+    duration_ms = strawberry.field(description="Milliseconds from start to end; null until the run ends.")
+    usage = strawberry.field(description="Sums of the model calls.")
+    parent_id: strawberry.ID | None
+    parent = strawberry.field(description="The run whose agent asked for this one.")
+    children = strawberry.field(description="Runs that this run's agent asked for.")
+    retry_of: strawberry.ID | None
+    original = strawberry.field(description="The run that this one repeats.")
+
+
+@node(RunSpan, name="Span")
+class SpanType:
+    """A piece of a run. `input` and `output` are redacted and truncated; spans are kept as long as frames."""
+
+    fields = """
+        id run_id run parent_id kind name status begins ends duration_ms summary input output model_call_id
+        model_call approval_id approval
+    """
+    parent_id = strawberry.field(description="The tool call that made this one, such as a subagent's.")
+    name = strawberry.field(description="The tool, the model, or the trigger of the run.")
+    begins: datetime = strawberry.field(name="startedAt", description="With milliseconds.")
+    ends: datetime | None = strawberry.field(name="finishedAt", description="With milliseconds.")
+    summary = strawberry.field(description="The first line of the output, or the error of the run.")
+    input = strawberry.field(description="The arguments of a tool call.")
+    output = strawberry.field(description="The result of a tool call, or the text of the agent.")
 
 
 @node(run_ops.RunStats)
@@ -77,3 +110,13 @@ class RunQuery:
 @strawberry.type
 class RunMutation:
     resume_work = mutation(run_ops.resume_work, WorkPauseType)
+
+
+@strawberry.type
+class RunSubscription:
+    run_events = followed(
+        run_ops.RUN_EVENTS,
+        SpanType,
+        "RunEvent",
+        "Spans of a run as they begin and end. The span of the kind RUN ends with the run.",
+    )

@@ -210,6 +210,7 @@ BY_HAND = {
     "resolvers/oversight/audit/verification.py": "the same digests, compared over partitions that may be dropped",
     "resolvers/staff/runs/work.py": "leases of workers: one statement extends, parks or fences many runs at once",
     "resolvers/staff/runs/booking.py": "the statement that stores a step books its calls, in four tables",
+    "resolvers/staff/runs/tracing.py": "spans are stored by the statements of work.py, and numbered by the run",
     "resolvers/live/statements.py": "places in the order in which transactions end, by the types of PostgreSQL",
 }
 """Files outside the kernel that contain SQL, and why no word of the kernel says it."""

@@ -30,9 +30,9 @@ NOW = "SELECT events_horizon()::text::bigint"
 
 
 class News:
-    """Notifies the subscribers of a process that their workspace has new rows. It calls a function of the database,
-    which takes a transaction and a list of workspaces, and returns the oldest running transaction and the workspaces
-    that have rows of transactions from the given one on.
+    """Notifies the subscribers of a process that their workspace, or the row that they follow, has new rows. It calls a
+    function of the database, which takes a transaction and a list of ids, and returns the oldest running transaction
+    and the ids that have rows of transactions from the given one on.
     """
 
     def __init__(self, function: str) -> None:
@@ -91,11 +91,12 @@ class Followed:
 
     `rows` is the list in the order in which transactions end, below the oldest running one, so that no row appears
     before one that was sent: a Page by one key, a text that begins with the transaction (see `place_at`). `news` is the
-    function of `News`.
+    function of `News`. `by`: the input whose value the function is asked for, in place of the workspace.
     """
 
     rows: Query[Any, Any]
     news: str
+    by: str | None = None
     _of_loop: WeakKeyDictionary[Any, News] = field(default_factory=WeakKeyDictionary, repr=False)
 
     def __post_init__(self) -> None:
@@ -135,6 +136,11 @@ class ListenerQuestion:
     place: str
     shape: Shape
     slots: tuple[Input, ...] = ()
+
+    @property
+    def topic(self) -> str:
+        """What the subscriber waits for news of."""
+        return self.place if self.followed.by is None else str(self.raw[self.followed.by])
 
     async def rows(self, caller: Caller, after: str, most: int) -> list[tuple[str, dict[str, Any]]]:
         """Returns the rows behind a position, each with its own position. Raises the Refusal if the caller may not read

@@ -8,7 +8,7 @@ one more.
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import Any, Final
@@ -111,13 +111,14 @@ class DayByDay:
     """For all workspaces at once.
 
     A day is read in parts, each as large as a partition makes one expect a portion to be in, and halved where there is
-    more.
+    more. `beside`: further tables of the kind, whose rows go with these.
     """
 
     kind: RetentionKind
     table: str
     span: str
     said: ByDay
+    beside: "tuple[DayByDay, ...]" = ()
 
     @property
     def _place(self) -> str:
@@ -129,8 +130,9 @@ class DayByDay:
         rules = await due(write, self.kind)
         if not rules:
             return
-        first = await write(lambda rows: rows.fetchval(OLDEST.format(table=self.table)))
-        parts = await write(lambda rows: rows.fetchval(self._parts(), self.table))
+        tables = (self, *self.beside)
+        first = min([await each.first(write) for each in tables])
+        parts = {each: await each.parts(write) for each in tables}
         for rule in rules:
             day = rule["removed_until"] or first
             if day >= rule["cut"]:
@@ -139,19 +141,30 @@ class DayByDay:
                 days[day].append(rule["workspace_id"])
                 day += DAY
         for day, workspaces in sorted(days.items()):
-            removed = 0
-            for number in range(parts):
-                begin, end = day + number * DAY / parts, day + (number + 1) * DAY / parts
-                removed += await self._between(write, begin, end, workspaces)
+            removed = [
+                await each.of_day(write, day, many, workspaces) for each, many in zip(tables, parts, strict=True)
+            ]
             await done(write, self.kind, day + DAY, workspaces)
-            told(self.table, workspaces, removed)
+            for each, number in zip(tables, removed, strict=True):
+                told(each.table, workspaces, number)
 
-    def _parts(self) -> str:
+    async def first(self, write: Write) -> datetime:
+        return await write(lambda rows: rows.fetchval(OLDEST.format(table=self.table)))  # type: ignore[no-any-return]
+
+    async def parts(self, write: Write) -> int:
         days = {"day": 1, "week": 7, "month": 30}[self.span]
-        return f"""
+        expected = f"""
             SELECT greatest(1, ceil(max(c.reltuples) / {days * 2 * PORTION}))::int
             FROM partitions_of($1) p JOIN pg_class c ON c.oid = to_regclass(quote_ident(p.name))
         """
+        return await write(lambda rows: rows.fetchval(expected, self.table))  # type: ignore[no-any-return]
+
+    async def of_day(self, write: Write, day: datetime, parts: int, workspaces: list[str]) -> int:
+        removed = 0
+        for number in range(parts):
+            begin, end = day + number * DAY / parts, day + (number + 1) * DAY / parts
+            removed += await self._between(write, begin, end, workspaces)
+        return removed
 
     async def _between(self, write: Write, begin: datetime, end: datetime, workspaces: list[str]) -> int:
         found = await write(
@@ -201,10 +214,13 @@ async def _fetched(sql: str, values: tuple[Any, ...], rows: AcrossWorkspaces) ->
 
 
 def removals() -> Iterator[DayByDay | OldestFirst]:
-    """One removal for each table that declares how its rows expire."""
+    """One removal for each table that declares how its rows expire; one for all that go day by day of a kind."""
+    by_day = defaultdict[RetentionKind, list[DayByDay]](list)
     for model, kept in saying("__kept__"):
         table, said = table_of(model), kept.removal
         if isinstance(said, ByDay):
-            yield DayByDay(kept.kind, table.name, table.info[PARTITION], said)
+            by_day[kept.kind].append(DayByDay(kept.kind, table.name, table.info[PARTITION], said))
         elif isinstance(said, ByIndex):
             yield OldestFirst(kept.kind, table.name, said, said.portion or PORTION)
+    for first, *others in by_day.values():
+        yield replace(first, beside=tuple(others))

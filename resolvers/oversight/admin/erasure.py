@@ -19,6 +19,7 @@ from models.people.gdpr import GdprAction, GdprActionType
 from models.people.workspaces import Invitation, Membership, Role
 from models.personal_data import author_of, held_in
 from models.staff.chats import Chat, ChatAttachment, Message
+from models.staff.run_spans import RunSpan
 from models.staff.runs import Run, RunFrame, RunStep
 from resolvers.kernel import Action, Code, Context, Holder, Output, Refusal, Topic, command, end_work, forbidden
 from resolvers.kernel.writing.persons import belongs_elsewhere, erase_in_audit, forget_answers
@@ -218,10 +219,13 @@ def _conversations(ctx: Context, person: str) -> list[tuple[type[SQLModel], Any]
         spoken.c.author_user_id != person,
     )
     own = select(chat.c.id).where(here, chat.c.created_by == person, ~others.exists())
-    runs = select(run.c.id).where(run.c.workspace_id == ctx.workspace_id, run.c.triggered_by == person)
+    of_workspace = run.c.workspace_id == ctx.workspace_id
+    runs = select(run.c.id).where(of_workspace, run.c.triggered_by == person)
+    in_own = select(run.c.id).where(of_workspace, run.c.chat_id.in_(own))
     return [
         (RunFrame, or_(col(RunFrame.run_id).in_(runs), col(RunFrame.chat_id).in_(own))),
         (RunStep, col(RunStep.run_id).in_(runs)),
+        (RunSpan, or_(col(RunSpan.run_id).in_(runs), col(RunSpan.run_id).in_(in_own))),
         (Message, or_(other.c.author_user_id == person, other.c.chat_id.in_(own))),
     ]
 

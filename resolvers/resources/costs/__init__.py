@@ -8,7 +8,7 @@ from resolvers.resources.costs.budgets import (
     list_budgets,
     update_budget,
 )
-from resolvers.resources.costs.edges import CostOfDay
+from resolvers.resources.costs.edges import CostOfDay, RunUsage
 from resolvers.resources.costs.ledger import list_model_calls
 from resolvers.resources.costs.report import CostReport, CostRow, CostSum, report_costs
 

@@ -11,9 +11,10 @@ from models.resources.budgets import Budget, RunReservation
 from models.resources.costs import CostDay, ModelCall
 from models.staff.agents import Agent
 from models.staff.crews import Crew
+from models.staff.run_spans import RunSpan
 from models.staff.runs import Run
 from models.work.missions import Mission
-from resolvers.kernel import EVERYONE, View, constant, extend, graph, many, reads
+from resolvers.kernel import EVERYONE, View, constant, extend, graph, many, one, reads, sums_up
 from resolvers.kernel.ground.constants import DATE
 from resolvers.resources.costs.budgets import NEWEST_FIRST
 from resolvers.resources.costs.ledger import MONEY
@@ -63,4 +64,34 @@ extend(
     model_calls=many(ModelCall, "mission_id", order_by=CALLS),
     budgets=many(Budget, "mission_id", order_by=NEWEST_FIRST),
 )
+
+
+class RunUsage(View):
+    """The usage and cost of a run's model calls. `unpriced_calls` have no known price, and count as free."""
+
+    calls: int
+    unpriced_calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_creation_tokens: int
+    cost_usd: float
+
+
+graph(RunUsage, gate=MONEY, scope="workspace:read", visible=EVERYONE)
+
+
+def _of_run(run: Any, scope: Any) -> Any:
+    calls = table_of(ModelCall).alias()
+    made = select(
+        func.count().label("calls"),
+        (func.count() - func.count(calls.c.cost_micros)).label("unpriced_calls"),
+        *[sum_of(calls.c[name]).label(name) for name in TOKENS],
+        dollars(sum_of(calls.c.cost_micros)).label("cost_usd"),
+    )
+    return made.where(calls.c.workspace_id == run.workspace_id, calls.c.run_id == run.id)
+
+
+extend(Run, usage=sums_up(RunUsage, _of_run))
+extend(RunSpan, model_call=one(ModelCall, "model_call_id"))
 extend(Run, budgets=many(Budget, "run_id", through=RunReservation, other_key="budget_id", order_by=NEWEST_FIRST))

@@ -1,6 +1,6 @@
 """Model calls enter the ledger in the statement that stores the outcome of their step."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from models.base import new_id
@@ -25,9 +25,10 @@ class Charge:
     cache_creation_tokens: int = 0
     cost_micros: int | None = None
     estimated: bool = False
+    id: str = field(default_factory=new_id, compare=False)
 
     def row(self, step: str) -> dict[str, Any]:
-        named = {"id": new_id(), "step": step, "provider": self.provider[:LINE], "model": self.model[:LINE]}
+        named = {"step": step, "provider": self.provider[:LINE], "model": self.model[:LINE]}
         return asdict(self) | named
 
 

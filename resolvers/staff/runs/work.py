@@ -7,6 +7,7 @@ worker itself is the caller.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 from prometheus_client import Gauge
@@ -17,6 +18,7 @@ from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.store.across import ALL_ROWS, rows_in
 from resolvers.kernel.store.bus import bus
 from resolvers.staff.runs.booking import Charge, booked
+from resolvers.staff.runs.tracing import TAKE_OVER, Span, traced
 
 STRANDED_AFTER = 60.0  # seconds without a live lease
 
@@ -41,7 +43,7 @@ class RunClaim:
 @dataclass(slots=True)
 class Batch:
     """The writes of one batch: payloads of chat_event frames, names of steps that begin to show or act, outcomes of
-    finished steps, their model calls and, in a run without a chat, their text.
+    finished steps, their model calls, spans that changed, by number, and, in a run without a chat, the text of steps.
     """
 
     frames: list[dict[str, Any]] = field(default_factory=list)
@@ -49,9 +51,10 @@ class Batch:
     finished: dict[str, Any] = field(default_factory=dict)
     charges: dict[str, Charge] = field(default_factory=dict)
     said: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    spans: dict[int, Span] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.frames or self.announced or self.finished)
+        return bool(self.frames or self.announced or self.finished or self.spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +115,12 @@ STEPPED = """
 """
 FENCED = "runs.id = $1 AND runs.workspace_id = $2 AND runs.lease = $3 AND runs.status = 'RUNNING'"
 
-_STEPS = f"WITH held AS (SELECT id FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED})"
-WRITE_STEPS = f"{_STEPS} SELECT 0 FROM held"
-BOOK_STEPS = f"{_STEPS}, {booked('$8')} SELECT 0 FROM held"
+_STEPS = f"WITH held AS (SELECT id, created_at FROM runs WHERE {FENCED} FOR SHARE), stepped AS ({STEPPED})"
 
 # Of several runs. A locked row is skipped: a statement that waits for one row would hold the others meanwhile.
 MANY_STEPS = """
     WITH held AS MATERIALIZED (
-        SELECT runs.id, runs.lease FROM unnest($1::text[], $2::int[]) AS held (id, lease)
+        SELECT runs.id, runs.lease, runs.created_at FROM unnest($1::text[], $2::int[]) AS held (id, lease)
         JOIN runs ON runs.id = held.id AND runs.lease = held.lease
         WHERE runs.workspace_id = $3 AND runs.status = 'RUNNING' FOR SHARE OF runs SKIP LOCKED
     ),
@@ -133,8 +134,9 @@ MANY_STEPS = """
             outcome = excluded.outcome, said = excluded.said
         WHERE run_steps.finished_at IS NULL
     )
-    SELECT id FROM held
 """
+STORE_MANY = f"{MANY_STEPS} SELECT id FROM held"
+TRACE_MANY = f"{MANY_STEPS}, {traced('$9', '$3')} SELECT id FROM held"
 
 SHOWN = 100_000  # characters of a frame in an event
 PUT_OUT = ", ".join(f"'{type}'" for type in OUTPUT)
@@ -159,7 +161,7 @@ WITH chat AS (SELECT id FROM chats WHERE id = $8 AND workspace_id = $2 FOR NO KE
 held AS (
     UPDATE runs SET frames = runs.frames + cardinality($9::jsonb[]) FROM chat
     WHERE {FENCED} AND runs.chat_id = chat.id AND runs.frames = $10
-    RETURNING runs.id, runs.agent_id, runs.trigger_type
+    RETURNING runs.id, runs.agent_id, runs.trigger_type, runs.created_at
 ),
 raised AS (
     UPDATE chats SET last_seq = chats.last_seq + cardinality($9::jsonb[]) FROM held
@@ -174,8 +176,21 @@ written AS (
 ),
 logged AS ({LOGGED}),
 stepped AS ({STEPPED})"""
-WRITE_FRAMES = f"{_FRAMES} SELECT last_seq FROM raised"
-BOOK_FRAMES = f"{_FRAMES}, {booked('$11')} SELECT last_seq FROM raised"
+
+
+def _storing(*, frames: bool, charges: bool, spans: bool) -> str:
+    """The statement that stores a batch with these parts: it has no CTE, and no parameter, of the others."""
+    parts, last = [_FRAMES if frames else _STEPS], 10 if frames else 7
+    if charges:
+        parts.append(booked(f"${(last := last + 1)}"))
+    if spans:
+        parts.append(traced(f"${last + 1}", "$2"))
+    return f"{', '.join(parts)} SELECT {'last_seq FROM raised' if frames else '0 FROM held'}"
+
+
+STORE = {
+    parts: _storing(frames=parts[0], charges=parts[1], spans=parts[2]) for parts in product((False, True), repeat=3)
+}
 
 # The approval is locked before the run, as in a decision: the decision finds the waiting run, or is found.
 PARK = f"""
@@ -261,12 +276,16 @@ async def append(claim: RunClaim, batch: Batch, written: int) -> bool:
     begun, done = [name for name in batch.announced if name not in batch.finished], list(batch.finished)
     steps = [begun + done, [False] * len(begun) + [True] * len(done)]
     values = [claim.run_id, claim.workspace_id, claim.lease, *steps, batch.finished, batch.said]
-    charges = [[charge.row(step) for step, charge in batch.charges.items()]] if batch.charges else []
-    if claim.chat_id is None or not batch.frames:
-        return bool(await rows_in(claim.workspace_id, BOOK_STEPS if charges else WRITE_STEPS, *values, *charges))
-    sql, values = BOOK_FRAMES if charges else WRITE_FRAMES, [*values, claim.chat_id, batch.frames, written]
-    stored = bool(await rows_in(claim.workspace_id, sql, *values, *charges))
-    if stored:
+    framed = claim.chat_id is not None and bool(batch.frames)
+    if framed:
+        values += [claim.chat_id, batch.frames, written]
+    if batch.charges:
+        values.append([charge.row(step) for step, charge in batch.charges.items()])
+    if batch.spans:
+        values.append([span.row(claim.run_id) for span in batch.spans.values()])
+    sql = STORE[framed, bool(batch.charges), bool(batch.spans)]
+    stored = bool(await rows_in(claim.workspace_id, sql, *values))
+    if stored and framed:
         bus.ring(Topic.frames, f"{claim.workspace_id}/{claim.chat_id}")
     return stored
 
@@ -280,12 +299,16 @@ async def append_steps(batches: Sequence[tuple[RunClaim, Batch]]) -> set[str]:
         for claim, batch in batches
         for name in dict.fromkeys((*batch.announced, *batch.finished))
     ]
-    columns = [list(column) for column in zip(*steps, strict=True)]
+    columns = [[step[part] for step in steps] for part in range(3)]
     claims = [claim for claim, _ in batches]
-    values = [[claim.run_id for claim in claims], [claim.lease for claim in claims], claims[0].workspace_id, *columns]
+    values: list[Any] = [[claim.run_id for claim in claims], [claim.lease for claim in claims]]
+    values += [claims[0].workspace_id, *columns]
     outcomes = {claim.run_id: batch.finished for claim, batch in batches}
-    said = {claim.run_id: batch.said for claim, batch in batches if batch.said}
-    return {id for (id,) in await rows_in(claims[0].workspace_id, MANY_STEPS, *values, outcomes, said)}
+    values += [outcomes, {claim.run_id: batch.said for claim, batch in batches if batch.said}]
+    if spans := [span.row(claim.run_id) for claim, batch in batches for span in batch.spans.values()]:
+        values.append(spans)
+    sql = TRACE_MANY if spans else STORE_MANY
+    return {id for (id,) in await rows_in(claims[0].workspace_id, sql, *values)}
 
 
 async def written(claim: RunClaim) -> int | None:
@@ -295,6 +318,12 @@ async def written(claim: RunClaim) -> int | None:
     sql = f"SELECT frames FROM runs WHERE {FENCED} FOR NO KEY UPDATE"
     frames: int | None = await _value(claim.workspace_id, sql, claim.run_id, claim.workspace_id, claim.lease)
     return frames
+
+
+async def last_span(claim: RunClaim) -> int:
+    """The number of the run's last span, for a worker that takes the run over. Spans that are open are CANCELLED."""
+    last: int | None = await _value(claim.workspace_id, TAKE_OVER, claim.run_id, claim.workspace_id, claim.lease)
+    return last or 0
 
 
 async def steps(claim: RunClaim) -> dict[str, Step]:

@@ -130,6 +130,7 @@ async def begin_query(ctx: Context, data: AskPeer) -> QuestionAsked:
     run = Run(
         id=asked.id,
         agent_id=target.id,
+        parent_id=await _live_run(ctx, chat, asker),
         trigger_type=TRIGGER,
         restricted=await is_restricted(ctx, chat.id),
         prompt=data.question,
@@ -140,6 +141,12 @@ async def begin_query(ctx: Context, data: AskPeer) -> QuestionAsked:
     ctx.emit(PeerQueryRunning(chat_id=chat.id, id=asked.id, from_=asker.slug, target=target.slug))
     ctx.ring(Topic.queue)
     return QuestionAsked(id=asked.id)
+
+
+async def _live_run(ctx: Context, chat: Chat, agent: Agent) -> str | None:
+    live = (col(Run.chat_id) == chat.id, col(Run.agent_id) == agent.id, col(Run.status) == RunStatus.RUNNING)
+    run = await ctx.select(Run, *live, including_hidden=True).first()
+    return None if run is None else run.id
 
 
 async def _asker(ctx: Context, chat: Chat, slug: str | None) -> Agent:

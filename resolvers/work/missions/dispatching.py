@@ -250,6 +250,7 @@ async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | 
     run = Run(
         agent_id=agent.id,
         assignment_id=assignment.id,
+        parent_id=None if of_mission else await _giver(ctx, assignment),
         triggered_by=assignment.assigned_by_id if of_mission else None,
         trigger_type=TRIGGER,
         restricted=assignment.restricted,
@@ -261,3 +262,12 @@ async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | 
         ctx.emit(AssignmentRunning(chat_id=chat.id, id=assignment.id, target=agent.slug))
     ctx.emit(AssignmentUpdated(id=assignment.id, status=AssignmentStatus.RUNNING, target=agent.slug))
     ctx.ring(Topic.queue)
+
+
+async def _giver(ctx: Context, assignment: Assignment) -> str | None:
+    """The run that has given the assignment: the last of the giver's in that chat which had begun then."""
+    of_giver = (col(Run.chat_id) == assignment.chat_id, col(Run.agent_id) == assignment.assigned_by_id)
+    before = col(Run.created_at) <= assignment.created_at
+    runs = ctx.select(Run, *of_giver, before, including_hidden=True)
+    run = await runs.order_by(col(Run.began_at).desc(), col(Run.id).desc()).first()
+    return None if run is None else run.id
