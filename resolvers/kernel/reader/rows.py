@@ -83,6 +83,7 @@ class Read(Generic[T]):
         partner: Mapping[str, Any] = MappingProxyType({}),
         each: tuple[Any, Any] | None = None,
         branches: tuple[Branch, ...] = (),
+        unique: bool = False,
     ) -> None:
         self.model, self.source, self.conditions, self.order, self.window, self.missing = (
             model,
@@ -93,6 +94,7 @@ class Read(Generic[T]):
             missing,
         )
         self.parent, self.partner, self.each, self.branches = parent, partner, each, branches
+        self.unique = unique
 
     def _as(self, kind: type[Any], **changes: Any) -> Any:
         now = {
@@ -103,7 +105,7 @@ class Read(Generic[T]):
             "missing": self.missing,
             "parent": self.parent,
         }
-        now |= {"partner": self.partner, "each": self.each, "branches": self.branches}
+        now |= {"partner": self.partner, "each": self.each, "branches": self.branches, "unique": self.unique}
         return kind(self.model, **(now | changes))
 
     def under(self, parent: "Row[Any]") -> Self:
@@ -138,8 +140,9 @@ class Rows(Read[T]):
         made: Self = self._as(type(self), where=(*self.conditions, *conditions), partner=same)
         return made
 
-    def order_by(self, *keys: Any) -> Self:
-        made: Self = self._as(type(self), order=keys)
+    def order_by(self, *keys: Any, unique: bool = False) -> Self:
+        """`unique`: no two of these rows have the same keys. Otherwise the primary key is appended."""
+        made: Self = self._as(type(self), order=keys, unique=unique)
         return made
 
     def matching(self, data: Input) -> Self:

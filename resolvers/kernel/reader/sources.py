@@ -111,7 +111,7 @@ class Sources:
         keys = [key_of(k) for k in order]
         for column in table_of(read.model).primary_key:
             own = alias.c[column.name]
-            if order and not any(k is own for k in keys):  # a page needs an order without ties
+            if order and not read.unique and not any(k is own for k in keys):  # a page needs an order without ties
                 order.append(own.desc() if descends(order[-1]) else own)
         each = None if read.each is None else (adapt(read.each[0]), read.each[1])
         return Source(read.model, alias, where, order, partner=read.partner, each=each)

@@ -144,7 +144,7 @@ def list_spans_as_seen(scope: QueryScope, data: SpansAsSeen) -> Page[RunSpan]:
     horizon = func.lpad(cast(func.events_horizon(), SQLText()), constant(DIGITS), constant("0"))
     spans = scope.select(RunSpan).where(col(RunSpan.run_id) == data.run_id, col(RunSpan.changed) < horizon)
     run = scope.select(Run).where(col(Run.id) == data.run_id).one(MISSING)
-    return spans.order_by(col(RunSpan.changed)).under(run).page(data)
+    return spans.order_by(col(RunSpan.changed), unique=True).under(run).page(data)
 
 
 RUN_EVENTS = Followed(list_spans_as_seen, news="run_news", by="run_id")

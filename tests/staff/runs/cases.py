@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
 from models.staff.runs import Run, RunFrame, RunStatus
 from models.work.work_pauses import WorkPause
 from tests.generation.entities import Plot, entity
@@ -30,6 +31,10 @@ def run(plot: Plot) -> Run:
         chat_id=plot["chat"].id,
         max_turns=5,
         model="model",
+        parent_id="run-before",
+        retry_of="run-before",
+        waits_for="approval",
+        waits_since=now(),
         data={"tags": ["chat"], "model": "model"},
         **ended,
     )
@@ -51,6 +56,27 @@ def run_frame(plot: Plot) -> RunFrame:
         agent_id=plot["agent"].id,
         type="chat_event",
         payload=payload,
+        **plot.here,
+    )
+
+
+@entity
+def run_span(plot: Plot) -> RunSpan:
+    return RunSpan(
+        run_id=plot["run"].id,
+        seq=2,
+        parent_seq=1,
+        kind=SpanKind.TOOL_CALL,
+        name="forecast",
+        status=SpanStatus.COMPLETED,
+        started_at=now(),
+        finished_at=now(),
+        summary="Wind",
+        input={"day": 1},
+        output="Wind",
+        model_call_id=plot["model_call"].id,
+        approval_id=plot["approval"].id,
+        changed="0",
         **plot.here,
     )
 
