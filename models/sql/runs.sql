@@ -54,8 +54,8 @@ LANGUAGE sql VOLATILE AS $$
     SELECT lpad(pg_current_xact_id()::text, 19, '0') || lpad(seq::text, 10, '0')
 $$;
 
--- Writes what a run's own row says into its trace: that it begins, waits, goes on and ends. What is open at its end has
--- no result.
+-- Writes the span of a run, and the spans of its waits. Ends the spans that are open when the run ends, without a
+-- result.
 CREATE OR REPLACE FUNCTION trace_run() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN

@@ -18,7 +18,7 @@ MOST_OF_INPUT = PROMPT
 
 @dataclass(slots=True)
 class _Text:
-    """What a step has said since its last call of a tool."""
+    """The text of a step since its last call of a tool."""
 
     began: float
     pieces: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class _Text:
 
 
 class Trace:
-    """`changed` is told of each span that is to be stored: when it begins, if it takes time, and when it ends."""
+    """Passes each span to `changed`, which stores it: when it begins, if it takes time, and when it ends."""
 
     def __init__(self, changed: Callable[[Span], None]) -> None:
         self._changed = changed

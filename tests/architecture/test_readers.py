@@ -73,6 +73,7 @@ SHOWN: dict[str, str] = {
     "preferences": "value",
     "projects": "description icon health start_date target_date",
     "recurring_issues": "last_run",
+    "run_spans": "input output",
     "saved_views": "filters_json sort_json view_type",
     "security_logs": "action entity_type entity_id data ip_address user_agent actor_type actor_id",
     "service_accounts": "description",

@@ -25,7 +25,9 @@ DEPTH = 3
 
 
 def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
-    """All scalar leaves of a type, through its objects that need no argument and are no rows' list; '' for a scalar."""
+    """All scalar leaves of a type, through its objects that need no argument and are no rows' list; '' for a scalar. Of
+    a row of the same type, only its own leaves.
+    """
     return _leaves(get_named_type(type_), seen)
 
 
@@ -57,7 +59,8 @@ def _leaves(named: Any, seen: tuple[str, ...]) -> str:
                 and not required_arguments(field)
                 and (not is_list(field.type) or not parts)
             ):
-                parts.append(f"{name} {leaves(inner, (*seen, named.name))}")
+                further = ("",) * DEPTH if inner is named else (*seen, named.name)
+                parts.append(f"{name} {leaves(inner, further)}")
     return "{ " + " ".join(parts or ["__typename"]) + " }"
 
 

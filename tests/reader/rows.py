@@ -278,7 +278,7 @@ class Sower:
 
     def runs(self, chats: list[Chat], agents: list[Agent]) -> Iterator[SQLModel]:
         """Every third run is of one agent in one chat. Runs that are live are in no chat, where two could meet."""
-        pick, now = self.random.choice, datetime.now(UTC)
+        pick, now, earlier = self.random.choice, datetime.now(UTC), list[str]()
         for number in range(36):
             chat, agent = (chats[0], agents[0]) if number % 3 == 0 else (self.maybe(pick(chats)), pick(agents))
             status = pick(list(RunStatus)[1:]) if chat else RunStatus.RUNNING
@@ -289,9 +289,11 @@ class Sower:
                 data=pick([None, {"tags": ["chat", self.text()]}, {"tags": "chat"}, {"n": 1}]), created_at=created,
                 started_at=self.maybe(created),
                 finished_at=None if status is RunStatus.RUNNING else created, error_message=self.maybe(self.text()),
-                **self.here,
+                waits_for=self.maybe(self.text()), waits_since=self.maybe(created), parent_id=pick([None, *earlier]),
+                retry_of=pick([None, *earlier]), **self.here,
             )  # fmt: skip
             yield run
+            earlier.append(run.id)
             if chat is not None:
                 type_ = pick(list(ChatEventType))
                 payload: dict[str, Any] = {"type": type_, "content": self.text()} | pick(

@@ -29,6 +29,7 @@ from tests.reader import (
     persona_twins,
     registry_twins,
     rights_twins,
+    run_twins,
     skill_twins,
     template_twins,
     told_twins,
@@ -321,6 +322,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
     **rights_twins.DERIVED,
+    **run_twins.DERIVED,
     **(integration_twins.DERIVED | keeper_twins.DERIVED | persona_twins.DERIVED),
 }
 
@@ -334,6 +336,7 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     **issue_twins.JOINED,
     **vault_twins.JOINED,
     **skill_twins.JOINED,
+    **run_twins.JOINED,
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {
     "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,
@@ -358,6 +361,7 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
     ("Workspace", "runs"): OF_RUNS,
     ("Agent", "runs"): OF_RUNS,
     ("Chat", "runs"): OF_RUNS,
+    ("Run", "children"): OF_RUNS,
     **mission_twins.NARROWED,
     **activity_twins.NARROWED,
 }
@@ -492,4 +496,4 @@ def known(type_: str, name: str) -> bool:
     """Whether the oracle can say anything of a field of the schema."""
     if type_ == "Query":
         return name in ROOTS
-    return name != "lastUsedAt" and cost_twins.is_known(type_, name)
+    return name != "lastUsedAt" and (type_, name) not in run_twins.UNKNOWN and cost_twins.is_known(type_, name)

@@ -139,7 +139,7 @@ class ListenerQuestion:
 
     @property
     def topic(self) -> str:
-        """What the subscriber waits for news of."""
+        """The id of which the subscriber waits for news."""
         return self.place if self.followed.by is None else str(self.raw[self.followed.by])
 
     async def rows(self, caller: Caller, after: str, most: int) -> list[tuple[str, dict[str, Any]]]:

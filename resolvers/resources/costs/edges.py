@@ -82,14 +82,15 @@ graph(RunUsage, gate=MONEY, scope="workspace:read", visible=EVERYONE)
 
 
 def _of_run(run: Any, scope: Any) -> Any:
-    calls = table_of(ModelCall).alias()
+    call, own = scope.beside(ModelCall, run)
+    calls = call.c
     made = select(
         func.count().label("calls"),
-        (func.count() - func.count(calls.c.cost_micros)).label("unpriced_calls"),
-        *[sum_of(calls.c[name]).label(name) for name in TOKENS],
-        dollars(sum_of(calls.c.cost_micros)).label("cost_usd"),
+        (func.count() - func.count(calls.cost_micros)).label("unpriced_calls"),
+        *[sum_of(calls[name]).label(name) for name in TOKENS],
+        dollars(sum_of(calls.cost_micros)).label("cost_usd"),
     )
-    return made.where(calls.c.workspace_id == run.workspace_id, calls.c.run_id == run.id)
+    return made.where(calls.run_id == run.id, *own)
 
 
 extend(Run, usage=sums_up(RunUsage, _of_run))

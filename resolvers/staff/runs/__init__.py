@@ -5,6 +5,6 @@ from resolvers.staff.runs.insights import AgentCount, CategoryCount, CrewCount, 
 from resolvers.staff.runs.listing import ListRuns, RunStats, get_run, list_runs, run_stats
 from resolvers.staff.runs.pauses import list_work_pauses, resume_work
 from resolvers.staff.runs.reported import report_end, report_start
-from resolvers.staff.runs.trace import RUN_EVENTS, ListSpans, RunState
+from resolvers.staff.runs.trace import RUN_EVENTS
 
 DOMAIN = Domain("runs")

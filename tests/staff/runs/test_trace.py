@@ -202,7 +202,9 @@ async def state(world: World, run: Run) -> dict[str, Any]:
 
 async def test_the_state_of_a_run(world: World) -> None:
     agent = await agent_of(world)
-    approval = Approval(workspace_id=world.workspace.id, agent_id=agent.id, tool="deploy", reason="Ask", kind=ApprovalKind.tool_call)
+    approval = Approval(
+        workspace_id=world.workspace.id, agent_id=agent.id, tool="deploy", reason="Ask", kind=ApprovalKind.tool_call
+    )
     await world.add(approval)
     asked = {"waits_for": approval.id, "waits_since": now() - timedelta(seconds=60), "leased_until": NEVER}
     begun = {"started_at": now() - timedelta(minutes=5)}
