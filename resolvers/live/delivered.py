@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -44,6 +45,8 @@ class Delivered:
     seq: int = 0
     frame: int = 0
     mirrored: str | None = None  # on the channel of an agent: the id of the chat whose frame it is
+    run_id: str | None = None  # of a frame, and
+    at: datetime | None = None  # the time at which it was stored
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
 

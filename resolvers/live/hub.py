@@ -112,7 +112,10 @@ class Hub:
             raise Lost("too_old")
         return [
             *found,
-            *(Delivered(channel.address, type_, payload, frame=number) for number, type_, payload in frames),
+            *(
+                Delivered(channel.address, type_, payload, frame=number, run_id=run_id, at=at)
+                for number, type_, payload, run_id, at in frames
+            ),
         ]
 
     def cursor(self, position: Position) -> str:

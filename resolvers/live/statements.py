@@ -27,20 +27,21 @@ SWEPT = "SELECT coalesce(max(value::bigint), 0) FROM instance_facts WHERE name =
 # What is watched is seconds behind at most: partitions of frames from before are not looked into.
 # Changes of access come with the frames, from the same snapshot: an event may still wait, frames do not.
 FRAMES = """
-    SELECT NULL AS workspace_id, NULL AS chat_id, seq, channel AS type, NULL AS payload
+    SELECT NULL AS workspace_id, NULL AS chat_id, seq, channel AS type, NULL AS payload, NULL AS run_id,
+        NULL AS created_at
     FROM events WHERE type = 'access.changed' AND (xid, seq) > ($5::text::xid8, $6::bigint)
     UNION ALL
-    SELECT watched.workspace_id, watched.chat_id, f.seq, f.type, f.payload::json
+    SELECT watched.workspace_id, watched.chat_id, f.seq, f.type, f.payload::json, f.run_id, f.created_at
     FROM unnest($1::text[], $2::text[], $3::int[]) AS watched(workspace_id, chat_id, seq)
     CROSS JOIN LATERAL (
-        SELECT seq, type, payload FROM run_frames
+        SELECT seq, type, payload, run_id, created_at FROM run_frames
         WHERE workspace_id = watched.workspace_id AND chat_id = watched.chat_id AND seq > watched.seq
             AND created_at > now() - interval '1 day'
         ORDER BY seq LIMIT $4
     ) f
 """
 MISSED_FRAMES = """
-    SELECT seq, type, payload::json FROM run_frames
+    SELECT seq, type, payload::json, run_id, created_at FROM run_frames
     WHERE workspace_id = $1 AND chat_id = $2 AND seq > $3 AND created_at >= $4 ORDER BY seq LIMIT $5
 """
 CHAT = "SELECT agent_id, last_seq FROM chats WHERE workspace_id = $1 AND id = $2"

@@ -299,23 +299,21 @@ class ChatTail:
             rows = await self._conn.fetch(
                 statements.FRAMES, *_columns(chats), seen, BATCH, str(self.position.xid), self.position.seq
             )
-            for _, _, seq, channel, _ in (row for row in rows if row[1] is None):
+            for _, _, seq, channel, *_ in (row for row in rows if row[1] is None):
                 self._changed(seq, channel, early=True)
             again = set()
-            for workspace_id, id, number, type_, payload in rows:
+            for workspace_id, id, number, type_, payload, run_id, at in rows:
                 chat = (workspace_id, id)
                 watch = self.watched.get(chat)
                 if watch is not None and number > watch.frame:
                     watch.frame = number
                     again.add(chat)
-                    self._show(chat, watch, number, type_, payload)
+                    address = f"session:{workspace_id}/{id}"
+                    self._dispatch(Delivered(address, type_, payload, frame=number, run_id=run_id, at=at))
+                    if watch.agent_id in self.agents:
+                        mirrored: Any = {"mirrored": id, "run_id": run_id, "at": at}
+                        self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, **mirrored))
             chats = again if len(rows) >= BATCH else ()
-
-    def _show(self, chat: ChatKey, watch: ChatWatch, number: int, type_: str, payload: bytes) -> None:
-        workspace_id, id = chat
-        self._dispatch(Delivered(f"session:{workspace_id}/{id}", type_, payload, frame=number))
-        if watch.agent_id in self.agents:
-            self._dispatch(Delivered(f"agent:{watch.agent_id}", type_, payload, mirrored=id))
 
 
 def _columns(chats: Iterable[ChatKey]) -> tuple[list[str], list[str]]:

@@ -63,6 +63,8 @@ class RunBegin(EventInterface):
     # never null; of ChatFrame's type, to be asked for beside it
     seq: int | None = strawberry.field(description="Number of this frame in its chat.")
     chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
+    run_id: strawberry.ID | None = strawberry.field(description="Null if no agent answers.")
+    created_at: datetime | None = strawberry.field(description="With milliseconds.")
 
 
 @strawberry.type(description="A frame of a chat; the last frame of a run has the type done.")
@@ -72,6 +74,8 @@ class ChatFrame(EventInterface):
     metadata: JSON | None
     seq: int | None = strawberry.field(description="Number of this frame in its chat; null outside a run.")
     chat_id: strawberry.ID = strawberry.field(description=_WHOSE)
+    run_id: strawberry.ID | None = strawberry.field(description="Null for messages that start no run.")
+    created_at: datetime | None = strawberry.field(description="With milliseconds; null outside a run.")
 
 
 @strawberry.type(description="Events were lost. Reload the current state, then resume after `cursor`.")

@@ -4,6 +4,7 @@ Compiled once a document, shared by all who select the same: an event is encoded
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
 from typing import Any
@@ -31,8 +32,11 @@ class Given(Enum):
     cursor = "cursor"
     seq = "seq"
     chat_id = "chatId"
+    run_id = "runId"
+    created_at = "createdAt"
 
 
+OF_FRAMES = (Given.seq, Given.chat_id, Given.run_id, Given.created_at)
 Source = str | Given  # a payload key, or
 Items = tuple[tuple[str, Source], ...]  # response key and source, in the order of the answer
 
@@ -63,23 +67,24 @@ class Projection:
     def _answer(self, event: Delivered, subscription: Subscription) -> bytes:
         cursor = subscription.cursor if self.placed else ""
         name = event.encoded(_TYPE, _type_name)
-        return (
-            self.reset(UNREADABLE, cursor)
-            if name == RESET
-            else self._written(name, event.values, cursor, event.frame, event.chat_id)
-        )
+        return self.reset(UNREADABLE, cursor) if name == RESET else self._written(name, event.values, cursor, event)
 
-    def _written(
-        self, name: bytes, payload: Mapping[str, Any], cursor: str, frame: int = 0, chat_id: str | None = None
-    ) -> bytes:
-        if name == BEGIN:  # on the channel of an agent a frame does not say its number, but a run does
-            frame = frame or payload["from_seq"] + 1
-        given = {Given.typename: name.decode(), Given.cursor: cursor, Given.seq: frame or None, Given.chat_id: chat_id}
+    def _written(self, name: bytes, payload: Mapping[str, Any], cursor: str, event: Delivered | None = None) -> bytes:
+        given: dict[Any, Any] = {Given.typename: name.decode(), Given.cursor: cursor}
+        if event is not None:
+            # on the channel of an agent a frame does not say its number, but a run does
+            number = event.frame or (payload["from_seq"] + 1 if name == BEGIN else None)
+            given |= {Given.seq: number, Given.chat_id: event.chat_id, Given.run_id: event.run_id}
+            given[Given.created_at] = None if event.at is None else milliseconds(event.at)
         shown = {
             key: payload.get(source) if source.__class__ is str else given[source]  # type: ignore[index]
             for key, source in self._members[self._numbers[name]]
         }
         return orjson.dumps({"data": {self.key: shown}})
+
+
+def milliseconds(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _type_name(event: Delivered) -> bytes:
@@ -129,6 +134,6 @@ def _source(name: str, field: str, payload: Mapping[str, str]) -> Source:
     if field in payload:
         return payload[field]
     given = Given(field)
-    if given in (Given.seq, Given.chat_id) and name not in _FRAMES:
+    if given in OF_FRAMES and name not in _FRAMES:
         raise LookupError(f"{name}.{field} is in no payload")
     return given

@@ -1,11 +1,14 @@
 """Joining a chat over GraphQL: the history in one query, and everything behind it once."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from models.base import new_id
 from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.runs import Run, RunFrame
+from resolvers.kernel.store.bus import Topic, bus
 from tests.live.graphql import Talk, talking
 from tests.world import World
 
@@ -68,3 +71,26 @@ async def test_a_cursor_goes_before_a_number(world: World, chat: Chat) -> None:
         await talk.subscribe("s", FRAMES, chat=chat.id, after=cursor, afterSeq=0)
         assert await heard(talk, 1) == [6]
         assert await talk.silent()
+
+
+async def test_frames_name_their_run_and_time_behind_and_live(world: World, chat: Chat) -> None:
+    document = """subscription($chat: ID!) { chatEvents(chatId: $chat, afterSeq: 3) {
+        ... on RunBegin { seq runId createdAt } ... on ChatFrame { seq runId createdAt }
+    } }"""
+    async with talking(world, world.viewer) as talk:
+        await talk.subscribe("s", document, chat=chat.id)
+        found = [(await talk.next("s"))["chatEvents"] for _ in range(3)]
+        sql = (
+            "INSERT INTO run_frames (workspace_id, chat_id, seq, run_id, type, payload) VALUES ($1, $2, 7, $3, $4, $5)"
+        )
+        of = world.workspace.id, chat.id, found[0]["runId"]
+        await world.database.execute(sql, *of, "chat_event", {"type": "text", "content": "7"})
+        bus.ring(Topic.frames, f"{world.workspace.id}/{chat.id}")
+        found.append((await talk.next("s"))["chatEvents"])
+    rows = await world.database.fetch("SELECT seq, run_id, created_at FROM run_frames WHERE chat_id = $1", chat.id)
+    stored = {row["seq"]: row for row in rows}
+    assert [frame["seq"] for frame in found] == [4, 5, 6, 7]
+    for frame in found:
+        row = stored[frame["seq"]]
+        at = datetime.fromisoformat(frame["createdAt"])
+        assert (frame["runId"], abs(at - row["created_at"]) < timedelta(milliseconds=1)) == (row["run_id"], True)
