@@ -50,7 +50,7 @@ class RunType:
     waiting_since: datetime | None = strawberry.field(name="waitsSince")
     waited_ms = strawberry.field(description="Milliseconds that the run has waited for approvals.")
     duration_ms = strawberry.field(description="Milliseconds from start to end; null until the run ends.")
-    usage = strawberry.field(description="Sums of the model calls.")
+    usage = strawberry.field(description="Sums of the model calls; null for callers who may not read costs.")
     parent_id: strawberry.ID | None
     parent = strawberry.field(description="The run whose agent asked for this one.")
     children = strawberry.field(description="Runs that this run's agent asked for.")

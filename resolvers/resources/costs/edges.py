@@ -14,7 +14,7 @@ from models.staff.crews import Crew
 from models.staff.run_spans import RunSpan
 from models.staff.runs import Run
 from models.work.missions import Mission
-from resolvers.kernel import EVERYONE, View, constant, extend, graph, many, one, reads, sums_up
+from resolvers.kernel import EVERYONE, Action, View, constant, extend, graph, many, one, reads, sums_up
 from resolvers.kernel.ground.constants import DATE
 from resolvers.resources.costs.budgets import NEWEST_FIRST
 from resolvers.resources.costs.ledger import MONEY
@@ -67,7 +67,9 @@ extend(
 
 
 class RunUsage(View):
-    """The usage and cost of a run's model calls. `unpriced_calls` have no known price, and count as free."""
+    """The usage and cost of a run's model calls, for those who may read costs; others read no row, so that one document
+    serves all. `unpriced_calls` have no known price, and count as free.
+    """
 
     calls: int
     unpriced_calls: int
@@ -78,7 +80,7 @@ class RunUsage(View):
     cost_usd: float
 
 
-graph(RunUsage, gate=MONEY, scope="workspace:read", visible=EVERYONE)
+graph(RunUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 
 
 def _of_run(run: Any, scope: Any) -> Any:
@@ -90,7 +92,7 @@ def _of_run(run: Any, scope: Any) -> Any:
         *[sum_of(calls[name]).label(name) for name in TOKENS],
         dollars(sum_of(calls.cost_micros)).label("cost_usd"),
     )
-    return made.where(calls.run_id == run.id, *own)
+    return made.where(calls.run_id == run.id, *own).having(scope.may(run, MONEY))
 
 
 extend(Run, usage=sums_up(RunUsage, _of_run))

@@ -245,6 +245,5 @@ async def test_costs_and_relations_of_a_run(world: World) -> None:
     assert (read["parentId"], read["parent"], read["original"]) == (run.id, {"id": run.id}, {"id": run.id})
     assert read["usage"]["calls"] == 0
     document = "query($ws: ID!, $id: ID!) { run(workspaceId: $ws, id: $id) { id usage { calls } } }"
-    denied = await world.graphql(world.member, document, {"id": run.id})
-    assert denied["data"]["run"] is None or denied["data"]["run"]["usage"] is None
-    assert denied["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    answer = await world.graphql(world.member, document, {"id": run.id})
+    assert answer == answer | {"data": {"run": {"id": run.id, "usage": None}}}, "costs are not for everybody"
