@@ -104,6 +104,7 @@ async def test_a_setting_says_after_how_many_days(world: World, monkeypatch: pyt
         "audit_logs": None,
         "events": "event_days",
         "run_frames": "frame_days",
+        "run_spans": "frame_days",
     }
     await partition(world, "events", "19990101", 5 * 24, 49)
     await world.database.execute(ROWS[1].format(age=50), "s: old")

@@ -141,9 +141,7 @@ class DayByDay:
                 days[day].append(rule["workspace_id"])
                 day += DAY
         for day, workspaces in sorted(days.items()):
-            removed = [
-                await each.of_day(write, day, many, workspaces) for each, many in zip(tables, parts, strict=True)
-            ]
+            removed = [await each.of_day(write, day, parts[each], workspaces) for each in tables]
             await done(write, self.kind, day + DAY, workspaces)
             for each, number in zip(tables, removed, strict=True):
                 told(each.table, workspaces, number)

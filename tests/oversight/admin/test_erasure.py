@@ -15,6 +15,7 @@ from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatReadCursor, Message, MessageRole
 from models.staff.crews import Crew, CrewMember
 from models.staff.memory import MemoryTier, MemoryVersion
+from models.staff.run_spans import RunSpan, SpanKind
 from models.staff.runs import Run, RunFrame, RunStatus
 from models.work.issues import IssueComment
 from models.work.labels import Label
@@ -103,6 +104,10 @@ async def plant(world: World, person: Person) -> None:
         Message(chat_id=team.id, content="Hoist", author_user_id=world.owner.user_id, **said),
         ChatReadCursor(chat_id=team.id, user_id=person.user_id, last_read_seq=1, **here),
         RunFrame(chat_id=chat.id, seq=1, run_id=run.id, type="user_message", payload={"content": CANARY}, **here),
+        RunSpan(
+            run_id=run.id, seq=1, kind=SpanKind.MESSAGE, name="message", started_at=now(), changed="0", output=CANARY,
+            **here,
+        ),
         IssueComment(author_id=person.user_id, body=CANARY, **comment),
         IssueComment(author_id=world.owner.user_id, body="Wet", **comment),
         InboxItem(

@@ -16,6 +16,7 @@ from models.oversight.journal import JournalEntry
 from models.retention import RetentionKind
 from models.staff.agents import Agent
 from models.staff.chats import Chat
+from models.staff.runs import Run
 from resolvers.attention.channels import Channel, ChannelKind
 from resolvers.instance.running import instance
 from resolvers.kernel.background import retention, sweeper
@@ -193,20 +194,29 @@ async def test_many_rows_of_a_moment_go_in_portions(world: World, monkeypatch: p
 
 async def test_frames_go(world: World) -> None:
     await past(world, "run_frames")
+    await past(world, "run_spans")
+    span = (
+        "INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, changed, created_at)"
+        " VALUES ($1, $2, $3, 'RUN', 'USER', 'COMPLETED', now(), '0', date_trunc('day', now(), 'UTC') - $4::interval)"
+    )
     frame = (
         "INSERT INTO run_frames (workspace_id, chat_id, seq, type, payload, created_at)"
         " VALUES ($1, $2, $3, 'chat_event', '{}', date_trunc('day', now(), 'UTC') - $4::interval)"
     )
     for workspace_id in (world.workspace.id, world.other.id):
         agent = Agent(workspace_id=workspace_id, name="Runner", slug="runner-of-kept-frames")
-        await world.add(agent, Chat(id=f"kept{workspace_id}", workspace_id=workspace_id, agent_id=agent.id))
+        id = f"kept{workspace_id}"
+        run = Run(id=id, workspace_id=workspace_id, agent_id=agent.id)
+        await world.add(agent, Chat(id=id, workspace_id=workspace_id, agent_id=agent.id), run)
         for seq, days in enumerate((20.0, 5.1, 4.9, 1), 1):
-            await world.database.execute(frame, workspace_id, f"kept{workspace_id}", seq, timedelta(days=days))
+            for statement in (frame, span):
+                await world.database.execute(statement, workspace_id, id, seq, timedelta(days=days))
     await keeps(world, "frames", 5)
     await swept()
-    left = "SELECT seq FROM run_frames WHERE chat_id = $1 ORDER BY 1"
-    assert [row["seq"] for row in await world.database.fetch(left, f"kept{world.workspace.id}")] == [3, 4]
-    assert len(await world.database.fetch(left, f"kept{world.other.id}")) == 4
+    frames = "SELECT seq FROM run_frames WHERE chat_id = $1 ORDER BY 1"
+    for left in (frames, "SELECT seq FROM run_spans WHERE run_id = $1 ORDER BY 1"):
+        assert [row["seq"] for row in await world.database.fetch(left, f"kept{world.workspace.id}")] == [3, 4]
+        assert len(await world.database.fetch(left, f"kept{world.other.id}")) == 4
 
 
 async def test_mcp_calls_and_the_journal_go_and_what_is_pinned_stays(
