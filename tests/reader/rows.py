@@ -36,6 +36,7 @@ from models.staff.chats import (
 )
 from models.staff.crews import ConnectionDirection, Crew, CrewConnection, CrewMember, NetworkMode
 from models.staff.memory import MemoryTier, MemoryVersion
+from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
 from models.staff.runs import OUTPUT, ChatEventType, Run, RunFrame, RunStatus
 from models.staff.webhooks import WebhookReceipt, WebhookResult
 from models.work.missions import Assignment, AssignmentStatus, Mission, MissionTask, TaskStatus
@@ -294,6 +295,13 @@ class Sower:
             )  # fmt: skip
             yield run
             earlier.append(run.id)
+            for seq in range(1, number % 5):
+                yield RunSpan(
+                    run_id=run.id, seq=seq, parent_seq=self.maybe(1), kind=pick(list(SpanKind)), name=self.text(),
+                    status=pick(list(SpanStatus)), started_at=created, finished_at=self.maybe(now),
+                    summary=self.maybe(self.text()), output=self.maybe(self.text()), changed="0", created_at=created,
+                    **self.here,
+                )  # fmt: skip
             if chat is not None:
                 type_ = pick(list(ChatEventType))
                 payload: dict[str, Any] = {"type": type_, "content": self.text()} | pick(

@@ -143,6 +143,8 @@ CHILDREN = {
     ("Agent", "credentials"): ("agents", "p.slug", "SELECT agent_id AS key FROM agent_credentials"),
     ("Crew", "credentials"): ("crews", "p.slug", "SELECT crew_id AS key FROM credential_crews"),
     ("Chat", "messages"): ("chats", "''", "SELECT chat_id AS key FROM messages"),
+    ("Run", "children"): ("runs", "''", "SELECT parent_id AS key FROM runs"),
+    ("Run", "spans"): ("runs", "''", "SELECT run_id AS key FROM run_spans"),
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),
     ("Chat", "attachments"): ("chats", "''", "SELECT chat_id AS key FROM chat_attachments WHERE deleted_at IS NULL"),
     ("Project", "issues"): ("projects", "p.slug", f"SELECT project_id AS key FROM ({MISSIONS})"),

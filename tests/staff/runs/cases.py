@@ -77,6 +77,7 @@ def run_span(plot: Plot) -> RunSpan:
         model_call_id=plot["model_call"].id,
         approval_id=plot["approval"].id,
         changed="0",
+        created_at=now(),
         **plot.here,
     )
 
