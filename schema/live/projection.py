@@ -77,7 +77,7 @@ class Projection:
             given |= {Given.seq: number, Given.chat_id: event.chat_id, Given.run_id: event.run_id}
             given[Given.created_at] = None if event.at is None else milliseconds(event.at)
         shown = {
-            key: payload.get(source) if source.__class__ is str else given[source]  # type: ignore[index]
+            key: payload.get(source) if source.__class__ is str else given[source]
             for key, source in self._members[self._numbers[name]]
         }
         return orjson.dumps({"data": {self.key: shown}})
