@@ -78,6 +78,8 @@ def load() -> None:
         package = import_module(f"resolvers.{place}")
         for module in iter_modules(getattr(package, "__path__", ()), f"resolvers.{place}."):
             import_module(module.name)
+    # imported here, because a list of names loads nothing
+    import_module("resolvers.kernel.declarations.row_events").derive()
 
 
 def modules_in(surface: str, between: Callable[[], None] = lambda: None) -> list[ModuleType]:

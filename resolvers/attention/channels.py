@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from sqlmodel import SQLModel
 
-from models.people.workspaces import Membership
+from models.people.workspaces import Membership, Role
 from models.staff.agents import Agent
 from models.staff.chats import Chat
 from models.staff.crews import Crew
@@ -56,13 +56,16 @@ class ChannelKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """`name` is what clients call it. A replay reaches back to `since` at most, when the caller became a member."""
+    """`name` is what clients call it. A replay reaches back to `since` at most, when the caller became a member.
+    `role`: the caller's, in the workspace.
+    """
 
     name: str
     kind: ChannelKind
     id: str
     workspace_id: str | None
     since: datetime | None
+    role: Role | None = None
 
     @property
     def address(self) -> str:
@@ -73,10 +76,11 @@ class Channel:
 
 
 class Admission(Output):
-    """The workspace of a channel, and the time the caller joined it: RFC 3339 with microseconds."""
+    """The workspace of a channel, the time the caller joined it (RFC 3339 with microseconds), and the role there."""
 
     workspace_id: str | None = None
     since: str | None = None
+    role: Role | None = None
 
 
 class Identity(Output):
@@ -87,7 +91,8 @@ class Identity(Output):
 
 async def _admission(ctx: Context) -> Admission:
     member = await first_with(ctx, Membership, user_id=ctx.user_id, including_hidden=True)
-    return Admission(workspace_id=ctx.workspace_id, since=None if member is None else member.created_at.isoformat())
+    since = None if member is None else member.created_at.isoformat()
+    return Admission(workspace_id=ctx.workspace_id, since=since, role=ctx.role)
 
 
 @procedure("channels.workspace", Action.READ, surfaces=NO_SURFACE, tickets=True)
@@ -174,9 +179,9 @@ async def open_channel(caller: Caller, name: str, within: str | None = None) -> 
     if within is not None and found["workspace_id"] != within:
         raise Refusal(Code.NOT_FOUND, UNKNOWN)
     since = None if found["since"] is None else datetime.fromisoformat(found["since"])
-    return Channel(
-        ChannelKind.providers if kind is ChannelKind.providers else name, kind, id, found["workspace_id"], since
-    )
+    shown = ChannelKind.providers if kind is ChannelKind.providers else name
+    role = None if found["role"] is None else Role(found["role"])
+    return Channel(shown, kind, id, found["workspace_id"], since, role)
 
 
 async def identify(caller: Caller) -> str:

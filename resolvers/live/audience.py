@@ -35,6 +35,9 @@ class ChannelListener(Protocol):
     def encode(self, event: Delivered) -> bytes | None:
         """The frame of an event for this listener; None if it is not shown."""
 
+    def hears(self, event: Delivered) -> bool:
+        """Whether the listener is in the part of the channel that an event is for."""
+
     def deliver(self, event: Delivered) -> bool:
         """Delivers to a listener that is served alone. Called in order from the event loop; it must neither wait nor
         fail. Returns True if the listener kept up.
@@ -62,11 +65,14 @@ class Unison:
         if after is None:
             return []
         before, self.position = self.position, after
-        frame = next(iter(self.members)).encode(event)
+        members = list(self.members.items())
+        if event.part:
+            members = [(member, outlet) for member, outlet in members if member.hears(event)]
+        frame = members[0][0].encode(event) if members else None
         if frame is None:
             return []
         late = []
-        for member, outlet in list(self.members.items()):
+        for member, outlet in members:
             if outlet.congested:
                 late.append(member)
             else:

@@ -39,17 +39,24 @@ class LiveConnection:
         attendance.users.enter(self)
 
     async def subscribe(
-        self, name: str, encode: Encode, after: str | None = None, *, frame: int | None = None, same: Hashable = None
+        self,
+        name: str,
+        encode: Encode,
+        after: str | None = None,
+        *,
+        frame: int | None = None,
+        same: Hashable = None,
+        parts: bool = False,
     ) -> Subscription:
         """Subscribes to a channel. Raises Refusal if the caller may not listen or the database does not answer.
 
         `encode` makes the frame of an event, or None if it is not shown; `after` is a cursor to continue from, `frame`
-        a frame of a chat. `same`: subscriptions with equal values get the same frames of outbox events, which are then
-        made once.
+        a frame of a chat. `parts`: events of changed rows are shown, too (see row_events). `same`: subscriptions with
+        equal values get the same frames of outbox events, which are then made once.
         """
         doubts = self._doubts
         channel = await open_channel(self.caller, name)
-        made = Subscription(channel, self.caller, self._outlet, encode, self, same)
+        made = Subscription(channel, self.caller, self._outlet, encode, self, same, parts=parts)
         await self._opened(made, made.open(after, frame))
         if doubts != self._doubts:  # since the right was asked for, and maybe before this was there to hear of it
             made.doubt()

@@ -47,6 +47,7 @@ class Delivered:
     mirrored: str | None = None  # on the channel of an agent: the id of the chat whose frame it is
     run_id: str | None = None  # of a frame, and
     at: datetime | None = None  # the time at which it was stored
+    part: str = ""  # of the channel's listeners, who alone hear of it (see row_events)
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
 

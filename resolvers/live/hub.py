@@ -1,7 +1,7 @@
 """The listeners of each channel in this process, and what a listener has missed."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from resolvers.attention.channels import Channel, ChannelKind
+from resolvers.kernel.declarations.row_events import PART
 from resolvers.kernel.ground.removed import swept_names
 from resolvers.kernel.store.across import rows_in
 from resolvers.live import statements
@@ -92,18 +93,24 @@ class Hub:
         watch = None if chat is None else self.tail.watched.get(chat)
         return self.tail.position if watch is None else self.tail.position._replace(frame=watch.frame)
 
-    async def missed(self, channel: Channel, position: Position, limit: int) -> list[Delivered]:
-        """The events after a position, at most `limit` of a kind, and none from before the caller was a member. Raises
-        Lost.
+    async def missed(
+        self, channel: Channel, position: Position, limit: int, parts: Iterable[str] = ()
+    ) -> list[Delivered]:
+        """The events after a position, at most `limit` of a kind, and none from before the caller was a member.
+        `parts`: the parts of the channel that are read, too. Raises Lost.
         """
         scope, since = channel.workspace_id or f"@{channel.id}", channel.since or BEGINNING
-        place = channel.address, str(position.xid), position.seq
+        addresses = [channel.address, *[f"{channel.address}{PART}{part}" for part in parts]]
+        place = addresses, str(position.xid), position.seq
         rows = await rows_in(scope, statements.MISSED_EVENTS, *place, since, limit)
         # asked behind the reading: a sweep may come in between
         [(swept,)] = await rows_in(scope, statements.SWEPT, swept_names(channel.workspace_id))
         if position.xid < swept:
             raise Lost("too_old")
-        found = [Delivered(channel.address, type_, payload, xid, seq) for xid, seq, _, type_, payload in rows]
+        found = [
+            Delivered(channel.address, type_, payload, xid, seq, part=address.partition(PART)[2] if parts else "")
+            for xid, seq, address, type_, payload in rows
+        ]
         if channel.kind is not ChannelKind.session:
             return found
         chat = channel.workspace_id, channel.id, position.frame

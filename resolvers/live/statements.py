@@ -9,12 +9,17 @@ EVENTS = """
       AND xid < (SELECT CASE WHEN $4 THEN events_horizon() ELSE pg_snapshot_xmin(pg_current_snapshot()) END)
     ORDER BY xid, seq LIMIT $3
 """
+# for each channel by its index, and no more of it than is asked for
 MISSED_EVENTS = """
-    SELECT xid::text::bigint, seq, channel, type, payload::json
-    FROM events WHERE channel = $1 AND (xid, seq) > ($2::text::xid8, $3::bigint)
-      AND xid < (SELECT events_horizon())
-      AND created_at >= $4::timestamptz
-    ORDER BY xid, seq LIMIT $5
+    SELECT e.xid::text::bigint, e.seq, heard.channel, e.type, e.payload::json
+    FROM unnest($1::text[]) AS heard(channel) CROSS JOIN LATERAL (
+        SELECT xid, seq, type, payload
+        FROM events WHERE channel = heard.channel AND (xid, seq) > ($2::text::xid8, $3::bigint)
+          AND xid < (SELECT events_horizon())
+          AND created_at >= $4::timestamptz
+        ORDER BY xid, seq LIMIT $5
+    ) e
+    ORDER BY e.xid, e.seq LIMIT $5
 """
 NOW = "SELECT events_horizon()::text::bigint - 1"
 EPOCH = """

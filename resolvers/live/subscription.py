@@ -9,6 +9,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.kernel.declarations.operation import translate
+from resolvers.kernel.declarations.row_events import hears, parts_of
 from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
 from resolvers.live.hub import Lost, hub
@@ -60,12 +61,21 @@ class Subscription:
     """
 
     def __init__(
-        self, channel: Channel, caller: Caller, outlet: Outlet, encode: Encode, owner: Owner, same: Hashable = None
+        self,
+        channel: Channel,
+        caller: Caller,
+        outlet: Outlet,
+        encode: Encode,
+        owner: Owner,
+        same: Hashable = None,
+        *,
+        parts: bool = False,
     ) -> None:
         self.channel, self.caller, self.outlet = channel, caller, outlet
         # in a chat each listener may go back by itself
         self.same = None if channel.kind is ChannelKind.session else same
         self.unison: Unison | None = None
+        self._parts = parts and channel.kind is ChannelKind.workspace
         self._encode, self._owner = encode, owner
         self._position = Position(0, 0)
         self._newest = Position(0, 0)  # of what came while behind
@@ -150,6 +160,9 @@ class Subscription:
     def encode(self, event: Delivered) -> bytes | None:
         return self._encode(event, self)
 
+    def hears(self, event: Delivered) -> bool:
+        return not event.part or (self._parts and hears(event.part, self.channel.role, self.caller.user_id))
+
     def deliver(self, event: Delivered) -> bool:
         if self._behind is None:
             if not self.outlet.congested:
@@ -183,7 +196,7 @@ class Subscription:
         if position is None:
             return False
         self.position = position
-        frame = self._encode(event, self)
+        frame = self._encode(event, self) if self.hears(event) else None
         if frame is not None:
             self.outlet.write(frame)
         return True
@@ -237,7 +250,8 @@ class Subscription:
         missed, reason = list[Delivered](), ""
         async with hub.reading:
             try:
-                missed = await hub.missed(self.channel, start, BATCH)
+                parts = parts_of(self.channel.role, self.caller.user_id) if self._parts else ()
+                missed = await hub.missed(self.channel, start, BATCH, parts)
             except Lost as lost:
                 reason = str(lost)
             self.channel = await open_channel(self.caller, self.channel.name, self.channel.workspace_id)

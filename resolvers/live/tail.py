@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 
 from resolvers.instance.telemetry import log
+from resolvers.kernel.declarations.row_events import PART
 from resolvers.kernel.ground.silence import LIMIT
 from resolvers.kernel.store.across import SEES_ALL_ROWS, rows_in
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
@@ -20,6 +21,8 @@ BATCH = 1000
 LONGEST_WAIT = 5.0
 KEPT = 10.0  # seconds that the place is kept for who comes back: a chat is listened to while it is answered
 PATIENCE = 10.0  # seconds that a new listener waits for the database
+PARTED = "workspace:"
+"""Channels with parts; ids of chats are chosen by clients, and may look like one."""
 LAST, LAST_FRAME = 2**63 - 1, 2**31 - 1
 
 # with the id of a user whose rights have changed; on no channel that a client can name
@@ -271,8 +274,10 @@ class ChatTail:
                 self.lag = age
                 if type_ == CHANGED:
                     self._changed(seq, channel)
-                elif channel in self._channels:
-                    self._dispatch(Delivered(channel, type_, payload, xid, seq))
+                    continue
+                whole, _, part = channel.partition(PART) if channel.startswith(PARTED) else (channel, "", "")
+                if whole in self._channels:
+                    self._dispatch(Delivered(whole, type_, payload, xid, seq, part=part))
             if len(rows) < BATCH:
                 return
             await asyncio.sleep(0)

@@ -67,6 +67,7 @@ from resolvers.staff.assignments.events import (
     ChatEscalationResolved,
     EscalationCreated,
     EscalationResolved,
+    EscalationsPurgedEvent,
 )
 
 DOMAIN = Domain("escalations", scopes="crews")
@@ -309,7 +310,7 @@ async def resolve_escalation(ctx: Context, escalation: Escalation, data: Resolve
     return EscalationOutcome(id=row.id, status=row.status, action=row.action)
 
 
-@command("escalations.purge", Action.MANAGE, audit="escalations.purged")
+@command("escalations.purge", Action.MANAGE, audit="escalations.purged", emits=EscalationsPurgedEvent)
 async def purge_escalations(ctx: Context, data: PurgeEscalations) -> EscalationsPurged:
     """Delete the escalations of a crew.
 
@@ -318,6 +319,7 @@ async def purge_escalations(ctx: Context, data: PurgeEscalations) -> Escalations
     deleted = await ctx.delete_where(Escalation, col(Escalation.crew_id) == data.crew_id)
     if deleted:
         ctx.audit("ESCALATIONS", None, crew_id=data.crew_id, deleted=deleted)
+        ctx.emit(EscalationsPurgedEvent(crew_id=data.crew_id))
     return EscalationsPurged(deleted=deleted)
 
 

@@ -81,7 +81,8 @@ class Request:
             except GraphQLError as error:
                 raise Invalid(reported([error])) from None
             return await live.follow(question, encode, after)
-        return await live.subscribe(await self._channel(live.caller, plan.source), encode, after, same=same)
+        name = await self._channel(live.caller, plan.source)
+        return await live.subscribe(name, encode, after, same=same, parts=True)
 
     def opened(self, made: Listening, after: str | None) -> str | None:
         """Goes back in a chat if no cursor gives the position. Returns the reason for which the client receives a

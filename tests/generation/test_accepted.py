@@ -11,6 +11,7 @@ import pytest
 from resolvers.kernel.declarations.operation import Operation
 from tests.contract.test_answers import is_as_the_contract_says
 from tests.contract.test_document import is_as_documented
+from tests.events.test_row_events import is_announced
 from tests.every import Faults, each_of
 from tests.generation.domains import recipe_of
 from tests.generation.estate import Estate
@@ -44,6 +45,8 @@ def judge(faults: Faults, surface: str, op: Operation[Any], outcome: Outcome, es
     if op.kind == "command":
         with faults.of(f"{surface} in the log"):
             is_told_with_its_row_and_its_actor(op, outcome)
+        with faults.of(f"{surface} as an event"):
+            is_announced(op, outcome)
     if surface == "rest":
         with faults.of("by the contract"):
             is_as_the_contract_says(op, outcome, estate)

@@ -39,6 +39,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.declarations.events import EVENTS
+from resolvers.kernel.declarations.row_events import PART
 
 ENDPOINT = Subject(WebhookEndpoint, "id", called="Webhook endpoint")
 NEWEST_FIRST = (col(WebhookEndpoint.created_at).desc(), col(WebhookEndpoint.id).desc())
@@ -61,7 +62,7 @@ def _is_callable(url: str) -> str:
 
 def _known(types: list[str]) -> list[str]:
     for type_ in types:
-        if type_ != EVERY and type_ not in EVENTS:
+        if type_ != EVERY and all(PART in event.channel_ for event in EVENTS.get(type_, ())):
             raise PydanticCustomError("event_type", "there is no event {type}", {"type": type_})
     return [EVERY] if EVERY in types else list(dict.fromkeys(types))
 

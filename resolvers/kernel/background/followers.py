@@ -16,10 +16,12 @@ from resolvers.kernel.background.clocks import AcrossWorkspaces
 MOST = 500  # events of one transaction
 PLACE = "SELECT split_part(value, ':', 1), split_part(value, ':', 2)::bigint FROM instance_facts WHERE name = $1"
 HORIZON = "SELECT events_horizon()::text"
+# Events for a part of a workspace's readers (row_events) are for nobody else.
 NEXT = """
     SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
     WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
         AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id = ANY ($6::text[])
+        AND channel NOT LIKE 'workspace:%#%'
     ORDER BY xid, seq LIMIT $5
 """
 NEWS = """

@@ -162,6 +162,8 @@ class Operation(Generic[D]):
     scopes: token_scopes.Said = token_scopes.OWN
     module: str = ""
     plans: dict[Any, ReadPlan] = field(default_factory=dict, repr=False)
+    announces: Any = field(default=None, init=False)
+    """The event that the kernel sends with the audit row, see `row_events`."""
 
     kind = "operation"
 

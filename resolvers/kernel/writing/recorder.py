@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from sqlmodel import SQLModel
@@ -19,6 +20,7 @@ from resolvers.kernel.admission.gate import Tenancy
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.events import Event
 from resolvers.kernel.declarations.jobs import INSTANCE, TIMER, Job, Queued
+from resolvers.kernel.declarations.row_events import RowEvent, hearers
 from resolvers.kernel.ground.auditing import audit_row
 from resolvers.kernel.store.bus import ANYTHING, Topic
 from resolvers.kernel.store.changes import split
@@ -128,8 +130,27 @@ class Recorder:
         return len(self.audits), len(self.touched)
 
     def audit_outcome(self, result: Any, since: tuple[int, int] = (0, 0)) -> None:
-        """The automatic audit row of an operation that has written something: about the row whose kind its action
-        names, searched in its answer, its route and its writes, the last one first.
+        """The automatic audit row of an operation that has written something, and the event that announces it."""
+        self._audit_outcome(result, since)
+        event = getattr(self.operation, "announces", None)
+        if event is not None and self.workspace_id:
+            self._announce(event, self.audits[since[0] :])
+
+    def _announce(self, event: type[RowEvent], audits: list[Audit]) -> None:
+        """Rows that the operation has audited itself are announced like the one of its automatic audit row."""
+        kinds, told = kinds_of_row(event.of_), set[str]()
+        for audit in audits:
+            id = audit.entity_id
+            if id is None or id in told or audit.personal or audit.entity_type not in _entity_types(kinds):
+                continue
+            told.add(id)
+            row = next((each.row for each in reversed(self.touched) if each.id == id and each.row is not None), None)
+            row = self.subject if row is None and getattr(self.subject, "id", None) == id else row
+            self.emit(event(id=id, part=hearers(event.of_, row, self.changes.get(id, ()))))
+
+    def _audit_outcome(self, result: Any, since: tuple[int, int]) -> None:
+        """About the row whose kind the action names, searched in the answer, the route and the writes, the last one
+        first.
         """
         action, (audits, touched) = self.operation.audit, since
         written = self.touched[touched:]
@@ -226,6 +247,11 @@ class Recorder:
             raise RuntimeError(f"{self.operation.name} only reads: make it a @command")
         if not self.in_transaction:
             raise RuntimeError(f"{self.operation.name}: begin() comes before the first write of a late command")
+
+
+@cache
+def _entity_types(kinds: frozenset[str]) -> frozenset[str]:
+    return frozenset(ENTITY_TYPES.get(kind, kind.upper()) for kind in kinds)
 
 
 def _brief(value: Any) -> Any:

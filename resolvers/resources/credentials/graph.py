@@ -13,6 +13,7 @@ from models.resources.integrations import AgentIntegration
 from models.staff.agents import Agent
 from models.staff.crews import CrewMember
 from resolvers.kernel import EVERYONE, Action, constant, count, derived, extend, graph, many
+from resolvers.kernel.declarations.row_events import of_action
 
 WORKSPACE: Any = constant(CredentialScope.WORKSPACE)
 NONE: Any = constant([])
@@ -36,6 +37,12 @@ def _is_seen(credential: Any, scope: Any) -> Any:
     )
     shared = scope.scalar(in_crew.limit(ONE)).is_not(None)
     return or_(scope.may(credential, Action.UPDATE), credential.scope == WORKSPACE, shared)
+
+
+def _hearers(credential: Credential, changed: frozenset[str]) -> str:
+    """Of credentials of crews only managers hear: their members are not known here, and read the list."""
+    everyone = credential.scope == CredentialScope.WORKSPACE or "scope" in changed
+    return of_action(Action.READ if everyone else Action.UPDATE)
 
 
 def _crew_ids(row: Any, scope: Any) -> Any:
@@ -70,6 +77,7 @@ graph(
     gate=Action.READ,
     scope="credentials:read",
     visible=_is_seen,
+    heard=_hearers,
     crew_id=derived(str | None, _first_crew),
     crew_ids=derived(list[str], _crew_ids),
     agent_count=count(AgentCredential, "credential_id"),

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.work.missions import AssignmentStatus
 from resolvers.kernel import Event, Routing
+from resolvers.kernel.declarations.row_events import OF_MEMBERS
 from resolvers.staff.agents.events import AgentSlug
 
 ChatId = Annotated[str, Routing()]
@@ -106,6 +107,12 @@ class EscalationCreated(Event, type="escalation.created", channel="workspace:{wo
     crew_id: str
     from_slug: AgentSlug
     reason: str
+
+
+class EscalationsPurgedEvent(Event, type="escalations.purged", channel=OF_MEMBERS):
+    """Escalations of a crew were deleted. Not sent if none was."""
+
+    crew_id: str
 
 
 class ChatEscalationResolved(Event, type="escalation_resolved", channel="session:{chat_id}"):

@@ -11,7 +11,8 @@ from models.actors import ActorType
 from models.resources.credentials import Credential, CredentialEventType, CredentialStatus, CredentialType
 from models.resources.integrations import CrewIntegration, Transport, WorkspaceIntegration
 from models.staff.crews import Crew
-from resolvers.kernel import Absent, Action, Code, Context, Emptied, Id, Output, Ref, Refusal, command
+from resolvers.kernel import Absent, Action, Code, Context, Emptied, Event, Id, Output, Ref, Refusal, command
+from resolvers.kernel.declarations.row_events import OF_MEMBERS
 from resolvers.resources.credentials.vault import sealed, tell
 from resolvers.resources.oauth.consents import callback
 from resolvers.resources.oauth.states import begin
@@ -45,10 +46,20 @@ class InstallResult(Output):
     oauth_url: Annotated[str | None, Field(repr=False), Absent()] = None
 
 
+class ConnectorInstalledEvent(Event, type="connector.installed", channel=OF_MEMBERS):
+    """An integration was created from a connector, with the credentials of its form. `crewId` is null for one of the
+    workspace.
+    """
+
+    integration_id: str
+    crew_id: str | None
+
+
 @command(
     "connectors.install",
     Action.CREATE,
     audit="connector.installed",
+    emits=ConnectorInstalledEvent,
     errors=(Code.NOT_FOUND, Code.CONFLICT),
     scopes=("crews:write", "credentials:write"),
 )
@@ -74,6 +85,7 @@ async def install_connector(ctx: Context, data: InstallConnector) -> InstallResu
         await _keep(ctx, {name_of(key): value for key, value in values.items() if not _is_client(connector, key)})
     url = await _consent(ctx, connector, filled, mark) if connector.auth_mode is AuthMode.byo_oauth else None
     ctx.audit("CONNECTOR", server.id, connector=connector.id, name=server.name, crew_id=data.crew_id)
+    ctx.emit(ConnectorInstalledEvent(integration_id=server.id, crew_id=data.crew_id))
     await ctx.insert(server, conflict=TAKEN)
     step = {AuthMode.mcp_oauth: "mcp_oauth", AuthMode.byo_oauth: "oauth"}.get(connector.auth_mode)
     return InstallResult(integration_id=server.id, next_step=step, oauth_url=url)

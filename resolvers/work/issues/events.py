@@ -4,6 +4,7 @@ from typing import Literal
 
 from models.work.missions import MissionStatus
 from resolvers.kernel import Drawn, Event
+from resolvers.kernel.declarations.row_events import OF_MEMBERS
 from resolvers.staff.agents.events import AgentSlug
 
 
@@ -31,6 +32,14 @@ class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id
     identifier: str | None = None
     status: MissionStatus | None = None
     assignee: AgentSlug | None = None
+
+
+class IssueRelationDeletedEvent(Event, type="issue_relation.deleted", channel=OF_MEMBERS):
+    """A relation between two issues was deleted."""
+
+    id: str
+    source_id: str
+    target_id: str
 
 
 class IssueDeleted(Event, type="issue.deleted", channel="workspace:{workspace_id}"):

@@ -20,7 +20,7 @@ from resolvers.kernel import (
     command,
     query,
 )
-from resolvers.work.issues.events import IssueUpdated
+from resolvers.work.issues.events import IssueRelationDeletedEvent, IssueUpdated
 from resolvers.work.issues.graph import IS_ISSUE, IssueRelationView, relations_of
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
 
@@ -99,9 +99,11 @@ async def _room_for_one_more(ctx: Context, *issue_ids: str) -> None:
     "issues.relations_delete",
     Action.CREATE,
     audit="issue_relation.deleted",
+    emits=IssueRelationDeletedEvent,
     subject=Subject(IssueRelation, "id", called="Relation"),
 )
 async def delete_relation(ctx: Context, relation: IssueRelation, data: ById) -> RelationDeleted:
     """Delete a relation between issues."""
     await ctx.delete(IssueRelation, relation.id)
+    ctx.emit(IssueRelationDeletedEvent(id=relation.id, source_id=relation.source_id, target_id=relation.target_id))
     return RelationDeleted()

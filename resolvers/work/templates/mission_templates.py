@@ -26,6 +26,7 @@ from resolvers.kernel import (
     within,
 )
 from resolvers.kernel.admission.row_rules import Allowed, Is
+from resolvers.work.templates.events import WorkflowTemplateCreated, WorkflowTemplateDeleted, WorkflowTemplateUpdated
 from resolvers.work.templates.graph import BY_NAME, TAKEN, TEMPLATE, TemplateName
 
 BUILT_IN = "A built-in template cannot be changed or deleted"
@@ -75,13 +76,20 @@ def get_mission_template(scope: QueryScope, template: Row[WorkflowTemplate], dat
     return template
 
 
-@command("templates.create", Action.CREATE, audit="workflow_template.created", errors=(Code.CONFLICT,))
+@command(
+    "templates.create",
+    Action.CREATE,
+    audit="workflow_template.created",
+    emits=WorkflowTemplateCreated,
+    errors=(Code.CONFLICT,),
+)
 async def create_mission_template(ctx: Context, data: CreateMissionTemplate) -> WorkflowTemplate:
     """Create a mission template.
 
     The name is unique in the workspace, among templates of both kinds.
     """
     template = WorkflowTemplate(id=new_pattern_id(), **_stored(data.model_dump()))
+    ctx.emit(WorkflowTemplateCreated(id=template.id))
     return await ctx.insert(template, conflict=TAKEN)
 
 
@@ -91,6 +99,7 @@ async def create_mission_template(ctx: Context, data: CreateMissionTemplate) -> 
     subject=TEMPLATE,
     allow=not_built_in,
     audit="workflow_template.updated",
+    emits=WorkflowTemplateUpdated,
     errors=(Code.CONFLICT,),
     versioned=WorkflowTemplate,
 )
@@ -104,6 +113,7 @@ async def update_mission_template(
     changes = _stored(data.sent())
     if not changes:
         return await ctx.unchanged(WorkflowTemplate, template.id)
+    ctx.emit(WorkflowTemplateUpdated(id=template.id))
     return await ctx.edit(template, conflict=TAKEN, **changes)
 
 
@@ -113,6 +123,7 @@ async def update_mission_template(
     subject=TEMPLATE,
     allow=not_built_in,
     audit="workflow_template.deleted",
+    emits=WorkflowTemplateDeleted,
     versioned=WorkflowTemplate,
 )
 async def delete_mission_template(ctx: Context, template: WorkflowTemplate, data: ById) -> Deleted:
@@ -121,4 +132,5 @@ async def delete_mission_template(ctx: Context, template: WorkflowTemplate, data
     Built-in templates cannot be deleted.
     """
     await ctx.delete(WorkflowTemplate, template.id)
+    ctx.emit(WorkflowTemplateDeleted(id=template.id))
     return Deleted(id=template.id)

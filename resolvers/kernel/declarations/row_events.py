@@ -1,0 +1,101 @@
+"""Events of changed rows: derived from the audit actions of commands, and sent with their audit rows.
+
+A command that declares an audit action and no event sends one of its action: `label.created` with the id of the row.
+Such events go to the subscribers of `workspaceEvents` who may read the row; sockets of /ws do not receive them.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar
+
+from sqlmodel import SQLModel
+
+from models.people.auth import User
+from resolvers.kernel.declarations.events import Event, Routing
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.ground.policy import GATES, Action
+from resolvers.kernel.reader.graph import ACCESS, EVERYONE, HEARD, Access
+from resolvers.kernel.store.differences import kinds_of_row
+
+PART = "#"
+"""Separates a channel from the part of its listeners who hear an event: `workspace:<id>#manage`."""
+OF_MEMBERS = "workspace:{workspace_id}#read"
+"""The channel of an event that is not derived, and not for /ws: all members hear of it."""
+_LEVELS = (Action.READ, Action.CREATE, Action.MANAGE, Action.OWNER)
+_OF_USER = "user:"
+
+
+class RowEvent(Event):
+    """An event of one row. `part`: who hears of it, by `hearers`."""
+
+    of_: ClassVar[type[SQLModel]]
+
+    part: Annotated[str, Routing()]
+    id: str
+
+
+def of_action(action: Action) -> str:
+    """The part of listeners who may perform an action."""
+    return next(level.value for level in _LEVELS if GATES[level] == GATES[action])
+
+
+def of_user(user_id: str) -> str:
+    """The part of one listener."""
+    return f"{_OF_USER}{user_id}"
+
+
+def hears(part: str, role: Any, user_id: str) -> bool:
+    """Whether a listener is in a part. Nobody is in an unknown part, which another version of the program may write."""
+    if part.startswith(_OF_USER):
+        return part == of_user(user_id)
+    return part in _LEVELS and role in GATES[Action(part)]
+
+
+def parts_of(role: Any, user_id: str) -> list[str]:
+    """All parts that a listener is in."""
+    return [level.value for level in _LEVELS if role in GATES[level]] + [of_user(user_id)]
+
+
+def hearers(model: type[SQLModel], row: SQLModel | None, changed: Iterable[str]) -> str:
+    """The part of the listeners who may read a row: all who pass the gate of its graph, or fewer, as that declares.
+
+    A row that is not loaded is announced to nobody else than those whom its graph declares without it.
+    """
+    declared = HEARD.get(model)
+    return of_action(ACCESS[model].gate) if declared is None else declared(row, frozenset(changed))
+
+
+def _announced(model: type[SQLModel]) -> bool:
+    """Rows that others than their owner read. People are of no workspace: a log of their account is not announced."""
+    access: Access | None = ACCESS.get(model)
+    if access is None or access.gate in (Action.SELF, Action.NONE) or model is User:
+        return False
+    if access.visible is not EVERYONE and model not in HEARD:
+        raise TypeError(f"{model.__name__}: some of its readers do not see some rows; declare `heard`")
+    return True
+
+
+def derive() -> None:
+    """Gives every command with an audit action, but no event, the event of that action. All graphs are known."""
+    kinds = {kind: model for model in ACCESS for kind in kinds_of_row(model)}
+    known: dict[str, type[RowEvent]] = {}
+    for operation in OPERATIONS.values():
+        action = operation.audit
+        if operation.kind != "command" or action is None or operation.emits:
+            continue
+        model = kinds.get(action.partition(".")[0])
+        if model is None or not _announced(model):
+            continue
+        if action not in known:
+            known[action] = _event(action, model, operation.module)
+        operation.emits, operation.announces = (known[action],), known[action]
+
+
+def _event(action: str, model: type[SQLModel], module: str) -> type[RowEvent]:
+    words = action.replace(".", "_").split("_")  # an action that is an event of its own has to be sent by hand
+    name = "".join(word.capitalize() for word in words) + "Event"
+    said = f"{' '.join(words).capitalize()}; `id` is the id of the row."
+    body = {"__module__": module, "__doc__": said, "of_": model, "__annotations__": {"of_": ClassVar[Any]}}
+    made: type[RowEvent] = type(RowEvent)(
+        name, (RowEvent,), body, type=str(action), channel="workspace:{workspace_id}" + PART + "{part}"
+    )
+    return made
