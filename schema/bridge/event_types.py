@@ -5,7 +5,7 @@ Payloads are shown under camelCase names. An event's fields depend on event and 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
@@ -22,7 +22,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from models.staff.runs import ChatEventType
 from resolvers.domains import load
-from resolvers.kernel.declarations.events import EVENTS, Event
+from resolvers.kernel.declarations.events import EVENTS, Distinct, Event
 from resolvers.kernel.ground.inputs import INT32, accepts_none, bare
 from schema.bridge.fields import enum, nullable
 
@@ -147,14 +147,56 @@ def type_name(event: type[Event]) -> str:
     return event.__name__ if event.__name__.endswith("Event") else event.__name__ + "Event"
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A payload key whose value is shown as another one, where it is in `means`."""
+
+    key: str
+    means: Mapping[str, str] = field(hash=False)
+
+    def of(self, payload: Mapping[str, Any]) -> Any:
+        value = payload.get(self.key)
+        return self.means.get(value, value) if isinstance(value, str) else value
+
+
+def _distinct(event: type[Event], name: str) -> Distinct | None:
+    return next((each for each in event.model_fields[name].metadata if isinstance(each, Distinct)), None)
+
+
+def _distinct_type(name: str, info: FieldInfo, means: Mapping[str, str]) -> Any:
+    """May be null in each event, so that it has one type in all."""
+    present = _present(info).annotation
+    if not means:
+        return nullable(_field_type(name, _present(info)))
+    (kind,) = {type(value) for value in _values(present) if value not in means}
+    return nullable(enum(kind))
+
+
+def sources_of(event: type[Event]) -> dict[str, str | Meaning]:
+    """GraphQL field -> where the payload has it."""
+    found: dict[str, str | Meaning] = {}
+    for key, name in event.payload_keys().items():
+        found[to_camel_case(key)] = key
+        distinct = _distinct(event, name)
+        if distinct is not None:
+            found[to_camel_case(distinct.name)] = Meaning(key, distinct.means) if distinct.means else key
+    return found
+
+
 def _type_of(event: type[Event]) -> Any:
     fields: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
-    for key, field in event.payload_keys().items():
-        info = event.model_fields[field]
+    for key, name in event.payload_keys().items():
+        info = event.model_fields[name]
         if key == "cursor":
             raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
-        fields["__annotations__"][field] = face = _field_type(key, info)
-        fields[field] = strawberry.field(name=to_camel_case(key), description=_description(info, face))
+        fields["__annotations__"][name] = face = _field_type(key, info)
+        distinct, old = _distinct(event, name), None
+        if distinct is not None:
+            fields["__annotations__"][distinct.name] = _distinct_type(distinct.name, info, distinct.means)
+            fields[distinct.name] = strawberry.field(name=to_camel_case(distinct.name))
+            old = f"Use {to_camel_case(distinct.name)}: {to_camel_case(key)} has another type in other events."
+        said = _description(info, face)
+        fields[name] = strawberry.field(name=to_camel_case(key), description=said, deprecation_reason=old)
     return strawberry.type(
         type(event.__name__, (EventInterface,), fields),
         name=type_name(event),
@@ -231,10 +273,9 @@ class EventTypes:
         self._types: dict[str, Any] = {"StreamReset": StreamReset}
         self._forms: dict[tuple[str, str], list[Form]] = {}  # (event type, kind of channel) -> forms of its payload
         self._members: dict[str, dict[str, Any]] = {kind: {"StreamReset": StreamReset} for kind in UNION_NAMES}
-        self._payloads: dict[str, Mapping[str, str]] = {"StreamReset": {"reason": "reason"}}
+        self._payloads: dict[str, Mapping[str, str | Meaning]] = {"StreamReset": {"reason": "reason"}}
         for event in sorted(events, key=type_name):  # the schema is the same for every order of imports
-            payload = {to_camel_case(key): key for key in event.payload_keys()}
-            self._add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), payload)
+            self._add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), sources_of(event))
         for type_, (shown, keys, form) in _FRAMES.items():
             for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
                 self._add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
@@ -245,7 +286,7 @@ class EventTypes:
         }
         self._resolved = lru_cache(maxsize=4096)(self._resolve)
 
-    def _add(self, event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[str, str]) -> None:
+    def _add(self, event_type: str, kind: str, shown: Any, form: Form, payload: Mapping[str, str | Meaning]) -> None:
         if kind not in UNION_NAMES:
             raise TypeError(f"{event_type}: no subscription listens to {kind}")
         known = self._forms.setdefault((event_type, kind), [])
@@ -267,7 +308,7 @@ class EventTypes:
         """The members of a kind's union: name -> Strawberry type."""
         return dict(self._members[kind])
 
-    def payload_fields(self, name: str) -> Mapping[str, str]:
+    def payload_fields(self, name: str) -> Mapping[str, str | Meaning]:
         """GraphQL field -> payload key. `cursor`, and `seq` and `chatId` of a frame, are not in the payload: the sender
         knows them.
         """

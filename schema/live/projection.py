@@ -16,7 +16,7 @@ from graphql import FieldNode, GraphQLUnionType
 from resolvers.attention.channels import ChannelKind
 from resolvers.instance.telemetry import log
 from resolvers.live import Delivered, Subscription
-from schema.bridge.event_types import EVENT_TYPES, UnknownEvent, kind_of
+from schema.bridge.event_types import EVENT_TYPES, Meaning, UnknownEvent, kind_of
 from schema.bridge.selection import Selection
 
 BEGIN, RESET = b"RunBegin", b"StreamReset"
@@ -37,7 +37,7 @@ class Given(Enum):
 
 
 OF_FRAMES = (Given.seq, Given.chat_id, Given.run_id, Given.created_at)
-Source = str | Given  # a payload key, or
+Source = str | Meaning | Given  # a payload key, one with other values, or
 Items = tuple[tuple[str, Source], ...]  # response key and source, in the order of the answer
 
 
@@ -77,7 +77,11 @@ class Projection:
             given |= {Given.seq: number, Given.chat_id: event.chat_id, Given.run_id: event.run_id}
             given[Given.created_at] = None if event.at is None else milliseconds(event.at)
         shown = {
-            key: payload.get(source) if source.__class__ is str else given[source]
+            key: payload.get(source)
+            if isinstance(source, str)
+            else source.of(payload)
+            if isinstance(source, Meaning)
+            else given[source]
             for key, source in self._members[self._numbers[name]]
         }
         return orjson.dumps({"data": {self.key: shown}})
@@ -130,7 +134,7 @@ def _items(name: str, fields: Mapping[str, list[FieldNode]]) -> Items:
     return tuple((key, _source(name, group[0].name.value, payload)) for key, group in fields.items())
 
 
-def _source(name: str, field: str, payload: Mapping[str, str]) -> Source:
+def _source(name: str, field: str, payload: Mapping[str, str | Meaning]) -> Source:
     if field in payload:
         return payload[field]
     given = Given(field)

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from resolvers.identity.caller import Caller
+from resolvers.kernel.declarations.events import Distinct
 from resolvers.live import Delivered, Position
 from schema.bridge.endpoint import Endpoint
 from schema.bridge.event_types import EVENT_TYPES, UNION_NAMES, declared, kind_of, type_name
@@ -80,6 +81,10 @@ def _samples() -> list[Sample]:
             shown = {"__typename": type_name(event), "cursor": CURSOR} | {
                 camel(key): item for key, item in payload.items()
             }
+            for name, info in event.model_fields.items():
+                for other in (each for each in info.metadata if isinstance(each, Distinct)):
+                    item = payload.get(info.serialization_alias or name)
+                    shown[camel(other.name)] = other.means.get(item, item)
             made.append(Sample(kind_of(event.channel_), event.type_, payload, shown))
     for kind, frame, chat in (("session", 7, None), ("session", 0, None), ("agent", 0, "y")):
         begin, given = {"from_seq": 6}, {"cursor": CURSOR, "chatId": "x" if kind == "session" else chat}

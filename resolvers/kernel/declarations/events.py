@@ -1,7 +1,7 @@
 """Events: declared types, written to the outbox in the transaction of the change they tell of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Annotated, Any, ClassVar, Self
 
@@ -33,6 +33,18 @@ def address_of(channel: str, workspace_id: str | None) -> str:
 @dataclass(frozen=True, slots=True)
 class Routing:
     """Marks a field that names the channel and is no part of the payload: `chat_id: Annotated[str, Routing()]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """Marks a field whose name has another type in other events of the channel. GraphQL shows it as `name` too, which
+    may be null, and deprecates the shared name: one selection can then name the fields of several events.
+
+    `means`: values that the type of the new field does not have, and those that it shows for them.
+    """
+
+    name: str
+    means: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Event(BaseModel):

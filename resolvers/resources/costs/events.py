@@ -1,7 +1,10 @@
 """Events about budgets on the channel of a workspace."""
 
+from typing import Annotated
+
 from models.resources.budgets import BudgetPeriod, BudgetScope
 from resolvers.kernel import Event
+from resolvers.kernel.declarations.events import Distinct
 
 
 class BudgetCreated(Event, type="budget.created", channel="workspace:{workspace_id}"):
@@ -26,7 +29,7 @@ class BudgetWarning(Event, type="budget.warning", channel="workspace:{workspace_
     """The soft limit of a budget was reached. Sent once a period."""
 
     id: str
-    scope: BudgetScope
+    scope: Annotated[BudgetScope, Distinct("budget_scope")]
     period: BudgetPeriod
 
 
@@ -34,7 +37,7 @@ class BudgetExceeded(Event, type="budget.exceeded", channel="workspace:{workspac
     """A budget is spent. Sent once a period."""
 
     id: str
-    scope: BudgetScope
+    scope: Annotated[BudgetScope, Distinct("budget_scope")]
     period: BudgetPeriod
 
 

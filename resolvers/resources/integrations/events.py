@@ -1,8 +1,9 @@
 """Events about the MCP servers of a workspace and of its crews."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from resolvers.kernel import Event
+from resolvers.kernel.declarations.events import Distinct
 
 
 class WorkspaceIntegrationCreated(Event, type="integration.created", channel="workspace:{workspace_id}"):
@@ -27,7 +28,7 @@ class IntegrationUpdated(Event, type="integration.updated", channel="workspace:{
 
     id: str
     scope: Literal["workspace", "crew"]
-    crew_id: str | None = None
+    crew_id: Annotated[str | None, Distinct("integration_crew_id")] = None
 
 
 class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{workspace_id}"):
@@ -35,4 +36,4 @@ class IntegrationDeleted(Event, type="integration.deleted", channel="workspace:{
 
     id: str
     scope: Literal["workspace", "crew"]
-    crew_id: str | None = None
+    crew_id: Annotated[str | None, Distinct("integration_crew_id")] = None

@@ -56,6 +56,7 @@ from resolvers.kernel import (
     viewer_can,
 )
 from resolvers.kernel.ground.stricter import InGraph
+from resolvers.kernel.declarations.events import Distinct
 from resolvers.people.workspaces.files import AGENT_GONE, forget_attached
 from resolvers.resources.integrations.written import agent_follows
 from resolvers.rules.config_text import shown
@@ -170,7 +171,7 @@ class AgentCreated(Event, type="agent.created", channel="workspace:{workspace_id
     id: str
     name: str
     slug: str
-    status: AgentStatus
+    status: Annotated[AgentStatus, Distinct("agent_status")]
 
 
 class AgentDeleted(Event, type="agent.deleted", channel="workspace:{workspace_id}"):

@@ -7,7 +7,7 @@ from pydantic import Field
 from models.staff.agents import AgentStatus
 from models.staff.runs import ChatEventType
 from resolvers.kernel import Event
-from resolvers.kernel.declarations.events import Time
+from resolvers.kernel.declarations.events import Distinct, Time
 
 AgentSlug = Annotated[str, Field(description="The slug of an agent.")]
 
@@ -52,7 +52,7 @@ class AgentHireApproved(Event, type="agent.hire_approved", channel="workspace:{w
     id: str
     crew_id: str
     name: str
-    status: Literal[AgentStatus.IDLE]
+    status: Annotated[Literal[AgentStatus.IDLE], Distinct("agent_status")]
 
 
 class AgentExpired(Event, type="agent.expired", channel="workspace:{workspace_id}"):

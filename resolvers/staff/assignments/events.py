@@ -6,6 +6,7 @@ from pydantic import Field
 
 from models.work.missions import AssignmentStatus
 from resolvers.kernel import Event, Routing
+from resolvers.kernel.declarations.events import Distinct
 from resolvers.kernel.declarations.row_events import OF_MEMBERS
 from resolvers.staff.agents.events import AgentSlug
 
@@ -87,7 +88,10 @@ class AssignmentUpdated(Event, type="assignment.updated", channel="workspace:{wo
     """An assignment has started or ended."""
 
     id: str
-    status: Literal[AssignmentStatus.RUNNING, AssignmentStatus.COMPLETED, AssignmentStatus.FAILED]
+    status: Annotated[
+        Literal[AssignmentStatus.RUNNING, AssignmentStatus.COMPLETED, AssignmentStatus.FAILED],
+        Distinct("assignment_status"),
+    ]
     target: AgentSlug
 
 
@@ -168,4 +172,4 @@ class PeerConversationUpdated(Event, type="peer_conversation.updated", channel="
     id: str
     from_: FromAgent
     target: AgentSlug
-    status: str
+    status: Annotated[str, Distinct("conversation_status")]

@@ -47,12 +47,13 @@ class InstallResult(Output):
 
 
 class ConnectorInstalledEvent(Event, type="connector.installed", channel=OF_MEMBERS):
-    """An integration was created from a connector, with the credentials of its form. `crewId` is null for one of the
-    workspace.
+    """An integration was created from a connector, with the credentials of its form.
+
+    `integrationCrewId` is null for an integration of the workspace.
     """
 
     integration_id: str
-    crew_id: str | None
+    integration_crew_id: str | None
 
 
 @command(
@@ -85,7 +86,7 @@ async def install_connector(ctx: Context, data: InstallConnector) -> InstallResu
         await _keep(ctx, {name_of(key): value for key, value in values.items() if not _is_client(connector, key)})
     url = await _consent(ctx, connector, filled, mark) if connector.auth_mode is AuthMode.byo_oauth else None
     ctx.audit("CONNECTOR", server.id, connector=connector.id, name=server.name, crew_id=data.crew_id)
-    ctx.emit(ConnectorInstalledEvent(integration_id=server.id, crew_id=data.crew_id))
+    ctx.emit(ConnectorInstalledEvent(integration_id=server.id, integration_crew_id=data.crew_id))
     await ctx.insert(server, conflict=TAKEN)
     step = {AuthMode.mcp_oauth: "mcp_oauth", AuthMode.byo_oauth: "oauth"}.get(connector.auth_mode)
     return InstallResult(integration_id=server.id, next_step=step, oauth_url=url)

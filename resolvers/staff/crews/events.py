@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from resolvers.kernel import Event, Routing
-from resolvers.kernel.declarations.events import Long, Time
+from resolvers.kernel.declarations.events import Distinct, Long, Time
 
 ProvisionStep = Literal[
     "provision.start", "resolve_features", "image_build_start", "feature_install", "image_build_done",
@@ -56,11 +56,11 @@ class ProvisionStepReported(Event, type="provision.event", channel="workspace:{w
 
     crew_id: str
     phase: str
-    step: ProvisionStep
+    step: Annotated[ProvisionStep, Distinct("step_name")]
     feature: str | None = None
-    status: StepStatus | None = None
+    status: Annotated[StepStatus | None, Distinct("step_status")] = None
     detail: str | None = None
-    error: str | None = None
+    error: Annotated[str | None, Distinct("step_error")] = None
     tag: str | None = None
     duration_ms: Long | None = None
 

@@ -6,6 +6,7 @@ from models.staff.agents import AgentStatus
 from models.staff.runs import ChatEventType, RunStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import Event, Routing
+from resolvers.kernel.declarations.events import Distinct
 
 
 class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
@@ -14,7 +15,7 @@ class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
     run_id: str
     agent_id: str
     agent_name: str
-    status: RunStatus
+    status: Annotated[RunStatus, Distinct("run_status")]
 
 
 class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id}"):
@@ -24,7 +25,7 @@ class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id
     agent_id: str
     agent_name: str
     agent_slug: str
-    status: RunStatus
+    status: Annotated[RunStatus, Distinct("run_status")]
 
 
 class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
@@ -34,7 +35,7 @@ class RunFailed(Event, type="run.failed", channel="workspace:{workspace_id}"):
     agent_id: str
     agent_name: str
     agent_slug: str
-    status: RunStatus
+    status: Annotated[RunStatus, Distinct("run_status")]
 
 
 class AgentStatusChanged(Event, type="agent.status", channel="workspace:{workspace_id}"):
@@ -42,7 +43,7 @@ class AgentStatusChanged(Event, type="agent.status", channel="workspace:{workspa
 
     agent_id: str
     agent_name: str
-    status: AgentStatus
+    status: Annotated[AgentStatus, Distinct("agent_status")]
 
 
 class WorkPaused(Event, type="agent.work_paused", channel="workspace:{workspace_id}"):

@@ -1,9 +1,10 @@
 """Events about issues."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from models.work.missions import MissionStatus
 from resolvers.kernel import Drawn, Event
+from resolvers.kernel.declarations.events import Distinct
 from resolvers.kernel.declarations.row_events import OF_MEMBERS
 from resolvers.staff.agents.events import AgentSlug
 
@@ -29,8 +30,8 @@ class IssueUpdated(Event, type="issue.updated", channel="workspace:{workspace_id
     """
 
     id: str
-    identifier: str | None = None
-    status: MissionStatus | None = None
+    identifier: Annotated[str | None, Distinct("issue_identifier")] = None
+    status: Annotated[MissionStatus | None, Distinct("issue_status")] = None
     assignee: AgentSlug | None = None
 
 
@@ -53,7 +54,7 @@ class IssueStarted(Event, type="issue.started", channel="workspace:{workspace_id
 
     id: str
     identifier: str
-    status: Literal[MissionStatus.IN_PROGRESS]
+    status: Annotated[Literal[MissionStatus.IN_PROGRESS], Distinct("issue_status")]
 
 
 class IssuesBulkUpdated(Event, type="issues.bulk_updated", channel="workspace:{workspace_id}"):

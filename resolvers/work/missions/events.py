@@ -1,9 +1,13 @@
 """Events about missions, their tasks, and pending decisions."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from models.work.missions import MissionStatus, TaskStatus
 from resolvers.kernel import Event, Routing
+from resolvers.kernel.declarations.events import Distinct
+
+STARTED: Final[dict[str, str]] = {"STARTED": MissionStatus.IN_PROGRESS}
+"""The engine's word for a mission that begins, and the status that the mission then has."""
 
 
 class CrewMissionCreated(Event, type="mission.created", channel="crew:{crew_id}"):
@@ -19,7 +23,7 @@ class MissionCloned(Event, type="mission.created", channel="workspace:{workspace
 
     id: str
     crew_id: str
-    status: Literal[MissionStatus.PLANNING]
+    status: Annotated[Literal[MissionStatus.PLANNING], Distinct("mission_status")]
 
 
 class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspace_id}"):
@@ -30,23 +34,23 @@ class MissionUpdated(Event, type="mission.updated", channel="workspace:{workspac
 
     id: str
     crew_id: str
-    status: MissionStatus | Literal["STARTED"]
-    title: str | None = None
+    status: Annotated[MissionStatus | Literal["STARTED"], Distinct("mission_status", STARTED)]
+    title: Annotated[str | None, Distinct("mission_title")] = None
 
 
 class MissionStarted(Event, type="mission.updated", channel="mission:{id}"):
     """This mission was started."""
 
     id: str
-    status: Literal[MissionStatus.IN_PROGRESS]
+    status: Annotated[Literal[MissionStatus.IN_PROGRESS], Distinct("mission_status")]
 
 
 class MissionStatusChanged(Event, type="mission.status", channel="mission:{id}"):
     """The status of this mission has changed. The engine sends STARTED with the title when it starts the mission."""
 
     id: str
-    status: MissionStatus | Literal["STARTED"]
-    title: str | None = None
+    status: Annotated[MissionStatus | Literal["STARTED"], Distinct("mission_status", STARTED)]
+    title: Annotated[str | None, Distinct("mission_title")] = None
 
 
 class TaskCreated(Event, type="task.created", channel="mission:{mission_id}"):
@@ -55,7 +59,7 @@ class TaskCreated(Event, type="task.created", channel="mission:{mission_id}"):
     mission_id: Annotated[str, Routing()]
     id: str
     title: str
-    status: TaskStatus
+    status: Annotated[TaskStatus, Distinct("task_status")]
 
 
 class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}"):
@@ -63,7 +67,7 @@ class TaskStatusChanged(Event, type="task.status", channel="mission:{mission_id}
 
     mission_id: Annotated[str, Routing()]
     id: str
-    status: TaskStatus
+    status: Annotated[TaskStatus, Distinct("task_status")]
 
 
 class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"):
@@ -71,7 +75,7 @@ class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"
 
     id: str
     mission_id: str
-    status: TaskStatus
+    status: Annotated[TaskStatus, Distinct("task_status")]
 
 
 class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}"):
