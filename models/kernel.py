@@ -89,6 +89,7 @@ class OutboxEvent(Row, table=True):
     type: str = text_field(LINE, holds=NOTHING)
     payload: dict[str, Any] = json_field(PAYLOAD, holds=MENTIONS)
     created_at: datetime = stored_at(primary_key=True)
+    cause: str | None = text_field(LINE * 3, default=None, holds=MENTIONS)  # JSON: the actor, and the client's mutation
 
 
 IDEMPOTENCY_HOURS = 24

@@ -80,6 +80,7 @@ class Caller:
     origin: str = ""  # scheme and host the client used, for links
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
+    mutation_id: str = ""  # the client's name of a mutation, which its events repeat
     run_id: str = ""  # of the worker that carries out this run: what it writes is refused when the run has ended
 
     @classmethod

@@ -45,11 +45,13 @@ class Delivered:
     seq: int = 0
     frame: int = 0
     mirrored: str | None = None  # on the channel of an agent: the id of the chat whose frame it is
-    run_id: str | None = None  # of a frame, and
+    run_id: str | None = None  # of a frame
     at: datetime | None = None  # the time at which it was stored
+    cause: str | None = None  # JSON: the type and id of the actor, and the client's mutation; of no frame
     part: str = ""  # of the channel's listeners, who alone hear of it (see row_events)
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
+    _causes: Any = field(default=None, repr=False)
 
     def encoded(self, key: Any, encode: Callable[..., bytes], *arguments: Any) -> bytes:
         """`encode(self, *arguments)`, once for all who ask with the same key."""
@@ -80,6 +82,13 @@ class Delivered:
         if self._values is None:
             self._values = orjson.loads(self.payload)
         return self._values  # type: ignore[no-any-return]
+
+    @property
+    def causes(self) -> tuple[str | None, str | None, str | None]:
+        """The type and the id of the actor, and the id of the client's mutation."""
+        if self._causes is None:
+            self._causes = tuple(orjson.loads(self.cause)) if self.cause else (None, None, None)
+        return self._causes  # type: ignore[no-any-return]
 
     def after(self, position: Position) -> Position | None:
         """The position after this event; None if it was seen before."""

@@ -108,8 +108,17 @@ class Hub:
         if position.xid < swept:
             raise Lost("too_old")
         found = [
-            Delivered(channel.address, type_, payload, xid, seq, part=address.partition(PART)[2] if parts else "")
-            for xid, seq, address, type_, payload in rows
+            Delivered(
+                channel.address,
+                type_,
+                payload,
+                xid,
+                seq,
+                part=address.partition(PART)[2] if parts else "",
+                at=at,
+                cause=cause,
+            )
+            for xid, seq, address, type_, payload, at, cause in rows
         ]
         if channel.kind is not ChannelKind.session:
             return found

@@ -4,16 +4,18 @@
 # number: it waits. Distinguishing transactions of other databases costs more than the rest: $4 asks for it.
 EVENTS = """
     SELECT xid::text::bigint, seq, channel, type, payload::json,
-        extract(epoch FROM clock_timestamp() - created_at)::float8 AS age
+        extract(epoch FROM clock_timestamp() - created_at)::float8 AS age,
+        created_at AS at, cause
     FROM events WHERE (xid, seq) > ($1::text::xid8, $2::bigint)
       AND xid < (SELECT CASE WHEN $4 THEN events_horizon() ELSE pg_snapshot_xmin(pg_current_snapshot()) END)
     ORDER BY xid, seq LIMIT $3
 """
 # for each channel by its index, and no more of it than is asked for
 MISSED_EVENTS = """
-    SELECT e.xid::text::bigint, e.seq, heard.channel, e.type, e.payload::json
+    SELECT e.xid::text::bigint, e.seq, heard.channel, e.type, e.payload::json, e.at, e.cause
     FROM unnest($1::text[]) AS heard(channel) CROSS JOIN LATERAL (
-        SELECT xid, seq, type, payload
+        SELECT xid, seq, type, payload, cause,
+            created_at AS at
         FROM events WHERE channel = heard.channel AND (xid, seq) > ($2::text::xid8, $3::bigint)
           AND xid < (SELECT events_horizon())
           AND created_at >= $4::timestamptz

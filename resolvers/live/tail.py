@@ -269,7 +269,7 @@ class ChatTail:
         while True:
             place = str(self.position.xid), self.position.seq
             rows = await self._conn.fetch(statements.EVENTS, *place, BATCH, whole)
-            for xid, seq, channel, type_, payload, age in rows:
+            for xid, seq, channel, type_, payload, age, at, cause in rows:
                 self.position = Position(xid, seq)
                 self.lag = age
                 if type_ == CHANGED:
@@ -277,7 +277,7 @@ class ChatTail:
                     continue
                 whole, _, part = channel.partition(PART) if channel.startswith(PARTED) else (channel, "", "")
                 if whole in self._channels:
-                    self._dispatch(Delivered(whole, type_, payload, xid, seq, part=part))
+                    self._dispatch(Delivered(whole, type_, payload, xid, seq, part=part, at=at, cause=cause))
             if len(rows) < BATCH:
                 return
             await asyncio.sleep(0)

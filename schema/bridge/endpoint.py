@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -51,6 +52,7 @@ RESPONSE = "application/graphql-response+json"
 LEGACY = "application/json"
 SUBSCRIPTIONS = b"subscriptionspec"  # in Accept: the client takes multipart/mixed;subscriptionSpec=1.0
 OF_ANYBODY = 4000  # letters of a new document that is read before it is known who sends it
+MUTATION, LONGEST_MUTATION = b"x-client-mutation-id", 64
 KINDS = 32  # values of a header whose meaning is remembered
 MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is bounded by time
 STREAMED = (
@@ -157,6 +159,9 @@ class Endpoint:
     ) -> Whole:
         """Raises Malformed."""
         kind, key = _negotiate(accept), idempotency_key(transport.headers)
+        named = transport.headers.get(MUTATION)
+        if named is not None:
+            caller = replace(caller, mutation_id=mutation_id(named))
         done = await self.execute(caller, body, key=key, read_only=read_only, strict=kind == RESPONSE)
         headers = _headers(kind, done.body)
         if done.session is not None:
@@ -328,6 +333,14 @@ def _errors(errors: list[Any]) -> bytes:
 
 def _wrong(text: str, **more: Any) -> bytes:
     return _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, **more}}])
+
+
+def mutation_id(named: bytes) -> str:
+    """Raises Malformed for what cannot be repeated in events."""
+    text = named.decode("latin-1")
+    if not 0 < len(text) <= LONGEST_MUTATION or not text.isascii() or not text.isprintable():
+        raise Malformed(400, f"X-Client-Mutation-Id has 1 to {LONGEST_MUTATION} printable ASCII characters")
+    return text
 
 
 def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:

@@ -7,7 +7,7 @@ Payloads are shown under camelCase names. An event's fields depend on event and 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from inspect import cleandoc
 from types import UnionType
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from strawberry.scalars import JSON
 from strawberry.utils.str_converters import to_camel_case
 
+from models.actors import ActorType
 from models.staff.runs import ChatEventType
 from resolvers.domains import load
 from resolvers.kernel.declarations.events import EVENTS, Distinct, Event
@@ -52,6 +53,20 @@ class EventInterface:
     cursor: str = strawberry.field(description="Position of this event: pass it as `after` to resume a subscription.")
 
 
+@strawberry.interface(name="ChangeEvent", description="An event of a change, with its time and its cause.")
+class ChangeInterface(EventInterface):
+    at: datetime | None = strawberry.field(description="Time of the change, in milliseconds.")
+    actor_type: enum(ActorType) | None = strawberry.field(  # type: ignore[valid-type]
+        description="Who made the change: a user, an agent, or the system. Null for events of an earlier version."
+    )
+    actor_id: strawberry.ID | None = strawberry.field(description="Id of the user or agent, or a name of the system's.")
+    mutation_id: str | None = strawberry.field(
+        description="Value of `X-Client-Mutation-Id` in the request that made the change."
+    )
+
+
+CHANGE = {"at": "at", "actorType": "actor_type", "actorId": "actor_id", "mutationId": "mutation_id"}
+"""GraphQL fields of a ChangeEvent beside its payload."""
 _WHOSE = "Chat of this frame; an agent can work in several chats."
 
 
@@ -187,8 +202,8 @@ def _type_of(event: type[Event]) -> Any:
     fields: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
     for key, name in event.payload_keys().items():
         info = event.model_fields[name]
-        if key == "cursor":
-            raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
+        if key == "cursor" or key in CHANGE.values():
+            raise TypeError(f"{event.__name__}: {key} is of every event, and no payload")
         fields["__annotations__"][name] = face = _field_type(key, info)
         distinct, old = _distinct(event, name), None
         if distinct is not None:
@@ -198,7 +213,7 @@ def _type_of(event: type[Event]) -> Any:
         said = _description(info, face)
         fields[name] = strawberry.field(name=to_camel_case(key), description=said, deprecation_reason=old)
     return strawberry.type(
-        type(event.__name__, (EventInterface,), fields),
+        type(event.__name__, (ChangeInterface,), fields),
         name=type_name(event),
         description=cleandoc(event.__doc__ or ""),
     )
@@ -280,6 +295,8 @@ class EventTypes:
             for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
                 self._add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
         self.unions: dict[str, Any] = {kind: self._union(kind) for kind in UNION_NAMES}
+        self.names: dict[str, Any] = {kind: self._names(kind) for kind in UNION_NAMES}
+        """Kind of channel -> the enum of its events."""
         self._telling = {
             place: tuple({key for form in forms for key in form.fixed}) if len(forms) > 1 else ()
             for place, forms in self._forms.items()
@@ -303,6 +320,12 @@ class EventTypes:
         said = f"Events of the channel `{kind}{'' if kind == 'providers' else ':{id}'}`."
         members = tuple(self._members[kind].values())
         return Annotated[Union[members], strawberry.union(UNION_NAMES[kind], description=said)]  # noqa: UP007 (a value here)
+
+    def _names(self, kind: str) -> Any:
+        said = f"The types of a {UNION_NAMES[kind]}, but StreamReset, which is always sent."
+        names = [name for name in self._members[kind] if name != "StreamReset"]
+        made = StrEnum(f"{UNION_NAMES[kind]}Type", {name: name for name in names})
+        return strawberry.enum(made, description=said)
 
     def types_of(self, kind: str) -> dict[str, Any]:
         """The members of a kind's union: name -> Strawberry type."""

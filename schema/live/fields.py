@@ -15,6 +15,7 @@ from schema.bridge.fields import arguments, nullable
 
 CHANNEL, LIST = "channel", "list"  # of a field's metadata
 _AFTER = "Cursor to resume after. Default: new events only; with `-`, a StreamReset with the cursor comes first."
+_TYPES = "Only events of these types; default: all. A StreamReset is always sent."
 _AFTER_SEQ = """Number of the frame to resume after, if `after` is absent.
 
 `lastSeq` of a chat whose history was read in the same query, or `fromSeq` of its live run."""
@@ -46,6 +47,8 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
         raise NotImplementedError  # subscriptions are sent as they are projected, by schema.live
 
     parameters = [_parameter("after", str, _AFTER)]
+    if kind is ChannelKind.workspace:
+        parameters.append(_parameter("types", list[EVENT_TYPES.names[kind]], _TYPES))  # type: ignore[misc]
     if kind is ChannelKind.session:
         parameters.append(_parameter("after_seq", int, _AFTER_SEQ))
     if argument is not None:

@@ -52,7 +52,7 @@ class Stream:
         """Raises Refusal when the caller may not listen."""
         assert self._live is not None
         try:
-            self._projection = projection = request.plan.projection
+            self._projection = projection = request.shown
             made = await request.listen(self._live, self._encode, after, same=(self._framing, projection))
         except BaseException:
             self._live.close()
@@ -71,9 +71,11 @@ class Stream:
         """Sends the reason, and ends."""
         self.show(errors(found))
 
-    def _encode(self, event: Any, subscription: Listening) -> bytes:
+    def _encode(self, event: Any, subscription: Listening) -> bytes | None:
         answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
-        return self._framing.frame(answer, subscription.cursor if self._framing.placed else "")
+        return (
+            None if answer is None else self._framing.frame(answer, subscription.cursor if self._framing.placed else "")
+        )
 
     # ---- the line ------------------------------------------------------------------------------------------------
 

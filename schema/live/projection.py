@@ -4,6 +4,7 @@ Compiled once a document, shared by all who select the same: an event is encoded
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
@@ -34,9 +35,15 @@ class Given(Enum):
     chat_id = "chatId"
     run_id = "runId"
     created_at = "createdAt"
+    at = "at"
+    actor_type = "actorType"
+    actor_id = "actorId"
+    mutation_id = "mutationId"
 
 
 OF_FRAMES = (Given.seq, Given.chat_id, Given.run_id, Given.created_at)
+CAUSES = (Given.actor_type, Given.actor_id, Given.mutation_id)
+TIMES = (Given.at, Given.created_at)
 Source = str | Meaning | Given  # a payload key, one with other values, or
 Items = tuple[tuple[str, Source], ...]  # response key and source, in the order of the answer
 
@@ -46,14 +53,16 @@ class Projection:
     seen. `items`: how large it is.
     """
 
-    __slots__ = ("__weakref__", "_members", "_numbers", "items", "key", "placed")
+    __slots__ = ("__weakref__", "_caused", "_members", "_numbers", "_timed", "items", "key", "placed")
 
     def __init__(self, key: str, numbers: Mapping[bytes, int], members: tuple[Items, ...]) -> None:
         """`numbers`: GraphQL type -> where its items stand among `members`; one for all projections of a union."""
         self.key, self._numbers, self._members = key, numbers, members
         different = set(members)
         self.items = len(members) + sum(map(len, different))
-        self.placed = any(source is Given.cursor for items in different for _, source in items)
+        sources = {source for items in different for _, source in items if isinstance(source, Given)}
+        self.placed, self._caused = Given.cursor in sources, not sources.isdisjoint(CAUSES)
+        self._timed = not sources.isdisjoint(TIMES)
 
     def answer(self, event: Delivered, subscription: Subscription) -> bytes:
         """The GraphQL response to an event; a StreamReset if it cannot be shown."""
@@ -75,7 +84,10 @@ class Projection:
             # on the channel of an agent a frame does not say its number, but a run does
             number = event.frame or (payload["from_seq"] + 1 if name == BEGIN else None)
             given |= {Given.seq: number, Given.chat_id: event.chat_id, Given.run_id: event.run_id}
-            given[Given.created_at] = None if event.at is None else milliseconds(event.at)
+            if self._timed:
+                given |= dict.fromkeys(TIMES, None if event.at is None else milliseconds(event.at))
+            if self._caused:
+                given |= zip(CAUSES, event.causes, strict=True)
         shown = {
             key: payload.get(source)
             if isinstance(source, str)
@@ -89,6 +101,21 @@ class Projection:
 
 def milliseconds(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A projection that shows events of some types only."""
+
+    projection: Projection
+    names: frozenset[bytes]
+
+    def answer(self, event: Delivered, subscription: Subscription) -> bytes | None:
+        name = event.encoded(_TYPE, _type_name)
+        return self.projection.answer(event, subscription) if name == RESET or name in self.names else None
+
+    def reset(self, reason: str, cursor: str) -> bytes:
+        return self.projection.reset(reason, cursor)
 
 
 def _type_name(event: Delivered) -> bytes:

@@ -21,7 +21,7 @@ from schema.bridge.selection import BACKREF, Selection
 from schema.bridge.trees import Tree
 from schema.bridge.worker import Who
 from schema.live.fields import CHANNEL, LIST, Source
-from schema.live.projection import Projection, project
+from schema.live.projection import Chosen, Projection, project
 from schema.live.rows import RowPlan, row_plan
 
 BEGUN = "subscribed"
@@ -32,7 +32,7 @@ _ID = intern(Shape((Column("id", "id"),)))
 class Shown(Protocol):
     """Builds the answers of a subscription to a channel or a list."""
 
-    def answer(self, event: Any, subscription: Any, /) -> bytes: ...
+    def answer(self, event: Any, subscription: Any, /) -> bytes | None: ...
 
     def reset(self, reason: str, cursor: str, /) -> bytes: ...
 
@@ -66,6 +66,14 @@ class Request:
     plan: SubscriptionPlan | RowPlan
     values: Mapping[str, Any]
     variables: Any
+
+    @property
+    def shown(self) -> Shown:
+        """What the answers are made by; equal for requests that get the same ones."""
+        types = self.values.get("types")
+        if types is None or isinstance(self.plan, RowPlan):
+            return self.plan.projection
+        return Chosen(self.plan.projection, frozenset(str(name).encode() for name in types))
 
     @property
     def after(self) -> str | None:

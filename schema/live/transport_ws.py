@@ -91,8 +91,9 @@ class Operation:
     def shows(self, projection: Shown) -> None:
         self._projection = projection
 
-    def encode(self, event: Any, subscription: Listening) -> bytes:
-        return self.next(self._projection.answer(event, subscription))  # type: ignore[union-attr]
+    def encode(self, event: Any, subscription: Listening) -> bytes | None:
+        answer = self._projection.answer(event, subscription)  # type: ignore[union-attr]
+        return None if answer is None else self.next(answer)
 
     def reset(self, reason: str, cursor: str) -> bytes:
         return self.next(self._projection.reset(reason, cursor))  # type: ignore[union-attr]
@@ -228,9 +229,10 @@ class Socket:
     async def _opened(self, operation: Operation, request: Request) -> None:
         live = self._live
         assert live is not None
-        operation.shows(request.plan.projection)
+        shown = request.shown
+        operation.shows(shown)
         # what clients count, many of them do
-        same = (request.plan.projection, operation.id) if operation.id.isdigit() else None
+        same = (shown, operation.id) if operation.id.isdigit() else None
         made = await request.listen(live, operation.encode, request.after, same)
         reason = self._lost.pop(made, None)
         if self._operations.get(operation.id) is not operation:  # the socket has ended

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from tests.generation.surfaces import Outcome
 from tests.live.graphql import Talk, crews_made, own, talking
 from tests.live.outlets import until
 from tests.live.sockets import client_of
-from tests.world import World
+from tests.world import Person, World, now
 
 pytestmark = pytest.mark.anyio
 _ACCOUNT = "a log of the account, and of no workspace"
@@ -209,3 +210,57 @@ async def test_of_a_credential_of_crews_only_managers_hear() -> None:
         credential = Credential(scope=scope.value)
         assert HEARD[Credential](credential, frozenset()) == of_action(Action.READ if everyone else Action.UPDATE)
         assert HEARD[Credential](credential, frozenset({"scope"})) == of_action(Action.READ)
+
+
+CAUSES = """
+    subscription Causes($ws: ID, $types: [WorkspaceEventType!]) {
+      workspaceEvents(workspaceId: $ws, types: $types) {
+        __typename ... on ChangeEvent { at actorType actorId mutationId } ... on LabelCreatedEvent { id } }
+    }
+"""
+MAKE = 'mutation($n: String!) { createLabel(input: {name: $n, color: "#000000"}) { id } }'
+
+
+async def labelled(world: World, person: Person, **headers: str) -> Any:
+    headers |= {"x-workspace-id": world.workspace.id}
+    async with world.client(person) as client:
+        body = {"query": MAKE, "variables": {"n": new_id()}}
+        return await client.post("/graphql", json=body, headers=headers)
+
+
+async def test_an_event_says_who_caused_it_and_by_which_mutation(world: World) -> None:
+    async with talking(world, world.viewer) as talk:
+        await talk.listen("s", CAUSES, ws=world.workspace.id)
+        for named in ("tab-1/7", None):
+            headers = {} if named is None else {"x-client-mutation-id": named}
+            answer = await labelled(world, world.manager, **headers)
+            shown = (await talk.next("s"))["workspaceEvents"]
+            at = datetime.fromisoformat(shown.pop("at"))
+            assert abs(now() - at) < timedelta(minutes=5)
+            assert shown == {
+                "__typename": "LabelCreatedEvent", "id": answer.json()["data"]["createLabel"]["id"],
+                "actorType": "user", "actorId": world.manager.user_id, "mutationId": named,
+            }  # fmt: skip
+
+
+@each_of("named", ["", "x" * 65, "tab\t1", "tab-é"])
+async def test_a_name_of_a_mutation_that_events_cannot_repeat_is_refused(world: World, named: str) -> None:
+    before = await world.snapshot()
+    answer = await labelled(world, world.manager, **{"x-client-mutation-id": named.encode("latin-1")})  # type: ignore[arg-type]
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_REQUEST")
+    assert await world.snapshot() == before
+
+
+async def test_a_listener_chooses_types_of_events(world: World) -> None:
+    async with talking(world, world.viewer) as talk:
+        await talk.listen("s", CAUSES, ws=world.workspace.id, types=["LabelCreatedEvent"])
+        await talk.listen("t", CAUSES, ws=world.workspace.id, types=["CrewCreatedEvent", "ProjectCreatedEvent"])
+        for _ in range(2):
+            await labelled(world, world.manager)
+        await crews_made(world, "one")
+        seen = [await talk.hear() for _ in range(3)]
+        said = [(each["id"], each["payload"]["data"]["workspaceEvents"]["__typename"]) for each in seen]
+        assert sorted(said) == [("s", "LabelCreatedEvent"), ("s", "LabelCreatedEvent"), ("t", "CrewCreatedEvent")]
+        assert await talk.silent()
+        await talk.subscribe("u", CAUSES, ws=world.workspace.id, types=["NothingEvent"])
+        assert (await talk.hear())["type"] == "error"

@@ -30,6 +30,7 @@ from resolvers.kernel.store.bus import Topic, bus
 from resolvers.kernel.store.changes import NamedColumns, Waiting, given, split
 from resolvers.kernel.store.database import DIALECT
 from resolvers.kernel.store.statements import adding, columns_of, written
+from resolvers.kernel.writing.actors import actor_of
 from resolvers.kernel.writing.context import Context
 from resolvers.kernel.writing.recorder import Audit
 
@@ -39,8 +40,8 @@ AUDIT, AUDIT_TYPES = f"(id,salt,workspace_id,effect,{ACTION}", ("text", "text", 
 PERSONAL, PERSONAL_TYPES = f"(id,{ACTION}", ("text", *ACTION_TYPES)
 MOST_ALONE = 4
 """The most audit rows with parameters of their own; more are sent as arrays, by one plan for every number."""
-EVENT = "(workspace_id,channel,type,payload)"
-EVENT_TYPES = ("text", "text", "text", "jsonb")
+EVENT = "(workspace_id,channel,type,payload,cause)"
+EVENT_TYPES = ("text", "text", "text", "jsonb", "text")
 KEY = "(principal,workspace_id,operation,key,request_hash,body,version)"
 NOTHING: NamedColumns = ()
 KEY_TYPES = ("text", "text", "text", "text", "bytea", "bytea")
@@ -98,6 +99,12 @@ def _audited(
     return tuple(named)
 
 
+def _cause(ctx: Context) -> str:
+    """The actor, and the id that the client gave its mutation: a client recognises its own events."""
+    actor = actor_of(ctx)
+    return orjson.dumps([actor.type, actor.id, ctx.caller.mutation_id or None]).decode()
+
+
 @dataclass(slots=True)
 class Records:
     """The contents of the audit, outbox and idempotency rows and the jobs, in the order of the plan's parameters, and
@@ -124,11 +131,12 @@ class Records:
         named = _audited(ctx, audits, drawn, values, ctx.workspace_id)
         of_account = _audited(ctx, personal, drawn, values)
         events = [NOTHING] * len(ctx.events)
+        cause = _cause(ctx) if ctx.events else None
         for n, event in enumerate(ctx.events):
             payload = event.payload()
             if drawn:
                 payload, events[n] = split(payload)
-            values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload]
+            values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload, cause]
         values += key_values
         for job in jobs.in_order(ctx.queued):
             values += job

@@ -303,6 +303,6 @@ def _stand_in(table: Any, name: str) -> Any:
 
 async def _forget_events(ctx: Context, person: str) -> int:
     """Removes events that name the person, so that they are not sent again to reconnecting clients."""
-    text = cast(col(OutboxEvent.payload), SQLText)
+    text = func.concat(cast(col(OutboxEvent.payload), SQLText), col(OutboxEvent.cause), type_=SQLText())
     named = text.contains(person, autoescape=True)
     return await ctx.delete_where(OutboxEvent, col(OutboxEvent.workspace_id) == ctx.workspace_id, named)

@@ -55,8 +55,8 @@ from resolvers.kernel import (
     query,
     viewer_can,
 )
-from resolvers.kernel.ground.stricter import InGraph
 from resolvers.kernel.declarations.events import Distinct
+from resolvers.kernel.ground.stricter import InGraph
 from resolvers.people.workspaces.files import AGENT_GONE, forget_attached
 from resolvers.resources.integrations.written import agent_follows
 from resolvers.rules.config_text import shown
