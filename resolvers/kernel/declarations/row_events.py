@@ -58,10 +58,12 @@ def parts_of(role: Any, user_id: str) -> list[str]:
 def hearers(model: type[SQLModel], row: SQLModel | None, changed: Iterable[str]) -> str:
     """The part of the listeners who may read a row: all who pass the gate of its graph, or fewer, as that declares.
 
-    A row that is not loaded is announced to nobody else than those whom its graph declares without it.
+    Where its graph decides by the row, and the row is not loaded, only those hear who see every row.
     """
     declared = HEARD.get(model)
-    return of_action(ACCESS[model].gate) if declared is None else declared(row, frozenset(changed))
+    if declared is None:
+        return of_action(ACCESS[model].gate)
+    return of_action(Action.OWNER) if row is None else declared(row, frozenset(changed))
 
 
 def _announced(model: type[SQLModel]) -> bool:
