@@ -324,7 +324,8 @@ class EventTypes:
     def _names(self, kind: str) -> Any:
         said = f"The types of a {UNION_NAMES[kind]}, but StreamReset, which is always sent."
         names = [name for name in self._members[kind] if name != "StreamReset"]
-        made = StrEnum(f"{UNION_NAMES[kind]}Type", {name: name for name in names})
+        make: Any = StrEnum
+        made = make(f"{UNION_NAMES[kind]}Type", {name: name for name in names})
         return strawberry.enum(made, description=said)
 
     def types_of(self, kind: str) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def _field(kind: ChannelKind, said: str, argument: str | None = None, *, workspa
 
     parameters = [_parameter("after", str, _AFTER)]
     if kind is ChannelKind.workspace:
-        parameters.append(_parameter("types", list[EVENT_TYPES.names[kind]], _TYPES))  # type: ignore[misc]
+        listed: Any = list
+        parameters.append(_parameter("types", listed[EVENT_TYPES.names[kind]], _TYPES))
     if kind is ChannelKind.session:
         parameters.append(_parameter("after_seq", int, _AFTER_SEQ))
     if argument is not None:

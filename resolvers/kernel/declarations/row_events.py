@@ -5,6 +5,7 @@ Such events go to the subscribers of `workspaceEvents` who may read the row; soc
 """
 
 from collections.abc import Iterable
+from types import new_class
 from typing import Annotated, Any, ClassVar
 
 from sqlmodel import SQLModel
@@ -97,7 +98,5 @@ def _event(action: str, model: type[SQLModel], module: str) -> type[RowEvent]:
     name = "".join(word.capitalize() for word in words) + "Event"
     said = f"{' '.join(words).capitalize()}; `id` is the id of the row."
     body = {"__module__": module, "__doc__": said, "of_": model, "__annotations__": {"of_": ClassVar[Any]}}
-    made: type[RowEvent] = type(RowEvent)(
-        name, (RowEvent,), body, type=str(action), channel="workspace:{workspace_id}" + PART + "{part}"
-    )
-    return made
+    declared = {"type": str(action), "channel": "workspace:{workspace_id}" + PART + "{part}"}
+    return new_class(name, (RowEvent,), declared, lambda namespace: namespace.update(body))
