@@ -33,7 +33,7 @@ from resolvers.kernel import (
     viewer_can,
 )
 from resolvers.kernel.admission.row_rules import Allowed, ByUser
-from resolvers.kernel.declarations.row_events import of_action, of_user
+from resolvers.kernel.declarations.row_events import heard, of_action, of_user
 
 DOMAIN = Domain("saved_views", scopes="issues")
 
@@ -47,9 +47,12 @@ graph(
     gate=Action.READ,
     scope="issues:read",
     visible=lambda view, scope: or_(view.shared, view.user_id == scope.user_id),
-    heard=lambda view, changed: of_action(Action.READ) if view.shared or "shared" in changed else of_user(view.user_id),
     owner=one(User, "user_id"),
     viewer_can=viewer_can(SavedView),
+)
+heard(
+    SavedView,
+    lambda view, changed: of_action(Action.READ) if view.shared or "shared" in changed else of_user(view.user_id),
 )
 extend(Workspace, saved_views=many(SavedView, "workspace_id", order_by=DEFAULT_FIRST))
 

@@ -12,9 +12,9 @@ from models.kernel import AuditLog
 from models.people.workspaces import Role
 from models.resources.credentials import Credential, CredentialScope
 from resolvers.kernel.declarations.operation import OPERATIONS, Operation
-from resolvers.kernel.declarations.row_events import PART, RowEvent, hears, of_action, of_user, parts_of
+from resolvers.kernel.declarations.row_events import HEARD, PART, RowEvent, hears, of_action, of_user, parts_of
 from resolvers.kernel.ground.policy import GATES, Action
-from resolvers.kernel.reader.graph import ACCESS, EVERYONE, HEARD
+from resolvers.kernel.reader.graph import ACCESS, EVERYONE
 from resolvers.live import hub
 from tests.every import each_of, for_every
 from tests.generation.registry import operations

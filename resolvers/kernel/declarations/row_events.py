@@ -4,7 +4,7 @@ A command that declares an audit action and no event sends one of its action: `l
 Such events go to the subscribers of `workspaceEvents` who may read the row; sockets of /ws do not receive them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import new_class
 from typing import Annotated, Any, ClassVar
 
@@ -14,7 +14,7 @@ from models.people.auth import User
 from resolvers.kernel.declarations.events import Event, Routing
 from resolvers.kernel.declarations.operation import OPERATIONS
 from resolvers.kernel.ground.policy import GATES, Action
-from resolvers.kernel.reader.graph import ACCESS, EVERYONE, HEARD, Access
+from resolvers.kernel.reader.graph import ACCESS, EVERYONE, Access
 from resolvers.kernel.store.differences import kinds_of_row
 
 PART = "#"
@@ -23,6 +23,17 @@ OF_MEMBERS = "workspace:{workspace_id}#read"
 """The channel of an event that is not derived, and not for /ws: all members hear of it."""
 _LEVELS = (Action.READ, Action.CREATE, Action.MANAGE, Action.OWNER)
 _OF_USER = "user:"
+
+
+Heard = Callable[[Any, frozenset[str]], str]
+HEARD: dict[type[SQLModel], Heard] = {}
+
+
+def heard(model: type[SQLModel], by: Heard) -> None:
+    """Declares who hears of a changed row where some of its readers do not see every row: `(row, changed columns) ->
+    part of the listeners`.
+    """
+    HEARD[model] = by
 
 
 class RowEvent(Event):

@@ -101,9 +101,6 @@ class Access:
 Entry = Edge | Either | Derived
 GRAPHS: dict[type[SQLModel], dict[str, Entry]] = {}
 ACCESS: dict[type[SQLModel], Access] = {}
-Heard = Callable[[Any, frozenset[str]], str]
-HEARD: dict[type[SQLModel], Heard] = {}
-"""Who hears of a changed row where not all who pass the gate see every row."""
 CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
 """Columns that are null for callers who may not perform this action in the row's workspace."""
 SHOWN: dict[type[SQLModel], dict[str, Callable[[Any, Any], Any]]] = {}
@@ -213,26 +210,15 @@ def value_type(model: type[SQLModel], name: str) -> Any:
     return info.annotation
 
 
-def graph(
-    model: type[SQLModel],
-    *,
-    gate: Action,
-    scope: str | Scopes,
-    visible: Visible,
-    heard: Heard | None = None,
-    **entries: Entry,
-) -> None:
+def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: Visible, **entries: Entry) -> None:
     """Declares who reads the rows of `model` and their edges: once, for every path to them.
 
     `gate`: the action that reading them requires; an edge may require more. `scope`: the scopes that a token needs,
     OPEN for none; None if no token with scopes may read them. `visible`: the rows that a caller may see, on every path.
-    `heard`: who hears of a changed row, `(row, changed columns) -> part of the listeners`, unless everyone sees it.
     """
     if model in ACCESS:
         raise TypeError(f"{model.__name__} has a graph already; extend() adds to it")
     ACCESS[model] = Access(gate, frozenset({scope}) if isinstance(scope, str) else scope, visible)
-    if heard is not None:
-        HEARD[model] = heard
     extend(model, **entries)
 
 

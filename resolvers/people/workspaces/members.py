@@ -39,7 +39,7 @@ from resolvers.kernel import (
     viewer_can,
 )
 from resolvers.kernel.admission.row_rules import Allowed, Is
-from resolvers.kernel.declarations.row_events import of_action
+from resolvers.kernel.declarations.row_events import heard, of_action
 from resolvers.kernel.ground.scopes import OPEN
 
 NOTHING: Any = constant("")
@@ -90,7 +90,6 @@ graph(
     gate=Action.READ,
     scope="workspace:read",
     visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
-    heard=lambda member, changed: of_action(Action.READ),  # and nobody changes the membership of one
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
     viewer_can=viewer_can(Membership, {"members.remove": removable}),
@@ -99,6 +98,7 @@ graph(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
     ),
 )
+heard(Membership, lambda member, changed: of_action(Action.READ))  # nobody changes the one of a service account
 
 
 class AssignableRole(StrEnum):

@@ -13,7 +13,7 @@ from models.resources.integrations import AgentIntegration
 from models.staff.agents import Agent
 from models.staff.crews import CrewMember
 from resolvers.kernel import EVERYONE, Action, constant, count, derived, extend, graph, many
-from resolvers.kernel.declarations.row_events import of_action
+from resolvers.kernel.declarations.row_events import heard, of_action
 
 WORKSPACE: Any = constant(CredentialScope.WORKSPACE)
 NONE: Any = constant([])
@@ -77,13 +77,13 @@ graph(
     gate=Action.READ,
     scope="credentials:read",
     visible=_is_seen,
-    heard=_hearers,
     crew_id=derived(str | None, _first_crew),
     crew_ids=derived(list[str], _crew_ids),
     agent_count=count(AgentCredential, "credential_id"),
     agent_names=derived(list[str], _agent_names),
     mcp_used=derived(bool, _mcp_used),
 )
+heard(Credential, _hearers)
 graph(CredentialCrew, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
 graph(AgentCredential, gate=Action.READ, scope="credentials:read", visible=EVERYONE)
 graph(CredentialEvent, gate=Action.UPDATE, scope="credentials:read", visible=EVERYONE)
