@@ -57,7 +57,7 @@ class EventInterface:
 class ChangeInterface(EventInterface):
     at: datetime | None = strawberry.field(description="Time of the change, in milliseconds.")
     actor_type: enum(ActorType) | None = strawberry.field(  # type: ignore[valid-type]
-        description="Who made the change: a user, an agent, or the system. Null for events of an earlier version."
+        description="Kind of the actor: a user, an agent, or the system. Null for events of an earlier version."
     )
     actor_id: strawberry.ID | None = strawberry.field(description="Id of the user or agent, or a name of the system's.")
     mutation_id: str | None = strawberry.field(
