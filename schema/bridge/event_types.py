@@ -202,8 +202,10 @@ def _type_of(event: type[Event]) -> Any:
     fields: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
     for key, name in event.payload_keys().items():
         info = event.model_fields[name]
-        if key == "cursor" or key in CHANGE.values():
-            raise TypeError(f"{event.__name__}: {key} is of every event, and no payload")
+        if key == "cursor":
+            raise TypeError(f"{event.__name__}: cursor is the position of an event, and no payload")
+        if key in CHANGE.values():
+            raise TypeError(f"{event.__name__}: {key} is the cause of an event, and no payload")
         fields["__annotations__"][name] = face = _field_type(key, info)
         distinct, old = _distinct(event, name), None
         if distinct is not None:

@@ -406,12 +406,18 @@ def test_an_event_without_a_face_is_refused() -> None:
         id: str
         cursor: str
 
+    class TestTimed(Event, type="test.timed", channel="crew:{id}"):
+        id: str
+        at: str
+
     with pytest.raises(TypeError, match="raw: GraphQL has no type for"):
         added(TestShapeless)
     with pytest.raises(TypeError, match=r"test\.nowhere: no subscription listens to cellar"):
         added(TestNowhere)
     with pytest.raises(TypeError, match="cursor is the position of an event"):
         added(TestPlaced)
+    with pytest.raises(TypeError, match="at is the cause of an event"):
+        added(TestTimed)
 
 
 @pytest.mark.usefixtures("undeclared")
