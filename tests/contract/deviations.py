@@ -140,6 +140,12 @@ _PROPOSED = {"inbox.updated": "the inbox shows at once what is proposed and what
 ADDED_EVENTS: dict[str, dict[str, str]] = {
     **dict.fromkeys(("internal.skills.author", "skills.proposed.approve", "skills.proposed.reject"), _PROPOSED),
     **dict.fromkeys(("agents.hire", "agents.approve_hire", "agents.persona_suggest"), _PROPOSED),
+    "approvals.cancel": {"approval.cancelled": "a list of what waits for people changes"},
+    "approvals.decide": {"approval.decided": "a list of what waits for people changes"},
+    **{
+        f"templates.{verb}": {f"workflow_template.{verb}d": "templates of both kinds are rows of one list"}
+        for verb in ("create", "update", "delete")
+    },
     "checkpoints.fork": {"mission.updated": "boards show the new mission"},
     "chats.participants_add": {"participant.added": "whoever has the chat open sees it"},
     "chats.participants_remove": {"participant.removed": "whoever has the chat open sees it"},

@@ -263,18 +263,20 @@ def test_an_answer_is_the_executors(case: tuple[Sample, str], a: bool, b: bool |
 
 @each_of("kind", UNION_NAMES)
 def test_everything_a_channel_sends_may_be_asked_for_at_once(kind: str) -> None:
-    parts = []
-    for member in _union(kind).types:
-        parts.append(
-            f"... on {member.name} {{ "
-            + " ".join(f"{n}_{member.name}: {n}" if n in CONFLICTS[kind] else n for n in member.fields)
-            + " }"
-        )
-    document = f"subscription {{ {FIELDS[kind]} {{ __typename {' '.join(parts)} }} }}"
-    projection = projection_of(document)
-    for sample in SAMPLES:
-        if sample.kind == kind:
-            assert ordered(answer(projection, sample)) == ordered(expected(document, sample))
+    types = _union(kind).types
+    for start in range(0, len(types), 50):  # a larger document is read for known callers only
+        parts = []
+        for member in types[start : start + 50]:
+            parts.append(
+                f"... on {member.name} {{ "
+                + " ".join(f"{n}_{member.name}: {n}" if n in CONFLICTS[kind] else n for n in member.fields)
+                + " }"
+            )
+        document = f"subscription {{ {FIELDS[kind]} {{ __typename {' '.join(parts)} }} }}"
+        projection = projection_of(document)
+        for sample in SAMPLES:
+            if sample.kind == kind:
+                assert ordered(answer(projection, sample)) == ordered(expected(document, sample))
 
 
 @each_of("kind", UNION_NAMES)
