@@ -87,14 +87,20 @@ def text_field(most: int, *, holds: Holds | None = None, collation: Literal["C"]
     return _told(cast(Any, String(most, collation)), {} if holds is None else {HOLDS: holds}, options)
 
 
-def json_field(most: int, *, holds: Holds, **options: Any) -> Any:
+FREE = "free"  # in a column's info
+"""No check holds the column: PostgreSQL parses the checks of a table with each statement that writes it, and a command
+writes this one with every change. The kernel holds such columns to what they declare.
+"""
+
+
+def json_field(most: int, *, holds: Holds, free: bool = False, **options: Any) -> Any:
     """A jsonb column of at most `most` bytes, as PostgreSQL keeps them."""
-    return _told(JSONB, {MOST: most, HOLDS: holds}, options)
+    return _told(JSONB, {MOST: most, HOLDS: holds, FREE: free}, options)
 
 
-def bytes_field(most: int, *, holds: Holds, **options: Any) -> Any:
+def bytes_field(most: int, *, holds: Holds, free: bool = False, **options: Any) -> Any:
     """A bytea column of at most `most` bytes."""
-    return _told(LargeBinary, {MOST: most, HOLDS: holds}, options)
+    return _told(LargeBinary, {MOST: most, HOLDS: holds, FREE: free}, options)
 
 
 def secret_field(most: int, **options: Any) -> Any:
@@ -106,13 +112,13 @@ def secret_field(most: int, **options: Any) -> Any:
     return _told(SealedBytes, {MOST: BYTES_A_CHARACTER * most + SEAL}, options)
 
 
-def enum_field(choices: type[StrEnum] | StrEnum, **options: Any) -> Any:
+def enum_field(choices: type[StrEnum] | StrEnum, *, free: bool = False, **options: Any) -> Any:
     """A text column of a closed set, which the database holds it to; a row that is loaded has the set's members. Given
     a member, that is the default.
     """
     if not isinstance(choices, type):
         choices, options = type(choices), options | {"default": choices}
-    return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices}}, **options)
+    return Field(sa_type=cast(Any, Text), sa_column_kwargs={"info": {CHOICES: choices, FREE: free}}, **options)
 
 
 def stored_at(clock: str = "now()", **options: Any) -> Any:
@@ -205,13 +211,8 @@ def classes_of_tables(below: type[Row] = Row) -> list[type[Row]]:
     return sorted(found, key=lambda model: table_of(model).name)
 
 
-FREE = "free"  # in a column's info
-
-
 def free_id(made: Callable[[], str] = new_id, most: int = ID) -> Any:
-    """A key that no check holds to letters and digits: clients choose it, or the table is written so often that a check
-    is not worth it.
-    """
+    """A key that no check holds to letters and digits: clients choose it, or the table is written with every change."""
     return text_field(most, default_factory=made, primary_key=True, sa_column_kwargs={"info": {FREE: True}})
 
 
@@ -346,7 +347,7 @@ PLAIN = "plain"  # in a check's info: the column it holds to letters that JSON n
 @event.listens_for(Column, "after_parent_attach")
 def _hold_choices(column: Column[Any], table: Any) -> None:
     """A closed set, held by the database too."""
-    if CHOICES in column.info and isinstance(table, SQLTable):
+    if CHOICES in column.info and not column.info[FREE] and isinstance(table, SQLTable):
         values = ", ".join(f"'{choice.value}'" for choice in column.info[CHOICES])
         table.append_constraint(
             CheckConstraint(f"{column.name} IN ({values})", name=column.name, info={PLAIN: column.name})
@@ -392,7 +393,8 @@ def _hold_sizes(table: SQLTable, metadata: Any) -> None:
     for column in table.columns:
         if MOST in column.info:
             function = "pg_column_size" if isinstance(column.type, JSONB) else "octet_length"
-            columns.setdefault(column.info[MOST], []).append(f"{function}({column.name})")
+            if not column.info.get(FREE):
+                columns.setdefault(column.info[MOST], []).append(f"{function}({column.name})")
         elif isinstance(column.type, ENDLESS) and _length(column) is None and not _is_held_otherwise(column, referring):
             raise TypeError(
                 f"{table.name}.{column.name} has no bound: declare it with text_field, json_field or bytes_field"

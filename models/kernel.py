@@ -87,7 +87,7 @@ class OutboxEvent(Row, table=True):
     workspace_id: str | None = text_field(ID, default=None)
     channel: str = text_field(LINE * 3, holds=NOTHING)
     type: str = text_field(LINE, holds=NOTHING)
-    payload: dict[str, Any] = json_field(PAYLOAD, holds=MENTIONS)
+    payload: dict[str, Any] = json_field(PAYLOAD, holds=MENTIONS, free=True)
     created_at: datetime = stored_at(primary_key=True)
     cause: str | None = text_field(LINE * 3, default=None, holds=MENTIONS)  # JSON: the actor, and the client's mutation
 
@@ -171,14 +171,14 @@ class AuditLog(TenantTable, table=True):
     action: str = text_field(LINE, holds=NOTHING)
     entity_type: str = text_field(LINE, holds=NOTHING)
     entity_id: str | None = text_field(ID, default=None, holds=NOTHING)
-    data: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS)
+    data: dict[str, Any] = json_field(NOTES, default_factory=dict, holds=MENTIONS, free=True)
     ip_address: str | None = text_field(LINE, default=None, holds=WORDS)
     user_agent: str | None = text_field(LINE * 2, default=None, holds=WORDS)
     created_at: datetime = stored_at(primary_key=True)
     # whose right it was: the user's, the CLI token's, the account's, the agent's, or none but this server's
-    actor_type: AuditActor = enum_field(AuditActor.system)
+    actor_type: AuditActor = enum_field(AuditActor.system, free=True)
     actor_id: str | None = text_field(ID, default=None, holds=BY)
-    changes: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS)
+    changes: dict[str, Any] | None = json_field(NOTES, default=None, holds=MENTIONS, free=True)
     """Field -> `before` and `after`, of the row that was changed."""
     # the type as it is filtered by: a column, since row-level security lets no condition on an expression into an index
     entity_kind: str = Field(
@@ -196,10 +196,10 @@ class AuditLog(TenantTable, table=True):
     # A seal contains a salted digest of the personal data in a row. After an erasure the digest replaces the data,
     # without the salt, so that it reveals nothing; the signature proves that this service erased them.
     salt: str | None = text_field(LINE, default=None, sa_column_kwargs={"server_default": RANDOM}, holds=NOTHING)
-    erased: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
-    erased_signature: bytes | None = bytes_field(LINE, default=None, holds=NOTHING)
-    # Without a check, which would be parsed with each write: what is no effect is read as `updated`. A row that was
-    # sealed before there was this column has none: its line is written.
+    erased: bytes | None = bytes_field(LINE, default=None, holds=NOTHING, free=True)
+    erased_signature: bytes | None = bytes_field(LINE, default=None, holds=NOTHING, free=True)
+    # What is no effect is read as `updated`. A row that was sealed before there was this column has none: its line is
+    # written.
     effect: str | None = text_field(LINE, default=None, holds=NOTHING)
     """An AuditEffect."""
 

@@ -4,9 +4,11 @@ import re
 from functools import cache
 from typing import Any
 
+from models.bounds import NOTES
 from models.kernel import AuditActor, AuditEffect, AuditLog
 from models.people.auth import SERVICE_ACCOUNT
 from resolvers.identity.caller import Caller, CredentialKind
+from resolvers.kernel.ground.bounds import encoded
 
 TOKENS = frozenset({CredentialKind.TOKEN, CredentialKind.ADMIN, CredentialKind.TOKEN_TICKET})
 VERBS = {
@@ -58,6 +60,8 @@ def client_of(caller: Caller) -> tuple[str | None, str | None]:
 
 def audit_row(audit: Any, caller: Caller, user_id: str, credential_id: str, changes: dict[str, Any] | None) -> AuditLog:
     """One that is written like any other row."""
+    encoded(audit.data, NOTES)
+    encoded(changes, NOTES)
     actor_type, actor_id = by_whose_right(caller, user_id, credential_id)
     ip_address, user_agent = client_of(caller)
     return AuditLog(

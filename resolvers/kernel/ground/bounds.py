@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from models.sealed import Sealed
+from resolvers.errors import TOO_LONG, Code, Refusal
 from resolvers.instance.vault import Revealed
 
 NUMBERS = (int, float, bool, type(None))
@@ -24,6 +25,14 @@ class Ends:
 
 
 ENDS = Ends()
+
+
+def encoded(value: Any, most: int) -> bytes:
+    """JSON for a column that no check holds to its size (`free`)."""
+    made = orjson.dumps(value)
+    if len(made) > most:
+        raise Refusal(Code.BAD_REQUEST, TOO_LONG)
+    return made
 
 
 def declared(model: type[BaseModel], kind: type[BaseModel]) -> dict[str, FieldInfo]:

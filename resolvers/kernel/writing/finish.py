@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-import orjson
+from orjson import Fragment
 from sqlalchemy import Text, literal_column, select, text
 from sqlmodel import SQLModel
 
 from models.base import new_id, table_of
+from models.bounds import NOTES, PAYLOAD
 from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal, forbidden
 from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.declarations import jobs
 from resolvers.kernel.ground.auditing import by_whose_right, client_of, effect_of
+from resolvers.kernel.ground.bounds import encoded
 from resolvers.kernel.ground.inputs import Input
 from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.reader import Rows, Shape, edges_of, roles_of
@@ -95,7 +97,7 @@ def _audited(
             # PostgreSQL asks the system for each number it draws, which takes a twelfth of the row's insert
             values += [audit.id, new_id(), place, effect_of(audit.action), ctx.user_id or None]
         values += [*by, audit.action, audit.entity_type, audit.entity_id]
-        values += [orjson.dumps(changes).decode() if changes else None, *client, data]
+        values += [encoded(changes, NOTES).decode() if changes else None, *client, Fragment(encoded(data, NOTES))]
     return tuple(named)
 
 
@@ -136,7 +138,8 @@ class Records:
             payload = event.payload()
             if drawn:
                 payload, events[n] = split(payload)
-            values += [ctx.workspace_id, event.address(ctx.workspace_id, payload), event.type_, payload, cause]
+            address = event.address(ctx.workspace_id, payload)
+            values += [ctx.workspace_id, address, event.type_, Fragment(encoded(payload, PAYLOAD)), cause]
         values += key_values
         for job in jobs.in_order(ctx.queued):
             values += job
