@@ -238,6 +238,13 @@ class TenantRow(Row):
     workspace_id: str = Field(default="", foreign_key="workspaces.id", ondelete="CASCADE")
 
 
+def free_place() -> Any:
+    """The workspace of a row that every change writes, without a reference, which would lock the workspace's row for
+    each. The gate has found the workspace; a trigger removes the rows of one that is removed.
+    """
+    return Field(default="", sa_type=cast(Any, Text), sa_column_kwargs={"info": {MOST: ID, FREE: True}})
+
+
 def tenant_id() -> Any:
     """The workspace as a part of the key: what clients name by ids of their choice is theirs, no other workspace's."""
     return Field(default="", foreign_key="workspaces.id", ondelete="CASCADE", primary_key=True)
@@ -445,6 +452,8 @@ def most_characters(column: Column[Any], _asked: tuple[Column[Any], ...] = ()) -
         return own
     if CHOICES in column.info:
         return max(map(len, column.info[CHOICES]))
+    if MOST in column.info:
+        return cast(int, column.info[MOST])
     for reference in column.table.foreign_key_constraints:
         for key in reference.elements:
             known = None

@@ -16,6 +16,7 @@ from models.base import (
     bytes_field,
     enum_field,
     free_id,
+    free_place,
     json_field,
     partitioned,
     stored_at,
@@ -167,6 +168,7 @@ class AuditLog(TenantTable, table=True):
         partitioned("month"),
     )
     id: str = free_id()
+    workspace_id: str = free_place()
     user_id: str | None = text_field(ID, default=None, holds=BY)
     action: str = text_field(LINE, holds=NOTHING)
     entity_type: str = text_field(LINE, holds=NOTHING)

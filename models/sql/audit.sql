@@ -87,6 +87,24 @@ LANGUAGE sql SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WHERE workspace_id = of_workspace AND id = kept.row AND erased IS NOT NULL
 $$;
 
+-- Deletes the rows of a workspace that is deleted for good. No reference does: it would lock the row of the workspace for
+-- each row that is written. By its name this trigger follows the triggers of references, which wait for running changes.
+-- Only the owner may delete rows of the log, and so a workspace.
+CREATE OR REPLACE FUNCTION audit_of_removed() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    before text := current_setting('crewship.workspaces', true);
+BEGIN
+    PERFORM set_config('crewship.workspaces', OLD.id, true);
+    DELETE FROM audit_logs WHERE workspace_id = OLD.id;
+    PERFORM set_config('crewship.workspaces', coalesce(before, ''), true);
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER audit_of_removed AFTER DELETE ON workspaces
+FOR EACH ROW EXECUTE FUNCTION audit_of_removed();
+
 REVOKE ALL ON FUNCTION audit_expired() FROM PUBLIC;
 REVOKE ALL ON FUNCTION audit_let_go(timestamptz, text[], bigint[], bytea[], bytea[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION audit_remove(text, bigint, bytea) FROM PUBLIC;

@@ -29,7 +29,7 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 
 UNHELD = {
-    "audit_logs": {"id", "actor_type", "data", "changes", "erased", "erased_signature"},
+    "audit_logs": {"id", "workspace_id", "actor_type", "data", "changes", "erased", "erased_signature"},
     "chats": {"id"},
     "events": {"payload"},
     "inbox_items": {"id"},
@@ -96,7 +96,7 @@ async def test_what_is_too_long_for_a_row_is_refused_and_leaves_nothing(world: W
     for sizes in ({"told": NOTES - LEFT + 1}, {"announced": PAYLOAD - LEFT + 1}):
         with pytest.raises(Refusal) as refused:
             await write(**sizes)
-        assert (refused.value.code, refused.value.message) == (Code.BAD_REQUEST, TOO_LONG)
+        assert (refused.value.code, refused.value.detail) == (Code.BAD_REQUEST, TOO_LONG)
         assert await written() == before
     await write(told=NOTES - LEFT, announced=PAYLOAD - LEFT)
     assert await written() == [before[0] + rows, before[1] + 1, before[2] + 1]

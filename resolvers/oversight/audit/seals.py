@@ -41,7 +41,8 @@ PLACE = f"SELECT coalesce((SELECT value::bigint FROM instance_facts WHERE name =
 SEAL = clock("audit.seal", every=timedelta(seconds=15), when=f"EXISTS (SELECT FROM audit_logs WHERE seq > ({PLACE}))")
 ROWS = f"""
     WITH portion AS MATERIALIZED (SELECT * FROM audit_logs WHERE seq > $1 AND seq <= $2 ORDER BY seq LIMIT $3)
-    SELECT workspace_id, count(*)::int AS rows, min(seq) AS first_seq, max(seq) AS last_seq,
+    SELECT workspace_id, EXISTS (SELECT FROM workspaces WHERE id = workspace_id) AS there,
+        count(*)::int AS rows, min(seq) AS first_seq, max(seq) AS last_seq,
         min(created_at) AS first_at, max(created_at) AS last_at,
         string_agg({DIGESTED}, ''::bytea ORDER BY seq) AS digests
     FROM portion GROUP BY workspace_id
@@ -152,6 +153,8 @@ async def _seal_portion(rows: AcrossWorkspaces, last: int) -> bool:
         return False
     ends = {row["workspace_id"]: row for row in await rows.fetch(LAST, [row["workspace_id"] for row in found])}
     for row in found:
+        if not row["there"]:  # a workspace that was removed while the row was written
+            continue
         end = ends.get(row["workspace_id"])
         made = dict(row) | {"number": 1 if end is None else end["number"] + 1}
         hash = chained(EMPTY if end is None else end["hash"], made)

@@ -27,6 +27,7 @@ STRAYS = """
     WITH ends AS MATERIALIZED (SELECT workspace_id, max(last_seq) AS last_seq FROM audit_seals GROUP BY workspace_id)
     SELECT l.workspace_id, l.id FROM audit_logs l LEFT JOIN ends USING (workspace_id)
     WHERE l.seq <= $1 AND ($2::text IS NULL OR l.workspace_id = $2) AND l.seq > coalesce(ends.last_seq, 0)
+        AND EXISTS (SELECT FROM workspaces WHERE workspaces.id = l.workspace_id)
     ORDER BY l.seq LIMIT 100
 """
 
