@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from orjson import Fragment
+import orjson
 from sqlalchemy import Text, literal_column, select, text
 from sqlmodel import SQLModel
 
@@ -97,7 +97,11 @@ def _audited(
             # PostgreSQL asks the system for each number it draws, which takes a twelfth of the row's insert
             values += [audit.id, new_id(), place, effect_of(audit.action), ctx.user_id or None]
         values += [*by, audit.action, audit.entity_type, audit.entity_id]
-        values += [encoded(changes, NOTES).decode() if changes else None, *client, Fragment(encoded(data, NOTES))]
+        values += [
+            encoded(changes, NOTES).decode() if changes else None,
+            *client,
+            orjson.Fragment(encoded(data, NOTES)),
+        ]
     return tuple(named)
 
 
@@ -139,7 +143,7 @@ class Records:
             if drawn:
                 payload, events[n] = split(payload)
             address = event.address(ctx.workspace_id, payload)
-            values += [ctx.workspace_id, address, event.type_, Fragment(encoded(payload, PAYLOAD)), cause]
+            values += [ctx.workspace_id, address, event.type_, orjson.Fragment(encoded(payload, PAYLOAD)), cause]
         values += key_values
         for job in jobs.in_order(ctx.queued):
             values += job
