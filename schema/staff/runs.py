@@ -8,6 +8,7 @@ from models.staff.run_spans import RunSpan
 from models.staff.runs import Run
 from models.work.work_pauses import WorkPause
 from resolvers.staff import agents as agent_ops
+from resolvers.staff import chats as chat_ops
 from resolvers.staff import runs as run_ops
 from schema.bridge.fields import Edge, mutation, node, output, query
 from schema.live import followed
@@ -110,6 +111,8 @@ class RunQuery:
 @strawberry.type
 class RunMutation:
     resume_work = mutation(run_ops.resume_work, WorkPauseType)
+    cancel_run = mutation(run_ops.cancel_run, RunType)
+    retry_run = mutation(chat_ops.retry_run, RunType)
 
 
 @strawberry.type

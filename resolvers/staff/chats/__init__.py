@@ -7,6 +7,7 @@ from resolvers.staff.chats.listing import ReadMark, get_chat, list_chats, list_c
 from resolvers.staff.chats.messages import ALL, list_messages
 from resolvers.staff.chats.participants import add_participant, list_participants, remove_participant
 from resolvers.staff.chats.reactions import ReactionCount, add_reaction, list_reactions, remove_reaction
+from resolvers.staff.chats.retrying import retry_run
 from resolvers.staff.chats.sending import Sent, cancel_message, send_message
 from resolvers.staff.chats.steering import Steered, steer_chat
 

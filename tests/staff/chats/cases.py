@@ -101,6 +101,7 @@ RECIPES = {
     "chats.reactions_remove": Recipe({"message_id": "turn-1", "emoji": EMOJI}, chosen=FREE),
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
+    "chats.retry_run": Recipe(ids={"id": "run"}),
     "chats.attachments_delete": Recipe(ids={"id": "chat_attachment"}),
 }
 PROSE = frozenset(
