@@ -99,6 +99,22 @@ LANGUAGE sql STABLE AS $$
     WHERE EXISTS (SELECT FROM run_spans WHERE run_id = run AND changed >= lpad(since::text, 19, '0'))
 $$;
 
+-- Stores the crew of a new run's agent, and the mission or issue of its assignment: lists narrow by them.
+CREATE OR REPLACE FUNCTION place_run() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.crew_id := (SELECT crew_id FROM agents WHERE workspace_id = NEW.workspace_id AND id = NEW.agent_id);
+    IF NEW.assignment_id IS NOT NULL THEN
+        NEW.mission_id := (
+            SELECT missions.id FROM assignments JOIN missions
+                ON missions.workspace_id = NEW.workspace_id AND missions.id = assignments.chat_id
+            WHERE assignments.workspace_id = NEW.workspace_id AND assignments.id = NEW.assignment_id
+        );
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE OR REPLACE TRIGGER run_tags_of_new AFTER INSERT ON runs
 FOR EACH ROW WHEN (NEW.data ? 'tags')
 EXECUTE FUNCTION keep_run_tags();
@@ -130,3 +146,6 @@ FOR EACH ROW WHEN (
     )
 )
 EXECUTE FUNCTION trace_run();
+
+CREATE OR REPLACE TRIGGER place_of_new BEFORE INSERT ON runs
+FOR EACH ROW EXECUTE FUNCTION place_run();

@@ -44,6 +44,26 @@ class RunStatus(StrEnum):
     TIMEOUT = "TIMEOUT"
 
 
+class RunState(StrEnum):
+    """The state of a run. QUEUED: no worker has begun it. WAITING: it waits for an approval, and no worker holds it."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    WAITING = "WAITING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    TIMEOUT = "TIMEOUT"
+
+
+STATE_OF_RUN: Final = """CASE
+    WHEN status <> 'RUNNING' THEN status
+    WHEN waits_for IS NOT NULL AND waits_since IS NOT NULL THEN 'WAITING'
+    WHEN started_at IS NULL THEN 'QUEUED'
+    ELSE 'RUNNING'
+END"""
+
+
 class ChatEventType(StrEnum):
     """The content of a frame of a turn (contract: websocket.ChatEventType)."""
 
@@ -114,6 +134,10 @@ class Run(TenantTable, table=True):
         Index("runs_chat_id_live_idx", "workspace_id", "chat_id", postgresql_where=text("status = 'RUNNING'")),
         Index("runs_list_idx", "workspace_id", text("began_at DESC"), text("id DESC")),
         Index("runs_status_list_idx", "workspace_id", "status", text("began_at DESC"), text("id DESC")),
+        *[
+            Index(f"runs_{key}_list_idx", "workspace_id", key, text("began_at DESC"), text("id DESC"))
+            for key in ("state", "model", "crew_id", "mission_id")
+        ],
         Index("runs_trigger_type_list_idx", "workspace_id", "trigger_type", text("began_at DESC"), text("id DESC")),
         Index("runs_agent_id_list_idx", "workspace_id", "agent_id", text("began_at DESC"), text("id DESC")),
         Index(
@@ -158,6 +182,12 @@ class Run(TenantTable, table=True):
     began_at: datetime = time_field(
         default=None, nullable=False, sa_column_args=(Computed("COALESCE(started_at, created_at)", persisted=True),)
     )
+    # a column, because no index serves conditions on an expression; a trigger stores crew and mission
+    state: RunState = enum_field(
+        RunState, default=None, nullable=False, sa_column_args=(Computed(STATE_OF_RUN, persisted=True),)
+    )
+    crew_id: str | None = text_field(ID, default=None, holds=NOTHING)
+    mission_id: str | None = text_field(ID, default=None, holds=NOTHING)
     worker: str | None = text_field(LINE, default=None, holds=NOTHING)
     lease: int = 0
     leased_until: datetime | None = time_field(default=None)

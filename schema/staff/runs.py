@@ -101,6 +101,7 @@ class WorkPauseType:
 @strawberry.type
 class RunQuery:
     runs = query(run_ops.list_runs, RunType)
+    find_runs = query(run_ops.find_runs, RunType)
     run = query(run_ops.get_run, RunType)
     agent_runs = query(agent_ops.list_runs_of_agent, RunType)
     work_pauses = query(run_ops.list_work_pauses, WorkPauseType)

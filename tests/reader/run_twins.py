@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.reader.inbox_twins import precise
-from tests.reader.oracle import Asker, Row, Store
-from tests.reader.words import Value
+from tests.reader.oracle import Asker, Key, Listing, Order, Row, Store, ordered
+from tests.reader.words import Arguments, Root, Rule, Value, by, fits, tenants
 
 UNKNOWN = {("Run", name) for name in ("usage", "spans", "waitedMs", "waitsSince", "waitsFor")}
 """They depend on the time, or are seen by some only: tests/staff/runs."""
@@ -14,10 +14,48 @@ def waits(run: Row) -> bool:
     return run["status"] == "RUNNING" and run["waits_for"] is not None and run["waits_since"] is not None
 
 
-def state(store: Store, asker: Asker, run: Row) -> str:
+def began(run: Row) -> Any:
+    return run["started_at"] or run["created_at"]
+
+
+def state(run: Row) -> str:
     if waits(run):
         return "WAITING"
     return "QUEUED" if run["status"] == "RUNNING" and run["started_at"] is None else str(run["status"])
+
+
+ORDERS: dict[str, Order] = {
+    "newest": (Key(began, True, "time"), *by("-id")),
+    "oldest": (Key(began, False, "time"), *by("id")),
+}
+FILTERS: dict[str, Rule] = {
+    "missionId": "mission_id",
+    "issueId": "mission_id",
+    "agentId": "agent_id",
+    "crewId": "crew_id",
+    "model": "model",
+    "state": lambda run, given: state(run) in given,
+    "trigger": lambda run, given: run["trigger_type"] in given,
+    "since": lambda run, given: began(run) >= given,
+    "until": lambda run, given: began(run).replace(microsecond=0) <= given,
+}
+
+
+def chosen(arguments: Arguments) -> Order:
+    return ORDERS[arguments.get("sort") or "newest"]
+
+
+def find_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [
+        run
+        for run in tenants(store, asker, "Run")
+        if all(fits(run, rule, arguments.get(name)) for name, rule in FILTERS.items())
+    ]
+    order = chosen(arguments)
+    return Listing("Run", ordered(rows, order), order, (50, 100))
+
+
+HERE: dict[str, Root] = {"findRuns": find_runs}
 
 
 def duration(store: Store, asker: Asker, row: Row) -> Any:
@@ -31,7 +69,6 @@ def numbered(key: str) -> Value:
 
 
 DERIVED: dict[tuple[str, str], Value] = {
-    ("Run", "state"): state,
     ("Run", "waiting_since"): lambda store, _, run: run["waits_since"] if waits(run) else None,
     ("Run", "waited_ms"): lambda store, _, run: round(run["waited"] * 1000),
     ("Run", "duration_ms"): duration,

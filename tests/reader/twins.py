@@ -197,7 +197,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = chat_twins.OF_ROWS
 """Roots whose workspace is that of the row an argument names."""
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer} | registry_twins.ANYWHERE
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
-HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE
+HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE | run_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE | persona_twins.HERE
 HERE |= merged("READS")
@@ -433,6 +433,8 @@ class Twins(Rules):
         model = MODEL_OF.get(type_, type_)
         if name in audit_twins.LISTS:
             return audit_twins.chosen(name, arguments)
+        if name == "findRuns":
+            return run_twins.chosen(arguments)
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":

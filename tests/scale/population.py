@@ -247,6 +247,9 @@ class Population:
             "status": f"CASE WHEN {RARE} THEN 'FAILED' ELSE 'COMPLETED' END",
             "trigger_type": f"CASE WHEN {RARE} THEN 'CRON' ELSE 'USER' END",
             "finished_at": f"{WHEN} + interval '5 seconds'",
+            "model": f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END",
+            "crew_id": f"'{TEN}'",
+            "mission_id": "'cissue00000000000000000001'",
             "data": f"""CASE WHEN {RARE} THEN '{{"tags": ["rare"]}}'::jsonb ELSE '{{"tags": ["common"]}}'::jsonb END""",
         }
         chat = f"'cchat0' || {NUMBER}"

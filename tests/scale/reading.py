@@ -102,6 +102,19 @@ LOGGED = (
     'search: "reat"',
 )
 INBOX = ("state: active", "state: unread", "state: resolved", "kind: [failed_run]", "kind: [message, failed_run]")
+FOUND_RUNS = (
+    "state: [FAILED]",
+    "state: [QUEUED, WAITING, TIMEOUT]",
+    'crewId: "ccrewt00000000000000000001"',
+    f'agentId: "{AGENT}"',
+    'model: "common"',
+    'model: "rare"',
+    'trigger: ["CRON", "WEBHOOK"]',
+    'missionId: "cissue00000000000000000001"',
+    'issueId: "cissue00000000000000000001"',
+    'since: "2024-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"',
+    "sort: oldest",
+)
 SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),
@@ -136,6 +149,10 @@ READS = (
     Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),
     *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
+    Read("runs found: first page", field="findRuns", shown=SHOWN_OF_RUNS),
+    Read("runs found: behind a cursor at the end", field="findRuns", behind=True),
+    *(Read(f"runs found: {chosen}", field=f"findRuns({chosen}") for chosen in FOUND_RUNS),
+    *(Read(f"runs found: {chosen}, behind", field=f"findRuns({chosen}", behind=True) for chosen in FOUND_RUNS[:4]),
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),
     *(
         Read(

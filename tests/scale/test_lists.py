@@ -7,13 +7,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.kernel.declarations.operation import Auth
 from resolvers.kernel.ground.inputs import Paging
 from resolvers.kernel.reader import Page
 from rest_compat.http.table import PARAMETER
 from tests.every import each_of
-from tests.generation.registry import operations, routes_of
+from tests.generation.registry import graphql_fields, operations, routes_of
 from tests.scale.measuring import Measured, check, check_writes, measure
 from tests.scale.reading import READS, Read
 from tests.scale.table import written
@@ -59,6 +60,9 @@ def test_every_page_is_measured() -> None:
             or op.name == "conversations.search"
         ):
             continue
+        if not routes_of(op):
+            check_field(op)
+            continue
         route = re.compile(PARAMETER.sub("[^/]+", routes_of(op)[0].path) + r"\Z")
         own = [parse_qs(place.query) for place in asked if route.match(place.path)]
         assert own, f"{op.name} is not measured"
@@ -68,3 +72,12 @@ def test_every_page_is_measured() -> None:
             if name not in Paging.model_fields and name not in routes_of(op)[0].parameters
         } - {"page", "cursor"}
         assert filters <= {name for query in own for name in query}, f"{op.name}: a filter is not measured"
+
+
+def check_field(op: Any) -> None:
+    """Of a list that only GraphQL has."""
+    [(_, field, _)] = graphql_fields()[op.name]
+    asked = [read.field for read in READS if (read.field or "").partition("(")[0] == field]
+    assert asked, f"{op.name} is not measured"
+    filters = {to_camel_case(name) for name in op.input.model_fields if name not in Paging.model_fields}
+    assert filters <= {name for text in asked for name in re.findall(r"(\w+):", text or "")}, op.name

@@ -1,6 +1,5 @@
 """The trace of a run: its state, and its spans, for runs of every trigger."""
 
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import Float as SQLFloat
@@ -41,18 +40,6 @@ RUNNING: Any = constant(RunStatus.RUNNING)
 THOUSAND: Any = constant(1000)
 
 
-class RunState(StrEnum):
-    """The state of a run. QUEUED: no worker has begun it. WAITING: it waits for an approval, and no worker holds it."""
-
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    WAITING = "WAITING"
-    COMPLETED = "COMPLETED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-    TIMEOUT = "TIMEOUT"
-
-
 Kinds = Annotated[list[SpanKind], at_most(MOST_LISTED), CommaList(SpanKind)]
 
 
@@ -77,12 +64,6 @@ class SpansAsSeen(Paging):
 def waits(run: Any) -> Any:
     """The condition that the run waits for an approval."""
     return and_(run.status == RUNNING, run.waits_for.is_not(None), run.waits_since.is_not(None))
-
-
-def _state(run: Any, scope: Any) -> Any:
-    running = (run.status == RUNNING, constant(RunState.RUNNING))
-    queued = (and_(run.status == RUNNING, run.started_at.is_(None)), constant(RunState.QUEUED))
-    return case((waits(run), constant(RunState.WAITING)), queued, running, else_=run.status)
 
 
 def _milliseconds(seconds: Any) -> Any:
@@ -110,7 +91,6 @@ def _of_run(seq: Any) -> Any:
 
 extend(
     Run,
-    state=derived(RunState, _state),
     waits_for_approval=one(Approval, on=lambda run, other: and_(other.id == run.waits_for, waits(run))),
     waiting_since=derived(Any, lambda run, scope: case((waits(run), run.waits_since), else_=null())),
     waited_ms=derived(float, _waited),
