@@ -16,7 +16,8 @@ from tests.world import World
 pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 FIND = """query($ws: ID!, $first: Int, $after: String, $crew: ID, $state: [RunState!], $trigger: [String!],
-$model: String, $agent: ID, $mission: ID, $issue: ID, $since: DateTime, $until: DateTime, $sort: RunSort) { findRuns(workspaceId: $ws,
+$model: String, $agent: ID, $mission: ID, $issue: ID, $since: DateTime, $until: DateTime,
+$sort: RunSort) { findRuns(workspaceId: $ws,
 first: $first, after: $after, crewId: $crew, state: $state, trigger: $trigger, model: $model, agentId: $agent,
 missionId: $mission, issueId: $issue, since: $since, until: $until, sort: $sort) {
     totalCount nodes { id state } pageInfo { hasNextPage endCursor }
