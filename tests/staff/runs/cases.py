@@ -95,3 +95,4 @@ RECIPES = {
     "runs.cancel": Recipe(ids={"id": "live_run"}),
     "runs.finish_internal": Recipe({"status": "COMPLETED"}, ids={"id": "live_run"}),
 }
+PROSE = frozenset({"runs.cancel"})
