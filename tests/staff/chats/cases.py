@@ -109,6 +109,6 @@ PROSE = frozenset(
         "chats.attachments_delete",
         "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.participants_add",
         "chats.participants_remove", "chats.reactions_add",
-        "chats.reactions_remove", "chats.rename", "chats.send", "chats.steer",
+        "chats.reactions_remove", "chats.rename", "chats.retry_run", "chats.send", "chats.steer",
     }
 )  # fmt: skip
