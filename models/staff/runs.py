@@ -57,7 +57,7 @@ class RunState(StrEnum):
 
 
 STATE_OF_RUN: Final = """CASE
-    WHEN status <> 'RUNNING' THEN status
+    WHEN status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT') THEN status
     WHEN waits_for IS NOT NULL AND waits_since IS NOT NULL THEN 'WAITING'
     WHEN started_at IS NULL THEN 'QUEUED'
     ELSE 'RUNNING'

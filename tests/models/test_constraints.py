@@ -78,7 +78,13 @@ async def test_a_row_of_another_workspace_cannot_be_referred_to(
 
 @each_of(("table", "column"), CLOSED)
 async def test_a_value_outside_a_closed_set_is_refused(admin: Connection, table: str, column: str) -> None:
+    """A column that the database computes has no other values, because nobody can write it."""
+    computed = table_of(models_by_table()[table]).c[column].computed is not None
     async with undone(admin):
+        if computed:
+            with pytest.raises(asyncpg.GeneratedAlwaysError):
+                await admin.execute(f"UPDATE {table} SET {column} = 'anything else'")
+            return
         with pytest.raises(asyncpg.CheckViolationError) as refused:
             await admin.execute(f"UPDATE {table} SET {column} = 'anything else'")
         assert refused.value.constraint_name == f"{table}_{column}_check"

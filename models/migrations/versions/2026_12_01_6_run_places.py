@@ -13,7 +13,7 @@ def upgrade() -> None:
         ALTER TABLE runs ADD crew_id varchar(200), ADD mission_id varchar(200),
             ADD state text NOT NULL GENERATED ALWAYS AS (
                 CASE
-                    WHEN status <> 'RUNNING' THEN status
+                    WHEN status IN ('COMPLETED', 'FAILED', 'CANCELLED', 'TIMEOUT') THEN status
                     WHEN waits_for IS NOT NULL AND waits_since IS NOT NULL THEN 'WAITING'
                     WHEN started_at IS NULL THEN 'QUEUED'
                     ELSE 'RUNNING'
