@@ -58,6 +58,7 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
 }
 SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "agent")}
 SEEN_ROWS |= {("model_calls.list", f"{key}_id"): NAMED for key in ("run", "mission", "agent", "crew")}
+SEEN_ROWS |= {("runs.find", f"{key}_id"): NAMED for key in ("mission", "issue", "agent", "crew")}
 SEEN_ROWS |= {("budgets.list", f"{key}_id"): NAMED for key in ("mission", "agent", "crew")}
 SEEN_ROWS |= {("costs.report", f"{key}_id"): NAMED for key in ("agent", "crew")}
 SEEN_ROWS |= {

@@ -21,6 +21,7 @@ from resolvers.kernel import (
     command,
     forbidden,
 )
+from resolvers.kernel.ground.policy import GATES, MEMBERS, lowest
 from resolvers.kernel.writing.reports import first_with
 from resolvers.staff.chats.group import ask
 from resolvers.staff.runs.events import RUN_STARTS
@@ -58,14 +59,14 @@ async def retry_run(ctx: Context, data: RetryRun) -> Run:
     """
     run = await ctx.get(Run, data.id, missing=MISSING)
     if run.trigger_type != BY_USER and not ctx.may(Action.CREATE):
-        raise forbidden(OTHERS)
+        raise forbidden(OTHERS, role=lowest(GATES[Action.CREATE]))
     if run.trigger_type not in (BY_USER, BY_WEBHOOK, BY_SCHEDULE):
         raise Refusal(Code.CONFLICT, GIVEN)
     if run.status == RunStatus.RUNNING:
         raise Refusal(Code.CONFLICT, LIVE)
     await hold_starts(ctx, run.agent_id)
     if not await may_start(ctx, ctx.user_id):
-        raise forbidden()
+        raise forbidden(role=lowest(MEMBERS))
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id).first()
     chat = await ctx.select(Chat, col(Chat.id) == run.chat_id).locked().first() if run.chat_id else None
     if agent is None or (chat is None and run.chat_id is not None):

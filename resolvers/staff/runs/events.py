@@ -18,6 +18,13 @@ class RunStarted(Event, type="run.started", channel="workspace:{workspace_id}"):
     status: Annotated[RunStatus, Distinct("run_status")]
 
 
+class RunCancelRequested(Event, type="run.cancel_requested", channel="workspace:{workspace_id}"):
+    """A user wants a run cancelled; it ends when its worker has stopped."""
+
+    run_id: str
+    agent_id: str
+
+
 class RunCompleted(Event, type="run.completed", channel="workspace:{workspace_id}"):
     """A run has completed."""
 

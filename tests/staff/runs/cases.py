@@ -92,6 +92,7 @@ def work_pause(plot: Plot) -> WorkPause:
 RECIPES = {
     "work_pauses.list": Recipe(ids={"mission_id": "mission"}),
     "runs.create_internal": Recipe({"id": "run-of-a-program"}, chosen=frozenset({"id"})),
+    "runs.find": Recipe(ids={"mission_id": "mission", "issue_id": "mission"}),
     "runs.cancel": Recipe(ids={"id": "live_run"}),
     "runs.finish_internal": Recipe({"status": "COMPLETED"}, ids={"id": "live_run"}),
 }
