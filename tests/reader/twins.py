@@ -322,8 +322,7 @@ DERIVED: dict[tuple[str, str], Value] = {
     **vault_twins.DERIVED,
     **skill_twins.DERIVED,
     **rights_twins.DERIVED,
-    **run_twins.DERIVED,
-    **(integration_twins.DERIVED | keeper_twins.DERIVED | persona_twins.DERIVED),
+    **(integration_twins.DERIVED | keeper_twins.DERIVED | persona_twins.DERIVED | run_twins.DERIVED),
 }
 
 # ---- edges: what their declarations say in SQL, said again -----------------------------------------------------------
@@ -335,8 +334,7 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ),
     **issue_twins.JOINED,
     **vault_twins.JOINED,
-    **skill_twins.JOINED,
-    **run_twins.JOINED,
+    **(skill_twins.JOINED | run_twins.JOINED),
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {
     "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,

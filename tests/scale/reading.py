@@ -15,6 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.store.database import Connection, database
+from tests.scale.narrowing import FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World
@@ -81,15 +82,6 @@ def _list(
 
 
 CREW = "ccrew000000000000000000001"
-RUNS = (
-    "status: FAILED",
-    "status: COMPLETED",
-    f'agentId: "{AGENT}"',
-    'trigger: "CRON"',
-    'trigger: "USER"',
-    'tag: "rare"',
-    'tag: "common"',
-)
 LOGGED = (
     "sort: newest_first",
     "sort: oldest_first",
@@ -102,19 +94,6 @@ LOGGED = (
     'search: "reat"',
 )
 INBOX = ("state: active", "state: unread", "state: resolved", "kind: [failed_run]", "kind: [message, failed_run]")
-FOUND_RUNS = (
-    "state: [FAILED]",
-    "state: [QUEUED, WAITING, TIMEOUT]",
-    'crewId: "ccrewt00000000000000000001"',
-    f'agentId: "{AGENT}"',
-    'model: "common"',
-    'model: "rare"',
-    'trigger: ["CRON", "WEBHOOK"]',
-    'missionId: "cissue00000000000000000001"',
-    'issueId: "cissue00000000000000000001"',
-    'since: "2024-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"',
-    "sort: oldest",
-)
 SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
     *_list("crews", "/api/v1/crews", "crews"),

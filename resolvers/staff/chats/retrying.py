@@ -28,7 +28,7 @@ from resolvers.staff.runs.events import RUN_STARTS
 from resolvers.staff.runs.frames import append_frames, chat_event, run_begin
 from resolvers.staff.runs.lifecycle import MISSING, check_can_work, hold_starts, may_start, start_run
 
-OTHERS = "Not allowed to repeat runs that nobody has started by a message"
+OTHERS = "Not allowed to repeat runs of webhooks and schedules"
 GONE = "The agent or the chat of the run has been deleted"
 GIVEN = "The run is part of a task or a question: start the issue or the mission again"
 LIVE = "The run has not ended"
@@ -50,7 +50,7 @@ class RetryRun(ById):
     surfaces=GRAPHQL_ONLY,
 )
 async def retry_run(ctx: Context, data: RetryRun) -> Run:
-    """Repeat a run.
+    """Start a run again.
 
     Starts a run of the same agent, which names the first one as its original. A run of a message is repeated in
     its chat, as a message of the caller. Runs of webhooks and schedules keep their trigger and their restrictions,

@@ -57,7 +57,7 @@ class FindRuns(Paging):
 
 @query("runs.find", Action.READ, surfaces=GRAPHQL_ONLY)
 def find_runs(scope: QueryScope, data: FindRuns) -> Page[Run]:
-    """Find runs.
+    """List runs by state, place and time.
 
     Newest first, unless `sort` says otherwise. Filters are combined with AND; `state` and `trigger` match one of
     several values. `issueId` and `missionId` match the mission or issue of the run's assignment, `crewId` the crew of

@@ -66,6 +66,9 @@ async def somebody(world: World, role: Role = Role.MEMBER) -> Person:
     return person
 
 
+SPAN: dict[str, Any] = {"seq": 1, "kind": SpanKind.MESSAGE, "name": "message", "changed": "0", "output": CANARY}
+
+
 async def plant(world: World, person: Person) -> None:
     """The person's traces, each with a canary."""
     here: dict[str, Any] = {"workspace_id": world.workspace.id}
@@ -96,7 +99,7 @@ async def plant(world: World, person: Person) -> None:
     card: dict[str, Any] = {"user_slug": CANARY, "path": CANARY, "bytes": 7, "content": CANARY}
     version: dict[str, Any] = {"path": f"user:{CANARY}", "tier": MemoryTier.learned, "sha256": "0", "bytes": 1}
     await world.add(
-        crew, agent, chat, team, issue, run,
+        crew, agent, chat, team, issue, run, RunSpan(run_id=run.id, started_at=now(), **SPAN, **here),
         CrewMember(crew_id=crew.id, user_id=person.user_id, **here),
         Message(chat_id=chat.id, **own, **said),
         Message(chat_id=chat.id, agent_id=agent.id, role=MessageRole.assistant, content=f"Dear {CANARY}", **here),
@@ -104,10 +107,6 @@ async def plant(world: World, person: Person) -> None:
         Message(chat_id=team.id, content="Hoist", author_user_id=world.owner.user_id, **said),
         ChatReadCursor(chat_id=team.id, user_id=person.user_id, last_read_seq=1, **here),
         RunFrame(chat_id=chat.id, seq=1, run_id=run.id, type="user_message", payload={"content": CANARY}, **here),
-        RunSpan(
-            run_id=run.id, seq=1, kind=SpanKind.MESSAGE, name="message", started_at=now(), changed="0", output=CANARY,
-            **here,
-        ),
         IssueComment(author_id=person.user_id, body=CANARY, **comment),
         IssueComment(author_id=world.owner.user_id, body="Wet", **comment),
         InboxItem(

@@ -1,0 +1,28 @@
+"""Filters of the lists of runs, as they are measured."""
+
+from tests.scale.population import AGENT, TEN
+
+RUNS = (
+    "status: FAILED",
+    "status: COMPLETED",
+    f'agentId: "{AGENT}"',
+    'trigger: "CRON"',
+    'trigger: "USER"',
+    'tag: "rare"',
+    'tag: "common"',
+)
+
+
+FOUND_RUNS = (
+    "state: [FAILED]",
+    "state: [QUEUED, WAITING, TIMEOUT]",
+    f'crewId: "{TEN}"',
+    f'agentId: "{AGENT}"',
+    'model: "common"',
+    'model: "rare"',
+    'trigger: ["CRON", "WEBHOOK"]',
+    'missionId: "cissue00000000000000000001"',
+    'issueId: "cissue00000000000000000001"',
+    'since: "2024-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"',
+    "sort: oldest",
+)
