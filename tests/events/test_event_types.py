@@ -148,8 +148,16 @@ def test_a_type_says_when_its_event_is_sent(graph: GraphQLSchema) -> None:
                 " stepError: String tag: String durationMs: Float"
             ),
         ),
-        ("RunBegin", "cursor: String! fromSeq: Int! agentId: ID agentSlug: String seq: Int chatId: ID!"),
-        ("ChatFrame", "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID!"),
+        (
+            "RunBegin",
+            "cursor: String! fromSeq: Int! agentId: ID agentSlug: String seq: Int chatId: ID! runId: ID"
+            " createdAt: DateTime",
+        ),
+        (
+            "ChatFrame",
+            "cursor: String! type: ChatEventType! content: String! metadata: JSON seq: Int chatId: ID! runId: ID"
+            " createdAt: DateTime",
+        ),
         ("StreamReset", "cursor: String! reason: String!"),
     ],
 )
@@ -261,8 +269,9 @@ def test_a_frame_of_a_chat_is_recognised_in_the_chat_and_on_the_channel_of_its_a
 
 
 def test_frames_show_all_of_their_payload(graph: GraphQLSchema) -> None:
+    given = {"cursor", "seq", "chatId", "runId", "createdAt"}
     for name in ("RunBegin", "ChatFrame"):
-        assert {*TYPES.payload_fields(name), "cursor", "seq", "chatId"} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
+        assert {*TYPES.payload_fields(name), *given} == set(graph.type_map[name].fields)  # type: ignore[attr-defined]
     assert {*TYPES.payload_fields("StreamReset"), "cursor"} == set(graph.type_map["StreamReset"].fields)  # type: ignore[attr-defined]
 
 
