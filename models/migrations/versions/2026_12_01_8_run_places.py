@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_6"
-down_revision = "2026_12_01_5"
+revision = "2026_12_01_8"
+down_revision = "2026_12_01_7"
 branch_labels = None
 depends_on = None
 
