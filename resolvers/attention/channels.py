@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
 from models.people.workspaces import Membership, Role
@@ -17,6 +18,7 @@ from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.work.missions import Mission
 from resolvers.kernel import (
+    EVERYONE,
     NO_SURFACE,
     Action,
     ById,
@@ -25,15 +27,23 @@ from resolvers.kernel import (
     Context,
     Domain,
     Entity,
+    Id,
+    Input,
     NoInput,
     Output,
+    QueryScope,
     Refusal,
+    Rows,
     Tenancy,
+    graph,
     is_id,
     procedure,
+    query,
 )
 from resolvers.kernel.declarations.events import address_of
+from resolvers.kernel.ground.inputs import at_most
 from resolvers.kernel.ground.scopes import EVERYTHING, OPEN
+from resolvers.kernel.reader import View
 from resolvers.kernel.writing.command import Procedure
 from resolvers.kernel.writing.reports import first_with
 
@@ -182,6 +192,39 @@ async def open_channel(caller: Caller, name: str, within: str | None = None) -> 
     shown = ChannelKind.providers if kind is ChannelKind.providers else name
     role = None if found["role"] is None else Role(found["role"])
     return Channel(shown, kind, id, found["workspace_id"], since, role)
+
+
+# ---- rows that events name -------------------------------------------------------------------------------------------
+
+
+MOST_ROWS = 100
+
+
+class EventRow(View):
+    """The place of a row that an event names; `resolvers/live/rows.py` adds the edges to the rows."""
+
+    id: str
+    workspace_id: str
+
+
+class ListEventRows(Input):
+    """`role`: the one for which the rows are read; for a caller with another role there are none."""
+
+    ids: Annotated[list[Id], at_most(MOST_ROWS)]
+    role: Role
+
+
+graph(EventRow, gate=Action.READ, scope=frozenset({EVERYTHING}), visible=EVERYONE)
+
+
+@query("channels.rows", Action.READ, surfaces=NO_SURFACE)
+def list_event_rows(scope: QueryScope, data: ListEventRows) -> Rows[EventRow]:
+    """List rows that events name.
+
+    For the subscriptions of callers with one role.
+    """
+    places = select(func.unnest(data.ids).label("id"), scope.workspace_id.clause.label("workspace_id"))
+    return scope.view(EventRow, places.where(scope.role_in(scope.workspace_id) == data.role))
 
 
 async def identify(caller: Caller) -> str:

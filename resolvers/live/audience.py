@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterator
 from typing import Protocol
 
 from resolvers.live.delivered import Delivered, Position
+from resolvers.live.gathering import Gathering
 
 
 class Outlet(Protocol):
@@ -32,11 +33,21 @@ class ChannelListener(Protocol):
     @property
     def position(self) -> Position: ...
 
+    @property
+    def live(self) -> bool:
+        """False while the listener reads what it missed."""
+
+    gathered: Hashable
+    """Under which key it is gathered; None where it is not."""
+
+    def gathers(self) -> Hashable:
+        """The key from now on."""
+
     def encode(self, event: Delivered) -> bytes | None:
         """The frame of an event for this listener; None if it is not shown."""
 
     def hears(self, event: Delivered) -> bool:
-        """Whether the listener is in the part of the channel that an event is for."""
+        """True if the listener is in the part of the channel that an event is for."""
 
     def deliver(self, event: Delivered) -> bool:
         """Delivers to a listener that is served alone. Called in order from the event loop; it must neither wait nor
@@ -84,26 +95,40 @@ class Unison:
 
 
 class Audience:
-    """The listeners of one channel."""
+    """The listeners of one channel. Those who show rows of its events are gathered (see `gathering`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, place: str | None = None) -> None:
+        self._place = place
+        self._gathered: dict[Hashable, Gathering] = {}
         self._alone: dict[ChannelListener, None] = {}
         self._together: dict[Hashable, Unison] = {}
 
     def __iter__(self) -> Iterator[ChannelListener]:
         yield from self._alone
+        for gathering in self._gathered.values():
+            yield from gathering.inner
         for unison in self._together.values():
             yield from unison.members
 
     def __len__(self) -> int:
-        return len(self._alone) + sum(len(unison.members) for unison in self._together.values())
+        gathered = sum(len(gathering.inner) for gathering in self._gathered.values())
+        return gathered + len(self._alone) + sum(len(unison.members) for unison in self._together.values())
 
     def add(self, listener: ChannelListener) -> None:
         """It is served alone until it is seen to keep up."""
-        self._alone[listener] = None
+        key = None if self._place is None else listener.gathers()
+        if key is None:
+            self._alone[listener] = None
+            return
+        if key not in self._gathered:
+            self._gathered[key] = Gathering(Audience(), self._place or "")
+        self._gathered[key].inner.add(listener)
 
     def remove(self, listener: ChannelListener) -> bool:
         """False if the listener is not in this audience."""
+        key = None if self._place is None else listener.gathered
+        if key is not None:
+            return self._removed(key, listener)
         unison = listener.unison
         if unison is None:
             return self._alone.pop(listener, self) is None
@@ -112,12 +137,22 @@ class Audience:
         self._end_if_empty(listener.same, unison)
         return True
 
+    def _removed(self, key: Hashable, listener: ChannelListener) -> bool:
+        gathering = self._gathered.get(key)
+        found = gathering is not None and gathering.inner.remove(listener)
+        if gathering is not None and not gathering.inner:
+            gathering.close()
+            del self._gathered[key]
+        return found
+
     def part(self, listener: ChannelListener) -> None:
         """Serves it alone again."""
         self.remove(listener)
         self.add(listener)
 
     def deliver(self, event: Delivered) -> None:
+        for gathering in list(self._gathered.values()):
+            gathering.deliver(event)
         for same, unison in list(self._together.items()):
             self._alone.update(dict.fromkeys(unison.deliver(event)))
             self._end_if_empty(same, unison)
@@ -126,6 +161,8 @@ class Audience:
                 self._join(listener)
 
     def reset(self, reason: str) -> None:
+        for gathering in list(self._gathered.values()):
+            gathering.close()
         for listener in list(self):
             self.part(listener)
             listener.reset(reason)

@@ -15,6 +15,7 @@ from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.store.bus import ANYTHING, Topic, bus
 from resolvers.live.audience import Outlet
 from resolvers.live.following import EncodeRow, RowsFollowing
+from resolvers.live.gathering import RowsShown
 from resolvers.live.hub import hub
 from resolvers.live.subscription import Encode, Listening, Owner, Subscription
 
@@ -47,16 +48,18 @@ class LiveConnection:
         frame: int | None = None,
         same: Hashable = None,
         parts: bool = False,
+        rows: RowsShown | None = None,
     ) -> Subscription:
         """Subscribes to a channel. Raises Refusal if the caller may not listen or the database does not answer.
 
         `encode` makes the frame of an event, or None if it is not shown; `after` is a cursor to continue from, `frame`
         a frame of a chat. `parts`: events of changed rows are shown, too (see row_events). `same`: subscriptions with
-        equal values get the same frames of outbox events, which are then made once.
+        equal values get the same frames of outbox events, which are then made once. `rows`: what is shown of the rows
+        that events name.
         """
         doubts = self._doubts
         channel = await open_channel(self.caller, name)
-        made = Subscription(channel, self.caller, self._outlet, encode, self, same, parts=parts)
+        made = Subscription(channel, self.caller, self._outlet, encode, self, same, parts=parts, rows=rows)
         await self._opened(made, made.open(after, frame))
         if doubts != self._doubts:  # since the right was asked for, and maybe before this was there to hear of it
             made.doubt()

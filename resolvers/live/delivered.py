@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -49,6 +49,8 @@ class Delivered:
     at: datetime | None = None  # the time at which it was stored
     cause: str | None = None  # JSON: the type and id of the actor, and the client's mutation; of no frame
     part: str = ""  # of the channel's listeners, who alone hear of it (see row_events)
+    rows: Mapping[Any, Any] = field(default_factory=dict, repr=False)
+    """The rows that it names, read for the listeners of this object alone, by question and id."""
     _encoded: dict[Any, bytes] = field(default_factory=dict, repr=False)
     _values: Any = field(default=None, repr=False)
     _causes: Any = field(default=None, repr=False)

@@ -61,7 +61,7 @@ class Hub:
         listeners, after this `frame`.
         """
         position = await self.tail.attend(*_followed(channel), frame)
-        self.channels.setdefault(channel.address, Audience()).add(listener)
+        self.channels.setdefault(channel.address, Audience(channel.workspace_id)).add(listener)
         return position
 
     def leave(self, channel: Channel, listener: ChannelListener) -> None:

@@ -12,6 +12,7 @@ from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.declarations.row_events import hears, parts_of
 from resolvers.live.audience import Outlet, Unison
 from resolvers.live.delivered import Delivered, Position
+from resolvers.live.gathering import RowsShown
 from resolvers.live.hub import Lost, hub
 from resolvers.live.presence import Seat, presence
 
@@ -70,12 +71,15 @@ class Subscription:
         same: Hashable = None,
         *,
         parts: bool = False,
+        rows: RowsShown | None = None,
     ) -> None:
         self.channel, self.caller, self.outlet = channel, caller, outlet
         # in a chat each listener may go back by itself
         self.same = None if channel.kind is ChannelKind.session else same
         self.unison: Unison | None = None
         self._parts = parts and channel.kind is ChannelKind.workspace
+        self.rows = rows
+        self.gathered: Hashable = None
         self._encode, self._owner = encode, owner
         self._position = Position(0, 0)
         self._newest = Position(0, 0)  # of what came while behind
@@ -159,6 +163,14 @@ class Subscription:
 
     def encode(self, event: Delivered) -> bytes | None:
         return self._encode(event, self)
+
+    @property
+    def live(self) -> bool:
+        return self._behind is None
+
+    def gathers(self) -> Hashable:
+        self.gathered = None if self.rows is None else self.rows.key(self.caller, self.channel.role)
+        return self.gathered
 
     def hears(self, event: Delivered) -> bool:
         return not event.part or (self._parts and hears(event.part, self.channel.role, self.caller.user_id))
@@ -254,7 +266,15 @@ class Subscription:
                 missed = await hub.missed(self.channel, start, BATCH, parts)
             except Lost as lost:
                 reason = str(lost)
-            self.channel = await open_channel(self.caller, self.channel.name, self.channel.workspace_id)
+            was, filled = self.channel, True
+            if missed and self.rows is not None:
+                filled = await self.rows.fill(self.caller, was.workspace_id or "", was.role, missed)
+            self.channel = await open_channel(self.caller, was.name, was.workspace_id)
+        if self.rows is not None and was.role is not self.channel.role and not self.closed:
+            hub.part(self.channel, self)  # it is gathered with others from now on
+            self._newest = self._newest.furthest(hub.standing(self.channel))
+        elif not filled:
+            raise Refusal(Code.UNAVAILABLE, "The role has changed meanwhile")
         return missed, reason
 
     def _end(self, refusal: Refusal) -> None:

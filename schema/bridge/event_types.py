@@ -25,7 +25,8 @@ from models.staff.runs import ChatEventType
 from resolvers.domains import load
 from resolvers.kernel.declarations.events import EVENTS, Distinct, Event
 from resolvers.kernel.ground.inputs import INT32, accepts_none, bare
-from schema.bridge.fields import enum, nullable
+from resolvers.live.rows import TARGETS, rows_named
+from schema.bridge.fields import enum, node_of, nullable
 
 UNION_NAMES = {
     "workspace": "WorkspaceEvent",
@@ -67,6 +68,7 @@ class ChangeInterface(EventInterface):
 
 CHANGE = {"at": "at", "actorType": "actor_type", "actorId": "actor_id", "mutationId": "mutation_id"}
 """GraphQL fields of a ChangeEvent beside its payload."""
+_ROW = "As it is when the event is sent; null if it is deleted, or if the caller may not read it."
 _WHOSE = "Chat of this frame; an agent can work in several chats."
 
 
@@ -214,11 +216,15 @@ def _type_of(event: type[Event]) -> Any:
             old = f"Use {to_camel_case(distinct.name)}: {to_camel_case(key)} has another type in other events."
         said = _description(info, face)
         fields[name] = strawberry.field(name=to_camel_case(key), description=said, deprecation_reason=old)
-    return strawberry.type(
-        type(event.__name__, (ChangeInterface,), fields),
-        name=type_name(event),
-        description=cleandoc(event.__doc__ or ""),
-    )
+    return type(event.__name__, (ChangeInterface,), fields)
+
+
+def _bound(shown: Any, event: type[Event]) -> None:
+    """Makes a type of the class, with the rows that the event names. For when the nodes of all domains are declared."""
+    for name in rows_named(event):
+        shown.__annotations__[name] = nullable(node_of(name, TARGETS[name]))
+        setattr(shown, name, strawberry.field(description=_ROW))
+    strawberry.type(shown, name=type_name(event), description=cleandoc(event.__doc__ or ""))
 
 
 # ---- which type a payload is -----------------------------------------------------------------------------------------
@@ -288,11 +294,16 @@ class EventTypes:
 
     def __init__(self, events: Iterable[type[Event]]) -> None:
         self._types: dict[str, Any] = {"StreamReset": StreamReset}
+        self._unbound: list[tuple[Any, type[Event]]] = []
+        self._rows: dict[str, dict[str, tuple[str, str]]] = {}  # type -> GraphQL field -> name of the row, payload key
         self._forms: dict[tuple[str, str], list[Form]] = {}  # (event type, kind of channel) -> forms of its payload
         self._members: dict[str, dict[str, Any]] = {kind: {"StreamReset": StreamReset} for kind in UNION_NAMES}
         self._payloads: dict[str, Mapping[str, str | Meaning]] = {"StreamReset": {"reason": "reason"}}
         for event in sorted(events, key=type_name):  # the schema is the same for every order of imports
-            self._add(event.type_, kind_of(event.channel_), _type_of(event), Form.of(event), sources_of(event))
+            shown = _type_of(event)
+            self._unbound.append((shown, event))
+            self._rows[type_name(event)] = {to_camel_case(name): (name, key) for name, key in rows_named(event).items()}
+            self._add(event.type_, kind_of(event.channel_), shown, Form.of(event), sources_of(event))
         for type_, (shown, keys, form) in _FRAMES.items():
             for kind in ("session", "agent"):  # an agent's channel mirrors the frames of its runs
                 self._add(type_, kind, shown, form, {to_camel_case(key): key for key in keys})
@@ -329,6 +340,15 @@ class EventTypes:
         make: Any = StrEnum
         made = make(f"{UNION_NAMES[kind]}Type", {name: name for name in names})
         return strawberry.enum(made, description=said)
+
+    def bind(self) -> None:
+        """For when all domains are loaded: before, the types of rows are unknown."""
+        while self._unbound:
+            _bound(*self._unbound.pop())
+
+    def rows_of(self, name: str) -> Mapping[str, tuple[str, str]]:
+        """GraphQL field -> the name of the row that it shows, and the payload key of its id."""
+        return self._rows.get(name, {})
 
     def types_of(self, kind: str) -> dict[str, Any]:
         """The members of a kind's union: name -> Strawberry type."""

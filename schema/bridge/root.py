@@ -11,6 +11,7 @@ from models.people.auth import User
 from models.staff.agents import Agent
 from resolvers.domains import modules_in
 from resolvers.kernel.declarations.operation import OPERATIONS
+from schema.bridge.event_types import EVENT_TYPES
 from schema.bridge.fields import bind_nodes, bind_outputs, union
 from schema.bridge.selection import BACKREF
 from schema.live import Channels
@@ -18,6 +19,7 @@ from schema.live import Channels
 union("Actor", User, Agent, description="A user or an agent, as the actor or assignee.")
 DOMAINS = modules_in("schema")
 bind_nodes()
+EVENT_TYPES.bind()
 bind_outputs()
 
 

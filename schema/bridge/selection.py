@@ -169,6 +169,12 @@ class Root:
         return Call(self, raw, named[0] if named else None, version, slots, cost)
 
 
+def cost_of(shape: Shape, slots: Sequence[Input]) -> int:
+    """The most objects that a row of this shape may hold."""
+    limits = [slot.limit if isinstance(slot, Paging) else UNPAGED for slot in slots]
+    return _objects(shape, UNPAGED, limits, _repeats(shape, {}))
+
+
 def _repeats(shape: Shape, found: dict[int, int]) -> dict[int, int]:
     """The number of values that an object shows under a further name, by the identity of its shape; only for shapes
     that do.

@@ -53,7 +53,7 @@ class Stream:
         assert self._live is not None
         try:
             self._projection = projection = request.shown
-            made = await request.listen(self._live, self._encode, after, same=(self._framing, projection))
+            made = await request.listen(self._live, self._encode, after, (self._framing, projection), projection)
         except BaseException:
             self._live.close()
             raise

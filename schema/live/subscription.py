@@ -11,6 +11,7 @@ from resolvers.attention.channels import ChannelKind
 from resolvers.identity.caller import Caller
 from resolvers.kernel.ground.inputs import is_id
 from resolvers.kernel.reader import Column, Shape, intern
+from resolvers.kernel.reader.shape import weight
 from resolvers.live import FROM_NOW, Listening, LiveConnection, Subscription
 from resolvers.people.workspaces import get_workspace
 from schema.bridge.arguments import Arguments
@@ -21,7 +22,7 @@ from schema.bridge.selection import BACKREF, Selection
 from schema.bridge.trees import Tree
 from schema.bridge.worker import Who
 from schema.live.fields import CHANNEL, LIST, Source
-from schema.live.projection import Chosen, Projection, project
+from schema.live.projection import AskedRow, Chosen, EventRows, Projection, project, with_rows
 from schema.live.rows import RowPlan, row_plan
 
 BEGUN = "subscribed"
@@ -51,12 +52,14 @@ class SubscriptionPlan:
 
     source: Source
     projection: Projection
+    rows: tuple[AskedRow, ...]
     arguments: Arguments
 
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return FIELD * (4 + self.projection.items) + self.arguments.size
+        written = sum(FIELD * weight(row.shape) + sum(slot.arguments.size for slot in row.slots) for row in self.rows)
+        return FIELD * (4 + self.projection.items) + written + self.arguments.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +72,23 @@ class Request:
 
     @property
     def shown(self) -> Shown:
-        """What the answers are made by; equal for requests that get the same ones."""
-        types = self.values.get("types")
-        if types is None or isinstance(self.plan, RowPlan):
+        """The projection of the answers; equal for requests that get the same ones. Raises Refusal, or Invalid."""
+        if isinstance(self.plan, RowPlan):
             return self.plan.projection
-        return Chosen(self.plan.projection, frozenset(str(name).encode() for name in types))
+        try:
+            whole = with_rows(self.plan.projection, self.plan.rows, self.variables)
+        except GraphQLError as error:
+            raise Invalid(reported([error])) from None
+        types = self.values.get("types")
+        return whole if types is None else Chosen(whole, frozenset(str(name).encode() for name in types))
 
     @property
     def after(self) -> str | None:
         return self.values.get("after")
 
-    async def listen(self, live: LiveConnection, encode: Any, after: str | None, same: Hashable) -> Listening:
+    async def listen(
+        self, live: LiveConnection, encode: Any, after: str | None, same: Hashable, shown: Shown
+    ) -> Listening:
         """Raises Refusal when the caller may not listen."""
         plan = self.plan
         if isinstance(plan, RowPlan):
@@ -90,7 +99,12 @@ class Request:
                 raise Invalid(reported([error])) from None
             return await live.follow(question, encode, after)
         name = await self._channel(live.caller, plan.source)
-        return await live.subscribe(name, encode, after, same=same, parts=True)
+        rows = None
+        if plan.rows:
+            whole = shown.projection if isinstance(shown, Chosen) else shown
+            assert isinstance(whole, Projection)
+            rows = EventRows(whole, any(question.personal for question in whole.questions))
+        return await live.subscribe(name, encode, after, same=same, parts=True, rows=rows)
 
     def opened(self, made: Listening, after: str | None) -> str | None:
         """Goes back in a chat if no cursor gives the position. Returns the reason for which the client receives a
@@ -157,4 +171,5 @@ def _compiled(document: Document, tree: Tree, truth: Truth) -> SubscriptionPlan 
     if LIST in metadata:
         return row_plan(selection, metadata[LIST], key, definition, union, nodes)
     source: Source = metadata[CHANNEL]
-    return SubscriptionPlan(source, project(selection, source.kind, key, union, nodes), Arguments(definition, nodes[0]))
+    projection, rows = project(selection, source.kind, key, union, nodes)
+    return SubscriptionPlan(source, projection, rows, Arguments(definition, nodes[0]))

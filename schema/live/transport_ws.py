@@ -233,7 +233,7 @@ class Socket:
         operation.shows(shown)
         # what clients count, many of them do
         same = (shown, operation.id) if operation.id.isdigit() else None
-        made = await request.listen(live, operation.encode, request.after, same)
+        made = await request.listen(live, operation.encode, request.after, same, shown)
         reason = self._lost.pop(made, None)
         if self._operations.get(operation.id) is not operation:  # the socket has ended
             return live.unsubscribe(made)

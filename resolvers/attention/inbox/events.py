@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from resolvers.kernel import Event, Routing
+from resolvers.kernel.declarations.events import Distinct
 
 
 class InboxItemUpdated(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
@@ -29,14 +30,14 @@ class InboxChatRead(Event, type="inbox.updated", channel="workspace:{workspace_i
     """A user has read a chat, and its notice was removed from the inbox; `chat` is the id of the chat."""
 
     source: Literal["chat_read"]
-    chat: str
+    chat: Annotated[str, Distinct("chat_id")]
 
 
 class InboxChatReplied(Event, type="inbox.updated", channel="workspace:{workspace_id}"):
     """An agent has replied in a chat, and a user got a notice of it; `chat` is the id of the chat."""
 
     source: Literal["chat_reply"]
-    chat: str
+    chat: Annotated[str, Distinct("chat_id")]
 
 
 class NotificationCreated(Event, type="notification.created", channel="user:{user_id}"):

@@ -16,7 +16,7 @@ from resolvers.kernel.background.clocks import AcrossWorkspaces
 MOST = 500  # events of one transaction
 PLACE = "SELECT split_part(value, ':', 1), split_part(value, ':', 2)::bigint FROM instance_facts WHERE name = $1"
 HORIZON = "SELECT events_horizon()::text"
-# Events for a part of a workspace's readers (row_events) are for nobody else.
+# Events for a part of a workspace's readers (row_events) are for these readers alone.
 NEXT = """
     SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
     WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8

@@ -56,7 +56,7 @@ def of_user(user_id: str) -> str:
 
 
 def hears(part: str, role: Any, user_id: str) -> bool:
-    """Whether a listener is in a part. Nobody is in an unknown part, which another version of the program may write."""
+    """True if a listener is in a part. No listener is in an unknown part, which another version may write."""
     if part.startswith(_OF_USER):
         return part == of_user(user_id)
     return part in _LEVELS and role in GATES[Action(part)]

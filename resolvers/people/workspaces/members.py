@@ -98,7 +98,7 @@ graph(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
     ),
 )
-heard(Membership, lambda member, changed: of_action(Action.READ))  # nobody changes the one of a service account
+heard(Membership, lambda member, changed: of_action(Action.READ))  # the one of a service account never changes
 
 
 class AssignableRole(StrEnum):

@@ -40,7 +40,7 @@ def _is_seen(credential: Any, scope: Any) -> Any:
 
 
 def _hearers(credential: Credential, changed: frozenset[str]) -> str:
-    """Of credentials of crews only managers hear: their members are not known here, and read the list."""
+    """Only managers hear of credentials of crews: the members of the crews are not known here, and read the list."""
     everyone = credential.scope == CredentialScope.WORKSPACE or "scope" in changed
     return of_action(Action.READ if everyone else Action.UPDATE)
 

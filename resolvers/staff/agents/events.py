@@ -20,7 +20,7 @@ class AgentLogged(Event, type="agent.log", channel="workspace:{workspace_id}"):
 
     ts: Time
     level: str
-    agent: AgentSlug
+    agent: Annotated[AgentSlug, Distinct("logged_agent_slug")]
     agent_id: str
     event: ChatEventType
     content: str
