@@ -15,6 +15,7 @@ from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import SQLModel
 from strawberry.utils.str_converters import to_camel_case
 
+from models.base import table_of
 from resolvers.errors import Code, Refusal
 from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.ground.inputs import bare
@@ -25,9 +26,11 @@ _PART = re.compile(r"([^\[\]]*)((?:\[\d+\])*)")
 _WORD = re.compile(r"\b[a-z0-9]+(?:_[a-z0-9]+)+\b")
 
 
-def in_graph(refusal: Refusal, input: type[BaseModel], subject: Subject | None = None) -> Refusal:
-    """The refusal of an operation with this input as clients of the graph read it; its text is the same as in REST."""
-    fields = refusal.fields or _clashing(refusal, input, subject) or _missing(refusal, subject)
+def in_graph(refusal: Refusal, input: type[BaseModel], subject: Subject | None = None, model: Any = None) -> Refusal:
+    """The refusal of an operation as clients of the graph read it: of one with this input, and rows of this model in
+    its answer. Its text is the same as in REST.
+    """
+    fields = refusal.fields or _clashing(refusal, input, subject, model) or _missing(refusal, subject)
     if not fields:
         return refusal
     told, allowed = dict[str, str](), dict[str, list[str]]()
@@ -91,14 +94,18 @@ def _names(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[str]:
             yield from _names(kind, seen)
 
 
-def _clashing(refusal: Refusal, input: type[BaseModel], subject: Subject | None) -> dict[str, str]:
-    """The fields of the input whose values are taken. What names the parent of a row is not at fault."""
+def _clashing(refusal: Refusal, input: type[BaseModel], subject: Subject | None, model: Any) -> dict[str, str]:
+    """The fields of the input whose values are taken: as the operation says, or the columns of the key, if it is one of
+    the rows that the operation returns. A field that names the parent of a row is not at fault.
+    """
     if refusal.code is not Code.CONFLICT:
         return {}
-    columns = refusal.taken or unique_keys().get(refusal.constraint or "", ())
+    table, key = unique_keys().get(refusal.constraint or "", ("", ()))
+    own = isinstance(model, type) and hasattr(model, "__table__") and table_of(model).name == table
+    columns = refusal.taken or (key if own else ())
     parents = subject.fields if subject is not None else ()
-    own = [name for name in columns if name in input.model_fields and name not in parents]
-    return dict.fromkeys(own, refusal.detail)
+    faulty = [name for name in columns if name in input.model_fields and name not in parents]
+    return dict.fromkeys(faulty, refusal.detail)
 
 
 def _missing(refusal: Refusal, subject: Subject | None) -> dict[str, str]:
@@ -109,13 +116,13 @@ def _missing(refusal: Refusal, subject: Subject | None) -> dict[str, str]:
 
 
 @cache
-def unique_keys() -> dict[str, tuple[str, ...]]:
-    """The columns of each unique key, by its name."""
-    made = dict[str, tuple[str, ...]]()
+def unique_keys() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The table and the columns of each unique key, by its name."""
+    made = dict[str, tuple[str, tuple[str, ...]]]()
     for table in SQLModel.metadata.tables.values():
         keys: list[Any] = [key for key in table.constraints if isinstance(key, UniqueConstraint)]
         keys += [index for index in table.indexes if isinstance(index, Index) and index.unique]
         for key in keys:
-            made[str(key.name)[:LONGEST_NAME]] = tuple([column.name for column in key.columns])
-        made[f"{table.name}_pkey"] = tuple([column.name for column in table.primary_key.columns])
+            made[str(key.name)[:LONGEST_NAME]] = table.name, tuple([column.name for column in key.columns])
+        made[f"{table.name}_pkey"] = table.name, tuple([column.name for column in table.primary_key.columns])
     return made

@@ -139,7 +139,8 @@ class Root:
 
     def told(self, refusal: Refusal) -> Refusal:
         """The refusal of the operation as clients of the graph read it."""
-        return in_graph(refusal, self.operation.input, self.operation.subject)
+        op = self.operation
+        return in_graph(refusal, op.input, op.subject, op.model)
 
     @property
     def _pages(self) -> bool:

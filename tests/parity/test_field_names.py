@@ -159,7 +159,9 @@ TAKEN = [
     ("createLabel", {"name": "Twice", "color": "#fff"}, ["name"]),
     ("createCrew", {"name": "Twice", "slug": "twice"}, ["slug"]),
     ("createAgent", {"name": "Twice", "slug": "twice-agent"}, ["slug"]),
+    ("createProject", {"name": "Twice"}, ["name"]),
     ("createWorkspace", {"name": "Twice", "slug": "twice"}, ["slug"]),
+    ("createFeatureFlag", {"key": "twice", "description": "Twice"}, ["key"]),
     ("createInvitation", {"email": "twice@example.com"}, ["email"]),
     ("createMissionTemplate", {"name": "Twice", "templateJson": {"tasks": []}}, ["name"]),
     ("createIntegration", {"name": "twice", "displayName": "Twice", "transport": "stdio", "command": "x"}, ["name"]),
@@ -199,7 +201,7 @@ async def test_rest_keeps_its_names(world: World) -> None:
 
 
 def test_unique_keys_are_known_by_their_names() -> None:
-    assert unique_keys()["labels_workspace_id_name_key"] == ("workspace_id", "name")
+    assert unique_keys()["labels_workspace_id_name_key"] == ("labels", ("workspace_id", "name"))
     assert all(len(name) <= 63 for name in unique_keys())
 
 

@@ -16,6 +16,21 @@ from models.base import table_of
 from resolvers.kernel.reader.clauses import clause
 
 T = TypeVar("T")
+
+
+class Clash(str):
+    """The text for a taken unique key, and the fields of the input that are at fault: if the key's columns have other
+    names there, or the key belongs to a further row.
+    """
+
+    fields: tuple[str, ...]
+
+    def __new__(cls, text: str, *fields: str) -> "Clash":
+        made = super().__new__(cls, text)
+        made.fields = fields
+        return made
+
+
 Conflict = str | Mapping[str, str]
 """The text for a taken unique key; or texts by the name of the constraint, where a table has several."""
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from models.base import SIZE
 from resolvers.errors import TOO_LONG, UNSTORABLE, Code, Refusal
-from resolvers.kernel.store.changes import Conflict
+from resolvers.kernel.store.changes import Clash, Conflict
 
 TAKEN = "already exists"
 BAD_VALUES = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.CharacterNotInRepertoireError)
@@ -23,7 +23,8 @@ async def run(
         return await (conn.fetch(sql, *values) if many else conn.fetchrow(sql, *values))
     except asyncpg.UniqueViolationError as error:
         text = conflict if isinstance(conflict, str) else conflict.get(error.constraint_name or "", TAKEN)
-        raise Refusal(Code.CONFLICT, text, constraint=error.constraint_name) from None
+        taken = text.fields if isinstance(text, Clash) else ()
+        raise Refusal(Code.CONFLICT, str(text), constraint=error.constraint_name, taken=taken) from None
     except asyncpg.ForeignKeyViolationError as error:
         raise Refusal(Code.BAD_REQUEST, f"{_column(error)}: unknown id") from None
     except asyncpg.CheckViolationError as error:

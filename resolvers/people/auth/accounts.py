@@ -33,6 +33,7 @@ from resolvers.kernel import (
     instance,
     log,
 )
+from resolvers.kernel.store.changes import Clash
 from resolvers.people.auth.cli_tokens import new_token
 from resolvers.people.auth.sessions import open_session
 from resolvers.rules.built_in_templates import add_built_in_templates
@@ -185,7 +186,8 @@ async def sign_up(ctx: Context, data: SignUp) -> Account:
 async def _found(ctx: Context, data: SignUp, password_hash: str) -> Founded:
     """A user, and a workspace that the user owns; from here on the call is the user's and works in that workspace."""
     user = await ctx.insert(
-        User(email=data.email, full_name=data.full_name, password_hash=password_hash), conflict=REGISTERED
+        User(email=data.email, full_name=data.full_name, password_hash=password_hash),
+        conflict=Clash(REGISTERED, "email"),
     )
     id = new_id()
     workspace = await ctx.insert(

@@ -24,6 +24,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.kernel.store.changes import Clash
 from resolvers.resources.skills.catalog import tell
 from resolvers.resources.skills.events import AgentSkillAssigned, AgentSkillUnassigned
 
@@ -89,12 +90,14 @@ async def assign_skill(ctx: Context, agent: Agent, data: AssignSkill) -> SkillAs
     """
     skill = await ctx.select(Skill, col(Skill.id) == data.skill_id).first()
     if skill is None:
-        raise Refusal(Code.CONFLICT, UNKNOWN)
+        raise Refusal(Code.CONFLICT, UNKNOWN, taken=("skill_id",))
     own = (col(AgentSkill.agent_id) == agent.id, col(AgentSkill.skill_id) == skill.id)
     before = await ctx.select(AgentSkill, *own).first()
     if before is not None:
         return SkillAssigned(id=before.id, already_assigned=True)
-    given = await ctx.insert(AgentSkill(agent_id=agent.id, skill_id=skill.id, config=data.config), conflict=UNKNOWN)
+    given = await ctx.insert(
+        AgentSkill(agent_id=agent.id, skill_id=skill.id, config=data.config), conflict=Clash(UNKNOWN, "skill_id")
+    )
     tell(ctx, "skill.assigned", "skill assigned to agent", of_agent=agent.id, skill_id=skill.id)
     ctx.emit(AgentSkillAssigned(agent_id=agent.id, skill_id=skill.id))
     return SkillAssigned(id=given.id)

@@ -57,6 +57,7 @@ from resolvers.kernel import (
 )
 from resolvers.kernel.declarations.events import Distinct
 from resolvers.kernel.ground.stricter import InGraph
+from resolvers.kernel.store.changes import Clash
 from resolvers.people.workspaces.files import AGENT_GONE, forget_attached
 from resolvers.resources.integrations.written import agent_follows
 from resolvers.rules.config_text import shown
@@ -117,7 +118,7 @@ def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
 
 HAS_LEAD = "The crew already has a LEAD"
 SLUG_TAKEN = "An agent with this slug already exists"
-TAKEN = {"agents_workspace_id_slug_key": SLUG_TAKEN, "agents_crew_id_lead_key": HAS_LEAD}
+TAKEN = {"agents_workspace_id_slug_key": SLUG_TAKEN, "agents_crew_id_lead_key": Clash(HAS_LEAD, "agent_role")}
 DEFAULT_TIMEOUT = 1800
 
 
@@ -188,7 +189,7 @@ async def _fits_the_crew(ctx: Context, data: NewAgent) -> None:
     await room_for_an_agent(ctx, data.crew_id)
     lead = (col(Agent.crew_id) == data.crew_id, col(Agent.agent_role) == AgentRole.LEAD)
     if data.agent_role is AgentRole.LEAD and await ctx.select(Agent, *lead, including_hidden=True).exists():
-        raise Refusal(Code.CONFLICT, HAS_LEAD)
+        raise Refusal(Code.CONFLICT, HAS_LEAD, taken=("agent_role",))
 
 
 async def add_agent(ctx: Context, data: CreateAgent) -> Agent:

@@ -13,6 +13,7 @@ from models.staff.chats import CHAT_OF_WEBHOOKS, Chat, ChatOrigin
 from models.staff.runs import Run, RunStatus
 from models.work.missions import Assignment
 from resolvers.kernel import Action, Code, Context, Deleted, Description, Id, Input, Refusal, command, invalid
+from resolvers.kernel.store.changes import Clash
 from resolvers.people.workspaces.files import CHAT_GONE, speakers_in
 from resolvers.staff.chats.listing import ChatOfAgent
 from resolvers.staff.chats.permission import CHANGED, may_change
@@ -83,7 +84,7 @@ async def create_chat(ctx: Context, data: CreateChat) -> Chat:
                 "session_id", f"must not begin with {CHAT_OF_WEBHOOKS}, which is reserved for ids made by the server"
             )
     chat = Chat(id=data.session_id or new_id(), agent_id=agent.id, created_by=ctx.user_id or None, origin=data.origin)
-    return await ctx.insert(chat, conflict=TAKEN)
+    return await ctx.insert(chat, conflict=Clash(TAKEN, "session_id"))
 
 
 @command("chats.rename", Action.PARTICIPATE, audit="chat.renamed", subject=CHANGED, allow=may_change)

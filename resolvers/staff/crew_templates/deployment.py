@@ -27,6 +27,7 @@ from resolvers.kernel import (
     instance,
     procedure,
 )
+from resolvers.kernel.store.changes import Clash
 from resolvers.staff.agents.agents import TAKEN
 from resolvers.staff.agents.webhook_secret import sealed
 from resolvers.staff.crew_templates.catalog import CrewTemplate, catalog
@@ -133,10 +134,10 @@ def slugs_of(template: CrewTemplate, crew_slug: str) -> list[str]:
 
 async def make_crew(ctx: Context, template: CrewTemplate, name: str, slug: str) -> Made:
     """The rows of a new crew and its agents."""
-    await require_free_slug(ctx, slug)
+    await require_free_slug(ctx, slug, "crew_slug")
     await release_slug(ctx, slug)
     crew = Crew(name=name, slug=slug, icon=template.icon, color=template.color, created_by=ctx.user_id or None)
-    await ctx.insert(crew, conflict=SLUG_TAKEN)
+    await ctx.insert(crew, conflict=Clash(SLUG_TAKEN, "crew_slug"))
     agents = [
         Agent(
             **one.model_dump(exclude={"slug"}),

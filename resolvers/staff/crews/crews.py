@@ -199,10 +199,10 @@ async def room_for_a_crew(ctx: Context) -> None:
         license.check(Limit.crews, await ctx.select(Crew, including_hidden=True).count())
 
 
-async def require_free_slug(ctx: Context, slug: str) -> None:
-    """The index decides; this only makes it the first of several refusals."""
+async def require_free_slug(ctx: Context, slug: str, field: str = "slug") -> None:
+    """The index decides; this only makes it the first of several refusals. `field` of the input."""
     if await ctx.select(Crew, col(Crew.slug) == slug).exists():
-        raise Refusal(Code.CONFLICT, SLUG_TAKEN, taken=("slug",))
+        raise Refusal(Code.CONFLICT, SLUG_TAKEN, taken=(field,))
 
 
 async def release_slug(ctx: Context, slug: str) -> None:

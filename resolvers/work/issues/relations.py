@@ -20,6 +20,7 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.kernel.store.changes import Clash
 from resolvers.work.issues.events import IssueRelationDeletedEvent, IssueUpdated
 from resolvers.work.issues.graph import IS_ISSUE, IssueRelationView, relations_of
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
@@ -80,7 +81,8 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     if kind is RelationType.blocked_by:
         kind, ends = RelationType.blocks, (target.id, issue.id)
     relation = await ctx.insert(
-        IssueRelation(source_id=ends[0], target_id=ends[1], relation_type=kind), conflict=EXISTS
+        IssueRelation(source_id=ends[0], target_id=ends[1], relation_type=kind),
+        conflict=Clash(EXISTS, "target_identifier"),
     )
     ctx.emit(IssueUpdated(id=issue.id))
     return RelationCreated(id=relation.id)

@@ -33,10 +33,11 @@ from resolvers.kernel import (
     command,
     query,
 )
+from resolvers.kernel.store.changes import Clash
 from resolvers.kernel.writing.actors import check_actor
 from resolvers.work.projects.events import ProjectCreated, ProjectDeleted, ProjectUpdated
 
-TAKEN = "A project with this slug already exists"
+TAKEN = Clash("A project with this slug already exists", "name")
 SHORTEST_SLUG = 2
 ProjectName = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
 Date = Annotated[str, Field(strict=True, max_length=bounds.NAME)]
