@@ -36,7 +36,7 @@ def test_the_operations_with_rules_are_these() -> None:
         "agents.update": {"schedule_cron", "schedule_enabled"},
         "issues.bulk": {"priority", "assignee_type"},
         "issues.create": {"priority", "assignee_type", "due_date"},
-        "issues.update": {"priority", "assignee_type", "due_date"},
+        "issues.edit": {"priority", "assignee_type", "due_date"},
         "recurring_issues.create": {"priority", "assignee_type"},
         "recurring_issues.update": {"priority", "assignee_type"},
         "triage_rules.create": {"priority"},
