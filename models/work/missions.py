@@ -149,6 +149,8 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         ],
         Index("missions_by_status_idx", "workspace_id", "mission_type", "status", "created_at", "id"),
         Index("missions_by_rank_idx", "workspace_id", "mission_type", "rank", "id"),
+        Index("missions_by_status_rank_idx", "workspace_id", "mission_type", "status", "rank", "id"),
+        Index("missions_crew_id_status_rank_idx", "workspace_id", "crew_id", "status", "rank", "id"),
         *[
             Index(
                 f"missions_{key}_idx",
@@ -158,7 +160,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
                 "id",
                 postgresql_where=text(f"{key} IS NOT NULL"),
             )
-            for key in ("project_id", "assignee_id", "parent_issue_id", "milestone_id")
+            for key in ("project_id", "assignee_id", "parent_issue_id", "milestone_id", "created_by_id")
         ],
     )
     crew_id: str

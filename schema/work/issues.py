@@ -24,8 +24,8 @@ class IssueType:
         id workspace_id crew_id crew number identifier title description status next_statuses priority assignee_type
         assignee_id assignee assignee_name due_date estimate sort_order rank lead_agent_id lead_agent project_id project
         milestone_id milestone parent_issue_id parent_issue sub_issues sub_issues_count labels
-        comments comment_count relations activity model_calls budgets created_by_type created_by_id creator
-        created_by_name authored_via created_at updated_at completed_at version viewer_can
+        comments comment_count relations activity assignments runs model_calls budgets created_by_type created_by_id
+        creator created_by_name authored_via created_at updated_at completed_at version viewer_can
     """
     viewer_can = acts()
     identifier = strawberry.field(
@@ -64,6 +64,15 @@ class IssueActivityType:
     actor_id: str
 
 
+@node(issue_ops.IssueCount)
+class IssueCountType:
+    """The number of issues that have one status, assignee, priority or project."""
+
+    fields = "key assignee project count"
+    assignee = strawberry.field(description="Null unless counted by assignee, and it is a member or an agent.")
+    project = strawberry.field(description="Null unless counted by project.")
+
+
 @node(issue_ops.IssueRelationView, name="IssueRelation")
 class IssueRelationType:
     """A relation as seen from one of its ends: `relationType` is the relation of that end to the target."""
@@ -90,7 +99,8 @@ class AssignmentType:
 
 @strawberry.type
 class IssueQuery:
-    issues = query(issue_ops.list_issues, IssueType)
+    issues = query(issue_ops.find_issues, IssueType)
+    issue_counts = query(issue_ops.count_issues, IssueCountType)
     issue = query(issue_ops.get_issue, IssueType)
     issue_in_crew = query(issue_ops.get_issue_in_crew, IssueType)
     sub_issues = query(issue_ops.list_sub_issues, IssueType)
@@ -111,5 +121,7 @@ class IssueMutation:
     stop_issue = mutation(issue_ops.stop_issue)
     review_issue = mutation(issue_ops.review_issue)
     create_issue_comment = mutation(issue_ops.create_comment, IssueCommentType)
+    update_issue_comment = mutation(issue_ops.update_comment, IssueCommentType)
+    delete_issue_comment = mutation(issue_ops.delete_comment)
     create_issue_relation = mutation(issue_ops.create_relation)
     delete_issue_relation = mutation(issue_ops.delete_relation)

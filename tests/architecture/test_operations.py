@@ -69,7 +69,7 @@ DOING |= {
     "Update",
 }
 DOING |= {"Approve", "Hire", "Judge", "Propose", "Reject", "Run", "Synchronise"}
-DOING |= {"Clone", "Fork", "Give", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
+DOING |= {"Clone", "Fork", "Give", "Move", "Restore", "Assign", "Unassign", "Test", "Raise", "Request", "Resolve"}
 NOTED = {"agents.peers_get", "privacy.cards.list"}
 """Reads that are recorded, which makes them commands."""
 VERBS = {"query": LOOKING, "command": DOING, "procedure": LOOKING | DOING}

@@ -65,7 +65,7 @@ SHOWN: dict[str, str] = {
     "milestones": "target_date",
     "mission_tasks": "output_path duration_ms needs_review evaluation_status "
     "evaluation_notes approval_status approved_by approved_at",
-    "missions": "due_date estimate authored_via total_token_count",
+    "missions": "estimate authored_via total_token_count",
     "model_calls": "step cached_input_tokens cache_creation_tokens estimated",
     "notifications": "from_workspace_id actor_type actor_id actor_name action entity_type entity_id",
     "passkeys": "last_used_at",

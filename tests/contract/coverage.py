@@ -21,7 +21,7 @@ REST_ONLY = {
     "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
 }  # fmt: skip
 
-BY_ANOTHER = {"issues.update": "issues.edit"}
+BY_ANOTHER = {"issues.update": "issues.edit", "issues.list": "issues.find"}
 """Operations whose field in GraphQL is another operation, which can do more than the contract allows on the route."""
 
 

@@ -1,5 +1,6 @@
 """The words that operations are written in, each by itself: subject, reference, patch, filter, timeline, again."""
 
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any
@@ -350,8 +351,13 @@ async def test_a_plan_asks_for_the_leader_and_lets_the_others_be(board: Board) -
     assert f"crew_id = {parameter(led, 'crew_id')}" in led
     assert f"{parameter(led, 'crew_id')} IS NULL" not in led
     assert f"{parameter(led, 'assignee_id')} IS NULL OR" in led
-    assert await sql(crew_id=NO_SUCH, status="TODO", label="x", mission_type="nope") == ""  # the same plan
-    assert await sql(project_id=NO_SUCH, crew_id=NO_SUCH) != ""
+    assert await sql(crew_id=NO_SUCH, assignee_id=NO_SUCH, label="x", mission_type="nope") == ""  # the same plan
+    beside = await sql(crew_id=NO_SUCH, status="TODO")  # an index has both
+    assert f"{parameter(beside, 'crew_id')} IS NULL" not in beside
+    assert re.search(r"\.status = v\d+\.value", beside)
+    assert await sql(crew_id=NO_SUCH, status="DONE,TODO", assignee_id=NO_SUCH) == ""
+    assert await sql(project_id=NO_SUCH, status="TODO", crew_id=NO_SUCH) != ""
+    assert await sql(project_id=NO_SUCH) == ""  # the state leads beside a crew alone
     unled = await sql(search="x")
     assert f"{parameter(unled, 'crew_id')} IS NULL OR" in unled  # no index answers a search
 

@@ -1,12 +1,14 @@
 """What the oracle is told of issues and projects; see tests/reader/twins.py."""
 
+import re
+from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from tests.reader.oracle import Asker, Key, Listing, Order, Row, Single, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, by, fits, only, tenants
+from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
+from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, by, fits, named_by_slug, only, tenants
 
 DONE = ("DONE", "COMPLETED")
 SORTED: dict[str, Order] = {
@@ -48,17 +50,46 @@ FILTERS: dict[str, Rule] = {
     "status": lambda row, given: row["status"] in given,
     "priority": lambda row, given: row["priority"] in given,
     "search": lambda row, given: lower(given) in lower(row["title"]),
+    "parentIssueId": "parent_issue_id",
+    "milestoneId": "milestone_id",
+    "creatorId": "created_by_id",
+    "unassigned": lambda row, given: (not row["assignee_id"]) == given,
+    "dueBefore": lambda row, given: (
+        re.fullmatch(r"\d{4}-\d{2}-\d{2}", row["due_date"] or "") is not None and row["due_date"] < given
+    ),
+    "updatedSince": lambda row, given: row["updated_at"] >= datetime.fromisoformat(given),
+}
+WAYS: dict[str, Order] = {
+    f"{name}_{way}": by(*[f"{sign}{key}" for key in keys])
+    for name, keys in {
+        "rank": ("rank", "id"),
+        "created_at": ("created_at", "id"),
+        "updated_at": ("updated_at", "id"),
+        "sort_order": ("sort_order", "created_at", "id"),
+    }.items()
+    for way, sign in (("asc", ""), ("desc", "-"))
 }
 
 
 def filtered(store: Store, rows: list[Row], arguments: Arguments) -> list[Row]:
+    day = arguments.get("dueBefore")
+    if day is not None and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", day) is None:
+        raise Refused("BAD_REQUEST")
     for argument, rule in FILTERS.items():
         rows = [row for row in rows if fits(row, rule, arguments.get(argument))]
+    for argument, enough in (("anyLabelIds", any), ("allLabelIds", all)):
+        wanted = arguments.get(argument)
+        if wanted is not None:
+            rows = [
+                row for row in rows if enough(id in [label["id"] for label in labels_of(store, row)] for id in wanted)
+            ]
     name = arguments.get("label")
     return rows if name is None else [row for row in rows if name in [label["name"] for label in labels_of(store, row)]]
 
 
 def chosen(arguments: Arguments) -> Order:
+    if arguments.get("orderBy") is not None:
+        return WAYS[arguments["orderBy"]]
     return SORTED[arguments.get("sort") or "created_at"]
 
 
@@ -66,6 +97,24 @@ def issues(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     kind = arguments.get("missionType")
     rows = [r for r in tenants(store, asker, "Mission") if r["mission_type"] == ("issue" if kind is None else kind)]
     return pages(store, rows, arguments)
+
+
+LARGEST = Key(lambda row: row["count"], True, "whole")
+
+
+def issue_counts(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    kind = arguments.get("missionType")
+    rows = [r for r in tenants(store, asker, "Mission") if r["mission_type"] == ("issue" if kind is None else kind)]
+    counted = Counter[tuple[Any, ...]]()
+    for row in filtered(store, rows, arguments):
+        assignee = (row["assignee_type"], row["assignee_id"] or None, None)
+        project = (None, None, row["project_id"])
+        way = {"assignee": (assignee[1], *assignee), "project": (row["project_id"], *project)}
+        key = way.get(arguments["by"]) or (row[arguments["by"]], None, None, None)
+        counted[(row["workspace_id"], *key)] += 1
+    names = ("workspace_id", "key", "assignee_type", "assignee_id", "project_id")
+    found = [dict(zip(names, key, strict=True)) | {"count": count} for key, count in counted.items()]
+    return Listing("IssueCount", ordered(found, (LARGEST, *by("key", "assignee_type"))))
 
 
 def pages(store: Store, rows: list[Row], arguments: Arguments) -> Listing:
@@ -166,11 +215,12 @@ def milestones(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 
 HERE: dict[str, Root] = {
-    "issues": issues, "issue": issue, "issueInCrew": issue_in_crew,
+    "issues": issues, "issueCounts": issue_counts, "issue": issue, "issueInCrew": issue_in_crew,
     "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
     "issueComments": below("IssueComment", "mission_id", OLDEST),
     "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),
     "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects, "project": project,
+    "projectBySlug": named_by_slug("Project"),
     "milestones": milestones,
 }  # fmt: skip
 
@@ -257,6 +307,10 @@ DERIVED: dict[tuple[str, str], Value] = {
 # ---- edges -----------------------------------------------------------------------------------------------------------
 
 JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
+    ("Mission", "runs"): lambda store, row, other: (
+        other["assignment_id"]
+        in [given["id"] for given in store.tables["assignments"] if given["chat_id"] == row["id"]]
+    ),
     ("Mission", "labels"): lambda store, row, other: other in labels_of(store, row),
     ("Label", "issues"): lambda store, row, other: row in labels_of(store, other),
 }
@@ -293,6 +347,7 @@ def actor_row(type_key: str, id_key: str) -> Callable[[Store, Row], Single]:
 UNIONS: dict[tuple[str, str], Callable[[Store, Row], Single]] = {
     ("Mission", "assignee"): actor_row("assignee_type", "assignee_id"),
     ("Mission", "creator"): actor_row("created_by_type", "created_by_id"),
+    ("IssueCount", "assignee"): actor_row("assignee_type", "assignee_id"),
     ("IssueComment", "author"): actor_row("author_type", "author_id"),
     ("IssueActivity", "actor"): actor_row("actor_type", "actor_id"),
     ("Project", "lead"): actor_row("lead_type", "lead_id"),

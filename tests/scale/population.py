@@ -388,6 +388,11 @@ class Population:
             "assignee_id": AGENTS,
             "assignee_type": "'agent'",
             "project_id": f"'cprojc' || {tenth}",
+            "milestone_id": f"'cmiles' || {tenth}",
+            "created_by_type": "'agent'",
+            "created_by_id": AGENTS,
+            "parent_issue_id": f"CASE WHEN {RARE} THEN '{MISSION}' END",
+            "due_date": "'2026-01-01'",
         }
         issue = f"'cissue' || {NUMBER}"
         await self.fill(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, get_origin, get_type_hints
 
 import asyncpg
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, alias_of, readable, table_of
@@ -45,7 +45,7 @@ from resolvers.kernel.declarations.operation import (
 from resolvers.kernel.ground.inputs import Input, NoInput, is_id, validate
 from resolvers.kernel.ground.policy import Action, lowest
 from resolvers.kernel.ground.scopes import OWN, Said
-from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, roles_of
+from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, filters, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause, onto
 from resolvers.kernel.reader.trace import Trace, variant
@@ -75,6 +75,14 @@ class QueryScope(Scope):
             made = made.where(table.c.deleted_at.is_(None))
         made = made.where(*self.sees(model, table, self._outer))
         return made.correlate(*self._outer).subquery()
+
+    def matched(self, model: type[SQLModel], data: Input) -> Any:
+        """The rows that the filters of an input let through, as a FROM entry of a report."""
+        table, rows = table_of(model), self.table(model)
+        each = filters.of_each(data)
+        conditions = [*filters.conditions(data), *([] if each is None else [each[0] == func.any(each[1])])]
+        adapt = onto(rows, table)
+        return select(*rows.c).where(*map(adapt, conditions)).correlate(*self._outer).subquery()
 
     def find(self, subject: Subject, data: Any) -> Row[Any]:
         """The row that a route names. Its columns are read by `id_of` and `children`."""

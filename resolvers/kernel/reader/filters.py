@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
-from sqlalchemy import ARRAY, and_, collate, func, literal_column, or_, select
+from sqlalchemy import ARRAY, and_, collate, distinct, func, literal_column, or_, select
 from sqlmodel import SQLModel
 
 from models.base import alias_of, table_of
@@ -32,12 +32,14 @@ class Filter:
     """`status: Annotated[Statuses | None, Filter(Mission.status)]`: rows with the value, or one of a list.
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
-    `bounds`: an index begins or ends there, so that there are plans with it and plans without.
+    `bounds`: an index begins or ends there, so that there are plans with it and plans without. `beside`: a filter that
+    leads; if an index has both columns, both lead.
     """
 
     on: Any
     leads: bool = False
     bounds: bool = False
+    beside: str = ""
 
     def condition(self, value: Any) -> Any:
         if callable(self.on) and not hasattr(self.on, "__clause_element__"):
@@ -72,6 +74,15 @@ def leading(model: type[BaseModel]) -> tuple[str, ...]:
 def leader(data: BaseModel) -> str | None:
     """The filter that leads in this call."""
     return next((name for name in leading(type(data)) if getattr(data, name) is not None), None)
+
+
+def leaders(data: BaseModel) -> tuple[str, ...]:
+    """The filter that leads in this call, and those that lead beside it."""
+    first = leader(data)
+    if first is None:
+        return ()
+    filters = filters_of(type(data))
+    return (first, *[n for n, f in filters.items() if f.beside == first and getattr(data, n) is not None])
 
 
 def unsent(data: BaseModel) -> tuple[str, ...]:
@@ -115,7 +126,8 @@ def _is_of_each(filter: Filter, value: Any) -> bool:
 
 def order(data: BaseModel) -> tuple[Any, ...]:
     """The keys of the order that was chosen; none where the input has no choice."""
-    return next((order.keys[getattr(data, name)] for name, order in orders_of(type(data)).items()), ())
+    chosen = ((getattr(data, name), order) for name, order in orders_of(type(data)).items())
+    return next((order.keys[value] for value, order in chosen if value is not None), ())
 
 
 # ---- conditions ------------------------------------------------------------------------------------------------------
@@ -144,6 +156,23 @@ def through(
             .where(ties.c.workspace_id == own.c.workspace_id, ties.c[key] == own.c.id)
         )
         return found.where(rows.c[column] == clause(value)).exists()
+
+    return condition
+
+
+def linked(
+    owner: type[SQLModel], link: type[SQLModel], key: str, other_key: str, *, every: bool = False
+) -> Callable[[Any], Any]:
+    """Rows of `owner` that rows of `link`, in `key` and `other_key`, tie to one of several ids, or to `every` one."""
+
+    def condition(value: Any) -> Any:
+        own, ties, ids = table_of(owner), alias_of(link), clause(value)
+        tied = [ties.c.workspace_id == own.c.workspace_id, ties.c[key] == own.c.id, ties.c[other_key] == func.any(ids)]
+        if not every:
+            return select(literal_column("1")).select_from(ties).where(*tied).exists()
+        wanted = func.unnest(ids).table_valued("id", name="wanted").render_derived()
+        number = select(func.count(distinct(wanted.c.id))).scalar_subquery()
+        return select(func.count()).select_from(ties).where(*tied).scalar_subquery() == number
 
     return condition
 

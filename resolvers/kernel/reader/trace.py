@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import BindParameter
 from sqlalchemy.types import TypeEngine
 
 from resolvers.kernel.ground.inputs import Input, accepts_none, bare, is_choice
-from resolvers.kernel.reader.filters import filters_of, leader, unsent
+from resolvers.kernel.reader.filters import filters_of, leaders, unsent
 
 Getter = Callable[["Call"], Any]
 SQL_TYPES: dict[Any, TypeEngine[Any]] = {
@@ -106,7 +106,7 @@ def variant(data: Input) -> tuple[Any, ...]:
     known = _KINDS.get(type(data)) or kinds(type(data))
     if known.filters:
         return (
-            leader(data),
+            leaders(data),
             *[getattr(data, n) is not None for n in known.optional],
             *[getattr(data, n) for n in known.choices],
         )
@@ -136,7 +136,7 @@ class Trace:
 
     def symbolic(self, model: type[Input], values: Input, slot: int | None = None) -> Input:
         """An instance of the input model with Params in place of values."""
-        known, built, leads = kinds(model), dict[str, Any](), leader(values)
+        known, built, leads = kinds(model), dict[str, Any](), leaders(values)
         absent = unsent(values)
         for name, info in model.model_fields.items():
             if name in known.choices or (
@@ -148,7 +148,7 @@ class Trace:
                     f"{name}_{'' if slot is None else f'in_{slot}'}", _getter(name, slot), sql_type(info.annotation)
                 )
                 built[name] = Param(
-                    parameter, name, name in known.filters and name != leads and accepts_none(info.annotation)
+                    parameter, name, name in known.filters and name not in leads and accepts_none(info.annotation)
                 )
         return model.model_construct(values.model_fields_set, **built)
 

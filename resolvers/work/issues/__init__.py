@@ -3,7 +3,8 @@
 from resolvers.kernel import Domain
 from resolvers.work.issues.activity import list_activity
 from resolvers.work.issues.bulk import BulkUpdated, bulk_update
-from resolvers.work.issues.comments import create_comment, list_comments
+from resolvers.work.issues.comments import create_comment, delete_comment, list_comments, update_comment
+from resolvers.work.issues.finding import IssueCount, count_issues, find_issues
 from resolvers.work.issues.graph import IssueRelationView
 from resolvers.work.issues.internal import (
     create_agent_comment,

@@ -21,6 +21,7 @@ from resolvers.kernel import (
     CommaList,
     Filter,
     Id,
+    Input,
     Order,
     Otherwise,
     Paging,
@@ -72,7 +73,19 @@ ORDERS = {
 Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED), CommaList(MissionStatus)]
 
 
-class FilterIssues(Paging):
+class IssueFilters(Input):
+    """The filters that REST has, too."""
+
+    project_id: Annotated[Id | None, Filter(Mission.project_id, leads=True)] = None
+    crew_id: Annotated[Id | None, Filter(Mission.crew_id, leads=True)] = None
+    assignee_id: Annotated[Id | None, Filter(Mission.assignee_id, leads=True)] = None
+    status: Annotated[Statuses | None, Filter(Mission.status, leads=True, beside="crew_id")] = None
+    priority: Annotated[CommaTexts | None, Filter(Mission.priority)] = None
+    label: Annotated[Text | None, Filter(through(Mission, IssueLabel, "mission_id", Label, "label_id", "name"))] = None
+    search: Annotated[Text | None, Filter(contains(Mission.title))] = None
+
+
+class FilterIssues(IssueFilters, Paging):
     """Filters are combined with AND. `label` is the name of a label.
 
     `search` matches a part of the title, ignoring the case of ASCII letters.
@@ -80,13 +93,6 @@ class FilterIssues(Paging):
 
     cut_to_default: ClassVar[bool] = True  # contract: issues.list
 
-    project_id: Annotated[Id | None, Filter(Mission.project_id, leads=True)] = None
-    crew_id: Annotated[Id | None, Filter(Mission.crew_id, leads=True)] = None
-    assignee_id: Annotated[Id | None, Filter(Mission.assignee_id, leads=True)] = None
-    status: Annotated[Statuses | None, Filter(Mission.status, leads=True)] = None
-    priority: Annotated[CommaTexts | None, Filter(Mission.priority)] = None
-    label: Annotated[Text | None, Filter(through(Mission, IssueLabel, "mission_id", Label, "label_id", "name"))] = None
-    search: Annotated[Text | None, Filter(contains(Mission.title))] = None
     sort: Annotated[IssueSort, Otherwise(IssueSort.created_at), Order(ORDERS)] = IssueSort.created_at
 
 

@@ -129,7 +129,7 @@ class UpdateIssue(Patch, OfCrew):
     routine_inputs: Notes
 
 
-@query("issues.list", Action.READ)
+@query("issues.list", Action.READ, surfaces=REST_ONLY)
 def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     """List issues.
 

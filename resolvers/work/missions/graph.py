@@ -6,6 +6,7 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy import cast, func, select
 from sqlmodel import col
 
+from models.base import alias_of
 from models.people.workspaces import Workspace
 from models.staff.agents import Agent
 from models.staff.crews import Crew
@@ -59,6 +60,12 @@ class PageOfRuns(Paging):
     page_default: ClassVar[int] = 5
 
 
+class PageOfWork(Paging):
+    """A page of runs of agents on a mission's tasks and plan."""
+
+    page_default: ClassVar[int] = 20
+
+
 class TaskStats(View):
     """Tasks of a mission by status. A cancelled task counts in `total` only."""
 
@@ -77,6 +84,14 @@ def _counted(row: Any, scope: Any) -> Any:
     numbers = [func.count().filter(task.c.status == constant(status)).label(status.lower()) for status in SHOWN]
     made = select(func.count().label("total"), *numbers)
     return made.select_from(task).where(task.c.mission_id == row["id"], *own)
+
+
+def _works_on(row: Any, run: Any) -> Any:
+    """The runs of the assignments in the mission's chat."""
+    given = alias_of(Assignment)
+    own = [given.c.workspace_id == row["workspace_id"], given.c.chat_id == row["id"]]
+    found = select(given.c.id).where(*own, given.c.id == run["assignment_id"])
+    return found.correlate(row["id"].table, run["id"].table).exists()
 
 
 def _as_json_text(row: Any, scope: Any) -> Any:
@@ -101,6 +116,7 @@ graph(
     assignments=many(
         Assignment, "chat_id", order_by=(col(Assignment.created_at), col(Assignment.id)), input=PageOfAssignments
     ),
+    runs=many(Run, on=_works_on, order_by=(col(Run.began_at).desc(), col(Run.id).desc()), input=PageOfWork),
 )
 graph(TaskStats, gate=Action.READ, scope="issues:read", visible=EVERYONE)
 graph(

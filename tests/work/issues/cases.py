@@ -116,9 +116,17 @@ def _named(key: str, **more: Any) -> Any:
     return more | {"identifier": lambda world: world.home[key].identifier}
 
 
+PROSE = {"issues.comments_update", "issues.comments_delete"}
 NAMED = Recipe(values=_named("issue"))
 UNDER_WAY = Recipe(values=_named("issue_under_way"))
-IDS = {"assignee_id": "agent", "author_agent_id": "agent", "parent_issue_id": "issue_above"}
+IDS = {
+    "creator_id": "agent",
+    "any_label_ids": "label",
+    "all_label_ids": "label",
+    "assignee_id": "agent",
+    "author_agent_id": "agent",
+    "parent_issue_id": "issue_above",
+}
 RECIPES = {
     **dict.fromkeys(
         [
@@ -133,6 +141,10 @@ RECIPES = {
     "issues.update": Recipe(values=_named("issue", title="Leaks"), chosen=frozenset({"routine_id"})),
     "issues.edit": Recipe(values=_named("issue", title="Leaks"), chosen=frozenset({"routine_id"})),
     "issues.move": Recipe(ids={"id": "issue", "after": "issue_above"}, values={"status": "TODO"}),
+    "issues.comments_update": Recipe(ids={"id": "issue_comment"}),
+    "issues.comments_delete": Recipe(ids={"id": "issue_comment"}),
+    "issues.count": Recipe(values={"by": "assignee"}),
+    "issues.find": Recipe(values={"due_before": "2031-01-01"}),
     "issues.stop": UNDER_WAY,
     "issues.review": UNDER_WAY,
     "issues.bulk": Recipe(values={"ids": lambda world: [world.home["issue"].id], "updates": {"priority": "low"}}),

@@ -1,0 +1,178 @@
+"""Issues by the filters of boards, which GraphQL has: as a list, and as counts."""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import Text as SQLText
+from sqlmodel import col
+
+from models.work.issues import IssueLabel
+from models.work.missions import Mission, MissionType
+from models.work.projects import Project
+from resolvers.kernel import (
+    EVERYONE,
+    GRAPHQL_ONLY,
+    MOST_LISTED,
+    Action,
+    Filter,
+    Id,
+    Input,
+    Order,
+    Page,
+    QueryScope,
+    Rows,
+    Text,
+    View,
+    actor,
+    at_most,
+    constant,
+    graph,
+    one,
+    query,
+)
+from resolvers.kernel.reader.filters import linked
+from resolvers.rules.times import Since, from_time
+from resolvers.work.issues.graph import FilterIssues, IssueFilters
+
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+MOST_COUNTS = 1000
+LabelIds = Annotated[list[Id], at_most(MOST_LISTED)]
+
+
+class IssueOrder(StrEnum):
+    """The field and the direction of a list of issues. `rank` is the order of boards, which `moveIssue` sets."""
+
+    rank_asc = "rank_asc"
+    rank_desc = "rank_desc"
+    created_at_asc = "created_at_asc"
+    created_at_desc = "created_at_desc"
+    updated_at_asc = "updated_at_asc"
+    updated_at_desc = "updated_at_desc"
+    sort_order_asc = "sort_order_asc"
+    sort_order_desc = "sort_order_desc"
+
+
+def _both_ways(name: str, *keys: Any) -> dict[IssueOrder, tuple[Any, ...]]:
+    return {
+        IssueOrder(f"{name}_asc"): tuple([col(key) for key in keys]),
+        IssueOrder(f"{name}_desc"): tuple([col(key).desc() for key in keys]),
+    }
+
+
+ORDERS = (
+    _both_ways("rank", Mission.rank, Mission.id)
+    | _both_ways("created_at", Mission.created_at, Mission.id)
+    | _both_ways("updated_at", Mission.updated_at, Mission.id)
+    | _both_ways("sort_order", Mission.sort_order, Mission.created_at, Mission.id)
+)
+
+
+def _unassigned(value: Any) -> Any:
+    return (func.coalesce(col(Mission.assignee_id), constant("")) == constant("")) == value.clause
+
+
+def _due_before(value: Any) -> Any:
+    """Dates are texts as they were sent; those that are no dates are not due."""
+    due = col(Mission.due_date)
+    return due.regexp_match(constant(DAY)) & (due.collate("C") < value.clause)
+
+
+class BoardFilters(Input):
+    """Filters that only GraphQL has. The first ones are in few issues, so they lead if they are sent."""
+
+    parent_issue_id: Annotated[Id | None, Filter(Mission.parent_issue_id, leads=True)] = None
+    milestone_id: Annotated[Id | None, Filter(Mission.milestone_id, leads=True)] = None
+    creator_id: Annotated[Id | None, Filter(Mission.created_by_id, leads=True)] = None
+    unassigned: Annotated[bool | None, Filter(_unassigned)] = None
+    any_label_ids: Annotated[LabelIds | None, Filter(linked(Mission, IssueLabel, "mission_id", "label_id"))] = None
+    all_label_ids: Annotated[
+        LabelIds | None, Filter(linked(Mission, IssueLabel, "mission_id", "label_id", every=True))
+    ] = None
+    due_before: Annotated[Annotated[str, Field(pattern=DAY, max_length=10)] | None, Filter(_due_before)] = None
+    updated_since: Annotated[Since, from_time(Mission.updated_at)] = None
+    mission_type: Annotated[Text, Filter(Mission.mission_type)] = MissionType.issue.value
+
+
+class Ordering(Input):
+    """An order that goes before `sort`."""
+
+    order_by: Annotated[IssueOrder | None, Order(ORDERS)] = None
+
+
+class FindIssues(FilterIssues, BoardFilters, Ordering):
+    """Filters are combined with AND. `label` is the name of a label; `any_label_ids` and `all_label_ids` are ids.
+
+    `search` matches a part of the title, ignoring the case of ASCII letters. `due_before` is a day, YYYY-MM-DD;
+    issues without such a due date do not match. `order_by` replaces `sort`.
+    """
+
+
+class IssueCountBy(StrEnum):
+    """The columns that issues can be counted by."""
+
+    status = "status"
+    assignee = "assignee"
+    priority = "priority"
+    project = "project"
+
+
+class CountIssues(IssueFilters, BoardFilters):
+    """The filters of the list of issues."""
+
+    by: IssueCountBy
+
+
+class IssueCount(View):
+    """The number of issues that have one status, assignee, priority or project."""
+
+    workspace_id: str
+    key: str | None
+    assignee_type: str | None
+    assignee_id: str | None
+    project_id: str | None
+    count: int
+
+
+graph(
+    IssueCount,
+    gate=Action.READ,
+    scope="issues:read",
+    visible=EVERYONE,
+    assignee=actor("assignee_type", "assignee_id"),
+    project=one(Project, "project_id"),
+)
+
+
+@query("issues.find", Action.READ, surfaces=GRAPHQL_ONLY)
+def find_issues(scope: QueryScope, data: FindIssues) -> Page[Mission]:
+    """List issues.
+
+    Newest first by default. `orderBy: rank_asc` is the order of boards.
+    """
+    return scope.select(Mission).matching(data).page(data)
+
+
+@query("issues.count", Action.READ, surfaces=GRAPHQL_ONLY)
+def count_issues(scope: QueryScope, data: CountIssues) -> Rows[IssueCount]:
+    """Count issues by status, assignee, priority or project.
+
+    Counts the issues that the filters match, the largest count first, at most 1,000. The key is a status, the id of an
+    assignee or a project, or a priority; null stands for issues without one.
+    """
+    none: Any = constant(None, SQLText())
+    issues = scope.matched(Mission, data)
+    keys: dict[str, Any] = {"assignee_type": none, "assignee_id": none, "project_id": none}
+    if data.by is IssueCountBy.assignee:
+        key = keys["assignee_id"] = func.nullif(issues.c.assignee_id, constant(""), type_=SQLText())
+        keys["assignee_type"] = issues.c.assignee_type
+    elif data.by is IssueCountBy.project:
+        key = keys["project_id"] = issues.c.project_id
+    else:
+        key = issues.c[data.by.value]
+    columns = [issues.c.workspace_id, key.label("key"), *[each.label(name) for name, each in keys.items()]]
+    counted = select(*columns, cast(func.count(), BigInteger).label("count")).select_from(issues)
+    grouped = [issues.c.workspace_id, key, *[each for each in keys.values() if each is not none]]
+    rows = scope.view(IssueCount, counted.group_by(*grouped))
+    return rows.order_by("-count", "key", "assignee_type").limit(MOST_COUNTS)

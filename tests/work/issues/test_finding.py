@@ -1,0 +1,112 @@
+"""Issues by the filters and orders of boards, and counts by them."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from models.work.missions import MissionStatus
+from resolvers.work.issues.finding import IssueOrder
+from tests.work.issues.board import UNKNOWN, Board
+
+pytestmark = pytest.mark.anyio
+FIND = "query($ws: ID, $crew: ID) { issues(workspaceId: $ws, crewId: $crew, first: 100%s) { nodes { title } } }"
+COUNT = "query($ws: ID, $crew: ID) { issueCounts(workspaceId: $ws, crewId: $crew, by: %s) { %s count } }"
+
+
+async def found(board: Board, arguments: str) -> list[str]:
+    page = await board.data(FIND % f", {arguments}", crew=board.crew.id)
+    return [node["title"] for node in page["nodes"]]
+
+
+async def counts(board: Board, arguments: str, shown: str = "key") -> dict[Any, int]:
+    rows = await board.data(COUNT % (arguments, shown), crew=board.crew.id)
+    return {row["key"]: row["count"] for row in rows}
+
+
+async def test_each_filter_lets_through_what_it_says(board: Board) -> None:
+    project = await board.project()
+    milestone, one, other = await board.milestone(project), await board.label(), await board.label()
+    above = await board.create("Above", labels=[one.id, other.id], due_date="2026-03-01")
+    await board.create("Below", parent_issue_id=above["id"], labels=[one.id], due_date="2026-04-01")
+    await board.create(
+        "Given", assignee_id=board.worker.id, assignee_type="agent", project_id=project.id, milestone_id=milestone.id
+    )
+    await board.create("Emptied", assignee_id="", due_date="tomorrow", person=board.world.admin)
+    cases = {
+        "unassigned: true": {"Above", "Below", "Emptied"},
+        "unassigned: false": {"Given"},
+        f'milestoneId: "{milestone.id}"': {"Given"},
+        f'parentIssueId: "{above["id"]}"': {"Below"},
+        f'creatorId: "{board.world.admin.user_id}"': {"Emptied"},
+        f'anyLabelIds: ["{one.id}"]': {"Above", "Below"},
+        f'anyLabelIds: ["{other.id}", "{UNKNOWN}"]': {"Above"},
+        f'allLabelIds: ["{one.id}", "{other.id}"]': {"Above"},
+        f'allLabelIds: ["{one.id}", "{UNKNOWN}"]': set(),
+        "anyLabelIds: []": set(),
+        "allLabelIds: []": {"Above", "Below", "Given", "Emptied"},
+        'dueBefore: "2026-03-02"': {"Above"},
+        'dueBefore: "2026-04-02"': {"Above", "Below"},
+        f'updatedSince: "{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"': set(),
+        f'updatedSince: "{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"': {
+            "Above", "Below", "Given", "Emptied",
+        },
+        f'unassigned: true, anyLabelIds: ["{one.id}"], dueBefore: "2026-03-15"': {"Above"},
+    }  # fmt: skip
+    for arguments, expected in cases.items():
+        assert {*await found(board, arguments)} == expected, arguments
+        assert sum((await counts(board, f"status, {arguments}")).values()) == len(expected), arguments
+    code, _ = await board.code(FIND % ', dueBefore: "soon"', crew=board.crew.id)
+    assert code == "BAD_REQUEST"
+
+
+async def test_columns_in_each_order(board: Board) -> None:
+    """With one state, with several, and by the page."""
+    made = {}
+    for n, status in enumerate([MissionStatus.TODO, MissionStatus.DONE, MissionStatus.TODO, MissionStatus.REVIEW] * 2):
+        made[f"Leak {n}"] = await board.in_state(status, title=f"Leak {n}")
+    document = "mutation($ws: ID, $in: MoveIssueInput!) { moveIssue(workspaceId: $ws, input: $in) { id } }"
+    await board.data(document, **{"in": {"id": made["Leak 0"]["id"], "after": made["Leak 5"]["id"]}})
+    rows = {title: await board.row(issue) for title, issue in made.items()}
+    chosen = {"": [*MissionStatus], "status: [TODO], ": ["TODO"], "status: [TODO, REVIEW], ": ["TODO", "REVIEW"]}
+    for (narrowed, states), order in product(chosen.items(), IssueOrder):
+        name, _, way = order.rpartition("_")
+        keys = (name, "created_at", "id") if name == "sort_order" else (name, "id")
+        expected = sorted(
+            [title for title, row in rows.items() if row["status"] in states],
+            key=lambda title: [rows[title][key] for key in keys],
+            reverse=way == "desc",
+        )
+        assert await found(board, f"{narrowed}orderBy: {order}") == expected, (narrowed, order)
+        paged, after = [], "null"
+        while after is not None:
+            asked = f"workspaceId: $ws, crewId: $crew, first: 3, {narrowed}orderBy: {order}, after: {after}"
+            shown = "nodes { title } pageInfo { hasNextPage endCursor }"
+            document = f"query($ws: ID, $crew: ID) {{ issues({asked}) {{ {shown} }} }}"
+            page = await board.data(document, crew=board.crew.id)
+            paged += [node["title"] for node in page["nodes"]]
+            after = f'"{page["pageInfo"]["endCursor"]}"' if page["pageInfo"]["hasNextPage"] else None
+        assert paged == expected, (narrowed, order)
+
+
+async def test_counts_by_each_kind(board: Board) -> None:
+    project = await board.project(name="Voyage")
+    given = {"assignee_id": board.worker.id, "assignee_type": "agent"}
+    for status in (MissionStatus.TODO, MissionStatus.TODO, MissionStatus.DONE):
+        await board.in_state(status, priority="high", **given)
+    await board.create(project_id=project.id, assignee_id="")
+    assert await counts(board, "status") == {"TODO": 2, "DONE": 1, "BACKLOG": 1}
+    assert await counts(board, "priority") == {"high": 3, "none": 1}
+    assert await counts(board, "assignee") == {board.worker.id: 3, None: 1}
+    assert await counts(board, "project") == {project.id: 1, None: 3}
+    assert await counts(board, "assignee, status: [TODO, BACKLOG]") == {board.worker.id: 2, None: 1}
+    shown = "key project { name } assignee { __typename ... on Agent { name } }"
+    rows = await board.data(COUNT % ("project", shown), crew=board.crew.id)
+    assert [(row["project"], row["assignee"]) for row in rows] == [(None, None), ({"name": "Voyage"}, None)]
+    rows = await board.data(COUNT % ("assignee", shown), crew=board.crew.id)
+    assert [row["assignee"] for row in rows] == [{"__typename": "Agent", "name": board.worker.name}, None]
+    elsewhere = await board.world.graphql(
+        board.world.outsider, COUNT % ("status", "key"), {"ws": board.world.other.id, "crew": board.crew.id}
+    )
+    assert elsewhere["data"] == {"issueCounts": []}
