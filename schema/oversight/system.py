@@ -3,14 +3,23 @@
 import strawberry
 
 from resolvers.oversight import system as system_ops
-from schema.bridge.fields import output, query
+from schema.bridge.fields import node, output, query
 
 output(system_ops.Telemetry, fields={"install_id": str})
 output(system_ops.License, fields={"license_id": str})
 
 
+@node(system_ops.Found)
+class FoundType:
+    """A row that a search found."""
+
+    fields = "type id title detail"
+    detail = strawberry.field(description="The identifier of an issue, a slug, or the id of a run.")
+
+
 @strawberry.type
 class SystemQuery:
+    search = query(system_ops.search, FoundType)
     setup_status = query(system_ops.setup_status)
     telemetry = query(system_ops.telemetry)
     version = query(system_ops.version)

@@ -105,6 +105,7 @@ class LogEntryType:
 class AgentQuery:
     agents = query(agent_ops.list_agents, AgentType)
     agent = query(agent_ops.get_agent, AgentType)
+    agent_by_slug = query(agent_ops.get_agent_by_slug, AgentType)
     crews_status = query(agent_ops.crews_status, CrewsStatusType)
     agent_load = query(agent_ops.agent_load, AgentLoadType)
     models = query(models.list_models)

@@ -72,6 +72,7 @@ class CrewLinkType:
 class CrewQuery:
     crews = query(crew_ops.list_crews, CrewType)
     crew = query(crew_ops.get_crew, CrewType)
+    crew_by_slug = query(crew_ops.get_crew_by_slug, CrewType)
     crew_provision = query(crew_ops.get_provision_status, CrewType)
     crew_capabilities = query(crew_ops.get_capabilities)
     crew_members = query(crew_ops.list_members, CrewMemberType)

@@ -52,6 +52,7 @@ class MilestoneType:
 class ProjectQuery:
     projects = query(project_ops.list_projects, ProjectType)
     project = query(project_ops.get_project, ProjectType)
+    project_by_slug = query(project_ops.get_project_by_slug, ProjectType)
     project_stats = query(project_ops.project_stats)
     milestones = query(project_ops.list_milestones, MilestoneType)
 

@@ -47,6 +47,7 @@ from tests.reader.words import (
     by,
     fits,
     member,
+    named_by_slug,
     only,
     seen,
     table,
@@ -185,9 +186,10 @@ def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "crews": crews, "crew": crew, "crewMembers": crew_members, "crewProvision": crew_provision,
+    "crews": crews, "crew": crew, "crewBySlug": named_by_slug("Crew"), 
+    "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
-    "agents": agents, "agent": agent, "agentLearning": agent_learning,
+    "agents": agents, "agent": agent, "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
     "members": members, "invitations": invitations,
     "workspace": workspace,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,

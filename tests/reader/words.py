@@ -84,4 +84,10 @@ def found(model: str) -> Root:
     )
 
 
+def named_by_slug(model: str) -> Root:
+    return lambda store, asker, arguments: only(
+        [row for row in tenants(store, asker, model) if row["slug"] == arguments["slug"]], model
+    )
+
+
 NEWEST: Order = by("-created_at", "-id")

@@ -158,6 +158,11 @@ class Rows(Read[T]):
         made: Self = self._as(type(self), window=Window(literal_column(str(size)), most=size))
         return made
 
+    def up_to(self, size: Any, most: int) -> Self:
+        """As many of the first rows as the caller asks for; `most`: the largest size that the input allows."""
+        made: Self = self._as(type(self), window=Window(size, most=most))
+        return made
+
     def one(self, missing: str) -> Row[T]:
         made: Row[T] = self._as(Row, missing=missing)
         return made

@@ -19,6 +19,7 @@ from resolvers.attention.inbox.putting import settle
 from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
+    GRAPHQL_ONLY,
     Action,
     Bool,
     ById,
@@ -114,6 +115,18 @@ def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
 def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
     """Get an agent."""
     return scope.select(Agent).where(col(Agent.id) == data.id).one("Agent not found")
+
+
+class AgentBySlug(Input):
+    """A slug is unique in the workspace, and case-sensitive."""
+
+    slug: Text
+
+
+@query("agents.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+def get_agent_by_slug(scope: QueryScope, data: AgentBySlug) -> Row[Agent]:
+    """Get an agent by its slug."""
+    return scope.select(Agent).where(col(Agent.slug) == data.slug).one("Agent not found")
 
 
 HAS_LEAD = "The crew already has a LEAD"

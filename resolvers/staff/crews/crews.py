@@ -16,6 +16,7 @@ from models.work.missions import Mission
 from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
+    GRAPHQL_ONLY,
     Action,
     ById,
     Code,
@@ -189,6 +190,18 @@ def list_crews(scope: QueryScope, data: ListCrews) -> Page[Crew]:
 def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
     """Get a crew."""
     return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)
+
+
+class CrewBySlug(Input):
+    """A slug is unique in the workspace, and case-sensitive."""
+
+    slug: Text
+
+
+@query("crews.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+def get_crew_by_slug(scope: QueryScope, data: CrewBySlug) -> Row[Crew]:
+    """Get a crew by its slug."""
+    return scope.select(Crew).where(col(Crew.slug) == data.slug).one(NOT_FOUND)
 
 
 async def room_for_a_crew(ctx: Context) -> None:

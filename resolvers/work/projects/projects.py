@@ -10,6 +10,7 @@ from sqlmodel import col
 from models import bounds
 from models.work.projects import Project, ProjectHealth, ProjectPriority, ProjectStatus
 from resolvers.kernel import (
+    GRAPHQL_ONLY,
     MOST_LISTED,
     Action,
     ById,
@@ -117,6 +118,18 @@ def list_projects(scope: QueryScope, data: ListProjects) -> Rows[Project]:
 def get_project(scope: QueryScope, project: Row[Project], data: ById) -> Row[Project]:
     """Get a project."""
     return project
+
+
+class ProjectBySlug(Input):
+    """A slug is unique in the workspace, and case-sensitive."""
+
+    slug: Text
+
+
+@query("projects.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+def get_project_by_slug(scope: QueryScope, data: ProjectBySlug) -> Row[Project]:
+    """Get a project by its slug."""
+    return scope.select(Project).where(col(Project.slug) == data.slug).one("Project not found")
 
 
 @command("projects.create", Action.CREATE, audit="project.created", emits=ProjectCreated, errors=(Code.CONFLICT,))

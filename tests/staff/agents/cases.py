@@ -89,6 +89,7 @@ PROSE = frozenset({"agents.create", "agents.update", "agents.delete", "agents.pe
 RECIPES = dict.fromkeys(
     ("agents.peers_get", "agents.peers_delete"), Recipe({"user_id": lambda world: world.home.owner.user_id})
 ) | {
+    "agents.get_by_slug": Recipe({"slug": lambda world: world.home["agent"].slug}),
     "agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"}),
     "models.list": Recipe({"provider": "GOOGLE"}),
     "agents.files_download": Recipe(refused=Code.NOT_FOUND),

@@ -54,6 +54,7 @@ IDS = {"from_crew_id": "crew", "to_crew_id": "third_crew"}
 WITHOUT_CONTAINERS = ("crews.provision", "crews.provision.rebuild", "crews.restart_agents", "cache.images.list")
 RECIPES = dict.fromkeys(WITHOUT_CONTAINERS, Recipe(refused=Code.UNAVAILABLE)) | {
     "cache.images.delete": Recipe({"tag": "crewship-cache:1"}, refused=Code.UNAVAILABLE),
+    "crews.get_by_slug": Recipe({"slug": lambda world: world.home["crew"].slug}),
     "crews.avatar.apply": Recipe({"avatar_style": "thumbs"}),
     "crews.files.download": Recipe(refused=Code.NOT_FOUND),
     "policies.put": Recipe(values={"autonomy_level": "full", "behavior_mode": "warn", "reason": "Trusted crew"}),

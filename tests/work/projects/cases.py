@@ -2,6 +2,9 @@
 
 from models.work.projects import Milestone, Project
 from tests.generation.entities import Plot, entity
+from tests.generation.recipes import Recipe
+
+RECIPES = {"projects.get_by_slug": Recipe({"slug": lambda world: world.home["project"].slug})}
 
 
 def _project(plot: Plot, name: str, **lead: str) -> Project:

@@ -1,0 +1,192 @@
+"""Search of everything in a workspace that has a name, for palettes: by parts of names, not of contents.
+
+It looks at the newest rows of each kind alone, so that its time has a limit for every query and every size of a
+workspace. See docs/api.md.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from sqlalchemy import Integer, Text, case, cast, column, func, select
+from sqlalchemy.sql.selectable import Select
+from sqlmodel import SQLModel
+
+from models.people.auth import User
+from models.people.workspaces import Membership
+from models.resources.credentials import Credential
+from models.resources.skills import Skill
+from models.staff.agents import Agent
+from models.staff.chats import Chat
+from models.staff.crews import Crew
+from models.staff.runs import Run
+from models.work.missions import Mission, MissionType
+from models.work.projects import Project
+from resolvers.kernel import (
+    EVERYONE,
+    GRAPHQL_ONLY,
+    Action,
+    Input,
+    QueryScope,
+    Rows,
+    View,
+    at_most,
+    constant,
+    graph,
+    query,
+)
+from resolvers.kernel.reader import Branch
+
+TYPES = ("agents", "chats", "credentials", "crews", "issues", "projects", "runs", "skills", "workspace")
+SCOPES = tuple([f"{name}:read" for name in TYPES])
+"""A token needs the scopes of everything that can be found."""
+
+LONGEST_QUERY = 100
+LOOKED_AT = 5_000
+"""The newest rows of each kind that a search looks at."""
+MOST_FOUND = 100
+SPACE: Any = constant(" ")
+
+
+class SearchType(StrEnum):
+    """The type of a row that a search finds."""
+
+    agent = "agent"
+    crew = "crew"
+    issue = "issue"
+    mission = "mission"
+    project = "project"
+    chat = "chat"
+    run = "run"
+    credential = "credential"
+    skill = "skill"
+    member = "member"
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "must not be blank")
+    return " ".join(text.split())
+
+
+class Search(Input):
+    """`query` is words; each is a part of a name, a slug, an identifier or an id, ignoring case. Without `types`,
+    everything is searched.
+    """
+
+    query: Annotated[str, Field(strict=True, max_length=LONGEST_QUERY), AfterValidator(_said)]
+    types: Annotated[list[SearchType], at_most(len(SearchType))] | None = None
+    first: Annotated[int, Field(strict=True, ge=1, le=MOST_FOUND)] = 20
+
+
+class Found(View):
+    """A row that was found. `detail` is its identifier or slug, if it has one."""
+
+    workspace_id: str
+    type: SearchType
+    id: str
+    title: str
+    detail: str | None
+    closeness: int
+    created_at: str
+
+
+graph(Found, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
+
+
+def _newest(scope: QueryScope, model: type[SQLModel], *conditions: Callable[[Any], Any], by: str = "created_at") -> Any:
+    """The newest rows of a table that the caller can see: those that its list shows, by the same door."""
+    rows = scope.table(model)
+    made = select(*rows.c).where(*[condition(rows.c) for condition in conditions])
+    return made.order_by(rows.c[by].desc()).limit(constant(LOOKED_AT)).subquery()
+
+
+def _sources(scope: QueryScope) -> dict[SearchType, tuple[Any, Any, Any, Any]]:
+    """For each type: the rows, and their title, detail, and further texts that are searched."""
+    is_issue = lambda c: c.mission_type == constant(MissionType.issue)  # noqa: E731
+    is_mission = lambda c: c.mission_type == constant(MissionType.orchestration)  # noqa: E731
+    agents, crews, projects = (_newest(scope, model) for model in (Agent, Crew, Project))
+    issues, missions = _newest(scope, Mission, is_issue), _newest(scope, Mission, is_mission)
+    chats, runs = _newest(scope, Chat, by="updated_at"), _newest(scope, Run, by="began_at")
+    credentials, skills = _newest(scope, Credential), _newest(scope, Skill)
+    title_of_run = func.concat(runs.c.trigger_type, SPACE, runs.c.status, type_=Text())
+    return {
+        SearchType.agent: (agents, agents.c.name, agents.c.slug, agents.c.role_title),
+        SearchType.crew: (crews, crews.c.name, crews.c.slug, constant(None, Text())),
+        SearchType.issue: (issues, issues.c.title, issues.c.identifier, constant(None, Text())),
+        SearchType.mission: (missions, missions.c.title, constant(None, Text()), constant(None, Text())),
+        SearchType.project: (projects, projects.c.name, projects.c.slug, constant(None, Text())),
+        SearchType.chat: (
+            chats,
+            func.coalesce(chats.c.title, constant(""), type_=Text()),
+            constant(None, Text()),
+            constant(None, Text()),
+        ),
+        SearchType.run: (runs, title_of_run, runs.c.id, constant(None, Text())),
+        SearchType.credential: (credentials, credentials.c.name, constant(None, Text()), constant(None, Text())),
+        SearchType.skill: (skills, skills.c.display_name, skills.c.slug, skills.c.name),
+        SearchType.member: _members(scope),
+    }
+
+
+def _members(scope: QueryScope) -> tuple[Any, Any, Any, Any]:
+    """Members are found by their names alone: not every member sees every address."""
+    seats, users = _newest(scope, Membership), scope.table(User)
+    columns = [users.c.id, users.c.full_name, seats.c.created_at, seats.c.workspace_id]
+    rows = select(*columns).select_from(seats.join(users, users.c.id == seats.c.user_id)).subquery()
+    return (
+        rows,
+        func.coalesce(rows.c.full_name, constant(""), type_=Text()),
+        constant(None, Text()),
+        constant(None, Text()),
+    )
+
+
+def _matches(scope: QueryScope, kind: SearchType, source: tuple[Any, Any, Any, Any], sought: Any) -> Select[Any]:
+    rows, title, detail, more = source
+    parts = [func.coalesce(cast(part, Text), constant("")) for part in (title, detail, more)]
+    text = func.lower(parts[0].concat(SPACE).concat(parts[1]).concat(SPACE).concat(parts[2]), type_=Text())
+    words = (
+        func.unnest(func.string_to_array(sought, SPACE))
+        .table_valued(column("word", Text), name="sought")
+        .render_derived()
+    )
+    matched = select(func.bool_and(func.strpos(text, words.c.word) > constant(0))).select_from(words)
+    close = case(
+        (func.lower(parts[0]) == sought, constant(0)),
+        (func.lower(parts[1]) == sought, constant(0)),
+        (func.starts_with(func.lower(parts[0]), sought), constant(1)),
+        (func.strpos(SPACE.concat(text), SPACE.concat(sought)) > constant(0), constant(2)),
+        else_=constant(3),
+    )
+    when = next(rows.c[name] for name in ("began_at", "created_at") if name in rows.c)
+    return select(
+        scope.workspace_id.clause.label("workspace_id"),
+        constant(kind, Text()).label("type"),
+        rows.c.id.label("id"),
+        parts[0].label("title"),
+        cast(detail, Text).label("detail"),
+        cast(close, Integer).label("closeness"),
+        when.label("created_at"),
+    ).where(matched.scalar_subquery())
+
+
+@query("system.search", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False, scopes=SCOPES)
+def search(scope: QueryScope, data: Search) -> Rows[Found]:
+    """Search everything that has a name.
+
+    The closest match first: whole names, then beginnings of names and of words, then other parts; newest first among
+    equals. Looks at the 5,000 newest rows of each type that the caller can see.
+    """
+    sought = func.lower(data.query.clause, type_=Text())  # type: ignore[attr-defined]
+    branches = []
+    for kind, source in _sources(scope).items():
+        rows = _matches(scope, kind, source, sought)
+        if data.types is not None:
+            wanted = func.any(data.types.clause)  # type: ignore[attr-defined]
+            rows = rows.where(constant(kind, Text()) == wanted)
+        branches.append(Branch(rows))
+    found = scope.merge(Found, *branches).order_by("closeness", "-created_at", "type", "id")
+    return found.up_to(data.first, MOST_FOUND)
