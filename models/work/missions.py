@@ -151,6 +151,14 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         Index("missions_by_rank_idx", "workspace_id", "mission_type", "rank", "id"),
         Index("missions_by_status_rank_idx", "workspace_id", "mission_type", "status", "rank", "id"),
         Index("missions_crew_id_status_rank_idx", "workspace_id", "crew_id", "status", "rank", "id"),
+        Index(
+            "missions_assignee_id_rank_idx",
+            "workspace_id",
+            "assignee_id",
+            "rank",
+            "id",
+            postgresql_where=text("assignee_id IS NOT NULL"),
+        ),
         *[
             Index(
                 f"missions_{key}_idx",

@@ -19,6 +19,8 @@ BOARD = (
     f'anyLabelIds: ["clabel{"2".rjust(20, "0")}"]',
     f'allLabelIds: ["clabel{"2".rjust(20, "0")}"]',
     'priority: ["none"], dueBefore: "2030-01-01"',
-    'updatedSince: "2024-01-01", missionType: "issue"',
-    'label: "Name 2", search: "issue", sort: priority',
+    'updatedSince: "2024-01-01", missionType: "issue", orderBy: updated_at_desc',
+    'label: "Name 2"',
+    'search: "issue"',
+    "sort: priority",
 )

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from models.work.missions import MissionStatus
+from models.staff.chats import Chat
+from models.staff.runs import Run, RunStatus
+from models.work.missions import Assignment, MissionStatus
 from resolvers.work.issues.finding import IssueOrder
-from tests.work.issues.board import UNKNOWN, Board
+from tests.work.issues.board import UNKNOWN, Board, word
 
 pytestmark = pytest.mark.anyio
 FIND = "query($ws: ID, $crew: ID) { issues(workspaceId: $ws, crewId: $crew, first: 100%s) { nodes { title } } }"
@@ -88,6 +90,26 @@ async def test_columns_in_each_order(board: Board) -> None:
             paged += [node["title"] for node in page["nodes"]]
             after = f'"{page["pageInfo"]["endCursor"]}"' if page["pageInfo"]["hasNextPage"] else None
         assert paged == expected, (narrowed, order)
+
+
+async def test_an_issue_leads_to_the_work_on_it(board: Board) -> None:
+    """Its assignments, and their runs; not those of another issue or chat."""
+    issues, given = [await board.create(f"Leak {n}") for n in range(2)], []
+    for issue in issues:
+        chat = Chat(id=issue["id"], agent_id=board.lead.id, title="Leak", **board.here)
+        ends = {"assigned_by_id": board.lead.id, "assigned_to_id": board.worker.id, "task": "Mend it"}
+        given.append(Assignment(chat_id=chat.id, **ends, **board.here))
+        await board.world.add(chat, given[-1])
+    ended: dict[str, Any] = {"agent_id": board.worker.id, "status": RunStatus.COMPLETED, **board.here}
+    runs = [Run(id=word(), assignment_id=each and each.id, **ended) for each in (*given, given[0], None)]
+    await board.world.add(*runs)
+    shown = "title assignments { nodes { id } } runs { totalCount nodes { id } }"
+    document = f"query($ws: ID, $i: String!) {{ issue(workspaceId: $ws, identifier: $i) {{ {shown} }} }}"
+    first, second = [await board.data(document, i=issue["identifier"]) for issue in issues]
+    assert first["assignments"]["nodes"] == [{"id": given[0].id}]
+    assert first["runs"]["totalCount"] == 2
+    assert {node["id"] for node in first["runs"]["nodes"]} == {runs[0].id, runs[2].id}
+    assert second["runs"] == {"totalCount": 1, "nodes": [{"id": runs[1].id}]}
 
 
 async def test_counts_by_each_kind(board: Board) -> None:
