@@ -67,7 +67,7 @@ class UpdateComment(ByComment):
 
 
 COMMENT = Subject(IssueComment, "id", called="Comment")
-IS_AUTHOR = Is("author_type", ActorType.user) & ByUser("author_id")
+IS_AUTHOR = Is(IssueComment.author_type, ActorType.user) & ByUser(IssueComment.author_id)
 is_author = Allowed(IS_AUTHOR, "Only its author can edit a comment")
 may_delete = Allowed(ByRole(ADMINS) | IS_AUTHOR, "Only its author or an ADMIN can delete a comment")
 
