@@ -186,12 +186,11 @@ def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "crews": crews, "crew": crew, "crewBySlug": named_by_slug("Crew"), 
+    "crews": crews, "crew": crew, "crewBySlug": named_by_slug("Crew"),
     "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
     "agents": agents, "agent": agent, "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
-    "members": members, "invitations": invitations,
-    "workspace": workspace,
+    "members": members, "invitations": invitations, "workspace": workspace,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
     "agentLogs": agent_logs,
 }  # fmt: skip

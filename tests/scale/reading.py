@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.store.database import Connection, database
-from tests.scale.boards import BOARD
+from tests.scale.boards import BOARD, CREW
 from tests.scale.narrowing import FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
@@ -82,7 +82,6 @@ def _list(
         )
 
 
-CREW = "ccrew000000000000000000001"
 LOGGED = (
     "sort: newest_first",
     "sort: oldest_first",
@@ -156,11 +155,6 @@ READS = (
         sort="priority",
     ),
     *(Read(f"issues: {chosen}", field=f"issues({chosen}") for chosen in BOARD),
-    *(
-        Read(f"issues: {chosen}, {side} a cursor", field=f"issues({chosen}", **{side: True})
-        for chosen in BOARD[:3]
-        for side in ("behind", "before")
-    ),
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
     *_list("security log", "/api/v1/me/security-log", "securityLog"),
     *_list("missions", "/api/v1/missions", "missions", status="IN_PROGRESS", include_tasks="true"),

@@ -19,7 +19,7 @@ STEP = 12  # digits after which the first and the last place begin: a millionth 
 
 def spread(low: str | None, high: str | None, count: int) -> list[str]:
     """Returns the shortest ranks for `count` places between two ranks, in order. None: before the first rank, or behind
-    the last one, but not beyond those of issues that are created a second later.
+    the last one, but not beyond ranks of issues that are created a second later.
     """
     size = max(len(low or ""), len(high or ""), STEP + 1) + len(str(count)) + 1
     step = 10 ** (size - STEP)
