@@ -60,8 +60,7 @@ SEEN_ROWS |= {
     (operation, field): NAMED
     for operation in ("issues.find", "issues.count")
     for field in (
-        "project_id", "crew_id", "assignee_id", "creator_id", "milestone_id", "parent_issue_id", "any_label_ids",
-        "all_label_ids",
+        "project_id", "crew_id", "assignee_id", "creator_id", "milestone_id", "any_label_ids", "all_label_ids",
     )
 }  # fmt: skip
 SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "agent")}
