@@ -1,4 +1,9 @@
+import type { Known } from "./lib/document";
 import type { Screen } from "./lib/router.svelte";
+import { Run } from "./generated/Run";
+import { Runs } from "./generated/Runs";
+import { texts } from "./lib/texts";
+import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
   title: string;
@@ -7,5 +12,25 @@ export interface Listed extends Screen {
   icon?: string;
 }
 
-/** In the order of the navigation. */
-export const SCREENS: readonly Listed[] = [];
+const known = (document: unknown) => document as Known<unknown, never>;
+
+export const SCREENS: readonly Listed[] = [
+  {
+    name: "runs",
+    path: "runs",
+    title: texts.runs.title,
+    letter: "r",
+    icon: "M3 5h8M3 10h14M7 15h10",
+    load: () => import("./screens/runs/Runs.svelte"),
+    document: known(Runs),
+    variables: (workspace, _parameters, query) => variablesOf(workspace, query),
+  },
+  {
+    name: "runs/run",
+    path: "runs/:id",
+    title: texts.runs.one,
+    load: () => import("./screens/run/Run.svelte"),
+    document: known(Run),
+    variables: (ws, { id }) => ({ ws, id }),
+  },
+];

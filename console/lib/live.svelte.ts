@@ -53,13 +53,13 @@ interface Positioned {
 
 /**
  * Follows the events of one field. Each new socket begins after the last event that was seen, so none is lost and none comes twice. `onReset` is
- * called when events were lost: then what is shown has to be read anew. Returns what ends it.
+ * called where the events begin ("subscribed"), and when some were lost: what was read before has to be read anew. Returns what ends it.
  */
 export function follow<Data extends Record<string, unknown>, Variables extends Record<string, unknown>>(
   document: Known<Data, Variables>,
   variables: Omit<Variables, "after">,
   onEvent: (event: NonNullable<Data[keyof Data]>) => void,
-  onReset: () => void = () => connection.restored++,
+  onReset: (reason: string) => void = () => connection.restored++,
 ): () => void {
   let after = "-";
   let stopped = false;
@@ -69,15 +69,16 @@ export function follow<Data extends Record<string, unknown>, Variables extends R
   const start = (): void => {
     clearTimeout(timer);
     waiting.delete(start);
-    const payload = { documentId: document.documentId, variables: { ...variables, after } };
-    dispose = socketOf().subscribe<Data>(payload as never, {
+    // The library wants a text; the service goes by the id.
+    const payload = { query: "", documentId: document.documentId, variables: { ...variables, after } };
+    dispose = socketOf().subscribe<Data>(payload, {
       next: ({ data }) => {
         const event = data && (Object.values(data)[0] as Positioned | null);
         if (!event) return;
         tries = 0;
         after = event.cursor || after;
         if (event.__typename !== "StreamReset") onEvent(event as unknown as NonNullable<Data[keyof Data]>);
-        else if ((event as Positioned & { reason?: string }).reason !== "subscribed") onReset();
+        else onReset((event as Positioned & { reason?: string }).reason ?? "");
       },
       error: again,
       complete: again,

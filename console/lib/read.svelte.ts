@@ -22,9 +22,11 @@ export class Read<Data, Variables extends Record<string, unknown>> {
       if (given === undefined) return;
       return untrack(() => this.#follow(document, given));
     });
+    let begun = untrack(() => connection.restored);
     $effect(() => {
-      const back = connection.restored;
-      if (back) untrack(() => this.refresh());
+      if (connection.restored === begun) return;
+      begun = connection.restored;
+      untrack(() => this.refresh());
     });
   }
 

@@ -76,9 +76,9 @@ class Router {
     if (url.href === location.href) return;
     const elsewhere = url.pathname !== location.pathname;
     history[replace ? "replaceState" : "pushState"](null, "", url);
-    const show = () => (this.url = url);
-    if (elsewhere) scrollTo(0, 0);
-    show();
+    this.url = url;
+    // As after a page load, the keyboard and a screen reader begin at the content.
+    if (elsewhere) requestAnimationFrame(() => document.getElementById("content")?.focus({ preventScroll: true }));
   }
 
   /** Changes what follows the question mark: filters are in the address. */

@@ -108,10 +108,6 @@ async def file(request: Request) -> Response:
     return _send(request, found, {"Cache-Control": KEPT})
 
 
-async def badge(request: Request) -> Response:
-    return _send(request, FILES["badge.svg"], {"Cache-Control": "no-cache"})
-
-
 def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
     headers["Vary"] = "Accept-Encoding"
     coding = encoding_for(request.headers.get("accept-encoding", "").encode("latin-1"))
@@ -124,6 +120,5 @@ def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
 routes: list[BaseRoute] = [
     Route("/console", page),
     Route("/console/assets/{name:path}", file),
-    Route("/console/badge.svg", badge),
     Route("/console/{screen:path}", page),
 ]

@@ -1,0 +1,66 @@
+"""The console in a real browser on a running service: how its tests begin, and what they do again and again."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from crewship.perimeter import console, pages
+from models.people.workspaces import Membership, Role
+from tests.people.auth.browsers import PASSWORD, new_user
+from tests.process.browser import Page, browsing
+from tests.process.players import hire
+from tests.world import World, now, world_on
+
+EMAIL = "ada@example.com"
+PICTURES = os.environ.get("CONSOLE_PICTURES")
+"""A folder for pictures of what tests see."""
+PHONE = (390, 844)
+
+
+@pytest.fixture(scope="module")
+async def place(
+    module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
+) -> AsyncIterator[World]:
+    """A service that runs nothing by itself, and a user who can sign in. The release does not serve the console yet."""
+    with mock.patch.object(pages, "routes", [*console.routes, *pages.routes]):
+        async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
+            ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
+            here = {"workspace_id": made.workspace.id, "user_id": ada.id}
+            await made.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
+            await hire(made, made.owner)
+            await hire(made, made.owner, "builder", "Builder")
+            yield made
+
+
+@pytest.fixture
+async def page(tmp_path: Path) -> AsyncIterator[Page]:
+    async with browsing(tmp_path / "profile") as made:
+        yield made
+
+
+async def enter(page: Page, place: World, path: str = "runs") -> None:
+    """Signs in through the page of the service, and arrives at the console."""
+    await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
+    await page.until("location.pathname === '/login'")
+    await page.fill("#login [name=email]", EMAIL)
+    await page.fill("#login [name=password]", PASSWORD)
+    await page.press("Enter")
+    await page.until("location.pathname.startsWith('/console/')")
+    await page.until("document.querySelector('main h1')")
+
+
+async def pictures(page: Page, name: str) -> None:
+    """For a person's eyes: light, dark, and a phone."""
+    if PICTURES is None:
+        return
+    folder = Path(PICTURES)
+    folder.mkdir(parents=True, exist_ok=True)
+    for dark in (False, True):
+        scheme = "dark" if dark else "light"
+        await page.screenshot(folder / f"{name}-{scheme}.png", dark=dark)
+        await page.screenshot(folder / f"{name}-{scheme}-phone.png", *PHONE, dark=dark)
+    await page.look()

@@ -1,0 +1,122 @@
+"""Runs: a long table with filters in the address, and the trace of one run."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
+from models.staff.runs import Run, RunStatus
+from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import axe, judge
+from tests.world import World, now, stored
+
+__all__ = ["axe", "page", "place"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+MANY, SPANS = 10_000, 5_000
+ROWS = "document.querySelectorAll('.view li').length"
+EARLIER = {
+    "id": "'r' || number",
+    "status": "'COMPLETED'",
+    "error_message": "NULL",
+    **{
+        name: f"{name} - interval '1 day' - number * interval '1 s'"
+        for name in ("created_at", "started_at", "finished_at")
+    },
+}
+
+
+@pytest.fixture
+async def failed(place: World) -> AsyncIterator[Run]:
+    """A run with a trace of many spans, above many other runs."""
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    began = now() - timedelta(minutes=2)
+    here: dict[str, Any] = {"workspace_id": place.workspace.id}
+    made = Run(
+        agent_id=agent, status=RunStatus.FAILED, prompt="Write the changelog", created_at=began, started_at=began,
+        finished_at=began + timedelta(seconds=90), error_message=f"The provider refuses: {HOSTILE}", **here,
+    )  # fmt: skip
+    await place.add(made)
+    columns = stored(Run)
+    values = ", ".join(EARLIER.get(name, name) for name in columns.split(", "))
+    earlier = (
+        f"INSERT INTO runs ({columns}) SELECT {values} FROM runs, generate_series(1, $2::int) number WHERE id = $1"
+    )
+    await place.database.execute(earlier, made.id, MANY)
+    for seq in range(1, 8):
+        tool = seq % 2 == 0
+        at = began + timedelta(seconds=seq * 10)
+        await place.add(
+            RunSpan(
+                run_id=made.id,
+                seq=seq,
+                parent_seq=seq - 1 if seq == 7 else None,
+                status=SpanStatus.COMPLETED,
+                kind=SpanKind.TOOL_CALL if tool else SpanKind.MODEL_CALL,
+                name="read_file" if tool else "gpt-5-mini",
+                started_at=at,
+                finished_at=at + timedelta(seconds=8),
+                summary="The first line",
+                changed=f"{seq}",
+                input={"path": "notes.md", "note": HOSTILE},
+                output=f"All of it: {HOSTILE}",
+                created_at=began,
+                **here,
+            )
+        )
+    yield made
+    for table in ("run_spans", "runs"):
+        await place.database.execute(f"DELETE FROM {table}")
+
+
+async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run, page: Page, axe: str) -> None:
+    await enter(page, place, "runs")
+    await page.see("The provider refuses", ".view")
+    assert await page.value("document.querySelector('h1 small').innerText") == "10,001"
+    assert await page.value(ROWS) < 60
+    await pictures(page, "runs")
+    await judge(page, axe, "runs")
+    for _ in range(4):
+        await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
+        before = await page.value("document.querySelector('.view ul').offsetHeight")
+        await page.until(f"document.querySelector('.view ul').offsetHeight > {before}")
+    assert await page.value(ROWS) < 60
+    await page.value(
+        "(choice => { choice.value = 'FAILED'; choice.dispatchEvent(new Event('change', {bubbles: true})) })"
+        "(document.querySelector('.filters select'))"
+    )
+    await page.until("document.querySelector('h1 small').innerText === '1'")
+    assert await page.value("location.search") == "?state=FAILED"
+    await page.press("j")
+    await page.press("Enter")
+    await page.until(f"location.pathname.endsWith('/runs/{failed.id}')")
+    await page.see("read_file", ".trace")
+    await page.press("j")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("All of it", ".trace section")
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+    await pictures(page, "run")
+    await judge(page, axe, "run")
+    await page.value("history.back()")
+    await page.until("location.search === '?state=FAILED' && document.querySelector('h1 small')?.innerText === '1'")
+
+
+@pytest.mark.slow
+async def test_five_thousand_spans_are_few_elements(place: World, failed: Run, page: Page) -> None:
+    more = """INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, finished_at, changed,
+            created_at)
+        SELECT $1, $2, number, 'TOOL_CALL', 'call ' || number, 'COMPLETED', $3::timestamptz + number * interval '10 ms',
+               $3::timestamptz + number * interval '11 ms', number::text, $3
+          FROM generate_series(10, $4::int) number"""
+    await place.database.execute(more, place.workspace.id, failed.id, failed.created_at, SPANS)
+    await page.look(*PHONE)
+    await enter(page, place, f"runs/{failed.id}")
+    await page.until("document.querySelector('.trace ul').offsetHeight > 4900 * 34")
+    await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
+    await page.see("call 4998", ".trace")
+    assert await page.value(ROWS) < 80
+    await page.look()
