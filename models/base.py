@@ -80,9 +80,7 @@ BYTES_A_CHARACTER = 4  # in UTF-8
 
 def text_field(most: int, *, holds: Holds | None = None, collation: Literal["C"] | None = None, **options: Any) -> Any:
     """A text column of at most `most` characters: a varchar(most), whose limit costs a write nothing. `collation`: C
-    for texts that are compared byte by byte.
-
-    `holds`, here and below: the personal data in the column; a reference declares it by itself.
+    for texts that are compared byte by byte. `holds`: the personal data in it; a reference declares it by itself.
     """
     return _told(cast(Any, String(most, collation)), {} if holds is None else {HOLDS: holds}, options)
 
