@@ -21,7 +21,7 @@ PART = "#"
 """Separates a channel from the part of its listeners who hear an event: `workspace:<id>#manage`."""
 OF_MEMBERS = "workspace:{workspace_id}#read"
 """The channel of an event that is not derived, and not for /ws: all members hear of it."""
-_LEVELS = (Action.READ, Action.CREATE, Action.MANAGE, Action.OWNER)
+LEVELS = (Action.READ, Action.CREATE, Action.MANAGE, Action.OWNER)
 _OF_USER = "user:"
 
 
@@ -47,7 +47,7 @@ class RowEvent(Event):
 
 def of_action(action: Action) -> str:
     """The part of listeners who may perform an action."""
-    return next(level.value for level in _LEVELS if GATES[level] == GATES[action])
+    return next(level.value for level in LEVELS if GATES[level] == GATES[action])
 
 
 def of_user(user_id: str) -> str:
@@ -59,12 +59,12 @@ def hears(part: str, role: Any, user_id: str) -> bool:
     """True if a listener is in a part. No listener is in an unknown part, which another version may write."""
     if part.startswith(_OF_USER):
         return part == of_user(user_id)
-    return part in _LEVELS and role in GATES[Action(part)]
+    return part in LEVELS and role in GATES[Action(part)]
 
 
 def parts_of(role: Any, user_id: str) -> list[str]:
     """All parts that a listener is in."""
-    return [level.value for level in _LEVELS if role in GATES[level]] + [of_user(user_id)]
+    return [level.value for level in LEVELS if role in GATES[level]] + [of_user(user_id)]
 
 
 def hearers(model: type[SQLModel], row: SQLModel | None, changed: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from resolvers.kernel.reader.graph import (
     Either,
     Subtype,
     Target,
+    access_of,
     check_graphs,
     confidential,
     count,

@@ -27,9 +27,9 @@ from sqlalchemy.sql.elements import FunctionFilter
 
 from models.base import TenantRow, most_characters
 from resolvers.kernel.ground.inputs import Input, NoInput, Paging
-from resolvers.kernel.ground.policy import Action
+from resolvers.kernel.ground.policy import GATES, MEMBERS, Action
 from resolvers.kernel.reader.clauses import clause
-from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, SHOWN, Derived, Edge, Either
+from resolvers.kernel.reader.graph import CONFIDENTIAL, GRAPHS, SHOWN, Derived, Edge, Either, gates_of_edge
 from resolvers.kernel.reader.json import (
     Value,
     array,
@@ -292,7 +292,12 @@ class Builder(Sources):
             for part in item.shape.fields
             if isinstance(part, Nested)
         ]
-        rows = [(kind == literal_column(f"'{name}'"), row.text) for name, row in members]
+        scope = self.scope.within(outer)
+        rows = []
+        for name, row in members:
+            gates = gates_of_edge(either.members[name]) if either.guarded else ()
+            passes = [scope.may(entry.columns, gate) for gate in gates if GATES[gate] != MEMBERS]
+            rows.append((and_(kind == literal_column(f"'{name}'"), *passes), row.text))
         return Value((case(*rows, else_=null()),), nullable=True, most=max([row.most for _, row in members]))
 
     # ---- connections ---------------------------------------------------------------------------------------------

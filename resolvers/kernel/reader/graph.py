@@ -66,10 +66,14 @@ class Edge:
 
 @dataclass(frozen=True, eq=False)
 class Either:
-    """The row of one of several kinds: the column `by` names the member, each of which is an edge of its own."""
+    """The row of one of several kinds: the column `by` names the member, each of which is an edge of its own.
+
+    `guarded`: a row whose gate the caller does not pass is null; otherwise the whole answer is refused.
+    """
 
     by: str
     members: Mapping[str, Edge]
+    guarded: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +157,15 @@ def one(target: Target, key: str | None = None, *, on: On | None = None, require
     return Edge("one", model, on or _by_source(key), requires=requires, where=own, subtype=subtype)
 
 
-def either(by: str, members: Mapping[str, Edge]) -> Either:
+def either(by: str, members: Mapping[str, Edge], *, guarded: bool = False) -> Either:
     """The row of the member that the column `by` selects. None if it selects no member, or the caller sees no
     such row.
+
+    `guarded`: the gates of members are judged row by row, for lists that have rows of several gates.
     """
     if not members or any(edge.kind != "one" or not name.isidentifier() for name, edge in members.items()):
         raise TypeError(f"{by}: it chooses from edges to one row each, by plain names")
-    return Either(by, {str(name): edge for name, edge in members.items()})
+    return Either(by, {str(name): edge for name, edge in members.items()}, guarded)
 
 
 def count(
@@ -275,8 +281,13 @@ def visible_of(model: type[SQLModel]) -> Visible | None:
 
 def roles_of_edge(edge: Edge) -> frozenset[Role]:
     """The roles that may follow an edge: they may read its target and perform the action that the edge requires."""
-    roles = GATES[access_of(edge.target).gate]
-    return roles if edge.requires is None else roles & GATES[edge.requires]
+    return frozenset.intersection(*[GATES[action] for action in gates_of_edge(edge)])
+
+
+def gates_of_edge(edge: Edge) -> tuple[Action, ...]:
+    """The actions that a caller must be allowed to follow an edge."""
+    gate = access_of(edge.target).gate
+    return (gate,) if edge.requires is None else (gate, edge.requires)
 
 
 def check_graphs(answered: Iterable[type[SQLModel]]) -> None:

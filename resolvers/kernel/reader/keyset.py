@@ -4,16 +4,18 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Case, DateTime, Label, and_, false, or_, tuple_
+from sqlalchemy import Case, DateTime, Label, and_, case, false, literal_column, or_, tuple_
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, Null, UnaryExpression
 from sqlalchemy.sql.functions import coalesce
-from sqlalchemy.sql.operators import desc_op, is_, is_not
+from sqlalchemy.sql.operators import concat_op, desc_op, is_, is_not
 
 from models.base import PARTED_BY, PARTITION, stored_of
 from resolvers.errors import invalid
 from resolvers.kernel.reader.trace import Trace
 
 NO_CURSOR = "not a cursor of this list"
+NULL = "NULL"
+EARLIEST, LATEST = [literal_column(f"timestamptz '{sign}infinity'", DateTime(timezone=True)) for sign in ("-", "")]
 
 
 def key_of(key: Any) -> Any:
@@ -25,11 +27,17 @@ def descends(key: Any) -> bool:
     return isinstance(key, UnaryExpression) and key.modifier is desc_op
 
 
+def is_constant(key: Any) -> bool:
+    """Returns true if the key is the same value for all rows: a literal of the statement."""
+    element = key.element if isinstance(key, Label) else key
+    return isinstance(element, ColumnClause) and element.is_literal
+
+
 def is_nullable(key: Any) -> bool:
     """Returns true if the form of the expression allows NULL."""
     if isinstance(key, ColumnClause):
         stored = stored_of(key)
-        return stored is None or bool(stored.nullable)
+        return key.name == NULL if is_constant(key) else stored is None or bool(stored.nullable)
     if isinstance(key, Label):
         return is_nullable(key.element)
     if isinstance(key, coalesce):
@@ -41,6 +49,8 @@ def is_nullable(key: Any) -> bool:
             or key.else_ is None
             or (is_nullable(key.else_) and not _tested(key, key.else_))
         )
+    if isinstance(key, BinaryExpression) and key.operator is concat_op:
+        return is_nullable(key.left) or is_nullable(key.right)
     return not (isinstance(key, BinaryExpression) and key.operator in (is_, is_not))
 
 
@@ -75,6 +85,8 @@ class Cursors:
         bounds = self.place([key.type for key in keys])
         nullable, downs = [is_nullable(k) for k in keys], [descends(k) for k in order]
         if not any(nullable) and len(set(downs)) == 1:
+            if len(keys) > 1 and is_constant(keys[0]):
+                return _behind_constant(keys, bounds, downs[0])
             row, place = tuple_(*keys), tuple_(*bounds)
             further = row < place if downs[0] else row > place
             return [_up_to(keys[0], bounds[0], downs[0]), further] if _parts(keys[0]) else [further]
@@ -107,6 +119,20 @@ def _parts(key: Any) -> bool:
 
 def _up_to(key: Any, bound: Any, down: bool) -> Any:
     return key <= bound if down else key >= bound
+
+
+def _behind_constant(keys: list[Any], bounds: list[Any], down: bool) -> list[Any]:
+    """The rows of a branch that all have the same first key: all of them, none, or those behind the other keys. A time
+    as the second key gets a bound of its own, at which an index begins.
+    """
+    (first, *rest), (place, *others) = keys, bounds
+    further = tuple_(*rest) < tuple_(*others) if down else tuple_(*rest) > tuple_(*others)
+    found = or_(_further(first, place, down, False), and_(first == place, further))
+    if not isinstance(rest[0].type, DateTime):
+        return [found]
+    start, end = (LATEST, EARLIEST) if down else (EARLIEST, LATEST)
+    begins = case((_further(first, place, down, False), start), (first == place, others[0]), else_=end)
+    return [_up_to(rest[0], begins, down), found]
 
 
 def _further(key: Any, bound: Any, down: bool, may_be_null: bool) -> Any:

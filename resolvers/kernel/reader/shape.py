@@ -146,14 +146,16 @@ def intern(shape: Shape) -> Shape:
         return _KNOWN.setdefault((shape.fields, shape.form), shape)
 
 
-def _walked(model: type[SQLModel], shape: Shape) -> Iterator[tuple[Edge, Shape]]:
-    """Every edge a shape walks, nested ones too, and what is asked of it."""
+def _walked(model: type[SQLModel], shape: Shape, *, guarded: bool = True) -> Iterator[tuple[Edge, Shape]]:
+    """Every edge a shape walks, nested ones too, and what is asked of it. `guarded`: also members of guarded unions."""
     for item in shape.fields:
         if isinstance(item, Nested):
+            entry: Any = GRAPHS.get(model, {}).get(item.name) if item.name else None
+            passed = not guarded and isinstance(entry, Either) and entry.guarded
             for target, edge, inner in _below(model, item):
-                if edge is not None:
+                if edge is not None and not passed:
                     yield edge, inner
-                yield from _walked(target, inner)
+                yield from _walked(target, inner, guarded=guarded)
 
 
 def _below(model: type[SQLModel], item: Nested) -> Iterator[tuple[type[SQLModel], Edge | None, Shape]]:
@@ -176,9 +178,11 @@ def edges_of(model: type[SQLModel], shape: Shape) -> Iterator[Edge]:
 
 
 def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
-    """The roles that may follow every edge of a shape and read the values beside it."""
+    """The roles that may follow every edge of a shape and read the values beside it. A guarded union needs none: its
+    gates are judged row by row.
+    """
     roles = MEMBERS
-    for edge in edges_of(model, shape):
+    for edge, _ in _walked(model, shape, guarded=False):
         roles &= roles_of_edge(edge)
     if isinstance(shape, EnvelopeShape):
         for part in shape.flat:

@@ -63,6 +63,15 @@ class Scope:
     def within(self, outer: Any) -> Self:
         return type(self)(self.workspace_id, self.user_id, self._role, tuple(outer), limited=self.limited)
 
+    @property
+    def outer(self) -> tuple[Any, ...]:
+        """The FROM entries that a subquery may refer to."""
+        return self._outer
+
+    def around(self, *entries: Any) -> Self:
+        """The scope of subqueries that belong to rows of further FROM entries."""
+        return self.within((*self._outer, *entries))
+
     def role_in(self, workspace_id: Any) -> Any:
         """The caller's role in a row's workspace: as the gate judged it, or where it judged none, by membership."""
         if self._role is not None:
