@@ -32,6 +32,22 @@ class InboxState(StrEnum):
     resolved = "resolved"
 
 
+class InboxSubject(StrEnum):
+    """The kind of row that an inbox item is about."""
+
+    approval = "approval"
+    escalation = "escalation"
+    mission_task = "mission_task"
+    run = "run"
+    budget = "budget"
+    work_pause = "work_pause"
+    issue = "issue"
+    mission = "mission"
+    agent = "agent"
+    crew = "crew"
+    chat = "chat"
+
+
 class InboxPriority(StrEnum):
     """The urgency of an item, in descending order."""
 
@@ -51,6 +67,12 @@ class SenderType(StrEnum):
     user = "user"
 
 
+FAILED_RUNS = "kind = 'failed_run' AND state <> 'resolved' AND subject_type = 'run'"
+BY_THEMSELVES = """state <> 'resolved' AND (blocking OR state = 'unread')
+    AND (subject_type IS NULL
+        OR subject_type NOT IN ('approval', 'escalation', 'mission_task', 'run', 'budget', 'work_pause'))
+    AND NOT (kind = 'message' AND subject_type IS NOT DISTINCT FROM 'issue')"""
+"""Items that need attention and whose subject is not listed in their place (resolvers/attention/attention)."""
 LONGEST_ITEM_ID = LINE * 4
 """The longest `source_id`, with its prefix."""
 
@@ -62,7 +84,8 @@ internal.skills.author).
 
 
 class InboxItem(TenantTable, Timestamps, table=True):
-    """An item for one user, for a role and higher ones, or for everyone if neither is named.
+    """An item for one user, for a role and higher ones, or for everyone if neither is named. `subject_type` and
+    `subject_id` name the row that it is about, if it is about one.
 
     `source_id` identifies the source within its kind. It may contain the id of a chat, which a client may have chosen;
     so may `id`, which is made of both (see `inbox_item_id`).
@@ -90,11 +113,22 @@ class InboxItem(TenantTable, Timestamps, table=True):
             postgresql_where=text("sender_id IS NOT NULL"),
         ),
         Index("inbox_items_target_user_id_idx", "target_user_id"),
+        Index("inbox_items_failed_runs_idx", "workspace_id", "created_at", "id", postgresql_where=text(FAILED_RUNS)),
+        Index(
+            "inbox_items_by_themselves_idx",
+            "workspace_id",
+            "priority",
+            "created_at",
+            "id",
+            postgresql_where=text(BY_THEMSELVES),
+        ),
     )
     id: str = free_id(most=LONGEST_ITEM_ID)
     workspace_id: str = tenant_id()
     kind: InboxKind = enum_field(InboxKind)
     source_id: str = text_field(LINE * 3, holds=NOTHING)
+    subject_type: InboxSubject | None = enum_field(InboxSubject, default=None)
+    subject_id: str | None = text_field(ID, default=None, holds=NOTHING)
     target_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE")
     target_role: Role | None = enum_field(Role, default=None)
     title: str = text_field(LINE * 3, holds=MENTIONS)

@@ -59,11 +59,14 @@ class Workspace(Table, Timestamps, SoftDelete, Versioned, table=True):
 class Membership(TenantTable, Timestamps, table=True):
     """A user in a workspace. `capabilities` is null while the default of the role holds.
 
+    `seen_at`: when the user last said to have seen what is new.
+
     `accepted_at`: when the person agreed to it, by founding the workspace, by an invitation, by a provider, by a
     first command there, or by saying so. Until then the workspace has no rights over the person: see ADR 118.
     """
 
     __kinds__: ClassVar = frozenset({"workspace_member"})
+    __bookkeeping__: ClassVar = frozenset({"seen_at"})
     __tablename__ = "memberships"
     __table_args__ = (
         UniqueConstraint("user_id", "workspace_id"),
@@ -74,6 +77,7 @@ class Membership(TenantTable, Timestamps, table=True):
     role: Role = enum_field(Role)
     capabilities: list[str] | None = json_field(NOTES, default=None, holds=NOTHING)
     accepted_at: datetime | None = time_field(default=None)
+    seen_at: datetime | None = time_field(default=None)
 
 
 class Invitation(TenantTable, table=True):

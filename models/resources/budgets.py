@@ -46,10 +46,11 @@ class Budget(TenantTable, Versioned, Timestamps, table=True):
     """An amount of money for model calls, of a workspace, or of the crew, agent or mission that it names. Amounts are
     in millionths of a US dollar.
 
-    `warned_in` and `exceeded_in` are the spans (see BudgetSpend) in which people have been notified.
+    `warned_in` and `exceeded_in` are the spans (see BudgetSpend) in which people have been notified, `reached_at` is
+    the last time.
     """
 
-    __bookkeeping__: ClassVar = frozenset({"warned_in", "exceeded_in"})
+    __bookkeeping__: ClassVar = frozenset({"warned_in", "exceeded_in", "reached_at"})
     __tablename__ = "budgets"
     __table_args__ = (
         tenant_key(),
@@ -65,6 +66,9 @@ class Budget(TenantTable, Versioned, Timestamps, table=True):
             "amount_micros > 0 AND reservation_micros > 0 AND soft_limit_percent BETWEEN 1 AND 100", name="amounts"
         ),
         Index("budgets_list_idx", "workspace_id", "created_at", "id"),
+        Index(
+            "budgets_reached_idx", "workspace_id", "reached_at", "id", postgresql_where=text("reached_at IS NOT NULL")
+        ),
         *[
             Index(
                 f"budgets_{key}_idx",
@@ -88,6 +92,7 @@ class Budget(TenantTable, Versioned, Timestamps, table=True):
     hard_stop: bool = True
     warned_in: str | None = text_field(NAME, default=None, holds=NOTHING)
     exceeded_in: str | None = text_field(NAME, default=None, holds=NOTHING)
+    reached_at: datetime | None = time_field(default=None)
 
 
 class BudgetSpend(TenantRow, table=True):

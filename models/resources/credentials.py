@@ -102,6 +102,13 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             postgresql_where=text("deleted_at IS NULL"),
         ),
         Index(
+            "credentials_expired_idx",
+            "workspace_id",
+            "updated_at",
+            "id",
+            postgresql_where=text("status = 'EXPIRED' AND deleted_at IS NULL"),
+        ),
+        Index(
             "credentials_oauth_expires_at_idx",
             "oauth_expires_at",
             postgresql_where=text("status = 'ACTIVE' AND oauth_expires_at IS NOT NULL AND deleted_at IS NULL"),

@@ -104,6 +104,7 @@ class Escalation(TenantTable, table=True):
         belongs_to("credential_id", "credentials", ondelete="SET NULL (credential_id)"),
         CheckConstraint("type <> 'CREDENTIAL' OR resolution IS NULL", name="kept"),
         CheckConstraint("(status = 'RESOLVED') = (resolved_at IS NOT NULL)", name="resolved"),
+        Index("escalations_open_idx", "workspace_id", "created_at", "id", postgresql_where=text("status = 'PENDING'")),
         Index("escalations_list_idx", "workspace_id", "created_at", "id"),
         *[
             Index(f"escalations_{key}_idx", "workspace_id", key, "created_at", "id")

@@ -133,6 +133,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         Index("missions_lead_agent_id_list_idx", "workspace_id", "lead_agent_id", "created_at", "id"),
         Index("missions_status_list_idx", "workspace_id", "status", "created_at", "id"),
         Index("missions_crew_id_status_list_idx", "workspace_id", "crew_id", "status", "created_at", "id"),
+        Index("missions_review_idx", "workspace_id", "updated_at", "id", postgresql_where=text("status = 'REVIEW'")),
         Index("missions_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
         belongs_to("project_id", "projects", ondelete="SET NULL (project_id)"),
         belongs_to("milestone_id", "milestones", ondelete="SET NULL (milestone_id)"),
@@ -272,6 +273,13 @@ class MissionTask(TenantTable, Versioned, Timestamps, table=True):
             postgresql_where=text("assignment_id IS NOT NULL"),
         ),
         Index("mission_tasks_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
+        Index(
+            "mission_tasks_held_idx",
+            "workspace_id",
+            "updated_at",
+            "id",
+            postgresql_where=text("status = 'AWAITING_APPROVAL'"),
+        ),
         Index("mission_tasks_failed_idx", "workspace_id", "updated_at", postgresql_where=text("status = 'FAILED'")),
     )
     mission_id: str

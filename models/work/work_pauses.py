@@ -26,6 +26,7 @@ class WorkPause(TenantTable, table=True):
             unique=True,
             postgresql_where=text("resumed_at IS NULL"),
         ),
+        Index("work_pauses_open_idx", "workspace_id", "created_at", "id", postgresql_where=text("resumed_at IS NULL")),
         Index("work_pauses_list_idx", "workspace_id", "created_at", "id"),
         *[
             Index(f"work_pauses_{key}_idx", "workspace_id", key, "created_at", "id")

@@ -10,6 +10,7 @@ from models.attention.inbox import InboxItem, InboxKind, InboxPriority, InboxSta
 from models.staff.agents import Agent
 from models.staff.chats import Chat, ChatParticipant, ChatPresence, ChatReadCursor, ChatVisibility, Message, MessageRole
 from resolvers.attention.inbox.events import InboxChatRead, InboxChatReplied
+from resolvers.attention.inbox.putting import about
 from resolvers.kernel import NOW, Context
 
 PREVIEW = 120  # characters
@@ -99,6 +100,7 @@ def _notice(chat: Chat, agent: Agent, reply: Message, user_id: str) -> InboxItem
         avatar_style=agent.avatar_style,
         priority=InboxPriority.medium,
         payload=payload,
+        **about(chat),
     )
 
 

@@ -244,6 +244,7 @@ async def raise_escalation(ctx: Context, data: RaiseEscalation) -> EscalationRai
         ctx,
         InboxKind.escalation,
         row.id,
+        subject=row,
         target_role=Role.MANAGER,
         title=cut(title, LINE * 3),
         body_md=cut(body, DESCRIPTION) if body else None,

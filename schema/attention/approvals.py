@@ -15,13 +15,17 @@ class ApprovalType:
     """A tool call that waits for consent. Absent ids and texts are empty."""
 
     fields = """
-        id workspace_id crew_id crew agent_id agent mission_id requested_by kind reason tool payload status decided_by
-        decided_at comment timeout_at created_at viewer_can
+        id workspace_id crew_id crew agent_id agent mission_id run_id run chat requested_by kind mode reason tool
+        payload status decided_by decided_at comment timeout_at created_at viewer_can
     """
     viewer_can = acts()
     crew_id: str
     agent_id: str
     mission_id: str
+    run_id: str
+    run = strawberry.field(description="The run whose call waits.")
+    chat = strawberry.field(description="The chat of the run; null without one, or if the caller cannot read it.")
+    mode = strawberry.field(description="`async`: the call proceeds meanwhile.")
 
 
 @node(ApprovalGate)
@@ -42,6 +46,7 @@ class ApprovalQuery:
 @strawberry.type
 class ApprovalMutation:
     decide_approval = mutation(approval_ops.decide_approval)
+    answer_approval = mutation(approval_ops.answer_approval, ApprovalType)
     cancel_approval = mutation(approval_ops.cancel_approval)
     reset_auto_tuning = mutation(approval_ops.reset_auto_tuning)
     create_approval_gate = mutation(approval_ops.create_gate, ApprovalGateType)

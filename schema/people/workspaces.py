@@ -41,10 +41,11 @@ class WorkspaceType:
     """A tenant that owns all other objects. `currentUserRole` is the caller's role in it."""
 
     fields = """
-        id name slug logo_url preferred_language version created_at updated_at current_user_role crew_count agent_count
-        member_count members invitations labels crews agents chats runs inbox_items costs budgets issues missions
-        projects saved_views recurring_issues triage_rules workflow_templates integrations approvals
+        id name slug logo_url preferred_language version created_at updated_at last_seen_at current_user_role crew_count
+        agent_count member_count members invitations labels crews agents chats runs inbox_items costs budgets issues
+        missions projects saved_views recurring_issues triage_rules workflow_templates integrations approvals
     """
+    last_seen_at = strawberry.field(description="When the caller last called `markSeen` here.")
     costs = strawberry.field(description="Entries of the last 30 days, newest first.")
     budgets = strawberry.field(description="All in the workspace.")
     integrations = strawberry.field(description="MCP servers of the whole workspace.")
@@ -54,7 +55,8 @@ class WorkspaceType:
 class ViewerType:
     """The caller, with their own workspaces."""
 
-    fields = "id email full_name avatar_url workspaces memberships"
+    fields = "id email full_name avatar_url last_seen_at workspaces memberships"
+    last_seen_at = strawberry.field(description="When the caller last called `markSeen`, in any workspace.")
 
 
 @strawberry.type
@@ -72,6 +74,7 @@ class WorkspaceQuery:
 
 @strawberry.type
 class WorkspaceMutation:
+    mark_seen = mutation(workspace_ops.mark_seen)
     create_workspace = mutation(workspace_ops.create_workspace, WorkspaceType)
     update_workspace = mutation(workspace_ops.update_workspace, WorkspaceType)
     add_member = mutation(workspace_ops.add_member, MemberType)

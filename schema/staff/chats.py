@@ -75,7 +75,7 @@ class ChatType:
     fields = """
         id workspace_id agent_id agent agent_slug created_by creator title mode status origin visibility message_count
         unread_count last_seq last_activity_at started_at ended_at created_at updated_at messages participants
-        attachments runs viewer_can
+        attachments runs pending_approvals viewer_can
     """
     viewer_can = acts()
     agent_slug = strawberry.field(description="Slug of the agent, even if the agent is deleted.")

@@ -51,7 +51,7 @@ SHOWN: dict[str, str] = {
     "escalations": "peer_conversation_id",
     "feature_flags": "description",
     "gdpr_actions": "scope error completed_at",
-    "inbox_items": "sender_type priority resolved_by_user_id",
+    "inbox_items": "resolved_by_user_id",
     "linked_identities": "provider",
     "labels": "label_group",
     "mcp_registry_servers": (

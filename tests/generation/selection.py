@@ -1,5 +1,7 @@
 """GraphQL documents made from the schema: a root field, its arguments as variables, and a selection."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -19,9 +21,11 @@ from strawberry.utils.str_converters import to_camel_case
 
 from resolvers.kernel.declarations.operation import Operation
 from resolvers.kernel.ground.inputs import bare
+from schema.bridge.limits import MAX_FIELDS
 from schema.bridge.selection import BACKREF
 
 DEPTH = 3
+WORD = re.compile(r"\w+")
 
 
 def leaves(type_: Any, seen: tuple[str, ...] = ()) -> str:
@@ -39,9 +43,7 @@ def _leaves(named: Any, seen: tuple[str, ...]) -> str:
         return "{ __typename }"
     if isinstance(named, GraphQLUnionType):
         return (
-            "{ __typename "
-            + " ".join(f"... on {each.name} {leaves(each, ('',) * DEPTH)}" for each in named.types)
-            + " }"
+            "{ __typename " + " ".join(f"... on {each.name} {_of_member(named, each)}" for each in named.types) + " }"
         )
     if named.name.endswith("Connection"):
         return "{ totalCount nodes " + leaves(named.fields["nodes"].type, seen) + " }"
@@ -64,12 +66,29 @@ def _leaves(named: Any, seen: tuple[str, ...]) -> str:
     return "{ " + " ".join(parts or ["__typename"]) + " }"
 
 
+def _of_member(union: GraphQLUnionType, member: GraphQLObjectType) -> str:
+    """The leaves of one of the types of a union. A field that is of another type in another member has an alias."""
+
+    def written(name: str) -> str:
+        types = Counter([str(other.fields[name].type) for other in union.types if name in other.fields])
+        usual = types.most_common(1)[0][0]
+        return name if str(member.fields[name].type) == usual else f"{name}Of{member.name}: {name}"
+
+    return "{ " + " ".join(map(written, leaves(member, ("",) * DEPTH)[2:-2].split())) + " }"
+
+
 def is_list(type_: Any) -> bool:
     return str(type_).startswith("[") or get_named_type(type_).name.endswith("Connection")
 
 
 def required_arguments(field: GraphQLField) -> bool:
     return any(isinstance(argument.type, GraphQLNonNull) for argument in field.args.values())
+
+
+def _largest(type_: Any, depth: int) -> str:
+    """All leaves, through as many objects as a document may have fields."""
+    texts = [leaves(type_, ("",) * (DEPTH - less)) for less in range(depth, -1, -1)]
+    return next((text for text in texts if len(WORD.findall(text)) <= MAX_FIELDS), texts[-1])
 
 
 def document(
@@ -85,7 +104,7 @@ def document(
     declared = ", ".join(f"${argument}: {field.args[argument].type}" for argument in arguments)
     passed = ", ".join(f"{argument}: ${argument}" for argument in arguments)
     head = f"{kind}({declared})" if declared else kind
-    asked = leaves(field.type, ("",) * (DEPTH - depth)) if selection is None else selection
+    asked = _largest(field.type, depth) if selection is None else selection
     return f"{head} {{ {name}{f'({passed})' if passed else ''} {asked} }}"
 
 

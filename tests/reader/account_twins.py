@@ -1,6 +1,7 @@
 """The roots of service accounts, for the oracle; and what is told of tokens."""
 
 from datetime import timedelta
+from typing import Any
 
 from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
 from tests.reader.words import NEWEST, Arguments, Root, Value, only, tenants
@@ -27,9 +28,20 @@ def expires_soon(store: Store, asker: Asker, row: Row) -> bool:
     return bool(timedelta(0) < left < min(timedelta(days=7), life / 4))
 
 
+def visits(store: Store, asker: Asker, workspace_id: str | None = None) -> list[Any]:
+    own = [m for m in store.tables["memberships"] if m["user_id"] == asker.user_id and m["seen_at"] is not None]
+    return [member["seen_at"] for member in own if workspace_id in (None, member["workspace_id"])]
+
+
+def viewer(store: Store, asker: Asker) -> Row | None:
+    user = store.by_id("users", asker.user_id)
+    return None if user is None else {**user, "last_seen_at": max(visits(store, asker), default=None)}
+
+
 HERE: dict[str, Root] = {"serviceAccounts": service_accounts, "serviceAccount": service_account}
 DERIVED: dict[tuple[str, str], Value] = {
     ("CliToken", "expires_soon"): expires_soon,
+    ("Workspace", "last_seen_at"): lambda store, asker, row: max(visits(store, asker, row["id"]), default=None),
     ("ServiceAccount", "active"): lambda store, _, row: row["deactivated_at"] is None,
 }
 

@@ -114,6 +114,7 @@ class Library:
             "first": [1, 2, 3, 5, 0, -1, 500, None],
             "limit": [1, 2, 4, 0, 1000, None],
             "offset": [0, 1, 3, 50, -2, None],
+            "since": ["2026-03-01T13:00:00Z", "2026-03-01T15:00:00Z", "1999-01-01T00:00:00Z", None],
             "after": [None, "bad", "W10=", *self.cursors[-40::2]],
             "last": [1, 2, 3, 5, 0, -1, 500, None],
             "before": [None, "bad", "W10=", *self.cursors[-40::2]],

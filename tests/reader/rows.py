@@ -43,6 +43,7 @@ from models.work.missions import Assignment, AssignmentStatus, Mission, MissionT
 from models.work.templates import WorkflowTemplate
 from tests.generation.domains import ENTITIES, SOWN
 from tests.generation.entities import lacking, planted
+from tests.reader.attention_rows import needy
 from tests.reader.chat_rows import said
 from tests.reader.integration_rows import servers
 from tests.reader.issue_rows import IssueSower
@@ -172,6 +173,7 @@ class Sower:
         yield from self.robots()
         yield from self.money(agents, crews, chats)
         yield from asked(self, agents)
+        yield from needy(self, live, agents, chats)
 
     def money(self, agents: list[Agent], crews: list[Crew], chats: list[Chat]) -> Iterator[SQLModel]:
         """Calls of models, of which some name what is not there; budgets, what is spent of them and set aside."""

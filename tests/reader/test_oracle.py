@@ -1,7 +1,7 @@
 """Both paths against the oracle: the right rows, in the right order, with the right values."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from resolvers.kernel.declarations.query import Query
 from resolvers.kernel.reader import GRAPHS, Derived, Either
 from schema.bridge.selection import BACKREF
 from tests.attacks.graphql import USER
+from tests.reader import attention_twins
 from tests.reader.issue_twins import UNIONS
 from tests.reader.library import SCHEMA, Library, plain
 from tests.reader.oracle import Asker, Cursor, Oracle, Store
@@ -61,15 +62,15 @@ def apart(oracle: Oracle, expected: Any, given: Any, path: str = "data") -> str:
     return next(apart(oracle, *pair, path + step) for step, *pair in parts if not oracle.agrees(*pair))
 
 
-async def compare(library: Library, seeds: range) -> None:
+async def compare(library: Library, seeds: range, offered: Callable[[str, str], bool] = known) -> None:
     world = library.world
     oracle = Oracle(SCHEMA, Twins(), await rows_of(world))
     oracle.cursors["W10="] = Cursor((), (), "")  # well made, and of no list
-    people = [world.owner, world.owner, world.viewer, world.outsider]
+    people = [world.owner, world.manager, world.viewer, world.owner, world.member, world.outsider]
     told = 0
     for seed in seeds:
         library.cursors = list(oracle.cursors)  # those that it knows the meaning of
-        written = library.writer(seed, offered=known).document()
+        written = library.writer(seed, offered=offered).document()
         given = await judge(library, oracle, people[seed % len(people)], written.text, written.variables)
         told += "errors" not in given
     assert told > len(seeds) * 0.3
@@ -77,6 +78,15 @@ async def compare(library: Library, seeds: range) -> None:
 
 async def test_both_paths_agree_with_the_oracle(library: Library) -> None:
     await compare(library, range(10_000, 10_100))
+
+
+async def test_what_needs_attention_agrees_with_the_oracle(library: Library) -> None:
+    """One list of many kinds of rows, to people of each role."""
+    await compare(
+        library,
+        range(30_000, 30_060),
+        lambda type_, name: known(type_, name) and (type_ != "Query" or name == "attention"),
+    )
 
 
 @pytest.mark.slow
@@ -91,7 +101,8 @@ def test_every_derived_value_has_a_twin() -> None:
 
 def test_every_union_has_a_twin() -> None:
     unions = {(m.__name__, n) for m, entries in GRAPHS.items() for n, e in entries.items() if isinstance(e, Either)}
-    assert unions == set(UNIONS), "tests/reader/issue_twins.py says whose row it is again, in Python"
+    told = {*UNIONS, *attention_twins.UNIONS}
+    assert unions == told, "tests/reader/issue_twins.py says whose row it is again, in Python"
 
 
 def test_every_list_and_row_of_the_schema_is_known_to_the_oracle() -> None:

@@ -146,6 +146,11 @@ CHILDREN = {
     ("Run", "children"): ("runs", "''", "SELECT parent_id AS key FROM runs"),
     ("Run", "spans"): ("runs", "''", "SELECT run_id AS key FROM run_spans"),
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),
+    ("Chat", "pendingApprovals"): (
+        "chats",
+        "''",
+        "SELECT r.chat_id AS key FROM runs AS r JOIN approvals AS a ON a.run_id = r.id WHERE a.status = 'pending'",
+    ),
     ("Chat", "attachments"): ("chats", "''", "SELECT chat_id AS key FROM chat_attachments WHERE deleted_at IS NULL"),
     ("Project", "issues"): ("projects", "p.slug", f"SELECT project_id AS key FROM ({MISSIONS})"),
     ("Milestone", "issues"): ("milestones", "p.project_id", f"SELECT milestone_id AS key FROM ({MISSIONS})"),

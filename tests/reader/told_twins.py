@@ -77,3 +77,15 @@ HERE: dict[str, Root] = {
     "webhookDeliveries": webhook_deliveries,
 }  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {("Approval", "decided_at_ms"): precise("decided_at")}
+
+
+def in_chat(store: Store, approval: Row, chat: Row) -> bool:
+    """The run whose call waits is of the chat."""
+    runs = [run for run in store.tables["runs"] if run["workspace_id"] == approval["workspace_id"]]
+    return any(run["id"] == approval["run_id"] and run["chat_id"] == chat["id"] for run in runs)
+
+
+JOINED = {
+    ("Approval", "chat"): in_chat,
+    ("Chat", "pending_approvals"): lambda store, chat, approval: in_chat(store, approval, chat),
+}

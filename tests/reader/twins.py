@@ -16,6 +16,7 @@ from tests.reader import (
     account_twins,
     activity_twins,
     admin_twins,
+    attention_twins,
     audit_twins,
     build_twins,
     chat_twins,
@@ -178,7 +179,7 @@ def workspaces(store: Store, asker: Asker, _: Arguments) -> Listing:
 
 
 def viewer(store: Store, asker: Asker, _: Arguments) -> Single:
-    return Single("Viewer", store.by_id("users", asker.user_id))
+    return Single("Viewer", account_twins.viewer(store, asker))
 
 
 def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -201,7 +202,7 @@ HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twi
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE | run_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE | persona_twins.HERE
-HERE |= merged("READS")
+HERE |= attention_twins.HERE | merged("READS")
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
 
 
@@ -218,14 +219,8 @@ def of_crew(key: str, column: str) -> Value:
 
 
 def role_in(store: Store, asker: Asker, workspace_id: str) -> Any:
-    return next(
-        (
-            m["role"]
-            for m in store.live("memberships")
-            if m["workspace_id"] == workspace_id and m["user_id"] == asker.user_id
-        ),
-        None,
-    )
+    here = [m for m in store.live("memberships") if m["workspace_id"] == workspace_id]
+    return next((member["role"] for member in here if member["user_id"] == asker.user_id), None)
 
 
 def shown_token(store: Store, asker: Asker, row: Row) -> Any:
@@ -335,12 +330,13 @@ JOINED: dict[tuple[str, str], Callable[[Store, Row, Row], bool]] = {
     ),
     **issue_twins.JOINED,
     **vault_twins.JOINED,
-    **(skill_twins.JOINED | run_twins.JOINED),
+    **(skill_twins.JOINED | run_twins.JOINED | told_twins.JOINED),
 }
 CONDITIONS: dict[str, Callable[[Row], bool]] = {
     "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,
     **issue_twins.CONDITIONS,
     **persona_twins.CONDITIONS,
+    "approvals.status = 'pending'": lambda row: row["status"] == "pending",
 }
 
 
@@ -438,7 +434,7 @@ class Twins(Rules):
             return issue_twins.chosen(arguments)
         if type_ == "Query":
             others = {"agents": AGENTS, "runs": RUNS, "agentLogs": LOGGED} | chat_twins.ORDERS
-            others |= {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
+            others |= attention_twins.ORDERS | {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
             others |= {"credentialEvents": vault_twins.TOLD, "credentialRotations": vault_twins.TURNED}
             if name == "searchMcpRegistry":
                 return registry_twins.found_first(arguments)
@@ -459,6 +455,8 @@ class Twins(Rules):
             return account_twins.SHOWN[model, name](store, asker, row)
         if (model, name) in CONFIDENTIAL:
             return row[name] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else None
+        if (model, name) in attention_twins.UNIONS:
+            return attention_twins.UNIONS[model, name](store, asker, row)
         if (model, name) in REPORTS:
             return REPORTS[model, name](store, row)
         edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]

@@ -286,6 +286,8 @@ class Population:
         await self.fill("cost_days", first, last, model="'m' || i % 50", slot="0", **day)
         amounts = {"amount_micros": "10", "reservation_micros": "1", "version": "1", "period": "'total'"}
         mission = {"scope": "'mission'", "mission_id": f"'cissue' || {NUMBER}"}
+        spent = f"CASE WHEN {RARE} THEN 'total' END"
+        mission |= {"exceeded_in": spent, "warned_in": spent, "reached_at": f"CASE WHEN {RARE} THEN {WHEN} END"}
         await self.fill("budgets", first, last, id=f"'cbudge' || {NUMBER}", **amounts, **mission, **TIMES)
         pause = {"agent_id": AGENTS, "mission_id": f"'cissue' || {NUMBER}", "runs": "5", "resumed_at": "now()"}
         await self.fill("work_pauses", first, last, id=f"'cpause' || {NUMBER}", **pause, **TIMES)
@@ -356,6 +358,7 @@ class Population:
         named = {"id": f"'cwebho' || {NUMBER}", "name": "'Name ' || i", "version": "1", "event_types": "'[]'"}
         await self.fill("webhook_endpoints", first, last, **named, **TIMES)
         kept = {"name": "'Key ' || i", "type": "'SECRET'", "scope": "'WORKSPACE'", "version": "1", "tags": "'[]'"}
+        kept["status"] = f"CASE WHEN {RARE} THEN 'EXPIRED' ELSE 'ACTIVE' END"
         await self.fill("credentials", first, last, id=f"'csecre' || {NUMBER}", **kept, **TIMES)
         held = f"CASE WHEN {RARE} THEN '{AGENT}' ELSE 'cagent' || {NUMBER} END"
         given = {"agent_id": held, "credential_id": f"'csecre' || {NUMBER}", "env_var_name": "'KEY_' || i"}

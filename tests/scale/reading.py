@@ -16,6 +16,7 @@ import httpx2
 
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW
+from tests.scale.filters import ATTENTION, KINDS, LOGGED, NEEDING
 from tests.scale.narrowing import FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
@@ -82,17 +83,6 @@ def _list(
         )
 
 
-LOGGED = (
-    "sort: newest_first",
-    "sort: oldest_first",
-    'action: "create"',
-    'action: "rotate"',
-    'entityType: "agent"',
-    f'entityId: "{AGENT}"',
-    'dateTo: "2024-01-01T00:05:00Z"',
-    'action: "create", dateTo: "2024-01-01T00:05:00Z"',
-    'search: "reat"',
-)
 INBOX = ("state: active", "state: unread", "state: resolved", "kind: [failed_run]", "kind: [message, failed_run]")
 SHOWN_OF_RUNS = "nodes { id status agentName crewName fromSeq }"
 READS = (
@@ -122,6 +112,15 @@ READS = (
     Read("inbox: behind a cursor at the end", field="inbox", behind=True),
     Read("inbox: totalCount", field="inbox", kind=Kind.counted, shown="totalCount"),
     Read("inbox: unread items", "/api/v1/inbox/count"),
+    *(
+        Read(f"attention: {name}", field=f"attention({chosen}", shown=NEEDING, rows=KINDS * 20)
+        for name, chosen in ATTENTION.items()
+    ),
+    *(
+        Read(f"attention: {side} a cursor at the end", field="attention", rows=KINDS * 20, **{side: True})
+        for side in ("behind", "before")
+    ),
+    Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, shown="totalCount"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),

@@ -33,7 +33,7 @@ FRAGMENT = "... on "
 @dataclass(frozen=True)
 class Path:
     """From a root field to an edge: the names on the way, and the edges walked. `unasked`: the members of unions that
-    no fragment is on.
+    no fragment is on. `guarded`: members of unions whose gates refuse no answer.
     """
 
     operation: Operation[Any]
@@ -42,6 +42,7 @@ class Path:
     type: Any
     model: Any
     unasked: tuple[Edge, ...] = ()
+    guarded: tuple[Edge, ...] = ()
 
     @property
     def selection(self) -> str:
@@ -54,7 +55,7 @@ class Path:
     def roles(self) -> set[Role]:
         """The roles that pass every gate on the way."""
         allowed = set(GATES[self.operation.action])
-        for edge in (*self.edges, *self.unasked):
+        for edge in (edge for edge in (*self.edges, *self.unasked) if edge not in self.guarded):
             allowed &= GATES[access_of(edge.target).gate] & (GATES[edge.requires] if edge.requires else allowed)
         return allowed
 
@@ -97,7 +98,16 @@ def _further(path: Path, name: str, type_: Any, entry: Any) -> Iterator[Path]:
             kind = named.types[place]
             steps = (*steps, f"{FRAGMENT}{kind.name}")
         unasked = tuple(other for other in edges_in(entry) if other is not edge)
-        yield Path(path.operation, steps, (*path.edges, edge), kind, edge.target, (*path.unasked, *unasked))
+        guarded = tuple(edges_in(entry)) if getattr(entry, "guarded", False) else ()
+        yield Path(
+            path.operation,
+            steps,
+            (*path.edges, edge),
+            kind,
+            edge.target,
+            (*path.unasked, *unasked),
+            (*path.guarded, *guarded),
+        )
 
 
 def _rows(type_: Any) -> tuple[tuple[str, ...], Any]:

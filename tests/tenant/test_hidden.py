@@ -40,6 +40,7 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("activity.list", "crew_id"): NAMED,
     ("activity.list", "agent_id"): NAMED,
     ("agents.list", "crew_id"): NAMED,
+    ("attention.list", "crew_id"): NAMED,
     ("crews.assignments.list", "crew_id"): NAMED,
     ("crews.peer_conversations.list", "crew_id"): NAMED,
     ("agents.runs", "agent_id"): NAMED,
@@ -87,6 +88,9 @@ NOT_OF_THE_EXAMPLE = {("budgets.get", "crew"), ("budgets.get", "mission")}
 """A budget names one of three, that of the example an agent; the list has one of each."""
 NOT_OF_THE_EXAMPLE |= {("issues.count", "project"), ("issues.find", "runs"), ("issues.find", "assignments")}
 """The example counts by assignee, and its issue was never started; tests/work/issues has both."""
+
+NOT_OF_THE_EXAMPLE |= {("attention.list", "subject"), ("attention.list", "item"), ("inbox.list", "subject")}
+"""Edges to rows of many kinds, of which the example has few: tests/reader/test_attention.py hides each."""
 
 WALKED = [
     (model, path)

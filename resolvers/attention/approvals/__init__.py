@@ -5,6 +5,7 @@ from resolvers.attention.approvals.deciding import (
     ApprovalCancelled,
     ApprovalDecided,
     AutoTuningReset,
+    answer_approval,
     cancel_approval,
     decide_approval,
     get_approval,

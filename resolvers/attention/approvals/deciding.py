@@ -1,10 +1,11 @@
 """Operations of users on approvals: list, decide, cancel. A decision resumes the waiting run."""
 
 from datetime import timedelta
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
-from sqlalchemy import func
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from models.attention.approvals import (
@@ -16,10 +17,12 @@ from models.attention.approvals import (
     ApprovalStatus,
 )
 from models.attention.inbox import InboxKind, InboxPriority, SenderType
+from models.base import alias_of
 from models.bounds import DESCRIPTION, LINE, cut
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from models.people.workspaces import Role, Workspace
 from models.staff.agents import Agent
+from models.staff.chats import Chat
 from models.staff.crews import Crew
 from models.staff.runs import NEVER, Run
 from resolvers.attention.approvals.events import (
@@ -32,6 +35,7 @@ from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put, settle
 from resolvers.kernel import (
     EVERYONE,
+    GRAPHQL_ONLY,
     NOW,
     TRIMMED,
     AcrossWorkspaces,
@@ -91,6 +95,24 @@ class ListApprovals(Paging):
     )
 
 
+class PageOfApprovals(Paging):
+    """A page of approvals, oldest first."""
+
+
+class ApprovalVerdict(StrEnum):
+    """The decision on a tool call."""
+
+    approved = "approved"
+    denied = "denied"
+
+
+class AnswerApproval(ById):
+    """`comment`: sent to the agent with the verdict."""
+
+    verdict: ApprovalVerdict
+    comment: Comment = ""
+
+
 class DecideApproval(ById):
     """`comment`: sent to the agent with the decision."""
 
@@ -143,6 +165,15 @@ TIME_OUT = job(
 OVERDUE = (col(Approval.status) == constant(ApprovalStatus.pending), col(Approval.timeout_at) <= func.now())
 EXPIRE = clock("approvals.expire", every=timedelta(seconds=30), when=waiting(Approval, *OVERDUE))
 
+
+def _in_chat(approval: Any, chat: Any) -> Any:
+    """The chat of the approval's run."""
+    runs = alias_of(Run)
+    same = (runs.c.workspace_id == approval["workspace_id"], runs.c.id == approval["run_id"])
+    found = select(runs.c.chat_id).where(*same).correlate(approval["id"].table, chat["id"].table)
+    return chat["id"] == found.scalar_subquery()
+
+
 graph(
     Approval,
     gate=Action.READ,
@@ -150,8 +181,20 @@ graph(
     visible=EVERYONE,
     agent=one(Agent, "agent_id"),
     crew=one(Crew, "crew_id"),
-    viewer_can=viewer_can(Approval, dict.fromkeys(("approvals.decide", "approvals.cancel"))),
+    viewer_can=viewer_can(Approval, dict.fromkeys(("approvals.decide", "approvals.answer", "approvals.cancel"))),
+    run=one(Run, "run_id"),
+    chat=one(Chat, on=_in_chat),
     decided_at_ms=precise("decided_at"),
+)
+extend(
+    Chat,
+    pending_approvals=many(
+        Approval,
+        on=lambda chat, approval: _in_chat(approval, chat),
+        where=(col(Approval.status) == constant(ApprovalStatus.pending),),
+        order_by=(col(Approval.created_at), col(Approval.id)),
+        input=PageOfApprovals,
+    ),
 )
 
 
@@ -186,20 +229,40 @@ async def decide_approval(ctx: Context, data: DecideApproval) -> ApprovalDecided
 
     The waiting run continues or its call is refused. Works once; later decisions are refused.
     """
-    status = ApprovalStatus(data.status)
-    approval = await _ended(ctx, data.id, status, decided_by=ctx.user_id, comment=data.comment)
+    approval = await _decided(ctx, data.id, ApprovalStatus(data.status), data.comment)
+    return ApprovalDecided(status=approval.status, decided_by=ctx.user_id)
+
+
+@command(
+    "approvals.answer",
+    Action.MANAGE,
+    audit="approval.decided",
+    emits=(ApprovalDecidedEvent, InboxItemUpdated),
+    errors=(Code.NOT_FOUND, Code.CONFLICT),
+    surfaces=GRAPHQL_ONLY,
+)
+async def answer_approval(ctx: Context, data: AnswerApproval) -> Approval:
+    """Decide an approval by a verdict.
+
+    The waiting run continues or its call is refused. Works once; later verdicts are refused.
+    """
+    return await _decided(ctx, data.id, ApprovalStatus(data.verdict.value), data.comment)
+
+
+async def _decided(ctx: Context, id: str, status: ApprovalStatus, comment: str) -> Approval:
+    approval = await _ended(ctx, id, status, decided_by=ctx.user_id, comment=comment)
     if approval.tool is not None:
         ctx.record(
             ApprovalOutcome(
                 tool=approval.tool, arguments=approval.arguments, approved=status is ApprovalStatus.approved
             )
         )
-    ctx.audit("APPROVAL", approval.id, status=status, comment=data.comment)
+    ctx.audit("APPROVAL", approval.id, status=status, comment=comment)
     told = "approval.granted" if status is ApprovalStatus.approved else "approval.denied"
     _tell(ctx, approval, told, f"{approval.reason}: {status}")
     ctx.emit(ApprovalDecidedEvent(id=approval.id))
     await settle(ctx, InboxKind.waitpoint, approval.id, "approved" if status is ApprovalStatus.approved else "rejected")
-    return ApprovalDecided(status=status, decided_by=ctx.user_id)
+    return approval
 
 
 @command(
@@ -253,6 +316,7 @@ async def request_approval(ctx: Context, kind: ApprovalKind, reason: str, **valu
         ctx,
         InboxKind.waitpoint,
         approval.id,
+        subject=approval,
         target_role=Role.ADMIN,
         title=cut(approval.reason, LINE * 3),
         sender_type=SenderType.agent,

@@ -200,6 +200,7 @@ async def _disable(ctx: Context, endpoint: WebhookEndpoint, outcome: DeliveryOut
         ctx,
         InboxKind.message,
         f"webhook_disabled_{endpoint.id}_{new_id()}",
+        subject=None,
         target_role=Role.ADMIN,
         title=cut(f"Webhook endpoint {endpoint.name} was disabled: {why}", LINE * 3),
         body_md=outcome.error,

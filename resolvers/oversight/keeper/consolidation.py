@@ -354,6 +354,7 @@ async def _tell(ctx: Context, agent: Agent, card: PeerCard) -> None:
         ctx,
         InboxKind.memory_consolidation,
         card.id,
+        subject=agent,
         anew=True,
         id=new_id(),
         target_role=Role.MANAGER,

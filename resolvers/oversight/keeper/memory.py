@@ -159,6 +159,7 @@ async def ask_for_leave(ctx: Context, crew: Crew, number: int) -> None:
         ctx,
         InboxKind.memory_consolidation,
         f"{SOURCE}{crew.id}",
+        subject=crew,
         anew=decided,
         target_role=Role.MANAGER,
         title=cut(f"May agents of {crew.name} note what they know of people?", 200),

@@ -343,6 +343,7 @@ async def tell_people(
         ctx,
         InboxKind.escalation,
         source_id,
+        subject=None,
         target_role=Role.MANAGER,
         title=cut(title, LINE * 3),
         body_md=cut(body, DESCRIPTION),

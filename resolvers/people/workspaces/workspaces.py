@@ -1,11 +1,12 @@
 """Workspaces. The founder owns a workspace; the API deletes none."""
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import col
 
-from models.base import table_of
+from models.base import alias_of, table_of
 from models.kernel import InstanceFact
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from models.staff.agents import Agent
@@ -87,11 +88,18 @@ async def enter_oldest(ctx: Context) -> Workspace | None:
     return workspace
 
 
+def _seen_at(workspace: Any, scope: Any) -> Any:
+    own = alias_of(Membership)
+    mine = (own.c.workspace_id == workspace.id, own.c.user_id == scope.user_id)
+    return scope.scalar(select(own.c.seen_at).where(*mine))
+
+
 graph(
     Workspace,
     gate=Action.READ,
     scope="workspace:read",
     visible=EVERYONE,
+    last_seen_at=derived(datetime | None, _seen_at),
     current_user_role=derived(Role | None, lambda workspace, scope: scope.role_in(workspace.id)),
     crew_count=count(Crew, "workspace_id"),
     agent_count=count(Agent, "workspace_id"),

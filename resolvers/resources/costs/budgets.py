@@ -198,7 +198,7 @@ async def update_budget(ctx: Context, budget: Budget, data: UpdateBudget) -> Bud
         if f"{name}_usd" in sent:
             changes[f"{name}_micros"] = micros_of(sent[f"{name}_usd"])
     if sent.keys() & {"amount_usd", "soft_limit_percent"}:
-        changes |= {"warned_in": None, "exceeded_in": None}
+        changes |= {"warned_in": None, "exceeded_in": None, "reached_at": None}
     ctx.audit("BUDGET", budget.id, **sent)
     ctx.emit(BudgetUpdated(id=budget.id))
     return await ctx.edit(budget, **changes)

@@ -163,7 +163,9 @@ async def alarm(ctx: Context, states: Sequence[State]) -> None:
             reached[budget.id] = {"exceeded_in": budget.exceeded_in, "warned_in": state.span}
             ctx.emit(BudgetWarning(**told))
             await _tell(ctx, state, "warning", "is nearly spent", InboxPriority.medium)
-    await ctx.update_each(Budget, reached)
+    if reached:
+        now = await ctx.now()
+        await ctx.update_each(Budget, {id: changes | {"reached_at": now} for id, changes in reached.items()})
 
 
 def _is_near(state: State) -> bool:
@@ -177,6 +179,7 @@ async def _tell(ctx: Context, state: State, kind: str, how: str, priority: Inbox
         ctx,
         InboxKind.message,
         f"budget_{kind}_{budget.id}_{state.span}_{budget.version}",
+        subject=budget,
         target_role=Role.MANAGER,
         title=cut(f"The budget of the {budget.scope} {how}", LINE * 3),
         body_md=state.told("{spent} of {amount} are spent{today}."),

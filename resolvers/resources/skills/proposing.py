@@ -246,6 +246,7 @@ async def _ask(ctx: Context, crew: Crew, file: SkillFile, authored: SkillAuthore
         ctx,
         InboxKind.escalation,
         _source(crew.id, authored.file_name),
+        subject=crew,
         anew=True,
         target_role=Role.MANAGER,
         title=bounds.cut(f"Skill proposed for review: {file.slug}", bounds.LINE * 3),

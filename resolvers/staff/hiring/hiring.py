@@ -299,6 +299,7 @@ async def _ask(ctx: Context, agent: Agent, data: HireAgent) -> str:
         ctx,
         InboxKind.waitpoint,
         agent.id,
+        subject=agent,
         id=item,
         title=bounds.cut(f"Hire ephemeral agent: {agent.name} ({data.ttl_minutes}m)", bounds.LINE * 3),
         body_md=bounds.cut(body, bounds.DESCRIPTION),

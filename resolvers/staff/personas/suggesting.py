@@ -103,6 +103,7 @@ async def _ask(ctx: Context, agent: Agent, data: SuggestPersona, proposal: str) 
         ctx,
         InboxKind.escalation,
         proposal,
+        subject=agent,
         target_role=Role.MANAGER,
         title=bounds.cut(f"Persona proposed for {agent.name}", bounds.LINE * 3),
         body_md=bounds.cut(f"**Proposed persona** (the agent does not learn by itself):\n\n{data.content}{why}",

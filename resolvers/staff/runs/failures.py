@@ -23,6 +23,7 @@ async def tell_of_failure(ctx: Context, run: Run, agent: Agent) -> None:
         ctx,
         InboxKind.failed_run,
         run.id,
+        subject=run,
         target_role=Role.MANAGER,
         title=cut(f"A run of {agent.name} failed", LINE * 3),
         body_md=None if run.error_message is None else cut(run.error_message, DESCRIPTION),

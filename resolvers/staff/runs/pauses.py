@@ -156,6 +156,7 @@ async def _tell(ctx: Context, pause: WorkPause, agent: Agent, mission: Mission) 
         ctx,
         InboxKind.message,
         _source_of(pause),
+        subject=pause,
         target_role=Role.MANAGER,
         title=cut(f"{agent.name} makes no progress on {mission.identifier or mission.title}", LINE * 3),
         body_md=f"{pause.runs} runs in a row made no progress. The work is paused until a manager resumes it.",

@@ -8,12 +8,14 @@ from sqlalchemy import Text as SQLText
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import col
 
+from models.attention.inbox import InboxItem, InboxSubject
 from models.people.workspaces import Workspace
 from models.staff.crews import Crew
 from models.work.issues import IssueActivity, IssueComment, IssueLabel, IssueRelation, RelationType
 from models.work.labels import Label
 from models.work.missions import ISSUE_BOARD, Assignment, IssueStatus, Mission, MissionStatus, MissionType
 from models.work.projects import Milestone, Project
+from resolvers.attention.inbox import attention
 from resolvers.kernel import (
     EVERYONE,
     MOST_LISTED,
@@ -41,7 +43,7 @@ from resolvers.kernel import (
     reads,
     through,
 )
-from resolvers.kernel.reader import Subtype
+from resolvers.kernel.reader import Subtype, either
 from resolvers.kernel.reader.filters import CommaTexts
 from resolvers.work.projects.graph import assigned_name
 
@@ -191,6 +193,18 @@ extend(
     ),
     activity=many(
         IssueActivity, "mission_id", order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc())
+    ),
+)
+extend(
+    InboxItem,
+    subject=either("subject_type", attention.ABOUT | {InboxSubject.issue: one(ISSUE_ROWS, "subject_id")}, guarded=True),
+)
+extend(
+    attention.Attention,
+    subject=either(
+        "subject_type",
+        attention.SUBJECTS | {attention.AttentionSubject.issue: one(ISSUE_ROWS, "subject_id")},
+        guarded=True,
     ),
 )
 graph(

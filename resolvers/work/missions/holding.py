@@ -20,6 +20,7 @@ async def ask(ctx: Context, mission: Mission, task: MissionTask) -> None:
         ctx,
         InboxKind.waitpoint,
         source_of(task),
+        subject=task,
         target_role=Role.MANAGER,
         title=cut(f"{task.title} waits for approval", LINE * 3),
         body_md=cut(task.handoff_context or task.result_summary or mission.title, DESCRIPTION),

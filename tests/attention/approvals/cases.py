@@ -35,6 +35,7 @@ RECIPES = {
     "approval_gates.delete": Recipe(ids={"id": "approval_gate"}),
     "approvals.list": Recipe({"status": "pending"}),
     "approvals.decide": Recipe({"status": "approved", "comment": "Well"}),
+    "approvals.answer": Recipe({"verdict": "approved", "comment": "Well"}),
     "approvals.cancel": Recipe({"reason": "Not now"}),
     "approvals.reset_auto_tuning": Recipe({"tool": "delete_rows"}),
 }

@@ -1,0 +1,83 @@
+-- What needs attention changes with the rows that it consists of; their events in the outbox say when.
+
+-- Returns the entries of the list of what needs attention that events of a workspace may have changed, in the order of
+-- delivery, behind a place and below the oldest running transaction. A place begins with the transaction. `parts`: the
+-- parts of the workspace's listeners that the asker is in. An entry without a kind stands for events that do not name
+-- their rows: any entry may have changed.
+CREATE OR REPLACE FUNCTION attention_changes(asked text, asker text, parts text[], behind text, most integer)
+RETURNS TABLE (seen text, workspace_id text, kind text, subject_id text)
+LANGUAGE sql STABLE ROWS 100 AS $$
+    SELECT c.seen, asked, c.kind, c.subject_id
+    FROM events e
+    CROSS JOIN LATERAL (
+        SELECT k.kind, payload->>k.key AS subject_id FROM (VALUES
+            ('approval.created', 'id', 'approval'),
+            ('approval.decided', 'id', 'approval'),
+            ('approval.cancelled', 'id', 'approval'),
+            ('approval.timed_out', 'id', 'approval'),
+            ('escalation.created', 'id', 'question'),
+            ('escalation.resolved', 'id', 'question'),
+            ('task.updated', 'id', 'task'),
+            ('approval.required', 'task_id', 'task'),
+            ('approval.resolved', 'task_id', 'task'),
+            ('run.completed', 'run_id', 'stuck_run'),
+            ('run.failed', 'run_id', 'stuck_run'),
+            ('run.failed', 'run_id', 'failed_run'),
+            ('budget.created', 'id', 'budget'),
+            ('budget.updated', 'id', 'budget'),
+            ('budget.deleted', 'id', 'budget'),
+            ('budget.warning', 'id', 'budget'),
+            ('budget.exceeded', 'id', 'budget'),
+            ('agent.work_paused', 'id', 'work_pause'),
+            ('agent.work_resumed', 'id', 'work_pause'),
+            ('issue.updated', 'id', 'review'),
+            ('issue.started', 'id', 'review'),
+            ('mission.updated', 'id', 'review'),
+            ('credential.expired', 'credential_id', 'credential'),
+            ('inbox.updated', 'id', 'inbox_item')
+        ) k (type, key, kind)
+        WHERE k.type = e.type AND e.payload ? k.key
+        UNION ALL
+        SELECT k.kind, i.subject_id
+        FROM (VALUES
+            ('approval', 'approval'),
+            ('escalation', 'question'),
+            ('mission_task', 'task'),
+            ('run', 'failed_run'),
+            ('budget', 'budget'),
+            ('work_pause', 'work_pause'),
+            ('issue', 'review')
+        ) k (subject, kind)
+        JOIN inbox_items i ON i.workspace_id = asked AND i.id = e.payload->>'id' AND i.subject_type = k.subject
+        WHERE e.type = 'inbox.updated'
+        UNION ALL
+        SELECT 'inbox_item', 'ibx_message_chat_reply_' || (e.payload->>'chat') || '_' || asker
+        WHERE e.type = 'inbox.updated' AND e.payload ? 'chat'
+        UNION ALL
+        SELECT 'credential', e.payload->>'id' WHERE starts_with(e.type, 'credential.') AND e.payload ? 'id'
+        UNION ALL
+        SELECT NULL, NULL
+        WHERE e.type IN ('issue.deleted', 'issues.bulk_updated', 'crew.deleted')
+            OR e.type = 'inbox.updated' AND (e.payload ? 'bulk' OR e.payload ? 'purge')
+    ) found
+    CROSS JOIN LATERAL (
+        SELECT found.kind, found.subject_id, lpad(e.xid::text, 19, '0') || '.' || lpad(e.seq::text, 19, '0') || '.'
+            || md5(concat(found.kind, ':', found.subject_id)) AS seen
+    ) c
+    WHERE e.channel = ANY (ARRAY(SELECT concat('workspace:', asked, part) FROM unnest(parts) part))
+        AND e.workspace_id = asked
+        AND e.xid >= coalesce(substring(behind, '^[0-9]{19}'), '0')::bigint::text::xid8 AND e.xid < events_horizon()
+        AND c.seen > coalesce(behind, '')
+    ORDER BY c.seen LIMIT most
+$$;
+
+-- Returns which of the workspaces have events of transactions since `since`, and the horizon below which all are seen.
+CREATE OR REPLACE FUNCTION attention_news(since bigint, asked text[], OUT horizon bigint, OUT places text[])
+LANGUAGE sql STABLE AS $$
+    SELECT events_horizon()::text::bigint, array_agg(p) FROM unnest(asked) p
+    WHERE EXISTS (
+        SELECT FROM events WHERE xid >= since::text::xid8
+            AND channel IN ('workspace:' || p, concat('workspace:', p, '#read'), concat('workspace:', p, '#create'),
+                concat('workspace:', p, '#manage'), concat('workspace:', p, '#owner'))
+    )
+$$;

@@ -1,0 +1,24 @@
+"""The filters that lists are asked with."""
+
+from tests.scale.population import AGENT, TEN
+
+NEEDING = "nodes { id kind urgency since title subject { __typename } crew { name } agent { name } }"
+KINDS = 13  # branches that a page of what needs attention may be of
+ATTENTION = {
+    "first page": "",
+    "questions": "kind: [question]",
+    "budgets and credentials": "kind: [budget, credential]",
+    "of a crew": f'crewId: "{TEN}"',
+    "of late": 'since: "2024-01-01T00:05:00Z"',
+}
+LOGGED = (
+    "sort: newest_first",
+    "sort: oldest_first",
+    'action: "create"',
+    'action: "rotate"',
+    'entityType: "agent"',
+    f'entityId: "{AGENT}"',
+    'dateTo: "2024-01-01T00:05:00Z"',
+    'action: "create", dateTo: "2024-01-01T00:05:00Z"',
+    'search: "reat"',
+)
