@@ -1,4 +1,4 @@
-"""One run is cancelled by its id, whatever has started it."""
+"""The cancellation of one run by its id, for every trigger."""
 
 from sqlmodel import col
 
