@@ -23,6 +23,7 @@ from models.staff.assignments import (
 )
 from models.staff.chats import Chat
 from models.staff.crews import Crew
+from models.work.missions import Mission
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put, settle
 from resolvers.kernel import (
@@ -174,6 +175,7 @@ graph(
     shown_resolution=derived(str, _resolution),
     metadata=derived(str | None, lambda row, scope: row.data),
 )
+extend(Mission, escalations=many(Escalation, "chat_id", order_by=NEWEST_FIRST, input=FilterEscalations))
 graph(PendingEscalations, gate=Action.READ, scope="crews:read", visible=EVERYONE)
 for owner, key in ((Crew, "crew_id"), (Agent, "from_agent_id")):
     extend(owner, escalations=many(Escalation, key, order_by=NEWEST_FIRST, input=FilterEscalations))

@@ -5,6 +5,7 @@ import strawberry
 from models.resources.budgets import Budget
 from models.resources.costs import ModelCall
 from resolvers.resources import costs as cost_ops
+from resolvers.resources.costs.edges import MissionUsage
 from schema.bridge.fields import mutation, node, output, query
 
 output(
@@ -74,6 +75,16 @@ class BudgetType:
 @node(cost_ops.RunUsage)
 class RunUsageType:
     """The usage and cost of a run's model calls."""
+
+    fields = """
+        calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
+    """
+    unpriced_calls = strawberry.field(description="Calls without a known price, which count as free.")
+
+
+@node(MissionUsage)
+class MissionUsageType:
+    """The usage and cost of the model calls of a mission's work."""
 
     fields = """
         calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd

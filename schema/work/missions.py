@@ -27,7 +27,8 @@ class MissionNodeType:
     fields = """
         id workspace_id crew_id crew lead_agent_id lead_agent lead_agent_name mission_type identifier trace_id title
         description status plan workflow_template total_token_count total_estimated_cost tasks task_stats assignments
-        checkpoints started_at created_at updated_at completed_at version viewer_can
+        checkpoints escalations work_pauses model_calls budgets usage started_at created_at updated_at completed_at
+        version viewer_can
     """
     viewer_can = acts()
     lead_agent_name: str | None
@@ -36,6 +37,9 @@ class MissionNodeType:
     workflow_template = strawberry.field(description="As sent.")
     total_estimated_cost = strawberry.field(description="US dollars.")
     task_stats: Edge
+    escalations = strawberry.field(description="Questions of agents that work on it.")
+    model_calls = strawberry.field(description="Calls of models by runs of its tasks, newest first.")
+    usage = strawberry.field(description="Sums of the model calls; null for callers who may not read costs.")
     started_at = strawberry.field(description="When the work on it last began.")
 
 
@@ -76,9 +80,9 @@ class CheckpointType:
 
 @strawberry.type
 class MissionQuery:
-    missions = query(mission_ops.list_all_missions, MissionNodeType)
+    missions = query(mission_ops.find_missions, MissionNodeType)
     crew_missions = query(mission_ops.list_missions, MissionNodeType)
-    mission = query(mission_ops.get_mission, MissionNodeType)
+    mission = query(mission_ops.find_mission, MissionNodeType)
     checkpoints = query(mission_ops.list_checkpoints, CheckpointType)
     checkpoint = query(mission_ops.get_checkpoint, CheckpointType)
     mission_metrics = query(mission_ops.mission_metrics)

@@ -56,7 +56,8 @@ OPEN = {
     "terminals.check", "terminals.open",
     "agent_skills.list", "skills.get", "skills.list", "skills.proposed.list",
     "work_pauses.list", "workflow_templates.get", "workflow_templates.list",
-    "missions.get", "missions.list", "missions.list_all", "missions.metrics", "missions.checkpoints_list",
+    "missions.find", "missions.find_one", "missions.get", "missions.list", "missions.list_all", "missions.metrics",
+    "missions.checkpoints_list",
     "checkpoints.get",
 }  # fmt: skip
 """What a ticket opens. Before a name is added: would one put it in an address?"""

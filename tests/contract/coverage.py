@@ -21,7 +21,10 @@ REST_ONLY = {
     "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
 }  # fmt: skip
 
-BY_ANOTHER = {"issues.update": "issues.edit", "issues.list": "issues.find"}
+BY_ANOTHER = {
+    "issues.update": "issues.edit", "issues.list": "issues.find",
+    "missions.get": "missions.find_one", "missions.list_all": "missions.find",
+}  # fmt: skip
 """Operations whose field in GraphQL is another operation, which can do more than the contract allows on the route."""
 
 

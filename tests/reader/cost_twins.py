@@ -8,7 +8,8 @@ from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, fits, only,
 LISTS = ("modelCalls", "budgets", "workPauses")
 MONEY = {
     *((owner, name) for owner in ("Workspace", "Crew", "Agent") for name in ("costs", "budgets")),
-    *((owner, name) for owner in ("Issue", "Run") for name in ("modelCalls", "budgets")),
+    *((owner, name) for owner in ("Issue", "Mission", "Run") for name in ("modelCalls", "budgets")),
+    ("Mission", "usage"),
 }
 """Edges that not everybody may walk who may read the row: what that makes of an answer is tested with the domain."""
 OF_CALLS: Mapping[str, Rule] = {

@@ -15,9 +15,20 @@ def missions(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("Mission", ordered(rows, NEWEST), NEWEST, (20, 100))
 
 
+def found_missions(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in tenants(store, asker, "Mission") if fits(r, "status", arguments.get("status"))]
+    for argument, column in (("crewId", "crew_id"), ("leadAgentId", "lead_agent_id"), ("missionType", "mission_type")):
+        if (wanted := arguments.get(argument)) is not None:
+            rows = [r for r in rows if r[column] == wanted]
+    if (statuses := arguments.get("statuses")) is not None:
+        rows = [r for r in rows if r["status"] in statuses]
+    return Listing("Mission", ordered(rows, NEWEST), NEWEST, (20, 100))
+
+
 def mission(store: Store, asker: Asker, arguments: Arguments) -> Single:
-    crews = [crew["id"] for crew in tenants(store, asker, "Crew") if crew["id"] == arguments["crewId"]]
-    rows = [r for r in tenants(store, asker, "Mission") if r["id"] == arguments["id"] and r["crew_id"] in crews]
+    rows = [r for r in tenants(store, asker, "Mission") if r["id"] == arguments["id"]]
+    if (crew := arguments.get("crewId")) is not None:
+        rows = [r for r in rows if r["crew_id"] == crew]
     return only(rows, "Mission")
 
 
@@ -32,7 +43,7 @@ def checkpoint(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "checkpoints": checkpoints, "checkpoint": checkpoint, "missions": missions,
+    "checkpoints": checkpoints, "checkpoint": checkpoint, "missions": found_missions,
     "crewMissions": missions, "mission": mission,
 }  # fmt: skip
 
@@ -56,4 +67,5 @@ NARROWED: dict[tuple[str, str], dict[str, str]] = {
     ("Workspace", "missions"): {"status": "status"},
     ("Crew", "missions"): {"status": "status"},
     ("Agent", "led_missions"): {"status": "status"},
+    ("Mission", "escalations"): {"status": "status"},
 }

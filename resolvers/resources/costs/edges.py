@@ -66,6 +66,21 @@ extend(
 )
 
 
+class MissionUsage(View):
+    """The usage and cost of the model calls of a mission's work, as of a run."""
+
+    calls: int
+    unpriced_calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_creation_tokens: int
+    cost_usd: float
+
+
+graph(MissionUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
+
+
 class RunUsage(View):
     """The usage and cost of a run's model calls, for those who may read costs; others read no row, so that one document
     serves all. `unpriced_calls` have no known price, and count as free.
@@ -83,18 +98,24 @@ class RunUsage(View):
 graph(RunUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 
 
-def _of_run(run: Any, scope: Any) -> Any:
-    call, own = scope.beside(ModelCall, run)
-    calls = call.c
-    made = select(
-        func.count().label("calls"),
-        (func.count() - func.count(calls.cost_micros)).label("unpriced_calls"),
-        *[sum_of(calls[name]).label(name) for name in TOKENS],
-        dollars(sum_of(calls.cost_micros)).label("cost_usd"),
-    )
-    return made.where(calls.run_id == run.id, *own).having(scope.may(run, MONEY))
+def _usage(key: str) -> Any:
+    """The sums of the calls that name the row in `key`."""
+
+    def source(row: Any, scope: Any) -> Any:
+        call, own = scope.beside(ModelCall, row)
+        calls = call.c
+        made = select(
+            func.count().label("calls"),
+            (func.count() - func.count(calls.cost_micros)).label("unpriced_calls"),
+            *[sum_of(calls[name]).label(name) for name in TOKENS],
+            dollars(sum_of(calls.cost_micros)).label("cost_usd"),
+        )
+        return made.where(calls[key] == row.id, *own).having(scope.may(row, MONEY))
+
+    return source
 
 
-extend(Run, usage=sums_up(RunUsage, _of_run))
+extend(Mission, usage=sums_up(MissionUsage, _usage("mission_id")))
+extend(Run, usage=sums_up(RunUsage, _usage("run_id")))
 extend(RunSpan, model_call=one(ModelCall, "model_call_id"))
 extend(Run, budgets=many(Budget, "run_id", through=RunReservation, other_key="budget_id", order_by=NEWEST_FIRST))

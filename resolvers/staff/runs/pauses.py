@@ -35,7 +35,9 @@ from resolvers.kernel import (
     Subject,
     command,
     derived,
+    extend,
     graph,
+    many,
     of_parent,
     one,
     query,
@@ -69,6 +71,13 @@ graph(
     agent=one(Agent, "agent_id"),
     mission=one(Mission, "mission_id"),
 )
+
+
+class PageOfPauses(Paging):
+    """Paused work of agents on the mission, newest first."""
+
+
+extend(Mission, work_pauses=many(WorkPause, "mission_id", order_by=NEWEST_FIRST, input=PageOfPauses))
 
 
 @query("work_pauses.list", Action.READ)

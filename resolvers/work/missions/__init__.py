@@ -28,6 +28,8 @@ from resolvers.work.missions.metrics import MissionMetrics, mission_metrics
 from resolvers.work.missions.missions import (
     create_mission,
     delete_mission,
+    find_mission,
+    find_missions,
     get_mission,
     list_all_missions,
     list_missions,

@@ -11,14 +11,18 @@ from models.bounds import LINE, cut
 from models.staff.agents import Agent, AgentRole
 from models.staff.chats import Chat, ChatMode
 from models.staff.crews import Crew
-from models.work.missions import MISSION_STATES, Assignment, Mission, MissionStatus
+from models.work.missions import MISSION_STATES, Assignment, Mission, MissionStatus, MissionType
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
+    GRAPHQL_ONLY,
+    MOST_LISTED,
+    REST_ONLY,
     Action,
     Code,
     ConfigText,
     Context,
     Deleted,
+    Filter,
     Id,
     Input,
     Page,
@@ -27,7 +31,9 @@ from resolvers.kernel import (
     Refusal,
     Row,
     Subject,
+    at_most,
     command,
+    constant,
     invalid,
     query,
 )
@@ -40,6 +46,7 @@ from resolvers.work.missions.moving import move_mission
 
 NO_LEAD = "there is no such agent in this crew"
 DELETABLE = (MissionStatus.PLANNING, MissionStatus.CANCELLED)
+Statuses = Annotated[list[MissionStatus], at_most(MOST_LISTED)]
 Title = Annotated[str, Field(strict=True, max_length=bounds.LABEL)]
 
 
@@ -70,6 +77,22 @@ class ListCrewMissions(FilterMissions):
     crew_id: Id
 
 
+class FindMissions(ListMissions):
+    """Filters are combined with AND. `status` is one status; unknown values match nothing."""
+
+    crew_id: Annotated[Id | None, Filter(Mission.crew_id, leads=True)] = None
+    lead_agent_id: Annotated[Id | None, Filter(Mission.lead_agent_id, leads=True)] = None
+    statuses: Annotated[Statuses | None, Filter(Mission.status, leads=True)] = None
+    mission_type: MissionType | None = None
+
+
+class ByMission(Input):
+    """A mission of any crew, or of this one."""
+
+    id: Id
+    crew_id: Id | None = None
+
+
 class CreateMission(Input):
     """`lead_agent_id` is the LEAD of the crew. `workflow_template` is stored as sent."""
 
@@ -89,7 +112,31 @@ class UpdateMission(Patch, InCrew):
     status: MissionStatus
 
 
-@query("missions.list_all", Action.READ)
+@query("missions.find", Action.READ, surfaces=GRAPHQL_ONLY)
+def find_missions(scope: QueryScope, data: FindMissions) -> Page[Mission]:
+    """List missions.
+
+    Newest first. Issues are missions, too, and listed unless `mission_type` is another one.
+    """
+    rows = scope.select(Mission)
+    if data.mission_type is not None:
+        rows = rows.where(col(Mission.mission_type) == constant(data.mission_type))
+    return rows.matching(data).order_by(*NEWEST_FIRST).page(data)
+
+
+@query("missions.find_one", Action.READ, surfaces=GRAPHQL_ONLY, errors=(Code.NOT_FOUND,))
+def find_mission(scope: QueryScope, data: ByMission) -> Row[Mission]:
+    """Get a mission.
+
+    With `crew_id`, only if it is a mission of that crew.
+    """
+    rows = scope.select(Mission).where(col(Mission.id) == data.id)
+    if data.crew_id is not None:
+        rows = rows.where(col(Mission.crew_id) == data.crew_id)
+    return rows.one(MISSION.missing)
+
+
+@query("missions.list_all", Action.READ, surfaces=REST_ONLY)
 def list_all_missions(scope: QueryScope, data: ListMissions) -> Page[Mission]:
     """List missions.
 
@@ -107,7 +154,7 @@ def list_missions(scope: QueryScope, data: ListCrewMissions) -> Page[Mission]:
     return scope.children(scope.find(CREW, data), Mission, "crew_id").matching(data).order_by(*NEWEST_FIRST).page(data)
 
 
-@query("missions.get", Action.READ, subject=MISSION)
+@query("missions.get", Action.READ, surfaces=REST_ONLY, subject=MISSION)
 def get_mission(scope: QueryScope, mission: Row[Mission], data: InCrew) -> Row[Mission]:
     """Get a mission."""
     return mission
