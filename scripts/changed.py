@@ -27,6 +27,7 @@ OF_ALL_OPERATIONS = (
     "tests/events",
     "tests/fuzz/test_hostile_inputs.py",
     "tests/generation/test_accepted.py",
+    "tests/generation/test_changed_rows.py",
     "tests/generation/test_generation.py",
     "tests/oversight/audit/test_effects.py",
     "tests/oversight/audit/test_every_command.py",

@@ -13,7 +13,7 @@ VARIABLE = "CREWSHIP_TRUSTED_DOCUMENTS_FILE"
 
 def read_documents(file: Path | None) -> Mapping[str, str]:
     """The documents by their hash, in hexadecimal; in the file it can begin with `sha256:`. Raises StartError for a
-    file whose keys are not the hashes of their texts: nobody could ask for such a document, or another would be run.
+    file with a key that is not the hash of its text: no request could name such a document.
     """
     if file is None:
         return {}

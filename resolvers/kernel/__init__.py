@@ -68,6 +68,7 @@ from resolvers.kernel.reader import (
     reads,
     shown_as,
     sums_up,
+    written,
 )
 from resolvers.kernel.reader.filters import MOST_LISTED, CommaList, Filter, Order, Otherwise, contains, through
 from resolvers.kernel.reader.visibility import Scope
@@ -95,7 +96,7 @@ __all__ = [  # noqa: RUF022 - by what they are for
     "forbidden", "invalid", "unauthenticated",
     # Who may read the rows of a model, and what leads on from them.
     "graph", "extend", "one", "many", "count", "derived", "of_parent", "named", "precise", "reads", "sums_up",
-    "confidential", "shown_as", "viewer_can", "EVERYONE",
+    "written", "confidential", "shown_as", "viewer_can", "EVERYONE",
     # What stands in the text of a statement.
     "constant", "interval",
     # What a command writes and sends.

@@ -62,6 +62,7 @@ class ActivityJSON(Wire, of=IssueActivity):
 class RelationJSON(Wire, of=issues.IssueRelationView):
     fields = "id source_id target_id relation_type target_identifier target_title target_status created_at"
     absent = "target_identifier"
+    id: Annotated[str, From("relation_id")]
     target_title: Annotated[str | None, Absent()]
     target_status: Annotated[str | None, Absent()]
 

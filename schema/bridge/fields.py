@@ -261,7 +261,7 @@ def node_of(field: str, shown: Target) -> Any:
 
 _OUTPUTS: dict[type[Output], type] = {}
 _UNBOUND_OUTPUTS: list[type[Output]] = []
-_DIFFERENCES: dict[type[Output], tuple[str | None, Mapping[str, Any]]] = {}
+_DIFFERENCES: dict[type[Output], tuple[str | None, Mapping[str, Any], Mapping[str, Any]]] = {}
 _NAME_OF_FIELD = re.compile(r"`([a-z0-9]+(?:_[a-z0-9]+)+)`")
 
 
@@ -270,9 +270,11 @@ def output(
     *,
     name: str | None = None,
     fields: Mapping[str, Any] = MappingProxyType({}),
+    properties: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Declares how the GraphQL type of an Output differs from the Output. The value for a field is another type, a
-    description, `Annotated` for both, or a strawberry.field.
+    description or strawberry.field, or `Annotated` for both. `properties` of the Output, with their types, are fields
+    in GraphQL alone.
 
     All other fields, and Outputs without a declaration, are shown as they are declared.
     """
@@ -281,7 +283,9 @@ def output(
     unknown = fields.keys() - model.model_fields.keys()
     if unknown:
         raise TypeError(f"{model.__name__} has no field {', '.join(sorted(unknown))}")
-    _DIFFERENCES[model] = name, fields
+    if unknown := {each for each in properties if not isinstance(getattr(model, each, None), property)}:
+        raise TypeError(f"{model.__name__} has no property {', '.join(sorted(unknown))}")
+    _DIFFERENCES[model] = name, fields, properties
 
 
 def output_type(model: type[Output]) -> type:
@@ -294,11 +298,21 @@ def output_type(model: type[Output]) -> type:
     return _OUTPUTS[model]
 
 
+_IDS: set[type[Output]] = set()
+CHANGED_ID = "The row that was changed or deleted; null if there was none."
+AFTERWARDS = "As changed; left out if the caller cannot see it or nothing was changed."
+
+
+def show_changed_id(model: type[Output]) -> None:
+    """Shows the id of the row that the audit row names as a field `id`, which the Output does not have."""
+    _IDS.add(model)
+
+
 def bind_outputs() -> None:
     """Makes types of all Outputs that fields show. For when all domains are loaded."""
     while _UNBOUND_OUTPUTS:
         model = _UNBOUND_OUTPUTS.pop()
-        cls, (name, fields) = _OUTPUTS[model], _DIFFERENCES.pop(model, (None, {}))
+        cls, (name, fields, properties) = _OUTPUTS[model], _DIFFERENCES.pop(model, (None, {}, {}))
         annotations = cls.__annotations__ = {}
         for field, info in model.model_fields.items():
             kind, said = _difference(fields.get(field))
@@ -307,6 +321,14 @@ def bind_outputs() -> None:
                 said = strawberry.field(description=info.description)
             if said is not None:
                 setattr(cls, field, said)
+        annotations.update(properties)
+        if model in _IDS:
+            annotations["id"] = nullable(strawberry.ID)
+            setattr(cls, "id", strawberry.field(description=CHANGED_ID))  # noqa: B010
+        for field, edge in GRAPHS.get(model, {}).items():
+            several = isinstance(edge, GraphEdge) and edge.kind == "many"
+            annotations[field] = _led_to(f"{model.__name__}.{field}", Edges if several else Edge | None, edge)
+            setattr(cls, field, strawberry.field(description=AFTERWARDS))
         description = _in_camel_case(inspect.cleandoc(model.__doc__), model) if model.__doc__ else None
         strawberry.type(cls, name=name or model.__name__, description=description)
     if _DIFFERENCES:
@@ -320,8 +342,8 @@ def _difference(said: Any) -> tuple[Any, StrawberryField | None]:
     if isinstance(said, StrawberryField):
         return None, said
     if get_origin(said) is Annotated:
-        kind, description = get_args(said)
-        return kind, strawberry.field(description=description)
+        kind, more = get_args(said)
+        return kind, more if isinstance(more, StrawberryField) else strawberry.field(description=more)
     return said, None
 
 

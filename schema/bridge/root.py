@@ -11,6 +11,7 @@ from models.people.auth import User
 from models.staff.agents import Agent
 from resolvers.domains import modules_in
 from resolvers.kernel.declarations.operation import OPERATIONS
+from schema.bridge.changed import bind_changes
 from schema.bridge.event_types import EVENT_TYPES
 from schema.bridge.fields import bind_nodes, bind_outputs, union
 from schema.bridge.selection import BACKREF
@@ -20,6 +21,7 @@ union("Actor", User, Agent, description="A user or an agent, as the actor or ass
 DOMAINS = modules_in("schema")
 bind_nodes()
 EVENT_TYPES.bind()
+bind_changes()
 bind_outputs()
 
 

@@ -311,6 +311,9 @@ class Selection:
         def item(key: str, name: str, definition: GraphQLField, group: list[FieldNode]) -> Item:
             if is_leaf_type(get_named_type(definition.type)):
                 return Column(key, name)
+            entry = GRAPHS.get(model, {}).get(name)
+            if isinstance(entry, Edge):
+                return self._edge(key, name, entry, definition, group)
             kind = bare(model.model_fields[name].annotation)
             return Nested(key, name, self.shape(definition.type, getattr(kind, "__args__", (kind,))[0], group))
 

@@ -11,7 +11,8 @@ from resolvers.work.issues.graph import ISSUE_ROWS
 from schema.bridge.fields import Edge, acts, mutation, node, output, query
 
 output(issue_ops.RelationCreated, name="IssueRelationCreated")
-output(issue_ops.RelationDeleted, name="IssueRelationDeleted")
+output(issue_ops.RelationDeleted, name="IssueRelationDeleted", properties={"relation_id": strawberry.ID})
+output(issue_ops.BulkUpdated, properties={"not_found": list[strawberry.ID]})
 output(issue_ops.WorkState, name="IssueWorkState")
 output(issue_ops.Reviewed, name="IssueReviewed")
 
@@ -77,7 +78,11 @@ class IssueCountType:
 class IssueRelationType:
     """A relation as seen from one of its ends: `relationType` is the relation of that end to the target."""
 
-    fields = "id source_id target_id relation_type target_identifier target_title target_status created_at"
+    fields = """
+        id relation_id source_id target_id relation_type target_identifier target_title target_status created_at
+    """
+    id = strawberry.field(description="Differs between the two ends; `deleteIssueRelation` takes each.")
+    relation_id = strawberry.field(description="The same at both ends.")
     source_id = strawberry.field(
         description="The stored source, regardless of the end that is read.",
     )

@@ -168,6 +168,8 @@ def relations(store: Store, row: Row) -> Listing:
         other: Any = store.by_id("missions", relation["target_id" if is_source else "source_id"])
         kind = "blocked_by" if relation["relation_type"] == "blocks" and not is_source else relation["relation_type"]
         told = {
+            "id": relation["id"] + (":source" if is_source else ":target"),
+            "relation_id": relation["id"],
             "relation_type": kind,
             "target_identifier": other["identifier"],
             "target_title": other["title"],

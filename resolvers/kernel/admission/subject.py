@@ -25,7 +25,7 @@ class Subject:
     the same names. `where`: the rows of the table that count. `called`: the name in the refusal. `judged_first`: guards
     run before NOT_FOUND, and then receive None. `hidden`: finds rows that the caller may not see, too: for a guard that
     refuses them, and for lists below them that everyone may read. `deleted`: finds deleted rows, too, for reads of
-    their remains.
+    their remains. `spelled`: the value of the column, from the one that clients send.
     """
 
     model: type[SQLModel]
@@ -39,6 +39,7 @@ class Subject:
     judged_first: bool = False
     hidden: bool = False
     deleted: bool = False
+    spelled: Callable[[str], str] | None = None
 
     def __post_init__(self) -> None:
         columns = table_of(self.model).c
@@ -69,6 +70,8 @@ class Subject:
     def named(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """The values that name the rows; None for invalid ones."""
         values = {name: raw.get(name) for name in self.fields}
+        if self.spelled is not None and isinstance(sent := values[self.field], str):
+            values[self.field] = self.spelled(sent)
         return {name: value if isinstance(value, str) and "\0" not in value else None for name, value in values.items()}
 
     def check(self, operation: str, input: type[Input]) -> None:

@@ -1,6 +1,8 @@
 """Outputs: answers that are not rows. An operation creates the object, and both surfaces show it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from resolvers.kernel.ground.bounds import declared, without_secrets
 from resolvers.kernel.ground.streamed import Streamed
 from resolvers.kernel.reader.shape import Column, Constant, Shape
 
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS
 
 
@@ -53,14 +56,16 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def encode(value: Any, shape: Shape | None) -> Any:
-    """JSON of the whole object, or of the fields that a shape selects; files and streams are returned unchanged."""
+def encode(value: Any, shape: Shape | None, beside: Mapping[str, Any] = NOTHING) -> Any:
+    """JSON of the whole object, or of the fields that a shape selects; files and streams are returned unchanged.
+    `beside`: values that the object does not have, by the keys that the caller chose.
+    """
     if isinstance(value, (Opened, Streamed)):
         return value
-    return orjson.dumps(to_plain(value) if shape is None else pick(value, shape), option=JSON_OPTIONS)
+    return orjson.dumps(to_plain(value) if shape is None else pick(value, shape, beside), option=JSON_OPTIONS)
 
 
-def pick(value: Any, shape: Shape) -> Any:
+def pick(value: Any, shape: Shape, beside: Mapping[str, Any] = NOTHING) -> Any:
     if value is None:
         return None
     if shape.form == "list":
@@ -70,6 +75,8 @@ def pick(value: Any, shape: Shape) -> Any:
     for item in shape.fields:
         if isinstance(item, Constant):
             made[item.key] = item.value
+        elif item.key in beside:
+            made[item.key] = beside[item.key]
         elif isinstance(item, Column):
             made[item.key] = to_plain(getattr(value, item.name))
         else:

@@ -31,6 +31,7 @@ from resolvers.kernel.reader.graph import (
     shown_as,
     sums_up,
     value_type,
+    written,
 )
 from resolvers.kernel.reader.rows import Branch, Page, Read, Row, Rows, View, columns_of
 from resolvers.kernel.reader.shape import (

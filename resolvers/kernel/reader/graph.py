@@ -65,6 +65,13 @@ class Edge:
 
 
 @dataclass(frozen=True, eq=False)
+class Written(Edge):
+    """Rows beside an answer that is no row, which the command has changed. `key`: what names them in the answer."""
+
+    key: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Either:
     """The row of one of several kinds: the column `by` names the member, each of which is an edge of its own.
 
@@ -103,7 +110,8 @@ class Access:
 
 
 Entry = Edge | Either | Derived
-GRAPHS: dict[type[SQLModel], dict[str, Entry]] = {}
+GRAPHS: dict[Any, dict[str, Entry]] = {}
+"""The entries of each model. An Output has edges, too: to rows that its command has changed."""
 ACCESS: dict[type[SQLModel], Access] = {}
 CONFIDENTIAL: dict[type[SQLModel], dict[str, Action]] = {}
 """Columns that are null for callers who may not perform this action in the row's workspace."""
@@ -155,6 +163,16 @@ def one(target: Target, key: str | None = None, *, on: On | None = None, require
     """The row that this row's `key` column names."""
     model, own, subtype = _of(target)
     return Edge("one", model, on or _by_source(key), requires=requires, where=own, subtype=subtype)
+
+
+def written(target: Target, key: str | None = None, *, several: bool = False, order_by: Any = ()) -> Edge:
+    """The row of `target` that a command has changed, for the graph of its Output: the row that the field or property
+    `key` names, or that the command says (`ctx.shows`), or that its audit row names. `several`: all of them.
+    """
+    model, own, subtype = _of(target)
+    order = order_by if isinstance(order_by, tuple) else (order_by,)
+    kind = "many" if several else "one"
+    return Written(kind, model, lambda row, other: true(), order, where=own, subtype=subtype, key=key)
 
 
 def either(by: str, members: Mapping[str, Edge], *, guarded: bool = False) -> Either:
@@ -228,13 +246,18 @@ def graph(model: type[SQLModel], *, gate: Action, scope: str | Scopes, visible: 
     extend(model, **entries)
 
 
-def extend(model: type[SQLModel], **entries: Entry) -> None:
-    """Adds entries to the graph of `model`: a later domain declares the edges to its rows here."""
+def extend(model: Any, **entries: Entry) -> None:
+    """Adds entries to the graph of `model`: a later domain declares the edges to its rows here. From an Output only
+    `written` edges lead on.
+    """
     known = GRAPHS.setdefault(model, {})
+    columns = columns_of(model) if issubclass(model, SQLModel) else model.model_fields
     for name, entry in entries.items():
-        if name in known or name in columns_of(model):
+        if name in known or name in columns:
             raise TypeError(f"{model.__name__}.{name} is declared already")
-        if isinstance(entry, Either) and entry.by not in columns_of(model):
+        if isinstance(entry, Written) is issubclass(model, SQLModel):
+            raise TypeError(f"{model.__name__}.{name}: `written` edges lead from Outputs, and no others do")
+        if isinstance(entry, Either) and entry.by not in columns:
             raise TypeError(f"{model.__name__}.{name}: there is no column {entry.by}")
         for edge in edges_in(entry):
             if issubclass(edge.target, TenantRow) and not _has_workspace(model):
@@ -295,7 +318,7 @@ def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
     access to a View is that of its operation.
     """
     for model in (*answered, *GRAPHS):
-        if not issubclass(model, View):
+        if issubclass(model, SQLModel) and not issubclass(model, View):
             access_of(model)
     for model, access in ACCESS.items():
         if unknown := (access.scopes or frozenset()) - SCOPES.keys():
@@ -311,6 +334,8 @@ def check_graphs(answered: Iterable[type[SQLModel]]) -> None:
 
 
 def _has_workspace(model: type[SQLModel]) -> bool:
+    if not issubclass(model, SQLModel):
+        return True
     return issubclass(model, (TenantRow, View)) or getattr(model, "__tablename__", "") == "workspaces"
 
 

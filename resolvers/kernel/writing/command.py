@@ -43,7 +43,7 @@ from resolvers.kernel.declarations.operation import (
     place_of,
     surfaces_of,
 )
-from resolvers.kernel.declarations.outputs import encode
+from resolvers.kernel.declarations.outputs import Output, encode
 from resolvers.kernel.declarations.query import signature
 from resolvers.kernel.ground.inputs import validate
 from resolvers.kernel.ground.policy import Action
@@ -53,7 +53,7 @@ from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.database import database
 from resolvers.kernel.store.existence import Existence
 from resolvers.kernel.store.statements import load
-from resolvers.kernel.writing import finish, idempotency
+from resolvers.kernel.writing import beside, finish, idempotency
 from resolvers.kernel.writing.context import Context
 
 T = TypeVar("T")
@@ -126,6 +126,7 @@ class Called(Operation[D], Generic[D, T]):
         without permission does not learn of faults in the body.
         """
         subject, request = self.subject, ctx.request
+        beside.check_readers(ctx, self.model, request.shape)
         if self.reach is Reach.INSTANCE:
             await check_operator(ctx)
         row = None
@@ -241,7 +242,7 @@ class Command(Called[D, T], Generic[D, T]):
                 ctx.conn = None
             result = await self.run(ctx, *await self.checked(ctx))
             if not ctx.in_transaction:
-                return Answer(self._encoded(result, ctx), session=ctx.session)
+                return Answer(await self._encoded(result, ctx), session=ctx.session)
             answer = await self._finish(ctx, result)
             await ctx.commit()
             finish.ring(ctx)
@@ -285,7 +286,7 @@ class Command(Called[D, T], Generic[D, T]):
             await places.accept(ctx)
         stored = isinstance(result, SQLModel)
         asked = ctx.request.shape if stored else None
-        body = None if stored else self._encoded(result, ctx)
+        body = None if stored else await self._encoded(result, ctx)
         kept = self._key_values(ctx, body)
         if ctx.if_version is not None:
             raise Refusal(Code.BAD_REQUEST, NO_VERSION)
@@ -294,8 +295,12 @@ class Command(Called[D, T], Generic[D, T]):
         return Answer(payload, version, session=ctx.session)
 
     @staticmethod
-    def _encoded(result: Any, ctx: Context) -> bytes | None:
-        return None if result is None else encode(result, ctx.request.shape)
+    async def _encoded(result: Any, ctx: Context) -> bytes | None:
+        shape = ctx.request.shape
+        if result is None or shape is None or not isinstance(result, Output):
+            return None if result is None else encode(result, shape)
+        body: bytes = encode(result, shape, await beside.changed(ctx, result, shape))
+        return body
 
     # ---- idempotency ---------------------------------------------------------------------------------------------
 

@@ -75,6 +75,7 @@ class Recorder:
     rings: list[tuple[Topic, str]] = field(default_factory=list)
     queued: list[Queued] = field(default_factory=list)
     records: list[SQLModel] = field(default_factory=list)
+    shown: list[tuple[type[SQLModel], str]] = field(default_factory=list)  # see `shows`
     # what the answer waits for, behind the commit and without a connection
     afterwards: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
@@ -86,7 +87,7 @@ class Recorder:
     def forget(self) -> None:
         """Nothing of it happened."""
         self.audits, self.events, self.rings, self.queued, self.records = [], [], [], [], []
-        self.changes, self.touched, self.afterwards = {}, [], []
+        self.changes, self.touched, self.shown, self.afterwards = {}, [], [], []
 
     def audit(
         self,
@@ -109,6 +110,10 @@ class Recorder:
         made = Audit(action or self.operation.audit, entity_type, entity_id, told, personal)
         self.audits.append(made)
         return made.id
+
+    def shows(self, model: type[SQLModel], id: str) -> None:
+        """Names a row for a `written` edge of the answer, if it is not the one that the audit row names."""
+        self.shown.append((model, id))
 
     @property
     def whose(self) -> str | None:

@@ -14,7 +14,7 @@ from models import bounds
 from models.attention.inbox import PROPOSED_SKILL, InboxKind, InboxPriority, SenderType
 from models.oversight.journal import JournalActor, Severity
 from models.people.workspaces import Role
-from models.resources.skills import ScanStatus, SkillProposal, SkillSource
+from models.resources.skills import ScanStatus, Skill, SkillProposal, SkillSource
 from models.staff.crews import Crew
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put, settle
@@ -38,6 +38,7 @@ from resolvers.kernel import (
     many,
     one,
     query,
+    written,
 )
 from resolvers.resources.skills.catalog import tell
 from resolvers.resources.skills.importing import SkillText, understood
@@ -104,6 +105,7 @@ class ProposalRejected(Output):
     removed: bool
 
 
+extend(ProposalApproved, skill=written(Skill, "skill_id"))
 graph(SkillProposal, gate=Action.CREATE, scope="skills:read", visible=EVERYONE, crew=one(Crew, "crew_id"))
 extend(Crew, skill_proposals=many(SkillProposal, "crew_id", order_by=BY_NAME))
 

@@ -37,6 +37,7 @@ from resolvers.kernel import (
     precise,
     query,
     viewer_can,
+    written,
 )
 
 MISSING = "Chat not found"
@@ -73,6 +74,9 @@ class ReadMark(Output):
 
     chat_id: str
     last_read_at: str
+
+
+extend(ReadMark, chat=written(Chat, "chat_id"))
 
 
 def of_origin(rows: Rows[Chat], data: ListChats) -> Rows[Chat]:

@@ -32,6 +32,7 @@ from resolvers.kernel import (
     many,
     one,
     query,
+    written,
 )
 from resolvers.people.workspaces.members import knows
 from resolvers.staff.chats.permission import may_share
@@ -111,6 +112,9 @@ def list_participants(scope: QueryScope, chat: Any, data: ParticipantsOfChat) ->
     Sorted by time of joining, earliest first; empty for a private chat.
     """
     return scope.children(chat, ChatParticipant, "chat_id").order_by(*in_order)
+
+
+extend(Success, chat=written(Chat))
 
 
 @command(

@@ -30,6 +30,7 @@ from resolvers.kernel import (
     graph,
     query,
     reads,
+    written,
 )
 
 MOST_EMOJI = 50
@@ -125,6 +126,7 @@ MOST_OFTEN = ("-count", "emoji")
 
 graph(MessageReaction, gate=Action.READ, scope="chats:read", visible=EVERYONE)
 graph(ReactionCount, gate=Action.READ, scope="chats:read", visible=EVERYONE)
+extend(Success, message=written(Message))
 extend(Message, reactions=reads(ReactionCount, _of_message, order_by=MOST_OFTEN))
 
 
@@ -152,6 +154,7 @@ async def add_reaction(ctx: Context, data: AddReaction) -> Success:
 
     Idempotent. A message has at most 50 different reactions.
     """
+    ctx.shows(Message, data.message_id)
     # two callers may not both take the last place
     await ctx.lock(f"reactions of {ctx.workspace_id}/{data.chat_id}/{data.message_id}")
     reaction = ctx.table(MessageReaction).c
@@ -185,6 +188,7 @@ async def remove_reaction(ctx: Context, data: RemoveReaction) -> Success:
 
     Idempotent.
     """
+    ctx.shows(Message, data.message_id)
     named = data.model_dump() | {"user_id": ctx.user_id}
     same = [col(getattr(MessageReaction, name)) == value for name, value in named.items()]
     if await ctx.delete_where(MessageReaction, *same):

@@ -22,8 +22,10 @@ from resolvers.kernel import (
     Prompt,
     Refusal,
     command,
+    extend,
     forbidden,
     plus,
+    written,
 )
 from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.writing.reports import first_with, prepared_rows
@@ -62,6 +64,9 @@ class Sent(Output):
     message_id: str
     from_seq: int
     seq: int
+
+
+extend(Sent, run=written(Run, "run_id"), message=written(Message, "message_id"))
 
 
 class CancelMessage(Input):

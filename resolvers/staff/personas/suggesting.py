@@ -12,7 +12,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.attention.inbox.putting import put
-from resolvers.kernel import Absent, Action, Code, Context, Description, Output, Refusal, command
+from resolvers.kernel import Absent, Action, Code, Context, Description, Output, Refusal, command, extend, written
 from resolvers.rules.autonomy import PolicyAction, PolicyDecision, decide
 from resolvers.staff.personas.reading import AGENT
 from resolvers.staff.personas.writing import SetPersona, within_cap, write
@@ -44,6 +44,9 @@ class PersonaSuggestion(Output):
     pending: Annotated[bool | None, Absent()] = None
     reason: Annotated[str | None, Absent()] = None
     self_learning_gate: Annotated[str | None, Absent()] = None
+
+
+extend(PersonaSuggestion, agent=written(Agent, "agent_id"))
 
 
 @command(

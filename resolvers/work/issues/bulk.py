@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 from sqlalchemy import case
 from sqlmodel import col
 
@@ -10,11 +10,24 @@ from models.work.issues import ActivityAction
 from models.work.missions import ISSUE_STATES, IssueStatus, Mission, MissionStatus
 from models.work.projects import Project
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import NOW, Action, Context, Id, Input, Output, Patch, Ref, at_most, command
+from resolvers.kernel import (
+    NOW,
+    Action,
+    Context,
+    Id,
+    Input,
+    Output,
+    Patch,
+    Ref,
+    at_most,
+    command,
+    extend,
+    written,
+)
 from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.rules.issue_fields import AssigneeType, Priority
 from resolvers.work.issues.events import IssuesBulkUpdated
-from resolvers.work.issues.graph import IS_ISSUE
+from resolvers.work.issues.graph import IS_ISSUE, ISSUE_ROWS
 from resolvers.work.issues.issues import LabelIds, replace_labels
 from resolvers.work.missions.moving import record
 from resolvers.work.missions.reviewing import reviewed
@@ -53,6 +66,15 @@ class BulkUpdated(Output):
     """The number of issues updated."""
 
     updated: int
+    _missing: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def not_found(self) -> list[str]:
+        """The ids that name no issue; an issue that cannot move to the status is not among them."""
+        return self._missing
+
+
+extend(BulkUpdated, issues=written(ISSUE_ROWS, several=True, order_by=col(Mission.id)))
 
 
 @command("issues.bulk", Action.CREATE, audit="issue.updated", emits=(IssuesBulkUpdated, InboxItemUpdated))
@@ -72,6 +94,7 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
         .locked()
         .all()
     )
+    missing = list(dict.fromkeys(data.ids).keys() - {issue.id for issue in issues})
     if "assignee_type" in sent and "assignee_id" not in sent:
         for id in {issue.assignee_id for issue in issues}:
             await check_actor(ctx, "assignee_id", sent["assignee_type"], id)
@@ -79,7 +102,7 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
         issues = [issue for issue in issues if _leads(issue, sent["status"])]
     ids = [issue.id for issue in issues]
     if not ids:
-        return BulkUpdated(updated=0)
+        return _updated(0, missing)
     if sent:
         await ctx.update_where(Mission, col(Mission.id).in_(ids), **_changes(sent))
     if labels is not None:
@@ -94,7 +117,13 @@ async def bulk_update(ctx: Context, data: BulkUpdate) -> BulkUpdated:
         ctx.audit("ISSUE", issue.id, identifier=issue.identifier, title=issue.title)
     updated = sum(data.ids.count(id) for id in ids)
     ctx.emit(IssuesBulkUpdated(count=str(updated)))
-    return BulkUpdated(updated=updated)
+    return _updated(updated, missing)
+
+
+def _updated(number: int, missing: list[str]) -> BulkUpdated:
+    made = BulkUpdated(updated=number)
+    made._missing += sorted(missing)
+    return made
 
 
 def _leads(issue: Mission, status: IssueStatus) -> bool:

@@ -108,12 +108,16 @@ class IssueComments(Paging):
     """Comments, oldest first."""
 
 
+SOURCE_END, TARGET_END = ":source", ":target"
+
+
 class IssueRelationView(View):
     """A relation as seen from one of its ends: `relation_type` is how that one stands to the other, which
-    `target_identifier` and the rest are of.
+    `target_identifier` and the rest are of. `id` is of the relation and the end; `relation_id` is the same at both.
     """
 
     id: str
+    relation_id: str
     source_id: str
     target_id: str
     relation_type: RelationType
@@ -132,8 +136,10 @@ def relations_of(issue_id: Any, row: Any, scope: Any) -> Any:
         (or_(is_source, relation.c.relation_type != constant("blocks")), relation.c.relation_type),
         else_=constant("blocked_by"),
     )
+    end = case((is_source, constant(SOURCE_END)), else_=constant(TARGET_END))
     columns = [
-        relation.c.id, relation.c.source_id, relation.c.target_id, seen.label("relation_type"),
+        func.concat(relation.c.id, end, type_=SQLText()).label("id"), relation.c.id.label("relation_id"),
+        relation.c.source_id, relation.c.target_id, seen.label("relation_type"),
         other.c.identifier.label("target_identifier"),
         other.c.title.label("target_title"), other.c.status.label("target_status"), relation.c.created_at,
     ]  # fmt: skip
@@ -189,7 +195,7 @@ extend(
     comments=many(IssueComment, "mission_id", order_by=OLDEST_FIRST, input=IssueComments),
     comment_count=count(IssueComment, "mission_id"),
     relations=reads(
-        IssueRelationView, lambda row, scope: relations_of(row.id, row, scope), order_by=("created_at", "id")
+        IssueRelationView, lambda row, scope: relations_of(row.id, row, scope), order_by=("created_at", "relation_id")
     ),
     activity=many(
         IssueActivity, "mission_id", order_by=(col(IssueActivity.created_at).desc(), col(IssueActivity.id).desc())

@@ -1,5 +1,8 @@
 """Relations between issues."""
 
+import re
+
+from pydantic import PrivateAttr
 from sqlalchemy import func, or_, select
 from sqlmodel import col
 
@@ -18,14 +21,18 @@ from resolvers.kernel import (
     Subject,
     Text,
     command,
+    extend,
     query,
+    written,
 )
 from resolvers.kernel.store.changes import Clash
 from resolvers.work.issues.events import IssueRelationDeletedEvent, IssueUpdated
-from resolvers.work.issues.graph import IS_ISSUE, IssueRelationView, relations_of
+from resolvers.work.issues.graph import IS_ISSUE, ISSUE_ROWS, SOURCE_END, TARGET_END, IssueRelationView, relations_of
 from resolvers.work.issues.naming import ISSUE_OF_CREW, OfCrew
 
 EXISTS = "Relation already exists"
+END = re.compile(rf"({SOURCE_END}|{TARGET_END})\Z")
+RELATION = Subject(IssueRelation, "id", called="Relation", spelled=lambda id: END.sub("", id))
 MOST_RELATIONS = 1000  # of one issue; as many as an edge shows
 
 
@@ -43,10 +50,18 @@ class RelationCreated(Output):
     status: str = "ok"
 
 
+extend(RelationCreated, issue=written(ISSUE_ROWS))
+
+
 class RelationDeleted(Output):
     """The relation was deleted."""
 
     status: str = "ok"
+    _id: str = PrivateAttr("")
+
+    @property
+    def relation_id(self) -> str:
+        return self._id
 
 
 @query("issues.relations_list", Action.READ, subject=ISSUE_OF_CREW)
@@ -55,7 +70,9 @@ def list_relations(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Rows
 
     Lists relations in both directions, as seen from this issue; oldest first.
     """
-    return scope.view(IssueRelationView, relations_of(scope.id_of(issue), scope, scope)).order_by("created_at", "id")
+    return scope.view(IssueRelationView, relations_of(scope.id_of(issue), scope, scope)).order_by(
+        "created_at", "relation_id"
+    )
 
 
 @command(
@@ -71,6 +88,7 @@ async def create_relation(ctx: Context, data: CreateRelation) -> RelationCreated
     The status of both issues stays unchanged. An issue has at most 1,000 relations, in both directions.
     """
     issue: Mission = await ctx.find(ISSUE_OF_CREW)
+    ctx.shows(Mission, issue.id)
     target = await ctx.select(Mission, col(Mission.identifier) == data.target_identifier, *IS_ISSUE).one(
         "Target issue not found"
     )
@@ -102,10 +120,12 @@ async def _room_for_one_more(ctx: Context, *issue_ids: str) -> None:
     Action.CREATE,
     audit="issue_relation.deleted",
     emits=IssueRelationDeletedEvent,
-    subject=Subject(IssueRelation, "id", called="Relation"),
+    subject=RELATION,
 )
 async def delete_relation(ctx: Context, relation: IssueRelation, data: ById) -> RelationDeleted:
     """Delete a relation between issues."""
     await ctx.delete(IssueRelation, relation.id)
     ctx.emit(IssueRelationDeletedEvent(id=relation.id, source_id=relation.source_id, target_id=relation.target_id))
-    return RelationDeleted()
+    deleted = RelationDeleted()
+    deleted._id = relation.id
+    return deleted

@@ -9,7 +9,7 @@ from models.base import new_id
 from models.bounds import LABEL, cut
 from models.work.missions import MISSION_ACTIONS, Mission, MissionStatus, MissionTask, TaskStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import NOW, Action, Code, Context, Output, Refusal, command
+from resolvers.kernel import NOW, Action, Code, Context, Output, Refusal, command, extend, written
 from resolvers.work.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.work.missions.driving import WORK_BEGINS, begin_work, tasks_of
 from resolvers.work.missions.events import MissionCloned, MissionStarted, MissionUpdated, TaskUpdated
@@ -27,6 +27,9 @@ class MissionState(Output):
 
     id: str
     status: MissionStatus
+
+
+extend(MissionState, mission=written(Mission, "id"))
 
 
 class MissionResumed(Output):

@@ -231,3 +231,40 @@ async def test_issues_below_are_those_of_any_crew_in_their_order(world: World) -
     assert (await board.get(above))["sub_issues_count"] == 3
     assert await board.read(board.of_issue(first, "/subtasks")) == []
     assert (await other.ask("GET", other.of_issue(above, "/subtasks"))).status_code == 404
+
+
+RELATIONS = (
+    "query($ws: ID, $crew: ID!, $issue: String!) {"
+    " issueRelations(workspaceId: $ws, crewId: $crew, identifier: $issue) {"
+    " id relationId relationType targetIdentifier } }"
+)
+UNRELATE = "mutation($ws: ID, $id: ID!) { deleteIssueRelation(workspaceId: $ws, input: {id: $id}) { status } }"
+
+
+async def test_each_end_of_a_relation_is_an_object_of_its_own(world: World) -> None:
+    board = await Board.of(world)
+    a, b = await board.create("A"), await board.create("B")
+    for kind in ("blocks", "relates_to"):
+        assert (await relate(board, a, kind, b)).status_code == 201
+
+    async def seen(issue: dict[str, Any]) -> list[dict[str, Any]]:
+        named = {"crew": board.crew.id, "issue": issue["identifier"]}
+        answer = await world.graphql(world.owner, RELATIONS, named)
+        return list(answer["data"]["issueRelations"])
+
+    ours, theirs = await seen(a), await seen(b)
+    stored = [row["id"] for row in await board.read(board.of_issue(a, "/relations"))]
+    assert [row["relationId"] for row in ours] == [row["relationId"] for row in theirs] == stored
+    assert len({row["id"] for row in (*ours, *theirs)}) == 4
+    for id, left in ((ours[0]["id"], 1), (theirs[1]["id"], 0)):
+        answer = await world.graphql(world.owner, UNRELATE, {"id": id})
+        assert answer["data"] == {"deleteIssueRelation": {"status": "ok"}}
+        assert [len(await seen(issue)) for issue in (a, b)] == [left, left]
+    refused = await world.graphql(world.owner, UNRELATE, {"id": ours[0]["id"]})
+    assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    assert (await relate(board, a, "blocks", b)).status_code == 201
+    [row] = await seen(a)
+    answer = await world.graphql(world.owner, UNRELATE, {"id": row["id"] + ":source"})
+    assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    answer = await world.graphql(world.owner, UNRELATE, {"id": row["relationId"]})
+    assert answer["data"] == {"deleteIssueRelation": {"status": "ok"}}
