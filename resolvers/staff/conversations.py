@@ -75,6 +75,7 @@ class SearchHit(View):
     """A matching message. `highlight` is what is around the words, which stand between `**`."""
 
     id: str
+    message_id: str
     chat_id: str
     agent_id: str
     role: MessageRole
@@ -112,6 +113,7 @@ def search_conversations(scope: QueryScope, agent: Row[Agent], data: SearchConve
     shown = [said.c[name] for name in ("id", "chat_id", "agent_id", "role", "content", "tool_summary", "created_at")]
     found = select(
         *shown,
+        said.c.id.label("message_id"),
         func.ts_headline(SIMPLE, said.c.content, phrase, MARKS, type_=Text()).label("highlight"),
         func.ts_rank(words, phrase).label("rank"),
     ).select_from(lines.join(said, said.c.id == lines.c.message_id))

@@ -67,7 +67,8 @@ class AdminStatsType:
 class AdminUserType:
     """A member of the workspace, with the account. `createdAt` is when the account was created."""
 
-    fields = "id email full_name avatar_url created_at role workspace"
+    fields = "id user_id email full_name avatar_url created_at role workspace"
+    id = strawberry.field(deprecation_reason="A user can be a member of several workspaces. Use `userId`.")
     workspace: Edge
 
 

@@ -4,6 +4,7 @@ import strawberry
 
 from models.resources.skills import AgentSkill, Skill, SkillProposal
 from resolvers.resources import skills as skill_ops
+from resolvers.resources.skills.catalog import SkillUsage
 from schema.bridge.fields import Edge, mutation, node, output, query
 
 output(skill_ops.BulkImported, name="BulkImportedSkill")
@@ -22,7 +23,7 @@ class SkillType:
         id name slug display_name description skill_version author category source icon verification downloads
         rating_avg rating_count tags featured pricing_tier tool_count vendor homepage license spdx_license runtime
         maturity scan_status description_quality content credential_requirements dependencies allowed_domains changelog
-        security_score lifecycle_state agent_count created_at updated_at version
+        security_score lifecycle_state agent_count usage created_at updated_at version
     """
     skill_version = strawberry.field(description="The version by its author.")
     tags = strawberry.field(description="A JSON array.")
@@ -33,8 +34,20 @@ class SkillType:
     content = strawberry.field(description="The text without its front matter.")
     credential_requirements = strawberry.field(description="Environment variables: a JSON array.")
     allowed_domains = strawberry.field(description="A JSON array.")
-    agent_count = strawberry.field(description="Agents of the workspace with this skill.")
+    agent_count = strawberry.field(
+        description="Agents of the current workspace with this skill.",
+        deprecation_reason="Differs between workspaces that show the same skill. Use `usage`.",
+    )
+    usage: Edge = strawberry.field(description="Use of the skill in the current workspace.")
     version = strawberry.field(description="Incremented with every edit; compared with `ifVersion`.")
+
+
+@node(SkillUsage)
+class SkillUsageType:
+    """Use of a skill in one workspace."""
+
+    fields = "id agent_count"
+    agent_count = strawberry.field(description="Agents of the workspace with this skill.")
 
 
 @node(AgentSkill)

@@ -1,5 +1,7 @@
 """GraphQL: agents."""
 
+from typing import Annotated
+
 import strawberry
 
 from models.staff.agents import Agent
@@ -8,8 +10,22 @@ from resolvers.staff import agents as agent_ops
 from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
 from schema.bridge.fields import acts, mutation, node, output, query
 
-output(models.ModelInfo, fields={"id": str, "provider": "In lower case."})
-output(desk.PeerMessage, fields={"duration_ms": float | None})
+output(
+    models.ModelInfo,
+    fields={
+        "id": Annotated[str, strawberry.field(deprecation_reason="Several providers have it. Use `model`.")],
+        "provider": "In lower case.",
+    },
+    properties={"model": str},
+)
+output(
+    desk.PeerMessage,
+    fields={
+        "id": strawberry.field(deprecation_reason="Its two agents see it differently. Use `conversationId`."),
+        "duration_ms": float | None,
+    },
+    properties={"conversation_id": strawberry.ID},
+)
 output(desk.AgentInbox, fields={"llm_calls_this_month": float, "tokens_used_this_month": float})
 output(workplace.ContainerFile, fields={"size": float})
 

@@ -12,7 +12,8 @@ from schema.bridge.fields import node, query
 class SearchHitType:
     """A matching message."""
 
-    fields = "id chat_id agent_id role content tool_summary highlight created_at rank"
+    fields = "id message_id chat_id agent_id role content tool_summary highlight created_at rank"
+    id = strawberry.field(deprecation_reason="A message is a hit of several searches. Use `messageId`.")
     highlight = strawberry.field(description="The text around the match, marked by `**`.")
     created_at: datetime
     rank = strawberry.field(description="The rank of the match.")

@@ -1,6 +1,7 @@
 """GraphQL: runs of agents, and statistics over them."""
 
 from datetime import datetime
+from typing import Annotated
 
 import strawberry
 
@@ -15,8 +16,18 @@ from schema.live import followed
 
 output(run_ops.RunDuration, fields={"p50_ms": float, "p95_ms": float})
 output(run_ops.CategoryCount, name="RunCategoryCount")
-output(run_ops.CrewCount, name="RunCrewCount", fields={"id": str})
-output(run_ops.AgentCount, name="RunAgentCount")
+output(
+    run_ops.CrewCount,
+    name="RunCrewCount",
+    fields={"id": Annotated[str, strawberry.field(deprecation_reason="Numbers differ between windows. Use `crewId`.")]},
+    properties={"crew_id": str},
+)
+output(
+    run_ops.AgentCount,
+    name="RunAgentCount",
+    fields={"id": strawberry.field(deprecation_reason="Numbers differ between windows. Use `agentId`.")},
+    properties={"agent_id": strawberry.ID},
+)
 output(
     run_ops.RunInsights,
     fields={"truncated": "True if the window has more runs than the newest 20,000, which are counted."},

@@ -23,7 +23,9 @@ def admin_users(store: Store, asker: Asker, _: Arguments) -> Listing:
     for member in tenants(store, asker, "Membership"):
         account = store.by_id("users", member["user_id"]) or {}
         shown = {name: account[name] for name in ("id", "email", "full_name", "avatar_url", "created_at")}
-        rows.append(shown | {"role": member["role"], "workspace_id": member["workspace_id"]})
+        rows.append(
+            shown | {"user_id": member["user_id"], "role": member["role"], "workspace_id": member["workspace_id"]}
+        )
     return Listing("AdminUser", ordered(rows, by("-created_at", "id")))
 
 

@@ -67,6 +67,14 @@ HERE: dict[str, Root] = {
 }  # fmt: skip
 GATED = {("Crew", "skillProposals"): DECIDES}
 """Fields that lead to rows which not every member may see."""
+
+
+def usage(store: Store, asker: Asker, row: Row) -> Single:
+    id = f"{row['id']}:{asker.workspace_id}"
+    return Single("SkillUsage", {"id": id, "agent_count": len(assigned(store, asker, row))})
+
+
+REPORTS: dict[tuple[str, str], Value] = {("Skill", "usage"): usage}
 DERIVED: dict[tuple[str, str], Value] = {
     ("Skill", "agent_count"): lambda store, asker, row: len(assigned(store, asker, row)),
 }

@@ -273,6 +273,7 @@ CONFIDENTIAL = {("Agent", "mcp_config_json"), *(("Crew", name) for name in CONFI
 
 DERIVED: dict[tuple[str, str], Value] = {
     **build_twins.DERIVED,
+    ("FeatureFlag", "id_here"): lambda store, asker, row: f"{row['id']}:{asker.workspace_id}",
     ("FeatureFlag", "override_enabled"): override,
     ("FeatureFlag", "active"): active,
     ("InstanceSetting", "value"): lambda store, _, row: "***" if row["plain"] is None else row["plain"],
@@ -447,8 +448,9 @@ class Twins(Rules):
         return declared_order(edge)
 
     def follow(self, model: str, name: str, store: Store, asker: Asker, row: Row, arguments: Arguments) -> Any:
-        if (model, name) in chat_twins.REPORTS:
-            return chat_twins.REPORTS[model, name](store, asker, row)
+        reports = chat_twins.REPORTS | skill_twins.REPORTS
+        if (model, name) in reports:
+            return reports[model, name](store, asker, row)
         if (model, name) in DERIVED:
             return DERIVED[model, name](store, asker, row)
         if (model, name) in account_twins.SHOWN:

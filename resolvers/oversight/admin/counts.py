@@ -33,6 +33,7 @@ class AdminUser(View):
     """A member of the workspace, with the account. `created_at` is when the account was created."""
 
     id: str
+    user_id: str
     email: str
     full_name: str | None
     avatar_url: str | None
@@ -84,6 +85,7 @@ def admin_users(scope: QueryScope, data: NoInput) -> Rows[AdminUser]:
     known = member.c.accepted_at.is_not(None)
     account = [
         USERS.c.id,
+        USERS.c.id.label("user_id"),
         case((known, USERS.c.email), else_=constant("")).label("email"),
         USERS.c.full_name,
         case((known, USERS.c.avatar_url), else_=null()).label("avatar_url"),

@@ -3,7 +3,8 @@
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import select
+from sqlalchemy import Text as SQLText
+from sqlalchemy import func, select
 from sqlmodel import col
 
 from models import bounds
@@ -25,6 +26,7 @@ from resolvers.kernel import (
     Rows,
     Subject,
     command,
+    constant,
     derived,
     graph,
     query,
@@ -39,6 +41,7 @@ from resolvers.oversight.feature_flags.events import (
 )
 
 FLAG = Subject(FeatureFlag, "key", by="key", called="Feature flag")
+BETWEEN = ":"
 TAKEN = "A feature flag with this key already exists"
 FlagKey = Annotated[str, Field(strict=True, min_length=1, max_length=bounds.LABEL)]
 Percentage = Annotated[int, Field(strict=True, ge=0, le=100)]
@@ -54,6 +57,9 @@ graph(
     gate=Action.READ,
     scope="workspace:read",
     visible=EVERYONE,
+    id_here=derived(
+        str, lambda flag, scope: func.concat(flag.id, constant(BETWEEN), scope.workspace_id, type_=SQLText())
+    ),
     override_enabled=derived(bool | None, _override),
     active=derived(bool, lambda flag, scope: evaluated(flag, _override(flag, scope), scope.workspace_id)),
 )
@@ -151,7 +157,7 @@ async def delete_feature_flag(ctx: Context, flag: FeatureFlag, data: ByFlag) -> 
     """
     await ctx.delete(FeatureFlag, flag.id, missing=FLAG.missing)
     ctx.emit(FeatureFlagDeleted(key=flag.key))
-    return Deleted(id=flag.id)
+    return Deleted(id=f"{flag.id}{BETWEEN}{ctx.workspace_id}")
 
 
 @command(

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
+from sqlalchemy import Text as SQLText
 from sqlalchemy import and_, func, or_, select, true
 from sqlmodel import col
 
@@ -37,6 +38,7 @@ from resolvers.kernel import (
     one,
     query,
     reads,
+    sums_up,
 )
 from resolvers.kernel.reader import Derived
 
@@ -85,6 +87,13 @@ class InstalledAgent(View):
     crew_avatar_style: str | None
 
 
+class SkillUsage(View):
+    """The use of a skill by agents of one workspace; `id` is of both."""
+
+    id: str
+    agent_count: int
+
+
 class SkillDeleted(Output):
     """The skill was deleted and removed from all agents."""
 
@@ -106,6 +115,13 @@ def _agent_count() -> Derived:
         return scope.scalar(select(func.count()).select_from(ties.join(agent, true())).where(*found))
 
     return derived(int, counted)
+
+
+def _usage(skill: Any, scope: Any) -> Any:
+    ties, agent, found = _assigned(skill, scope)
+    id = func.concat(skill.id, constant(":"), scope.workspace_id, type_=SQLText())
+    counted = select(id.label("id"), func.count().label("agent_count"))
+    return counted.select_from(ties.join(agent, true())).where(*found)
 
 
 def _installed_on(skill: Any, scope: Any) -> Any:
@@ -147,8 +163,10 @@ graph(
     scope="skills:read",
     visible=EVERYONE,
     agent_count=_agent_count(),
+    usage=sums_up(SkillUsage, _usage),
     installed_on=reads(InstalledAgent, _installed_on, order_by=("agent_name", "agent_id")),
 )
+graph(SkillUsage, gate=Action.READ, scope="skills:read", visible=EVERYONE)
 graph(InstalledAgent, gate=Action.READ, scope="agents:read", visible=EVERYONE)
 extend(AgentSkill, agent=one(Agent, "agent_id"), skill=one(Skill, "skill_id"))
 extend(

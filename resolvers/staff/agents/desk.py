@@ -51,6 +51,10 @@ class PeerMessage(Output):
     created_at: datetime
     direction: PeerDirection
 
+    @property
+    def conversation_id(self) -> str:
+        return self.id
+
 
 class AgentInbox(Output):
     """`peer_messages` are the newest 20, for an agent of a crew. Costs are of the calendar month, in UTC."""

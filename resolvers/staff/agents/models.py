@@ -43,6 +43,10 @@ class ModelInfo(Output):
     display_name: Annotated[str | None, Absent()] = None
     provider: str
 
+    @property
+    def model(self) -> str:
+        return self.id
+
 
 class ModelList(Output):
     """`live`: the provider's answer. `curated`: the list of this release, if the provider was not asked or did not

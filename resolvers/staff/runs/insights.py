@@ -67,6 +67,10 @@ class CrewCount(Output):
     total: int
     failed: int
 
+    @property
+    def crew_id(self) -> str:
+        return self.id
+
 
 class AgentCount(Output):
     """Runs of one agent; `crew_name` is empty for an agent without a crew."""
@@ -76,6 +80,10 @@ class AgentCount(Output):
     crew_name: str
     total: int
     failed: int
+
+    @property
+    def agent_id(self) -> str:
+        return self.id
 
 
 class RunInsights(Output):

@@ -182,3 +182,24 @@ async def test_a_flag_that_is_deleted_meanwhile_keeps_no_override(world: World) 
         )
         assert (put.status_code in (200, 404), gone.status_code) == (True, 204), put.text
     assert not [key for key in await listed(world, world.owner) if key.startswith("race.")]
+
+
+async def test_a_flag_is_an_object_of_its_own_in_each_workspace(world: World) -> None:
+    async def seen(person: Person, workspace: str) -> dict[str, Any]:
+        asked = f'{{ featureFlags(workspaceId: "{workspace}") {{ id key overrideEnabled }} }}'
+        flags = (await world.graphql(person, asked))["data"]["featureFlags"]
+        return next(flag for flag in flags if flag["key"] == "apart")
+
+    flag = await created(world, "apart")
+    ours, theirs = await seen(world.owner, world.workspace.id), await seen(world.outsider, world.other.id)
+    assert ours["id"] != theirs["id"]
+    assert ours["id"].startswith(flag["id"])
+    made = await world.graphql(
+        world.owner,
+        'mutation($ws: ID) { setFeatureFlagOverride(workspaceId: $ws, input: {key: "apart", enabled: true}) { id } }',
+    )
+    assert made["data"]["setFeatureFlagOverride"] == {"id": ours["id"]}
+    gone = await world.graphql(
+        world.owner, 'mutation($ws: ID) { deleteFeatureFlag(workspaceId: $ws, input: {key: "apart"}) { id } }'
+    )
+    assert gone["data"]["deleteFeatureFlag"] == {"id": ours["id"]}

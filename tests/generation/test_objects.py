@@ -1,0 +1,230 @@
+"""One id means one object: what GraphQL reads of a type and an id is the same on every path, with all arguments, in
+every workspace of the caller, and for every caller. A client's cache stores objects by type and id.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from graphql import GraphQLUnionType, get_named_type, is_leaf_type
+
+from models.people.workspaces import Membership, Role
+from models.staff.runs import Run
+from resolvers.kernel.declarations.operation import Auth, Operation
+from resolvers.kernel.reader import Subtype, View
+from schema.bridge.fields import NODES
+from tests.generation.domains import MODELS, Plot
+from tests.generation.estate import Estate
+from tests.generation.inputs import entity_of, fields_of, is_reference, resolved, schema_of, valid, with_ids
+from tests.generation.registry import SCHEMA, graphql_fields, operations
+from tests.generation.selection import arguments, is_list, required_arguments
+from tests.world import Person, now
+
+pytestmark = pytest.mark.anyio
+SHOWN = graphql_fields()
+READS = [op for op in operations() if op.auth is Auth.USER and SHOWN.get(op.name, [("",)])[0][0] == "query"]
+QUICK = (
+    "agents.inbox",
+    "conversations.",
+    "feature_flags.",
+    "issues.relations",
+    "issues.get",
+    "runs.insights",
+    "skills.",
+)
+MOST_FIELDS = 500  # of one document
+BY_CALLER = {"Chat.unreadCount", "Invitation.token", "Workspace.currentUserRole"}
+"""What the caller has not read, may accept, and is. A cache is one caller's."""
+TEXTS: dict[str, list[dict[str, Any]]] = {
+    "conversations.search": [{"query": "Rain"}, {"query": "Rain soon"}],
+    "runs.insights": [{"window": "24h"}, {"window": "30d"}],
+}
+"""Values that no closed set holds."""
+UNREAD = {"Passkey", "LinkedIdentity", "SecurityLogEntry", "CliToken", "McpRegistryServer"}
+"""Rows of an account or of the instance, on one path each."""
+
+
+def keyed(type_: Any) -> bool:
+    """Returns true if clients may store objects of the type by their id."""
+    own = type_.fields.get("id")
+    return own is not None and own.deprecation_reason is None
+
+
+def values(type_: Any) -> list[str]:
+    return ["__typename", *(name for name, each in type_.fields.items() if _is_value(each))]
+
+
+def _is_value(definition: Any) -> bool:
+    own = definition.deprecation_reason is None
+    return own and is_leaf_type(get_named_type(definition.type)) and not required_arguments(definition)
+
+
+def objects(type_: Any, depth: int) -> list[str]:
+    """The objects that a row leads to, with their values, and, one by one, the objects that these lead to."""
+    found = []
+    for name, definition in type_.fields.items():
+        inner: Any = get_named_type(definition.type)
+        if is_leaf_type(inner) or required_arguments(definition) or definition.deprecation_reason is not None:
+            continue
+        if isinstance(inner, GraphQLUnionType):
+            members = " ".join(f"... on {each} {{ {' '.join(values(each))} }}" for each in inner.types)
+            found.append(f"{name} {{ {members} }}")
+            continue
+        around = "{}"
+        if inner.name.endswith("Connection"):
+            around, inner = "{{ nodes {} }}", get_named_type(inner.fields["nodes"].type)
+        found.append(f"{name} {around.format('{ ' + ' '.join(values(inner)) + ' }')}")
+        if depth and not is_list(definition.type):
+            found += [f"{name} {{ {below} }}" for below in objects(inner, depth - 1)]
+    return found
+
+
+def selections(type_: Any) -> Iterator[str]:
+    """All values of a row and of the objects that it leads to, in documents of a size that is allowed."""
+    if isinstance(type_, GraphQLUnionType):
+        yield "{ " + " ".join(f"... on {each} {{ {' '.join(values(each))} }}" for each in type_.types) + " }"
+        return
+    parts, size = values(type_), 0
+    for part in objects(type_, 1):
+        size += len(part.split())
+        if size > MOST_FIELDS:
+            yield "{ " + " ".join(parts) + " }"
+            parts, size = ["__typename", *(["id"] if "id" in type_.fields else [])], len(part.split())
+        parts.append(part)
+    yield "{ " + " ".join(parts) + " }"
+
+
+@dataclass
+class Seen:
+    """What was read of each type and id, and where it differed."""
+
+    known: dict[tuple[str, str], dict[str, tuple[Any, str]]] = field(default_factory=dict)
+    differ: dict[str, str] = field(default_factory=dict)
+
+    def add(self, part: Any, where: str, *, hidden: bool = False) -> None:
+        """`hidden`: the caller may not see everything, and reads null instead."""
+        if isinstance(part, list):
+            for each in part:
+                self.add(each, where, hidden=hidden)
+        if not isinstance(part, dict):
+            return
+        name, id = part.get("__typename"), part.get("id")
+        if name is not None and id is not None and keyed(SCHEMA.type_map[name]):
+            fields: Any = SCHEMA.type_map[name].fields  # type: ignore[attr-defined]
+            known = self.known.setdefault((name, id), {})
+            for key, value in part.items():
+                if key != "__typename" and is_leaf_type(get_named_type(fields[key].type)):
+                    before, there = known.setdefault(key, (value, where))
+                    if before != value and not (hidden and None in (before, value)):
+                        self.differ.setdefault(f"{name}.{key}", f"{id}: {before!r} by {there}, {value!r} by {where}")
+        for value in part.values():
+            self.add(value, where, hidden=hidden)
+
+
+def inputs(op: Operation[Any], estate: Estate, plot: Plot) -> Iterator[dict[str, Any]]:
+    """Valid inputs: with each value of each closed set, and with each row of the plot that a required id may name."""
+    raw = valid(op, estate, plot)
+    yield raw
+    yield from (raw | more for more in TEXTS.get(op.name, ()))
+    for name, part in fields_of(op).items():
+        inner = resolved(part.get("items", {}), schema_of(op)) if part.get("type") == "array" else part
+        if is_reference(op, name):
+            model = MODELS.get(entity_of(op, name)) if name in raw else None
+            yield from (with_ids(op, raw, name, row.id) for row in plot.rows.values() if type(row) is model)  # type: ignore[attr-defined]
+        elif name == "identifier":
+            issues = [row for row in plot.rows.values() if getattr(row, "identifier", None)]
+            yield from (raw | {name: row.identifier} for row in issues)  # type: ignore[attr-defined]
+        elif "enum" in inner:
+            yield from (raw | {name: value if inner is part else [value]} for value in inner["enum"])
+        elif part.get("type") == "boolean":
+            yield from (raw | {name: value} for value in (True, False))
+
+
+async def read(estate: Estate, seen: Seen, op: Operation[Any], raw: Any, person: Person, plot: Plot) -> None:
+    hidden = person is not estate.world.owner
+    for _, name, definition in graphql_fields()[op.name]:
+        row: Any = get_named_type(definition.type)
+        paged = row.name.endswith("Connection")
+        row = get_named_type(row.fields["nodes"].type) if paged else row
+        if is_leaf_type(row):
+            continue
+        variables = arguments(op, definition, raw, plot.workspace.id)
+        declared = ", ".join(f"${each}: {definition.args[each].type}" for each in variables)
+        passed = ", ".join(f"{each}: ${each}" for each in variables)
+        for selected in selections(row):
+            asked = f"{{ nodes {selected} }}" if paged else selected
+            text = f"query{f'({declared})' if declared else ''} {{ {name}{f'({passed})' if passed else ''} {asked} }}"
+            headers = {"authorization": f"Bearer {person.token}"}
+            answer = await estate.client.post("/graphql", json={"query": text, "variables": variables}, headers=headers)
+            content = answer.json()
+            for fault in content.get("errors", ()):
+                assert "path" in fault, f"{text}: {fault['message']}"
+                break
+            seen.add(content.get("data"), f"{name} {variables} as {person.name}", hidden=hidden)
+
+
+@pytest.fixture(scope="module")
+async def shared(estate: Estate) -> Estate:
+    """The owner is a member of both, and an agent ran within a month and within a day."""
+    world, agent = estate.world, estate.home["agent"]
+    here = {"workspace_id": estate.away.workspace.id, "role": Role.OWNER, "accepted_at": now()}
+    await world.add(Membership(user_id=world.owner.user_id, **here))
+    ended: dict[str, Any] = {"agent_id": agent.id, "triggered_by": "tests", **estate.home.here}
+    run = estate.home["run"].__dict__ | {
+        "created_at": now() - timedelta(days=9),
+        "started_at": now() - timedelta(days=9),
+    }
+    run = {name: value for name, value in run.items() if name not in ("id", "assignment_id", "chat_id")}
+    await world.add(Run(**(run | ended)))
+    return estate
+
+
+async def differences(estate: Estate, reads: list[Operation[Any]]) -> tuple[Seen, set[str]]:
+    """What differs between paths for one caller, and what differs between callers."""
+    seen = Seen()
+    for op in reads:
+        for plot in (estate.home, estate.away):
+            for raw in inputs(op, estate, plot):
+                await read(estate, seen, op, raw, estate.world.owner, plot)
+    others = Seen(seen.known)
+    for op in reads:
+        for name in ("admin", "member", "viewer"):
+            await read(estate, others, op, valid(op, estate), estate.person(name), estate.home)
+    return seen, set(others.differ)
+
+
+async def test_one_id_means_one_object_where_the_path_counts(shared: Estate) -> None:
+    reads = [op for op in READS if op.name.startswith(QUICK)]
+    seen, _ = await differences(shared, reads)
+    assert seen.differ == {}
+    assert {"IssueRelation", "FeatureFlag", "Skill", "SkillUsage"} <= {name for name, _ in seen.known}
+
+
+@pytest.mark.slow
+async def test_one_id_means_one_object(shared: Estate) -> None:
+    seen, by_caller = await differences(shared, READS)
+    assert seen.differ == {}
+    assert {each for each in by_caller if not each.endswith(".viewerCan")} <= BY_CALLER
+    rows = {each.name for each in SCHEMA.type_map.values() if each.name in _rows() and keyed(each)}
+    assert rows - {name for name, _ in seen.known} == UNREAD
+
+
+def _rows() -> set[str]:
+    """The types of rows of tables."""
+    models = [(shown.model if isinstance(shown, Subtype) else shown, kinds) for shown, kinds in NODES.items()]
+    return {
+        kind.__strawberry_definition__.name for model, kinds in models if not issubclass(model, View) for kind in kinds
+    }  # type: ignore[attr-defined]
+
+
+def test_an_object_that_differs_is_found() -> None:
+    seen = Seen()
+    seen.add({"a": {"__typename": "Label", "id": "1", "name": "x", "color": "red"}}, "one")
+    seen.add([{"__typename": "Label", "id": "1", "name": "x"}, {"__typename": "Label", "id": "2", "name": "y"}], "two")
+    assert seen.differ == {}
+    seen.add({"__typename": "Label", "id": "1", "name": None}, "three", hidden=True)
+    assert seen.differ == {}
+    seen.add({"b": [{"__typename": "Label", "id": "1", "color": "blue"}]}, "four")
+    assert seen.differ == {"Label.color": "1: 'red' by one, 'blue' by four"}
