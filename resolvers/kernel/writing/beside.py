@@ -12,7 +12,7 @@ from resolvers.errors import forbidden
 from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.ground.inputs import Input
-from resolvers.kernel.reader import GRAPHS, Column, Nested, Rows, Shape, roles_of
+from resolvers.kernel.reader import GRAPHS, Column, Nested, Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import Written
 from resolvers.kernel.reader.trace import Call, Trace, constant, variant
@@ -50,7 +50,9 @@ async def _rows(ctx: Context, item: Nested, edge: Written, ids: list[str]) -> An
     if not ids:
         return [] if edge.kind == "many" else None
     await ctx.flush()
-    await ctx.send_records()
+    recorded = {type(record) for record in ctx.records}
+    if recorded and (edge.target in recorded or any(e.target in recorded for e in edges_of(edge.target, item.shape))):
+        await ctx.send_records()
     row = await _read(ctx, item, edge, ids)
     return None if row is None else orjson.Fragment(row[0])
 
