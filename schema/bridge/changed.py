@@ -16,7 +16,7 @@ from resolvers.kernel.declarations.operation import OPERATIONS, Operation, Surfa
 from resolvers.kernel.declarations.outputs import Deleted, Output, Success
 from resolvers.kernel.ground.inputs import bare
 from resolvers.kernel.reader import GRAPHS, Subtype, Target, View, extend, written
-from resolvers.kernel.reader.graph import Written
+from resolvers.kernel.reader.graph import Written, access_of
 from resolvers.kernel.store.differences import kinds_of_row
 from schema.bridge.fields import NODES, show_changed_id
 
@@ -92,7 +92,8 @@ def _shown(noun: str) -> Target | None:
 
 def _is_stored(shown: Target) -> bool:
     model = shown.model if isinstance(shown, Subtype) else shown
-    return not issubclass(model, View) and (issubclass(model, TenantRow) or model is Skill)
+    of_workspace = issubclass(model, TenantRow) and access_of(model).scopes  # without scopes no edge leads to them
+    return not issubclass(model, View) and (bool(of_workspace) or model is Skill)
 
 
 def _nouns(shown: Target) -> frozenset[str]:
