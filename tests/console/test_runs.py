@@ -103,6 +103,7 @@ async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run,
     await judge(page, axe, "run")
     await page.value("history.back()")
     await page.until("location.search === '?state=FAILED' && document.querySelector('h1 small')?.innerText === '1'")
+    assert page.complaints == []
 
 
 @pytest.mark.slow
