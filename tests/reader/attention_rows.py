@@ -61,7 +61,7 @@ def needy(sower: "Sower", crews: list[Crew], agents: list[Agent], chats: list[Ch
         live = {"status": RunStatus.RUNNING, "leased_until": lease, "created_at": pick([now, sower.time()])}
         yield failed
         yield Run(agent_id=pick(agents).id, started_at=maybe(sower.time()), prompt=sower.text(), **live, **here)
-        subject = pick([failed, mission if number % 3 else None, agents[0], None])
+        subject = [failed, mission if number % 3 else None, agents[0], None][number % 4]
         yield from _items(sower, number, failed.id, subject)
         yield Credential(
             name=f"Spent {number}", type=CredentialType.API_KEY, deleted_at=maybe(sower.time(), 0.2),
@@ -85,7 +85,11 @@ def _items(sower: "Sower", number: int, run_id: str, subject: Any) -> Iterator[S
     )  # fmt: skip
     types = {Run: InboxSubject.run, Agent: InboxSubject.agent, Mission: InboxSubject.issue}
     about = {"subject_type": types[type(subject)], "subject_id": subject.id} if subject is not None else {}
-    whose = {"target_role": sower.maybe("MANAGER"), "target_user_id": sower.maybe(pick(sower.people).user_id)}
+    whose = (
+        {}
+        if number < 12
+        else {"target_role": sower.maybe("MANAGER"), "target_user_id": sower.maybe(pick(sower.people).user_id)}
+    )
     sender = pick([SenderType.agent, SenderType.crew, SenderType.system])
     yield InboxItem(
         id=item_id(InboxKind.message, f"need {number}"), kind=InboxKind.message, source_id=f"need {number}", **told,

@@ -62,12 +62,11 @@ async def test_a_chat_has_the_approvals_that_wait_in_it(world: World, talk: Talk
     assert answer["data"]["chat"]["pendingApprovals"] == {"totalCount": 0, "nodes": []}
 
 
-async def test_a_chat_that_the_caller_cannot_read_is_null(world: World, talk: Talk) -> None:
-    """The approval itself is for every member."""
+async def test_an_approval_leads_to_its_run_and_chat(world: World, talk: Talk) -> None:
     asked = "query($ws: ID, $id: ID!) { approval(id: $id, workspaceId: $ws) { runId chat { id } } }"
-    for person, seen in ((world.owner, {"id": talk.chat.id}), (world.member, None)):
+    for person in (world.owner, world.member):
         answer = await world.graphql(person, asked, {"id": talk.pending.id})
-        assert answer["data"]["approval"] == {"runId": talk.run.id, "chat": seen}
+        assert answer["data"]["approval"] == {"runId": talk.run.id, "chat": {"id": talk.chat.id}}
     answer = await world.graphql(world.owner, asked, {"id": talk.elsewhere.id})
     assert answer["data"]["approval"] == {"runId": "", "chat": None}
 
