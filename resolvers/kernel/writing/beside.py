@@ -12,6 +12,7 @@ from resolvers.errors import forbidden
 from resolvers.kernel.admission.gate import ReadPlan
 from resolvers.kernel.admission.plans import tails
 from resolvers.kernel.ground.inputs import Input
+from resolvers.kernel.ground.policy import lowest
 from resolvers.kernel.reader import GRAPHS, Column, Nested, Rows, Shape, edges_of, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.graph import Written
@@ -24,9 +25,10 @@ from resolvers.kernel.writing.context import Context
 
 def check_readers(ctx: Context, model: Any, shape: Shape | None) -> None:
     """Refuses callers who may not read the rows that they select beside the answer, before anything is written."""
-    leads = ctx.role is not None and model in GRAPHS and not issubclass(model, SQLModel)
-    if leads and shape is not None and ctx.role not in roles_of(model, shape):
-        raise forbidden()
+    if shape is None or ctx.role is None or model not in GRAPHS or issubclass(model, SQLModel):
+        return
+    if ctx.role not in (roles := roles_of(model, shape)):
+        raise forbidden(role=lowest(roles))
 
 
 async def changed(ctx: Context, result: Any, shape: Shape) -> dict[str, Any]:
