@@ -65,7 +65,7 @@ def objects(type_: Any, depth: int) -> list[str]:
         if is_leaf_type(inner) or required_arguments(definition) or definition.deprecation_reason is not None:
             continue
         if isinstance(inner, GraphQLUnionType):
-            members = " ".join(f"... on {each} {{ {' '.join(values(each))} }}" for each in inner.types)
+            members = " ".join(f"... on {each} {{ __typename }}" for each in inner.types)  # their fields may conflict
             found.append(f"{name} {{ {members} }}")
             continue
         around = "{}"
