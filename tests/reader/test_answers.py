@@ -295,7 +295,7 @@ def test_these_types_are_abstract() -> None:
         for t in SCHEMA.type_map.values()
         if isinstance(t, (GraphQLInterfaceType, GraphQLUnionType)) and not t.name.startswith("__")
     }
-    assert abstract == {"Actor", "Event", "JournalEvent", "RunEvent", *UNION_NAMES.values()}
+    assert abstract == {"Actor", "ChangeEvent", "Event", "JournalEvent", "RunEvent", *UNION_NAMES.values()}
 
 
 def models() -> dict[str, Any]:
