@@ -197,7 +197,7 @@ async def give_turns(ctx: Context, agent_id: str) -> None:
         if chat is not None:
             ctx.emit(ChatAssignmentUnqueued(chat_id=chat.id, **told))
         ctx.emit(AssignmentUnqueued(**told))
-        await _run(ctx, worker, assignment, chat)
+        await _run(ctx, worker, assignment, chat, col(Run.created_at) <= assignment.created_at)
 
 
 async def _workers(ctx: Context, assignments: Sequence[Assignment]) -> list[Agent]:
@@ -241,8 +241,10 @@ async def _in_crew(ctx: Context, agent: Agent) -> tuple[int, int]:
     return at_work, waiting
 
 
-async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | None) -> None:
-    """The run is in no chat, because the assignment's chat has a live run of its own."""
+async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | None, *there: Any) -> None:
+    """The run is in no chat, because the assignment's chat has a live run of its own. `there`: the condition of runs
+    that existed when the assignment was given, unless it is given now.
+    """
     await hold_starts(ctx, agent.id)
     data: dict[str, Any] = {"cli_adapter": agent.cli_adapter, "crew_id": agent.crew_id, "agent_slug": agent.slug}
     of_mission = chat is None or chat.mode is ChatMode.MISSION
@@ -250,7 +252,7 @@ async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | 
     run = Run(
         agent_id=agent.id,
         assignment_id=assignment.id,
-        parent_id=None if of_mission else await _giver(ctx, assignment),
+        parent_id=None if of_mission else await _giver(ctx, assignment, *there),
         triggered_by=assignment.assigned_by_id if of_mission else None,
         trigger_type=TRIGGER,
         restricted=assignment.restricted,
@@ -264,10 +266,9 @@ async def _run(ctx: Context, agent: Agent, assignment: Assignment, chat: Chat | 
     ctx.ring(Topic.queue)
 
 
-async def _giver(ctx: Context, assignment: Assignment) -> str | None:
+async def _giver(ctx: Context, assignment: Assignment, *there: Any) -> str | None:
     """The run that has given the assignment: the last of the giver's in that chat which had begun then."""
     of_giver = (col(Run.chat_id) == assignment.chat_id, col(Run.agent_id) == assignment.assigned_by_id)
-    before = col(Run.created_at) <= assignment.created_at
-    runs = ctx.select(Run, *of_giver, before, including_hidden=True)
+    runs = ctx.select(Run, *of_giver, *there, including_hidden=True)
     run = await runs.order_by(col(Run.began_at).desc(), col(Run.id).desc()).first()
     return None if run is None else run.id
