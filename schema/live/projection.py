@@ -15,13 +15,13 @@ import orjson
 from graphql import FieldNode, GraphQLObjectType, GraphQLUnionType
 
 from models.people.workspaces import Role
-from resolvers.attention.channels import ChannelKind
+from resolvers.attention.channels import MOST_ROWS, ChannelKind
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.kernel.reader import Shape, intern
 from resolvers.live import Delivered, Subscription
-from resolvers.live.rows import MOST_ROWS, RowQuestion, model_of, read_rows, sees_as
+from resolvers.live.rows import RowQuestion, model_of, read_rows, sees_as
 from schema.bridge.endpoint import MAX_COST
 from schema.bridge.event_types import EVENT_TYPES, Meaning, UnknownEvent, kind_of
 from schema.bridge.selection import Selection, Slot, cost_of

@@ -91,6 +91,8 @@ NOT_OF_THE_EXAMPLE |= {("issues.count", "project"), ("issues.find", "runs"), ("i
 
 NOT_OF_THE_EXAMPLE |= {("attention.list", "subject"), ("attention.list", "item"), ("inbox.list", "subject")}
 """Edges to rows of many kinds, of which the example has few: tests/reader/test_attention.py hides each."""
+NOT_OF_THE_EXAMPLE |= {("agents.runs", name) for name in ("parent", "original", "children", "waitsFor")}
+"""No run of that agent has one; the lists of runs have."""
 
 WALKED = [
     (model, path)
