@@ -14,7 +14,8 @@ from models.base import new_id
 from models.resources.budgets import Budget, BudgetPeriod, BudgetScope
 from models.resources.credentials import Credential, CredentialStatus, CredentialType
 from models.staff.agents import Agent
-from models.staff.chats import Chat
+from models.staff.assignments import Escalation
+from models.staff.chats import Chat, ChatMode
 from models.staff.crews import Crew
 from models.staff.runs import NEVER, Run, RunStatus
 from models.work.missions import Mission, MissionStatus, MissionTask, MissionType, TaskStatus
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def needy(sower: "Sower", crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
     pick, maybe, some = sower.random.choice, sower.maybe, sower.random.randrange
     here, times, now = sower.here, sower.stamps, datetime.now(UTC)
-    for number in range(24):
+    for number in range(11):
         people: dict[str, Any] = {
             "created_by_type": pick([ActorType.user, ActorType.agent, None]),
             "created_by_id": pick([pick(sower.people).user_id, agents[0].id]),
@@ -41,17 +42,24 @@ def needy(sower: "Sower", crews: list[Crew], agents: list[Agent], chats: list[Ch
             **here,
         )  # fmt: skip
         yield mission
+        if number == 0:
+            yield Chat(id=mission.id, agent_id=agents[0].id, mode=ChatMode.MISSION, **here)
+        for _ in range(5 if number == 0 else 0):
+            yield Escalation(
+                crew_id=mission.crew_id, from_agent_id=pick(agents).id, chat_id=mission.id, reason=sower.text(),
+                created_at=sower.time(), **here,
+            )  # fmt: skip
         for task in (TaskStatus.AWAITING_APPROVAL, TaskStatus.COMPLETED):
             yield MissionTask(mission_id=mission.id, title=sower.text(), status=task, **times(), **here)
         yield Approval(
             kind=ApprovalKind.tool_call, reason=sower.text() * 5, mode=ApprovalMode["async"], created_at=sower.time(),
             agent_id=pick(agents).id, **here,
         )  # fmt: skip
-        said = Run(agent_id=agents[0].id, chat_id=pick(chats[:3]).id, status=RunStatus.COMPLETED, **here)
+        said = Run(agent_id=agents[0].id, chat_id=chats[number % 4 // 3].id, status=RunStatus.COMPLETED, **here)
         yield said
         yield Approval(
-            kind=ApprovalKind.tool_call, reason=sower.text(), run_id=said.id, status=pick(["pending", "denied"]),
-            created_at=sower.time(), **here,
+            kind=ApprovalKind.tool_call, reason=sower.text(), run_id=said.id,
+            status="denied" if number % 5 == 0 else "pending", created_at=sower.time(), **here,
         )  # fmt: skip
         failed = Run(
             agent_id=pick(agents).id, status=RunStatus.FAILED, prompt=maybe(sower.text()) or "", finished_at=now,

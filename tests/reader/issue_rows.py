@@ -179,7 +179,7 @@ class IssueSower:
 
     def pauses(self, missions: list[Mission]) -> Iterator[SQLModel]:
         for mission in missions[:9]:
-            for agent in self.sower.random.sample(self.agents, 3):
+            for agent in self.sower.random.sample(self.agents, 5):
                 yield WorkPause(
                     agent_id=agent.id, mission_id=mission.id, runs=self.pick([5, 9]),
                     last_error=self.maybe(self.text()),

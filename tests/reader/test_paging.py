@@ -133,6 +133,14 @@ CHILDREN = {
     ("Agent", "approvals"): ("agents", "p.slug", "SELECT agent_id AS key FROM approvals WHERE status = 'pending'"),
     ("Crew", "escalations"): ("crews", "p.slug", "SELECT crew_id AS key FROM escalations"),
     ("Agent", "escalations"): ("agents", "p.slug", "SELECT from_agent_id AS key FROM escalations"),
+    ("Issue", "assignments"): (f"({MISSIONS})", "p.identifier", "SELECT chat_id AS key FROM assignments"),
+    ("Issue", "runs"): (
+        f"({MISSIONS})",
+        "p.identifier",
+        "SELECT a.chat_id AS key FROM runs AS r JOIN assignments AS a ON a.id = r.assignment_id",
+    ),
+    ("Mission", "escalations"): (LIVE_MISSIONS, "p.crew_id", "SELECT chat_id AS key FROM escalations"),
+    ("Mission", "workPauses"): (LIVE_MISSIONS, "p.crew_id", "SELECT mission_id AS key FROM work_pauses"),
     ("WebhookEndpoint", "deliveries"): (
         "webhook_endpoints",
         "p.name",
