@@ -13,7 +13,7 @@ output(system_ops.License, fields={"license_id": str})
 class FoundType:
     """A row that a search found."""
 
-    fields = "type id title detail"
+    fields = "type row_id title detail"
     detail = strawberry.field(description="The identifier of an issue, a slug, or the id of a run.")
 
 

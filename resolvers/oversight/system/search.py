@@ -82,11 +82,13 @@ class Search(Input):
 
 
 class Found(View):
-    """A row that was found. `detail` is its identifier or slug, if it has one."""
+    """A row that was found. `detail` is its identifier or slug, if it has one. It has no id of its own: a mission and its
+    chat have the same id.
+    """
 
     workspace_id: str
     type: SearchType
-    id: str
+    row_id: str
     title: str
     detail: str | None
     closeness: int
@@ -165,7 +167,7 @@ def _matches(scope: QueryScope, kind: SearchType, source: tuple[Any, Any, Any, A
     return select(
         scope.workspace_id.clause.label("workspace_id"),
         constant(kind, Text()).label("type"),
-        rows.c.id.label("id"),
+        rows.c.id.label("row_id"),
         parts[0].label("title"),
         cast(detail, Text).label("detail"),
         cast(close, Integer).label("closeness"),
@@ -188,5 +190,5 @@ def search(scope: QueryScope, data: Search) -> Rows[Found]:
             wanted = func.any(data.types.clause)  # type: ignore[attr-defined]
             rows = rows.where(constant(kind, Text()) == wanted)
         branches.append(Branch(rows))
-    found = scope.merge(Found, *branches).order_by("closeness", "-created_at", "type", "id")
+    found = scope.merge(Found, *branches).order_by("closeness", "-created_at", "type", "row_id")
     return found.up_to(data.first, MOST_FOUND)

@@ -38,7 +38,7 @@ def search(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     ]
     wanted = arguments.get("types")
     rows = [row for row in found if row is not None and (wanted is None or row["type"] in wanted)]
-    order = (Key(lambda row: row["closeness"], False, "whole"), *by("-created_at", "type", "id"))
+    order = (Key(lambda row: row["closeness"], False, "whole"), *by("-created_at", "type", "row_id"))
     return Listing("Found", ordered(rows, order)[:size])
 
 
@@ -53,7 +53,7 @@ def hit(kind: str, row: Row, texts: list[str | None], sought: str) -> Any:
         closeness = 1
     else:
         closeness = 2 if f" {sought}" in f" {text}" else 3
-    shown = {"type": kind, "id": row["id"], "title": title, "closeness": closeness}
+    shown = {"type": kind, "row_id": row["id"], "title": title, "closeness": closeness}
     return shown | {
         "detail": texts[1] if len(texts) > 1 else None,
         "created_at": row["began_at"] if kind == "run" else row["created_at"],

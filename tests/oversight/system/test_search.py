@@ -23,7 +23,7 @@ from tests.world import Person, World, world_on
 pytestmark = pytest.mark.anyio
 SEARCH = (
     "query($ws: ID, $q: String!, $t: [SearchType!], $n: Int)"
-    " { search(workspaceId: $ws, query: $q, types: $t, first: $n) { type id title detail } }"
+    " { search(workspaceId: $ws, query: $q, types: $t, first: $n) { type rowId title detail } }"
 )
 LISTS = {
     "agent": "agents(workspaceId: $ws, first: 100) { nodes { id title: name detail: slug } }",
@@ -105,7 +105,7 @@ async def test_each_role_finds_what_its_lists_show(world: World, kind: str) -> N
             texts = {row["id"]: " ".join([row[key] or "" for key in row if key != "id"]).lower() for row in rows}
             expected = {id for id, text in texts.items() if all(word in text for word in words)}
             hits = await found(world, person, query, kind)
-            assert {hit["id"] for hit in hits} == expected, (role, query)
+            assert {hit["rowId"] for hit in hits} == expected, (role, query)
             assert {hit["type"] for hit in hits} <= {kind}
 
 
