@@ -64,6 +64,8 @@ SEEN_ROWS |= {
         "project_id", "crew_id", "assignee_id", "creator_id", "milestone_id", "any_label_ids", "all_label_ids",
     )
 }  # fmt: skip
+SEEN_ROWS |= {("missions.find", f"{key}_id"): NAMED for key in ("lead_agent", "crew")}
+SEEN_ROWS |= {("missions.find_one", "crew_id"): NAMED}
 SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "agent")}
 SEEN_ROWS |= {("model_calls.list", f"{key}_id"): NAMED for key in ("run", "mission", "agent", "crew")}
 SEEN_ROWS |= {("runs.find", f"{key}_id"): NAMED for key in ("mission", "issue", "agent", "crew")}
@@ -93,6 +95,8 @@ NOT_OF_THE_EXAMPLE |= {("attention.list", "subject"), ("attention.list", "item")
 """Edges to rows of many kinds, of which the example has few: tests/reader/test_attention.py hides each."""
 NOT_OF_THE_EXAMPLE |= {("agents.runs", name) for name in ("parent", "original", "children", "waitsFor")}
 """No run of that agent has one; the lists of runs have."""
+NOT_OF_THE_EXAMPLE |= {("approvals.get", "run"), ("approvals.get", "chat"), ("chats.get", "pendingApprovals")}
+"""The approval of the example is of no run; the lists of approvals have some of runs."""
 
 WALKED = [
     (model, path)
