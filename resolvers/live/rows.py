@@ -16,7 +16,6 @@ from models.attention.approvals import Approval, ApprovalGate
 from models.attention.inbox import InboxItem
 from models.attention.notification_channels import NotificationChannel
 from models.attention.webhook_endpoints import WebhookEndpoint
-from models.people.service_accounts import ServiceAccount
 from models.people.workspaces import Invitation, Membership, Role
 from models.resources.budgets import Budget
 from models.resources.credentials import Credential
@@ -46,10 +45,11 @@ TARGETS: dict[str, Target] = {
     "credential": Credential, "crew": Crew, "escalation": Escalation, "inbox_item": InboxItem,
     "invitation": Invitation, "issue": ISSUE_ROWS, "label": Label, "member": Membership, "milestone": Milestone,
     "mission": Mission, "notification_channel": NotificationChannel, "project": Project, "run": Run,
-    "saved_view": SavedView, "service_account": ServiceAccount, "task": MissionTask,
-    "webhook_endpoint": WebhookEndpoint,
+    "saved_view": SavedView, "task": MissionTask, "webhook_endpoint": WebhookEndpoint,
 }  # fmt: skip
-"""Names of rows in events: of `<name>_id` in a payload, and of the first part of an event's type for its `id`."""
+"""Names of rows in events: of `<name>_id` in a payload, and of the first part of an event's type for its `id`. None is
+of a model that no token with scopes may read, because a listener may have one.
+"""
 CALLED = {"inbox": "inbox_item", "workspace_member": "member"}
 KINDS = frozenset({"workspace", "crew", "mission"})
 """Channels whose events have rows: all of one workspace."""

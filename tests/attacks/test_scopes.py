@@ -112,6 +112,7 @@ OF_PERSONS = {
     "me.preferences_delete",
     "me.preferences_list",
     "me.preferences_set",
+    "viewer.mark_seen",
     "notifications.count",
     "notifications.delete",
     "notifications.list",

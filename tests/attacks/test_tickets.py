@@ -59,6 +59,8 @@ OPEN = {
     "missions.find", "missions.find_one", "missions.get", "missions.list", "missions.list_all", "missions.metrics",
     "missions.checkpoints_list",
     "checkpoints.get",
+    "agents.get_by_slug", "attention.list", "attention.list_as_seen", "channels.rows", "crews.get_by_slug",
+    "issues.count", "issues.find", "projects.get_by_slug", "runs.find", "runs.spans_as_seen",
 }  # fmt: skip
 """What a ticket opens. Before a name is added: would one put it in an address?"""
 

@@ -324,6 +324,6 @@ async def test_audit_data_cannot_hold_one(world: World, domain: Domain) -> None:
 
     with pytest.raises(Refusal) as refused:
         await tell(world.owner.caller, {"id": id}, place=world.workspace.id)
-    assert refused.value.code is Code.BAD_REQUEST
+    assert refused.value.code is Code.INTERNAL
     assert SECRET not in str(refused.value) + str(refused.value.__cause__)
     assert json.dumps(await world.snapshot()) == before

@@ -82,8 +82,8 @@ class Search(Input):
 
 
 class Found(View):
-    """A row that was found. `detail` is its identifier or slug, if it has one. It has no id of its own: a mission and its
-    chat have the same id.
+    """A row that was found. `detail` is its identifier or slug, if it has one. It has no id of its own: a mission and
+    its chat have the same id.
     """
 
     workspace_id: str

@@ -8,7 +8,9 @@ _FIRST_HALF = "the first half of signing in, or of adding a passkey: nothing is 
 _PRIVATE = "has a log of its own, apart from the audit log, so that nobody learns who has opted out (contract: privacy)"
 
 UNAUDITED: dict[str, str] = {
-    **dict.fromkeys(("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set"), _OWN),
+    **dict.fromkeys(
+        ("feedback.create", "feedback.delete", "me.preferences_delete", "me.preferences_set", "viewer.mark_seen"), _OWN
+    ),
     **dict.fromkeys(("notifications.delete", "notifications.read", "notifications.read_all"), _OWN),
     **dict.fromkeys(("budgets.reserve", "model_calls.book", "model_calls.hold", "runs.create_internal"), _RUNTIME),
     **dict.fromkeys(("queries.withdraw", "runs.finish", "runs.finish_internal"), _RUNTIME),
