@@ -67,14 +67,15 @@ class Terminal:
     async def read(self) -> bytes:
         """The program's next output; empty when it has ended."""
         while True:
+            ended = self._watch.done()  # known before the read: what it wrote last may come at the same time
             try:
                 return os.read(self._descriptor, PIECE)
             except BlockingIOError:
+                if ended:
+                    return b""
                 waiting = asyncio.ensure_future(ready(self._descriptor))
                 try:
                     await asyncio.wait((waiting, self._watch), return_when=asyncio.FIRST_COMPLETED)
-                    if not waiting.done():
-                        return b""
                 finally:
                     waiting.cancel()
                     await asyncio.gather(waiting, return_exceptions=True)

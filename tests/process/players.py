@@ -66,7 +66,9 @@ async def playing(world: World) -> AsyncIterator[Player]:
     worker = asyncio.create_task(_work(reading, player))
     try:
         yield player
-        assert not worker.done(), worker.exception()
+        if worker.done():
+            worker.result()  # its fault, with all that was in it
+            raise AssertionError("nobody plays any longer")
     finally:
         worker.cancel()
         await asyncio.gather(worker, return_exceptions=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ async def summed(turn: Turn) -> list[Any]:
 
 async def calls(sink: Any, name: str, charge: Charge = CALL, *, shows: str = "") -> None:
     async def body() -> None:
-        sink.charge(charge)
+        sink.charge(replace(charge, id=new_id()))
         if shows:
             await sink.emit(E.text, shows)
 

@@ -11,6 +11,14 @@ ATTENTION = {
     "of a crew": f'crewId: "{TEN}"',
     "of late": 'since: "2024-01-01T00:05:00Z"',
 }
+MISSIONS = (
+    f'crewId: "{TEN}"',
+    f'leadAgentId: "{AGENT}"',
+    "statuses: [IN_PROGRESS, REVIEW]",
+    'status: "IN_PROGRESS"',
+    "missionType: orchestration",
+    "includeTasks: true",
+)
 LOGGED = (
     "sort: newest_first",
     "sort: oldest_first",

@@ -16,7 +16,7 @@ import httpx2
 
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW
-from tests.scale.filters import ATTENTION, KINDS, LOGGED, NEEDING
+from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
 from tests.scale.narrowing import FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
@@ -157,6 +157,7 @@ READS = (
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
     *_list("security log", "/api/v1/me/security-log", "securityLog"),
     *_list("missions", "/api/v1/missions", "missions", status="IN_PROGRESS", include_tasks="true"),
+    *(Read(f"missions: {chosen}", field=f"missions({chosen}") for chosen in MISSIONS),
     *_list(
         "missions of a crew", f"/api/v1/crews/{CREW}/missions", f'crewMissions(crewId: "{CREW}"', status="IN_PROGRESS"
     ),

@@ -170,8 +170,8 @@ async def test_the_rows_are_tied(tied: Estate) -> None:
 
 
 def test_every_edge_that_graphql_shows_has_a_case() -> None:
-    """None hides behind an argument that must be given, or a type that no read answers with. Answers of commands lead to
-    the rows that those changed: tests/generation/test_changed_rows.py.
+    """None hides behind an argument that must be given, or a type that no read answers with. Answers of commands lead
+    to the rows that those changed: tests/generation/test_changed_rows.py.
     """
     walked = {id(edge) for path in PATHS for edge in path.edges}
     models = {path.model for path in PATHS} | {

@@ -19,6 +19,7 @@ DERIVED = {
     ("staff/crew_templates/catalog.py", "ct_{}"): "a template of the catalogue, which is no row",
     ("kernel/declarations/jobs.py", "{}:{}"): "a job: no client says the id of one",
     ("kernel/declarations/jobs.py", "{}:{}:{}:{}"): "a job: no client says the id of one",
+    ("oversight/feature_flags/flags.py", "{}{BETWEEN}{}"): "a flag in a workspace: no operation takes its id",
 }
 """Where the id of a row is made by a text, and why no client makes the same."""
 

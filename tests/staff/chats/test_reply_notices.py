@@ -83,6 +83,7 @@ async def test_the_creator_is_told_of_a_reply(world: World) -> None:
     assert notice == dict.fromkeys(("target_role", "read_at", "read_by_user_id", "resolved_at", "resolved_by_user_id",
         "resolved_action")) | {
         "id": f"ibx_message_{source_id}", "workspace_id": chat.workspace_id, "kind": "message", "source_id": source_id,
+        "subject_type": "chat", "subject_id": chat.id,
         "target_user_id": world.member.user_id, "title": "Ada replied in Weather", "state": "unread",
         "priority": "medium", "blocking": False,
         "sender_type": "agent", "sender_id": agent.id, "sender_name": "Ada", "avatar_seed": "seven",

@@ -67,7 +67,7 @@ async def test_a_crew_with_its_agents_is_made(world: World) -> None:
     assert (crew["icon"], crew["color"], crew["network_mode"]) == ("shield", "rose", "restricted")
     assert (crew["description"], crew["created_by"]) == (None, person.user_id)
     assert await rows(world, "crew_members", workspace) == []
-    assert await world.events() == events
+    assert [event["type"] for event in (await world.events())[len(events) :]] == ["crew.deployed"]
     (entry,) = (await world.audit())[len(audit) :]
     assert (entry["action"], entry["entity_type"], entry["entity_id"]) == ("crew.deployed", "CREW", crew["id"])
 

@@ -63,7 +63,7 @@ async def test_a_mission_template_is_any_json(world: World, value: Any) -> None:
     shown = (await world.rest(person, "GET", f"{MISSIONS}/{id}", workspace=workspace.id)).json()
     assert {key: shown[key] for key in body} == body
     assert json.dumps(shown["template_json"]) == json.dumps(value), "in the order in which it was written"
-    assert await world.events() == events, "nobody is told"
+    assert [event["type"] for event in (await world.events())[len(events) :]] == ["workflow_template.created"]
 
 
 async def test_what_is_not_sent_stays(world: World) -> None:
