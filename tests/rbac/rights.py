@@ -1,4 +1,4 @@
-"""What callers are told of their rights, beside what calling gives."""
+"""Compares the rights that the service reports with the answers of calls."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _KNOWN = dict[tuple[str, str], dict[str, dict[str, Any]]]()
 
 
 async def rights_of(estate: Estate, who: str) -> dict[str, dict[str, Any]]:
-    """Name of an operation -> what the caller is told of it. The rights of a person do not change between cases."""
+    """Maps operations to the rights that the service reports. A person's rights do not change between cases."""
     place, person = estate.home.workspace.id, estate.person(who)
     known = _KNOWN.get((place, who))
     if known is None:

@@ -93,7 +93,7 @@ async def test_columns_in_each_order(board: Board) -> None:
 
 
 async def test_an_issue_leads_to_the_work_on_it(board: Board) -> None:
-    """Its assignments, and their runs; not those of another issue or chat."""
+    """An issue leads to its own assignments and runs, and to no others."""
     issues, given = [await board.create(f"Leak {n}") for n in range(2)], []
     for issue in issues:
         chat = Chat(id=issue["id"], agent_id=board.lead.id, title="Leak", **board.here)
