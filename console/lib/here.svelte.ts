@@ -2,6 +2,7 @@ import { getContext, setContext } from "svelte";
 import type { Role, ShellQuery } from "../generated/types";
 
 const KEY = Symbol("here");
+type Operation = NonNullable<ShellQuery["viewerOperations"]>[number];
 
 /** Who looks, and where; and what happens there. */
 export class Here {
@@ -9,8 +10,7 @@ export class Here {
   workspace = $state.raw<NonNullable<ShellQuery["workspace"]>>();
   /** How much needs the viewer: in the title, and beside Now. */
   waiting = $state(0);
-  /** The fields of Mutation that the viewer may call. */
-  #may = $state.raw<ReadonlySet<string>>(new Set());
+  #operations = $state.raw<ReadonlyMap<string, Operation>>(new Map());
   #listeners = new Set<(type: string) => void>();
 
   constructor(readonly slug: string) {}
@@ -19,12 +19,19 @@ export class Here {
     return this.workspace?.currentUserRole ?? undefined;
   }
 
-  set operations(given: NonNullable<ShellQuery["viewerOperations"]>) {
-    this.#may = new Set(given.filter(({ may }) => may).map(({ name }) => name));
+  set operations(given: readonly Operation[]) {
+    this.#operations = new Map(given.map((one) => [one.name, one]));
   }
 
+  /** Whether the viewer may call this field of Query or Mutation. */
   may(operation: string): boolean {
-    return this.#may.has(operation);
+    return this.#operations.get(operation)?.may ?? false;
+  }
+
+  /** The role or the capability that it needs. */
+  requires(operation: string): string | undefined {
+    const needed = this.#operations.get(operation)?.requires;
+    return (needed?.role ?? needed?.capability)?.toLowerCase();
   }
 
   happened(type: string): void {

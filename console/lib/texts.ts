@@ -10,6 +10,11 @@ export const texts = {
     cancel: "Cancel",
     undo: "Undo",
     save: "Save",
+    edit: "Edit",
+    create: "Create",
+    delete: "Delete",
+    add: "Add",
+    remove: "Remove",
     done: "Done",
     open: "Open",
     more: "More",
@@ -43,6 +48,7 @@ export const texts = {
     busy: "Too many requests. Wait a minute.",
     answered: (status: number) => `The server answered ${status}.`,
     requires: (what: string) => `This needs ${what}.`,
+    failed: (act: string, why: string) => `${act} did not work: ${why}`,
     of: (kind: Kind): { title: string; text: string } =>
       ({
         offline: { title: "No connection", text: "The server does not answer. Check your network, then try again." },
@@ -68,6 +74,18 @@ export const texts = {
     undo: "Undo",
     goTo: (screen: string) => `Go to ${screen}`,
     close: "Close",
+  },
+  now: {
+    title: "Now",
+  },
+  chat: {
+    title: "Chat",
+  },
+  crews: {
+    title: "Crews",
+  },
+  agent: {
+    title: "Agent",
   },
   runs: {
     title: "Runs",
@@ -101,6 +119,27 @@ export const texts = {
     output: "Output",
     tokens: (given: string, made: string) => `${given} in, ${made} out`,
     waits: (what: string) => `Waits for consent: ${what}.`,
+  },
+  issues: {
+    title: "Issues",
+  },
+  issue: {
+    title: "Issue",
+  },
+  missions: {
+    title: "Missions",
+  },
+  mission: {
+    title: "Mission",
+  },
+  costs: {
+    title: "Costs",
+  },
+  means: {
+    title: "Means",
+  },
+  house: {
+    title: "House",
   },
   palette: {
     title: "Search and go",
