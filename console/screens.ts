@@ -1,5 +1,6 @@
 import type { Known } from "./lib/document";
 import type { Screen } from "./lib/router.svelte";
+import { Now } from "./generated/Now";
 import { Run } from "./generated/Run";
 import { Runs } from "./generated/Runs";
 import { texts } from "./lib/texts";
@@ -15,6 +16,15 @@ export interface Listed extends Screen {
 const known = (document: unknown) => document as Known<unknown, never>;
 
 export const SCREENS: readonly Listed[] = [
+  {
+    name: "now",
+    path: "",
+    title: texts.now.title,
+    letter: "n",
+    icon: "M3 11.5h3.5l1.5 2.5h4l1.5-2.5H17M3 11.5V15a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2v-3.5l-2.3-7A2 2 0 0 0 12.8 3H7.2a2 2 0 0 0-1.9 1.5L3 11.5Z",
+    load: () => import("./screens/now/Now.svelte"),
+    document: known(Now),
+  },
   {
     name: "runs",
     path: "runs",

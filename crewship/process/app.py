@@ -104,7 +104,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
             unheard()
 
     shown = Starlette(
-        routes=[*_reference(settings.open_schema), *pages.routes],
+        routes=[*_reference(settings.open_schema), *console.routes, *pages.routes],
         lifespan=lifespan,
         exception_handlers={404: pages.not_found},
     )

@@ -4,11 +4,9 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
-from crewship.perimeter import console, pages
 from models.people.workspaces import Membership, Role
 from tests.people.auth.browsers import PASSWORD, new_user
 from tests.process.browser import Page, browsing
@@ -25,15 +23,14 @@ PHONE = (390, 844)
 async def place(
     module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncIterator[World]:
-    """A service that runs nothing by itself, and a user who can sign in. The release does not serve the console yet."""
-    with mock.patch.object(pages, "routes", [*console.routes, *pages.routes]):
-        async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
-            ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
-            here = {"workspace_id": made.workspace.id, "user_id": ada.id}
-            await made.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
-            await hire(made, made.owner)
-            await hire(made, made.owner, "builder", "Builder")
-            yield made
+    """A service that runs nothing by itself, and a user who can sign in."""
+    async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
+        ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
+        here = {"workspace_id": made.workspace.id, "user_id": ada.id}
+        await made.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
+        await hire(made, made.owner)
+        await hire(made, made.owner, "builder", "Builder")
+        yield made
 
 
 @pytest.fixture
