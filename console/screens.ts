@@ -4,6 +4,7 @@ import { Now } from "./generated/Now";
 import { Run } from "./generated/Run";
 import { Runs } from "./generated/Runs";
 import { texts } from "./lib/texts";
+import { HOUSE } from "./screens/house/screens";
 import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
@@ -43,4 +44,5 @@ export const SCREENS: readonly Listed[] = [
     document: known(Run),
     variables: (ws, { id }) => ({ ws, id }),
   },
+  ...HOUSE,
 ];

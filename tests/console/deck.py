@@ -39,11 +39,11 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
         yield made
 
 
-async def enter(page: Page, place: World, path: str = "runs") -> None:
+async def enter(page: Page, place: World, path: str = "runs", email: str = EMAIL) -> None:
     """Signs in through the page of the service, and arrives at the console."""
     await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
     await page.until("location.pathname === '/login'")
-    await page.fill("#login [name=email]", EMAIL)
+    await page.fill("#login [name=email]", email)
     await page.fill("#login [name=password]", PASSWORD)
     await page.press("Enter")
     await page.until("location.pathname.startsWith('/console/')")
