@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ scale: $(VENV)/.dev ## Measure lists of up to a million rows; writes bench/scale
 
 year: $(VENV)/.dev ## Measure a simulated year of 200,000 runs (YEAR_RUNS), kept and swept; writes bench/year.md
 	YEAR_RUNS=$${YEAR_RUNS:-200000} YEAR_TABLE=$${YEAR_TABLE:-bench/year.md} $(PYTEST) -q tests/scale/test_year.py
+
+console-bench: $(VENV)/.dev ## Measure the console on a slowed processor, in Chromium; writes bench/console.md
+	CONSOLE_TABLE=$${CONSOLE_TABLE:-bench/console.md} $(PYTEST) -q tests/console/test_speed.py
 
 search: $(VENV)/.dev ## Measure searches among a million messages (SEARCH_MESSAGES); writes bench/search.md
 	SEARCH_MESSAGES=$${SEARCH_MESSAGES:-1000000} SEARCH_TABLE=$${SEARCH_TABLE:-bench/search.md} $(PYTEST) -q tests/scale/test_search.py

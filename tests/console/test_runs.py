@@ -106,14 +106,18 @@ async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run,
     assert page.complaints == []
 
 
-@pytest.mark.slow
-async def test_five_thousand_spans_are_few_elements(place: World, failed: Run, page: Page) -> None:
-    more = """INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, finished_at, changed,
+async def more_spans(place: World, run: Run) -> None:
+    rows = """INSERT INTO run_spans (workspace_id, run_id, seq, kind, name, status, started_at, finished_at, changed,
             created_at)
         SELECT $1, $2, number, 'TOOL_CALL', 'call ' || number, 'COMPLETED', $3::timestamptz + number * interval '10 ms',
                $3::timestamptz + number * interval '11 ms', number::text, $3
           FROM generate_series(10, $4::int) number"""
-    await place.database.execute(more, place.workspace.id, failed.id, failed.created_at, SPANS)
+    await place.database.execute(rows, place.workspace.id, run.id, run.created_at, SPANS)
+
+
+@pytest.mark.slow
+async def test_five_thousand_spans_are_few_elements(place: World, failed: Run, page: Page) -> None:
+    await more_spans(place, failed)
     await page.look(*PHONE)
     await enter(page, place, f"runs/{failed.id}")
     await page.until("document.querySelector('.trace ul').offsetHeight > 4900 * 34")
