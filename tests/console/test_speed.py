@@ -143,9 +143,7 @@ async def test_screens_come_at_once_and_lists_scroll(place: World, failed: Run, 
 def written(first: dict[str, float], changed: dict[str, float], frames: dict[str, tuple[int, float]]) -> str:
     sizes = json.loads((console.ROOT / "sizes.json").read_text())
     head = HEAD.format(times=TIMES, slowed=SLOWED, load=os.getloadavg()[0], cores=os.cpu_count())
-    times = [
-        (path, f"{took:.0f}", f"{changed[path]:.0f}" if path in changed else "-") for path, took in first.items()
-    ]
+    times = [(path, f"{took:.0f}", f"{changed[path]:.0f}" if path in changed else "-") for path, took in first.items()]
     scrolled = [(name, str(lost), f"{longest:.0f}") for name, (lost, longest) in frames.items()]
     bytes = [("before the first screen", f"{sizes['entry']:,}", "60,000"), ("styles", f"{sizes['style']:,}", "15,000")]
     bytes += [(name, f"{size:,}", "30,000") for name, size in sizes["screens"].items()]
