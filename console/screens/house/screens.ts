@@ -1,5 +1,7 @@
 import { HouseInvitations } from "../../generated/HouseInvitations";
 import { HouseMembers } from "../../generated/HouseMembers";
+import { HouseService } from "../../generated/HouseService";
+import { HouseServices } from "../../generated/HouseServices";
 import type { Known } from "../../lib/document";
 import { texts } from "../../lib/texts";
 import type { Listed } from "../../screens";
@@ -23,5 +25,20 @@ export const HOUSE: readonly Listed[] = [
     title: texts.house.parts.invitations,
     load: () => import("./Invitations.svelte"),
     document: known(HouseInvitations),
+  },
+  {
+    name: "house/services",
+    path: "house/services",
+    title: texts.house.parts.services,
+    load: () => import("./Services.svelte"),
+    document: known(HouseServices),
+  },
+  {
+    name: "house/service",
+    path: "house/services/:id",
+    title: texts.house.services.one,
+    load: () => import("./Service.svelte"),
+    document: known(HouseService),
+    variables: (ws, { id }) => ({ ws, id }),
   },
 ];
