@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from models.attention.approvals import Approval, ApprovalKind
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
-from models.staff.runs import Run, RunStatus
+from models.staff.runs import BY_WEBHOOK, NEVER, Run, RunStatus
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -68,8 +69,7 @@ async def failed(place: World) -> AsyncIterator[Run]:
             )
         )
     yield made
-    for table in ("run_spans", "runs"):
-        await place.database.execute(f"DELETE FROM {table}")
+    await place.database.execute("TRUNCATE run_spans, approvals, runs CASCADE")
 
 
 async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run, page: Page, axe: str) -> None:
@@ -84,10 +84,7 @@ async def test_ten_thousand_runs_and_the_trace_of_one(place: World, failed: Run,
         before = await page.value("document.querySelector('.view ul').offsetHeight")
         await page.until(f"document.querySelector('.view ul').offsetHeight > {before}")
     assert await page.value(ROWS) < 60
-    await page.value(
-        "(choice => { choice.value = 'FAILED'; choice.dispatchEvent(new Event('change', {bubbles: true})) })"
-        "(document.querySelector('.filters select'))"
-    )
+    await page.click(".states button:nth-of-type(5)")
     await page.until("document.querySelector('h1 small').innerText === '1'")
     assert await page.value("location.search") == "?state=FAILED"
     await page.press("j")
@@ -125,3 +122,69 @@ async def test_five_thousand_spans_are_few_elements(place: World, failed: Run, p
     await page.see("call 4998", ".trace")
     assert await page.value(ROWS) < 80
     await page.look()
+
+
+@pytest.mark.slow
+async def test_steer_runs_by_keyboard_on_a_phone(place: World, page: Page, axe: str) -> None:
+    """Approves what a run waits for, cancels it, and starts another with another input."""
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    began = now() - timedelta(minutes=2)
+    here: dict[str, Any] = {"workspace_id": place.workspace.id}
+    gate: dict[str, Any] = {"kind": ApprovalKind.tool_call, "tool": "delete_file", "reason": HOSTILE}
+    approval = Approval(**gate, agent_id=agent, payload={"path": HOSTILE}, **here)
+    parked = {"waits_for": approval.id, "waits_since": began, "leased_until": NEVER}
+    waits = Run(agent_id=agent, prompt="Tidy", trigger_type=BY_WEBHOOK, started_at=began, **parked, **here)
+    approval.run_id = waits.id
+    await place.add(waits, approval)
+    try:
+        await page.look(*PHONE)
+        await enter(page, place, "runs?state=WAITING")
+        await page.see("Scout", ".view")
+        await page.press("j")
+        await page.press("Enter")
+        await page.see("Waits for consent: delete_file", "main section")
+        await pictures(page, "run-waits")
+        await judge(page, axe, "a run that waits")
+        await page.look(*PHONE)
+        await page.fill("main section input", "Only this once")
+        await page.press("Tab")
+        await page.press("Enter")
+        await page.until("!document.querySelector('main section')")
+        decided = "SELECT status || ' ' || comment FROM approvals WHERE id = $1"
+        assert await place.database.fetchval(decided, approval.id) == "approved Only this once"
+        await page.value("document.querySelector('.acts button').focus()")
+        await page.press("Enter")
+        await page.see("is kept", "dialog")
+        await page.value("document.querySelector('dialog button.danger').focus()")
+        await page.press("Enter")
+        await page.see("is being cancelled", ".notices")
+        finished = "UPDATE runs SET status = 'FAILED', finished_at = now(), waits_for = NULL WHERE id = $1"
+        await place.database.execute(finished, waits.id)
+        await page.open(f"{place.url}/console/{place.workspace.slug}/runs/{waits.id}")
+        await page.click(".acts button")
+        await page.fill("dialog textarea", "Tidy the attic")
+        await page.press("Enter", control=True)
+        await page.until(f"!location.pathname.endsWith('{waits.id}') && document.querySelector('dl a')")
+        again = await place.database.fetchrow("SELECT prompt, retry_of FROM runs WHERE retry_of = $1", waits.id)
+        assert tuple(again) == ("Tidy the attic", waits.id)
+        assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+        assert page.complaints == []
+    finally:
+        await place.database.execute("TRUNCATE approvals, runs CASCADE")
+        await page.look()
+
+
+@pytest.mark.slow
+async def test_filters_are_in_the_address(place: World, failed: Run, page: Page) -> None:
+    """Each filter narrows the table, is kept by the address, and is taken back at once."""
+    await enter(page, place, "runs?state=COMPLETED,FAILED&trigger=USER&sort=oldest")
+    await page.until("document.querySelector('h1 small')?.innerText === '10,001'")
+    assert await page.value("document.querySelectorAll('.states [aria-pressed=true]').length") == 2
+    day = (failed.created_at - timedelta(hours=1)).date().isoformat()
+    await page.open(f"{place.url}/console/{place.workspace.slug}/runs?state=FAILED&since={day}")
+    await page.until("document.querySelector('h1 small')?.innerText === '1'")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/runs?until=2001-01-01&state=NONSENSE")
+    await page.see("No run fits these filters", "main")
+    await page.click(".rest button")
+    await page.until("document.querySelector('h1 small')?.innerText === '10,001' && location.search === ''")
+    assert page.complaints == []

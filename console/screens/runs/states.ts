@@ -1,4 +1,5 @@
 import type { RunState, SpanStatus } from "../../generated/types";
+import { texts } from "../../lib/texts";
 
 type Tone = "good" | "warn" | "bad" | "busy" | "quiet";
 export const TONES: Record<RunState | SpanStatus, Tone> = {
@@ -10,3 +11,5 @@ export const TONES: Record<RunState | SpanStatus, Tone> = {
   CANCELLED: "quiet",
   TIMEOUT: "bad",
 };
+
+export const triggerOf = (trigger: string): string => texts.runs.triggers[trigger as keyof typeof texts.runs.triggers] ?? trigger.toLowerCase();
