@@ -132,7 +132,7 @@ async def test_steer_runs_by_keyboard_on_a_phone(place: World, page: Page, axe: 
     here: dict[str, Any] = {"workspace_id": place.workspace.id}
     gate: dict[str, Any] = {"kind": ApprovalKind.tool_call, "tool": "delete_file", "reason": HOSTILE}
     approval = Approval(**gate, agent_id=agent, payload={"path": HOSTILE}, **here)
-    parked = {"waits_for": approval.id, "waits_since": began, "leased_until": NEVER}
+    parked: dict[str, Any] = {"waits_for": approval.id, "waits_since": began, "leased_until": NEVER}
     waits = Run(agent_id=agent, prompt="Tidy", trigger_type=BY_WEBHOOK, started_at=began, **parked, **here)
     approval.run_id = waits.id
     await place.add(waits, approval)
@@ -165,8 +165,8 @@ async def test_steer_runs_by_keyboard_on_a_phone(place: World, page: Page, axe: 
         await page.fill("dialog textarea", "Tidy the attic")
         await page.press("Enter", control=True)
         await page.until(f"!location.pathname.endsWith('{waits.id}') && document.querySelector('dl a')")
-        again = await place.database.fetchrow("SELECT prompt, retry_of FROM runs WHERE retry_of = $1", waits.id)
-        assert tuple(again) == ("Tidy the attic", waits.id)
+        again = await place.database.fetchval("SELECT prompt FROM runs WHERE retry_of = $1", waits.id)
+        assert again == "Tidy the attic"
         assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
         assert page.complaints == []
     finally:
