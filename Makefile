@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,6 +128,9 @@ console: $(VENV)/.dev ## Build console/ into crewship/static/console
 
 migration: $(VENV)/.dev ## Draft a migration: make migration m="what changes"
 	@$(BIN)/python scripts/draft_migration.py "$(m)"
+
+pictures: $(VENV)/.dev ## Take pictures of the console in Chromium: docs/pictures (PICTURES=…)
+	PICTURES=$${PICTURES:-docs/pictures} $(PYTEST) -q tests/console/test_pictures.py
 
 image: ## Build the container image crewship:latest, with docker, podman or buildah
 	@if command -v docker >/dev/null; then docker build -t crewship:latest .; \

@@ -1,0 +1,46 @@
+"""Each screen shows a team's work. `make pictures` keeps what is seen in docs/pictures, for the README."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.console.deck import PHONE, enter, page, place
+from tests.console.showcase import team
+from tests.process.browser import CHROMIUM, Page
+from tests.world import World
+
+__all__ = ["page", "place", "team"]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+FOLDER = os.environ.get("PICTURES")
+SCREENS = {
+    "now": ("", "Which branch do I release?"),
+    "runs": ("runs", "Linus"),
+    "run": ("runs/{run}", "read_file"),
+}
+"""Path and a text of its rows."""
+HEIGHT = 800
+
+
+async def test_each_screen_shows_the_teams_work(place: World, team: dict[str, str], page: Page) -> None:
+    await enter(page, place)
+    for name, (path, text) in SCREENS.items():
+        await page.look(1280, HEIGHT)
+        await page.open(f"{place.url}/console/{place.workspace.slug}/{path.format(**team)}")
+        await page.see(text, "main")
+        await page.until("!document.querySelector('main .skeleton')")
+        assert await page.value("document.documentElement.scrollWidth <= innerWidth"), name
+        await keep(page, name)
+        await page.look(*PHONE)
+        assert await page.value("document.documentElement.scrollWidth <= innerWidth"), f"{name} on a phone"
+    assert page.complaints == []
+
+
+async def keep(page: Page, name: str) -> None:
+    if FOLDER is None:
+        return
+    Path(FOLDER).mkdir(parents=True, exist_ok=True)
+    for dark in (False, True):
+        scheme = "dark" if dark else "light"
+        await page.screenshot(Path(FOLDER) / f"{name}-{scheme}.png", 1280, HEIGHT, dark=dark)
+        await page.screenshot(Path(FOLDER) / f"{name}-{scheme}-phone.png", *PHONE, dark=dark)
