@@ -1,0 +1,106 @@
+"""Crews and agents: made in a few fields, and changed where they are shown."""
+
+from typing import Any
+
+import pytest
+
+from tests.console.deck import enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import axe, judge
+from tests.world import World
+
+__all__ = ["axe", "page", "place"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+
+
+async def agent_of(place: World, name: str) -> dict[str, Any]:
+    found = await place.database.fetchrow("SELECT * FROM agents WHERE name = $1 AND deleted_at IS NULL", name)
+    assert found is not None
+    return dict(found)
+
+
+def button(text: str) -> str:
+    """The first button of this text, to be clicked."""
+    return f"[...document.querySelectorAll('main button, dialog[open] button')].find(one => one.innerText === {text!r})"
+
+
+async def edit(page: Page, label: str, text: str) -> None:
+    """Opens what is shown under this label, and types in its place."""
+    opener = (
+        "[...document.querySelectorAll('.editable')]"
+        f".find(one => one.querySelector('.label')?.innerText === {label!r})?.querySelector('button.value')"
+    )
+    await page.until(opener)
+    await page.value(f"{opener}.click()")
+    await page.until("document.activeElement.matches('.editable :is(input, textarea)')")
+    await page.value("document.activeElement.select()")
+    await page.command("Input.insertText", text=text)
+    await page.value(f"{button('Save')}.click()")
+    await page.until("!document.querySelector('.editable :is(input, textarea)')")
+
+
+async def test_an_agent_is_made_in_three_fields_and_changed_in_place(place: World, page: Page) -> None:
+    await enter(page, place, "crews")
+    await page.see("Scout", ".view")
+    await page.press("n")
+    await page.until("document.querySelector('dialog [name=llmModel]')?.value")
+    await page.fill("dialog [name=name]", "Lena Büro")
+    await page.press("Enter")
+    await page.see("Lena Büro", "h1")
+    made = await agent_of(place, "Lena Büro")
+    assert (made["slug"], made["llm_provider"], made["cli_adapter"]) == ("lena-buro", "ANTHROPIC", "CLAUDE_CODE")
+    assert made["crew_id"] is not None and made["llm_model"]
+    await edit(page, "Instructions", "Answer in one sentence.")
+    await page.see("Answer in one sentence.", "main")
+    assert (await agent_of(place, "Lena Büro"))["system_prompt"] == "Answer in one sentence."
+    await edit(page, "Name", "Lena")
+    await page.see("Lena", "h1")
+    assert (await agent_of(place, "Lena"))["id"] == made["id"]
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_crew_is_made_and_looks_well(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "crews")
+    await page.see("Scout", ".view")
+    await pictures(page, "crews")
+    await judge(page, axe, "crews")
+    await page.until(button("New crew"))
+    await page.value(f"{button('New crew')}.click()")
+    await page.fill("dialog [name=name]", "Product")
+    await pictures(page, "new-crew")
+    await judge(page, axe, "new crew")
+    await page.press("Enter")
+    await page.see("Product", "h1")
+    await page.see("No agents in this crew", "main")
+    await page.value(f"{button('New agent')}.click()")
+    await page.until("document.querySelector('dialog [name=llmModel]')?.value")
+    await pictures(page, "new-agent")
+    await judge(page, axe, "new agent")
+    await page.fill("dialog [name=name]", "Scout")
+    await page.press("Enter")
+    await page.until("location.pathname.includes('/agents/')")
+    await page.see("Scout", "h1")
+    crew = await place.database.fetchval("SELECT id FROM crews WHERE slug = 'product'")
+    assert await place.database.fetchval("SELECT slug FROM agents WHERE crew_id = $1", crew) == "scout-2"
+    await page.see("Instructions", "main")
+    await pictures(page, "agent")
+    await judge(page, axe, "agent")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_crew_is_deleted_after_a_question(place: World, page: Page) -> None:
+    await enter(page, place, "crews")
+    await page.until(button("New crew"))
+    await page.value(f"{button('New crew')}.click()")
+    await page.fill("dialog [name=name]", "Gone soon")
+    await page.press("Enter")
+    await page.see("Gone soon", "h1")
+    await page.value(f"{button('Delete')}.click()")
+    await page.see("Its agents are kept", "dialog[open]")
+    await page.value("document.querySelector('dialog[open] button.danger').click()")
+    await page.until("location.pathname.endsWith('/crews')")
+    await page.see("Gone soon is deleted", ".notices")
+    await page.until("![...document.querySelectorAll('.view h2')].some(one => one.innerText === 'Gone soon')")
+    assert page.complaints == []
