@@ -1,4 +1,4 @@
-import type { ChoicesQuery, CliAdapter, LlmProvider } from "../../generated/types";
+import type { AgentChoicesQuery, CliAdapter, LlmProvider } from "../../generated/types";
 
 /** The coding agent that fits the models of a provider. */
 export const ADAPTERS: Record<string, CliAdapter> = { ANTHROPIC: "CLAUDE_CODE", OPENAI: "CODEX_CLI", GOOGLE: "GEMINI_CLI", OLLAMA: "OPENCODE" };
@@ -8,7 +8,7 @@ export interface Offers {
   models: readonly (readonly [string, string])[];
 }
 
-export const offersOf = (data: ChoicesQuery | undefined): Offers[] =>
+export const offersOf = (data: AgentChoicesQuery | undefined): Offers[] =>
   [data?.anthropic, data?.openai, data?.google]
     .filter((list) => list !== null && list !== undefined)
     .map(({ provider, models }) => ({ provider, models: models.map(({ model, displayName }) => [model, displayName ?? model] as const) }));
@@ -16,7 +16,7 @@ export const offersOf = (data: ChoicesQuery | undefined): Offers[] =>
 const nameOf = (provider: LlmProvider, model: string) => `${provider}/${model}`;
 
 /** The model of the newest agent of the crew, else of any; else of a provider that has a key; else the first. */
-export function likelyModel(data: ChoicesQuery | undefined, crew: string): string {
+export function likelyModel(data: AgentChoicesQuery | undefined, crew: string): string {
   const agents = (data?.agents?.nodes ?? []).filter(({ llmProvider, llmModel }) => llmProvider && llmModel);
   const like = agents.find((one) => one.crew?.id === crew) ?? agents[0];
   const offers = offersOf(data);
