@@ -1,12 +1,10 @@
 import type { Known } from "./lib/document";
 import type { Screen } from "./lib/router.svelte";
 import { Now } from "./generated/Now";
-import { AgentPage } from "./generated/AgentPage";
-import { CrewPage } from "./generated/CrewPage";
-import { Crews } from "./generated/Crews";
 import { Run } from "./generated/Run";
 import { Runs } from "./generated/Runs";
 import { texts } from "./lib/texts";
+import { CREWS } from "./screens/crews/screens";
 import { HOUSE } from "./screens/house/screens";
 import { variablesOf } from "./screens/runs/filters";
 
@@ -19,10 +17,6 @@ export interface Listed extends Screen {
 
 const known = (document: unknown) => document as Known<unknown, never>;
 
-const byId = (ws: string, { id }: Record<string, string>) => ({ ws, id });
-const crew = { title: texts.crews.one, load: () => import("./screens/crew/Crew.svelte"), document: known(CrewPage), variables: byId };
-const agent = { title: texts.agent.title, load: () => import("./screens/agent/Agent.svelte"), document: known(AgentPage), variables: byId };
-
 export const SCREENS: readonly Listed[] = [
   {
     name: "now",
@@ -33,18 +27,7 @@ export const SCREENS: readonly Listed[] = [
     load: () => import("./screens/now/Now.svelte"),
     document: known(Now),
   },
-    name: "crews",
-    path: "crews",
-    title: texts.crews.title,
-    letter: "a",
-    icon: "M7 9a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM2 17a5 5 0 0 1 10 0M13 3.5a3 3 0 0 1 0 5.5M14 12a5 5 0 0 1 4 5",
-    load: () => import("./screens/crews/Crews.svelte"),
-    document: known(Crews),
-  },
-  { name: "crews/crew", path: "crews/:id", ...crew },
-  { name: "crews/crew/part", path: "crews/:id/:part", ...crew },
-  { name: "crews/agent", path: "agents/:id", ...agent },
-  { name: "crews/agent/part", path: "agents/:id/:part", ...agent },
+  ...CREWS,
   {
     name: "runs",
     path: "runs",
