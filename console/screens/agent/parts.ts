@@ -1,5 +1,13 @@
+import type { Component } from "svelte";
+import type { AgentHeadFragment } from "../../generated/types";
 import { router } from "../../lib/router.svelte";
-import { texts } from "../../lib/texts";
+import * as words from "../../lib/texts.crews";
 
-/** The parts of the page, as tabs. */
-export const tabsOf = (id: string) => Object.entries(texts.agent.parts).map(([name, text]) => ({ name, text, href: router.to(`agents/${id}/${name}`) }));
+type Part = Component<{ agent: AgentHeadFragment }>;
+
+/** The code of each part of the page, loaded when the part is shown. */
+export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
+  overview: () => import("./Overview.svelte"),
+};
+
+export const tabsOf = (id: string) => Object.entries(words.agent.parts).map(([name, text]) => ({ name, text, href: router.to(`agents/${id}/${name}`) }));
