@@ -1,1 +1,0 @@
-import{O as e}from"./index-DFtjm6ky.js";var t={QUEUED:`quiet`,RUNNING:`busy`,WAITING:`warn`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,TIMEOUT:`bad`},n=t=>e.runs.triggers[t]??t.toLowerCase();export{n,t};
