@@ -1,9 +1,12 @@
 import type { Known } from "./lib/document";
 import type { Screen } from "./lib/router.svelte";
+import { Mission } from "./generated/Mission";
+import { Missions } from "./generated/Missions";
 import { Now } from "./generated/Now";
 import { Run } from "./generated/Run";
 import { Runs } from "./generated/Runs";
 import { texts } from "./lib/texts";
+import { variablesOf as missionsOf } from "./screens/missions/filters";
 import { CREWS } from "./screens/crews/screens";
 import { HOUSE } from "./screens/house/screens";
 import { variablesOf } from "./screens/runs/filters";
@@ -44,6 +47,24 @@ export const SCREENS: readonly Listed[] = [
     title: texts.runs.one,
     load: () => import("./screens/run/Run.svelte"),
     document: known(Run),
+    variables: (ws, { id }) => ({ ws, id }),
+  },
+  {
+    name: "missions",
+    path: "missions",
+    title: texts.missions.title,
+    letter: "m",
+    icon: "M5 3v14M5 4h9l-2 3 2 3H5",
+    load: () => import("./screens/missions/Missions.svelte"),
+    document: known(Missions),
+    variables: (workspace, _parameters, query) => missionsOf(workspace, query),
+  },
+  {
+    name: "missions/mission",
+    path: "missions/:id",
+    title: texts.mission.title,
+    load: () => import("./screens/mission/Mission.svelte"),
+    document: known(Mission),
     variables: (ws, { id }) => ({ ws, id }),
   },
   ...HOUSE,

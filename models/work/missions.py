@@ -129,6 +129,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         belongs_to("crew_id", "crews"),
         belongs_to("lead_agent_id", "agents"),
         Index("missions_workspace_id_created_at_id_idx", "workspace_id", "created_at", "id"),
+        Index("missions_workspace_id_updated_at_id_idx", "workspace_id", "updated_at", "id"),
         Index("missions_workspace_id_crew_id_created_at_id_idx", "workspace_id", "crew_id", "created_at", "id"),
         Index("missions_lead_agent_id_list_idx", "workspace_id", "lead_agent_id", "created_at", "id"),
         Index("missions_status_list_idx", "workspace_id", "status", "created_at", "id"),

@@ -6,6 +6,7 @@ from resolvers.work.missions.actions import (
     MissionState,
     clone_mission,
     restart_mission,
+    restart_mission_from,
     resume_mission,
     start_mission,
 )
@@ -35,6 +36,6 @@ from resolvers.work.missions.missions import (
     list_missions,
     update_mission,
 )
-from resolvers.work.missions.tasks import create_task, update_task
+from resolvers.work.missions.tasks import create_task, delete_task, get_task, update_task
 
 DOMAIN = Domain("missions", scopes="issues")

@@ -1,15 +1,32 @@
 """Operations on a whole mission: start, restart, resume, clone."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from sqlmodel import col
 
 from models.base import new_id
 from models.bounds import LABEL, cut
 from models.work.missions import MISSION_ACTIONS, Mission, MissionStatus, MissionTask, TaskStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
-from resolvers.kernel import NOW, Action, Code, Context, Output, Refusal, command, extend, written
+from resolvers.kernel import (
+    GRAPHQL_ONLY,
+    MOST_LISTED,
+    NOW,
+    Action,
+    Code,
+    Context,
+    Id,
+    Input,
+    Output,
+    Refusal,
+    Subject,
+    at_most,
+    command,
+    extend,
+    written,
+)
 from resolvers.work.missions.calling_off import WORK_IS_CALLED_OFF, call_off
 from resolvers.work.missions.driving import WORK_BEGINS, begin_work, tasks_of
 from resolvers.work.missions.events import MissionCloned, MissionStarted, MissionUpdated, TaskUpdated
@@ -17,6 +34,7 @@ from resolvers.work.missions.missions import MISSION, InCrew, chat_of
 from resolvers.work.missions.moving import move_mission
 from resolvers.work.missions.plans import CLEARED_BY_A_RESTART, NEXT_ITERATION, downstream, fault_in, set_anew
 from resolvers.work.missions.reviewing import taken_up_again
+from resolvers.work.missions.tasks import depended_on
 
 RESTARTABLE = (MissionStatus.COMPLETED, MissionStatus.FAILED, MissionStatus.CANCELLED)
 STUCK = (TaskStatus.FAILED, TaskStatus.AWAITING_APPROVAL)
@@ -103,6 +121,11 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
     Returns a COMPLETED, FAILED or CANCELLED mission to PLANNING; nothing runs until it is started. Tasks that
     are not COMPLETED start over.
     """
+    return await _restart(ctx, mission, set())
+
+
+async def _restart(ctx: Context, mission: Mission, begun_anew: set[str]) -> MissionState:
+    """Tasks that are not COMPLETED start over, and these with all their dependents."""
     if mission.status not in RESTARTABLE:
         raise Refusal(Code.CONFLICT, f"Only ended missions can be restarted; this one is {mission.status}")
     planning = MissionStatus.PLANNING
@@ -110,9 +133,36 @@ async def restart_mission(ctx: Context, mission: Mission, data: InCrew) -> Missi
     await taken_up_again(ctx, mission)
     await call_off(ctx, mission.id)
     tasks = await tasks_of(ctx, mission.id)
-    await _begin_anew(ctx, tasks, {task.id for task in tasks if task.status is not TaskStatus.COMPLETED})
+    unfinished = {task.id for task in tasks if task.status is not TaskStatus.COMPLETED}
+    await _begin_anew(ctx, tasks, unfinished | downstream(tasks, begun_anew))
     ctx.emit(MissionUpdated(id=mission.id, crew_id=mission.crew_id, status=planning))
     return MissionState(id=mission.id, status=planning)
+
+
+class RestartMissionFrom(Input):
+    """A mission, and the tasks of it that start over."""
+
+    id: Id
+    task_ids: Annotated[list[Id], Field(min_length=1), at_most(MOST_LISTED)]
+
+
+@command(
+    "missions.restart_from",
+    Action.CREATE,
+    audit="mission.restarted",
+    subject=Subject(Mission, "id"),
+    surfaces=GRAPHQL_ONLY,
+    emits=(MissionUpdated, TaskUpdated, *WORK_IS_CALLED_OFF),
+    errors=(Code.CONFLICT,),
+)
+async def restart_mission_from(ctx: Context, mission: Mission, data: RestartMissionFrom) -> MissionState:
+    """Restart a mission from tasks.
+
+    Returns a COMPLETED, FAILED or CANCELLED mission to PLANNING; nothing runs until it is started. The tasks, all
+    tasks that depend on them, and tasks that are not COMPLETED start over.
+    """
+    tasks = await depended_on(ctx, mission.id, data.task_ids, "task_ids")
+    return await _restart(ctx, mission, {task.id for task in tasks})
 
 
 @command(

@@ -78,6 +78,13 @@ class TaskUpdated(Event, type="task.updated", channel="workspace:{workspace_id}"
     status: Annotated[TaskStatus, Distinct("task_status")]
 
 
+class TaskDeleted(Event, type="task.deleted", channel="workspace:{workspace_id}"):
+    """A task of a mission was deleted."""
+
+    id: str
+    mission_id: str
+
+
 class ConfidenceLow(Event, type="confidence.low", channel="workspace:{workspace_id}"):
     """A task has ended with a confidence below the notification threshold."""
 

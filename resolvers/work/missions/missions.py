@@ -1,5 +1,6 @@
 """Missions themselves: list, get, create, update, delete."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field
@@ -25,6 +26,8 @@ from resolvers.kernel import (
     Filter,
     Id,
     Input,
+    Order,
+    Otherwise,
     Page,
     Patch,
     QueryScope,
@@ -77,6 +80,21 @@ class ListCrewMissions(FilterMissions):
     crew_id: Id
 
 
+class MissionSort(StrEnum):
+    """The order of a list of missions."""
+
+    newest = "newest"
+    oldest = "oldest"
+    recently_changed = "recently_changed"
+
+
+ORDERS = {
+    MissionSort.newest: NEWEST_FIRST,
+    MissionSort.oldest: (col(Mission.created_at), col(Mission.id)),
+    MissionSort.recently_changed: (col(Mission.updated_at).desc(), col(Mission.id).desc()),
+}
+
+
 class FindMissions(ListMissions):
     """Filters are combined with AND. `status` is one status; unknown values match nothing."""
 
@@ -84,6 +102,7 @@ class FindMissions(ListMissions):
     lead_agent_id: Annotated[Id | None, Filter(Mission.lead_agent_id, leads=True)] = None
     statuses: Annotated[Statuses | None, Filter(Mission.status, leads=True)] = None
     mission_type: MissionType | None = None
+    sort: Annotated[MissionSort, Otherwise(MissionSort.newest), Order(ORDERS)] = MissionSort.newest
 
 
 class ByMission(Input):
@@ -116,12 +135,13 @@ class UpdateMission(Patch, InCrew):
 def find_missions(scope: QueryScope, data: FindMissions) -> Page[Mission]:
     """List missions.
 
-    Newest first. Issues are missions, too, and listed unless `mission_type` is another one.
+    Newest first, unless `sort` says otherwise. Issues are missions, too, and listed unless `mission_type` is another
+    one.
     """
     rows = scope.select(Mission)
     if data.mission_type is not None:
         rows = rows.where(col(Mission.mission_type) == constant(data.mission_type))
-    return rows.matching(data).order_by(*NEWEST_FIRST).page(data)
+    return rows.matching(data).page(data)
 
 
 @query("missions.find_one", Action.READ, surfaces=GRAPHQL_ONLY, errors=(Code.NOT_FOUND,))

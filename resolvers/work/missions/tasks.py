@@ -13,25 +13,31 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.missions import TASK_STATES, Mission, MissionStatus, MissionTask, TaskStatus
 from resolvers.kernel import (
+    GRAPHQL_ONLY,
     Action,
+    ById,
     Code,
     ConfigText,
     Context,
+    Deleted,
     Float,
     Id,
     Input,
     Int,
     Patch,
+    QueryScope,
     Ref,
     Refusal,
+    Row,
     Subject,
     Url,
     at_most,
     command,
     invalid,
+    query,
 )
-from resolvers.work.missions.driving import look_again
-from resolvers.work.missions.events import TaskCreated, TaskStatusChanged, TaskUpdated
+from resolvers.work.missions.driving import look_again, tasks_of
+from resolvers.work.missions.events import TaskCreated, TaskDeleted, TaskStatusChanged, TaskUpdated
 from resolvers.work.missions.missions import Title
 
 MOST_TASKS = 500
@@ -79,6 +85,7 @@ class OfTask(TasksOfMission):
 
 OF_CREW = Subject(Mission, "mission_id", of=Subject(Crew, "crew_id"))
 TASK = Subject(MissionTask, "id", of=OF_CREW, key="mission_id", called="Task")
+ANY_TASK = Subject(MissionTask, "id", called="Task")
 
 
 class CreateTask(TasksOfMission):
@@ -109,6 +116,12 @@ class UpdateTask(Patch, OfTask):
     max_iterations: Iterations
 
 
+@query("missions.tasks_get", Action.READ, surfaces=GRAPHQL_ONLY, subject=ANY_TASK)
+def get_task(scope: QueryScope, task: Row[MissionTask], data: ById) -> Row[MissionTask]:
+    """Get a task of a mission."""
+    return task
+
+
 async def takes_tasks(ctx: Context, mission: Mission) -> None:
     """A guard: the state of the mission is looked at before the body is."""
     if mission.status not in OPEN:
@@ -116,7 +129,9 @@ async def takes_tasks(ctx: Context, mission: Mission) -> None:
         raise Refusal(Code.BAD_REQUEST, fault)
 
 
-async def depended_on(ctx: Context, mission_id: str, ids: Iterable[str]) -> list[MissionTask]:
+async def depended_on(
+    ctx: Context, mission_id: str, ids: Iterable[str], field: str = "depends_on"
+) -> list[MissionTask]:
     """The tasks of the mission that these name, or BAD_REQUEST."""
     wanted = list(dict.fromkeys(ids))
     if not wanted:
@@ -125,7 +140,7 @@ async def depended_on(ctx: Context, mission_id: str, ids: Iterable[str]) -> list
         MissionTask, col(MissionTask.mission_id) == mission_id, col(MissionTask.id).in_(wanted)
     ).all()
     if len(found) != len(wanted):
-        raise invalid("depends_on", "there is no such task in this mission")
+        raise invalid(field, "there is no such task in this mission")
     return found
 
 
@@ -190,6 +205,39 @@ async def update_task(ctx: Context, task: MissionTask, data: UpdateTask) -> Miss
     ctx.emit(TaskUpdated(id=task.id, mission_id=mission.id, status=status))
     look_again(ctx, mission)
     return updated
+
+
+@command(
+    "missions.tasks_delete",
+    Action.CREATE,
+    audit="mission_task.deleted",
+    subject=ANY_TASK,
+    surfaces=GRAPHQL_ONLY,
+    emits=(TaskDeleted, TaskUpdated),
+    versioned=MissionTask,
+)
+async def delete_task(ctx: Context, task: MissionTask, data: ById) -> Deleted:
+    """Delete a task.
+
+    The mission must be PLANNING. Tasks that depend on it no longer do.
+    """
+    mission = await ctx.select(Mission, col(Mission.id) == task.mission_id).locked().one()
+    if mission.status is not MissionStatus.PLANNING:
+        fault = f"Tasks can only be deleted in PLANNING; this mission is {mission.status}"
+        raise Refusal(Code.BAD_REQUEST, fault)
+    left = {other.id: other for other in await tasks_of(ctx, mission.id) if other.id != task.id}
+    for other in left.values():
+        if task.id not in other.depends_on:
+            continue
+        depends_on = [id for id in other.depends_on if id != task.id]
+        changes: dict[str, Any] = {"depends_on": depends_on}
+        if other.status in NOT_BEGUN:
+            changes["status"] = waiting_for(left[id] for id in depends_on if id in left)
+        changed = await ctx.edit(other, **changes)
+        ctx.emit(TaskUpdated(id=other.id, mission_id=mission.id, status=changed.status))
+    await ctx.delete(MissionTask, task.id)
+    ctx.emit(TaskDeleted(id=task.id, mission_id=mission.id))
+    return Deleted(id=task.id)
 
 
 async def _planned(ctx: Context, task: MissionTask, status: TaskStatus | None, changes: dict[str, Any]) -> None:

@@ -146,6 +146,9 @@ RECIPES = {
     "missions.update": Recipe(values={"status": "CANCELLED"}),
     "missions.restart": FAILED,
     "missions.resume": FAILED,
+    "missions.restart_from": Recipe(ids={"id": "mission_that_failed", "task_ids": "task_that_failed"}),
+    "missions.tasks_get": Recipe(ids={"id": "mission_task"}),
+    "missions.tasks_delete": Recipe(ids={"id": "task"}),
     "missions.tasks_update": Recipe(
         values={"status": "SKIPPED", "title": "Steer", "depends_on": None}, ids={"id": "task"}
     ),
