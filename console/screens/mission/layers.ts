@@ -23,7 +23,7 @@ export interface Layout {
 }
 
 /** Pixels of a task, between tasks, and around them. */
-export const SIZE = { width: 208, height: 64, across: 56, down: 16, around: 20 };
+export const SIZE = { width: 232, height: 64, across: 52, down: 16, around: 20 };
 const ROWS = 8; // of tasks without any dependency, before a column begins
 
 /** How many tasks stand before each one, at most, on a way to it. A circle ends where it meets itself. */

@@ -57,7 +57,7 @@ async def test_a_task_that_is_deleted_holds_no_other_back(desk: Desk) -> None:
     left = {"title": "Three", "mission": {"id": mission["id"]}, "dependsOn": []}
     assert await said(desk, ONE, id=three["id"]) == left
     assert [type_ for _, type_, _ in await desk.told(mission, since)] == ["task.updated", "task.deleted"]
-    assert await said(desk, ONE, id=two["id"]) == ("NOT_FOUND", "Task not found")
+    assert await said(desk, ONE, id=two["id"]) == ("NOT_FOUND", {"id": "Task not found"})
     await desk.done("PATCH", desk.at(mission, f"/tasks/{three['id']}"), {"depends_on": f'["{one["id"]}"]'})
     assert (await desk.states(mission))["Three"] == "BLOCKED"
 
