@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { defineConfig } from "vite";
 import { writeDocuments } from "./tools/documents.mjs";
 import { packed } from "./tools/packed.mjs";
+import { texts } from "./tools/texts.mjs";
 
 const manifest = await writeDocuments();
 const out = process.env.CONSOLE_OUT ?? fileURLToPath(new URL("../crewship/static/console", import.meta.url));
@@ -11,7 +12,7 @@ export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "/console/",
   publicDir: "public",
-  plugins: [svelte(), packed(manifest)],
+  plugins: [await texts(), svelte(), packed(manifest)],
   build: {
     outDir: out,
     emptyOutDir: true,
