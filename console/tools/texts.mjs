@@ -2,7 +2,7 @@
 // text with values, a table of texts) comes with its section, from a module of its own.
 const FILE = "/lib/texts.ts";
 const IMPORT = /import \{ texts(?: as (\w+))? \} from "[./a-z]*texts";/;
-const named = (local) => new RegExp(`(?<![\\w.$])${local}((?:\\??\\.[A-Za-z_]\\w*)+)`, "g");
+const named = (local) => new RegExp(`(?<![\\w.$/])${local}((?:\\??\\.[A-Za-z_]\\w*)+)`, "g");
 const MODULE = "virtual:texts/";
 
 function written(value) {
