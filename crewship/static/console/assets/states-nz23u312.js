@@ -1,1 +1,0 @@
-import{P as e}from"./index-aMp060YZ.js";var t={QUEUED:`quiet`,RUNNING:`busy`,WAITING:`warn`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,TIMEOUT:`bad`},n=t=>e.runs.triggers[t]??t.toLowerCase();export{n,t};
