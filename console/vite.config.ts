@@ -12,6 +12,7 @@ export default defineConfig({
   root: fileURLToPath(new URL(".", import.meta.url)),
   base: "/console/",
   publicDir: "public",
+  resolve: { alias: { "@0no-co/graphql.web": fileURLToPath(new URL("lib/language.ts", import.meta.url)) } },
   plugins: [await texts(), svelte(), packed(manifest)],
   build: {
     outDir: out,
