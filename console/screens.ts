@@ -9,6 +9,7 @@ import { texts } from "./lib/texts";
 import { variablesOf as missionsOf } from "./screens/missions/filters";
 import { CREWS } from "./screens/crews/screens";
 import { HOUSE } from "./screens/house/screens";
+import { ISSUES } from "./screens/issues/screens";
 import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
@@ -67,5 +68,6 @@ export const SCREENS: readonly Listed[] = [
     document: known(Mission),
     variables: (ws, { id }) => ({ ws, id }),
   },
+  ...ISSUES,
   ...HOUSE,
 ];

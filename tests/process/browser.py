@@ -35,6 +35,7 @@ FLAGS += [
 PATIENCE = 30.0  # seconds until something must be on a page
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "Space": (32, " "), "ArrowDown": (40, "")}
 KEYS |= {letter: (ord(letter.upper()), letter) for letter in "abcdefghijklmnopqrstuvwxyz"} | {"?": (191, "?")}
+KEYS |= {"ArrowUp": (38, ""), "ArrowLeft": (37, ""), "ArrowRight": (39, ""), "[": (219, "["), "]": (221, "]")}
 
 
 class Page:
@@ -45,6 +46,7 @@ class Page:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._dragged: asyncio.Future[dict[str, Any]] | None = None
 
     async def listen(self) -> None:
         async for text in self._socket:
@@ -63,6 +65,8 @@ class Page:
                     said["exceptionDetails"].get("exception", {}).get("description") or said["exceptionDetails"]["text"]
                 )
             )
+        elif method == "Input.dragIntercepted" and self._dragged is not None:
+            self._dragged.set_result(said["data"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
         elif method == "Network.webSocketCreated":
@@ -118,6 +122,30 @@ class Page:
         await self.until(f"document.querySelector({json.dumps(selector)})?.offsetParent")
         await self.value(f"document.querySelector({json.dumps(selector)}).focus()")
         await self.command("Input.insertText", text=text)
+
+    async def drag(self, selector: str, to: str, *, hold: str = "true") -> None:
+        """Drags by the mouse, from the middle of one element to that of another one. `hold`: is waited for before the
+        drop.
+        """
+        middle = "(at => ({x: at.x + at.width / 2, y: at.y + at.height / 2}))(FOUND.getBoundingClientRect())"
+        begin, end = [
+            await self.value(middle.replace("FOUND", f"document.querySelector({json.dumps(each)})"))
+            for each in (selector, to)
+        ]
+        self._dragged = asyncio.get_running_loop().create_future()
+        await self.command("Input.setInterceptDrags", enabled=True)
+        mouse = {"button": "left", "buttons": 1, "clickCount": 1}
+        await self.command("Input.dispatchMouseEvent", type="mousePressed", **begin, **mouse)
+        for step in (0.1, 0.5, 1):
+            at = {axis: begin[axis] + (end[axis] - begin[axis]) * step for axis in "xy"}
+            await self.command("Input.dispatchMouseEvent", type="mouseMoved", **at, **mouse)
+        data = await asyncio.wait_for(self._dragged, PATIENCE)
+        await self.command("Input.setInterceptDrags", enabled=False)
+        await self.until(hold)
+        for kind in ("dragEnter", "dragOver"):
+            await self.command("Input.dispatchDragEvent", type=kind, data=data, **end)
+        await self.command("Input.dispatchDragEvent", type="drop", data=data, **end)
+        await self.command("Input.dispatchMouseEvent", type="mouseReleased", **end, button="left", clickCount=1)
 
     async def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
         code, text = KEYS[key]
