@@ -1,19 +1,16 @@
 """Issues: moved on the board by mouse and by keys, found in a list, created from anywhere, and worked on in place."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.people.workspaces import Membership, Role
 from models.work.missions import MissionStatus
-from tests.console.deck import PHONE, enter, page, pictures, place
-from tests.people.auth.browsers import PASSWORD, new_user
-from tests.process.browser import CHROMIUM, Page, browsing
+from tests.console.deck import enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.work.issues.board import Board
-from tests.world import World, now
+from tests.world import World
 
 __all__ = ["axe", "page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
