@@ -18,6 +18,7 @@ export default defineConfig({
     outDir: out,
     emptyOutDir: true,
     target: "es2023",
+    cssCodeSplit: false,
     cssTarget: ["chrome123", "firefox120", "safari17.5"],
     modulePreload: { polyfill: false },
     // All other files of the package are text that a policy without `data:` admits.
