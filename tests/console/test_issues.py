@@ -1,16 +1,19 @@
 """Issues: moved on the board by mouse and by keys, found in a list, created from anywhere, and worked on in place."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.work.missions import MissionStatus
-from tests.console.deck import enter, page, pictures, place
-from tests.process.browser import CHROMIUM, Page
+from models.people.workspaces import Membership, Role
+from models.work.missions import Mission, MissionStatus
+from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.people.auth.browsers import PASSWORD, new_user
+from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.work.issues.board import Board
-from tests.world import World
+from tests.world import World, now, stored
 
 __all__ = ["axe", "page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -68,4 +71,207 @@ async def test_the_board_moves_issues_and_their_pages_change_them(
     await page.press("Enter", control=True)
     await page.see("Where is the match?", "ol article")
     await page.see("Light the fire", "h1")
+    assert page.complaints == []
+
+
+async def sign_in(page: Page, place: World, email: str, path: str) -> None:
+    await page.open(f"{place.url}/login?callbackUrl=/console/{place.workspace.slug}/{path}")
+    await page.fill("#login [name=email]", email)
+    await page.fill("#login [name=password]", PASSWORD)
+    await page.press("Enter")
+    await page.until("document.querySelector('main h1')")
+
+
+@pytest.mark.slow
+async def test_two_people_see_what_the_other_one_changes(
+    place: World, board: Board, page: Page, tmp_path: Path
+) -> None:
+    axes = await found(place, "Sharpen")
+    async with browsing(tmp_path / "other") as other:
+        await enter(page, place, "issues")
+        await enter(other, place, f"issues/{axes['identifier']}")
+        await other.see("Sharpen the axe", "h1")
+        await page.drag(
+            IN.format("BACKLOG", axes["id"]), "[data-status=TODO]", hold="document.querySelector('section.takes')"
+        )
+        await other.see("To do", "header")
+        await other.fill("[name=body]", "I take this one")
+        await other.press("Enter", control=True)
+        await other.see("I take this one", "ol article")
+        await other.click("aside .editable:nth-child(3) button")
+        await other.until("document.activeElement.matches('aside select')")
+        await other.value("document.activeElement.value = 'urgent'")
+        await other.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
+        await other.press("Enter")
+        await page.see("Urgent", IN.format("TODO", axes["id"]))
+        assert page.complaints == other.complaints == []
+
+
+@pytest.mark.slow
+async def test_an_issue_is_changed_where_it_stands(place: World, board: Board, page: Page, axe: str) -> None:
+    fell = await found(place, "Fell")
+    await board.label("bug")
+    project = await board.project(name="Winter")
+    await board.milestone(project, name="First snow")
+    await enter(page, place, f"issues/{fell['identifier']}")
+    await page.see("agreed", ".main")
+    await page.until("document.querySelector('[name=body]')")
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+
+    async def choose(label: str, text: str) -> None:
+        field = f"[...document.querySelectorAll('aside .editable')].find(one => one.innerText.startsWith('{label}'))"
+        await page.until(f"{field}.querySelector('button.value')")
+        await page.value(f"{field}.querySelector('button.value').click()")
+        await page.until("document.activeElement.matches('aside select')")
+        await page.value(
+            "(select => { select.value = [...select.options].find(one => one.text === WANTED).value;"
+            " select.dispatchEvent(new Event('change', {bubbles: true})) })(document.activeElement)".replace(
+                "WANTED", repr(text)
+            )
+        )
+        await page.press("Enter")
+        await page.until(f"{field}.querySelector('button.value')?.innerText === '{text}'")
+
+    await choose("Priority", "High")
+    await choose("Assignee", "Ada Lovelace")
+    await choose("Project", "Winter")
+    await choose("Milestone", "First snow")
+    await page.value(
+        "(select => { select.value = [...select.options].find(one => one.text === 'bug').value;"
+        " select.dispatchEvent(new Event('change', {bubbles: true})) })(document.querySelector('.labels select'))"
+    )
+    await page.see("bug", ".labels ul")
+    await page.click("[aria-label=Description] button")
+    await page.until("document.activeElement.matches('[name=description]')")
+    await page.value("document.activeElement.select()")
+    await page.command("Input.insertText", text="Only **dry** wood")
+    await page.press("Enter", control=True)
+    await page.see("Only dry wood", ".main")
+    await page.fill("[name=body]", f"Look: {HOSTILE}")
+    await page.press("Enter", control=True)
+    await page.see("onerror", "ol article")
+    await page.click("[aria-label=Sub-issues] button")
+    await page.fill("dialog [name=title]", "Find the saw")
+    await page.press("Enter")
+    await page.see("Find the saw", "[aria-label=Sub-issues]")
+    wood = await found(place, "Stack")
+    await page.click("[aria-label=Relations] button")
+    await page.fill("dialog [name=targetIdentifier]", wood["identifier"])
+    await page.press("Enter")
+    await page.see("Stack the wood", "[aria-label=Relations]")
+    await pictures(page, "issue")
+    await judge(page, axe, "issue")
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+    await page.value(
+        "[...document.querySelectorAll('header button')].find(one => one.innerText === 'Request changes').click()"
+    )
+    await page.fill("dialog [name=comment]", "Cut it shorter")
+    await page.press("Enter", control=True)
+    await page.see("To do", "header")
+    assert (await found(place, "Fell"))["status"] == "TODO"
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_ten_thousand_issues_are_found_and_kept_as_a_view(
+    place: World, board: Board, page: Page, axe: str
+) -> None:
+    columns = stored(Mission)
+    values = ", ".join({"id": "'i' || number", "title": "'Task ' || number", "number": "1000 + number",
+                        "identifier": "'MANY-' || number", "status": "'TODO'", "priority": "'low'",
+                        "trace_id": "'t' || number"}.get(name, name) for name in columns.split(", "))  # fmt: skip
+    await place.database.execute(
+        f"INSERT INTO missions ({columns}) SELECT {values} FROM missions, generate_series(1, 10000) number"
+        " WHERE title = 'Sharpen the axe'"
+    )
+    await enter(page, place, "issues?view=list")
+    await page.see("10,003 issues", "main")
+    assert await page.value("document.querySelectorAll('.view li').length") < 60
+    await pictures(page, "issues-list")
+    await judge(page, axe, "list")
+    for _ in range(4):
+        before = await page.value("document.querySelector('.view ul').offsetHeight")
+        await page.value("document.querySelector('.view').scrollTo(0, 1e9)")
+        await page.until(f"document.querySelector('.view ul').offsetHeight > {before}")
+    assert await page.value("document.querySelectorAll('.view li').length") < 60
+    await page.fill("[type=search]", "axe")
+    await page.see("1 issue", "main")
+    assert await page.value("new URLSearchParams(location.search).get('q')") == "axe"
+    await page.value("[...document.querySelectorAll('button')].find(one => one.innerText === 'Save view').click()")
+    await page.fill("dialog [name=name]", "Axes")
+    await judge(page, axe, "save view")
+    await page.press("Enter")
+    await page.until("new URLSearchParams(location.search).get('saved')")
+    await page.value("[...document.querySelectorAll('button')].find(one => one.innerText === 'Clear').click()")
+    await page.see("10,003 issues", "main")
+    await page.see("Axes", ".filters")
+    await page.value(
+        "(select => { select.value = [...select.options].find(one => one.text === 'Axes').value;"
+        " select.dispatchEvent(new Event('change', {bubbles: true})) })"
+        "([...document.querySelectorAll('.filters select')].at(-1))"
+    )
+    await page.see("1 issue", "main")
+    assert await page.value("new URLSearchParams(location.search).get('view')") == "list"
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("Sharpen the axe", "h1")
+    await page.value("history.back()")
+    await page.see("1 issue", "main")
+    await page.value("[...document.querySelectorAll('button')].find(one => one.innerText === 'Board').click()")
+    await page.see("Sharpen the axe", "[data-status=BACKLOG]")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_phone_moves_by_the_menu(place: World, board: Board, page: Page, axe: str) -> None:
+    await page.look(*PHONE)
+    await enter(page, place, "issues")
+    await page.click("[data-status=BACKLOG] article button")
+    await page.see("In progress", "dialog[open]")
+    await pictures(page, "issues-move")
+    await page.look(*PHONE)
+    await page.value("[...document.querySelectorAll('dialog button')].find(one => one.innerText === 'To do').click()")
+    await page.see("Sharpen the axe", "[data-status=TODO]")
+    await page.see("is in To do", ".notices")
+    await page.value("document.querySelector('.notices button').click()")
+    await page.see("Sharpen the axe", "[data-status=BACKLOG]")
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_refused_move_goes_back_and_says_why(place: World, board: Board, page: Page) -> None:
+    axes = await found(place, "Sharpen")
+    await enter(page, place, "issues")
+    await page.see("Sharpen the axe", "[data-status=BACKLOG]")
+    await page.command("Network.setBlockedURLs", urls=["*/graphql"])
+    await page.value("document.querySelector('[data-status=BACKLOG] [data-issue]').focus()")
+    await page.press("]")
+    await page.see("did not work", ".notices")
+    await page.command("Network.setBlockedURLs", urls=[])
+    await page.see("Sharpen the axe", "[data-status=BACKLOG]")
+    assert (await found(place, "Sharpen"))["status"] == axes["status"] == "BACKLOG"
+
+
+@pytest.mark.slow
+async def test_a_reader_sees_text_where_others_act(place: World, board: Board, page: Page, axe: str) -> None:
+    mary = await new_user(place, full_name="Mary", email=MEMBER)
+    here = {"workspace_id": place.workspace.id, "user_id": mary.id}
+    await place.add(Membership(role=Role.VIEWER, accepted_at=now(), **here))
+    axes = await found(place, "Sharpen")
+    await sign_in(page, place, MEMBER, "issues")
+    await page.see("Sharpen the axe", "[data-status=BACKLOG]")
+    assert await page.value("document.querySelectorAll('article button, [draggable=true]').length") == 0
+    await page.press("c")
+    await page.value("document.querySelector('[data-status=BACKLOG] [data-issue]').focus()")
+    await page.press("]")
+    assert await page.value("document.querySelector('dialog[open]') === null")
+    await page.press("Enter")
+    await page.see("Sharpen the axe", "h1")
+    await page.see("This needs", "[aria-label='Comments and changes']")
+    assert (
+        await page.value("document.querySelectorAll('.issue button, .issue :is(input, select, textarea)').length") == 0
+    )
+    await judge(page, axe, "read only")
+    assert (await found(place, "Sharpen"))["status"] == axes["status"]
     assert page.complaints == []
