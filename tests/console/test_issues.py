@@ -256,7 +256,7 @@ async def test_a_refused_move_goes_back_and_says_why(place: World, board: Board,
 @pytest.mark.slow
 async def test_a_reader_sees_text_where_others_act(place: World, board: Board, page: Page, axe: str) -> None:
     mary = await new_user(place, full_name="Mary", email=MEMBER)
-    here = {"workspace_id": place.workspace.id, "user_id": mary.id}
+    here: dict[str, Any] = {"workspace_id": place.workspace.id, "user_id": mary.id}
     await place.add(Membership(role=Role.VIEWER, accepted_at=now(), **here))
     axes = await found(place, "Sharpen")
     await sign_in(page, place, MEMBER, "issues")
