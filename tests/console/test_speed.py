@@ -145,8 +145,11 @@ def written(first: dict[str, float], changed: dict[str, float], frames: dict[str
     head = HEAD.format(times=TIMES, slowed=SLOWED, load=os.getloadavg()[0], cores=os.cpu_count())
     times = [(path, f"{took:.0f}", f"{changed[path]:.0f}" if path in changed else "-") for path, took in first.items()]
     scrolled = [(name, str(lost), f"{longest:.0f}") for name, (lost, longest) in frames.items()]
-    bytes = [("before the first screen", f"{sizes['entry']:,}", "60,000"), ("styles", f"{sizes['style']:,}", "15,000")]
-    bytes += [(name, f"{size:,}", "30,000") for name, size in sizes["screens"].items()]
+    bytes = [
+        ("before the first screen", f"{sizes['entry']:,}", "60,000"),
+        ("styles before it", f"{sizes['style']:,}", "15,000"),
+    ]
+    bytes += [(name, f"{size:,}", "30,000") for name, size in (sizes["screens"] | sizes["parts"]).items()]
     parts = (
         table(("screen", "ms to a usable first screen (1,000)", "ms to change to it (100)"), times),
         table(("scrolled", "frames dropped of 118", "longest, ms"), scrolled),
