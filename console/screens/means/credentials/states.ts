@@ -1,0 +1,31 @@
+import type { CredentialStatus, CredentialType, MeansCredentialsQueryVariables, RotationStatus } from "../../../generated/types";
+import { texts } from "../../../lib/texts";
+import type { Tone } from "../Line.svelte";
+
+export const TONES: Record<CredentialStatus, Tone> = {
+  ACTIVE: "good",
+  PENDING: "warn",
+  PENDING_APPROVAL: "warn",
+  RATE_LIMITED: "warn",
+  EXPIRED: "bad",
+  REVOKED: "bad",
+  ERROR: "bad",
+  REJECTED: "quiet",
+};
+export const ROTATIONS: Record<RotationStatus, Tone> = { ACTIVE: "busy", EXPIRED: "quiet", CANCELLED: "quiet" };
+export const STATES = Object.keys(TONES) as CredentialStatus[];
+export const TYPES = Object.keys(texts.means.types) as CredentialType[];
+/** Values of several lines. */
+export const LONG: readonly CredentialType[] = ["SSH_KEY", "CERTIFICATE"];
+/** Providers whose keys the service can test, or whose variable it knows; any other may be written. */
+export const PROVIDERS = ["ANTHROPIC", "OPENAI", "GOOGLE", "GITHUB", "GITLAB", "CURSOR", "FACTORY", "VERCEL", "AWS", "KUBERNETES"];
+
+/** The filters are in the address; so is what they read. */
+export const variablesOf = (ws: string, query: URLSearchParams): MeansCredentialsQueryVariables => ({
+  ws,
+  status: (query.get("state") as CredentialStatus | null) ?? undefined,
+  type: (query.get("type") as CredentialType | null) ?? undefined,
+  search: query.get("search") ?? undefined,
+});
+
+export const isOver = (at: string | null | undefined): boolean => !!at && Date.parse(at) < Date.now();
