@@ -101,7 +101,7 @@ async def test_credentials_are_found_by_keys_alone(place: World, page: Page, axe
     await pictures(page, "means-credentials")
     await judge(page, axe, "credentials")
     assert await page.value(MARKUP) == 0
-    await choose(page, "select[aria-label='Any state']", "EXPIRED")
+    await choose(page, 'select[aria-label="Any state"]', "EXPIRED")
     await page.until(f"{ROWS} === 1 && location.search === '?state=EXPIRED'")
     await page.press("j")
     await page.press("Enter")
@@ -125,6 +125,7 @@ async def test_credentials_are_found_by_keys_alone(place: World, page: Page, axe
 async def test_a_credential_is_created_by_keys_on_a_phone(place: World, page: Page) -> None:
     await page.look(*PHONE)
     await enter(page, place, "means/credentials")
+    await page.see("Create credential", "main")
     await page.press("n")
     await page.until("document.activeElement.name === 'name'")
     await page.command("Input.insertText", text="By keys")
