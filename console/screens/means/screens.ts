@@ -3,7 +3,7 @@ import { MeansCredentials } from "../../generated/MeansCredentials";
 import type { Known } from "../../lib/document";
 import { texts } from "../../lib/texts";
 import type { Listed } from "../../screens";
-import { variablesOf } from "./credentials/states";
+import { variablesOf } from "./credentials/filters";
 
 const known = (document: unknown) => document as Known<unknown, never>;
 const byId = (ws: string, { id }: Record<string, string>) => ({ ws, id });
@@ -17,5 +17,5 @@ const credentials = {
 export const MEANS: readonly Listed[] = [
   { name: "means", path: "means/credentials", title: texts.means.title, letter: "e", icon: "M3 6h14v9H3zM7 6V4h6v2M3 10h14", ...credentials },
   { name: "means/first", path: "means", title: texts.means.title, ...credentials },
-  { name: "means/credential", path: "means/credentials/:id", title: texts.means.credentials.one, load: () => import("./credentials/Credential.svelte"), document: known(MeansCredential), variables: byId },
+  { name: "means/credential", path: "means/credentials/:id", title: texts.means.credential, load: () => import("./credentials/Credential.svelte"), document: known(MeansCredential), variables: byId },
 ];

@@ -1,5 +1,5 @@
-import type { CredentialStatus, CredentialType, MeansCredentialsQueryVariables, RotationStatus } from "../../../generated/types";
-import { texts } from "../../../lib/texts";
+import type { CredentialStatus, CredentialType, RotationStatus } from "../../../generated/types";
+import { means } from "../../../lib/texts.means";
 import type { Tone } from "../Line.svelte";
 
 export const TONES: Record<CredentialStatus, Tone> = {
@@ -14,18 +14,10 @@ export const TONES: Record<CredentialStatus, Tone> = {
 };
 export const ROTATIONS: Record<RotationStatus, Tone> = { ACTIVE: "busy", EXPIRED: "quiet", CANCELLED: "quiet" };
 export const STATES = Object.keys(TONES) as CredentialStatus[];
-export const TYPES = Object.keys(texts.means.types) as CredentialType[];
+export const TYPES = Object.keys(means.types) as CredentialType[];
 /** Values of several lines. */
 export const LONG: readonly CredentialType[] = ["SSH_KEY", "CERTIFICATE"];
 /** Providers whose keys the service can test, or whose variable it knows; any other may be written. */
 export const PROVIDERS = ["ANTHROPIC", "OPENAI", "GOOGLE", "GITHUB", "GITLAB", "CURSOR", "FACTORY", "VERCEL", "AWS", "KUBERNETES"];
-
-/** The filters are in the address; so is what they read. */
-export const variablesOf = (ws: string, query: URLSearchParams): MeansCredentialsQueryVariables => ({
-  ws,
-  status: (query.get("state") as CredentialStatus | null) ?? undefined,
-  type: (query.get("type") as CredentialType | null) ?? undefined,
-  search: query.get("search") ?? undefined,
-});
 
 export const isOver = (at: string | null | undefined): boolean => !!at && Date.parse(at) < Date.now();
