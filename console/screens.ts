@@ -10,7 +10,6 @@ import { variablesOf as missionsOf } from "./screens/missions/filters";
 import { CREWS } from "./screens/crews/screens";
 import { HOUSE } from "./screens/house/screens";
 import { ISSUES } from "./screens/issues/screens";
-import { MEANS } from "./screens/means/screens";
 import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
@@ -71,5 +70,4 @@ export const SCREENS: readonly Listed[] = [
   },
   ...ISSUES,
   ...HOUSE,
-  ...MEANS,
 ];

@@ -1,6 +1,6 @@
-import type { HouseMembersQuery } from "../../generated/types";
+import type { HouseAuditQuery, HouseJournalQuery, HouseMembersQuery, HouseSettingsQuery } from "../../generated/types";
 
-export const PARTS = ["members", "invitations", "services"] as const;
+export const PARTS = ["members", "invitations", "services", "settings", "audit", "journal"] as const;
 export type PartName = (typeof PARTS)[number];
 export const pathOf = (part: PartName): string => (part === "members" ? "house" : `house/${part}`);
 
@@ -9,7 +9,24 @@ export const ASSIGNABLE = ["ADMIN", "MANAGER", "MEMBER", "VIEWER"] as const;
 export type Assignable = (typeof ASSIGNABLE)[number];
 
 export type Member = NonNullable<HouseMembersQuery["members"]>[number];
-export const nameOf = (member: Member): string => member.user.fullName || member.user.email || member.userId;
+export const nameOf = ({ userId, user }: { userId: string; user: { fullName: string | null; email: string } }): string => user.fullName || user.email || userId;
+
+export type Gate = NonNullable<HouseSettingsQuery["approvalGates"]>["nodes"][number];
+export type JournalRow = NonNullable<HouseJournalQuery["journal"]>["nodes"][number];
+export const TONES = { info: "quiet", notice: "busy", warn: "warn", error: "bad" } as const;
+
+export type Entry = NonNullable<HouseAuditQuery["auditLog"]>["nodes"][number];
+export const actorOf = ({ userName, userEmail, actorType, actorId }: Entry): string => userName ?? userEmail ?? [actorType, actorId].filter(Boolean).join(" ");
+
+const lines = (sign: string, value: unknown): string[] =>
+  value === null || value === undefined ? [] : (typeof value === "string" ? value : JSON.stringify(value, null, 2)).split("\n").map((line) => sign + line);
+
+/** What each field was and became, as a diff; empty where no field changed. */
+export function diffOf(changes: unknown): string {
+  if (!Array.isArray(changes)) return "";
+  const fields = changes as { field: string; before?: unknown; after?: unknown }[];
+  return fields.map(({ field, before, after }) => [`@@ ${field} @@`, ...lines("-", before), ...lines("+", after)].join("\n")).join("\n");
+}
 
 /** A token of a person or of a service account, without its value. */
 export interface Token {

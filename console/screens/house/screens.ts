@@ -1,7 +1,10 @@
+import { HouseAudit } from "../../generated/HouseAudit";
 import { HouseInvitations } from "../../generated/HouseInvitations";
+import { HouseJournal } from "../../generated/HouseJournal";
 import { HouseMembers } from "../../generated/HouseMembers";
 import { HouseService } from "../../generated/HouseService";
 import { HouseServices } from "../../generated/HouseServices";
+import { HouseSettings } from "../../generated/HouseSettings";
 import type { Known } from "../../lib/document";
 import { texts } from "../../lib/texts";
 import type { Listed } from "../../screens";
@@ -36,9 +39,30 @@ export const HOUSE: readonly Listed[] = [
   {
     name: "house/service",
     path: "house/services/:id",
-    title: texts.house.services.one,
+    title: texts.house.service,
     load: () => import("./Service.svelte"),
     document: known(HouseService),
     variables: (ws, { id }) => ({ ws, id }),
+  },
+  {
+    name: "house/settings",
+    path: "house/settings",
+    title: texts.house.parts.settings,
+    load: () => import("./Settings.svelte"),
+    document: known(HouseSettings),
+  },
+  {
+    name: "house/audit",
+    path: "house/audit",
+    title: texts.house.parts.audit,
+    load: () => import("./Audit.svelte"),
+    document: known(HouseAudit),
+  },
+  {
+    name: "house/journal",
+    path: "house/journal",
+    title: texts.house.parts.journal,
+    load: () => import("./Journal.svelte"),
+    document: known(HouseJournal),
   },
 ];
