@@ -10,6 +10,7 @@ import { variablesOf as missionsOf } from "./screens/missions/filters";
 import { CREWS } from "./screens/crews/screens";
 import { HOUSE } from "./screens/house/screens";
 import { ISSUES } from "./screens/issues/screens";
+import { MEANS } from "./screens/means/screens";
 import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
@@ -70,4 +71,5 @@ export const SCREENS: readonly Listed[] = [
   },
   ...ISSUES,
   ...HOUSE,
+  ...MEANS,
 ];

@@ -1,4 +1,4 @@
-import { createClient, type Client } from "graphql-ws";
+import type { Client } from "graphql-ws";
 import type { Known } from "./document";
 
 const LONGEST_PAUSE = 10_000; // milliseconds between two tries
@@ -25,20 +25,23 @@ class Connection {
 }
 
 export const connection = new Connection();
-let socket: Client | undefined;
-const waiting = new Set<() => void>();
+let socket: Promise<Client> | undefined;
+const waiting = new Set<() => unknown>();
 
-function socketOf(): Client {
-  socket ??= createClient({
-    url: `${location.origin.replace(/^http/, "ws")}/graphql`,
-    retryAttempts: 0,
-    keepAlive: 12_000,
-    lazyCloseTimeout: 3_000,
-    on: {
-      connected: () => connection.up(),
-      closed: (event) => connection.down(DENIED.has((event as CloseEvent).code)),
-    },
-  });
+/** No screen waits for its code: what is shown was read before it is kept up. */
+function socketOf(): Promise<Client> {
+  socket ??= import("graphql-ws").then(({ createClient }) =>
+    createClient({
+      url: `${location.origin.replace(/^http/, "ws")}/graphql`,
+      retryAttempts: 0,
+      keepAlive: 12_000,
+      lazyCloseTimeout: 3_000,
+      on: {
+        connected: () => connection.up(),
+        closed: (event) => connection.down(DENIED.has((event as CloseEvent).code)),
+      },
+    }),
+  );
   return socket;
 }
 
@@ -66,12 +69,21 @@ export function follow<Data extends Record<string, unknown>, Variables extends R
   let tries = 0;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let dispose = () => {};
-  const start = (): void => {
+  const start = async (): Promise<void> => {
     clearTimeout(timer);
     waiting.delete(start);
+    let live: Client;
+    try {
+      live = await socketOf();
+    } catch {
+      socket = undefined;
+      connection.down(false);
+      return again();
+    }
+    if (stopped) return;
     // The library wants a text; the service goes by the id.
     const payload = { query: "", documentId: document.documentId, variables: { ...variables, after } };
-    dispose = socketOf().subscribe<Data>(payload, {
+    dispose = live.subscribe<Data>(payload, {
       next: ({ data }) => {
         const event = data && (Object.values(data)[0] as Positioned | null);
         if (!event) return;
@@ -89,7 +101,7 @@ export function follow<Data extends Record<string, unknown>, Variables extends R
     waiting.add(start);
     timer = setTimeout(start, Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries++) * (0.5 + Math.random() / 2));
   };
-  start();
+  void start();
   return () => {
     stopped = true;
     clearTimeout(timer);

@@ -410,6 +410,7 @@ export const texts = {
   },
   means: {
     title: "Means",
+    credential: "Credential",
   },
   house: {
     title: "House",

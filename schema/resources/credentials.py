@@ -25,8 +25,9 @@ class CredentialNode:
     fields = """
         id workspace_id name description type provider status scope crew_id crew_ids account_label account_email
         username token_expires_at security_level last_checked_at last_error last_used_at last_used_ips tags
-        oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_names mcp_used
-        created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts created_at updated_at version
+        oauth_client_id oauth_auth_url oauth_token_url oauth_scopes agent_count agent_names assignments
+        mcp_used created_by_actor_type created_by_actor_id provisioned_for_service secret_ref hosts
+        created_at updated_at version
     """
     crew_id = strawberry.field(description="The first of `crewIds`.")
     crew_ids: list[str] = strawberry.field(description="Crews whose members see the credential.")
@@ -71,6 +72,7 @@ class CredentialRotationType:
 @strawberry.type
 class CredentialQuery:
     credentials = query(credential_ops.list_credentials, CredentialNode)
+    find_credentials = query(credential_ops.find_credentials, CredentialNode)
     credential = query(credential_ops.get_credential, CredentialNode)
     agent_credentials = query(credential_ops.list_assignments, AgentCredentialType)
     credential_events = query(credential_ops.list_events, CredentialEventNode)

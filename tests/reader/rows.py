@@ -363,7 +363,7 @@ class Sower:
             yield secret
             for place, crew in enumerate(self.random.sample(crews, min(2, len(crews)))):
                 yield CredentialCrew(credential_id=secret.id, crew_id=crew.id, position=place, **self.here)
-            for agent in self.random.sample(agents[:3], 2):
+            for agent in self.random.sample(agents[:3], 2) if number else agents[:6]:
                 given = {"env_var_name": self.random.choice("ABC"), "priority": self.random.randrange(3)}
                 yield AgentCredential(agent_id=agent.id, credential_id=secret.id, **given, **self.here)
             for _ in range(self.random.randrange(4) if number else 9):

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
-from tests.reader.words import Arguments, Root, Value, by, only, tenants
+from tests.reader.skill_twins import found
+from tests.reader.words import Arguments, Root, Rule, Value, by, fits, only, tenants
 
 TURNED: Order = by("-rotated_at", "-id")
 TOLD: Order = by("-occurred_at", "-id")
@@ -13,6 +14,22 @@ IN_ORDER: Order = (*by("type"), Key(lambda row: row["recency"], False, "time"), 
 
 def credentials(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("Credential", ordered(tenants(store, asker, "Credential"), IN_ORDER), IN_ORDER, (100, 500))
+
+
+FOUND: dict[str, Rule] = {
+    "status": lambda row, given: row["status"] in given,
+    "type": lambda row, given: row["type"] in given,
+    "search": lambda row, given: found(row["name"], given),
+}
+
+
+def find_credentials(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [
+        row
+        for row in tenants(store, asker, "Credential")
+        if all(fits(row, rule, arguments.get(name)) for name, rule in FOUND.items())
+    ]
+    return Listing("Credential", ordered(rows, IN_ORDER), IN_ORDER, (50, 100))
 
 
 def credential(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -63,7 +80,7 @@ def credential_count(store: Store, _: Asker, row: Row) -> int:
 
 HERE: dict[str, Root] = {
     "credentials": credentials, "credential": credential, "agentCredentials": given_to, "credentialEvents": timeline,
-    "credentialRotations": rotations,
+    "credentialRotations": rotations, "findCredentials": find_credentials,
 }  # fmt: skip
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),

@@ -8,6 +8,7 @@ from resolvers.resources.credentials.credentials import (
     DefaultEnvVar,
     default_env_var,
     delete_credential,
+    find_credentials,
     get_credential,
     list_credentials,
     update_credential,

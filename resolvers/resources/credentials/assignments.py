@@ -18,6 +18,7 @@ from resolvers.kernel import (
     Id,
     Input,
     Int,
+    Paging,
     QueryScope,
     Row,
     Rows,
@@ -41,6 +42,7 @@ BY_VARIABLE = (
     col(AgentCredential.priority).desc(),
     col(AgentCredential.id),
 )
+OF_CREDENTIAL = (col(AgentCredential.created_at), col(AgentCredential.id))
 
 
 def _told(column: str) -> Any:
@@ -66,6 +68,10 @@ def _seen(row: Any, scope: Any) -> Any:
 
 class CredentialsOfAgent(Input):
     agent_id: Id
+
+
+class ListAssignments(Paging):
+    """A page of assignments, oldest first."""
 
 
 class AssignCredential(CredentialsOfAgent):
@@ -119,6 +125,10 @@ extend(
     credential_status=_told("status"),
     agent=one(Agent, "agent_id"),
     credential=one(Credential, "credential_id"),
+)
+extend(
+    Credential,
+    assignments=many(AgentCredential, "credential_id", order_by=OF_CREDENTIAL, input=ListAssignments),
 )
 extend(
     Agent,

@@ -1,6 +1,6 @@
 """Credentials: list, get, update, delete, and the default variable of each."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 from sqlmodel import col
@@ -19,12 +19,16 @@ from models.resources.credentials import (
 )
 from models.staff.crews import Crew
 from resolvers.kernel import (
+    GRAPHQL_ONLY,
+    MOST_LISTED,
     Action,
     ById,
     Code,
+    CommaList,
     Context,
     Description,
     Emptied,
+    Filter,
     Id,
     Input,
     Output,
@@ -41,6 +45,7 @@ from resolvers.kernel import (
     Text,
     at_most,
     command,
+    contains,
     invalid,
     procedure,
     query,
@@ -74,6 +79,8 @@ ENV_VARS: Final = {
 Crews = Annotated[
     list[Annotated[Id, Ref(Crew)]], at_most(MOST_CREWS), AfterValidator(lambda ids: list(dict.fromkeys(ids)))
 ]
+States = Annotated[list[CredentialStatus], at_most(MOST_LISTED), CommaList(CredentialStatus)]
+Types = Annotated[list[CredentialType], at_most(MOST_LISTED), CommaList(CredentialType)]
 Level = Annotated[int, Field(strict=True, ge=1, le=3)]
 
 
@@ -82,6 +89,16 @@ class ListCredentials(Paging):
 
     page_default = 100
     page_maximum = 500
+
+
+class FindCredentials(Paging):
+    """`status` and `type` match one of several values. `search` is a part of the name; letter case does not matter."""
+
+    page_maximum: ClassVar[int] = 100
+
+    status: Annotated[States | None, Filter(Credential.status)] = None
+    type: Annotated[Types | None, Filter(Credential.type)] = None
+    search: Annotated[Text | None, Filter(contains(Credential.name))] = None
 
 
 class UpdateCredential(Patch, ById):
@@ -127,6 +144,15 @@ def list_credentials(scope: QueryScope, data: ListCredentials) -> Page[Credentia
     the workspace and of their crews. Values are never returned.
     """
     return scope.select(Credential).order_by(*IN_ORDER).page(data)
+
+
+@query("credentials.find", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False)
+def find_credentials(scope: QueryScope, data: FindCredentials) -> Page[Credential]:
+    """List credentials by state, type and name.
+
+    Sorted as `credentials`; filters are combined with AND.
+    """
+    return scope.select(Credential).matching(data).order_by(*IN_ORDER).page(data)
 
 
 @query("credentials.get", Action.READ, subject=CREDENTIAL, tickets=False)

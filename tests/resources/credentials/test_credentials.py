@@ -325,3 +325,45 @@ async def test_graphql_makes_shows_and_hides_the_same(board: Board) -> None:
     for field in ("value", "refreshToken", "oauthClientSecret"):
         refused = await board.world.graphql(board.person, shown.replace("agentNames", field), asked)
         assert "Cannot query field" in str(refused["errors"])
+
+
+FIND = """query($ws: ID!, $status: [CredentialStatus!], $type: [CredentialType!], $search: String) {
+findCredentials(workspaceId: $ws, status: $status, type: $type, search: $search) { totalCount nodes { id } } }"""
+
+
+async def found(board: Board, person: Person | None = None, **filters: Any) -> list[str]:
+    page = await board.data(FIND, person, **filters)
+    ids = [node["id"] for node in page["nodes"]]
+    assert page["totalCount"] == len(ids)
+    return ids
+
+
+async def test_credentials_are_found_by_state_type_and_name(board: Board) -> None:
+    name = word()
+    key = await made(board, name=f"{name} Key", type="API_KEY")
+    slot = await made(board, name=f"{name} slot", value="", pending=True)
+    hidden = await made(board, name=f"{name} hidden", crew_ids=[board.crew.id])
+    all = {key["id"], slot["id"], hidden["id"]}
+    assert set(await found(board, search=name.upper())) == all
+    assert await found(board, search=f"{name} key") == [key["id"]]
+    assert await found(board, search=name, type=["API_KEY", "OAUTH2"]) == [key["id"]]
+    assert await found(board, search=name, status=["PENDING", "EXPIRED"]) == [slot["id"]]
+    assert await found(board, search=name, status=["EXPIRED"]) == []
+    assert await found(board, search=name, type=["API_KEY"], status=["PENDING"]) == []
+    assert set(await found(board, board.world.viewer, search=name)) == all - {hidden["id"]}
+
+
+async def test_a_credential_names_the_agents_that_get_it(board: Board) -> None:
+    credential = await made(board)
+    for agent in (board.lead, board.worker):
+        path, given = (
+            f"/api/v1/agents/{agent.id}/credentials",
+            {"credential_id": credential["id"], "env_var_name": "KEY"},
+        )
+        assert (await board.ask("POST", path, given, board.world.admin)).status_code == 201
+    ask = """query($ws: ID!, $id: ID!) { credential(workspaceId: $ws, id: $id) { assignments(first: 1) {
+        totalCount nodes { envVarName agent { id } } } } }"""
+    assert (await board.data(ask, id=credential["id"]))["assignments"] == {
+        "totalCount": 2,
+        "nodes": [{"envVarName": "KEY", "agent": {"id": board.lead.id}}],
+    }
