@@ -1,1 +1,0 @@
-import{Ct as e,Kt as t,Nt as n,Wt as r,jt as i,rt as a,un as o,vt as s}from"./index-Bijs-QEg.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=a(l,`bare`,3,!1);var d=c();let f;var p=t(d);e(p,()=>l.children),o(d),r(()=>f=s(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),i(n,d)}export{l as t};

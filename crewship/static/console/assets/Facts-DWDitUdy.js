@@ -1,1 +1,0 @@
-import{At as e,Gt as t,Mt as n,St as r,ln as i}from"./index-CoyNcHX_.js";var a=n(`<dl class="svelte-f5kgoh"><!></dl>`);function o(n,o){var s=a(),c=t(s);r(c,()=>o.children),i(s),e(n,s)}export{o as t};

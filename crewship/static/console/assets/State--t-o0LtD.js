@@ -1,1 +1,0 @@
-import{Kt as e,Nt as t,Wt as n,Yt as r,jt as i,kt as a,rt as o,un as s,vt as c,yt as l}from"./index-Bijs-QEg.js";var u=t(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(t,d){let f=o(d,`live`,3,!1);var p=u();let m;var h=r(e(p),1,!0);s(p),n(()=>{m=c(p,1,l(d.tone),`svelte-9gk0ub`,m,{live:f()}),a(h,d.text)}),i(t,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{$ as e,B as t,Q as n}from"./index-CoyNcHX_.js";async function r(r,i,a){let o=(r,i)=>{let{message:a,requires:o}=n(r);t.say(e.failed(i,o?e.requires(o):a),{bad:!0})};try{let e=await i(),n=typeof e==`function`?()=>void Promise.resolve(e()).catch(e=>o(e,`Undo`)):void 0;return(a||n)&&t.say(a??r,{undo:n}),!0}catch(e){return o(e,r),!1}}export{r as t};
