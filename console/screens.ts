@@ -3,6 +3,8 @@ import type { Screen } from "./lib/router.svelte";
 import { Mission } from "./generated/Mission";
 import { Missions } from "./generated/Missions";
 import { Now } from "./generated/Now";
+import { Chats } from "./generated/Chats";
+import { Conversation } from "./generated/Conversation";
 import { Run } from "./generated/Run";
 import { Runs } from "./generated/Runs";
 import { texts } from "./lib/texts";
@@ -33,6 +35,26 @@ export const SCREENS: readonly Listed[] = [
     document: known(Now),
   },
   ...CREWS,
+  {
+    name: "chat",
+    path: "chat",
+    title: texts.chat.title,
+    letter: "h",
+    icon: "M4 4h12v9H9l-4 3.5V13H4z",
+    load: () => import("./screens/chat/Chat.svelte"),
+    document: known(Chats),
+  },
+  {
+    name: "chat/one",
+    path: "chat/:id",
+    title: texts.chat.one,
+    load: () => {
+      void import("./screens/chat/ConversationView.svelte");
+      return import("./screens/chat/Chat.svelte");
+    },
+    document: known(Conversation),
+    variables: (_workspace, { id }) => ({ id }),
+  },
   {
     name: "runs",
     path: "runs",

@@ -1,0 +1,124 @@
+import { untrack } from "svelte";
+import { ChatLive } from "../../generated/ChatLive";
+import { Conversation as Document } from "../../generated/Conversation";
+import { EarlierMessages } from "../../generated/EarlierMessages";
+import { NewestMessages } from "../../generated/NewestMessages";
+import { ReadChat } from "../../generated/ReadChat";
+import { SendToChat } from "../../generated/SendToChat";
+import { SteerChat } from "../../generated/SteerChat";
+import { StopAnswer } from "../../generated/StopAnswer";
+import type { ConversationQuery } from "../../generated/types";
+import { change, client, reasonOf, type Reason } from "../../lib/client";
+import { follow } from "../../lib/live.svelte";
+import { texts } from "../../lib/texts";
+import { Turns, type Frame } from "./turns.svelte";
+
+type Chat = NonNullable<ConversationQuery["chat"]>;
+const BEGUN = "subscribed";
+const PAUSE = 300; // milliseconds until what is stored of an answer is read
+
+/** A chat that is open: its turns, kept up by frames, and what a person does in it. */
+export class Conversation {
+  data = $state.raw<Chat>();
+  reason = $state.raw<Reason>();
+  earlier = $state<string | null>(null);
+  trouble = $state("");
+  readonly turns = new Turns((agentId) => (!agentId || agentId === this.data?.agent?.id ? this.data?.agent?.name : undefined) ?? texts.chat.agent);
+  #visit = 0;
+  #stop = () => {};
+
+  constructor(
+    readonly ws: string,
+    readonly id: string,
+    readonly viewer: () => string,
+  ) {
+    $effect(() => {
+      untrack(() => void this.#load());
+      return () => {
+        this.#visit++;
+        this.#stop();
+      };
+    });
+  }
+
+  refresh(): void {
+    void this.#load();
+  }
+
+  /** Reads the history, then everything that is numbered behind it. */
+  async #load(): Promise<void> {
+    const visit = ++this.#visit;
+    this.#stop();
+    const { data, error } = await client.query(Document, { id: this.id }, { requestPolicy: "network-only" }).toPromise();
+    if (visit !== this.#visit) return;
+    if (!data?.chat) {
+      this.reason = error ? reasonOf(error) : { kind: "missing", message: "", fields: {} };
+      return;
+    }
+    const { messages, runs, lastSeq } = data.chat;
+    this.reason = undefined;
+    this.data = data.chat;
+    this.earlier = messages.pageInfo.hasPreviousPage ? messages.pageInfo.startCursor : null;
+    this.turns.load(messages.nodes, { lastSeq, running: runs.nodes[0] });
+    this.#markRead();
+    this.#stop = follow(ChatLive, { chat: this.id, afterSeq: this.turns.lastSeq }, (event) => this.#hear(event), (reason) => reason !== BEGUN && void this.#load());
+  }
+
+  #hear(event: { __typename: string }): void {
+    if (event.__typename === "SteeringQueuedEvent") this.turns.queued((event as unknown as { content: string }).content);
+    if (event.__typename !== "RunBegin" && event.__typename !== "ChatFrame") return;
+    const outcome = this.turns.apply(event as Frame);
+    if (outcome === "gap") void this.#load();
+    if (outcome !== "end") return;
+    this.#markRead();
+    const visit = this.#visit;
+    setTimeout(() => visit === this.#visit && void this.adopt(), PAUSE);
+  }
+
+  /** What is stored of the newest turns. */
+  async adopt(): Promise<void> {
+    const { data } = await client.query(NewestMessages, { id: this.id }, { requestPolicy: "network-only" }).toPromise();
+    if (!data?.chat) return;
+    this.turns.adopt(data.chat.messages.nodes);
+    if (this.data && data.chat.title !== this.data.title) this.data = { ...this.data, title: data.chat.title };
+  }
+
+  async readEarlier(): Promise<void> {
+    const before = this.earlier;
+    const { data, error } = await client.query(EarlierMessages, { id: this.id, before }, { requestPolicy: "network-only" }).toPromise();
+    if (before !== this.earlier) return;
+    if (!data?.chat) return void (this.trouble = error ? reasonOf(error).message : "");
+    const { nodes, pageInfo } = data.chat.messages;
+    this.turns.before(nodes);
+    this.earlier = pageInfo.hasPreviousPage ? pageInfo.startCursor : null;
+  }
+
+  /** Sends a message, or queues it while the agent works. Returns whether the server took it. */
+  async send(text: string): Promise<boolean> {
+    this.trouble = "";
+    const expected = this.turns.running ? undefined : this.turns.expect(text, this.viewer());
+    try {
+      if (expected) await change(SendToChat, { chat: this.id, content: text });
+      else await change(SteerChat, { chat: this.id, message: text });
+      return true;
+    } catch (error) {
+      if (expected?.state === "waiting") this.turns.withdraw(expected);
+      this.trouble = reasonOf(error as Error).message;
+      return false;
+    }
+  }
+
+  async stop(): Promise<void> {
+    try {
+      const { cancelMessage } = await change(StopAnswer, { chat: this.id });
+      if (!cancelMessage?.cancelled && this.turns.running) this.trouble = texts.chat.notYours;
+    } catch (error) {
+      this.trouble = reasonOf(error as Error).message;
+    }
+  }
+
+  #markRead(): void {
+    // Of no matter to the conversation: what cannot be marked stays unread.
+    if (this.data?.agent) change(ReadChat, { ws: this.ws, agent: this.data.agent.id, chat: this.id }).catch(() => {});
+  }
+}

@@ -1,0 +1,129 @@
+"""Chat: a conversation with an agent, live, with its tools, its questions and its ends."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from models.attention.approvals import Approval, ApprovalKind
+from tests.console.deck import enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import axe, judge
+from tests.process.players import RESULT, Player, call, returned, text
+from tests.process.workbench import player, run_of
+from tests.world import World, now
+
+__all__ = ["axe", "page", "place", "player"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+FIELD = "form textarea"
+LAST = "[...document.querySelectorAll('[role=log] > ol > li')].at(-1)"
+
+
+async def say(page: Page, message: str) -> None:
+    await page.fill(FIELD, message)
+    await page.press("Enter")
+
+
+async def done(page: Page) -> None:
+    await page.until(f"{LAST}?.dataset.state === 'done' && {LAST}.classList.contains('agent')")
+
+
+async def begin(page: Page, place: World, message: str, agent: str = "scout") -> None:
+    """Signs in and sends the first message of a new chat."""
+    await page.look()
+    await enter(page, place, f"chat?agent={agent}")
+    await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
+    await say(page, message)
+    await page.until("/chat\\/./.test(location.pathname)")
+
+
+def edits(player: Player, prompt: str) -> None:
+    change = {"file_path": "notes.md", "old_string": "one\ntwo", "new_string": "one\nthree"}
+    player.play(
+        prompt,
+        {"type": "status", "content": "starting the agent"},
+        {"type": "system", "content": "init", "metadata": {"subtype": "init", "model": "m-1"}},
+        {"type": "thinking", "content": "Let me see."},
+        text("I **look** first."),
+        call("Bash", "t1", command="ls -la"),
+        returned("t1", "README.md"),
+        call("Edit", "t2", **change),
+        returned("t2", "no such file", is_error=True),
+        text("\n\n| File | State |\n| --- | --- |\n| README.md | kept |\n"),
+        {"type": "image", "content": PICTURE, "metadata": {"media_type": "image/png"}},
+        RESULT,
+    )
+
+
+async def asks(place: World, tool: str = "run_command") -> tuple[Approval, dict[str, Any]]:
+    """A question of a run, and the frame that shows it."""
+    made = Approval(
+        kind=ApprovalKind.tool_call, reason=f"The agent wants to call {tool}", tool=tool,
+        payload={"tool": tool, "args": {"command": "rm -r build", "note": HOSTILE}},
+        timeout_at=now() + timedelta(hours=1), created_at=now(), workspace_id=place.workspace.id,
+    )  # fmt: skip
+    await place.add(made)
+    metadata = {"subtype": "approval_requested", "tool_name": tool, "approval_id": made.id, "waits": True}
+    return made, {"type": "system", "content": made.reason, "metadata": metadata}
+
+
+async def test_a_conversation_with_tools_and_a_question(place: World, player: Player, page: Page) -> None:
+    edits(player, "look")
+    asked, frame = await asks(place)
+    player.play("clean up", frame, *([0.1] * 100), text("After it."), RESULT)
+    await page.look()
+    await enter(page, place, "chat")
+    await page.see("Talk with an agent")
+    await page.click("a[href$='agent=scout']")
+    await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
+    await say(page, "look")
+    await page.see("1,010 in, 20 out", "[role=log]")
+    folded = f"[...{LAST}.querySelectorAll('summary')].map(one => one.innerText.split(/\\s+/)[0])"
+    assert await page.value(folded) == ["Thinking", "Bash", "Edit"]
+    await page.until("document.querySelector('.view li')?.innerText.includes('look')")
+    await page.value(f"{LAST}.querySelectorAll('details')[2].querySelector('summary').click()")
+    await page.see("-two", "[role=log] pre")
+    assert await page.value(f"{LAST}.querySelector('img').naturalWidth") == 1
+    assert await page.value("document.querySelector('h1').innerText") == "look Scout"
+    await say(page, "clean up")
+    await page.see("run_command needs consent", "[role=log]")
+    await page.fill("section input", "Not the build")
+    await page.click("section button.danger")
+    await page.see("Denied by you: Not the build", "[role=log] section")
+    decided = await place.database.fetchrow("SELECT status, comment FROM approvals WHERE id = $1", asked.id)
+    assert tuple(decided) == ("denied", "Not the build")
+    await page.press("Escape")
+    await page.click("form button.danger")
+    await page.until(f"{LAST}.innerText.includes('Stopped')")
+    assert (await run_of(place, "clean up"))["status"] == "CANCELLED"
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_how_it_looks(place: World, player: Player, page: Page, axe: str) -> None:
+    edits(player, "look at it")
+    _, frame = await asks(place)
+    player.play("tidy", text("I begin."), frame, *([0.1] * 300))
+    calls = [(call("Bash", f"b{n}", command=f"make {n}"), returned(f"b{n}", "ok")) for n in range(40)]
+    steps = [event for both in calls for event in both]
+    player.play("long work", *steps, text("All is **built**."), RESULT)
+    await begin(page, place, "look at it")
+    await done(page)
+    await pictures(page, "chat")
+    await judge(page, axe, "chat")
+    await say(page, "long work")
+    await page.see("All is built.", "[role=log]")
+    await done(page)
+    await say(page, "tidy")
+    await page.see("run_command needs consent", "[role=log]")
+    await page.value("document.querySelectorAll('[role=log] details').forEach(one => { one.open = true; })")
+    await pictures(page, "chat-question")
+    await judge(page, axe, "chat with a question")
+    await page.click("form button.danger")
+    await page.until(f"{LAST}.innerText.includes('Stopped')")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/chat")
+    await page.see("Talk with an agent")
+    await pictures(page, "chats")
+    await judge(page, axe, "chats")
