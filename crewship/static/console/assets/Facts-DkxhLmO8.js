@@ -1,1 +1,0 @@
-import{Et as e,It as t,Pt as n,Yt as r,ot as i,pn as a,qt as o,xt as s}from"./index-Jc_eW1yN.js";var c=t(`<dl><!></dl>`);function l(t,l){let u=i(l,`bare`,3,!1);var d=c();let f;var p=r(d);e(p,()=>l.children),a(d),o(()=>f=s(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),n(t,d)}export{l as t};

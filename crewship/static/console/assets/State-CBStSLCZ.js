@@ -1,1 +1,0 @@
-import{It as e,Mt as t,Pt as n,Qt as r,St as i,Yt as a,ot as o,pn as s,qt as c,xt as l}from"./index-Jc_eW1yN.js";var u=e(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(e,d){let f=o(d,`live`,3,!1);var p=u();let m;var h=r(a(p),1,!0);s(p),c(()=>{m=l(p,1,i(d.tone),`svelte-9gk0ub`,m,{live:f()}),t(h,d.text)}),n(e,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{d as e}from"./index-Jc_eW1yN.js";var t={QUEUED:`quiet`,RUNNING:`busy`,WAITING:`warn`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,TIMEOUT:`bad`},n=t=>e.triggers[t]??t.toLowerCase();export{n,t};
