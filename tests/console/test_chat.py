@@ -92,8 +92,8 @@ async def test_a_conversation_with_tools_and_a_question(place: World, player: Pl
     await page.fill("section input", "Not the build")
     await page.click("section button.danger")
     await page.see("Denied by you: Not the build", "[role=log] section")
-    decided = await place.database.fetchrow("SELECT status, comment FROM approvals WHERE id = $1", asked.id)
-    assert tuple(decided) == ("denied", "Not the build")
+    decided = "SELECT status || ': ' || comment FROM approvals WHERE id = $1"
+    assert await place.database.fetchval(decided, asked.id) == "denied: Not the build"
     await page.press("Escape")
     await page.click("form button.danger")
     await page.until(f"{LAST}.innerText.includes('Stopped')")
