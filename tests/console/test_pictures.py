@@ -17,6 +17,12 @@ SCREENS = {
     "now": ("", "Which branch do I release?"),
     "runs": ("runs", "Linus"),
     "run": ("runs/{run}", "read_file"),
+    "crews": ("crews", "Support"),
+    "agent": ("agents/{Linus}", "Backend"),
+    "issues": ("issues", "Retry webhooks after a timeout"),
+    "issue": ("issues/PRO-5", "Retry webhooks after a timeout"),
+    "missions": ("missions", "Write the release notes of 2.0"),
+    "mission": ("missions/{mission}", "Check every link"),
 }
 """Path and a text of its rows."""
 HEIGHT = 800
@@ -32,7 +38,12 @@ async def test_each_screen_shows_the_teams_work(place: World, team: dict[str, st
         assert await page.value("document.documentElement.scrollWidth <= innerWidth"), name
         await keep(page, name)
         await page.look(*PHONE)
-        assert await page.value("document.documentElement.scrollWidth <= innerWidth"), f"{name} on a phone"
+        wide = (
+            "[...document.querySelectorAll('body *')].filter(one => one.getBoundingClientRect().right > innerWidth + 1)"
+        )
+        assert await page.value("document.documentElement.scrollWidth <= innerWidth"), await page.value(
+            f"{wide}.map(one => one.outerHTML.slice(0, 120))"
+        )
     assert page.complaints == []
 
 
