@@ -1,5 +1,5 @@
 import { untrack } from "svelte";
-import type { CombinedError } from "@urql/core";
+import { CombinedError } from "@urql/core";
 import { client, reasonOf, type Reason } from "./client";
 import type { Known } from "./document";
 import { connection } from "./live.svelte";
@@ -74,7 +74,7 @@ function byRoot(error: CombinedError): Record<string, Reason> {
   const found: Record<string, Reason> = {};
   for (const one of error.graphQLErrors) {
     const root = one.path?.[0];
-    if (root !== undefined) found[String(root)] ??= reasonOf({ ...error, graphQLErrors: [one] } as CombinedError);
+    if (root !== undefined) found[String(root)] ??= reasonOf(new CombinedError({ graphQLErrors: [one], response: error.response }));
   }
   return found;
 }
