@@ -18,7 +18,7 @@ __all__ = ["axe", "crew", "page", "place", "voyage"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 TEMPLATE = """mutation($ws: ID, $input: CreateMissionTemplateInput!) {
     createMissionTemplate(workspaceId: $ws, input: $input) { id } }"""
-STEPS = [{"id": "a", "title": "Task A"}, {"id": "b", "title": "Task B"}, {"id": "c", "title": "Task C"}]
+STEPS: list[dict[str, Any]] = [{"id": "a", "title": "Task A"}, {"id": "b", "title": "Task B"}, {"id": "c", "title": "Task C"}]
 STEPS += [{"id": "all", "title": "Aggregate Results", "agent_role": "lead", "depends_on": ["a", "b", "c"]}]
 PARALLEL = {"name": "parallel", "templateJson": {"steps": STEPS}}
 OVERLAPS = """(boxes => boxes.filter((one, at) => boxes.slice(at + 1).some(other => one.left < other.right - 1
@@ -116,8 +116,8 @@ async def test_what_a_mission_waits_for_is_answered_there(place: World, voyage: 
     await page.fill("dialog [name=resolution]", "release/2")
     await press(page, "Answer", "dialog")
     await page.until("!document.querySelector('main').innerText.includes('Builder asks')")
-    answered = await place.database.fetchrow("SELECT status, resolution FROM escalations")
-    assert tuple(answered) == ("RESOLVED", "release/2")
+    answered = await place.database.fetch("SELECT status, resolution FROM escalations")
+    assert [tuple(row) for row in answered] == [("RESOLVED", "release/2")]
     await press(page, "Resume", "main ul")
     await page.until("!document.querySelector('main').innerText.includes('is paused')")
     await press(page, "Look", "main")
@@ -125,10 +125,10 @@ async def test_what_a_mission_waits_for_is_answered_there(place: World, voyage: 
     await page.fill(".held textarea", "Well said")
     await press(page, "Approve", ".held")
     await page.until("!document.querySelector('.held')")
-    decided = await place.database.fetchrow(
+    decided = await place.database.fetch(
         "SELECT status, evaluation_notes FROM mission_tasks WHERE id = $1", voyage.task("Write the breaking").id
     )
-    assert tuple(decided) == ("COMPLETED", "Well said")
+    assert [tuple(row) for row in decided] == [("COMPLETED", "Well said")]
     assert await page.value(MARKUP) == 0
     assert page.complaints == []
 
