@@ -18,7 +18,7 @@ __all__ = ["axe", "crew", "page", "place", "voyage"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 TEMPLATE = """mutation($ws: ID, $input: CreateMissionTemplateInput!) {
     createMissionTemplate(workspaceId: $ws, input: $input) { id } }"""
-STEPS: list[dict[str, Any]] = [{"id": "a", "title": "Task A"}, {"id": "b", "title": "Task B"}, {"id": "c", "title": "Task C"}]
+STEPS: list[dict[str, Any]] = [{"id": id, "title": f"Task {id.upper()}"} for id in ("a", "b", "c")]
 STEPS += [{"id": "all", "title": "Aggregate Results", "agent_role": "lead", "depends_on": ["a", "b", "c"]}]
 PARALLEL = {"name": "parallel", "templateJson": {"steps": STEPS}}
 OVERLAPS = """(boxes => boxes.filter((one, at) => boxes.slice(at + 1).some(other => one.left < other.right - 1
