@@ -1,1 +1,0 @@
-import{At as e,Bt as t,Qt as n,Rt as r,Tt as i,en as a,lt as o,vn as s}from"./index-CPQxVIx3.js";var c=t(`<dl><!></dl>`);function l(t,l){let u=o(l,`bare`,3,!1);var d=c();let f;var p=a(d);e(p,()=>l.children),s(d),n(()=>f=i(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),r(t,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{Bt as e,Et as t,It as n,Qt as r,Rt as i,Tt as a,en as o,lt as s,rn as c,vn as l}from"./index-CPQxVIx3.js";var u=e(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(e,d){let f=s(d,`live`,3,!1);var p=u();let m;var h=c(o(p),1,!0);l(p),r(()=>{m=a(p,1,t(d.tone),`svelte-9gk0ub`,m,{live:f()}),n(h,d.text)}),i(e,p)}export{d as t};
