@@ -1,0 +1,12 @@
+import type { Component } from "svelte";
+import type { CrewHeadFragment } from "../../generated/types";
+
+type Part = Component<{ crew: CrewHeadFragment }>;
+
+/** The code of each part of the page beside its agents, loaded when the part is shown. */
+export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
+  files: () => import("./CrewFilesPart.svelte"),
+  settings: () => import("./Settings.svelte"),
+  container: () => import("./Container.svelte"),
+  changes: () => import("../agent/Changes.svelte"),
+};
