@@ -24,7 +24,7 @@ def button(text: str) -> str:
     return f"[...document.querySelectorAll('main button, dialog[open] button')].find(one => one.innerText === {text!r})"
 
 
-async def edit(page: Page, label: str, text: str) -> None:
+async def edit(page: Page, label: str, text: str, *, taken: bool = True) -> None:
     """Opens what is shown under this label, and types in its place."""
     opener = (
         "[...document.querySelectorAll('.editable')]"
@@ -36,7 +36,8 @@ async def edit(page: Page, label: str, text: str) -> None:
     await page.value("document.activeElement.select()")
     await page.command("Input.insertText", text=text)
     await page.value(f"{button('Save')}.click()")
-    await page.until("!document.querySelector('.editable :is(input, textarea)')")
+    if taken:
+        await page.until("!document.querySelector('.editable :is(input, textarea)')")
 
 
 async def test_an_agent_is_made_in_three_fields_and_changed_in_place(place: World, page: Page) -> None:

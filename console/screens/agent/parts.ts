@@ -1,9 +1,11 @@
 import type { Component } from "svelte";
-import type { AgentHeadFragment } from "../../generated/types";
+import type { AgentHeadFragment, AgentPageQuery } from "../../generated/types";
 import { router } from "../../lib/router.svelte";
-import * as words from "../../lib/texts.crews";
+import { texts } from "../../lib/texts";
 
-type Part = Component<{ agent: AgentHeadFragment }>;
+/** An agent, with what each day has cost where the viewer may know it. */
+export type Known = AgentHeadFragment & { costs?: NonNullable<AgentPageQuery["money"]>["costs"] };
+type Part = Component<{ agent: Known }>;
 
 /** The code of each part of the page, loaded when the part is shown. */
 export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
@@ -16,4 +18,4 @@ export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
   folder: () => import("./Folder.svelte"),
 };
 
-export const tabsOf = (id: string) => Object.entries(words.agent.parts).map(([name, text]) => ({ name, text, href: router.to(`agents/${id}/${name}`) }));
+export const tabsOf = (id: string) => Object.entries(texts.agent.parts).map(([name, text]) => ({ name, text, href: router.to(`agents/${id}/${name}`) }));
