@@ -1,1 +1,0 @@
-import{$t as e,Et as t,Vt as n,jt as r,lt as i,tn as a,yn as o,zt as s}from"./index-Ia-DmsGl.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=i(l,`bare`,3,!1);var d=c();let f;var p=a(d);r(p,()=>l.children),o(d),e(()=>f=t(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),s(n,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{$t as e,Dt as t,Et as n,Lt as r,Vt as i,in as a,lt as o,tn as s,yn as c,zt as l}from"./index-Ia-DmsGl.js";var u=i(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(i,d){let f=o(d,`live`,3,!1);var p=u();let m;var h=a(s(p),1,!0);c(p),e(()=>{m=n(p,1,t(d.tone),`svelte-9gk0ub`,m,{live:f()}),r(h,d.text)}),l(i,p)}export{d as t};
