@@ -170,7 +170,7 @@ async def test_two_browsers_and_the_keyboard_alone(place: World, desk: Desk, pag
 
 async def test_a_member_reads_and_changes_nothing(place: World, desk: Desk, page: Page, axe: str) -> None:
     grace = await new_user(place, full_name="Grace", email=GRACE)
-    here = {"workspace_id": place.workspace.id, "user_id": grace.id}
+    here: dict[str, Any] = {"workspace_id": place.workspace.id, "user_id": grace.id}
     await place.add(Membership(role=Role.MEMBER, accepted_at=now(), **here))
     await page.look(*PHONE)
     await enter(page, place, f"agents/{desk.agent}", GRACE)
