@@ -9,6 +9,7 @@ import { Run } from "./generated/Run";
 import { Runs } from "./generated/Runs";
 import { texts } from "./lib/texts";
 import { variablesOf as missionsOf } from "./screens/missions/filters";
+import { COSTS } from "./screens/costs/screens";
 import { CREWS } from "./screens/crews/screens";
 import { HOUSE } from "./screens/house/screens";
 import { ISSUES } from "./screens/issues/screens";
@@ -94,4 +95,5 @@ export const SCREENS: readonly Listed[] = [
   ...ISSUES,
   ...HOUSE,
   ...MEANS,
+  ...COSTS,
 ];

@@ -692,6 +692,8 @@ export const texts = {
   },
   costs: {
     title: "Costs",
+    budgets: "Budgets",
+    calls: "Model calls",
   },
   means: {
     title: "Means",

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Index, SmallInteger, UniqueConstraint
+from sqlalchemy import BigInteger, Index, SmallInteger, UniqueConstraint, text
 from sqlmodel import Field
 
 from models.base import TenantRow, TenantTable, stored_at, tenant_id, text_field
@@ -29,6 +29,7 @@ class ModelCall(TenantTable, table=True):
     __table_args__ = (
         UniqueConstraint("workspace_id", "run_id", "step"),
         Index("model_calls_list_idx", "workspace_id", "created_at", "id"),
+        Index("model_calls_unpriced_idx", "workspace_id", "created_at", postgresql_where=text("cost_micros IS NULL")),
         *[
             Index(f"model_calls_{key}_idx", "workspace_id", key, "created_at", "id")
             for key in ("agent_id", "crew_id", "mission_id", "model")

@@ -30,6 +30,23 @@ output(
         "cache_creation_tokens": float,
     },
 )
+output(cost_ops.UnpricedModel, fields={"calls": float})
+output(
+    cost_ops.CostCell,
+    fields={
+        "keys": "One per grouping: a day, an agent or crew id, or a model; empty without an agent or crew.",
+        "names": "Names of agents and crews, otherwise the keys.",
+        "calls": float,
+        "input_tokens": float,
+        "output_tokens": float,
+        "cached_input_tokens": float,
+        "cache_creation_tokens": float,
+    },
+)
+output(
+    cost_ops.CostBreakdown,
+    fields={"unpriced": "Models without a known price, by calls; their calls count as free."},
+)
 
 
 @node(ModelCall)
@@ -108,6 +125,7 @@ class CostOfDayType:
 @strawberry.type
 class CostQuery:
     costs = query(cost_ops.report_costs)
+    cost_breakdown = query(cost_ops.break_down_costs)
     model_calls = query(cost_ops.list_model_calls, ModelCallType)
     budgets = query(cost_ops.list_budgets, BudgetType)
     budget = query(cost_ops.get_budget, BudgetType)

@@ -70,7 +70,7 @@ SEEN_ROWS |= {("work_pauses.list", f"{key}_id"): NAMED for key in ("mission", "a
 SEEN_ROWS |= {("model_calls.list", f"{key}_id"): NAMED for key in ("run", "mission", "agent", "crew")}
 SEEN_ROWS |= {("runs.find", f"{key}_id"): NAMED for key in ("mission", "issue", "agent", "crew")}
 SEEN_ROWS |= {("budgets.list", f"{key}_id"): NAMED for key in ("mission", "agent", "crew")}
-SEEN_ROWS |= {("costs.report", f"{key}_id"): NAMED for key in ("agent", "crew")}
+SEEN_ROWS |= {(f"costs.{name}", f"{key}_id"): NAMED for name in ("report", "break_down") for key in ("agent", "crew")}
 SEEN_ROWS |= {
     (f"journal.{operation}", field): NAMED
     for operation in ("list", "count", "stream")

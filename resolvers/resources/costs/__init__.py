@@ -1,6 +1,7 @@
 """Costs of model calls: the ledger, its report, and budgets."""
 
 from resolvers.kernel import Domain
+from resolvers.resources.costs.breakdown import CostBreakdown, CostCell, UnpricedModel, break_down_costs
 from resolvers.resources.costs.budgets import (
     create_budget,
     delete_budget,

@@ -91,32 +91,40 @@ async def report_costs(ctx: Context, data: ReportCosts) -> CostReport:
 
     Sums tokens and costs of model calls by day, agent, crew or model.
     """
-    since, until = _window(data)
+    since, until = window(data.since, data.until)
     days = ctx.table(CostDay).c
-    wanted = [days.day >= literal(since, Date()), days.day <= literal(until, Date())]
-    filters = {"agent_id": data.agent_id, "crew_id": data.crew_id, "model": data.model}
-    wanted += [days[key] == value for key, value in filters.items() if value is not None]
-    sums = [sum_of(days[name]).label(name) for name in SUMMED]
+    wanted = wanted_days(days, since, until, agent_id=data.agent_id, crew_id=data.crew_id, model=data.model)
+    sums = sums_of(days)
     (whole,) = await ctx.report(select(*sums).where(*wanted))
     rows = await ctx.report(_grouped(ctx, data.group_by, days, sums, wanted))
     return CostReport(
         group_by=data.group_by,
         since=since.isoformat(),
         until=until.isoformat(),
-        total=CostSum(**_numbers(whole)),
-        rows=[CostRow(key=row["key"], name=row["name"], **_numbers(row)) for row in rows],
+        total=CostSum(**numbers(whole)),
+        rows=[CostRow(key=row["key"], name=row["name"], **numbers(row)) for row in rows],
     )
 
 
-def _window(data: ReportCosts) -> tuple[date, date]:
-    until = date.fromisoformat(data.until) if data.until else datetime.now(UTC).date()
+def window(first: str | None, last: str | None) -> tuple[date, date]:
+    until = date.fromisoformat(last) if last else datetime.now(UTC).date()
     before = max(until, date.min + timedelta(DAYS)) - timedelta(DAYS - 1)
-    since = date.fromisoformat(data.since) if data.since else before
+    since = date.fromisoformat(first) if first else before
     if since > until:
         raise invalid("since", "must not be after until")
     if (until - since).days >= MOST_DAYS:
         raise Refusal(Code.BAD_REQUEST, f"since: a report covers at most {MOST_DAYS} days")
     return since, until
+
+
+def wanted_days(days: Any, since: date, until: date, **filters: str | None) -> list[Any]:
+    """The conditions on the sums of these days that fit all filters."""
+    inside = [days.day >= literal(since, Date()), days.day <= literal(until, Date())]
+    return inside + [days[key] == value for key, value in filters.items() if value is not None]
+
+
+def sums_of(days: Any) -> list[Any]:
+    return [sum_of(days[name]).label(name) for name in SUMMED]
 
 
 def _grouped(ctx: Context, by: CostGroup, days: Any, sums: list[Any], wanted: list[Any]) -> Any:
@@ -133,5 +141,5 @@ def _grouped(ctx: Context, by: CostGroup, days: Any, sums: list[Any], wanted: li
     return select(summed, name).select_from(joined).order_by(summed.c.cost_micros.desc(), summed.c.key)
 
 
-def _numbers(row: Any) -> dict[str, Any]:
+def numbers(row: Any) -> dict[str, Any]:
     return {name: int(row[name]) for name in SUMMED[:-1]} | {"cost_usd": int(row["cost_micros"]) / MILLION}

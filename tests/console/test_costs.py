@@ -1,0 +1,74 @@
+"""Costs: what was spent and on what, each number with the calls behind it, and budgets."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from models.base import new_id
+from models.resources.costs import CostDay, ModelCall
+from models.staff.runs import Run, RunStatus
+from tests.console.deck import enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import axe
+from tests.world import World
+
+__all__ = ["axe", "page", "place"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+BARS = "document.querySelector('figure canvas')?.width > 300"
+LIMIT = "SELECT amount_micros || ' ' || hard_stop FROM budgets"
+
+
+@pytest.fixture
+async def run(place: World) -> AsyncIterator[Run]:
+    """Two agents that spent money on some days, a model without a price, and the run of the calls of one."""
+    agents = await place.database.fetch("SELECT id, crew_id, slug FROM agents ORDER BY slug DESC")
+    here: dict[str, Any] = {"workspace_id": place.workspace.id}
+    at = datetime.now(UTC)
+    made = Run(agent_id=agents[0]["id"], status=RunStatus.COMPLETED, started_at=at, finished_at=at, **here)
+    await place.add(made)
+    for number, agent in enumerate(agents):
+        who: dict[str, Any] = {"agent_id": agent["id"], "crew_id": agent["crew_id"], **here}
+        for day in range(0, 12, number + 1):
+            used: dict[str, Any] = {
+                "input_tokens": 1_200,
+                "output_tokens": 80,
+                "cost_micros": 1_500_000 * (day % 3 + 1),
+            }
+            when = at - timedelta(days=day)
+            await place.add(CostDay(day=when.date(), model="gpt-5-mini", slot=0, calls=1, **used, **who))
+            run_id = made.id if number == 0 else new_id()
+            call: dict[str, Any] = {"provider": "OpenAI", "model": "gpt-5-mini", "created_at": when, **used}
+            await place.add(ModelCall(run_id=run_id, step=f"{day}", **call, **who))
+    free: dict[str, Any] = {"run_id": made.id, "step": "free", "provider": "Own", "model": HOSTILE}
+    await place.add(ModelCall(**free, agent_id=agents[0]["id"], created_at=at, **here))
+    yield made
+    await place.database.execute("TRUNCATE cost_days, model_calls, runs, budgets CASCADE")
+
+
+async def test_from_a_sum_to_its_calls_and_a_budget(place: World, run: Run, page: Page) -> None:
+    await enter(page, place, "costs")
+    await page.see("$54.00", ".first")
+    await page.see("1 call has no known price", ".unpriced")
+    await page.until(BARS)
+    await pictures(page, "costs")
+    await page.click(".tables a")
+    await page.until(
+        "location.pathname.endsWith('/costs/calls') && document.querySelectorAll('.view li').length === 13"
+    )
+    await pictures(page, "calls")
+    await page.press("j")
+    await page.press("Enter")
+    await page.until(f"location.pathname.endsWith('/runs/{run.id}')")
+    await page.value("history.back()")
+    await page.click("main nav a:nth-of-type(2)")
+    await page.see("No budget yet", "main")
+    await page.click("main .empty button")
+    await page.fill("dialog [name=amountUsd]", "20")
+    await page.press("Enter")
+    await page.see("/ $20.00", "main li")
+    assert await place.database.fetchval(LIMIT) == "20000000 true"
+    await pictures(page, "budgets")
+    assert page.complaints == []
