@@ -1,1 +1,0 @@
-import{_n as e,gn as t}from"./index-BE3rx7FG.js";import{t as n}from"./Files-CBW98nj8.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

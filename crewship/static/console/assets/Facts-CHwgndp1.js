@@ -1,1 +1,0 @@
-import{Bt as e,Dt as t,Ht as n,Mt as r,bn as i,en as a,nn as o,ut as s}from"./index-BE3rx7FG.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=s(l,`bare`,3,!1);var d=c();let f;var p=o(d);r(p,()=>l.children),i(d),a(()=>f=t(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),e(n,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{Bt as e,Dt as t,Ht as n,Ot as r,Rt as i,an as a,bn as o,en as s,nn as c,ut as l}from"./index-BE3rx7FG.js";var u=n(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(n,d){let f=l(d,`live`,3,!1);var p=u();let m;var h=a(c(p),1,!0);o(p),s(()=>{m=t(p,1,r(d.tone),`svelte-9gk0ub`,m,{live:f()}),i(h,d.text)}),e(n,p)}export{d as t};

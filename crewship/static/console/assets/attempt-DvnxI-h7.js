@@ -1,1 +1,0 @@
-import{K as e,it as t,ot as n}from"./index-BE3rx7FG.js";async function r(r,i,a){let o=(r,i)=>{let{message:a,requires:o}=t(r);e.say(n.failed(i,o?n.requires(o):a),{bad:!0})};try{let t=await i(),n=typeof t==`function`?()=>void Promise.resolve(t()).catch(e=>o(e,`Undo`)):void 0;return(a||n)&&e.say(a??r,{undo:n}),!0}catch(e){return o(e,r),!1}}export{r as t};

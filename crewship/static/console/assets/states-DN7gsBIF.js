@@ -1,1 +1,0 @@
-import{f as e}from"./index-BE3rx7FG.js";var t={QUEUED:`quiet`,RUNNING:`busy`,WAITING:`warn`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,TIMEOUT:`bad`},n=t=>e.triggers[t]??t.toLowerCase();export{n,t};
