@@ -1,5 +1,8 @@
 import { Issue } from "../../generated/Issue";
 import { IssueBoard } from "../../generated/IssueBoard";
+import { IssueProject } from "../../generated/IssueProject";
+import { IssueProjects } from "../../generated/IssueProjects";
+import { IssueSettings } from "../../generated/IssueSettings";
 import type { Known } from "../../lib/document";
 import { texts } from "../../lib/texts";
 import type { Listed } from "../../screens";
@@ -17,6 +20,28 @@ export const ISSUES: readonly Listed[] = [
     load: () => import("./Issues.svelte"),
     document: known(IssueBoard),
     variables: (ws, _parameters, query) => filtersOf(ws, query),
+  },
+  {
+    name: "issues/projects",
+    path: "issues/projects",
+    title: texts.projects.title,
+    load: () => import("../projects/Projects.svelte"),
+    document: known(IssueProjects),
+  },
+  {
+    name: "issues/project",
+    path: "issues/projects/:id",
+    title: texts.projects.one,
+    load: () => import("../project/Project.svelte"),
+    document: known(IssueProject),
+    variables: (ws, { id }) => ({ ws, id }),
+  },
+  {
+    name: "issues/settings",
+    path: "issues/settings",
+    title: texts.issueSettings.title,
+    load: () => import("../issue-settings/IssueSettings.svelte"),
+    document: known(IssueSettings),
   },
   {
     name: "issues/issue",
