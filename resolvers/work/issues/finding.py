@@ -4,11 +4,12 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, cast, func, literal_column, or_, select
 from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
-from models.work.issues import IssueLabel
+from models.base import alias_of, table_of
+from models.work.issues import IssueComment, IssueLabel
 from models.work.missions import Mission, MissionType
 from models.work.projects import Project
 from resolvers.kernel import (
@@ -28,6 +29,7 @@ from resolvers.kernel import (
     actor,
     at_most,
     constant,
+    contains,
     graph,
     one,
     query,
@@ -79,6 +81,14 @@ def _due_before(value: Any) -> Any:
     return due.regexp_match(constant(DAY)) & (due.collate("C") < value.clause)
 
 
+def _says(value: Any) -> Any:
+    issues, comments = table_of(Mission), alias_of(IssueComment)
+    own = (comments.c.workspace_id == issues.c.workspace_id, comments.c.mission_id == issues.c.id)
+    commented: Any = select(literal_column("1")).select_from(comments).where(*own, contains(comments.c.body)(value))
+    named = [contains(each)(value) for each in (Mission.identifier, Mission.title, Mission.description)]
+    return or_(*named, commented.exists())
+
+
 class BoardFilters(Input):
     """Filters that only GraphQL has. The first ones are in few issues, so they lead if they are sent."""
 
@@ -91,6 +101,7 @@ class BoardFilters(Input):
         LabelIds | None, Filter(linked(Mission, IssueLabel, "mission_id", "label_id", every=True))
     ] = None
     due_before: Annotated[Annotated[str, Field(pattern=DAY, max_length=10)] | None, Filter(_due_before)] = None
+    text: Annotated[Text | None, Filter(_says)] = None
     updated_since: Annotated[Since, from_time(Mission.updated_at)] = None
     mission_type: Annotated[Text, Filter(Mission.mission_type)] = MissionType.issue.value
 
@@ -104,7 +115,8 @@ class Ordering(Input):
 class FindIssues(FilterIssues, BoardFilters, Ordering):
     """Filters are combined with AND. `label` is the name of a label; `any_label_ids` and `all_label_ids` are ids.
 
-    `search` matches a part of the title, ignoring the case of ASCII letters. `due_before` is a day, YYYY-MM-DD;
+    `search` matches a part of the title, `text` a part of the identifier, the title, the description or a comment; both
+    ignore the case of ASCII letters. `due_before` is a day, YYYY-MM-DD;
     issues without such a due date do not match. `order_by` replaces `sort`.
     """
 

@@ -63,6 +63,29 @@ async def test_each_filter_lets_through_what_it_says(board: Board) -> None:
     assert code == "BAD_REQUEST"
 
 
+async def test_text_is_found_wherever_an_issue_has_it(board: Board) -> None:
+    said, other = await board.create("Leak"), await board.create("Roof", description="It leaks at the 100% mark")
+    await board.create("Wall")
+    await board.ask("POST", board.of_issue(said, "/comments"), {"body": "Bring a Ladder_"})
+    foreign = await Board.of(board.world, board.world.other)
+    issue = await foreign.create("Leak abroad", description="ladder_")
+    await foreign.ask("POST", foreign.of_issue(issue, "/comments"), {"body": "Bring a ladder_"})
+    cases = {
+        "LEAK": {"Leak", "Roof"},
+        "ladder_": {"Leak"},
+        "100%": {"Roof"},
+        "%": {"Roof"},
+        "ladder?": set(),
+        said["identifier"].lower(): {"Leak"},
+        f"-{other['number']}": {"Roof"},
+        "": {"Leak", "Roof", "Wall"},
+    }
+    for text, expected in cases.items():
+        assert {*await found(board, f'text: "{text}"')} == expected, text
+        assert sum((await counts(board, f'status, text: "{text}"')).values()) == len(expected), text
+    assert await found(board, 'text: "leak", search: "roof"') == ["Roof"]
+
+
 async def test_columns_in_each_order(board: Board) -> None:
     """With one state, with several, and by the page."""
     made = {}
