@@ -1,5 +1,5 @@
 // Texts stand in one file, and each screen loads its own only: a name such as `texts.acts.save` becomes the text itself, and what is no text (a
-// text with values, a table of texts) comes with its section, from a module of its own.
+// text with values, a table of texts) comes from a module of its own.
 const FILE = "/lib/texts.ts";
 const IMPORT = /import \{ texts(?: as (\w+))? \} from "[./a-z]*texts";/;
 const named = (local) => new RegExp(`(?<![\\w.$/])${local}((?:\\??\\.[A-Za-z_]\\w*)+)`, "g");
@@ -28,19 +28,20 @@ export async function texts() {
     name: "texts",
     enforce: "pre",
     resolveId: (id) => (id.startsWith(MODULE) ? id : null),
-    load: (id) => (id.startsWith(MODULE) ? `export default ${written(all[id.slice(MODULE.length)])};` : null),
+    load: (id) => (id.startsWith(MODULE) ? `export default ${written(resolved(id.slice(MODULE.length).split("/")).value)};` : null),
     transform(code, id) {
       const imported = /\.(svelte|ts)$/.test(id) && !id.endsWith(FILE) && IMPORT.exec(code);
       if (!imported) return null;
-      const sections = new Set();
+      const parts = new Set();
       const made = code.replace(named(imported[1] ?? "texts"), (found, chain) => {
         const names = chain.split(/\??\./).slice(1);
         const { value, rest } = resolved(names);
         if (typeof value === "string") return [JSON.stringify(value), ...rest].join(".");
-        sections.add(names[0]);
-        return `texts_${names.join(".")}`;
+        const part = names.slice(0, 2);
+        parts.add(part.join("/"));
+        return [`texts_${part.join("_")}`, ...names.slice(2)].join(".");
       });
-      const imports = [...sections].map((name) => `import texts_${name} from "${MODULE}${name}";`).join(" ");
+      const imports = [...parts].map((part) => `import texts_${part.replace("/", "_")} from "${MODULE}${part}";`).join(" ");
       return { code: made.replace(IMPORT, imports), map: null };
     },
   };

@@ -177,11 +177,11 @@ async def test_ten_thousand_issues_are_found_and_kept_as_a_view(
     place: World, board: Board, page: Page, axe: str
 ) -> None:
     columns = stored(Mission)
-    values = ", ".join({"id": "'i' || number", "title": "'Task ' || number", "number": "1000 + number",
-                        "identifier": "'MANY-' || number", "status": "'TODO'", "priority": "'low'",
-                        "trace_id": "'t' || number"}.get(name, name) for name in columns.split(", "))  # fmt: skip
+    values = ", ".join({"id": "'i' || place", "title": "'Task ' || place", "number": "1000 + place",
+                        "identifier": "'MANY-' || place", "status": "'TODO'", "priority": "'low'",
+                        "trace_id": "'t' || place"}.get(name, name) for name in columns.split(", "))  # fmt: skip
     await place.database.execute(
-        f"INSERT INTO missions ({columns}) SELECT {values} FROM missions, generate_series(1, 10000) number"
+        f"INSERT INTO missions ({columns}) SELECT {values} FROM missions, generate_series(1, 10000) place"
         " WHERE title = 'Sharpen the axe'"
     )
     await enter(page, place, "issues?view=list")
@@ -198,8 +198,9 @@ async def test_ten_thousand_issues_are_found_and_kept_as_a_view(
     await page.see("1 issue", "main")
     assert await page.value("new URLSearchParams(location.search).get('q')") == "axe"
     await page.value("[...document.querySelectorAll('button')].find(one => one.innerText === 'Save view').click()")
-    await page.fill("dialog [name=name]", "Axes")
+    await page.see("under a name", "dialog")
     await judge(page, axe, "save view")
+    await page.fill("dialog [name=name]", "Axes")
     await page.press("Enter")
     await page.until("new URLSearchParams(location.search).get('saved')")
     await page.value("[...document.querySelectorAll('button')].find(one => one.innerText === 'Clear').click()")
@@ -274,4 +275,116 @@ async def test_a_reader_sees_text_where_others_act(place: World, board: Board, p
     )
     await judge(page, axe, "read only")
     assert (await found(place, "Sharpen"))["status"] == axes["status"]
+    assert page.complaints == []
+
+
+async def press(page: Page, text: str, within: str = "main") -> None:
+    found = f"[...document.querySelectorAll('{within} button')].find(one => one.innerText.trim() === '{text}')"
+    await page.until(found)
+    await page.value(f"{found}.click()")
+
+
+@pytest.mark.slow
+async def test_projects_and_their_milestones(place: World, board: Board, page: Page, axe: str) -> None:
+    await enter(page, place, "issues/projects")
+    await press(page, "New project")
+    await page.fill("dialog [name=name]", f"Spring {HOSTILE}")
+    await page.press("Enter")
+    await page.see("Spring <img", "h1")
+    await press(page, "New milestone")
+    await page.fill("dialog [name=name]", "First leaf")
+    await page.press("Enter")
+    await page.see("First leaf", "[aria-label=Milestones]")
+    await page.click("[aria-label=Milestones] .editable:nth-child(2) button")
+    await page.until("document.activeElement.matches('[type=date]')")
+    await page.value("document.activeElement.value = '2030-05-01'")
+    await page.value("document.activeElement.dispatchEvent(new Event('input', {bubbles: true}))")
+    await page.press("Enter")
+    await page.see("2030-05-01", "[aria-label=Milestones]")
+    await pictures(page, "project")
+    await judge(page, axe, "project")
+    await page.click("[aria-label=Milestones] li > button")
+    await press(page, "Delete milestone", "dialog")
+    await page.see("No milestones yet", "[aria-label=Milestones]")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/issues/projects")
+    await page.see("Spring <img", "main")
+    await pictures(page, "projects")
+    await judge(page, axe, "projects")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("Spring <img", "h1")
+    await press(page, "Delete project")
+    await press(page, "Delete project", "dialog")
+    await page.see("No projects yet", "main")
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_labels_recurring_issues_and_triage_rules(place: World, board: Board, page: Page, axe: str) -> None:
+    await enter(page, place, "issues/settings")
+    await press(page, "New label")
+    await page.fill("dialog [name=name]", "urgent today")
+    await page.press("Enter")
+    await page.see("urgent today", "main li")
+    await press(page, "Edit")
+    await page.value("document.querySelector('dialog [name=name]').select()")
+    await page.command("Input.insertText", text="soon")
+    await page.press("Enter")
+    await page.see("soon", "main li")
+    await pictures(page, "issue-labels")
+    await judge(page, axe, "labels")
+    await page.value("[...document.querySelectorAll('main nav a')][1].click()")
+    await press(page, "New recurring issue")
+    await page.fill("dialog [name=title]", "Water the plants")
+    await page.value("document.querySelector('dialog [name=cronExpression]').select()")
+    await page.command("Input.insertText", text="whenever")
+    await page.press("Enter")
+    await page.until("document.activeElement.matches('dialog [name=cronExpression][aria-invalid=true]')")
+    await page.value("document.activeElement.select()")
+    await page.command("Input.insertText", text="0 7 * * *")
+    await page.press("Enter")
+    await page.see("Water the plants", "main li")
+    await pictures(page, "issue-recurring")
+    await judge(page, axe, "recurring")
+    await page.value("[...document.querySelectorAll('main nav a')][2].click()")
+    await press(page, "New triage rule")
+    await page.see("Text to find", "dialog")
+    await judge(page, axe, "triage rule")
+    await page.fill("dialog [name=name]", "Saws")
+    await page.fill("dialog [name=pattern]", "saw")
+    await page.press("Enter")
+    await page.see("contains saw", "main li")
+    await pictures(page, "issue-triage")
+    await judge(page, axe, "triage")
+    await press(page, "Apply rules to the backlog")
+    await page.see("The rules are applied", ".notices")
+    for at in (2, 1, 0):
+        await page.value(f"[...document.querySelectorAll('main nav a')][{at}].click()")
+        await page.until("document.querySelector('main li')")
+        await page.click("main li button:last-child")
+        await press(page, "Delete", "dialog")
+        await page.until("document.querySelectorAll('main li').length === 0")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_work_is_started_followed_and_stopped(place: World, board: Board, page: Page, axe: str) -> None:
+    axes = await found(place, "Sharpen")
+    await board.change({"identifier": axes["identifier"]}, assignee_id=board.worker.id, assignee_type="agent")
+    await enter(page, place, f"issues/{axes['identifier'].lower()}")
+    await page.until(f"location.pathname.endsWith('{axes['identifier']}')")
+    await press(page, "Start work")
+    await page.see("In progress", "header")
+    await page.see("Work of agents", ".main")
+    await page.until("document.querySelector('[aria-label=\"Work of agents\"] li')")
+    await pictures(page, "issue-work")
+    await judge(page, axe, "work")
+    await press(page, "Stop work")
+    await press(page, "Stop work", "dialog")
+    await page.see("Cancelled", "header")
+    await press(page, "Delete")
+    await press(page, "Delete", "dialog")
+    await page.until("location.pathname.endsWith('/issues')")
+    assert await found(place, "Sharpen") is None
     assert page.complaints == []
