@@ -213,6 +213,7 @@ async def test_ten_thousand_issues_are_found_and_kept_as_a_view(
     )
     await page.see("1 issue", "main")
     assert await page.value("new URLSearchParams(location.search).get('view')") == "list"
+    await page.value("document.activeElement.blur()")
     await page.press("j")
     await page.press("Enter")
     await page.see("Sharpen the axe", "h1")
