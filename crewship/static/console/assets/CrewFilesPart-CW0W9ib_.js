@@ -1,1 +1,0 @@
-import{On as e,kn as t}from"./index-CpS8Cuxc.js";import{t as n}from"./Files-El_Tlq0a.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{$t as e,Mn as t,Rt as n,Ut as r,Zt as i,dn as a,pn as o,xt as s}from"./index-CpS8Cuxc.js";var c=e(`<dl><!></dl>`);function l(e,l){let u=s(l,`bare`,3,!1);var d=c();let f;var p=o(d);r(p,()=>l.children),t(d),a(()=>f=n(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),i(e,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{vt as e}from"./index-CpS8Cuxc.js";var t=e(`1c8db61733c0a5efcb3bdaeccd139e680ee72eee50450e27edd1b8d1a7daeeee`);export{t};

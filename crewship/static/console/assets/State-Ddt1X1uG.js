@@ -1,1 +1,0 @@
-import{$t as e,Mn as t,Rt as n,Yt as r,Zt as i,dn as a,gn as o,pn as s,xt as c,zt as l}from"./index-CpS8Cuxc.js";var u=e(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(e,d){let f=c(d,`live`,3,!1);var p=u();let m;var h=o(s(p),1,!0);t(p),a(()=>{m=n(p,1,l(d.tone),`svelte-9gk0ub`,m,{live:f()}),r(h,d.text)}),i(e,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{$t as e,On as t,Yt as n,Zt as r,dn as i,hn as a,jt as o,kn as s}from"./index-CpS8Cuxc.js";import{i as c,o as l,t as u}from"./time.svelte-kDLINdUw.js";var d=e(`<time class="svelte-19qb811"> </time>`);function f(e,f){s(f,!0);var p=d(),m=a(p,!0);i((e,t)=>{o(p,`datetime`,f.at),o(p,`title`,e),n(m,t)},[()=>c(f.at),()=>u(f.at,l())]),r(e,p),t()}export{f as t};

@@ -1,1 +1,0 @@
-import{_t as e,ht as t,rt as n}from"./index-CpS8Cuxc.js";async function r(r,i,a){let o=(r,i)=>{let{message:a,requires:o}=t(r);n.say(e.failed(i,o?e.requires(o):a),{bad:!0})};try{let e=await i(),t=typeof e==`function`?()=>void Promise.resolve(e()).catch(e=>o(e,`Undo`)):void 0;return(a||t)&&n.say(a??r,{undo:t}),!0}catch(e){return o(e,r),!1}}export{r as t};

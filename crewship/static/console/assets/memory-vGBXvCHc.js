@@ -1,0 +1,1 @@
+var e={versions:`What it wrote down`,versionsText:`Newest first.`,none:`Nothing yet.`,bytes:e=>e<1024?`${e} bytes`:`${(e/1024).toFixed(1)} kB`,persona:`Versions of its persona`,noPersona:`No persona of its own yet.`,people:`Notes about people`,peopleText:`Each person reads only what is known of them.`,noPeople:`No notes.`};export{e as t};

@@ -1,0 +1,1 @@
+var e={free:`any address`,restricted:`listed addresses only`};export{e as t};

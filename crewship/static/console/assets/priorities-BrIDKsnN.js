@@ -1,0 +1,1 @@
+var e={urgent:`Urgent`,high:`High`,medium:`Medium`,low:`Low`,none:`No priority`};export{e as t};

@@ -1,0 +1,1 @@
+var e={ADMIN:`Admin: everything except owning the workspace`,MANAGER:`Manager: creates crews and agents`,MEMBER:`Member: talks to agents`,VIEWER:`Viewer: reads`};export{e as t};

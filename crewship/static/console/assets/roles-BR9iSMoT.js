@@ -1,0 +1,1 @@
+var e={OWNER:`owner`,ADMIN:`admin`,MANAGER:`manager`,MEMBER:`member`,VIEWER:`viewer`};export{e as t};

@@ -1,0 +1,1 @@
+var e={BACKLOG:`quiet`,TODO:`quiet`,PLANNING:`busy`,RESUMING:`busy`,IN_PROGRESS:`busy`,REVIEW:`warn`,DONE:`good`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,DUPLICATE:`quiet`},t=[`BACKLOG`,`TODO`,`IN_PROGRESS`,`REVIEW`,`DONE`,`FAILED`,`CANCELLED`,`DUPLICATE`],n=[`urgent`,`high`,`medium`,`low`,`none`];export{n,e as r,t};

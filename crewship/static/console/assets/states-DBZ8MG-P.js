@@ -1,0 +1,1 @@
+var e={QUEUED:`queued`,RUNNING:`running`,WAITING:`waiting`,COMPLETED:`done`,FAILED:`failed`,CANCELLED:`cancelled`,TIMEOUT:`timed out`};export{e as t};

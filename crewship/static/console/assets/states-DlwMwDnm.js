@@ -1,1 +1,0 @@
-import{t as e}from"./runs-CtBsQgWI.js";var t={QUEUED:`quiet`,RUNNING:`busy`,WAITING:`warn`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,TIMEOUT:`bad`},n=t=>e.triggers[t]??t.toLowerCase();export{n,t};

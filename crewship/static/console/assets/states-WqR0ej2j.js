@@ -1,0 +1,1 @@
+var e={USER:`message`,ASSIGNMENT:`task`,PEER_QUERY:`question`,SCHEDULED:`schedule`,WEBHOOK:`webhook`},t={QUEUED:`quiet`,RUNNING:`busy`,WAITING:`warn`,COMPLETED:`good`,FAILED:`bad`,CANCELLED:`quiet`,TIMEOUT:`bad`},n=t=>e[t]??t.toLowerCase();export{n,e as r,t};

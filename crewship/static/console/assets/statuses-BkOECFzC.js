@@ -1,0 +1,1 @@
+var e=(e,t)=>`${e} of ${t} done`,t={backlog:`Backlog`,planned:`Planned`,in_progress:`In progress`,paused:`Paused`,completed:`Completed`,cancelled:`Cancelled`};export{e as n,t};

@@ -1,0 +1,1 @@
+var e={BACKLOG:`Backlog`,TODO:`To do`,PLANNING:`Planning`,RESUMING:`Resuming`,IN_PROGRESS:`In progress`,REVIEW:`In review`,DONE:`Done`,COMPLETED:`Completed`,FAILED:`Failed`,CANCELLED:`Cancelled`,DUPLICATE:`Duplicate`};export{e as t};

@@ -1,0 +1,1 @@
+var e=(e,t)=>`${e} in, ${t} out`;export{e as t};
