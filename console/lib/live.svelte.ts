@@ -4,6 +4,9 @@ import type { Known } from "./document";
 const LONGEST_PAUSE = 10_000; // milliseconds between two tries
 const FIRST_PAUSE = 250;
 const QUIET = 1_500; // how long a connection may be gone before the page says so
+/** Codes of refusals that end by themselves, and of those that a person is told elsewhere. */
+const PASSING = new Set(["RATE_LIMITED", "UNAVAILABLE"]);
+const HIDDEN = new Set(["FORBIDDEN", "NOT_FOUND", "UNAUTHENTICATED"]);
 const DENIED = new Set([4401, 4403]);
 
 /** Whether what is shown is kept up. `restored` counts the times that something may have been missed. */
@@ -92,7 +95,7 @@ export function follow<Data extends Record<string, unknown>, Variables extends R
         if (event.__typename !== "StreamReset") onEvent(event as unknown as NonNullable<Data[keyof Data]>);
         else onReset((event as Positioned & { reason?: string }).reason ?? "");
       },
-      error: again,
+      error: failed,
       complete: again,
     });
   };
@@ -100,6 +103,12 @@ export function follow<Data extends Record<string, unknown>, Variables extends R
     if (stopped || connection.state === "denied") return;
     waiting.add(start);
     timer = setTimeout(start, Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries++) * (0.5 + Math.random() / 2));
+  };
+  // A request that the server has refused is refused again; a connection that is lost comes back.
+  const failed = (error: unknown): void => {
+    const refusals = Array.isArray(error) ? (error as { message: string; extensions?: { code?: string } }[]) : [];
+    if (refusals.length === 0 || refusals.some(({ extensions }) => PASSING.has(extensions?.code ?? ""))) return again();
+    if (!refusals.some(({ extensions }) => HIDDEN.has(extensions?.code ?? ""))) reportError(new Error(refusals.map(({ message }) => message).join("\n")));
   };
   void start();
   return () => {
