@@ -1,5 +1,13 @@
 import { getContext, setContext } from "svelte";
 
+/** What the control of a field needs: `<input {...given} bind:value />`. */
+export interface Given {
+  id: string;
+  name: string;
+  "aria-invalid"?: "true";
+  "aria-describedby"?: string;
+}
+
 const KEY = Symbol("faults");
 
 interface Faults {

@@ -10,6 +10,9 @@ export interface Key {
 }
 
 const groups: Key[][] = $state([]);
+const PATIENCE = 5_000; // milliseconds until a screen that is being loaded knows its keys
+const LEAVING = 120;
+let wanted: { name: string; until: number } | undefined;
 
 export const knownKeys = (): { keys: string; does: string }[] => {
   const seen = new Set<string>();
@@ -40,10 +43,27 @@ function pressed(event: KeyboardEvent): void {
 
 addEventListener("keydown", pressed);
 
+/** Does what a key does on the screen that is shown, or is about to be. */
+export function pressKey(name: string): void {
+  wanted = { name, until: Date.now() + PATIENCE };
+  // A screen that is about to be left must not take it.
+  setTimeout(() => {
+    const key = wanted && groups.toReversed().flat().find(({ keys }) => keys === name);
+    if (key) pressSoon(key);
+  }, LEAVING);
+}
+
+function pressSoon(key: Key): void {
+  wanted = undefined;
+  setTimeout(() => key.run(new KeyboardEvent("keydown", { key: key.keys })));
+}
+
 /** Keys that work while a component is shown. */
 export function keys(group: Key[]): void {
   onMount(() => {
     groups.push(group);
+    const key = wanted && wanted.until > Date.now() && group.find(({ keys }) => keys === wanted!.name);
+    if (key) pressSoon(key);
     return () => {
       const at = groups.findIndex((one) => one === group || one[0]?.run === group[0]?.run);
       if (at >= 0) groups.splice(at, 1);

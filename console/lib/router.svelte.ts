@@ -71,6 +71,12 @@ class Router {
     return [BASE, encodeURIComponent(workspace), ...parts].join("/") + search;
   }
 
+  /** The same, if a screen is there. */
+  toKnown(path: string, query: Query = {}): string | undefined {
+    const parts = path.split("/").filter(Boolean);
+    return screens.some((screen) => matched(screen, parts)) ? this.to(path, query) : undefined;
+  }
+
   go(href: string, { replace = false } = {}): void {
     const url = new URL(href, location.href);
     if (url.href === location.href) return;

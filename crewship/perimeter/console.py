@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from crewship.perimeter.compression import encoding_for
@@ -108,6 +108,14 @@ async def file(request: Request) -> Response:
     return _send(request, found, {"Cache-Control": KEPT})
 
 
+async def document(request: Request) -> Response:
+    """The text of a document, for people who want to send it themselves."""
+    text = documents().get(request.path_params["id"])
+    if text is None:
+        raise HTTPException(404)
+    return PlainTextResponse(text, headers={"Cache-Control": KEPT})
+
+
 def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
     headers["Vary"] = "Accept-Encoding"
     coding = encoding_for(request.headers.get("accept-encoding", "").encode("latin-1"))
@@ -120,5 +128,6 @@ def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
 routes: list[BaseRoute] = [
     Route("/console", page),
     Route("/console/assets/{name:path}", file),
+    Route("/console/documents/{id}", document),
     Route("/console/{screen:path}", page),
 ]

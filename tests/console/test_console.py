@@ -26,6 +26,7 @@ async def test_addresses_and_keys_lead_where_they_say(place: World, page: Page, 
     await page.until("!document.querySelector('dialog[open]')")
     await page.press("k", control=True)
     await page.until("document.activeElement.matches('dialog[open] input')")
+    await page.command("Input.insertText", text="buil")
     await page.see("Builder", "dialog[open]")
     await judge(page, axe, "palette")
     await page.press("Escape")
@@ -109,6 +110,8 @@ async def test_a_phone_has_the_same_ways(place: World, page: Page) -> None:
     await page.look(*PHONE)
     await enter(page, place)
     await page.click("nav .foot button")
+    await page.until("document.activeElement.matches('dialog[open] input')")
+    await page.command("Input.insertText", text="sco")
     await page.see("Scout", "dialog[open]")
     fits = "[...document.querySelectorAll('nav a, nav button')].filter(one => one.offsetParent)"
     fits += ".every(one => { const at = one.getBoundingClientRect(); return at.left >= 0 && at.right <= innerWidth })"

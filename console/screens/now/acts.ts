@@ -6,7 +6,8 @@ import { RenewCredential } from "../../generated/RenewCredential";
 import { Resume } from "../../generated/Resume";
 import { Review } from "../../generated/Review";
 import { SetItem } from "../../generated/SetItem";
-import { StopAgent } from "../../generated/StopAgent";
+import { CancelStuck } from "../../generated/CancelStuck";
+import { RetryFailed } from "../../generated/RetryFailed";
 import type { NowQuery } from "../../generated/types";
 import { change } from "../../lib/client";
 import { texts as all } from "../../lib/texts";
@@ -17,14 +18,15 @@ export type Entry = NonNullable<NowQuery["attention"]>["nodes"][number];
 type Subject = NonNullable<Entry["subject"]>;
 export type Of<Name extends Subject["__typename"]> = Extract<Subject, { __typename: Name }>;
 
-/** What a person can do about an entry. `ask`: what has to be written first. */
+/** What a person can do about an entry. */
 export interface Act {
   name: string;
-  /** The field of Mutation: who may not call it does not see the act. */
+  /** The field of Mutation: a person who may not call it does not see the act. */
   operation: string;
   primary?: boolean;
   danger?: boolean;
-  ask?: { label: string; kind: "text" | "secret" | "amount" | "agent"; required: boolean; value?: string };
+  /** What has to be written first; `field`: its name in the input. */
+  ask?: { field: string; label: string; kind: "text" | "secret" | "amount" | "agent"; required: boolean; value?: string };
   /** Does it; returns what takes it back, where that is possible. */
   run: (written: string) => Promise<(() => Promise<unknown>) | void>;
 }
@@ -44,11 +46,11 @@ export function actsOf(entry: Entry, ws: string): Act[] {
         operation: "decideMissionTask",
         primary: decision === "approve",
         danger: decision === "reject",
-        ask: { label: texts.asks.notes, kind: "text", required: false },
+        ask: { field: "notes", label: texts.asks.notes, kind: "text", required: false },
         run: async (notes) => void (await change(DecideTask, { ws, input: { id: subject.id, missionId: subject.missionId, decision, notes: notes || undefined } })),
       }));
     case "Run":
-      return entry.kind === "stuck_run" && entry.agent ? [stop(ws, entry.agent.id)] : dismiss;
+      return entry.kind === "stuck_run" ? [stop(ws, subject.id)] : [retry(ws, subject.id, item), ...dismiss];
     case "Budget":
       return [raise(ws, subject)];
     case "WorkPause":
@@ -61,7 +63,7 @@ export function actsOf(entry: Entry, ws: string): Act[] {
           name: texts.acts.renew,
           operation: "updateCredential",
           primary: true,
-          ask: { label: texts.asks.secret, kind: "secret", required: true },
+          ask: { field: "value", label: texts.asks.secret, kind: "secret", required: true },
           run: async (value) => void (await change(RenewCredential, { ws, input: { id: subject.id, value } })),
         },
       ];
@@ -78,7 +80,7 @@ function decide(ws: string, id: string, verdict: "approved" | "denied"): Act {
     operation: "answerApproval",
     primary: verdict === "approved",
     danger: verdict === "denied",
-    ask: { label: texts.asks.reason, kind: "text", required: false },
+    ask: { field: "comment", label: texts.asks.reason, kind: "text", required: false },
     run: async (comment) => void (await change(AnswerApproval, { ws, input: { id, verdict, comment: comment || undefined } })),
   };
 }
@@ -90,26 +92,35 @@ function questions(ws: string, { id, escalationType }: Of<"Escalation">): Act[] 
       name: texts.acts.answer,
       operation: "resolveEscalation",
       primary: true,
-      ask: { label: secret ? texts.asks.secret : texts.asks.answer, kind: secret ? "secret" : "text", required: true },
+      ask: { field: "resolution", label: secret ? texts.asks.secret : texts.asks.answer, kind: secret ? "secret" : "text", required: true },
       run: async (resolution) => void (await change(Answer, { ws, input: { escalationId: id, resolution, action: "approve" } })),
     },
     {
       name: texts.acts.reject,
       operation: "resolveEscalation",
       danger: true,
-      ask: { label: texts.asks.why, kind: "text", required: true },
+      ask: { field: "resolution", label: texts.asks.why, kind: "text", required: true },
       run: async (resolution) => void (await change(Answer, { ws, input: { escalationId: id, resolution, action: "reject" } })),
     },
     {
       name: texts.acts.handOver,
       operation: "resolveEscalation",
-      ask: { label: texts.asks.agent, kind: "agent", required: true },
+      ask: { field: "redirectTo", label: texts.asks.agent, kind: "agent", required: true },
       run: async (redirectTo) => void (await change(Answer, { ws, input: { escalationId: id, resolution: texts.handedOver, action: "redirect", redirectTo } })),
     },
   ];
 }
 
-const stop = (ws: string, id: string): Act => ({ name: texts.acts.stop, operation: "stopAgent", danger: true, run: async () => void (await change(StopAgent, { ws, input: { id } })) });
+const stop = (ws: string, id: string): Act => ({ name: texts.acts.stop, operation: "cancelRun", danger: true, run: async () => void (await change(CancelStuck, { ws, input: { id } })) });
+
+/** Starts it again; what was to be seen of the failed one is then done. */
+function retry(ws: string, id: string, item: string | null): Act {
+  const run = async () => {
+    await change(RetryFailed, { ws, input: { id } });
+    if (item) await change(SetItem, { ws, input: { id: item, state: "resolved" } });
+  };
+  return { name: texts.acts.retry, operation: "retryRun", primary: true, run };
+}
 
 function raise(ws: string, budget: Of<"Budget">): Act {
   const suggested = Math.max(budget.amountUsd * 2, Math.ceil(budget.spentUsd * 1.5));
@@ -117,7 +128,7 @@ function raise(ws: string, budget: Of<"Budget">): Act {
     name: texts.acts.raise,
     operation: "updateBudget",
     primary: true,
-    ask: { label: texts.asks.amount, kind: "amount", required: true, value: String(suggested) },
+    ask: { field: "amountUsd", label: texts.asks.amount, kind: "amount", required: true, value: String(suggested) },
     run: async (amount) => {
       const raised = await change(RaiseBudget, { ws, input: { id: budget.id, amountUsd: Number(amount) }, version: budget.version });
       return () => change(RaiseBudget, { ws, input: { id: budget.id, amountUsd: budget.amountUsd }, version: raised.updateBudget?.version });
@@ -130,7 +141,7 @@ function reviews(ws: string, issue: Of<"Issue">): Act[] {
     void (await change(Review, { ws, input: { identifier: issue.identifier!, crewId: issue.crewId, action, comment: comment || undefined } }));
   return [
     { name: texts.acts.accept, operation: "reviewIssue", primary: true, run: () => decide("approve")("") },
-    { name: texts.acts.requestChanges, operation: "reviewIssue", ask: { label: texts.asks.changes, kind: "text", required: true }, run: decide("request_changes") },
+    { name: texts.acts.requestChanges, operation: "reviewIssue", ask: { field: "comment", label: texts.asks.changes, kind: "text", required: true }, run: decide("request_changes") },
   ];
 }
 
