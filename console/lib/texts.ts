@@ -949,6 +949,7 @@ export const texts = {
     placeholder: "Find anything, or do something",
     none: "Nothing is called so.",
     screens: "Go to",
+    agents: "Agents",
     does: "Do",
     acts: {
       createIssue: "Create an issue",
