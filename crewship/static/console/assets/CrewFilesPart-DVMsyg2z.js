@@ -1,1 +1,0 @@
-import{Nn as e,Pn as t}from"./index-CEk5xMfn.js";import{t as n}from"./Files-Ejs55tjA.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{Et as e,Jt as t,Ln as n,Ut as r,gn as i,in as a,nn as o,vn as s}from"./index-CEk5xMfn.js";var c=a(`<dl><!></dl>`);function l(a,l){let u=e(l,`bare`,3,!1);var d=c();let f;var p=s(d);t(p,()=>l.children),n(d),i(()=>f=r(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),o(a,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{Ct as e}from"./index-CEk5xMfn.js";var t=e(`1c8db61733c0a5efcb3bdaeccd139e680ee72eee50450e27edd1b8d1a7daeeee`);export{t};

@@ -1,1 +1,0 @@
-import{Et as e,Ln as t,Ut as n,Wt as r,en as i,gn as a,in as o,nn as s,vn as c,xn as l}from"./index-CEk5xMfn.js";var u=o(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(o,d){let f=e(d,`live`,3,!1);var p=u();let m;var h=l(c(p),1,!0);t(p),a(()=>{m=n(p,1,r(d.tone),`svelte-9gk0ub`,m,{live:f()}),i(h,d.text)}),s(o,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{It as e,Nn as t,Pn as n,bn as r,en as i,gn as a,in as o,nn as s}from"./index-CEk5xMfn.js";import{i as c,o as l,t as u}from"./time.svelte-FAybKGjp.js";var d=o(`<time class="svelte-19qb811"> </time>`);function f(o,f){n(f,!0);var p=d(),m=r(p,!0);a((t,n)=>{e(p,`datetime`,f.at),e(p,`title`,t),i(m,n)},[()=>c(f.at),()=>u(f.at,l())]),s(o,p),t()}export{f as t};
