@@ -39,6 +39,7 @@ async def test_a_person_is_invited_and_a_member_removed_by_keys(place: World, gr
     await pictures(page, "house-members")
     await page.open(f"{place.url}/console/{place.workspace.slug}/house/invitations")
     await page.see("No invitation is open", "main")
+    await page.until("document.querySelector('main header .primary')")
     await page.press("n")
     await page.fill("dialog[open] [name=email]", "not an address")
     await page.press("Enter")
@@ -74,6 +75,7 @@ async def test_a_person_is_invited_and_a_member_removed_by_keys(place: World, gr
 @pytest.mark.slow
 async def test_everybody_can_use_the_parts(place: World, grace: User, page: Page, axe: str) -> None:
     await enter(page, place, "house/invitations")
+    await page.until("document.querySelector('main header .primary')")
     await judge(page, axe, "no invitations")
     await page.press("n")
     await page.until("document.activeElement.matches('dialog[open] [name=email]')")

@@ -1,6 +1,6 @@
-import type { HouseAuditQuery, HouseJournalQuery, HouseMembersQuery, HouseSettingsQuery } from "../../generated/types";
+import type { HouseAuditQuery, HouseFlagsQuery, HouseJournalQuery, HouseMembersQuery, HousePrivacyQuery, HouseSettingsQuery } from "../../generated/types";
 
-export const PARTS = ["members", "invitations", "services", "settings", "audit", "journal"] as const;
+export const PARTS = ["members", "invitations", "services", "settings", "flags", "privacy", "audit", "journal", "system"] as const;
 export type PartName = (typeof PARTS)[number];
 export const pathOf = (part: PartName): string => (part === "members" ? "house" : `house/${part}`);
 
@@ -11,6 +11,8 @@ export type Assignable = (typeof ASSIGNABLE)[number];
 export type Member = NonNullable<HouseMembersQuery["members"]>[number];
 export const nameOf = ({ userId, user }: { userId: string; user: { fullName: string | null; email: string } }): string => user.fullName || user.email || userId;
 
+export type Flag = NonNullable<HouseFlagsQuery["featureFlags"]>[number];
+export type Kept = NonNullable<HousePrivacyQuery["retention"]>[number];
 export type Gate = NonNullable<HouseSettingsQuery["approvalGates"]>["nodes"][number];
 export type JournalRow = NonNullable<HouseJournalQuery["journal"]>["nodes"][number];
 export const TONES = { info: "quiet", notice: "busy", warn: "warn", error: "bad" } as const;

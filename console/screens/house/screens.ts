@@ -5,6 +5,9 @@ import { HouseMembers } from "../../generated/HouseMembers";
 import { HouseService } from "../../generated/HouseService";
 import { HouseServices } from "../../generated/HouseServices";
 import { HouseSettings } from "../../generated/HouseSettings";
+import { HouseFlags } from "../../generated/HouseFlags";
+import { HousePrivacy } from "../../generated/HousePrivacy";
+import { HouseSystem } from "../../generated/HouseSystem";
 import type { Known } from "../../lib/document";
 import { texts } from "../../lib/texts";
 import type { Listed } from "../../screens";
@@ -64,5 +67,26 @@ export const HOUSE: readonly Listed[] = [
     title: texts.house.parts.journal,
     load: () => import("./Journal.svelte"),
     document: known(HouseJournal),
+  },
+  {
+    name: "house/flags",
+    path: "house/flags",
+    title: texts.house.parts.flags,
+    load: () => import("./Flags.svelte"),
+    document: known(HouseFlags),
+  },
+  {
+    name: "house/privacy",
+    path: "house/privacy",
+    title: texts.house.parts.privacy,
+    load: () => import("./Privacy.svelte"),
+    document: known(HousePrivacy),
+  },
+  {
+    name: "house/system",
+    path: "house/system",
+    title: texts.house.parts.system,
+    load: () => import("./System.svelte"),
+    document: known(HouseSystem),
   },
 ];
