@@ -1,1 +1,0 @@
-import{Ln as e,Rn as t}from"./index-CvB4rETp.js";import{t as n}from"./Files-mjB24D8H.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{At as e,Qt as t,Sn as n,Vn as r,bn as i,cn as a,on as o,qt as s}from"./index-CvB4rETp.js";var c=a(`<dl><!></dl>`);function l(a,l){let u=e(l,`bare`,3,!1);var d=c();let f;var p=n(d);t(p,()=>l.children),r(d),i(()=>f=s(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),o(a,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{At as e,Jt as t,Sn as n,Tn as r,Vn as i,bn as a,cn as o,in as s,on as c,qt as l}from"./index-CvB4rETp.js";var u=o(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(o,d){let f=e(d,`live`,3,!1);var p=u();let m;var h=r(n(p),1,!0);i(p),a(()=>{m=l(p,1,t(d.tone),`svelte-9gk0ub`,m,{live:f()}),s(h,d.text)}),c(o,p)}export{d as t};

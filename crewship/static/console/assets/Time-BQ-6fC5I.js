@@ -1,1 +1,0 @@
-import{Bt as e,Ln as t,Rn as n,bn as r,cn as i,in as a,on as o,wn as s}from"./index-CvB4rETp.js";import{i as c,o as l,t as u}from"./time.svelte-CnyfNdwI.js";var d=i(`<time class="svelte-19qb811"> </time>`);function f(i,f){n(f,!0);var p=d(),m=s(p,!0);r((t,n)=>{e(p,`datetime`,f.at),e(p,`title`,t),a(m,n)},[()=>c(f.at),()=>u(f.at,l())]),o(i,p),t()}export{f as t};
