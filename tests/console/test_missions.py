@@ -36,6 +36,12 @@ async def press(page: Page, text: str, within: str = "body") -> None:
     await page.value(f"{button(text, within)}.click()")
 
 
+async def reach(page: Page, text: str, within: str = "body") -> None:
+    """The keyboard comes to a button."""
+    await page.until(button(text, within))
+    await page.value(f"{button(text, within)}.focus()")
+
+
 async def choose(page: Page, selector: str, text: str) -> None:
     """The option with this text."""
     await page.until(f"[...document.querySelectorAll('{selector} option')].some(one => one.text.startsWith('{text}'))")
@@ -87,6 +93,13 @@ async def test_a_mission_shows_its_tasks_and_all_of_each(place: World, voyage: V
     await page.see("Write the release notes", ".view")
     await pictures(page, "missions")
     await judge(page, axe, "missions")
+    await choose(page, ".filters label:nth-of-type(1) select", "failed")
+    await page.see("No mission fits these filters")
+    assert await page.value("location.search") == "?state=FAILED"
+    await choose(page, ".filters label:nth-of-type(4) select", "Changed last")
+    await press(page, "Clear", ".filters")
+    await page.see("Write the release notes", ".view")
+    assert await page.value("location.search") == "?sort=recently_changed"
     await page.press("j")
     await page.press("Enter")
     await page.until("document.querySelectorAll('.sheet li').length === 10")
@@ -180,7 +193,7 @@ async def test_a_plan_is_made_and_changed_by_keys_alone(place: World, crew: str,
     await page.see("No tasks yet", "main")
     await pictures(page, "mission-empty")
     for number, title in enumerate(("Read", "Write", "Print"), 1):
-        await page.value(f"{button('Add a task')}.focus()")
+        await reach(page, "Add a task")
         await page.press("Enter")
         await page.until("document.activeElement?.name === 'title'")
         await page.command("Input.insertText", text=title)
@@ -202,7 +215,7 @@ async def test_a_plan_is_made_and_changed_by_keys_alone(place: World, crew: str,
     await page.until("document.activeElement.innerText.includes('Write')")
     await page.press("Enter")
     await page.see("Write", ".work section h2")
-    await page.value(f"{button('Edit', '.work section')}.focus()")
+    await reach(page, "Edit", ".work section")
     await page.press("Enter")
     await page.until("document.activeElement?.name === 'title'")
     assert await page.value("document.querySelectorAll('dialog [type=checkbox]').length") == 1, "what waits for it"
@@ -210,10 +223,10 @@ async def test_a_plan_is_made_and_changed_by_keys_alone(place: World, crew: str,
     await page.command("Input.insertText", text="Rewrite")
     await page.press("Enter")
     await page.see("Rewrite", ".sheet")
-    await page.value(f"{button('Delete', '.work section')}.focus()")
+    await reach(page, "Delete", ".work section")
     await page.press("Enter")
     await page.until("document.querySelector('dialog')")
-    await page.value(f"{button('Delete', 'dialog')}.focus()")
+    await reach(page, "Delete", "dialog")
     await page.press("Enter")
     await page.until("document.querySelectorAll('.sheet li').length === 2 && !document.querySelector('.work section')")
     left = await place.database.fetch("SELECT title, status, depends_on::text FROM mission_tasks ORDER BY title")

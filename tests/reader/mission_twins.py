@@ -3,8 +3,18 @@
 import orjson
 
 from tests.reader.issue_twins import of_row
-from tests.reader.oracle import Asker, Listing, Single, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, Value, fits, only, tenants
+from tests.reader.oracle import Asker, Listing, Order, Single, Store, ordered
+from tests.reader.words import NEWEST, Arguments, Root, Value, by, fits, only, tenants
+
+ORDERS: dict[str, Order] = {
+    "newest": NEWEST,
+    "oldest": by("created_at", "id"),
+    "recently_changed": by("-updated_at", "-id"),
+}
+
+
+def chosen(arguments: Arguments) -> Order:
+    return ORDERS[arguments.get("sort") or "newest"]
 
 
 def missions(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -22,7 +32,8 @@ def found_missions(store: Store, asker: Asker, arguments: Arguments) -> Listing:
             rows = [r for r in rows if r[column] == wanted]
     if (statuses := arguments.get("statuses")) is not None:
         rows = [r for r in rows if r["status"] in statuses]
-    return Listing("Mission", ordered(rows, NEWEST), NEWEST, (20, 100))
+    order = chosen(arguments)
+    return Listing("Mission", ordered(rows, order), order, (20, 100))
 
 
 def mission(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -30,6 +41,10 @@ def mission(store: Store, asker: Asker, arguments: Arguments) -> Single:
     if (crew := arguments.get("crewId")) is not None:
         rows = [r for r in rows if r["crew_id"] == crew]
     return only(rows, "Mission")
+
+
+def mission_task(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    return only([r for r in tenants(store, asker, "MissionTask") if r["id"] == arguments["id"]], "MissionTask")
 
 
 def checkpoints(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -44,7 +59,7 @@ def checkpoint(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 HERE: dict[str, Root] = {
     "checkpoints": checkpoints, "checkpoint": checkpoint, "missions": found_missions,
-    "crewMissions": missions, "mission": mission,
+    "crewMissions": missions, "mission": mission, "missionTask": mission_task,
 }  # fmt: skip
 
 

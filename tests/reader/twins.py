@@ -197,7 +197,7 @@ HERE: dict[str, Root] = {
 }  # fmt: skip
 OF_ROWS: dict[str, tuple[Root, str, str]] = chat_twins.OF_ROWS
 """Roots whose workspace is that of the row an argument names."""
-ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer} | registry_twins.ANYWHERE
+ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer, **registry_twins.ANYWHERE}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE | run_twins.HERE
 HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
@@ -429,8 +429,8 @@ class Twins(Rules):
         model = MODEL_OF.get(type_, type_)
         if name in audit_twins.LISTS:
             return audit_twins.chosen(name, arguments)
-        if name == "findRuns":
-            return run_twins.chosen(arguments)
+        if (type_, name) in (("Query", "findRuns"), ("Query", "missions")):
+            return run_twins.chosen(arguments) if name == "findRuns" else mission_twins.chosen(arguments)
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
@@ -461,7 +461,7 @@ class Twins(Rules):
             return attention_twins.UNIONS[model, name](store, asker, row)
         if (model, name) in REPORTS:
             return REPORTS[model, name](store, row)
-        edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else {}[name]
+        edge = GRAPHS[MODELS[model]][name] if model in MODELS and MODELS[model] in GRAPHS else dict[str, Any]()[name]
         assert isinstance(edge, Edge), f"{model}.{name} is derived and has no twin"
         rows = seen(asker, edge.target.__name__, self.reached(model, name, edge, store, row))
         if edge.target.__name__ == "InboxItem":
