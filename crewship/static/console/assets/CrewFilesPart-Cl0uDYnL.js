@@ -1,1 +1,0 @@
-import{Bn as e,Vn as t}from"./index-DsxW2G6S.js";import{t as n}from"./Files-CNVPFh7g.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};
