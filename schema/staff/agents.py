@@ -7,7 +7,7 @@ import strawberry
 from models.staff.agents import Agent
 from models.staff.runs import RunFrame
 from resolvers.staff import agents as agent_ops
-from resolvers.staff.agents import debugging, desk, files, learning, models, peers, workplace
+from resolvers.staff.agents import debugging, desk, files, finding, learning, models, peers, workplace
 from schema.bridge.fields import acts, mutation, node, output, query
 
 output(
@@ -120,6 +120,7 @@ class LogEntryType:
 @strawberry.type
 class AgentQuery:
     agents = query(agent_ops.list_agents, AgentType)
+    find_agents = query(finding.find_agents, AgentType)
     agent = query(agent_ops.get_agent, AgentType)
     agent_by_slug = query(agent_ops.get_agent_by_slug, AgentType)
     crews_status = query(agent_ops.crews_status, CrewsStatusType)

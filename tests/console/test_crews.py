@@ -43,6 +43,7 @@ async def edit(page: Page, label: str, text: str, *, taken: bool = True) -> None
 async def test_an_agent_is_made_in_three_fields_and_changed_in_place(place: World, page: Page) -> None:
     await enter(page, place, "crews")
     await page.see("Scout", ".view")
+    await page.until(button("New agent"))
     await page.press("n")
     await page.until("document.querySelector('dialog [name=llmModel]')?.value")
     await page.fill("dialog [name=name]", "Lena Büro")
@@ -88,6 +89,29 @@ async def test_a_crew_is_made_and_looks_well(place: World, page: Page, axe: str)
     await pictures(page, "agent")
     await judge(page, axe, "agent")
     assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_agents_are_found_and_typed_names_lead_to_them(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "crews?q=BUIL")
+    await page.see("Builder", ".view")
+    assert "Scout" not in await page.text(".view")
+    await page.value("document.querySelector('.filters input').select()")
+    await page.fill(".filters input", "nobody")
+    await page.see("No agent fits these filters", "main")
+    assert await page.value("location.search") == "?q=nobody"
+    await judge(page, axe, "nobody")
+    await page.click("main .empty button")
+    await page.see("Scout", ".view")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/agents/builder/limits")
+    await page.see("Builder", "h1")
+    await page.see("Longest run", "main")
+    id = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'builder'")
+    assert await page.value("location.pathname.split('/').slice(-2).join('/')") == f"{id}/limits"
+    await page.open(f"{place.url}/console/{place.workspace.slug}/crews/demo")
+    await page.see("Demo", "h1")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/agents/nobody")
+    await page.see("Not found", "main")
 
 
 @pytest.mark.slow

@@ -40,6 +40,7 @@ SEEN_ROWS: dict[tuple[str, str], str] = {
     ("activity.list", "crew_id"): NAMED,
     ("activity.list", "agent_id"): NAMED,
     ("agents.list", "crew_id"): NAMED,
+    ("agents.find", "crew_id"): NAMED,
     ("attention.list", "crew_id"): NAMED,
     ("crews.assignments.list", "crew_id"): NAMED,
     ("crews.peer_conversations.list", "crew_id"): NAMED,

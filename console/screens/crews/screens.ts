@@ -4,6 +4,7 @@ import { CrewPage } from "../../generated/CrewPage";
 import { Crews } from "../../generated/Crews";
 import { texts } from "../../lib/texts";
 import type { Listed } from "../../screens";
+import { variablesOf } from "./filters";
 
 const known = (document: unknown) => document as Known<unknown, never>;
 const byId = (ws: string, { id }: Record<string, string>) => ({ ws, id });
@@ -19,6 +20,7 @@ export const CREWS: readonly Listed[] = [
     icon: "M7 9a3 3 0 1 0 0-6 3 3 0 0 0 0 6ZM2 17a5 5 0 0 1 10 0M13 3.5a3 3 0 0 1 0 5.5M14 12a5 5 0 0 1 4 5",
     load: () => import("./Crews.svelte"),
     document: known(Crews),
+    variables: (ws, _parameters, query) => ({ ...variablesOf(ws, query) }),
   },
   { name: "crews/crew", path: "crews/:id", ...crew },
   { name: "crews/crew/part", path: "crews/:id/:part", ...crew },

@@ -209,3 +209,33 @@ async def test_the_webhook_secret_is_no_field(world: World) -> None:
     answer = await world.graphql(world.owner, "query($ws: ID) { agents(workspaceId: $ws) { nodes { webhookSecret } } }")
     assert "webhookSecret" in answer["errors"][0]["message"]
     assert not answer.get("data")
+
+
+async def test_agents_are_found_by_name_status_and_role(world: World) -> None:
+    crew = await crew_of(world)
+    here: dict[str, Any] = {"workspace_id": world.workspace.id}
+    mark = new_id()
+    await world.add(
+        Agent(name=f"Ada {mark}", slug=f"{mark}-a", crew_id=crew.id, agent_role=AgentRole.LEAD, **here),
+        Agent(name=f"Bo {mark}", slug=f"{mark}-b", crew_id=crew.id, status="ERROR", **here),
+        Agent(name=f"Al%_ {mark}", slug=f"{mark}-c", **here),
+        Agent(name=f"Ada {mark}", slug=f"{mark}-d", workspace_id=world.other.id),
+    )
+    document = (
+        "query($ws: ID, $q: String, $status: AgentStatus, $role: AgentRole, $crew: ID, $first: Int) {"
+        " findAgents(workspaceId: $ws, search: $q, status: $status, agentRole: $role, crewId: $crew, first: $first)"
+        " { totalCount nodes { name } } }"
+    )
+
+    async def found(**given: Any) -> set[str]:
+        answer = await data(world, world.viewer, document, **{"q": mark.upper(), "first": 50} | given)
+        assert answer["totalCount"] == len(answer["nodes"])
+        return {node["name"].split()[0] for node in answer["nodes"]}
+
+    assert await found() == {"Ada", "Bo", "Al%_"}
+    assert await found(q=f"ada {mark}") == {"Ada"}
+    assert await found(q="%") == {"Al%_"}
+    assert await found(status="ERROR") == {"Bo"}
+    assert await found(role="LEAD") == {"Ada"}
+    assert await found(crew=crew.id) == {"Ada", "Bo"}
+    assert await found(crew=crew.id, status="IDLE", role="AGENT") == set()
