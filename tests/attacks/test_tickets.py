@@ -34,7 +34,8 @@ ACCOUNTS = (
 OPEN = {
     "activity.list", "journal.count", "journal.get", "journal.list", "journal.follow", "journal.list_as_seen",
     "journal.lookup",
-    "agents.crews_status", "agents.find", "agents.get", "agents.learning_get", "agents.list", "agents.load", "agents.logs",
+    "agents.crews_status", "agents.find", "agents.get",
+    "agents.learning_get", "agents.list", "agents.load", "agents.logs",
     "agents.persona_get", "agents.persona_history", "agents.runs",
     "channels.agent", "channels.crew", "channels.identify", "channels.mission", "channels.providers",
     "channels.session", "channels.user",
