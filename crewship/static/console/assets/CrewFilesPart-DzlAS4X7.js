@@ -1,1 +1,0 @@
-import{Bn as e,Vn as t}from"./index-BkOsvajo.js";import{t as n}from"./Files-Bq7vk89Y.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{Cn as e,Nt as t,Tn as n,Wn as r,Xt as i,dn as a,ln as o,tn as s}from"./index-BkOsvajo.js";var c=a(`<dl><!></dl>`);function l(a,l){let u=t(l,`bare`,3,!1);var d=c();let f;var p=n(d);s(p,()=>l.children),r(d),e(()=>f=i(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),o(a,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{Cn as e,Nt as t,On as n,Tn as r,Wn as i,Xt as a,Zt as o,dn as s,ln as c,sn as l}from"./index-BkOsvajo.js";var u=s(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(s,d){let f=t(d,`live`,3,!1);var p=u();let m;var h=n(r(p),1,!0);i(p),e(()=>{m=a(p,1,o(d.tone),`svelte-9gk0ub`,m,{live:f()}),l(h,d.text)}),c(s,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{Bn as e,Cn as t,Dn as n,Ut as r,Vn as i,dn as a,ln as o,sn as s}from"./index-BkOsvajo.js";import{i as c,o as l,t as u}from"./time.svelte-DKxJB_pX.js";var d=a(`<time class="svelte-19qb811"> </time>`);function f(a,f){i(f,!0);var p=d(),m=n(p,!0);t((e,t)=>{r(p,`datetime`,f.at),r(p,`title`,e),s(m,t)},[()=>c(f.at),()=>u(f.at,l())]),o(a,p),e()}export{f as t};

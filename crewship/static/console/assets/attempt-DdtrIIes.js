@@ -1,1 +1,0 @@
-import{Dt as e,ft as t,gt as n}from"./index-BkOsvajo.js";var r=(e,t)=>`${e} did not work: ${t}`;async function i(i,a,o){let s=(i,a)=>{let{message:o,requires:s}=e(i);t.say(r(a,s?n(s):o),{bad:!0})};try{let e=await a(),n=typeof e==`function`?()=>void Promise.resolve(e()).catch(e=>s(e,`Undo`)):void 0;return(o||n)&&t.say(o??i,{undo:n}),!0}catch(e){return s(e,i),!1}}export{i as t};

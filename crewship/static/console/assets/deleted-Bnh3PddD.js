@@ -1,1 +1,0 @@
-var e=e=>`${e} is deleted`;export{e as t};
