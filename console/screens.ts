@@ -11,6 +11,7 @@ import { texts } from "./lib/texts";
 import { variablesOf as missionsOf } from "./screens/missions/filters";
 import { COSTS } from "./screens/costs/screens";
 import { CREWS } from "./screens/crews/screens";
+import { ACCOUNT } from "./screens/account/screens";
 import { HOUSE } from "./screens/house/screens";
 import { ISSUES } from "./screens/issues/screens";
 import { MEANS } from "./screens/means/screens";
@@ -94,6 +95,7 @@ export const SCREENS: readonly Listed[] = [
   },
   ...ISSUES,
   ...HOUSE,
+  ...ACCOUNT,
   ...MEANS,
   ...COSTS,
 ];
