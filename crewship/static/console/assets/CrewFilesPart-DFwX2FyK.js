@@ -1,1 +1,0 @@
-import{Hn as e,Vn as t}from"./index-DpuF-dJa.js";import{t as n}from"./Files-DAbQbS3d.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

@@ -1,1 +1,0 @@
-import{En as e,Gn as t,Pt as n,Zt as r,fn as i,nn as a,un as o,wn as s}from"./index-DpuF-dJa.js";var c=i(`<dl><!></dl>`);function l(i,l){let u=n(l,`bare`,3,!1);var d=c();let f;var p=e(d);a(p,()=>l.children),t(d),s(()=>f=r(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),o(i,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{En as e,Gn as t,Pt as n,Qt as r,Zt as i,cn as a,fn as o,kn as s,un as c,wn as l}from"./index-DpuF-dJa.js";var u=o(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(o,d){let f=n(d,`live`,3,!1);var p=u();let m;var h=s(e(p),1,!0);t(p),l(()=>{m=i(p,1,r(d.tone),`svelte-9gk0ub`,m,{live:f()}),a(h,d.text)}),c(o,p)}export{d as t};

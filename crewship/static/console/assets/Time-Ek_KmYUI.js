@@ -1,1 +1,0 @@
-import{Hn as e,On as t,Vn as n,Wt as r,cn as i,fn as a,un as o,wn as s}from"./index-DpuF-dJa.js";import{i as c,o as l,t as u}from"./time.svelte-CeKBUueW.js";var d=a(`<time class="svelte-19qb811"> </time>`);function f(a,f){e(f,!0);var p=d(),m=t(p,!0);s((e,t)=>{r(p,`datetime`,f.at),r(p,`title`,e),i(m,t)},[()=>c(f.at),()=>u(f.at,l())]),o(a,p),n()}export{f as t};
