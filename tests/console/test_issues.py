@@ -40,15 +40,11 @@ async def found(place: World, title: str) -> Any:
     return await place.database.fetchrow("SELECT * FROM missions WHERE title LIKE $1 || '%'", title)
 
 
-async def test_the_board_moves_issues_and_their_pages_change_them(
-    place: World, board: Board, page: Page, axe: str
-) -> None:
+async def test_the_board_moves_issues_and_their_pages_change_them(place: World, board: Board, page: Page) -> None:
     axes, wood = [(await found(place, title))["id"] for title in ("Sharpen", "Stack")]
     await enter(page, place, "issues")
     await page.see("Sharpen the axe", "[data-status=BACKLOG]")
     await page.see("<img src=x", "[data-status=REVIEW]")
-    await pictures(page, "issues")
-    await judge(page, axe, "board")
     await page.drag(
         IN.format("BACKLOG", axes), "[data-status=IN_PROGRESS]", hold="document.querySelector('section.takes')"
     )
@@ -80,6 +76,39 @@ async def sign_in(page: Page, place: World, email: str, path: str) -> None:
     await page.fill("#login [name=password]", PASSWORD)
     await page.press("Enter")
     await page.until("document.querySelector('main h1')")
+
+
+@pytest.mark.slow
+async def test_the_keyboard_alone_moves_orders_and_takes_back(place: World, board: Board, page: Page, axe: str) -> None:
+    await board.in_state(MissionStatus.TODO, title="Carry the wood")
+    titles = "[...document.querySelectorAll('[data-status=TODO] strong')].map(one => one.innerText).join()"
+    active = "document.activeElement.innerText.includes('{}')"
+    await enter(page, place, "issues")
+    await page.see("Carry the wood", "[data-status=TODO]")
+    await pictures(page, "issues")
+    await judge(page, axe, "board")
+    before = await page.value(titles)
+    first, second = before.split(",")
+    await page.press("j")
+    await page.until(active.format("Sharpen the axe"))
+    await page.press("ArrowRight")
+    await page.until(active.format(first))
+    await page.press("ArrowDown", control=True)
+    await page.until(f"{titles} === '{second},{first}'")
+    await page.see("has a new place", ".notices")
+    await page.until(active.format(first))
+    await page.press("z")
+    await page.until(f"{titles} === '{before}'")
+    await page.press("m")
+    await page.until("document.activeElement.matches('dialog[open] .ways button')")
+    await judge(page, axe, "move to")
+    await page.value("[...document.querySelectorAll('.ways button')].find(one => one.innerText === 'Done').focus()")
+    await page.press("Enter")
+    await page.see(first, "[data-status=DONE]")
+    await page.until(active.format(first))
+    await page.press("ArrowLeft")
+    await page.until(active.format("Fell"))
+    assert page.complaints == []
 
 
 @pytest.mark.slow
