@@ -33,7 +33,8 @@ async def board(place: World) -> AsyncIterator[Board]:
     ):
         await made.in_state(status, title=title, description=f"As **agreed**. {HOSTILE}")
     yield made
-    await place.database.execute("DELETE FROM missions")
+    for table in ("missions", "projects", "labels", "saved_views"):
+        await place.database.execute(f"DELETE FROM {table}")
 
 
 async def found(place: World, title: str) -> Any:

@@ -65,7 +65,7 @@ class Page:
                     said["exceptionDetails"].get("exception", {}).get("description") or said["exceptionDetails"]["text"]
                 )
             )
-        elif method == "Input.dragIntercepted" and self._dragged is not None:
+        elif method == "Input.dragIntercepted" and self._dragged is not None and not self._dragged.done():
             self._dragged.set_result(said["data"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
@@ -127,25 +127,31 @@ class Page:
         """Drags by the mouse, from the middle of one element to that of another one. `hold`: is waited for before the
         drop.
         """
-        middle = "(at => ({x: at.x + at.width / 2, y: at.y + at.height / 2}))(FOUND.getBoundingClientRect())"
-        begin, end = [
-            await self.value(middle.replace("FOUND", f"document.querySelector({json.dumps(each)})"))
-            for each in (selector, to)
-        ]
+        begin, end = await self._middle(selector), await self._middle(to)
         self._dragged = asyncio.get_running_loop().create_future()
         await self.command("Input.setInterceptDrags", enabled=True)
         mouse = {"button": "left", "buttons": 1, "clickCount": 1}
         await self.command("Input.dispatchMouseEvent", type="mousePressed", **begin, **mouse)
-        for step in (0.1, 0.5, 1):
-            at = {axis: begin[axis] + (end[axis] - begin[axis]) * step for axis in "xy"}
+        for step in range(40):
+            at = {axis: begin[axis] + (end[axis] - begin[axis]) * (step % 8 + 1) / 8 for axis in "xy"}
             await self.command("Input.dispatchMouseEvent", type="mouseMoved", **at, **mouse)
-        data = await asyncio.wait_for(self._dragged, PATIENCE)
+            await asyncio.wait([self._dragged], timeout=0.1)
+            if self._dragged.done():
+                break
+        data = await asyncio.wait_for(self._dragged, 1)
         await self.command("Input.setInterceptDrags", enabled=False)
         await self.until(hold)
         for kind in ("dragEnter", "dragOver"):
             await self.command("Input.dispatchDragEvent", type=kind, data=data, **end)
         await self.command("Input.dispatchDragEvent", type="drop", data=data, **end)
         await self.command("Input.dispatchMouseEvent", type="mouseReleased", **end, button="left", clickCount=1)
+
+    async def _middle(self, selector: str) -> dict[str, float]:
+        """Where the middle of an element is, once it rests."""
+        found, at = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()", None
+        while at != (at := await self.value(f"(at => ({{x: at.x + at.width / 2, y: at.y + at.height / 2}}))({found})")):
+            await asyncio.sleep(0.15)
+        return dict(at)
 
     async def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
         code, text = KEYS[key]
