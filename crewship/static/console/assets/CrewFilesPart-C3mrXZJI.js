@@ -1,1 +1,0 @@
-import{Gn as e,Wn as t}from"./index-TiLwEjbI.js";import{t as n}from"./Files-B6hSXz6p.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};
