@@ -71,8 +71,6 @@ SILENT = {
 """Commands that are logged and send no event, with the reason."""
 BY_THE_STATE = {
     "agents.persona_suggest": "its event is that of the inbox item which asks, and not every policy asks",
-    "skills.proposed.approve": "its event is that of the inbox item which asked, if it is still there",
-    "skills.proposed.reject": "its event is that of the inbox item which asked, if it is still there",
 }
 """Commands that send an event only in some states of the workspace, with the reason."""
 AUDITED = [op for op in operations() if op.kind == "command" and op.audit is not None]

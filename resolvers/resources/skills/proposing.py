@@ -41,6 +41,7 @@ from resolvers.kernel import (
     written,
 )
 from resolvers.resources.skills.catalog import tell
+from resolvers.resources.skills.events import SkillProposalApproved, SkillProposalRejected
 from resolvers.resources.skills.importing import SkillText, understood
 from resolvers.resources.skills.skill_md import SkillFile
 from resolvers.resources.skills.storing import check_free, check_license, hold_catalog, known, store
@@ -123,7 +124,7 @@ def list_proposals(scope: QueryScope, crew: Row[Crew], data: OfProposingCrew) ->
     "skills.proposed.approve",
     Action.MANAGE,
     audit="skill_proposal.approved",
-    emits=InboxItemUpdated,
+    emits=(InboxItemUpdated, SkillProposalApproved),
     errors=(Code.NOT_FOUND, Code.UNPROCESSABLE),
     late=True,
 )
@@ -144,6 +145,7 @@ async def approve_proposal(ctx: Context, data: DecideProposal) -> ProposalApprov
     await check_free(ctx, file, before, Code.UNPROCESSABLE)
     skill = await store(ctx, file, before, source=SkillSource.GENERATED)
     await _remove(ctx, proposal, "approved")
+    ctx.emit(SkillProposalApproved(crew_id=data.crew_id, skill_id=skill.id))
     tell(
         ctx,
         "memory.skill_approved",
@@ -161,7 +163,7 @@ async def approve_proposal(ctx: Context, data: DecideProposal) -> ProposalApprov
     "skills.proposed.reject",
     Action.MANAGE,
     audit="skill_proposal.rejected",
-    emits=InboxItemUpdated,
+    emits=(InboxItemUpdated, SkillProposalRejected),
     errors=(Code.NOT_FOUND,),
 )
 async def reject_proposal(ctx: Context, data: DecideProposal) -> ProposalRejected:
@@ -173,6 +175,7 @@ async def reject_proposal(ctx: Context, data: DecideProposal) -> ProposalRejecte
     proposal: SkillProposal | None = await ctx.seek(PROPOSAL, lock=True)
     if proposal is not None:
         await _remove(ctx, proposal, "rejected")
+        ctx.emit(SkillProposalRejected(crew_id=data.crew_id))
         tell(
             ctx,
             "memory.skill_rejected",
