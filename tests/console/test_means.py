@@ -1,12 +1,18 @@
 """Means: credentials, integrations, skills, webhooks, channels, connectors and templates."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from models.attention.webhook_endpoints import DeliveryState, WebhookDelivery
+from models.base import new_id
 from models.people.workspaces import Membership, Role
 from models.resources.credentials import Credential, CredentialStatus, CredentialType
+from models.resources.integrations import CrewIntegration, ToolBinding, Transport
+from models.resources.skills import ScanStatus, SkillCategory, SkillProposal
+from models.staff.crews import Crew
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
@@ -170,3 +176,199 @@ async def test_two_browsers_see_the_same_credentials(place: World, page: Page, t
         await press_on(page, "Delete")
         await press_on(page, "Delete", "dialog")
         await other.see("No credentials yet", "main")
+
+
+@pytest.fixture
+async def server(place: World) -> AsyncIterator[CrewIntegration]:
+    """An MCP server of a crew, with tools whose texts are hostile."""
+    here = {"workspace_id": place.workspace.id}
+    crew = Crew(name="Dockers", slug=f"dockers-{new_id()[-6:]}", **here)
+    made = CrewIntegration(
+        crew_id=crew.id, name="cranes", display_name="Cranes", transport=Transport.streamable_http,
+        endpoint="https://cranes.example.com/mcp", **here,
+    )  # fmt: skip
+    tools = [
+        ToolBinding(crew_integration_id=made.id, tool_name=name, description=HOSTILE, **here)
+        for name in ("lift", "lower")
+    ]
+    await place.add(crew, made, *tools)
+    yield made
+    await place.database.execute("DELETE FROM crews WHERE id = $1", crew.id)
+
+
+@pytest.mark.slow
+async def test_a_server_is_added_bound_and_turned_off(
+    place: World, page: Page, axe: str, server: CrewIntegration
+) -> None:
+    await enter(page, place, "means/integrations")
+    await page.see("Cranes", ".view")
+    await pictures(page, "means-integrations")
+    await judge(page, axe, "servers")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/integrations/{server.crew_id}/{server.id}")
+    await page.see("lower", "main")
+    await page.click("main li input[type=checkbox]")
+    off = "SELECT count(*) FROM tool_bindings WHERE crew_integration_id = $1 AND NOT enabled"
+    for _ in range(100):
+        if await place.database.fetchval(off, server.id) == 1:
+            break
+        await asyncio.sleep(0.05)
+    assert await place.database.fetchval(off, server.id) == 1
+    await pictures(page, "means-crew-server")
+    await judge(page, axe, "server of a crew")
+    assert await page.value(MARKUP) == 0
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/integrations")
+    await press_on(page, "Add MCP server")
+    await page.fill("dialog [name=name]", "tides")
+    await page.fill("dialog [name=endpoint]", "https://tides.example.com/mcp")
+    await press_on(page, "Create", "dialog")
+    await page.see("tides", "h1")
+    await press_on(page, "Bind an agent")
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    await choose(page, "dialog [name=agentId]", agent)
+    await press_on(page, "Bind an agent", "dialog form")
+    await page.see("Scout", "main ul")
+    await press_on(page, "Turn off")
+    await page.see("Turn on", "main")
+    await press_on(page, "Delete")
+    await press_on(page, "Delete", "dialog")
+    await page.until("location.pathname.endsWith('/means/integrations')")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_webhooks_go_out_and_come_in(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "means/webhooks")
+    await press_on(page, "Add endpoint")
+    await page.fill("dialog [name=name]", "Harbour office")
+    await page.fill("dialog [name=url]", "https://office.example.com/hook")
+    await press_on(page, "Create", "dialog")
+    await page.see("whsec_", "dialog[open] code")
+    secret = await page.text("dialog[open] code")
+    await judge(page, axe, "secret")
+    await press_on(page, "Done", "dialog")
+    await page.see("Harbour office", "main")
+    assert secret not in await page.value("document.documentElement.outerHTML")
+    await pictures(page, "means-webhooks")
+    await judge(page, axe, "webhooks")
+    endpoint = await place.database.fetchrow("SELECT * FROM webhook_endpoints")
+    await place.add(
+        WebhookDelivery(
+            workspace_id=place.workspace.id, endpoint_id=endpoint["id"], event_type="run.failed", subject=HOSTILE,
+            payload={"note": HOSTILE}, state=DeliveryState.failed, attempts=8, status=500, xid=1, seq=1,
+            error="Refused", answer=HOSTILE, happened_at=now(),
+        )
+    )  # fmt: skip
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/webhooks/{endpoint['id']}")
+    await page.see("run.failed", "main")
+    await press_on(page, "Payload")
+    await page.see("<img", "main pre")
+    await pictures(page, "means-endpoint")
+    await judge(page, axe, "endpoint")
+    assert await page.value(MARKUP) == 0
+    await press_on(page, "Send again")
+    await page.see("pending", "main li")
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/webhooks/agents/{agent}")
+    await page.see("Nothing was received yet", "main")
+    await press_on(page, "Create secret")
+    await page.until("document.querySelector('dialog[open] code')?.innerText.length > 15")
+    await press_on(page, "Done", "dialog")
+    await page.see("/webhook", "main code")
+    await pictures(page, "means-incoming")
+    await judge(page, axe, "incoming")
+    await press_on(page, "Send a test")
+    await page.see("accepted", "main li")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_channel_is_added_and_deleted(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "means/channels")
+    await page.see("No channels yet", "main")
+    await press_on(page, "Add channel")
+    await choose(page, "dialog [name=type]", "webhook")
+    await page.fill("dialog [name=url]", "nonsense")
+    await press_on(page, "Create", "dialog")
+    await page.see("http or https", "dialog")
+    await judge(page, axe, "form of a channel")
+    await page.value("document.querySelector('dialog [name=url]').select()")
+    await page.fill("dialog [name=url]", "https://bell.example.com/hook")
+    await press_on(page, "Create", "dialog form")
+    await press_on(page, "Done", "dialog")
+    await page.see("bell.example.com", "main")
+    await pictures(page, "means-channels")
+    await judge(page, axe, "channels")
+    await press_on(page, "Delete")
+    await press_on(page, "Delete", "dialog")
+    await page.see("No channels yet", "main")
+    assert page.complaints == []
+
+
+TEXT = "---\nname: {name}\ndescription: How to moor a ship in a storm, step by step.\n---\n\n# Mooring\n\n{body}\n"
+
+
+@pytest.mark.slow
+async def test_a_skill_is_imported_and_a_proposed_one_is_reviewed(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "means/skills")
+    await press_on(page, "Import skill")
+    await page.fill("dialog [name=content]", TEXT.format(name="mooring", body=HOSTILE))
+    await press_on(page, "Import skill", "dialog form")
+    await page.see("Mooring", "main pre")
+    assert await page.value(MARKUP) == 0
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    await choose(page, 'select[aria-label="Give to an agent"]', agent)
+    await page.see("Scout", "main ul")
+    await pictures(page, "means-skill")
+    await judge(page, axe, "skill")
+    crew = await place.database.fetchval("SELECT crew_id FROM agents WHERE id = $1", agent)
+    await place.add(
+        SkillProposal(
+            workspace_id=place.workspace.id, crew_id=crew, file_name="skill-mooring.md", name="mooring",
+            description="How to moor", description_quality="", category=SkillCategory.CUSTOM,
+            scan_status=ScanStatus.CLEAN, content=TEXT.format(name="mooring", body="Use two lines."),
+        )
+    )  # fmt: skip
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/skills")
+    await page.see("proposed", ".view")
+    await pictures(page, "means-skills")
+    await judge(page, axe, "skills")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("What changes", "main")
+    await page.see("+Use two lines.", "main pre")
+    await page.see("-<img", "main pre")
+    await pictures(page, "means-proposal")
+    await judge(page, axe, "proposal")
+    await press_on(page, "Approve")
+    await page.see("Use two lines.", "main pre")
+    await press_on(page, "Delete")
+    await press_on(page, "Delete", "dialog")
+    await page.until("location.pathname.endsWith('/means/skills')")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_connectors_and_templates_are_looked_at_and_used(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "means/connectors")
+    await page.until(f"{ROWS} > 1")
+    await judge(page, axe, "connectors")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("Install", "main")
+    await pictures(page, "means-connector")
+    await judge(page, axe, "connector")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/templates")
+    await page.until(f"{ROWS} > 1")
+    await pictures(page, "means-templates")
+    await judge(page, axe, "templates")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("Prompt", "main")
+    await judge(page, axe, "template of a crew")
+    await press_on(page, "Use template")
+    await page.value("document.querySelector('dialog [name=crewName]').select()")
+    await page.fill("dialog [name=crewName]", "From a template")
+    await press_on(page, "Create crew", "dialog")
+    await page.until("location.pathname.includes('/crews/')")
+    await page.see("From a template", "h1")
+    assert page.complaints == []
