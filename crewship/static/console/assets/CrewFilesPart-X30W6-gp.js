@@ -1,1 +1,0 @@
-import{Gn as e,Wn as t}from"./index-Xy3o6TJV.js";import{t as n}from"./Files-_LvOO9MY.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

@@ -1,1 +1,0 @@
-import{Dn as e,Jn as t,Lt as n,an as r,en as i,hn as a,kn as o,pn as s}from"./index-Xy3o6TJV.js";var c=a(`<dl><!></dl>`);function l(a,l){let u=n(l,`bare`,3,!1);var d=c();let f;var p=o(d);r(p,()=>l.children),t(d),e(()=>f=i(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),s(a,d)}export{l as t};

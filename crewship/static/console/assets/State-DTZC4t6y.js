@@ -1,1 +1,0 @@
-import{Dn as e,Jn as t,Lt as n,Mn as r,dn as i,en as a,hn as o,kn as s,pn as c,tn as l}from"./index-Xy3o6TJV.js";var u=o(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(o,d){let f=n(d,`live`,3,!1);var p=u();let m;var h=r(s(p),1,!0);t(p),e(()=>{m=a(p,1,l(d.tone),`svelte-9gk0ub`,m,{live:f()}),i(h,d.text)}),c(o,p)}export{d as t};

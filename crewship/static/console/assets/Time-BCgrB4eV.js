@@ -1,1 +1,0 @@
-import{Dn as e,Gn as t,Wn as n,dn as r,hn as i,jn as a,pn as o,qt as s}from"./index-Xy3o6TJV.js";import{i as c,o as l,t as u}from"./time.svelte-XL-FXw0K.js";var d=i(`<time class="svelte-19qb811"> </time>`);function f(i,f){t(f,!0);var p=d(),m=a(p,!0);e((e,t)=>{s(p,`datetime`,f.at),s(p,`title`,e),r(m,t)},[()=>c(f.at),()=>u(f.at,l())]),o(i,p),n()}export{f as t};

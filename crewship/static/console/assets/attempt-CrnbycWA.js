@@ -1,1 +1,0 @@
-import{bt as e,gt as t,jt as n}from"./index-Xy3o6TJV.js";var r=(e,t)=>`${e} did not work: ${t}`;async function i(i,a,o){let s=(i,a)=>{let{message:o,requires:s}=n(i);t.say(r(a,s?e(s):o),{bad:!0})};try{let e=await a(),n=typeof e==`function`?()=>void Promise.resolve(e()).catch(e=>s(e,`Undo`)):void 0;return(o||n)&&t.say(o??i,{undo:n}),!0}catch(e){return s(e,i),!1}}export{i as t};

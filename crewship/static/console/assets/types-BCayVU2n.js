@@ -1,0 +1,1 @@
+var e=e=>e.split(/[\s,]+/).filter(Boolean);export{e as t};
