@@ -94,10 +94,8 @@ NOT_OF_THE_EXAMPLE |= {("issues.count", "project"), ("issues.find", "runs"), ("i
 
 NOT_OF_THE_EXAMPLE |= {("attention.list", "subject"), ("attention.list", "item"), ("inbox.list", "subject")}
 """Edges to rows of many kinds, of which the example has few: tests/reader/test_attention.py hides each."""
-NOT_OF_THE_EXAMPLE |= {("agents.runs", name) for name in ("parent", "original", "children", "waitsFor")}
-"""No run of that agent has one; the lists of runs have."""
-NOT_OF_THE_EXAMPLE |= {("approvals.get", "run"), ("approvals.get", "chat"), ("chats.get", "pendingApprovals")}
-"""The approval of the example is of no run; the lists of approvals have some of runs."""
+NOT_OF_THE_EXAMPLE |= {("agents.runs", "waitsFor")}
+"""No run of that agent waits; the lists of runs have one that does."""
 
 WALKED = [
     (model, path)

@@ -12,6 +12,7 @@ def approval(plot: Plot) -> Approval:
         crew_id=plot["crew"].id,
         agent_id=plot["agent"].id,
         mission_id=plot["mission"].id,
+        run_id=plot["run"].id,
         requested_by=plot.owner.user_id,
         kind=ApprovalKind.tool_call,
         reason="The tool deletes rows",
