@@ -107,7 +107,7 @@ WALKED = [
 ]
 
 
-def for_its_models(cases: list[Any]) -> Any:
+def for_its_models(cases: list[Any]) -> pytest.MarkDecorator:
     """An item for each model that there are cases of: it is hidden once for all of them."""
     named = {model: model.__name__ for model, *_ in cases}
     return pytest.mark.parametrize("model", list(named), indirect=True, ids=list(named.values()))
