@@ -1,5 +1,6 @@
 """The console in a real browser on a running service: how its tests begin, and what they do again and again."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,8 +24,14 @@ PHONE = (390, 844)
 async def place(
     module_database: Any, tmp_path_factory: pytest.TempPathFactory, anyio_backend: str
 ) -> AsyncIterator[World]:
+    async with manned(module_database, tmp_path_factory.mktemp("data")) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def manned(database: Any, path: Path, **settings: Any) -> AsyncIterator[World]:
     """A service that runs nothing by itself, and a user who can sign in."""
-    async with world_on(module_database, tmp_path_factory.mktemp("data"), role="api") as made:
+    async with world_on(database, path, role="api", **settings) as made:
         ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
         here = {"workspace_id": made.workspace.id, "user_id": ada.id}
         await made.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
