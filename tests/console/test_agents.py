@@ -118,6 +118,30 @@ async def test_means_and_limits_are_given_and_taken(place: World, desk: Desk, pa
     assert page.complaints == []
 
 
+async def test_the_policy_of_a_crew_is_changed_and_its_fault_stands_beside_it(
+    place: World, desk: Desk, page: Page
+) -> None:
+    async def level(value: str) -> None:
+        opener = "[...document.querySelectorAll('.editable')].find(one => one.innerText.startsWith('Agents act'))"
+        await page.until(f"{opener}?.querySelector('button.value')")
+        await page.value(f"{opener}.querySelector('button.value').click()")
+        await page.until("document.activeElement.matches('.editable select')")
+        await page.value(
+            f"(one => {{ one.value = {value!r}; one.dispatchEvent(new Event('change', {{bubbles: true}})) }})"
+            "(document.activeElement)"
+        )
+        await page.value(f"{button('Save')}.click()")
+
+    await enter(page, place, f"crews/{desk.crew}/settings")
+    await level("full")
+    await page.until("document.querySelector('.editable .fault')")
+    await page.press("Escape")
+    await page.until("!document.querySelector('.editable select')")
+    await level("strict")
+    await page.see("Only with consent", "main")
+    assert await place.database.fetchval("SELECT autonomy_level FROM crews WHERE id = $1", desk.crew) == "strict"
+
+
 async def test_files_are_shown_and_uploaded(place: World, desk: Desk, page: Page) -> None:
     await enter(page, place, f"crews/{desk.crew}/files")
     await page.see("rosa/", ".files")

@@ -25,3 +25,8 @@ export function likelyModel(data: AgentChoicesQuery | undefined, crew: string): 
   const offer = offers.find(({ provider }) => keyed.has(provider)) ?? offers[0];
   return offer?.models[0] ? nameOf(offer.provider, offer.models[0][0]) : "";
 }
+
+const RUNS: Partial<Record<CliAdapter, readonly LlmProvider[]>> = { CLAUDE_CODE: ["ANTHROPIC"], CODEX_CLI: ["OPENAI"], GEMINI_CLI: ["GOOGLE"], OPENCODE: ["OPENAI", "OLLAMA", "ANTHROPIC"] };
+
+/** Whether the coding agent works with the provider: if not, the service works by its own loop. */
+export const fits = (adapter: CliAdapter, provider: LlmProvider | null): boolean => !provider || !!RUNS[adapter]?.includes(provider);
