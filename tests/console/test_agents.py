@@ -138,6 +138,7 @@ async def test_the_policy_of_a_crew_is_changed_and_its_fault_stands_beside_it(
     await page.press("Escape")
     await page.until("!document.querySelector('.editable select')")
     await level("strict")
+    await page.until("!document.querySelector('.editable select')")
     await page.see("Only with consent", "main")
     assert await place.database.fetchval("SELECT autonomy_level FROM crews WHERE id = $1", desk.crew) == "strict"
 
