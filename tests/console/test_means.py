@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,7 +85,7 @@ async def test_a_credential_is_created_given_and_rotated(place: World, page: Pag
 @pytest.fixture
 async def stored(place: World) -> AsyncIterator[list[str]]:
     """Credentials in all states, with hostile texts; the ids."""
-    here = {"workspace_id": place.workspace.id}
+    here: dict[str, Any] = {"workspace_id": place.workspace.id}
     rows = [
         Credential(
             name=HOSTILE if status is CredentialStatus.ERROR else f"Key {status.lower()}", type=CredentialType.API_KEY,
@@ -181,7 +182,7 @@ async def test_two_browsers_see_the_same_credentials(place: World, page: Page, t
 @pytest.fixture
 async def server(place: World) -> AsyncIterator[CrewIntegration]:
     """An MCP server of a crew, with tools whose texts are hostile."""
-    here = {"workspace_id": place.workspace.id}
+    here: dict[str, Any] = {"workspace_id": place.workspace.id}
     crew = Crew(name="Dockers", slug=f"dockers-{new_id()[-6:]}", **here)
     made = CrewIntegration(
         crew_id=crew.id, name="cranes", display_name="Cranes", transport=Transport.streamable_http,
@@ -250,15 +251,15 @@ async def test_webhooks_go_out_and_come_in(place: World, page: Page, axe: str) -
     assert secret not in await page.value("document.documentElement.outerHTML")
     await pictures(page, "means-webhooks")
     await judge(page, axe, "webhooks")
-    endpoint = await place.database.fetchrow("SELECT * FROM webhook_endpoints")
+    endpoint = await place.database.fetchval("SELECT id FROM webhook_endpoints")
     await place.add(
         WebhookDelivery(
-            workspace_id=place.workspace.id, endpoint_id=endpoint["id"], event_type="run.failed", subject=HOSTILE,
+            workspace_id=place.workspace.id, endpoint_id=endpoint, event_type="run.failed", subject=HOSTILE,
             payload={"note": HOSTILE}, state=DeliveryState.failed, attempts=8, status=500, xid=1, seq=1,
             error="Refused", answer=HOSTILE, happened_at=now(),
         )
     )  # fmt: skip
-    await page.open(f"{place.url}/console/{place.workspace.slug}/means/webhooks/{endpoint['id']}")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/means/webhooks/{endpoint}")
     await page.see("run.failed", "main")
     await press_on(page, "Payload")
     await page.see("<img", "main pre")
