@@ -41,8 +41,8 @@ class RunType:
     fields = """
         id workspace_id agent_id agent agent_name agent_slug crew_name chat_id chat assignment triggered_by trigger_type
         status model max_turns exit_code error_message data created_at started_at finished_at model_calls budgets
-        from_seq state waits_for_approval waiting_since waited_ms duration_ms usage parent_id parent children retry_of
-        original spans
+        from_seq input state waits_for_approval waiting_since waited_ms duration_ms usage parent_id parent children
+        retry_of original spans
     """
     agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     chat_id = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
@@ -57,6 +57,7 @@ class RunType:
     from_seq = strawberry.field(
         description="Number of the last frame of the chat before the run; null if the frames are not stored.",
     )
+    input = strawberry.field(description="The input; requires the scope `chats:read`.")
     state = strawberry.field(description="As `status`, and whether a run that has not ended is queued or waiting.")
     waits_for_approval = strawberry.field(name="waitsFor", description="The approval that the run waits for, if any.")
     waiting_since: datetime | None = strawberry.field(name="waitsSince")
@@ -85,6 +86,13 @@ class SpanType:
     summary = strawberry.field(description="The first line of the output, or the error of the run.")
     input = strawberry.field(description="The arguments of a tool call.")
     output = strawberry.field(description="The result of a tool call, or the text of the agent.")
+
+
+@node(run_ops.RunInput)
+class RunInputType:
+    """The input of a run."""
+
+    prompt: str = strawberry.field(description="The message, or the text of the task, schedule or webhook.")
 
 
 @node(run_ops.RunStats)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from models.base import new_id
 from models.resources.costs import CostDay, ModelCall
 from models.staff.runs import Run, RunStatus
-from tests.console.deck import enter, page, pictures, place
-from tests.process.browser import CHROMIUM, Page
-from tests.process.looks import axe
+from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page, browsing
+from tests.process.looks import axe, judge
 from tests.world import World
 
 __all__ = ["axe", "page", "place"]
@@ -72,3 +73,71 @@ async def test_from_a_sum_to_its_calls_and_a_budget(place: World, run: Run, page
     assert await place.database.fetchval(LIMIT) == "20000000 true"
     await pictures(page, "budgets")
     assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_budgets_by_keyboard_on_a_phone_and_in_two_browsers(
+    place: World, run: Run, page: Page, axe: str, tmp_path: Path
+) -> None:
+    async with browsing(tmp_path / "other") as other:
+        await enter(other, place, "costs/budgets")
+        await other.see("No budget yet", "main")
+        await page.look(*PHONE)
+        await enter(page, place, "costs")
+        await page.until(BARS)
+        await judge(page, axe, "costs")
+        await page.look(*PHONE)
+        await page.press("g")
+        await page.press("o")
+        await page.value("document.querySelector('main nav a:nth-of-type(2)').focus()")
+        await page.press("Enter")
+        await page.until("document.querySelector('main .empty button')")
+        await page.value("document.querySelector('main .empty button').focus()")
+        await page.press("Enter")
+        await page.fill("dialog [name=amountUsd]", "-1")
+        await page.press("Enter", control=True)
+        await page.until("document.activeElement.matches('[name=amountUsd][aria-invalid=true]')")
+        await page.value("document.activeElement.select()")
+        await page.fill("dialog [name=amountUsd]", "2.5")
+        await judge(page, axe, "a new budget")
+        await page.look(*PHONE)
+        await page.press("Enter", control=True)
+        await page.see("/ $2.50", "main li")
+        await other.see("/ $2.50", "main li")
+        await judge(page, axe, "budgets")
+        await page.look(*PHONE)
+        await pictures(page, "budget-spent")
+        await page.click("main li button:nth-of-type(2)")
+        await page.see("nothing is refused", ".notices")
+        assert await place.database.fetchval(LIMIT) == "2500000 false"
+        await other.see("only warns", "main li")
+        await page.press("z")
+        await page.until("!document.querySelector('main li').innerText.includes('only warns')")
+        assert await place.database.fetchval(LIMIT) == "2500000 true"
+        await page.click("main li button:nth-of-type(1)")
+        await page.until("document.querySelector('dialog [name=amountUsd]')?.value === '2.5'")
+        await page.value("document.querySelector('dialog [name=amountUsd]').select()")
+        await page.fill("dialog [name=amountUsd]", "7")
+        await page.press("Enter")
+        await page.see("/ $7.00", "main li")
+        await page.click("main li button.danger")
+        await page.click("dialog button.danger")
+        await page.see("No budget yet", "main")
+        await other.see("No budget yet", "main")
+        assert page.complaints == other.complaints == []
+
+
+@pytest.mark.slow
+async def test_who_may_not_read_costs_is_told_so(place: World, run: Run, page: Page) -> None:
+    role = "UPDATE memberships SET role = $2 WHERE user_id = (SELECT id FROM users WHERE email = $1)"
+    await place.database.execute(role, EMAIL, "MEMBER")
+    try:
+        for path in ("costs", "costs/budgets", "costs/calls"):
+            if path == "costs":
+                await enter(page, place, path)
+            else:
+                await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
+            await page.see("You may not see this", "main [role=alert]")
+            assert not await page.value("document.querySelector('main :is(.primary, .danger)')")
+    finally:
+        await place.database.execute(role, EMAIL, "OWNER")

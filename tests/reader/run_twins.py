@@ -6,7 +6,7 @@ from tests.reader.inbox_twins import precise
 from tests.reader.oracle import Asker, Key, Listing, Order, Row, Store, ordered
 from tests.reader.words import Arguments, Root, Rule, Value, by, fits, tenants
 
-UNKNOWN = {("Run", name) for name in ("usage", "spans", "waitedMs", "waitsSince", "waitsFor")}
+UNKNOWN = {("Run", name) for name in ("usage", "spans", "input", "waitedMs", "waitsSince", "waitsFor")}
 """They depend on the time, or are seen by some only: tests/staff/runs."""
 
 

@@ -69,7 +69,7 @@ class CostBreakdown(Output):
 
 @procedure("costs.break_down", MONEY, surfaces=GRAPHQL_ONLY)
 async def break_down_costs(ctx: Context, data: BreakDownCosts) -> CostBreakdown:
-    """Break down costs.
+    """Get a breakdown of costs.
 
     Sums tokens and costs of model calls by one or two of day, agent, crew and model.
     """

@@ -35,6 +35,7 @@ from resolvers.kernel import (
     named,
     one,
     query,
+    sums_up,
 )
 from resolvers.kernel.ground.constants import MIDNIGHT
 from resolvers.staff.runs.lifecycle import MISSING
@@ -67,6 +68,12 @@ class RunStats(View):
     failed: int
 
 
+class RunInput(View):
+    """The input of a run, for callers who may read chats."""
+
+    prompt: str
+
+
 def narrowed(rows: Rows[Run], data: ListRuns) -> Rows[Run]:
     if data.status is not None:
         rows = rows.where(col(Run.status) == data.status.value)
@@ -97,11 +104,17 @@ def _crew_name(run: Any, scope: Any) -> Any:
     return scope.scalar(select(crew.c.name).select_from(joined).where(agent.c.id == run.agent_id, *agents))
 
 
+def _input(run: Any, scope: Any) -> Any:
+    same, own = scope.beside(Run, run)
+    return select(same.c.prompt).where(same.c.id == run.id, *own)
+
+
 def _from_seq(run: Any, scope: Any) -> Any:
     frame, frames = scope.beside(RunFrame, run)
     return scope.scalar(select(func.min(frame.c.seq) - 1).where(frame.c.run_id == run.id, *frames))
 
 
+graph(RunInput, gate=Action.READ, scope="chats:read", visible=EVERYONE)  # it may be a message of a chat
 graph(
     Run,
     gate=Action.READ,
@@ -112,6 +125,7 @@ graph(
     **named("agent", Agent, "agent_id"),
     crew_name=derived(str | None, _crew_name),
     from_seq=derived(int | None, _from_seq),
+    input=sums_up(RunInput, _input),
 )
 for owner, key in ((Workspace, "workspace_id"), (Agent, "agent_id"), (Chat, "chat_id")):
     extend(owner, runs=many(Run, key, order_by=newest_first, narrow=narrowed, input=ListRuns))

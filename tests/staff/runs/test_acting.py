@@ -105,6 +105,13 @@ async def test_a_run_of_a_message_is_repeated_in_its_chat(world: World) -> None:
     assert await act(world, world.viewer, RETRY, id=found["id"]) == (None, "CONFLICT"), "it has not ended"
 
 
+async def test_the_input_is_read_by_those_who_read_chats(world: World) -> None:
+    run = await run_of(world, await agent_of(world), RunStatus.COMPLETED, prompt="Hoist the sail")
+    read = "query($ws: ID!, $id: ID!) { run(id: $id, workspaceId: $ws) { id input { prompt } } }"
+    answer = await world.graphql(world.viewer, read, {"id": run.id})
+    assert answer["data"]["run"]["input"] == {"prompt": "Hoist the sail"}
+
+
 async def test_two_at_once_start_one_run(world: World) -> None:
     agent = await agent_of(world)
     first = await run_of(world, agent, chat_id=(await chat_of(world, agent)).id, prompt="Look")
