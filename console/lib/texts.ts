@@ -221,6 +221,7 @@ export const texts = {
     name: "Name",
     crew: "Crew",
     crewNote: "Its files, network and container are those of the crew.",
+    leadNote: "The first agent of a crew leads it. You can change that later.",
     noCrew: "Without a crew",
     alone: "Without a crew",
     model: "Model",
