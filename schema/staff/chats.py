@@ -99,6 +99,7 @@ class ChatQuery:
 @strawberry.type
 class ChatMutation:
     create_chat = mutation(chat_ops.create_chat, ChatType)
+    branch_chat = mutation(chat_ops.branch_chat, ChatType)
     rename_chat = mutation(chat_ops.rename_chat, ChatType)
     delete_chat = mutation(chat_ops.delete_chat)
     delete_chat_attachment = mutation(chat_ops.delete_attachment)

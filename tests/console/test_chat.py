@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from models.attention.approvals import Approval, ApprovalKind
-from tests.console.deck import enter, page, pictures, place
+from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.process.players import RESULT, Player, call, returned, text
-from tests.process.workbench import player, run_of
+from tests.process.workbench import SEND, player, run_of
 from tests.world import World, now
 
 __all__ = ["axe", "page", "place", "player"]
@@ -18,12 +18,17 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="ne
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FIELD = "form textarea"
+TURNS = "document.querySelectorAll('[role=log] > ol > li')"
 LAST = "[...document.querySelectorAll('[role=log] > ol > li')].at(-1)"
 
 
 async def say(page: Page, message: str) -> None:
     await page.fill(FIELD, message)
     await page.press("Enter")
+
+
+def button(name: str, turn: int) -> str:
+    return f"[...{TURNS}[{turn}].querySelectorAll('button')].find(one => one.innerText === '{name}')"
 
 
 async def done(page: Page) -> None:
@@ -121,9 +126,121 @@ async def test_how_it_looks(place: World, player: Player, page: Page, axe: str) 
     await page.value("document.querySelectorAll('[role=log] details').forEach(one => { one.open = true; })")
     await pictures(page, "chat-question")
     await judge(page, axe, "chat with a question")
-    await page.click("form button.danger")
-    await page.until(f"{LAST}.innerText.includes('Stopped')")
     await page.open(f"{place.url}/console/{place.workspace.slug}/chat")
     await page.see("Talk with an agent")
     await pictures(page, "chats")
     await judge(page, axe, "chats")
+
+
+@pytest.mark.slow
+async def test_a_message_is_changed_in_a_branch_and_an_answer_given_again(
+    place: World, player: Player, page: Page
+) -> None:
+    await begin(page, place, "first")
+    await done(page)
+    await say(page, "second")
+    await page.until(f"{TURNS}.length === 4 && {LAST}.dataset.state === 'done'")
+    first = await page.value("location.pathname")
+    await page.until(f"{button('Edit', 2)} && {button('Answer again', 3)}")
+    await page.value(f"{button('Edit', 2)}.click()")
+    await page.until("document.activeElement.name === 'content'")
+    await page.command("Input.insertText", text=" and third")
+    await page.press("Enter", control=True)
+    await page.until(f"location.pathname !== {first!r} && {TURNS}.length === 4 && {LAST}.dataset.state === 'done'")
+    told = "SELECT count(*) FROM messages WHERE content LIKE '%and third%' AND role = 'user'"
+    assert await place.database.fetchval(told) == 1
+    assert "first" in await page.value(f"{TURNS}[0].innerText")
+    await page.until(button("Answer again", 3))
+    await page.value(f"{button('Answer again', 3)}.click()")
+    await page.until(f"{TURNS}.length === 6 && {LAST}.dataset.state === 'done'")
+    assert await place.database.fetchval("SELECT count(*) FROM runs WHERE retry_of IS NOT NULL") == 1
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_file_is_dropped_and_taken_away(place: World, player: Player, page: Page) -> None:
+    await begin(page, place, "with a file")
+    await done(page)
+    drop = """(place => { const data = new DataTransfer(); data.items.add(new File(['one'], NAME));
+        place.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})) })
+        (document.querySelector('.transcript'))"""
+    await page.value(drop.replace("NAME", repr("notes <b>.md")))
+    await page.see("notes <b>.md", ".end ul")
+    await page.until("document.querySelector('.end ul button')")
+    assert await place.database.fetchval("SELECT size FROM chat_attachments WHERE name = 'notes <b>.md'") == 3
+    await page.click(".end ul button")
+    await page.click("dialog button.primary")
+    await page.until("!document.querySelector('.end ul')")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_keys_alone_on_a_phone(place: World, player: Player, page: Page) -> None:
+    await page.look(*PHONE)
+    await enter(page, place, "runs")
+    await page.press("g")
+    await page.press("h")
+    await page.until("location.pathname.endsWith('/chat')")
+    await page.press("n")
+    await page.see("Talk with an agent")
+    await page.value("document.querySelector(\"a[href$='agent=builder']\").focus()")
+    await page.press("Enter")
+    await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
+    player.play("wide", text("x" * 600), call("Bash", "t1", command="y" * 600), RESULT)
+    await say(page, "wide")
+    await done(page)
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    await page.value("document.querySelector('header a').click()")
+    await page.see("wide", ".view")
+    await page.press("j")
+    await page.press("Enter")
+    await page.until("/chat\\/./.test(location.pathname)")
+    await page.see("Bash", "[role=log]")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_what_is_said_is_never_markup(place: World, player: Player, page: Page) -> None:
+    player.play(
+        HOSTILE,
+        text(HOSTILE),
+        call(HOSTILE, "t1", x=HOSTILE),
+        returned("t1", HOSTILE),
+        {"type": "image", "content": 'x" onerror="', "metadata": {"media_type": "image/png"}},
+    )
+    player.fails[HOSTILE] = HOSTILE
+    await begin(page, place, HOSTILE)
+    await page.see("An image that cannot be shown", "[role=log]")
+    await done(page)
+    await page.value("document.querySelector('[role=log] details summary').click()")
+    await page.see("onerror", "[role=log] pre")
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+    assert "owned" not in (await page.value("document.title")).replace(HOSTILE[:40], "")
+    await page.command("Page.reload")
+    await page.see("onerror", "[role=log] .error")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_what_happens_elsewhere_is_seen_here(place: World, player: Player, page: Page) -> None:
+    await begin(page, place, "mine")
+    await done(page)
+    chat = (await run_of(place, "mine"))["chat_id"]
+    assert "errors" not in await place.graphql(place.member, SEND, {"chat": chat, "text": "theirs"})
+    await page.until(f"{TURNS}.length === 4 && {LAST}.dataset.state === 'done'")
+    react = "mutation($c: ID!, $m: ID!) { addReaction(input: {chatId: $c, messageId: $m, emoji: \"🎉\"}) { success } }"
+    message = await place.database.fetchval(
+        "SELECT id FROM messages WHERE chat_id = $1 ORDER BY seq DESC LIMIT 1", chat
+    )
+    assert "errors" not in await place.graphql(place.member, react, {"c": chat, "m": message})
+    await page.see("🎉 1", "[role=log]")
+    player.play("held", text("So it is."), *([0.1] * 100))
+    await say(page, "held")
+    await page.see("So it is.", "[role=log]")
+    await say(page, "and quickly")
+    await page.see("Queued for the next turn", "[role=log]")
+    await page.press("Escape")
+    await page.until("!document.querySelector('form button.danger')")
+    await page.command("Page.reload")
+    await page.see("and quickly", "[role=log]")
+    assert page.complaints == []

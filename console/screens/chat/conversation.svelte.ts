@@ -11,6 +11,7 @@ import type { ConversationQuery } from "../../generated/types";
 import { change, client, reasonOf, type Reason } from "../../lib/client";
 import { follow } from "../../lib/live.svelte";
 import { texts } from "../../lib/texts";
+import { attach } from "./files";
 import { Turns, type Frame } from "./turns.svelte";
 
 type Chat = NonNullable<ConversationQuery["chat"]>;
@@ -23,6 +24,7 @@ export class Conversation {
   reason = $state.raw<Reason>();
   earlier = $state<string | null>(null);
   trouble = $state("");
+  uploading = $state.raw<readonly string[]>([]);
   readonly turns = new Turns((agentId) => (!agentId || agentId === this.data?.agent?.id ? this.data?.agent?.name : undefined) ?? texts.chat.agent);
   #visit = 0;
   #stop = () => {};
@@ -55,16 +57,18 @@ export class Conversation {
       this.reason = error ? reasonOf(error) : { kind: "missing", message: "", fields: {} };
       return;
     }
-    const { messages, runs, lastSeq } = data.chat;
+    const { messages, live, runs, lastSeq } = data.chat;
     this.reason = undefined;
     this.data = data.chat;
     this.earlier = messages.pageInfo.hasPreviousPage ? messages.pageInfo.startCursor : null;
-    this.turns.load(messages.nodes, { lastSeq, running: runs.nodes[0] });
+    this.turns.load(messages.nodes, { lastSeq, running: live.nodes[0] });
+    this.turns.measure(runs.nodes);
     this.#markRead();
     this.#stop = follow(ChatLive, { chat: this.id, afterSeq: this.turns.lastSeq }, (event) => this.#hear(event), (reason) => reason !== BEGUN && void this.#load());
   }
 
   #hear(event: { __typename: string }): void {
+    if (event.__typename.startsWith("Reaction")) void this.adopt();
     if (event.__typename === "SteeringQueuedEvent") this.turns.queued((event as unknown as { content: string }).content);
     if (event.__typename !== "RunBegin" && event.__typename !== "ChatFrame") return;
     const outcome = this.turns.apply(event as Frame);
@@ -80,7 +84,8 @@ export class Conversation {
     const { data } = await client.query(NewestMessages, { id: this.id }, { requestPolicy: "network-only" }).toPromise();
     if (!data?.chat) return;
     this.turns.adopt(data.chat.messages.nodes);
-    if (this.data && data.chat.title !== this.data.title) this.data = { ...this.data, title: data.chat.title };
+    this.turns.measure(data.chat.runs.nodes);
+    if (this.data) this.data = { ...this.data, title: data.chat.title, attachments: data.chat.attachments };
   }
 
   async readEarlier(): Promise<void> {
@@ -105,6 +110,21 @@ export class Conversation {
       if (expected?.state === "waiting") this.turns.withdraw(expected);
       this.trouble = reasonOf(error as Error).message;
       return false;
+    }
+  }
+
+  /** Files for the agent, one after the other. */
+  async attach(workspace: string, files: readonly File[]): Promise<void> {
+    if (!this.data?.agent) return;
+    for (const file of files) {
+      this.uploading = [...this.uploading, file.name];
+      try {
+        await attach(workspace, this.data.agent.id, this.id, file);
+      } catch (error) {
+        this.trouble = texts.states.failed(file.name, (error as Error).message);
+      }
+      await this.adopt();
+      this.uploading = this.uploading.filter((name) => name !== file.name);
     }
   }
 

@@ -1,4 +1,4 @@
-import type { ChatMessageFragment } from "../../generated/types";
+import type { ChatMessageFragment, ChatRunFragment } from "../../generated/types";
 import { texts } from "../../lib/texts";
 
 export type Kind = "text" | "thinking" | "tool" | "image" | "error" | "line" | "approval";
@@ -37,6 +37,10 @@ export class Turn {
   model = $state("");
   result = $state.raw<Data>();
   stopped = $state(false);
+  run = $state.raw<ChatRunFragment>();
+  /** Why nothing was answered. */
+  failure = $state.raw<ChatRunFragment>();
+  runId = "";
   at = $state<string>();
 
   constructor(
@@ -57,13 +61,16 @@ export class Turn {
 
 /** An event of the chat, as the console asks for it. */
 export type Frame =
-  | { __typename: "RunBegin"; begin: number | null; agentId: string | null; createdAt: string | null }
+  | { __typename: "RunBegin"; begin: number | null; agentId: string | null; runId: string | null; createdAt: string | null }
   | { __typename: "ChatFrame"; seq: number | null; type: string; content: string; metadata: unknown; createdAt: string | null };
 
 interface Begun {
   lastSeq: number;
   running: { fromSeq: number | null; triggeredBy: string | null } | undefined;
 }
+
+const FAILED = new Set<string>(["FAILED", "TIMEOUT"]);
+const SLACK = 2_000; // milliseconds between a message and its run: their times are cut to seconds
 
 const words = (value: unknown): string => (typeof value === "string" ? value : "");
 const said = (name: string): string => name.replaceAll("_", " ");
@@ -78,6 +85,7 @@ export class Turns {
   lastSeq = 0;
   #current: Turn | undefined;
   #speaker: string | null = null;
+  #run = "";
   #keys = 0;
 
   constructor(readonly nameOf: (agentId: string | null) => string) {}
@@ -108,6 +116,7 @@ export class Turns {
 
   /** Turns that came as frames get what is stored of them: their ids. */
   adopt(messages: readonly ChatMessageFragment[]): void {
+    const taken = new Set(this.list.map(({ message }) => message?.id));
     let at = messages.length - 1;
     for (const turn of this.list.toReversed()) {
       if (at < 0) return;
@@ -118,10 +127,27 @@ export class Turns {
         at = found - 1;
         continue;
       }
-      const found = messages.findLastIndex((one, index) => index <= at && (turn.who === "user" ? one.role === "user" && one.content === turn.words : one.role !== "user"));
+      if (turn.state === "running") continue;
+      const found = messages.findLastIndex((one, index) => index <= at && !taken.has(one.id) && (turn.who === "user" ? one.role === "user" && one.content === turn.words : one.role !== "user"));
       if (found < 0) continue;
       turn.message = messages[found];
       at = found - 1;
+    }
+  }
+
+  /** Says which run made each answer: runs come newest first. A run that failed left no answer behind. */
+  measure(runs: readonly ChatRunFragment[]): void {
+    const free = runs.toReversed();
+    const take = (fits: (run: ChatRunFragment) => boolean): ChatRunFragment | undefined => free.splice(free.findIndex(fits) >>> 0, 1)[0];
+    for (const turn of this.list) if (turn.runId) turn.run = take(({ id }) => id === turn.runId) ?? turn.run;
+    for (const [index, turn] of this.list.entries()) {
+      if (!turn.message || turn.run || turn.runId) continue;
+      const at = Date.parse(turn.message.createdAt);
+      if (turn.who === "agent") {
+        turn.run = take((run) => run.agentId === turn.message!.agent?.id && Date.parse(run.createdAt) <= at && (!run.finishedAt || Date.parse(run.finishedAt) >= at - SLACK));
+      } else if (turn.who === "user" && this.list[index + 1]?.who !== "agent") {
+        turn.failure ??= take((run) => FAILED.has(run.status) && Math.abs(Date.parse(run.createdAt) - at) <= SLACK);
+      }
     }
   }
 
@@ -142,6 +168,7 @@ export class Turns {
       this.running = true;
       this.#current = undefined;
       this.#speaker = frame.agentId;
+      this.#run = frame.runId ?? "";
       return "changed";
     }
     this.#take(frame.type, frame.content, (frame.metadata ?? {}) as Data, frame.createdAt);
@@ -174,6 +201,7 @@ export class Turns {
     if (!this.#current) {
       this.#current = new Turn(`live-${++this.#keys}`, "agent", null, this.nameOf(this.#speaker));
       this.#current.state = "running";
+      this.#current.runId = this.#run;
       this.#current.at = at ?? undefined;
       this.list = [...this.list, this.#current];
     }

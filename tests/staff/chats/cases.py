@@ -102,11 +102,12 @@ RECIPES = {
     "chats.create": Recipe(chosen=frozenset({"session_id"})),
     "chats.delete": Recipe(ids={"chat_id": "second_chat"}),
     "chats.retry_run": Recipe(ids={"id": "run"}),
+    "chats.branch": Recipe(ids={"message_id": "message"}),
     "chats.attachments_delete": Recipe(ids={"id": "chat_attachment"}),
 }
 PROSE = frozenset(
     {
-        "chats.attachments_delete",
+        "chats.attachments_delete", "chats.branch",
         "chats.cancel", "chats.create", "chats.delete", "chats.mark_read", "chats.participants_add",
         "chats.participants_remove", "chats.reactions_add",
         "chats.reactions_remove", "chats.rename", "chats.retry_run", "chats.send", "chats.steer",
