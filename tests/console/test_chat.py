@@ -228,7 +228,7 @@ async def test_what_happens_elsewhere_is_seen_here(place: World, player: Player,
     chat = (await run_of(place, "mine"))["chat_id"]
     assert "errors" not in await place.graphql(place.member, SEND, {"chat": chat, "text": "theirs"})
     await page.until(f"{TURNS}.length === 4 && {LAST}.dataset.state === 'done'")
-    react = "mutation($c: ID!, $m: ID!) { addReaction(input: {chatId: $c, messageId: $m, emoji: \"🎉\"}) { success } }"
+    react = 'mutation($c: ID!, $m: ID!) { addReaction(input: {chatId: $c, messageId: $m, emoji: "🎉"}) { success } }'
     message = await place.database.fetchval(
         "SELECT id FROM messages WHERE chat_id = $1 ORDER BY seq DESC LIMIT 1", chat
     )
