@@ -1,1 +1,0 @@
-import{ar as e,or as t}from"./index-70k5ED3y.js";import{t as n}from"./Files-CIiii5No.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

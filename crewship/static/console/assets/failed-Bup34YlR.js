@@ -1,0 +1,1 @@
+var e=(e,t)=>`${e} did not work: ${t}`;export{e as t};
