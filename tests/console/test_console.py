@@ -116,3 +116,25 @@ async def test_a_phone_has_the_same_ways(place: World, page: Page) -> None:
     fits = "[...document.querySelectorAll('nav a, nav button')].filter(one => one.offsetParent)"
     fits += ".every(one => { const at = one.getBoundingClientRect(); return at.left >= 0 && at.right <= innerWidth })"
     assert await page.value(fits)
+
+
+@pytest.mark.slow
+async def test_the_palette_begins_what_a_person_may(place: World, page: Page, axe: str) -> None:
+    await enter(page, place)
+    await page.see(SCREEN, "main")
+    await page.press("k", control=True)
+    await page.until("document.activeElement.matches('dialog[open] input')")
+    await pictures(page, "palette")
+    await page.command("Input.insertText", text="create an agent")
+    await page.press("Enter")
+    await page.until("location.pathname.endsWith('/crews') && document.querySelector('dialog[open] form')")
+    await page.press("Escape")
+    await page.until("!document.querySelector('dialog[open]')")
+    await page.press("k", control=True)
+    await page.until("document.activeElement.matches('dialog[open] input')")
+    await page.command("Input.insertText", text="curl")
+    await page.press("Enter")
+    await page.see("query Crews", "dialog[open]")
+    await pictures(page, "copy")
+    await judge(page, axe, "copy")
+    assert page.complaints == []

@@ -8,8 +8,10 @@ import pytest
 
 from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
 from tests.console.needs import HOSTILE, Needs, given
+from tests.people.auth.browsers import PASSWORD
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
+from tests.process.terminals import Wire
 from tests.world import World
 
 __all__ = ["axe", "given", "page", "place"]
@@ -170,6 +172,38 @@ async def test_a_member_sees_no_act_of_an_admin(place: World, given: Needs, page
     finally:
         await place.database.execute(ours, EMAIL, "OWNER")
     assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_failed_run_begins_again(place: World, given: Needs, page: Page) -> None:
+    await enter(page, place, "")
+    await press_in(page, "Write the changelog", "Retry")
+    await page.see("Retry: Write the changelog", ".notices")
+    await gone(page, "Write the changelog")
+    again = "SELECT count(*) FROM runs WHERE retry_of = $1"
+    assert await place.database.fetchval(again, given.failed.id) == 1
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_what_happens_while_the_connection_is_lost_is_caught_up(place: World, given: Needs, page: Page) -> None:
+    wire = Wire(place.url)
+    async with wire.open() as url:
+        await page.open(f"{url}/login?callbackUrl=/console/{place.workspace.slug}")
+        await page.fill("#login [name=email]", EMAIL)
+        await page.fill("#login [name=password]", PASSWORD)
+        await page.press("Enter")
+        await page.until(row("run_command"))
+        wire.refusing = True
+        wire.cut()
+        await page.see("The connection is lost", "main")
+        body = {"status": "approved", "comment": ""}
+        decided = await place.rest(place.admin, "POST", f"/api/v1/approvals/{given.approval.id}/decide", body)
+        assert decided.status_code == 200
+        assert await page.value(f"!!({row('run_command')})")
+        wire.refusing = False
+        await gone(page, "run_command")
+        await page.until("!document.body.innerText.includes('The connection is lost')")
 
 
 @pytest.mark.slow
