@@ -33,7 +33,9 @@ async def gone(page: Page, title: str) -> None:
 
 
 async def one(place: World, table: str, id: str, columns: str) -> tuple[Any, ...]:
-    return tuple(await place.database.fetchrow(f"SELECT {columns} FROM {table} WHERE id = $1", id))
+    found = await place.database.fetchrow(f"SELECT {columns} FROM {table} WHERE id = $1", id)
+    assert found is not None
+    return tuple(found)
 
 
 async def becomes(place: World, table: str, id: str, columns: str, *wanted: Any) -> None:
