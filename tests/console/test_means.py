@@ -62,6 +62,7 @@ async def test_a_credential_is_created_given_and_rotated(place: World, page: Pag
     await page.until("document.querySelector('dialog [name=name][aria-invalid]')")
     await pictures(page, "means-credential-form")
     await page.press("Escape")
+    await page.until("!document.querySelector('dialog')")
     await create(page, "Harbour key")
     await press_on(page, "Give to an agent")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
