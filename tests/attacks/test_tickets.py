@@ -58,7 +58,7 @@ OPEN = {
     "agent_skills.list", "skills.get", "skills.list", "skills.proposed.list",
     "work_pauses.list", "workflow_templates.get", "workflow_templates.list",
     "missions.find", "missions.find_one", "missions.get", "missions.list", "missions.list_all", "missions.metrics",
-    "missions.checkpoints_list",
+    "missions.checkpoints_list", "missions.tasks_get",
     "checkpoints.get",
     "agents.get_by_slug", "attention.list", "attention.list_as_seen", "channels.rows", "crews.get_by_slug",
     "issues.count", "issues.find", "projects.get_by_slug", "runs.find", "runs.spans_as_seen",

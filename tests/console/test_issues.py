@@ -137,6 +137,21 @@ async def test_two_people_see_what_the_other_one_changes(
         assert page.complaints == other.complaints == []
 
 
+async def choose(page: Page, label: str, text: str) -> None:
+    field = f"[...document.querySelectorAll('aside .editable')].find(one => one.innerText.startsWith('{label}'))"
+    await page.until(f"{field}.querySelector('button.value')")
+    await page.value(f"{field}.querySelector('button.value').click()")
+    await page.until("document.activeElement.matches('aside select')")
+    await page.value(
+        "(select => { select.value = [...select.options].find(one => one.text === WANTED).value;"
+        " select.dispatchEvent(new Event('change', {bubbles: true})) })(document.activeElement)".replace(
+            "WANTED", repr(text)
+        )
+    )
+    await page.press("Enter")
+    await page.until(f"{field}.querySelector('button.value')?.innerText === '{text}'")
+
+
 @pytest.mark.slow
 async def test_an_issue_is_changed_where_it_stands(place: World, board: Board, page: Page, axe: str) -> None:
     fell = await found(place, "Fell")
@@ -148,24 +163,10 @@ async def test_an_issue_is_changed_where_it_stands(place: World, board: Board, p
     await page.until("document.querySelector('[name=body]')")
     assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
 
-    async def choose(label: str, text: str) -> None:
-        field = f"[...document.querySelectorAll('aside .editable')].find(one => one.innerText.startsWith('{label}'))"
-        await page.until(f"{field}.querySelector('button.value')")
-        await page.value(f"{field}.querySelector('button.value').click()")
-        await page.until("document.activeElement.matches('aside select')")
-        await page.value(
-            "(select => { select.value = [...select.options].find(one => one.text === WANTED).value;"
-            " select.dispatchEvent(new Event('change', {bubbles: true})) })(document.activeElement)".replace(
-                "WANTED", repr(text)
-            )
-        )
-        await page.press("Enter")
-        await page.until(f"{field}.querySelector('button.value')?.innerText === '{text}'")
-
-    await choose("Priority", "High")
-    await choose("Assignee", "Ada Lovelace")
-    await choose("Project", "Winter")
-    await choose("Milestone", "First snow")
+    await choose(page, "Priority", "High")
+    await choose(page, "Assignee", "Ada Lovelace")
+    await choose(page, "Project", "Winter")
+    await choose(page, "Milestone", "First snow")
     await page.value(
         "(select => { select.value = [...select.options].find(one => one.text === 'bug').value;"
         " select.dispatchEvent(new Event('change', {bubbles: true})) })(document.querySelector('.labels select'))"

@@ -177,6 +177,18 @@ def linked(
     return condition
 
 
+def says_below(owner: type[SQLModel], part: type[SQLModel], key: str, column: str) -> Callable[[Any], Any]:
+    """Rows of `owner` with a row of `part`, tied by `key`, whose text in `column` contains the value."""
+
+    def condition(value: Any) -> Any:
+        own, parts = table_of(owner), alias_of(part)
+        tied = (parts.c.workspace_id == own.c.workspace_id, parts.c[key] == own.c.id)
+        found: Any = select(literal_column("1")).select_from(parts).where(*tied)
+        return found.where(contains(parts.c[column])(value)).exists()
+
+    return condition
+
+
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 

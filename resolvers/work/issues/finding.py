@@ -4,11 +4,10 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import BigInteger, cast, func, literal_column, or_, select
+from sqlalchemy import BigInteger, cast, func, or_, select
 from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
-from models.base import alias_of, table_of
 from models.work.issues import IssueComment, IssueLabel
 from models.work.missions import Mission, MissionType
 from models.work.projects import Project
@@ -34,7 +33,7 @@ from resolvers.kernel import (
     one,
     query,
 )
-from resolvers.kernel.reader.filters import linked
+from resolvers.kernel.reader.filters import linked, says_below
 from resolvers.rules.times import Since, from_time
 from resolvers.work.issues.graph import FilterIssues, IssueFilters
 
@@ -54,6 +53,9 @@ class IssueOrder(StrEnum):
     updated_at_desc = "updated_at_desc"
     sort_order_asc = "sort_order_asc"
     sort_order_desc = "sort_order_desc"
+
+
+COMMENTED = says_below(Mission, IssueComment, "mission_id", "body")
 
 
 def _both_ways(name: str, *keys: Any) -> dict[IssueOrder, tuple[Any, ...]]:
@@ -82,11 +84,8 @@ def _due_before(value: Any) -> Any:
 
 
 def _says(value: Any) -> Any:
-    issues, comments = table_of(Mission), alias_of(IssueComment)
-    own = (comments.c.workspace_id == issues.c.workspace_id, comments.c.mission_id == issues.c.id)
-    commented: Any = select(literal_column("1")).select_from(comments).where(*own, contains(comments.c.body)(value))
-    named = [contains(each)(value) for each in (Mission.identifier, Mission.title, Mission.description)]
-    return or_(*named, commented.exists())
+    texts = (Mission.identifier, Mission.title, Mission.description)
+    return or_(*[contains(each)(value) for each in texts], COMMENTED(value))
 
 
 class BoardFilters(Input):
@@ -116,8 +115,8 @@ class FindIssues(FilterIssues, BoardFilters, Ordering):
     """Filters are combined with AND. `label` is the name of a label; `any_label_ids` and `all_label_ids` are ids.
 
     `search` matches a part of the title, `text` a part of the identifier, the title, the description or a comment; both
-    ignore the case of ASCII letters. `due_before` is a day, YYYY-MM-DD;
-    issues without such a due date do not match. `order_by` replaces `sort`.
+    ignore the case of ASCII letters. `due_before` is a day, YYYY-MM-DD; issues without such a due date do not match.
+    `order_by` replaces `sort`.
     """
 
 
