@@ -12,9 +12,9 @@ import { variablesOf as missionsOf } from "./screens/missions/filters";
 import { COSTS } from "./screens/costs/screens";
 import { CREWS } from "./screens/crews/screens";
 import { ACCOUNT } from "./screens/account/screens";
-import { HOUSE } from "./screens/house/screens";
+import { SETTINGS } from "./screens/settings/screens";
 import { ISSUES } from "./screens/issues/screens";
-import { MEANS } from "./screens/means/screens";
+import { RESOURCES } from "./screens/resources/screens";
 import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
@@ -36,7 +36,6 @@ export const SCREENS: readonly Listed[] = [
     load: () => import("./screens/now/Now.svelte"),
     document: known(Now),
   },
-  ...CREWS,
   {
     name: "chat",
     path: "chat",
@@ -57,24 +56,8 @@ export const SCREENS: readonly Listed[] = [
     document: known(Conversation),
     variables: (_workspace, { id }) => ({ id }),
   },
-  {
-    name: "runs",
-    path: "runs",
-    title: texts.runs.title,
-    letter: "r",
-    icon: "M3 5h8M3 10h14M7 15h10",
-    load: () => import("./screens/runs/Runs.svelte"),
-    document: known(Runs),
-    variables: (workspace, _parameters, query) => variablesOf(workspace, query),
-  },
-  {
-    name: "runs/run",
-    path: "runs/:id",
-    title: texts.runs.one,
-    load: () => import("./screens/run/Run.svelte"),
-    document: known(Run),
-    variables: (ws, { id }) => ({ ws, id }),
-  },
+  ...CREWS,
+  ...ISSUES,
   {
     name: "missions",
     path: "missions",
@@ -93,9 +76,26 @@ export const SCREENS: readonly Listed[] = [
     document: known(Mission),
     variables: (ws, { id }) => ({ ws, id }),
   },
-  ...ISSUES,
-  ...HOUSE,
-  ...ACCOUNT,
-  ...MEANS,
+  {
+    name: "runs",
+    path: "runs",
+    title: texts.runs.title,
+    letter: "r",
+    icon: "M3 5h8M3 10h14M7 15h10",
+    load: () => import("./screens/runs/Runs.svelte"),
+    document: known(Runs),
+    variables: (workspace, _parameters, query) => variablesOf(workspace, query),
+  },
+  {
+    name: "runs/run",
+    path: "runs/:id",
+    title: texts.runs.one,
+    load: () => import("./screens/run/Run.svelte"),
+    document: known(Run),
+    variables: (ws, { id }) => ({ ws, id }),
+  },
   ...COSTS,
+  ...RESOURCES,
+  ...SETTINGS,
+  ...ACCOUNT,
 ];

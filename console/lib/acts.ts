@@ -16,9 +16,9 @@ export const BEGINNINGS: readonly Beginning[] = [
   { operation: "createAgent", path: "crews", key: "n" },
   { operation: "createCrew", path: "crews" },
   { operation: "createMission", path: "missions", key: "n" },
-  { operation: "createCredential", path: "means/credentials", key: "n" },
+  { operation: "createCredential", path: "resources/credentials", key: "n" },
   { operation: "createBudget", path: "costs", key: "n" },
-  { operation: "createInvitation", path: "house/invitations", key: "n" },
+  { operation: "createInvitation", path: "settings/invitations", key: "n" },
 ];
 
 export function begin({ path, key, query }: Beginning): void {

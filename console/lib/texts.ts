@@ -322,7 +322,7 @@ export const texts = {
   agent: {
     title: "Agent",
     partsOf: "Parts of the agent",
-    parts: { overview: "Overview", runs: "Runs and cost", means: "Skills and credentials", limits: "Schedule and limits", memory: "Memory", changes: "Changes", folder: "Folder" },
+    parts: { overview: "Overview", runs: "Runs and cost", resources: "Skills and credentials", limits: "Schedule and limits", memory: "Memory", changes: "Changes", folder: "Folder" },
     inDays: (tokens: string) => `in 30 days, for ${tokens} tokens`,
     byDay: "Cost of each of the last 30 days",
     needs: (what: string) => `This needs ${what.toLowerCase()}.`,
@@ -353,7 +353,7 @@ export const texts = {
     talk: "Open chat",
     deleteAsks: (name: string) => `${name} and its home are deleted. Its chats, runs and the files of the crew are kept.`,
     deleted: (name: string) => `${name} is deleted`,
-    means: {
+    resources: {
       skills: "Skills",
       skillsText: "The agent reads a skill from its next run on.",
       noSkills: "No skills yet.",
@@ -802,17 +802,17 @@ export const texts = {
     budgets: "Budgets",
     calls: "Model calls",
   },
-  means: {
-    title: "Means",
+  resources: {
+    title: "Resources",
     credential: "Credential",
   },
-  house: {
-    title: "House",
+  settings: {
+    title: "Settings",
     parts: {
       members: "Members",
       invitations: "Invitations",
       services: "Service accounts",
-      settings: "Settings",
+      workspace: "Workspace",
       flags: "Flags",
       privacy: "Retention and privacy",
       audit: "Audit",
@@ -918,7 +918,7 @@ export const texts = {
     scopes: "Scopes",
     scopesNote: "Separated by blanks. Without scopes, the token has all rights of its owner.",
   },
-  settings: {
+  workspaceSettings: {
     changing: "Changing the workspace",
     slug: "Address",
     slugNote: "It is a part of every link: old links stop working.",

@@ -18,11 +18,11 @@ export function placeOfThing({ type, id, detail }: Thing): string | undefined {
     case "project":
       return router.toKnown(`projects/${id}`) ?? router.toKnown("issues", { project: id });
     case "credential":
-      return router.toKnown(`means/credentials/${id}`) ?? router.toKnown("means/credentials") ?? router.toKnown("means");
+      return router.toKnown(`resources/credentials/${id}`) ?? router.toKnown("resources/credentials") ?? router.toKnown("resources");
     case "skill":
-      return router.toKnown(`means/skills/${id}`) ?? router.toKnown("means/skills") ?? router.toKnown("means");
+      return router.toKnown(`resources/skills/${id}`) ?? router.toKnown("resources/skills") ?? router.toKnown("resources");
     case "member":
-      return router.toKnown("house");
+      return router.toKnown("settings");
     case "budget":
       return router.toKnown("costs");
     default:

@@ -24,7 +24,7 @@ pytestmark = [
 ]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 GRACE = "grace-of-crews@example.com"
-PARTS = ("overview", "runs", "means", "limits", "memory", "changes", "folder")
+PARTS = ("overview", "runs", "resources", "limits", "memory", "changes", "folder")
 
 
 @dataclass
@@ -90,8 +90,8 @@ async def choose(page: Page, selector: str, text: str) -> None:
     )
 
 
-async def test_means_and_limits_are_given_and_taken(place: World, desk: Desk, page: Page) -> None:
-    await enter(page, place, f"agents/{desk.agent}/means")
+async def test_resources_and_limits_are_given_and_taken(place: World, desk: Desk, page: Page) -> None:
+    await enter(page, place, f"agents/{desk.agent}/resources")
     await choose(page, "[name=skillId]", "Knots")
     await page.click("form:has([name=skillId]) .primary")
     await page.until("[...document.querySelectorAll('main li strong')].some(one => one.innerText.startsWith('Knots'))")
@@ -202,7 +202,7 @@ async def test_a_member_reads_and_changes_nothing(place: World, desk: Desk, page
     await page.see("Be kind", "main")
     assert await page.value("document.querySelectorAll('.editable button').length") == 0
     assert await page.value(f"{button('Delete')} === undefined")
-    for part in ("means", "limits", "memory", "changes"):
+    for part in ("resources", "limits", "memory", "changes"):
         await page.open(f"{place.url}/console/{place.workspace.slug}/agents/{desk.agent}/{part}")
         await page.until("document.querySelector('.content :is(h2, .empty)')")
         await page.until("!document.querySelector('.skeleton')")

@@ -105,7 +105,7 @@ async def become_the_first_user(page: Page, served: Served) -> None:
 
 
 async def give_a_key(day: Day) -> None:
-    await day.go("Means")
+    await day.go("Resources")
     await day.press("Create credential")
     await day.page.fill("dialog [name=name]", "Key of a vendor")
     await day.page.fill("dialog [name=value]", "sk-of-a-vendor")

@@ -8,7 +8,7 @@ import type { Listed } from "../../screens";
 const known = (document: unknown) => document as Known<unknown, never>;
 
 export const ACCOUNT: readonly Listed[] = [
-  { name: "account", path: "account", title: texts.house.account, load: () => import("./Account.svelte"), document: known(Account) },
+  { name: "account", path: "account", title: texts.settings.account, load: () => import("./Account.svelte"), document: known(Account) },
   { name: "account/sign-in", path: "account/sign-in", title: texts.account.signIn, load: () => import("./SignIn.svelte"), document: known(AccountSignIn), variables: () => ({}) },
   { name: "account/tokens", path: "account/tokens", title: texts.tokens.title, load: () => import("./OwnTokens.svelte"), document: known(AccountTokens), variables: () => ({}) },
 ];

@@ -11,7 +11,7 @@ type Part = Component<{ agent: Known }>;
 export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
   overview: () => import("./Overview.svelte"),
   runs: () => import("./Runs.svelte"),
-  means: () => import("./Means.svelte"),
+  resources: () => import("./Resources.svelte"),
   limits: () => import("./Limits.svelte"),
   memory: () => import("./Memory.svelte"),
   changes: () => import("./Changes.svelte"),

@@ -1,0 +1,89 @@
+"""Settings: the settings of the workspace, the audit log with what changed, and the journal, live."""
+
+import pytest
+
+from models.oversight.journal import JournalActor, JournalEntry, Severity
+from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import axe, judge
+from tests.world import World
+
+__all__ = ["axe", "page", "place"]
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.slow]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+ROWS = "document.querySelectorAll('main .view li').length"
+
+
+async def go(page: Page, place: World, path: str) -> None:
+    await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
+
+
+async def test_a_change_of_the_workspace_is_seen_in_the_audit_log(place: World, page: Page, axe: str) -> None:
+    await enter(page, place, "settings/workspace")
+    await page.click("main .editable button")
+    await page.until("document.activeElement.matches('.editable input')")
+    await page.fill(".editable input", f"The hut {HOSTILE}")
+    await page.press("Enter")
+    await page.see("The hut <img", "main")
+    await page.click("main section:nth-of-type(2) header button")
+    await page.fill("dialog[open] [name=pattern]", "run_*")
+    await page.press("Enter")
+    await page.see("run_*", "main")
+    await page.value(
+        "(choice => { choice.value = 'ANTHROPIC'; choice.dispatchEvent(new Event('change', {bubbles: true})) })"
+        "(document.querySelector('main section:last-of-type select'))"
+    )
+    await page.see("claude", "main")
+    await pictures(page, "settings-settings")
+    await judge(page, axe, "settings")
+    await page.click("main li button")
+    await page.see("No tool needs an approval.", "main")
+    await page.press("z")
+    await page.see("run_*", "main")
+    await go(page, place, "settings/audit?action=workspace.updated")
+    await page.until(f"{ROWS} === 1")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see("+The hut <img", "dialog[open] .more")
+    await page.see("-Workspace", "dialog[open] .less")
+    assert await page.value("document.querySelectorAll(':is(main, dialog) :is(img, script)').length") == 0
+    await pictures(page, "settings-audit-entry")
+    await judge(page, axe, "an entry")
+    await page.press("Escape")
+    await page.click(".tools .more button")
+    await page.until(f"{ROWS} > 1")
+    await pictures(page, "settings-audit")
+    await judge(page, axe, "audit")
+    await page.fill(".tools [type=search]", "nothing of this kind")
+    await page.see("No entry fits these filters", "main")
+    assert await page.value("location.search") == "?q=nothing+of+this+kind"
+    assert page.complaints == []
+    await place.database.execute("UPDATE workspaces SET name = 'Workspace' WHERE id = $1", place.workspace.id)
+    await place.database.execute("DELETE FROM approval_gates")
+
+
+async def test_the_journal_is_live(place: World, page: Page, axe: str) -> None:
+    here = {"workspace_id": place.workspace.id, "actor_type": JournalActor.system}
+    await place.add(JournalEntry(entry_type="test.first", summary="The first entry", payload={"a": HOSTILE}, **here))
+    await page.look(*PHONE)
+    await enter(page, place, "settings/journal?type=test.first")
+    await page.see("The first entry", "main .view")
+    await place.add(JournalEntry(entry_type="settings.other", summary="Another", **here))
+    await place.add(JournalEntry(entry_type="test.first", summary=f"Second {HOSTILE}", severity=Severity.error, **here))
+    await page.see("Second <img", "main .view li")
+    assert await page.value(ROWS) == 2
+    await pictures(page, "settings-journal")
+    await judge(page, axe, "journal")
+    await page.press("j")
+    await page.press("j")
+    await page.press("Enter")
+    await page.see('"a": "<img', "dialog[open]")
+    await pictures(page, "settings-journal-entry")
+    await judge(page, axe, "a journal entry")
+    await page.click("dialog[open] .editable button")
+    await page.until("document.activeElement.matches('dialog[open] select')")
+    await page.value("document.activeElement.value = 'pin'")
+    await page.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
+    await page.press("Enter")
+    await page.see("pinned", "dialog[open] .editable button")
+    assert page.complaints == []
