@@ -1,5 +1,7 @@
 """Settings: the settings of the workspace, the audit log with what changed, and the journal, live."""
 
+from typing import Any
+
 import pytest
 
 from models.oversight.journal import JournalActor, JournalEntry, Severity
@@ -63,12 +65,12 @@ async def test_a_change_of_the_workspace_is_seen_in_the_audit_log(place: World, 
 
 
 async def test_the_journal_is_live(place: World, page: Page, axe: str) -> None:
-    here = {"workspace_id": place.workspace.id, "actor_type": JournalActor.system}
+    here: dict[str, Any] = {"workspace_id": place.workspace.id, "actor_type": JournalActor.system}
     await place.add(JournalEntry(entry_type="test.first", summary="The first entry", payload={"a": HOSTILE}, **here))
     await page.look(*PHONE)
     await enter(page, place, "settings/journal?type=test.first")
     await page.see("The first entry", "main .view")
-    await place.add(JournalEntry(entry_type="settings.other", summary="Another", **here))
+    await place.add(JournalEntry(entry_type="test.other", summary="Another", **here))
     await place.add(JournalEntry(entry_type="test.first", summary=f"Second {HOSTILE}", severity=Severity.error, **here))
     await page.see("Second <img", "main .view li")
     assert await page.value(ROWS) == 2

@@ -1,1 +1,0 @@
-import{jt as e}from"./index-Dq5LaOQb.js";import{t}from"./texts.means-CwO0rqOs.js";function n(n){let r=t.tested;n&&e.say([n.valid?r.good:r.bad,n.error].filter(Boolean).join(`: `),{bad:!n.valid})}export{n as t};
