@@ -22,5 +22,6 @@ BOARD = (
     'updatedSince: "2024-01-01", missionType: "issue", orderBy: updated_at_desc',
     'label: "Name 2"',
     'search: "issue"',
+    'text: "issue"',
     "sort: priority",
 )

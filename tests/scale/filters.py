@@ -11,6 +11,8 @@ ATTENTION = {
     "of a crew": f'crewId: "{TEN}"',
     "of late": 'since: "2024-01-01T00:05:00Z"',
 }
+AGENTS = ("", f'crewId: "{TEN}"', 'search: "9"', "status: IDLE", "agentRole: LEAD")
+CREDENTIALS = ("", "status: [ACTIVE]", "type: [API_KEY]", 'search: "9"')
 MISSIONS = (
     f'crewId: "{TEN}"',
     f'leadAgentId: "{AGENT}"',

@@ -16,7 +16,7 @@ import httpx2
 
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW
-from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
+from tests.scale.filters import AGENTS, ATTENTION, CREDENTIALS, KINDS, LOGGED, MISSIONS, NEEDING
 from tests.scale.narrowing import FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
@@ -94,6 +94,11 @@ READS = (
     *_list("credentials", "/api/v1/credentials", "credentials"),
     *_list("timeline of a credential", f"/api/v1/credentials/{SECRET}/audit", f'credentialEvents(id: "{SECRET}"'),
     *_list("rotations", f"/api/v1/credentials/{SECRET}/rotations", f'credentialRotations(id: "{SECRET}"'),
+    *(
+        Read(f"credentials found: {chosen or 'first page'}", field=f"findCredentials({chosen}")
+        for chosen in CREDENTIALS
+    ),
+    Read("credentials found: behind a cursor at the end", field="findCredentials", behind=True),
     Read("credentials of an agent", f"/api/v1/agents/{AGENT}/credentials"),
     *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
     *_list(
@@ -122,6 +127,8 @@ READS = (
     ),
     Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, shown="totalCount"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
+    *(Read(f"agents found: {chosen or 'first page'}", field=f"findAgents({chosen}") for chosen in AGENTS),
+    Read("agents found: behind a cursor at the end", field="findAgents", behind=True),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
     Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),

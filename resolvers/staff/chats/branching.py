@@ -14,7 +14,7 @@ from resolvers.kernel import GRAPHQL_ONLY, Action, Bool, Code, Context, Entity, 
 MOST_COPIED: Final = 500
 """Messages of a branch: older ones stay behind."""
 MOST_BYTES: Final = 32 << 20
-"""Of these messages, as they are stored."""
+"""The size of these messages, as they are stored."""
 MISSING = "Message not found"
 TOO_LARGE = "The messages up to this one are too large to copy"
 GONE = "The agent of this chat has been deleted"
