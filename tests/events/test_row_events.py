@@ -69,10 +69,6 @@ SILENT = {
     "terminals.open": "terminals are in no list",
 }
 """Commands that are logged and send no event, with the reason."""
-BY_THE_STATE = {
-    "agents.persona_suggest": "its event is that of the inbox item which asks, and not every policy asks",
-}
-"""Commands that send an event only in some states of the workspace, with the reason."""
 AUDITED = [op for op in operations() if op.kind == "command" and op.audit is not None]
 ROWS = """
     subscription Rows($ws: ID, $after: String) {
@@ -92,7 +88,6 @@ def test_a_command_that_is_logged_sends_an_event_or_stands_with_the_reason(op: O
 
 def test_reasons_are_of_commands_that_are_there() -> None:
     assert SILENT.keys() <= {op.name for op in AUDITED}
-    assert BY_THE_STATE.keys() <= {op.name for op in AUDITED if op.emits}
 
 
 def is_announced(op: Operation[Any], outcome: Outcome) -> None:
@@ -100,7 +95,7 @@ def is_announced(op: Operation[Any], outcome: Outcome) -> None:
     added = [change for change in outcome.changes if change.new is not None and change.old is None]
     logged = [change for change in added if change.table == AuditLog.__tablename__]
     events = [change.new for change in added if change.table == "events"]
-    if logged and op.name not in SILENT.keys() | BY_THE_STATE.keys():
+    if logged and op.name not in SILENT:
         assert [event for event in events if event and not event["type"].startswith("access.")], "no event tells of it"
     if op.announces is not None:
         sent = [event for event in events if event and event["type"] == op.announces.type_]

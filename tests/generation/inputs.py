@@ -1,6 +1,7 @@
 """A valid raw input of any operation, from its input model, the entities and the recipes."""
 
 import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -193,6 +194,27 @@ def valid(op: Operation[Any], world: Any, plot: Plot | None = None, *also: str) 
         else:
             made[name] = value_of(name, fields[name], schema)
     return made
+
+
+def variants(op: Operation[Any], world: Any, plot: Plot, *also: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Valid inputs: with each value of each closed set, and with each row of the plot that a required id may name.
+    `also`: values that no closed set holds.
+    """
+    raw = valid(op, world, plot)
+    yield raw
+    yield from (raw | dict(more) for more in also)
+    for name, part in fields_of(op).items():
+        inner = resolved(part.get("items", {}), schema_of(op)) if part.get("type") == "array" else part
+        if is_reference(op, name):
+            model = MODELS.get(entity_of(op, name)) if name in raw else None
+            yield from (with_ids(op, raw, name, row.id) for row in plot.rows.values() if type(row) is model)  # type: ignore[attr-defined]
+        elif name == "identifier":
+            issues = [row for row in plot.rows.values() if getattr(row, "identifier", None)]
+            yield from (raw | {name: row.identifier} for row in issues)  # type: ignore[attr-defined]
+        elif "enum" in inner:
+            yield from (raw | {name: value if inner is part else [value]} for value in inner["enum"])
+        elif part.get("type") == "boolean":
+            yield from (raw | {name: value} for value in (True, False))
 
 
 def with_ids(op: Operation[Any], raw: dict[str, Any], field: str, id: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from graphql import GraphQLUnionType, get_named_type, is_leaf_type
 from models.people.workspaces import Membership, Role
 from models.staff.runs import Run
 from resolvers.kernel.declarations.operation import Auth, Operation
-from tests.generation.domains import MODELS, Plot
+from tests.generation.domains import Plot
 from tests.generation.estate import Estate
-from tests.generation.inputs import entity_of, fields_of, is_reference, resolved, schema_of, valid, with_ids
+from tests.generation.inputs import valid, variants
 from tests.generation.registry import SCHEMA, graphql_fields, operations
 from tests.generation.selection import arguments, is_list, required_arguments
 from tests.world import Person, now
@@ -119,25 +119,6 @@ class Seen:
             self.add(value, where, hidden=hidden)
 
 
-def inputs(op: Operation[Any], estate: Estate, plot: Plot) -> Iterator[dict[str, Any]]:
-    """Valid inputs: with each value of each closed set, and with each row of the plot that a required id may name."""
-    raw = valid(op, estate, plot)
-    yield raw
-    yield from (raw | more for more in TEXTS.get(op.name, ()))
-    for name, part in fields_of(op).items():
-        inner = resolved(part.get("items", {}), schema_of(op)) if part.get("type") == "array" else part
-        if is_reference(op, name):
-            model = MODELS.get(entity_of(op, name)) if name in raw else None
-            yield from (with_ids(op, raw, name, row.id) for row in plot.rows.values() if type(row) is model)  # type: ignore[attr-defined]
-        elif name == "identifier":
-            issues = [row for row in plot.rows.values() if getattr(row, "identifier", None)]
-            yield from (raw | {name: row.identifier} for row in issues)  # type: ignore[attr-defined]
-        elif "enum" in inner:
-            yield from (raw | {name: value if inner is part else [value]} for value in inner["enum"])
-        elif part.get("type") == "boolean":
-            yield from (raw | {name: value} for value in (True, False))
-
-
 async def read(estate: Estate, seen: Seen, op: Operation[Any], raw: Any, person: Person, plot: Plot) -> None:
     hidden = person is not estate.world.owner
     for _, name, definition in graphql_fields()[op.name]:
@@ -182,7 +163,7 @@ async def differences(estate: Estate, reads: list[Operation[Any]]) -> tuple[Seen
     seen = Seen()
     for op in reads:
         for plot in (estate.home, estate.away):
-            for raw in inputs(op, estate, plot):
+            for raw in variants(op, estate, plot, *TEXTS.get(op.name, ())):
                 await read(estate, seen, op, raw, estate.world.owner, plot)
     others = Seen(seen.known)
     for op in reads:

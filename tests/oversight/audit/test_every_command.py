@@ -35,7 +35,6 @@ OF_NO_ROW = {
 }
 """What they change has no id."""
 SAME = {
-    "agents.persona_suggest",
     "auth.signout",
     "chats.cancel",
     "chats.participants_remove",

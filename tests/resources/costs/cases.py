@@ -7,6 +7,7 @@ from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, RunReser
 from models.resources.costs import CostDay, ModelCall
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
+from tests.world import now
 
 AMOUNT = 5_000_000
 
@@ -45,21 +46,22 @@ def cost_day(plot: Plot) -> CostDay:
     )
 
 
-def _budget(plot: Plot, scope: BudgetScope, **subject: Any) -> Budget:
+def _budget(plot: Plot, scope: BudgetScope, **more: Any) -> Budget:
     return Budget(
         scope=scope,
         period=BudgetPeriod.total,
         amount_micros=AMOUNT,
         reservation_micros=AMOUNT // 10,
         soft_limit_percent=80,
-        **subject,
+        **more,
         **plot.here,
     )
 
 
 @entity
 def budget(plot: Plot) -> Budget:
-    return _budget(plot, BudgetScope.agent, agent_id=plot["agent"].id)
+    """Nearly spent."""
+    return _budget(plot, BudgetScope.agent, agent_id=plot["agent"].id, warned_in="total", reached_at=now())
 
 
 @entity

@@ -10,6 +10,7 @@ from models.resources.credentials import (
     CredentialEvent,
     CredentialEventType,
     CredentialRotation,
+    CredentialStatus,
     CredentialType,
 )
 from tests.generation.entities import Plot, entity
@@ -20,8 +21,17 @@ from tests.world import now
 
 @entity
 def credential(plot: Plot) -> Credential:
+    return _credential(plot, "Key of the harbour")
+
+
+@entity
+def expired_credential(plot: Plot) -> Credential:
+    return _credential(plot, "Key of the lock", status=CredentialStatus.EXPIRED)
+
+
+def _credential(plot: Plot, name: str, **changes: Any) -> Credential:
     made = Credential(
-        name="Key of the harbour",
+        name=name,
         description="For the gate",
         type=CredentialType.USERPASS,
         provider="GITHUB",
@@ -41,6 +51,7 @@ def credential(plot: Plot) -> Credential:
         provisioned_for_service="harbour/gate",
         created_by_actor_type=ActorType.user,
         created_by_actor_id=plot.owner.user_id,
+        **changes,
         **plot.here,
     )
     for column in ("value", "refresh_token", "oauth_client_secret"):

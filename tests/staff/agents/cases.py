@@ -74,6 +74,12 @@ def ghost(plot: Plot) -> Agent:
 
 
 @entity
+def free_agent(plot: Plot) -> Agent:
+    """Of a crew that decides by itself; its own learning is off."""
+    return _agent(plot, "cook", crew_id=plot["free_crew"].id)
+
+
+@entity
 def agent_skill(plot: Plot) -> AgentSkill:
     return AgentSkill(agent_id=plot["agent"].id, skill_id=plot["skill"].id, config="{}", **plot.here)
 
@@ -92,5 +98,6 @@ RECIPES = dict.fromkeys(
     "agents.get_by_slug": Recipe({"slug": lambda world: world.home["agent"].slug}),
     "agents.learning_set": Recipe({"enabled": True, "reason": "Trusted"}),
     "models.list": Recipe({"provider": "GOOGLE"}),
+    "agents.persona_suggest": Recipe(ids={"agent_id": "free_agent"}),
     "agents.files_download": Recipe(refused=Code.NOT_FOUND),
 }

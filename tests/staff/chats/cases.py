@@ -3,6 +3,7 @@
 from models.staff.chats import (
     Chat,
     ChatAttachment,
+    ChatMode,
     ChatOrigin,
     ChatParticipant,
     ChatReadCursor,
@@ -34,6 +35,13 @@ def chat(plot: Plot) -> Chat:
 def second_chat(plot: Plot) -> Chat:
     """Nothing refers to it."""
     return Chat(agent_id=plot["agent"].id, created_by=plot.owner.user_id, title="Tides", **plot.here)
+
+
+@entity
+def chat_of_issue(plot: Plot) -> Chat:
+    """Agents work on the issue there."""
+    made = {"agent_id": plot["lead"].id, "mode": ChatMode.MISSION, "origin": ChatOrigin.CLI, "title": "Leak"}
+    return Chat(id=plot["issue_under_way"].id, created_by=plot.owner.user_id, **made, **plot.here)
 
 
 @entity

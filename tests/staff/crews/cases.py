@@ -1,13 +1,15 @@
 """Cases of crews, for the tests that are made for every operation."""
 
+from typing import Any
+
 from models.people.workspaces import Role
-from models.staff.crews import Crew, CrewConnection, CrewMember
+from models.staff.crews import AutonomyLevel, Crew, CrewConnection, CrewMember
 from resolvers.kernel import Code
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 
 
-def _crew(plot: Plot, slug: str) -> Crew:
+def _crew(plot: Plot, slug: str, **changes: Any) -> Crew:
     return Crew(
         name=slug.title(),
         slug=slug,
@@ -20,6 +22,7 @@ def _crew(plot: Plot, slug: str) -> Crew:
         allowed_domains=["example.com"],
         mcp_config_json="{}",
         created_by=plot.owner.user_id,
+        **changes,
         **plot.here,
     )
 
@@ -38,6 +41,12 @@ def second_crew(plot: Plot) -> Crew:
 @entity
 def third_crew(plot: Plot) -> Crew:
     return _crew(plot, "bridge")
+
+
+@entity
+def free_crew(plot: Plot) -> Crew:
+    """Its agents decide by themselves."""
+    return _crew(plot, "galley", autonomy_level=AutonomyLevel.full)
 
 
 @entity

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
-from models.staff.runs import Run, RunFrame, RunStatus
+from models.staff.runs import NEVER, Run, RunFrame, RunStatus
 from models.work.work_pauses import WorkPause
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
@@ -50,6 +50,19 @@ def run_before(plot: Plot) -> Run:
 def live_run(plot: Plot) -> Run:
     """A program elsewhere works on it, for the lead."""
     return _run(plot, agent_id=plot["lead"].id, leased_until=now() + timedelta(days=1))
+
+
+@entity
+def waiting_run(plot: Plot) -> Run:
+    """It waits for an approval, and no worker holds it."""
+    waits = {"waits_for": plot["approval"].id, "waits_since": now(), "leased_until": NEVER}
+    return _run(plot, agent_id=plot["lead"].id, **waits)
+
+
+@entity
+def run_of_issue(plot: Plot) -> Run:
+    ended = {"status": RunStatus.COMPLETED, "finished_at": now()}
+    return _run(plot, assignment_id=plot["assignment_of_issue"].id, chat_id=plot["chat_of_issue"].id, **ended)
 
 
 @entity

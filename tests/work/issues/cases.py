@@ -67,6 +67,11 @@ def issue_below(plot: Plot) -> Mission:
 
 
 @entity
+def issue_to_review(plot: Plot) -> Mission:
+    return _issue(plot, 5, status=MissionStatus.REVIEW)
+
+
+@entity
 def issue_label(plot: Plot) -> IssueLabel:
     return IssueLabel(mission_id=plot["issue"].id, label_id=plot["label"].id, **plot.here)
 

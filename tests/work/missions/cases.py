@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from models.actors import ActorType
 from models.work.missions import (
     ApprovalDecision,
     Assignment,
@@ -53,9 +54,25 @@ def _of_lead(plot: Plot, trace: str, status: MissionStatus) -> Mission:
 
 
 @entity
+def mission_to_review(plot: Plot) -> Mission:
+    made = _of_lead(plot, "to-review", MissionStatus.REVIEW)
+    made.created_by_type, made.created_by_id = ActorType.user, plot.owner.user_id
+    return made
+
+
+@entity
 def assignment(plot: Plot) -> Assignment:
+    return _assignment(plot, "chat")
+
+
+@entity
+def assignment_of_issue(plot: Plot) -> Assignment:
+    return _assignment(plot, "chat_of_issue")
+
+
+def _assignment(plot: Plot, chat: str) -> Assignment:
     return Assignment(
-        chat_id=plot["chat"].id,
+        chat_id=plot[chat].id,
         assigned_by_id=plot["lead"].id,
         assigned_to_id=plot["agent"].id,
         task="Hoist",
@@ -108,6 +125,12 @@ def _task(plot: Plot, mission: str, **more: Any) -> MissionTask:
 @entity
 def task(plot: Plot) -> MissionTask:
     return _task(plot, "mission")
+
+
+@entity
+def task_of_issue(plot: Plot) -> MissionTask:
+    done = {"status": TaskStatus.COMPLETED, "assignment_id": plot["assignment_of_issue"].id}
+    return _task(plot, "issue_under_way", **done)
 
 
 @entity
