@@ -27,7 +27,7 @@ MORE_KEYS = {"run.completed": {"agent_slug": "str"}, "run.failed": {"agent_slug"
 OURS = {
     "budget.created", "budget.deleted", "budget.exceeded", "budget.updated", "budget.warning", "agent.work_paused",
     "agent.work_resumed", "reaction.added", "reaction.removed",
-    "participant.added", "participant.removed",
+    "participant.added", "participant.removed", "task.deleted",
     "run.cancel_requested", "approval.created", "approval.decided", "approval.cancelled", "approval.timed_out",
 }  # fmt: skip
 # Entries of operations that the service does not have: type, and the key that tells the entry from others of its type.

@@ -16,6 +16,7 @@ from tests.reader import (
     account_twins,
     activity_twins,
     admin_twins,
+    agent_twins,
     attention_twins,
     audit_twins,
     build_twins,
@@ -58,13 +59,6 @@ from tests.reader.words import (
 # ---- roots -----------------------------------------------------------------------------------------------------------
 
 
-AGENTS: Order = (
-    Key(lambda row: row["expired_at"] is None, True, "flag"),
-    Key(lambda row: row["created_at"] if row["expired_at"] is None else row["expired_at"], True, "time"),
-    Key(lambda row: row["id"], True, "text"),
-)
-
-
 BY_NAME: Order = (Key(lambda row: row["name"].lower(), False, "text"), *by("id"))
 
 
@@ -96,12 +90,6 @@ def crew_members(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 def crew_connections(store: Store, asker: Asker, _: Arguments) -> Listing:
     return Listing("CrewConnection", ordered(tenants(store, asker, "CrewConnection"), NEWEST))
-
-
-def agents(store: Store, asker: Asker, arguments: Arguments) -> Listing:
-    wanted = arguments.get("crewId")
-    rows = [r for r in tenants(store, asker, "Agent") if wanted is None or r["crew_id"] == wanted]
-    return Listing("Agent", ordered(rows, AGENTS), AGENTS, (100, 500))
 
 
 def agent(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -190,7 +178,7 @@ HERE: dict[str, Root] = {
     "crews": crews, "crew": crew, "crewBySlug": named_by_slug("Crew"),
     "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
-    "agents": agents, "agent": agent, "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
+    "agent": agent, "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
     "members": members, "invitations": invitations, "workspace": workspace,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
     "agentLogs": agent_logs,
@@ -200,7 +188,7 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = chat_twins.OF_ROWS
 ANYWHERE: dict[str, Root] = {"workspaces": workspaces, "viewer": viewer, **registry_twins.ANYWHERE}
 HERE |= issue_twins.HERE | activity_twins.ROOTS | admin_twins.HERE | account_twins.HERE | audit_twins.HERE
 HERE |= tracker_twins.HERE | load_twins.HERE | inbox_twins.HERE | cost_twins.HERE | told_twins.HERE | run_twins.HERE
-HERE |= template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
+HERE |= agent_twins.HERE | template_twins.HERE | vault_twins.HERE | skill_twins.HERE | keeper_twins.HERE
 HERE |= mission_twins.HERE | integration_twins.HERE | chat_twins.HERE | persona_twins.HERE
 HERE |= attention_twins.HERE | merged("READS")
 ROOTS = {*HERE, *OF_ROWS, *ANYWHERE}
@@ -363,8 +351,8 @@ NARROWED: dict[tuple[str, str], Mapping[str, Rule]] = {
 }
 KEYS: dict[str, Key] = {
     "runs.began_at DESC": RUNS[0],
-    "agents.expired_at IS NULL DESC": AGENTS[0],
-    "agents.listed_at DESC": AGENTS[1],
+    "agents.expired_at IS NULL DESC": agent_twins.IN_ORDER[0],
+    "agents.listed_at DESC": agent_twins.IN_ORDER[1],
     "credentials.recency": vault_twins.IN_ORDER[1],
 }
 
@@ -434,8 +422,8 @@ class Twins(Rules):
         if name == "issues" or (model, name) in issue_twins.LISTS:
             return issue_twins.chosen(arguments)
         if type_ == "Query":
-            others = {"agents": AGENTS, "runs": RUNS, "agentLogs": LOGGED} | chat_twins.ORDERS
-            others |= attention_twins.ORDERS | {"inbox": inbox_twins.NEWEST, "credentials": vault_twins.IN_ORDER}
+            others = agent_twins.ORDERS | {"runs": RUNS, "agentLogs": LOGGED} | chat_twins.ORDERS
+            others |= attention_twins.ORDERS | {"inbox": inbox_twins.NEWEST, **vault_twins.ORDERS}
             others |= {"credentialEvents": vault_twins.TOLD, "credentialRotations": vault_twins.TURNED}
             if name == "searchMcpRegistry":
                 return registry_twins.found_first(arguments)

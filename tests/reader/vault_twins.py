@@ -82,6 +82,7 @@ HERE: dict[str, Root] = {
     "credentials": credentials, "credential": credential, "agentCredentials": given_to, "credentialEvents": timeline,
     "credentialRotations": rotations, "findCredentials": find_credentials,
 }  # fmt: skip
+ORDERS: dict[str, Order] = {"credentials": IN_ORDER, "findCredentials": IN_ORDER}
 DERIVED: dict[tuple[str, str], Value] = {
     ("Credential", "crew_id"): lambda store, asker, row: next(iter(crew_ids(store, asker, row)), None),
     ("Credential", "crew_ids"): crew_ids,
