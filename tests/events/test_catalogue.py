@@ -145,7 +145,8 @@ def test_a_declared_event_is_in_the_catalogue(event: type[Event]) -> None:
 
 @for_every(DECLARED, ids=lambda e: e.__name__)
 def test_an_operation_or_a_job_sends_every_declared_event(event: type[Event]) -> None:
-    assert any(event in source.emits for source in (*OPERATIONS.values(), *JOBS.values()))
+    sources: list[Any] = [*OPERATIONS.values(), *JOBS.values()]
+    assert any(event in source.emits for source in sources)
 
 
 @for_every(DECLARED, ids=lambda e: e.__name__)

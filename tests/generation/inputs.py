@@ -33,7 +33,8 @@ def bodyless(op: Operation[Any]) -> set[str]:
 
 def schema_of(op: Operation[Any]) -> dict[str, Any]:
     """Shared, so callers must not change it."""
-    return _schema(op.input)
+    input: Any = op.input
+    return _schema(input)
 
 
 @cache
@@ -45,7 +46,8 @@ def fields_of(op: Operation[Any]) -> dict[str, dict[str, Any]]:
     """The fields of the input with their JSON schemas, without null and the window of a list. Shared, so callers must
     not change it.
     """
-    return _fields(op.input)
+    input: Any = op.input
+    return _fields(input)
 
 
 @cache

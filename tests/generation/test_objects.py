@@ -146,7 +146,7 @@ async def read(estate: Estate, seen: Seen, op: Operation[Any], raw: Any, person:
 async def shared(estate: Estate) -> Estate:
     """The owner is a member of both, and an agent ran within a month and within a day."""
     world, agent = estate.world, estate.home["agent"]
-    here = {"workspace_id": estate.away.workspace.id, "role": Role.OWNER, "accepted_at": now()}
+    here: dict[str, Any] = {"workspace_id": estate.away.workspace.id, "role": Role.OWNER, "accepted_at": now()}
     await world.add(Membership(user_id=world.owner.user_id, **here))
     ended: dict[str, Any] = {"agent_id": agent.id, "triggered_by": "tests", **estate.home.here}
     run = estate.home["run"].__dict__ | {
