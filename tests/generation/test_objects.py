@@ -35,6 +35,8 @@ QUICK = (
 MOST_FIELDS = 500  # of one document
 BY_CALLER = {"Chat.unreadCount", "Invitation.token", "Workspace.currentUserRole"}
 """What the caller has not read, may accept, and is. A cache is one caller's."""
+BY_THE_TIME = {"Run.waitedMs"}
+"""A duration that grows until an approval is decided."""
 TEXTS: dict[str, list[dict[str, Any]]] = {
     "conversations.search": [{"query": "Rain"}, {"query": "Rain soon"}],
     "runs.insights": [{"window": "24h"}, {"window": "30d"}],
@@ -111,7 +113,11 @@ class Seen:
             fields: Any = SCHEMA.type_map[name].fields  # type: ignore[attr-defined]
             known = self.known.setdefault((name, id), {})
             for key, value in part.items():
-                if key != "__typename" and is_leaf_type(get_named_type(fields[key].type)):
+                if (
+                    key != "__typename"
+                    and f"{name}.{key}" not in BY_THE_TIME
+                    and is_leaf_type(get_named_type(fields[key].type))
+                ):
                     before, there = known.setdefault(key, (value, where))
                     if before != value and not (hidden and None in (before, value)):
                         self.differ.setdefault(f"{name}.{key}", f"{id}: {before!r} by {there}, {value!r} by {where}")
