@@ -20,6 +20,8 @@ MISSIONS = (
     'status: "IN_PROGRESS"',
     "missionType: orchestration",
     "includeTasks: true",
+    "sort: oldest",
+    "missionType: orchestration, sort: recently_changed",
 )
 LOGGED = (
     "sort: newest_first",
