@@ -73,7 +73,8 @@ const anything = (data: unknown): boolean => data !== null && typeof data === "o
 function byRoot(error: CombinedError): Record<string, Reason> {
   const found: Record<string, Reason> = {};
   for (const one of error.graphQLErrors) {
-    const root = one.path?.[0];
+    if (one.path?.length !== 1) continue; // below, the rest of the root is there
+    const root = one.path[0];
     if (root !== undefined) found[String(root)] ??= reasonOf(new CombinedError({ graphQLErrors: [one], response: error.response }));
   }
   return found;

@@ -22,7 +22,7 @@ from schema.bridge.documents import Document, DocumentPlan, Documents
 from schema.bridge.errors import refused, reported
 from schema.bridge.executor import ExecutionContext, attach
 from schema.bridge.introspection import Answers, Introspection
-from schema.bridge.roots import Faulty, ask, ask_all
+from schema.bridge.roots import Faulty, ask, ask_all, errors_of
 from schema.bridge.selection import Asking, Call, Root, Throttle
 from schema.bridge.worker import Who, Worker
 
@@ -285,6 +285,7 @@ class Endpoint:
                 else:
                     body = answer.body
                     answers.append(answer)
+                    errors += errors_of(call.root, answer)
             if fault is not None:
                 root = fault.root
                 errors.append(
@@ -314,8 +315,8 @@ class Endpoint:
         if hasattr(result, "__await__"):
             result = await result
         answer: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            answer["errors"] = reported(result.errors)
+        if errors := [*(result.errors or ()), *context.withheld]:
+            answer["errors"] = reported(errors)
         return Executed.of(orjson.dumps(answer | {"extensions": {"cost": cost}}), context.answers)
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from graphql import GraphQLObjectType, GraphQLSchema, GraphQLUnionType
+from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, GraphQLUnionType
 
 from resolvers.kernel.declarations.operation import Answer
+from schema.bridge.roots import errors_of
 from schema.bridge.selection import BACKREF, KIND, Asking, Selection
 
 
@@ -15,6 +16,7 @@ class ExecutionContext:
     asking: Asking
     variables: Any = None
     answers: list[Answer] = field(default_factory=list)  # of the roots, as they come
+    withheld: list[GraphQLError] = field(default_factory=list)
 
 
 def attach(schema: GraphQLSchema) -> None:
@@ -41,6 +43,7 @@ async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     root = selection.root(info.parent_type, info.path.key, info.field_nodes)
     answer = await root.call(info.context.variables).run(info.context.asking)
     info.context.answers.append(answer)
+    info.context.withheld += errors_of(root, answer)
     return None if answer.body is None else orjson.loads(answer.body)
 
 

@@ -29,6 +29,7 @@ from resolvers.kernel.ground.inputs import Input, Paging, accepts_none, bare
 from resolvers.kernel.ground.policy import Action
 from resolvers.kernel.reader import GRAPHS, Derived, Either, Page, Row, Subtype, Target, columns_of, value_type
 from resolvers.kernel.reader import Edge as GraphEdge
+from resolvers.kernel.reader.graph import is_refusable
 
 N = TypeVar("N")
 C = TypeVar("C", bound=type)
@@ -211,6 +212,12 @@ def bind_nodes() -> None:
 
 
 def _typed(field: str, annotation: Any, model: type[SQLModel], name: str) -> Any:
+    """The type of a node's field, which is nullable if some readers of the row may not follow the edge."""
+    kind = _declared(field, annotation, model, name)
+    return nullable(kind) if is_refusable(model, GRAPHS.get(model, {}).get(name)) else kind
+
+
+def _declared(field: str, annotation: Any, model: type[SQLModel], name: str) -> Any:
     """The type of a node's field: its own annotation, or the one of the model or its graph."""
     entry = GRAPHS.get(model, {}).get(name)
     if annotation is None:

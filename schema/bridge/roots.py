@@ -1,15 +1,20 @@
 """The roots of one document, asked for one after the other, at once, or in one statement."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
+import orjson
 from graphql import GraphQLError
 
 from resolvers.errors import Refusal
 from resolvers.identity.caller import Caller
 from resolvers.kernel.declarations import together
 from resolvers.kernel.declarations.operation import Answer
+from resolvers.kernel.declarations.query import PartRefused
+from schema.bridge.errors import MOST_ERRORS
 from schema.bridge.selection import Asking, Call, Root
 
 AT_ONCE = 4  # of one query: as many connections as it may have
@@ -66,7 +71,37 @@ async def _joined(asking: Asking, calls: Mapping[int, Call]) -> dict[int, Answer
     return {
         place: answer if isinstance(answer, Answer) else Faulty(call.root, call.root.told(answer))
         for (place, call), answer in zip(small.items(), answers or (), strict=False)
+        if not isinstance(answer, PartRefused)  # it is asked again, for less
     }
+
+
+def errors_of(root: Root, answer: Answer) -> list[GraphQLError]:
+    """The errors of what is null in the answer because the caller's role may not read it: one for each place."""
+    if not answer.withheld or answer.body is None:
+        return []
+    shown = orjson.loads(answer.body)
+    places = ((part.refusal, place) for part in answer.withheld for place in _places(shown, part.keys))
+    return [
+        GraphQLError(
+            str(refusal),
+            source=root.source,
+            positions=root.positions,
+            path=[root.key, *place],
+            original_error=refusal,
+        )
+        for refusal, place in islice(places, MOST_ERRORS)
+    ]
+
+
+def _places(value: Any, keys: tuple[str, ...]) -> Iterator[tuple[str | int, ...]]:
+    """The paths of the nulls that the keys lead to, through lists."""
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from ((number, *place) for place in _places(each, keys))
+    elif not keys:
+        yield from [()] if value is None else []
+    elif isinstance(value, dict) and keys[0] in value:
+        yield from ((keys[0], *place) for place in _places(value[keys[0]], keys[1:]))
 
 
 def _joins(call: Call, caller: Caller) -> bool:

@@ -20,15 +20,30 @@ from graphql import (
 )
 from sqlmodel import SQLModel
 
+from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import Answer, Operation
 from resolvers.kernel.declarations.outputs import Output
+from resolvers.kernel.declarations.query import PartRefused
 from resolvers.kernel.declarations.together import AskedTogether
 from resolvers.kernel.ground.inputs import Input, Paging, bare, validate
 from resolvers.kernel.ground.stricter import strictly
-from resolvers.kernel.reader import GRAPHS, Column, Constant, Edge, Either, Item, Nested, Shape, columns_of, intern
+from resolvers.kernel.reader import (
+    GRAPHS,
+    Column,
+    Constant,
+    Edge,
+    Either,
+    Item,
+    Nested,
+    Shape,
+    Withheld,
+    columns_of,
+    intern,
+    readable_by,
+)
 from resolvers.kernel.writing import idempotency
 from schema.bridge.arguments import Arguments, plain
 from schema.bridge.field_names import in_graph
@@ -100,16 +115,26 @@ class Call:
         return AskedTogether(query, Request(self.raw, self.root.shape, self.slots, self.place or caller.workspace))
 
     async def run(self, asking: "Asking") -> Answer:
-        """Raises Refusal."""
+        """Raises Refusal. If the caller's role may not follow an edge of a query, the edge is null."""
         root = self.root
         asking.pay(root)
         try:
-            return await root.operation(
-                asking.caller, self.raw, root.shape, self.slots, self.place, if_version=self.version, fault=self.fault,
-                key=asking.key_of(root),
-            )  # fmt: skip
+            try:
+                return await self._answer(asking, root.shape)
+            except PartRefused as part:
+                shape, withheld = root.readable_by(part.role)
+                if not withheld:
+                    raise
+                return (await self._answer(asking, shape))._replace(withheld=withheld)
         except Refusal as refusal:
             raise root.told(refusal) from refusal
+
+    async def _answer(self, asking: "Asking", shape: Shape) -> Answer:
+        root = self.root
+        return await root.operation(
+            asking.caller, self.raw, shape, self.slots, self.place, if_version=self.version, fault=self.fault,
+            key=asking.key_of(root),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -126,11 +151,19 @@ class Root:
     slots: list[Slot]
     fixed_cost: int | None = None
     repeats: dict[int, int] = field(default_factory=dict)
+    lesser: dict[Role | None, tuple[Shape, tuple[Withheld, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.repeats = _repeats(self.shape, {})
         if not self.slots and not self._pages:
             self.fixed_cost = _objects(self.shape, UNPAGED, (), self.repeats)
+
+    def readable_by(self, role: Role | None) -> tuple[Shape, tuple[Withheld, ...]]:
+        """The shape without the edges that the role may not follow, and these."""
+        known = self.lesser.get(role)
+        if known is None:
+            known = self.lesser[role] = readable_by(role, self.operation.model, self.shape)
+        return known
 
     @property
     def written(self) -> int:

@@ -41,6 +41,8 @@ class Key:
 Order = tuple[Key, ...]
 
 IN_BRIEF = {"__typename"}
+WITHHELD = object()
+"""What the asker's role may not read: null, with an error of its own."""
 
 
 class Refused(Exception):
@@ -129,7 +131,7 @@ class Rules:
         raise NotImplementedError
 
     def may_follow(self, type_: str, name: str, asker: Asker) -> bool:
-        """Whether the asker may see what a field leads to: who may not is refused the root."""
+        """Whether the asker may see what a field leads to: to who may not, it is null."""
         raise NotImplementedError
 
     def root(self, name: str, store: Store, asker: Asker, arguments: Mapping[str, Any]) -> Listing | Single:
@@ -200,6 +202,8 @@ class Oracle:
                 and self.texts.setdefault(expected, given) == given
                 and self.cursors.setdefault(given, expected) == expected
             )
+        if expected is WITHHELD:
+            return given is None
         if isinstance(expected, dict):
             same = isinstance(given, dict) and list(expected) == list(given)
             return same and all(self.agrees(value, given[key]) for key, value in expected.items())
@@ -278,7 +282,7 @@ class Evaluation:
             if name in IN_BRIEF:
                 continue
             if not self.oracle.rules.may_follow(type_.name, name, self.asker):
-                yield "FORBIDDEN"
+                continue
             definition = type_.fields[name]
             if not self.is_at_home(type_, group, self.arguments(definition, group[0])):
                 yield "BAD_REQUEST"
@@ -320,6 +324,9 @@ class Evaluation:
                 made[key] = type_.name
                 continue
             definition = type_.fields[group[0].name.value]
+            if not self.oracle.rules.may_follow(type_.name, group[0].name.value, self.asker):
+                made[key] = WITHHELD
+                continue
             name = definition.extensions["strawberry-definition"].python_name
             arguments = self.arguments(definition, group[0])
             try:

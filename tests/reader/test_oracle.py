@@ -1,7 +1,7 @@
 """Both paths against the oracle: the right rows, in the right order, with the right values."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from tests.attacks.graphql import USER
 from tests.reader import attention_twins
 from tests.reader.issue_twins import UNIONS
 from tests.reader.library import SCHEMA, Library, plain
-from tests.reader.oracle import Asker, Cursor, Oracle, Store
+from tests.reader.oracle import WITHHELD, Asker, Cursor, Oracle, Store
 from tests.reader.twins import CONDITIONS, DERIVED, JOINED, MODELS, NARROWED, ROOTS, Twins, known
 from tests.world import Person, World
 
@@ -42,13 +42,24 @@ async def judge(
     if document.errors or "data" not in given:  # too large, or too dear
         return {}
     data, refused = oracle.answer(Asker(person.user_id, None, library.world.workspace.id), text, variables)
-    codes = {e["path"][0]: e["extensions"]["code"] for e in given.get("errors", ())}
+    codes = {e["path"][0]: e["extensions"]["code"] for e in given.get("errors", ()) if len(e["path"]) == 1}
+    below = {tuple(e["path"]): e["extensions"]["code"] for e in given.get("errors", ()) if len(e["path"]) > 1}
     asked = f"\n{text}\n{json.dumps(variables)}"
     assert codes.keys() == refused.keys(), f"{asked}\n{given.get('errors')}\n{refused}"
     assert all(code in refused[root] for root, code in codes.items()), f"{asked}\n{given.get('errors')}\n{refused}"
+    assert below == dict.fromkeys(withheld(data), "FORBIDDEN"), f"{asked}\n{given.get('errors')}"
     expected, answered = plain(data), plain(given["data"])
     assert oracle.agrees(expected, answered), f"{asked}\n{apart(oracle, expected, answered)}"
     return given
+
+
+def withheld(value: Any) -> Iterator[tuple[str | int, ...]]:
+    """The paths of what the asker's role may not read."""
+    if value is WITHHELD:
+        yield ()
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, part in parts:
+        yield from ((step, *path) for path in withheld(part))
 
 
 def apart(oracle: Oracle, expected: Any, given: Any, path: str = "data") -> str:

@@ -154,3 +154,20 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(together.Query, "compiled_answer", tight)
     yield
     together._plans.clear()
+
+
+async def test_a_row_comes_without_the_edges_of_a_higher_role(world: World, crew: Crew, statements: list[int]) -> None:
+    """Also where the statement is known already, from a caller who may read all of it."""
+    text = """
+    query Less($ws: ID!, $id: ID!) {
+      crew(workspaceId: $ws, id: $id) { name budgets { id } } labels(workspaceId: $ws) { id }
+    }"""
+    for answer in await ask(world, world.owner, text, id=crew.id):
+        assert answer["data"]["crew"] == {"name": crew.name, "budgets": []}
+        assert "errors" not in answer
+    assert statements == [2, 2]
+    for answer in await ask(world, world.viewer, text, id=crew.id):
+        assert answer["data"] == {"crew": {"name": crew.name, "budgets": None}, "labels": []}
+        [error] = answer["errors"]
+        assert (error["path"], error["extensions"]["code"]) == (["crew", "budgets"], "FORBIDDEN")
+        assert error["extensions"]["requires"] == {"role": "MANAGER", "capability": None, "scope": None}

@@ -201,7 +201,11 @@ async def test_a_role_without_the_gate_of_a_member_is_refused(library: Library, 
     """Whichever kind the row is of, and whichever is asked: else the answer would tell what the gate keeps."""
     for kind, id in (("agent", board.worker.id), ("user", board.person.user_id), (None, None)):
         identifier = await assigned(board, kind, id)
-        assert [code for code, _ in await codes(library, identifier, selection, library.world.admin)] == ["FORBIDDEN"]
+        answer = await library.same(library.world.admin, READ % selection, {"i": identifier})
+        assert answer["data"]["issue"]["assignee"] is None
+        [error] = answer["errors"]
+        assert (error["path"], error["extensions"]["code"]) == (["issue", "assignee"], "FORBIDDEN")
+        assert error["extensions"]["requires"]["role"] == "OWNER"
         await shown(library, identifier, selection, library.world.owner)
 
 

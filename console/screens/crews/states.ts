@@ -15,6 +15,6 @@ export type Line = AgentLineFragment & { cost?: number };
 
 /** A page of agents, with what each has cost where the viewer may know it. */
 export function withCosts({ agents, money }: Pick<CrewsQuery, "agents" | "money">) {
-  const of = new Map(money?.nodes.map(({ id, costs }) => [id, spent(costs)]));
+  const of = new Map(money?.nodes.flatMap(({ id, costs }) => (costs ? [[id, spent(costs)]] : [])));
   return agents && { ...agents, nodes: agents.nodes.map((agent): Line => ({ ...agent, cost: of.get(agent.id) })) };
 }

@@ -44,7 +44,7 @@ from resolvers.kernel.declarations.events import Event
 from resolvers.kernel.ground import scopes as token_scopes
 from resolvers.kernel.ground.inputs import Input, is_id
 from resolvers.kernel.ground.policy import GATES, MEMBERS, Action, effective, lowest
-from resolvers.kernel.reader import Shape, scopes_of
+from resolvers.kernel.reader import Shape, Withheld, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
 from resolvers.kernel.reader.trace import Call
 from resolvers.kernel.store.database import database, unavailable
@@ -104,13 +104,15 @@ class Deprecation(NamedTuple):
 class Answer(NamedTuple):
     """JSON as PostgreSQL or orjson wrote it; None without a body. `version` of the row, if it has one.
 
-    `replayed`: the stored answer of the same request. `session`: the effect on the browser's session.
+    `replayed`: the stored answer of the same request. `session`: the effect on the browser's session. `withheld`: what
+    is null because the caller's role may not read it.
     """
 
     body: bytes | None
     version: int | None = None
     replayed: bool = False
     session: SessionChange | None = None
+    withheld: tuple[Withheld, ...] = ()
 
 
 def place_of(auth: Auth, tenancy: Where | None) -> Where:

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel
 
 from models.base import TenantRow, alias_of, readable, table_of
 from models.people.workspaces import Role
-from resolvers.errors import Code, Refusal, forbidden
+from resolvers.errors import Code, Refusal, Requires
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.kernel.admission.gate import (
     CREDENTIAL_ID,
@@ -48,12 +48,21 @@ from resolvers.kernel.ground.scopes import OWN, Said
 from resolvers.kernel.reader import Branch, Read, Row, Rows, Shape, filters, roles_of
 from resolvers.kernel.reader.build import Builder
 from resolvers.kernel.reader.clauses import clause, onto
+from resolvers.kernel.reader.shape import ELSEWHERE
 from resolvers.kernel.reader.trace import Trace, variant
 from resolvers.kernel.reader.visibility import Scope
 from resolvers.kernel.store.database import database
 
 R = TypeVar("R", bound=Read[Any], covariant=True)
 M = TypeVar("M", bound=SQLModel)
+
+
+class PartRefused(Refusal):
+    """The caller may call the query, but not follow all edges of the shape. `role`: the caller's, if there is one."""
+
+    def __init__(self, role: str | None, readers: frozenset[Role], detail: str = "Forbidden") -> None:
+        super().__init__(Code.FORBIDDEN, detail, requires=Requires(role=lowest(readers)))
+        self.role = None if role is None else Role(role)
 
 
 class QueryScope(Scope):
@@ -179,7 +188,7 @@ class Query(Operation[D], Generic[D, R]):
                 await self.ask_gate(conn, caller, request, Tenancy.WORKSPACE)
         if row[PAYLOAD] is None:
             if row[ROLE] is not None and row[ROLE] not in plan.roles:
-                raise forbidden(role=lowest(plan.roles))
+                raise PartRefused(row[ROLE], plan.roles)
             raise Refusal(Code.NOT_FOUND, plan.missing)
         return Answer(row[PAYLOAD], row[VERSION])
 
@@ -191,7 +200,7 @@ class Query(Operation[D], Generic[D, R]):
             row = await self.pass_gate(conn, caller, request)
         roles = self.readers(shape)
         if row[ROLE] is not None and row[ROLE] not in roles:
-            raise forbidden(role=lowest(roles))
+            raise PartRefused(row[ROLE], roles)
         _, kind, by_slug, *_ = key
         return await self.compiled(
             reads,
@@ -205,7 +214,7 @@ class Query(Operation[D], Generic[D, R]):
         roles = self.roles & roles_of(self.model, shape)
         # over several workspaces there is no one role to judge
         if self.tenancy is Tenancy.NONE and roles != self.roles:
-            raise forbidden("A part of this requires a role: query it within one workspace", role=lowest(roles))
+            raise PartRefused(None, roles, ELSEWHERE)
         return roles
 
     def _compile(

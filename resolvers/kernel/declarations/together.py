@@ -12,16 +12,15 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from models.people.workspaces import Role
-from resolvers.errors import Code, Refusal, forbidden
+from resolvers.errors import Code, Refusal
 from resolvers.identity.caller import Caller, CredentialKind
 from resolvers.instance.running import instance
 from resolvers.kernel.admission.gate import CREDENTIAL_ID, FIRST, ROLE, USER_ID, Gate, ReadPlan, Tenancy, judge
 from resolvers.kernel.admission.plans import budget, reads
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import TOO_LARGE, Answer, Auth, translate
-from resolvers.kernel.declarations.query import Query
+from resolvers.kernel.declarations.query import PartRefused, Query
 from resolvers.kernel.ground.inputs import Input, is_id, validate
-from resolvers.kernel.ground.policy import lowest
 from resolvers.kernel.reader.trace import Call, variant
 from resolvers.kernel.store.database import database
 
@@ -104,7 +103,7 @@ def _answer(
     judge(row, query.tenancy, query.roles, kind)
     if payload is not None:
         return Answer(payload)
-    raise forbidden(role=lowest(roles)) if row[ROLE] not in roles else Refusal(Code.NOT_FOUND, missing)
+    raise PartRefused(row[ROLE], roles) if row[ROLE] not in roles else Refusal(Code.NOT_FOUND, missing)
 
 
 def _told(query: Query[Any, Any], caller: Caller, refusal: Refusal, error: Exception, started: float) -> Refusal:

@@ -44,8 +44,10 @@ from resolvers.kernel.reader.shape import (
     Nested,
     Part,
     Shape,
+    Withheld,
     edges_of,
     intern,
+    readable_by,
     roles_of,
     scopes_of,
 )

@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from models.base import TenantRow, alias_of, table_of
 from models.people.workspaces import Role
 from resolvers.kernel.ground.inputs import Input, accepts_none
-from resolvers.kernel.ground.policy import GATES, Action
+from resolvers.kernel.ground.policy import GATES, MEMBERS, Action
 from resolvers.kernel.ground.scopes import SCOPES, Scopes
 from resolvers.kernel.reader.rows import View, columns_of, only_readable
 
@@ -305,6 +305,23 @@ def visible_of(model: type[SQLModel]) -> Visible | None:
 def roles_of_edge(edge: Edge) -> frozenset[Role]:
     """The roles that may follow an edge: they may read its target and perform the action that the edge requires."""
     return frozenset.intersection(*[GATES[action] for action in gates_of_edge(edge)])
+
+
+def roles_of_entry(entry: Entry | None) -> frozenset[Role]:
+    """The roles that may follow an entry of a graph. A guarded union needs none: its gates are judged row by row."""
+    if isinstance(entry, Either) and entry.guarded:
+        return MEMBERS
+    return MEMBERS.intersection(*[roles_of_edge(edge) for edge in edges_in(entry)])
+
+
+def is_refusable(model: type[SQLModel], entry: Entry | None) -> bool:
+    """Returns true if a caller who may read a row of the model may lack the role for this entry of its graph: it is
+    null then, and the row is shown.
+    """
+    if not issubclass(model, SQLModel) or not all(edge.target in ACCESS for edge in edges_in(entry)):
+        return False
+    readers = GATES[ACCESS[model].gate] if model in ACCESS else MEMBERS
+    return not readers <= roles_of_entry(entry)
 
 
 def gates_of_edge(edge: Edge) -> tuple[Action, ...]:

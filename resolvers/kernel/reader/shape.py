@@ -3,7 +3,7 @@ identity.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, Protocol, TypeAlias
 from weakref import WeakValueDictionary
@@ -12,9 +12,19 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
 from models.people.workspaces import Role
-from resolvers.kernel.ground.policy import MEMBERS
+from resolvers.errors import Refusal, forbidden
+from resolvers.kernel.ground.policy import MEMBERS, lowest
 from resolvers.kernel.ground.scopes import OPEN, Scopes, together
-from resolvers.kernel.reader.graph import GRAPHS, Derived, Edge, Either, access_of, roles_of_edge
+from resolvers.kernel.reader.graph import (
+    GRAPHS,
+    Derived,
+    Edge,
+    Either,
+    access_of,
+    is_refusable,
+    roles_of_edge,
+    roles_of_entry,
+)
 from resolvers.kernel.reader.rows import Read
 
 ALIAS_BYTES = 63  # a longer identifier is cut by PostgreSQL
@@ -189,6 +199,48 @@ def roles_of(model: type[SQLModel], shape: Shape) -> frozenset[Role]:
             if isinstance(part, Beside):
                 roles &= part.query.roles & roles_of(part.query.model, part.shape)
     return roles
+
+
+ELSEWHERE = "A part of this requires a role: query it within one workspace"
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A part of an answer that is null because the caller's role may not read it: its keys, from the root on."""
+
+    keys: tuple[str, ...]
+    refusal: Refusal
+
+
+def readable_by(role: Role | None, model: type[SQLModel], shape: Shape) -> tuple[Shape, tuple[Withheld, ...]]:
+    """The shape with null for edges that the role may not follow, and these. None: over several workspaces there is no
+    one role to judge. An edge that all readers of its row may follow stays.
+    """
+    found = dict[tuple[str, ...], Withheld]()
+
+    def pruned(model: type[SQLModel], shape: Shape, keys: tuple[str, ...]) -> Shape:
+        return replace(shape, fields=tuple([below(model, item, keys) for item in shape.fields]))
+
+    def below(model: type[SQLModel], item: Item, keys: tuple[str, ...]) -> Item:
+        if not isinstance(item, Nested):
+            return item
+        keys = (*keys, item.key)
+        entry: Any = GRAPHS.get(model, {}).get(item.name) if item.name else None
+        roles = roles_of_entry(entry)
+        if is_refusable(model, entry) and (roles != MEMBERS if role is None else role not in roles):
+            text = ELSEWHERE if role is None else "Forbidden"
+            found[keys] = Withheld(keys, forbidden(text, role=lowest(roles)))
+            return Constant(item.key, None)
+        if isinstance(entry, Either):
+            members = [
+                replace(part, shape=pruned(entry.members[part.key].target, part.shape, keys))
+                for part in item.shape.fields
+                if isinstance(part, Nested)
+            ]
+            return replace(item, shape=replace(item.shape, fields=tuple(members)))
+        return replace(item, shape=pruned(entry.target if isinstance(entry, Edge) else model, item.shape, keys))
+
+    return intern(pruned(model, shape, ())), tuple(found.values())
 
 
 def scopes_of(model: type[SQLModel], shape: Shape) -> Scopes:
