@@ -130,6 +130,20 @@ async def test_who_may_not_read_a_row_hears_of_the_event_alone(world: World) -> 
     }
 
 
+async def test_a_row_comes_without_the_edges_of_a_higher_role(world: World) -> None:
+    crew = Crew(workspace_id=world.workspace.id, name="Shown", slug="shown")
+    await world.add(crew)
+    text = """subscription Crews($ws: ID) { workspaceEvents(workspaceId: $ws) {
+        ... on CrewUpdatedEvent { crew { name budgets { id } } } } }"""
+    shown = {}
+    for person in (world.manager, world.viewer):
+        async with talking(world, person) as talk:
+            await talk.listen("s", text, ws=world.workspace.id)
+            await announce(world, own(world), "crew.updated", payload_of("crew.updated", id=crew.id))
+            shown[person.name] = (await talk.next("s"))["workspaceEvents"]["crew"]
+    assert shown == {"manager": {"name": "Shown", "budgets": []}, "viewer": {"name": "Shown", "budgets": None}}
+
+
 def budget_of(world: World, period: BudgetPeriod) -> Budget:
     amounts = {"amount_micros": 10, "reservation_micros": 1}
     return Budget(scope=BudgetScope.workspace, period=period, **amounts, workspace_id=world.workspace.id)  # type: ignore[arg-type]
