@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -57,7 +57,7 @@ FILTERS: dict[str, Rule] = {
     "dueBefore": lambda row, given: (
         re.fullmatch(r"\d{4}-\d{2}-\d{2}", row["due_date"] or "") is not None and row["due_date"] < given
     ),
-    "updatedSince": lambda row, given: row["updated_at"] >= datetime.fromisoformat(given),
+    "updatedSince": lambda row, given: row["updated_at"] >= given,
 }
 WAYS: dict[str, Order] = {
     f"{name}_{way}": by(*[f"{sign}{key}" for key in keys])
