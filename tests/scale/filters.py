@@ -1,5 +1,6 @@
 """The filters that lists are asked with."""
 
+from tests.scale.boards import CREW
 from tests.scale.population import AGENT, TEN
 
 NEEDING = "nodes { id kind urgency since title subject { __typename } crew { name } agent { name } }"
@@ -11,8 +12,8 @@ ATTENTION = {
     "of a crew": f'crewId: "{TEN}"',
     "of late": 'since: "2024-01-01T00:05:00Z"',
 }
-AGENTS = ("", f'crewId: "{TEN}"', 'search: "9"', "status: IDLE", "agentRole: LEAD")
-CREDENTIALS = ("", "status: [ACTIVE]", "type: [API_KEY]", 'search: "9"')
+AGENTS = ("", f'crewId: "{CREW}"', 'search: "9"', "status: IDLE", "agentRole: AGENT")
+CREDENTIALS = ("", "status: [ACTIVE]", "type: [SECRET]", 'search: "9"')
 MISSIONS = (
     f'crewId: "{TEN}"',
     f'leadAgentId: "{AGENT}"',
