@@ -212,7 +212,7 @@ def role_in(store: Store, asker: Asker, workspace_id: str) -> Any:
 
 
 def shown_token(store: Store, asker: Asker, row: Row) -> Any:
-    return row["token"] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN", "MANAGER") else ""
+    return row["token"] if role_in(store, asker, row["workspace_id"]) in ("OWNER", "ADMIN") else ""
 
 
 def of_agent(column: str) -> Value:

@@ -98,7 +98,6 @@ READS = (
         Read(f"credentials found: {chosen or 'first page'}", field=f"findCredentials({chosen}")
         for chosen in CREDENTIALS
     ),
-    Read("credentials found: behind a cursor at the end", field="findCredentials", behind=True),
     Read("credentials of an agent", f"/api/v1/agents/{AGENT}/credentials"),
     *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
     *_list(
@@ -128,7 +127,7 @@ READS = (
     Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, shown="totalCount"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
     *(Read(f"agents found: {chosen or 'first page'}", field=f"findAgents({chosen}") for chosen in AGENTS),
-    Read("agents found: behind a cursor at the end", field="findAgents", behind=True),
+    *(Read(f"{field}: behind a cursor", field=field, behind=True) for field in ("findAgents", "findCredentials")),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
     Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),
