@@ -129,8 +129,8 @@ console: $(VENV)/.dev ## Build console/ into crewship/static/console
 migration: $(VENV)/.dev ## Draft a migration: make migration m="what changes"
 	@$(BIN)/python scripts/draft_migration.py "$(m)"
 
-pictures: $(VENV)/.dev ## Take pictures of the console in Chromium: docs/pictures (PICTURES=…)
-	PICTURES=$${PICTURES:-docs/pictures} $(PYTEST) -q tests/console/test_pictures.py
+pictures: $(VENV)/.dev ## Take the README's pictures of the console in Chromium: docs/pictures (PICTURES=…); every=1: all screens
+	PICTURES=$${PICTURES:-docs/pictures} PICTURES_OF_EVERY=$(every) $(PYTEST) -q tests/console/test_pictures.py
 
 image: ## Build the container image crewship:latest, with docker, podman or buildah
 	@if command -v docker >/dev/null; then docker build -t crewship:latest .; \

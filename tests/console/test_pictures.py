@@ -1,4 +1,4 @@
-"""Each screen shows a team's work. `make pictures` keeps what is seen in docs/pictures, for the README."""
+"""Each screen shows a team's work. `make pictures` keeps what the README shows, with every=1 all screens."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,8 @@ from tests.world import World
 
 __all__ = ["page", "place", "team"]
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
-FOLDER = os.environ.get("PICTURES")
+FOLDER, EVERY = os.environ.get("PICTURES"), os.environ.get("PICTURES_OF_EVERY")
+README = ("now", "chat", "issues", "mission", "run")
 SCREENS = {
     "now": ("", "Which branch do I release?"),
     "chats": ("chat", "The nightly import"),
@@ -78,10 +79,11 @@ async def test_each_screen_shows_the_teams_work(place: World, team: dict[str, st
 
 
 async def keep(page: Page, name: str) -> None:
-    if FOLDER is None:
+    if FOLDER is None or not (EVERY or name in README):
         return
     Path(FOLDER).mkdir(parents=True, exist_ok=True)
     for dark in (False, True):
         scheme = "dark" if dark else "light"
         await page.screenshot(Path(FOLDER) / f"{name}-{scheme}.png", 1280, HEIGHT, dark=dark)
-        await page.screenshot(Path(FOLDER) / f"{name}-{scheme}-phone.png", *PHONE, dark=dark)
+        if EVERY:
+            await page.screenshot(Path(FOLDER) / f"{name}-{scheme}-phone.png", *PHONE, dark=dark)
