@@ -170,7 +170,7 @@ def test_a_timestamp_is_good_for_five_minutes_either_side(now: float, accepted: 
     )
 
 
-@given(st.text(min_size=1, max_size=30))
+@given(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=30))  # no head of HTTP has a NUL
 @example("1751558400.0")
 @example("1e9")
 @example("٣" * 10)
