@@ -83,7 +83,10 @@ async def test_a_conversation_with_tools_and_a_question(place: World, player: Pl
     await page.see("Talk with an agent")
     await page.click("a[href$='agent=scout']")
     await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
+    player.hold.set()  # until the conversation is on the page: what is said of the end comes with its frames
     await say(page, "look")
+    await page.see("look", "[role=log]")
+    player.hold.clear()
     await page.see("1,010 in, 20 out", "[role=log]")
     folded = f"[...{LAST}.querySelectorAll('summary')].map(one => one.innerText.split(/\\s+/)[0])"
     await page.until(f"{folded}.join() === 'Thinking,Bash,Edit'")
