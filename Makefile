@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image constraints clean
+.PHONY: help run demo test test-all test-databases coding-agents replay bench scale year journal console-bench search transfer canaries budget mutations attacks limits check fmt lint types schema openapi console pictures migration image dist constraints clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -137,6 +137,9 @@ image: ## Build the container image crewship:latest, with docker, podman or buil
 	elif command -v podman >/dev/null; then podman build --format docker -t crewship:latest .; \
 	elif command -v buildah >/dev/null; then buildah build --format docker -t crewship:latest .; \
 	else echo "install docker, podman or buildah"; exit 1; fi
+
+dist: $(VENV)/.dev ## Write a release into dist/ (DIST=…): wheel, source archive, pinned requirements, bill of materials, checksums
+	@$(BIN)/python scripts/dist.py $${DIST:-dist}
 
 constraints: $(VENV)/.dev ## Pin the newest allowed dependencies, with their hashes, in requirements/
 	@scripts/pin --upgrade
