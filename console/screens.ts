@@ -39,6 +39,7 @@ export const SCREENS: readonly Listed[] = [
   {
     name: "chat",
     path: "chat",
+    keeps: "chat",
     title: texts.chat.title,
     letter: "h",
     icon: "M4 4h12v9H9l-4 3.5V13H4z",
@@ -48,6 +49,7 @@ export const SCREENS: readonly Listed[] = [
   {
     name: "chat/one",
     path: "chat/:id",
+    keeps: "chat",
     title: texts.chat.one,
     load: () => {
       void import("./screens/chat/ConversationView.svelte");

@@ -10,7 +10,11 @@ export interface Key {
 }
 
 const groups: Key[][] = $state([]);
+/** Those that belong to no screen. */
+const lasting = new WeakSet<Key[]>();
+let arriving = false;
 const PATIENCE = 5_000; // milliseconds until a screen that is being loaded knows its keys
+const ARRIVAL = 2_000; // milliseconds for which a key waits for the screen that is being loaded
 const LEAVING = 120;
 let wanted: { name: string; until: number } | undefined;
 
@@ -29,8 +33,9 @@ function pressed(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.altKey || event.isComposing) return;
   const dialog = document.querySelector("dialog[open]");
   const name = nameOf(event);
-  // What was added last is nearest to the person.
+  // What was added last is nearest to the person. A screen that is being left takes nothing any more.
   for (const group of groups.toReversed()) {
+    if (arriving && !lasting.has(group)) continue;
     for (const key of group) {
       if (key.keys !== name) continue;
       if (!key.always && (typing(event.target) || dialog || (name === "Enter" && pressing(event.target)))) continue;
@@ -39,7 +44,11 @@ function pressed(event: KeyboardEvent): void {
       return;
     }
   }
+  if (arriving && !typing(event.target) && !dialog && name.length === 1) wanted = { name, until: Date.now() + ARRIVAL };
 }
+
+/** Whether a screen is being loaded: it takes the key that is pressed meanwhile. */
+export const arrives = (now: boolean): void => void (arriving = now);
 
 addEventListener("keydown", pressed);
 
@@ -58,10 +67,11 @@ function pressSoon(key: Key): void {
   setTimeout(() => key.run(new KeyboardEvent("keydown", { key: key.keys })));
 }
 
-/** Keys that work while a component is shown. */
-export function keys(group: Key[]): void {
+/** Keys that work while a component is shown; `lasts`: on every screen. */
+export function keys(group: Key[], lasts = false): void {
   onMount(() => {
     groups.push(group);
+    if (lasts) lasting.add(groups.at(-1)!);
     const key = wanted && wanted.until > Date.now() && group.find(({ keys }) => keys === wanted!.name);
     if (key) pressSoon(key);
     return () => {

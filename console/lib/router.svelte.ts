@@ -14,6 +14,8 @@ export interface Screen {
   name: string;
   /** Below the workspace: "", "runs", "runs/:id". */
   path: string;
+  /** Screens of the same word are one component, which stays while its parameters change. */
+  keeps?: string;
   load: () => Promise<{ default: Component<{ parameters: Parameters }> | Component<Record<string, never>> }>;
   document?: Known<unknown, never>;
   variables?: (workspace: string, parameters: Parameters, query: URLSearchParams) => Record<string, unknown>;

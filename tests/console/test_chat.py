@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models.attention.approvals import Approval, ApprovalKind
+from models.staff.chats import Chat
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -149,7 +150,10 @@ async def test_a_message_is_changed_in_a_branch_and_an_answer_given_again(
     await page.until("document.activeElement.name === 'content'")
     await page.command("Input.insertText", text=" and third")
     await page.press("Enter", control=True)
-    await page.until(f"location.pathname !== {first!r} && {TURNS}.length === 4 && {LAST}.dataset.state === 'done'")
+    # what only the branch says: the conversation before it stays until the branch is loaded
+    await page.until(f"{TURNS}[2]?.innerText.includes('and third')")
+    assert await page.value("location.pathname") != first
+    await page.until(f"{TURNS}.length === 4 && {LAST}.dataset.state === 'done'")
     told = "SELECT count(*) FROM messages WHERE content LIKE '%and third%' AND role = 'user'"
     assert await place.database.fetchval(told) == 1
     assert "first" in await page.value(f"{TURNS}[0].innerText")
@@ -181,11 +185,14 @@ async def test_a_file_is_dropped_and_taken_away(place: World, player: Player, pa
 async def test_keys_alone_on_a_phone(place: World, player: Player, page: Page) -> None:
     await page.look(*PHONE)
     await enter(page, place, "runs")
+    await page.until("document.querySelector('nav li b, .view li, .empty')")
+    slow = {"offline": False, "latency": 400, "downloadThroughput": -1, "uploadThroughput": -1}
+    await page.command("Network.emulateNetworkConditions", **slow)  # the key is pressed before the screen is loaded
     await page.press("g")
     await page.press("h")
-    await page.until("location.pathname.endsWith('/chat')")
     await page.press("n")
     await page.see("Talk with an agent")
+    await page.command("Network.emulateNetworkConditions", **(slow | {"latency": 0}))
     await page.value("document.querySelector(\"a[href$='agent=builder']\").focus()")
     await page.press("Enter")
     await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
@@ -246,4 +253,27 @@ async def test_what_happens_elsewhere_is_seen_here(place: World, player: Player,
     await page.until("!document.querySelector('form button.danger')")
     await page.command("Page.reload")
     await page.see("and quickly", "[role=log]")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_the_list_stays_while_chats_are_opened(place: World, player: Player, page: Page) -> None:
+    """A chat that is opened from far below leaves the list where it was."""
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    here: dict[str, Any] = {"workspace_id": place.workspace.id, "agent_id": agent}
+    day = now() - timedelta(days=1)
+    rows = [Chat(id=f"old-{at}", title=f"Old {at}", updated_at=day - timedelta(hours=at), **here) for at in range(60)]
+    await place.add(*rows)
+    await page.look()
+    await enter(page, place, "chat")
+    await page.until("document.querySelector('.view ul')?.offsetHeight >= 40 * 60")
+    await page.value("document.querySelector('.view').scrollTo(0, 1500)")
+    await page.until("document.querySelector(\"a[href$='chat/old-26']\")")
+    await page.click("a[href$='chat/old-26']")
+    await page.until("document.querySelector('[role=log]')")
+    assert await page.value("document.querySelector('.view').scrollTop") == 1500
+    assert await page.value("document.querySelector('.view [aria-current=page]').innerText.includes('Old 26')")
+    await page.click("a[href$='chat/old-27']")
+    await page.until("document.querySelector('h1').innerText.startsWith('Old 27')")
+    assert await page.value("document.querySelector('.view').scrollTop") == 1500
     assert page.complaints == []
