@@ -50,5 +50,6 @@ class McpToolCallType:
 @strawberry.type
 class AuditQuery:
     audit_log = query(audit_ops.list_audit, AuditEntryType)
+    audit_verify = query(audit_ops.verify_audit)
     security_log = query(audit_ops.list_security_log, SecurityLogEntryType)
     mcp_tool_calls = query(audit_ops.list_mcp_calls, McpToolCallType)

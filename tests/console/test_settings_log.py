@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from models.kernel import AuditLog
 from models.oversight.journal import JournalActor, JournalEntry, Severity
+from resolvers.kernel.background.clocks import across_workspaces
+from resolvers.oversight.audit import seals, verification
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -14,6 +17,11 @@ __all__ = ["axe", "page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.slow]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 ROWS = "document.querySelectorAll('main .view li').length"
+
+LINES = (
+    "new Set([...document.querySelectorAll('.tools > :is(input, select), .tools .more > *')]"
+    ".map((one) => one.getBoundingClientRect()).map(({top, bottom}) => Math.round((top + bottom) / 2))).size"
+)
 
 
 async def go(page: Page, place: World, path: str) -> None:
@@ -44,6 +52,7 @@ async def test_a_change_of_the_workspace_is_seen_in_the_audit_log(place: World, 
     await page.see("run_*", "main")
     await go(page, place, "settings/audit?action=workspace.updated")
     await page.until(f"{ROWS} === 1")
+    assert await page.value(LINES) == 1, "the filters stand in one row"
     await page.press("j")
     await page.press("Enter")
     await page.see("+The hut <img", "dialog[open] .more")
@@ -62,6 +71,48 @@ async def test_a_change_of_the_workspace_is_seen_in_the_audit_log(place: World, 
     assert page.complaints == []
     await place.database.execute("UPDATE workspaces SET name = 'Workspace' WHERE id = $1", place.workspace.id)
     await place.database.execute("DELETE FROM approval_gates")
+
+
+async def test_the_audit_log_is_checked_against_its_seals(
+    place: World, page: Page, axe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By keyboard alone, on a phone: portion by portion, until the first that is broken."""
+    monkeypatch.setattr(seals, "PORTION", 2)
+    monkeypatch.setattr(verification, "MOST_SEALS", 1)
+    here: dict[str, Any] = {"workspace_id": place.workspace.id, "action": "agent.updated", "entity_type": "AGENT"}
+    await place.add(*[AuditLog(entity_id=f"a{number}", data={"n": number}, **here) for number in range(9)])
+    await seals.seal(across_workspaces)
+    await page.look(*PHONE)
+    await enter(page, place, "settings/audit")
+    await page.until(f"{ROWS} > 1")
+    await press(page, "Verify")
+    await page.see("The log is whole", "dialog[open]")
+    await page.see("Entries checked", "dialog[open] dl")
+    assert await page.value("document.documentElement.scrollWidth") <= PHONE[0]
+    await pictures(page, "settings-audit-whole")
+    await judge(page, axe, "a whole log")
+    await page.press("Escape")
+    await page.until("document.activeElement.textContent.trim() === 'Verify'")
+    row = await place.database.fetchval("SELECT id FROM audit_logs WHERE entity_id = 'a4'")
+    await place.database.execute("UPDATE audit_logs SET action = 'forged' WHERE id = $1", row)
+    await page.press("Enter")
+    await page.see("The log is broken here", "dialog[open]")
+    await page.see(f"row {row} was changed since seal", "dialog[open] li")
+    await pictures(page, "settings-audit-broken")
+    await judge(page, axe, "a broken log")
+    assert page.complaints == []
+    await place.database.execute("UPDATE audit_logs SET action = 'agent.updated' WHERE id = $1", row)
+
+
+async def press(page: Page, label: str) -> None:
+    """Tab until the button has the focus, then Enter."""
+    for _ in range(60):
+        if await page.value("document.activeElement?.textContent.trim()") == label:
+            break
+        await page.press("Tab")
+    else:
+        raise AssertionError(f"Tab does not reach {label}")
+    await page.press("Enter")
 
 
 async def test_the_journal_is_live(place: World, page: Page, axe: str) -> None:

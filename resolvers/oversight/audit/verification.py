@@ -1,8 +1,10 @@
 """Verification of the audit log against its seals: names the rows that were changed, removed, moved or added."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from difflib import SequenceMatcher
+from time import monotonic
 from typing import Any
 
 from models.oversight.audit import DIGEST
@@ -10,6 +12,9 @@ from resolvers.kernel.writing.persons import LEFT_DIGEST, is_as_erased
 from resolvers.oversight.audit.seals import DIGESTED, EMPTY, PLACE, chained, rows_dropped
 
 AT_ONCE = 200  # seals
+PART_AT_ONCE = 50  # of which each may hold 32 KiB
+MOST_SEALS, MOST_ROWS, MOST_FAULTS, SECONDS = 1_000, 20_000, 100, 2.0
+"""The limits of a portion, which the first of them ends."""
 Signed = Callable[[bytes, bytes], bool]
 """Returns true if this instance has signed the content."""
 SEALS = """
@@ -30,6 +35,22 @@ STRAYS = """
         AND EXISTS (SELECT FROM workspaces WHERE workspaces.id = l.workspace_id)
     ORDER BY l.seq LIMIT 100
 """
+
+
+STRAYS_OF_ONE = """
+    SELECT id FROM audit_logs WHERE workspace_id = $1 AND seq <= $2
+        AND seq > coalesce((SELECT last_seq FROM audit_seals WHERE workspace_id = $1 ORDER BY number DESC LIMIT 1), 0)
+    ORDER BY seq LIMIT $3
+"""
+LAST_SEAL = "SELECT coalesce((SELECT max(number) FROM audit_seals WHERE workspace_id = $1), 0)"
+SEAL_BEFORE = """
+    SELECT number, hash, last_seq FROM audit_seals WHERE workspace_id = $1 AND number <= $2
+    ORDER BY number DESC LIMIT 1
+"""
+FIRST_SINCE = """
+    SELECT number - 1 FROM audit_seals WHERE workspace_id = $1 AND last_at >= $2 ORDER BY number LIMIT 1
+"""
+SAME_SEAL = "SELECT * FROM audit_seals WHERE workspace_id = $1 AND number = $2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,70 @@ async def verify(conn: Any, signed: Signed, workspace_id: str | None, found: Ver
     for row in await conn.fetch(STRAYS, await conn.fetchval(PLACE), workspace_id):
         found.faults += 1
         yield Fault(row["workspace_id"], f"row {row['id']} was added after the last seal, or that seal was removed")
+
+
+@dataclass
+class VerifiedPart:
+    """What one portion of a workspace's chain has shown."""
+
+    last: int  # the number of the newest seal
+    seal: int  # the number of the last seal that was checked
+    seals: int = 0
+    since: datetime | None = None
+    until: datetime | None = None
+    faults: list[str] = field(default_factory=list)
+    found: Verified = field(default_factory=Verified)
+
+
+async def verify_part(
+    conn: Any, signed: Signed, workspace_id: str, since: datetime | None, after_seal: int
+) -> VerifiedPart:
+    """Checks the next seals of one workspace: at least one, then until a limit of seals, rows, faults or time is met.
+
+    `conn` sees the rows of the workspace.
+    """
+    if since is not None:
+        first = await conn.fetchval(FIRST_SINCE, workspace_id, since)
+        after_seal = max(after_seal, await conn.fetchval(LAST_SEAL, workspace_id) if first is None else first)
+    previous = await conn.fetchrow(SEAL_BEFORE, workspace_id, after_seal)
+    number, before, last_seq = (0, EMPTY, 0) if previous is None else tuple(previous)
+    part = VerifiedPart(await conn.fetchval(LAST_SEAL, workspace_id), number)
+    ends = monotonic() + SECONDS
+    while seals := await conn.fetch(SEALS, workspace_id, part.seal, workspace_id, PART_AT_ONCE):
+        for seal in seals:
+            part.faults += await _settled_faults(conn, signed, seal, number, before, last_seq, part.found)
+            number, before, last_seq = seal["number"], seal["hash"], seal["last_seq"]
+            part.seal, part.seals = number, part.seals + 1
+            part.since, part.until = part.since or seal["first_at"], seal["last_at"]
+            full = part.seals >= MOST_SEALS or part.found.rows >= MOST_ROWS or len(part.faults) >= MOST_FAULTS
+            if full or monotonic() > ends:
+                return _shortened(part)
+    strays = await conn.fetch(STRAYS_OF_ONE, workspace_id, await conn.fetchval(PLACE), MOST_FAULTS)
+    part.faults += [f"row {row['id']} was added after the last seal, or that seal was removed" for row in strays]
+    part.last = part.seal
+    return _shortened(part)
+
+
+def _shortened(part: VerifiedPart) -> VerifiedPart:
+    part.found.faults = len(part.faults)
+    part.faults = part.faults[:MOST_FAULTS]
+    return part
+
+
+async def _settled_faults(
+    conn: Any, signed: Signed, seal: Any, number: int, before: bytes, last_seq: int, found: Verified
+) -> list[str]:
+    """The faults of a seal that did not change meanwhile: rows may expire between the reading of a seal and of its
+    rows.
+    """
+    while True:
+        seen = Verified()
+        faults = await _faults_of(conn, signed, seal, number, before, last_seq, seen)
+        again = await conn.fetchrow(SAME_SEAL, seal["workspace_id"], seal["number"]) if faults else seal
+        if again is None or again["dropped_at"] == seal["dropped_at"]:
+            found.rows, found.dropped = found.rows + seen.rows, found.dropped + seen.dropped
+            return faults
+        seal = again
 
 
 async def _faults_of(
