@@ -101,9 +101,7 @@ async def test_only_the_own_workspace_is_checked(world: World, chain: list[str])
     rows = [AuditLog(entity_id="b", workspace_id=world.other.id, action="update", entity_type="AGENT", data={})]
     await world.add(*rows)
     await seals.seal(across_workspaces)
-    await world.database.execute(
-        "UPDATE audit_logs SET action = 'forged' WHERE workspace_id = $1", world.other.id
-    )
+    await world.database.execute("UPDATE audit_logs SET action = 'forged' WHERE workspace_id = $1", world.other.id)
     assert (await verdict(world))["whole"]
 
 
