@@ -138,10 +138,11 @@ class _LoopRun:
     async def _converse(self, began: float) -> Outcome:
         allowed = self.job.max_turns if self.job.max_turns > 0 else MAX_TURNS
         while self.budget.turns < allowed:
-            if self.budget.left == 0:
+            used = self.budget.left == 0
+            if used and not self.job.bought:
                 error = f"The run has used its {self.job.max_tokens:,} tokens, and was ended before the work was done."
                 return await self._result(began, "error_max_tokens", error=error)
-            if self._has_spent():
+            if used or self._has_spent():
                 over = over_budget(self.job.max_cost or 0)
                 outcome = await self._result(began, "error_max_budget_usd", error=over.error)
                 return replace(outcome, data=outcome.data | over.data)

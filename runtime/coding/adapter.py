@@ -359,10 +359,10 @@ class _AgentRun:
         if over == REACHED:
             turns = "its one turn" if self.turns == 1 else f"its {self.turns} turns"
             subtype, error = "error_max_turns", f"The agent has used {turns}, and was ended before the work was done."
-        elif over == USED:
+        elif over == USED and not self.job.bought:
             subtype = "error_max_tokens"
             error = f"The run has used its {self.job.max_tokens:,} tokens, and was ended before the work was done."
-        elif over == SPENT:
+        elif over in (USED, SPENT):
             outcome = over_budget(self.job.max_cost or 0)
             subtype, error, data = "error_max_budget_usd", outcome.error, outcome.data
         known = self.budget.metadata(self.model.name)

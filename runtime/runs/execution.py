@@ -399,7 +399,9 @@ async def _within(job: Job, fitted: Fitted) -> Job:
     if bought is None:
         return job
     most = max(bought, 1)
-    return replace(job, max_tokens=most if job.max_tokens is None else min(most, job.max_tokens))
+    if job.max_tokens is not None and job.max_tokens <= most:
+        return job
+    return replace(job, max_tokens=most, bought=True)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

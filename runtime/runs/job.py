@@ -65,6 +65,8 @@ class Job:
     timeout_seconds: float = 1800.0
     max_tokens: int | None = None
     """Input and output of all calls of the model together; None: no cap."""
+    bought: bool = False
+    """`max_tokens` is what `max_cost` buys: a run that has used them has used its money."""
     gates: tuple[ConsentGate, ...] = ()
     """Tool calls that need a user's consent, beside those that always do."""
     max_cost: int | None = None

@@ -341,4 +341,4 @@ async def test_what_is_set_aside_limits_the_tokens(estate: Estate, shop: Shop) -
 
     worker._outfit.fit = priced  # type: ignore[method-assign]
     await estate.ended((await estate.ask()).id)
-    assert [(job.max_cost, job.max_tokens) for job in jobs] == [(DOLLAR, 200_000)]
+    assert [(job.max_cost, job.max_tokens, job.bought) for job in jobs] == [(DOLLAR, 200_000, True)]

@@ -303,6 +303,13 @@ async def test_a_run_ends_with_its_tokens(server: Vendor, journal: Journal) -> N
         assert [body["max_tokens"] for body in server.asked] == [1000, 400]
 
 
+async def test_a_run_that_has_used_the_tokens_of_its_money_names_the_budget(server: Vendor, journal: Journal) -> None:
+    server.says(Says(calls=(Call.of("t1", "lookup", q="1"),), usage=(900, 200, 0)))
+    outcome = await run(server, journal, Lookup(), max_tokens=1000, max_cost=30_000, bought=True)
+    assert (outcome.error or "").startswith("The run has used the $0.03 that its budget left to it")
+    assert (journal.result["subtype"], outcome.data["reason"]) == ("error_max_budget_usd", "budget_exceeded")
+
+
 async def test_tokens_nobody_counted_are_estimated(journal: Journal) -> None:
     async with vendor("openai") as server:
         server.says(

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -89,7 +90,8 @@ class Vendor:
         self.headers.append(dict(request.headers))
         if self.silent:
             await self.gone.wait()
-        if self.knows is not None and request.headers.get("x-api-key") not in self.knows:
+        key = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.knows is not None and key not in self.knows:
             error = {"type": "authentication_error", "message": "no"}
             return JSONResponse({"type": "error", "error": error}, 401)
         answer = self.answers.pop(0) if self.plays is None else self.plays(self.asked[-1])
@@ -227,16 +229,19 @@ def _anthropic_message(answer: Says | Breaks) -> Response:
 
 
 @contextlib.asynccontextmanager
-async def vendor(wire: Wire) -> AsyncIterator[Vendor]:
-    """A running server."""
+async def vendor(wire: Wire, tls: ssl.SSLContext | None = None) -> AsyncIterator[Vendor]:
+    """A running server, with `tls` where it is given."""
     made = Vendor(wire)
     path = "/v1/chat/completions" if wire == "openai" else "/v1/messages"
     listener = socket.socket(proto=socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    made.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    made.address = f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
     made.reset()
     app = Starlette(routes=[Route(path, made.answer, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="critical", access_log=False))
+    config = uvicorn.Config(app, lifespan="off", log_level="critical", access_log=False)
+    config.load()
+    config.ssl = tls
+    server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listener]))
     while not server.started:
         if task.done():

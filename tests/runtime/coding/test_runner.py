@@ -94,6 +94,7 @@ async def test_a_run_without_a_chat_leaves_no_home(agent: Agents, server: Vendor
     [
         ({"max_turns": 1}, "error_max_turns", "The agent has used its one turn, and was ended"),
         ({"max_tokens": 50}, "error_max_tokens", "The run has used its 50 tokens, and was ended"),
+        ({"max_tokens": 50, "max_cost": 10_000, "bought": True}, "error_max_budget_usd", "that its budget left to it"),
         ({"max_cost": 10}, "error_max_budget_usd", "that its budget left to it, and was ended"),
     ],
 )
