@@ -20,4 +20,7 @@ export const LONG: readonly CredentialType[] = ["SSH_KEY", "CERTIFICATE"];
 /** Providers whose keys the service can test, or whose variable it knows; any other may be written. */
 export const PROVIDERS = ["ANTHROPIC", "OPENAI", "GOOGLE", "GITHUB", "GITLAB", "CURSOR", "FACTORY", "VERCEL", "AWS", "KUBERNETES"];
 
+/** Where programs look for the key of a provider of models. */
+export const VARIABLES: Record<string, string> = { ANTHROPIC: "ANTHROPIC_API_KEY", OPENAI: "OPENAI_API_KEY", GOOGLE: "GEMINI_API_KEY", CURSOR: "CURSOR_API_KEY", FACTORY: "FACTORY_API_KEY" };
+
 export const isOver = (at: string | null | undefined): boolean => !!at && Date.parse(at) < Date.now();
