@@ -1,6 +1,7 @@
 """The console in a real browser on a running service: how its tests begin, and what they do again and again."""
 
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,6 +56,34 @@ async def enter(page: Page, place: World, path: str = "runs", email: str = EMAIL
     await page.press("Enter")
     await page.until("location.pathname.startsWith('/console/')")
     await page.until("document.querySelector('main h1')")
+
+
+async def go(page: Page, place: World, path: str) -> None:
+    """By the address; a link of the same service loads the page anew."""
+    await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
+
+
+def named(text: str, within: str = "main") -> str:
+    """The button or link with this text; a number beside it may follow in a line of its own."""
+    found = f"[...document.querySelectorAll({json.dumps(f'{within} :is(button, a, summary)')})]"
+    return f"{found}.find(one => one.innerText.trim().split('\\n')[0] === {json.dumps(text)})"
+
+
+async def press(page: Page, text: str, within: str = "main") -> None:
+    """Clicks it, once it can be clicked."""
+    await page.until(f"(found => found && !found.disabled && found.offsetParent)({named(text, within)})")
+    await page.value(f"{named(text, within)}.click()")
+
+
+async def choose(page: Page, selector: str, text: str) -> None:
+    """Of a list: what begins with this text, once it is there."""
+    chosen, begins = json.dumps(selector), f"one => one.text.startsWith({json.dumps(text)})"
+    option = f"[...document.querySelector({chosen})?.options ?? []].find({begins})"
+    await page.until(option)
+    await page.value(
+        f"(list => {{ list.value = {option}.value; list.dispatchEvent(new Event('change', {{bubbles: true}})) }})"
+        f"(document.querySelector({chosen}))"
+    )
 
 
 async def pictures(page: Page, name: str) -> None:

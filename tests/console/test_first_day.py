@@ -10,24 +10,37 @@ from typing import Any
 
 import pytest
 
+from tests.console.deck import choose, press
+from tests.console.vendor import at_its_own_address
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.commands import Served, environment, serving
+from tests.runtime.adapters.vendors import Call, Says
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
-READ = {"tool": {"name": "read_file", "input": {"path": "notes.md"}, "result": "Buy hay"}}
-ANSWER = json.dumps({"script": [READ, {"text": "The note says: buy hay."}]})
-PAID: dict[str, Any] = {
-    "call": {"model": "m-1", "provider": "any", "input_tokens": 900, "output_tokens": 90, "cost_usd": 0.2}
-}
-COSTLY = json.dumps({"script": [PAID, {"text": "Half way."}, PAID, {"text": "Never said."}]})
+KEY = "sk-ant-api03-of-a-first-day"
+MODEL = "claude-haiku-4-5"
+HALF = 200_000  # tokens that cost two thirds of the budget
+
+
+def answer(asked: dict[str, Any]) -> Says:
+    """What the model says: it writes a note where it is asked to, and then reads it for a lot of money."""
+    asks, results = json.dumps(asked["messages"][0]), json.dumps(asked["messages"][-1]["content"])
+    if "Write a note" in asks:
+        if "tool_result" in results:
+            return Says(("The note says: ", "buy hay."))
+        return Says(calls=(Call.of("w1", "write_file", path="notes.md", content="Buy hay"),))
+    if "Read everything" in asks:
+        reads = Call.of(f"r{len(results)}", "read_file", path="notes.md")
+        return Says(("Half way.",), calls=(reads,), usage=(HALF, 90, 0))
+    return Says(("It is done.",))
 
 
 @contextlib.asynccontextmanager
-async def new_instance(directory: Path) -> AsyncIterator[Served]:
-    """A server that nobody has used: its agents do what their messages say."""
-    variables = environment(directory / "data", CREWSHIP_RUN_ADAPTER="scripted", CREWSHIP_RATELIMIT_DISABLED="true")
+async def new_instance(directory: Path, **variables: str) -> AsyncIterator[Served]:
+    """A server that nobody has used."""
+    given = environment(directory / "data", CREWSHIP_RUN_ADAPTER="native", CREWSHIP_RATELIMIT_DISABLED="true")
     with contextlib.ExitStack() as stack:
-        served = await asyncio.to_thread(lambda: stack.enter_context(serving(env=variables)))
+        served = await asyncio.to_thread(lambda: stack.enter_context(serving(env=given | variables)))
         try:
             yield served
         finally:
@@ -41,11 +54,6 @@ def first_link(served: Served) -> str:
     return found[0]
 
 
-def named(text: str, within: str) -> str:
-    found = f"[...document.querySelectorAll('{within} :is(button, a, summary)')]"
-    return f"{found}.find(one => one.innerText.trim() === {json.dumps(text)})"
-
-
 class Day:
     """A person with a mouse and a keyboard, on one page."""
 
@@ -53,42 +61,40 @@ class Day:
         self.page = page
 
     async def press(self, text: str, within: str = "main") -> None:
-        await self.page.until(f"(found => found && !found.disabled && found.offsetParent)({named(text, within)})")
-        await self.page.value(f"{named(text, within)}.click()")
+        await press(self.page, text, within)
 
     async def choose(self, selector: str, text: str) -> None:
-        options = f"[...document.querySelector('{selector}')?.options ?? []]"
-        option = f"{options}.find(one => one.text.startsWith({json.dumps(text)}))"
-        await self.page.until(option)
-        await self.page.value(
-            f"(choice => {{ choice.value = {option}.value;"
-            " choice.dispatchEvent(new Event('change', {bubbles: true})) })"
-            f"(document.querySelector('{selector}'))"
-        )
+        await choose(self.page, selector, text)
 
     async def go(self, screen: str) -> None:
         """By the navigation."""
         await self.press(screen, "nav")
         await self.page.see(screen, "nav [aria-current=page]")
 
-    async def say(self, message: str) -> None:
-        await self.page.fill("form textarea", message)
-        await self.page.press("Enter")
-
 
 async def test_from_the_first_start_to_the_cost(tmp_path: Path) -> None:
-    async with new_instance(tmp_path) as served, browsing(tmp_path / "profile") as page:
+    async with (
+        at_its_own_address(tmp_path) as (vendor, variables),
+        new_instance(tmp_path, **variables) as served,
+        browsing(tmp_path / "profile") as page,
+    ):
+        vendor.knows, vendor.plays = {KEY}, answer
         await become_the_first_user(page, served)
         await page.value("window.sameDay = true")
         day = Day(page)
-        await give_a_key(day)
+        await create_a_key(day)
         await found_a_crew(day)
+        await give_the_key(day)
+        await ask_before_files_are_written(day)
         await talk(day)
         await give_an_issue(day)
         await send_on_a_mission(day)
         await spend(day)
         assert await page.value("window.sameDay"), "the page was loaded again"
         assert page.complaints == []
+        results = [part for asked in vendor.asked for one in asked["messages"] for part in one["content"]]
+        assert any(part["type"] == "tool_result" and "notes.md" in str(part["content"]) for part in results)
+        assert all(asked["stream"] and asked["model"] == MODEL for asked in vendor.asked)
 
 
 async def become_the_first_user(page: Page, served: Served) -> None:
@@ -104,33 +110,58 @@ async def become_the_first_user(page: Page, served: Served) -> None:
     await page.see("Begin with a crew", "main")
 
 
-async def give_a_key(day: Day) -> None:
+async def create_a_key(day: Day) -> None:
     await day.go("Resources")
     await day.press("Create credential")
     await day.page.fill("dialog [name=name]", "Key of a vendor")
-    await day.page.fill("dialog [name=value]", "sk-of-a-vendor")
+    await day.page.fill("dialog [name=provider]", "ANTHROPIC")
+    await day.page.fill("dialog [name=value]", KEY)
     await day.press("Create", "dialog")
     await day.page.see("Key of a vendor", "h1")
 
 
 async def found_a_crew(day: Day) -> None:
+    """And its agent, whose model is one of the key's."""
     await day.go("Crews")
     await day.press("New crew")
     await day.page.fill("dialog [name=name]", "Stable")
     await day.page.press("Enter")
     await day.page.see("Stable", "h1")
     await day.press("New agent")
-    await day.page.until("document.querySelector('dialog [name=llmModel]')?.value")
+    await day.page.until("document.querySelector('dialog [name=llmModel]')?.value.startsWith('ANTHROPIC/')")
+    await day.choose("dialog [name=llmModel]", "Claude Haiku 4.5")
     await day.page.fill("dialog [name=name]", "Scout")
     await day.page.press("Enter")
     await day.page.see("Scout", "h1")
 
 
+async def give_the_key(day: Day) -> None:
+    await day.go("Resources")
+    await day.page.see("Key of a vendor", "main")
+    await day.page.click("main a[href*='/resources/credentials/']")
+    await day.page.see("Key of a vendor", "h1")
+    await day.press("Give to an agent")
+    await day.choose("dialog [name=agentId]", "Scout")
+    await day.press("Give to an agent", "dialog form")
+    await day.page.see("ANTHROPIC_API_KEY", "main")
+
+
+async def ask_before_files_are_written(day: Day) -> None:
+    await day.go("Settings")
+    await day.press("Workspace")
+    await day.press("Add a rule")
+    await day.page.fill("dialog [name=pattern]", "write_file")
+    await day.press("Create", "dialog")
+    await day.page.see("write_file", "[aria-label=Approvals]")
+
+
 async def talk(day: Day) -> None:
-    """A call of a tool, and the answer."""
-    await begin_a_chat(day, ANSWER)
+    """A call of a tool, which waits for a person, and the answer."""
+    await begin_a_chat(day, "Write a note")
+    await day.page.see("Buy hay", "[data-status=pending]")
+    await day.press("Approve", "[role=log]")
     await day.page.see("The note says: buy hay.", "[role=log]")
-    await day.page.see("read_file", "[role=log]")
+    await day.page.see("write_file", "[role=log]")
 
 
 async def begin_a_chat(day: Day, message: str) -> None:
@@ -182,11 +213,11 @@ async def spend(day: Day) -> None:
     await day.page.fill("dialog [name=amountUsd]", "0.3")
     await day.press("Create", "dialog")
     await day.page.see("$0.30", "main")
-    await begin_a_chat(day, COSTLY)
+    await begin_a_chat(day, "Read everything")
     await day.page.see("budget", "[role=log]")
     await day.go("Runs")
     await day.page.see("failed", ".view")
     await day.page.click(".view a")
-    await day.page.see("m-1", ".trace")
+    await day.page.see(MODEL, ".trace")
     await day.go("Costs")
     await day.page.see("$0.20", "main")
