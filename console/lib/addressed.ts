@@ -1,3 +1,8 @@
+const ID = /^c[a-z0-9]{19,}$/;
+
+/** How an address names a thing: by its slug, unless that looks like an id. */
+export const named = ({ id, slug }: { id: string; slug: string }): string => (ID.test(slug) ? id : slug);
+
 /** Filters of the address, by their names: those that are not there are not given. */
 export const addressed = (query: URLSearchParams, names: readonly string[]): Record<string, string | undefined> => Object.fromEntries(names.map((name) => [name, query.get(name) || undefined]));
 

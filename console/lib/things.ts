@@ -1,10 +1,11 @@
 import type { SearchType } from "../generated/types";
+import { named } from "./addressed";
 import { router } from "./router.svelte";
 
 interface Thing {
   type: SearchType | "budget";
   id: string;
-  /** The identifier of an issue, or the slug of an agent. */
+  /** The identifier of an issue, or the slug of an agent, a crew or a project. */
   detail?: string | null;
 }
 
@@ -12,11 +13,13 @@ interface Thing {
 export function placeOfThing({ type, id, detail }: Thing): string | undefined {
   switch (type) {
     case "agent":
-      return router.toKnown(`agents/${id}`) ?? (detail ? `/#${new URLSearchParams({ agent: detail })}` : undefined);
+      return router.toKnown(`agents/${named({ id, slug: detail ?? id })}`) ?? (detail ? `/#${new URLSearchParams({ agent: detail })}` : undefined);
     case "issue":
       return detail ? router.toKnown(`issues/${detail}`) : undefined;
+    case "crew":
+      return router.toKnown(`crews/${named({ id, slug: detail ?? id })}`);
     case "project":
-      return router.toKnown(`projects/${id}`) ?? router.toKnown("issues", { project: id });
+      return router.toKnown(`issues/projects/${named({ id, slug: detail ?? id })}`) ?? router.toKnown("issues", { project: id });
     case "credential":
       return router.toKnown(`resources/credentials/${id}`) ?? router.toKnown("resources/credentials") ?? router.toKnown("resources");
     case "skill":

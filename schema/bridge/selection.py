@@ -26,7 +26,7 @@ from resolvers.identity.caller import Caller
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import Answer, Operation
 from resolvers.kernel.declarations.outputs import Output
-from resolvers.kernel.declarations.query import PartRefused
+from resolvers.kernel.declarations.query import PartRefused, Query
 from resolvers.kernel.declarations.together import AskedTogether
 from resolvers.kernel.ground.inputs import Input, Paging, bare, validate
 from resolvers.kernel.ground.stricter import strictly
@@ -111,8 +111,12 @@ class Call:
 
     def asked(self, caller: Caller) -> AskedTogether:
         """As one of several that are asked for together."""
-        query: Any = self.root.operation
-        return AskedTogether(query, Request(self.raw, self.root.shape, self.slots, self.place or caller.workspace))
+        query, raw = self._asked()
+        return AskedTogether(query, Request(raw, self.root.shape, self.slots, self.place or caller.workspace))
+
+    def _asked(self) -> tuple[Any, Mapping[str, Any]]:
+        operation = self.root.operation
+        return operation.named(self.raw) if isinstance(operation, Query) else (operation, self.raw)
 
     async def run(self, asking: "Asking") -> Answer:
         """Raises Refusal. If the caller's role may not follow an edge of a query, the edge is null."""
@@ -130,9 +134,9 @@ class Call:
             raise root.told(refusal) from refusal
 
     async def _answer(self, asking: "Asking", shape: Shape) -> Answer:
-        root = self.root
-        return await root.operation(
-            asking.caller, self.raw, shape, self.slots, self.place, if_version=self.version, fault=self.fault,
+        root, (operation, raw) = self.root, self._asked()
+        return await operation(
+            asking.caller, raw, shape, self.slots, self.place, if_version=self.version, fault=self.fault,
             key=asking.key_of(root),
         )  # fmt: skip
 

@@ -50,7 +50,7 @@ OPEN = {
     "invitations.list", "labels.list", "members.list", "policies.get", "policies.list",
     "runs.get", "runs.insights", "runs.list", "runs.stats",
     "viewer.get", "workspaces.get", "workspaces.list",
-    "issues.activity", "issues.comments_list", "issues.get", "issues.get_in_crew", "issues.list",
+    "issues.activity", "issues.comments_list", "issues.find_one", "issues.get", "issues.get_in_crew", "issues.list",
     "issues.relations_list", "issues.runs",
     "issues.subtasks", "milestones.list", "projects.get", "projects.list",
     "recurring_issues.list", "saved_views.list", "templates.get", "templates.list", "triage_rules.list",

@@ -106,8 +106,10 @@ async def test_agents_are_found_and_typed_names_lead_to_them(place: World, page:
     await page.open(f"{place.url}/console/{place.workspace.slug}/agents/builder/limits")
     await page.see("Builder", "h1")
     await page.see("Longest run", "main")
+    assert await page.value("location.pathname.split('/').slice(-2).join('/')") == "builder/limits"
     id = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'builder'")
-    assert await page.value("location.pathname.split('/').slice(-2).join('/')") == f"{id}/limits"
+    await page.open(f"{place.url}/console/{place.workspace.slug}/agents/{id}")
+    await page.see("Builder", "h1")
     await page.open(f"{place.url}/console/{place.workspace.slug}/crews/demo")
     await page.see("Demo", "h1")
     await page.open(f"{place.url}/console/{place.workspace.slug}/agents/nobody")

@@ -22,7 +22,7 @@ REST_ONLY = {
 }  # fmt: skip
 
 BY_ANOTHER = {
-    "issues.update": "issues.edit", "issues.list": "issues.find",
+    "issues.get": "issues.find_one", "issues.update": "issues.edit", "issues.list": "issues.find",
     "missions.get": "missions.find_one", "missions.list_all": "missions.find",
 }  # fmt: skip
 """Operations whose field in GraphQL is another operation, which can do more than the contract allows on the route."""

@@ -28,6 +28,7 @@ QUICK = (
     "conversations.",
     "feature_flags.",
     "issues.relations",
+    "issues.find_one",
     "issues.get",
     "runs.insights",
     "skills.",

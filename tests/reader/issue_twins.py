@@ -8,7 +8,19 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from tests.reader.oracle import Asker, Key, Listing, Order, Refused, Row, Single, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, by, fits, named_by_slug, only, tenants
+from tests.reader.words import (
+    NEWEST,
+    Arguments,
+    Root,
+    Rule,
+    Value,
+    by,
+    fits,
+    found_or_named,
+    named_by_slug,
+    only,
+    tenants,
+)
 
 DONE = ("DONE", "COMPLETED")
 SORTED: dict[str, Order] = {
@@ -36,6 +48,10 @@ def is_issue(row: Row) -> bool:
 def lower(text: str) -> str:
     """ASCII letters alone."""
     return "".join(c.lower() if "A" <= c <= "Z" else c for c in text)
+
+
+def upper(text: str) -> str:
+    return "".join(c.upper() if "a" <= c <= "z" else c for c in text)
 
 
 def labels_of(store: Store, mission: Row) -> list[Row]:
@@ -126,8 +142,10 @@ def pages(store: Store, rows: list[Row], arguments: Arguments) -> Listing:
 
 
 def issue(store: Store, asker: Asker, arguments: Arguments) -> Single:
-    rows = [r for r in tenants(store, asker, "Mission") if is_issue(r) and r["identifier"] == arguments["identifier"]]
-    return only(rows, "Mission")
+    written = arguments["identifier"]
+    named = {r["identifier"]: r for r in tenants(store, asker, "Mission") if is_issue(r)}
+    rows = [named[spelling] for spelling in (written, upper(written), lower(written)) if spelling in named]
+    return only(rows[:1], "Mission")
 
 
 def issue_in_crew(store: Store, asker: Asker, arguments: Arguments) -> Single:
@@ -221,8 +239,8 @@ HERE: dict[str, Root] = {
     "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
     "issueComments": below("IssueComment", "mission_id", OLDEST),
     "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),
-    "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects, "project": project,
-    "projectBySlug": named_by_slug("Project"),
+    "issueRelations": issue_relations, "issueRuns": issue_runs, "projects": projects,
+    "project": found_or_named("Project"), "projectBySlug": named_by_slug("Project"),
     "milestones": milestones,
 }  # fmt: skip
 

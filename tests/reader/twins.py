@@ -48,6 +48,7 @@ from tests.reader.words import (
     Value,
     by,
     fits,
+    found_or_named,
     member,
     named_by_slug,
     only,
@@ -175,10 +176,10 @@ def agent_learning(store: Store, asker: Asker, arguments: Arguments) -> Single:
 
 
 HERE: dict[str, Root] = {
-    "crews": crews, "crew": crew, "crewBySlug": named_by_slug("Crew"),
+    "crews": crews, "crew": found_or_named("Crew"), "crewBySlug": named_by_slug("Crew"),
     "crewMembers": crew_members, "crewProvision": crew_provision,
     "crewConnections": crew_connections, "crewPolicies": crew_policies, "crewPolicy": crew_policy,
-    "agent": agent, "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
+    "agent": found_or_named("Agent"), "agentBySlug": named_by_slug("Agent"), "agentLearning": agent_learning,
     "members": members, "invitations": invitations, "workspace": workspace,
     "runs": runs, "agentRuns": agent_runs, "run": run, "runStats": run_stats,
     "agentLogs": agent_logs,

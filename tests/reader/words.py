@@ -1,5 +1,6 @@
 """The words that tests/reader/twins.py and its like are written in."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -82,6 +83,16 @@ def found(model: str) -> Root:
     return lambda store, asker, arguments: only(
         [row for row in tenants(store, asker, model) if row["id"] == arguments["id"]], model
     )
+
+
+def found_or_named(model: str) -> Root:
+    """The row whose id or, if it is no id, whose slug the argument `id` is."""
+
+    def root(store: Store, asker: Asker, arguments: Arguments) -> Single:
+        key = "id" if re.match("c[a-z0-9]{19,}$", arguments["id"]) else "slug"
+        return only([row for row in tenants(store, asker, model) if row[key] == arguments["id"]], model)
+
+    return root
 
 
 def named_by_slug(model: str) -> Root:

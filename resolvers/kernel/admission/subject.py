@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Text, bindparam, select
+from sqlalchemy import Text, bindparam, func, select
 from sqlmodel import SQLModel
 
 from models.base import TenantRow, alias_of, table_of
@@ -25,7 +25,8 @@ class Subject:
     the same names. `where`: the rows of the table that count. `called`: the name in the refusal. `judged_first`: guards
     run before NOT_FOUND, and then receive None. `hidden`: finds rows that the caller may not see, too: for a guard that
     refuses them, and for lists below them that everyone may read. `deleted`: finds deleted rows, too, for reads of
-    their remains. `spelled`: the value of the column, from the one that clients send.
+    their remains. `spelled`: the value of the column, from the one that clients send. `any_case`: without a row of
+    exactly this name, the one in capitals or in small letters.
     """
 
     model: type[SQLModel]
@@ -40,6 +41,7 @@ class Subject:
     hidden: bool = False
     deleted: bool = False
     spelled: Callable[[str], str] | None = None
+    any_case: bool = False
 
     def __post_init__(self) -> None:
         columns = table_of(self.model).c
@@ -82,7 +84,8 @@ class Subject:
     def conditions(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
         """Conditions that select the row among the live and visible rows of its table, by the table's own columns."""
         table = table_of(self.model)
-        found = [table.c[self.by] == value(self.field), *[table.c[name] == value(name) for name in self.also]]
+        found = [table.c[self.by] == self._name(scope, value(self.field))]
+        found += [table.c[name] == value(name) for name in self.also]
         found += [clause(condition) for condition in self.where]
         if self.of is None:
             return found
@@ -92,6 +95,18 @@ class Subject:
         rows += [*_live(self.of.model, alias, scope), *scope.sees(self.of.model, alias, (*outer, table))]
         parent = select(ONE).select_from(alias).where(alias.c.id == table.c[self.parent_key], *rows)
         return [*found, parent.correlate(*outer, table).exists()]
+
+    def _name(self, scope: Scope, value: Any) -> Any:
+        """What the column has to be. Each spelling is looked up by itself, in the key of the column."""
+        if not self.any_case:
+            return value
+        rows = table_of(self.model).alias()
+        at = [rows.c.workspace_id == scope.workspace_id] if issubclass(self.model, TenantRow) else []
+        exact, capitals = [
+            select(rows.c[self.by]).where(rows.c[self.by] == spelling, *at).correlate(None).scalar_subquery()
+            for spelling in (value, func.upper(value, type_=Text()))
+        ]
+        return func.coalesce(exact, capitals, func.lower(value, type_=Text()), type_=Text())
 
     def found(self, scope: Scope, value: Callable[[str], Any], outer: Sequence[Any] = ()) -> list[Any]:
         """The conditions of the one row."""

@@ -363,8 +363,8 @@ class Operation(Generic[D]):
     def call_of(self, caller: Caller, request: Request, data: Any = None, tenancy: Where | None = None) -> Call:
         raw, place, tenancy = request.raw, request.place, tenancy or self.tenancy
         entity = raw.get(tenancy.field) if isinstance(tenancy, Entity) else None
-        entity = entity if isinstance(entity, str) and _is_key(entity) else None
-        workspace = place if place is None or _is_key(place) else ""
+        entity = entity if isinstance(entity, str) and is_key(entity) else None
+        workspace = place if place is None or is_key(place) else ""
         named = None if self.gated is None else self.gated.named(raw)
         return Call(
             caller.credential, workspace, data, request.slots, entity, generation=caller.generation, named=named
@@ -396,7 +396,7 @@ def answered() -> list[type[SQLModel]]:
     return [op.model for op in OPERATIONS.values() if isinstance(op.model, type) and issubclass(op.model, SQLModel)]
 
 
-def _is_key(text: str) -> bool:
+def is_key(text: str) -> bool:
     """Returns true if a row can have this id or slug."""
     return len(text) <= ID and "\0" not in text
 

@@ -29,7 +29,7 @@ from resolvers.kernel.admission.gate import (
     refuse_credential,
 )
 from resolvers.kernel.admission.plans import reads
-from resolvers.kernel.admission.request import Request
+from resolvers.kernel.admission.request import Raw, Request
 from resolvers.kernel.admission.subject import Subject
 from resolvers.kernel.declarations.operation import (
     Answer,
@@ -38,6 +38,7 @@ from resolvers.kernel.declarations.operation import (
     Deprecation,
     Operation,
     Surface,
+    is_key,
     place_of,
     record_admin_use,
     surfaces_of,
@@ -127,11 +128,19 @@ class QueryScope(Scope):
 @dataclass(eq=False)
 class Query(Operation[D], Generic[D, R]):
     describe: Callable[..., R] = field(kw_only=True)
+    by_name: "Query[Any, R] | None" = field(default=None, kw_only=True)
     kind = "query"
 
     @property
     def form(self) -> type[Read[Any]]:
         return get_origin(self.returns)  # type: ignore[no-any-return]
+
+    def named(self, raw: Raw) -> tuple["Query[Any, R]", Raw]:
+        """The query that GraphQL asks with this input: a value of `id` that is no id is a name."""
+        other, value = self.by_name, raw.get("id")
+        if other is None or not isinstance(value, str) or is_id(value) or not is_key(value):
+            return self, raw
+        return other, dict.fromkeys(other.input.model_fields, value)
 
     def within(self, scope: QueryScope, data: D) -> R:
         """The same rows, to be narrowed by another query."""
@@ -259,13 +268,14 @@ def query(
     subject: Subject | None = None,
     personal: bool = False,
     scopes: Said = OWN,
+    names: Query[Any, Any] | None = None,
 ) -> Callable[[Callable[..., R]], Query[Any, R]]:
     """Declares a read that can be described as rows. `def f(scope, data) -> Row[M] | Rows[M] | Page[M]`.
 
     `subject`: the row that the route names, `def f(scope, row, data)`; its children are NOT_FOUND if it does not exist.
     `tickets`: whether a ticket of a live channel authenticates it; by default if the rows belong to a workspace.
     `personal`: the request names a workspace, and the rows are the caller's own in all workspaces. `scopes`: if they
-    are not the domain's.
+    are not the domain's. `names`: the query that finds the same row by its id, which GraphQL asks by name, too.
     """
 
     place = place_of(auth, tenancy)
@@ -274,7 +284,7 @@ def query(
         model, returns = signature(function)
         if inspect.iscoroutinefunction(function):
             raise TypeError(f"{name}: a query is a plain def; use @procedure for a read that must await")
-        return Query(
+        made = Query(
             name,
             action,
             model,
@@ -292,6 +302,9 @@ def query(
             module=function.__module__,
             describe=function,
         )
+        if names is not None:
+            names.by_name = made
+        return made
 
     return bind
 

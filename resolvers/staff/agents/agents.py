@@ -113,7 +113,10 @@ def list_agents(scope: QueryScope, data: ListAgents) -> Page[Agent]:
 
 @query("agents.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_agent(scope: QueryScope, data: ById) -> Row[Agent]:
-    """Get an agent."""
+    """Get an agent.
+
+    In GraphQL, `id` can be the slug.
+    """
     return scope.select(Agent).where(col(Agent.id) == data.id).one("Agent not found")
 
 
@@ -123,7 +126,7 @@ class AgentBySlug(Input):
     slug: Text
 
 
-@query("agents.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+@query("agents.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY, names=get_agent)
 def get_agent_by_slug(scope: QueryScope, data: AgentBySlug) -> Row[Agent]:
     """Get an agent by its slug."""
     return scope.select(Agent).where(col(Agent.slug) == data.slug).one("Agent not found")

@@ -188,7 +188,10 @@ def list_crews(scope: QueryScope, data: ListCrews) -> Page[Crew]:
 
 @query("crews.get", Action.READ, errors=(Code.NOT_FOUND,))
 def get_crew(scope: QueryScope, data: ById) -> Row[Crew]:
-    """Get a crew."""
+    """Get a crew.
+
+    In GraphQL, `id` can be the slug.
+    """
     return scope.select(Crew).where(col(Crew.id) == data.id).one(NOT_FOUND)
 
 
@@ -198,7 +201,7 @@ class CrewBySlug(Input):
     slug: Text
 
 
-@query("crews.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+@query("crews.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY, names=get_crew)
 def get_crew_by_slug(scope: QueryScope, data: CrewBySlug) -> Row[Crew]:
     """Get a crew by its slug."""
     return scope.select(Crew).where(col(Crew.slug) == data.slug).one(NOT_FOUND)

@@ -17,6 +17,7 @@ from resolvers.work.issues.issues import (
     create_issue,
     delete_issue,
     edit_issue,
+    find_issue,
     get_issue,
     get_issue_in_crew,
     list_issues,

@@ -62,8 +62,10 @@ from resolvers.work.issues.naming import (
     IDENTIFIER,
     IDENTIFIER_TAKEN,
     ISSUE,
+    ISSUE_IN_ANY_CASE,
     ISSUE_OF_CREW,
     LEAD,
+    AsWritten,
     ByIdentifier,
     OfCrew,
     next_number,
@@ -138,11 +140,20 @@ def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
     return scope.select(Mission).matching(data).page(data)
 
 
-@query("issues.get", Action.READ, subject=ISSUE)
+@query("issues.get", Action.READ, subject=ISSUE, surfaces=REST_ONLY)
 def get_issue(scope: QueryScope, issue: Row[Mission], data: ByIdentifier) -> Row[Mission]:
     """Get an issue.
 
     Accepts an identifier such as ENG-42.
+    """
+    return issue
+
+
+@query("issues.find_one", Action.READ, subject=ISSUE_IN_ANY_CASE, surfaces=GRAPHQL_ONLY)
+def find_issue(scope: QueryScope, issue: Row[Mission], data: AsWritten) -> Row[Mission]:
+    """Get an issue.
+
+    Accepts an identifier such as ENG-42, in any case: the exact one first, then in capitals, then in small letters.
     """
     return issue
 

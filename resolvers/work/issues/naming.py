@@ -1,5 +1,6 @@
 """Identifiers of issues in routes, and the numbers of new issues (contract: issues.behaviour.identifiers)."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Text as SQLText
@@ -14,6 +15,7 @@ from resolvers.kernel.store.changes import Need
 from resolvers.work.issues.graph import IS_ISSUE
 
 ISSUE = Subject(Mission, "identifier", by="identifier", where=IS_ISSUE, called="Issue")
+ISSUE_IN_ANY_CASE = replace(ISSUE, any_case=True)
 ISSUE_OF_CREW = Subject(
     Mission, "identifier", by="identifier", of=Subject(Crew, "crew_id"), where=IS_ISSUE, called="Issue"
 )
@@ -34,6 +36,12 @@ IDENTIFIER: Any = PREFIX.concat("-").concat(cast(col(Crew.issue_counter), SQLTex
 
 class ByIdentifier(Input):
     """`identifier` is the prefix of the crew and a number, such as ENG-42; case-sensitive."""
+
+    identifier: Text
+
+
+class AsWritten(Input):
+    """`identifier` is the prefix of the crew and a number, such as ENG-42, in any case."""
 
     identifier: Text
 

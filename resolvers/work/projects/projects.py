@@ -116,7 +116,10 @@ def list_projects(scope: QueryScope, data: ListProjects) -> Rows[Project]:
 
 @query("projects.get", Action.READ, subject=PROJECT)
 def get_project(scope: QueryScope, project: Row[Project], data: ById) -> Row[Project]:
-    """Get a project."""
+    """Get a project.
+
+    In GraphQL, `id` can be the slug.
+    """
     return project
 
 
@@ -126,7 +129,7 @@ class ProjectBySlug(Input):
     slug: Text
 
 
-@query("projects.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY)
+@query("projects.get_by_slug", Action.READ, errors=(Code.NOT_FOUND,), surfaces=GRAPHQL_ONLY, names=get_project)
 def get_project_by_slug(scope: QueryScope, data: ProjectBySlug) -> Row[Project]:
     """Get a project by its slug."""
     return scope.select(Project).where(col(Project.slug) == data.slug).one("Project not found")

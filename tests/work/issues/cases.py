@@ -135,8 +135,8 @@ IDS = {
 RECIPES = {
     **dict.fromkeys(
         [
-            "issues.get", "issues.get_in_crew", "issues.delete", "issues.start", "issues.subtasks", "issues.activity",
-            "issues.runs",
+            "issues.get", "issues.find_one", "issues.get_in_crew", "issues.delete", "issues.start", "issues.subtasks",
+            "issues.activity", "issues.runs",
             "issues.comments_list", "issues.comments_create", "issues.relations_list", "internal.issues.get",
             "internal.issues.comments_create",
         ],
