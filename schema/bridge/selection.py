@@ -135,10 +135,11 @@ class Call:
 
     async def _answer(self, asking: "Asking", shape: Shape) -> Answer:
         root, (operation, raw) = self.root, self._asked()
-        return await operation(
+        answer: Answer = await operation(
             asking.caller, raw, shape, self.slots, self.place, if_version=self.version, fault=self.fault,
             key=asking.key_of(root),
         )  # fmt: skip
+        return answer
 
 
 @dataclass(slots=True)

@@ -1,1 +1,0 @@
-import{Yt as e}from"./index-BxJYDldu.js";var t=e(`e8120e5e8c3c8221099b5c72433b1b924021f22cd376ecc4257acbb61bf71207`);export{t};

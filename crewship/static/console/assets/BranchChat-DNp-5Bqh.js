@@ -1,1 +1,0 @@
-import{Yt as e}from"./index-BxJYDldu.js";var t=e(`d3d785611a9f6769f806fe8baa4f88873480e6996599255ce49d3952fe1640c6`);export{t};

@@ -1,1 +1,0 @@
-import{ar as e,or as t}from"./index-BxJYDldu.js";import{t as n}from"./Files-DADtbRH2.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{An as e,Hn as t,On as n,Qt as r,Wn as i,bn as a,hn as o,lr as s}from"./index-BxJYDldu.js";var c=e(`<dl><!></dl>`);function l(e,l){let u=r(l,`bare`,3,!1);var d=c();let f;var p=i(d);a(p,()=>l.children),s(d),t(()=>f=o(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),n(e,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{An as e,En as t,Hn as n,On as r,Qt as i,Wn as a,gn as o,hn as s,lr as c,qn as l}from"./index-BxJYDldu.js";var u=e(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(e,d){let f=i(d,`live`,3,!1);var p=u();let m;var h=l(a(p),1,!0);c(p),n(()=>{m=s(p,1,o(d.tone),`svelte-9gk0ub`,m,{live:f()}),t(h,d.text)}),r(e,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{An as e,En as t,Hn as n,Kn as r,On as i,ar as a,cn as o,or as s}from"./index-BxJYDldu.js";import{i as c,o as l,t as u}from"./time.svelte-T49z6H-_.js";var d=e(`<time class="svelte-19qb811"> </time>`);function f(e,f){s(f,!0);var p=d(),m=r(p,!0);n((e,n)=>{o(p,`datetime`,f.at),o(p,`title`,e),t(m,n)},[()=>c(f.at),()=>u(f.at,l())]),i(e,p),a()}export{f as t};
