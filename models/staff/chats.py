@@ -117,7 +117,8 @@ def new_message_id() -> str:
 
 class Message(TenantTable, table=True):
     """One turn of a chat; `seq` numbers them. `parts` of assistant and system turns: the agent's text, thinking and
-    tool calls, in order.
+    tool calls, in order. `run_id` names the run that the message started, or whose agent wrote it; a copy in a branch
+    names it too.
     """
 
     __tablename__ = "messages"
@@ -139,6 +140,7 @@ class Message(TenantTable, table=True):
     # "metadata" on the wire; SQLAlchemy keeps that name for itself
     data: dict[str, Any] | None = json_field(NOTES, default=None, holds=WORDS)
     author_user_id: str | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    run_id: str | None = text_field(ID, default=None, holds=NOTHING)  # no foreign key: it is written before its run
     created_at: datetime = stored_at("clock_timestamp()")
 
 

@@ -58,14 +58,19 @@ class MessageType:
     """One turn of a chat. Parts of an agent's turn are its text, thinking and tool calls, in order."""
 
     fields = """
-        id chat_id chat agent_id agent role content parts tool_name tool_summary data author_user_id author reactions
-        created_at
+        id chat_id chat agent_id agent role content parts tool_name tool_summary data author_user_id author run_id run
+        reactions created_at
     """
     id = strawberry.field(description="Ids within a chat sort by time.")
     parts: JSON | None = strawberry.field(
         description="Null for turns of users. Every part has a type; text, thinking and results have content.",
     )
     data = strawberry.field(name="metadata")
+    run_id: strawberry.ID | None
+    run = strawberry.field(
+        description="The run that the message started, or whose agent wrote it. A message of a branch has the run of "
+        "the message that it copies.",
+    )
 
 
 @node(Chat)

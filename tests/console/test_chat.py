@@ -7,6 +7,7 @@ import pytest
 
 from models.attention.approvals import Approval, ApprovalKind
 from models.staff.chats import Chat
+from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -206,6 +207,34 @@ async def test_keys_alone_on_a_phone(place: World, player: Player, page: Page) -
     await page.press("Enter")
     await page.until("/chat\\/./.test(location.pathname)")
     await page.see("Bash", "[role=log]")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_what_a_turn_took_is_there_after_a_reload(place: World, player: Player, page: Page) -> None:
+    """The time of each call from the trace of its run; what failed, and what was stopped, at its message."""
+    edits(player, "timed")
+    player.play("in vain", text("I try."))
+    player.fails["in vain"] = "No such model"
+    await begin(page, place, "timed")
+    await done(page)
+    await say(page, "in vain")
+    await page.see("No such model", "[role=log]")
+    run = await run_of(place, "timed")
+    for seq, (tool, milliseconds) in enumerate((("Bash", 1500), ("Edit", 250), ("Bash", 9000)), 1):
+        began = run["created_at"]
+        here = {"workspace_id": place.workspace.id, "run_id": run["id"], "created_at": began}
+        ended = began + timedelta(milliseconds=milliseconds)
+        await place.add(RunSpan(
+            seq=seq, kind=SpanKind.TOOL_CALL, name=tool, status=SpanStatus.COMPLETED, started_at=began,
+            finished_at=ended, changed=f"{seq}", **here,
+        ))  # fmt: skip
+    await page.command("Page.reload")
+    await page.until(f"{TURNS}[1]?.querySelectorAll('summary').length === 3")
+    await page.see("1.5 s", "[role=log] li:nth-child(2) details[data-state=done]")
+    await page.see("250 ms", "[role=log] li:nth-child(2) details[data-state=failed]")
+    await page.until(f"{TURNS}[2].innerText.includes('No such model') && {button('Answer again', 2)}")
+    assert await page.value(f"{TURNS}.length") == 3
     assert page.complaints == []
 
 

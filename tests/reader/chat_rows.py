@@ -25,7 +25,7 @@ def said(sower: Any, chats: list[Chat], crews: list[Crew]) -> Iterator[SQLModel]
         chat, author = chats[0] if number % 3 == 0 else pick(chats), sower.maybe(pick(sower.people).user_id)
         message = Message(
             chat_id=chat.id, seq=number + 1, agent_id=sower.maybe(chat.agent_id), role=pick(list(MessageRole)),
-            content=sower.text(),
+            content=sower.text(), run_id=sower.maybe("unknown"),
             parts=sower.maybe(pick(JSON)), data=sower.maybe({"kind": sower.text()}), author_user_id=author,
             created_at=sower.time(), **sower.here,
         )  # fmt: skip

@@ -80,4 +80,8 @@ DERIVED: dict[tuple[str, str], Value] = {
 }
 JOINED = {
     ("Run", "waits_for_approval"): lambda store, run, other: other["id"] == run["waits_for"] and waits(run),
+    ("Run", "message"): lambda store, run, other: (
+        (other["chat_id"], other["seq"], other["run_id"]) == (run["chat_id"], run["message_seq"], run["id"])
+        and other["role"] == "user"
+    ),
 }

@@ -57,12 +57,11 @@ export class Conversation {
       this.reason = error ? reasonOf(error) : { kind: "missing", message: "", fields: {} };
       return;
     }
-    const { messages, live, runs, lastSeq } = data.chat;
+    const { messages, live, lastSeq } = data.chat;
     this.reason = undefined;
     this.data = data.chat;
     this.earlier = messages.pageInfo.hasPreviousPage ? messages.pageInfo.startCursor : null;
     this.turns.load(messages.nodes, { lastSeq, running: live.nodes[0] });
-    this.turns.measure(runs.nodes);
     this.#markRead();
     this.#stop = follow(ChatLive, { chat: this.id, afterSeq: this.turns.lastSeq }, (event) => this.#hear(event), (reason) => reason !== BEGUN && void this.#load());
   }
@@ -84,7 +83,6 @@ export class Conversation {
     const { data } = await client.query(NewestMessages, { id: this.id }, { requestPolicy: "network-only" }).toPromise();
     if (!data?.chat) return;
     this.turns.adopt(data.chat.messages.nodes);
-    this.turns.measure(data.chat.runs.nodes);
     if (this.data) this.data = { ...this.data, title: data.chat.title, attachments: data.chat.attachments };
   }
 

@@ -10,6 +10,8 @@ export class Part {
   state = $state<"running" | "done" | "failed" | "stopped">("done");
   output = $state.raw<string>();
   ended = $state<string>();
+  /** Of a stored tool call: the run that has its times, and its place among the calls of its tool there. */
+  place?: { run: string; at: number };
 
   constructor(
     readonly key: number,
@@ -70,7 +72,6 @@ interface Begun {
 }
 
 const FAILED = new Set<string>(["FAILED", "TIMEOUT"]);
-const SLACK = 2_000; // milliseconds between a message and its run: their times are cut to seconds
 
 const words = (value: unknown): string => (typeof value === "string" ? value : "");
 const said = (name: string): string => name.replaceAll("_", " ");
@@ -97,10 +98,12 @@ export class Turns {
     this.lastSeq = running?.fromSeq ?? lastSeq;
     const last = this.list.findLast(({ who }) => who === "user");
     if (running && last && last.author === running.triggeredBy) last.state = "waiting"; // its frame comes again
+    this.#measure();
   }
 
   before(messages: readonly ChatMessageFragment[]): void {
     this.list = [...messages.map((one) => this.#stored(one)), ...this.list];
+    this.#measure();
   }
 
   /** A message on its way: shown before the server has it. */
@@ -116,6 +119,11 @@ export class Turns {
 
   /** Turns that came as frames get what is stored of them: their ids. */
   adopt(messages: readonly ChatMessageFragment[]): void {
+    this.#match(messages);
+    this.#measure();
+  }
+
+  #match(messages: readonly ChatMessageFragment[]): void {
     const taken = new Set(this.list.map(({ message }) => message?.id));
     let at = messages.length - 1;
     for (const turn of this.list.toReversed()) {
@@ -135,19 +143,15 @@ export class Turns {
     }
   }
 
-  /** Says which run made each answer: runs come newest first. A run that failed left no answer behind. */
-  measure(runs: readonly ChatRunFragment[]): void {
-    const free = runs.toReversed();
-    const take = (fits: (run: ChatRunFragment) => boolean): ChatRunFragment | undefined => free.splice(free.findIndex(fits) >>> 0, 1)[0];
-    for (const turn of this.list) if (turn.runId) turn.run = take(({ id }) => id === turn.runId) ?? turn.run;
-    for (const [index, turn] of this.list.entries()) {
-      if (!turn.message || turn.run || turn.runId) continue;
-      const at = Date.parse(turn.message.createdAt);
-      if (turn.who === "agent") {
-        turn.run = take((run) => run.agentId === turn.message!.agent?.id && Date.parse(run.createdAt) <= at && (!run.finishedAt || Date.parse(run.finishedAt) >= at - SLACK));
-      } else if (turn.who === "user" && this.list[index + 1]?.who !== "agent") {
-        turn.failure ??= take((run) => FAILED.has(run.status) && Math.abs(Date.parse(run.createdAt) - at) <= SLACK);
-      }
+  /** Says which run made each answer. A run that failed left no answer behind: its message says so. */
+  #measure(): void {
+    const runs = new Map(this.list.flatMap(({ message }) => (message?.run ? [[message.run.id, message.run] as const] : [])));
+    for (const turn of this.list) {
+      turn.runId ||= turn.message?.run?.id ?? "";
+      turn.run = runs.get(turn.runId);
+    }
+    for (const [at, turn] of this.list.entries()) {
+      turn.failure = turn.who === "user" && turn.run && FAILED.has(turn.run.status) && this.list[at + 1]?.runId !== turn.runId ? turn.run : undefined;
     }
   }
 
@@ -276,6 +280,13 @@ export class Turns {
     const parts = who === "user" || !Array.isArray(message.parts) ? [{ type: "text", content: message.content }] : (message.parts as Data[]);
     const shown: Part[] = [];
     for (const part of parts) this.#storedPart(shown, part);
+    const calls = new Map<string, number>();
+    for (const part of shown) {
+      if (part.kind !== "tool" || !message.run) continue;
+      const at = calls.get(part.name) ?? 0;
+      calls.set(part.name, at + 1);
+      part.place = { run: message.run.id, at };
+    }
     turn.parts = shown;
     return turn;
   }

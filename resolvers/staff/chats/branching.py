@@ -77,8 +77,8 @@ async def _check_size(ctx: Context, chat_id: str, end: int) -> None:
 
 
 def _copy(message: Message, chat_id: str, seq: int) -> Message:
-    said: dict[str, Any] = {
-        name: getattr(message, name)
-        for name in ("agent_id", "role", "content", "parts", "tool_name", "tool_summary", "data", "author_user_id")
-    }
+    kept = (
+        "agent_id", "role", "content", "parts", "tool_name", "tool_summary", "data", "author_user_id", "run_id",
+    )  # fmt: skip
+    said: dict[str, Any] = {name: getattr(message, name) for name in kept}
     return Message(id=new_message_id(), chat_id=chat_id, seq=seq, created_at=message.created_at, **said)

@@ -2,12 +2,28 @@
 
 from typing import Any
 
+from sqlalchemy import and_
 from sqlmodel import col
 
 from models.people.auth import User
 from models.staff.agents import Agent
-from models.staff.chats import Chat, Message
-from resolvers.kernel import EVERYONE, Action, Entity, Id, Page, Paging, QueryScope, extend, graph, many, one, query
+from models.staff.chats import Chat, Message, MessageRole
+from models.staff.runs import Run
+from resolvers.kernel import (
+    EVERYONE,
+    Action,
+    Entity,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    constant,
+    extend,
+    graph,
+    many,
+    one,
+    query,
+)
 from resolvers.kernel.ground.inputs import INT32
 
 oldest_first = (col(Message.seq), col(Message.id))
@@ -42,7 +58,17 @@ graph(
     chat=one(Chat, "chat_id"),
     agent=one(Agent, "agent_id"),
     author=one(User, "author_user_id"),
+    run=one(Run, "run_id"),
 )
+
+
+def _asked(run: Any, message: Any) -> Any:
+    """The message of a user that started the run: the one that its number names, if no agent passed the work on."""
+    place = (message.chat_id == run.chat_id, message.seq == run.message_seq)
+    return and_(*place, message.run_id == run.id, message.role == constant(MessageRole.user))
+
+
+extend(Run, message=one(Message, on=_asked))
 extend(Chat, messages=many(Message, "chat_id", order_by=oldest_first, input=PageOfMessages))
 
 

@@ -97,7 +97,7 @@ async def _say(ctx: Context, chat: Chat, agent: Agent, run: Run) -> None:
         raise Refusal(Code.CONFLICT, BUSY)
     seq = chat.last_message_seq + 1
     author: dict[str, Any] = {"role": MessageRole.user, "content": run.prompt, "author_user_id": ctx.user_id}
-    ctx.record(Message(chat_id=chat.id, seq=seq, agent_id=agent.id, **author))
+    ctx.record(Message(chat_id=chat.id, seq=seq, agent_id=agent.id, run_id=run.id, **author))
     run.message_seq = seq
     shown = chat_event(ChatEventType.user_message, run.prompt, author_user_id=ctx.user_id)
     await ask(ctx, chat, agent, run, shown, last_message_seq=seq)

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, select
 from sqlmodel import col
 
 from models.staff.agents import Agent
-from models.staff.chats import Chat, ChatVisibility, Message, MessageRole
+from models.staff.chats import Chat, ChatVisibility, Message, MessageRole, new_message_id
 from models.staff.runs import ChatEventType, Run, RunStatus
 from resolvers.kernel import (
     GRAPHQL_ONLY,
@@ -129,6 +129,7 @@ async def send_message(ctx: Context, data: SendMessage) -> Sent:
     if live is not None and to_answer:
         raise Refusal(Code.CONFLICT, BUSY, reason="agent_busy", extra={"chat_id": chat.id})
     asked: dict[str, Any] = {"role": MessageRole.user, "content": data.content, "author_user_id": ctx.user_id or None}
+    asked["run_id"] = new_message_id() if to_answer else None
     message = Message(chat_id=chat.id, seq=chat.last_message_seq + 1, agent_id=agent.id, **asked)
     ctx.record(message)
     if to_answer:
@@ -150,6 +151,7 @@ async def _ask(ctx: Context, chat: Chat, asked: list[Agent], message: Message, d
     agent, *others = asked
     turns = {"number": 1, "next": [other.id for other in others]}
     run = Run(
+        id=message.run_id or new_message_id(),
         agent_id=agent.id,
         chat_id=chat.id,
         message_seq=message.seq,

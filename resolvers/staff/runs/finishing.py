@@ -148,6 +148,7 @@ def _message(chat: Chat, run: Run, data: FinishRun) -> tuple[Message | None, int
     message.
     """
     of: dict[str, Any] = {"chat_id": chat.id, "seq": chat.last_message_seq + 1, "agent_id": run.agent_id}
+    of["run_id"] = run.id
     if data.reason == "server_restart":
         return Message(id=f"msg_recovery_{run.id}", **_error(SERVER_RESTART), **of), 1
     if data.reason == "no_output":

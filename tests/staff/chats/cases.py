@@ -58,6 +58,7 @@ def message(plot: Plot) -> Message:
         tool_summary="[tool: forecast]",
         data={"kind": "example"},
         author_user_id=plot.owner.user_id,
+        run_id=plot["run"].id,
         **plot.here,
     )
 
