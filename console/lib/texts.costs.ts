@@ -21,7 +21,34 @@ export const costs = {
   days: "Each day",
   none: "Nothing was spent",
   noneText: "Each call of a model appears here, with its tokens and its cost.",
-  unpriced: (calls: string, models: string) => `${calls} ${calls === "1" ? "call has no known price and counts" : "calls have no known price and count"} as free: ${models}.`,
+  unpriced: (calls: string) => `${calls} ${calls === "1" ? "call has no known price and counts" : "calls have no known price and count"} as free.`,
+} as const;
+
+export const prices = {
+  open: "Prices",
+  title: "Prices of models",
+  without: "Models without a known price",
+  set: "Set a price",
+  save: "Set the price",
+  saved: (model: string) => `${model} has a price now`,
+  priced: "later calls have a price",
+  needs: (role: string) => `A price is set by: ${role}`,
+  how: "In US dollars per million tokens. It precedes the published price; calls that were made before keep their cost.",
+  model: "Model",
+  input: "Input",
+  output: "Output",
+  cached: "Input from a cache",
+  cachedNote: "Empty: as other input.",
+  since: "From",
+  sinceNote: "A day by UTC.",
+  line: (read: string, wrote: string, cached: string) => `${read} in, ${wrote} out${cached ? `, ${cached} cached` : ""}, per million tokens`,
+  from: (day: string) => `from ${day}`,
+  none: "No price is set",
+  noneText: "Models have the prices that their providers publish, where these are known.",
+  more: "Show more",
+  remove: "Delete",
+  removeSure: (model: string) => `Later calls of ${model} have its earlier price, or the published one.`,
+  removed: "The price is deleted",
 } as const;
 
 export const budgets = {

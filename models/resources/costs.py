@@ -2,10 +2,10 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, UniqueConstraint, text
 from sqlmodel import Field
 
-from models.base import TenantRow, TenantTable, stored_at, tenant_id, text_field
+from models.base import TenantRow, TenantTable, Timestamps, stored_at, tenant_id, text_field
 from models.bounds import ID, LINE
 from models.personal_data import NOTHING
 
@@ -50,6 +50,24 @@ class ModelCall(TenantTable, table=True):
     cost_micros: int | None = Field(default=None, sa_type=BigInteger)
     estimated: bool = False
     created_at: datetime = stored_at("clock_timestamp()")
+
+
+class ModelPrice(TenantTable, Timestamps, table=True):
+    """A price that a workspace has set for a model from a day on, in millionths of a US dollar per million tokens.
+
+    It precedes the published price. Calls keep the cost that they had when they were booked.
+    """
+
+    __tablename__ = "model_prices"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "model", "since"),
+        CheckConstraint("least(input_micros, output_micros, cached_input_micros) >= 0", name="amounts"),
+    )
+    model: str = text_field(LINE, holds=NOTHING)
+    since: date
+    input_micros: int = Field(sa_type=BigInteger)
+    output_micros: int = Field(sa_type=BigInteger)
+    cached_input_micros: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class CostDay(TenantRow, table=True):

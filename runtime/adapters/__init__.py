@@ -59,7 +59,8 @@ async def adapter_for(
     access = None if forced == "local_model" else await keys.find(job.workspace_id, provider)
     if access is not None and provider in NATIVE:
         made, name = NATIVE[provider]
-        model = made(name, model_of(job.agent, provider), access, VARIABLES[provider])
+        model_name, variable = model_of(job.agent, provider), VARIABLES[provider]
+        model = made(name, model_name, access, variable, workspace_id=job.workspace_id)
         return AgentLoop(
             "native",
             model,

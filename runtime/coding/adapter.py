@@ -75,6 +75,7 @@ class Model:
     access: ProviderKey
     variable: str
     of_login: bool = False
+    workspace_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ class CodingAdapter:
 
     async def cost(self, model: str, usage: TokenUsage) -> float | None:
         """The cost of a call; unknown with a login, which is paid monthly."""
-        return None if self.model.of_login else await asyncio.to_thread(price, self.model.address, model, usage)
+        if self.model.of_login:
+            return None
+        return await price(self.model.workspace_id, self.model.address, model, usage)
 
     async def run(self, job: Job, sink: Sink) -> Outcome:
         async with _AgentRun(self, job, sink) as run:

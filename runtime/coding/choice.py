@@ -83,5 +83,6 @@ async def adapter_with(
         access,
         variable,
         of_login=login is not None,
+        workspace_id=job.workspace_id,
     )
     return CodingAdapter(found.agent, model, Equipment(found, sandbox, workdir, network, environment, mcp, ways))

@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from types import MappingProxyType, SimpleNamespace
 from typing import Annotated, Any, Generic, Optional, TypeVar, Union, get_args, get_origin
@@ -117,7 +117,8 @@ def graphql_type(name: str, kind: Any, nested: Callable[[Any], Any]) -> Any:
     return JSON
 
 
-_AS_THEY_ARE = frozenset({int, float, bool, datetime, int | None, float | None, bool | None, datetime | None})
+_PLAIN = (int, float, bool, datetime, date)
+_AS_THEY_ARE = frozenset({*_PLAIN, *(kind | None for kind in _PLAIN)})
 
 
 # ---- types -----------------------------------------------------------------------------------------------------------

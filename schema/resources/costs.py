@@ -3,7 +3,7 @@
 import strawberry
 
 from models.resources.budgets import Budget
-from models.resources.costs import ModelCall
+from models.resources.costs import ModelCall, ModelPrice
 from resolvers.resources import costs as cost_ops
 from resolvers.resources.costs.edges import MissionUsage
 from schema.bridge.fields import mutation, node, output, query
@@ -73,6 +73,17 @@ class ModelCallType:
     estimated = strawberry.field(description="True if the tokens are an estimate because the provider reported none.")
 
 
+@node(ModelPrice)
+class ModelPriceType:
+    """A price that the workspace has set for a model. Amounts are in US dollars per million tokens."""
+
+    fields = "id workspace_id model since input_usd output_usd cached_input_usd created_at updated_at"
+    since = strawberry.field(description="The first day of the price, by UTC.")
+    cached_input_usd = strawberry.field(
+        description="The price of tokens read from a cache; null if they cost as much as other input."
+    )
+
+
 @node(Budget)
 class BudgetType:
     """A limit on spending for model calls. Amounts are in US dollars; a day begins at midnight UTC."""
@@ -127,12 +138,15 @@ class CostQuery:
     costs = query(cost_ops.report_costs)
     cost_breakdown = query(cost_ops.break_down_costs)
     model_calls = query(cost_ops.list_model_calls, ModelCallType)
+    model_prices = query(cost_ops.list_model_prices, ModelPriceType)
     budgets = query(cost_ops.list_budgets, BudgetType)
     budget = query(cost_ops.get_budget, BudgetType)
 
 
 @strawberry.type
 class CostMutation:
+    set_model_price = mutation(cost_ops.set_model_price, ModelPriceType)
+    delete_model_price = mutation(cost_ops.delete_model_price)
     create_budget = mutation(cost_ops.create_budget, BudgetType)
     update_budget = mutation(cost_ops.update_budget, BudgetType)
     delete_budget = mutation(cost_ops.delete_budget)

@@ -1,5 +1,6 @@
 """Costs: what was spent and on what, each number with the calls behind it, and budgets."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 
 from models.base import new_id
+from models.people.workspaces import Membership, Role
 from models.resources.costs import CostDay, ModelCall
 from models.staff.runs import Run, RunStatus
 from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
-from tests.world import World
+from tests.world import World, now
 
 __all__ = ["axe", "page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -46,7 +49,7 @@ async def run(place: World) -> AsyncIterator[Run]:
     free: dict[str, Any] = {"run_id": made.id, "step": "free", "provider": "Own", "model": HOSTILE}
     await place.add(ModelCall(**free, agent_id=agents[0]["id"], created_at=at, **here))
     yield made
-    await place.database.execute("TRUNCATE cost_days, model_calls, runs, budgets CASCADE")
+    await place.database.execute("TRUNCATE cost_days, model_calls, runs, budgets, model_prices CASCADE")
 
 
 async def test_from_a_sum_to_its_calls_and_a_budget(place: World, run: Run, page: Page) -> None:
@@ -73,6 +76,69 @@ async def test_from_a_sum_to_its_calls_and_a_budget(place: World, run: Run, page
     assert await place.database.fetchval(LIMIT) == "20000000 true"
     await pictures(page, "budgets")
     assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_model_without_a_price_gets_one_by_keyboard_on_a_phone(
+    place: World, run: Run, page: Page, axe: str, tmp_path: Path
+) -> None:
+    await page.look(*PHONE)
+    await enter(page, place, "costs")
+    await page.see("<img src=x", ".unpriced strong")
+    await pictures(page, "costs-unpriced")
+    await tab_to(page, "Set a price")
+    await page.press("Enter")
+    await page.until(f"document.querySelector('dialog [name=model]')?.value === {json.dumps(HOSTILE)}")
+    await pictures(page, "costs-set-price")
+    await judge(page, axe, "setting a price")
+    await page.fill("dialog [name=outputUsd]", "6")
+    await page.press("Enter")
+    await page.see("0", "dialog .fault")
+    await page.until("document.activeElement.name === 'inputUsd'")
+    await page.fill("dialog [name=inputUsd]", "1.5")
+    await page.press("Enter")
+    await page.see("later calls have a price", ".unpriced")
+    assert await page.value("document.querySelector('.unpriced button')") is None
+    stored = "SELECT model || ' ' || input_micros || ' ' || output_micros FROM model_prices"
+    assert await place.database.fetchval(stored) == f"{HOSTILE} 1500000 6000000"
+    await tab_to(page, "Prices")
+    await page.press("Enter")
+    await page.see("$1.50 in, $6.00 out, per million tokens", "dialog[open] li")
+    await pictures(page, "costs-prices")
+    await judge(page, axe, "prices")
+    async with browsing(tmp_path / "second") as other:
+        await enter(other, place, "costs")
+        await other.see("later calls have a price", ".unpriced")
+        await page.click("dialog[open] li button")
+        await page.click("dialog dialog button.primary")
+        await page.see("No price is set", "dialog[open]")
+        await other.see("Set a price", ".unpriced")
+        assert other.complaints == []
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_a_manager_reads_prices_and_sets_none(place: World, run: Run, page: Page) -> None:
+    email = "mina@example.com"
+    mina = await new_user(place, full_name="Mina", email=email)
+    await place.add(Membership(role=Role.MANAGER, accepted_at=now(), workspace_id=place.workspace.id, user_id=mina.id))
+    await enter(page, place, "costs", email)
+    await page.see("A price is set by: admin", ".unpriced")
+    assert await page.value("document.querySelector('.unpriced button')") is None
+    await page.click("main header .acts button")
+    await page.see("No price is set", "dialog[open]")
+    assert await page.value("document.querySelector('dialog[open] button.primary')") is None
+    assert page.complaints == []
+
+
+async def tab_to(page: Page, label: str) -> None:
+    """Tab until the button has the focus."""
+    for _ in range(60):
+        if await page.value("document.activeElement?.textContent.trim()") == label:
+            return
+        await page.press("Tab")
+    raise AssertionError(f"Tab does not reach {label}")
 
 
 @pytest.mark.slow

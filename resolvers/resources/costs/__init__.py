@@ -11,6 +11,7 @@ from resolvers.resources.costs.budgets import (
 )
 from resolvers.resources.costs.edges import CostOfDay, RunUsage
 from resolvers.resources.costs.ledger import list_model_calls
+from resolvers.resources.costs.prices import delete_model_price, list_model_prices, set_model_price
 from resolvers.resources.costs.report import CostReport, CostRow, CostSum, report_costs
 
 DOMAIN = Domain("costs", scopes="workspace")

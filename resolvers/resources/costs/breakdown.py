@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 from sqlalchemy import func, literal, select
 
-from models.resources.costs import CostDay, ModelCall
+from models.resources.costs import CostDay, ModelCall, ModelPrice
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from resolvers.kernel import GRAPHQL_ONLY, Context, Id, Input, Output, Text, procedure
+from resolvers.kernel.ground.constants import DATE
 from resolvers.resources.costs.ledger import MONEY
 from resolvers.resources.costs.report import SUMMED, CostGroup, CostSum, Day, numbers, sums_of, wanted_days, window
 
@@ -49,10 +50,13 @@ class CostCell(CostSum):
 
 
 class UnpricedModel(Output):
-    """A model with calls whose price is not known; they count as free."""
+    """A model with calls whose price is not known; they count as free. `priced`: the workspace has set a price for
+    later calls.
+    """
 
     model: str
     calls: int
+    priced: bool
 
 
 class CostBreakdown(Output):
@@ -84,7 +88,7 @@ async def break_down_costs(ctx: Context, data: BreakDownCosts) -> CostBreakdown:
         since=since.isoformat(),
         until=until.isoformat(),
         total=CostSum(**numbers(whole)),
-        unpriced=[UnpricedModel(model=row["model"], calls=row["calls"]) for row in free],
+        unpriced=[UnpricedModel(**row) for row in free],
         cells=[_cell(row, len(data.group_by)) for row in cells],
     )
 
@@ -122,6 +126,7 @@ def _unpriced(ctx: Context, since: date, until: date, filters: dict[str, str | N
     if until < date.max:
         conditions.append(calls.created_at < literal(datetime.combine(until + timedelta(1), time(), UTC)))
     conditions += [calls[key] == value for key, value in filters.items() if value is not None]
-    number = func.count().label("calls")
-    made = select(calls.model, number).where(*conditions).group_by(calls.model)
+    number, prices = func.count().label("calls"), ctx.table(ModelPrice).c
+    priced = select(prices.id).where(prices.model == calls.model, prices.since <= DATE).exists().label("priced")
+    made = select(calls.model, number, priced).where(*conditions).group_by(calls.model)
     return made.order_by(number.desc(), calls.model).limit(MOST_MODELS)

@@ -4,7 +4,6 @@ Like a run, a call reserves money before it is made and is booked afterwards. Bo
 answer has to be paid even if the operation that requested it fails.
 """
 
-import asyncio
 import re
 from datetime import UTC, timedelta
 from typing import Annotated, Any, Final
@@ -20,7 +19,6 @@ from models.resources.credentials import Credential, CredentialEventType
 from models.staff.agents import LlmProvider
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.instance.completions import Completed, CompletionFailed, CompletionRequest, Model
-from resolvers.instance.prices import price
 from resolvers.kernel import (
     NO_SURFACE,
     NOW,
@@ -40,6 +38,7 @@ from resolvers.kernel import (
 )
 from resolvers.resources.costs.events import ALARMS
 from resolvers.resources.costs.money import micros
+from resolvers.resources.costs.pricing import Used, cost, own_cost
 from resolvers.resources.costs.reserving import alarm, states
 from resolvers.resources.credentials.keys import Key, credential_of, opened_key
 from resolvers.resources.credentials.vault import tell
@@ -127,7 +126,8 @@ async def completed(
     credential_id = whose.pop("credential_id", None)
     told = {"call_id": call_id or new_id(), "purpose": purpose} | {name: id for name, id in whose.items() if id}
     read = len((question.system + question.text).encode())  # bytes: no tokenizer makes more of them
-    most = await _most(model, read, question.most_tokens)
+    place = ctx.workspace_id or ""
+    most = await _most(place, model, Used(read, question.most_tokens))
     held = await hold_call(by, told | {"most": most} | ({"credential_id": credential_id} if credential_id else {}))
     if b"true" in (held.body or b""):
         raise NotCovered
@@ -138,8 +138,9 @@ async def completed(
         await book_call(by, named | {"answered": False})
         raise
     booked = {name: getattr(said, name) for name in ("input_tokens", "output_tokens", "estimated")}
-    cost = {} if said.cost_micros is None else {"cost": said.cost_micros}
-    await book_call(by, named | booked | cost | {"answered": True})
+    own = await own_cost(place, model.name, Used(said.input_tokens, said.output_tokens))
+    costs = said.cost_micros if own is None else micros(own)
+    await book_call(by, named | booked | ({} if costs is None else {"cost": costs}) | {"answered": True})
     return said
 
 
@@ -149,11 +150,11 @@ def unfenced(text: str) -> str:
     return text if fenced is None else fenced[1]
 
 
-async def _most(model: Model, read: int, written: int) -> int:
+async def _most(workspace_id: str, model: Model, most: Used) -> int:
     """The maximum cost of a call; 0 if the model's price is unknown: such calls are refused only for money already
     spent.
     """
-    return micros(await asyncio.to_thread(price, model.address or "", model.name, read=read, wrote=written)) or 0
+    return micros(await cost(workspace_id, model.address or "", model.name, most)) or 0
 
 
 @command("model_calls.hold", Action.UPDATE, emits=(*ALARMS, InboxItemUpdated), surfaces=NO_SURFACE)

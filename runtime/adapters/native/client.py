@@ -47,8 +47,8 @@ class StreamingProvider:
     sdk: ClassVar[str]
     address: ClassVar[str]
 
-    def __init__(self, name: str, model: str, access: ProviderKey, variable: str) -> None:
-        self.name, self.model = name, model
+    def __init__(self, name: str, model: str, access: ProviderKey, variable: str, *, workspace_id: str = "") -> None:
+        self.name, self.model, self._workspace_id = name, model, workspace_id
         self._base_url = access.base_url or self.address
         self._variable, self._before, self._still = variable, access.before, access.still
         self._use(access.key)
@@ -121,7 +121,7 @@ class StreamingProvider:
         return self._sane(reading.reply)
 
     async def cost(self, usage: TokenUsage) -> float | None:
-        return await asyncio.to_thread(price, self._base_url, self.model, usage)
+        return await price(self._workspace_id, self._base_url, self.model, usage)
 
     def connect(self, sdk: Any, **options: Any) -> Any:
         raise NotImplementedError

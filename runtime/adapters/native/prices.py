@@ -1,17 +1,11 @@
 """The price of a run's model call, from the provider's token counts."""
 
-from resolvers.instance import prices
+from resolvers.resources.costs.pricing import Used, cost
 from runtime.adapters.conversation import TokenUsage
 
 
-def price(address: str, model: str, usage: TokenUsage) -> float | None:
-    """US dollars; None where address or model has no known price. Call it in a thread: the table loads slowly."""
+async def price(workspace_id: str, address: str, model: str, usage: TokenUsage) -> float | None:
+    """US dollars; None where address or model has no known price."""
     cached, written = usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]
-    return prices.price(
-        address,
-        model,
-        read=usage["input_tokens"] + cached + written,
-        wrote=usage["output_tokens"],
-        from_cache=cached,
-        to_cache=written,
-    )
+    read = usage["input_tokens"] + cached + written
+    return await cost(workspace_id, address, model, Used(read, usage["output_tokens"], cached, written))

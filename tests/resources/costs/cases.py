@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, RunReservation
-from models.resources.costs import CostDay, ModelCall
+from models.resources.costs import CostDay, ModelCall, ModelPrice
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
 from tests.world import now
@@ -26,6 +26,18 @@ def model_call(plot: Plot) -> ModelCall:
         input_tokens=100,
         output_tokens=20,
         cost_micros=1_500,
+        **plot.here,
+    )
+
+
+@entity
+def model_price(plot: Plot) -> ModelPrice:
+    return ModelPrice(
+        model="claude",
+        since=datetime(2026, 1, 1, tzinfo=UTC).date(),
+        input_micros=3_000_000,
+        output_micros=15_000_000,
+        cached_input_micros=300_000,
         **plot.here,
     )
 

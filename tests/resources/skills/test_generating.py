@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.base import new_id
-from resolvers.instance import completions
+from resolvers.instance import completions, prices
 from resolvers.resources.costs import calling
 from resolvers.resources.skills.skill_md import parse
 from tests.resources.costs.vendor import KEY, budget, calls, key, shown
@@ -157,8 +157,8 @@ async def test_of_two_at_once_one_is_stored(world: World, model: Vendor) -> None
 
 async def test_a_budget_is_never_overspent(world: World, model: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     await key(world)
-    for module in (calling, completions):
-        monkeypatch.setattr(module, "price", lambda address, model, read, wrote: wrote / 100_000)
+    for module in (prices, completions):
+        monkeypatch.setattr(module, "price", lambda address, model, wrote, **read: wrote / 100_000)
     limit = await budget(world, 0.1)  # a call costs at most 0.04096
     daily = await budget(world, 5, period="day")
     model.says(*[Says((skill_md("x"),), usage=(10, 4000, 0))] * 4)

@@ -24,13 +24,12 @@ from pydantic import SecretStr
 from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from models.staff.crews import NetworkMode
 from models.staff.runs import ChatEventType as E
+from resolvers.instance.prices import price
 from resolvers.rules.agent_folders import HOME
-from runtime.adapters.native.prices import price
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
 from runtime.coding.choice import VENDORS
 from runtime.coding.declaration import FILES, FOLDER, Task
 from runtime.coding.installed import KNOWN, Missing, find
-from runtime.coding.metering import usage_of
 from runtime.egress import EgressGateway, Policy
 from runtime.runs.job import Charge, Outcome
 from runtime.runs.keys import ProviderKey
@@ -192,8 +191,8 @@ def cost_of(real: CodingAdapter, charge: Charge) -> float:
     """As it was booked; else by the vendor's prices, as the mock has none."""
     if charge.cost_micros is not None:
         return charge.cost_micros / 1_000_000
-    usage = usage_of(charge.input_tokens, charge.output_tokens)
-    return price(VENDORS[real.model.provider][1], charge.model, usage) or 0.0
+    read, wrote = charge.input_tokens, charge.output_tokens
+    return price(VENDORS[real.model.provider][1], charge.model, read=read, wrote=wrote) or 0.0
 
 
 def called_bare(real: CodingAdapter, folder: Path) -> float:
