@@ -1,1 +1,0 @@
-import{or as e,sr as t}from"./index-PxWKJOje.js";import{t as n}from"./Files-jVGkyal_.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};
