@@ -3,7 +3,7 @@
 from models.migrations.revisions import execute
 
 revision = "2026_12_01_35"
-down_revision = "2026_12_01_13"
+down_revision = "2026_12_01_26"
 branch_labels = None
 depends_on = None
 
