@@ -79,8 +79,8 @@ class Planter:
                 flush=True,
             )
             asyncio.run(forget(server.connection))
-            if fault is None and found.result is KILLED:
-                raise SystemExit("the tests fail without a fault")
+            if found.result is KILLED and (fault is None or fails_anyway(session, items, found)):
+                raise SystemExit(f"{found.by} fails without a fault")
         return True
 
 
@@ -119,6 +119,11 @@ def is_of(item: Any, domains: tuple[str, ...]) -> bool:
             function = getattr(op, "run", None) or op.describe  # type: ignore[attr-defined]
             return next((p for p in function.__module__.split(".") if p in ALL), "") in domains
     return True
+
+
+def fails_anyway(session: pytest.Session, items: list[pytest.Item], found: Found) -> bool:
+    """Whether the test that found a fault fails without it: then it has found nothing."""
+    return in_a_process(session, [item for item in items if item.nodeid == found.by], None).result is KILLED
 
 
 def in_a_process(session: pytest.Session, items: list[pytest.Item], fault: Fault | None) -> Found:
