@@ -109,7 +109,13 @@ async def test_runs_that_are_to_be_cancelled_can_be_taken_alone(estate: Estate) 
 async def test_what_nobody_goes_on_with_is_counted(estate: Estate) -> None:
     run = await estate.ask()
     await take(run)
+    await estate.ask()
     assert await work.stranded() == 0
+    assert {state: work.UNFINISHED.labels(state)._value.get() for state in ("queued", "running", "waiting")} == {
+        "queued": 1,
+        "running": 1,
+        "waiting": 0,
+    }
     await estate.owner.execute("UPDATE runs SET leased_until = now() - interval '61 seconds' WHERE id = $1", run.id)
     assert await work.stranded() == 1
     assert work.STRANDED._value.get() == 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from prometheus_client import Gauge
 
-from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunStatus
+from models.staff.runs import BY_WEBHOOK, NEVER, OUTPUT, RunState, RunStatus
 from resolvers.kernel import Code, Refusal, Topic
 from resolvers.kernel.declarations.operation import translate
 from resolvers.kernel.store.across import ALL_ROWS, rows_in
@@ -25,6 +25,7 @@ STRANDED_AFTER = 60.0  # seconds without a live lease
 STRANDED = Gauge(
     "crewship_runs_stranded", "Runs whose lease ended more than a minute ago and that no worker has claimed"
 )
+UNFINISHED = Gauge("crewship_runs_unfinished", "Runs of the instance that have not ended, by state", ["state"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +350,14 @@ async def give_up(claim: RunClaim, message: str) -> None:
 
 
 async def stranded(*, seconds: float = STRANDED_AFTER) -> int:
-    """The number of begun runs that no worker has held for longer than `seconds`. Sets the metric."""
-    sql = "SELECT count(*) FROM runs WHERE status = 'RUNNING' AND leased_until < now() - make_interval(secs => $1)"
-    found: int = await _value(ALL_ROWS, sql, seconds)
+    """The number of begun runs that no worker has held for longer than `seconds`. Sets this metric and, for what adds
+    workers, the number of unfinished runs by state.
+    """
+    late = "count(*) FILTER (WHERE leased_until < now() - make_interval(secs => $1))"
+    sql = f"SELECT state, count(*), {late} FROM runs WHERE status = 'RUNNING' GROUP BY state"
+    counts = {state: (number, left) for state, number, left in await rows_in(ALL_ROWS, sql, seconds)}
+    for state in (RunState.QUEUED, RunState.RUNNING, RunState.WAITING):
+        UNFINISHED.labels(state.lower()).set(counts.get(state, (0, 0))[0])
+    found: int = sum(left for _, left in counts.values())
     STRANDED.set(found)
     return found

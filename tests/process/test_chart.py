@@ -1,0 +1,176 @@
+"""The Helm chart: it renders what Kubernetes takes, gives no pod more than it needs, and refuses what is missing."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from resolvers.instance.settings import Settings, load_settings
+from resolvers.staff.runs.work import UNFINISHED
+from tests.process.commands import ROOT
+from tests.pypi import installed
+
+pytestmark = pytest.mark.slow
+CHART = ROOT / "deploy" / "helm" / "crewship"
+HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
+NEEDED = {
+    "image.repository": "registry/crewship",
+    "existingSecret.name": "crewship",
+    "publicUrl": "https://crewship.test",
+}
+EVERYTHING = NEEDED | {
+    "api.autoscaling.enabled": "true",
+    "worker.keda.enabled": "true",
+    "worker.commands": "true",
+    "ingress.enabled": "true",
+    "ingress.host": "crewship.test",
+    "ingress.tlsSecret": "tls",
+    "serviceMonitor.enabled": "true",
+    "trustedProxies": "{10.0.0.0/8,::1}",
+    "settings.CREWSHIP_ALLOW_SIGNUP": "maybe: \\n#",
+    "settingsFromSecrets": "{models}",
+    "image.pullSecrets": "{registry}",
+}
+OF_OPERATORS = ("keda.sh", "monitoring.coreos.com")
+
+
+@pytest.fixture(scope="session")
+def helm(request: pytest.FixtureRequest) -> str:
+    if found := shutil.which("helm"):
+        return found
+    if not (go := shutil.which("go")):
+        pytest.skip("needs helm, or Go to build it")
+    folder = request.config.cache.mkdir("helm")  # type: ignore[union-attr]
+    if not (folder / "helm").exists():
+        made = subprocess.run(
+            [go, "install", HELM], env=os.environ | {"GOBIN": str(folder)}, capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            pytest.skip(f"helm cannot be built here: {made.stderr[-300:]}")
+    return str(folder / "helm")
+
+
+def called(helm: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command, *rest = arguments  # a helm that was not built by its own makefile takes the cluster for an ancient one
+    return subprocess.run(
+        [helm, command, "--kube-version", "1.33.0", *rest], capture_output=True, text=True, check=False
+    )
+
+
+def given(values: dict[str, str]) -> Iterator[str]:
+    for name, value in values.items():
+        yield from ("--set", f"{name}={value}")
+
+
+def rendered(helm: str, values: dict[str, str]) -> list[dict[str, Any]]:
+    made = called(helm, "template", "ship", str(CHART), "--namespace", "crews", *given(values))
+    assert made.returncode == 0, made.stderr
+    return [each for each in yaml.safe_load_all(made.stdout) if each]
+
+
+@pytest.mark.parametrize("values", [NEEDED, EVERYTHING], ids=["least", "everything"])
+def test_what_it_renders_is_valid(
+    helm: str, values: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    assert called(helm, "lint", "--strict", str(CHART), *given(values)).returncode == 0
+    packages = installed(request.config, "kubernetes-validate", "kubernetes-validate==1.37.0")
+    resources = [
+        each for each in rendered(helm, values) if "k8s.io" in each["apiVersion"] or "." not in each["apiVersion"]
+    ]
+    assert {"Deployment", "Service", "Job", "NetworkPolicy", "PodDisruptionBudget"} <= {
+        each["kind"] for each in resources
+    }
+    (tmp_path / "all.json").write_text(json.dumps(resources))
+    check = (
+        "import json, sys, kubernetes_validate as k\n"
+        "for each in json.load(open(sys.argv[1])):\n"
+        "    for version in ('1.29', '1.37'): k.validate(each, version, strict=version == '1.37')\n"
+    )
+    made = subprocess.run(
+        [sys.executable, "-c", check, str(tmp_path / "all.json")],
+        env=os.environ | {"PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+
+
+@pytest.mark.parametrize("values", [NEEDED, EVERYTHING], ids=["least", "everything"])
+def test_no_pod_has_more_rights_than_it_needs(helm: str, values: dict[str, str]) -> None:
+    pods = {each["metadata"]["name"]: each for each in rendered(helm, values) if each["kind"] in ("Deployment", "Job")}
+    assert pods.keys() == {"ship-crewship-api", "ship-crewship-worker", "ship-crewship-migrate"}
+    for name, made in pods.items():
+        pod = made["spec"]["template"]["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        (container,) = pod["containers"]
+        assert container["securityContext"]["allowPrivilegeEscalation"] is False
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["resources"]["limits"]["memory"]
+        variables = {each["name"]: each for each in container["env"]}
+        assert ("CREWSHIP_MIGRATION_DATABASE_URL" in variables) is name.endswith("migrate")
+        assert ("ENCRYPTION_KEY" in variables) is not name.endswith("migrate")
+        unconfined = pod["securityContext"]["seccompProfile"]["type"] == "Unconfined"
+        assert unconfined is (values is EVERYTHING and name.endswith("worker"))
+        assert unconfined is (pod.get("hostUsers") is False)
+        assert not [
+            each for each in made["spec"]["template"]["spec"]["volumes"] if "hostPath" in each or "secret" in each
+        ]
+
+
+def test_its_variables_are_settings_of_the_service(helm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process with the values of a pod starts: each variable is known, and takes what the chart gives it."""
+    known = {name for field in Settings.model_fields for name in names_of(field)}
+    for made in rendered(helm, EVERYTHING | {"settings.CREWSHIP_ALLOW_SIGNUP": "true"}):
+        if made["kind"] != "Deployment":
+            continue
+        (container,) = made["spec"]["template"]["spec"]["containers"]
+        for each in container["env"]:
+            assert each["name"] in known
+            if "value" in each:
+                monkeypatch.setenv(each["name"], each["value"])
+        settings = load_settings()
+        assert settings.role == made["metadata"]["name"].rpartition("-")[2]
+        assert settings.allow_signup is True
+
+
+def names_of(field: str) -> list[str]:
+    alias = Settings.model_fields[field].validation_alias
+    return [str(each) for each in getattr(alias, "choices", [alias])]
+
+
+def test_workers_are_added_by_a_metric_that_there_is(helm: str) -> None:
+    (scaled,) = [each for each in rendered(helm, EVERYTHING) if each["kind"] == "ScaledObject"]
+    (metric,) = UNFINISHED.collect()
+    assert [each["metadata"]["valueLocation"] for each in scaled["spec"]["triggers"]] == [
+        f'{metric.name}{{state="{state}"}}' for state in ("queued", "running")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({}, "Set "),
+        ({"existingSecret.name": ""}, "Set existingSecret.name: a secret with the keys"),
+        ({"image.repository": ""}, "Set image.repository"),
+        ({"publicUrl": ""}, "Set publicUrl"),
+        ({"publicUrl": "https://crewship.test/path"}, "/publicUrl"),
+        ({"worker.replica": "3"}, "replica"),
+        ({"worker.concurrentRuns": "0"}, "/worker/concurrentRuns"),
+        ({"settings.lower": "x"}, "lower"),
+        ({"ingress.enabled": "true"}, "Set ingress.host"),
+    ],
+)
+def test_what_is_missing_is_refused_with_a_sentence(helm: str, values: dict[str, str], sentence: str) -> None:
+    made = called(helm, "template", "ship", str(CHART), *given((NEEDED | values) if values else {}))
+    assert made.returncode != 0
+    assert sentence in made.stderr
