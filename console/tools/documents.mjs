@@ -11,6 +11,7 @@ import { Kind, parse, print, stripIgnoredCharacters, visit } from "graphql";
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const SCHEMA = process.env.CONSOLE_SCHEMA ?? join(HERE, "../schema/schema.graphql");
 const GENERATED = join(HERE, "generated");
+const NAME = 32; // digits of a hash that name a document: the scripts before the first screen have many of them
 const SCALARS = { ID: "string", DateTime: "string", Date: "string", JSON: "unknown", Void: "null", Upload: "never" };
 const KINDS = { query: "Query", mutation: "Mutation", subscription: "Subscription" };
 const TYPENAME = { kind: Kind.FIELD, name: { kind: Kind.NAME, value: "__typename" } };
@@ -78,7 +79,7 @@ export async function writeDocuments() {
     writeFileSync(
       join(GENERATED, `${name}.ts`),
       `import { document } from "../lib/document";\nimport type { ${typed}, ${typed}Variables } from "./types";\n\n` +
-        `export const ${name} = document<${typed}, ${typed}Variables>("${id}");\n`,
+        `export const ${name} = document<${typed}, ${typed}Variables>("${id.slice(0, NAME)}");\n`,
     );
   }
   return Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));

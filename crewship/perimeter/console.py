@@ -89,9 +89,18 @@ PAGE = "index.html"
 
 @cache
 def documents() -> Mapping[str, str]:
-    """The documents of the console, by the sha256 of their text: it sends nothing but their names."""
+    """The documents of the console, by the sha256 of their text: it sends nothing but names of them."""
     file = ROOT / "documents.json"
     return json.loads(file.read_text()) if file.is_file() else {}
+
+
+SHORT = 32  # digits
+
+
+@cache
+def known() -> Mapping[str, str]:
+    """The same, also by the first digits of the hash: what the scripts send."""
+    return {id[:SHORT]: text for id, text in documents().items()} | dict(documents())
 
 
 async def page(request: Request) -> Response:
@@ -110,7 +119,7 @@ async def file(request: Request) -> Response:
 
 async def document(request: Request) -> Response:
     """The text of a document, for people who want to send it themselves."""
-    text = documents().get(request.path_params["id"])
+    text = known().get(request.path_params["id"])
     if text is None:
         raise HTTPException(404)
     return PlainTextResponse(text, headers={"Cache-Control": KEPT})
@@ -125,7 +134,11 @@ def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
     return Response(built.plain, media_type=built.media_type, headers=headers)
 
 
+OUTSIDE = ("/terminal", "/welcome")
+"""Addresses of its screens outside of workspaces, and of those that lead into one."""
+
 routes: list[BaseRoute] = [
+    *(Route(path, page) for path in OUTSIDE),
     Route("/console", page),
     Route("/console/assets/{name:path}", file),
     Route("/console/documents/{id}", document),

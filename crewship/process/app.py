@@ -85,7 +85,7 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         """Counts messages of a socket like requests."""
         return limits is None or limits.exceeded("/graphql", client) is None
 
-    trusted = {**console.documents(), **read_documents(settings.trusted_documents_file)}
+    trusted = {**console.known(), **read_documents(settings.trusted_documents_file)}
     if settings.trusted_documents_only:
         trusted |= page_documents.documents()
     ended = threading.Event()

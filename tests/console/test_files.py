@@ -72,6 +72,19 @@ def test_documents_are_named_by_their_text_and_fit_the_schema() -> None:
         assert validate(schema, parse(text)) == []
 
 
+def test_the_scripts_name_documents_by_the_first_digits_of_their_hash(client: TestClient) -> None:
+    known = console.known()
+    short = {id[: console.SHORT]: text for id, text in console.documents().items()}
+    assert len(short) == len(console.documents())
+    assert known == short | dict(console.documents())
+    scripts = "".join(built.plain.decode() for name, built in console.FILES.items() if name.endswith(".js"))
+    named = set(re.findall(rf"[\"'`]([0-9a-f]{{{console.SHORT}}})[\"'`]", scripts))
+    assert named == set(short)
+    for id, text in known.items():
+        assert client.get(f"/console/documents/{id}").text == text
+    assert client.get(f"/console/documents/{next(iter(short))[:-1]}").status_code == 404
+
+
 def test_every_document_of_the_source_was_built() -> None:
     written = "\n".join(
         path.read_text() for folder in ("lib", "screens") for path in (SOURCE / folder).rglob("*.graphql")
