@@ -15,6 +15,7 @@ export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
   limits: () => import("./Limits.svelte"),
   memory: () => import("./Memory.svelte"),
   changes: () => import("./Changes.svelte"),
+  terminal: () => import("./TerminalPart.svelte"),
   folder: () => import("./Folder.svelte"),
 };
 

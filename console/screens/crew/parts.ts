@@ -9,5 +9,6 @@ export const PARTS: Record<string, () => Promise<{ default: Part }>> = {
   files: () => import("./CrewFilesPart.svelte"),
   settings: () => import("./Settings.svelte"),
   container: () => import("./Container.svelte"),
+  terminal: () => import("./TerminalPart.svelte"),
   changes: () => import("../agent/Changes.svelte"),
 };
