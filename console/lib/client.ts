@@ -15,8 +15,10 @@ function newMutationId(): string {
 
 export const isOwn = (mutationId: string | null | undefined): boolean => !!mutationId && own.has(mutationId);
 
+/** The secret of a first start is in a fragment, which is sent to nobody: it stays one. */
 export function signInFirst(): void {
-  location.replace(`/login?callbackUrl=${encodeURIComponent(location.pathname + location.search)}`);
+  const { pathname, search, hash } = location;
+  location.replace(hash.startsWith("#setup") ? `/welcome${hash}` : `/login?callbackUrl=${encodeURIComponent(pathname + search + hash)}`);
 }
 
 export const client = new Client({

@@ -42,8 +42,8 @@ function matched(screen: Screen, parts: string[]): Parameters | undefined {
 }
 
 export function placeOf(pathname: string): Place {
-  const parts = pathname.slice(BASE.length).split("/").filter(Boolean).map(decoded);
-  const [workspace, ...rest] = parts;
+  const [base, ...parts] = pathname.split("/").filter(Boolean).map(decoded);
+  const [workspace, ...rest] = `/${base}` === BASE ? parts : [];
   for (const screen of screens) {
     const parameters = matched(screen, rest);
     if (parameters) return { screen, workspace, parameters };

@@ -1,4 +1,4 @@
-"""The pages for browsers: chat, login, account, GraphiQL, API reference, and their files.
+"""The pages for browsers: login, account, GraphiQL, API reference, and their files.
 
 Every file is part of this package, so the pages need no other network access. Assets are found at import; a page that
 names a missing one fails there. Only names found then are served, so no request path reaches the file system. The
@@ -19,7 +19,7 @@ from pathlib import Path
 from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from crewship.perimeter.compression import takes_gzip
@@ -44,10 +44,6 @@ themselves as two of them live at paths (`/graphql`, `/api/docs`) whose other an
 """
 
 OWN_CONTENT_SECURITY_POLICY = UI_CONTENT_SECURITY_POLICY.replace(" 'unsafe-inline'", "")
-TERMINAL_CONTENT_SECURITY_POLICY = OWN_CONTENT_SECURITY_POLICY.replace(
-    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
-)
-"""xterm.js colours its output with styles that it writes as text."""
 
 # Fixed here: the `mimetypes` module also reads the machine's own tables, and with nosniff a wrong type stops a script.
 MEDIA_TYPES = {
@@ -194,8 +190,14 @@ def graphiql(request: Request) -> Response:
 
 
 async def home(request: Request) -> Response:
-    """The landing page; also `/login`, where its script reads `callbackUrl` and `error` from the address."""
+    """The sign-in; its script reads `callbackUrl` and `error` from the address."""
     return _page(request, _HOME)
+
+
+async def to_console(request: Request) -> Response:
+    """The console finds the workspace, and the sign-in or the first start before it; browsers keep the fragment."""
+    query = request.url.query
+    return RedirectResponse(f"/console/?{query}" if query else "/console/", headers={"Cache-Control": "no-cache"})
 
 
 async def reference(request: Request) -> Response:
@@ -250,7 +252,7 @@ def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Rou
 
 
 routes: list[BaseRoute] = [
-    Route("/", home),
+    Route("/", to_console),
     Route("/login", home),
     _own("/forgot", "forgot.html"),
     # where mailed links lead
@@ -258,9 +260,7 @@ routes: list[BaseRoute] = [
     _own("/confirm-email", "confirm-email.html"),
     _own("/decision", "decision.html"),
     _own("/invitation", "invitation.html"),
-    _own("/welcome", "welcome.html"),
     _own("/account", "account.html"),
-    _own("/terminal", "terminal.html", TERMINAL_CONTENT_SECURITY_POLICY),
     Route("/api/docs", reference),
     Route("/favicon.ico", favicon),
     Route("/robots.txt", robots),

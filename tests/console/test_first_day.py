@@ -101,12 +101,12 @@ async def become_the_first_user(page: Page, served: Served) -> None:
     link = first_link(served)
     await page.look()
     await page.open(link)
-    await page.fill("#user [name=fullName]", "Ada Lovelace")
-    await page.fill("#user [name=email]", "ada@example.com")
-    await page.fill("#user [name=password]", "a long password")
+    await page.fill("[name=fullName]", "Ada Lovelace")
+    await page.fill("[name=email]", "ada@example.com")
+    await page.fill("[name=password]", "a long password")
     await page.press("Enter")
-    await page.see("crewship_cli_", "#token-value")
-    await page.open(f"{link.split('/#')[0]}/console")
+    await page.see("crewship_cli_", "main code")
+    await page.open(f"{link.split('/#')[0]}/")
     await page.see("Begin with a crew", "main")
 
 

@@ -29,7 +29,7 @@ PICTURES = os.environ.get("SCREENSHOTS")
 CALLBACK = "/api/v1/auth/oidc/harbour/callback"
 GUEST = "nemo@corp.example"
 STOPS = 60  # most presses of a key from one thing to another
-DONE = "document.querySelectorAll('#turns > li[data-state=done]').length === {}"
+DONE = "document.querySelectorAll('[role=log] > ol > li[data-state=done]').length === {}"
 
 
 class Walk:
@@ -70,7 +70,7 @@ class Walk:
         await self.page.command("Input.insertText", text=text)
 
     async def say(self, text: str, turns: int) -> None:
-        await self.type("#message", text)
+        await self.type("form textarea", text)
         await self.page.press("Enter")
         await self.page.until(DONE.format(turns))
 
@@ -136,31 +136,31 @@ async def set_up(walk: Walk, link: str) -> None:
     """From the link of the first start to a crew of a template, and the first answer of its lead."""
     page = walk.page
     await page.open(link)
-    await walk.type("#user [name=fullName]", "Grace Hopper")
+    await walk.type("[name=fullName]", "Grace Hopper")
     assert await page.value("location.pathname") == "/welcome"
     await walk.see("first user")
-    await walk.type("#user [name=email]", "grace@example.com")
-    await walk.type("#user [name=password]", "a long password")
+    await walk.type("[name=email]", "grace@example.com")
+    await walk.type("[name=password]", "a long password")
     await page.press("Enter")
-    await page.see("crewship_cli_", "#token-value")
+    await page.see("crewship_cli_", "main code")
     await walk.see("first token")
-    await walk.press("#token-kept")
-    await page.until("document.querySelector('[name=workspaceName]').value")
+    await walk.press("main .primary")
+    await page.until("document.querySelector('[name=workspaceName]')?.value")
     await walk.type("[name=workspaceName]", "Flow-Matic")
     await walk.see("workspace")
     await page.press("Enter")
-    await page.until("document.querySelector('[name=crewTemplateSlug]').offsetParent")
-    assert await page.value("document.querySelector('[name=agentName]').offsetParent !== null")
+    await page.until("document.querySelector('[name=crewTemplateSlug]')")
+    assert await page.value("document.querySelector('[name=agentName]') !== null")
     await walk.see("one agent")
     await walk.choose("[name=crewTemplateSlug]", "software-development")
-    await page.see("Tech Lead, Backend Dev", "#template-about")
-    assert await page.value("document.querySelector('[name=agentName]').offsetParent === null")
+    await page.see("Tech Lead, Backend Dev", "main [role=status]")
+    assert await page.value("document.querySelector('[name=agentName]') === null")
     assert await page.value("document.querySelector('[name=crewName]').value") == "Software Development"
     await walk.choose("[name=llmProvider]", "ANTHROPIC")
     await walk.type("[name=credentialValue]", "sk-ant-oat01-of-grace")
     await walk.see("crew of a template")
     await page.press("Enter")
-    await page.until("document.querySelector('#chat-title')?.innerText === 'Tech Lead'")
+    await page.see("Tech Lead", "h1")
     await walk.say("hello", 2)
     await walk.see("first answer")
 
@@ -168,21 +168,20 @@ async def set_up(walk: Walk, link: str) -> None:
 async def invite(walk: Walk, url: str, mailbox: Mailbox) -> str:
     """The link in the mail that arrived."""
     page = walk.page
-    await walk.press("#account-name")
-    await page.until("document.body.dataset.ready && location.pathname === '/account'")
-    await walk.press("#sections [href='#people']")
-    await page.see("Grace Hopper", "#members")
-    await page.see("No invitation is open", "#people")
-    await walk.type("#people [name=email]", "grace@example.com")
+    await walk.press("nav ul a[href$='/settings']")
+    await page.see("Grace Hopper", "main")
+    await walk.press("main a[href$='/settings/invitations']")
+    await page.see("No invitation is open", "main")
+    await walk.press("main header .primary")
+    await walk.type("dialog [name=email]", "grace@example.com")
     await page.press("Enter")
-    await page.see("This email belongs to a member", "#people .fault")
+    await page.see("This email belongs to a member", "dialog .fault")
     await walk.see("of a member")
-    await walk.type("#people [name=email]", GUEST)
-    assert await page.text("#people .fault") == ""
+    await walk.type("dialog [name=email]", GUEST)
     await page.press("Enter")
-    await page.see(f"Invitation for {GUEST}", "#invitation")
+    await page.see(GUEST, "dialog h2")
     await walk.see("invited")
-    shown = await page.text("#invitation-link")
+    shown = await page.text("dialog code")
     assert shown.startswith(f"{url}/invitation?token=")
     mail = await mailbox.arrived(GUEST)
     assert mail["subject"] == f'Invitation to the workspace "Flow-Matic" on {url.partition("://")[2]}'
@@ -206,8 +205,9 @@ async def join(walk: Walk, link: str) -> None:
     await page.see("member", "#joined")
     await walk.see("joined by a provider")
     await walk.press("#joined a")
-    await page.see("Captain nemo", "#account-name")
-    await walk.press("#crews .agent")
+    await page.see("Captain nemo", "nav")
+    await walk.press("nav ul a[href$='/chat']")
+    await walk.press("main a[href*='agent=']")
     await walk.say("ahoy", 2)
     await walk.see("second user")
 

@@ -23,9 +23,8 @@ from tests.every import each_of
 ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
 OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
-OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/decision", "/invitation", "/welcome", "/account"]
-OWN_PAGES += ["/terminal"]
-PAGES = ["/", "/login", "/api/docs", "/graphql", *OWN_PAGES]
+OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/decision", "/invitation", "/account"]
+PAGES = ["/login", "/api/docs", "/graphql", *OWN_PAGES]
 
 
 async def graphql_endpoint(request: Request) -> Response:
@@ -68,8 +67,6 @@ def test_a_page_is_html_under_the_policy_of_pages(client: TestClient, path: str)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     strict = pages.OWN_CONTENT_SECURITY_POLICY if path in OWN_PAGES else pages.UI_CONTENT_SECURITY_POLICY
-    if path == "/terminal":
-        strict = pages.TERMINAL_CONTENT_SECURITY_POLICY
     assert response.headers["content-security-policy"] == strict
     assert response.headers["cache-control"] == "no-cache"
     assert response.text.startswith("<!doctype html>")
@@ -83,8 +80,6 @@ def test_the_policy_names_no_origin_but_its_own_and_no_eval() -> None:
     assert directives["default-src"] == "'self'"
     assert directives["script-src"] == "'self' 'unsafe-inline'"
     assert "unsafe" not in pages.OWN_CONTENT_SECURITY_POLICY
-    of_terminal = dict(part.split(" ", 1) for part in pages.TERMINAL_CONTENT_SECURITY_POLICY.split("; "))
-    assert [name for name, sources in of_terminal.items() if "unsafe" in sources] == ["style-src"]
     allowed = {"'self'", "'none'", "'unsafe-inline'", "data:", "blob:"}
     assert {source for sources in directives.values() for source in sources.split()} <= allowed
 
@@ -191,7 +186,7 @@ def test_a_digest_changes_with_what_a_module_imports(tmp_path: Path) -> None:
 
 
 def test_our_own_files_travel_compressed(client: TestClient) -> None:
-    for url in ("/", "/static/chat.js", "/static/workbench.css", "/static/favicon.svg", "/graphql", "/api/docs"):
+    for url in ("/login", "/static/form.js", "/static/pages.css", "/static/favicon.svg", "/graphql", "/api/docs"):
         plain = client.get(url, headers={"accept-encoding": "identity"})
         packed = client.get(url, headers={"accept-encoding": "gzip"})
         assert "content-encoding" not in plain.headers
@@ -239,6 +234,14 @@ def test_an_address_without_a_page_is_one_for_browsers_and_a_line_for_others(cli
     assert {client.get(url).status_code for url in (*found.loaded, *found.linked)} == {200}
     plain = client.get("/nowhere", headers={"accept": "*/*"})
     assert (plain.status_code, plain.text, plain.headers["vary"]) == (404, "Not Found", "Accept")
+
+
+def test_the_root_leads_to_the_console(client: TestClient) -> None:
+    for asked, led in (("/", "/console/"), ("/?chat=c1&agent=a%20b", "/console/?chat=c1&agent=a%20b")):
+        answer = client.get(asked)
+        assert (answer.status_code, answer.headers["location"]) == (307, led)
+        assert answer.headers["cache-control"] == "no-cache"
+    assert client.get("//evil.example/?a=1").status_code == 404
 
 
 def test_assets_are_only_read(client: TestClient) -> None:

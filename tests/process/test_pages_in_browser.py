@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.asgi import GraphQL
 
-from crewship.perimeter import pages
+from crewship.perimeter import console, pages
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -90,6 +90,7 @@ def reporting(app: ASGIApp) -> ASGIApp:
 def origin() -> Iterator[str]:
     endpoint = GraphQL[Any, Any](strawberry.Schema(Query), graphql_ide=None)
     routes = [
+        *console.routes,
         *pages.routes,
         Route("/graphql", graphql_page, methods=["GET"]),
         Route("/graphql", endpoint, methods=["POST"]),
@@ -173,9 +174,17 @@ def test_the_reference_renders_the_document_under_the_policy(origin: str, tmp_pa
     assert visit.complaints == []
 
 
-def test_the_landing_page_says_so_when_there_is_no_api(origin: str, tmp_path: Path) -> None:
-    visit = Visit(f"{origin}/", tmp_path)
+def test_the_sign_in_says_so_when_there_is_no_api(origin: str, tmp_path: Path) -> None:
+    visit = Visit(f"{origin}/login", tmp_path)
     assert "Cannot query field 'viewer' on type 'Query'." in visit.document
     assert '<section id="unavailable" class="panel" aria-labelledby="unavailable-title">' in visit.document
     assert (visit.elsewhere, violations) == (set(), [])
     assert not [line for line in visit.complaints if "404" not in line]
+
+
+def test_the_console_says_so_when_there_is_no_api(origin: str, tmp_path: Path) -> None:
+    visit = Visit(f"{origin}/", tmp_path)
+    assert "This did not work" in visit.document
+    assert "Try again" in visit.document
+    assert (visit.elsewhere, violations) == (set(), [])
+    assert not [line for line in visit.complaints if "400" not in line]

@@ -140,7 +140,7 @@ async def test_somebody_signs_in_with_a_provider_and_unlinks_it(
     asked = await page.value("location.href")
     code = provider.issuer("open").grant(asked, "ida", email="ida@example.com", email_verified=True, name="Ida Rhodes")
     await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={_state(asked)}&code={code}")
-    await page.see("Ida Rhodes", "#account-name")
+    await page.see("Ida Rhodes", "#account-page")
     await page.open(f"{place.url}/account")
     await page.see("Open House", "#identities")
     await judge(page, axe, "account identities")
@@ -153,6 +153,26 @@ async def test_somebody_signs_in_with_a_provider_and_unlinks_it(
     await page.click("#ask-yes")
     await page.until("document.querySelector('#identities').hidden")
     assert await place.database.fetchval("SELECT count(*) FROM linked_identities") == 0
+
+
+async def test_a_form_says_all_that_is_wrong_in_whole_sentences(page: Page, place: World) -> None:
+    await page.open(f"{place.url}/login")
+    await page.until("!document.querySelector('#login').hidden")
+    await page.value("document.querySelector('#login').hidden = !(document.querySelector('#account').hidden = false)")
+    await page.fill("#account [name=email]", "nobody")
+    await page.fill("#account [name=password]", "short")
+    fault = "{ message: 'email: must be', extensions: { fields: { email: 'must be an email address' } } }"
+    await page.value(
+        "import(document.querySelector('link[href*=\"form.js\"]').href)"
+        f".then(({{ showFaults }}) => showFaults(document.querySelector('#account form'), {fault}))"
+    )
+    said = await page.value("[...document.querySelectorAll('#account .fault')].map(fault => fault.textContent)")
+    assert said == [
+        "Full name must not be empty.",
+        "Email must be an email address.",
+        "Password must have at least 8 characters.",
+    ]
+    assert await page.value("document.activeElement.name") == "email"
 
 
 def _state(address: str) -> str:
@@ -283,14 +303,13 @@ async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: st
         ("pages.workspace", place.workspace.id),
     ]
     await page.open(f"{place.url}/")
-    await page.until("document.querySelector('#chat-title')?.innerText === 'Scout'")
-    assert await page.value("document.querySelector('#workspace').value") == place.workspace.id
-    assert (await page.text("#keys")).startswith("Ctrl+Enter sends,")
-    await page.fill("#message", "one")
+    await page.until(f"location.pathname === '/console/{place.workspace.slug}'")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/chat?agent=scout")
+    await page.see("Ctrl+Enter sends", "main form")
+    await page.fill("form textarea", "one")
     await page.press("Enter")
-    await page.fill("#message", "two")
-    assert await page.value("document.querySelector('#message').value") == "one\ntwo"
-    await page.click("#crews .agent")  # a small screen shows the chat then
+    await page.fill("form textarea", "two")
+    assert await page.value("document.querySelector('form textarea').value") == "one\ntwo"
     await judge(page, axe, "chat")
     await page.open(f"{place.url}/account")
     await page.until("document.body.dataset.ready")
@@ -369,7 +388,7 @@ async def test_passkeys_are_added_used_required_and_deleted(
         await page.until("location.pathname === '/login'")
         await judge(page, axe, "login passkey")
         await page.click("#use-passkey")
-        await page.until("document.querySelector('#workbench').offsetParent !== null")
+        await page.until("location.pathname.startsWith('/console/')")
         await page.open(f"{named.url}/account")
         await page.until("document.body.dataset.ready")
         assert await page.value("document.querySelector('#require-form [name=required]').checked") is True

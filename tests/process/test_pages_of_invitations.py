@@ -37,7 +37,7 @@ async def test_a_newcomer_accepts_with_a_new_account(page: Page, place: World, a
     assert await page.value("location.search") == ""
     await judge(page, axe, "invitation joined")
     await page.click("#joined a")
-    await page.see("Radia Perlman", "#account-name")
+    await page.see("Radia Perlman", "nav")
     joined = "SELECT role FROM memberships m JOIN users u ON u.id = m.user_id WHERE u.email = 'radia@example.com'"
     assert await place.database.fetchval(joined) == "MEMBER"
 

@@ -1,19 +1,16 @@
-"""Answers in Markdown, in the page at `/`: what they become, that markup stays text, and what a growing one costs."""
+"""Answers in Markdown: what they become, that markup stays text, and what a growing one costs."""
 
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from tests.every import each_of
 from tests.process.browser import CHROMIUM, Page, browsing
-from tests.process.looks import axe, judge
-from tests.process.players import RESULT, Player, text
-from tests.process.workbench import answered, new_chat, page, place, player, say, sign_in
+from tests.process.workbench import page, place
 from tests.world import World
 
-__all__ = ["axe", "page", "place", "player"]
+__all__ = ["page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 
 MADE = "import('/static/markdown.js').then(({ Markdown }) => { const view = new Markdown(); GROW; return VALUE; })"
@@ -155,37 +152,3 @@ async def test_no_text_takes_long(tab: Page, piece: str) -> None:
     grow = f"const began = performance.now(); view.update({{ text: {text} }})"
     took = await tab.value(MADE.replace("GROW", grow).replace("VALUE", "performance.now() - began"))
     assert took < 3000
-
-
-@pytest.mark.slow
-async def test_an_answer_in_the_chat(place: World, player: Player, page: Page, axe: str, tmp_path: Path) -> None:
-    player.play("plan", *(text(ANSWER[at : at + 7]) for at in range(0, len(ANSWER), 7)), RESULT)
-    await sign_in(page, place.url)
-    await new_chat(page)
-    await say(page, "plan")
-    await answered(page, "plan")
-    live = await page.value("document.querySelector('#turns .answer').innerHTML")
-    assert await page.text("#turns .answer h3") == "Plan"
-    assert await page.value("document.querySelectorAll('#turns .answer :is(td, th)').length") == 6
-    link = "document.querySelector('#turns .answer a')"
-    assert await page.value(f"[{link}.href, {link}.rel]") == ["https://example.com/a_b", "noopener noreferrer"]
-    await page.command("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
-    await page.click("#turns .answer .code button")
-    await page.until("/Copied|Selected/.test(document.querySelector('#turns .answer .code').innerText)")
-    await page.screenshot(tmp_path / "answer.png", 1280, 1100)
-    await page.screenshot(tmp_path / "answer-phone.png", 360, 900, dark=True)
-    await judge(page, axe, "answer")
-    await page.command("Page.reload")
-    await page.see("After it all.", "#turns .answer")
-    assert await page.value("document.querySelector('#turns .answer').innerHTML") == live
-    assert page.complaints == []
-
-
-@pytest.mark.slow
-async def test_words_of_users_stay_as_they_are(place: World, player: Player, page: Page) -> None:
-    player.play("# not **bold**", text("ok"), RESULT)
-    await sign_in(page, place.url)
-    await new_chat(page)
-    await say(page, "# not **bold**")
-    assert await answered(page, "# not **bold**") == "ok"
-    assert await page.text("#turns .by-user .parts") == "# not **bold**"

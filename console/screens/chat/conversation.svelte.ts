@@ -24,6 +24,8 @@ export class Conversation {
   reason = $state.raw<Reason>();
   earlier = $state<string | null>(null);
   trouble = $state("");
+  /** Something was answered while the page was open. */
+  answered = $state(false);
   uploading = $state.raw<readonly string[]>([]);
   readonly turns = new Turns((agentId) => (!agentId || agentId === this.data?.agent?.id ? this.data?.agent?.name : undefined) ?? texts.chat.agent);
   #visit = 0;
@@ -73,6 +75,7 @@ export class Conversation {
     const outcome = this.turns.apply(event as Frame);
     if (outcome === "gap") void this.#load();
     if (outcome !== "end") return;
+    this.answered = true;
     this.#markRead();
     const visit = this.#visit;
     setTimeout(() => visit === this.#visit && void this.adopt(), PAUSE);

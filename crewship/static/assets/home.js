@@ -4,26 +4,22 @@ import { clearFaults, onSubmit, showFaults } from "./form.js";
 import { browserHasPasskeys, signInWithPasskey } from "./passkeys.js";
 import { showProviders } from "./providers.js";
 import { returnPath } from "./return_path.js";
-import { readSetup, signIn, signInRefusal, signOut, whoAmI } from "./session.js";
-import { Workbench } from "./workbench.js";
+import { readSetup, signIn, signInRefusal, whoAmI } from "./session.js";
 
 const SIGN_UP = "mutation SignUp($input: SignUpInput!) { signup(input: $input) { id } }";
 const parameters = new URLSearchParams(location.search);
 const destination = returnPath(parameters.get("callbackUrl"), location.origin);
-const panels = document.querySelectorAll(".panel[id], #workbench");
-const workbench = new Workbench();
+const panels = document.querySelectorAll(".panel[id]");
 
 function show(id, focus = false) {
   for (const panel of panels) panel.hidden = panel.id !== id;
   find("#cards").hidden = false; // not before it is known whether this is the page to be on
-  document.body.dataset.view = id === "workbench" ? "workbench" : "door";
   if (focus) find(`#${id} h2`)?.focus();
 }
 
 async function refresh(focus = false) {
   try {
-    if (await whoAmI()) return await showSignedIn(focus);
-    workbench.close();
+    if (await whoAmI()) return goOn();
     showHealth();
     const { needsBootstrap, allowSignup, providers } = await readSetup();
     // the printed link brings its secret in the fragment, which is sent to nobody
@@ -39,55 +35,29 @@ async function refresh(focus = false) {
   }
 }
 
-async function showSignedIn(focus) {
-  find("#onward").hidden = destination === "/";
-  find("#onward a").href = destination;
-  find("#onward a").textContent = `Continue to ${destination}`;
-  show("workbench", focus);
-  find("#crew-refusal").textContent = "";
-  try {
-    await workbench.open();
-  } catch (error) {
-    find("#crew-refusal").textContent = `The page cannot be loaded: ${error.message}`;
-  }
-}
+const goOn = () => location.replace(destination);
 
 onSubmit(find("#login form"), async ({ email, password }, form) => {
   await signIn(email, password);
   form.reset();
-  await goOn();
+  goOn();
 });
 
 find("#use-passkey").onclick = async () => {
   clearFaults(find("#login form"));
   try {
     await signInWithPasskey();
-    await goOn();
+    goOn();
   } catch (error) {
     showFaults(find("#login form"), error);
   }
 };
 
-async function goOn() {
-  if (destination !== "/") location.assign(destination);
-  else await refresh(true);
-}
-
 onSubmit(find("#account form"), async (input) => {
   await graphql(SIGN_UP, { input });
-  location.assign(destination === "/" ? "/welcome" : destination);
+  location.assign(/^\/(console\/?)?$/.test(destination) ? "/welcome" : destination);
 });
 
-find("#sign-out").addEventListener("click", async () => {
-  try {
-    await signOut();
-    await refresh(true);
-  } catch (error) {
-    find("#crew-refusal").textContent = error.message;
-  }
-});
-
-document.addEventListener("signed-out", () => refresh(true));
 find("#retry").addEventListener("click", () => refresh(true));
 find("#offer-account button").addEventListener("click", () => show("account", true));
 find("#offer-login").addEventListener("click", () => show("login", true));
@@ -101,6 +71,5 @@ async function showHealth() {
   }
 }
 
-if (location.pathname === "/login") document.title = "Sign in · Crewship";
 if (parameters.has("error")) find("#login .refusal").textContent = signInRefusal(parameters.get("error"));
 refresh();

@@ -73,7 +73,7 @@ async def test_a_browser_registers_a_passkey_and_signs_in_with_it(
     async with browsing(tmp_path / "profile") as page:
         await page.command("WebAuthn.enable")
         added = await page.command("WebAuthn.addVirtualAuthenticator", options=AUTHENTICATOR)
-        await page.open(f"{url}/")
+        await page.open(f"{url}/login")
         await page.until("document.readyState === 'complete' && location.hostname === 'localhost'")
         assert (await run(page, f"return {log_in};"))["ok"] is True
         assert (await run(page, "return register();"))["name"] == "virtual"
