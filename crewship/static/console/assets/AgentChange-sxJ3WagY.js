@@ -1,1 +1,0 @@
-import{Xt as e}from"./index-ujELhIBk.js";var t=e(`31913fb569cde6676872fcc3167720c413ec24d35e5544d69d88ce12af927087`);export{t};

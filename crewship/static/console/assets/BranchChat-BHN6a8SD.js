@@ -1,1 +1,0 @@
-import{Xt as e}from"./index-ujELhIBk.js";var t=e(`d3d785611a9f6769f806fe8baa4f88873480e6996599255ce49d3952fe1640c6`);export{t};

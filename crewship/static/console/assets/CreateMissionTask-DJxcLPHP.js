@@ -1,1 +1,0 @@
-import{Xt as e}from"./index-ujELhIBk.js";var t=e(`9317e3335c18d4529c21ec4506b4051ef5e8dd7782175d7ef964fbc0649c01a9`);export{t};

@@ -1,1 +1,0 @@
-import{or as e,sr as t}from"./index-ujELhIBk.js";import{t as n}from"./Files-DdyO3SY5.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{$t as e,Gn as t,Un as n,gn as r,jn as i,kn as a,ur as o,xn as s}from"./index-ujELhIBk.js";var c=i(`<dl><!></dl>`);function l(i,l){let u=e(l,`bare`,3,!1);var d=c();let f;var p=t(d);s(p,()=>l.children),o(d),n(()=>f=r(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),a(i,d)}export{l as t};

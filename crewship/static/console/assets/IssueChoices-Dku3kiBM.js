@@ -1,1 +1,0 @@
-import{Xt as e}from"./index-ujELhIBk.js";var t=e(`9a59911bdcbf8c55a86d9bc2350fbffc44b84172d0c7ea04415eaa3a3e1a53ca`);export{t};

@@ -1,1 +1,0 @@
-import{Xt as e}from"./index-ujELhIBk.js";var t=e(`77d8c1e63d008c53998daa6b93c804e4bd1a5d2636258a685bb5a334b3e839bb`);export{t};

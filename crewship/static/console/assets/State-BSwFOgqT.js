@@ -1,1 +1,0 @@
-import{$t as e,Dn as t,Gn as n,Jn as r,Un as i,_n as a,gn as o,jn as s,kn as c,ur as l}from"./index-ujELhIBk.js";var u=s(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(s,d){let f=e(d,`live`,3,!1);var p=u();let m;var h=r(n(p),1,!0);l(p),i(()=>{m=o(p,1,a(d.tone),`svelte-9gk0ub`,m,{live:f()}),t(h,d.text)}),c(s,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{Dn as e,Un as t,jn as n,kn as r,ln as i,or as a,qn as o,sr as s}from"./index-ujELhIBk.js";import{i as c,o as l,t as u}from"./time.svelte-CYkRjPEK.js";var d=n(`<time class="svelte-19qb811"> </time>`);function f(n,f){s(f,!0);var p=d(),m=o(p,!0);t((t,n)=>{i(p,`datetime`,f.at),i(p,`title`,t),e(m,n)},[()=>c(f.at),()=>u(f.at,l())]),r(n,p),a()}export{f as t};
