@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypedDict
 
+from resolvers.identity.cookies import GRAPHQL_PATH
 from resolvers.instance.addresses import site, subscriber
 
 # in nanoseconds: whole numbers, so that the N-th token of N is neither lost nor gained to rounding
@@ -121,6 +122,8 @@ class RateLimits:
             if path.startswith("credentials/", 8) and path.endswith("/test") and path.count("/") in (4, 5):
                 return self._credential_test
             return None if path.startswith("internal/", 8) else self._api
+        if path == GRAPHQL_PATH:
+            return self._api  # of its operations, those with a narrower bucket count there, too
         if path.startswith("/api/"):
             return self._auth if path.startswith("/api/auth/") else self._api
         # The other surfaces of the same operations: without this they would be the way around the limit.

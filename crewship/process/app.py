@@ -26,6 +26,7 @@ from crewship.process.trusted_documents import read_documents
 from resolvers.attention.channels import identify
 from resolvers.domains import modules_in
 from resolvers.errors import Code, Refusal
+from resolvers.identity.cookies import GRAPHQL_PATH
 from resolvers.instance.addresses import TrustedProxies
 from resolvers.instance.passwords import Passwords
 from resolvers.instance.running import instance
@@ -56,7 +57,7 @@ class Application:
             await self.sockets.get(scope["path"], _no_socket)(scope, receive, send)
         elif scope["type"] != "http":
             await self.pages(scope, receive, send)
-        elif scope["path"] == "/graphql":
+        elif scope["path"] == "/graphql" or (scope["path"] == GRAPHQL_PATH and scope["method"] == "POST"):
             await self.graphql.http(scope, receive, send)
         elif scope["path"] in (ws.PATH, ws.TERMINAL):
             await ws.without_upgrade(scope, receive, send)
@@ -69,7 +70,7 @@ class Application:
         """The surface that answers such a request as a whole; None for streams, pages, and requests that have
         to wait.
         """
-        if target.path == "/graphql":
+        if target.path == "/graphql" or (target.path == GRAPHQL_PATH and target.method == "POST"):
             return None if self.graphql.made is None else self.graphql.made.endpoint.whole_of(transport, target)
         if target.surface is None:
             target.surface = self.rest.surface(target.method, target.raw_path) or False

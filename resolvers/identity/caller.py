@@ -48,7 +48,14 @@ class KnownBrowser:
     value: str = field(repr=False)
 
 
-SessionChange = IssuedSession | KnownBrowser | Literal["ended"]
+@dataclass(frozen=True, slots=True)
+class IssuedCsrfToken:
+    """The double-submit token of a browser that is about to sign in."""
+
+    value: str = field(repr=False)
+
+
+SessionChange = IssuedSession | KnownBrowser | IssuedCsrfToken | Literal["ended"]
 """The effect of a request on the browser's session: the transport sets or clears its cookies."""
 
 

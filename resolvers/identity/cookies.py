@@ -9,6 +9,8 @@ from models.people.sign_in_providers import ATTEMPT_LIFETIME
 
 SESSION_LIFETIME = timedelta(days=30)
 REFRESH_PATH = "/api/auth/"
+GRAPHQL_PATH = f"{REFRESH_PATH}graphql"
+"""The GraphQL endpoint where browsers send the cookies of `REFRESH_PATH`, too."""
 
 # What RFC 6265 lets a value be made of (cookie-octet); our own values are hex or base64url.
 _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")

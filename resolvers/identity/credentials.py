@@ -6,7 +6,7 @@ from datetime import timedelta
 from models.people.auth import TokenTier
 from resolvers.errors import Reason, Refusal
 from resolvers.identity import cookies, machine_tokens, webhook_senders
-from resolvers.identity.caller import Caller, CredentialKind, KnownBrowser, SessionChange
+from resolvers.identity.caller import Caller, CredentialKind, IssuedCsrfToken, KnownBrowser, SessionChange
 from resolvers.instance.addresses import AddressReach
 from resolvers.instance.crypto import TokenClaims, TokenExpired, TokenInvalid, TokenKind, hash_cli_token
 from resolvers.instance.running import instance
@@ -153,5 +153,7 @@ def session_cookies(session: SessionChange | None, *, https: bool) -> list[str]:
         return cookies.clear_all()
     if isinstance(session, KnownBrowser):
         return [cookies.set_browser(session.value, https=https)]
+    if isinstance(session, IssuedCsrfToken):
+        return cookies.set_csrf(session.value, https=https)
     made = cookies.set_session(session.access, session.refresh, https=https)
     return made if session.device is None else [*made, cookies.set_device(session.device, https=https)]

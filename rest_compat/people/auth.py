@@ -7,7 +7,6 @@ import orjson
 
 from models.people.auth import CliToken
 from resolvers.errors import Code, Reason, Refusal
-from resolvers.identity import cookies
 from resolvers.instance.addresses import same_host
 from resolvers.kernel.declarations.operation import Answer
 from resolvers.kernel.ground.inputs import BODY
@@ -82,15 +81,6 @@ def _reads_bootstrap(request: Request) -> dict[str, Any]:
 # ---- answering -------------------------------------------------------------------------------------------------------
 
 
-def _answers_csrf(request: Request, answer: Answer) -> Reply:
-    token = orjson.loads(answer.body or b"{}")["csrfToken"]
-    return Reply(
-        200,
-        answer.body or b"",
-        [JSON, *[(b"set-cookie", text.encode()) for text in cookies.set_csrf(token, https=request.caller.https)]],
-    )
-
-
 def _answers_login(request: Request, answer: Answer) -> Reply:
     if _wants_json(request):
         return Reply(200, answer.body or b"", [JSON])
@@ -119,7 +109,7 @@ def _redirect(location: str) -> Reply:
 
 
 ROUTES = (
-    GET("/api/auth/csrf", login.create_csrf_token, login.CsrfToken, answers=_answers_csrf),
+    GET("/api/auth/csrf", login.create_csrf_token, login.CsrfToken),
     GET("/api/auth/providers", login.list_providers, login.Providers),
     GET("/api/auth/session", sessions.get_session, sessions.CurrentSession),
     POST(

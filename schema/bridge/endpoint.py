@@ -15,7 +15,8 @@ from resolvers.attention.channels import identify
 from resolvers.errors import Code, Refusal
 from resolvers.identity import credentials
 from resolvers.identity.caller import Caller, SessionChange
-from resolvers.instance.addresses import normal_origin, origin_allowed, own_origin
+from resolvers.identity.cookies import GRAPHQL_PATH
+from resolvers.instance.addresses import normal_origin, origin_allowed, own_origin, same_host
 from resolvers.instance.running import instance
 from resolvers.kernel.declarations.operation import Answer
 from schema.bridge.documents import Document, DocumentPlan, Documents
@@ -43,8 +44,8 @@ class Executed(NamedTuple):
     replayed: bool = False
 
     @classmethod
-    def of(cls, body: bytes, answers: list[Answer]) -> "Executed":
-        session = next((answer.session for answer in reversed(answers) if answer.session is not None), None)
+    def of(cls, body: bytes, answers: list[Answer], asking: Asking) -> "Executed":
+        session = asking.sessions[-1] if asking.sessions else None
         return cls(200, body, session, any(answer.replayed for answer in answers))
 
 
@@ -179,8 +180,11 @@ class Endpoint:
         key: str | None = None,
         read_only: bool = False,
         strict: bool = False,
+        cookies: bool = True,
     ) -> Executed:
-        """`key` of idempotency. `strict`: what cannot be run is a 400, as application/graphql-response+json demands."""
+        """`key` of idempotency. `strict`: what cannot be run is a 400, as application/graphql-response+json demands.
+        `cookies`: the transport can set them.
+        """
         bad = 400 if strict else 200
         try:
             who = Who(caller)
@@ -205,7 +209,8 @@ class Endpoint:
             if cost > MAX_COST:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
                 return Executed(bad, _wrong(text, cost=cost))
-            asking = Asking(caller, self.throttle, key, alone=kind is OperationType.QUERY or len(calls) == 1)
+            alone = kind is OperationType.QUERY or len(calls) == 1
+            asking = Asking(caller, self.throttle, key, alone=alone, cookies=cookies)
             if kind is OperationType.QUERY:
                 plan.runs += 1
             if plan.complete and self.compiled:
@@ -302,7 +307,7 @@ class Endpoint:
         if errors:
             parts += (b',"errors":', orjson.dumps(reported(errors)))
         parts.append(b',"extensions":{"cost":%d}}' % cost)
-        return Executed.of(b"".join(parts), answers)
+        return Executed.of(b"".join(parts), answers, asking)
 
     async def _fallback(
         self, context: ExecutionContext, document: Document, inputs: dict[str, Any], cost: int, who: Who
@@ -317,7 +322,7 @@ class Endpoint:
         answer: dict[str, Any] = {"data": result.data}
         if errors := [*(result.errors or ()), *context.withheld]:
             answer["errors"] = reported(errors)
-        return Executed.of(orjson.dumps(answer | {"extensions": {"cost": cost}}), context.answers)
+        return Executed.of(orjson.dumps(answer | {"extensions": {"cost": cost}}), context.answers, context.asking)
 
 
 def _call(root: Root, variables: Any) -> "Call | Faulty":
@@ -350,8 +355,14 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 def caller_of(transport: Any, path: str) -> Caller:
+    """Raises Malformed for a page of another host where browsers send the cookies that renew a session: an allowed
+    origin may call the API, not exchange tokens.
+    """
+    headers = transport.headers
+    if path == GRAPHQL_PATH and not same_host(headers.get(b"origin"), headers.get(b"referer"), transport.host):
+        raise Malformed(403, "Only pages of this server may use this path")
     return credentials.caller_of(
-        transport.headers,
+        headers,
         client=transport.client,
         forwarded=transport.forwarded,
         local_socket=transport.local_socket,

@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 
 from models.people.workspaces import Role
 from resolvers.errors import Code, Refusal
-from resolvers.identity.caller import Caller
+from resolvers.identity.caller import Caller, SessionChange
 from resolvers.kernel.admission.request import Request
 from resolvers.kernel.declarations.operation import Answer, Operation
 from resolvers.kernel.declarations.outputs import Output
@@ -52,6 +52,7 @@ from schema.bridge.fields import node_of
 BACKREF = "strawberry-definition"
 Throttle = Callable[[str, str], None]
 """(operation, client): raises RATE_LIMITED if the operation's own bucket is empty."""
+NO_COOKIES = "This field sets or clears cookies, which a WebSocket cannot: send it by POST"
 UNPAGED = 100  # what a list without pages counts
 KIND = "@type"
 """The key of an object that could be of several types, and says which: no document can have it as an alias."""
@@ -85,6 +86,15 @@ class Asking:
     throttle: Throttle | None = None
     key: str | None = None
     alone: bool = True
+    cookies: bool = True
+    sessions: list[SessionChange] = field(default_factory=list)
+    """The effects on the browser's session, in the order of the roots."""
+
+    def admit(self, root: "Root") -> None:
+        """Raises Refusal if the answer has to set cookies and cannot, or the operation's own bucket is empty."""
+        if root.operation.cookies and not self.cookies:
+            raise Refusal(Code.BAD_REQUEST, NO_COOKIES)
+        self.pay(root)
 
     def pay(self, root: "Root") -> None:
         """Raises Refusal if the operation's own bucket is empty."""
@@ -121,7 +131,7 @@ class Call:
     async def run(self, asking: "Asking") -> Answer:
         """Raises Refusal. If the caller's role may not follow an edge of a query, the edge is null."""
         root = self.root
-        asking.pay(root)
+        asking.admit(root)
         try:
             try:
                 return await self._answer(asking, root.shape)
@@ -131,6 +141,8 @@ class Call:
                     raise
                 return (await self._answer(asking, shape))._replace(withheld=withheld)
         except Refusal as refusal:
+            if refusal.ends_session:
+                asking.sessions.append("ended")
             raise root.told(refusal) from refusal
 
     async def _answer(self, asking: "Asking", shape: Shape) -> Answer:
@@ -139,6 +151,8 @@ class Call:
             asking.caller, raw, shape, self.slots, self.place, if_version=self.version, fault=self.fault,
             key=asking.key_of(root),
         )  # fmt: skip
+        if answer.session is not None:
+            asking.sessions.append(answer.session)
         return answer
 
 

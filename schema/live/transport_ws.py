@@ -223,7 +223,7 @@ class Socket:
         return None
 
     async def _answered(self, operation: Operation, body: dict[str, Any]) -> bytes:
-        done = await self._service.endpoint.execute(self._caller, body, strict=True)
+        done = await self._service.endpoint.execute(self._caller, body, strict=True, cookies=False)
         return operation.ended(done.body) if done.status == 200 else operation.failed(orjson.loads(done.body)["errors"])
 
     async def _opened(self, operation: Operation, request: Request) -> None:

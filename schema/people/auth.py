@@ -1,12 +1,14 @@
-"""GraphQL: accounts, sessions and tokens. Signing in and out with a browser's cookies is REST."""
+"""GraphQL: accounts, sessions and tokens. Signing in and out sets the cookies of the browser."""
 
 import strawberry
 
 from models.people.auth import CliToken
-from resolvers.people.auth import accounts, token_rotation, ws_tickets
+from resolvers.people.auth import accounts, login, token_rotation, ws_tickets
 from resolvers.people.auth import cli_tokens as cli_token_ops
 from resolvers.people.auth import sessions as session_ops
-from schema.bridge.fields import mutation, node, query
+from schema.bridge.fields import mutation, node, output, query
+
+output(login.LoginResult, name="SignInResult")
 
 
 @node(CliToken)
@@ -25,6 +27,7 @@ class CliTokenType:
 
 @strawberry.type
 class AuthQuery:
+    csrf_token = query(login.create_csrf_token)
     sessions = query(session_ops.list_sessions)
     cli_tokens = query(cli_token_ops.list_cli_tokens, CliTokenType)
     validate_cli_token = query(cli_token_ops.validate_cli_token)
@@ -35,6 +38,9 @@ class AuthQuery:
 class AuthMutation:
     bootstrap = mutation(accounts.bootstrap)
     signup = mutation(accounts.sign_up)
+    sign_in = mutation(login.log_in)
+    sign_out = mutation(session_ops.sign_out)
+    refresh_session = mutation(session_ops.refresh_session)
     revoke_session = mutation(session_ops.revoke_session)
     create_cli_token = mutation(cli_token_ops.create_cli_token)
     rotate_cli_token = mutation(token_rotation.rotate_cli_token)

@@ -14,10 +14,9 @@ GATES = {"none", "read", "create", "update", "manage", "delete", "owner"}
 # Operations that make no sense as a GraphQL field: cookies and redirects, uploads and downloads, sockets, probes.
 # Internal and webhook routes are REST only as well: they are not for users.
 REST_ONLY = {
-    "auth.csrf", "auth.providers", "auth.session", "auth.login", "auth.refresh", "auth.signin_page", "auth.signout",
-    "auth.error_page", "auth.google_redirect", "auth.google_callback", "oauth.callback", "oauth.loopback",
-    "chats.attach", "crews.files.download", "agents.files_download", "admin.gdpr_export",
-    "admin.memory_version_content",
+    "auth.providers", "auth.session", "auth.signin_page", "auth.error_page",
+    "auth.google_redirect", "auth.google_callback", "oauth.callback", "oauth.loopback", "chats.attach",
+    "crews.files.download", "agents.files_download", "admin.gdpr_export", "admin.memory_version_content",
     "ws.connect", "ws.terminal", "ops.healthz", "ops.readyz", "ops.metrics", "system.health", "journal.stream",
 }  # fmt: skip
 

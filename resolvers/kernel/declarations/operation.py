@@ -155,6 +155,7 @@ class Operation(Generic[D]):
     writes_on_refusal: bool = False
     late: bool = False
     tickets: bool = False
+    cookies: bool = False
     deprecated: Deprecation | None = None
     subject: Subject | None = None
     or_capability: Capability | None = None

@@ -364,6 +364,7 @@ def command(
     writes_on_refusal: bool = False,
     late: bool = False,
     tickets: bool = False,
+    cookies: bool = False,
     deprecated: Deprecation | None = None,
     subject: Subject | None = None,
     locked: bool = False,
@@ -382,7 +383,8 @@ def command(
     that admits a member without the role. `again`: a unique constraint; if it is violated the command is repeated, with
     `ctx.attempt` 2. `allow`: rules after the gate and before the validation of the input, see `guards.Rule`.
     `versioned`: the table whose row `If-Match` names. `secret`: the answer is never stored. `late`: the transaction
-    begins at `ctx.begin()`. `tickets`: a ticket of a live channel authenticates it, too. `refused`: receives refused
+    begins at `ctx.begin()`. `tickets`: a ticket of a live channel authenticates it, too. `cookies`: it signs a browser
+    in or out, so its answer must be able to set cookies. `refused`: receives refused
     calls, for a log of them. `reach`: INSTANCE for rows of no workspace, which only the operator may change.
     `personal`, `scopes` as for a query.
     """
@@ -396,9 +398,9 @@ def command(
             audit=audit, emits=emits if isinstance(emits, tuple) else (emits,), errors=errors,
             allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces_of(auth, surfaces),
             versioned=versioned, secret=secret, writes_on_refusal=writes_on_refusal, late=late, tickets=tickets,
-            deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability, again=again,
-            refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,), personal=personal,
-            scopes=scopes, module=function.__module__, run=function,
+            cookies=cookies, deprecated=deprecated, subject=subject, locked=locked, or_capability=or_capability,
+            again=again, refused=refused, reach=reach, asks=asks if isinstance(asks, tuple) else (asks,),
+            personal=personal, scopes=scopes, module=function.__module__, run=function,
         )  # fmt: skip
 
     return bind
@@ -415,14 +417,15 @@ def procedure(
     surfaces: frozenset[Surface] | None = None,
     late: bool = False,
     tickets: bool = False,
+    cookies: bool = False,
     deprecated: Deprecation | None = None,
     subject: Subject | None = None,
     scopes: Said = OWN,
 ) -> Callable[[Callable[..., Awaitable[T]]], Procedure[Any, T]]:
     """Declares a read that must await; with `subject` the function takes the row, as a command's does.
 
-    `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` as for a command,
-    `scopes` as for a query.
+    `late`: it leaves the database in between, and holds no connection meanwhile. `tickets` and `cookies` as for a
+    command, `scopes` as for a query.
     """
 
     def bind(function: Callable[..., Awaitable[T]]) -> Procedure[Any, T]:
@@ -430,8 +433,8 @@ def procedure(
         return Procedure(
             name, action, model, returns, inspect.getdoc(function) or "", auth=auth, tenancy=place_of(auth, tenancy),
             errors=errors, allow=allow if isinstance(allow, tuple) else (allow,), surfaces=surfaces_of(auth, surfaces),
-            late=late, tickets=tickets, deprecated=deprecated, subject=subject, scopes=scopes,
-            module=function.__module__, run=function,
+            late=late, tickets=tickets, cookies=cookies, deprecated=deprecated, subject=subject,
+            scopes=scopes, module=function.__module__, run=function,
         )  # fmt: skip
 
     return bind

@@ -11,6 +11,7 @@ from sqlmodel import col
 from models import bounds
 from models.people.auth import SignInDevice, User
 from resolvers.identity import cookies
+from resolvers.identity.caller import IssuedCsrfToken
 from resolvers.instance.crypto import new_csrf_token, secret_equals
 from resolvers.instance.passwords import Verification
 from resolvers.kernel import (
@@ -116,13 +117,15 @@ def local_path(value: str) -> str:
     return value if _LOCAL_PATH.fullmatch(value) else "/"
 
 
-@procedure("auth.csrf", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
+@procedure("auth.csrf", Action.NONE, auth=Auth.NONE, cookies=True)
 async def create_csrf_token(ctx: Context, data: NoInput) -> CsrfToken:
     """Create a CSRF token.
 
     For the login form; the token is also set as a cookie.
     """
-    return CsrfToken(csrfToken=new_csrf_token())
+    token = new_csrf_token()
+    ctx.session = IssuedCsrfToken(token)
+    return CsrfToken(csrfToken=token)
 
 
 @procedure("auth.providers", Action.NONE, auth=Auth.NONE, surfaces=REST_ONLY)
@@ -139,9 +142,9 @@ async def list_providers(ctx: Context, data: NoInput) -> Providers:
     Action.NONE,
     audit="session.opened",
     auth=Auth.NONE,
-    surfaces=REST_ONLY,
     errors=(Code.FORBIDDEN,),
     late=True,
+    cookies=True,
 )
 async def log_in(ctx: Context, data: LogIn) -> LoginResult:
     """Sign in with email and password.

@@ -171,9 +171,9 @@ async def _is_active(ctx: Context, claims: TokenClaims) -> bool:
     "auth.refresh",
     Action.NONE,
     auth=Auth.NONE,
-    surfaces=REST_ONLY,
     errors=(Code.UNAUTHENTICATED, Code.FORBIDDEN),
     writes_on_refusal=True,
+    cookies=True,
 )
 async def refresh_session(ctx: Context, data: NoInput) -> RefreshedSession:
     """Refresh the session.
@@ -222,7 +222,7 @@ def _ended(reason: Reason) -> Refusal:
     return unauthenticated(reason, ends_session=True)
 
 
-@command("auth.signout", Action.NONE, audit="session.closed", auth=Auth.NONE, surfaces=REST_ONLY)
+@command("auth.signout", Action.NONE, audit="session.closed", auth=Auth.NONE, cookies=True)
 async def sign_out(ctx: Context, data: NoInput) -> SignedOut:
     """Sign out.
 

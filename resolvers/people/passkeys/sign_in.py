@@ -81,6 +81,7 @@ async def start_passkey_sign_in(ctx: Context, data: StartPasskeySignIn) -> Passk
     errors=(Code.FORBIDDEN, Code.UNAVAILABLE),
     late=True,
     writes_on_refusal=True,
+    cookies=True,
 )
 async def sign_in_with_passkey(ctx: Context, data: PasskeySignIn) -> SignedIn:
     """Sign in with a passkey.
