@@ -13,7 +13,7 @@ export default defineConfig({
   base: "/console/",
   publicDir: "public",
   resolve: { alias: { "@0no-co/graphql.web": fileURLToPath(new URL("lib/language.ts", import.meta.url)) } },
-  plugins: [await texts(), svelte(), packed(manifest)],
+  plugins: [await texts(), svelte(), packed({ manifest })],
   build: {
     outDir: out,
     emptyOutDir: true,

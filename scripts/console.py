@@ -55,7 +55,8 @@ def run(node: str, *command: str, **environment: str) -> None:
 def build(node: str, out: Path) -> None:
     run(node, "tools/documents.mjs")
     run(node, "node_modules/svelte-check/bin/svelte-check", "--tsconfig", "tsconfig.json", "--fail-on-warnings")
-    run(node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", CONSOLE_OUT=str(out))
+    for config in ("vite.config.ts", "vite.doors.config.ts"):
+        run(node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", "--config", config, CONSOLE_OUT=str(out))
 
 
 def main(check: bool) -> None:

@@ -1,5 +1,7 @@
 // Writes the compressed form of each built file beside it, and the documents by their sha256. Fails a build that is over its budget.
 import { Buffer } from "node:buffer";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 
 export const BUDGETS = { first: 60_000, style: 15_000, later: 30_000 }; // bytes of gzip
@@ -54,7 +56,8 @@ function refused({ entry, screens, parts, style }) {
   return over;
 }
 
-export function packed(manifest) {
+/** `manifest`: of the documents, for the console. `beside`: the folder of the console, for the doors, which are measured beside it. */
+export function packed({ manifest, beside }) {
   return {
     name: "packed",
     enforce: "post",
@@ -64,8 +67,9 @@ export function packed(manifest) {
         const sizes = measured(bundle);
         const over = refused(sizes);
         if (over.length) this.error(`over the budget (gzip):\n${over.join("\n")}`);
-        this.emitFile({ type: "asset", fileName: "documents.json", source: `${JSON.stringify(manifest, null, 1)}\n` });
-        this.emitFile({ type: "asset", fileName: "sizes.json", source: `${JSON.stringify(sizes, null, 1)}\n` });
+        const all = beside ? { ...JSON.parse(readFileSync(join(beside, "sizes.json"), "utf8")), doors: { entry: sizes.entry, style: sizes.style } } : sizes;
+        if (manifest) this.emitFile({ type: "asset", fileName: "documents.json", source: `${JSON.stringify(manifest, null, 1)}\n` });
+        this.emitFile({ type: "asset", fileName: "sizes.json", source: `${JSON.stringify(all, null, 1)}\n` });
         for (const output of Object.values(bundle)) {
           if (!/\.(js|css|html|svg)$/.test(output.fileName)) continue;
           const bytes = bytesOf(output);

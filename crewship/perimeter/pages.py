@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from crewship.perimeter import console
 from crewship.perimeter.compression import takes_gzip
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -179,19 +180,14 @@ def _takes_gzip(request: Request) -> bool:
     return takes_gzip(request.headers.get("accept-encoding", "").encode("latin-1"))
 
 
-_HOME, _GRAPHIQL, _REFERENCE, _NOT_FOUND = (
-    _read_page(name) for name in ("home.html", "graphiql.html", "reference.html", "not-found.html")
+_GRAPHIQL, _REFERENCE, _NOT_FOUND = (
+    _read_page(name) for name in ("graphiql.html", "reference.html", "not-found.html")
 )
 
 
 def graphiql(request: Request) -> Response:
     """GraphiQL, for a `GET /graphql` that prefers text/html."""
     return _page(request, _GRAPHIQL, UI_CONTENT_SECURITY_POLICY, "Accept")
-
-
-async def home(request: Request) -> Response:
-    """The sign-in; its script reads `callbackUrl` and `error` from the address."""
-    return _page(request, _HOME)
 
 
 async def to_console(request: Request) -> Response:
@@ -251,9 +247,20 @@ def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Rou
     return Route(path, endpoint, name=path)
 
 
+def _door(path: str, title: str) -> Route:
+    """A page in front of the sign-in. The console's build has its script, which finds its parameters in the address."""
+    text = console.FILES["doors.html"].plain.decode()
+    page = _Text(text.replace("{{version}}", html.escape(_version())).replace("{{title}}", html.escape(title)))
+
+    async def endpoint(request: Request) -> Response:
+        return _page(request, page, console.CONTENT_SECURITY_POLICY)
+
+    return Route(path, endpoint, name=path)
+
+
 routes: list[BaseRoute] = [
     Route("/", to_console),
-    Route("/login", home),
+    _door("/login", "Sign in"),
     _own("/forgot", "forgot.html"),
     # where mailed links lead
     _own("/reset-password", "reset.html"),

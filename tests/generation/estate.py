@@ -56,7 +56,7 @@ class Estate:
     ) -> Outcome:
         """One call, with what it changed; then everything is as it was, unless `keep`."""
         cookies = recipe_of(op.name).cookies
-        if cookies is not None and surface == "rest":
+        if cookies is not None:
             more.setdefault("cookies", cookies(self))
         call = Call(op, raw, person, self.home.workspace.id if workspace == OWN else workspace, **more)
         outcome = await (surfaces.by_rest if surface == "rest" else surfaces.by_graphql)(self.client, call)

@@ -14,7 +14,7 @@ class Recipe:
 
     `chosen`: fields that are called like a reference and name nothing that is there: the caller chooses the id of what
     is made. `refused`: how a valid input is refused in a world that is in use; `person` makes the call when the owner
-    cannot. `cookies`: what a browser sends along, over REST.
+    cannot. `cookies`: what a browser sends along.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)

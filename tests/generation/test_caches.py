@@ -131,4 +131,4 @@ async def test_a_cache_in_between_gives_nobody_what_was_the_owners(estate: Estat
 async def _public(client: httpx2.AsyncClient) -> list[str]:
     """Addresses that a page names for good: everybody gets the same there."""
     page = (await client.get("/login", headers={"accept": "text/html"})).text
-    return [part.split('"')[0] for part in page.split('"') if part.startswith("/static/") and "?v=" in part]
+    return [part for part in page.split('"') if part.startswith("/console/assets/")]

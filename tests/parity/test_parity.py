@@ -31,6 +31,8 @@ RANDOM = re.compile(
 )
 LENIENT = {("chats.participants_add", "role")}
 """REST accepts any text as a role (contract); GraphQL has an enum."""
+ELSEWHERE = {("auth.login", "callbackUrl")}
+"""REST reads it from the query and from forms, not from JSON."""
 MOVES = {"salt", "seq", "xid", "created_at", "updated_at"}
 
 
@@ -70,6 +72,8 @@ def places(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
 def inputs(op: Operation[Any], estate: Estate) -> Iterator[Scenario]:
     raw, schema, route = valid(op, estate), schema_of(op), routes_of(op)[0]
     for name, part in fields_of(op).items():
+        if (op.name, name) in ELSEWHERE:
+            continue
         if name in bodyless(op) or (route.upload is not None and name == route.upload.instead_of):
             continue
         if name in schema.get("required", ()):

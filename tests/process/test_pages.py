@@ -5,8 +5,6 @@ import hashlib
 import importlib.metadata
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -24,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
 OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
 OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/decision", "/invitation", "/account"]
-PAGES = ["/login", "/api/docs", "/graphql", *OWN_PAGES]
+PAGES = ["/api/docs", "/graphql", *OWN_PAGES]
 
 
 async def graphql_endpoint(request: Request) -> Response:
@@ -199,12 +197,12 @@ def test_our_own_files_travel_compressed(client: TestClient) -> None:
 
 
 def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
-    first = client.get("/static/home.js")
+    first = client.get("/static/forgot.js")
     assert first.headers["cache-control"] == "no-cache"
-    again = client.get("/static/home.js", headers={"if-none-match": first.headers["etag"]})
+    again = client.get("/static/forgot.js", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    assert client.get("/static/home.css", headers={"if-none-match": first.headers["etag"]}).status_code == 200
-    assert client.get("/static/home.js?v=0000000000000000").headers["cache-control"] == "no-cache"
+    assert client.get("/static/pages.css", headers={"if-none-match": first.headers["etag"]}).status_code == 200
+    assert client.get("/static/forgot.js?v=0000000000000000").headers["cache-control"] == "no-cache"
 
 
 @each_of(
@@ -212,10 +210,10 @@ def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
     [
         "",
         "absent.js",
-        "home.html",
+        "forgot.html",
         "vendor",
-        "../home.html",
-        "%2e%2e/home.html",
+        "../forgot.html",
+        "%2e%2e/forgot.html",
         "vendor/..%2f..%2fvendor.json",
         "/etc/passwd",
     ],
@@ -245,7 +243,7 @@ def test_the_root_leads_to_the_console(client: TestClient) -> None:
 
 
 def test_assets_are_only_read(client: TestClient) -> None:
-    assert client.post("/static/home.js").status_code == 405
+    assert client.post("/static/forgot.js").status_code == 405
 
 
 def test_graphiql_shares_its_address_with_the_endpoint(client: TestClient) -> None:
@@ -265,7 +263,7 @@ def test_icons_and_robots(client: TestClient) -> None:
 def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "_version", pages._version.__wrapped__)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"9.9 <{name}>")
-    assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("home.html")
+    assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("forgot.html")
 
 
 def test_the_wheel_contains_every_page_and_asset() -> None:
@@ -274,31 +272,3 @@ def test_the_wheel_contains_every_page_and_asset() -> None:
     on_disk = {path.relative_to(ROOT).as_posix() for path in pages.STATIC.rglob("*") if path.is_file()}
     assert len(on_disk) > 15
     assert on_disk <= included
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
-@each_of(
-    ("value", "expected"),
-    [
-        ("/api/docs?a=1#b", "/api/docs?a=1#b"),
-        ("/", "/"),
-        (None, "/"),
-        ("", "/"),
-        ("docs", "/"),
-        ("//evil.example", "/"),
-        ("/\\evil.example", "/"),
-        ("/a\\b", "/"),
-        ("/\t/evil.example", "/"),
-        ("/\n/evil.example", "/"),
-        ("/.//evil.example", "/"),
-        ("/a/..//evil.example", "/"),
-        (" /docs", "/"),
-        ("https://evil.example/", "/"),
-        ("javascript:alert(1)", "/"),
-    ],
-)
-def test_login_returns_to_paths_of_this_origin_only(value: str | None, expected: str) -> None:
-    call = f"console.log(returnPath({json.dumps(value)}, 'http://127.0.0.1:8080'));"
-    command = ["node", "--input-type=module", "-e", (ASSETS / "return_path.js").read_text() + call]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == expected
