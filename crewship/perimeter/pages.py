@@ -160,7 +160,11 @@ def _read_page(name: str) -> _Text:
     """
     text = (STATIC / name).read_text(encoding="utf-8").replace("{{version}}", html.escape(_version()))
     text = re.sub(r'( *)<script type="module" src="/static/([^"]+)"></script>', _with_modules, text)
-    return _Text(re.sub(r'"/static/([^"]+)"', lambda match: f'"/static/{match[1]}?v={ASSETS[match[1]].digest}"', text))
+    return _Text(_versioned(text))
+
+
+def _versioned(text: str) -> str:
+    return re.sub(r'"/static/([^"]+)"', lambda match: f'"/static/{match[1]}?v={ASSETS[match[1]].digest}"', text)
 
 
 def _with_modules(script: re.Match[str]) -> str:
@@ -250,7 +254,9 @@ def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Rou
 def _door(path: str, title: str) -> Route:
     """A page in front of the sign-in. The console's build has its script, which finds its parameters in the address."""
     text = console.FILES["doors.html"].plain.decode()
-    page = _Text(text.replace("{{version}}", html.escape(_version())).replace("{{title}}", html.escape(title)))
+    for name, value in (("version", _version()), ("title", title)):
+        text = text.replace(f"{{{{{name}}}}}", html.escape(value))
+    page = _Text(_versioned(text))
 
     async def endpoint(request: Request) -> Response:
         return _page(request, page, console.CONTENT_SECURITY_POLICY)

@@ -16,13 +16,12 @@ from resolvers.errors import Code, Refusal
 from resolvers.identity import credentials
 from resolvers.identity.caller import Caller, SessionChange
 from resolvers.identity.cookies import GRAPHQL_PATH
-from resolvers.instance.addresses import normal_origin, origin_allowed, own_origin, same_host
-from resolvers.instance.running import instance
 from resolvers.kernel.declarations.operation import Answer
 from schema.bridge.documents import Document, DocumentPlan, Documents
 from schema.bridge.errors import refused, reported
 from schema.bridge.executor import ExecutionContext, attach
 from schema.bridge.introspection import Answers, Introspection
+from schema.bridge.origins import asked_on_purpose, is_from_here
 from schema.bridge.roots import Faulty, ask, ask_all, errors_of
 from schema.bridge.selection import Asking, Call, Root, Throttle
 from schema.bridge.worker import Who, Worker
@@ -59,7 +58,6 @@ MAX_COST = 500_000  # objects an answer could hold at most; what it does hold is
 STREAMED = (
     "Subscriptions are streams: ask over WebSocket, accept multipart/mixed;subscriptionSpec=1.0, or use /graphql/stream"
 )
-ASKED, SHOWN = (b"json", b"event-stream"), (b"image/", b"text/", b"audio/", b"video/", b"font/")  # in Accept
 MALFORMED = {403: Code.FORBIDDEN, 404: Code.NOT_FOUND, 405: Code.NOT_OFFERED}
 
 
@@ -358,11 +356,10 @@ def caller_of(transport: Any, path: str) -> Caller:
     """Raises Malformed for a page of another host where browsers send the cookies that renew a session: an allowed
     origin may call the API, not exchange tokens.
     """
-    headers = transport.headers
-    if path == GRAPHQL_PATH and not same_host(headers.get(b"origin"), headers.get(b"referer"), transport.host):
+    if path == GRAPHQL_PATH and not is_from_here(transport):
         raise Malformed(403, "Only pages of this server may use this path")
     return credentials.caller_of(
-        headers,
+        transport.headers,
         client=transport.client,
         forwarded=transport.forwarded,
         local_socket=transport.local_socket,
@@ -427,7 +424,7 @@ async def read_request(
     if method == "POST":
         return posted(headers, await _body(receive))
     if method in ("GET", "HEAD"):
-        if not introduced and not _asked_on_purpose(scope["crewship"]):
+        if not introduced and not asked_on_purpose(scope["crewship"]):
             raise Malformed(403, "GET queries are allowed only for scripts and for pages of this server; use POST")
         body = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True, errors="replace"))
         for name in ("variables", "extensions"):
@@ -454,25 +451,6 @@ def posted(headers: Mapping[bytes, bytes], body: bytes) -> dict[str, Any]:
 def _is_json(content_type: bytes) -> bool:
     media, _, parameters = content_type.decode("latin-1").lower().partition(";")
     return media.strip() == LEGACY and ("charset" not in parameters or "utf-8" in parameters)
-
-
-def _asked_on_purpose(transport: Any) -> bool:
-    """Returns true if a GET is more than a request that a foreign page can trigger in any browser: an image, a link, a
-    form.
-
-    Browsers declare the origin of a request (W3C Fetch Metadata). Without that, Origin or Referer names the page, and a
-    request that would show or execute the answer has an Accept of other media types without ours.
-    """
-    headers = transport.headers
-    own = own_origin(transport.scheme, transport.host)
-    allowed = frozenset(map(normal_origin, instance.settings.allowed_origins))
-    origin, site = headers.get(b"origin"), headers.get(b"sec-fetch-site")
-    if site is not None and site not in (b"same-origin", b"none"):
-        return origin is not None and origin_allowed(origin, None, own=own, allowed=allowed)
-    if site is None and not origin_allowed(origin, headers.get(b"referer"), own=own, allowed=allowed):
-        return False
-    accept = headers.get(b"accept", b"*/*").lower()
-    return site is not None or any(kind in accept for kind in ASKED) or not any(kind in accept for kind in SHOWN)
 
 
 def checked(body: Any) -> dict[str, Any]:

@@ -45,6 +45,8 @@ _LOCAL_PATH = re.compile(r"/(?!/)[^\\\x00-\x1f\x7f]*")
 
 
 class CsrfToken(Output):
+    """The token that a sign-in repeats; its cookie lasts until the browser is closed."""
+
     csrf_token: str = Field(alias="csrfToken")
 
 

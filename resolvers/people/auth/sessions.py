@@ -58,11 +58,15 @@ class CurrentSession(Output):
 
 
 class RefreshedSession(Output):
+    """`expires`: when the new session cookie expires."""
+
     ok: bool = True
     expires: datetime
 
 
 class SignedOut(Output):
+    """`url` is the sign-in page."""
+
     url: str = "/login"
 
 
