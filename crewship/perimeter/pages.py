@@ -253,13 +253,16 @@ def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Rou
 
 def _door(path: str, title: str) -> Route:
     """A page in front of the sign-in. The console's build has its script, which finds its parameters in the address."""
-    text = console.FILES["doors.html"].plain.decode()
-    for name, value in (("version", _version()), ("title", title)):
-        text = text.replace(f"{{{{{name}}}}}", html.escape(value))
-    page = _Text(_versioned(text))
+
+    @cache
+    def page() -> _Text:
+        text = console.FILES["doors.html"].plain.decode()
+        for name, value in (("version", _version()), ("title", title)):
+            text = text.replace(f"{{{{{name}}}}}", html.escape(value))
+        return _Text(_versioned(text))
 
     async def endpoint(request: Request) -> Response:
-        return _page(request, page, console.CONTENT_SECURITY_POLICY)
+        return _page(request, page(), console.CONTENT_SECURITY_POLICY)
 
     return Route(path, endpoint, name=path)
 
