@@ -56,7 +56,8 @@ def build(node: str, out: Path) -> None:
     run(node, "tools/documents.mjs")
     run(node, "node_modules/svelte-check/bin/svelte-check", "--tsconfig", "tsconfig.json", "--fail-on-warnings")
     for config in ("vite.config.ts", "vite.doors.config.ts"):
-        run(node, "node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", "--config", config, CONSOLE_OUT=str(out))
+        vite = ("node_modules/vite/bin/vite.js", "build", "--logLevel", "warn", "--config", config)
+        run(node, *vite, CONSOLE_OUT=str(out))
 
 
 def main(check: bool) -> None:
