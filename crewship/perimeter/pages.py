@@ -184,9 +184,7 @@ def _takes_gzip(request: Request) -> bool:
     return takes_gzip(request.headers.get("accept-encoding", "").encode("latin-1"))
 
 
-_GRAPHIQL, _REFERENCE, _NOT_FOUND = (
-    _read_page(name) for name in ("graphiql.html", "reference.html", "not-found.html")
-)
+_GRAPHIQL, _REFERENCE, _NOT_FOUND = (_read_page(name) for name in ("graphiql.html", "reference.html", "not-found.html"))
 
 
 def graphiql(request: Request) -> Response:
