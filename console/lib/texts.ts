@@ -844,7 +844,6 @@ export const texts = {
     change: "Changing capabilities",
     presets: { chat: "Only chat", power: "Power user", admin: "All" },
     saved: "Capabilities are saved",
-    roleStays: "A role does not change. Remove the member, then invite with another role.",
     remove: "Remove the member",
     removing: "Removing members",
     confirm: (name: string) => `${name} loses access at once; the account stays. Runs that they started end.`,

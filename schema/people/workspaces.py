@@ -78,6 +78,7 @@ class WorkspaceMutation:
     create_workspace = mutation(workspace_ops.create_workspace, WorkspaceType)
     update_workspace = mutation(workspace_ops.update_workspace, WorkspaceType)
     add_member = mutation(workspace_ops.add_member, MemberType)
+    update_member_role = mutation(workspace_ops.update_member_role, MemberType)
     remove_member = mutation(workspace_ops.remove_member)
     update_member_capabilities = mutation(workspace_ops.update_member_capabilities)
     create_invitation = mutation(workspace_ops.create_invitation, InvitationType)

@@ -5,6 +5,8 @@ export type PartName = (typeof PARTS)[number];
 export const pathOf = (part: PartName): string => (part === "members" ? "settings" : `settings/${part}`);
 
 export const CAPABILITIES = ["chat", "credential.create", "credential.rotate", "issue.create", "memory.write", "routine.create", "skill.create"];
+/** The highest first. */
+export const ROLES = ["OWNER", "ADMIN", "MANAGER", "MEMBER", "VIEWER"] as const;
 export const ASSIGNABLE = ["ADMIN", "MANAGER", "MEMBER", "VIEWER"] as const;
 export type Assignable = (typeof ASSIGNABLE)[number];
 

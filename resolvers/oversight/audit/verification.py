@@ -95,7 +95,7 @@ async def verify(conn: Any, signed: Signed, workspace_id: str | None, found: Ver
 
 @dataclass
 class VerifiedPart:
-    """What one portion of a workspace's chain has shown."""
+    """The result for one portion of a workspace's chain."""
 
     last: int  # the number of the newest seal
     seal: int  # the number of the last seal that was checked

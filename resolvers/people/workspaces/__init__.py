@@ -15,7 +15,14 @@ from resolvers.people.workspaces.member_capabilities import (
     list_member_capabilities,
     update_member_capabilities,
 )
-from resolvers.people.workspaces.members import AssignableRole, add_member, assigned, list_members, remove_member
+from resolvers.people.workspaces.members import (
+    AssignableRole,
+    add_member,
+    assigned,
+    list_members,
+    remove_member,
+    update_member_role,
+)
 from resolvers.people.workspaces.rights import get_viewer_capabilities, list_viewer_operations
 from resolvers.people.workspaces.viewer import Viewer, get_viewer, mark_seen
 from resolvers.people.workspaces.workspaces import create_workspace, get_workspace, list_workspaces, update_workspace

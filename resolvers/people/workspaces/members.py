@@ -1,4 +1,4 @@
-"""Members of a workspace. A role is given when a member is added and never changes; an owner is never removed."""
+"""Members of a workspace and their roles; an owner is never removed."""
 
 from enum import StrEnum
 from typing import Any
@@ -13,6 +13,7 @@ from models.people.workspaces import Invitation, Membership, Role, Workspace
 from resolvers.instance.license import Limit
 from resolvers.kernel import (
     EVERYONE,
+    GRAPHQL_ONLY,
     Action,
     ById,
     Code,
@@ -34,11 +35,12 @@ from resolvers.kernel import (
     graph,
     instance,
     one,
+    outranks,
     query,
     shown_as,
     viewer_can,
 )
-from resolvers.kernel.admission.row_rules import Allowed, Is
+from resolvers.kernel.admission.row_rules import Allowed, ByRole, Is
 from resolvers.kernel.declarations.row_events import heard, of_action
 from resolvers.kernel.ground.scopes import OPEN
 
@@ -84,6 +86,12 @@ shown_as(
 )
 NO_OWNER = ~Is(Membership.role, Role.OWNER)
 removable = Allowed(NO_OWNER, "An owner cannot be removed")
+may_change_role = Allowed(
+    ByRole(frozenset({Role.OWNER}))
+    | (ByRole(frozenset({Role.ADMIN})) & NO_OWNER)
+    | (ByRole(frozenset({Role.MANAGER})) & NO_OWNER & ~Is(Membership.role, Role.ADMIN)),
+    "The member ranks above you",
+)
 
 graph(
     Membership,
@@ -92,13 +100,13 @@ graph(
     visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
-    viewer_can=viewer_can(Membership, {"members.remove": removable}),
+    viewer_can=viewer_can(Membership, {"members.remove": removable, "members.update_role": may_change_role}),
     email=derived(str, _email_of),
     full_name=derived(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
     ),
 )
-heard(Membership, lambda member, changed: of_action(Action.READ))  # the one of a service account never changes
+heard(Membership, lambda member, changed: of_action(Action.READ))  # the one of a service account is not edited here
 
 
 class AssignableRole(StrEnum):
@@ -115,6 +123,12 @@ class AddMember(Input):
 
     user_id: Id = Field(min_length=1)
     role: AssignableRole = AssignableRole.MEMBER
+
+
+class UpdateMemberRole(ById):
+    """`id` is the id of the membership."""
+
+    role: Role
 
 
 async def room_for_a_member(ctx: Context) -> None:
@@ -166,6 +180,38 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
     if is_service_account(data.user_id) or not await ctx.select(User, col(User.id) == data.user_id).exists():
         raise Refusal(Code.NOT_FOUND, "User not found")
     return await ctx.insert(Membership(user_id=data.user_id, role=role), conflict="This user is already a member")
+
+
+@command(
+    "members.update_role",
+    Action.CREATE,
+    surfaces=GRAPHQL_ONLY,
+    audit="workspace_member.role_changed",
+    errors=(Code.NOT_FOUND, Code.FORBIDDEN, Code.CONFLICT),
+)
+async def update_member_role(ctx: Context, data: UpdateMemberRole) -> Membership:
+    """Set the role of a member.
+
+    A caller cannot change the role of a member who ranks above the caller, or grant a role at or above the caller's
+    own: an owner grants up to ADMIN. The last owner stays owner. The role applies from the member's next request, and
+    at once to subscriptions.
+    """
+    await ctx.lock(f"roles of {ctx.workspace_id}")  # two owners must not be the last but one both
+    member = await ctx.select(Membership, col(Membership.id) == data.id).locked().one("Member not found")
+    await may_change_role(ctx, member)
+    if data.role is Role.OWNER:
+        raise forbidden("The role OWNER cannot be granted")
+    if ctx.role is None or not outranks(ctx.role, data.role):
+        above = Role.OWNER if data.role is Role.ADMIN else Role.ADMIN
+        raise forbidden("A role is granted by those who rank above it", role=above)
+    if member.role is Role.OWNER and await _is_only_owner(ctx):
+        raise Refusal(Code.CONFLICT, "The last owner of a workspace stays owner")
+    ctx.ring(Topic.access, member.user_id)
+    return await ctx.edit(member, role=data.role)
+
+
+async def _is_only_owner(ctx: Context) -> bool:
+    return await ctx.select(Membership, col(Membership.role) == Role.OWNER).count() == 1
 
 
 @command("members.remove", Action.MANAGE, audit="workspace_member.removed", errors=(Code.NOT_FOUND,))

@@ -73,9 +73,9 @@ class SetModelPrice(Input):
 
 @query("model_prices.list", MONEY, surfaces=GRAPHQL_ONLY, tickets=False)
 def list_model_prices(scope: QueryScope, data: ListModelPrices) -> Page[ModelPrice]:
-    """List the prices that the workspace has set for models.
+    """List the own prices of a workspace.
 
-    By model; the newest of a model comes first.
+    Sorted by model, then by `since`, latest first.
     """
     order = (col(ModelPrice.model), col(ModelPrice.since).desc(), col(ModelPrice.id))
     return scope.select(ModelPrice).matching(data).order_by(*order).page(data)

@@ -11,8 +11,7 @@ from sqlmodel import col
 
 from models.resources.costs import ModelPrice
 from resolvers.instance import prices
-from resolvers.kernel import AcrossWorkspaces, Refusal, Topic, log
-from resolvers.kernel.background.clocks import across_workspaces
+from resolvers.kernel import AcrossWorkspaces, Refusal, Topic, across_workspaces, log
 from resolvers.kernel.ground.constants import DATE
 from resolvers.kernel.store.bus import bus
 

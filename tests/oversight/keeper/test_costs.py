@@ -31,7 +31,7 @@ def dear(model: ScriptedModel, monkeypatch: pytest.MonkeyPatch) -> ScriptedModel
         return Completed(said.text, said.input_tokens, said.output_tokens, cost_micros=COST)
 
     monkeypatch.setattr(model, "complete", complete)
-    monkeypatch.setattr("resolvers.resources.costs.calling.price", lambda *_, **__: 0.003)
+    monkeypatch.setattr("resolvers.instance.prices.price", lambda *_, **__: 0.003)
     return model
 
 

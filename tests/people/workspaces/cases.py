@@ -54,6 +54,7 @@ RECIPES = {
     "invitations.accept": Recipe({"token": _token}, refused=Code.FORBIDDEN),  # it is somebody else's
     "invitations.signup": Recipe({"token": _token}),
     "members.add": Recipe({"user_id": lambda world: world.person("nobody").user_id}),
+    "members.update_role": Recipe({"role": "VIEWER"}, ids={"id": "membership"}),
     "members.remove": Recipe(ids={"id": "membership"}),
     "members.capabilities_get": Recipe(ids={"member_id": "user"}),
     "members.capabilities_update": Recipe({"grant": ["issue.create"]}, ids={"member_id": "user"}),

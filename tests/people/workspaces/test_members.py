@@ -159,3 +159,72 @@ async def test_a_member_is_removed_by_the_users_id_too(world: World) -> None:
     person = await world.person("leaving", Role.MEMBER)
     assert (await at(world, world.admin, "DELETE", f"/members/{person.user_id}")).json() == {"success": True}
     assert outcome(await at(world, world.admin, "DELETE", f"/members/{person.user_id}")) == (404, "Member not found")
+
+
+ROLE = (
+    "mutation($ws: ID, $id: ID!, $role: Role!) { updateMemberRole(workspaceId: $ws, input: {id: $id, role: $role})"
+    " { id role viewerCan } }"
+)
+
+
+async def change_role(world: World, by: Any, id: str, role: str) -> tuple[str, str]:
+    """The role afterwards, or the code and the text of the refusal."""
+    answer = await world.graphql(by, ROLE, {"id": id, "role": role})
+    if "errors" in answer:
+        error = answer["errors"][0]
+        return error["extensions"]["code"], error["message"]
+    return "", answer["data"]["updateMemberRole"]["role"]
+
+
+async def test_who_may_change_which_role(world: World) -> None:
+    """For each caller, each present role and each wanted one: nobody above, and nothing at or above one's own rank."""
+    ranks = [role.value for role in Role]
+    for by in ("owner", "admin", "manager", "member", "viewer"):
+        caller = getattr(world, by)
+        own = ranks.index(by.upper())
+        for place, before in enumerate(ranks):
+            person = await world.person(new_id(), Role(before))
+            for wanted, role in enumerate(ranks):
+                await world.database.execute(
+                    "UPDATE memberships SET role = $2 WHERE id = $1", person.membership_id, before
+                )
+                code, told = await change_role(world, caller, str(person.membership_id), role)
+                may = by in ("owner", "admin", "manager") and place >= own and wanted > own
+                assert (code, told) == ("", role) if may else code == "FORBIDDEN", (by, before, role, told)
+            await world.database.execute("DELETE FROM memberships WHERE id = $1", person.membership_id)
+
+
+async def test_the_last_owner_stays_and_of_two_who_leave_one_stays(world: World) -> None:
+    own = str(world.owner.membership_id)
+    await world.database.execute(
+        "DELETE FROM memberships WHERE workspace_id = $1 AND role = 'OWNER' AND id <> $2", world.workspace.id, own
+    )
+    assert (await change_role(world, world.owner, own, "ADMIN"))[0] == "CONFLICT"
+    second = await world.person(new_id(), Role.OWNER)
+    told = await asyncio.gather(
+        change_role(world, world.owner, own, "ADMIN"),
+        change_role(world, second, str(second.membership_id), "ADMIN"),
+    )
+    assert sorted(code for code, _ in told) == ["", "CONFLICT"]
+    owners = await world.database.fetchval(
+        "SELECT count(*) FROM memberships WHERE workspace_id = $1 AND role = 'OWNER'", world.workspace.id
+    )
+    assert owners == 1
+    await world.database.execute("UPDATE memberships SET role = 'OWNER' WHERE id = $1", own)
+    await world.database.execute("DELETE FROM memberships WHERE id = $1", second.membership_id)
+
+
+async def test_a_role_holds_from_the_next_request_and_is_recorded(world: World) -> None:
+    person = await world.person(new_id(), Role.MEMBER)
+    id = str(person.membership_id)
+    assert (await change_role(world, person, str(world.viewer.membership_id), "MEMBER"))[0] == "FORBIDDEN"
+    assert await change_role(world, world.admin, id, "MANAGER") == ("", "MANAGER")
+    assert await change_role(world, person, str(world.viewer.membership_id), "VIEWER") == ("", "VIEWER")
+    assert await change_role(world, person, id, "VIEWER") == ("", "VIEWER"), "one's own, downwards"
+    assert (await change_role(world, person, id, "MANAGER"))[0] == "FORBIDDEN", "and not upwards again"
+    row = next(row for row in reversed(await world.audit()) if row["entity_id"] == id)
+    assert row["action"] == "workspace_member.role_changed"
+    assert (await world.events())[-1]["type"] == "workspace_member.role_changed"
+    assert (await change_role(world, world.owner, new_id(), "VIEWER"))[0] == "NOT_FOUND"
+    stranger = str((await world.person(new_id(), Role.MEMBER, world.other)).membership_id)
+    assert (await change_role(world, world.owner, stranger, "VIEWER"))[0] == "NOT_FOUND"

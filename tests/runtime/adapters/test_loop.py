@@ -62,7 +62,7 @@ async def test_a_run_costs_what_its_calls_cost(
     """Each call is priced by itself; what is known only in part is not shown."""
     prices, asked = iter(of_calls), list[tuple[str, str, Any]]()
 
-    def price(address: str, model: str, usage: Any) -> float | None:
+    async def price(workspace_id: str, address: str, model: str, usage: Any) -> float | None:
         asked.append((address, model, usage))
         return next(prices)
 
@@ -76,7 +76,10 @@ async def test_a_run_costs_what_its_calls_cost(
 
 
 async def test_calls_that_nobody_counts_have_no_cost(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "price", lambda *_: 1.0)
+    async def price(*_: Any) -> float:
+        return 1.0
+
+    monkeypatch.setattr(client, "price", price)
     async with vendor("openai") as server:
         server.says(Says(text=("ok",), usage=None))
         await run(server, journal)
