@@ -1,1 +1,0 @@
-import{Nt as e}from"./index-C3h3I8t5.js";var t=e(`31913fb569cde6676872fcc3167720c4`);export{t};

@@ -1,0 +1,1 @@
+import{Nt as e}from"./index-CMhiuBft.js";var t=e(`31913fb569cde6676872fcc3167720c4`);export{t};

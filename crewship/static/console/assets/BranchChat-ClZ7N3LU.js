@@ -1,1 +1,0 @@
-import{Nt as e}from"./index-C3h3I8t5.js";var t=e(`d3d785611a9f6769f806fe8baa4f8887`);export{t};

@@ -1,1 +1,0 @@
-import{dr as e,fr as t}from"./index-C3h3I8t5.js";import{t as n}from"./Files-DkOweezK.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

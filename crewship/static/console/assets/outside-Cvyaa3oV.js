@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-Jg4GUwGg.js","assets/index-C3h3I8t5.js","assets/Field-N8H6rR60.js","assets/Form-RQvoNN76.js","assets/placed-wHxZDiXZ.js","assets/Copy-Cz0XvZLh.js","assets/Entrance-4w2ZQjcQ.js","assets/Later-C3YOLoKu.js"])))=>i.map(i=>d[i]);
-import{Ht as e}from"./index-C3h3I8t5.js";var t={"/welcome":()=>e(()=>import(`./Welcome-Jg4GUwGg.js`),__vite__mapDeps([0,1,2,3,4,5]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-4w2ZQjcQ.js`),__vite__mapDeps([6,1,7]))))();export{n as screenAt};

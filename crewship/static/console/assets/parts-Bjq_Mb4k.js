@@ -1,0 +1,4 @@
+var e=[`members`,`invitations`,`services`,`workspace`,`flags`,`privacy`,`audit`,`journal`,`system`],t=e=>e===`members`?`settings`:`settings/${e}`,n=[`chat`,`credential.create`,`credential.rotate`,`issue.create`,`memory.write`,`routine.create`,`skill.create`],r=[`OWNER`,`ADMIN`,`MANAGER`,`MEMBER`,`VIEWER`],i=[`ADMIN`,`MANAGER`,`MEMBER`,`VIEWER`],a=({userId:e,user:t})=>t.fullName||t.email||e,o={info:`quiet`,notice:`busy`,warn:`warn`,error:`bad`},s=({userName:e,userEmail:t,actorType:n,actorId:r})=>e??t??[n,r].filter(Boolean).join(` `),c=(e,t)=>t==null?[]:(typeof t==`string`?t:JSON.stringify(t,null,2)).split(`
+`).map(t=>e+t);function l(e){return Array.isArray(e)?e.map(({field:e,before:t,after:n})=>[`@@ ${e} @@`,...c(`-`,t),...c(`+`,n)].join(`
+`)).join(`
+`):``}export{o as a,a as c,r as i,t as l,n,s as o,e as r,l as s,i as t};

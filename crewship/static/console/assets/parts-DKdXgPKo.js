@@ -1,4 +1,0 @@
-var e=[`members`,`invitations`,`services`,`workspace`,`flags`,`privacy`,`audit`,`journal`,`system`],t=e=>e===`members`?`settings`:`settings/${e}`,n=[`chat`,`credential.create`,`credential.rotate`,`issue.create`,`memory.write`,`routine.create`,`skill.create`],r=[`ADMIN`,`MANAGER`,`MEMBER`,`VIEWER`],i=({userId:e,user:t})=>t.fullName||t.email||e,a={info:`quiet`,notice:`busy`,warn:`warn`,error:`bad`},o=({userName:e,userEmail:t,actorType:n,actorId:r})=>e??t??[n,r].filter(Boolean).join(` `),s=(e,t)=>t==null?[]:(typeof t==`string`?t:JSON.stringify(t,null,2)).split(`
-`).map(t=>e+t);function c(e){return Array.isArray(e)?e.map(({field:e,before:t,after:n})=>[`@@ ${e} @@`,...s(`-`,t),...s(`+`,n)].join(`
-`)).join(`
-`):``}export{o as a,t as c,a as i,n,c as o,e as r,i as s,r as t};
