@@ -153,8 +153,14 @@ def demo(
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would be done, with its SQL, and do nothing.")
+    ] = False,
+) -> None:
     """Bring the database to the schema of this release."""
+    if plan:
+        return _migration_plan()
     with _refusals():
         from crewship.process.database import database
         from crewship.process.serve import migrate as bring
@@ -162,6 +168,15 @@ def migrate() -> None:
         settings = _settings()
         with database(settings) as access:
             print(f"The database is at revision {asyncio.run(bring(settings, access))}.")
+
+
+def _migration_plan() -> None:
+    with _refusals():
+        from crewship.cli.migration_plan import planned
+        from crewship.process.database import database
+
+        with database(_settings()) as access:
+            print(asyncio.run(planned(access)))
 
 
 @app.command()

@@ -63,9 +63,7 @@ async def upgrade(
     try:
         await _take_lock(connection)
         await connection.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
-        found, brought = await _state(connection)
-        if found is not None and found not in _revisions():
-            raise await _unknown(connection, found)
+        found, brought = await known_state(connection)
         migrated = found != head()
         if migrated:
             from models.migrations import revisions
@@ -85,6 +83,14 @@ async def upgrade(
         await statistics.analyze(connection)
     finally:
         await connection.close()
+
+
+async def known_state(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[str | None, str | None]:
+    """The revision of a database, and the digests of its function files. Raises SchemaError for an unknown revision."""
+    found, brought = await _state(connection)
+    if found is not None and found not in _revisions():
+        raise await _unknown(connection, found)
+    return found, brought
 
 
 async def current(dsn: str) -> str | None:

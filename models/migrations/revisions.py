@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from textwrap import dedent
 from typing import cast
 
 import asyncpg
@@ -53,7 +54,10 @@ def next_after(last: str, now: datetime) -> str:
 
 
 def execute(text: str) -> None:
-    """Executes a text of several statements, in the transaction of the migration."""
+    """Executes a text of several statements, in the transaction of the migration; a plan only writes it down."""
+    if op.get_context().as_sql:
+        op.get_context().impl.static_output(f"{dedent(text).strip().rstrip(';')};")
+        return
     op.execute("SELECT")  # the transaction begins with a statement of SQLAlchemy's
     adapted = cast(AdaptedConnection, op.get_bind().connection.dbapi_connection)
     adapted.run_async(lambda connection: connection.execute(text))

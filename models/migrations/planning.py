@@ -1,0 +1,75 @@
+"""What an upgrade would do to a database, without doing it."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from models.migrations import SETTINGS, known_state, sql
+from models.migrations.revisions import config
+
+TOUCHED = re.compile(
+    r"\b(?:ALTER TABLE(?: IF EXISTS)?(?: ONLY)?|UPDATE|DELETE FROM"
+    r"|CREATE (?:UNIQUE )?INDEX (?:CONCURRENTLY )?(?:IF NOT EXISTS )?\w+ ON(?: ONLY)?) (\w+)",
+    re.IGNORECASE,
+)
+SIZES = """
+    SELECT relname, greatest(reltuples, 0)::bigint, pg_size_pretty(pg_total_relation_size(oid))
+    FROM pg_class WHERE relname = ANY($1) AND relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace
+    ORDER BY reltuples DESC, relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A missing migration: its SQL, and of the tables that exist and that it changes, the rows and size."""
+
+    revision: str
+    title: str
+    statements: str
+    tables: Sequence[tuple[str, int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What separates a database from this release. `revision` is none for an empty database. `functions`: the files of
+    functions and triggers that differ.
+    """
+
+    revision: str | None
+    migrations: Sequence[Pending]
+    functions: Sequence[str]
+
+
+async def plan(dsn: str) -> Plan:
+    """Reads a database, as its owner. Raises SchemaError if it is at an unknown revision."""
+    connection = await asyncpg.connect(dsn, server_settings=SETTINGS)
+    try:
+        found, brought = await known_state(connection)
+        pending = [
+            Pending(revision, title, text, await connection.fetch(SIZES, TOUCHED.findall(text)))
+            for revision, title, text in missing(found)
+        ]
+        return Plan(found, pending, sql.lacking(brought))
+    finally:
+        await connection.close()
+
+
+def missing(found: str | None) -> Sequence[tuple[str, str, str]]:
+    """The revision, title and SQL of each migration after `found`, the oldest first."""
+    scripts = ScriptDirectory.from_config(config())
+    texts = []
+    for script in reversed(list(scripts.iterate_revisions("head", found or "base"))):
+        written = io.StringIO()
+        context = MigrationContext.configure(
+            dialect_name="postgresql", opts={"as_sql": True, "output_buffer": written, "transactional_ddl": False}
+        )
+        with Operations.context(context):
+            script.module.upgrade()
+        texts.append((script.revision, script.doc, written.getvalue().strip()))
+    return texts
