@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from shutil import copyfile
 
+from models.migrations import number
 from tests.architecture.source import name_of, tracked
 
 RENAMED = {
@@ -126,7 +127,8 @@ class Copy:
 
     def migrate(self, title: str, statement: str) -> None:
         versions = self.root / "models" / "migrations" / "versions"
-        before = max(re.findall(r'^revision = "(.*)"$', "\n".join(p.read_text() for p in versions.glob("*.py")), re.M))
+        texts = "\n".join(path.read_text() for path in versions.glob("*.py"))
+        before = max(re.findall(r'^revision = "(.*)"$', texts, re.M), key=number)
         day = f"{int(before[:4]) + 1}_01_01"
         text = MIGRATION.format(title=title, revision=day, before=before, statement=statement.strip())
         self.write(f"models/migrations/versions/{day}_{title.lower()}.py", text)
