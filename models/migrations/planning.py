@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 from alembic.operations import Operations
@@ -27,12 +28,12 @@ SIZES = """
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A missing migration: its SQL, and of the tables that exist and that it changes, the rows and size."""
+    """A missing migration: its SQL, and of the tables that exist and that it changes, the name, rows and size."""
 
     revision: str
     title: str
     statements: str
-    tables: Sequence[tuple[str, int, str]]
+    tables: Sequence[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ async def plan(dsn: str) -> Plan:
     try:
         found, brought = await known_state(connection)
         pending = [
-            Pending(revision, title, text, await connection.fetch(SIZES, TOUCHED.findall(text)))
+            Pending(revision, title, text, [tuple(row) for row in await connection.fetch(SIZES, TOUCHED.findall(text))])
             for revision, title, text in missing(found)
         ]
         return Plan(found, pending, sql.lacking(brought))
