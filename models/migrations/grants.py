@@ -56,9 +56,9 @@ CHANGED: Final = frozenset(
         "instance_facts", "invitations", "issue_labels", "issue_relations", "journal", "keeper_requests",
         "linked_identities", "mcp_registry_servers", "memory_configs", "message_feedback", "message_reactions",
         "messages", "notifications", "oauth_states", "pairings", "passkey_challenges", "passkeys",
-        "password_resets", "peer_consents", "peer_conversations", "retention_rules", "run_reservations",
-        "run_spans", "run_steps", "run_tags", "runs", "sessions", "sign_in_attempts", "sign_in_devices",
-        "skill_proposals", "webhook_deliveries", "webhook_receipts", "work_pauses",
+        "password_resets", "peer_consents", "peer_conversations", "push_keys", "push_notices", "retention_rules",
+        "run_reservations", "run_spans", "run_steps", "run_tags", "runs", "sessions", "sign_in_attempts",
+        "sign_in_devices", "skill_proposals", "webhook_deliveries", "webhook_receipts", "work_pauses",
     }
 )  # fmt: skip
 """Tables whose rows have no time or version of an edit, and are changed or replaced all the same."""

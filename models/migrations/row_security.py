@@ -39,6 +39,7 @@ OPEN: Final[Mapping[str, str]] = {
     "passkeys": "of an account: found by the id of a credential before anybody is known",
     "password_resets": "of an account: found by the hash of a link",
     "preferences": "of an account",
+    "push_keys": "of the instance: signs what is sent to browsers of all workspaces",
     "security_logs": "of an account: written before anybody is known",
     "sessions": "of an account: found before anybody is known",
     "sign_in_attempts": "of a browser before anybody is known",

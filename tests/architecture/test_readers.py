@@ -15,6 +15,7 @@ READ_ELSEWHERE = {
     "cost_days": ("resolvers/staff/runs/booking.py", "slot"),
     "idempotency_keys": ("resolvers/kernel/writing/idempotency.py", "operation key"),
     "recurring_issues": ("resolvers/work/recurring_issues/firing.py", "description priority"),
+    "push_subscriptions": ("runtime/attention/push.py", "next_attempt_at"),
     "webhook_endpoints": ("resolvers/attention/webhook_endpoints/sending.py", "secret"),
 }
 """Columns that a module reads which does not name the class: it was given the rows, or puts the text together."""
@@ -73,6 +74,7 @@ SHOWN: dict[str, str] = {
     "preferences": "value",
     "projects": "description icon health start_date target_date",
     "recurring_issues": "last_run",
+    "push_subscriptions": "label last_error last_success_at",
     "run_spans": "input output",
     "saved_views": "filters_json sort_json view_type",
     "security_logs": "action entity_type entity_id data ip_address user_agent actor_type actor_id",

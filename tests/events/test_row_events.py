@@ -27,6 +27,7 @@ from tests.world import Person, World, now
 pytestmark = pytest.mark.anyio
 _ACCOUNT = "a log of the account, and of no workspace"
 _OF_PERSON = "of a person's data, which no list shows to members"
+_OWN = "of rows that their owner alone reads"
 _OF_INSTANCE = "a setting or a resource of the instance"
 SILENT = {
     "admin.gdpr_archive": _OF_PERSON,
@@ -65,6 +66,9 @@ SILENT = {
     "journal.set_priority": "the journal is followed as a list",
     "mcp_registry.sync": _OF_INSTANCE,
     "onboarding.complete": _ACCOUNT,
+    "push.delete": _OWN,
+    "push.register": _OWN,
+    "push.update": _OWN,
     "terminals.close": "terminals are in no list",
     "terminals.open": "terminals are in no list",
 }

@@ -12,6 +12,7 @@ from models.actors import ActorType
 from models.attention.approvals import Approval, ApprovalGate, ApprovalKind, ApprovalOutcome
 from models.attention.inbox import InboxItem, InboxKind, inbox_item_id
 from models.attention.notification_channels import ChannelType, NotificationChannel
+from models.attention.push import PushKey, PushNotice, PushSubscription
 from models.attention.webhook_endpoints import WebhookDelivery, WebhookEndpoint
 from models.base import new_id, table_of
 from models.kernel import AuditLog, JobStep, SecurityLog
@@ -257,6 +258,19 @@ def _talk(name: str, chat: Chat, user: User) -> list[SQLModel]:
         WebhookDelivery(
             endpoint_id=hook.id, event_type="x", subject="x", payload={}, xid=1, seq=1, happened_at=now(), **here
         ),
+        PushKey(public="point", private=Sealed(MARK + b"locked")),
+        (
+            phone := PushSubscription(
+                user_id=user.id,
+                label="Phone",
+                endpoint="https://example.org",
+                p256dh="point",
+                position="0",
+                auth=Sealed(MARK + b"locked"),
+                **here,
+            )
+        ),
+        PushNotice(subscription_id=phone.id, entry="approval:one", **here),
         InboxItem(source_id=name, target_user_id=user.id, title="Hand answered", **notice),
         run,
         RunFrame(

@@ -10,12 +10,21 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, NamedTuple
 
+from pydantic import Field
 from sqlalchemy import Integer, and_, case, func, or_, select
 from sqlalchemy.types import Text as SQLText
 
 from models.actors import ActorType
 from models.attention.approvals import Approval, ApprovalMode, ApprovalStatus
-from models.attention.inbox import InboxItem, InboxKind, InboxPriority, InboxState, InboxSubject, SenderType
+from models.attention.inbox import (
+    LONGEST_ITEM_ID,
+    InboxItem,
+    InboxKind,
+    InboxPriority,
+    InboxState,
+    InboxSubject,
+    SenderType,
+)
 from models.base import TenantTable
 from models.people.workspaces import Membership
 from models.resources.budgets import Budget, BudgetPeriod
@@ -102,17 +111,19 @@ class Attention(View):
 
 
 Kinds = Annotated[list[AttentionKind], at_most(MOST_LISTED)]
+SubjectId = Annotated[str, Field(strict=True, max_length=LONGEST_ITEM_ID)]
 
 
 class ListAttention(Paging):
-    """Filters are combined with AND. `since`: rows that have needed attention from this time on; an invalid time
-    matches nothing.
+    """Filters are combined with AND. `subject_id`: the id of the row itself. `since`: rows that have needed attention
+    from this time on; an invalid time matches nothing.
     """
 
     page_maximum: ClassVar[int] = 500
 
     kind: Kinds | None = None
     crew_id: Id | None = None
+    subject_id: SubjectId | None = None
     since: Since = None
 
 
@@ -154,6 +165,8 @@ class KindOfNeed:
                     entry.crew_id == data.crew_id if self.of_crew is None else self.of_crew(row, within, data.crew_id)
                 )
             )
+        if data.subject_id is not None:
+            conditions.append(lambda row, entry, within: row.id == data.subject_id)
         if data.since is not None:
             conditions.append(lambda row, entry, within: entry.since >= data.since)
         return self._select(scope, *conditions)

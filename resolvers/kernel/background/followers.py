@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlmodel import SQLModel
 
+from models.base import table_of
 from models.kernel import FOLLOWS
 from resolvers.kernel.background.clocks import AcrossWorkspaces
 
@@ -21,7 +22,7 @@ NEXT = """
     SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
     WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
         AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id = ANY ($6::text[])
-        AND channel NOT LIKE 'workspace:%#%'
+        AND ($7 OR channel NOT LIKE 'workspace:%#%')
     ORDER BY xid, seq LIMIT $5
 """
 NEWS = """
@@ -33,15 +34,19 @@ MOVE = """
 """
 
 
-def news(follower: str) -> str:
-    """SQL that says whether there may be events that this follower has not been given: when its clock is to tick."""
+def news(follower: str, model: type[SQLModel] | None = None) -> str:
+    """SQL that says whether there may be events that this follower has not been given: when its clock is to tick.
+
+    `model`: without a row of this table there is no subscriber, and no tick.
+    """
     place = f"FROM instance_facts WHERE name = '{follower + FOLLOWS}'"
+    followed = "" if model is None else f"EXISTS (SELECT FROM {table_of(model).name}) AND "
     return f"""
-        NOT EXISTS (SELECT {place}) OR EXISTS (
+        {followed}(NOT EXISTS (SELECT {place}) OR EXISTS (
             SELECT FROM events WHERE (xid, seq) >= (
                 (SELECT split_part(value, ':', 1)::xid8 {place}), (SELECT split_part(value, ':', 2)::bigint {place})
             )
-        )
+        ))
     """
 
 
@@ -51,12 +56,15 @@ async def follow(
     model: type[SQLModel],
     subscribed: tuple[Any, ...],
     types: Sequence[str] | None = None,
+    *,
+    parts: bool = False,
 ) -> tuple[list[Any], bool]:
     """Returns events that this follower has not received, limited to `types` if given, and whether there may be more.
     The first call returns none: a follower begins with later events.
 
     `subscribed`: conditions that select the subscribers' rows of `model`. Events of workspaces without subscribers are
-    skipped; if no workspace has any, nothing is read.
+    skipped; if no workspace has any, nothing is read. `parts`: also events for a part of a workspace's readers, for a
+    follower that shows none of them to anybody.
     """
     fact = follower + FOLLOWS
     horizon = await rows.fetchval(HORIZON)
@@ -69,7 +77,7 @@ async def follow(
         [row[0] for row in await everywhere.select(model, *subscribed, columns=where, distinct=True)] if place else []
     )
     kinds = None if types is None else list(types)
-    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, places) if places else []
+    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, places, parts) if places else []
     more = len(found) == MOST
     # what is not older than every running transaction waits
     await rows.fetchval(MOVE, fact, f"{found[-1]['xid']}:{found[-1]['seq'] + 1}" if more else f"{horizon}:0")

@@ -377,7 +377,7 @@ class Operation(Generic[D]):
         return None
 
     def used(self, caller: Caller, row: Any) -> None:
-        if row[STALE]:
+        if row[STALE] and not caller.away:
             uses.note(caller.kind, row[CREDENTIAL_ID])
 
     async def compiled(self, by: Compilation, key: Any, principal: str, build: Callable[[], ReadPlan]) -> ReadPlan:

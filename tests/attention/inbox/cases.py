@@ -71,6 +71,7 @@ def _item(plot: Plot, kind: InboxKind, source: str, **changes: Any) -> InboxItem
 
 STATE = {"state": "read", "resolved_action": "approved"}
 RECIPES = {
+    "attention.list": Recipe(ids={"subject_id": "approval"}),
     "inbox.list": Recipe({"state": "all"}),
     "inbox.get": Recipe(ids={"id": "inbox_item"}),
     "inbox.patch": Recipe(STATE, ids={"id": "inbox_item"}),

@@ -1,0 +1,3 @@
+"""REST: pushes are registered by browsers, in GraphQL alone."""
+
+ROUTES = ()
