@@ -42,6 +42,8 @@ _TYPES = {
     ".css": "text/css",
     ".svg": "image/svg+xml",
     ".html": "text/html",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
     ".md": "text/plain",
 }
 _CODINGS = {b"br": ".br", b"gzip": ".gz"}
@@ -84,7 +86,8 @@ def _read(root: Path) -> dict[str, Built]:
 
 
 FILES = _read(ROOT)
-PAGE = "index.html"
+PAGE, WORKER = "index.html", "sw.js"
+WORKER_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
 @cache
@@ -117,6 +120,19 @@ async def file(request: Request) -> Response:
     return _send(request, found, {"Cache-Control": KEPT})
 
 
+async def whole(request: Request) -> Response:
+    """A file whose name stays while its content changes: the manifest, its icons, and the worker that shows pushes."""
+    name = request.url.path.removeprefix("/console/")
+    found = FILES.get(name)
+    if found is None:
+        raise HTTPException(404)
+    headers = {"Cache-Control": "no-cache" if name == WORKER else "public, max-age=3600"}
+    if name == WORKER:
+        # The worker loads nothing, and may have the console itself in its scope, which is above its own folder.
+        headers |= {"Content-Security-Policy": WORKER_POLICY, "Service-Worker-Allowed": "/console"}
+    return _send(request, found, headers)
+
+
 async def document(request: Request) -> Response:
     """The text of a document, for people who want to send it themselves."""
     text = known().get(request.path_params["id"])
@@ -142,5 +158,8 @@ routes: list[BaseRoute] = [
     Route("/console", page),
     Route("/console/assets/{name:path}", file),
     Route("/console/documents/{id}", document),
+    Route("/console/manifest.webmanifest", whole),
+    Route("/console/sw.js", whole),
+    Route("/console/icons/{name}", whole),
     Route("/console/{screen:path}", page),
 ]

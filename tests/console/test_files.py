@@ -36,11 +36,48 @@ def test_each_address_is_the_page_under_its_policy(client: TestClient) -> None:
 
 def test_what_the_page_names_is_there_and_kept(client: TestClient) -> None:
     named = re.findall(r'(?:src|href)="(/console/[^"]+)"', client.get("/console").text)
-    assert len(named) >= 2
+    assert len([address for address in named if address.startswith("/console/assets/")]) >= 2
     for address in named:
         answer = client.get(address)
         assert answer.status_code == 200
-        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        kept = "public, max-age=31536000, immutable" if "/assets/" in address else "public, max-age=3600"
+        assert answer.headers["cache-control"] == kept
+
+
+def test_it_can_be_installed(client: TestClient) -> None:
+    answer = client.get("/console/manifest.webmanifest")
+    assert answer.headers["content-type"] == "application/manifest+json"
+    said = answer.json()
+    assert (said["scope"], said["start_url"], said["display"]) == ("/console", "/console", "standalone")
+    tokens = (SOURCE / "lib" / "tokens.css").read_text()
+    ((light, dark),) = re.findall(r"--surface: light-dark\((#\w+), (#\w+)\)", tokens)
+    assert said["theme_color"] == said["background_color"] == light
+    page = client.get("/console").text
+    assert re.findall(r'name="theme-color" content="(#\w+)" media="\(prefers-color-scheme: (\w+)\)"', page) == [
+        (light, "light"),
+        (dark, "dark"),
+    ]
+    purposes = set()
+    for icon in said["icons"]:
+        found = client.get(icon["src"])
+        assert (found.status_code, found.headers["content-type"].split(";")[0]) == (200, icon["type"])
+        if icon["type"] == "image/png":
+            width, height = (int.from_bytes(found.content[at : at + 4], "big") for at in (16, 20))
+            assert icon["sizes"] == f"{width}x{height}"
+        purposes.add((icon.get("purpose", "any"), icon["sizes"]))
+    assert {("any", "192x192"), ("any", "512x512"), ("maskable", "192x192"), ("maskable", "512x512")} <= purposes
+
+
+def test_the_worker_holds_no_data(client: TestClient) -> None:
+    """It has no listener that a request passes through, no cache, and may load nothing."""
+    answer = client.get("/console/sw.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["service-worker-allowed"] == "/console"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    code = re.sub(r"//.*", "", answer.text)
+    assert re.findall(r"fetch|caches|indexedDB|importScripts|eval", code) == []
+    assert re.findall(r'addEventListener\("(\w+)"', code) == ["install", "activate", "push", "notificationclick"]
 
 
 def test_files_come_in_the_form_that_a_client_takes(client: TestClient) -> None:

@@ -39,13 +39,16 @@ KEYS |= {"ArrowUp": (38, ""), "ArrowLeft": (37, ""), "ArrowRight": (39, ""), "["
 
 
 class Page:
-    """One tab. `complaints`: of its console, on errors and content policy; `requests`: the addresses it asked for."""
+    """One tab. `complaints`: of its console, on errors and content policy; `requests`: the addresses it asked for.
+    `workers`: registrations of service workers by their scope, once that domain is enabled.
+    """
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket, self._numbers = socket, itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self.workers: dict[str, str] = {}
         self._dragged: asyncio.Future[dict[str, Any]] | None = None
 
     async def listen(self) -> None:
@@ -67,6 +70,8 @@ class Page:
             )
         elif method == "Input.dragIntercepted" and self._dragged is not None and not self._dragged.done():
             self._dragged.set_result(said["data"])
+        elif method == "ServiceWorker.workerRegistrationUpdated":
+            self.workers |= {one["scopeURL"]: one["registrationId"] for one in said["registrations"]}
         elif method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
         elif method == "Network.webSocketCreated":
