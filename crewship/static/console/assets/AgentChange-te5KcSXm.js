@@ -1,1 +1,0 @@
-import{Nt as e}from"./index-CMhiuBft.js";var t=e(`31913fb569cde6676872fcc3167720c4`);export{t};

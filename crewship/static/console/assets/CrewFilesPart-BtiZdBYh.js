@@ -1,1 +1,0 @@
-import{dr as e,fr as t}from"./index-CMhiuBft.js";import{t as n}from"./Files-DXeCOCMg.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

@@ -1,1 +1,0 @@
-import{En as e,In as t,Jn as n,Pn as r,Xn as i,hr as a,in as o,xn as s}from"./index-CMhiuBft.js";var c=t(`<dl><!></dl>`);function l(t,l){let u=o(l,`bare`,3,!1);var d=c();let f;var p=i(d);e(p,()=>l.children),a(d),n(()=>f=s(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),r(t,d)}export{l as t};

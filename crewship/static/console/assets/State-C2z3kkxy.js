@@ -1,1 +1,0 @@
-import{$n as e,In as t,Jn as n,Mn as r,Pn as i,Sn as a,Xn as o,hr as s,in as c,xn as l}from"./index-CMhiuBft.js";var u=t(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(t,d){let f=c(d,`live`,3,!1);var p=u();let m;var h=e(o(p),1,!0);s(p),n(()=>{m=l(p,1,a(d.tone),`svelte-9gk0ub`,m,{live:f()}),r(h,d.text)}),i(t,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{Fn as e,Pn as t,Wn as n,Zn as r,dr as i,fr as a,kn as o,sr as s}from"./index-CMhiuBft.js";import{t as c}from"./Terminal-hDyhOTgZ.js";function l(l,u){a(u,!0);var d=e(),f=r(d);o(f,()=>u.crew.id,e=>{{let t=s(()=>({crew:u.crew.id}));c(e,{get place(){return n(t)},get name(){return u.crew.name}})}}),t(l,d),i()}export{l as default};

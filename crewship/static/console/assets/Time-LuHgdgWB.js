@@ -1,1 +1,0 @@
-import{In as e,Jn as t,Mn as n,Pn as r,Qn as i,dr as a,fr as o,mn as s}from"./index-CMhiuBft.js";import{i as c,o as l,t as u}from"./time.svelte-C5YS12wH.js";var d=e(`<time class="svelte-19qb811"> </time>`);function f(e,f){o(f,!0);var p=d(),m=i(p,!0);t((e,t)=>{s(p,`datetime`,f.at),s(p,`title`,e),n(m,t)},[()=>c(f.at),()=>u(f.at,l())]),r(e,p),a()}export{f as t};

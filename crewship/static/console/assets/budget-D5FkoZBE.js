@@ -1,0 +1,1 @@
+var e=(e,t,n)=>`${e} of ${t} spent (${n})`;export{e as t};

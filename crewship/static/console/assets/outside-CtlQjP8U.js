@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-D3k_LzSl.js","assets/index-CMhiuBft.js","assets/Field-4rGEW6p0.js","assets/Form-DXo0aAzj.js","assets/placed-CRuU35Aa.js","assets/Copy-CX0bR7da.js","assets/Entrance-f035vsEF.js","assets/Later-CNpXrV4l.js"])))=>i.map(i=>d[i]);
-import{Ht as e}from"./index-CMhiuBft.js";var t={"/welcome":()=>e(()=>import(`./Welcome-D3k_LzSl.js`),__vite__mapDeps([0,1,2,3,4,5]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-f035vsEF.js`),__vite__mapDeps([6,1,7]))))();export{n as screenAt};
