@@ -61,6 +61,7 @@ ROOMS: Final = {
         "admin",
         "decision_links",
         "keeper",
+        "backups",
     ),
 }
 """The domains by their rooms, which are folders in every layer. A domain may import from its own room and from those

@@ -122,6 +122,11 @@ def head() -> str:
     return max(_revisions(), key=number)
 
 
+def applied() -> list[int]:
+    """The numbers of all revisions that this program brings a database to, in order."""
+    return sorted(map(number, _revisions()))
+
+
 def number(revision: str) -> int:
     """A number that grows with the revisions: the day, and two digits for its place in the day."""
     day, place = revision[:10].replace("_", ""), revision[11:] or "0"

@@ -94,7 +94,8 @@ class Entry:
 class Opened:
     """An open file for an answer.
 
-    It may change meanwhile; at most `size` bytes are read, and `tag` distinguishes versions.
+    It may change meanwhile; at most `size` bytes are read, and `tag` distinguishes versions. `cached`: a browser may
+    keep it.
     """
 
     file: FileIO = field(repr=False)
@@ -102,6 +103,7 @@ class Opened:
     size: int
     tag: str
     media_type: str = "application/octet-stream"
+    cached: bool = True
 
     async def read(self, start: int, size: int) -> bytes:
         """At most `size` bytes from `start`; fewer where the file ends."""

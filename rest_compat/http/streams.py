@@ -186,7 +186,8 @@ def answer(method: str, headers: Mapping[bytes, bytes], opened: Opened) -> tuple
     given = headers.get(b"if-match")
     if given is not None and not _names(given, tag, weakly=False):
         raise Refusal(Code.PRECONDITION_FAILED, "The file has changed")
-    about: Headers = [(b"etag", tag), (b"accept-ranges", b"bytes"), (b"cache-control", b"private, no-cache")]
+    kept = b"private, no-cache" if opened.cached else b"no-store"
+    about: Headers = [(b"etag", tag), (b"accept-ranges", b"bytes"), (b"cache-control", kept)]
     given = headers.get(b"if-none-match")
     if given is not None and _names(given, tag, weakly=True):
         return 304, about, None

@@ -60,6 +60,10 @@ PAST_THE_DOOR = {
     ("resolvers/people/workspaces/members.py", "Membership"): "whether a person has accepted, tied to a workspace",
     ("resolvers/people/workspaces/members.py", "Invitation"): "whether a person was invited there, tied to it",
     ("resolvers/oversight/audit/log.py", "Membership"): "whether the workspace of an entry knows its user, tied to it",
+    **{
+        ("resolvers/oversight/backups/dumping.py", table): "the rows of a bundle, all of one workspace, of one snapshot"
+        for table in ("Agent", "AgentSkill", "Crew", "Membership")
+    },
     (
         "resolvers/resources/costs/budgets.py",
         "BudgetSpend",

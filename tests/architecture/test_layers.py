@@ -25,6 +25,7 @@ SERVICES = {
         "declarations.events", "declarations.operation", "declarations.row_events", "ground.constants",
         "ground.faults", "ground.inputs", "ground.pace", "ground.policy", "ground.scopes", "ground.streamed",
         "ground.stricter", "reader", "reader.filters", "store.across", "store.bus", "store.changes", "store.database",
+        "store.copying",
         "store.differences", "writing.actors", "writing.command", "writing.persons", "writing.reports",
         "writing.rights",
         "writing.walking",

@@ -48,7 +48,7 @@ SHOWN: dict[str, str] = {
         "account_email account_label token_expires_at tags last_error last_used_ips provisioned_for_service"
         " created_by_actor_type"
     ),
-    "crews": "config_hash policy_set_by_user_id policy_set_at policy_reason",
+    "crews": "policy_set_by_user_id policy_set_at policy_reason",
     "escalations": "peer_conversation_id",
     "feature_flags": "description",
     "gdpr_actions": "scope error completed_at",

@@ -23,6 +23,10 @@ LAUNCHER = "runtime/sandbox/spawning.py"
 OUR_OWN = {
     ("crewship/process/postgres_child.py", "subprocess.Popen"): "the embedded PostgreSQL, which limits would end",
     ("crewship/process/postgres_child.py", "subprocess.run"): "asks the embedded PostgreSQL which version it is",
+    (
+        "resolvers/instance/bundles/sealing.py",
+        "asyncio.create_subprocess_exec",
+    ): "derives the key of a passphrase, which holds an interpreter for a second",
     ("runtime/sandbox/programs.py", "subprocess.run"): "asks bubblewrap, of root, which version it is",
     ("crewship/process/serve.py", "uvicorn.supervisors.Multiprocess"): "processes of the service itself",
 }

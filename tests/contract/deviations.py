@@ -21,7 +21,11 @@ _REFERENCE = {
     "secret_ref": "where the value is, if it is kept in another store",
     "hosts": "where the value goes, if the credential says so itself",
 }
+_CONTENTS = dict.fromkeys(
+    ("rows", "files", "file_bytes", "files_skipped", "content_bytes"), "what a bundle has, and how much it unpacks to"
+)
 ADDED_KEYS: dict[str, dict[str, str]] = {
+    **dict.fromkeys(("backups.inspect", "backups.verify"), _CONTENTS),
     "approvals.list": _SPELLING,
     "approvals.get": _SPELLING,
     "audit.list": _ACTOR,

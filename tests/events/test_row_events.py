@@ -29,6 +29,7 @@ _ACCOUNT = "a log of the account, and of no workspace"
 _OF_PERSON = "of a person's data, which no list shows to members"
 _OWN = "of rows that their owner alone reads"
 _OF_INSTANCE = "a setting or a resource of the instance"
+_FILE = "backups are files: a list of them reads the disk"
 SILENT = {
     "admin.gdpr_archive": _OF_PERSON,
     "admin.gdpr_delete": _OF_PERSON,
@@ -61,6 +62,7 @@ SILENT = {
     "auth.sessions_revoke": _ACCOUNT,
     "auth.signout": _ACCOUNT,
     "auth.signup": _ACCOUNT,
+    **dict.fromkeys([f"backups.{verb}" for verb in ("create", "delete", "download", "rotate", "unlock")], _FILE),
     "cache.images.delete": _OF_INSTANCE,
     "decision_links.decide": "the operation that decides sends its own",
     "journal.set_priority": "the journal is followed as a list",

@@ -1,0 +1,24 @@
+"""Backups of a workspace: bundles in a directory of the server."""
+
+from resolvers.kernel import Domain
+from resolvers.oversight.backups.keeping import (
+    backup_lock,
+    delete_backup,
+    download_backup,
+    inspect_backup,
+    list_backups,
+    release_backup_lock,
+    rotate_backups,
+    verify_backup,
+)
+from resolvers.oversight.backups.making import create_backup
+from resolvers.oversight.backups.outputs import (
+    BackupCreated,
+    BackupList,
+    BackupLockStatus,
+    BackupManifest,
+    BackupsRotated,
+    BackupVerification,
+)
+
+DOMAIN = Domain("backups", scopes=("workspace:admin",))
