@@ -212,3 +212,67 @@ async def test_a_member_reads_and_changes_nothing(place: World, desk: Desk, page
     await page.open(f"{place.url}/console/{place.workspace.slug}/crews")
     await page.see("Scout", ".view")
     assert await page.value(f"{button('New agent')} === undefined && {button('New crew')} === undefined")
+
+
+async def begin(page: Page, label: str, text: str) -> None:
+    """Opens what is shown under this label, and types without sending it."""
+    opener = (
+        "[...document.querySelectorAll('.editable')]"
+        f".find(one => one.querySelector('.label')?.innerText === {label!r})?.querySelector('button.value')"
+    )
+    await page.until(opener)
+    await page.value(f"{opener}.click()")
+    await page.until("document.activeElement.matches('.editable :is(input, textarea)')")
+    await page.value("document.activeElement.select()")
+    await page.command("Input.insertText", text=text)
+
+
+async def test_what_somebody_else_has_changed_meanwhile_is_shown(place: World, desk: Desk, page: Page) -> None:
+    path = f"/api/v1/agents/{desk.agent}"
+    role = "SELECT role_title FROM agents WHERE id = $1"
+    await enter(page, place, "agents/rosa")
+    await page.see("Editor", "main")
+    await begin(page, "Role", "Mine")
+    assert (await place.rest(place.owner, "PATCH", path, {"role_title": "Theirs"})).status_code == 200
+    await page.value(f"{button('Save')}.click()")
+    await page.see("changed this to “Theirs” meanwhile", ".editable [role=alert]")
+    assert await place.database.fetchval(role, desk.agent) == "Theirs"
+    assert await page.value("document.querySelector('.editable input').value") == "Mine"
+    await page.value(f"{button('Save')}.click()")
+    await page.until("!document.querySelector('.editable input')")
+    assert await place.database.fetchval(role, desk.agent) == "Mine"
+    await begin(page, "Role", "Editor")
+    assert (await place.rest(place.owner, "PATCH", path, {"description": "Reads"})).status_code == 200
+    await page.value(f"{button('Save')}.click()")
+    await page.until("!document.querySelector('.editable input')")
+    row = await place.database.fetchrow("SELECT role_title, description FROM agents WHERE id = $1", desk.agent)
+    assert tuple(row or ()) == ("Editor", "Reads")
+    assert all("PRECONDITION_FAILED" in one or "412" in one for one in page.complaints), page.complaints
+
+
+async def test_a_server_is_bound_and_unbound(place: World, desk: Desk, page: Page, axe: str) -> None:
+    server = {
+        "name": "weather",
+        "display_name": "Weather",
+        "transport": "streamable-http",
+        "endpoint": "https://a.test/",
+    }
+    made = await place.rest(place.owner, "POST", "/api/v1/integrations", server)
+    assert made.status_code == 201, made.text
+    bound = "SELECT count(*) FROM agent_mcp_bindings WHERE agent_id = $1"
+    await enter(page, place, "agents/rosa/resources")
+    await choose(page, "[name=mcpServerId]", "Weather")
+    await page.until("document.querySelector('form:has([name=mcpServerId]) [name=credentialId]')")
+    await judge(page, axe, "a server to bind")
+    await pictures(page, "agent-bind")
+    await page.click("form:has([name=mcpServerId]) .primary")
+    row = "[...document.querySelectorAll('main li')].find(one => one.innerText.startsWith('Weather'))"
+    await page.until(row)
+    assert await place.database.fetchval(bound, desk.agent) == 1
+    await page.value(f"{row}.querySelector('button').click()")
+    await page.until(f"!({row})")
+    assert await place.database.fetchval(bound, desk.agent) == 0
+    await page.press("z")
+    await page.until(row)
+    assert await place.database.fetchval(bound, desk.agent) == 1
+    assert page.complaints == []

@@ -208,7 +208,7 @@ class Context(Recorder):
         self._writes()
         await self.flush()
         model, id = type(row), row.id  # type: ignore[attr-defined]
-        guarded = self._takes_version(model)
+        guarded = self._takes_version(model, id)
         edited: M = object.__new__(model)
         edited.__dict__.update(row.__dict__ | changes)
         valued = [name for name, kind in kinds_of(changes) if kind is None]
@@ -271,7 +271,7 @@ class Context(Recorder):
     ) -> M:
         self._writes()
         only_sealed(model, changes)
-        guarded = self._takes_version(model)
+        guarded = self._takes_version(model, id)
         statement = statements.updating(model, kinds_of(changes), guarded, column, self._limits(model))
         values = bound(changes) | self._known | {"id_": id, "if_version": self.if_version, "states_": states}
         row = await self._one(statement.sql, statement.values(values), conflict)
@@ -286,7 +286,7 @@ class Context(Recorder):
         is compared all the same.
         """
         row: Any = await self.get(model, id, missing=missing)
-        guarded = self._takes_version(model)
+        guarded = self._takes_version(model, id)
         if guarded and row.version != self.if_version:
             raise _outdated(model)
         self._version_taken(guarded)
@@ -295,7 +295,7 @@ class Context(Recorder):
     async def delete(self, model: type[M], id: str, *, missing: str | None = None) -> M:
         """Removes or soft-deletes the live row of this workspace, and returns it."""
         self._writes()
-        guarded = self._takes_version(model)
+        guarded = self._takes_version(model, id)
         statement = statements.deleting(model, guarded, self._limits(model))
         row = await self._one(statement.sql, statement.values({"id_": id, "if_version": self.if_version} | self._known))
         if row is None:
@@ -484,8 +484,11 @@ class Context(Recorder):
             raise _outdated(model)
         raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
 
-    def _takes_version(self, model: type[SQLModel]) -> bool:
-        return self.if_version is not None and model is self.operation.versioned
+    def _takes_version(self, model: type[SQLModel], id: str) -> bool:
+        """The row that the route names, if it is of the model: of others that change with it, none has this version."""
+        if self.if_version is None or model is not self.operation.versioned:
+            return False
+        return not isinstance(self.subject, model) or self.subject.id == id
 
     def _version_taken(self, guarded: bool) -> None:
         self.compared = self.compared or guarded

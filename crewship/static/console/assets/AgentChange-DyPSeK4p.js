@@ -1,1 +1,0 @@
-import{Ft as e}from"./index-3rK6B7UC.js";var t=e(`31913fb569cde6676872fcc3167720c4`);export{t};

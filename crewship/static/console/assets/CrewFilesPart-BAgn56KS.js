@@ -1,1 +1,0 @@
-import{mr as e,pr as t}from"./index-3rK6B7UC.js";import{t as n}from"./Files-nFi_RWh7.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-BUudntuM.js","assets/index-3rK6B7UC.js","assets/Field-BSOLIgwB.js","assets/faults-Biv9IliW.js","assets/Form-BbPAKQkd.js","assets/placed-DHPDbVI2.js","assets/Copy-CsyRNRrT.js","assets/Entrance-DaAVG_ID.js","assets/Later-JFpcMZPL.js"])))=>i.map(i=>d[i]);
-import{Wt as e}from"./index-3rK6B7UC.js";var t={"/welcome":()=>e(()=>import(`./Welcome-BUudntuM.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-DaAVG_ID.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
