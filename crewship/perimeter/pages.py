@@ -268,12 +268,12 @@ def _door(path: str, title: str) -> Route:
 routes: list[BaseRoute] = [
     Route("/", to_console),
     _door("/login", "Sign in"),
-    _own("/forgot", "forgot.html"),
+    _door("/forgot", "Forgot your password"),
     # where mailed links lead
-    _own("/reset-password", "reset.html"),
-    _own("/confirm-email", "confirm-email.html"),
-    _own("/decision", "decision.html"),
-    _own("/invitation", "invitation.html"),
+    _door("/reset-password", "Set a new password"),
+    _door("/confirm-email", "Confirm your email"),
+    _door("/decision", "A decision"),
+    _door("/invitation", "Invitation"),
     _own("/account", "account.html"),
     Route("/api/docs", reference),
     Route("/favicon.ico", favicon),

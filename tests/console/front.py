@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -68,6 +69,11 @@ async def page(tab: Page, place: World, provider: Provider) -> AsyncIterator[Pag
     port = place.url.rsplit(":", 1)[1]
     known = ("data:", *(f"{kind}://{host}:{port}" for kind in ("http", "ws") for host in HOSTS), provider.url)
     assert [url for url in tab.requests if not url.startswith(known)] == []
+
+
+def state_of(address: str) -> str:
+    """What a provider gives back."""
+    return parse_qs(urlsplit(address).query)["state"][0]
 
 
 async def clear(page: Page, selector: str) -> None:

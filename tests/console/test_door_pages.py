@@ -16,7 +16,14 @@ from tests.every import each_of
 from tests.npm import NODE
 from tests.process.test_pages import References
 
-DOORS = {"/login": "Sign in"}
+DOORS = {
+    "/login": "Sign in",
+    "/forgot": "Forgot your password",
+    "/reset-password": "Set a new password",
+    "/confirm-email": "Confirm your email",
+    "/invitation": "Invitation",
+    "/decision": "A decision",
+}
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,14 @@
 
 import re
 from dataclasses import replace
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 
 from crewship.perimeter import console
 from resolvers.instance.running import instance
 from tests.console.deck import EMAIL, PHONE, pictures
-from tests.console.front import AUTHENTICATOR, FOCUSED, clear, page, place, provider, sign_in, tab
+from tests.console.front import AUTHENTICATOR, FOCUSED, clear, page, place, provider, sign_in, state_of, tab
 from tests.people.auth.browsers import PASSWORD, new_user
 from tests.people.passkeys.test_in_browser import run
 from tests.people.sign_in_providers.provider import Provider
@@ -116,6 +116,22 @@ async def test_an_account_is_created(page: Page, place: World, axe: str) -> None
 
 
 @pytest.mark.slow
+async def test_a_form_says_all_that_is_wrong_in_whole_sentences(page: Page, place: World) -> None:
+    await page.open(f"{place.url}/login")
+    await page.click("#offer-account button")
+    await page.fill("#account [name=email]", "nobody")
+    await page.fill("#account [name=password]", "short")
+    await page.press("Enter")
+    await page.until("document.querySelector('#account .fault')")
+    said = "[...document.querySelectorAll('#account .fault:not([role=alert])')].map(fault => fault.textContent)"
+    assert await page.value(said) == [
+        "Full name must have at least 2 characters.",
+        "Email must be an email address.",
+        "Password must have at least 8 characters.",
+    ]
+
+
+@pytest.mark.slow
 async def test_who_is_signed_in_goes_on_or_signs_in_as_another(page: Page, place: World, axe: str) -> None:
     await sign_in(page, place, "/healthz")
     await page.open(f"{place.url}/login?callbackUrl=/healthz")
@@ -162,7 +178,7 @@ async def test_somebody_signs_in_with_a_provider(page: Page, place: World, provi
     await page.click("#login .providers a")
     await page.until(f"location.href.startsWith('{provider.url}/open/authorize')")
     asked = await page.value("location.href")
-    await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={_state(asked)}&error=access_denied")
+    await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={state_of(asked)}&error=access_denied")
     await page.see("does not admit this account", "#login [role=alert]")
     await judge(page, axe, "login provider refused")
     await page.open(f"{place.url}/login?callbackUrl=/healthz")
@@ -170,13 +186,9 @@ async def test_somebody_signs_in_with_a_provider(page: Page, place: World, provi
     await page.until(f"location.href.startsWith('{provider.url}/open/authorize')")
     asked = await page.value("location.href")
     code = provider.issuer("open").grant(asked, "ida", email="ida@example.com", email_verified=True, name="Ida Rhodes")
-    await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={_state(asked)}&code={code}")
+    await page.open(f"{place.url}/api/v1/auth/oidc/open/callback?state={state_of(asked)}&code={code}")
     await page.until("location.pathname === '/healthz'")
     assert await place.database.fetchval("SELECT full_name FROM users WHERE email = 'ida@example.com'") == "Ida Rhodes"
-
-
-def _state(address: str) -> str:
-    return parse_qs(urlsplit(address).query)["state"][0]
 
 
 @pytest.mark.slow

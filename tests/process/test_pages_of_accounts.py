@@ -3,7 +3,6 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,12 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from models.kernel import InstanceFact
-from models.people.account import EmailChange
-from models.people.auth import User
 from models.people.preferences import Preference
-from models.people.recovery import PasswordReset
 from models.people.workspaces import Membership, Role
-from resolvers.instance.crypto import digest
 from resolvers.instance.running import BOOTSTRAPPED, instance
 from tests.people.auth.browsers import PASSWORD, Browser, new_user
 from tests.people.sign_in_providers.provider import CLIENT, Provider, providing
@@ -155,119 +150,8 @@ async def test_somebody_signs_in_with_a_provider_and_unlinks_it(
     assert await place.database.fetchval("SELECT count(*) FROM linked_identities") == 0
 
 
-async def test_a_form_says_all_that_is_wrong_in_whole_sentences(page: Page, place: World) -> None:
-    await page.open(f"{place.url}/login")
-    await page.until("!document.querySelector('#login').hidden")
-    await page.value("document.querySelector('#login').hidden = !(document.querySelector('#account').hidden = false)")
-    await page.fill("#account [name=email]", "nobody")
-    await page.fill("#account [name=password]", "short")
-    fault = "{ message: 'email: must be', extensions: { fields: { email: 'must be an email address' } } }"
-    await page.value(
-        "import(document.querySelector('link[href*=\"form.js\"]').href)"
-        f".then(({{ showFaults }}) => showFaults(document.querySelector('#account form'), {fault}))"
-    )
-    said = await page.value("[...document.querySelectorAll('#account .fault')].map(fault => fault.textContent)")
-    assert said == [
-        "Full name must not be empty.",
-        "Email must be an email address.",
-        "Password must have at least 8 characters.",
-    ]
-    assert await page.value("document.activeElement.name") == "email"
-
-
 def _state(address: str) -> str:
     return parse_qs(urlsplit(address).query)["state"][0]
-
-
-# ---- a forgotten password --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-async def test_a_link_is_asked_for(page: Page, place: World, axe: str) -> None:
-    await page.open(f"{place.url}/forgot")
-    await page.until("document.querySelector('#forgot-form').offsetParent")
-    for reached in ("", "email"):  # by keyboard alone: the way home is first
-        await page.press("Tab")
-        assert await page.value(FOCUSED) == reached
-    await page.command("Input.insertText", text=EMAIL)
-    await judge(page, axe, "forgot")
-    await page.press("Enter")
-    await page.see("a link to set a new password is on its way", "#sent")
-    assert await page.value("document.querySelector('#forgot-form').hidden") is True
-    await judge(page, axe, "forgot sent")
-
-
-async def link_to_confirm(place: World, user: User, email: str) -> str:
-    """The page that the mailed link leads to."""
-    until = now() + timedelta(minutes=5)
-    change = EmailChange(user_id=user.id, email=email, old_email=user.email, expires_at=until)
-    token = instance.signer.email_token(change.id)
-    change.token_hash = digest(token)
-    await place.add(change)
-    return f"{place.url}/confirm-email?token={token}"
-
-
-@pytest.mark.slow
-async def test_a_mailed_link_confirms_a_new_email(page: Page, place: World, axe: str) -> None:
-    hedy = await new_user(place, email="hedy@example.com", email_verified=now())
-    link = await link_to_confirm(place, hedy, "hedy@example.org")
-    await page.open(link)
-    await page.see("Confirm", "#confirm-form")
-    await judge(page, axe, "confirm email")
-    await page.click("#confirm-form button")
-    await page.see("The new email is confirmed.", "#done")
-    assert await page.value("location.search") == ""
-    await judge(page, axe, "email confirmed")
-    await page.click("#no-password a")
-    await page.see("Forgot your password?", "#forgot")
-    await sign_in(page, place, "/account", "hedy@example.org")
-    await page.fill("#email-form [name=email]", "hedy@example.net")
-    await page.fill("#email-form [name=password]", PASSWORD)
-    await page.press("Enter")
-    await page.see("This server sends no mail", "#email-form [role=alert]")
-    await page.open(link)
-    await page.click("#confirm-form button")
-    await page.see("Invalid or expired token", "#confirm-form [role=alert]")
-
-
-@pytest.mark.slow
-async def test_who_confirms_in_a_session_needs_no_new_password(page: Page, place: World) -> None:
-    klara = await new_user(place, email="klara@example.com")
-    await account(page, place, klara.email)
-    await page.open(await link_to_confirm(place, klara, "klara@example.org"))
-    await page.click("#confirm-form button")
-    await page.see("The new email is confirmed.", "#done")
-    assert await page.value("document.querySelector('#no-password').hidden")
-    await page.click("#done .button")
-    await page.see("klara@example.org", "#person")
-    assert await page.value("document.body.dataset.view") == "account"
-
-
-@pytest.mark.slow
-async def test_a_mailed_link_sets_a_new_password(page: Page, place: World, axe: str) -> None:
-    grace = await new_user(place, email="grace@example.com")
-    reset = PasswordReset(email=grace.email, user_id=grace.id, expires_at=now() + timedelta(minutes=5))
-    token = instance.signer.reset_token(reset.id)
-    reset.token_hash = digest(token)
-    await place.add(reset)
-    await page.open(f"{place.url}/reset-password?token={token}")
-    await page.fill("[name=newPassword]", "short")
-    await page.press("Enter")
-    await page.see("Password must be at least 8 characters", ".fault")
-    assert await page.value(FOCUSED) == "newPassword"
-    assert await page.value("location.search") == ""
-    await judge(page, axe, "reset refused")
-    await page.fill("[name=newPassword]", " but longer now")
-    await page.press("Enter")
-    await page.see("The new password is set.", "#done")
-    await judge(page, axe, "reset done")
-    await sign_in(page, place, "/account", grace.email, "short but longer now")
-    await page.open(f"{place.url}/reset-password?token={token}")
-    await page.fill("[name=newPassword]", "another password")
-    await page.press("Enter")
-    await page.see("Invalid or expired token", "#reset-form [role=alert]")
-    await page.click("#again a")
-    await page.see("Forgot your password?", "#forgot")
 
 
 # ---- the account -----------------------------------------------------------------------------------------------------

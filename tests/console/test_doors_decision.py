@@ -11,6 +11,7 @@ from models.oversight.decision_links import DecisionKind, DecisionLink
 from models.staff.agents import Agent
 from resolvers.instance.crypto import digest
 from resolvers.instance.running import instance
+from tests.console.deck import PHONE, pictures
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
 from tests.world import World, now
@@ -58,18 +59,24 @@ async def test_what_is_asked_is_shown_and_decided_once(page: Page, world: World,
     await page.see('"table": "<img src=x>"', "#arguments")
     await page.see("You decide as", "#as")
     assert await page.value("location.href") == f"{world.url}/decision", "the token is not left in the address"
+    assert await page.value("document.title") == "The agent wants to call drop_table · Crewship"
     await judge(page, axe, "decision")
+    await pictures(page, "decision")
     assert (await status(world, asked))[0] == "pending", "to look changes nothing"
     await page.fill("#decision-form [name=comment]", "Not on a Friday")
     await page.click("#decision-form [value=reject]")
     await page.see("Rejected.", "#done")
     assert await status(world, asked) == ("denied", "Not on a Friday")
+    assert await page.value("document.activeElement.id") == "decision-title"
     await judge(page, axe, "decision made")
+    await pictures(page, "decision-made")
     await page.open("about:blank")
     await page.open(link)
     await page.see("This link was already used", "#closed")
-    assert await page.value("document.querySelector('#decision-form').hidden") is True
+    assert await page.value("document.querySelector('#decision-form, #question')") is None
     await judge(page, axe, "decision link used")
+    await pictures(page, "decision-used")
+    assert not [url for url in page.requests if "token" in url], "no request names the token"
 
 
 @pytest.mark.slow
@@ -86,6 +93,46 @@ async def test_a_decision_that_came_first_is_told(page: Page, world: World) -> N
     await page.open("about:blank")
     await page.open(f"{world.url}/decision")
     await page.see("Open the link again", "#closed")
+
+
+@pytest.mark.slow
+async def test_somebody_decides_by_keyboard_alone_on_a_phone(page: Page, world: World) -> None:
+    asked, link = await link_to(world)
+    await page.look(*PHONE)
+    await page.open("about:blank")
+    await page.open(link)
+    await page.see("You decide as", "#as")
+    for _ in range(4):  # the way home, the arguments, the comment, the button
+        await page.press("Tab")
+    assert await page.value("document.activeElement.value") == "approve"
+    await page.press("Enter")
+    await page.see("Approved.", "#done")
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    assert (await status(world, asked))[0] == "approved"
+    await page.look()
+
+
+@pytest.mark.slow
+async def test_a_comment_that_is_refused_can_be_mended(page: Page, world: World) -> None:
+    asked, link = await link_to(world)
+    await page.open("about:blank")
+    await page.open(link)
+    await page.fill("#decision-form [name=comment]", "no")
+    await page.command("Network.setBlockedURLs", urls=["*/api/auth/graphql"])
+    try:
+        await page.click("#decision-form [value=approve]")
+        await page.see("The server cannot be reached.", "#decision-form [role=alert]")
+    finally:
+        await page.command("Network.setBlockedURLs", urls=[])
+    assert await page.value("document.querySelector('[name=comment]').value") == "no"
+    await page.value("document.querySelector('[name=comment]').value = 'a'.repeat(10001)")
+    await page.click("#decision-form [value=approve]")
+    await page.until("document.querySelector('#decision-form [aria-invalid=true]')")
+    assert (await status(world, asked))[0] == "pending"
+    await page.value("document.querySelector('[name=comment]').value = 'yes'")
+    await page.click("#decision-form [value=approve]")
+    await page.see("Approved.", "#done")
+    page.complaints.clear()  # of the request that was blocked
 
 
 async def test_a_scanner_that_follows_the_link_decides_nothing(world: World) -> None:
