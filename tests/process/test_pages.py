@@ -21,7 +21,7 @@ from tests.every import each_of
 ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
 OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
-OWN_PAGES = ["/forgot", "/reset-password", "/confirm-email", "/decision", "/invitation", "/account"]
+OWN_PAGES = ["/account"]
 PAGES = ["/api/docs", "/graphql", *OWN_PAGES]
 
 
@@ -184,7 +184,7 @@ def test_a_digest_changes_with_what_a_module_imports(tmp_path: Path) -> None:
 
 
 def test_our_own_files_travel_compressed(client: TestClient) -> None:
-    for url in ("/login", "/static/form.js", "/static/pages.css", "/static/favicon.svg", "/graphql", "/api/docs"):
+    for url in ("/static/graphiql.js", "/static/graphiql.css", "/static/favicon.svg", "/graphql", "/api/docs"):
         plain = client.get(url, headers={"accept-encoding": "identity"})
         packed = client.get(url, headers={"accept-encoding": "gzip"})
         assert "content-encoding" not in plain.headers
@@ -197,12 +197,12 @@ def test_our_own_files_travel_compressed(client: TestClient) -> None:
 
 
 def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
-    first = client.get("/static/forgot.js")
+    first = client.get("/static/graphiql.js")
     assert first.headers["cache-control"] == "no-cache"
-    again = client.get("/static/forgot.js", headers={"if-none-match": first.headers["etag"]})
+    again = client.get("/static/graphiql.js", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    assert client.get("/static/pages.css", headers={"if-none-match": first.headers["etag"]}).status_code == 200
-    assert client.get("/static/forgot.js?v=0000000000000000").headers["cache-control"] == "no-cache"
+    assert client.get("/static/home.css", headers={"if-none-match": first.headers["etag"]}).status_code == 200
+    assert client.get("/static/graphiql.js?v=0000000000000000").headers["cache-control"] == "no-cache"
 
 
 @each_of(
@@ -210,10 +210,10 @@ def test_an_asset_is_revalidated_by_its_content(client: TestClient) -> None:
     [
         "",
         "absent.js",
-        "forgot.html",
+        "not-found.html",
         "vendor",
-        "../forgot.html",
-        "%2e%2e/forgot.html",
+        "../not-found.html",
+        "%2e%2e/not-found.html",
         "vendor/..%2f..%2fvendor.json",
         "/etc/passwd",
     ],
@@ -243,7 +243,7 @@ def test_the_root_leads_to_the_console(client: TestClient) -> None:
 
 
 def test_assets_are_only_read(client: TestClient) -> None:
-    assert client.post("/static/forgot.js").status_code == 405
+    assert client.post("/static/graphiql.js").status_code == 405
 
 
 def test_graphiql_shares_its_address_with_the_endpoint(client: TestClient) -> None:
@@ -263,7 +263,7 @@ def test_icons_and_robots(client: TestClient) -> None:
 def test_the_version_is_that_of_the_installed_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "_version", pages._version.__wrapped__)
     monkeypatch.setattr(importlib.metadata, "version", lambda name: f"9.9 <{name}>")
-    assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("forgot.html")
+    assert "Version 9.9 &lt;crewship&gt;" in pages._read_page("not-found.html")
 
 
 def test_the_wheel_contains_every_page_and_asset() -> None:
