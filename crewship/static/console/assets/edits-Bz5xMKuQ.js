@@ -1,1 +1,0 @@
-import{fr as e,hr as t}from"./index-DND1wZ8Z.js";var n=Symbol(`edits`),r=e=>t(n,e),i=()=>e(n);export{r as n,i as t};

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-BaQ1Nunj.js","assets/index-DND1wZ8Z.js","assets/Field-DV1GgRX_.js","assets/faults-Bze5fazl.js","assets/Form-DU-9WIQY.js","assets/placed-Dk7lRIfm.js","assets/Copy-eE0UiIAr.js","assets/Entrance-DctUs5Tc.js","assets/Later-BIl3hpoW.js"])))=>i.map(i=>d[i]);
-import{Wt as e}from"./index-DND1wZ8Z.js";var t={"/welcome":()=>e(()=>import(`./Welcome-BaQ1Nunj.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-DctUs5Tc.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
