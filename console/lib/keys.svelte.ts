@@ -13,9 +13,7 @@ const groups: Key[][] = $state([]);
 /** Those that belong to no screen. */
 const lasting = new WeakSet<Key[]>();
 let arriving = false;
-const PATIENCE = 5_000; // milliseconds until a screen that is being loaded knows its keys
 const ARRIVAL = 2_000; // milliseconds for which a key waits for the screen that is being loaded
-const LEAVING = 120;
 let wanted: { name: string; until: number } | undefined;
 
 export const knownKeys = (): { keys: string; does: string }[] => {
@@ -51,16 +49,6 @@ function pressed(event: KeyboardEvent): void {
 export const arrives = (now: boolean): void => void (arriving = now);
 
 addEventListener("keydown", pressed);
-
-/** Does what a key does on the screen that is shown, or is about to be. */
-export function pressKey(name: string): void {
-  wanted = { name, until: Date.now() + PATIENCE };
-  // A screen that is about to be left must not take it.
-  setTimeout(() => {
-    const key = wanted && groups.toReversed().flat().find(({ keys }) => keys === name);
-    if (key) pressSoon(key);
-  }, LEAVING);
-}
 
 function pressSoon(key: Key): void {
   wanted = undefined;

@@ -1239,16 +1239,7 @@ export const texts = {
     screens: "Go to",
     agents: "Agents",
     does: "Do",
-    acts: {
-      createIssue: "Create an issue",
-      createChat: "Begin a chat",
-      createAgent: "Create an agent",
-      createCrew: "Create a crew",
-      createMission: "Create a mission",
-      createCredential: "Add a credential",
-      createBudget: "Create a budget",
-      createInvitation: "Invite a person",
-    },
+    here: "this page",
     types: {
       agent: "agent",
       crew: "crew",

@@ -2,7 +2,7 @@
 // service knows its text. `screens/now/now.graphql` with the operation `Now` becomes `generated/Now.ts`.
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { codegen } from "@graphql-codegen/core";
 import * as operations from "@graphql-codegen/typescript-operations";
@@ -49,15 +49,59 @@ function needed(definition, fragments, found = new Set()) {
   return found;
 }
 
+/** What the first sentence of its description says that a mutation does. */
+function deeds(schema) {
+  const mutation = schema.definitions.find(({ kind, name }) => kind === Kind.OBJECT_TYPE_DEFINITION && name.value === "Mutation");
+  return new Map(mutation.fields.map(({ name, description }) => [name.value, description.value.split(/\.\s|\.$/)[0].replaceAll("\n", " ")]));
+}
+
+const CODE = join(HERE, "screens");
+const IMPORT = /(?:from |import\()"(\.[^"]+)"/g;
+
+/** The documents that a component and those within it use, by name. */
+function used(file, seen = new Set()) {
+  if (seen.has(file) || !file.startsWith(CODE) || file.endsWith("screens.ts")) return [];
+  seen.add(file);
+  return [...readFileSync(file, "utf8").matchAll(IMPORT)].flatMap(([, name]) => {
+    const at = join(dirname(file), name);
+    if (dirname(at) === GENERATED) return [basename(at)];
+    const code = [at, `${at}.ts`, `${at}.svelte.ts`].find((one) => /\.(ts|svelte)$/.test(one) && existsSync(one));
+    return code ? used(code, seen) : [];
+  });
+}
+
+/** Each mutation of the screens: what it does, and the beginnings of the ids of the screens that have it. */
+function acts(definitions, ids, schema) {
+  const known = deeds(schema);
+  const called = new Map(definitions.map((one) => [one.name.value, one.operation === "mutation" ? one.selectionSet.selections.map(({ name }) => name.value) : []]));
+  const found = new Map();
+  const tables = [join(HERE, "screens.ts"), ...readdirSync(CODE).map((folder) => join(CODE, folder, "screens.ts"))].filter(existsSync);
+  const shown = new Set(tables.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/generated\/(\w+)"/g)].map(([, name]) => name)));
+  const code = readdirSync(CODE, { recursive: true, encoding: "utf8" }).filter((name) => /\.(svelte|ts)$/.test(name));
+  // What a screen does by itself, such as to begin a registration, no button names.
+  const named = new Set(code.flatMap((name) => [...readFileSync(join(CODE, name), "utf8").matchAll(/"(\w+)"/g)].map(([, word]) => word)));
+  const components = code.filter((name) => name.endsWith(".svelte")).sort();
+  for (const names of components.map((name) => used(join(CODE, name)))) {
+    const read = names.filter((name) => shown.has(name)).map((name) => ids.get(name).slice(0, 12));
+    for (const operation of names.flatMap((name) => called.get(name) ?? [])) {
+      if (!known.has(operation)) throw new Error(`no mutation is called ${operation}`);
+      if (named.has(operation)) found.set(operation, new Set([...(found.get(operation) ?? []), ...read]));
+    }
+  }
+  const sorted = [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(sorted.map(([operation, read]) => [operation, [known.get(operation), ...read]]));
+}
+
 /** Writes `generated/`; returns the manifest: sha256 → text. */
 export async function writeDocuments() {
   const documents = ["lib", "screens"]
     .filter((folder) => existsSync(join(HERE, folder)))
     .flatMap((folder) => files(join(HERE, folder)))
     .map((location) => ({ location: relative(HERE, location), document: withTypenames(parse(readFileSync(location, "utf8"))) }));
+  const schema = parse(readFileSync(SCHEMA, "utf8"));
   const types = await codegen({
     filename: "generated/types.ts",
-    schema: parse(readFileSync(SCHEMA, "utf8")),
+    schema,
     documents,
     config: { strictScalars: true, scalars: SCALARS, enumType: "string-literal", useTypeImports: true, skipTypeNameForRoot: true, nonOptionalTypename: true, defaultScalarType: "unknown" },
     plugins: [{ operations: {} }],
@@ -69,12 +113,14 @@ export async function writeDocuments() {
   const definitions = documents.flatMap(({ document }) => document.definitions);
   const fragments = new Map(definitions.filter(({ kind }) => kind === Kind.FRAGMENT_DEFINITION).map((one) => [one.name.value, one]));
   const manifest = {};
+  const ids = new Map();
   for (const definition of definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION)) {
     const name = definition.name.value;
     const parts = [definition, ...[...needed(definition, fragments)].sort().map((fragment) => fragments.get(fragment))];
     const text = stripIgnoredCharacters(parts.map(print).join("\n"));
     const id = createHash("sha256").update(text).digest("hex");
     manifest[id] = text;
+    ids.set(name, id);
     const typed = `${name}${KINDS[definition.operation]}`;
     writeFileSync(
       join(GENERATED, `${name}.ts`),
@@ -82,6 +128,7 @@ export async function writeDocuments() {
         `export const ${name} = document<${typed}, ${typed}Variables>("${id.slice(0, NAME)}");\n`,
     );
   }
+  writeFileSync(join(GENERATED, "acts.ts"), `export const ACTS: Readonly<Record<string, readonly [text: string, ...documents: string[]]>> = ${JSON.stringify(acts(definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION), ids, schema))};\n`);
   return Object.fromEntries(Object.entries(manifest).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 

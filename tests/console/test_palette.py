@@ -1,0 +1,78 @@
+"""The palette: everything that a person may do, from the operations that the service names."""
+
+from pathlib import Path
+
+import pytest
+
+from models.people.workspaces import Membership, Role
+from tests.console.deck import enter, page, pictures, place
+from tests.people.auth.browsers import new_user
+from tests.process.browser import CHROMIUM, Page
+from tests.process.looks import axe, judge
+from tests.world import World, now
+
+__all__ = ["axe", "page", "place"]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
+TEXTS = "[...document.querySelectorAll('#palette-hits [role=option]')].map(one => one.innerText.split('\\n'))"
+FORM = "document.activeElement.closest('main form, dialog[open] form')"
+AGENTS = "document.querySelector('main').innerText.includes('Talk with an agent')"
+CREATED = (
+    "an issue", "an agent", "a crew", "a credential", "a mission", "a budget", "an invitation", "a chat", "a project",
+    "a webhook endpoint", "a service account", "a feature flag", "a label", "an approval gate",
+    "a notification channel",
+)  # fmt: skip
+
+
+async def offered(page: Page, typed: str) -> list[str]:
+    """What the palette offers for these words."""
+    await page.press("k", control=True)
+    await page.until("document.activeElement.matches('dialog[open] input[type=search]')")
+    await page.command("Input.insertText", text=typed)
+    await page.until("document.querySelector('#palette-hits [role=option]')")
+    return [texts[0] for texts in await page.value(TEXTS)]
+
+
+async def close(page: Page) -> None:
+    await page.press("Escape")
+    await page.until("!document.querySelector('dialog[open]')")
+    await page.value("document.activeElement.blur()")
+
+
+async def test_each_act_that_creates_opens_its_form(place: World, page: Page, axe: str) -> None:
+    await enter(page, place)
+    assert {f"Create {thing}" for thing in CREATED} <= set(await offered(page, "create"))
+    await pictures(page, "palette-acts")
+    await judge(page, axe, "palette of acts")
+    await close(page)
+    for thing in CREATED:
+        await offered(page, f"create {thing}")
+        await page.press("Enter")
+        await page.until(f"!document.querySelector('#palette-hits') && ({AGENTS if thing == 'a chat' else FORM})")
+        await close(page)
+    assert page.complaints == []
+
+
+async def test_an_act_of_the_page_comes_first(place: World, page: Page) -> None:
+    agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
+    await enter(page, place, f"agents/{agent}")
+    await page.see("Scout", "h1")
+    assert (await offered(page, "delete"))[0] == "Delete an agent"
+    await page.press("Enter")
+    await page.see("Delete", "dialog[open] .danger")
+    await close(page)
+    assert await place.database.fetchval("SELECT deleted_at IS NULL FROM agents WHERE id = $1", agent)
+    assert page.complaints == []
+
+
+async def test_a_viewer_is_offered_less(place: World, page: Page, tmp_path: Path) -> None:
+    """And the others still are there: screens, and what is found."""
+    eve = await new_user(place, full_name="Eve", email="eve@palette.example")
+    here = {"workspace_id": place.workspace.id, "user_id": eve.id}
+    await place.add(Membership(role=Role.VIEWER, accepted_at=now(), **here))
+    await enter(page, place, email="eve@palette.example")
+    assert not {"Create a crew", "Create a credential", "Create a budget"} & set(await offered(page, "create a"))
+    await close(page)
+    assert not [text for text in await offered(page, "delete") if text.startswith("Delete a crew")]
+    await close(page)
+    await offered(page, "scout")
+    await page.see("Scout", "#palette-hits")
