@@ -339,11 +339,11 @@ def _wrong(text: str, **more: Any) -> bytes:
     return _errors([{"message": text, "extensions": {"code": Code.BAD_REQUEST.value, **more}}])
 
 
-def mutation_id(named: bytes) -> str:
+def mutation_id(named: bytes, of: str = "X-Client-Mutation-Id") -> str:
     """Raises Malformed for what cannot be repeated in events."""
     text = named.decode("latin-1")
     if not 0 < len(text) <= LONGEST_MUTATION or not text.isascii() or not text.isprintable():
-        raise Malformed(400, f"X-Client-Mutation-Id has 1 to {LONGEST_MUTATION} printable ASCII characters")
+        raise Malformed(400, f"{of} has 1 to {LONGEST_MUTATION} printable ASCII characters")
     return text
 
 

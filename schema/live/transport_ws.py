@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 import orjson
@@ -14,7 +15,7 @@ from resolvers.identity.caller import Caller
 from resolvers.instance.telemetry import log
 from resolvers.live import Listening, LiveConnection, Outlet
 from resolvers.live.unauthenticated import RETRY_AFTER, unauthenticated
-from schema.bridge.endpoint import LEGACY, Endpoint, Malformed, Receive, Send
+from schema.bridge.endpoint import LEGACY, Endpoint, Malformed, Receive, Send, mutation_id
 from schema.bridge.errors import refused
 from schema.live import messages
 from schema.live.callers import Scope, by_introduction
@@ -31,6 +32,9 @@ TOO_MANY_OPERATIONS = Refusal(Code.BAD_REQUEST, f"At most {MOST} operations can 
 BROKEN = [{"message": "Internal error", "extensions": {"code": Code.INTERNAL.value}}]
 
 OPEN = Gauge("crewship_graphql_sockets", "WebSockets of graphql-transport-ws open at /graphql in this process")
+
+MUTATION_ID = "clientMutationId"
+"""In `extensions` of an operation: what a request over HTTP has in its header."""
 
 Admit = Callable[[str], bool]
 """Takes a client's address, and says whether it may make one more request."""
@@ -223,7 +227,8 @@ class Socket:
         return None
 
     async def _answered(self, operation: Operation, body: dict[str, Any]) -> bytes:
-        done = await self._service.endpoint.execute(self._caller, body, strict=True, cookies=False)
+        caller = _named(self._caller, body)
+        done = await self._service.endpoint.execute(caller, body, strict=True, cookies=False)
         return operation.ended(done.body) if done.status == 200 else operation.failed(orjson.loads(done.body)["errors"])
 
     async def _opened(self, operation: Operation, request: Request) -> None:
@@ -311,3 +316,11 @@ class Socket:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _named(caller: Caller, body: dict[str, Any]) -> Caller:
+    """Raises Malformed for a name that events cannot repeat."""
+    named = (body.get("extensions") or {}).get(MUTATION_ID)
+    if named is None:
+        return caller
+    return replace(caller, mutation_id=mutation_id(named.encode() if isinstance(named, str) else b"", MUTATION_ID))

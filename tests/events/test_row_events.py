@@ -257,6 +257,38 @@ async def test_a_name_of_a_mutation_that_events_cannot_repeat_is_refused(world: 
     assert await world.snapshot() == before
 
 
+def labelling(id: str, named: object) -> dict[str, Any]:
+    """As `labelled`, for a socket."""
+    payload = {
+        "query": MAKE.replace("$n: String!", "$n: String!, $ws: ID").replace("(input", "(workspaceId: $ws, input")
+    }
+    return {"id": id, "type": "subscribe", "payload": payload | {"extensions": {"clientMutationId": named}}}
+
+
+async def test_a_mutation_of_a_socket_has_a_name_of_its_own(world: World) -> None:
+    """Each operation names itself: two of one socket are told apart."""
+    async with talking(world, world.viewer) as heard, talking(world, world.manager) as talk:
+        await heard.listen("s", CAUSES, ws=world.workspace.id)
+        for number, named in enumerate(("tab-1/8", "tab-1/9", None)):
+            message = labelling(str(number), named)
+            message["payload"]["variables"] = {"n": new_id(), "ws": world.workspace.id}
+            await talk.say(message)
+            assert (await heard.next("s"))["workspaceEvents"]["mutationId"] == named
+
+
+@each_of("named", ["", "x" * 65, "tab\t1", "tab-é", 7, {}])
+async def test_a_socket_s_name_that_events_cannot_repeat_is_refused(world: World, named: object) -> None:
+    before = await world.snapshot()
+    async with talking(world, world.manager) as talk:
+        message = labelling("m", named)
+        message["payload"]["variables"] = {"n": new_id(), "ws": world.workspace.id}
+        await talk.say(message)
+        said = await talk.hear()
+    assert (said["type"], said["payload"][0]["extensions"]["code"]) == ("error", "BAD_REQUEST")
+    assert "clientMutationId" in said["payload"][0]["message"]
+    assert await world.snapshot() == before
+
+
 async def test_a_listener_chooses_types_of_events(world: World) -> None:
     async with talking(world, world.viewer) as talk:
         await talk.listen("s", CAUSES, ws=world.workspace.id, types=["LabelCreatedEvent"])
