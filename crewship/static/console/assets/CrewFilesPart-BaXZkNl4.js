@@ -1,1 +1,0 @@
-import{mr as e,pr as t}from"./index-CykkX1V9.js";import{t as n}from"./Files-DbQhIAkm.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};

@@ -1,1 +1,0 @@
-import{Cn as e,In as t,On as n,Qn as r,Rn as i,Xn as a,_r as o,on as s}from"./index-CykkX1V9.js";var c=i(`<dl><!></dl>`);function l(i,l){let u=s(l,`bare`,3,!1);var d=c();let f;var p=r(d);n(p,()=>l.children),o(d),a(()=>f=e(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),t(i,d)}export{l as t};

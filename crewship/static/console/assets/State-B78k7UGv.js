@@ -1,1 +1,0 @@
-import{Cn as e,In as t,Pn as n,Qn as r,Rn as i,Xn as a,_r as o,on as s,tr as c,wn as l}from"./index-CykkX1V9.js";var u=i(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(i,d){let f=s(d,`live`,3,!1);var p=u();let m;var h=c(r(p),1,!0);o(p),a(()=>{m=e(p,1,l(d.tone),`svelte-9gk0ub`,m,{live:f()}),n(h,d.text)}),t(i,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{$n as e,In as t,Kn as n,Ln as r,jn as i,lr as a,mr as o,pr as s}from"./index-CykkX1V9.js";import{t as c}from"./Terminal-RSDUkHvM.js";function l(l,u){o(u,!0);var d=r(),f=e(d);i(f,()=>u.crew.id,e=>{{let t=a(()=>({crew:u.crew.id}));c(e,{get place(){return n(t)},get name(){return u.crew.name}})}}),t(l,d),s()}export{l as default};

@@ -1,1 +1,0 @@
-import{In as e,Pn as t,Rn as n,Xn as r,er as i,gn as a,mr as o,pr as s}from"./index-CykkX1V9.js";import{i as c,o as l,t as u}from"./time.svelte-BohR3x7h.js";var d=n(`<time class="svelte-19qb811"> </time>`);function f(n,f){o(f,!0);var p=d(),m=i(p,!0);r((e,n)=>{a(p,`datetime`,f.at),a(p,`title`,e),t(m,n)},[()=>c(f.at),()=>u(f.at,l())]),e(n,p),s()}export{f as t};

@@ -1,1 +1,0 @@
-import{fr as e,hr as t}from"./index-CykkX1V9.js";var n=Symbol(`edits`),r=e=>t(n,e),i=()=>e(n);export{r as n,i as t};

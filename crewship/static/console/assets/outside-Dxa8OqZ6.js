@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-C6nZVXmB.js","assets/index-CykkX1V9.js","assets/Field-CIi9l_y9.js","assets/faults-CUCTAy1g.js","assets/Form-DiFjgpCY.js","assets/placed-DC1ut-6y.js","assets/Copy-CtVxUEnJ.js","assets/Entrance-B8MUmThB.js","assets/Later-Bbc7_-fB.js"])))=>i.map(i=>d[i]);
-import{Wt as e}from"./index-CykkX1V9.js";var t={"/welcome":()=>e(()=>import(`./Welcome-C6nZVXmB.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-B8MUmThB.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
