@@ -15,6 +15,7 @@ import { ACCOUNT } from "./screens/account/screens";
 import { SETTINGS } from "./screens/settings/screens";
 import { ISSUES } from "./screens/issues/screens";
 import { RESOURCES } from "./screens/resources/screens";
+import { variablesOf as chatsOf } from "./screens/chat/filters";
 import { variablesOf } from "./screens/runs/filters";
 
 export interface Listed extends Screen {
@@ -45,6 +46,7 @@ export const SCREENS: readonly Listed[] = [
     icon: "M4 4h12v9H9l-4 3.5V13H4z",
     load: () => import("./screens/chat/Chat.svelte"),
     document: known(Chats),
+    variables: (workspace, _parameters, query) => chatsOf(workspace, query),
   },
   {
     name: "chat/one",

@@ -80,6 +80,7 @@ class Chat(TenantTable, Timestamps, table=True):
         belongs_to("agent_id", "agents"),
         Index("chats_workspace_id_agent_id_last_activity_at_idx", "workspace_id", "agent_id", "last_activity_at"),
         Index("chats_workspace_id_updated_at_idx", "workspace_id", "updated_at"),
+        Index("chats_agent_id_list_idx", "workspace_id", "agent_id", "updated_at"),
         Index(
             "chats_origin_list_idx", "workspace_id", "origin", "updated_at", postgresql_where=text("origin IS NOT NULL")
         ),

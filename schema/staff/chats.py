@@ -94,6 +94,7 @@ class ChatType:
 @strawberry.type
 class ChatQuery:
     chats = query(chat_ops.list_chats, ChatType)
+    find_chats = query(chat_ops.find_chats, ChatType)
     agent_chats = query(chat_ops.list_chats_of_agent, ChatType)
     chat = query(chat_ops.get_chat, ChatType)
     messages = query(chat_ops.list_messages, MessageType)

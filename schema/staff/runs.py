@@ -42,7 +42,7 @@ class RunType:
         id workspace_id agent_id agent agent_name agent_slug crew_name chat_id chat assignment triggered_by trigger_type
         status model max_turns exit_code error_message data created_at started_at finished_at model_calls budgets
         from_seq input state waits_for_approval waiting_since waited_ms duration_ms usage parent_id parent children
-        retry_of original spans message
+        retry_of original spans message log
     """
     agent_name = strawberry.field(description="Name of the agent, even if the agent is deleted.")
     chat_id = strawberry.field(description="Id of the chat; kept if the chat is deleted.")
@@ -69,6 +69,7 @@ class RunType:
     children = strawberry.field(description="Runs that this run's agent asked for.")
     retry_of: strawberry.ID | None
     original = strawberry.field(description="The run that this one repeats.")
+    log = strawberry.field(description="The output of the agent in a chat. Runs without a chat have spans only.")
     message = strawberry.field(description="The message of a user that started the run.")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.attention.approvals import Approval, ApprovalKind
-from models.staff.chats import Chat
+from models.staff.chats import Chat, Message
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
@@ -235,6 +235,47 @@ async def test_what_a_turn_took_is_there_after_a_reload(place: World, player: Pl
     await page.see("250 ms", "[role=log] li:nth-child(2) details[data-state=failed]")
     await page.until(f"{TURNS}[2].innerText.includes('No such model') && {button('Answer again', 2)}")
     assert await page.value(f"{TURNS}.length") == 3
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_chats_are_found_renamed_and_deleted(place: World, player: Player, page: Page) -> None:
+    """By keyboard alone; the address keeps what the list is narrowed by."""
+    await begin(page, place, "about rain")
+    await done(page)
+    chat = (await run_of(place, "about rain"))["chat_id"]
+    builder = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'builder'")
+    other = Chat(title="Tides", agent_id=builder, workspace_id=place.workspace.id, last_message_seq=1)
+    await place.add(
+        other, Message(chat_id=other.id, seq=1, role="assistant", content="High", workspace_id=place.workspace.id)
+    )
+    await page.open(f"{place.url}/console/{place.workspace.slug}/chat")
+    await page.see("Tides", ".view")
+    await page.fill("header input[type=search]", "RAIN")
+    await page.until("location.search === '?q=RAIN' && document.querySelectorAll('.view li').length === 1")
+    await page.click(".view a")
+    await page.until(f"location.pathname.endsWith('/chat/{chat}') && location.search === '?q=RAIN'")
+    await page.click(".acts button")
+    await page.until("document.activeElement.name === 'title' && document.activeElement.value === 'about rain'")
+    await page.value("document.activeElement.select()")
+    await page.command("Input.insertText", text=HOSTILE)
+    await page.press("Enter")
+    await page.until(f"document.querySelector('h1').innerText.startsWith({HOSTILE!r})")
+    await page.until("document.querySelector('.empty')?.innerText.includes('No chat fits')")
+    await page.click(".empty button")
+    await page.see("Tides", ".view")
+    await page.click("header button[aria-pressed]")
+    await page.until("location.search === '?unread=1' && document.querySelectorAll('.view li').length === 1")
+    await page.see("Tides", ".view")
+    await page.click("header button[aria-pressed]")
+    chosen = f"field.value = '{builder}'; field.dispatchEvent(new Event('change', {{bubbles: true}}))"
+    await page.value(f"(field => {{ {chosen}; }})(document.querySelector('select[name=with]'))")
+    await page.until(f"location.search === '?with={builder}' && document.querySelectorAll('.view li').length === 1")
+    await page.click(".acts button.danger")
+    await page.click("dialog button.danger")
+    await page.until("location.pathname.endsWith('/chat')")
+    assert await place.database.fetchval("SELECT count(*) FROM chats WHERE id = $1", chat) == 0
+    assert await place.database.fetchval("SELECT count(*) FROM runs WHERE chat_id = $1", chat) == 1
     assert page.complaints == []
 
 

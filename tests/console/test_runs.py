@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from models.attention.approvals import Approval, ApprovalKind
+from models.staff.chats import Chat
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
 from models.staff.runs import BY_WEBHOOK, NEVER, Run, RunStatus
 from tests.console.deck import PHONE, enter, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
+from tests.process.players import RESULT, Player, call, text
+from tests.process.workbench import SEND, player, run_of
 from tests.world import World, now, stored
 
-__all__ = ["axe", "page", "place"]
+__all__ = ["axe", "page", "place", "player"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 MANY, SPANS = 10_000, 5_000
@@ -187,8 +190,42 @@ async def test_filters_are_in_the_address(place: World, failed: Run, page: Page)
     day = (failed.created_at - timedelta(hours=1)).date().isoformat()
     await page.open(f"{place.url}/console/{place.workspace.slug}/runs?state=FAILED&since={day}")
     await page.until("document.querySelector('h1 small')?.innerText === '1'")
+    await page.open(f"{place.url}/console/{place.workspace.slug}/runs?q=provider")
+    await page.until("document.querySelector('h1 small')?.innerText === '1'")
+    await page.fill("main input[type=search]", " REFUSES that")
+    await page.see("No run fits these filters", "main")
+    assert await page.value("location.search") == "?q=provider+REFUSES+that"
     await page.open(f"{place.url}/console/{place.workspace.slug}/runs?until=2001-01-01&state=NONSENSE")
     await page.see("No run fits these filters", "main")
     await page.click(".rest button")
     await page.until("document.querySelector('h1 small')?.innerText === '10,001' && location.search === ''")
+    assert page.complaints == []
+
+
+@pytest.mark.slow
+async def test_the_log_stands_beside_the_trace(place: World, player: Player, page: Page, axe: str) -> None:
+    """Live, text whatever it holds, and kept by the address; on a phone above the trace."""
+    player.play(
+        "log it", text("Let me "), text(f"see. {HOSTILE}"), call("Bash", "t1", command="ls"), *([0.1] * 60), RESULT
+    )
+    chat = Chat(
+        agent_id=await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1"),
+        workspace_id=place.workspace.id,
+    )
+    await place.add(chat)
+    assert "errors" not in await place.graphql(place.owner, SEND, {"chat": chat.id, "text": "log it"})
+    run = await run_of(place, "log it")
+    await enter(page, place, f"runs/{run['id']}")
+    await page.click(".acts button[aria-pressed]")
+    await page.see(f"Let me see. {HOSTILE}", "main section li")
+    assert await page.value("location.search") == "?log=1"
+    await page.see("Bash", "main section ol")
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+    await pictures(page, "run-log")
+    await judge(page, axe, "run with its log")
+    await page.look(*PHONE)
+    assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+    await page.click("main section header button")
+    await page.until("!document.querySelector('main section') && location.search === ''")
+    await page.look()
     assert page.complaints == []

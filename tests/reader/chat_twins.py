@@ -1,6 +1,7 @@
 """What the oracle is told of chats; see tests/reader/twins.py."""
 
 from tests.reader.oracle import Asker, Listing, Order, Row, Single, Store, ordered
+from tests.reader.skill_twins import found
 from tests.reader.words import NEWEST, Arguments, Root, Value, by, only, tenants
 
 LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
@@ -11,6 +12,31 @@ SAID: Order = by("seq", "id")
 def chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     rows = [r for r in tenants(store, asker, "Chat") if arguments.get("origin") in (None, r["origin"])]
     return Listing("Chat", ordered(rows, LATELY_CHANGED), LATELY_CHANGED, (20, 100))
+
+
+def _unread(store: Store, asker: Asker, chat: Row) -> bool:
+    marks = store.tables["chat_read_cursors"]
+    own = [m["last_read_seq"] for m in marks if (m["chat_id"], m["user_id"]) == (chat["id"], asker.user_id)]
+    since = own[0] if own else 0
+    return chat["last_message_seq"] > since and any(
+        message["chat_id"] == chat["id"]
+        and message["seq"] > since
+        and (message["role"] != "user" or message["author_user_id"] not in (None, asker.user_id))
+        for message in store.tables["messages"]
+    )
+
+
+def find_chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    agents = {row["id"]: row for row in store.tables["agents"]}
+    rows = tenants(store, asker, "Chat")
+    given = {name: arguments.get(name) for name in ("agentId", "crewId", "search", "unread")}
+    rows = [r for r in rows if given["agentId"] in (None, r["agent_id"])]
+    rows = [r for r in rows if given["crewId"] in (None, agents[r["agent_id"]]["crew_id"])]
+    if given["search"] is not None:
+        texts = [(r, (r["title"], agents[r["agent_id"]]["name"])) for r in rows]
+        rows = [r for r, said in texts if any(found(text, given["search"]) for text in said)]
+    rows = [r for r in rows if given["unread"] in (None, _unread(store, asker, r))]
+    return Listing("Chat", ordered(rows, LATELY_CHANGED), LATELY_CHANGED, (50, 100))
 
 
 def agent_chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -62,14 +88,19 @@ def webhook_receipts(store: Store, asker: Asker, arguments: Arguments) -> Listin
     return Listing("WebhookReceipt", ordered(rows, NEWEST), NEWEST, (50, 100))
 
 
-HERE: dict[str, Root] = {"chats": chats, "agentChats": agent_chats, "webhookReceipts": webhook_receipts}
+HERE: dict[str, Root] = {
+    "chats": chats,
+    "findChats": find_chats,
+    "agentChats": agent_chats,
+    "webhookReceipts": webhook_receipts,
+}
 OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "chat": (chat, "chats", "id"),
     "messages": (messages, "chats", "chatId"),
     "messageReactions": (reactions, "chats", "chatId"),
     "chatParticipants": (participants, "chats", "chatId"),
 }
-ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "messages": SAID}
+ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "findChats": LATELY_CHANGED, "messages": SAID}
 STRICT = (chat, reactions, participants)
 """Roots that refuse a chat which is not there."""
 REPORTS: dict[tuple[str, str], Value] = {("Message", "reactions"): of_message}

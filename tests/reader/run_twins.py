@@ -1,9 +1,11 @@
 """States and traces of runs, for the oracle; see tests/reader/twins.py."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.reader.inbox_twins import precise
 from tests.reader.oracle import Asker, Key, Listing, Order, Row, Store, ordered
+from tests.reader.skill_twins import found
 from tests.reader.words import Arguments, Root, Rule, Value, by, fits, tenants
 
 UNKNOWN = {("Run", name) for name in ("usage", "spans", "input", "waitedMs", "waitsSince", "waitsFor")}
@@ -45,11 +47,18 @@ def chosen(arguments: Arguments) -> Order:
     return ORDERS[arguments.get("sort") or "newest"]
 
 
+def _says(store: Store, run: Row, sought: str) -> bool:
+    named = [(store.tables["agents"], "agent_id"), (store.tables["crews"], "crew_id")]
+    names = [row["name"] for rows, key in named for row in rows if row["id"] == run[key]]
+    return any(found(text, sought) for text in (run["id"], run["prompt"], run["error_message"], *names))
+
+
 def find_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     rows = [
         run
         for run in tenants(store, asker, "Run")
         if all(fits(run, rule, arguments.get(name)) for name, rule in FILTERS.items())
+        if arguments.get("search") is None or _says(store, run, arguments["search"])
     ]
     order = chosen(arguments)
     return Listing("Run", ordered(rows, order), order, (50, 100))
@@ -77,6 +86,9 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("RunSpan", "begins"): precise("started_at"),
     ("RunSpan", "ends"): precise("finished_at"),
     ("RunSpan", "duration_ms"): duration,
+}
+CONDITIONS: dict[str, Callable[[Row], bool]] = {
+    "run_frames.agent_id IS NOT NULL": lambda frame: frame["agent_id"] is not None,
 }
 JOINED = {
     ("Run", "waits_for_approval"): lambda store, run, other: other["id"] == run["waits_for"] and waits(run),

@@ -326,6 +326,7 @@ CONDITIONS: dict[str, Callable[[Row], bool]] = {
     "invitations.accepted_at IS NULL": lambda row: row["accepted_at"] is None,
     **issue_twins.CONDITIONS,
     **persona_twins.CONDITIONS,
+    **run_twins.CONDITIONS,
     "approvals.status = 'pending'": lambda row: row["status"] == "pending",
 }
 

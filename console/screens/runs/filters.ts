@@ -2,7 +2,7 @@ import type { RunsQueryVariables, RunState } from "../../generated/types";
 import { addressed, between } from "../../lib/addressed";
 
 export const STATES: readonly RunState[] = ["QUEUED", "RUNNING", "WAITING", "COMPLETED", "FAILED", "CANCELLED", "TIMEOUT"];
-export const FILTERS = ["state", "trigger", "agent", "crew", "model", "mission", "issue", "since", "until"] as const;
+export const FILTERS = ["state", "trigger", "q", "agent", "crew", "model", "mission", "issue", "since", "until"] as const;
 
 /** A filter of several values: "FAILED,TIMEOUT". */
 export const several = (query: URLSearchParams, name: string): string[] => (query.get(name) ?? "").split(",").filter(Boolean);
@@ -13,10 +13,11 @@ export function variablesOf(ws: string, query: URLSearchParams): RunsQueryVariab
   const triggers = several(query, "trigger");
   return {
     ws,
-    ...addressed(query, FILTERS.slice(2)),
+    ...addressed(query, FILTERS.slice(3)),
     ...between(query),
     state: states[0] && states,
     trigger: triggers[0] && triggers,
+    search: query.get("q")?.trim() || undefined,
     sort: query.get("sort") === "oldest" ? "oldest" : undefined,
   };
 }

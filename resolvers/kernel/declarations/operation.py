@@ -46,6 +46,7 @@ from resolvers.kernel.ground.inputs import Input, is_id
 from resolvers.kernel.ground.policy import GATES, MEMBERS, Action, effective, lowest
 from resolvers.kernel.reader import Shape, Withheld, scopes_of
 from resolvers.kernel.reader.build import LARGEST_ANSWER
+from resolvers.kernel.reader.filters import scopes_of_filters
 from resolvers.kernel.reader.trace import Call
 from resolvers.kernel.store.database import database, unavailable
 from resolvers.kernel.store.existence import Existence
@@ -321,7 +322,7 @@ class Operation(Generic[D]):
         row = await conn.fetchrow(plan.sql, *plan.args(self.call_of(caller, request, tenancy=tenancy)))
         if row is None:
             raise await refuse_credential(conn, caller.kind, caller.credential)
-        self.check_scopes(row, request.shape)
+        self.check_scopes(row, request.shape, request.raw)
         if self.needs_place(place):
             raise Refusal(Code.BAD_REQUEST, NEEDED)
         judge(row, tenancy, self.roles, caller.kind)
@@ -352,13 +353,17 @@ class Operation(Generic[D]):
         if role is None or self.or_capability is None or self.or_capability not in effective(role, capabilities):
             raise forbidden(role=lowest(GATES[self.action]), capability=self.or_capability)
 
-    def check_scopes(self, row: Any, shape: Shape | None) -> None:
-        """A token with scopes needs the scopes of the operation and, for each edge, of the edge's target."""
+    def check_scopes(self, row: Any, shape: Shape | None, raw: Raw | None = None) -> None:
+        """A token with scopes needs the scopes of the operation and, for each edge, of the edge's target; and for each
+        filter in use, the filter's.
+        """
         if row[SCOPES] is None:
             return
         needs = self.needs
         if shape is not None and shape not in [published() for published in self.published]:
             needs = token_scopes.together(needs, scopes_of(self.model, shape))
+        used = [scope for name, scope in scopes_of_filters(self.input).items() if (raw or {}).get(name) is not None]
+        needs = token_scopes.together(needs, frozenset(used))
         token_scopes.check(orjson.loads(row[SCOPES]), needs)
 
     def call_of(self, caller: Caller, request: Request, data: Any = None, tenancy: Where | None = None) -> Call:

@@ -189,7 +189,7 @@ class Query(Operation[D], Generic[D, R]):
         if row is None:
             async with database.lease() as conn:
                 raise await refuse_credential(conn, caller.kind, caller.credential)
-        self.check_scopes(row, shape)
+        self.check_scopes(row, shape, request.raw)
         judge(row, self.tenancy, self.roles, caller.kind)
         self.used(caller, row)
         if self.lacks_place(row, self.tenancy, place):

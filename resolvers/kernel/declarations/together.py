@@ -99,7 +99,7 @@ def _answer(
     roles: frozenset[Role],
     kind: CredentialKind,
 ) -> Answer:
-    query.check_scopes(row, request.shape)
+    query.check_scopes(row, request.shape, request.raw)
     judge(row, query.tenancy, query.roles, kind)
     if payload is not None:
         return Answer(payload)
@@ -131,7 +131,7 @@ async def _plan(caller: Caller, asked: Sequence[AskedTogether], inputs: Sequence
         row = await asked[0].query.pass_gate(conn, caller, asked[0].request)
     for query, request in asked:
         assert request.shape is not None
-        query.check_scopes(row, request.shape)
+        query.check_scopes(row, request.shape, request.raw)
         readers = query.readers(request.shape)
         if row[ROLE] not in readers:
             return None

@@ -33,13 +33,15 @@ class Filter:
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
     `bounds`: an index begins or ends there, so that there are plans with it and plans without. `beside`: a filter that
-    leads; if an index has both columns, both lead.
+    leads; if an index has both columns, both lead. `scope`: a token needs it beside those of the operation, because the
+    filter looks at what the rows do not show.
     """
 
     on: Any
     leads: bool = False
     bounds: bool = False
     beside: str = ""
+    scope: str = ""
 
     def condition(self, value: Any) -> Any:
         if callable(self.on) and not hasattr(self.on, "__clause_element__"):
@@ -58,6 +60,11 @@ class Order:
 @cache
 def filters_of(model: type[BaseModel]) -> dict[str, Filter]:
     return {name: note for name in model.model_fields for note in notes_of(model, name) if isinstance(note, Filter)}
+
+
+@cache
+def scopes_of_filters(model: type[BaseModel]) -> dict[str, str]:
+    return {name: filter.scope for name, filter in filters_of(model).items() if filter.scope}
 
 
 @cache

@@ -6,7 +6,7 @@ from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
 from models.staff.agents import Agent
-from models.staff.runs import ChatEventType, RunFrame
+from models.staff.runs import ChatEventType, Run, RunFrame
 from resolvers.kernel import (
     EVERYONE,
     Action,
@@ -17,18 +17,24 @@ from resolvers.kernel import (
     QueryScope,
     constant,
     derived,
+    extend,
     graph,
+    many,
     of_parent,
     query,
 )
 from resolvers.kernel.reader import Derived
 
 
-class ListLogs(Paging):
-    """A page of the log of one agent: 100 entries by default, at most 500."""
+class PageOfLog(Paging):
+    """A page of a log: 100 entries by default, at most 500."""
 
     page_default = 100
     page_maximum = 500
+
+
+class ListLogs(PageOfLog):
+    """A page of the log of one agent: 100 entries by default, at most 500."""
 
     agent_id: Id
 
@@ -49,6 +55,10 @@ graph(
     tool=_said(str | None, "metadata", "tool_name"),
     event_metadata=derived(dict[str, Any] | None, lambda frame, _: frame.payload["metadata"]),
 )
+
+
+logged = (col(RunFrame.agent_id).is_not(None),)
+extend(Run, log=many(RunFrame, "run_id", where=logged, order_by=(col(RunFrame.seq),), input=PageOfLog))
 
 
 @query("agents.logs", Action.READ, errors=(Code.NOT_FOUND,))

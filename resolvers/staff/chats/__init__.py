@@ -3,6 +3,7 @@
 from resolvers.kernel import Domain
 from resolvers.staff.chats.attachments import delete_attachment
 from resolvers.staff.chats.branching import branch_chat
+from resolvers.staff.chats.finding import find_chats
 from resolvers.staff.chats.lifecycle import create_chat, delete_chat, rename_chat
 from resolvers.staff.chats.listing import ReadMark, get_chat, list_chats, list_chats_of_agent, mark_read
 from resolvers.staff.chats.messages import ALL, list_messages

@@ -1,10 +1,15 @@
 """Runs found by their state, place and time: every filter leads an index in the order of the list."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from sqlalchemy import func, or_, select
 from sqlmodel import col
 
+from models.base import table_of
+from models.staff.agents import Agent
+from models.staff.crews import Crew
 from models.staff.runs import Run, RunState
 from resolvers.kernel import (
     GRAPHQL_ONLY,
@@ -20,6 +25,8 @@ from resolvers.kernel import (
     QueryScope,
     Text,
     at_most,
+    constant,
+    contains,
     query,
 )
 from resolvers.kernel.reader.filters import CommaTexts
@@ -38,8 +45,28 @@ ORDERS = {RunSort.newest: newest_first, RunSort.oldest: (col(Run.began_at), col(
 States = Annotated[list[RunState], at_most(MOST_LISTED), CommaList(RunState)]
 
 
+ONE: Any = constant(1)
+LOOKED_AT = 20_000
+"""The newest runs of a workspace, which a search looks at."""
+EVER: Any = constant(datetime(1970, 1, 1, tzinfo=UTC))
+
+
+def _names(model: Any, key: str) -> Any:
+    """Whether the agent or the crew of the run, or one that has been deleted, is named like this."""
+    other = table_of(model).alias()
+    own = (other.c.workspace_id == col(Run.workspace_id), other.c.id == table_of(Run).c[key])
+    return lambda value: select(ONE).select_from(other).where(*own, contains(other.c.name)(value)).exists()
+
+
+def _says(value: Any) -> Any:
+    texts = [contains(each)(value) for each in (Run.id, Run.error_message, Run.prompt)]
+    return or_(_names(Agent, "agent_id")(value), _names(Crew, "crew_id")(value), *texts)
+
+
 class FindRuns(Paging):
-    """An issue is a mission too, so `issue_id` and `mission_id` are the same. An invalid time matches nothing."""
+    """An issue is a mission too, so `issue_id` and `mission_id` are the same. An invalid time matches nothing. `search`
+    matches a part of the id, the agent's or crew's name, the input or the error, ignoring the case of ASCII letters.
+    """
 
     page_maximum: ClassVar[int] = 100
 
@@ -52,6 +79,7 @@ class FindRuns(Paging):
     trigger: Annotated[CommaTexts | None, Filter(Run.trigger_type, leads=True)] = None
     since: Annotated[Since, from_time(Run.began_at)] = None
     until: Annotated[Until, up_to(Run.began_at)] = None
+    search: Annotated[Text | None, Filter(_says, scope="chats:read")] = None
     sort: Annotated[RunSort, Otherwise(RunSort.newest), Order(ORDERS)] = RunSort.newest
 
 
@@ -61,6 +89,18 @@ def find_runs(scope: QueryScope, data: FindRuns) -> Page[Run]:
 
     Newest first, unless `sort` says otherwise. Filters are combined with AND; `state` and `trigger` match one of
     several values. `issueId` and `missionId` match the mission or issue of the run's assignment, `crewId` the crew of
-    the agent when the run was created. `since` and `until` are inclusive.
+    the agent when the run was created. `since` and `until` are inclusive. `search` looks at the newest 20,000 runs, and
+    requires the scope `chats:read`, because the input of a run may be a message.
     """
-    return scope.select(Run).matching(data).page(data)
+    rows = scope.select(Run).matching(data)
+    if data.search is not None:
+        sought: Any = data.search
+        rows = rows.where(or_(sought.clause.is_(None), col(Run.began_at) >= _oldest(scope)))
+    return rows.page(data)
+
+
+def _oldest(scope: QueryScope) -> Any:
+    """When the oldest run began at which a search looks."""
+    runs = scope.table(Run)
+    began = select(runs.c.began_at).order_by(runs.c.began_at.desc()).offset(constant(LOOKED_AT)).limit(ONE)
+    return func.coalesce(scope.scalar(began), EVER)

@@ -9,6 +9,10 @@ from models.base import new_id
 from models.staff.chats import Chat
 from models.staff.runs import NEVER, Run, RunStatus
 from models.work.missions import Assignment, Mission
+from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.query import Query
+from resolvers.staff.runs import finding
+from tests.attacks.test_scopes import with_scopes
 from tests.every import each_of
 from tests.staff.runs.logbook import agent_of, crew_of, run_of
 from tests.world import World
@@ -17,7 +21,7 @@ pytestmark = pytest.mark.anyio
 START = datetime(2024, 5, 1, 10, tzinfo=UTC)
 FIND = """query($ws: ID!, $first: Int, $after: String, $crew: ID, $state: [RunState!], $trigger: [String!],
 $model: String, $agent: ID, $mission: ID, $issue: ID, $since: DateTime, $until: DateTime,
-$sort: RunSort) { findRuns(workspaceId: $ws,
+$sort: RunSort, $search: String) { findRuns(workspaceId: $ws, search: $search,
 first: $first, after: $after, crewId: $crew, state: $state, trigger: $trigger, model: $model, agentId: $agent,
 missionId: $mission, issueId: $issue, since: $since, until: $until, sort: $sort) {
     totalCount nodes { id state } pageInfo { hasNextPage endCursor }
@@ -48,8 +52,8 @@ class Log:
         await self.world.add(self.mission, chat, given)
         parked = {"waits_for": "approval", "waits_since": START, "leased_until": NEVER}
         for agent, status, fields in (
-            (self.agent, RunStatus.COMPLETED, {"model": "m-1"}),
-            (self.agent, RunStatus.FAILED, {"model": "m-2", "trigger_type": "WEBHOOK"}),
+            (self.agent, RunStatus.COMPLETED, {"model": "m-1", "prompt": "Hoist 100% of the sail"}),
+            (self.agent, RunStatus.FAILED, {"model": "m-2", "trigger_type": "WEBHOOK", "error_message": "No WIND"}),
             (second, RunStatus.RUNNING, {"started_at": START + timedelta(minutes=2)} | parked),
             (second, RunStatus.RUNNING, {"trigger_type": "ASSIGNMENT", "assignment_id": given.id}),
             (stranger, RunStatus.TIMEOUT, {"model": "m-1"}),
@@ -90,6 +94,10 @@ CASES: dict[str, tuple[dict[str, Any], list[int]]] = {
     "since": ({"since": at(2)}, [3, 2]),
     "until": ({"until": at(1)}, [1, 0]),
     "between": ({"since": at(1), "until": at(2), "state": ["FAILED", "COMPLETED"]}, [1]),
+    "words of the input": ({"search": "hoist 100%"}, [0]),
+    "words of the error": ({"search": "no wind"}, [1]),
+    "no pattern": ({"search": "%_"}, []),
+    "words and a state": ({"search": "wind", "state": ["COMPLETED"]}, []),
     "all at once": ({"model": "m-2", "trigger": ["WEBHOOK"], "state": ["FAILED"], "until": at(9)}, [1]),
 }
 
@@ -105,6 +113,38 @@ async def test_ids_narrow(log: Log) -> None:
     assert await log.find(mission=log.mission.id) == [3]
     assert await log.find(issue=log.mission.id, crew=None) == [3]
     assert await log.find(mission="unknown") == []
+
+
+async def test_names_and_ids_are_searched(log: Log) -> None:
+    assert await log.find(search=log.runs[2].id[4:].upper()) == [2]
+    assert await log.find(search=log.crew.name) == [3, 2, 1, 0]
+    assert await log.find(search=log.agent.name, agent=log.agent.id) == [1, 0]
+
+
+async def test_a_search_looks_at_the_newest_runs(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "LOOKED_AT", 4)
+    operation = OPERATIONS["runs.find"]
+    assert isinstance(operation, Query)
+    operation.plans.clear()
+    try:
+        newest = "SELECT id FROM runs WHERE workspace_id = $1 ORDER BY began_at DESC, id DESC LIMIT 5"
+        looked_at = [row["id"] for row in await log.world.database.fetch(newest, log.world.workspace.id)]
+        answer = await log.world.graphql(log.world.viewer, FIND, {"first": 100, "search": ""})
+        assert [node["id"] for node in answer["data"]["findRuns"]["nodes"]] == looked_at
+    finally:
+        operation.plans.clear()
+
+
+async def test_a_search_needs_the_scope_of_chats(log: Log) -> None:
+    """The input may be a message: a token that reads runs alone must not guess it word by word."""
+    given = {"first": 9, "crew": log.crew.id}
+    runs = await with_scopes(log.world, "runs:read")
+    assert (await log.world.graphql(runs, FIND, given))["data"]["findRuns"]["totalCount"] == 4
+    for _ in range(2):  # the second time its plan is known
+        refused = await log.world.graphql(runs, FIND, given | {"search": "hoist"})
+        assert refused["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    both = await with_scopes(log.world, "runs:read", "chats:read")
+    assert (await log.world.graphql(both, FIND, given | {"search": "hoist"}))["data"]["findRuns"]["totalCount"] == 1
 
 
 async def test_pages_follow_each_other(log: Log) -> None:

@@ -1,0 +1,81 @@
+"""Chats found by their words, their agent, and what is unread: filters that the contract's route does not have."""
+
+from typing import Annotated, Any, ClassVar
+
+from sqlalchemy import and_, func, not_, or_, select
+from sqlmodel import col
+
+from models.base import table_of
+from models.staff.agents import Agent
+from models.staff.chats import Chat, ChatReadCursor, Message, MessageRole
+from resolvers.kernel import (
+    GRAPHQL_ONLY,
+    Action,
+    Bool,
+    Filter,
+    Id,
+    Page,
+    Paging,
+    QueryScope,
+    Text,
+    constant,
+    contains,
+    query,
+)
+from resolvers.staff.chats.listing import lately_changed
+
+ONE: Any = constant(1)
+
+
+def _agent(*conditions: Any) -> Any:
+    """Whether the chat's agent, or one that has been deleted, fits."""
+    agent = table_of(Agent).alias()
+    own = (agent.c.workspace_id == col(Chat.workspace_id), agent.c.id == col(Chat.agent_id))
+    return select(ONE).select_from(agent).where(*own, *[condition(agent.c) for condition in conditions]).exists()
+
+
+def _says(value: Any) -> Any:
+    return or_(contains(Chat.title)(value), _agent(lambda agent: contains(agent.name)(value)))
+
+
+def _of_crew(value: Any) -> Any:
+    return _agent(lambda agent: agent.crew_id == value.clause)
+
+
+class FindChats(Paging):
+    """Filters are combined with AND. `search` matches a part of the title or of the agent's name, ignoring the case of
+    ASCII letters. `unread`: chats with, or without, messages of others after the caller's read mark.
+    """
+
+    page_maximum: ClassVar[int] = 100
+
+    agent_id: Annotated[Id | None, Filter(Chat.agent_id, leads=True)] = None
+    crew_id: Annotated[Id | None, Filter(_of_crew)] = None
+    search: Annotated[Text | None, Filter(_says)] = None
+    unread: Bool | None = None
+
+
+def _is_unread(scope: QueryScope) -> Any:
+    """Most chats have nothing behind the mark, whoever said it: their messages are not looked at."""
+    chats = table_of(Chat)
+    chat: Any = chats.c
+    mark, message = table_of(ChatReadCursor).alias().c, table_of(Message).alias().c
+    own = (mark.workspace_id == chat.workspace_id, mark.chat_id == chat.id, mark.user_id == scope.user_id)
+    since = func.coalesce(select(mark.last_read_seq).where(*own).correlate(chats).scalar_subquery(), constant(0))
+    by_another = or_(message.role != constant(MessageRole.user), message.author_user_id != scope.user_id)
+    of_chat = (message.workspace_id == chat.workspace_id, message.chat_id == chat.id)
+    behind = select(ONE).where(*of_chat, message.seq > since, by_another).correlate(chats)
+    return and_(chat.last_message_seq > since, behind.exists())
+
+
+@query("chats.find", Action.READ, surfaces=GRAPHQL_ONLY, tickets=False)
+def find_chats(scope: QueryScope, data: FindChats) -> Page[Chat]:
+    """List chats by words, agent, crew and unread messages.
+
+    Last changed first.
+    """
+    rows = scope.select(Chat).matching(data)
+    if data.unread is not None:
+        unread = _is_unread(scope)
+        rows = rows.where(unread if data.unread else not_(unread))
+    return rows.order_by(*lately_changed).page(data)
