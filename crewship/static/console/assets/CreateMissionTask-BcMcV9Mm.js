@@ -1,1 +1,0 @@
-import{Ft as e}from"./index-ttCotlip.js";var t=e(`9317e3335c18d4529c21ec4506b4051e`);export{t};

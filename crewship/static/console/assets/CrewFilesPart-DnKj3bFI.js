@@ -1,1 +1,0 @@
-import{fr as e,pr as t}from"./index-ttCotlip.js";import{t as n}from"./Files-LVcVXZjt.js";function r(r,i){t(i,!0),n(r,{get crew(){return i.crew.id}}),e()}export{r as default};

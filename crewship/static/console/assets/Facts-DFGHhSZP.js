@@ -1,1 +1,0 @@
-import{Dn as e,Fn as t,Ln as n,Sn as r,Yn as i,Zn as a,an as o,gr as s}from"./index-ttCotlip.js";var c=n(`<dl><!></dl>`);function l(n,l){let u=o(l,`bare`,3,!1);var d=c();let f;var p=a(d);e(p,()=>l.children),s(d),i(()=>f=r(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),t(n,d)}export{l as t};

@@ -1,1 +1,0 @@
-import{Cn as e,Fn as t,Ln as n,Nn as r,Sn as i,Yn as a,Zn as o,an as s,er as c,gr as l}from"./index-ttCotlip.js";var u=n(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(n,d){let f=s(d,`live`,3,!1);var p=u();let m;var h=c(o(p),1,!0);l(p),a(()=>{m=i(p,1,e(d.tone),`svelte-9gk0ub`,m,{live:f()}),r(h,d.text)}),t(n,p)}export{d as t};

@@ -1,1 +1,0 @@
-import{An as e,Fn as t,Gn as n,In as r,Qn as i,cr as a,fr as o,pr as s}from"./index-ttCotlip.js";import{t as c}from"./Terminal-BE-tDrLt.js";function l(l,u){s(u,!0);var d=r(),f=i(d);e(f,()=>u.crew.id,e=>{{let t=a(()=>({crew:u.crew.id}));c(e,{get place(){return n(t)},get name(){return u.crew.name}})}}),t(l,d),o()}export{l as default};

@@ -1,1 +1,0 @@
-import{$n as e,Fn as t,Ln as n,Nn as r,Yn as i,fr as a,hn as o,pr as s}from"./index-ttCotlip.js";import{i as c,o as l,t as u}from"./time.svelte-BzW6zctD.js";var d=n(`<time class="svelte-19qb811"> </time>`);function f(n,f){s(f,!0);var p=d(),m=e(p,!0);i((e,t)=>{o(p,`datetime`,f.at),o(p,`title`,e),r(m,t)},[()=>c(f.at),()=>u(f.at,l())]),t(n,p),a()}export{f as t};

@@ -1,1 +1,0 @@
-import{dr as e,mr as t}from"./index-ttCotlip.js";var n=Symbol(`edits`),r=e=>t(n,e),i=()=>e(n);export{r as n,i as t};

@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CDG6YNDu.js","assets/index-ttCotlip.js","assets/Field-DMnqO95n.js","assets/faults-7g8s-NWn.js","assets/Form-Cm_Qmo8T.js","assets/placed-C8zQVBjX.js","assets/Copy-CU5rYsC-.js","assets/Entrance-lF9aw33t.js","assets/Later-CPIhhTU0.js"])))=>i.map(i=>d[i]);
-import{Wt as e}from"./index-ttCotlip.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CDG6YNDu.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-lF9aw33t.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
