@@ -12,6 +12,7 @@ from resolvers.errors import Code
 from resolvers.kernel.admission.gate import Entity, Tenancy
 from resolvers.kernel.declarations.operation import Auth, Operation
 from resolvers.kernel.ground.policy import GATES, Action
+from resolvers.kernel.reader import access_of
 from tests.contract.notation import routes
 from tests.every import Faults, each_of
 from tests.generation.domains import ANONYMOUS, PROSE, recipe_of
@@ -66,9 +67,11 @@ def expected(op: Operation[Any], who: str, surface: str) -> set[Code | None]:
 
 
 def is_of_one_person(op: Operation[Any]) -> bool:
-    """True if the operation names a row of a person without a workspace: no other caller finds it."""
+    """True if the operation names a row that its owner alone reads: no other caller finds it."""
     subject = getattr(op, "subject", None)
-    return op.action is Action.SELF and subject is not None and not issubclass(subject.model, TenantRow)
+    if op.action is not Action.SELF or subject is None:
+        return False
+    return not issubclass(subject.model, TenantRow) or access_of(subject.model).gate is Action.SELF
 
 
 def is_refused_by_its_row(op: Operation[Any]) -> bool:

@@ -59,5 +59,3 @@ RECIPES = {
     "push.delete": Recipe(ids=OF_SUBSCRIPTION),
     "push.test": Recipe(ids=OF_SUBSCRIPTION),
 }
-PROSE = ("push.update", "push.delete", "push.test")
-"""Of its owner alone: test_push says who."""

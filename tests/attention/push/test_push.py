@@ -56,7 +56,7 @@ async def follow() -> None:
         pass
 
 
-async def until(done: Callable[[], Any], seconds: float = 12.0) -> None:
+async def until(done: Callable[[], Any], seconds: float = 40.0) -> None:
     """Followed all the while: what is not older than every running transaction waits."""
     async with asyncio.timeout(seconds):
         while True:
@@ -72,8 +72,8 @@ async def settled(world: World) -> None:
     last = await world.database.fetchval("SELECT max(xid::text::bigint) FROM events WHERE type LIKE 'approval.%'")
 
     async def told() -> bool:
-        behind = "SELECT count(*) FROM push_subscriptions WHERE left(position, 19)::bigint < $1"
-        return await world.database.fetchval(behind, last or 0) == 0
+        behind = "SELECT count(*) FROM push_subscriptions WHERE workspace_id = $1 AND left(position, 19)::bigint < $2"
+        return await world.database.fetchval(behind, world.workspace.id, last or 0) == 0
 
     await until(told)
     await idle(world)
