@@ -1,4 +1,8 @@
-"""The bytes of a push: encrypted for one browser (RFC 8291, RFC 8188), and signed by the instance (RFC 8292)."""
+"""The bytes of a push: encrypted for one browser (RFC 8291, RFC 8188), and signed by the instance (RFC 8292).
+
+Libraries for it send by HTTP clients of their own, which the guard against private networks does not see, or need an
+email address of the operator. The primitives come from `cryptography` and PyJWT; the test has the RFC's example.
+"""
 
 import os
 import struct
