@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-DLRjP2jv.js","assets/index-D7NzXbNj.js","assets/Field-DwXLSpCY.js","assets/faults-CEwwlX18.js","assets/Form-BkE6ojNq.js","assets/placed-CkTEDHJL.js","assets/Copy-DJLSXYbm.js","assets/Entrance-CS-9tjfj.js","assets/Later-mMRmZhSV.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-D7NzXbNj.js";var t={"/welcome":()=>e(()=>import(`./Welcome-DLRjP2jv.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-CS-9tjfj.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
