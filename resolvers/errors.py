@@ -50,7 +50,8 @@ TOO_LONG = "A value is longer than can be stored"
 class Refusal(Exception):
     """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`).
 
-    `constraint`: the unique key that was taken; `taken`: its columns, if the operation looked for itself.
+    `constraint`: the unique key that was taken; `taken`: its columns, if the operation looked for itself. `about`: the
+    fields that GraphQL names, those of them that the input has, where REST names none.
     `ends_session`: the browser's session will never be good again. `requires`: what a caller who is FORBIDDEN lacks.
     """
 
@@ -65,11 +66,12 @@ class Refusal(Exception):
         commit: bool = False,
         constraint: str | None = None,
         taken: tuple[str, ...] = (),
+        about: tuple[str, ...] = (),
         ends_session: bool = False,
         requires: Requires = Requires(),
     ) -> None:
         super().__init__(detail)
-        self.requires, self.taken = requires, taken
+        self.requires, self.taken, self.about = requires, taken, about
         self.constraint, self.ends_session = constraint, ends_session
         self.code, self.detail, self.reason, self.fields, self.extra, self.commit = (
             code,
@@ -91,6 +93,7 @@ class Refusal(Exception):
             commit=self.commit,
             constraint=self.constraint,
             taken=self.taken,
+            about=self.about,
             ends_session=self.ends_session,
             requires=self.requires,
         )

@@ -46,12 +46,16 @@ class Verification:
     upgraded_hash: str | None = None
 
 
+NEW = ("new_password", "password")
+"""The fields of inputs that hold a new password."""
+
+
 def check_password(password: str) -> None:
     """Refuses a new password that is too short (characters), or too long for every hash ever used here (bytes)."""
     if len(password) < MIN_CHARACTERS:
-        raise Refusal(Code.BAD_REQUEST, f"Password must be at least {MIN_CHARACTERS} characters")
+        raise Refusal(Code.BAD_REQUEST, f"Password must be at least {MIN_CHARACTERS} characters", about=NEW)
     if _encoded(password) is None:
-        raise Refusal(Code.BAD_REQUEST, f"Password must be at most {MAX_BYTES} bytes")
+        raise Refusal(Code.BAD_REQUEST, f"Password must be at most {MAX_BYTES} bytes", about=NEW)
 
 
 class Passwords:

@@ -30,7 +30,8 @@ def in_graph(refusal: Refusal, input: type[BaseModel], subject: Subject | None =
     """The refusal of an operation as clients of the graph read it: of one with this input, and rows of this model in
     its answer. Its text is the same as in REST.
     """
-    fields = refusal.fields or _clashing(refusal, input, subject, model) or _missing(refusal, subject)
+    about = {name: refusal.detail for name in refusal.about if name in input.model_fields}
+    fields = refusal.fields or about or _clashing(refusal, input, subject, model) or _missing(refusal, subject)
     if not fields:
         return refusal
     told, allowed = dict[str, str](), dict[str, list[str]]()

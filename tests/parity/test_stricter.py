@@ -17,6 +17,8 @@ REFUSED: dict[str, list[Any]] = {
     "assignee_type": ["team", "system"],
     "schedule_cron": ["nope", "* * * *", "0 0 31 2 *", "@daily"],
     "schedule_enabled": [],
+    "url": ["", "x", "ftp://example.com"],
+    "to": ["", "nobody"],
 }
 TAKEN: dict[str, list[Any]] = {
     "priority": ["none", "urgent", "", None],
@@ -24,11 +26,17 @@ TAKEN: dict[str, list[Any]] = {
     "assignee_type": ["agent", "user", "", None],
     "schedule_cron": ["0 9 * * MON-FRI", "*/5 * * * *", "", None],
     "schedule_enabled": [True, False],
+    "url": ["https://example.com/hook", None],
+    "to": ["a@example.com", None],
 }
+BESIDE = {"url": {"type": "webhook"}, "to": {"type": "email"}}
+"""What else the input has, where a rule asks it."""
 
 
 def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    return {path[0]: value if len(path) == 1 else nested(path[1:], value)}
+    if len(path) > 1:
+        return {path[0]: nested(path[1:], value)}
+    return {path[0]: value, **BESIDE.get(path[0], {})}
 
 
 def test_the_operations_with_rules_are_these() -> None:
@@ -37,6 +45,7 @@ def test_the_operations_with_rules_are_these() -> None:
         "issues.bulk": {"priority", "assignee_type"},
         "issues.create": {"priority", "assignee_type", "due_date"},
         "issues.edit": {"priority", "assignee_type", "due_date"},
+        "notification_channels.create": {"url", "to"},
         "recurring_issues.create": {"priority", "assignee_type"},
         "recurring_issues.update": {"priority", "assignee_type"},
         "triage_rules.create": {"priority"},

@@ -37,9 +37,12 @@ from resolvers.kernel import (
     procedure,
     query,
 )
+from resolvers.kernel.ground.stricter import InGraph, Raw
 
 MOST_CHANNELS = 500
 CHANNEL = Subject(NotificationChannel, "id", called="Channel")
+NO_URL, NO_ADDRESS = "must be http or https with a host", "must be an email address"
+Address = Annotated[str, Field(strict=True, max_length=bounds.EMAIL)]
 NO_MAILER = "This server cannot send mail: neither CREWSHIP_SMTP_URL nor RESEND_API_KEY is set"
 NOT_DELIVERED = "The test could not be delivered"
 TEST_TIME = 20.0  # seconds
@@ -72,6 +75,15 @@ def is_callable(url: str) -> bool:
         return False
 
 
+def _url_of(value: Any, sent: Raw) -> str | None:
+    wrong = sent.get("type") == ChannelType.webhook and isinstance(value, str) and not is_callable(value.strip())
+    return NO_URL if wrong else None
+
+
+def _address_of(value: Any, sent: Raw) -> str | None:
+    return NO_ADDRESS if sent.get("type") == ChannelType.email and isinstance(value, str) and "@" not in value else None
+
+
 class CreateNotificationChannel(Input):
     """`url` and `secret` are for webhooks, `to` for email. Without a secret the server generates one.
 
@@ -84,16 +96,16 @@ class CreateNotificationChannel(Input):
     events: Annotated[list[ChannelEvent], at_most(20), BeforeValidator(_events)] = Field(
         default_factory=lambda: [ChannelEvent.failed]
     )
-    url: Annotated[Url | None, TRIMMED] = None
-    to: Annotated[Annotated[str, Field(strict=True, max_length=bounds.EMAIL)] | None, TRIMMED] = None
+    url: Annotated[Url | None, TRIMMED, InGraph(_url_of)] = None
+    to: Annotated[Address | None, TRIMMED, InGraph(_address_of)] = None
     secret: Annotated[Text | None, TRIMMED] = None
 
     @model_validator(mode="after")
     def _has_an_address(self) -> "CreateNotificationChannel":
         if self.type is ChannelType.webhook and not is_callable(self.url or ""):
-            raise PydanticCustomError("url", "url must be http or https with a host")
+            raise PydanticCustomError("url", f"url {NO_URL}")
         if self.type is ChannelType.email and "@" not in (self.to or ""):
-            raise PydanticCustomError("to", "to must be an email address")
+            raise PydanticCustomError("to", f"to {NO_ADDRESS}")
         return self
 
 

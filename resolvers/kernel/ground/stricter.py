@@ -14,6 +14,7 @@ from resolvers.errors import Code, Refusal
 from resolvers.kernel.ground.faults import NOT_ALLOWED
 from resolvers.kernel.ground.inputs import bare, validate
 
+WHOLE = "input"  # what a rule over several fields names; here they have been named
 Raw = Mapping[str, Any]
 Check = Callable[[Any, Raw], str | None]
 """`(value, input)` as they were sent, before validation: the fault, or None."""
@@ -51,7 +52,7 @@ def strictly(model: type[BaseModel], raw: Raw) -> Refusal | None:
     try:
         validate(model, raw)
     except Refusal as refusal:
-        fields |= refusal.fields
+        fields |= {name: text for name, text in refusal.fields.items() if name != WHOLE}
     name, fault = next(iter(fields.items()))
     return Refusal(Code.BAD_REQUEST, f"{name}: {fault}", fields=fields)
 

@@ -19,7 +19,6 @@ from resolvers.kernel import (
     Topic,
     command,
     end_work,
-    forbidden,
     people_only,
 )
 from resolvers.people.auth.login import count_failure
@@ -34,6 +33,8 @@ CHANGED = "The password was changed meanwhile; try again"
 LAST_PERSON = "The last user of this server cannot be deleted: no user could sign in afterwards"
 OWNS = "Remove the other members first; you are the last owner of"
 MOST_NAMED = 10
+FIELDS = ("current_password", "password")
+"""The fields that hold the password of an account."""
 
 
 class ChangePassword(Input):
@@ -112,7 +113,7 @@ async def confirm(ctx: Context, password: str) -> User:
     """
     seen = await ctx.get(User, ctx.user_id)
     if seen.password_hash is None:
-        raise Refusal(Code.BAD_REQUEST, WITHOUT)
+        raise Refusal(Code.BAD_REQUEST, WITHOUT, about=FIELDS)
     checked = await ctx.outside.passwords.verify(password, seen.password_hash, ctx.caller.client)
     await ctx.begin()
     user = await ctx.get(User, ctx.user_id, lock=True)
@@ -120,12 +121,10 @@ async def confirm(ctx: Context, password: str) -> User:
         raise Refusal(Code.CONFLICT, CHANGED)
     now = await ctx.now()
     if user.locked_until is not None and user.locked_until > now:
-        raise forbidden(WRONG)
+        raise Refusal(Code.FORBIDDEN, WRONG, about=FIELDS)
     if not checked.ok:
         await count_failure(ctx, user, user, now)
-        refusal = forbidden(WRONG)
-        refusal.commit = True
-        raise refusal
+        raise Refusal(Code.FORBIDDEN, WRONG, about=FIELDS, commit=True)
     return user
 
 

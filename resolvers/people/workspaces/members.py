@@ -25,6 +25,7 @@ from resolvers.kernel import (
     QueryScope,
     Refusal,
     Rows,
+    Subject,
     Success,
     Topic,
     command,
@@ -84,6 +85,7 @@ shown_as(
     email=lambda user, scope: case((_seen(user, scope), user.email), else_=NOTHING),
     avatar_url=lambda user, scope: case((_seen(user, scope), user.avatar_url), else_=null()),
 )
+MEMBER = Subject(Membership, "id", called="Member")
 NO_OWNER = ~Is(Membership.role, Role.OWNER)
 removable = Allowed(NO_OWNER, "An owner cannot be removed")
 may_change_role = Allowed(
@@ -100,7 +102,7 @@ graph(
     visible=lambda member, _: is_person(member.user_id),  # a service account has no seat
     user=one(User, "user_id"),
     workspace=one(Workspace, "workspace_id"),
-    viewer_can=viewer_can(Membership, {"members.remove": removable, "members.update_role": may_change_role}),
+    viewer_can=viewer_can(Membership, {"members.remove": removable}),
     email=derived(str, _email_of),
     full_name=derived(
         str, lambda member, scope: scope.scalar(select(USERS.c.full_name).where(USERS.c.id == member.user_id))
@@ -187,9 +189,12 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
     Action.CREATE,
     surfaces=GRAPHQL_ONLY,
     audit="workspace_member.role_changed",
-    errors=(Code.NOT_FOUND, Code.FORBIDDEN, Code.CONFLICT),
+    subject=MEMBER,
+    locked=True,
+    allow=may_change_role,
+    errors=(Code.FORBIDDEN, Code.CONFLICT),
 )
-async def update_member_role(ctx: Context, data: UpdateMemberRole) -> Membership:
+async def update_member_role(ctx: Context, member: Membership, data: UpdateMemberRole) -> Membership:
     """Set the role of a member.
 
     A caller cannot change the role of a member who ranks above the caller, or grant a role at or above the caller's
@@ -197,8 +202,6 @@ async def update_member_role(ctx: Context, data: UpdateMemberRole) -> Membership
     at once to subscriptions.
     """
     await ctx.lock(f"roles of {ctx.workspace_id}")  # two owners must not be the last but one both
-    member = await ctx.select(Membership, col(Membership.id) == data.id).locked().one("Member not found")
-    await may_change_role(ctx, member)
     if data.role is Role.OWNER:
         raise forbidden("The role OWNER cannot be granted")
     if ctx.role is None or not outranks(ctx.role, data.role):

@@ -216,3 +216,26 @@ async def test_nobody_is_told_of_the_runs_of_another_workspace(world: World) -> 
     await follow()
     assert await world.database.fetchval(jobs) == before
     assert made["id"]
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        ({"type": "webhook", "url": "not a url"}, ["url"]),
+        ({"type": "webhook", "url": ""}, ["url"]),
+        ({"type": "webhook", "url": "ftp://example.com"}, ["url"]),
+        ({"type": "email", "to": "nobody"}, ["to"]),
+        ({"type": "email", "to": ""}, ["to"]),
+        ({"type": "webhook", "url": "https://example.com/hook", "to": "nobody"}, None),
+    ],
+)
+async def test_a_bad_place_is_named_by_its_field_in_graphql(
+    world: World, place: dict[str, str], field: list[str] | None
+) -> None:
+    document = (
+        "mutation($ws: ID, $in: CreateNotificationChannelInput!)"
+        " { createNotificationChannel(workspaceId: $ws, input: $in) { id } }"
+    )
+    answer = await world.graphql(world.manager, document, {"in": place})
+    told = answer["errors"][0]["extensions"].get("fields") if "errors" in answer else None
+    assert (None if told is None else list(told)) == field

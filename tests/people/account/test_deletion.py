@@ -152,6 +152,9 @@ async def test_deleted_twice_at_once(world: World) -> None:
 async def test_by_graphql(world: World) -> None:
     browser, user = await signed_in(world)
     document = "mutation($in: DeleteAccountInput!) { deleteAccount(input: $in) { success } }"
+    wrong = {"query": document, "variables": {"in": {"password": "not this one"}}}
+    refused = (await browser.send("POST", "/graphql", json=wrong)).json()
+    assert list(refused["errors"][0]["extensions"]["fields"]) == ["password"]
     answer = await browser.send(
         "POST", "/graphql", json={"query": document, "variables": {"in": {"password": PASSWORD}}}
     )

@@ -126,13 +126,25 @@ async def test_who_has_no_password_is_told_so(world: World) -> None:
     assert (answer.status_code, answer.json()["error"]) == (400, WITHOUT)
 
 
+async def test_rest_names_no_field_of_a_wrong_password(world: World) -> None:
+    browser, _ = await signed_in(world)
+    answer = await change(browser, "wrong", NEW)
+    assert (answer.status_code, "fields" in answer.json()) == (403, False)
+
+
 async def test_by_graphql(world: World) -> None:
     browser, user = await signed_in(world)
     document = "mutation($in: ChangePasswordInput!) { changePassword(input: $in) { success } }"
-    for current, outcome in (("wrong", "FORBIDDEN"), (PASSWORD, None)):
-        variables = {"in": {"currentPassword": current, "newPassword": NEW}}
+    cases = (
+        ("wrong", NEW, "FORBIDDEN", ["currentPassword"]),
+        (PASSWORD, "short", "BAD_REQUEST", ["newPassword"]),
+        (PASSWORD, NEW, None, []),
+    )
+    for current, new, outcome, fields in cases:
+        variables = {"in": {"currentPassword": current, "newPassword": new}}
         answer = (await browser.send("POST", "/graphql", json={"query": document, "variables": variables})).json()
-        assert answer.get("errors", [{"extensions": {"code": None}}])[0]["extensions"]["code"] == outcome
+        told = answer.get("errors", [{"extensions": {"code": None}}])[0]["extensions"]
+        assert (told["code"], list(told.get("fields", {}))) == (outcome, fields)
     assert await logs_in(world, user.email, NEW)
 
 
