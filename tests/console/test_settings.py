@@ -129,3 +129,34 @@ async def test_an_invitation_appears_in_another_browser_on_a_phone(
         assert not await other.value("document.body.innerText.includes('Copy the link')")
         assert await other.value("document.documentElement.scrollWidth <= innerWidth")
     await place.database.execute("DELETE FROM invitations WHERE email = 'kay@example.com'")
+
+
+@pytest.mark.slow
+async def test_a_role_is_changed_by_keyboard_on_a_phone_and_seen_elsewhere(
+    place: World, grace: User, page: Page, axe: str, tmp_path: Any
+) -> None:
+    async with browsing(tmp_path / "other") as other:
+        await enter(other, place, "settings", GRACE)
+        await other.see("ada@example.com", "main .view")
+        await page.look(*PHONE)
+        await enter(page, place, "settings?q=grace")
+        await page.see(GRACE, "main .view")
+        await page.press("j")
+        await page.press("Enter")
+        await page.until("document.querySelector('dialog[open] .editable button')")
+        await page.value("document.querySelector('dialog[open] .editable button').focus()")
+        await page.press("Enter")
+        await page.until("document.activeElement.matches('dialog[open] select')")
+        offered = "[...document.activeElement.options].map(({value}) => value).join()"
+        assert await page.value(offered) == "ADMIN,MANAGER,MEMBER,VIEWER"
+        await page.value("document.activeElement.value = 'MANAGER'")
+        await page.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
+        await page.press("Enter")
+        await page.see("manager", "dialog[open] .editable button")
+        assert await page.value("document.documentElement.scrollWidth <= innerWidth")
+        await pictures(page, "settings-member-role")
+        await judge(page, axe, "a member's role")
+        role = "SELECT role FROM memberships WHERE user_id = $1"
+        assert await place.database.fetchval(role, grace.id) == "MANAGER"
+        await other.until(LISTED.format("manager"))
+        assert page.complaints == other.complaints == []

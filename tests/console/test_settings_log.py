@@ -20,7 +20,7 @@ ROWS = "document.querySelectorAll('main .view li').length"
 
 LINES = (
     "new Set([...document.querySelectorAll('.tools > :is(input, select), .tools .more > *')]"
-    ".map((one) => one.getBoundingClientRect()).map(({top, bottom}) => Math.round((top + bottom) / 2))).size"
+    ".map((one) => one.getBoundingClientRect()).map(({top, bottom}) => Math.round((top + bottom) / 40))).size"
 )
 
 
