@@ -183,6 +183,18 @@ Directory = Annotated[Path, BeforeValidator(_absolute)]
 AesKey = Annotated[SecretStr, BeforeValidator(_aes_key)]
 NumberedKeys = Annotated[dict[int, SecretStr], NoDecode, BeforeValidator(_numbered_keys)]
 HexKey = Annotated[SecretStr, BeforeValidator(_hex_key)]
+
+
+def _http_url(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = urlsplit(value.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.fragment:
+        raise ValueError("not a URL")
+    return value.strip()
+
+
+CollectorUrl = Annotated[SecretStr, BeforeValidator(_http_url)]
 RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]
 SmtpUrl = Annotated[SecretStr, BeforeValidator(_smtp_url)]
 Sender = Annotated[str, BeforeValidator(_sender)]

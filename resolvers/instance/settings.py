@@ -27,6 +27,7 @@ from resolvers.instance.setting_types import (
     Directory,
     Domains,
     HexKey,
+    CollectorUrl,
     KeptDays,
     Limit,
     Milliseconds,
@@ -170,6 +171,15 @@ class Settings(BaseSettings):
     )
     internal_token: SecretStr | None = variable("CREWSHIP_INTERNAL_TOKEN", takes="a secret text")
     metrics_token: SecretStr | None = variable("CREWSHIP_METRICS_TOKEN", takes="a secret text")
+    # Where traces of runs are sent, by OTLP over HTTP; the variables are OpenTelemetry's.
+    otel_endpoint: CollectorUrl | None = variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", takes="the URL of a collector, such as http://localhost:4318"
+    )
+    otel_traces_endpoint: CollectorUrl | None = variable(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", takes="a URL, such as http://localhost:4318/v1/traces"
+    )
+    otel_headers: SecretStr | None = variable("OTEL_EXPORTER_OTLP_HEADERS", takes="name=value, between commas")
+    otel_content: bool = variable("CREWSHIP_OTEL_CONTENT", False, takes=BOOLEAN)
 
     allow_signup: bool = variable("CREWSHIP_ALLOW_SIGNUP", False, takes=BOOLEAN, live=True)
     bootstrap_window: Annotated[NonNegativeInt | None, BeforeValidator(duration)] = variable(
@@ -342,6 +352,13 @@ class Settings(BaseSettings):
         if self.container_socket is not None:
             return f"unix://{self.container_socket}"
         return DOCKER if self.container_provider == "docker" else None
+
+    @property
+    def otel_traces(self) -> str | None:
+        """Where traces are sent, as OpenTelemetry reads its variables; none: nowhere."""
+        if self.otel_traces_endpoint is not None:
+            return self.otel_traces_endpoint.get_secret_value()
+        return self.otel_endpoint and f"{self.otel_endpoint.get_secret_value().rstrip('/')}/v1/traces"
 
     @property
     def production(self) -> bool:

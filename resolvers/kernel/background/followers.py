@@ -21,7 +21,7 @@ HORIZON = "SELECT events_horizon()::text"
 NEXT = """
     SELECT xid::text AS xid, seq, workspace_id, channel, type, payload, created_at FROM events
     WHERE (xid, seq) >= ($1::text::xid8, $2::bigint) AND xid < $3::text::xid8
-        AND ($4::text[] IS NULL OR type = ANY ($4)) AND workspace_id = ANY ($6::text[])
+        AND ($4::text[] IS NULL OR type = ANY ($4)) AND ($6::text[] IS NULL OR workspace_id = ANY ($6))
         AND ($7 OR channel NOT LIKE 'workspace:%#%')
     ORDER BY xid, seq LIMIT $5
 """
@@ -53,8 +53,8 @@ def news(follower: str, model: type[SQLModel] | None = None) -> str:
 async def follow(
     rows: AcrossWorkspaces,
     follower: str,
-    model: type[SQLModel],
-    subscribed: tuple[Any, ...],
+    model: type[SQLModel] | None,
+    subscribed: tuple[Any, ...] = (),
     types: Sequence[str] | None = None,
     *,
     parts: bool = False,
@@ -63,8 +63,8 @@ async def follow(
     The first call returns none: a follower begins with later events.
 
     `subscribed`: conditions that select the subscribers' rows of `model`. Events of workspaces without subscribers are
-    skipped; if no workspace has any, nothing is read. `parts`: also events for a part of a workspace's readers, for a
-    follower that shows none of them to anybody.
+    skipped; if no workspace has any, nothing is read. Without a model, events of all workspaces are read. `parts`: also
+    events for a part of a workspace's readers, for a follower that shows none of them to anybody.
     """
     fact = follower + FOLLOWS
     horizon = await rows.fetchval(HORIZON)
@@ -73,11 +73,12 @@ async def follow(
         return [], False  # a place that moved by itself would be a write a second, for ever
     # behind the horizon: subscriptions from before an event below it are committed by now
     everywhere, where = rows.everywhere, ("workspace_id",)
-    places = (
-        [row[0] for row in await everywhere.select(model, *subscribed, columns=where, distinct=True)] if place else []
-    )
+    places: list[Any] | None = None
+    if model is not None and place:
+        places = [row[0] for row in await everywhere.select(model, *subscribed, columns=where, distinct=True)]
     kinds = None if types is None else list(types)
-    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, places, parts) if places else []
+    is_heard = place and (places is None or places)
+    found = await rows.fetch(NEXT, *place[0], horizon, kinds, MOST, places, parts) if is_heard else []
     more = len(found) == MOST
     # what is not older than every running transaction waits
     await rows.fetchval(MOVE, fact, f"{found[-1]['xid']}:{found[-1]['seq'] + 1}" if more else f"{horizon}:0")

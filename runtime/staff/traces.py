@@ -1,0 +1,196 @@
+"""Exports traces of finished runs by OTLP over HTTP, in the GenAI conventions of OpenTelemetry.
+
+Ids follow from the run, so that a repeated export, of an attempt that did not hear the answer, is the same trace. The
+texts of a run leave the server only with CREWSHIP_OTEL_CONTENT; the trace stored them after redaction.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
+from resolvers.instance.outbound import Policy
+from resolvers.instance.running import instance
+from resolvers.instance.telemetry import log
+from resolvers.staff.runs.exporting import EXPORT, FOLLOW, OfRun, Traced, enqueue_exports, traced
+from runtime.engine.background import Work, carries
+from runtime.engine.clocks import Tick, ticks
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.trace import SpanContext
+
+TIME: Final = 30.0  # seconds
+AT_ONCE: Final = 500  # spans of a request
+ANSWER: Final = 4096  # bytes that are read of an answer
+MICROS: Final = 1_000_000
+BUSY: Final = frozenset({408, 429, 502, 503, 504})  # OTLP: what is tried again
+OPERATIONS: Final = {
+    SpanKind.RUN: "invoke_agent",
+    SpanKind.MODEL_CALL: "chat",
+    SpanKind.TOOL_CALL: "execute_tool",
+    SpanKind.MESSAGE: "message",
+    SpanKind.RETRY: "retry",
+    SpanKind.WAIT: "wait_for_approval",
+}
+
+
+class NotExported(Exception):
+    """It has to be tried again. The text names neither address nor answer."""
+
+
+def has_collector() -> bool:
+    return instance.settings.otel_traces is not None
+
+
+@ticks(FOLLOW, here=has_collector)
+async def follow_ends(tick: Tick) -> None:
+    while await tick.write(enqueue_exports):
+        pass
+
+
+@carries(EXPORT)
+async def export(work: Work, data: OfRun) -> None:
+    """Retries if the collector is unreachable or busy; does not retry a refusal."""
+    if not has_collector() or (found := await work.read(lambda ctx: traced(ctx, data))) is None:
+        return
+    spans = list(spans_of(found, content=instance.settings.otel_content))
+    for first in range(0, len(spans), AT_ONCE):
+        part = spans[first : first + AT_ONCE]
+        await work.call(f"export {first}", lambda _, part=part: _send(part), timeout=TIME)  # type: ignore[misc]
+
+
+async def _send(spans: "list[ReadableSpan]") -> None:
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+    headers = {"content-type": "application/x-protobuf", "user-agent": f"crewship/{version('crewship')}"}
+    address = instance.settings.otel_traces
+    assert address is not None
+    async with instance.http(Policy.CONFIGURED, timeout=TIME, most=ANSWER, cut=True) as http:
+        body = encode_spans(spans).SerializeToString()
+        answer = await http.post(address, body, headers=headers | _secrets())
+    if answer.status in BUSY:
+        raise NotExported(f"the collector answered with status {answer.status}")
+    if not 200 <= answer.status < 300:
+        log.warning("the collector of traces refuses", status=answer.status)
+
+
+def _secrets() -> Mapping[str, str]:
+    """W3C baggage format, as OTEL_EXPORTER_OTLP_HEADERS has it."""
+    from opentelemetry.util.re import parse_env_headers
+
+    given = instance.settings.otel_headers
+    return {} if given is None else parse_env_headers(given.get_secret_value(), liberal=True)
+
+
+def trace_id(root: str) -> int:
+    return int.from_bytes(hashlib.sha256(root.encode()).digest()[:16])
+
+
+def span_id(run_id: str, seq: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{run_id}/{seq}".encode()).digest()[:8])
+
+
+def spans_of(found: Traced, *, content: bool) -> "Iterator[ReadableSpan]":
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+
+    resource = Resource({"service.name": "crewship", "service.version": version("crewship")})
+    scope = InstrumentationScope("crewship", version("crewship"))
+    calls = {call.id: call for call in found.calls}
+    for span in found.spans:
+        yield ReadableSpan(
+            _name(found, span),
+            context=_context(found, found.run.id, span.seq),
+            parent=_parent(found, span),
+            resource=resource,
+            attributes=_attributes(found, span, calls, content),
+            kind=_side(span),
+            status=_status(span, content),
+            start_time=_nanoseconds(span.started_at),
+            end_time=_nanoseconds(span.finished_at or found.run.finished_at or span.started_at),
+            instrumentation_scope=scope,
+        )
+
+
+def _context(found: Traced, run_id: str, seq: int) -> "SpanContext":
+    from opentelemetry.trace import SpanContext, TraceFlags
+
+    return SpanContext(trace_id(found.root), span_id(run_id, seq), False, TraceFlags(TraceFlags.SAMPLED))
+
+
+def _parent(found: Traced, span: RunSpan) -> "SpanContext | None":
+    if span.seq:
+        return _context(found, found.run.id, span.parent_seq or 0)
+    return None if found.run.parent_id is None else _context(found, found.run.parent_id, 0)
+
+
+def _name(found: Traced, span: RunSpan) -> str:
+    of = found.agent.name if span.kind is SpanKind.RUN and found.agent else span.name
+    return OPERATIONS[span.kind] if span.kind in (SpanKind.MESSAGE, SpanKind.WAIT) else f"{OPERATIONS[span.kind]} {of}"
+
+
+def _side(span: RunSpan) -> Any:
+    from opentelemetry.trace import SpanKind as Side
+
+    return Side.CLIENT if span.kind is SpanKind.MODEL_CALL else Side.INTERNAL
+
+
+def _status(span: RunSpan, content: bool) -> Any:
+    from opentelemetry.trace import Status, StatusCode
+
+    if span.status is SpanStatus.FAILED:
+        return Status(StatusCode.ERROR, span.summary if content else None)
+    return Status(StatusCode.OK if span.status is SpanStatus.COMPLETED else StatusCode.UNSET)
+
+
+def _attributes(found: Traced, span: RunSpan, calls: Mapping[str, Any], content: bool) -> dict[str, Any]:
+    run = found.run
+    booked = list(calls.values()) if span.kind is SpanKind.RUN else [calls[each] for each in _call_of(span, calls)]
+    made: dict[str, Any] = {
+        "gen_ai.operation.name": OPERATIONS[span.kind],
+        "gen_ai.agent.id": run.agent_id,
+        "gen_ai.agent.name": found.agent and found.agent.name,
+        "gen_ai.conversation.id": run.chat_id,
+        "session.id": run.chat_id or run.id,
+        "user.id": run.triggered_by,
+        "crewship.workspace.id": run.workspace_id,
+        "crewship.run.id": run.id,
+        "crewship.trigger": run.trigger_type,
+        "error.type": span.status.value if span.status in (SpanStatus.FAILED, SpanStatus.CANCELLED) else None,
+        "crewship.approval.id": span.approval_id,
+    }
+    if booked:
+        made |= {
+            "gen_ai.provider.name": booked[0].provider.lower(),
+            "gen_ai.request.model": booked[0].model,
+            "gen_ai.usage.input_tokens": sum(each.input_tokens for each in booked),
+            "gen_ai.usage.output_tokens": sum(each.output_tokens for each in booked),
+            "gen_ai.usage.cache_read.input_tokens": sum(each.cached_input_tokens for each in booked),
+            "crewship.cost_usd": sum(each.cost_micros or 0 for each in booked) / MICROS,
+        }
+    if span.kind is SpanKind.TOOL_CALL:
+        made["gen_ai.tool.name"] = span.name
+    if content:
+        made |= _content(span)
+    return {name: value for name, value in made.items() if value is not None}
+
+
+def _call_of(span: RunSpan, calls: Mapping[str, Any]) -> list[str]:
+    return [span.model_call_id] if span.model_call_id in calls else []
+
+
+def _content(span: RunSpan) -> dict[str, Any]:
+    import orjson
+
+    asked = None if span.input is None else orjson.dumps(span.input).decode()
+    if span.kind is SpanKind.TOOL_CALL:
+        return {"gen_ai.tool.call.arguments": asked, "gen_ai.tool.call.result": span.output}
+    return {"crewship.input": asked, "crewship.output": span.output}
+
+
+def _nanoseconds(time: datetime) -> int:
+    return int(time.timestamp() * MICROS) * 1_000
