@@ -22,12 +22,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from models.address import AddressError
 from resolvers.instance.setting_types import (
     AesKey,
+    CollectorUrl,
     DatabaseUrl,
     Days,
     Directory,
     Domains,
     HexKey,
-    CollectorUrl,
     KeptDays,
     Limit,
     Milliseconds,
@@ -358,7 +358,9 @@ class Settings(BaseSettings):
         """Where traces are sent, as OpenTelemetry reads its variables; none: nowhere."""
         if self.otel_traces_endpoint is not None:
             return self.otel_traces_endpoint.get_secret_value()
-        return self.otel_endpoint and f"{self.otel_endpoint.get_secret_value().rstrip('/')}/v1/traces"
+        if self.otel_endpoint is None:
+            return None
+        return f"{self.otel_endpoint.get_secret_value().rstrip('/')}/v1/traces"
 
     @property
     def production(self) -> bool:

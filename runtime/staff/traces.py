@@ -77,12 +77,12 @@ async def _send(spans: "list[ReadableSpan]") -> None:
         log.warning("the collector of traces refuses", status=answer.status)
 
 
-def _secrets() -> Mapping[str, str]:
+def _secrets() -> dict[str, str]:
     """W3C baggage format, as OTEL_EXPORTER_OTLP_HEADERS has it."""
     from opentelemetry.util.re import parse_env_headers
 
     given = instance.settings.otel_headers
-    return {} if given is None else parse_env_headers(given.get_secret_value(), liberal=True)
+    return {} if given is None else dict(parse_env_headers(given.get_secret_value(), liberal=True))
 
 
 def trace_id(root: str) -> int:
@@ -149,7 +149,8 @@ def _status(span: RunSpan, content: bool) -> Any:
 
 def _attributes(found: Traced, span: RunSpan, calls: Mapping[str, Any], content: bool) -> dict[str, Any]:
     run = found.run
-    booked = list(calls.values()) if span.kind is SpanKind.RUN else [calls[each] for each in _call_of(span, calls)]
+    own = [call for id, call in calls.items() if id == span.model_call_id]
+    booked = list(calls.values()) if span.kind is SpanKind.RUN else own
     made: dict[str, Any] = {
         "gen_ai.operation.name": OPERATIONS[span.kind],
         "gen_ai.agent.id": run.agent_id,
@@ -177,10 +178,6 @@ def _attributes(found: Traced, span: RunSpan, calls: Mapping[str, Any], content:
     if content:
         made |= _content(span)
     return {name: value for name, value in made.items() if value is not None}
-
-
-def _call_of(span: RunSpan, calls: Mapping[str, Any]) -> list[str]:
-    return [span.model_call_id] if span.model_call_id in calls else []
 
 
 def _content(span: RunSpan) -> dict[str, Any]:
