@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crewship.perimeter import console
+from crewship.perimeter import console, pages
 from models.staff.runs import Run
 from tests.console.deck import enter, page, place
 from tests.console.test_runs import MANY, SPANS, failed, more_spans
@@ -148,6 +148,8 @@ def written(first: dict[str, float], changed: dict[str, float], frames: dict[str
         ("before the first screen", f"{sizes['entry']:,}", "60,000"),
         ("styles before it", f"{sizes['style']:,}", "15,000"),
     ]
+    terminal = sum(pages.ASSETS[f"vendor/xterm{file}"].path.stat().st_size for file in (".js", "-fit.js", ".css"))
+    bytes += [("xterm.js, when a terminal is shown", f"{terminal:,}", "-")]
     bytes += [(name, f"{size:,}", "30,000") for name, size in (sizes["screens"] | sizes["parts"]).items()]
     parts = (
         table(("screen", "ms to a usable first screen (1,000)", "ms to change to it (100)"), times),

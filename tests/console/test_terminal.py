@@ -97,6 +97,8 @@ async def test_a_shell_in_a_page(place: World, page: Page, axe: str) -> None:
     colours = "[...document.querySelectorAll('.xterm-rows span')].filter(one => one.innerText === 'red')"
     await page.until(f"getComputedStyle({colours}.at(-1)).color === 'rgb(163, 22, 26)'")
     await typed(page, "printf '\\033[38;2;200;30;30mexact\\033[0m\\n'", "exact")
+    slider = "document.querySelector('.scrollbar.vertical .slider')"
+    assert await page.value(f"getComputedStyle({slider}).backgroundColor") != "rgba(0, 0, 0, 0)"
     await pictures(page, "terminal")
     await judge(page, axe, "terminal")
     await typed(page, "exit", "exit")
@@ -157,7 +159,7 @@ async def test_a_login_that_ended_leads_to_the_sign_in(place: World, page: Page)
     await page.see("Your login has ended, and the terminal with it.", ".ended", PROMISED)
     await page.click(AGAIN)
     await page.until("location.pathname === '/login'")
-    assert "agent%3Dscout" in await page.value("location.search")
+    assert "%2Fagents%2Fscout%2Fterminal" in await page.value("location.search")
 
 
 @pytest.mark.slow
@@ -183,7 +185,7 @@ async def test_why_there_is_none(place: World, page: Page, monkeypatch: pytest.M
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'builder'")
     old = f"{place.url}/terminal?agent=builder&workspace={place.workspace.id}"
     await page.open(old)
-    await page.until(f"location.pathname === '/console/{place.workspace.slug}/agents/{agent}/terminal'")
+    await page.until(f"location.pathname === '/console/{place.workspace.slug}/agents/builder/terminal'")
     await page.open(f"{place.url}/console/{place.workspace.slug}/chat?agent=builder")
     await page.see("Builder", "h1")
     await page.until("document.querySelector(\"header a[href$='/agents/" + agent + "/terminal']\")")

@@ -5,7 +5,7 @@ const LIGHT = {
   brightBlack: "#52616e", brightRed: "#b8282c", brightGreen: "#2f7d4f", brightYellow: "#8a5a0b", brightBlue: "#1b6ca8", brightMagenta: "#93409a", brightCyan: "#147a85", brightWhite: "#32414e",
 };
 const DARK = {
-  background: "#111317", foreground: "#e8eaee", cursor: "#9db0ff", cursorAccent: "#111317", selectionBackground: "#2c4d66",
+  background: "#191b20", foreground: "#e8eaee", cursor: "#9db0ff", cursorAccent: "#191b20", selectionBackground: "#2c4d66",
   black: "#7f8e9a", red: "#ff9d97", green: "#6fc391", yellow: "#e6b45c", blue: "#7cc4f2", magenta: "#dca0e0", cyan: "#6fd0d8", white: "#d5dde4",
   brightBlack: "#a3b3c0", brightRed: "#ffb8b3", brightGreen: "#93dcb0", brightYellow: "#f3cd86", brightBlue: "#a5d8fa", brightMagenta: "#ebc2ee", brightCyan: "#9ae3e9", brightWhite: "#ffffff",
 };

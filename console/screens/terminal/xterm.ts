@@ -45,24 +45,22 @@ function styled(this: HTMLSpanElement, name: string, value: string): void {
   else Element.prototype.setAttribute.call(this, name, value);
 }
 
-/** The document of a terminal: a style that it writes as text becomes a sheet of the page, which the policy of the page admits. */
-export function documentOf(sheets: CSSStyleSheet[]): Document {
-  function create(name: string): HTMLElement {
-    const made = document.createElement(name === "style" ? "template" : name);
-    if (name === "style") {
-      const sheet = new CSSStyleSheet();
-      sheets.push(sheet);
-      document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-      Object.defineProperty(made, "textContent", { set: (text: string) => sheet.replaceSync(text) });
-    }
-    return made;
+/** Opens a terminal. A style that it writes as text becomes a sheet of the page, which the policy of the page admits; returns these sheets. */
+export function openIn(place: HTMLElement, terminal: Xterm): CSSStyleSheet[] {
+  const sheets: CSSStyleSheet[] = [];
+  const create = document.createElement.bind(document);
+  const style = () => {
+    const sheet = new CSSStyleSheet();
+    sheets.push(sheet);
+    return Object.defineProperty(create("template"), "textContent", { set: (text: string) => sheet.replaceSync(text) });
+  };
+  const created = { value: (name: string) => (name === "style" ? style() : create(name)), configurable: true };
+  Object.defineProperty(document, "createElement", created);
+  try {
+    terminal.open(place);
+  } finally {
+    Reflect.deleteProperty(document, "createElement");
   }
-  return new Proxy(document, {
-    get(target, name) {
-      if (name === "createElement") return create;
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-    set: (target, name, value) => Reflect.set(target, name, value, target),
-  });
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, ...sheets];
+  return sheets;
 }
