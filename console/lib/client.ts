@@ -18,7 +18,8 @@ export const isOwn = (mutationId: string | null | undefined): boolean => !!mutat
 /** The secret of a first start is in a fragment, which is sent to nobody: it stays one. */
 export function signInFirst(): void {
   const { pathname, search, hash } = location;
-  location.replace(hash.startsWith("#setup") ? `/welcome${hash}` : `/login?callbackUrl=${encodeURIComponent(pathname + search + hash)}`);
+  const back = pathname + search + hash;
+  location.replace(hash.startsWith("#setup") ? `/welcome${hash}` : `/login?callbackUrl=${back === "/console/" ? "/" : encodeURIComponent(back)}`);
 }
 
 export const client = new Client({

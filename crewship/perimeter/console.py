@@ -150,7 +150,7 @@ def _send(request: Request, built: Built, headers: dict[str, str]) -> Response:
     return Response(built.plain, media_type=built.media_type, headers=headers)
 
 
-OUTSIDE = ("/terminal", "/welcome")
+OUTSIDE = ("/account", "/terminal", "/welcome")
 """Addresses of its screens outside of workspaces, and of those that lead into one."""
 
 routes: list[BaseRoute] = [

@@ -1,4 +1,4 @@
-"""The pages for browsers: login, account, GraphiQL, API reference, and their files.
+"""The pages for browsers: login, GraphiQL, API reference, and their files.
 
 Every file is part of this package, so the pages need no other network access. Assets are found at import; a page that
 names a missing one fails there. Only names found then are served, so no request path reaches the file system. The
@@ -239,16 +239,6 @@ async def _send(request: Request, name: str) -> Response:
     return Response(body, media_type=found.media_type, headers=headers)
 
 
-def _own(path: str, name: str, policy: str = OWN_CONTENT_SECURITY_POLICY) -> Route:
-    """A page that brings neither script nor style in its text."""
-    text = _read_page(name)
-
-    async def endpoint(request: Request) -> Response:
-        return _page(request, text, policy)
-
-    return Route(path, endpoint, name=path)
-
-
 def _door(path: str, title: str) -> Route:
     """A page in front of the sign-in. The console's build has its script, which finds its parameters in the address."""
 
@@ -274,7 +264,6 @@ routes: list[BaseRoute] = [
     _door("/confirm-email", "Confirm your email"),
     _door("/decision", "A decision"),
     _door("/invitation", "Invitation"),
-    _own("/account", "account.html"),
     Route("/api/docs", reference),
     Route("/favicon.ico", favicon),
     Route("/robots.txt", robots),

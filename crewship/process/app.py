@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from crewship.perimeter import console, page_documents, pages
+from crewship.perimeter import console, pages
 from crewship.perimeter.compression import takes_gzip
 from crewship.perimeter.connections import connections
 from crewship.perimeter.heads import Target
@@ -87,8 +87,6 @@ def create_app(settings: Settings, *, routes: tuple[Any, ...] = (), passwords: P
         return limits is None or limits.exceeded("/graphql", client) is None
 
     trusted = {**console.known(), **read_documents(settings.trusted_documents_file)}
-    if settings.trusted_documents_only:
-        trusted |= page_documents.documents()
     ended = threading.Event()
     graphql = GraphQL(functools.partial(_graphql, settings, trusted, limits, admit, ended))
 

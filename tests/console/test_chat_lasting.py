@@ -86,8 +86,9 @@ async def test_the_history_says_what_was_seen_live(place: World, player: Player,
     await page.see("One file.", "[role=log]")
     await page.until(f"document.activeElement === document.querySelector('{FIELD}')")
     await page.see("Scout has answered", "main")
-    marks = "SELECT count(*) FROM chat_read_cursors JOIN users ON users.id = user_id WHERE email = $1"
-    assert await place.database.fetchval(marks, EMAIL) == 1
+    chat = (await run_of(place, "look"))["chat_id"]
+    marks = "SELECT count(*) FROM chat_read_cursors JOIN users ON users.id = user_id WHERE email = $1 AND chat_id = $2"
+    assert await place.database.fetchval(marks, EMAIL, chat) == 1
     parts = f"[...{LAST}.querySelectorAll('details, .answer')].map(one => one.textContent).join('|')"
     before = await page.value(parts)
     assert [word in before for word in ("Let me see.", "I look.", "Bash", "Read", "failed", "One file.")] == [True] * 6
@@ -122,9 +123,9 @@ async def test_a_refused_message_stays_in_the_field_and_a_failure_is_said_once(
 
 @pytest.mark.slow
 async def test_an_ended_login_leads_back_to_the_sign_in(place: World, player: Player, page: Page) -> None:
-    await enter(page, place, "chat")
+    await page.look()
+    await enter(page, place, "chat?new=1")
     await page.see("Talk with an agent")
-    await page.until("document.querySelector('main h1')")
     await asyncio.sleep(1)  # the subscriptions have begun
     await place.database.execute(
         "UPDATE sessions SET revoked_at = now() FROM users WHERE users.id = user_id AND email = $1", EMAIL
@@ -141,6 +142,7 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
     await place.add(second)
     try:
         await enter(page, place, "")
+        await page.until("document.querySelector('nav select')?.options.length === 2")
         await page.value(
             f"(found => {{ found.value = '{place.other.slug}';"
             " found.dispatchEvent(new Event('change')); })(document.querySelector('nav select'))"
@@ -164,7 +166,8 @@ ASKED = """(fetch => {
 @pytest.mark.slow
 async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page: Page) -> None:
     await page.command("Page.addScriptToEvaluateOnNewDocument", source=ASKED)
-    await enter(page, place, "chat")
+    await page.look()
+    await enter(page, place, "chat?new=1")
     await page.see("Talk with an agent")
     page.requests.clear()
     await page.command("Page.reload")
@@ -182,7 +185,8 @@ async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page
 
 @pytest.mark.slow
 async def test_without_a_socket_the_agents_are_shown_all_the_same(place: World, player: Player, page: Page) -> None:
-    await enter(page, place, "chat")
+    await page.look()
+    await enter(page, place, "chat?new=1")
     deaf = "window.WebSocket = class { constructor() { this.send = this.close = () => {}; } };"
     await page.command("Page.addScriptToEvaluateOnNewDocument", source=deaf)
     await page.command("Page.reload")

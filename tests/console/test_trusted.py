@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graphql import build_schema, parse, validate
 
-from crewship.perimeter import page_documents
 from crewship.perimeter.pages import STATIC
-from tests.architecture.source import ROOT
 from tests.console.deck import enter, manned, page
 from tests.process.browser import CHROMIUM, Page
 from tests.world import World
@@ -19,17 +16,10 @@ __all__ = ["page"]
 WRITTEN = re.compile(r'["`]\s*(?:query|mutation|subscription) \w+ ?[({]')
 
 
-def test_each_document_of_a_page_is_known_and_fits_the_schema() -> None:
-    schema = build_schema((ROOT / "schema" / "schema.graphql").read_text())
+def test_no_script_beside_the_console_sends_documents() -> None:
     scripts = {path.name: path.read_text() for path in (STATIC / "assets").glob("*.js")}
-    found = {name: page_documents.documents_of(text) for name, text in scripts.items()}
-    assert {name: len(WRITTEN.findall(text)) for name, text in scripts.items()} == {
-        name: len(texts) for name, texts in found.items()
-    }
-    known = page_documents.documents().values()
-    assert len(known) > 20
-    for text in known:
-        assert validate(schema, parse(text)) == [], text
+    assert len(scripts) > 2
+    assert {name for name, text in scripts.items() if WRITTEN.search(text)} == set()
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from tests.every import each_of
 ROOT = Path(__file__).parents[2]
 ASSETS = pages.STATIC / "assets"
 OWN = [path for path in ASSETS.iterdir() if path.suffix in {".js", ".css"}]
-OWN_PAGES = ["/account"]
-PAGES = ["/api/docs", "/graphql", *OWN_PAGES]
+PAGES = ["/api/docs", "/graphql"]
 
 
 async def graphql_endpoint(request: Request) -> Response:
@@ -64,8 +63,7 @@ def test_a_page_is_html_under_the_policy_of_pages(client: TestClient, path: str)
     response = client.get(path)
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
-    strict = pages.OWN_CONTENT_SECURITY_POLICY if path in OWN_PAGES else pages.UI_CONTENT_SECURITY_POLICY
-    assert response.headers["content-security-policy"] == strict
+    assert response.headers["content-security-policy"] == pages.UI_CONTENT_SECURITY_POLICY
     assert response.headers["cache-control"] == "no-cache"
     assert response.text.startswith("<!doctype html>")
     assert '<html lang="en">' in response.text

@@ -11,28 +11,14 @@ export function make(tag, { class: name, text, ...properties } = {}, ...children
   return element;
 }
 
-export const find = (selector) => document.querySelector(selector);
-
-/** "just now", "5 min ago", "14:02", "3 May". */
-export function when(time, now = Date.now()) {
-  const at = new Date(time);
-  const minutes = (now - at) / 60_000;
-  if (minutes < 1) return "just now";
-  if (minutes < 60) return `${Math.floor(minutes)} min ago`;
-  if (at.toDateString() === new Date(now).toDateString()) return at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  return at.toLocaleDateString([], { day: "numeric", month: "short" });
-}
-
-/** A hue for a name, so that the same one always has the same colour. */
-export function hue(name) {
-  let sum = 0;
-  for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 9973;
-  return (sum * 137) % 360; // neighbours on the wheel are far apart
-}
-
-export function badge(name) {
-  const letters = name.split(/[\s_-]+/).filter(Boolean).slice(0, 2).map((word) => [...word][0].toUpperCase());
-  const element = make("span", { class: "badge", text: letters.join("") || "?", "aria-hidden": "true" });
-  element.style.setProperty("--hue", hue(name));
-  return element;
+/** Copies a text that is shown; where the browser does not let pages copy, it is selected. */
+export async function copy(element, said) {
+  try {
+    await navigator.clipboard.writeText(element.textContent);
+    said.textContent = "Copied.";
+  } catch {
+    // browsers give the clipboard to secure origins only
+    getSelection().selectAllChildren(element);
+    said.textContent = "Selected: copy it with the keyboard.";
+  }
 }

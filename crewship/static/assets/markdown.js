@@ -1,5 +1,4 @@
-import { make } from "./dom.js";
-import { copy } from "./form.js";
+import { copy, make } from "./dom.js";
 
 /**
  * What a model has written in Markdown, as elements: markup in it stays text, images are links, and links lead to web pages and mail
