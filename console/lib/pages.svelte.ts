@@ -36,7 +36,7 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
     $effect(() => {
       if (connection.restored === begun) return;
       begun = connection.restored;
-      untrack(() => this.refresh());
+      untrack(() => this.soon());
     });
   }
 

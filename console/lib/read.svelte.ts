@@ -26,7 +26,7 @@ export class Read<Data, Variables extends Record<string, unknown>> {
     $effect(() => {
       if (connection.restored === begun) return;
       begun = connection.restored;
-      untrack(() => this.refresh());
+      untrack(() => this.soon());
     });
   }
 

@@ -90,6 +90,7 @@ async def test_the_history_says_what_was_seen_live(place: World, player: Player,
     marks = "SELECT count(*) FROM chat_read_cursors JOIN users ON users.id = user_id WHERE email = $1 AND chat_id = $2"
     assert await place.database.fetchval(marks, EMAIL, chat) == 1
     parts = f"[...{LAST}.querySelectorAll('details, .answer')].map(one => one.textContent).join('|')"
+    parts = f"{parts}.replaceAll(/[0-9.]+ m?s/g, '').replaceAll(/\\s+/g, ' ')"  # how long each took
     before = await page.value(parts)
     assert [word in before for word in ("Let me see.", "I look.", "Bash", "Read", "failed", "One file.")] == [True] * 6
     await page.command("Page.reload")
@@ -145,7 +146,7 @@ async def test_the_chosen_workspace_is_kept(place: World, player: Player, page: 
         await page.until("document.querySelector('nav select')?.options.length === 2")
         await page.value(
             f"(found => {{ found.value = '{place.other.slug}';"
-            " found.dispatchEvent(new Event('change')); })(document.querySelector('nav select'))"
+            " found.dispatchEvent(new Event('change', {bubbles: true})); })(document.querySelector('nav select'))"
         )
         await page.see("Begin with a crew", "main")
         await page.open(f"{place.url}/")
@@ -164,7 +165,7 @@ ASKED = """(fetch => {
 
 
 @pytest.mark.slow
-async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page: Page) -> None:
+async def test_a_visit_asks_for_nothing_more_than_it_needs(place: World, player: Player, page: Page) -> None:
     await page.command("Page.addScriptToEvaluateOnNewDocument", source=ASKED)
     await page.look()
     await enter(page, place, "chat?new=1")
@@ -174,8 +175,9 @@ async def test_a_visit_asks_for_nothing_twice(place: World, player: Player, page
     await page.see("Talk with an agent")
     await asyncio.sleep(1)  # what followed the first reading came within half a second
     asked = [json.loads(body).get("documentId") for body in await page.value("window.asked") if body.startswith("{")]
-    assert len(asked) >= 3
-    assert len(asked) == len(set(asked))
+    assert len(set(asked)) >= 3
+    # once to show it, and once more where the events begin: what happened between is not missed
+    assert {name: asked.count(name) for name in asked if asked.count(name) > 2} == {}
     files = [url for url in page.requests if "/console/assets/" in url]
     assert len(files) > 3
     assert len(files) == len(set(files))

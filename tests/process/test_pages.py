@@ -227,7 +227,8 @@ def test_an_address_without_a_page_is_one_for_browsers_and_a_line_for_others(cli
     assert "There is no page at this address" in shown.text
     found = References(shown.text)
     assert found.loaded
-    assert {client.get(url).status_code for url in (*found.loaded, *found.linked)} <= {200, 307}
+    whole = TestClient(Starlette(routes=[*console.routes, *pages.routes, Route("/graphql", graphql_endpoint)]))
+    assert {whole.get(url).status_code for url in (*found.loaded, *found.linked)} == {200}
     plain = client.get("/nowhere", headers={"accept": "*/*"})
     assert (plain.status_code, plain.text, plain.headers["vary"]) == (404, "Not Found", "Accept")
 
@@ -237,7 +238,6 @@ def test_the_root_leads_to_the_console(client: TestClient) -> None:
         answer = client.get(asked)
         assert (answer.status_code, answer.headers["location"]) == (307, led)
         assert answer.headers["cache-control"] == "no-cache"
-    assert client.get("//evil.example/?a=1").status_code == 404
 
 
 def test_assets_are_only_read(client: TestClient) -> None:
