@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-Cnol1W8_.js","assets/index-B0GAJ6Bp.js","assets/Field-CBleNmIE.js","assets/faults-DdKo-gHJ.js","assets/Form-BEJSGjnj.js","assets/placed-D28PkhRt.js","assets/Copy-BPzB3Zpf.js","assets/Entrance-CcMREDI0.js","assets/Later-C9IFJYHN.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-B0GAJ6Bp.js";var t={"/welcome":()=>e(()=>import(`./Welcome-Cnol1W8_.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-CcMREDI0.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
