@@ -1,10 +1,13 @@
 """Bodies of the jobs of runs: behind those that have ended with the right to them, and of schedules."""
 
+from resolvers.instance.running import instance
 from resolvers.staff.runs.ending import SETTLE, settle
+from resolvers.staff.runs.exporting import EXPORT, FOLLOW, OfRun, enqueue_exports, traced
 from resolvers.staff.runs.passing_on import RunToPassOn
 from resolvers.staff.runs.schedules import LOOK, START, OfScheduledAgent, look, start_scheduled
 from runtime.engine.background import Work, carries
 from runtime.engine.clocks import Tick, ticks
+from runtime.staff import traces
 
 
 @carries(SETTLE)
@@ -20,3 +23,20 @@ async def look_for_due(tick: Tick) -> None:
 @carries(START)
 async def scheduled(work: Work, data: OfScheduledAgent) -> None:
     await work.write("start", lambda ctx: start_scheduled(ctx, data.agent_id, work.now))
+
+
+@ticks(FOLLOW, here=traces.has_collector)
+async def follow_ends(tick: Tick) -> None:
+    while await tick.write(enqueue_exports):
+        pass
+
+
+@carries(EXPORT)
+async def export(work: Work, data: OfRun) -> None:
+    """Retries if the collector is unreachable or busy; does not retry a refusal."""
+    if not traces.has_collector() or (found := await work.read(lambda ctx: traced(ctx, data))) is None:
+        return
+    spans = list(traces.spans_of(found, content=instance.settings.otel_content))
+    for first in range(0, len(spans), traces.AT_ONCE):
+        part = spans[first : first + traces.AT_ONCE]
+        await work.call(f"export {first}", lambda _, part=part: traces.send(part), timeout=traces.TIME)  # type: ignore[misc]

@@ -5,7 +5,7 @@ texts of a run leave the server only with CREWSHIP_OTEL_CONTENT; the trace store
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
@@ -14,9 +14,7 @@ from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
 from resolvers.instance.outbound import Policy
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
-from resolvers.staff.runs.exporting import EXPORT, FOLLOW, OfRun, Traced, enqueue_exports, traced
-from runtime.engine.background import Work, carries
-from runtime.engine.clocks import Tick, ticks
+from resolvers.staff.runs.exporting import Traced
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -45,24 +43,8 @@ def has_collector() -> bool:
     return instance.settings.otel_traces is not None
 
 
-@ticks(FOLLOW, here=has_collector)
-async def follow_ends(tick: Tick) -> None:
-    while await tick.write(enqueue_exports):
-        pass
-
-
-@carries(EXPORT)
-async def export(work: Work, data: OfRun) -> None:
-    """Retries if the collector is unreachable or busy; does not retry a refusal."""
-    if not has_collector() or (found := await work.read(lambda ctx: traced(ctx, data))) is None:
-        return
-    spans = list(spans_of(found, content=instance.settings.otel_content))
-    for first in range(0, len(spans), AT_ONCE):
-        part = spans[first : first + AT_ONCE]
-        await work.call(f"export {first}", lambda _, part=part: _send(part), timeout=TIME)  # type: ignore[misc]
-
-
-async def _send(spans: "list[ReadableSpan]") -> None:
+async def send(spans: "Sequence[ReadableSpan]") -> None:
+    """Raises NotExported; a refusal is logged."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
     headers = {"content-type": "application/x-protobuf", "user-agent": f"crewship/{version('crewship')}"}
