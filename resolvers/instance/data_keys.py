@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from models.base import new_id
 from resolvers.instance.ciphers import Cipher
-from resolvers.instance.wrapping import Unwrappable, Wrapped, Wrapping
+from resolvers.instance.wrapping import OwnKeys, Unwrappable, Wrapped, Wrapping
 
 LIFETIME = 300.0  # seconds
 MOST = 10_000  # unwrapped ones in memory
@@ -87,6 +87,30 @@ class DataKeys:
     async def wrapped_anew(self, stored: StoredKey) -> StoredKey:
         """Wrapped by the key that wraps now. Raises Unwrappable."""
         return await self._wrap(stored, await self._unwrap(stored))
+
+    async def brought(self, stored: StoredKey, workspace_id: str) -> tuple[DataKey, StoredKey]:
+        """A key from a backup: unwrapped, and wrapped for this workspace by the key that wraps now. Raises Unwrappable
+        if this server does not have the key that wraps it.
+        """
+        key = await self._unwrap_foreign(stored)
+        if len(key) != SIZE:
+            raise Unwrappable("A stored data key is invalid")
+        unwrapped = DataKey(stored.id, Cipher(key), time.monotonic() + self._lifetime)
+        return unwrapped, await self._wrap(stored._replace(workspace_id=workspace_id), key)
+
+    async def made_for(self, workspace_id: str) -> tuple[DataKey, StoredKey]:
+        """A new one, which the caller stores together with the workspace."""
+        stored = await self.make(workspace_id)
+        return await self._open(stored), stored
+
+    async def _unwrap_foreign(self, stored: StoredKey) -> bytes:
+        try:
+            return await self._unwrap(stored)
+        except Unwrappable:
+            for wrapping in self._wrappings:
+                if isinstance(wrapping, OwnKeys):
+                    return await wrapping.unwrap_by_any(stored.wrapped, stored.place)
+            raise
 
     def knows(self, by: str) -> bool:
         """Returns true if data keys wrapped by the key of this name can be used."""

@@ -138,6 +138,37 @@ class Vault(Signatures):
             raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
         return reveal_to_listeners(text)
 
+    def moved(
+        self,
+        sealed: bytes,
+        keys: Mapping[str, DataKey],
+        to: DataKey,
+        *,
+        table: type[SQLModel],
+        column: str,
+        row_id: str,
+        new_id: str,
+    ) -> Sealed:
+        """A value from a backup, sealed again for another row and with another data key. `keys`: those of the backup.
+        Raises Unopenable.
+        """
+        form = sealed[1:2] if sealed[:1] == MARK else b""
+        cipher, size = None, OWN_HEAD
+        if form == FORM and len(sealed) > HEAD:
+            known, size = keys.get("c" + sealed[2:HEAD].hex()), HEAD
+            cipher = None if known is None else known.cipher
+        elif form == OWN and len(sealed) > OWN_HEAD:
+            cipher = self._ciphers.get(sealed[2])
+        try:
+            if cipher is None:
+                raise Forged
+            place = _place(sealed[:size], table, column, row_id)
+            text = cipher.decrypt(sealed[size : size + NONCE], sealed[size + NONCE :], place)
+        except (Forged, ValueError):
+            raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
+        head, nonce = MARK + FORM + bytes.fromhex(to.id[1:]), os.urandom(NONCE)
+        return Sealed(head + nonce + to.cipher.encrypt(nonce, text, _place(head, table, column, new_id)))
+
     async def _current(self, workspace_id: str | None) -> DataKey:
         try:
             return await self.data_keys.current(workspace_id)

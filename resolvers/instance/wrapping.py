@@ -55,6 +55,15 @@ class OwnKeys:
         nonce = os.urandom(NONCE)
         return Wrapped(self._first, nonce + self._ciphers[self._first].encrypt(nonce, key, place))
 
+    async def unwrap_by_any(self, wrapped: Wrapped, place: bytes) -> bytes:
+        """A key of another instance, which may have had another number there."""
+        for name in self._ciphers:
+            try:
+                return await self.unwrap(Wrapped(name, wrapped.key), place)
+            except Unwrappable:
+                continue
+        raise Unwrappable(f"A data key cannot be unwrapped with {wrapped.by}")
+
     async def unwrap(self, wrapped: Wrapped, place: bytes) -> bytes:
         try:
             return self._ciphers[wrapped.by].decrypt(wrapped.key[:NONCE], wrapped.key[NONCE:], place)

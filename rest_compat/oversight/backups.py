@@ -12,6 +12,7 @@ ROUTES = (
     GET(f"{BACKUPS}/inspect", backups.inspect_backup, backups.BackupManifest),
     GET(f"{BACKUPS}/verify", backups.verify_backup, backups.BackupVerification),
     POST(f"{BACKUPS}/rotate", backups.rotate_backups, backups.BackupsRotated),
+    POST(f"{BACKUPS}/restore", backups.restore_backup, backups.BackupRestored),
     GET(f"{BACKUPS}/status", backups.backup_lock, backups.BackupLockStatus),
     DELETE(f"{BACKUPS}/status", backups.release_backup_lock, status=204),
 )

@@ -33,5 +33,6 @@ class BackupQuery:
 class BackupMutation:
     create_backup = mutation(backup_ops.create_backup)
     delete_backup = mutation(backup_ops.delete_backup)
+    restore_backup = mutation(backup_ops.restore_backup)
     rotate_backups = mutation(backup_ops.rotate_backups)
     release_backup_lock = mutation(backup_ops.release_backup_lock)

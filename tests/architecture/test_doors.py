@@ -64,6 +64,10 @@ PAST_THE_DOOR = {
         ("resolvers/oversight/backups/dumping.py", table): "the rows of a bundle, all of one workspace, of one snapshot"
         for table in ("Agent", "AgentSkill", "Crew", "Membership")
     },
+    **{
+        ("resolvers/oversight/backups/landing.py", table): "the workspace that a bundle is restored into, tied to it"
+        for table in ("Membership", "Run")
+    },
     (
         "resolvers/resources/costs/budgets.py",
         "BudgetSpend",

@@ -62,7 +62,9 @@ SILENT = {
     "auth.sessions_revoke": _ACCOUNT,
     "auth.signout": _ACCOUNT,
     "auth.signup": _ACCOUNT,
-    **dict.fromkeys([f"backups.{verb}" for verb in ("create", "delete", "download", "rotate", "unlock")], _FILE),
+    **dict.fromkeys(
+        [f"backups.{verb}" for verb in ("create", "delete", "download", "restore", "rotate", "unlock")], _FILE
+    ),
     "cache.images.delete": _OF_INSTANCE,
     "decision_links.decide": "the operation that decides sends its own",
     "journal.set_priority": "the journal is followed as a list",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import asyncpg
+from sqlalchemy import delete
 from sqlmodel import SQLModel
 
 from models.base import table_of
@@ -65,6 +66,10 @@ class Landing:
         sql, values = statements.generic(statement)
         return list(await self._conn.fetch(sql, *values))
 
+    async def remove(self, model: type[SQLModel], condition: Any) -> None:
+        sql, values = statements.generic(delete(table_of(model)).where(condition))
+        await self._conn.execute(sql, *values)
+
     async def land(self, model: type[SQLModel], columns: Sequence[str], lines: AsyncIterator[bytes]) -> int:
         """Inserts the rows whose keys are free; returns their number. Rows of one table may refer to each other."""
         named = ", ".join(f'"{name}"' for name in columns)
@@ -102,6 +107,8 @@ async def landing(workspace_id: str) -> AsyncIterator[Landing]:
             pass
         except asyncpg.IntegrityConstraintViolationError as error:
             raise Refusal(Code.CONFLICT, conflict_text(error)) from error
+        except asyncpg.DataError as error:
+            raise Refusal(Code.BAD_REQUEST, f"The rows of the bundle do not fit these tables: {error}") from error
 
 
 def conflict_text(error: asyncpg.IntegrityConstraintViolationError) -> str:

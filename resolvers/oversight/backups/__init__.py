@@ -20,5 +20,6 @@ from resolvers.oversight.backups.outputs import (
     BackupsRotated,
     BackupVerification,
 )
+from resolvers.oversight.backups.restoring import BackupRestored, restore_backup
 
 DOMAIN = Domain("backups", scopes=("workspace:admin",))

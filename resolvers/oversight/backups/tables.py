@@ -35,6 +35,8 @@ LEFT_OUT: Final[Mapping[str, str]] = {
     "job_steps": "of jobs that run",
     "keeper_requests": "the history of the keeper",
     "oauth_states": "of sign-ins that are under way",
+    "push_notices": "of browsers that are signed in",
+    "push_subscriptions": "of a browser that is signed in",
     "run_frames": "the stream of a chat: its messages have the same, and frames expire",
     "run_reservations": "of runs that have not ended",
     "run_spans": "traces, which expire",
@@ -54,6 +56,8 @@ NOT_COPIED: Final[Mapping[str, str]] = {
 """Tables that a restore as a new workspace leaves out, and why."""
 FRESH: Final = frozenset({("missions", "trace_id")})
 """Columns that are unique on the instance beside keys: a new workspace has values of its own."""
+COMPOSED: Final = frozenset({("inbox_items", "id")})
+"""Keys that end with the id of another row."""
 SIGN_IN: Final = frozenset({
     "password_hash", "email_verified", "failed_login_count", "locked_until", "passkey_required", "founded_in",
     "onboarding_completed",

@@ -152,7 +152,7 @@ def get_workspace(scope: QueryScope, data: NoInput) -> Row[Workspace]:
     return scope.select(Workspace).where(col(Workspace.id) == scope.workspace_id).one("Workspace not found")
 
 
-async def _may_be_called(ctx: Context, slug: str) -> None:
+async def may_be_called(ctx: Context, slug: str) -> None:
     """A slug that the settings of a sign-in provider name is the operator's to give: the first user may take it. It is
     refused like one that is taken.
     """
@@ -177,7 +177,7 @@ async def create_workspace(ctx: Context, data: CreateWorkspace) -> Workspace:
     The caller becomes its owner. The slug is unique on the instance, including deleted workspaces.
     """
     language = canonical_language(data.preferred_language)
-    await _may_be_called(ctx, data.slug)
+    await may_be_called(ctx, data.slug)
     workspace = await ctx.insert(Workspace(name=data.name, slug=data.slug, preferred_language=language), conflict=TAKEN)
     await ctx.enter(workspace.id)
     await ctx.insert(Membership(user_id=ctx.user_id, role=Role.OWNER, accepted_at=NOW))
@@ -203,5 +203,5 @@ async def update_workspace(ctx: Context, data: UpdateWorkspace) -> Workspace:
     if "preferred_language" in changes:
         changes["preferred_language"] = canonical_language(data.preferred_language)
     if "slug" in changes and changes["slug"] != (await ctx.get(Workspace, id)).slug:
-        await _may_be_called(ctx, data.slug)
+        await may_be_called(ctx, data.slug)
     return await ctx.update(Workspace, id, conflict=TAKEN, **changes)

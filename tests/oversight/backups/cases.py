@@ -56,6 +56,11 @@ RECIPES = {
         chosen=frozenset({"crew_id"}),
         refused=Code.CONFLICT,
     ),
+    "backups.restore": Recipe(
+        {"path": _bundle, "as_workspace": "restored", "dry_run": True},
+        chosen=frozenset({"as_crew"}),
+        refused=Code.CONFLICT,
+    ),
     # what is deleted on one surface is gone for the other
     "backups.rotate": Recipe({"keep_last": 0, "keep_days": 0}, refused=Code.BAD_REQUEST),
 }

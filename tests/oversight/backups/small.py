@@ -11,7 +11,12 @@ from resolvers.instance.bundles.writing import Payload, write_bundle
 
 
 def small_bundle(
-    folder: Path, *, sealed: bool = False, entries: dict[str, bytes] | None = None, **told: Any
+    folder: Path,
+    *,
+    sealed: bool = False,
+    entries: dict[str, bytes] | None = None,
+    content_bytes: int | None = None,
+    **told: Any,
 ) -> tuple[Path, str | None]:
     """Its path, and the identity that opens it."""
     identity = pyrage.x25519.Identity.generate() if sealed else None
@@ -20,7 +25,7 @@ def small_bundle(
     for name, content in (entries or {"head.json": b"{}", "db/labels/0": b"one\ttwo\n"}).items():
         payload.add(name, content)
     _, digest = payload.finish()
-    manifest = {
+    manifest: dict[str, Any] = {
         "format_version": 3,
         "scope": "workspace",
         "contents": {"workspace": {"id": "c0"}},
@@ -34,6 +39,8 @@ def small_bundle(
         "source_instance": {"hostname": "here", "platform": "linux/x86_64"},
         "checksums": {"payload_sha256": f"sha256:{digest}", "content_bytes": payload.content},
     } | told
+    if content_bytes is not None:
+        manifest["checksums"]["content_bytes"] = content_bytes
     path = folder / "small.tar.zst"
     write_bundle(path, orjson.dumps(manifest), "How to restore it", None, payload)
     payload.close()

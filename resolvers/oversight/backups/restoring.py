@@ -1,0 +1,252 @@
+"""A bundle is restored: over the workspace, in place of it, or beside it under new ids."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import Field
+from sqlmodel import col
+
+from models import bounds
+from models.base import new_id
+from models.people.workspaces import Membership, Role, Workspace
+from resolvers.instance.bundles.faults import BundleError
+from resolvers.instance.bundles.files import has_room
+from resolvers.instance.bundles.reading import Bundle
+from resolvers.instance.bundles.sealing import is_identity
+from resolvers.kernel import Absent, Action, Code, Context, Input, Output, Refusal, Slug, command, instance, invalid
+from resolvers.kernel.store.copying import Landing, landing
+from resolvers.oversight.backups.arriving import (
+    BAD_IDENTITY,
+    Payload,
+    check_schema,
+    checked_head,
+    identity_for,
+    payload_of,
+)
+from resolvers.oversight.backups.landing import (
+    Landed,
+    bring_keys,
+    empty,
+    join,
+    land_files,
+    land_people,
+    land_skills,
+    land_tables,
+    land_workspace,
+)
+from resolvers.oversight.backups.locking import locked
+from resolvers.oversight.backups.making import NO_ROOM
+from resolvers.oversight.backups.outputs import BackupManifest, BackupScope, shown
+from resolvers.oversight.backups.places import MISSING, allowed, workspace_of
+from resolvers.oversight.backups.rows import Passage
+from resolvers.people.workspaces.workspaces import may_be_called
+
+NOT_BOUND: Final = "The bundle belongs to another workspace"
+ONE_AS: Final = "as_workspace and as_crew exclude each other"
+NOT_WITH_REPLACE: Final = "replace excludes as_workspace and as_crew"
+ONLY_WORKSPACES: Final = "as_workspace and replace are for bundles of a workspace"
+NO_CREWS: Final = "This server restores workspaces: as_crew is for bundles of a crew"
+NO_FILES_ONLY: Final = "files_only is not offered: a restore brings files together with their rows"
+NOTHING_NEW: Final = "Nothing was restored: every row is there already"
+Word = Annotated[str, Field(strict=True, max_length=bounds.DESCRIPTION)]
+Switch = Annotated[bool, Field(strict=True)]
+
+
+class RestoreBackup(Input):
+    """`as_workspace` is the slug of a new workspace, in which all ids are new. `replace` first removes the rows of the
+    workspace. Without either, rows whose ids are there stay as they are. `dry_run` writes nothing.
+    """
+
+    path: Annotated[str, Field(strict=True, max_length=bounds.URL)] = ""
+    passphrase: Word | None = None
+    identity: Word | None = None
+    as_workspace: Slug | None = None
+    as_crew: Slug | None = None
+    replace: Switch = False
+    files_only: Switch = False
+    dry_run: Switch = False
+
+
+class SecurityLevelClamp(Output):
+    """A credential whose security level was out of range in the bundle."""
+
+    credential_id: str
+    name: Annotated[str | None, Absent()] = None
+    to: int
+
+
+class BackupRestored(Output):
+    """A bundle that was restored. In a dry run nothing was written, and `rows_inserted` is the number of rows that a
+    restore would insert.
+    """
+
+    manifest: BackupManifest
+    restored_ws: str
+    restored_workspace_id: str
+    crews_count: int
+    crews_restored: int
+    rows_inserted: int
+    docker_phase_skipped: bool
+    dropped_crew_filesystems: list[str] | None
+    security_level_clamped: int
+    security_level_clamps: list[SecurityLevelClamp] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The workspace of the caller, and who calls."""
+
+    id: str
+    slug: str
+    caller: str
+    role: Role
+    owners: frozenset[str]
+
+
+@command(
+    "backups.restore",
+    Action.MANAGE,
+    audit="backup.restore",
+    errors=(Code.NOT_FOUND, Code.FORBIDDEN, Code.CONFLICT, Code.UNAVAILABLE),
+    late=True,
+    secret=True,
+)
+async def restore_backup(ctx: Context, data: RestoreBackup) -> BackupRestored:
+    """Restore a backup.
+
+    In one transaction: if anything is wrong, no row is written. People are found by their addresses, and accept their
+    memberships anew. Work that was under way is cancelled.
+
+    FORBIDDEN for a bundle of another workspace. CONFLICT if nothing is to be restored, if the slug is taken, or while a
+    backup is under way.
+    """
+    place = await _place(ctx)
+    bundle = await asyncio.to_thread(_opened, data.path)
+    try:
+        manifest = _bound(bundle, place)
+        if data.identity is not None and not is_identity(data.identity):
+            raise invalid("identity", BAD_IDENTITY)
+        _check_scope(data, manifest)
+        if data.as_workspace:
+            await may_be_called(ctx, data.as_workspace)
+        async with locked(place.id, place.caller):
+            restored = await _restore(bundle, manifest, place, data)
+            await ctx.begin()
+            action = "backup.restore.dry_run" if data.dry_run else "backup.restore"
+            rows, into = restored.rows_inserted, restored.restored_workspace_id
+            ctx.audit("BACKUP", data.path, action=action, replace=data.replace, rows_inserted=rows, into=into)
+    except BundleError as error:
+        raise Refusal(Code.BAD_REQUEST, str(error)) from error
+    finally:
+        await asyncio.to_thread(bundle.close)
+    return restored
+
+
+async def _place(ctx: Context) -> Place:
+    own = await ctx.get(Workspace, ctx.workspace_id or "")
+    owners = await ctx.select(Membership, col(Membership.role) == Role.OWNER, including_hidden=True).all()
+    assert ctx.role is not None
+    return Place(own.id, own.slug, ctx.user_id, ctx.role, frozenset(member.user_id for member in owners))
+
+
+def _opened(path: str) -> Bundle:
+    found = allowed(path)
+    try:
+        return Bundle(found)
+    except FileNotFoundError:
+        raise Refusal(Code.NOT_FOUND, MISSING) from None
+    except OSError:
+        raise Refusal(Code.NOT_FOUND, MISSING) from None
+    except BundleError as error:
+        raise Refusal(Code.BAD_REQUEST, str(error)) from error
+
+
+def _bound(bundle: Bundle, place: Place) -> BackupManifest:
+    """Bound to the caller's workspace by id or slug."""
+    of = workspace_of(bundle.manifest)
+    if of.get("id") != place.id and of.get("slug") != place.slug:
+        raise Refusal(Code.FORBIDDEN, NOT_BOUND)
+    try:
+        return shown(BackupManifest, bundle.manifest)  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise Refusal(Code.BAD_REQUEST, "The manifest of the bundle is not valid") from error
+
+
+def _check_scope(data: RestoreBackup, manifest: BackupManifest) -> None:
+    if data.as_workspace and data.as_crew:
+        raise Refusal(Code.BAD_REQUEST, ONE_AS)
+    if (data.as_workspace or data.as_crew) and data.replace:
+        raise Refusal(Code.BAD_REQUEST, NOT_WITH_REPLACE)
+    if manifest.scope is not BackupScope.workspace:
+        raise Refusal(Code.BAD_REQUEST, ONLY_WORKSPACES)
+    if data.as_crew:
+        raise Refusal(Code.BAD_REQUEST, NO_CREWS)
+    if data.files_only:
+        raise Refusal(Code.BAD_REQUEST, NO_FILES_ONLY)
+
+
+async def _restore(bundle: Bundle, manifest: BackupManifest, place: Place, data: RestoreBackup) -> BackupRestored:
+    check_schema(bundle.manifest)
+    identity = await identity_for(bundle, data.passphrase, data.identity)
+    await asyncio.to_thread(bundle.check)
+    if not has_room(str(instance.settings.data_dir), manifest.checksums.content_bytes or 0):
+        raise Refusal(Code.UNAVAILABLE, NO_ROOM)
+    target = new_id() if data.as_workspace else place.id
+    passage = Passage(
+        source=str(workspace_of(bundle.manifest)["id"]),
+        target=target,
+        copies=bool(data.as_workspace),
+        caller=place.caller,
+        role=place.role,
+        owners=place.owners,
+        now=datetime.now(UTC).isoformat(" ").encode(),
+    )
+    landed = Landed()
+    kept = False
+    try:
+        async with landing(target) as rows, payload_of(bundle, identity) as payload:
+            await _land(rows, payload, bundle, passage, data, landed)
+            if not data.dry_run:
+                await land_files(payload, passage, landed, replace=data.replace)
+        kept = not data.dry_run
+    finally:
+        if data.as_workspace and not kept:
+            await asyncio.shield(instance.store.discard("workspaces", target))
+    return _told(manifest, passage, data, place, landed)
+
+
+async def _land(
+    rows: Landing, payload: Payload, bundle: Bundle, passage: Passage, data: RestoreBackup, landed: Landed
+) -> None:
+    tables, keys = await checked_head(payload, bundle.manifest)
+    if data.replace:
+        await empty(rows, passage.target)
+    landed.rows += await land_workspace(rows, passage, payload.rows_of("workspaces", bytes), data.as_workspace)
+    await bring_keys(rows, passage, keys)
+    landed.rows += await land_people(rows, passage, tables["users"], payload.rows_of("users", bytes))
+    landed.rows += await land_skills(rows, passage, tables["skills"], payload.rows_of("skills", bytes))
+    await land_tables(rows, passage, tables, payload, landed)
+    await join(rows, passage)
+    if not landed.rows and not data.replace and not data.dry_run:
+        raise Refusal(Code.CONFLICT, NOTHING_NEW)
+    if not data.dry_run:
+        rows.keep()
+
+
+def _told(
+    manifest: BackupManifest, passage: Passage, data: RestoreBackup, place: Place, landed: Landed
+) -> BackupRestored:
+    return BackupRestored(
+        manifest=manifest,
+        restored_ws=data.as_workspace or place.slug,
+        restored_workspace_id=passage.target,
+        crews_count=len(manifest.contents.crews or ()),
+        crews_restored=len(landed.crews),
+        rows_inserted=landed.rows,
+        docker_phase_skipped=bool(data.as_workspace) and not landed.crews,
+        dropped_crew_filesystems=None,
+        security_level_clamped=0,
+        security_level_clamps=None,
+    )
