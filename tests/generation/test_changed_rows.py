@@ -28,7 +28,7 @@ _READ = "reads have the same answer, which has the id of the row"
 _PERSON = "the person's data are gone, or leave the service"
 UNSHOWN: dict[str, str] = {
     **dict.fromkeys(("auth.cli_token_create", "auth.cli_token_revoke", "auth.cli_token_rotate"), _ACCOUNT),
-    **dict.fromkeys(("auth.email_confirm", "auth.pair_redeem", "auth.reset", "auth.signup"), _ACCOUNT),
+    **dict.fromkeys(("auth.email_confirm", "auth.login", "auth.pair_redeem", "auth.reset", "auth.signup"), _ACCOUNT),
     **dict.fromkeys(("invitations.signup", "onboarding.complete", "onboarding.setup"), _ACCOUNT),
     **dict.fromkeys(("admin.gdpr_archive", "admin.gdpr_delete", "admin.gdpr_erase", "admin.gdpr_export"), _PERSON),
     **dict.fromkeys(("admin.log_level_set", "admin.memory_config_patch", "admin.retention_set"), _NO_ID),
