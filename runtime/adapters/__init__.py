@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from models.staff.agents import CliAdapter, LlmProvider
+from models.staff.agents import LlmProvider
 from resolvers.instance.settings import Settings
-from resolvers.rules.model_catalog import CURATED, ModelProvider
+from resolvers.rules.answering import IMPLIED, VARIABLES, Lack, Way, model_for, way_for
 from resolvers.rules.redaction import Redactor
 from runtime.adapters import local_model
 from runtime.adapters.conversation import CallableTool
@@ -13,18 +13,10 @@ from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
 from runtime.adapters.scripted import ScriptedAdapter
 from runtime.runs.job import Adapter, Consent, Failed, Job, Worker
-from runtime.runs.keys import VARIABLES, Keys
+from runtime.runs.keys import Keys
 from runtime.runs.prompt import Prompt, assemble
 from runtime.runs.quarantine import Scan
 
-IMPLIED: dict[CliAdapter, LlmProvider] = {
-    CliAdapter.CLAUDE_CODE: LlmProvider.ANTHROPIC,
-    CliAdapter.CODEX_CLI: LlmProvider.OPENAI,
-    CliAdapter.GEMINI_CLI: LlmProvider.GOOGLE,
-    CliAdapter.CURSOR_CLI: LlmProvider.CURSOR,
-    CliAdapter.FACTORY_DROID: LlmProvider.FACTORY,
-    CliAdapter.OPENCODE: LlmProvider.OPENAI,
-}
 NATIVE = {
     LlmProvider.ANTHROPIC: (Anthropic, "Anthropic"),
     LlmProvider.OPENAI: (OpenAI, "OpenAI"),
@@ -52,12 +44,16 @@ async def adapter_for(
 
     Raises Failed, with the setting to change, if no adapter can do the work.
     """
-    forced = settings.run_adapter
-    if forced == "scripted":
-        return ScriptedAdapter()
     provider = provider_of(job.agent)
-    access = None if forced == "local_model" else await keys.find(job.workspace_id, provider)
-    if access is not None and provider in NATIVE:
+    asks = settings.run_adapter not in ("scripted", "local_model")
+    access = await keys.find(job.workspace_id, provider) if asks else None
+    way = way_for(settings, provider, key=access is not None, local=local_model.installed)
+    if isinstance(way, Lack):
+        raise Failed(way.text)
+    if way is Way.scripted:
+        return ScriptedAdapter()
+    if way is Way.native:
+        assert access is not None, "the way needs a key"
         made, name = NATIVE[provider]
         model_name, variable = model_of(job.agent, provider), VARIABLES[provider]
         model = made(name, model_name, access, variable, workspace_id=job.workspace_id)
@@ -73,20 +69,16 @@ async def adapter_for(
             consent=consent,
             servers=servers,
         )
-    if forced == "local_model" or (forced == "auto" and settings.local_model and local_model.installed()):
-        if not local_model.installed():
-            raise Failed(f"The local model is not installed: {local_model.INSTALL}")
-        return AgentLoop(
-            "local_model",
-            local_model.LocalModel(),
-            local_model.local_prompt,
-            tools={},
-            scan=scan,
-            redactor=redactor,
-            cwd=cwd,
-            backoff=backoff,
-        )
-    raise Failed(_missing(provider))
+    return AgentLoop(
+        "local_model",
+        local_model.LocalModel(),
+        local_model.local_prompt,
+        tools={},
+        scan=scan,
+        redactor=redactor,
+        cwd=cwd,
+        backoff=backoff,
+    )
 
 
 def provider_of(agent: Worker) -> LlmProvider:
@@ -95,23 +87,13 @@ def provider_of(agent: Worker) -> LlmProvider:
 
 def model_of(agent: Worker, provider: LlmProvider) -> str:
     """The agent's model, or the first that is listed for its provider. Raises Failed where none is listed."""
-    if agent.llm_model:
-        return agent.llm_model
-    curated = CURATED.get(ModelProvider(provider)) if provider in ModelProvider.__members__ else None
-    if not curated:
-        raise Failed(f"The agent has no model. Choose a model of {provider}; this server has no list of them.")
-    return curated[0].id
+    model = model_for(provider, agent.llm_model)
+    if isinstance(model, Lack):
+        raise Failed(model.text)
+    return model
 
 
 def _prompt(job: Job, provider: LlmProvider) -> Prompt:
     """Every call reads the prompt again, so it takes at most a quarter of what the run may use."""
     budget = PROMPT_BUDGET[provider]
     return assemble(job, budget if job.max_tokens is None else min(budget, job.max_tokens // 4))
-
-
-def _missing(provider: LlmProvider) -> str:
-    variable = VARIABLES.get(provider)
-    if variable is None:
-        return f"Agents with the provider {provider} cannot run here. Choose another one: {', '.join(VARIABLES)}."
-    other = " (or OPENAI_BASE_URL, for another server with the same API)" if provider is LlmProvider.OPENAI else ""
-    return f"No key for {provider} is configured. Set {variable}{other}, or choose another provider for the agent."

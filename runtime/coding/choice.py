@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from models.staff.agents import LlmProvider
 from resolvers.instance.settings import Settings
 from resolvers.resources.integrations.configuration import McpConfiguration
+from resolvers.rules.answering import no_key, not_run_here, not_usable
 from runtime.adapters import model_of, provider_of
 from runtime.coding.adapter import CodingAdapter, Equipment, Model
 from runtime.coding.gateway import ProviderWay
@@ -30,20 +31,16 @@ class Unfit(Failed):
     """Why an agent does not work through its coding agent: our own loop does it, unless that is ruled out."""
 
 
-def is_asked_for(settings: Settings) -> bool:
-    return settings.run_adapter == "cli" or (settings.run_adapter == "auto" and settings.coding_agents is not None)
-
-
 def installed_for(job: Job, settings: Settings, sandbox: Sandbox) -> tuple[Installed, Bubblewrap]:
     """Raises Unfit."""
     agent = KNOWN.get(job.agent.cli_adapter)
     if agent is None:
-        raise Unfit(f"This release does not run {job.agent.cli_adapter}. Choose another adapter for the agent.")
+        raise Unfit(not_run_here(job.agent.cli_adapter))
     if sandbox.isolation is Isolation.container:
         raise Unfit(f"{agent.name} does not run in containers, and the crew has an image: {REFUSED}")
     found = find(agent, settings.coding_agents)
     if isinstance(found, Missing):
-        raise Unfit(f"{agent.name} cannot run: {found.why}. `crewship doctor` explains how to install it.")
+        raise Unfit(not_usable(agent.name, found.why))
     if not isinstance(sandbox, Bubblewrap):
         raise Unfit(
             f"{agent.name} requires a sandbox, which this server does not have. `crewship doctor` gives the reason."
@@ -74,7 +71,7 @@ async def adapter_with(
     access: ProviderKey | None = login or await keys.find(job.workspace_id, provider)
     vendor, address, variable = VENDORS[provider]
     if access is None:
-        raise Unfit(f"No key for {provider} is configured. Set {variable}, or assign a credential to the agent.")
+        raise Unfit(no_key(provider))
     model = Model(
         provider,
         vendor,

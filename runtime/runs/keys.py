@@ -11,16 +11,9 @@ from models.resources.credentials import CredentialType
 from models.staff.agents import LlmProvider
 from resolvers.instance.settings import Settings
 from resolvers.resources.credentials.given import Given, still_given, value_before
-
-VARIABLES: dict[LlmProvider, str] = {
-    LlmProvider.ANTHROPIC: "ANTHROPIC_API_KEY",
-    LlmProvider.OPENAI: "OPENAI_API_KEY",
-    LlmProvider.OLLAMA: "OLLAMA_BASE_URL",
-}
-"""The environment variable that opens a provider. One that is missing here cannot be opened."""
+from resolvers.rules.answering import KEYS, environment_of
 
 OF_LOGIN = "sk-ant-oat"
-KEYS = frozenset({CredentialType.API_KEY.value, CredentialType.SECRET.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +38,7 @@ class EnvironmentKeys:
     """The keys in the process's environment, the same for every workspace."""
 
     def __init__(self, settings: Settings) -> None:
-        ollama = settings.ollama_base_url
-        self._keys = {
-            LlmProvider.ANTHROPIC: ProviderKey(settings.anthropic_api_key, settings.anthropic_base_url),
-            LlmProvider.OPENAI: ProviderKey(settings.openai_api_key, settings.openai_base_url),
-            LlmProvider.GOOGLE: ProviderKey(settings.gemini_api_key, settings.gemini_base_url),
-            LlmProvider.OLLAMA: ProviderKey(None, f"{ollama.rstrip('/').removesuffix('/v1')}/v1" if ollama else None),
-        }
+        self._keys = {provider: ProviderKey(*means) for provider, means in environment_of(settings).items()}
 
     async def find(self, workspace_id: str, provider: LlmProvider) -> ProviderKey | None:
         found = self._keys.get(provider)

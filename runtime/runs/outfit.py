@@ -13,10 +13,11 @@ from models.staff.runs import ChatEventType
 from resolvers.instance.settings import Settings
 from resolvers.resources.credentials.given import Given, environment, given_to, still_given
 from resolvers.rules.agent_folders import OUTPUT
+from resolvers.rules.answering import is_asked_for, needs_coding_agent
 from resolvers.rules.content_scan import scan
 from resolvers.rules.redaction import Redactor
-from runtime.adapters import NATIVE, adapter_for, provider_of
-from runtime.coding.choice import Unfit, adapter_with, installed_for, is_asked_for
+from runtime.adapters import adapter_for, provider_of
+from runtime.coding.choice import Unfit, adapter_with, installed_for
 from runtime.coding.mcp import configuration_through
 from runtime.containers.choice import Sandboxes
 from runtime.containers.place import Apart
@@ -99,7 +100,7 @@ class InstanceOutfit:
                     guard = ProtectingGuard(await redactor_of((*self._known, *values, *more)), _set_aside)
                 return Fitted(coding, guard, found, workdir)
             except Unfit:
-                if self._settings.run_adapter == "cli" or provider_of(job.agent) not in NATIVE:
+                if needs_coding_agent(self._settings, provider_of(job.agent)):
                     raise
         programs = await programs_of(job, servers, sandbox, guarded=guarded)
         if programs.servers:

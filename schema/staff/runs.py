@@ -128,6 +128,7 @@ class RunQuery:
     work_pauses = query(run_ops.list_work_pauses, WorkPauseType)
     run_stats = query(run_ops.run_stats, RunStatsType)
     run_insights = query(run_ops.run_insights)
+    agent_readiness = query(run_ops.agent_readiness)
 
 
 @strawberry.type

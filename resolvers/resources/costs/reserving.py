@@ -65,6 +65,11 @@ class State:
     def left(self) -> int:
         return self.budget.amount_micros - self.spent - self.reserved
 
+    @property
+    def is_spent(self) -> bool:
+        """A run that has nothing reserved may not start."""
+        return self.budget.hard_stop and self.own is None and self.left <= 0
+
     def told(self, text: str) -> str:
         budget = self.budget
         today = " today" if budget.period is BudgetPeriod.day else ""
@@ -91,7 +96,7 @@ async def reserve(ctx: Context, data: ReserveRun) -> Reserved:
     await alarm(ctx, states)
     held = [state for state in states if state.budget.hard_stop]
     for state in held:
-        if state.own is None and state.left <= 0:
+        if state.is_spent:
             spent = state.spent >= state.budget.amount_micros
             return Reserved(refused=state.told(SPENT if spent else SET_ASIDE))
     grants = {s.budget.id: min(s.budget.reservation_micros, s.left) if s.own is None else s.own for s in held}
@@ -109,9 +114,7 @@ async def raise_alarms(ctx: Context, run: Run) -> None:
 
 async def _states(ctx: Context, run: Run) -> list[State]:
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).one()
-    whose = [col(Budget.scope) == BudgetScope.workspace, col(Budget.agent_id) == agent.id]
-    if agent.crew_id is not None:
-        whose.append(col(Budget.crew_id) == agent.crew_id)
+    whose = budgets_of(agent)
     if run.assignment_id is not None:
         assignment = table_of(Assignment)
         missions = select(assignment.c.chat_id).where(
@@ -121,9 +124,16 @@ async def _states(ctx: Context, run: Run) -> list[State]:
     return await states(ctx, whose, run.id)
 
 
-async def states(ctx: Context, whose: Sequence[Any], run_id: str = "") -> list[State]:
-    """Locks and returns the budgets that concern a run, or a call outside runs."""
-    budgets = await ctx.select(Budget, or_(*whose)).order_by(col(Budget.id)).locked().all()
+def budgets_of(agent: Agent) -> list[Any]:
+    """The conditions of the budgets that concern each run of the agent."""
+    whose = [col(Budget.scope) == BudgetScope.workspace, col(Budget.agent_id) == agent.id]
+    return whose if agent.crew_id is None else [*whose, col(Budget.crew_id) == agent.crew_id]
+
+
+async def states(ctx: Context, whose: Sequence[Any], run_id: str = "", *, lock: bool = True) -> list[State]:
+    """Returns the budgets that concern a run, or a call outside runs, and locks them before a change."""
+    concerned = ctx.select(Budget, or_(*whose)).order_by(col(Budget.id))
+    budgets = await (concerned.locked() if lock else concerned).all()
     if not budgets:
         return []
     found = {row[0]: row[1:] for row in await ctx.report(_sums(ctx, run_id, budgets))}

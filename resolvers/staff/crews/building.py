@@ -151,6 +151,11 @@ async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
     ctx.enqueue(BUILD, crew_id=crew.id, build_id=id)
 
 
+def waits_for_image(crew: Crew, now: datetime) -> bool:
+    """Whether agents of the crew have no image yet, and need one."""
+    return instance.containers is not None and crew.cached_image is None and begun(crew, now) is not None
+
+
 async def check_built(ctx: Context, crew_id: str | None) -> None:
     """Raises a CONFLICT, with a reason of its own, if agents of the crew have no image yet. If no build is under way it
     begins one, which continues after the refusal. `error`: why the last build failed, or this one could not begin.
@@ -158,7 +163,7 @@ async def check_built(ctx: Context, crew_id: str | None) -> None:
     if instance.containers is None or crew_id is None:
         return
     crew = await ctx.select(Crew, col(Crew.id) == crew_id).first()
-    if crew is None or crew.cached_image is not None or begun(crew, await ctx.now()) is None:
+    if crew is None or not waits_for_image(crew, await ctx.now()):
         return
     build = crew.build or {}
     status, error, why = build.get("status"), build.get("error"), NOT_YET

