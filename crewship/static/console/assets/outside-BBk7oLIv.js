@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-D9o-bev4.js","assets/index-BXxt5eJq.js","assets/Field-dTP2uEJA.js","assets/faults-CSWvPoBD.js","assets/Form-BlOBz2f1.js","assets/placed-Ifzi-ugq.js","assets/Copy-DPLqKqYt.js","assets/Entrance-BIp9vHdK.js","assets/Later-sHhmMSGo.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-BXxt5eJq.js";var t={"/welcome":()=>e(()=>import(`./Welcome-D9o-bev4.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-BIp9vHdK.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
