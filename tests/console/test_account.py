@@ -1,10 +1,8 @@
 """The account: who one is, how one signs in, and one's own tokens."""
 
-import json
-
 import pytest
 
-from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place, press
 from tests.people.auth.browsers import PASSWORD
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
@@ -15,19 +13,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="ne
 NEW = "a new battery staple"
 
 
-async def click(page: Page, text: str, within: str = "main") -> None:
-    """The first button with this text."""
-    named = f"one => one.innerText.trim() === {json.dumps(text)}"
-    found = f"[...document.querySelectorAll('{within} button')].find({named})"
-    await page.until(f"(one => one && !one.disabled)({found})")
-    await page.value(f"{found}.click()")
-
-
 async def test_the_account_of_a_person(place: World, page: Page, axe: str) -> None:
     await enter(page, place, "account")
     await page.see(EMAIL, "main")
     await page.see("owner", "main")
-    await click(page, "the workspace used last")
+    await press(page, "the workspace used last")
     await page.until("document.activeElement.matches('.editable select')")
     await page.value("document.activeElement.value = document.activeElement.options[1].value")
     await page.value("document.activeElement.dispatchEvent(new Event('change', {bubbles: true}))")
@@ -35,11 +25,11 @@ async def test_the_account_of_a_person(place: World, page: Page, axe: str) -> No
     await page.until("!document.querySelector('main').innerText.includes('the workspace used last')")
     await pictures(page, "account")
     await judge(page, axe, "account")
-    await click(page, "Forbid notes")
-    await click(page, "Forbid notes", "dialog[open]")
+    await press(page, "Forbid notes")
+    await press(page, "Forbid notes", "dialog[open]")
     await page.see("keep no notes about you", "main")
     await page.look(*PHONE)
-    await click(page, "Delete the account")
+    await press(page, "Delete the account")
     await page.fill("dialog[open] [name=password]", "not mine")
     await page.press("Enter")
     await page.until("document.querySelector('dialog[open] .fault')")
@@ -67,8 +57,8 @@ async def test_a_person_changes_the_password_and_ends_sessions(place: World, pag
     await page.fill("[name=newPassword]", PASSWORD)
     await page.press("Enter")
     await page.until("document.querySelector('[name=newPassword]').value === ''")
-    await click(page, "Sign out", "main li")
-    await click(page, "Sign out", "dialog[open]")
+    await press(page, "Sign out", "main li")
+    await press(page, "Sign out", "dialog[open]")
     await page.until("location.pathname === '/login'")
 
 
@@ -85,11 +75,11 @@ async def test_a_token_of_a_person_is_shown_once(place: World, page: Page, axe: 
     await page.press("Escape")
     await page.see("<i>Report</i>", "main")
     assert token not in await page.text("body")
-    await click(page, "Get a code")
+    await press(page, "Get a code")
     await page.see("Waiting for the command line.", "main")
     await pictures(page, "account-tokens")
     await judge(page, axe, "tokens")
-    await click(page, "Revoke")
-    await click(page, "Revoke", "dialog[open]")
+    await press(page, "Revoke")
+    await press(page, "Revoke", "dialog[open]")
     await page.see("Ended", "main")
     assert page.complaints == []

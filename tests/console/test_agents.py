@@ -9,7 +9,7 @@ import pytest
 from models.people.workspaces import Membership, Role
 from models.resources.skills import Skill
 from models.staff.runs import Run, RunStatus
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, choose, enter, page, pictures, place
 from tests.console.test_crews import button, edit
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
@@ -79,15 +79,6 @@ async def test_every_part_looks_well(place: World, desk: Desk, page: Page, axe: 
         await judge(page, axe, f"crew {part}")
     assert await page.value("document.title.includes('owned')") is False
     assert page.complaints == []
-
-
-async def choose(page: Page, selector: str, text: str) -> None:
-    found = f"[...document.querySelectorAll('{selector} option')].find(one => one.innerText.startsWith({text!r}))"
-    await page.until(found)
-    await page.value(
-        f"(one => {{ one.parentElement.value = one.value;"
-        f" one.closest('select').dispatchEvent(new Event('change', {{bubbles: true}})) }})({found})"
-    )
 
 
 async def test_resources_and_limits_are_given_and_taken(place: World, desk: Desk, page: Page) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from models.people.workspaces import Membership, Role
 from models.work.missions import Mission, MissionStatus
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, page, pictures, place, press
 from tests.people.auth.browsers import PASSWORD, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -308,12 +308,6 @@ async def test_a_reader_sees_text_where_others_act(place: World, board: Board, p
     await judge(page, axe, "read only")
     assert (await found(place, "Sharpen"))["status"] == axes["status"]
     assert page.complaints == []
-
-
-async def press(page: Page, text: str, within: str = "main") -> None:
-    found = f"[...document.querySelectorAll('{within} button')].find(one => one.innerText.trim() === '{text}')"
-    await page.until(found)
-    await page.value(f"{found}.click()")
 
 
 @pytest.mark.slow

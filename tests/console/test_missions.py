@@ -8,7 +8,7 @@ import pytest
 
 from models.base import new_id
 from models.work.missions import Mission, MissionTask
-from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.console.deck import EMAIL, PHONE, choose, enter, named, page, pictures, place, press
 from tests.console.voyages import HOSTILE, Voyage, crew, led, voyage
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -27,28 +27,10 @@ OVERLAPS = """(boxes => boxes.filter((one, at) => boxes.slice(at + 1).some(other
 MARKUP = "document.querySelectorAll('main :is(img, script), [href^=javascript]').length"
 
 
-def button(text: str, within: str = "body") -> str:
-    return f"[...document.querySelectorAll('{within} button')].find(one => one.innerText.trim() === '{text}')"
-
-
-async def press(page: Page, text: str, within: str = "body") -> None:
-    await page.until(f"(found => found && !found.disabled)({button(text, within)})")
-    await page.value(f"{button(text, within)}.click()")
-
-
 async def reach(page: Page, text: str, within: str = "body") -> None:
     """The keyboard comes to a button."""
-    await page.until(button(text, within))
-    await page.value(f"{button(text, within)}.focus()")
-
-
-async def choose(page: Page, selector: str, text: str) -> None:
-    """The option with this text."""
-    await page.until(f"[...document.querySelectorAll('{selector} option')].some(one => one.text.startsWith('{text}'))")
-    await page.value(
-        f"(choice => {{ choice.value = [...choice.options].find(one => one.text.startsWith('{text}')).value;"
-        f" choice.dispatchEvent(new Event('change', {{bubbles: true}})) }})(document.querySelector('{selector}'))"
-    )
+    await page.until(named(text, within))
+    await page.value(f"{named(text, within)}.focus()")
 
 
 def task(title: str) -> str:
@@ -67,7 +49,7 @@ async def test_a_mission_is_made_from_a_template_started_and_cancelled(place: Wo
     await enter(page, place, "missions")
     await page.see("No missions yet")
     assert (await place.graphql(place.owner, TEMPLATE, {"input": PARALLEL}))["data"]["createMissionTemplate"]
-    await page.until(button("New mission"))
+    await page.until(named("New mission"))
     await page.press("n")
     await page.fill("dialog [name=title]", "Release 2.1")
     await choose(page, "dialog [name=workflowTemplate]", "parallel")
@@ -185,7 +167,7 @@ async def test_money_and_checkpoints_of_a_mission(place: World, voyage: Voyage, 
 @pytest.mark.slow
 async def test_a_plan_is_made_and_changed_by_keys_alone(place: World, crew: str, page: Page, axe: str) -> None:
     await enter(page, place, "missions")
-    await page.until(button("New mission"))
+    await page.until(named("New mission"))
     await page.press("n")
     await page.until("document.activeElement?.name === 'title'")
     await page.command("Input.insertText", text="Release 2.1")
@@ -313,7 +295,7 @@ async def test_a_viewer_reads_and_changes_nothing(place: World, voyage: Voyage, 
         assert acts.isdisjoint(shown), shown
         await page.open(f"{place.url}/console/{place.workspace.slug}/missions")
         await page.see("Write the release notes", ".view")
-        assert not await page.value(button("New mission"))
+        assert not await page.value(named("New mission"))
         assert page.complaints == []
     finally:
         await place.database.execute("UPDATE memberships SET role = 'OWNER' WHERE user_id = $1", await ada(place))

@@ -14,7 +14,7 @@ from models.resources.credentials import Credential, CredentialStatus, Credentia
 from models.resources.integrations import CrewIntegration, ToolBinding, Transport
 from models.resources.skills import ScanStatus, SkillCategory, SkillProposal
 from models.staff.crews import Crew
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, page, pictures, place, press
 from tests.people.auth.browsers import new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -28,14 +28,6 @@ ROWS = "document.querySelectorAll('.view li').length"
 MARKUP = "document.querySelectorAll('main :is(img, script)').length"
 
 
-async def press_on(page: Page, text: str, within: str = "main") -> None:
-    """Clicks the button or link with this text."""
-    buttons = f"[...document.querySelectorAll('{within} :is(button, a, summary)')]"
-    found = f"{buttons}.find(one => one.innerText.trim() === '{text}')"
-    await page.until(f"{found}?.offsetParent && !{found}.disabled")
-    await page.value(f"{found}.click()")
-
-
 async def choose(page: Page, selector: str, value: str) -> None:
     await page.until(f"[...document.querySelector('{selector}')?.options ?? []].some(one => one.value === '{value}')")
     await page.value(
@@ -46,10 +38,10 @@ async def choose(page: Page, selector: str, value: str) -> None:
 
 async def create(page: Page, name: str, value: str = SECRET) -> None:
     """A key, by the form; its page is then shown."""
-    await press_on(page, "Create credential")
+    await press(page, "Create credential")
     await page.fill("dialog [name=name]", name)
     await page.fill("dialog [name=value]", value)
-    await press_on(page, "Create", "dialog")
+    await press(page, "Create", "dialog")
     await page.until("!document.querySelector('dialog[open]') && location.pathname.split('/').length === 6")
     await page.see(name, "h1")
 
@@ -57,28 +49,28 @@ async def create(page: Page, name: str, value: str = SECRET) -> None:
 async def test_a_credential_is_created_given_and_rotated(place: World, page: Page, axe: str) -> None:
     await enter(page, place, "resources")
     await page.see("No credentials yet", "main")
-    await press_on(page, "Create credential")
-    await press_on(page, "Create", "dialog")
+    await press(page, "Create credential")
+    await press(page, "Create", "dialog")
     await page.until("document.querySelector('dialog [name=name][aria-invalid]')")
     await pictures(page, "resources-credential-form")
     await page.press("Escape")
     await page.until("!document.querySelector('dialog')")
     await create(page, "Harbour key")
-    await press_on(page, "Give to an agent")
+    await press(page, "Give to an agent")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
     await choose(page, "dialog [name=agentId]", agent)
     await page.fill("dialog [name=envVarName]", "HARBOUR_KEY")
-    await press_on(page, "Give to an agent", "dialog form")
+    await press(page, "Give to an agent", "dialog form")
     await page.see("HARBOUR_KEY", "main")
-    await press_on(page, "Rotate")
+    await press(page, "Rotate")
     await page.fill("dialog [name=value]", "sk-second")
-    await press_on(page, "Rotate", "dialog form")
+    await press(page, "Rotate", "dialog form")
     await page.see("The previous value is valid until", "main")
     assert SECRET not in await page.value("document.documentElement.outerHTML")
     await pictures(page, "resources-credential")
     await judge(page, axe, "credential")
-    await press_on(page, "Delete")
-    await press_on(page, "Delete", "dialog")
+    await press(page, "Delete")
+    await press(page, "Delete", "dialog")
     await page.see("No credentials yet", "main")
     assert page.complaints == []
 
@@ -116,7 +108,7 @@ async def test_credentials_are_found_by_keys_alone(place: World, page: Page, axe
     await page.see("Key expired", "h1")
     await page.value("history.back()")
     await page.until(f"{ROWS} === 1")
-    await press_on(page, "Clear")
+    await press(page, "Clear")
     await page.fill("input[type=search]", "KEY REV")
     await page.until(f"{ROWS} === 1 && location.search === '?search=KEY+REV'")
     await page.open(f"{place.url}/console/{place.workspace.slug}/resources/credentials/{stored[6]}")
@@ -147,7 +139,7 @@ async def test_a_credential_is_created_by_keys_on_a_phone(place: World, page: Pa
     await page.value("[...document.querySelectorAll('main button')].find(one => one.innerText === 'Delete').focus()")
     await page.press("Enter")
     await page.until("document.querySelector('dialog[open]')")
-    await press_on(page, "Delete", "dialog")
+    await press(page, "Delete", "dialog")
     await page.until("location.pathname.endsWith('/resources/credentials')")
     assert page.complaints == []
 
@@ -175,8 +167,8 @@ async def test_two_browsers_see_the_same_credentials(place: World, page: Page, t
         await enter(page, place, "resources/credentials")
         await create(page, "Seen by two")
         await other.see("Seen by two", ".view")
-        await press_on(page, "Delete")
-        await press_on(page, "Delete", "dialog")
+        await press(page, "Delete")
+        await press(page, "Delete", "dialog")
         await other.see("No credentials yet", "main")
 
 
@@ -219,20 +211,20 @@ async def test_a_server_is_added_bound_and_turned_off(
     await judge(page, axe, "server of a crew")
     assert await page.value(MARKUP) == 0
     await page.open(f"{place.url}/console/{place.workspace.slug}/resources/integrations")
-    await press_on(page, "Add MCP server")
+    await press(page, "Add MCP server")
     await page.fill("dialog [name=name]", "tides")
     await page.fill("dialog [name=endpoint]", "https://tides.example.com/mcp")
-    await press_on(page, "Create", "dialog")
+    await press(page, "Create", "dialog")
     await page.see("tides", "h1")
-    await press_on(page, "Bind an agent")
+    await press(page, "Bind an agent")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
     await choose(page, "dialog [name=agentId]", agent)
-    await press_on(page, "Bind an agent", "dialog form")
+    await press(page, "Bind an agent", "dialog form")
     await page.see("Scout", "main ul")
-    await press_on(page, "Turn off")
+    await press(page, "Turn off")
     await page.see("Turn on", "main")
-    await press_on(page, "Delete")
-    await press_on(page, "Delete", "dialog")
+    await press(page, "Delete")
+    await press(page, "Delete", "dialog")
     await page.until("location.pathname.endsWith('/resources/integrations')")
     assert page.complaints == []
 
@@ -240,14 +232,14 @@ async def test_a_server_is_added_bound_and_turned_off(
 @pytest.mark.slow
 async def test_webhooks_go_out_and_come_in(place: World, page: Page, axe: str) -> None:
     await enter(page, place, "resources/webhooks")
-    await press_on(page, "Add endpoint")
+    await press(page, "Add endpoint")
     await page.fill("dialog [name=name]", "Harbour office")
     await page.fill("dialog [name=url]", "https://office.example.com/hook")
-    await press_on(page, "Create", "dialog")
+    await press(page, "Create", "dialog")
     await page.see("whsec_", "dialog[open] code")
     secret = await page.text("dialog[open] code")
     await judge(page, axe, "secret")
-    await press_on(page, "Done", "dialog")
+    await press(page, "Done", "dialog")
     await page.see("Harbour office", "main")
     assert secret not in await page.value("document.documentElement.outerHTML")
     await pictures(page, "resources-webhooks")
@@ -262,24 +254,24 @@ async def test_webhooks_go_out_and_come_in(place: World, page: Page, axe: str) -
     )  # fmt: skip
     await page.open(f"{place.url}/console/{place.workspace.slug}/resources/webhooks/{endpoint}")
     await page.see("run.failed", "main")
-    await press_on(page, "Payload")
+    await press(page, "Payload")
     await page.see("<img", "main pre")
     await pictures(page, "resources-endpoint")
     await judge(page, axe, "endpoint")
     assert await page.value(MARKUP) == 0
-    await press_on(page, "Send again")
+    await press(page, "Send again")
     await page.see("pending", "main li")
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
     await page.open(f"{place.url}/console/{place.workspace.slug}/resources/webhooks/agents/{agent}")
     await page.see("Nothing was received yet", "main")
-    await press_on(page, "New secret")
-    await press_on(page, "New secret", "dialog")
+    await press(page, "New secret")
+    await press(page, "New secret", "dialog")
     await page.until("document.querySelector('dialog[open] code')?.innerText.length > 15")
-    await press_on(page, "Done", "dialog")
+    await press(page, "Done", "dialog")
     await page.see("/webhook", "main code")
     await pictures(page, "resources-incoming")
     await judge(page, axe, "incoming")
-    await press_on(page, "Send a test")
+    await press(page, "Send a test")
     await page.see("accepted", "main li")
     assert page.complaints == []
 
@@ -288,21 +280,21 @@ async def test_webhooks_go_out_and_come_in(place: World, page: Page, axe: str) -
 async def test_a_channel_is_added_and_deleted(place: World, page: Page, axe: str) -> None:
     await enter(page, place, "resources/channels")
     await page.see("No channels yet", "main")
-    await press_on(page, "Add channel")
+    await press(page, "Add channel")
     await choose(page, "dialog [name=type]", "webhook")
     await page.fill("dialog [name=url]", "nonsense")
-    await press_on(page, "Create", "dialog")
+    await press(page, "Create", "dialog")
     await page.see("http or https", "dialog")
     await judge(page, axe, "form of a channel")
     await page.value("document.querySelector('dialog [name=url]').select()")
     await page.fill("dialog [name=url]", "https://bell.example.com/hook")
-    await press_on(page, "Create", "dialog form")
-    await press_on(page, "Done", "dialog")
+    await press(page, "Create", "dialog form")
+    await press(page, "Done", "dialog")
     await page.see("bell.example.com", "main")
     await pictures(page, "resources-channels")
     await judge(page, axe, "channels")
-    await press_on(page, "Delete")
-    await press_on(page, "Delete", "dialog")
+    await press(page, "Delete")
+    await press(page, "Delete", "dialog")
     await page.see("No channels yet", "main")
     assert page.complaints == []
 
@@ -313,9 +305,9 @@ TEXT = "---\nname: {name}\ndescription: How to moor a ship in a storm, step by s
 @pytest.mark.slow
 async def test_a_skill_is_imported_and_a_proposed_one_is_reviewed(place: World, page: Page, axe: str) -> None:
     await enter(page, place, "resources/skills")
-    await press_on(page, "Import skill")
+    await press(page, "Import skill")
     await page.fill("dialog [name=content]", TEXT.format(name="mooring", body=HOSTILE))
-    await press_on(page, "Import skill", "dialog form")
+    await press(page, "Import skill", "dialog form")
     await page.see("Mooring", "main pre")
     assert await page.value(MARKUP) == 0
     agent = await place.database.fetchval("SELECT id FROM agents WHERE slug = 'scout' LIMIT 1")
@@ -343,10 +335,10 @@ async def test_a_skill_is_imported_and_a_proposed_one_is_reviewed(place: World, 
     assert "+name" not in await page.text("main pre")
     await pictures(page, "resources-proposal")
     await judge(page, axe, "proposal")
-    await press_on(page, "Approve")
+    await press(page, "Approve")
     await page.see("Use two lines.", "main pre")
-    await press_on(page, "Delete")
-    await press_on(page, "Delete", "dialog")
+    await press(page, "Delete")
+    await press(page, "Delete", "dialog")
     await page.until("location.pathname.endsWith('/resources/skills')")
     assert page.complaints == []
 
@@ -369,10 +361,10 @@ async def test_connectors_and_templates_are_looked_at_and_used(place: World, pag
     await page.press("Enter")
     await page.see("Prompt", "main")
     await judge(page, axe, "template of a crew")
-    await press_on(page, "Use template")
+    await press(page, "Use template")
     await page.value("document.querySelector('dialog [name=crewName]').select()")
     await page.fill("dialog [name=crewName]", "From a template")
-    await press_on(page, "Create crew", "dialog")
+    await press(page, "Create crew", "dialog")
     await page.until("location.pathname.includes('/crews/')")
     await page.see("From a template", "h1")
     assert page.complaints == []

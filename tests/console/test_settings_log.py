@@ -8,7 +8,7 @@ from models.kernel import AuditLog
 from models.oversight.journal import JournalActor, JournalEntry, Severity
 from resolvers.kernel.background.clocks import across_workspaces
 from resolvers.oversight.audit import seals, verification
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, go, page, pictures, place
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.world import World
@@ -22,10 +22,6 @@ LINES = (
     "new Set([...document.querySelectorAll('.tools > :is(input, select), .tools .more > *')]"
     ".map((one) => one.getBoundingClientRect()).map(({top, bottom}) => Math.round((top + bottom) / 40))).size"
 )
-
-
-async def go(page: Page, place: World, path: str) -> None:
-    await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
 
 
 async def test_a_change_of_the_workspace_is_seen_in_the_audit_log(place: World, page: Page, axe: str) -> None:

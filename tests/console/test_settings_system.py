@@ -1,10 +1,8 @@
 """Settings: flags, retention, data of a person, and what the system says of itself."""
 
-import json
-
 import pytest
 
-from tests.console.deck import EMAIL, PHONE, enter, page, pictures, place
+from tests.console.deck import EMAIL, PHONE, enter, go, page, pictures, place, press
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.world import World
@@ -12,18 +10,6 @@ from tests.world import World
 __all__ = ["axe", "page", "place"]
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"), pytest.mark.slow]
 ROLES = "UPDATE memberships SET role = $2 FROM users WHERE users.id = user_id AND email = $1"
-
-
-async def go(page: Page, place: World, path: str) -> None:
-    await page.open(f"{place.url}/console/{place.workspace.slug}/{path}")
-
-
-async def click(page: Page, text: str, within: str = "main") -> None:
-    """The first button with this text."""
-    named = f"one => one.innerText.trim() === {json.dumps(text)}"
-    found = f"[...document.querySelectorAll('{within} button')].find({named})"
-    await page.until(f"(one => one && !one.disabled)({found})")
-    await page.value(f"{found}.click()")
 
 
 async def test_flags_are_turned_and_turned_back(place: World, page: Page, axe: str) -> None:
@@ -37,13 +23,13 @@ async def test_flags_are_turned_and_turned_back(place: World, page: Page, axe: s
     await page.press("Enter")
     await page.see("new_board", "main")
     await page.see("follows the instance", "main")
-    await click(page, "Turn off here")
+    await press(page, "Turn off here")
     await page.see("set here", "main")
     await pictures(page, "settings-flags")
     await judge(page, axe, "flags")
     await page.press("z")
     await page.see("follows the instance", "main")
-    await click(page, "Delete")
+    await press(page, "Delete")
     await page.click("dialog[open] .danger")
     await page.see("No flags yet", "main")
     assert page.complaints == []
@@ -61,7 +47,7 @@ async def test_retention_and_the_data_of_a_person(place: World, page: Page, axe:
     await page.fill(".editable input", "5")
     await page.press("Enter")
     await page.see("5 days", "main")
-    await click(page, "Use the default")
+    await press(page, "Use the default")
     await page.until("!document.querySelector('main').innerText.includes('Use the default')")
     await page.press("z")
     await page.see("5 days", "main")
@@ -69,17 +55,17 @@ async def test_retention_and_the_data_of_a_person(place: World, page: Page, axe:
         "(choice => { choice.value = choice.options[1].value;"
         " choice.dispatchEvent(new Event('change', {bubbles: true})) })(document.querySelector('main select'))"
     )
-    await click(page, "Show agents' data")
+    await press(page, "Show agents' data")
     await page.see("peerCards", "main pre")
     await pictures(page, "settings-privacy")
     await judge(page, axe, "privacy")
-    await click(page, "Delete agents' data")
+    await press(page, "Delete agents' data")
     await page.fill("dialog[open] [name=reason]", "They asked for it")
     await judge(page, axe, "deleting data")
     await page.press("Enter")
     await page.see("Rows deleted: 0", ".notices")
     await page.look(*PHONE)
-    await click(page, "Make an archive")
+    await press(page, "Make an archive")
     await page.see("The archive is being made.", "main")
     assert page.complaints == []
     await place.database.execute("DELETE FROM retention_rules")
@@ -89,7 +75,7 @@ async def test_the_system_says_how_it_is(place: World, page: Page, axe: str) -> 
     await enter(page, place, "settings/system")
     await page.see("Doctor", "main")
     await page.see("Disk", "main")
-    await click(page, "Add")
+    await press(page, "Add")
     await page.fill("dialog[open] [name=key]", "smtp.password")
     await page.fill("dialog[open] [name=value]", "secret words")
     await page.press("Enter")
@@ -103,7 +89,7 @@ async def test_the_system_says_how_it_is(place: World, page: Page, axe: str) -> 
         ("privacy", "You may not see this"),
         ("system", "You may not see this"),
         ("audit", "You may not see this"),
-        ("settings", "Changing the workspace needs the role"),
+        ("workspace", "Changing the workspace needs the role"),
     ):
         await go(page, place, f"settings/{path}")
         await page.see(denied, "main")
