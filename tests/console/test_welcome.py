@@ -172,3 +172,26 @@ async def test_a_server_that_does_not_answer_is_asked_again(database: Any, tmp_p
         await page.command("Network.setBlockedURLs", urls=[])
         await page.click("main .failure button")
         await page.see("Create the first user", "h1")
+
+
+@pytest.mark.slow
+async def test_a_person_who_has_just_signed_up_may_leave_the_setting_up(database: Any, tmp_path: Path) -> None:
+    async with (
+        world_on(database, tmp_path / "data", role="api", allow_signup=True) as fresh,
+        browsing(tmp_path / "profile") as page,
+    ):
+        await page.open(fresh.url)
+        await page.click("#offer-account button")
+        await page.fill("#account [name=fullName]", "Grace Hopper")
+        await page.fill("#account [name=email]", "grace@example.com")
+        await page.fill("#account [name=password]", "correct horse")
+        await page.press("Enter")
+        await page.fill("[name=workspaceName]", " of Grace")
+        assert await page.value("location.pathname") == "/welcome"
+        await page.press("Enter")
+        await page.until("document.querySelector('[name=agentName]')")
+        buttons = "[...document.querySelectorAll('main button')]"
+        await page.value(f"{buttons}.find(one => one.innerText === 'Set up everything myself').click()")
+        await page.until("location.pathname.startsWith('/console/')")
+        await page.see("Begin with a crew", "main")
+        assert page.complaints == []
