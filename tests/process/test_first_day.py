@@ -193,7 +193,7 @@ async def invite(walk: Walk, url: str, mailbox: Mailbox) -> str:
 async def join(walk: Walk, link: str) -> None:
     """By a provider, as a newcomer, into the workspace; and the first message there."""
     page = walk.page
-    await walk.press("#join .providers a")
+    await walk.press("#join ul a")
     await page.until("document.querySelector('[name=login]')")
     assert await page.value(f"location.origin !== '{link.split('/invitation')[0]}'")
     await walk.type("[name=login]", "nemo")
