@@ -128,6 +128,7 @@ async def test_from_nothing_to_a_conversation_and_again(directory: Path) -> None
 async def test_the_browser_and_the_terminal_are_in_one_conversation(begun: Path) -> None:
     async with running(begun) as shown, browsing(begun.parent / "profile") as page:
         found = await ready(shown)
+        await page.look()
         await page.open(found["In the browser"])
         await page.fill("#login [name=email]", found["Email"])
         await page.fill("#login [name=password]", found["Password"])
