@@ -17,7 +17,7 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
   total = $state(0);
   data = $state.raw<Data>();
   reason = $state.raw<Reason>();
-  fetching = $state(false);
+  #reading = $state(false);
   #document: Known<Data, Variables>;
   #connected: (data: Data) => Connected<Row> | null | undefined;
   #variables: Variables | undefined;
@@ -50,6 +50,11 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
     void this.#read(undefined);
   }
 
+  /** Nothing is known yet: an empty list that is read anew stays an empty list. */
+  get fetching(): boolean {
+    return this.#reading && this.data === undefined;
+  }
+
   refresh(): void {
     void this.#read(undefined);
   }
@@ -62,15 +67,15 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
   }
 
   more(): void {
-    if (this.#next && !this.fetching) void this.#read(this.#next);
+    if (this.#next && !this.#reading) void this.#read(this.#next);
   }
 
   async #read(after: string | undefined): Promise<void> {
     const asked = this.#variables!;
-    this.fetching = true;
+    this.#reading = true;
     const { data, error } = await client.query<Data, Variables>(this.#document, { ...asked, after }, { requestPolicy: "network-only" }).toPromise();
     if (asked !== this.#variables) return;
-    this.fetching = false;
+    this.#reading = false;
     this.reason = error && !(data && this.#connected(data)) ? reasonOf(error) : undefined;
     if (data && this.#connected(data)) this.#take(data, after !== undefined);
   }

@@ -50,4 +50,5 @@ export function duration(milliseconds: number): string {
 
 export const money = (usd: number | null | undefined): string =>
   usd === null || usd === undefined ? "–" : usd !== 0 && usd < 0.01 ? "< $0.01" : `$${usd.toFixed(2)}`;
-export const count = (number: number): string => number.toLocaleString();
+const counted = new Intl.NumberFormat();
+export const count = (number: number): string => counted.format(number);
