@@ -55,6 +55,7 @@ export const SCREENS: readonly Listed[] = [
     title: texts.chat.one,
     load: () => {
       void import("./screens/chat/ConversationView.svelte");
+      void import("./lib/Markdown.svelte");
       return import("./screens/chat/Chat.svelte");
     },
     document: known(Conversation),

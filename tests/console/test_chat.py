@@ -280,6 +280,36 @@ async def test_chats_are_found_renamed_and_deleted(place: World, player: Player,
 
 
 @pytest.mark.slow
+async def test_changes_of_files_are_diffs(place: World, player: Player, page: Page) -> None:
+    """Whatever a coding agent calls the texts before and after; other input stays as it is."""
+    several = [{"old_string": "one", "new_string": "two"}, {"old_string": "three", "new_string": HOSTILE}]
+    inputs: list[dict[str, Any]] = [
+        {"file_path": "a.md", "edits": several},
+        {"filePath": "b.md", "oldString": "one", "newString": "two"},
+        {"path": "c.md", "content": "one\ntwo\n"},
+        {"patch": "*** Begin Patch\n*** Update File: d.md\n@@ x\n-one\n+two\n*** End Patch"},
+        {"command": "cat - -one"},
+    ]
+    steps = [
+        event
+        for at, given in enumerate(inputs)
+        for event in (call("Edit", f"t{at}", **given), returned(f"t{at}", "ok"))
+    ]
+    player.play("change", *steps, text("Done."), RESULT)
+    await begin(page, place, "change")
+    await done(page)
+    await page.value("document.querySelectorAll('[role=log] details').forEach(one => { one.open = true; })")
+    await page.until("document.querySelectorAll('[role=log] pre').length >= 5")
+    await page.value("document.querySelectorAll('[role=log] details').forEach(one => { one.open = true; })")
+    shown = "[...document.querySelectorAll('[role=log] pre')].filter(one => one.ariaLabel === 'Input')"
+    await page.until(f"{shown}.length === 5")
+    lines = f"{shown}.map(one => ['more', 'less'].map(kind => one.querySelectorAll('.' + kind).length).join())"
+    assert await page.value(lines) == ["2,2", "1,1", "2,0", "1,1", "0,0"]
+    assert await page.value("document.querySelectorAll('main :is(img, script)').length") == 0
+    assert page.complaints == []
+
+
+@pytest.mark.slow
 async def test_what_is_said_is_never_markup(place: World, player: Player, page: Page) -> None:
     player.play(
         HOSTILE,
