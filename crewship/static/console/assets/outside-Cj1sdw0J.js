@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-DLcq0c4W.js","assets/index-DdewBkSj.js","assets/Field-DuiTrbEE.js","assets/faults-D_SVkXcD.js","assets/Form-Cs_aGRvU.js","assets/placed-62V8OfFF.js","assets/Copy-ByS6Y2Q_.js","assets/Entrance-Db_nUjkJ.js","assets/Later-pcwTh4RG.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-DdewBkSj.js";var t={"/welcome":()=>e(()=>import(`./Welcome-DLcq0c4W.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-Db_nUjkJ.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
