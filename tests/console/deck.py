@@ -34,7 +34,7 @@ async def manned(database: Any, path: Path, **settings: Any) -> AsyncIterator[Wo
     """A service that runs nothing by itself, and a user who can sign in."""
     async with world_on(database, path, role="api", **settings) as made:
         ada = await new_user(made, full_name="Ada Lovelace", email=EMAIL)
-        here = {"workspace_id": made.workspace.id, "user_id": ada.id}
+        here: dict[str, Any] = {"workspace_id": made.workspace.id, "user_id": ada.id}
         await made.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
         await hire(made, made.owner)
         await hire(made, made.owner, "builder", "Builder")

@@ -12,8 +12,7 @@ from models.people.preferences import Preference
 from models.people.sign_in_providers import LinkedIdentity
 from models.people.workspaces import Membership, Role
 from resolvers.instance.running import instance
-from tests.console.deck import pictures
-from tests.console.test_account import click
+from tests.console.deck import pictures, press
 from tests.people.auth.browsers import ACCESS, PASSWORD, Browser, new_user
 from tests.process.browser import CHROMIUM, Page, browsing
 from tests.process.looks import axe, judge
@@ -125,7 +124,7 @@ async def test_preferences_are_kept_and_heeded(page: Page, place: World, axe: st
     await page.see('{"open":true}', "main")
     await pictures(page, "account-preferences")
     await judge(page, axe, "account preferences")
-    await click(page, "Remove")
+    await press(page, "Remove")
     await page.until("!document.querySelector('main').innerText.includes('web.sidebar')")
     kept = "SELECT key, value FROM preferences WHERE user_id = $1 ORDER BY key"
     assert [tuple(row) for row in await place.database.fetch(kept, both.id)] == [
@@ -194,7 +193,7 @@ async def test_an_account_without_a_workspace_is_deleted(page: Page, place: Worl
     await page.value("[...document.querySelectorAll('main nav a')].find(one => one.innerText === 'Tokens').click()")
     await page.see("No tokens yet", "main")
     await page.open(f"{place.url}/account")
-    await click(page, "Delete the account")
+    await press(page, "Delete the account")
     await page.fill("dialog[open] [name=password]", "not mine")
     await pictures(page, "account-without-workspace")
     await judge(page, axe, "account delete")
@@ -203,7 +202,7 @@ async def test_an_account_without_a_workspace_is_deleted(page: Page, place: Worl
     await page.press("Escape")
     await page.until("!document.querySelector('dialog[open]')")
     assert await place.database.fetchval("SELECT count(*) FROM users WHERE id = $1", gone.id) == 1
-    await click(page, "Delete the account")
+    await press(page, "Delete the account")
     await page.value("document.querySelector('dialog [name=password]').select()")
     await page.fill("dialog[open] [name=password]", PASSWORD)
     await page.press("Enter")
@@ -222,29 +221,29 @@ async def test_passkeys_are_added_required_and_deleted(
         mary = await new_user(place, email="mary@example.com")
         await enters(page, named, "/account?part=sign-in", mary.email)
         await page.see("No passkeys yet", "main")
-        await click(page, "Add a passkey")
+        await press(page, "Add a passkey")
         await page.fill("dialog[open] [name=name]", "Key ring")
         await page.press("Enter")
         await page.see("Key ring", "ul[aria-label=Passkeys]")
-        await click(page, "Rename")
+        await press(page, "Rename")
         await page.fill("dialog[open] [name=name]", " of Mary")
         await page.press("Enter")
         await page.see("Key ring of Mary", "ul[aria-label=Passkeys]")
-        await click(page, "Require a passkey")
-        await click(page, "Require a passkey", "dialog[open]")
+        await press(page, "Require a passkey")
+        await press(page, "Require a passkey", "dialog[open]")
         await page.see("The password alone does not sign you in", "ul[aria-label=Passkeys]")
         await pictures(page, "account-passkeys")
         await judge(page, axe, "account passkeys")
         delete = "ul[aria-label=Passkeys]"
-        await click(page, "Delete", delete)
-        await click(page, "Delete", "dialog[open]")
+        await press(page, "Delete", delete)
+        await press(page, "Delete", "dialog[open]")
         await page.see("A passkey is required to sign in", ".notices")
         half = await Browser(place.url).log_in(mary.email)
         assert (half.json()["ok"], half.json()["passkey_required"]) == (False, True)
-        await click(page, "Do not require a passkey")
+        await press(page, "Do not require a passkey")
         await page.see("The password alone signs you in", "ul[aria-label=Passkeys]")
-        await click(page, "Delete", delete)
-        await click(page, "Delete", "dialog[open]")
+        await press(page, "Delete", delete)
+        await press(page, "Delete", "dialog[open]")
         await page.see("No passkeys yet", "main")
         assert await place.database.fetchval("SELECT count(*) FROM passkeys") == 0
     finally:
@@ -260,13 +259,13 @@ async def test_the_last_way_to_sign_in_is_not_unlinked(page: Page, place: World,
     await page.see("Open House", "main")
     await judge(page, axe, "account identities")
     await place.database.execute("UPDATE users SET password_hash = NULL WHERE id = $1", ida.id)
-    await click(page, "Unlink")
-    await click(page, "Unlink", "dialog[open]")
+    await press(page, "Unlink")
+    await press(page, "Unlink", "dialog[open]")
     await page.see("did not work", ".notices")
     assert await place.database.fetchval("SELECT count(*) FROM linked_identities") == 1
     await place.database.execute("UPDATE users SET password_hash = 'x' WHERE id = $1", ida.id)
-    await click(page, "Unlink")
-    await click(page, "Unlink", "dialog[open]")
+    await press(page, "Unlink")
+    await press(page, "Unlink", "dialog[open]")
     await page.until("!document.querySelector('main').innerText.includes('Open House')")
     assert await place.database.fetchval("SELECT count(*) FROM linked_identities") == 0
 
@@ -279,12 +278,12 @@ async def test_sessions_are_revoked(page: Page, place: World) -> None:
     await page.until(f"{rows}.length === 2")
     own = await page.value(f"{rows}.find(row => row.innerText.includes('this one')).innerText")
     assert "Chrome on Linux" in own
-    await click(page, "Revoke", "ul[aria-label=Sessions]")
-    await click(page, "Revoke", "dialog[open]")
+    await press(page, "Revoke", "ul[aria-label=Sessions]")
+    await press(page, "Revoke", "dialog[open]")
     await page.until(f"{rows}.length === 1")
     assert (await other.send("GET", "/api/v1/auth/sessions")).status_code == 401
-    await click(page, "Sign out", "ul[aria-label=Sessions]")
-    await click(page, "Sign out", "dialog[open]")
+    await press(page, "Sign out", "ul[aria-label=Sessions]")
+    await press(page, "Sign out", "dialog[open]")
     await page.until("location.pathname === '/login'")
     assert await place.database.fetchval("SELECT count(*) FROM sessions WHERE revoked_at IS NULL") == 0
 
@@ -296,7 +295,7 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
     space = "getComputedStyle(document.querySelector('main section header')).paddingLeft"
     assert await page.value(space) == await page.value(f"getComputedStyle({none}).paddingLeft") != "0px"
     await pictures(page, "account-no-tokens")
-    await click(page, "Create a token")
+    await press(page, "Create a token")
     await page.fill("dialog[open] [name=name]", "Nightly")
     await page.fill("dialog[open] [name=scopes]", "crews:read, nothing:read")
     await page.press("Enter")
@@ -309,27 +308,27 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
     await page.see("The token Nightly", "dialog[open]")
     first = await page.text("dialog[open] code")
     await judge(page, axe, "account secret")
-    await click(page, "Done", "dialog[open]")
+    await press(page, "Done", "dialog[open]")
     await page.until("!document.querySelector('dialog[open]')")
     assert first not in await page.value("document.documentElement.outerHTML")
-    await click(page, "Rotate")
+    await press(page, "Rotate")
     await page.see("Rotate Nightly", "dialog[open]")
     await judge(page, axe, "account rotate")
     await choose(page, "dialog select", "3600")
-    await click(page, "Rotate", "dialog[open]")
+    await press(page, "Rotate", "dialog[open]")
     await page.until("document.querySelector('dialog[open] code')")
     assert await page.text("dialog[open] code") != first
     await page.press("Escape")
     await page.until("!document.querySelector('dialog')")
     good = "document.querySelectorAll('ul[aria-label=Tokens] li')"
     await page.until(f"{good}.length === 2")
-    await click(page, "Revoke")
+    await press(page, "Revoke")
     await page.press("Escape")
     await page.until("!document.querySelector('dialog')")
     assert await page.value(f"{good}.length") == 2
     for left_over in (1, 0):
-        await click(page, "Revoke")
-        await click(page, "Revoke", "dialog[open]")
+        await press(page, "Revoke")
+        await press(page, "Revoke", "dialog[open]")
         await page.until(f"{good}.length === {left_over}")
     ended = "SELECT count(*) FROM cli_tokens WHERE name = 'Nightly' AND revoked_at IS NOT NULL"
     assert await place.database.fetchval(ended) == 2
@@ -337,7 +336,7 @@ async def test_tokens_are_created_rotated_and_revoked(page: Page, place: World, 
 
 async def test_a_command_line_is_paired(page: Page, place: World, axe: str) -> None:
     await enters(page, place, "/account#pairing")
-    await click(page, "Get a code")
+    await press(page, "Get a code")
     await page.see("Waiting for the command line.", "main")
     await judge(page, axe, "account pairing")
     code = await page.text("main section:last-of-type code")
@@ -372,21 +371,21 @@ async def test_a_person_who_was_added_accepts_where_workspaces_are(page: Page, p
     await page.see("its members see only your name", "main")
     await pictures(page, "now-not-accepted")
     await judge(page, axe, "now of a person who was added")
-    await click(page, "Accept")
+    await press(page, "Accept")
     await page.until("!document.querySelector('main').innerText.includes('its members see only your name')")
     assert set(await place.database.fetchval(accepted, frances.id)) == {place.workspace.id, place.other.id}
 
 
 async def test_a_person_is_invited_and_the_invitation_withdrawn(page: Page, place: World, axe: str) -> None:
     await enters(page, place, f"/console/{place.workspace.slug}/settings/invitations")
-    await click(page, "Invite", "main header")
+    await press(page, "Invite", "main header")
     await page.fill("dialog[open] [name=email]", EMAIL)
     await page.press("Enter")
     await page.see("This email belongs to a member", "dialog .fault")
     await page.value("document.querySelector('dialog [name=email]').select()")
     await page.fill("dialog[open] [name=email]", "mary.ward@example.com")
     await choose(page, "dialog [name=role]", "VIEWER")
-    await click(page, "Invite", "dialog[open]")
+    await press(page, "Invite", "dialog[open]")
     await page.see("Invitation for mary.ward@example.com", "dialog[open]")
     found = "SELECT token, role FROM invitations WHERE email = 'mary.ward@example.com'"
     token, role = await place.database.fetchrow(found)
@@ -394,9 +393,9 @@ async def test_a_person_is_invited_and_the_invitation_withdrawn(page: Page, plac
     await judge(page, axe, "invited")
     await page.press("Escape")
     await page.until("!document.querySelector('dialog[open]')")
-    await click(page, "Revoke")
+    await press(page, "Revoke")
     await page.see("stops working", "dialog[open]")
-    await click(page, "Revoke", "dialog[open]")
+    await press(page, "Revoke", "dialog[open]")
     await page.until("!document.querySelector('main').innerText.includes('mary.ward@example.com')")
     assert await place.database.fetchrow(found) is None
 

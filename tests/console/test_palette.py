@@ -1,6 +1,7 @@
 """The palette: everything that a person may do, from the operations that the service names."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,7 @@ async def test_an_act_of_the_page_comes_first(place: World, page: Page) -> None:
 async def test_a_viewer_is_offered_less(place: World, page: Page, tmp_path: Path) -> None:
     """And the others still are there: screens, and what is found."""
     eve = await new_user(place, full_name="Eve", email="eve@palette.example")
-    here = {"workspace_id": place.workspace.id, "user_id": eve.id}
+    here: dict[str, Any] = {"workspace_id": place.workspace.id, "user_id": eve.id}
     await place.add(Membership(role=Role.VIEWER, accepted_at=now(), **here))
     await enter(page, place, email="eve@palette.example")
     assert not {"Create a crew", "Create a credential", "Create a budget"} & set(await offered(page, "create a"))
