@@ -149,7 +149,7 @@ class Vault(Signatures):
         row_id: str,
         new_id: str,
     ) -> Sealed:
-        """A value from a backup, sealed again for another row and with another data key. `keys`: those of the backup.
+        """A value from a backup, sealed again for another row and with another data key. `keys`: of the backup.
         Raises Unopenable.
         """
         form = sealed[1:2] if sealed[:1] == MARK else b""

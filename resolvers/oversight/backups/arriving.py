@@ -25,7 +25,7 @@ NOT_ITS_MANIFEST: Final = "The bundle was changed: its payload does not belong t
 UNKNOWN: Final = "The bundle has tables or columns that this release does not know"
 
 
-class Payload:
+class ArrivingPayload:
     """The entries of a payload, of which one is looked at ahead."""
 
     def __init__(self, entries: Any) -> None:
@@ -66,14 +66,14 @@ class Payload:
 
 
 @asynccontextmanager
-async def payload_of(bundle: Bundle, identity: str | None) -> AsyncIterator[Payload]:
+async def payload_of(bundle: Bundle, identity: str | None) -> AsyncIterator[ArrivingPayload]:
     """The end of the block raises BundleError unless the payload was whole."""
     opening = bundle.entries(identity)
     entries = await asyncio.to_thread(opening.__enter__)
     try:
-        yield Payload(entries)
+        yield ArrivingPayload(entries)
     except BaseException as error:
-        # the threads that read and open have ended, whatever the error
+        # the threads that read and open have ended, with any error
         if not await asyncio.shield(asyncio.to_thread(opening.__exit__, type(error), error, error.__traceback__)):
             raise
     else:
@@ -108,8 +108,8 @@ async def identity_for(bundle: Bundle, passphrase: str | None, identity: str | N
     return identity
 
 
-async def checked_head(payload: Payload, manifest: Any) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
-    """The columns of the tables, and the keys. Raises BundleError where they are not those of the manifest."""
+async def checked_head(payload: ArrivingPayload, manifest: Any) -> tuple[dict[str, list[str]], list[dict[str, Any]]]:
+    """The columns of the tables, and the keys. Raises BundleError where they contradict the manifest."""
     head, keys = await payload.expect(HEAD), await payload.expect(KEYS)
     try:
         same = head["workspace_id"] == workspace_of(manifest)["id"]

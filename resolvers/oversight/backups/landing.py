@@ -24,7 +24,7 @@ from resolvers.instance.data_keys import StoredKey
 from resolvers.instance.wrapping import Unwrappable, Wrapped
 from resolvers.kernel import Code, Refusal, instance
 from resolvers.kernel.store.copying import Landing
-from resolvers.oversight.backups.arriving import NOT_ITS_MANIFEST, Payload
+from resolvers.oversight.backups.arriving import NOT_ITS_MANIFEST, ArrivingPayload
 from resolvers.oversight.backups.rows import NULL, Lines, Passage
 from resolvers.oversight.backups.tables import LEFT_OUT, NOT_COPIED, carried
 from resolvers.rules.memory_versions import FOLDER as MEMORY
@@ -35,7 +35,7 @@ NO_WRAPPING_KEY: Final = (
 )
 AT_WORK: Final = "Agents are working in this workspace: stop their runs first"
 TRIGGERED: Final = frozenset({"run_tags"})
-"""Tables that triggers fill again, and empty for nobody."""
+"""Tables that triggers fill again, and that no trigger empties."""
 KEPT: Final = frozenset({"memberships"})
 """Tables that a restore in place of the workspace leaves as they are: people stay members."""
 MOST_DESCRIPTION: Final = 64 << 10  # bytes of an entry that describes a file
@@ -142,7 +142,7 @@ async def land_skills(landing: Landing, passage: Passage, columns: list[str], li
 
 
 async def land_tables(
-    landing: Landing, passage: Passage, tables: dict[str, list[str]], payload: Payload, landed: Landed
+    landing: Landing, passage: Passage, tables: dict[str, list[str]], payload: ArrivingPayload, landed: Landed
 ) -> None:
     flags = table_of(FeatureFlag)
     passage.flags = frozenset(row[0].encode() for row in await landing.report(select(flags.c.id)))
@@ -193,7 +193,7 @@ def _refers(model: type[SQLModel]) -> bool:
     return any(key.referred_table.name in names for key in table_of(model).foreign_key_constraints)
 
 
-async def land_files(payload: Payload, passage: Passage, landed: Landed, *, replace: bool) -> None:
+async def land_files(payload: ArrivingPayload, passage: Passage, landed: Landed, *, replace: bool) -> None:
     """Each file is whole or not there. In place of the workspace files are replaced, otherwise those that are there
     stay.
     """

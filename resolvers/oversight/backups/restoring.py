@@ -19,7 +19,7 @@ from resolvers.kernel import Absent, Action, Code, Context, Input, Output, Refus
 from resolvers.kernel.store.copying import Landing, landing
 from resolvers.oversight.backups.arriving import (
     BAD_IDENTITY,
-    Payload,
+    ArrivingPayload,
     check_schema,
     checked_head,
     identity_for,
@@ -218,7 +218,7 @@ async def _restore(bundle: Bundle, manifest: BackupManifest, place: Place, data:
 
 
 async def _land(
-    rows: Landing, payload: Payload, bundle: Bundle, passage: Passage, data: RestoreBackup, landed: Landed
+    rows: Landing, payload: ArrivingPayload, bundle: Bundle, passage: Passage, data: RestoreBackup, landed: Landed
 ) -> None:
     tables, keys = await checked_head(payload, bundle.manifest)
     if data.replace:

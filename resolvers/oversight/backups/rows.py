@@ -1,7 +1,7 @@
 """Rows on their way from a bundle into tables: lines of COPY's text format, field by field.
 
 A restore beside the source gives every row a new id. The new id is computed from the old one, so that every reference
-follows, declared or not, and no table of ids is needed: whatever is exactly an id, as a text or in JSON, is replaced.
+follows, declared or not, and no table of ids is needed: each text that is exactly an id is replaced, also in JSON.
 Ids of people and of skills stay, which belong to the instance.
 """
 
@@ -35,7 +35,7 @@ _WHOLE: Final = re.compile(ID)
 _IN_JSON: Final = re.compile(rb'"(' + ID + rb')"')
 _AT_END: Final = re.compile(rb"(?<=_)(?:" + ID + rb")\Z")
 _DIGITS: Final = re.compile(rb"[0-9a-f]+\Z")
-NO_ROWS: Final = "The bundle has rows that are not those of its tables"
+NO_ROWS: Final = "The bundle has rows that do not fit its tables"
 BYTES: Final = b"\\\\x"
 Field = Callable[[bytes, "list[bytes]"], bytes | None]
 """A field as it is landed; None: the row is left out."""
@@ -43,8 +43,8 @@ Field = Callable[[bytes, "list[bytes]"], bytes | None]
 
 @dataclass(slots=True)
 class Passage:
-    """Where the rows of a bundle go. `copies`: under new ids. `people`, `skills`, `flags`: the ids that they have here,
-    by those of the bundle.
+    """Where the rows of a bundle go. `copies`: under new ids. `people`, `skills`, `flags`: their ids here,
+    by their ids in the bundle.
     """
 
     source: str
@@ -237,7 +237,7 @@ def _of_run(passage: Passage, name: str, place_of_status: int, value: bytes, lin
 
 
 def _membership(passage: Passage, name: str, place_of_user: int, value: bytes, line: list[bytes]) -> bytes:
-    """A restore gives no role that its caller could not give, and accepts for nobody else (see ADR 118)."""
+    """Limits a role to what the caller could give, and accepts the membership of the caller alone (see ADR 118)."""
     user = passage.people.get(line[place_of_user], b"").decode()
     if name == "accepted_at":
         return passage.now if user == passage.caller else NULL

@@ -273,8 +273,7 @@ async def test_what_cannot_be_restored_is_refused_in_the_order_of_the_contract(
         answer = await home.rest(home.owner, "POST", f"{BACKUPS}/restore", body)
         assert answer.status_code == status, (body, answer.text)
     assert (await restore(home, path, home.manager, dry_run=True)).status_code == 403
-    reserved = instance.settings.model_copy(update={"providers": (SimpleNamespace(workspace="of-a-provider"),)})
-    monkeypatch.setattr(instance, "_settings", reserved)
+    monkeypatch.setattr(type(instance.settings), "providers", (SimpleNamespace(workspace="of-a-provider"),))
     taken = await restore(home, path, as_workspace="of-a-provider", dry_run=True)
     assert (taken.status_code, "slug" in taken.text) == (409, True), taken.text
     foreign = await home.rest(
