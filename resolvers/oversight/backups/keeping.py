@@ -102,7 +102,7 @@ async def inspect_backup(ctx: Context, data: OfBackup) -> BackupManifest:
 
 @procedure("backups.verify", Action.MANAGE, errors=(Code.NOT_FOUND,), late=True)
 async def verify_backup(ctx: Context, data: OfBackup) -> BackupVerification:
-    """Verify a backup.
+    """Check a backup.
 
     Reads the whole bundle and compares its checksums. Requires no passphrase: the payload is not opened.
     """
