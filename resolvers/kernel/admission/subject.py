@@ -97,7 +97,7 @@ class Subject:
         return [*found, parent.correlate(*outer, table).exists()]
 
     def _name(self, scope: Scope, value: Any) -> Any:
-        """What the column has to be. Each spelling is looked up by itself, in the key of the column."""
+        """The required value of the column. Each spelling is looked up by itself, in the key of the column."""
         if not self.any_case:
             return value
         rows = table_of(self.model).alias()
