@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-DwkiZael.js","assets/index-DhWBd9iz.js","assets/Field-D-4DWyyj.js","assets/faults-B8vKIbFy.js","assets/Form-D6WsSZyy.js","assets/placed-CBh3WCvF.js","assets/Copy-CzAYHq-7.js","assets/Entrance-eN9xVUKr.js","assets/Later-DiI2yUiv.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-DhWBd9iz.js";var t={"/welcome":()=>e(()=>import(`./Welcome-DwkiZael.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-eN9xVUKr.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
