@@ -1,5 +1,6 @@
 """Every screen of the console, with its address in the world of a team at work, and what is looked for on each."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -147,3 +148,36 @@ GEOMETRY = f"""(() => {{
     }}
     return [...new Set(faults)];
 }})()"""
+STOPS = f"""{CONTROLS}.filter(one => one.tabIndex >= 0 && (one.type !== 'radio' || one.checked))
+    .forEach((one, at) => one.dataset.stop = at)"""
+# Of a date the browser marks the part that has the keyboard.
+STOP = """(one => ({within: !!one.closest('#content'), stop: one.dataset.stop ?? null,
+    what: one.outerHTML.slice(0, 120),
+    seen: one.id === 'content' || one.type === 'date' || [one, one.closest('label, li, td')].some(box => box &&
+        [getComputedStyle(box).outlineStyle, getComputedStyle(box).boxShadow].some(shown => shown !== 'none'))
+    }))(document.activeElement)"""
+REST = (
+    "[...document.querySelectorAll('#content [data-stop]')].map(one => [one.dataset.stop, one.outerHTML.slice(0, 120)])"
+)
+MOST = 600  # presses of Tab on one screen
+
+
+async def unreached(page: Page) -> list[str]:
+    """What the Tab key does not lead to, or does not show, or does not leave."""
+    await page.value(STOPS)
+    await asyncio.sleep(0.15)  # a conversation takes the keyboard a moment after it is shown
+    await page.value("document.getElementById('content').focus()")
+    reached, faults = set[str](), list[str]()
+    for _ in range(MOST):
+        await page.press("Tab")
+        at = await page.value(STOP)
+        if not at["within"]:
+            break
+        if at["stop"] is not None:
+            reached.add(at["stop"])
+            if not at["seen"]:
+                faults.append(f"the focus is not seen: {at['what']}")
+    else:
+        faults.append("Tab does not leave")
+    rest = await page.value(REST)
+    return faults + [f"not reached: {what}" for stop, what in rest if stop not in reached]

@@ -7,7 +7,7 @@ import pytest
 
 from crewship.perimeter import console
 from tests.console.deck import PHONE
-from tests.console.everywhere import ADDRESSES, GEOMETRY, House, house, paths
+from tests.console.everywhere import ADDRESSES, GEOMETRY, House, house, paths, unreached
 from tests.process.browser import CHROMIUM
 from tests.process.looks import RUN, SAID, axe
 
@@ -73,6 +73,16 @@ async def test_everybody_can_use_each_screen(house: House, axe: str) -> None:
 
     await house.load("")
     await house.page.value(axe)
+    await each(house, judge)
+
+
+@pytest.mark.slow
+async def test_the_keyboard_alone_reaches_each_control(house: House) -> None:
+    async def judge(address: str) -> object:
+        await house.go(address)
+        return await unreached(house.page)
+
+    await house.page.look()
     await each(house, judge)
 
 
