@@ -50,8 +50,8 @@ TOO_LONG = "A value is longer than can be stored"
 class Refusal(Exception):
     """An expected "no". Rolls the operation back, unless `commit` (an operation that declares `writes_on_refusal`).
 
-    `constraint`: the unique key that was taken; `taken`: its columns, if the operation looked for itself. `about`: the
-    fields that GraphQL names, those of them that the input has, where REST names none.
+    `constraint`: the unique key that was taken; `taken`: its columns, if the operation looked for itself. `about`:
+    fields that GraphQL names, if the input has them, where REST names none.
     `ends_session`: the browser's session will never be good again. `requires`: what a caller who is FORBIDDEN lacks.
     """
 
