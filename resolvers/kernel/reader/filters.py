@@ -33,8 +33,8 @@ class Filter:
 
     Instead of a column it may be a function from the value to a condition. `leads`: an index begins with this column.
     `bounds`: an index begins or ends there, so that there are plans with it and plans without. `beside`: a filter that
-    leads; if an index has both columns, both lead. `scope`: a token needs it beside those of the operation, because the
-    filter looks at what the rows do not show.
+    leads; if an index has both columns, both lead. `scope`: a token also needs this scope, because the filter
+    reads columns that the rows do not show.
     """
 
     on: Any

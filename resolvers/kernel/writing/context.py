@@ -31,7 +31,7 @@ from resolvers.kernel.store.sending import TAKEN, run
 from resolvers.kernel.store.statements import ONE
 from resolvers.kernel.writing.moves import meanwhile, no_way
 from resolvers.kernel.writing.recorder import Recorder, Touched
-from resolvers.kernel.writing.selection import Selection
+from resolvers.kernel.writing.selection import Selection, outdated
 
 M = TypeVar("M", bound=SQLModel)
 
@@ -288,7 +288,7 @@ class Context(Recorder):
         row: Any = await self.get(model, id, missing=missing)
         guarded = self._takes_version(model, id)
         if guarded and row.version != self.if_version:
-            raise _outdated(model)
+            raise outdated(model)
         self._version_taken(guarded)
         return row  # type: ignore[no-any-return]
 
@@ -481,14 +481,13 @@ class Context(Recorder):
     async def _explain(self, model: type[SQLModel], id: str, missing: str | None, guarded: bool) -> None:
         if guarded:
             await self.get(model, id, missing=missing)
-            raise _outdated(model)
+            raise outdated(model)
         raise Refusal(Code.NOT_FOUND, missing or f"{model.__name__} not found")
 
     def _takes_version(self, model: type[SQLModel], id: str) -> bool:
         """The row that the route names, if it is of the model: of others that change with it, none has this version."""
-        if self.if_version is None or model is not self.operation.versioned:
-            return False
-        return not isinstance(self.subject, model) or self.subject.id == id
+        named = not isinstance(self.subject, model) or self.subject.id == id
+        return named and self.if_version is not None and model is self.operation.versioned
 
     def _version_taken(self, guarded: bool) -> None:
         self.compared = self.compared or guarded
@@ -497,7 +496,3 @@ class Context(Recorder):
     def if_version(self) -> int | None:
         """The version that a row has to have, until one was compared."""
         return None if self.compared else self.request.if_version
-
-
-def _outdated(model: type[SQLModel]) -> Refusal:
-    return Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")

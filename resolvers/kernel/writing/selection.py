@@ -94,3 +94,7 @@ class Selection(Generic[M]):
     async def _scalar(self, statement: Any) -> int:
         rows = await self._ctx._many(statement, begins=False)
         return int(rows[0][0])
+
+
+def outdated(model: type[Any]) -> Refusal:
+    return Refusal(Code.PRECONDITION_FAILED, f"{model.__name__} was changed since it was read")

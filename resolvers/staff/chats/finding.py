@@ -28,7 +28,7 @@ ONE: Any = constant(1)
 
 
 def _agent(*conditions: Any) -> Any:
-    """Whether the chat's agent, or one that has been deleted, fits."""
+    """Returns the condition that the agent of the chat fits, deleted or not."""
     agent = table_of(Agent).alias()
     own = (agent.c.workspace_id == col(Chat.workspace_id), agent.c.id == col(Chat.agent_id))
     return select(ONE).select_from(agent).where(*own, *[condition(agent.c) for condition in conditions]).exists()
@@ -56,7 +56,7 @@ class FindChats(Paging):
 
 
 def _is_unread(scope: QueryScope) -> Any:
-    """Most chats have nothing behind the mark, whoever said it: their messages are not looked at."""
+    """Looks at the messages of a chat only if any of them is behind the mark, which few chats have."""
     chats = table_of(Chat)
     chat: Any = chats.c
     mark, message = table_of(ChatReadCursor).alias().c, table_of(Message).alias().c

@@ -152,7 +152,7 @@ async def start(ctx: Context, crew_id: str, *, rebuild: bool = False) -> None:
 
 
 def waits_for_image(crew: Crew, now: datetime) -> bool:
-    """Whether agents of the crew have no image yet, and need one."""
+    """Returns true if agents of the crew need an image and have none yet."""
     return instance.containers is not None and crew.cached_image is None and begun(crew, now) is not None
 
 

@@ -43,8 +43,6 @@ class RunSort(StrEnum):
 
 ORDERS = {RunSort.newest: newest_first, RunSort.oldest: (col(Run.began_at), col(Run.id))}
 States = Annotated[list[RunState], at_most(MOST_LISTED), CommaList(RunState)]
-
-
 ONE: Any = constant(1)
 LOOKED_AT = 20_000
 """The newest runs of a workspace, which a search looks at."""
@@ -52,7 +50,7 @@ EVER: Any = constant(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def _names(model: Any, key: str) -> Any:
-    """Whether the agent or the crew of the run, or one that has been deleted, is named like this."""
+    """Returns the condition that the agent or the crew of the run has this name, deleted or not."""
     other = table_of(model).alias()
     own = (other.c.workspace_id == col(Run.workspace_id), other.c.id == table_of(Run).c[key])
     return lambda value: select(ONE).select_from(other).where(*own, contains(other.c.name)(value)).exists()

@@ -1,4 +1,4 @@
-"""What an agent lacks to answer, by the rules that the start of a run asks."""
+"""The readiness of an agent, by the rules that the start of a run asks."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -46,7 +46,7 @@ class AgentToAsk(Input):
 
 
 class AgentLack(Output):
-    """What an agent lacks to answer, and what to do."""
+    """Something that an agent needs to answer and does not have, and how to mend it."""
 
     reason: LackReason
     message: str
