@@ -139,6 +139,8 @@ def attention(store: Store, asker: Asker, arguments: Arguments) -> Listing:
             crews = [link["crew_id"] for link in links if link["credential_id"] == row["id"]]
             if crew is not None and crew not in (crews if kind == "credential" else [crew_id]):
                 continue
+            if arguments.get("subjectId") not in (None, row["id"]):
+                continue
             if since is not None and time < since:
                 continue
             entry = {"id": f"{kind}:{row['id']}", "kind": kind, "urgency": urgency, "since": time, "title": title[:300]}

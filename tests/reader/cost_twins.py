@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from tests.reader.oracle import Asker, Listing, Refused, Row, Single, Store, ordered
-from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, fits, only, tenants
+from tests.reader.words import NEWEST, Arguments, Root, Rule, Value, by, fits, only, tenants
 
 LISTS = ("modelCalls", "budgets", "workPauses")
 MONEY = {
@@ -39,6 +39,12 @@ def _listed(model: str, rules: Mapping[str, Rule]) -> Root:
     return root
 
 
+def model_prices(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    rows = [r for r in _managed(store, asker, "ModelPrice") if fits(r, "model", arguments.get("model"))]
+    order = by("model", "-since", "id")
+    return Listing("ModelPrice", ordered(rows, order), order, (50, 100))
+
+
 def budget(store: Store, asker: Asker, arguments: Arguments) -> Single:
     return only([row for row in _managed(store, asker, "Budget") if row["id"] == arguments["id"]], "Budget")
 
@@ -55,6 +61,7 @@ HERE: dict[str, Root] = {
     "modelCalls": _listed("ModelCall", OF_CALLS),
     "budgets": _listed("Budget", OF_BUDGETS),
     "budget": budget,
+    "modelPrices": model_prices,
 }
 
 
@@ -96,6 +103,9 @@ DERIVED: dict[tuple[str, str], Value] = {
     ("ModelCall", "agent_name"): _named("agents", "agent_id", "name"),
     ("ModelCall", "crew_name"): _named("crews", "crew_id", "name"),
     ("ModelCall", "issue_identifier"): _named("missions", "mission_id", "identifier"),
+    ("ModelPrice", "input_usd"): lambda store, _, row: _dollars(row["input_micros"]),
+    ("ModelPrice", "output_usd"): lambda store, _, row: _dollars(row["output_micros"]),
+    ("ModelPrice", "cached_input_usd"): lambda store, _, row: _dollars(row["cached_input_micros"]),
     ("Budget", "amount_usd"): lambda store, _, row: _dollars(row["amount_micros"]),
     ("Budget", "reservation_usd"): lambda store, _, row: _dollars(row["reservation_micros"]),
     ("Budget", "spent_usd"): lambda store, _, row: _dollars(_spent(store, row)),

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import String, UniqueConstraint
@@ -18,7 +18,7 @@ from models.people.auth import User
 from models.people.service_accounts import ServiceAccount, service_account_id
 from models.people.workspaces import Invitation, Membership, Role, Workspace
 from models.resources.budgets import Budget, BudgetPeriod, BudgetScope, BudgetSpend, CallReservation, RunReservation
-from models.resources.costs import ModelCall
+from models.resources.costs import ModelCall, ModelPrice
 from models.resources.credentials import (
     AgentCredential,
     Credential,
@@ -185,6 +185,11 @@ class Sower:
                 model=self.text(), input_tokens=pick([0, 1, 1 << 40]), output_tokens=some(9),
                 cost_micros=self.maybe(pick([0, 1, 1 << 40])), estimated=pick([True, False]), created_at=self.time(),
                 **self.here,
+            )  # fmt: skip
+        for number in range(5):
+            yield ModelPrice(
+                model=f"m-{some(2)}", since=date(2026, 1, 1 + number), input_micros=some(1 << 40),
+                output_micros=some(9), cached_input_micros=self.maybe(some(9)), **self.here, **self.stamps(),
             )  # fmt: skip
         run = Run(agent_id=agents[0].id, **self.here)
         yield run

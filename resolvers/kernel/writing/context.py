@@ -486,7 +486,8 @@ class Context(Recorder):
 
     def _takes_version(self, model: type[SQLModel], id: str) -> bool:
         """The row that the route names, if it is of the model: of others that change with it, none has this version."""
-        named = not isinstance(self.subject, model) or self.subject.id == id
+        subject: Any = self.subject
+        named = not isinstance(subject, model) or subject.id == id
         return named and self.if_version is not None and model is self.operation.versioned
 
     def _version_taken(self, guarded: bool) -> None:

@@ -4,9 +4,11 @@ from models.attention.push import PushKey, PushNotice, PushState, PushSubscripti
 from resolvers.attention.push.encryption import new_key, point_of, private_text, to_text
 from tests.generation.entities import Plot, entity
 from tests.generation.recipes import Recipe
+from tests.reader.words import listed
 from tests.sealing import sealed_before
 from tests.world import now
 
+READS = {"pushSubscriptions": listed("PushSubscription", "-created_at", "-id")}
 SECRET = to_text(b"s" * 16)
 POINT = to_text(point_of(new_key()))
 
