@@ -486,8 +486,7 @@ class Context(Recorder):
 
     def _takes_version(self, model: type[SQLModel], id: str) -> bool:
         """The row that the route names, if it is of the model: of others that change with it, none has this version."""
-        subject: Any = self.subject
-        named = not isinstance(subject, model) or subject.id == id
+        named = not isinstance(self.subject, model) or getattr(self.subject, "id", None) == id
         return named and self.if_version is not None and model is self.operation.versioned
 
     def _version_taken(self, guarded: bool) -> None:
