@@ -13,7 +13,7 @@ from tests.staff.chats.rooms import agent_of, chat_of, crew_of, run_of, said, se
 from tests.world import World, now
 
 pytestmark = pytest.mark.anyio
-MIGRATION = importlib.import_module("models.migrations.versions.2026_12_01_26_message_run")
+MIGRATION = importlib.import_module("models.migrations.versions.2026_12_01_14_message_run")
 READ = """query($id: ID!) { chat(id: $id) { messages { nodes { id role content runId
     run { id status message { id content } } } } } }"""
 BRANCH = """mutation($c: ID!, $m: ID!) { branchChat(input: {chatId: $c, messageId: $m}) {

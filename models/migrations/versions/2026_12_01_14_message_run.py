@@ -6,7 +6,7 @@ answer is that of the newest run of its agent at its place. Copies in branches, 
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_26"
+revision = "2026_12_01_14"
 down_revision = "2026_12_01_13"
 branch_labels = None
 depends_on = None

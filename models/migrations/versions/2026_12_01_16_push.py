@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_39"
-down_revision = "2026_12_01_35"
+revision = "2026_12_01_16"
+down_revision = "2026_12_01_15"
 branch_labels = None
 depends_on = None
 

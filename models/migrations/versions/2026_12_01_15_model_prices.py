@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_35"
-down_revision = "2026_12_01_26"
+revision = "2026_12_01_15"
+down_revision = "2026_12_01_14"
 branch_labels = None
 depends_on = None
 

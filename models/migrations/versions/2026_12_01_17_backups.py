@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_45"
-down_revision = "2026_12_01_39"
+revision = "2026_12_01_17"
+down_revision = "2026_12_01_16"
 branch_labels = None
 depends_on = None
 

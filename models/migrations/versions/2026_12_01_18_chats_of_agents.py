@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_27"
-down_revision = "2026_12_01_45"
+revision = "2026_12_01_18"
+down_revision = "2026_12_01_17"
 branch_labels = None
 depends_on = None
 
