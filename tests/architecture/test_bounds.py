@@ -193,6 +193,7 @@ def max_of_a_set(column: Column[Any]) -> int | None:
 
 RAISED: dict[str, set[str]] = {
     "datetime": set(),  # a validator before it has made it one, or has said why not
+    "date": {"date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"},
     "str": {"string_type", "string_too_short", "string_too_long", "string_pattern_mismatch", "string_unicode"},
     "int": {"int_type", "int_parsing", "int_parsing_size", "int_from_float", "greater_than_equal", "less_than_equal",
         "finite_number"},

@@ -53,7 +53,9 @@ async def go_on_as(ctx: Any, user_id: str) -> bool:
 
 
 async def accept(ctx: Any) -> None:
-    """A member who executes a command in a workspace accepts the membership; a read accepts nothing."""
+    """A member who executes a command in a workspace accepts the membership; a read accepts nothing, nor does a command
+    on what is the caller's own in all workspaces.
+    """
     own = (col(Membership.user_id) == ctx.user_id, col(Membership.accepted_at).is_(None))
     await ctx.update_where(Membership, *own, including_hidden=True, accepted_at=NOW)
 

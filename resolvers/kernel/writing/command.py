@@ -282,7 +282,7 @@ class Command(Called[D, T], Generic[D, T]):
         if instance.strict:
             self._check_reach(ctx)
         ctx.audit_outcome(result)
-        if ctx.unaccepted is not None and ctx.unaccepted == ctx.workspace_id:
+        if ctx.unaccepted is not None and ctx.unaccepted == ctx.workspace_id and not self.personal:
             await places.accept(ctx)
         stored = isinstance(result, SQLModel)
         asked = ctx.request.shape if stored else None

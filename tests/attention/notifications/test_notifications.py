@@ -68,6 +68,18 @@ async def test_reading_keeps_the_first_time(world: World) -> None:
     assert [(await world.rest(world.member, "DELETE", f"{PATH}/{one.id}")).status_code for _ in range(2)] == [204, 404]
 
 
+async def test_a_member_who_has_not_accepted_reads_and_accepts_nothing(world: World) -> None:
+    one, member = await given(world, world.viewer), world.viewer.user_id
+    mine = "WHERE user_id = $1 AND workspace_id = $2"
+    before = await world.database.fetchval(f"SELECT accepted_at FROM memberships {mine}", member, world.workspace.id)
+    await world.database.execute(f"UPDATE memberships SET accepted_at = NULL {mine}", member, world.workspace.id)
+    answer = await world.rest(world.viewer, "POST", f"{PATH}/read-all")
+    assert (answer.status_code, answer.json()) == (200, {"updated": 1}), one.id
+    accepted = await world.database.fetchval(f"SELECT accepted_at FROM memberships {mine}", member, world.workspace.id)
+    assert accepted is None
+    await world.database.execute(f"UPDATE memberships SET accepted_at = $3 {mine}", member, world.workspace.id, before)
+
+
 async def test_who_is_given_an_issue_is_told(world: World) -> None:
     crew = Crew(name="Engine", slug=new_id(), issue_prefix=new_id()[:6].upper(), workspace_id=world.workspace.id)
     lead = {"agent_role": AgentRole.LEAD, "crew_id": crew.id, "workspace_id": world.workspace.id}
