@@ -193,7 +193,7 @@ class Details:
 
     def calls(self) -> list[Any]:
         def dollars(call: Any) -> Any:
-            return cast(call.cost_micros, Numeric) / constant(1000000)
+            return func.trim_scale(cast(call.cost_micros, Numeric) / constant(1000000), type_=Numeric())
 
         def called(call: Any) -> Any:
             usage = {name: getattr(call, name) for name in TOKENS}

@@ -99,5 +99,6 @@ async def test_each_call_of_a_model_is_told_and_its_run_does_not_repeat_it(log: 
     assert sorted(call["payload"]["output_tokens"] for call in calls) == [3, 7]
     assert {call["payload"]["cost_usd"] for call in calls} == {0.0015, 0}
     (cost,) = [entry for entry in entries if entry["entry_type"] == "cost.incurred"]
+    assert cost["summary"] == "Anthropic/small: $0.0015"
     assert cost["payload"] == {"provider": "Anthropic", "model": "small", "cost_usd": 0.0015}
     assert {(entry["crew_id"], entry["actor_type"]) for entry in calls} == {(log.crew.id, "system")}
