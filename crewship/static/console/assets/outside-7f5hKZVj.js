@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-CR6POrtH.js","assets/index-UOON7KdL.js","assets/Field-Dd1C7LZh.js","assets/faults-DZnIGJO0.js","assets/Form-CnEEFrw3.js","assets/placed-BuMzbSGF.js","assets/Copy-xUAfWwX5.js","assets/Entrance-BvGJWmeJ.js","assets/Later-Bop2XjM4.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-UOON7KdL.js";var t={"/welcome":()=>e(()=>import(`./Welcome-CR6POrtH.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-BvGJWmeJ.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
