@@ -75,7 +75,7 @@ async def test_a_token_of_its_own_domain_reads_with_read_and_writes_with_write(
         return
     reader = [scope.replace(":write", ":read").replace(":admin", ":read") for scope in op.needs]
     # what administers shows more than a token for reading should
-    writes = op.kind == "command" or op.name.startswith(("admin.", "keeper."))
+    writes = op.kind == "command" or op.name.startswith(("admin.", "backups.", "keeper."))
     assert (await refused(op, (await with_scopes(world, *reader)).caller, world.workspace.id) is not None) is writes
     assert await refused(op, (await with_scopes(world, *op.needs)).caller, world.workspace.id) is None
     wild = [scope.partition(":")[0] + ":*" for scope in op.needs]
@@ -125,6 +125,12 @@ OF_PERSONS = {
     "privacy.cards.purge",
     "privacy.consent.get",
     "privacy.consent.put",
+    "push.delete",
+    "push.list",
+    "push.prepare",
+    "push.register",
+    "push.test",
+    "push.update",
     "security_log.list",
     "service_accounts.activate",
     "service_accounts.create",

@@ -32,6 +32,8 @@ UNAUDITED: dict[str, str] = {
         ("inbox.patch", "inbox.bulk"), "marks of whoever reads; what is decided is told where it is decided"
     ),
     "chats.mark_read": "a reading mark",
+    "push.prepare": "makes the key that signs all pushes, once for the instance: nothing that anybody chose is changed",
+    "push.test": "a notice to a browser of one's own",
     "approvals.ask": "the runtime asks; the approval says all of it, and who decides is told",
     "onboarding.status": "notes what the rows say already, when a client asks",
 }
