@@ -15,7 +15,7 @@ VERBS = {
     "create": AuditEffect.created, "created": AuditEffect.created,
     "delete": AuditEffect.deleted, "deleted": AuditEffect.deleted,
     "removed": AuditEffect.deleted, "revoked": AuditEffect.deleted,
-    "restored": AuditEffect.restored,
+    "restore": AuditEffect.restored, "restored": AuditEffect.restored, "unlock": AuditEffect.restored,
 }  # fmt: skip
 
 
