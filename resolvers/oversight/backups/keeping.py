@@ -142,7 +142,7 @@ async def download_backup(ctx: Context, data: OfBackup) -> Opened:
     file = await asyncio.to_thread(opening)
     try:
         await ctx.begin()
-        ctx.audit("BACKUP", data.path, size_bytes=file.size)
+        ctx.audit("backup", data.path, size_bytes=file.size)
     except BaseException:
         file.close()
         raise
@@ -157,7 +157,7 @@ async def delete_backup(ctx: Context, data: OfBackup) -> Success:
     """
     await asyncio.to_thread(_delete, data.path, ctx.workspace_id or "")
     await ctx.begin()
-    ctx.audit("BACKUP", data.path)
+    ctx.audit("backup", data.path)
     return Success()
 
 
@@ -181,7 +181,7 @@ async def rotate_backups(ctx: Context, data: RotateBackups) -> BackupsRotated:
     if deleted and not data.dry_run:
         await ctx.begin()
         for path in deleted:
-            ctx.audit("BACKUP", path)
+            ctx.audit("backup", path)
     return BackupsRotated(deleted=deleted or None, dry_run=data.dry_run)
 
 

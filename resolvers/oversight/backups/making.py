@@ -26,7 +26,9 @@ from resolvers.oversight.backups.outputs import BackupCreated, BackupScope, Back
 from resolvers.oversight.backups.places import SUFFIX, allowed, clear_unfinished, directory, folder_of
 
 FORMAT: Final = FORMATS[-1]
-SCOPES: Final = "scope must be workspace: crews are backed up with their workspace, and an instance by the command line"
+SCOPES: Final = (
+    "scope must be workspace: crews are backed up with their workspace, and an instance by a dump of its database"
+)
 ONE_OF: Final = "Exactly one of passphrase, recipient and no_encrypt is required"
 BAD_RECIPIENT: Final = "recipient is not an age key (age1…)"
 OUTSIDE: Final = "output_dir must be inside the directory of backups"
@@ -37,13 +39,22 @@ GUIDE: Final = """# A backup of Crewship
 
 `payload` is a tar archive, compressed with zstd{sealed}.
 It has the rows of the workspace (`db/<table>/<number>`, in PostgreSQL's COPY format; `head.json` names the columns) and
-its files (`files/<number>.json`, `blobs/<sha256>`). Restore it with `crewship backup restore`, or
-`POST /api/v1/admin/backups/restore`.
+its files (`files/<number>.json`, `blobs/<sha256>`).
+
+To restore it, put this file into `backups/` of the data directory of a server with a workspace of the same slug. An
+administrator of that workspace calls `POST /api/v1/admin/backups/restore` with the path of the file, or
+`restoreBackup` in GraphQL:
+
+    {{"path": "/…/backups/<name of this file>"{key}}}
+
+This inserts rows that are missing. With `"replace": true` the bundle takes the place of the workspace; with
+`"as_workspace": "new-slug"` it becomes a workspace of its own. `"dry_run": true` writes nothing.
 """
 SEALED: Final = {
     False: "",
     True: ", and sealed with age. `key`, if there is one, is the identity, sealed with the passphrase",
 }
+KEY: Final = {False: "", True: ', "passphrase": "…" (or "identity": "AGE-SECRET-KEY-1…")'}
 
 
 class CreateBackup(Input):
@@ -107,7 +118,7 @@ async def create_backup(ctx: Context, data: CreateBackup) -> BackupCreated:
     async with locked(workspace_id, ctx.user_id):
         made = await make(workspace_id, target, level, data, made_by)
         await ctx.begin()
-        ctx.audit("BACKUP", made.path, scope=made.scope, size_bytes=made.size_bytes, encrypted=made.encrypted)
+        ctx.audit("backup", made.path, scope=made.scope, size_bytes=made.size_bytes, encrypted=made.encrypted)
     return made
 
 
@@ -128,7 +139,7 @@ async def make(
         if not has_room(str(folder), size):
             raise Refusal(Code.UNAVAILABLE, NO_ROOM)
         target = _name(folder, dumped.workspace["slug"], now)
-        guide = GUIDE.format(sealed=SEALED[seal is not None])
+        guide = GUIDE.format(sealed=SEALED[seal is not None], key=KEY[seal is not None])
         written = orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
         size = await asyncio.to_thread(
             write_bundle, target, written, guide, None if seal is None else seal.key, payload

@@ -17,6 +17,9 @@ from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.running import instance
 from resolvers.oversight.backups import places
 from resolvers.oversight.backups.dumping import HEAD, KEYS
+from resolvers.oversight.backups.making import GUIDE
+from rest_compat.http.routes import operations
+from schema.oversight.backups import BackupMutation
 from tests.every import each_of
 from tests.oversight.backups.small import small_bundle
 from tests.world import World, now
@@ -75,9 +78,18 @@ async def test_a_bundle_is_made_listed_inspected_verified_sent_and_deleted(world
     assert (await of(world, "", made["path"], method="DELETE")).status_code == 204
     assert not path.exists()
     assert (await of(world, "/inspect", made["path"])).status_code == 404
-    actions = await world.database.fetch("SELECT action, entity_id FROM audit_logs WHERE entity_type = 'BACKUP'")
+    actions = await world.database.fetch("SELECT action, entity_id FROM audit_logs WHERE entity_type = 'backup'")
     told = {row["action"] for row in actions if row["entity_id"] == made["path"]}
     assert told == {"backup.create", "backup.download", "backup.delete"}
+
+
+def test_the_guide_in_a_bundle_names_what_exists() -> None:
+    (restoring,) = [op for op in operations({}) if op["operation"] == "backups.restore"]
+    assert [f"{rest['method']} {rest['path']}" for rest in restoring["rest"]] == ["POST /api/v1/admin/backups/restore"]
+    assert hasattr(BackupMutation, "restore_backup")
+    assert "`POST /api/v1/admin/backups/restore`" in GUIDE
+    assert "`restoreBackup` in GraphQL" in GUIDE
+    assert "`crewship " not in GUIDE
 
 
 async def test_a_bundle_has_no_row_of_another_workspace_and_nothing_to_sign_in_with(world: World) -> None:
