@@ -115,7 +115,9 @@ async def _administer(server: Connection, *statements: str) -> None:
 def copied(server: Connection, template: str | None) -> Iterator[Database]:
     name = f"test_{secrets.token_hex(6)}"
     source = f"TEMPLATE {template} STRATEGY file_copy" if template else ""
-    asyncio.run(_administer(server, f"CREATE DATABASE {name} OWNER {OWNER} {source}"))
+    # as in a cluster of the service: the application's role makes no tables, not even temporary ones
+    alone = f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC"
+    asyncio.run(_administer(server, f"CREATE DATABASE {name} OWNER {OWNER} {source}", alone))
     yield Database(name, server)
     asyncio.run(_administer(server, f"DROP DATABASE {name} WITH (FORCE)"))
 

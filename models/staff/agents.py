@@ -114,7 +114,7 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             postgresql_where=text("agent_role = 'LEAD' AND deleted_at IS NULL"),
         ),
         belongs_to("crew_id", "crews"),
-        belongs_to("parent_lead_id", "agents"),
+        belongs_to("parent_lead_id", "agents", deferrable=True),
         Index(
             "agents_workspace_id_created_at_id_idx",
             "workspace_id",

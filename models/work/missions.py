@@ -138,7 +138,7 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
         Index("missions_workspace_id_completed_at_idx", "workspace_id", "completed_at"),
         belongs_to("project_id", "projects", ondelete="SET NULL (project_id)"),
         belongs_to("milestone_id", "milestones", ondelete="SET NULL (milestone_id)"),
-        belongs_to("parent_issue_id", "missions", ondelete="SET NULL (parent_issue_id)"),
+        belongs_to("parent_issue_id", "missions", ondelete="SET NULL (parent_issue_id)", deferrable=True),
         UniqueConstraint("workspace_id", "identifier"),
         CheckConstraint("mission_type <> 'issue' OR (number IS NOT NULL AND identifier IS NOT NULL)", name="issue"),
         *[
@@ -329,7 +329,7 @@ class Checkpoint(TenantTable, table=True):
         tenant_key(),
         belongs_to("crew_id", "crews"),
         belongs_to("mission_id", "missions", ondelete="CASCADE"),
-        belongs_to("fork_of", "checkpoints", ondelete="SET NULL (fork_of)"),
+        belongs_to("fork_of", "checkpoints", ondelete="SET NULL (fork_of)", deferrable=True),
         Index("checkpoints_list_idx", "workspace_id", "mission_id", "created_at", "id"),
         Index("checkpoints_fork_of_idx", "workspace_id", "fork_of", postgresql_where=text("fork_of IS NOT NULL")),
     )

@@ -1,8 +1,11 @@
 """Copies of rows in bulk, in PostgreSQL's text format: out of one snapshot, and into tables in one transaction.
 
-Both have a connection of their own, outside the pool: they take minutes, and their statements may, too.
+Both have a connection of their own, outside the pool: they take minutes, and their statements may, too. Rows arrive in
+INSERT statements: COPY into tables with row-level security is refused, and the role may make no temporary tables.
 """
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -18,7 +21,15 @@ from resolvers.kernel.store.across import SCOPE_SQL
 from resolvers.kernel.store.database import connect, database
 
 PATIENT: Final = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-STAGE: Final = "staged"
+NULL: Final = b"\\N"
+_ESCAPED: Final = re.compile(rb"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+_CONTROL: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+NO_LINES: Final = "The rows of the bundle do not fit these tables"
+# of a type without its limits: the assignment to the column refuses what is too long, where a cast would cut it
+TYPES: Final = """
+    SELECT attname, format_type(atttypid, -1) AS type FROM pg_attribute
+    WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped
+"""
 
 
 @asynccontextmanager
@@ -71,20 +82,57 @@ class Landing:
         await self._conn.execute(sql, *values)
 
     async def land(self, model: type[SQLModel], columns: Sequence[str], lines: AsyncIterator[bytes]) -> int:
-        """Inserts the rows whose keys are free; returns their number. Rows of one table may refer to each other."""
+        """Inserts the rows whose keys are free; returns their number. Rows of one table may refer to each other, in
+        any order: such references are deferrable.
+        """
+        sql, made = await self._filling(f'"{table_of(model).name}"', columns), 0
+        await self._conn.execute("SET CONSTRAINTS ALL DEFERRED")
+        async for content in lines:
+            try:
+                values = await asyncio.to_thread(values_of, content, len(columns))
+            except ValueError as error:
+                raise Refusal(Code.BAD_REQUEST, NO_LINES) from error
+            told = await self._conn.execute(sql, *values)
+            made += int(told.rpartition(" ")[2])
+        await self._conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        return made
+
+    async def _filling(self, table: str, columns: Sequence[str]) -> str:
+        """The statement whose parameters are columns of texts."""
+        types = {row["attname"]: row["type"] for row in await self._conn.fetch(TYPES, table)}
         named = ", ".join(f'"{name}"' for name in columns)
-        table = f'"{table_of(model).name}"'
-        await self._conn.execute(f"CREATE TEMP TABLE {STAGE} ON COMMIT DROP AS SELECT {named} FROM {table} LIMIT 0")
-        await self._conn.copy_to_table(STAGE, source=lines, columns=list(columns), format="text")
-        told = await self._conn.execute(
-            f"INSERT INTO {table} ({named}) SELECT {named} FROM {STAGE} ON CONFLICT DO NOTHING"
+        given = ", ".join(f"${number}::text[]" for number, _ in enumerate(columns, 1))
+        fields = ", ".join(f"f{number}" for number, _ in enumerate(columns))
+        cast = ", ".join(f"f{number}::{types[name]}" for number, name in enumerate(columns))
+        return (
+            f"INSERT INTO {table} ({named}) SELECT {cast} FROM unnest({given}) AS given ({fields})"
+            " ON CONFLICT DO NOTHING"
         )
-        await self._conn.execute(f"DROP TABLE {STAGE}")
-        return int(told.rpartition(" ")[2])
 
     def keep(self) -> None:
         """The end of the block commits everything that was landed."""
         self.kept = True
+
+
+def values_of(content: bytes, width: int) -> list[list[str | None]]:
+    """The columns of whole lines. Raises ValueError for a line of another width, and for what is not UTF-8."""
+    rows = [line.split(b"\t") for line in content.split(b"\n")[:-1]]
+    if any(len(row) != width for row in rows):
+        raise ValueError("a line has other columns than its table")
+    return [[_value(row[place]) for row in rows] for place in range(width)]
+
+
+def _value(field: bytes) -> str | None:
+    if field == NULL:
+        return None
+    return (field if b"\\" not in field else _ESCAPED.sub(_plain, field)).decode()
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    text = found[1]
+    if text[:1] == b"x" and len(text) > 1:
+        return bytes([int(text[1:], 16)])
+    return bytes([int(text, 8) & 255]) if text.isdigit() and text < b"8" else _CONTROL.get(text, text)
 
 
 class _Undone(Exception):

@@ -15,7 +15,7 @@ from resolvers.instance.bundles.reading import Bundle
 from resolvers.kernel import Code, Refusal, invalid
 from resolvers.oversight.backups.dumping import HEAD, KEYS
 from resolvers.oversight.backups.places import workspace_of
-from resolvers.oversight.backups.tables import columns_of, order
+from resolvers.oversight.backups.tables import ALWAYS, columns_of, needed_of, order
 
 T = TypeVar("T")
 MOST_ROWS: Final = 64 << 20  # bytes of an entry of rows; one has a megabyte and a row
@@ -116,9 +116,15 @@ async def checked_head(payload: ArrivingPayload, manifest: Any) -> tuple[dict[st
         if not same or head["schema"] != manifest["schema_migration_versions"]:
             raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
         tables: dict[str, list[str]] = head["tables"]
-        known = {str(table_of(model).name): set(columns_of(model)) for model in order()}
-        if any(name not in known or set(columns) - known[name] for name, columns in tables.items()):
+        known = {str(table_of(model).name): model for model in order()}
+        if any(name not in known or set(columns) - set(columns_of(known[name])) for name, columns in tables.items()):
             raise BundleError(BundleFault.schema_too_old, UNKNOWN)
+        whole = all(
+            len(set(columns)) == len(columns) and needed_of(known[name]) <= set(columns)
+            for name, columns in tables.items()
+        )
+        if not isinstance(keys, list) or not whole or ALWAYS - tables.keys():
+            raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
     except (KeyError, TypeError, AttributeError) as error:
         raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST) from error
     return tables, keys

@@ -23,9 +23,9 @@ from resolvers.instance.confined import open_directory, open_file, owner_of_agen
 from resolvers.instance.data_keys import StoredKey
 from resolvers.instance.wrapping import Unwrappable, Wrapped
 from resolvers.kernel import Code, Refusal, instance
-from resolvers.kernel.store.copying import Landing
+from resolvers.kernel.store.copying import NULL, Landing
 from resolvers.oversight.backups.arriving import NOT_ITS_MANIFEST, ArrivingPayload
-from resolvers.oversight.backups.rows import NULL, Lines, Passage
+from resolvers.oversight.backups.rows import Lines, Passage, fields_of
 from resolvers.oversight.backups.tables import LEFT_OUT, NOT_COPIED, carried
 from resolvers.rules.memory_versions import FOLDER as MEMORY
 
@@ -99,8 +99,8 @@ async def land_people(landing: Landing, passage: Passage, columns: list[str], li
     """
     table, made = table_of(User), 0
     async for content in lines:
-        for line in content.split(b"\n")[:-1]:
-            person = dict(zip(columns, line.split(b"\t"), strict=True))
+        for line in fields_of(content, len(columns)):
+            person = dict(zip(columns, line, strict=True))
             id, email = person["id"], person["email"].decode()
             same = [table.c.id == id.decode()] + ([func.lower(table.c.email) == email.lower()] if email else [])
             found = await landing.report(select(table.c.id).where(or_(*same)).order_by(table.c.id != id.decode()))
@@ -125,8 +125,7 @@ async def land_skills(landing: Landing, passage: Passage, columns: list[str], li
     async def owned() -> AsyncIterator[bytes]:
         async for content in lines:
             made = []
-            for line in content.split(b"\n")[:-1]:
-                fields = line.split(b"\t")
+            for fields in fields_of(content, len(columns)):
                 wanted[fields[columns.index("id")]] = (fields[slug].decode(), fields[name].decode())
                 fields[owner] = passage.target.encode()
                 made.append(b"\t".join(fields) + b"\n")

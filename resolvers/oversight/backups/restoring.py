@@ -136,7 +136,7 @@ async def restore_backup(ctx: Context, data: RestoreBackup) -> BackupRestored:
             await ctx.begin()
             action = "backup.restore.dry_run" if data.dry_run else "backup.restore"
             rows, into = restored.rows_inserted, restored.restored_workspace_id
-            ctx.audit("BACKUP", data.path, action=action, replace=data.replace, rows_inserted=rows, into=into)
+            ctx.audit("backup", data.path, action=action, replace=data.replace, rows_inserted=rows, into=into)
     except BundleError as error:
         raise Refusal(Code.BAD_REQUEST, str(error)) from error
     finally:

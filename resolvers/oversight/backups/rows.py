@@ -26,14 +26,16 @@ from resolvers.instance.bundles.faults import BundleError, BundleFault
 from resolvers.instance.data_keys import DataKey
 from resolvers.instance.vault import Unopenable, Vault
 from resolvers.kernel import outranks
+from resolvers.kernel.store.copying import NULL
 from resolvers.oversight.backups.tables import COMPOSED, ENDED, FRESH, is_json
 
-NULL: Final = b"\\N"
 ID: Final = rb"c[0-9a-f]{24}|(?:msg_[0-9]{10,20}|msg|ap|nch|cc|cp|wt|kpr_[a-z_]{1,40}|m)_[0-9a-f]{12,32}"
 """The ids that the service makes. Those that clients choose are keys together with their workspace."""
 _WHOLE: Final = re.compile(ID)
 _IN_JSON: Final = re.compile(rb'"(' + ID + rb')"')
 _AT_END: Final = re.compile(rb"(?<=_)(?:" + ID + rb")\Z")
+_OF_A_ROW: Final = re.compile(rb"c[0-9a-f]{24}")
+LEAST: Final = 12  # digits that are chosen at random
 _DIGITS: Final = re.compile(rb"[0-9a-f]+\Z")
 NO_ROWS: Final = "The bundle has rows that do not fit its tables"
 BYTES: Final = b"\\\\x"
@@ -74,8 +76,11 @@ class Passage:
         return self.renewed(id)
 
     def renewed(self, text: bytes) -> bytes:
-        digits = _DIGITS.search(text)
+        """An id keeps its prefix and its length; of another text, all hexadecimal digits at its end are new."""
+        if _OF_A_ROW.fullmatch(text):  # its prefix is a digit, too
+            return self.fresh(text)
         made = hmac.digest(self._seed, text, hashlib.sha256).hex().encode()
+        digits = _DIGITS.search(text)
         return made[:24] if digits is None else text[: digits.start()] + made[: len(digits[0])]
 
     def named(self, value: bytes) -> bytes:
@@ -90,12 +95,28 @@ class Passage:
         """
         if not self.copies or _WHOLE.fullmatch(id):
             return self.renamed(id)
-        self._odd[id] = b"c" + self.renewed(id)[:24] if _DIGITS.search(id) is None else self.renewed(id)
+        digits = _DIGITS.search(id)  # a few would leave too little choice
+        self._odd[id] = self.renewed(id) if digits is not None and len(digits[0]) >= LEAST else self.fresh(id)
         return self._odd[id]
+
+    def fresh(self, text: bytes) -> bytes:
+        return b"c" + hmac.digest(self._seed, text, hashlib.sha256).hex().encode()[:24]
 
     def path(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """The path of a file, of which folders are named by ids."""
         return tuple(self.named(name.encode()).decode() for name in names)
+
+
+def fields_of(content: bytes, width: int) -> list[list[bytes]]:
+    """The lines of an entry. Raises BundleError for what are no lines of the table."""
+    rows = [line.split(b"\t") for line in content.split(b"\n")[:-1]]
+    try:
+        content.decode()
+    except ValueError as error:
+        raise BundleError(BundleFault.invalid_checksum, NO_ROWS) from error
+    if any(len(row) != width for row in rows):
+        raise BundleError(BundleFault.invalid_checksum, NO_ROWS)
+    return rows
 
 
 class Lines:
@@ -113,16 +134,14 @@ class Lines:
     def of(self, content: bytes) -> bytes:
         """An entry of a bundle, which has whole lines."""
         try:
-            return b"".join([landed for line in content.split(b"\n")[:-1] if (landed := self._line(line)) is not None])
+            rows = fields_of(content, self._width)
+            return b"".join([landed for row in rows if (landed := self._line(row)) is not None])
         except Unopenable as error:
             raise BundleError(BundleFault.decryption, str(error)) from error
         except ValueError as error:
             raise BundleError(BundleFault.invalid_checksum, NO_ROWS) from error
 
-    def _line(self, line: bytes) -> bytes | None:
-        old = line.split(b"\t")
-        if len(old) != self._width:
-            raise ValueError("a line has other columns than its table")
+    def _line(self, old: list[bytes]) -> bytes | None:
         new = list(old)
         for place, change, fills in self._fields:
             if fills or old[place] != NULL:

@@ -104,6 +104,24 @@ def columns_of(model: type[SQLModel]) -> tuple[str, ...]:
     return tuple(name for name in names if model is not User or name not in SIGN_IN)
 
 
+ALWAYS: Final = frozenset({"workspaces", "users", "skills"})
+"""Tables that every bundle names, also one without a row of them."""
+_NEEDED: Final[Mapping[str, frozenset[str]]] = {
+    "users": frozenset({"email", "full_name"}),
+    "skills": frozenset({"slug", "name_key", "made_in"}),
+    "memberships": frozenset({"user_id", "role"}),
+    "runs": frozenset({"status"}),
+}
+
+
+def needed_of(model: type[SQLModel]) -> frozenset[str]:
+    """The columns without which rows of any release cannot be restored: where they belong, and what is decided by."""
+    table = table_of(model)
+    keys = {str(column.name) for column in table.primary_key.columns if str(column.name) in columns_of(model)}
+    place = place_in(table)
+    return _NEEDED.get(str(table.name), frozenset()) | keys | ({place} if place else set())
+
+
 def order() -> tuple[type[SQLModel], ...]:
     """The tables of a bundle, in the order in which they are restored."""
     return (Workspace, User, Skill, *carried())

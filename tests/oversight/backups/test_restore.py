@@ -1,6 +1,7 @@
 """A workspace with a row of every table is restored: beside itself, in place of itself, over itself, elsewhere."""
 
 import os
+import re
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +15,13 @@ from models.base import place_in, secrets_of, table_of
 from models.people.workspaces import Membership, Role, Workspace
 from models.resources.credentials import Credential
 from models.sealed import Sealed
+from models.work.missions import Mission
 from resolvers.instance.bundles import writing
 from resolvers.instance.bundles.reading import Bundle
 from resolvers.instance.running import instance
 from resolvers.oversight.backups import places
+from resolvers.oversight.backups.arriving import ArrivingPayload
+from resolvers.oversight.backups.rows import ID
 from resolvers.oversight.backups.tables import ENDED, NOT_COPIED, carried, columns_of, order
 from tests.generation.estate import Estate, estate  # noqa: F401
 from tests.oversight.backups.small import small_bundle
@@ -26,6 +30,7 @@ from tests.world import Person, World, now
 pytestmark = pytest.mark.anyio
 BACKUPS = "/api/v1/admin/backups"
 SECRET = "hunter2 of the harbour"
+FORM = re.compile(ID.decode())
 BARE = {"approval_outcomes", "budget_spends", "retention_rules"}
 """Tables without a row in the workspace of the test."""
 
@@ -112,6 +117,8 @@ async def test_beside_itself_every_row_has_a_new_id_and_every_reference_follows(
             assert after[name] == []
             continue
         assert len(after[name]) == len(before[name]), name
+        formed = [sum(bool(FORM.fullmatch(str(row.get("id")))) for row in rows[name]) for rows in (before, after)]
+        assert formed[0] <= formed[1], f"{name} has ids that nothing made"
         for row in after[name]:
             whole = orjson.dumps({k: v for k, v in row.items() if not isinstance(v, str) or " " not in v}).decode()
             assert [id for id in ids if f'"{id}"' in whole and len(id) > 20] == [], (name, whole)
@@ -213,6 +220,38 @@ async def test_a_dry_run_of_a_copy_leaves_nothing(home: World) -> None:
     assert sorted((instance.settings.storage_path / "workspaces").iterdir()) == folders
 
 
+async def test_rows_that_refer_to_later_rows_of_their_table_arrive_one_by_one(
+    home: World,
+    estate: Estate,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    titles, made = ("first\tand", "second\n\\N \\x41 ü"), []
+    for title in titles:
+        crew = estate.home["crew"].id
+        answer = await home.rest(home.owner, "POST", f"/api/v1/crews/{crew}/issues", {"title": title})
+        assert answer.status_code == 201, answer.text
+        made.append(answer.json()["id"])
+    for one, other in (made, made[::-1]):
+        await home.database.execute("UPDATE missions SET parent_issue_id = $2 WHERE id = $1", one, other)
+    before, path = await everything(home, home.workspace.id), await backup(home)
+    portions = ArrivingPayload.rows_of
+
+    async def line_by_line(payload: ArrivingPayload, table: str, change: Any) -> Any:
+        async for content in portions(payload, table, change):
+            for line in content.split(b"\n")[:-1]:
+                yield line + b"\n"
+
+    monkeypatch.setattr(ArrivingPayload, "rows_of", line_by_line)
+    copied = await restore(home, path, as_workspace="copy-of-lines")
+    assert copied.status_code == 200, copied.text
+    rows = {row["title"]: row for row in await rows_of(home, Mission, copied.json()["restored_workspace_id"])}
+    first, second = (rows[title] for title in titles)
+    assert (first["parent_issue_id"], second["parent_issue_id"]) == (second["id"], first["id"])
+    answer = await restore(home, path, replace=True)
+    assert answer.status_code == 200, answer.text
+    assert (await everything(home, home.workspace.id))["missions"] == before["missions"]
+
+
 async def test_work_that_was_under_way_is_ended(home: World, estate: Estate) -> None:  # noqa: F811
     run = estate.home["run"].id
     await home.database.execute("UPDATE runs SET status = 'RUNNING', finished_at = NULL WHERE id = $1", run)
@@ -299,12 +338,21 @@ async def test_a_bundle_that_is_not_whole_or_newer_writes_nothing(
     head = {"workspace_id": home.workspace.id, "schema": migrations.applied(), "tables": tables()}
     entries = {"head.json": orjson.dumps(head), "keys.json": b"[]"}
     newer = of | {"schema_migration_versions": [*migrations.applied(), 2099010100]}
+    twice = tables() | {"labels": [*tables()["labels"], "id"]}
     cases: list[tuple[dict[str, Any], dict[str, bytes], str]] = [
         (newer, entries, "newer"),
         (of | {"format_version": 4}, entries, "format 4"),
         (of, entries | {"head.json": orjson.dumps(head | {"workspace_id": home.other.id})}, "manifest"),
         (of, entries | {"head.json": orjson.dumps(head | {"tables": {"users": ["password_hash"]}})}, "does not know"),
         (of, {"head.json": entries["head.json"]}, "manifest"),
+        (of, entries | {"head.json": orjson.dumps(head | {"tables": {"labels": ["id"]}})}, "manifest"),
+        (of, entries | {"head.json": orjson.dumps(head | {"tables": tables() | {"labels": ["id"]}})}, "manifest"),
+        (of, entries | {"head.json": orjson.dumps(head | {"tables": twice})}, "manifest"),
+        (of, entries | {"keys.json": b"null"}, "manifest"),
+        (of, entries | {"db/users/0": b"a\tb\n"}, "its tables"),
+        (of, entries | {"db/users/0": b"\xff" + b"\t" * (len(tables()["users"]) - 1) + b"\n"}, "its tables"),
+        (of, entries | {"db/skills/0": b"a\tb\n"}, "its tables"),
+        (of, entries | {"db/labels/0": b"\\xff" + b"\t\\N" * (len(tables()["labels"]) - 1) + b"\n"}, "tables"),
         (of, entries | {"db/labels/0": b"a\tb\n"}, "its tables"),
         (of, entries | {"files/0.json": described("../../x"), f"blobs/{'0' * 64}": b"x"}, "folder"),
         (of, entries | {"files/0.json": described("crews/a/x"), f"blobs/{'0' * 64}": b"x"}, "checksum"),
