@@ -7,7 +7,8 @@ const own = new Set<string>();
 const KEPT = 200;
 
 function newMutationId(): string {
-  const id = crypto.randomUUID();
+  // randomUUID needs TLS; a console in a local network may have none
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   own.add(id);
   if (own.size > KEPT) own.delete(own.values().next().value!);
   return id;

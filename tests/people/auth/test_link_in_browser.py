@@ -30,14 +30,18 @@ NAME = "crewship.example.com"
 FILL_IN = """
 (async () => {
   const until = async (happens) => { while (!happens()) await new Promise((next) => setTimeout(next, 20)); };
-  const account = document.querySelector("#user"), token = document.querySelector("#token-value");
-  await until(() => !account.hidden);
+  const field = (name) => document.querySelector(`[name=${name}]`);
+  await until(() => field("fullName"));
   const given = {fullName: "Ada Lovelace", email: "ada@example.com", password: "correct horse"};
-  for (const [name, value] of Object.entries(given)) account.querySelector(`[name=${name}]`).value = value;
-  account.querySelector("form").requestSubmit();
-  const refusal = account.querySelector(".refusal");
-  await until(() => refusal.textContent || token.textContent);
-  return token.textContent || refusal.textContent;
+  for (const [name, value] of Object.entries(given)) {
+    field(name).value = value;
+    field(name).dispatchEvent(new Event("input", {bubbles: true}));
+  }
+  field("email").form.requestSubmit();
+  const shown = () => document.querySelector("main code") ?? document.querySelector("[role=alert]");
+  const said = () => shown()?.textContent.trim();
+  await until(said);
+  return said();
 })()
 """
 
