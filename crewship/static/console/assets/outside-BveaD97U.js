@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["assets/Welcome-B6_JiQgi.js","assets/index-eLOjs_IX.js","assets/Field-oh0MIi0L.js","assets/faults-CVENocLW.js","assets/Form-Dbv0uZdY.js","assets/placed-Cuncn5vT.js","assets/Copy-i5JtvXv1.js","assets/Entrance-CRt1AzCn.js","assets/Later-CuTKLrUG.js"])))=>i.map(i=>d[i]);
-import{Kt as e}from"./index-eLOjs_IX.js";var t={"/welcome":()=>e(()=>import(`./Welcome-B6_JiQgi.js`),__vite__mapDeps([0,1,2,3,4,5,6]))},n=n=>(t[n]??(()=>e(()=>import(`./Entrance-CRt1AzCn.js`),__vite__mapDeps([7,1,8]))))();export{n as screenAt};
