@@ -1,10 +1,10 @@
 """Rows beyond a cursor, as conditions that an index can begin at."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Case, DateTime, Label, and_, case, false, literal_column, or_, tuple_
+from sqlalchemy import Case, Date, DateTime, Label, and_, case, false, literal_column, or_, tuple_
 from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, Null, UnaryExpression
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.operators import concat_op, desc_op, is_, is_not
@@ -102,8 +102,8 @@ class Cursors:
         return [self._bound(place, type_, len(types)) for place, type_ in enumerate(types)]
 
     def _bound(self, place: int, type_: Any, size: int) -> Any:
-        whole, field, is_time = self.whole, self.field, isinstance(type_, DateTime)
-        read: Callable[[Any], Any] = lambda call: _value(field, whole(call), place, is_time, size)  # noqa: E731
+        whole, field, read_key = self.whole, self.field, _reader(type_)
+        read: Callable[[Any], Any] = lambda call: _value(field, whole(call), place, read_key, size)  # noqa: E731
         return self.trace.bind(f"{self.name}_{place}", read, type_)
 
 
@@ -148,10 +148,17 @@ def _same(key: Any, bound: Any, may_be_null: bool) -> Any:
     return key.is_not_distinct_from(bound) if may_be_null else key == bound
 
 
-def _value(field: str, keys: tuple[Any, ...], place: int, is_time: bool, size: int) -> Any:
+def _reader(type_: Any) -> Callable[[str], Any] | None:
+    """What makes a key of the text that a cursor has of it; None for what JSON has itself."""
+    if isinstance(type_, DateTime):
+        return datetime.fromisoformat
+    return date.fromisoformat if isinstance(type_, Date) else None
+
+
+def _value(field: str, keys: tuple[Any, ...], place: int, read: Callable[[str], Any] | None, size: int) -> Any:
     try:
         if len(keys) != size:
             raise ValueError
-        return datetime.fromisoformat(keys[place]) if is_time and keys[place] is not None else keys[place]
+        return keys[place] if read is None or keys[place] is None else read(keys[place])
     except (ValueError, TypeError):
         raise invalid(field, NO_CURSOR) from None
