@@ -27,19 +27,19 @@ from resolvers.staff.chats.listing import lately_changed
 ONE: Any = constant(1)
 
 
-def _agent(*conditions: Any) -> Any:
-    """Returns the condition that the agent of the chat fits, deleted or not."""
-    agent = table_of(Agent).alias()
-    own = (agent.c.workspace_id == col(Chat.workspace_id), agent.c.id == col(Chat.agent_id))
-    return select(ONE).select_from(agent).where(*own, *[condition(agent.c) for condition in conditions]).exists()
+def _of_agent(column: str) -> Any:
+    """A column of the chat's agent, deleted or not: a scalar, for which PostgreSQL never reads all agents first."""
+    agent = table_of(Agent).alias().c
+    own = (agent.workspace_id == col(Chat.workspace_id), agent.id == col(Chat.agent_id))
+    return select(agent[column]).where(*own).correlate(table_of(Chat)).scalar_subquery()
 
 
 def _says(value: Any) -> Any:
-    return or_(contains(Chat.title)(value), _agent(lambda agent: contains(agent.name)(value)))
+    return or_(contains(Chat.title)(value), contains(_of_agent("name"))(value))
 
 
 def _of_crew(value: Any) -> Any:
-    return _agent(lambda agent: agent.crew_id == value.clause)
+    return _of_agent("crew_id") == value.clause
 
 
 class FindChats(Paging):
