@@ -324,6 +324,11 @@ class Sower:
                     created_at=now - (self.time() - START),  # older ones would be swept while the documents are asked
                     **self.here,
                 )
+        for seq in range(4):
+            yield RunFrame(
+                chat_id=chats[0].id, seq=100 + seq, run_id=earlier[0], agent_id=agents[0].id, type="chat_event",
+                payload={"type": OUTPUT[0], "content": f"line {seq}"}, created_at=now, **self.here,
+            )  # fmt: skip
 
     def activity(self, crews: list[Crew], agents: list[Agent], chats: list[Chat]) -> Iterator[SQLModel]:
         pick = self.random.choice

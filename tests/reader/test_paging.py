@@ -93,7 +93,7 @@ async def ask(library: Library, place: tuple[str, str], **window: int | str) -> 
         passed[argument] = f'"{library.ids[f"richest {key}"][0]}"'
     declared = ", ".join(f"${name}: {'Int' if isinstance(value, int) else 'String'}" for name, value in window.items())
     arguments = ", ".join(f"{name}: {value}" for name, value in passed.items())
-    id = "id: seq" if place[1] == "agentLogs" else "id"
+    id = "id: seq" if place[1] in ("agentLogs", "log") else "id"
     selection = (
         f"{{ nodes {{ {id} }} edges {{ cursor node {{ {id} }} }} totalCount"
         " pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }"
@@ -153,6 +153,7 @@ CHILDREN = {
     ("Crew", "credentials"): ("crews", "p.slug", "SELECT crew_id AS key FROM credential_crews"),
     ("Chat", "messages"): ("chats", "''", "SELECT chat_id AS key FROM messages"),
     ("Run", "children"): ("runs", "''", "SELECT parent_id AS key FROM runs"),
+    ("Run", "log"): ("runs", "''", "SELECT run_id AS key FROM run_frames WHERE agent_id IS NOT NULL"),
     ("Run", "spans"): ("runs", "''", "SELECT run_id AS key FROM run_spans"),
     ("Chat", "runs"): ("chats", "''", "SELECT chat_id AS key FROM runs"),
     ("Chat", "pendingApprovals"): (

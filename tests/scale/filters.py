@@ -10,6 +10,7 @@ ATTENTION = {
     "questions": "kind: [question]",
     "budgets and credentials": "kind: [budget, credential]",
     "of a crew": f'crewId: "{TEN}"',
+    "one row": f'subjectId: "ap_{7:020}"',
     "of late": 'since: "2024-01-01T00:05:00Z"',
 }
 AGENTS = ("", f'crewId: "{CREW}"', 'search: "9"', "status: IDLE", "agentRole: AGENT")

@@ -1,4 +1,4 @@
-"""Filters of the lists of runs, as they are measured."""
+"""Filters of the lists of runs and chats, as they are measured."""
 
 from tests.scale.population import AGENT, TEN
 
@@ -25,4 +25,10 @@ FOUND_RUNS = (
     'issueId: "cissue00000000000000000001"',
     'since: "2024-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"',
     "sort: oldest",
+)
+FOUND_CHATS = (
+    f'agentId: "{AGENT}"',
+    f'crewId: "{TEN}"',
+    'search: "9"',
+    "unread: false",
 )

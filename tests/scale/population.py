@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 
 from models.base import classes_of_tables, table_of
+from resolvers.resources.costs.pricing import MOST_PRICES
 
 CHAT, AGENT = "scale-chat", "cagent00000000000000000001"
 TEN = "ccrewt00000000000000000001"
@@ -279,6 +280,8 @@ class Population:
             "model": f"CASE WHEN {RARE} THEN 'rare' ELSE 'common' END",
         }
         await self.fill("model_calls", first, last, id=f"'cmodel' || {NUMBER}", **call, **TIMES)
+        price = {"model": call["model"], "since": "date '2024-01-01' + i", "input_micros": "1", "output_micros": "1"}
+        await self.fill("model_prices", first, min(last, MOST_PRICES), id=f"'cprice' || {NUMBER}", **price, **TIMES)
         asked = {"request_type": "'access'", "agent_id": AGENTS, "crew_id": f"'{TEN}'", "decision": "'DENY'"}
         await self.fill("keeper_requests", first, last, id=f"'ckeepr' || {NUMBER}", **asked, **TIMES)
         day = {"day": "date '2024-01-01' + (i / 50)::int", "agent_id": AGENTS, "crew_id": f"'{TEN}'"}

@@ -64,6 +64,15 @@ def message(plot: Plot) -> Message:
 
 
 @entity
+def question(plot: Plot) -> Message:
+    """It started the run."""
+    return Message(
+        chat_id=plot["chat"].id, seq=2, role=MessageRole.user, content="Rain?", author_user_id=plot.owner.user_id,
+        run_id=plot["run"].id, **plot.here,
+    )  # fmt: skip
+
+
+@entity
 def chat_read_cursor(plot: Plot) -> ChatReadCursor:
     return ChatReadCursor(user_id=plot.second.user_id, chat_id=plot["chat"].id, last_read_seq=0, **plot.here)
 

@@ -29,6 +29,7 @@ def run(plot: Plot) -> Run:
         plot,
         assignment_id=plot["assignment"].id,
         chat_id=plot["chat"].id,
+        message_seq=2,
         max_turns=5,
         model="model",
         parent_id=plot["run_before"].id,
