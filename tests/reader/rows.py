@@ -315,15 +315,11 @@ class Sower:
                     [{}, {"metadata": {"tool_name": self.text()}}]
                 )
                 yield RunFrame(
-                    chat_id=chat.id,
-                    seq=number,
-                    run_id=run.id,
-                    agent_id=run.agent_id if type_ in OUTPUT else None,
-                    type=pick(["chat_event"] * 3 + ["run_begin"]),
-                    payload=payload,
+                    chat_id=chat.id, seq=number, run_id=run.id, agent_id=run.agent_id if type_ in OUTPUT else None,
+                    type=pick(["chat_event"] * 3 + ["run_begin"]), payload=payload,
                     created_at=now - (self.time() - START),  # older ones would be swept while the documents are asked
                     **self.here,
-                )
+                )  # fmt: skip
         for seq in range(4):
             yield RunFrame(
                 chat_id=chats[0].id, seq=100 + seq, run_id=earlier[0], agent_id=agents[0].id, type="chat_event",

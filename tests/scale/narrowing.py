@@ -1,5 +1,6 @@
-"""Filters of the lists of runs and chats, as they are measured."""
+"""Filters of lists that find rows, as they are measured."""
 
+from tests.scale.filters import AGENTS, CREDENTIALS
 from tests.scale.population import AGENT, TEN
 
 RUNS = (
@@ -32,3 +33,15 @@ FOUND_CHATS = (
     'search: "9"',
     "unread: false",
 )
+FOUND = {
+    f"{name}: {chosen or 'first page'}": f"{field}({chosen}"
+    for name, field, filters in (
+        ("credentials found", "findCredentials", CREDENTIALS),
+        ("agents found", "findAgents", AGENTS),
+        ("chats found", "findChats", FOUND_CHATS),
+        ("runs found", "findRuns", FOUND_RUNS),
+        ("prices", "modelPrices", ("", 'model: "rare"')),
+    )
+    for chosen in filters
+}
+"""What a read is called, and its field."""

@@ -16,8 +16,8 @@ import httpx2
 
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW
-from tests.scale.filters import AGENTS, ATTENTION, CREDENTIALS, KINDS, LOGGED, MISSIONS, NEEDING
-from tests.scale.narrowing import FOUND_CHATS, FOUND_RUNS, RUNS
+from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
+from tests.scale.narrowing import FOUND, FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World
@@ -96,10 +96,7 @@ READS = (
     *_list("credentials", "/api/v1/credentials", "credentials"),
     *_list("timeline of a credential", f"/api/v1/credentials/{SECRET}/audit", f'credentialEvents(id: "{SECRET}"'),
     *_list("rotations", f"/api/v1/credentials/{SECRET}/rotations", f'credentialRotations(id: "{SECRET}"'),
-    *(
-        Read(f"credentials found: {chosen or 'first page'}", field=f"findCredentials({chosen}")
-        for chosen in CREDENTIALS
-    ),
+    *(Read(name, field=field) for name, field in FOUND.items()),
     Read("credentials of an agent", f"/api/v1/agents/{AGENT}/credentials"),
     *_list("webhook endpoints", "/api/v1/webhook-endpoints", "webhookEndpoints"),
     *_list(
@@ -128,20 +125,16 @@ READS = (
     ),
     Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, shown="totalCount"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
-    *(Read(f"agents found: {chosen or 'first page'}", field=f"findAgents({chosen}") for chosen in AGENTS),
     *(Read(f"{field}: behind a cursor", field=field, behind=True) for field in ("findAgents", "findCredentials")),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
     Read("chats found: behind a cursor at the end", field="findChats", behind=True),
-    *(Read(f"chats found: {chosen}", field=f"findChats({chosen}") for chosen in FOUND_CHATS),
     Read("chats found: the only unread one", field="findChats(unread: true", kind=Kind.skipped),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
     Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),
-    *(Read(f"prices: {chosen or 'first page'}", field=f"modelPrices({chosen}") for chosen in ("", 'model: "rare"')),
     *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
     Read("runs found: first page", field="findRuns", shown=SHOWN_OF_RUNS),
     Read("runs found: behind a cursor at the end", field="findRuns", behind=True),
-    *(Read(f"runs found: {chosen}", field=f"findRuns({chosen}") for chosen in FOUND_RUNS),
     Read("runs found: of the newest 20,000", field='findRuns(search: "9"', kind=Kind.skipped),
     *(Read(f"runs found: {chosen}, behind", field=f"findRuns({chosen}", behind=True) for chosen in FOUND_RUNS[:4]),
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),

@@ -149,7 +149,7 @@ def _same(key: Any, bound: Any, may_be_null: bool) -> Any:
 
 
 def _reader(type_: Any) -> Callable[[str], Any] | None:
-    """What makes a key of the text that a cursor has of it; None for what JSON has itself."""
+    """Returns the function that reads a key from the text in a cursor; None for a type that JSON has."""
     if isinstance(type_, DateTime):
         return datetime.fromisoformat
     return date.fromisoformat if isinstance(type_, Date) else None
