@@ -494,15 +494,6 @@ def tenant_key() -> UniqueConstraint:
     return UniqueConstraint("workspace_id", "id")
 
 
-def belongs_to(
-    column: str, table: str, *, ondelete: str | None = None, deferrable: bool | None = None
-) -> ForeignKeyConstraint:
-    """A reference that cannot leave the workspace: (workspace_id, column) -> table(workspace_id, id). One to rows of
-    the same table is deferrable, so that rows can be restored in any order.
-    """
-    return ForeignKeyConstraint(
-        ["workspace_id", column],
-        [f"{table}.workspace_id", f"{table}.id"],
-        ondelete=ondelete,
-        deferrable=deferrable,
-    )
+def belongs_to(column: str, table: str, **options: Any) -> ForeignKeyConstraint:
+    """A reference that cannot leave the workspace: (workspace_id, column) -> table(workspace_id, id)."""
+    return ForeignKeyConstraint(["workspace_id", column], [f"{table}.workspace_id", f"{table}.id"], **options)
