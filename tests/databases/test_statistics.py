@@ -136,6 +136,7 @@ async def test_only_the_role_of_the_application_may_and_no_table_of_its_own_misl
 ) -> None:
     assert not await admin.fetchval("SELECT has_function_privilege('public', 'analyze_what_changed()', 'EXECUTE')")
     await filled(admin, 50)
+    await admin.execute(f"GRANT TEMPORARY ON DATABASE {database.name} TO PUBLIC")  # as another's server may
     application = await asyncpg.connect(database.url)
     try:
         for name in ("pg_class", "pg_namespace", "pg_locks", "pg_database"):

@@ -11,6 +11,9 @@ pytestmark = pytest.mark.anyio
 
 SIGHT = "SELECT current_setting('crewship.workspaces', true)"
 SEEN = "SELECT DISTINCT workspace_id FROM memberships WHERE $1::int > 0 ORDER BY 1"
+ALLOW = """
+    DO $$ BEGIN EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO PUBLIC', current_database()); END $$
+"""
 TIMES = 4  # the first ones prepare the statement, the others send it in one round trip
 
 
@@ -27,6 +30,7 @@ async def test_it_sees_the_scope_and_the_next_one_does_not(world: World) -> None
 
 
 async def test_what_it_writes_is_committed(world: World) -> None:
+    await world.database.execute(ALLOW)
     async with database.lease() as conn:
         await conn.execute("CREATE TEMPORARY TABLE written (number int UNIQUE)")
         for number in range(TIMES):
@@ -55,6 +59,7 @@ async def test_a_value_that_cannot_be_sent_ends_the_connection(world: World) -> 
 
 
 async def test_tables_that_change_are_seen(world: World) -> None:
+    await world.database.execute(ALLOW)
     async with database.lease() as conn:
         await conn.execute("CREATE TEMPORARY TABLE changing (number int); INSERT INTO changing VALUES (1)")
         for _ in range(TIMES):
