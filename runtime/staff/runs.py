@@ -2,7 +2,7 @@
 
 from resolvers.instance.running import instance
 from resolvers.staff.runs.ending import SETTLE, settle
-from resolvers.staff.runs.exporting import EXPORT, FOLLOW, OfRun, enqueue_exports, traced
+from resolvers.staff.runs.exporting import EXPORT, FOLLOW, MOST_SPANS, OfRun, enqueue_exports, traced
 from resolvers.staff.runs.passing_on import RunToPassOn
 from resolvers.staff.runs.schedules import LOOK, START, OfScheduledAgent, look, start_scheduled
 from runtime.engine.background import Work, carries
@@ -34,9 +34,11 @@ async def follow_ends(tick: Tick) -> None:
 @carries(EXPORT)
 async def export(work: Work, data: OfRun) -> None:
     """Retries if the collector is unreachable or busy; does not retry a refusal."""
-    if not traces.has_collector() or (found := await work.read(lambda ctx: traced(ctx, data))) is None:
-        return
-    spans = list(traces.spans_of(found, content=instance.settings.otel_content))
-    for first in range(0, len(spans), traces.AT_ONCE):
-        part = spans[first : first + traces.AT_ONCE]
-        await work.call(f"export {first}", lambda _, part=part: traces.send(part), timeout=traces.TIME)  # type: ignore[misc]
+    after = -1
+    while traces.has_collector() and after < MOST_SPANS:
+        found = await work.read(lambda ctx, after=after: traced(ctx, data, after))  # type: ignore[misc]
+        if found is None or not found.spans:
+            return
+        part = list(traces.spans_of(found, content=instance.settings.otel_content))
+        await work.call(f"export {after}", lambda _, part=part: traces.send(part), timeout=traces.TIME)  # type: ignore[misc]
+        after = found.spans[-1].seq

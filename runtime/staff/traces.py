@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
+from resolvers.errors import Refusal
 from resolvers.instance.outbound import Policy
 from resolvers.instance.running import instance
 from resolvers.instance.telemetry import log
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
 
 TIME: Final = 30.0  # seconds
-AT_ONCE: Final = 500  # spans of a request
 ANSWER: Final = 4096  # bytes that are read of an answer
 MICROS: Final = 1_000_000
 BUSY: Final = frozenset({408, 429, 502, 503, 504})  # OTLP: what is tried again
@@ -50,9 +50,12 @@ async def send(spans: "Sequence[ReadableSpan]") -> None:
     headers = {"content-type": "application/x-protobuf", "user-agent": f"crewship/{version('crewship')}"}
     address = instance.settings.otel_traces
     assert address is not None
-    async with instance.http(Policy.CONFIGURED, timeout=TIME, most=ANSWER, cut=True) as http:
-        body = encode_spans(spans).SerializeToString()
-        answer = await http.post(address, body, headers=headers | _secrets())
+    body = encode_spans(spans).SerializeToString()
+    try:
+        async with instance.http(Policy.CONFIGURED, timeout=TIME, most=ANSWER, cut=True) as http:
+            answer = await http.post(address, body, headers=headers | _secrets())
+    except Refusal:
+        raise NotExported("the collector cannot be reached") from None
     if answer.status in BUSY:
         raise NotExported(f"the collector answered with status {answer.status}")
     if not 200 <= answer.status < 300:

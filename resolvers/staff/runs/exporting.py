@@ -17,6 +17,8 @@ from resolvers.staff.runs.events import RunCompleted, RunFailed
 
 MOST_SPANS: Final = 5_000
 """The most spans of a run that are exported, the first ones."""
+AT_ONCE: Final = 100
+"""The spans of a request."""
 MOST_ANCESTORS: Final = 16
 FOLLOWER: Final = "trace_export"
 
@@ -50,14 +52,14 @@ async def enqueue_exports(rows: AcrossWorkspaces) -> bool:
     return more
 
 
-async def traced(ctx: Context, data: OfRun) -> Traced | None:
-    """None where the run is gone."""
+async def traced(ctx: Context, data: OfRun, after: int) -> Traced | None:
+    """The next portion of spans, after one by number: each may have texts. None where the run is gone."""
     run = await ctx.select(Run, col(Run.id) == data.run_id).first()
     if run is None:
         return None
     agent = await ctx.select(Agent, col(Agent.id) == run.agent_id, including_deleted=True).first()
-    own = (col(RunSpan.run_id) == run.id, col(RunSpan.created_at) == run.created_at)
-    spans = await ctx.select(RunSpan, *own).order_by(col(RunSpan.seq)).limit(MOST_SPANS).all()
+    own = (col(RunSpan.run_id) == run.id, col(RunSpan.created_at) == run.created_at, col(RunSpan.seq) > after)
+    spans = await ctx.select(RunSpan, *own).order_by(col(RunSpan.seq)).limit(AT_ONCE).all()
     calls = await ctx.select(ModelCall, col(ModelCall.run_id) == run.id).limit(MOST_SPANS).all()
     return Traced(run, agent, await _root(ctx, run), spans, calls)
 

@@ -21,6 +21,7 @@ from resolvers.instance.running import instance
 from resolvers.instance.settings import SettingsError, load_settings
 from resolvers.kernel import across_workspaces
 from resolvers.staff.runs.exporting import enqueue_exports
+from runtime.staff import traces
 from runtime.staff.traces import has_collector
 from tests.attention.notification_channels.test_channels import Receiver
 from tests.people.recovery.mailbox import delivering, idle
@@ -163,6 +164,22 @@ async def test_a_busy_collector_is_asked_again_and_a_refusal_is_not(world: World
         await ended(world)
         await until(collector, world, 3)
     assert len(collector.got) == 3
+
+
+async def test_a_collector_that_is_away_is_asked_again(world: World, collector: Receiver) -> None:
+    sent, away = list[bytes](), [True, False]
+
+    async def send(spans: Any) -> None:
+        address = {"otel_traces_endpoint": SecretStr("http://127.0.0.1:9/v1/traces")} if away.pop(0) else {}
+        sent.append(b"")
+        with collecting(collector, **address):
+            await real(spans)
+
+    real = traces.send
+    with collecting(collector), mock.patch.object(traces, "send", send):
+        await ended(world)
+        await until(collector, world, 1)
+    assert (len(sent), len(collector.got)) == (2, 1)
 
 
 async def test_without_a_collector_nothing_is_followed(world: World, collector: Receiver) -> None:
