@@ -2,7 +2,7 @@
 
     python scripts/dist.py [DIRECTORY]
 
-Times inside the files are those of the last commit, so that two builds of one commit are equal byte for byte. The bill
+All times inside the files are the time of the last commit, so that two builds of a commit are the same bytes. The bill
 of materials is CycloneDX 1.6: the Python packages that serving installs, and what the pages of the wheel contain.
 """
 

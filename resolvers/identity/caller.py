@@ -88,7 +88,7 @@ class Caller:
     https: bool = False
     cookies: dict[str, str] = field(default_factory=dict)
     mutation_id: str = ""  # the client's name of a mutation, which its events repeat
-    away: bool = False  # the service reads for its owner, by itself: this is no use of the credential
+    away: bool = False  # the service reads in the name of the owner: this does not count as a use of the credential
     run_id: str = ""  # of the worker that carries out this run: what it writes is refused when the run has ended
 
     @classmethod

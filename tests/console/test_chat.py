@@ -281,7 +281,7 @@ async def test_chats_are_found_renamed_and_deleted(place: World, player: Player,
 
 @pytest.mark.slow
 async def test_changes_of_files_are_diffs(place: World, player: Player, page: Page) -> None:
-    """Whatever a coding agent calls the texts before and after; other input stays as it is."""
+    """Reads the texts before and after under the names that coding agents use; other input stays as it is."""
     several = [{"old_string": "one", "new_string": "two"}, {"old_string": "three", "new_string": HOSTILE}]
     inputs: list[dict[str, Any]] = [
         {"file_path": "a.md", "edits": several},

@@ -204,7 +204,7 @@ async def test_filters_are_in_the_address(place: World, failed: Run, page: Page)
 
 @pytest.mark.slow
 async def test_the_log_stands_beside_the_trace(place: World, player: Player, page: Page, axe: str) -> None:
-    """Live, text whatever it holds, and kept by the address; on a phone above the trace."""
+    """The log is live, shows markup as text, is in the address, and stands above the trace on a phone."""
     player.play(
         "log it", text("Let me "), text(f"see. {HOSTILE}"), call("Bash", "t1", command="ls"), *([0.1] * 60), RESULT
     )

@@ -34,7 +34,7 @@ WITHOUT_PARENT = {"missions.find_one"}
 
 
 def _found_by(operation: Any) -> dict[str, Any] | None:
-    """The row that it names, whatever the case of the name."""
+    """The row that it names; the case of the name does not matter."""
     return operation.subject and vars(operation.subject) | {"any_case": False}
 
 

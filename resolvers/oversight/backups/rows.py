@@ -120,7 +120,7 @@ def fields_of(content: bytes, width: int) -> list[list[bytes]]:
 
 
 class Lines:
-    """The lines of one table. Raises BundleError for what is no line of it, or has a secret that cannot be opened."""
+    """The lines of one table. Raises BundleError if a line does not fit the table or its secret cannot be opened."""
 
     def __init__(self, passage: Passage, model: type[SQLModel], columns: list[str]) -> None:
         table = table_of(model)

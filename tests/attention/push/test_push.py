@@ -68,7 +68,7 @@ async def until(done: Callable[[], Any], seconds: float = 40.0) -> None:
 
 
 async def settled(world: World) -> None:
-    """Until every browser was told of everything that has happened."""
+    """Waits until the follower has delivered all events to every browser."""
     last = await world.database.fetchval("SELECT max(xid::text::bigint) FROM events WHERE type LIKE 'approval.%'")
 
     async def told() -> bool:
