@@ -292,6 +292,15 @@ def bookkeeping_of(model: type[SQLModel]) -> frozenset[str]:
     return columns
 
 
+@cache
+def untimed_of(model: type[SQLModel]) -> frozenset[str]:
+    """Columns in a model's `__untimed__`. A change of only these is an edit that leaves `updated_at`."""
+    columns: frozenset[str] = getattr(model, "__untimed__", frozenset())
+    if not columns <= set(table_of(model).c.keys()):
+        raise TypeError(f"{model.__name__} has no column {', '.join(sorted(columns - set(table_of(model).c.keys())))}")
+    return columns
+
+
 def table_of(model: type[SQLModel]) -> SQLTable:
     return cast(SQLTable, model.__table__)  # type: ignore[attr-defined]
 

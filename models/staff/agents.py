@@ -100,8 +100,8 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     of their life, `listed_at`.
     """
 
-    # the persona has versions of its own
-    __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at", "persona"})
+    __bookkeeping__: ClassVar = frozenset({"status", "schedule_last_run", "schedule_next_run", "expired_at"})
+    __untimed__: ClassVar = frozenset({"persona"})
 
     __tablename__ = "agents"
     __table_args__ = (

@@ -73,14 +73,15 @@ class Crew(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
     """A team of agents and its container.
 
     The `*_json` and `*_config` columns hold the client's text, checked and not normalised, because clients read it
-    back. A policy that was never set has a null `policy_set_at`, and the defaults apply. It has a time of its own, and
-    setting it is not an edit of the crew (contract: policies).
+    back. A policy that was never set has a null `policy_set_at`, and the defaults apply. It has a time of its own:
+    setting it does not change the crew's (contract: policies).
     """
 
     __bookkeeping__: ClassVar = frozenset(
-        {"issue_counter", "cached_image", "config_hash", "build", "agents_pending_restart", "persona"}
-        | {"memory_reviewed_at"}
-        | {"autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
+        {"issue_counter", "cached_image", "config_hash", "build", "agents_pending_restart", "memory_reviewed_at"}
+    )
+    __untimed__: ClassVar = frozenset(
+        {"persona", "autonomy_level", "behavior_mode", "policy_set_by_user_id", "policy_set_at", "policy_reason"}
     )
 
     __tablename__ = "crews"

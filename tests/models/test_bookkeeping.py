@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from models.base import Row, bookkeeping_of, table_of
+from models.base import Row, bookkeeping_of, table_of, untimed_of
 from models.staff.agents import Agent
 from models.work.labels import Label
 from tests.every import each_of
@@ -22,6 +22,12 @@ def models(kind: type[Row] = Row) -> Iterator[type[Row]]:
 def test_what_the_service_notes_is_in_columns(model: type[Row]) -> None:
     assert bookkeeping_of(model)
     assert not bookkeeping_of(model) & {"id", "workspace_id", "version", "created_at", "updated_at", "deleted_at"}
+
+
+@each_of("model", [m for m in models() if hasattr(m, "__untimed__")], ids=lambda model: model.__name__)
+def test_an_edit_that_leaves_the_time_is_no_bookkeeping(model: type[Row]) -> None:
+    assert untimed_of(model)
+    assert not untimed_of(model) & bookkeeping_of(model)
 
 
 def test_a_column_that_there_is_not_is_told() -> None:

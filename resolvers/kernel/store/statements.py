@@ -27,7 +27,7 @@ from sqlalchemy.sql.util import ClauseAdapter
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import SQLModel
 
-from models.base import TenantRow, bookkeeping_of, enums_of, only_sealed, secrets_of, table_of
+from models.base import TenantRow, bookkeeping_of, enums_of, only_sealed, secrets_of, table_of, untimed_of
 from models.sealed import Sealed
 from resolvers.kernel.reader.clauses import clause
 from resolvers.kernel.reader.visibility import Scope
@@ -245,10 +245,12 @@ def valued(changes: Mapping[str, Any]) -> dict[str, Any]:
 def edited(model: type[SQLModel], sets: dict[str, Any]) -> dict[str, Any]:
     """The values that an update sets, with the version and time of an edit unless only bookkeeping columns change."""
     table = table_of(model)
-    if sets and sets.keys() <= bookkeeping_of(model):
+    others = sets.keys() - bookkeeping_of(model)
+    if sets and not others:
         return sets
+    timed = "updated_at" in table.c and not (others and others <= untimed_of(model))
     stamps = ({"version": table.c.version + ONE} if "version" in table.c else {}) | (
-        {"updated_at": func.now()} if "updated_at" in table.c else {}
+        {"updated_at": func.now()} if timed else {}
     )
     return stamps | sets
 

@@ -24,14 +24,12 @@ from resolvers.kernel import (
     outranks,
     people_only,
 )
-from resolvers.kernel.store.differences import ENTITY_TYPES
 from resolvers.people.auth.sessions import open_session
 from resolvers.people.recovery import Password, find_account, is_vouched_for
 from resolvers.people.workspaces.invitations import MISSING
-from resolvers.people.workspaces.members import room_for_a_member
+from resolvers.people.workspaces.members import MEMBER_TYPE, room_for_a_member
 
 OTHER_EMAIL = "This invitation is for a different email address than your account's"
-MEMBER_TYPE = ENTITY_TYPES["workspace_member"]
 MEMBER = "You are already a member of this workspace"
 NOT_VERIFIED = (
     "The email of your account is not verified: set a new password by a mailed link first, then accept the invitation"

@@ -42,9 +42,11 @@ from resolvers.kernel import (
     viewer_can,
 )
 from resolvers.kernel.admission.row_rules import Allowed, ByRole, Is
-from resolvers.kernel.declarations.row_events import heard, of_action
+from resolvers.kernel.declarations.row_events import RowEvent, hearers, heard, of_action
 from resolvers.kernel.ground.scopes import OPEN
+from resolvers.kernel.store.differences import ENTITY_TYPES
 
+MEMBER_TYPE = ENTITY_TYPES["workspace_member"]
 NOTHING: Any = constant("")
 USERS = table_of(User)
 
@@ -109,6 +111,14 @@ graph(
     ),
 )
 heard(Membership, lambda member, changed: of_action(Action.READ))  # the one of a service account is not edited here
+
+
+class WorkspaceMemberRoleChangedEvent(
+    RowEvent, type="workspace_member.role_changed", channel="workspace:{workspace_id}#{part}"
+):
+    """Workspace member role changed; `id` is the id of the row."""
+
+    of_ = Membership
 
 
 class AssignableRole(StrEnum):
@@ -188,7 +198,8 @@ async def add_member(ctx: Context, data: AddMember) -> Membership:
     "members.update_role",
     Action.CREATE,
     surfaces=GRAPHQL_ONLY,
-    audit="workspace_member.role_changed",
+    audit="member.role_change",
+    emits=WorkspaceMemberRoleChangedEvent,
     subject=MEMBER,
     locked=True,
     allow=may_change_role,
@@ -210,6 +221,8 @@ async def update_member_role(ctx: Context, member: Membership, data: UpdateMembe
     if member.role is Role.OWNER and await _is_only_owner(ctx):
         raise Refusal(Code.CONFLICT, "The last owner of a workspace stays owner")
     ctx.ring(Topic.access, member.user_id)
+    ctx.audit(MEMBER_TYPE, member.user_id, **{"from": member.role, "to": data.role, "member_id": member.id})
+    ctx.emit(WorkspaceMemberRoleChangedEvent(id=member.id, part=hearers(Membership, member, ("role",))))
     return await ctx.edit(member, role=data.role)
 
 

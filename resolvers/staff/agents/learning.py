@@ -53,7 +53,7 @@ def get_learning(scope: QueryScope, agent: Row[Agent], data: OfLearner) -> Row[A
     return agent
 
 
-@command("agents.learning_set", Action.MANAGE, subject=AGENT, audit="agent.learning_set")
+@command("agents.learning_set", Action.MANAGE, subject=AGENT, audit="agent.learning_set", versioned=Agent)
 async def set_learning(ctx: Context, agent: Agent, data: SetLearning) -> Agent:
     """Set whether an agent learns by itself.
 

@@ -54,12 +54,12 @@ def get_policy(scope: QueryScope, crew: Row[Crew], data: ByCrew) -> Row[Crew]:
     return crew
 
 
-@command("policies.put", Action.CREATE, audit="crew.policy_set", errors=(Code.NOT_FOUND,))
+@command("policies.put", Action.CREATE, audit="crew.policy_set", errors=(Code.NOT_FOUND,), versioned=Crew)
 async def set_policy(ctx: Context, data: SetPolicy) -> Crew:
     """Set the policy of a crew.
 
     Replaces level, mode and reason; an absent reason is cleared. It applies to the next decision. The crew's version
-    and `updated_at` are unchanged.
+    rises; its `updated_at` does not change.
     """
     if data.autonomy_level is AutonomyLevel.full:
         if data.behavior_mode is BehaviorMode.block:

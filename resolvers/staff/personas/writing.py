@@ -75,13 +75,19 @@ async def _drop(ctx: Context, owner: Agent | Crew) -> Deleted:
 
 
 @command(
-    "agents.persona_put", Action.CREATE, subject=AGENT, audit="agent.persona_set", errors=(Code.TOO_LARGE,), late=True
+    "agents.persona_put",
+    Action.CREATE,
+    subject=AGENT,
+    audit="agent.persona_set",
+    errors=(Code.TOO_LARGE,),
+    versioned=Agent,
+    late=True,
 )
 async def set_persona(ctx: Context, agent: Agent, data: SetPersona) -> PersonaWritten:
     """Set the persona of an agent.
 
     Replaces the agent's own persona from its next run. The last 100 versions are kept for as long as the
-    workspace keeps memories. The agent's version and `updated_at` do not change.
+    workspace keeps memories. The agent's version rises; its `updated_at` does not change.
     """
     return await write(ctx, agent, data.content)
 
@@ -101,14 +107,15 @@ async def delete_persona(ctx: Context, agent: Agent, data: PersonaOfAgent) -> De
     subject=CREW,
     audit="crew.persona_set",
     errors=(Code.TOO_LARGE,),
+    versioned=Crew,
     late=True,
     scopes="crews",
 )
 async def set_crew_persona(ctx: Context, crew: Crew, data: SetCrewPersona) -> PersonaWritten:
     """Set the persona of a crew.
 
-    Applies to agents without their own persona from their next run. The crew's version and `updated_at` do not
-    change.
+    Applies to agents without their own persona from their next run. The crew's version rises; its `updated_at`
+    does not change.
     """
     return await write(ctx, crew, data.content)
 

@@ -222,9 +222,10 @@ async def test_a_role_holds_from_the_next_request_and_is_recorded(world: World) 
     assert await change_role(world, person, str(world.viewer.membership_id), "VIEWER") == ("", "VIEWER")
     assert await change_role(world, person, id, "VIEWER") == ("", "VIEWER"), "one's own, downwards"
     assert (await change_role(world, person, id, "MANAGER"))[0] == "FORBIDDEN", "and not upwards again"
-    row = next(row for row in reversed(await world.audit()) if row["entity_id"] == id)
-    assert row["action"] == "workspace_member.role_changed"
-    assert (await world.events())[-1]["type"] == "workspace_member.role_changed"
+    row = next(row for row in reversed(await world.audit()) if row["entity_id"] == person.user_id)
+    assert (row["action"], row["data"]) == ("member.role_change", {"from": "MANAGER", "to": "VIEWER", "member_id": id})
+    event = (await world.events())[-1]
+    assert (event["type"], event["payload"]["id"]) == ("workspace_member.role_changed", id)
     assert (await change_role(world, world.owner, new_id(), "VIEWER"))[0] == "NOT_FOUND"
     stranger = str((await world.person(new_id(), Role.MEMBER, world.other)).membership_id)
     assert (await change_role(world, world.owner, stranger, "VIEWER"))[0] == "NOT_FOUND"

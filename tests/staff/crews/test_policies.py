@@ -48,15 +48,17 @@ async def test_all_is_replaced_together_and_says_who_has_set_it(world: World) ->
     assert "reason" not in blank
 
 
-async def test_to_set_a_policy_is_no_edit_of_the_crew(world: World) -> None:
+async def test_to_set_a_policy_changes_the_version_of_the_crew_and_not_its_time(world: World) -> None:
     row = await crew(world)
     read = f"/api/v1/crews/{row.id}"
     before = await world.rest(world.admin, "GET", read)
     assert (await world.rest(world.admin, "PUT", path(row), STRICT)).status_code == 200
     after = await world.rest(world.admin, "GET", read)
-    assert (after.json(), after.headers["etag"]) == (before.json(), before.headers["etag"])
+    assert after.json() == before.json()
     tag = before.headers["etag"]
-    assert (await world.rest(world.admin, "PATCH", read, {"name": "Deck"}, **{"if-match": tag})).status_code == 200
+    assert after.headers["etag"] != tag
+    assert (await world.rest(world.owner, "PUT", path(row), FULL, **{"if-match": tag})).status_code == 412
+    assert (await world.rest(world.admin, "PATCH", read, {"name": "Deck"}, **{"if-match": tag})).status_code == 412
     assert (await world.rest(world.admin, "GET", path(row))).json()["autonomy_level"] == "strict"
 
 
@@ -119,7 +121,7 @@ async def test_graphql_has_the_same_policies(world: World) -> None:
     assert refused["errors"][0]["extensions"]["code"] == "BAD_REQUEST"
     answer = await world.graphql(world.manager, document, {"in": sent | {"reason": "Why not"}})
     shown = {"id": row.id, "autonomyLevel": "full", "behaviorMode": "warn", "policyReason": "Why not"}
-    assert answer["data"]["setCrewPolicy"] == shown | {"policySetByUserId": world.manager.user_id, "version": 1}
+    assert answer["data"]["setCrewPolicy"] == shown | {"policySetByUserId": world.manager.user_id, "version": 2}
     read = "query($ws: ID, $id: ID!) { crewPolicy(workspaceId: $ws, crewId: $id) { policyReason }"
     read += " crewPolicies(workspaceId: $ws) { id autonomyLevel } }"
     data = (await world.graphql(world.viewer, read, {"id": row.id}))["data"]

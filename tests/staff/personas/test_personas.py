@@ -103,13 +103,26 @@ async def test_at_the_cap(world: World) -> None:
     assert (await put(world, ada, "é" * 750)).json()["bytes"] == 1500
 
 
-async def test_it_is_no_edit_of_the_agent(world: World) -> None:
+async def test_it_changes_the_version_of_the_agent_and_not_its_time(world: World) -> None:
     ada = await agent_of(world)
     read = f"/api/v1/agents/{ada.id}"
     before = await world.rest(world.viewer, "GET", read)
     await put(world, ada, "You are Ada.")
     after = await world.rest(world.viewer, "GET", read)
-    assert (before.json(), before.headers["etag"]) == (after.json(), after.headers["etag"])
+    assert before.json() == after.json()
+    assert before.headers["etag"] != after.headers["etag"]
+
+
+async def test_of_two_who_began_from_one_persona_one_is_refused(world: World) -> None:
+    ada = await agent_of(world)
+    document = """mutation($ws: ID, $in: SetPersonaInput!, $version: Int) {
+        setAgentPersona(workspaceId: $ws, input: $in, ifVersion: $version) { agent { version } } }"""
+    first = {"in": {"agentId": ada.id, "content": "First."}, "version": 1}
+    assert (await world.graphql(world.manager, document, first))["data"]["setAgentPersona"] == {"agent": {"version": 2}}
+    second = await world.graphql(world.owner, document, {"in": {"agentId": ada.id, "content": "Late."}, "version": 1})
+    assert second["errors"][0]["extensions"]["code"] == "PRECONDITION_FAILED"
+    assert (await get(world, ada))["content"] == "First."
+    assert len(await versions(world, ada)) == 1
 
 
 async def test_members_read_and_managers_write(world: World) -> None:
