@@ -16,7 +16,7 @@ class FeatureFlagType:
     `percentage`. The bucket is the first 32 bits of the SHA-256 of `<workspace id>/<key>`, modulo 100.
     """
 
-    fields = "id_here key description enabled percentage created_at updated_at override_enabled active"
+    fields = "id_here key description enabled percentage created_at updated_at version override_enabled active"
     id_here: strawberry.ID = strawberry.field(
         name="id", description="Id of the flag in the current workspace; `key` names the flag in all of them."
     )

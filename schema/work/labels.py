@@ -11,7 +11,7 @@ from schema.bridge.fields import mutation, node, query
 class LabelType:
     """A label for issues of a workspace."""
 
-    fields = "id name color label_group issues"
+    fields = "id name color label_group version issues"
 
 
 @strawberry.type

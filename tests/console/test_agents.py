@@ -238,6 +238,13 @@ async def test_what_somebody_else_has_changed_meanwhile_is_shown(place: World, d
     await page.until("!document.querySelector('.editable input')")
     row = await place.database.fetchrow("SELECT role_title, description FROM agents WHERE id = $1", desk.agent)
     assert tuple(row or ()) == ("Editor", "Reads")
+    await begin(page, "Persona", "Mine")
+    assert (await place.rest(place.owner, "PUT", f"{path}/persona", {"content": "Theirs"})).status_code == 200
+    await page.value(f"{button('Save')}.click()")
+    await page.see("changed this to “Theirs” meanwhile", ".editable [role=alert]")
+    await page.value(f"{button('Save')}.click()")
+    await page.until("!document.querySelector('.editable textarea')")
+    assert await place.database.fetchval("SELECT persona FROM agents WHERE id = $1", desk.agent) == "Mine"
     assert all("PRECONDITION_FAILED" in one or "412" in one for one in page.complaints), page.complaints
 
 

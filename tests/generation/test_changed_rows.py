@@ -37,6 +37,7 @@ UNSHOWN: dict[str, str] = {
     **dict.fromkeys(("agents.files_save", "crews.files.save", "auth.pair_start"), _NO_TYPE),
     **dict.fromkeys(("connectors.install", "decision_links.decide"), _NO_TYPE),
     **dict.fromkeys([f"service_accounts.tokens.{verb}" for verb in ("create", "revoke", "rotate")], _ACCOUNT),
+    "members.update_role": "the log names the user, the answer is the membership",
     "agents.persona_suggest": "the log names the persona, the answer leads to its agent",
     "chats.attachments_delete": "the log names the crew of the file, the answer the attachment",
     "checkpoints.restore": "its answer shows the checkpoint in another form",

@@ -64,7 +64,7 @@ export function actsOf(entry: Entry, ws: string): Act[] {
           operation: "updateCredential",
           primary: true,
           ask: { field: "value", label: texts.asks.secret, kind: "secret", required: true },
-          run: async (value) => void (await change(RenewCredential, { ws, input: { id: subject.id, value } })),
+          run: async (value) => void (await change(RenewCredential, { ws, input: { id: subject.id, value }, version: subject.version })),
         },
       ];
     case "InboxItem":

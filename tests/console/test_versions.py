@@ -1,0 +1,67 @@
+"""An edit of a versioned row says from which version a person has begun, on every screen."""
+
+from pathlib import Path
+
+from graphql import (
+    FieldNode,
+    GraphQLObjectType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    build_schema,
+    get_named_type,
+    parse,
+)
+
+ROOT = Path(__file__).parents[2]
+SCHEMA: GraphQLSchema = build_schema((ROOT / "schema/schema.graphql").read_text())
+DELETES = "delete"
+"""What is deleted is deleted as it is: the person has confirmed its name, not its content."""
+PLACED = {
+    "moveIssue": "a place between neighbours, which the server computes from the row as it is",
+}
+UNVERSIONED = {"setFeatureFlagOverride": "one state of the workspace: the latest holds"}
+"""Edits without `ifVersion` that return versioned rows."""
+
+
+def _mutations() -> list[tuple[str, FieldNode]]:
+    found = []
+    for path in sorted((ROOT / "console").rglob("*.graphql")):
+        if "node_modules" in path.parts:
+            continue
+        for definition in parse(path.read_text()).definitions:
+            if isinstance(definition, OperationDefinitionNode) and definition.operation is OperationType.MUTATION:
+                fields = [each for each in definition.selection_set.selections if isinstance(each, FieldNode)]
+                found += [(str(path.relative_to(ROOT)), each) for each in fields]
+    return found
+
+
+def test_edits_of_versioned_rows_send_the_version() -> None:
+    roots = SCHEMA.mutation_type
+    assert roots is not None
+    seen = 0
+    silent = []
+    for where, field in _mutations():
+        name = field.name.value
+        if "ifVersion" not in roots.fields[name].args or name.startswith(DELETES) or name in PLACED:
+            continue
+        seen += 1
+        if not any(argument.name.value == "ifVersion" for argument in field.arguments):
+            silent.append(f"{where}: {name}")
+    assert silent == []
+    assert seen > 20
+
+
+def test_edits_that_take_no_version_are_known() -> None:
+    """Settings of one row are edits of it: they compare its version, or `UNVERSIONED` says why not."""
+    roots = SCHEMA.mutation_type
+    assert roots is not None
+    loose = set()
+    for _, field in _mutations():
+        name = field.name.value
+        returned = get_named_type(roots.fields[name].type)
+        versioned = isinstance(returned, GraphQLObjectType) and "version" in returned.fields
+        edit = name.startswith(("set", "update", "replace", "change", "rename", "configure"))
+        if versioned and edit and "ifVersion" not in roots.fields[name].args:
+            loose.add(name)
+    assert loose == UNVERSIONED.keys()
