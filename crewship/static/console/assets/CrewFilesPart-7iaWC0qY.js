@@ -1,1 +1,0 @@
-import{hr as e,mr as t}from"./index-B2iOqg0k.js";import{t as n}from"./Files-JjZ7M8Kf.js";function r(r,i){e(i,!0),n(r,{get crew(){return i.crew.id}}),t()}export{r as default};
