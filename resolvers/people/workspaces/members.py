@@ -42,7 +42,7 @@ from resolvers.kernel import (
     viewer_can,
 )
 from resolvers.kernel.admission.row_rules import Allowed, ByRole, Is
-from resolvers.kernel.declarations.row_events import RowEvent, hearers, heard, of_action
+from resolvers.kernel.declarations.row_events import RowEvent, heard, hearers, of_action
 from resolvers.kernel.ground.scopes import OPEN
 from resolvers.kernel.store.differences import ENTITY_TYPES
 
@@ -221,7 +221,8 @@ async def update_member_role(ctx: Context, member: Membership, data: UpdateMembe
     if member.role is Role.OWNER and await _is_only_owner(ctx):
         raise Refusal(Code.CONFLICT, "The last owner of a workspace stays owner")
     ctx.ring(Topic.access, member.user_id)
-    ctx.audit(MEMBER_TYPE, member.user_id, **{"from": member.role, "to": data.role, "member_id": member.id})
+    told: dict[str, Any] = {"from": member.role, "to": data.role, "member_id": member.id}
+    ctx.audit(MEMBER_TYPE, member.user_id, **told)
     ctx.emit(WorkspaceMemberRoleChangedEvent(id=member.id, part=hearers(Membership, member, ("role",))))
     return await ctx.edit(member, role=data.role)
 
