@@ -63,6 +63,17 @@ def execute(text: str) -> None:
     adapted.run_async(lambda connection: connection.execute(text))
 
 
+def build_index(name: str, on: str) -> None:
+    """Builds an index while other processes write to its table. A build that was broken off left an invalid index,
+    which goes first. Other statements have a limit for locks; this one waits until older transactions have ended.
+    """
+    with op.get_context().autocommit_block():
+        op.execute("SET lock_timeout = 0")
+        op.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
+        op.execute(f"CREATE INDEX CONCURRENTLY {name} ON {on}")
+        op.execute(f"SET lock_timeout = '{TABLE_LOCK_TIMEOUT}'")
+
+
 @asynccontextmanager
 async def connect(dsn: str) -> AsyncIterator[AsyncConnection]:
     """A connection of the owner's for migrations: it sees the rows of all tenants."""

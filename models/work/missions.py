@@ -112,6 +112,14 @@ RANKED_LAST = """
 """The rank of a new row: behind all others, by its time in microseconds. See resolvers/work/issues/ranks.py."""
 
 
+URGENCY = (
+    "CASE WHEN priority = 'urgent' THEN 4 WHEN priority = 'high' THEN 3 WHEN priority = 'medium' THEN 2"
+    " WHEN priority = 'low' THEN 1 ELSE 0 END"
+)
+DUE = "CASE WHEN due_date IS NULL THEN 'none' ELSE due_date END"
+"""Keys of orders that are never null, so that an index begins at a cursor."""
+
+
 class Mission(TenantTable, Versioned, Timestamps, table=True):
     """A goal that a crew's lead pursues. The chat with the same id groups its assignments. `started_at`: the last time
     that work on it began.
@@ -150,6 +158,8 @@ class Mission(TenantTable, Versioned, Timestamps, table=True):
             for key in ("priority", "sort_order")
         ],
         Index("missions_by_status_idx", "workspace_id", "mission_type", "status", "created_at", "id"),
+        Index("missions_by_urgency_idx", "workspace_id", "mission_type", text(f"({URGENCY})"), "created_at", "id"),
+        Index("missions_by_due_date_idx", "workspace_id", "mission_type", text(f"({DUE})"), "created_at", "id"),
         Index("missions_by_rank_idx", "workspace_id", "mission_type", "rank", "id"),
         Index("missions_by_status_rank_idx", "workspace_id", "mission_type", "status", "rank", "id"),
         Index("missions_crew_id_status_rank_idx", "workspace_id", "crew_id", "status", "rank", "id"),

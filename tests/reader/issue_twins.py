@@ -75,6 +75,17 @@ FILTERS: dict[str, Rule] = {
     ),
     "updatedSince": lambda row, given: row["updated_at"] >= given,
 }
+
+
+def urgency(row: Row) -> int:
+    known = ("none", "low", "medium", "high", "urgent")
+    return known.index(row["priority"]) if row["priority"] in known else 0
+
+
+def due(row: Row) -> str:
+    return "none" if row["due_date"] is None else str(row["due_date"])
+
+
 WAYS: dict[str, Order] = {
     f"{name}_{way}": by(*[f"{sign}{key}" for key in keys])
     for name, keys in {
@@ -83,6 +94,10 @@ WAYS: dict[str, Order] = {
         "updated_at": ("updated_at", "id"),
         "sort_order": ("sort_order", "created_at", "id"),
     }.items()
+    for way, sign in (("asc", ""), ("desc", "-"))
+} | {
+    f"{name}_{way}": (Key(read, way == "desc", kind), *by(*[f"{sign}{key}" for key in ("created_at", "id")]))
+    for name, kind, read in (("priority", "whole", urgency), ("due_date", "text", due))
     for way, sign in (("asc", ""), ("desc", "-"))
 }
 

@@ -25,3 +25,4 @@ BOARD = (
     'text: "issue"',
     "sort: priority",
 )
+FAR = ("orderBy: priority_desc", "orderBy: priority_asc", "orderBy: due_date_asc", "orderBy: due_date_desc")

@@ -15,7 +15,7 @@ import asyncpg
 import httpx2
 
 from resolvers.kernel.store.database import Connection, database
-from tests.scale.boards import BOARD, CREW
+from tests.scale.boards import BOARD, CREW, FAR
 from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
 from tests.scale.narrowing import FOUND, FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
@@ -159,7 +159,7 @@ READS = (
         search="issue",
         sort="priority",
     ),
-    *(Read(f"issues: {chosen}", field=f"issues({chosen}") for chosen in BOARD),
+    *(Read(f"issues: {chosen}", field=f"issues({chosen}", behind=chosen in FAR) for chosen in (*BOARD, *FAR)),
     *(Read(f"issues: by {sort}", f"/api/v1/issues?limit=20&sort={sort}") for sort in ("updated_at", "sort_order")),
     *_list("security log", "/api/v1/me/security-log", "securityLog"),
     *_list("missions", "/api/v1/missions", "missions", status="IN_PROGRESS", include_tasks="true"),

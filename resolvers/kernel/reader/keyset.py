@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Case, Date, DateTime, Label, and_, case, false, literal_column, or_, tuple_
-from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, Null, UnaryExpression
+from sqlalchemy.sql.elements import BinaryExpression, ColumnClause, Grouping, Null, UnaryExpression
 from sqlalchemy.sql.functions import coalesce
 from sqlalchemy.sql.operators import concat_op, desc_op, is_, is_not
 
@@ -56,9 +56,10 @@ def is_nullable(key: Any) -> bool:
 
 def _tested(key: Case[Any], result: Any) -> bool:
     """CASE WHEN a IS NULL THEN b ELSE a: the ELSE is not NULL."""
+    tests = [w.element if isinstance(w, Grouping) else w for w, _ in key.whens]
     return any(
         isinstance(w, BinaryExpression) and w.operator is is_ and isinstance(w.right, Null) and w.left.compare(result)
-        for w, _ in key.whens
+        for w in tests
     )
 
 

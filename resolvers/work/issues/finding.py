@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import BigInteger, cast, func, or_, select
+from sqlalchemy import BigInteger, Integer, case, cast, func, or_, select
 from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
@@ -34,6 +34,7 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.reader.filters import linked, says_below
+from resolvers.rules.issue_fields import PRIORITIES
 from resolvers.rules.times import Since, from_time
 from resolvers.work.issues.graph import FilterIssues, IssueFilters
 
@@ -43,7 +44,11 @@ LabelIds = Annotated[list[Id], at_most(MOST_LISTED)]
 
 
 class IssueOrder(StrEnum):
-    """The field and the direction of a list of issues. `rank` is the order of boards, which `moveIssue` sets."""
+    """The field and the direction of a list of issues. `rank` is the order of boards, which `moveIssue` sets.
+
+    `priority_desc` begins with urgent issues; an arbitrary text counts as none. `due_date_asc` ends with issues that
+    have no due date. In both, issues that are equal are in the order of their creation, in the same direction.
+    """
 
     rank_asc = "rank_asc"
     rank_desc = "rank_desc"
@@ -51,6 +56,10 @@ class IssueOrder(StrEnum):
     created_at_desc = "created_at_desc"
     updated_at_asc = "updated_at_asc"
     updated_at_desc = "updated_at_desc"
+    priority_asc = "priority_asc"
+    priority_desc = "priority_desc"
+    due_date_asc = "due_date_asc"
+    due_date_desc = "due_date_desc"
     sort_order_asc = "sort_order_asc"
     sort_order_desc = "sort_order_desc"
 
@@ -58,18 +67,30 @@ class IssueOrder(StrEnum):
 COMMENTED = says_below(Mission, IssueComment, "mission_id", "body")
 
 
+PLACES = [*enumerate(PRIORITIES)][:0:-1]  # the most urgent first
+# As the indexes have them: models.work.missions.URGENCY, and DUE.
+URGENCY = case(
+    *[(col(Mission.priority) == constant(name), constant(place, Integer())) for place, name in PLACES],
+    else_=constant(0, Integer()),
+)
+DUE = case((col(Mission.due_date).is_(None), constant("none")), else_=col(Mission.due_date))
+
+
 def _both_ways(name: str, *keys: Any) -> dict[IssueOrder, tuple[Any, ...]]:
     return {
-        IssueOrder(f"{name}_asc"): tuple([col(key) for key in keys]),
-        IssueOrder(f"{name}_desc"): tuple([col(key).desc() for key in keys]),
+        IssueOrder(f"{name}_asc"): keys,
+        IssueOrder(f"{name}_desc"): tuple([key.desc() for key in keys]),
     }
 
 
+CREATED = (col(Mission.created_at), col(Mission.id))
 ORDERS = (
-    _both_ways("rank", Mission.rank, Mission.id)
-    | _both_ways("created_at", Mission.created_at, Mission.id)
-    | _both_ways("updated_at", Mission.updated_at, Mission.id)
-    | _both_ways("sort_order", Mission.sort_order, Mission.created_at, Mission.id)
+    _both_ways("rank", col(Mission.rank), col(Mission.id))
+    | _both_ways("created_at", *CREATED)
+    | _both_ways("updated_at", col(Mission.updated_at), col(Mission.id))
+    | _both_ways("priority", URGENCY, *CREATED)
+    | _both_ways("due_date", DUE, *CREATED)
+    | _both_ways("sort_order", col(Mission.sort_order), *CREATED)
 )
 
 

@@ -86,21 +86,29 @@ async def test_text_is_found_wherever_an_issue_has_it(board: Board) -> None:
     assert await found(board, 'text: "leak", search: "roof"') == ["Roof"]
 
 
+PLACE: dict[str, Any] = {
+    "priority": lambda name: {"urgent": 4, "high": 3, "low": 1}.get(name, 0),
+    "due_date": lambda day: day or "none",
+}
+
+
 async def test_columns_in_each_order(board: Board) -> None:
     """With one state, with several, and by the page."""
     made = {}
     for n, status in enumerate([MissionStatus.TODO, MissionStatus.DONE, MissionStatus.TODO, MissionStatus.REVIEW] * 2):
-        made[f"Leak {n}"] = await board.in_state(status, title=f"Leak {n}")
+        priority = ("urgent", "none", "soon", "low", "high")[n % 5]
+        day = {"due_date": f"2030-01-0{9 - n}"} if n % 3 else {}
+        made[f"Leak {n}"] = await board.in_state(status, title=f"Leak {n}", priority=priority, **day)
     document = "mutation($ws: ID, $in: MoveIssueInput!) { moveIssue(workspaceId: $ws, input: $in) { id } }"
     await board.data(document, **{"in": {"id": made["Leak 0"]["id"], "after": made["Leak 5"]["id"]}})
     rows = {title: await board.row(issue) for title, issue in made.items()}
     chosen = {"": [*MissionStatus], "status: [TODO], ": ["TODO"], "status: [TODO, REVIEW], ": ["TODO", "REVIEW"]}
     for (narrowed, states), order in product(chosen.items(), IssueOrder):
         name, _, way = order.rpartition("_")
-        keys = (name, "created_at", "id") if name == "sort_order" else (name, "id")
+        keys = (name, "id") if name in ("rank", "created_at", "updated_at") else (name, "created_at", "id")
         expected = sorted(
             [title for title, row in rows.items() if row["status"] in states],
-            key=lambda title: [rows[title][key] for key in keys],
+            key=lambda title: [PLACE.get(key, lambda value: value)(rows[title][key]) for key in keys],
             reverse=way == "desc",
         )
         assert await found(board, f"{narrowed}orderBy: {order}") == expected, (narrowed, order)
