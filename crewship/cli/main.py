@@ -6,14 +6,15 @@ import json
 import os
 import select
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from crewship.cli.backup import app as backup_app
+from crewship.cli.explaining import explained, refusals
 from crewship.cli.people import app as people_app
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
 app.add_typer(audit_app, name="audit")
 keys_app = typer.Typer(no_args_is_help=True, help="The keys of the instance.")
 app.add_typer(keys_app, name="keys")
+app.add_typer(backup_app, name="backup")
 
 WHILE_LOADING = (200_000, 10)
 """For the collector of garbage: what is imported stays, and to walk it again and again is a fifth of a start. A server
@@ -84,29 +86,6 @@ def crewship(
     """The Crewship server: REST and GraphQL on PostgreSQL."""
 
 
-@contextmanager
-def _explained(*errors: type[Exception]) -> Iterator[None]:
-    """Turn what a person can correct into one message and exit code 1; a traceback is for our own faults."""
-    try:
-        yield
-    except errors as error:
-        for line in str(error).splitlines():
-            print(f"crewship: {line}", file=sys.stderr)
-        raise typer.Exit(1) from None
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Errors that an operator of the server can correct."""
-    from crewship.process.database import StartError
-    from crewship.process.keys import KeysError
-    from crewship.process.postgres_child import PostgresError
-    from resolvers.instance.settings import SettingsError
-
-    with _explained(SettingsError, StartError, PostgresError, KeysError):
-        yield
-
-
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (CREWSHIP_HOST).")] = None,
@@ -121,7 +100,7 @@ def serve(
     Several processes may share one data directory: the first one runs the database, which ends with it. For lifetimes
     that do not depend on each other, give all of them a DATABASE_URL.
     """
-    with _refusals():
+    with refusals():
         from crewship.process.progress import Progress
         from crewship.process.serve import serve as run
         from crewship.process.serve import tell_step
@@ -148,7 +127,7 @@ def demo(
     from crewship.cli.profiles import ClientError
     from runtime.runs.job import Failed
 
-    with _refusals(), _explained(ClientError, Failed):
+    with refusals(), explained(ClientError, Failed):
         run(data_dir, port)
 
 
@@ -161,7 +140,7 @@ def migrate(
     """Bring the database to the schema of this release."""
     if plan:
         return _migration_plan()
-    with _refusals():
+    with refusals():
         from crewship.process.database import database
         from crewship.process.serve import migrate as bring
 
@@ -171,7 +150,7 @@ def migrate(
 
 
 def _migration_plan() -> None:
-    with _refusals():
+    with refusals():
         from crewship.cli.migration_plan import planned
         from crewship.process.database import database
 
@@ -184,7 +163,7 @@ def forget_passkeys(email: Annotated[str, typer.Argument(help="Email of the user
     """Delete the passkeys of a user who has lost them: the password is enough to sign in again."""
     from crewship.cli.passkeys import NoSuchUser, forget
 
-    with _refusals(), _explained(NoSuchUser):
+    with refusals(), explained(NoSuchUser):
         from crewship.process.database import existing_database
 
         with existing_database(_settings()) as access:
@@ -203,7 +182,7 @@ def reset_password(email: Annotated[str, typer.Argument(help="Email of the user,
     from resolvers.errors import Refusal
 
     password = _new_password()
-    with _refusals(), _explained(NoSuchUser, Refusal):
+    with refusals(), explained(NoSuchUser, Refusal):
         from crewship.process.database import existing_database
 
         with existing_database(_settings()) as access:
@@ -222,7 +201,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Check data directory, database, keys and port, and say how to fix what is wrong. Exit code 1 if anything is
     wrong.
     """
-    with _refusals():
+    with refusals():
         from crewship.cli.doctor import examine
 
         checks = examine(_settings())
@@ -249,7 +228,7 @@ def verify_audit(
     """Check that no row of the audit log was changed, removed, moved or added since it was sealed. Exit code 1 when one
     was.
     """
-    with _refusals():
+    with refusals():
         from crewship.cli.audit import verified
         from crewship.process.database import existing_database
 
@@ -281,7 +260,7 @@ def rotate_keys(
     """Rewrap every data key with the current wrapping key, and reseal values that are not sealed with their workspace's
     data key, while the service runs. You can interrupt and repeat it. Exit code 1 if a value could not be opened.
     """
-    with _refusals():
+    with refusals():
         from crewship.cli.reseal import reseal
         from crewship.process.database import existing_database
 
@@ -299,7 +278,7 @@ def rotate_keys(
 @keys_app.command("status")
 def keys_status(as_json: AsJson = False) -> None:
     """Show which key wraps, and what each key is still needed for."""
-    with _refusals():
+    with refusals():
         from crewship.cli.reseal import needed
         from crewship.process.database import existing_database
 
@@ -317,7 +296,7 @@ def drop_key(name: Annotated[str, typer.Argument(help="Such as ENCRYPTION_KEY.")
     """Drop a key that is no longer needed: the server then starts without it. Refused while the key is needed, for
     example for the seals of the audit log.
     """
-    with _refusals():
+    with refusals():
         from crewship.cli.reseal import drop
         from crewship.process.database import existing_database
 

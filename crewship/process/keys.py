@@ -329,7 +329,18 @@ def _applied(settings: Settings, values: Mapping[str, str]) -> Settings:
                     f"{key.name} in {secrets_path(settings.data_dir)}"
                     f" takes {Settings.model_fields[key.field].description}"
                 ) from None
-    return settings.model_copy(update=added)
+    further = _further(settings, values)
+    return settings.model_copy(update=added | ({"encryption_keys": further} if further else {}))
+
+
+def _further(settings: Settings, values: Mapping[str, str]) -> dict[int, SecretStr]:
+    """The keys of CREWSHIP_ENCRYPTION_KEYS, and those of `secrets.env` that it lacks, as a restore writes them."""
+    stored = {int(match[1]): value for name, value in values.items() if (match := FURTHER.fullmatch(name))}
+    try:
+        known = {number: TypeAdapter(AesKey).validate_python(SecretStr(value)) for number, value in stored.items()}
+    except ValidationError:
+        raise KeysError(f"a key in {secrets_path(settings.data_dir)} is not 32 bytes in hexadecimal") from None
+    return known | settings.encryption_keys if known else {}
 
 
 def held(settings: Settings) -> dict[str, str]:

@@ -27,7 +27,7 @@ from resolvers.oversight.backups.places import SUFFIX, allowed, clear_unfinished
 
 FORMAT: Final = FORMATS[-1]
 SCOPES: Final = (
-    "scope must be workspace: crews are backed up with their workspace, and an instance by a dump of its database"
+    "scope must be workspace: crews are backed up with their workspace, and an instance by `crewship backup create`"
 )
 ONE_OF: Final = "Exactly one of passphrase, recipient and no_encrypt is required"
 BAD_RECIPIENT: Final = "recipient is not an age key (age1…)"
@@ -41,8 +41,9 @@ GUIDE: Final = """# A backup of Crewship
 It has the rows of the workspace (`db/<table>/<number>`, in PostgreSQL's COPY format; `head.json` names the columns) and
 its files (`files/<number>.json`, `blobs/<sha256>`).
 
-To restore it, put this file into `backups/` of the data directory of a server with a workspace of the same slug. An
-administrator of that workspace calls `POST /api/v1/admin/backups/restore` with the path of the file, or
+To restore it, put this file into `backups/` of the data directory of a server with a workspace of the same slug. The
+operator calls `crewship backup restore <name of this file>` on the machine of the server (`--help` shows the options),
+or an administrator of that workspace calls `POST /api/v1/admin/backups/restore` with the path of the file, or
 `restoreBackup` in GraphQL:
 
     {{"path": "/…/backups/<name of this file>"{key}}}

@@ -128,11 +128,11 @@ async def restore_backup(ctx: Context, data: RestoreBackup) -> BackupRestored:
         manifest = _bound(bundle, place)
         if data.identity is not None and not is_identity(data.identity):
             raise invalid("identity", BAD_IDENTITY)
-        _check_scope(data, manifest)
+        check_scope(data, manifest)
         if data.as_workspace:
             await may_be_called(ctx, data.as_workspace)
         async with locked(place.id, place.caller):
-            restored = await _restore(bundle, manifest, place, data)
+            restored = await bring(bundle, manifest, place, data)
             await ctx.begin()
             action = "backup.restore.dry_run" if data.dry_run else "backup.restore"
             rows, into = restored.rows_inserted, restored.restored_workspace_id
@@ -174,7 +174,8 @@ def _bound(bundle: Bundle, place: Place) -> BackupManifest:
         raise Refusal(Code.BAD_REQUEST, "The manifest of the bundle is not valid") from error
 
 
-def _check_scope(data: RestoreBackup, manifest: BackupManifest) -> None:
+def check_scope(data: RestoreBackup, manifest: BackupManifest) -> None:
+    """BAD_REQUEST for parameters that do not go together, or not with this bundle."""
     if data.as_workspace and data.as_crew:
         raise Refusal(Code.BAD_REQUEST, ONE_AS)
     if (data.as_workspace or data.as_crew) and data.replace:
@@ -187,7 +188,8 @@ def _check_scope(data: RestoreBackup, manifest: BackupManifest) -> None:
         raise Refusal(Code.BAD_REQUEST, NO_FILES_ONLY)
 
 
-async def _restore(bundle: Bundle, manifest: BackupManifest, place: Place, data: RestoreBackup) -> BackupRestored:
+async def bring(bundle: Bundle, manifest: BackupManifest, place: Place, data: RestoreBackup) -> BackupRestored:
+    """Restores a bundle by these parameters; who may do so was asked before."""
     check_schema(bundle.manifest)
     identity = await identity_for(bundle, data.passphrase, data.identity)
     await asyncio.to_thread(bundle.check)

@@ -1,0 +1,227 @@
+"""`crewship backup`: bundles of the instance and of workspaces, made and restored on the machine of the server."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from crewship.cli.explaining import explained, refusals
+
+if TYPE_CHECKING:
+    from resolvers.instance.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Backups of the instance, and of workspaces.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+BundleName = Annotated[
+    str, typer.Argument(metavar="BUNDLE", help="Path of a bundle, or its file name in the directory of backups.")
+]
+OneWorkspace = Annotated[
+    str | None, typer.Option(metavar="SLUG", help="Slug or id of one workspace; without it, the whole instance.")
+]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="File whose first line is the passphrase; - is stdin (CREWSHIP_BACKUP_PASSPHRASE). Without it, a terminal"
+        " asks.",
+    ),
+]
+IdentityFile = Annotated[Path | None, typer.Option(metavar="FILE", help="File with an age identity; - is stdin.")]
+Recipient = Annotated[
+    str | None, typer.Option(metavar="AGE1…", help="Seal for the owner of this age key, in place of a passphrase.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and do nothing.")]
+
+
+@app.command()
+def create(
+    workspace: OneWorkspace = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the bundle; default: that of the server."),
+    ] = None,
+    level: Annotated[
+        Literal["quick", "standard"], typer.Option(help="quick leaves out the homes of agents, of a workspace.")
+    ] = "standard",
+    passphrase_file: PassphraseFile = None,
+    recipient: Recipient = None,
+    no_encrypt: Annotated[
+        bool, typer.Option("--no-encrypt", help="Do not seal it. Only for a bundle of one workspace.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a bundle of the instance, or of one workspace, while the server works on.
+
+    A bundle of the instance has the database, the keys and the files, and is always sealed.
+    """
+    from crewship.cli import backup_work
+
+    with _faults():
+        from crewship.process.bundles import Seal
+        from crewship.process.database import existing_database
+
+        settings = _settings()
+        secret = None
+        if recipient is None and not no_encrypt:
+            secret = backup_work.passphrase(settings, passphrase_file, twice=True)
+        seal = Seal(secret, recipient, no_encrypt)
+        backup_work.check_seal(seal)
+        with (
+            existing_database(settings) as access,
+            backup_work.progress("Making a bundle", "The bundle is made", as_json),
+        ):
+            made = asyncio.run(backup_work.create(settings, access, workspace, level, seal, to))
+    if as_json:
+        print(json.dumps(made, indent=2))
+        return
+    print(made["path"])
+
+
+@app.command("list")
+def list_bundles(
+    workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
+    folder: Annotated[Path | None, typer.Option("--from", metavar="FOLDER", help="Folder to look into.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List bundles, the newest first."""
+    from crewship.cli import backup_work
+
+    with _faults():
+        found = backup_work.listed(_settings(), folder, workspace)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        backup_work.print_list(found)
+
+
+@app.command()
+def inspect(bundle: BundleName, as_json: AsJson = False) -> None:
+    """Show the manifest of a bundle. Requires no passphrase."""
+    from crewship.cli import backup_work
+
+    with _faults(), backup_work.opened(_settings(), bundle) as found:
+        if as_json:
+            print(json.dumps(found.manifest, indent=2))
+        else:
+            backup_work.print_manifest(found)
+
+
+@app.command()
+def verify(
+    bundle: BundleName,
+    passphrase_file: PassphraseFile = None,
+    identity_file: IdentityFile = None,
+    deep: Annotated[bool, typer.Option("--open", help="Open the seal too, and read everything that is in it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare every byte of a bundle with its checksums. Exit code 1 if one differs.
+
+    Requires no passphrase, unless --open is given.
+    """
+    from crewship.cli import backup_work
+
+    with _faults():
+        settings = _settings()
+        with backup_work.opened(settings, bundle) as found:
+            fault = found.fault()
+            if deep and not fault:
+                fault = backup_work.deep_fault(
+                    found, backup_work.identity(settings, found, passphrase_file, identity_file)
+                )
+            told = {"path": str(found.path), "valid": not fault, "sizeBytes": found.size, "error": fault}
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        print(f"{told['path']}: {fault or 'whole'}")
+    if fault:
+        raise typer.Exit(1)
+
+
+@app.command()
+def restore(
+    bundle: BundleName,
+    workspace: Annotated[
+        str | None,
+        typer.Option(metavar="SLUG", help="Restore into this workspace; default: that of its id or slug."),
+    ] = None,
+    as_workspace: Annotated[
+        str | None, typer.Option(metavar="SLUG", help="Restore as a new workspace, with new ids.")
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="EMAIL", help="Owner of the new workspace: a user of this server.")
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Restore in place of the workspace: remove its rows first.")
+    ] = False,
+    passphrase_file: PassphraseFile = None,
+    identity_file: IdentityFile = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a bundle, all of it or nothing.
+
+    A bundle of the instance is restored into an empty data directory and database, while no server runs. A bundle of a
+    workspace is restored into a server's database, whether the server runs or not.
+    """
+    from crewship.cli import backup_work
+
+    with _faults():
+        settings = _settings()
+        with backup_work.opened(settings, bundle) as found:
+            key = backup_work.identity(settings, found, passphrase_file, identity_file)
+            given: dict[str, Any] = {"as_workspace": as_workspace, "replace": replace, "dry_run": dry_run}
+            with backup_work.progress("Restoring", "The bundle was read", as_json):
+                told = backup_work.restore(settings, found, key, workspace, owner, given)
+    if as_json:
+        print(json.dumps(told, indent=2))
+    else:
+        print(backup_work.told_restored(told, dry_run))
+
+
+@app.command()
+def rotate(
+    keep_last: Annotated[int, typer.Option(min=0, help="Keep this many of the newest; 0 is no limit.")] = 0,
+    keep_days: Annotated[int, typer.Option(min=0, help="Keep those of this many days; 0 is no limit.")] = 0,
+    workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
+    folder: Annotated[Path | None, typer.Option("--from", metavar="FOLDER", help="Folder to look into.")] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old bundles: those of the instance, and those of each workspace, by number and by age.
+
+    A bundle goes if it is beyond the newest --keep-last, or older than --keep-days.
+    """
+    from crewship.cli import backup_work
+
+    if not keep_last and not keep_days:
+        raise typer.BadParameter("--keep-last or --keep-days must be above 0")
+    with _faults():
+        deleted = backup_work.rotated(_settings(), folder, workspace, keep_last, keep_days, dry_run=dry_run)
+    if as_json:
+        print(json.dumps({"deleted": deleted, "dryRun": dry_run}, indent=2))
+        return
+    for path in deleted:
+        print(f"{'would be deleted' if dry_run else 'deleted'}: {path}")
+    if not deleted:
+        print("No bundle is that old.")
+
+
+def _settings() -> "Settings":
+    from resolvers.instance.settings import load_settings
+
+    return load_settings()
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Faults of bundles, of the server's settings, and refusals, in one line each."""
+    from resolvers.errors import Refusal
+    from resolvers.instance.bundles.faults import BundleError
+
+    with explained(Refusal, BundleError), refusals():
+        yield

@@ -1,0 +1,286 @@
+"""The work of `crewship backup`: secrets that are asked for, bundles that are found, and tables of them."""
+
+import asyncio
+import contextlib
+import getpass
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from crewship.cli.terminal import printable
+from crewship.process import bundles, instance_bundles
+from crewship.process.database import Access, StartError, existing_database
+from crewship.process.progress import Progress
+from resolvers.instance.bundles import sealing
+from resolvers.instance.bundles.faults import BundleError
+from resolvers.instance.bundles.reading import Bundle
+from resolvers.instance.settings import Settings
+from resolvers.oversight.backups.arriving import identity_for
+from resolvers.oversight.backups.outputs import BackupManifest, BackupScope, shown
+from resolvers.oversight.backups.places import SUFFIX, workspace_of
+from resolvers.oversight.backups.restoring import RestoreBackup
+
+LEAST: Final = 8  # characters of a passphrase
+VARIABLE: Final = "CREWSHIP_BACKUP_PASSPHRASE"
+DEEPEST: Final = 3  # folders in which bundles are looked for
+
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+
+
+def _first_line(path: Path) -> str:
+    try:
+        text = sys.stdin.readline() if str(path) == "-" else path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise StartError(f"{path} is empty")
+    return lines[0]
+
+
+def passphrase(settings: Settings, path: Path | None, *, twice: bool = False) -> str:
+    """Of the file, of the environment, or typed."""
+    if path is not None:
+        return _first_line(path)
+    if settings.backup_passphrase is not None:
+        return settings.backup_passphrase.get_secret_value()
+    if not sys.stdin.isatty():
+        raise StartError(f"give --passphrase-file, or set {VARIABLE}")
+    typed = getpass.getpass("Passphrase: ")
+    if twice and getpass.getpass("Once more: ") != typed:
+        raise StartError("the passphrases differ")
+    return typed
+
+
+def check_seal(seal: bundles.Seal) -> None:
+    if seal.recipient is not None and seal.none:
+        raise StartError("--recipient and --no-encrypt exclude each other")
+    if seal.recipient is not None and not sealing.is_recipient(seal.recipient):
+        raise StartError("--recipient is not an age key (age1…)")
+    if seal.passphrase is not None and len(seal.passphrase) < LEAST:
+        raise StartError(f"the passphrase has fewer than {LEAST} characters")
+
+
+def identity(settings: Settings, bundle: Bundle, passphrase_file: Path | None, path: Path | None) -> str | None:
+    """The age identity that opens a bundle; None for one in clear. Raises BundleError for a wrong passphrase."""
+    if not bundle.sealed:
+        return None
+    if path is not None:
+        if not sealing.is_identity(found := _first_line(path)):
+            raise StartError(f"{path} has no age identity (AGE-SECRET-KEY-1…)")
+        return found
+    if bundle.key() is None:
+        raise StartError("the bundle is sealed for an age key: give its identity with --identity-file")
+    return asyncio.run(identity_for(bundle, passphrase(settings, passphrase_file), None))
+
+
+# -- bundles ----------------------------------------------------------------------------------------------------------
+
+
+async def create(
+    settings: Settings, access: Access, workspace: str | None, level: str, seal: bundles.Seal, to: Path | None
+) -> dict[str, Any]:
+    if workspace is None:
+        whole = await instance_bundles.create(settings, access, seal, to)
+        return _described(whole.path, whole.size, whole.manifest)
+    made = await bundles.create(settings, access, workspace, level, seal, to)
+    with Bundle(Path(made.path)) as bundle:
+        return _described(bundle.path, bundle.size, bundle.manifest)
+
+
+def _described(path: Path, size: int, manifest: dict[str, Any]) -> dict[str, Any]:
+    of = workspace_of(manifest)
+    return {
+        "path": str(path),
+        "scope": manifest.get("scope"),
+        "workspace": of.get("slug"),
+        "createdAt": manifest.get("created_at"),
+        "sizeBytes": size,
+        "encrypted": bool(manifest["encryption"].get("enabled")),
+        "files": manifest["contents"].get("files"),
+        "rows": sum((manifest["contents"].get("rows") or {}).values()),
+        "sha256": str(manifest["checksums"].get("payload_sha256", "")).removeprefix("sha256:"),
+    }
+
+
+@contextlib.contextmanager
+def opened(settings: Settings, named: str) -> Iterator[Bundle]:
+    """A bundle by its path, or by its name in the directory of backups. Raises StartError, BundleError."""
+    path = Path(named)
+    if not path.exists() and os.sep not in named:
+        path = next((found for found in _paths(settings.data_dir / "backups") if found.name == named), path)
+    try:
+        bundle = Bundle(path.absolute())
+    except OSError as error:
+        raise StartError(f"{path} cannot be opened ({error.strerror})") from None
+    with bundle:
+        try:
+            shown(BackupManifest, bundle.manifest)
+        except ValueError:
+            raise StartError(f"{path}: the manifest of the bundle is not valid") from None
+        yield bundle
+
+
+def _paths(folder: Path, depth: int = DEEPEST) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False) and depth > 1:
+            yield from _paths(Path(entry.path), depth - 1)
+        elif entry.name.endswith(SUFFIX) and entry.is_file(follow_symlinks=False):
+            yield Path(entry.path)
+
+
+def listed(settings: Settings, folder: Path | None, workspace: str | None) -> list[dict[str, Any]]:
+    """The newest first. What is no bundle is passed over."""
+    found = []
+    for path in _paths((folder or settings.data_dir / "backups").absolute()):
+        try:
+            with Bundle(path) as bundle:
+                shown(BackupManifest, bundle.manifest)
+                of = workspace_of(bundle.manifest)
+                if workspace is None or workspace in (of.get("id"), of.get("slug")):
+                    found.append(_described(path, bundle.size, bundle.manifest))
+        except (OSError, BundleError, ValueError):
+            continue
+    return sorted(found, key=lambda entry: (_moment(entry), entry["path"]), reverse=True)
+
+
+def _moment(entry: dict[str, Any]) -> datetime:
+    moment = datetime.fromisoformat(entry["createdAt"])
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def rotated(
+    settings: Settings, folder: Path | None, workspace: str | None, last: int, days: int, *, dry_run: bool
+) -> list[str]:
+    oldest, gone = datetime.now(UTC) - timedelta(days=days), list[str]()
+    groups = dict[str, list[dict[str, Any]]]()
+    for entry in listed(settings, folder, workspace):
+        groups.setdefault(f"{entry['scope']} {entry['workspace'] or ''}", []).append(entry)
+    for group in groups.values():
+        for place, entry in enumerate(group):
+            if (last and place >= last) or (days and _moment(entry) < oldest):
+                gone.append(entry["path"])
+    for path in [] if dry_run else gone:
+        Path(path).unlink(missing_ok=True)
+    return gone
+
+
+def deep_fault(bundle: Bundle, key: str | None) -> str:
+    """Reads everything below the seal; the text of what is wrong."""
+    try:
+        with bundle.entries(key) as entries:
+            for _, _, content in entries:
+                while content.read(1 << 20):
+                    pass
+    except BundleError as error:
+        return str(error)
+    return ""
+
+
+def restore(
+    settings: Settings, bundle: Bundle, key: str | None, workspace: str | None, owner: str | None, given: dict[str, Any]
+) -> dict[str, Any]:
+    if bundle.manifest["scope"] == BackupScope.instance:
+        if workspace or owner or given["as_workspace"] or given["replace"]:
+            raise StartError("a bundle of the instance takes no --workspace, --as-workspace, --owner and --replace")
+        if key is None:
+            raise StartError("a bundle of the instance is always sealed; this one is not")
+        whole = instance_bundles.restore(settings, bundle, key, dry_run=given["dry_run"])
+        return {"scope": "instance", "workspace": None, "rows": whole.rows, "files": whole.files}
+    with existing_database(settings) as access:
+        data = RestoreBackup(path=str(bundle.path), identity=key, **given)
+        restored = asyncio.run(bundles.restore(settings, access, bundle.path, data, workspace, owner))
+    return {
+        "scope": "workspace",
+        "workspace": restored.restored_ws,
+        "workspaceId": restored.restored_workspace_id,
+        "rows": restored.rows_inserted,
+        "files": restored.manifest.contents.files,
+    }
+
+
+# -- the terminal -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def progress(doing: str, done: str, silent: bool) -> Iterator[None]:
+    if silent or not sys.stderr.isatty():
+        yield
+        return
+    with Progress(sys.stderr).step(doing, done):
+        yield
+
+
+def told_restored(told: dict[str, Any], dry_run: bool) -> str:
+    place = f"the workspace {told['workspace']}" if told["workspace"] else "the instance"
+    if dry_run:
+        return f"The bundle can be restored: {told['rows']} rows and {told['files']} files into {place}."
+    rest = " Start it with `crewship serve`." if told["scope"] == "instance" else ""
+    return f"Restored {told['rows']} rows and {told['files']} files into {place}.{rest}"
+
+
+def print_list(found: Sequence[dict[str, Any]]) -> None:
+    rows = [
+        [
+            entry["createdAt"][:19].replace("T", " "),
+            entry["workspace"] or entry["scope"],
+            size_of(entry["sizeBytes"]),
+            "sealed" if entry["encrypted"] else "in clear",
+            entry["path"],
+        ]
+        for entry in found
+    ]
+    if not rows:
+        print("No bundles yet: `crewship backup create` makes one.", file=sys.stderr)
+    elif not sys.stdout.isatty():
+        for row in rows:
+            print("\t".join(printable(cell) for cell in row))
+    else:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("made (UTC)", "of", "size", "seal", "bundle", box=None, pad_edge=False, header_style="dim")
+        table.columns[2].justify = "right"
+        table.columns[4].overflow = "fold"
+        for row in rows:
+            table.add_row(*[printable(cell) for cell in row])
+        Console(highlight=False, emoji=False, markup=False).print(table)
+
+
+def print_manifest(bundle: Bundle) -> None:
+    manifest = bundle.manifest
+    contents, told = manifest["contents"], _described(bundle.path, bundle.size, manifest)
+    rows = {name: count for name, count in (contents.get("rows") or {}).items() if count}
+    seal = manifest["encryption"]
+    opens = ", ".join(seal.get("recipients", [])) or "a passphrase"
+    lines = {
+        "bundle": told["path"],
+        "of": told["workspace"] or told["scope"],
+        "made": f"{told['createdAt']} by Crewship {manifest['crewship_version_at_backup']}",
+        "from": f"{manifest['source_instance'].get('hostname')} ({manifest['source_instance'].get('platform')})",
+        "size": size_of(told["sizeBytes"]),
+        "seal": f"age, opened by {opens}" if told["encrypted"] else "none",
+        "rows": f"{told['rows']:,} in {len(rows)} tables",
+        "files": f"{contents.get('files') or 0:,}, {size_of(contents.get('file_bytes') or 0)}",
+        "keys": "in the payload" if contents.get("auth_keys_included") else "the workspace's data keys, wrapped",
+    }
+    if spaces := contents.get("workspaces"):
+        lines["workspaces"] = ", ".join(str(each.get("slug")) for each in spaces)
+    for name, value in lines.items():
+        print(f"{name:<11} {printable(str(value))}")
+
+
+def size_of(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError

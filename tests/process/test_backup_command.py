@@ -1,0 +1,147 @@
+"""`crewship backup`: an operator makes a bundle, loses everything, and has it again."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+from typer.testing import CliRunner
+
+from crewship.cli.main import app
+from tests.oversight.backups.small import small_bundle
+from tests.process.commands import PATIENCE, environment, migrated, run, serving
+
+OWNER = {"full_name": "Ada", "email": "ada@example.com", "password": "correct horse battery staple"}
+PASSPHRASE = "a passphrase of several words"
+SECRET = "hunter2 of the harbour"
+
+
+def ask(port: int, method: str, path: str, token: str | None = None, body: Any = None) -> Any:
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    answer = connection.getresponse()
+    content = answer.read()
+    connection.close()
+    assert answer.status < 300, (path, answer.status, content)
+    return json.loads(content) if content[:1] in (b"{", b"[") else content
+
+
+class Ship:
+    """A server with an owner, a workspace, a crew with a file, and a credential; it does not run."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.data_dir = directory, migrated(directory / "data")
+        self.passphrase = directory / "passphrase"
+        self.passphrase.write_text(PASSPHRASE + "\n")
+        self.env = environment(self.data_dir)
+        with serving(env=self.env) as served:
+            self.token = ask(served.port, "POST", "/api/v1/bootstrap", None, OWNER)["cli_token"]
+            [own, *_] = ask(served.port, "GET", "/api/v1/workspaces", self.token)
+            self.workspace, self.slug = own["id"], own["slug"]
+            at = f"?workspace_id={self.workspace}"
+            crew = ask(served.port, "POST", f"/api/v1/crews{at}", self.token, {"name": "Deck", "slug": "deck"})
+            self.crew = crew["id"]
+            secret = {"name": "KEY", "type": "SECRET", "provider": "NONE", "value": SECRET}
+            ask(served.port, "POST", f"/api/v1/credentials{at}", self.token, secret)
+            # while it serves
+            self.instance = self.backup("create", "--passphrase-file", str(self.passphrase))
+            self.one = self.backup("create", "--workspace", self.slug, "--no-encrypt")
+            assert served.end() == 0
+
+    def backup(self, *arguments: str) -> dict[str, Any]:
+        done = run("backup", *arguments, "--json", env=self.env)
+        assert done.returncode == 0, done.stderr
+        return dict(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def ship() -> Iterator[Ship]:
+    directory = Path(tempfile.mkdtemp(prefix="crewship-"))
+    yield Ship(directory)
+    shutil.rmtree(directory)
+
+
+def test_bundles_are_listed_inspected_verified_and_rotated_without_a_database(tmp_path: Path) -> None:
+    def called(*arguments: str) -> Any:
+        return CliRunner().invoke(app, ["backup", *arguments], env={"CREWSHIP_DATA_DIR": str(tmp_path)})
+
+    (tmp_path / "backups").mkdir()
+    path, _ = small_bundle(tmp_path / "backups", contents={"workspace": {"id": "c0", "slug": "deck", "name": "Deck"}})
+    [entry] = json.loads(called("list", "--json").stdout)
+    assert (entry["path"], entry["workspace"], entry["encrypted"]) == (str(path), "deck", False)
+    assert "deck" in called("inspect", path.name).stdout
+    assert called("verify", path.name, "--open").exit_code == 0
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    changed = called("verify", str(path), "--json")
+    assert (changed.exit_code, json.loads(changed.stdout)["valid"]) == (1, False)
+    assert called("rotate").exit_code == 2
+    assert called("rotate", "--keep-days", "1", "--dry-run").stdout == f"would be deleted: {path}\n"
+    assert path.exists()
+    assert called("rotate", "--keep-days", "1").exit_code == 0
+    assert not path.exists()
+    missing = called("inspect", str(path))
+    assert (missing.exit_code, missing.stderr.startswith("crewship: ")) == (1, True)
+
+
+@pytest.mark.slow
+def test_an_instance_is_restored_where_nothing_is(ship: Ship) -> None:
+    env = environment(ship.directory / "new")
+    wrong = ship.directory / "wrong"
+    wrong.write_text("another passphrase\n")
+    refused = run("backup", "restore", ship.instance["path"], "--passphrase-file", str(wrong), env=env)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "crewship: The passphrase or the identity does not open this bundle\n",
+    )
+    given = ("--passphrase-file", str(ship.passphrase))
+    dry = run("backup", "restore", ship.instance["path"], *given, "--dry-run", env=env)
+    assert dry.returncode == 0, dry.stderr
+    assert not (ship.directory / "new").exists()
+    done = run("backup", "restore", ship.instance["path"], *given, "--json", env=env)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] == ship.instance["rows"] > 10
+    again = run("backup", "restore", ship.instance["path"], *given, env=env)
+    assert again.returncode == 1
+    assert "has a database already" in again.stderr
+    with serving(env=env) as served:
+        at = f"?workspace_id={ship.workspace}"
+        assert [crew["slug"] for crew in ask(served.port, "GET", f"/api/v1/crews{at}", ship.token)] == ["deck"]
+        ask(served.port, "POST", f"/api/v1/labels{at}", ship.token, {"name": "new", "color": "#ff0000"})
+        assert served.end() == 0
+    resealed = run("keys", "rotate", "--data-keys", env=env)
+    assert (resealed.returncode, "; 0 values" in resealed.stdout) == (0, True), resealed.stdout
+    audited = run("audit", "verify", "--json", env=env)
+    assert (audited.returncode, json.loads(audited.stdout)["faults"]) == (0, []), audited.stdout
+
+
+@pytest.mark.slow
+def test_a_workspace_is_restored_beside_itself(ship: Ship) -> None:
+    done = ship.backup("restore", ship.one["path"], "--as-workspace", "copy")
+    assert (done["workspace"], done["rows"] > 2) == ("copy", True)
+    over = run("backup", "restore", ship.one["path"], env=ship.env)
+    assert (over.returncode, over.stderr) == (1, "crewship: Nothing was restored: every row is there already\n")
+    stranger = run("backup", "restore", ship.one["path"], "--workspace", "nowhere", env=ship.env)
+    assert (stranger.returncode, "there is no workspace nowhere" in stranger.stderr) == (1, True)
+
+
+@pytest.mark.slow
+def test_a_bundle_of_the_instance_is_never_in_clear(ship: Ship) -> None:
+    refused = run("backup", "create", "--no-encrypt", env=ship.env)
+    assert (refused.returncode, "always sealed" in refused.stderr) == (1, True)
+    identity = pyrage.x25519.Identity.generate()
+    made = ship.backup("create", "--recipient", str(identity.to_public()))
+    content = Path(made["path"]).read_bytes()
+    key = (ship.data_dir / "secrets.env").read_text().split("ENCRYPTION_KEY=")[1].split()[0]
+    assert key.encode() not in content
+    (ship.directory / "identity").write_text(str(identity))
+    opened = ("verify", made["path"], "--open", "--identity-file", str(ship.directory / "identity"))
+    assert ship.backup(*opened)["valid"]
+    assert [entry["path"] for entry in json.loads(run("backup", "list", "--json", env=ship.env).stdout)][0]
