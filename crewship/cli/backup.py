@@ -185,14 +185,14 @@ def restore(
 
 @app.command()
 def rotate(
-    keep_last: Annotated[int, typer.Option(min=0, help="Keep this many of the newest; 0 is no limit.")] = 0,
-    keep_days: Annotated[int, typer.Option(min=0, help="Keep those of this many days; 0 is no limit.")] = 0,
+    keep_last: Annotated[int, typer.Option(min=0, help="Keep this number of the newest bundles; 0 is no limit.")] = 0,
+    keep_days: Annotated[int, typer.Option(min=0, help="Keep bundles for this many days; 0 is no limit.")] = 0,
     workspace: Annotated[str | None, typer.Option(metavar="SLUG", help="Only bundles of this workspace.")] = None,
     folder: Annotated[Path | None, typer.Option("--from", metavar="FOLDER", help="Folder to look into.")] = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old bundles: those of the instance, and those of each workspace, by number and by age.
+    """Delete old bundles by number and by age, of the instance and of each workspace apart.
 
     A bundle goes if it is beyond the newest --keep-last, or older than --keep-days.
     """

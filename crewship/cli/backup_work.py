@@ -43,7 +43,7 @@ def _first_line(path: Path) -> str:
 
 
 def passphrase(settings: Settings, path: Path | None, *, twice: bool = False) -> str:
-    """Of the file, of the environment, or typed."""
+    """Reads it from the file or the environment, or asks for it."""
     if path is not None:
         return _first_line(path)
     if settings.backup_passphrase is not None:

@@ -77,22 +77,22 @@ It asks for the passphrase; `--identity-file` names the file of an age identity.
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeBundle:
     path: Path
     size: int
     manifest: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Restored:
-    """`rows` are those of the manifest."""
+class RestoredInstance:
+    """`rows`: the number that the manifest says."""
 
     rows: int
     files: int
     manifest: dict[str, Any]
 
 
-async def create(settings: Settings, access: Access, seal: Seal, folder: Path | None) -> Made:
+async def create(settings: Settings, access: Access, seal: Seal, folder: Path | None) -> MadeBundle:
     """A bundle of everything, of one snapshot, while the service works on. Raises StartError, KeysError."""
     if seal.none:
         raise StartError(SEALED_ONLY)
@@ -125,7 +125,7 @@ async def create(settings: Settings, access: Access, seal: Seal, folder: Path | 
         raise StartError(f"the bundle could not be written to {target} ({error.strerror or error})") from error
     finally:
         payload.close()
-    return Made(path, size, orjson.loads(written))
+    return MadeBundle(path, size, orjson.loads(written))
 
 
 async def _dump(access: Access, payload: Payload) -> tuple[dict[str, Any], str | None]:
@@ -202,7 +202,7 @@ def _name(folder: Path, now: datetime) -> Path:
 # -- restore ----------------------------------------------------------------------------------------------------------
 
 
-def restore(settings: Settings, bundle: Bundle, identity: str, *, dry_run: bool = False) -> Restored:
+def restore(settings: Settings, bundle: Bundle, identity: str, *, dry_run: bool = False) -> RestoredInstance:
     """Brings database, keys and files to an empty instance, or nothing: the database commits last.
 
     `dry_run` opens and compares everything, and writes nothing. Raises StartError, KeysError, BundleError,
@@ -247,7 +247,7 @@ async def _check_empty(access: Access) -> None:
         await conn.close()
 
 
-def _arrive(settings: Settings, bundle: Bundle, identity: str, rows: Restoring | None) -> Restored:
+def _arrive(settings: Settings, bundle: Bundle, identity: str, rows: Restoring | None) -> RestoredInstance:
     """Reads the payload to its end. Files and keys are in place before the last piece of the dump is."""
     files, keys_of_it = 0, dict[str, str]()
     with bundle.entries(identity) as entries:
@@ -281,7 +281,7 @@ def _arrive(settings: Settings, bundle: Bundle, identity: str, rows: Restoring |
     if rows is not None:
         _keep_keys(settings, keys_of_it)
     counts = bundle.manifest["contents"].get("rows") or {}
-    return Restored(sum(counts.values()), files, bundle.manifest)
+    return RestoredInstance(sum(counts.values()), files, bundle.manifest)
 
 
 def _head(entries: Any, manifest: dict[str, Any]) -> dict[str, str]:
@@ -307,7 +307,7 @@ def _check_keys(settings: Settings, found: dict[str, str]) -> None:
     own = keys.held(keys.with_stored(settings))
     if differing := sorted(name for name in own if name in found and own[name] != found[name]):
         raise keys.KeysError(
-            f"{', '.join(differing)} of this server differ from those of the bundle: remove them from the environment"
+            f"{', '.join(differing)} of this server and of the bundle differ: remove them from the environment"
             f" and from {keys.secrets_path(settings.data_dir)}"
         )
 

@@ -334,7 +334,7 @@ def _applied(settings: Settings, values: Mapping[str, str]) -> Settings:
 
 
 def _further(settings: Settings, values: Mapping[str, str]) -> dict[int, SecretStr]:
-    """The keys of CREWSHIP_ENCRYPTION_KEYS, and those of `secrets.env` that it lacks, as a restore writes them."""
+    """CREWSHIP_ENCRYPTION_KEYS, completed by the keys that a restore has written to `secrets.env`."""
     stored = {int(match[1]): value for name, value in values.items() if (match := FURTHER.fullmatch(name))}
     try:
         known = {number: TypeAdapter(AesKey).validate_python(SecretStr(value)) for number, value in stored.items()}
