@@ -24,7 +24,7 @@ OUR_OWN = {
     (
         "crewship/process/dumps.py",
         "subprocess.Popen",
-    ): "pg_dump and pg_restore, which come with the embedded PostgreSQL",
+    ): "pg_dump and pg_restore of the embedded PostgreSQL",
     ("crewship/process/postgres_child.py", "subprocess.Popen"): "the embedded PostgreSQL, which limits would end",
     ("crewship/process/postgres_child.py", "subprocess.run"): "asks the embedded PostgreSQL which version it is",
     (
