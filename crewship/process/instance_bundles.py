@@ -7,6 +7,7 @@ files/…, blobs/…  as in a bundle of a workspace
 """
 
 import asyncio
+import io
 import os
 import platform
 import time
@@ -289,7 +290,7 @@ def _head(entries: Any, manifest: dict[str, Any]) -> dict[str, str]:
     try:
         found = {}
         for wanted in (HEAD, KEYS):
-            name, size, content = next(entries, ("", 0, None))
+            name, size, content = next(entries, ("", 0, io.BytesIO()))
             if name != wanted or size > MOST_ROWS:
                 raise BundleError(BundleFault.invalid_checksum, NOT_ITS_MANIFEST)
             found[name] = orjson.loads(content.read())
