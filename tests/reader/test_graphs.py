@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import literal, select
 from sqlmodel import col
 
 from crewship.process.app import create_app
@@ -14,6 +15,7 @@ from models.people.workspaces import Membership, Role, Workspace
 from models.work.issues import IssueRelation
 from models.work.labels import Label
 from resolvers.kernel.declarations.operation import OPERATIONS
+from resolvers.kernel.declarations.outputs import Deleted
 from resolvers.kernel.declarations.query import QueryScope, query
 from resolvers.kernel.ground.inputs import ById, NoInput
 from resolvers.kernel.ground.policy import GATES, Action
@@ -26,15 +28,22 @@ from resolvers.kernel.reader import (
     Row,
     Rows,
     Shape,
+    View,
     extend,
     graph,
     intern,
     many,
+    reads,
     roles_of,
     scopes_of,
 )
-from resolvers.kernel.reader.graph import ACCESS, check_graphs
+from resolvers.kernel.reader.graph import ACCESS, check_graphs, is_refusable
 from tests.world import settings_for
+
+
+class Sum(View):
+    number: int
+
 
 IDS = Shape((Column("id", "id"),), "list")
 ROW = intern(Shape((Nested("extra", "extra", IDS),)))
@@ -74,6 +83,19 @@ def test_an_edge_asks_for_more_than_its_target_and_never_for_less() -> None:
     ACCESS[Membership] = replace(ACCESS[Membership], gate=Action.OWNER)
     GRAPHS[Workspace]["extra"] = many(Membership, "workspace_id", requires=Action.READ)
     assert roles_of(Workspace, ROW) == {Role.OWNER}
+
+
+def test_only_what_a_reader_of_the_row_may_lack_is_refusable() -> None:
+    """Such fields are nullable; no others are."""
+    report = reads(Sum, lambda row, scope: select(literal(1).label("number")))
+    of_owners = many(Membership, "workspace_id", requires=Action.OWNER)
+    assert is_refusable(Workspace, of_owners)
+    assert not is_refusable(Workspace, many(Label, "workspace_id"))
+    assert not is_refusable(Workspace, None)
+    assert not is_refusable(Workspace, report)  # its readers are those of the row
+    assert not is_refusable(Deleted, of_owners)  # an answer of a command, which is refused before it writes
+    ACCESS[Workspace] = replace(ACCESS[Workspace], gate=Action.OWNER)
+    assert not is_refusable(Workspace, of_owners)
 
 
 def test_no_token_with_scopes_reads_what_no_scope_opens() -> None:
