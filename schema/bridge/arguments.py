@@ -198,6 +198,10 @@ class Arguments:
         self.size += detach(part)
         return part
 
+    def literal(self, name: str) -> Any:
+        """The value of an argument that the document says itself; None of any other."""
+        return self._literals.get(name)
+
     def read(self, variables: Any) -> dict[str, Any]:
         """Argument name -> value; raises GraphQLError."""
         if self._variables is None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from graphql import (
 from resolvers.kernel.ground.kept import Kept
 from resolvers.kernel.reader.shape import weight
 from schema.bridge.arguments import Variables
+from schema.bridge.by_id import RootsByType, root_of
 from schema.bridge.errors import MOST_FOUND
 from schema.bridge.introspection import ROOTS, Introspection, alone
 from schema.bridge.limits import MAX_LETTERS, exceeded
@@ -36,7 +37,7 @@ KEPT, KEPT_BYTES = 1000, 8 * 1024 * 1024  # documents, and bytes of them togethe
 KEPT_PLANS, KEPT_PLAN_BYTES = 4000, 8 * 1024 * 1024
 DOCUMENT, FIELD = 1700, 150  # bytes: what a document takes beside its text and variables, and a plan a field
 
-RootPlan = Root | Introspection | tuple[str, bytes]
+RootPlan = Root | RootsByType | Introspection | tuple[str, bytes]
 Truth = dict[str, bool]
 Made = TypeVar("Made")
 
@@ -53,9 +54,15 @@ class DocumentPlan:
     @property
     def size(self) -> int:
         """Bytes, about."""
-        return FIELD * 4 + sum(
-            FIELD * (4 + weight(root.shape)) + root.written for root in self.roots if isinstance(root, Root)
-        )
+        return FIELD * 4 + sum(FIELD * (4 + weight(root.shape)) + root.written for root in self._asked)
+
+    @property
+    def _asked(self) -> Iterator[Root]:
+        for root in self.roots:
+            if isinstance(root, Root):
+                yield root
+            elif isinstance(root, RootsByType):
+                yield from root.roots.values()
 
 
 class _Conditions(Visitor):
@@ -165,7 +172,7 @@ class Document:
                 plan.introspects = True
                 continue
             try:
-                plan.roots.append(selection.root(parent, key, nodes))
+                plan.roots.append(root_of(selection, parent, key, nodes))
             except Unbound:
                 plan.complete = False
         return plan

@@ -17,6 +17,7 @@ from resolvers.identity import credentials
 from resolvers.identity.caller import Caller, SessionChange
 from resolvers.identity.cookies import GRAPHQL_PATH
 from resolvers.kernel.declarations.operation import Answer
+from schema.bridge.by_id import RootsByType, SeveralCalls, refused_at
 from schema.bridge.documents import Document, DocumentPlan, Documents
 from schema.bridge.errors import refused, reported
 from schema.bridge.executor import ExecutionContext, attach
@@ -74,7 +75,7 @@ class Malformed(Exception):
         return {"message": self.text, "extensions": refusal.extensions}
 
 
-Called = Call | Faulty | Introspection | tuple[str, bytes]
+Called = Call | SeveralCalls | Faulty | Introspection | tuple[str, bytes]
 Streaming = Callable[["Endpoint", MutableMapping[str, Any], Receive, Send, dict[str, Any]], Awaitable[None]]
 """(endpoint, scope, receive, send, body): answers a request that subscribes."""
 
@@ -202,8 +203,8 @@ class Endpoint:
             )
             if plan.introspects and not self.open_schema:
                 await identify(caller)
-            calls = [_call(root, variables) if isinstance(root, Root) else root for root in plan.roots]
-            cost = sum([call.cost for call in calls if isinstance(call, Call)])
+            calls = [_call(root, variables) if isinstance(root, Root | RootsByType) else root for root in plan.roots]
+            cost = sum([call.cost for call in calls if isinstance(call, Call | SeveralCalls)])
             if cost > MAX_COST:
                 text = f"The answer could hold {cost} objects; at most {MAX_COST} are allowed: ask for smaller pages"
                 return Executed(bad, _wrong(text, cost=cost))
@@ -280,6 +281,11 @@ class Endpoint:
                 errors += wrong
                 parts += (b'%b"%b":' % (comma, call.key.encode()), shown)
                 continue
+            if isinstance(call, SeveralCalls):
+                shown, wrong = await call.run(asking)
+                errors += wrong
+                parts += (b'%b"%b":' % (comma, call.root.key.encode()), shown)
+                continue
             body, fault = None, call if isinstance(call, Faulty) else None
             if isinstance(call, Call):
                 answer = known[place] if place in known else await ask(asking, call)
@@ -290,16 +296,7 @@ class Endpoint:
                     answers.append(answer)
                     errors += errors_of(call.root, answer)
             if fault is not None:
-                root = fault.root
-                errors.append(
-                    GraphQLError(
-                        str(fault.cause),
-                        source=root.source,
-                        positions=root.positions,
-                        path=[root.key],
-                        original_error=fault.cause,
-                    )
-                )
+                errors.append(refused_at(fault))
             parts += (b'%b"%b":' % (comma, call.root.key.encode()), body or b"null")
         parts.append(b"}")
         if errors:
@@ -323,7 +320,7 @@ class Endpoint:
         return Executed.of(orjson.dumps(answer | {"extensions": {"cost": cost}}), context.answers, context.asking)
 
 
-def _call(root: Root, variables: Any) -> "Call | Faulty":
+def _call(root: Root | RootsByType, variables: Any) -> "Call | SeveralCalls | Faulty":
     try:
         return root.call(variables)
     except (Refusal, GraphQLError) as cause:

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, GraphQLUnionType
+from graphql import GraphQLError, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, GraphQLUnionType
 
 from resolvers.kernel.declarations.operation import Answer
+from schema.bridge.by_id import BY_ID, SeveralCalls, root_of
 from schema.bridge.roots import errors_of
 from schema.bridge.selection import BACKREF, KIND, Asking, Selection
 
@@ -22,14 +23,15 @@ class ExecutionContext:
 def attach(schema: GraphQLSchema) -> None:
     """Gives bound root fields the resolver that runs their operation, and all else the one that reads its answer."""
     for type_ in schema.type_map.values():
-        if isinstance(type_, GraphQLUnionType):  # unions of events are never executed here
+        if isinstance(type_, (GraphQLUnionType, GraphQLInterfaceType)):  # the executor never meets events
             type_.resolve_type = _resolve_kind
         if not isinstance(type_, GraphQLObjectType) or type_.name.startswith("__"):
             continue
+        type_.is_type_of = None  # the answer says it
         is_root = type_ in (schema.query_type, schema.mutation_type)
         for definition in type_.fields.values():
             field = definition.extensions.get(BACKREF)
-            if is_root and field is not None and "operation" in field.metadata:
+            if is_root and field is not None and field.metadata.keys() & {"operation", BY_ID}:
                 definition.resolve = _resolve_root
             elif not is_root:
                 definition.resolve = _resolve_child
@@ -40,10 +42,15 @@ def attach(schema: GraphQLSchema) -> None:
 
 async def _resolve_root(_: Any, info: Any, **__: Any) -> Any:
     selection = Selection(info.schema, info.fragments, info.context.variables.coerced, kinds=True)
-    root = selection.root(info.parent_type, info.path.key, info.field_nodes)
-    answer = await root.call(info.context.variables).run(info.context.asking)
+    root = root_of(selection, info.parent_type, info.path.key, info.field_nodes)
+    call = root.call(info.context.variables)
+    if isinstance(call, SeveralCalls):
+        found, withheld = await call.values(info.context.asking)
+        info.context.withheld += withheld
+        return found
+    answer = await call.run(info.context.asking)
     info.context.answers.append(answer)
-    info.context.withheld += errors_of(root, answer)
+    info.context.withheld += errors_of(call.root, answer)
     return None if answer.body is None else orjson.loads(answer.body)
 
 

@@ -204,7 +204,7 @@ def bind_nodes() -> None:
                 setattr(
                     cls,
                     field,
-                    _field(
+                    root_field(
                         shown, arguments(entry.input), inspect.getdoc(entry.input) or "", cls.__module__, edge=entry
                     ),
                 )
@@ -403,7 +403,7 @@ def _optional(name: str, kind: Any) -> inspect.Parameter:
 # ---- fields ----------------------------------------------------------------------------------------------------------
 
 
-def _field(
+def root_field(
     returns: Any,
     arguments: list[inspect.Parameter],
     description: str,
@@ -426,11 +426,13 @@ def _describe(op: Operation[Any]) -> str:
     return f"{op.doc}{needs}" + (f"\n\nErrors: {codes}." if codes else "")
 
 
-def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], places: tuple[str, ...]) -> Any:
+def _bound(
+    op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], places: tuple[str, ...], **more: Any
+) -> Any:
     if Surface.GRAPHQL not in op.surfaces:
         raise TypeError(f"{op.name} is not offered in GraphQL")
     deprecation = f"Use {op.deprecated.use}." if op.deprecated else None
-    return _field(
+    return root_field(
         nullable(shown),
         arguments,
         _describe(op),
@@ -438,6 +440,7 @@ def _bound(op: Operation[Any], shown: Any, arguments: list[inspect.Parameter], p
         deprecation,
         operation=op,
         places=places,
+        **more,
     )
 
 
@@ -469,7 +472,7 @@ def query(op: Operation[Any], kind: Any = None, *, places: tuple[str, ...] = ("w
         if places == ("workspaceId",)
         else [_optional(p, strawberry.ID if p == "id" else str) for p in places]
     )
-    return _bound(op, shown, [*arguments(op.input), *named], places)
+    return _bound(op, shown, [*arguments(op.input), *named], places, kind=kind)
 
 
 def mutation(op: Operation[Any], kind: Any = None) -> Any:

@@ -11,6 +11,7 @@ from models.people.auth import User
 from models.staff.agents import Agent
 from resolvers.domains import modules_in
 from resolvers.kernel.declarations.operation import OPERATIONS
+from schema.bridge.by_id import fields_by_id
 from schema.bridge.changed import bind_changes
 from schema.bridge.event_types import EVENT_TYPES
 from schema.bridge.fields import bind_nodes, bind_outputs, union
@@ -25,20 +26,26 @@ bind_changes()
 bind_outputs()
 
 
-def _merged(name: str, description: str, *own: type) -> Any:
-    """A root type with the fields of each domain's class `<Domain><name>`, after fields of no domain."""
-    parts = [
+def _parts(name: str) -> list[type]:
+    """Each domain's class `<Domain><name>`."""
+    return [
         part
         for domain in DOMAINS
         for part in vars(domain).values()
         if isinstance(part, type) and part.__module__ == domain.__name__ and part.__name__.endswith(name)
     ]
-    return strawberry.type(type(name, (*parts, *own), {}), description=description)
+
+
+def _merged(name: str, description: str, *own: type) -> Any:
+    """A root type with the fields of the domains, after fields of no domain."""
+    return strawberry.type(type(name, (*_parts(name), *own), {}), description=description)
 
 
 Query = _merged(
     "Query",
-    "Reads. Every field is one operation. The header X-Workspace-ID can replace `workspaceId`, an id or slug.",
+    "Reads. Every field is one operation; `node` and `nodes` ask others. The header X-Workspace-ID can replace"
+    " `workspaceId`, an id or slug.",
+    fields_by_id(_parts("Query")),
 )
 Mutation = _merged("Mutation", "Writes. Every field is one operation, in its own transaction.")
 Subscription = _merged(

@@ -26,7 +26,7 @@ JOINED_AFTER = 2  # runs of a document: what is asked once is not worth a statem
 class Faulty:
     """A root that only returns its fault."""
 
-    root: Root
+    root: Any  # a Root, or RootsByType
     cause: Refusal | GraphQLError
 
 

@@ -200,7 +200,10 @@ class Root:
 
     def call(self, variables: Any) -> Call:
         """Raises GraphQLError or Refusal when an argument cannot be."""
-        args = self.arguments.read(variables)
+        return self.called(self.arguments.read(variables), variables)
+
+    def called(self, args: dict[str, Any], variables: Any) -> Call:
+        """The same, with the values of its arguments."""
         named = [args.pop(p) for p in self.places if args.get(p) is not None]
         if len(named) > 1:
             raise Refusal(Code.BAD_REQUEST, f"Give one of {' and '.join(self.places)}")
@@ -316,21 +319,28 @@ class Selection:
         bound = definition.extensions.get(BACKREF) if definition is not None else None
         if definition is None or bound is None or "operation" not in bound.metadata:
             raise Unbound
-        op = bound.metadata["operation"]
+        operation, places = bound.metadata["operation"], bound.metadata["places"]
+        return self.bound(key, definition.type, operation, places, Arguments(definition, nodes[0]), nodes)
+
+    def bound(
+        self,
+        key: str,
+        type_: Any,
+        op: Operation[Any],
+        places: tuple[str, ...],
+        arguments: Arguments,
+        nodes: list[FieldNode],
+        *,
+        abstract: bool = False,
+    ) -> Root:
+        """The root that asks an operation for rows of a type. `abstract`: the field shows an interface."""
         self.slots = []
-        shape = intern(self.shape(definition.type, op.model, nodes))
-        places: list[Any] = [node.loc for node in nodes]
-        positions = tuple([place.start for place in places])
-        return Root(
-            key,
-            op,
-            bound.metadata["places"],
-            shape,
-            Arguments(definition, nodes[0]),
-            places[0].source,
-            positions,
-            self.slots,
-        )
+        shape = self.shape(type_, op.model, nodes)
+        if abstract and self.kinds:
+            shape = Shape((Constant(KIND, f'"{type_.name}"', plain=True), *shape.fields))
+        found: list[Any] = [node.loc for node in nodes]
+        positions = tuple([place.start for place in found])
+        return Root(key, op, places, intern(shape), arguments, found[0].source, positions, self.slots)
 
     def shape(self, type_: Any, model: type[Any], nodes: list[FieldNode]) -> Shape:
         type_ = type_.of_type if isinstance(type_, GraphQLNonNull) else type_

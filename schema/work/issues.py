@@ -107,6 +107,7 @@ class IssueQuery:
     issues = query(issue_ops.find_issues, IssueType)
     issue_counts = query(issue_ops.count_issues, IssueCountType)
     issue = query(issue_ops.find_issue, IssueType)
+    issue_by_id = query(issue_ops.get_issue_by_id, IssueType)
     issue_in_crew = query(issue_ops.get_issue_in_crew, IssueType)
     sub_issues = query(issue_ops.list_sub_issues, IssueType)
     issue_comments = query(issue_ops.list_comments, IssueCommentType)

@@ -65,7 +65,7 @@ def test_every_argument_of_the_graph_stands_for_a_field_with_a_bound() -> None:
     """Input types are derived from inputs; what a field takes beside them are places and versions."""
     derived = {f"{model.__name__}Input" for model in _INPUTS if unbounded(model) == []}
     types = {kind.name for kind in SCHEMA.type_map.values() if isinstance(kind, GraphQLInputObjectType)}
-    assert types <= derived | {"AfterInput"}, types - derived
+    assert types <= derived | {"AfterInput", "NodeKey"}, types - derived
     fields = {field for op in operations() for field in op.input.model_fields} | {
         field for *_, taken in EDGES for field in taken.model_fields
     }

@@ -212,6 +212,11 @@ def relations(store: Store, row: Row) -> Listing:
     return Listing("IssueRelationView", ordered(seen, OLDEST))
 
 
+def issue_by_id(store: Store, asker: Asker, arguments: Arguments) -> Single:
+    rows = [row for row in tenants(store, asker, "Mission") if is_issue(row)]
+    return only([row for row in rows if row["id"] == arguments["id"]], "Mission")
+
+
 def issue_runs(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     row: Any = issue_in_crew(store, asker, arguments).row
     named = {task["assignment_id"] for task in store.tables["mission_tasks"] if task["mission_id"] == row["id"]}
@@ -250,7 +255,8 @@ def milestones(store: Store, asker: Asker, arguments: Arguments) -> Listing:
 
 
 HERE: dict[str, Root] = {
-    "issues": issues, "issueCounts": issue_counts, "issue": issue, "issueInCrew": issue_in_crew,
+    "issues": issues, "issueCounts": issue_counts, "issue": issue, "issueById": issue_by_id,
+    "issueInCrew": issue_in_crew,
     "subIssues": below("Mission", "parent_issue_id", BY_HAND, where=is_issue),
     "issueComments": below("IssueComment", "mission_id", OLDEST),
     "issueActivity": below("IssueActivity", "mission_id", NEWEST, 50),

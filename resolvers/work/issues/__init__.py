@@ -19,6 +19,7 @@ from resolvers.work.issues.issues import (
     edit_issue,
     find_issue,
     get_issue,
+    get_issue_by_id,
     get_issue_in_crew,
     list_issues,
     list_sub_issues,

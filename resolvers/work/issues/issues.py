@@ -30,6 +30,7 @@ from resolvers.kernel import (
     REST_ONLY,
     Action,
     Actor,
+    ById,
     Code,
     Context,
     Deleted,
@@ -62,6 +63,7 @@ from resolvers.work.issues.naming import (
     IDENTIFIER,
     IDENTIFIER_TAKEN,
     ISSUE,
+    ISSUE_BY_ID,
     ISSUE_IN_ANY_CASE,
     ISSUE_OF_CREW,
     LEAD,
@@ -154,6 +156,15 @@ def find_issue(scope: QueryScope, issue: Row[Mission], data: AsWritten) -> Row[M
     """Get an issue.
 
     Accepts an identifier such as ENG-42, in any case: the exact one first, then in capitals, then in small letters.
+    """
+    return issue
+
+
+@query("issues.get_by_id", Action.READ, subject=ISSUE_BY_ID, surfaces=GRAPHQL_ONLY)
+def get_issue_by_id(scope: QueryScope, issue: Row[Mission], data: ById) -> Row[Mission]:
+    """Get an issue by its id.
+
+    `issue` finds it by its identifier.
     """
     return issue
 

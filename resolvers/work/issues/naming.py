@@ -15,6 +15,7 @@ from resolvers.kernel.store.changes import Need
 from resolvers.work.issues.graph import IS_ISSUE
 
 ISSUE = Subject(Mission, "identifier", by="identifier", where=IS_ISSUE, called="Issue")
+ISSUE_BY_ID = Subject(Mission, where=IS_ISSUE, called="Issue")
 ISSUE_IN_ANY_CASE = replace(ISSUE, any_case=True)
 ISSUE_OF_CREW = Subject(
     Mission, "identifier", by="identifier", of=Subject(Crew, "crew_id"), where=IS_ISSUE, called="Issue"
