@@ -11,8 +11,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-import schema.live  # noqa: F401  the metrics of sockets
 import crewship.process.app  # noqa: F401  the metrics of a process that serves
+import schema.live  # noqa: F401  the metrics of sockets
 from runtime.engine import background, liveness  # noqa: F401  the metrics of one that carries out jobs
 from tests.process.commands import ROOT
 from tests.world import World
