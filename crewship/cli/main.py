@@ -158,6 +158,38 @@ def _migration_plan() -> None:
             print(asyncio.run(planned(access)))
 
 
+@app.command("import")
+def import_data(
+    path: Annotated[Path, typer.Argument(help="Data directory of the Go server (CREWSHIP_HOME), or its crewship.db.")],
+    storage: Annotated[
+        Path | None, typer.Option(help="Folder of its crews' files, if that is not `output` in the data directory.")
+    ] = None,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="File with its ENCRYPTION_KEY, if that is not in the data directory, nor this server's."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, report it, and write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Import the data directory of the public Go server: workspaces, people, agents, chats, issues, credentials, files.
+
+    Each workspace is one transaction. You can interrupt and repeat the import: rows that are there stay as they are.
+    """
+    with refusals():
+        from crewship.cli.importing import imported
+        from crewship.importing.source import SourceError
+        from crewship.process.database import existing_database
+        from resolvers.errors import Refusal
+
+        settings = _settings()
+        with explained(SourceError, Refusal), existing_database(settings) as access:
+            report = imported(settings, access, path, storage=storage, key_file=keys, dry_run=dry_run)
+    if as_json:
+        print(json.dumps(report.as_dict(), indent=2))
+    else:
+        print("\n".join(report.lines()))
+
+
 @app.command()
 def forget_passkeys(email: Annotated[str, typer.Argument(help="Email of the user, as stored.")]) -> None:
     """Delete the passkeys of a user who has lost them: the password is enough to sign in again."""

@@ -166,8 +166,12 @@ class Vault(Signatures):
             text = cipher.decrypt(sealed[size : size + NONCE], sealed[size + NONCE :], place)
         except (Forged, ValueError):
             raise Unopenable(f"A secret in {table_of(table).name}.{column} cannot be opened") from None
-        head, nonce = MARK + FORM + bytes.fromhex(to.id[1:]), os.urandom(NONCE)
-        return Sealed(head + nonce + to.cipher.encrypt(nonce, text, _place(head, table, column, new_id)))
+        return self.sealed_with(to, text, table=table, column=column, row_id=new_id)
+
+    def sealed_with(self, key: DataKey, text: bytes, *, table: type[SQLModel], column: str, row_id: str) -> Sealed:
+        """Seals with a data key that may not be stored yet."""
+        head, nonce = MARK + FORM + bytes.fromhex(key.id[1:]), os.urandom(NONCE)
+        return Sealed(head + nonce + key.cipher.encrypt(nonce, text, _place(head, table, column, row_id)))
 
     async def _current(self, workspace_id: str | None) -> DataKey:
         try:

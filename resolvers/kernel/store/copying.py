@@ -33,13 +33,22 @@ TYPES: Final = """
 
 
 @asynccontextmanager
-async def _connected(scope: str) -> AsyncIterator[Any]:
-    conn = await connect(database.pool.dsn, PATIENT | {"application_name": "crewship-backup"})
+async def _connected(scope: str, dsn: str | None = None) -> AsyncIterator[Any]:
+    conn = await connect(dsn or database.pool.dsn, PATIENT | {"application_name": "crewship-backup"})
     try:
         await conn.fetch(SCOPE_SQL, scope)
         yield conn
     finally:
         conn.terminate()
+
+
+Row = Sequence[str | None]
+
+
+def key_of(model: type[SQLModel]) -> Sequence[str]:
+    """The columns that name a row: its id, or its whole key."""
+    table = table_of(model)
+    return ("id",) if "id" in table.c else tuple(str(column.name) for column in table.primary_key.columns)
 
 
 class Snapshot:
@@ -97,6 +106,36 @@ class Landing:
         await self._conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
         return made
 
+    async def fill(
+        self, model: type[SQLModel], columns: Sequence[str], rows: Sequence[Row], refused: Callable[[int, str], None]
+    ) -> set[int]:
+        """Inserts rows of texts whose keys are free, and returns their places. A row that the table refuses is
+        reported, by its place and the name of the rule, and the others are inserted.
+        """
+        keys = list(key_of(model))
+        filling = await self._filling(f'"{table_of(model).name}"', columns)
+        sql = f"{filling} RETURNING {', '.join(f'{key}::text' for key in keys)}"
+        at = [columns.index(key) for key in keys]
+        places = {tuple(row[place] for place in at): number for number, row in enumerate(rows)}
+        made, left = set[int](), [range(len(rows))]
+        while left:
+            part = left.pop()
+            values = [[rows[number][place] for number in part] for place in range(len(columns))]
+            try:
+                async with self._conn.transaction():
+                    made |= {places[tuple(row)] for row in await self._conn.fetch(sql, *values)}
+            except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, asyncpg.RaiseError) as error:
+                if len(part) == 1:
+                    refused(part[0], str(getattr(error, "constraint_name", None) or type(error).__name__))
+                else:
+                    middle = len(part) // 2
+                    left += [part[middle:], part[:middle]]
+        return made
+
+    async def defer(self, *, until_now: bool = False) -> None:
+        """From now on rows may refer to rows that follow; `until_now`: all that they refer to have to be there."""
+        await self._conn.execute(f"SET CONSTRAINTS ALL {'IMMEDIATE' if until_now else 'DEFERRED'}")
+
     async def _filling(self, table: str, columns: Sequence[str]) -> str:
         """The statement whose parameters are columns of texts."""
         types = {row["attname"]: row["type"] for row in await self._conn.fetch(TYPES, table)}
@@ -140,11 +179,11 @@ class _Undone(Exception):
 
 
 @asynccontextmanager
-async def landing(workspace_id: str) -> AsyncIterator[Landing]:
+async def landing(workspace_id: str, dsn: str | None = None) -> AsyncIterator[Landing]:
     """One transaction, in which only rows of this workspace, and of none, can be written. It is committed if `keep` was
-    called.
+    called. `dsn`: of a process without a pool.
     """
-    async with _connected(workspace_id) as conn:
+    async with _connected(workspace_id, dsn) as conn:
         made = Landing(conn)
         try:
             async with conn.transaction():
