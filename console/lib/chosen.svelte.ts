@@ -15,6 +15,10 @@ export class Chosen<Row> {
     ]);
   }
 
+  get rows(): readonly Row[] {
+    return this.#rows();
+  }
+
   get row(): Row | undefined {
     return this.#rows()[this.at];
   }

@@ -1,9 +1,6 @@
-import { untrack } from "svelte";
 import { client, reasonOf, type Reason } from "./client";
 import type { Known } from "./document";
-import { connection } from "./live.svelte";
-
-const TOGETHER = 400; // milliseconds between two readings that events cause
+import { Read } from "./read.svelte";
 
 interface Connected<Row> {
   nodes: readonly Row[];
@@ -15,74 +12,77 @@ interface Connected<Row> {
 export class Pages<Data, Variables extends { after?: string | null }, Row extends { id: string }> {
   rows = $state.raw<readonly Row[]>([]);
   total = $state(0);
-  data = $state.raw<Data>();
-  reason = $state.raw<Reason>();
+  #first: Read<Data, Variables>;
+  /** Why a later page was not read. */
+  #lost = $state.raw<Reason>();
   #reading = $state(false);
   #document: Known<Data, Variables>;
   #connected: (data: Data) => Connected<Row> | null | undefined;
-  #variables: Variables | undefined;
+  #variables: () => Variables;
   #next: string | null = null;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts the lists of other variables. */
+  #list = 0;
 
   constructor(document: Known<Data, Variables>, variables: () => Variables, connected: (data: Data) => Connected<Row> | null | undefined) {
     this.#document = document;
-    this.#connected = connected;
-    $effect(() => {
-      const given = variables();
-      untrack(() => this.#begin(given));
-      return () => clearTimeout(this.#timer);
-    });
-    let begun = untrack(() => connection.restored);
-    $effect(() => {
-      if (connection.restored === begun) return;
-      begun = connection.restored;
-      untrack(() => this.soon());
-    });
-  }
-
-  #begin(variables: Variables): void {
     this.#variables = variables;
-    this.#next = null;
-    const known = client.readQuery<Data, Variables>(this.#document, variables)?.data;
-    this.rows = [];
-    this.data = undefined;
-    if (known) this.#take(known, false);
-    void this.#read(undefined);
+    this.#connected = connected;
+    this.#first = new Read(document, variables, () => this.#begin(), (data) => this.#take(data, false));
   }
 
-  /** Nothing is known yet: an empty list that is read anew stays an empty list. */
+  /** The first page, with what else its document asks for. */
+  get data(): Data | undefined {
+    return this.#first.data;
+  }
+
+  /** Why there is no list: the rest of the document may be there. */
+  get reason(): Reason | undefined {
+    const { data, reason, partial } = this.#first;
+    return this.#lost ?? reason ?? (data && !this.#connected(data) ? Object.values(partial)[0] : undefined);
+  }
+
+  get busy(): boolean {
+    return this.#reading || this.#first.busy;
+  }
+
   get fetching(): boolean {
-    return this.#reading && this.data === undefined;
+    return this.#first.fetching;
   }
 
   refresh(): void {
-    void this.#read(undefined);
+    void this.#first.refresh();
   }
 
   soon(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      this.refresh();
-    }, TOGETHER);
+    this.#first.soon();
   }
 
   more(): void {
-    if (this.#next && !this.#reading) void this.#read(this.#next);
+    if (this.#next && !this.busy) void this.#read(this.#next);
   }
 
-  async #read(after: string | undefined): Promise<void> {
-    const asked = this.#variables!;
-    this.#reading = true;
-    const { data, error } = await client.query<Data, Variables>(this.#document, { ...asked, after }, { requestPolicy: "network-only" }).toPromise();
-    if (asked !== this.#variables) return;
+  #begin(): void {
+    this.#list++;
+    this.#next = null;
+    this.#lost = undefined;
     this.#reading = false;
-    this.reason = error && !(data && this.#connected(data)) ? reasonOf(error) : undefined;
-    if (data && this.#connected(data)) this.#take(data, after !== undefined);
+    this.rows = [];
+  }
+
+  async #read(after: string): Promise<void> {
+    const list = this.#list;
+    this.#reading = true;
+    const { data, error } = await client.query<Data, Variables>(this.#document, { ...this.#variables(), after }, { requestPolicy: "network-only" }).toPromise();
+    if (list !== this.#list) return;
+    this.#reading = false;
+    this.#lost = error && !(data && this.#connected(data)) ? reasonOf(error) : undefined;
+    if (data) this.#take(data, true);
   }
 
   #take(data: Data, later: boolean): void {
-    const page = this.#connected(data)!;
-    const read = new Map(page.nodes.map((row) => [row.id, row]));
+    const page = this.#connected(data);
+    if (!page) return;
+    const read = new Set(page.nodes.map(({ id }) => id));
     if (later) {
       const shown = new Set(this.rows.map(({ id }) => id));
       this.rows = [...this.rows, ...page.nodes.filter(({ id }) => !shown.has(id))];
@@ -90,7 +90,6 @@ export class Pages<Data, Variables extends { after?: string | null }, Row extend
       // What was read before and is not on the first page any more stands behind it, unless the first page is all.
       const rest = page.pageInfo.hasNextPage ? this.rows.filter(({ id }) => !read.has(id)) : [];
       this.rows = [...page.nodes, ...rest];
-      this.data = data;
     }
     this.total = page.totalCount;
     if (later || this.rows.length === page.nodes.length) this.#next = page.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;

@@ -12,15 +12,25 @@ export class Read<Data, Variables extends Record<string, unknown>> {
   reason = $state.raw<Reason>();
   /** Of roots that failed beside others that did not, by name. */
   partial = $state.raw<Record<string, Reason>>({});
-  fetching = $state(true);
-  #again = () => {};
+  /** An answer is awaited. */
+  busy = $state(true);
+  #again = async () => {};
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(document: Known<Data, Variables>, variables: () => Variables | undefined) {
-    $effect(() => {
+  /** `begins` and `answered`: what is called for other variables, and for each answer. */
+  constructor(document: Known<Data, Variables>, variables: () => Variables | undefined, begins = () => {}, answered: (data: Data) => void = () => {}) {
+    const follow = () => {
       const given = variables();
-      if (given === undefined) return;
-      return untrack(() => this.#follow(document, given));
+      return given && untrack(() => (begins(), this.#follow(document, given, answered)));
+    };
+    // At once: what is known is there before anything is shown.
+    let end = untrack(follow);
+    let first = true;
+    $effect(() => {
+      if (first) variables();
+      else end = follow();
+      first = false;
+      return () => end?.();
     });
     let begun = untrack(() => connection.restored);
     $effect(() => {
@@ -30,9 +40,14 @@ export class Read<Data, Variables extends Record<string, unknown>> {
     });
   }
 
+  /** Nothing is known yet: what is read anew stays what it is, an empty list too. */
+  get fetching(): boolean {
+    return this.busy && this.data === undefined;
+  }
+
   /** Reads anew; what is shown stays until the answer is there. */
-  refresh(): void {
-    this.#again();
+  refresh(): Promise<void> {
+    return this.#again();
   }
 
   /** The same, once for many events that come together. */
@@ -40,25 +55,25 @@ export class Read<Data, Variables extends Record<string, unknown>> {
     if (this.#timer) return;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#again();
+      void this.#again();
     }, TOGETHER);
   }
 
-  #follow(document: Known<Data, Variables>, variables: Variables): () => void {
+  #follow(document: Known<Data, Variables>, variables: Variables, answered: (data: Data) => void): () => void {
     this.data = undefined;
     this.reason = undefined;
-    this.fetching = true;
+    this.busy = true;
     const source = client.query<Data, Variables>(document, variables, { requestPolicy: "cache-and-network" });
     const { unsubscribe } = source.subscribe(({ data, error, stale }) => {
-      this.fetching = stale;
+      this.busy = stale;
       // An answer that did not come leaves what is shown.
-      if (data !== undefined && data !== null) this.data = data as Data;
+      if (data && data !== this.data) answered((this.data = data as Data));
       this.reason = error && !anything(data) ? reasonOf(error) : undefined;
       this.partial = error ? byRoot(error) : {};
     });
-    this.#again = () => {
-      this.fetching = true;
-      void client.query<Data, Variables>(document, variables, { requestPolicy: "network-only" }).toPromise();
+    this.#again = async () => {
+      this.busy = true;
+      await client.query<Data, Variables>(document, variables, { requestPolicy: "network-only" }).toPromise();
     };
     return () => {
       clearTimeout(this.#timer);

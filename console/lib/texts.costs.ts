@@ -85,7 +85,9 @@ export const budgets = {
 } as const;
 
 export const calls = {
-  none: "No call fits these filters",
+  none: "No calls yet",
+  noneText: "Each call of a model appears here, with its run, its tokens and its cost.",
+  noneSuch: "No call fits these filters",
   list: "Model calls",
   number: (shown: string) => `${shown} ${shown === "1" ? "call" : "calls"}`,
   anyAgent: "Any agent",

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from models.people.workspaces import Membership, Role
 from models.resources.skills import Skill
 from tests.architecture.source import ROOT
-from tests.console.deck import enter, manned
+from tests.console.deck import EMAIL, enter, manned
 from tests.console.showcase import Team
 from tests.console.test_missions import PARALLEL, TEMPLATE
 from tests.process.browser import Page, browsing
-from tests.world import World
+from tests.world import World, now
 
 PATH = re.compile(r'\bpath: "([^"]*)"')
 ADDRESSES = {
@@ -64,13 +65,15 @@ class House:
 
     def __init__(self, place: World, page: Page, ids: dict[str, str]) -> None:
         self.place, self.page, self.ids = place, page, ids
+        self.slug = place.workspace.slug
 
     @property
     def addresses(self) -> Iterator[str]:
-        return (ADDRESSES.get(path, path).format(**self.ids) for path in paths())
+        """Without rows: the screens that need none."""
+        return (ADDRESSES.get(path, path).format(**self.ids) for path in paths() if self.ids or ":" not in path)
 
     def path(self, address: str) -> str:
-        return f"/console/{self.place.workspace.slug}/{address}".rstrip("/")
+        return f"/console/{self.slug}/{address}".rstrip("/")
 
     async def load(self, address: str) -> None:
         """As a new tab does."""
@@ -88,8 +91,10 @@ class House:
 GO = """(window.left = document.querySelector('#content h1')?.innerText,
     document.querySelectorAll('#content > *').forEach(one => one.dataset.left = ''),
     history.pushState(null, '', TO), dispatchEvent(new PopStateEvent('popstate')))"""
+# Chats are one component, which stays.
 ARRIVED = (
-    "(!document.querySelector('#content > [data-left]') || document.querySelector('#content h1')?.innerText !== left)"
+    "(!document.querySelector('#content > [data-left]')"
+    " || location.pathname.includes('/chat/') && document.querySelector('#content h1')?.innerText !== left)"
 )
 SHOWN = "document.querySelector('#content :is(h1, .failure)') && !document.querySelector('#content .skeleton')"
 
@@ -124,6 +129,34 @@ async def house(
         yield House(place, page, ids)
 
 
+@pytest.fixture
+async def bare(house: House) -> House:
+    """The same person, in a workspace of theirs in which nothing is."""
+    here: dict[str, Any] = {"workspace_id": house.place.other.id, "user_id": await house.place.database.fetchval(ADA)}
+    await house.place.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
+    empty = House(house.place, house.page, {})
+    empty.slug = house.place.other.slug
+    await empty.load("settings/nowhere")
+    return empty
+
+
+ADA = f"SELECT id FROM users WHERE email = '{EMAIL}'"
+LOADING = """(window.loading = [], requestAnimationFrame(function look() {
+    const one = document.querySelector('#content .skeleton');
+    if (one) loading.push(one.parentElement.innerText.slice(0, 80));
+    requestAnimationFrame(look);
+}))"""
+"""Notes the frames in which a person sees a skeleton."""
+LATE = """(real => window.fetch = async (to, how) => {
+    const answer = await real(to, how);
+    if (String(to).endsWith('/graphql')) await new Promise(done => setTimeout(done, 250));
+    return answer;
+})(window.fetch)"""
+SHIFTED = """(window.shifts = [], new PerformanceObserver(list => list.getEntries().forEach(({value, sources}) =>
+    shifts.push({value, of: sources.map(({node, previousRect, currentRect}) =>
+        [node?.outerHTML?.slice(0, 90) ?? node?.data, previousRect.y, currentRect.y, previousRect.x, currentRect.x])})))
+    .observe({type: 'layout-shift'}))"""
+"""Notes what moves by itself."""
 CONTROLS = """[...document.querySelectorAll('#content :is(a[href], button, input, select, textarea, summary)')]
     .filter(one => !one.disabled && !one.closest('.unseen') && one.checkVisibility({visibilityProperty: true}))"""
 GEOMETRY = f"""(() => {{

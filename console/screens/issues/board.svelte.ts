@@ -1,11 +1,10 @@
-import { untrack } from "svelte";
 import { IssueBoard } from "../../generated/IssueBoard";
 import { IssueList } from "../../generated/IssueList";
 import { IssueMove } from "../../generated/IssueMove";
-import type { IssueBoardQueryVariables, IssueCardFragment, IssueStatus } from "../../generated/types";
+import type { IssueBoardQuery, IssueBoardQueryVariables, IssueCardFragment, IssueStatus } from "../../generated/types";
 import { attempt } from "../../lib/attempt";
-import { change, client, reasonOf, type Reason } from "../../lib/client";
-import { connection } from "../../lib/live.svelte";
+import { change, client, type Reason } from "../../lib/client";
+import { Read } from "../../lib/read.svelte";
 import { texts } from "../../lib/texts";
 import { COLUMNS } from "./states";
 
@@ -22,56 +21,41 @@ interface Move {
   to: IssueStatus;
   after?: string | null;
 }
-const TOGETHER = 250; // milliseconds between two readings that events cause
 
 /** The columns of a board, and the moves that the server has not answered yet: they are shown as done. */
 export class Board {
   #read = $state.raw<readonly Column[]>();
   #moves = $state.raw<readonly Move[]>([]);
-  reason = $state.raw<Reason>();
   columns = $derived(this.#read && this.#moves.reduce(moved, this.#read));
+  #first: Read<IssueBoardQuery, IssueBoardQueryVariables>;
   #variables!: IssueBoardQueryVariables;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #taken = Promise.resolve();
   #reading = 0;
 
   constructor(variables: () => IssueBoardQueryVariables) {
-    $effect(() => {
-      const given = variables();
-      untrack(() => this.#begin(given));
-      return () => clearTimeout(this.#timer);
-    });
-    let begun = untrack(() => connection.restored);
-    $effect(() => {
-      if (connection.restored === begun) return;
-      begun = connection.restored;
-      untrack(() => void this.refresh());
-    });
+    const asked = () => (this.#variables = variables());
+    this.#first = new Read(IssueBoard, asked, () => (this.#read = undefined), (data) => void (this.#taken = this.#take(data)));
   }
 
-  #begin(variables: IssueBoardQueryVariables): void {
-    this.#variables = variables;
-    this.#read = undefined;
-    const known = client.readQuery(IssueBoard, variables)?.data;
-    if (known) this.#read = columnsOf(known);
-    void this.refresh();
+  get reason(): Reason | undefined {
+    return this.#first.reason;
   }
 
   soon(): void {
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      void this.refresh();
-    }, TOGETHER);
+    this.#first.soon();
   }
 
-  /** Reads anew, each column as far as it was read. */
   async refresh(): Promise<void> {
+    await this.#first.refresh();
+    await this.#taken;
+  }
+
+  /** Each column as far as it was read before. */
+  async #take(data: IssueBoardQuery): Promise<void> {
     const reading = ++this.#reading;
-    const { data, error } = await client.query(IssueBoard, this.#variables, { requestPolicy: "network-only" }).toPromise();
-    if (reading !== this.#reading) return;
-    this.reason = error && !data?.BACKLOG ? reasonOf(error) : undefined;
-    if (!data) return;
     const before = this.#read;
     const columns = columnsOf(data);
+    if (!before) this.#read = columns;
     for (const [at, column] of columns.entries()) {
       let read = column;
       while (read.next && read.rows.length < (before?.[at]?.rows.length ?? 0)) read = await this.#further(read);
