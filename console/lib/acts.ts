@@ -1,6 +1,7 @@
 import { ACTS } from "../generated/acts";
-import { SCREENS, type Listed } from "../screens";
+import { SCREENS } from "../screens";
 import type { Here } from "./here.svelte";
+import type { Listed } from "./listed";
 import { router } from "./router.svelte";
 
 /** What a person may do: here, or at the screen that has its form. */
@@ -44,7 +45,7 @@ function screenOf(documents: readonly string[]): Listed | undefined {
   const found = has.find(({ path }) => !path.includes(":")) ?? has[0];
   if (!found?.path.includes(":")) return found;
   const above = found.path.slice(0, found.path.indexOf("/:"));
-  return SCREENS.find(({ path }) => path === above) ?? SCREENS.find(({ name }) => name === found.name.split("/")[0]);
+  return SCREENS.find(({ path }) => path === above) ?? SCREENS.find(({ icon, section }) => icon && section === found.section);
 }
 
 /** Everything that the viewer may do, from the operations that the service names. What the screen has comes first. */

@@ -11,14 +11,14 @@ export type Query = Record<string, string | undefined>;
 
 /** A screen: where it is, its code, and its document, so that both load at the same time. */
 export interface Screen {
-  name: string;
   /** Below the workspace: "", "runs", "runs/:id". */
   path: string;
   /** Screens of the same word are one component, which stays while its parameters change. */
   keeps?: string;
   load: () => Promise<{ default: Component<{ parameters: Parameters }> | Component<Record<string, never>> }>;
   document?: Known<unknown, never>;
-  variables?: (workspace: string, parameters: Parameters, query: URLSearchParams) => Record<string, unknown>;
+  /** Of its document, if they are not the workspace and the parameters. */
+  variables?: (workspace: string, query: URLSearchParams, parameters: Parameters) => Record<string, unknown>;
 }
 
 export interface Place {
@@ -118,13 +118,18 @@ export function remember(workspace: string): void {
   }
 }
 
+/** The variables of the document that a place reads. */
+export const variablesAt = ({ screen, workspace, parameters }: Place, query: URLSearchParams): Record<string, unknown> =>
+  screen?.variables?.(workspace!, query, parameters) ?? { ws: workspace, ...parameters };
+
 /** Loads the code and the document of where an address leads. */
 export function prepare(href: string): void {
   const url = new URL(href, location.href);
-  const { screen, workspace, parameters } = placeOf(url.pathname);
+  const place = placeOf(url.pathname);
+  const { screen, workspace } = place;
   if (!screen || !workspace) return;
   void screen.load().catch(() => {});
-  if (screen.document) preload(screen.document, (screen.variables?.(workspace, parameters, url.searchParams) ?? { ws: workspace }) as never);
+  if (screen.document) preload(screen.document, variablesAt(place, url.searchParams) as never);
 }
 
 const inner = (event: Event): HTMLAnchorElement | undefined => {

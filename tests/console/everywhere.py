@@ -18,7 +18,7 @@ from tests.console.test_missions import PARALLEL, TEMPLATE
 from tests.process.browser import Page, browsing
 from tests.world import World, now
 
-PATH = re.compile(r'\bpath: "([^"]*)"')
+PATH = re.compile(r'\bscreen\("([^"]*)"')
 ADDRESSES = {
     "act/:kind/:id": "act/approval/{approval}",
     "chat/:id": "chat/{chat}",
