@@ -1,20 +1,7 @@
 import { Client, CombinedError, cacheExchange, fetchExchange, mapExchange } from "@urql/core";
 import type { Known } from "./document";
+import { answered, newMutationId } from "./echo";
 import { texts } from "./texts";
-
-/** Ids of this tab's own mutations, so that it can tell their echo from the changes of others. */
-const own = new Set<string>();
-const KEPT = 200;
-
-function newMutationId(): string {
-  // randomUUID needs TLS; a console in a local network may have none
-  const id = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  own.add(id);
-  if (own.size > KEPT) own.delete(own.values().next().value!);
-  return id;
-}
-
-export const isOwn = (mutationId: string | null | undefined): boolean => !!mutationId && own.has(mutationId);
 
 /** The secret of a first start is in a fragment, which is sent to nobody: it stays one. */
 export function signInFirst(): void {
@@ -22,6 +9,8 @@ export function signInFirst(): void {
   const back = pathname + search + hash;
   location.replace(hash.startsWith("#setup") ? `/welcome${hash}` : `/login?callbackUrl=${back === "/console/" ? "/" : encodeURIComponent(back)}`);
 }
+
+const MUTATION = "X-Client-Mutation-Id";
 
 export const client = new Client({
   url: "/graphql",
@@ -32,7 +21,7 @@ export const client = new Client({
       onOperation(operation) {
         if (operation.kind !== "mutation") return operation;
         const options = operation.context.fetchOptions as RequestInit;
-        const headers = { ...(options.headers as Record<string, string>), "X-Client-Mutation-Id": newMutationId() };
+        const headers = { ...(options.headers as Record<string, string>), [MUTATION]: newMutationId() };
         return { ...operation, context: { ...operation.context, fetchOptions: { ...options, headers } } };
       },
       onError(error) {
@@ -40,6 +29,12 @@ export const client = new Client({
       },
     }),
     cacheExchange,
+    // Before the cache reads anew what the mutation has changed.
+    mapExchange({
+      onResult({ operation }) {
+        if (operation.kind === "mutation") answered(((operation.context.fetchOptions as RequestInit).headers as Record<string, string>)[MUTATION] ?? "");
+      },
+    }),
     fetchExchange,
   ],
 });

@@ -1,5 +1,6 @@
 import { getContext, setContext } from "svelte";
 import type { Role, ShellQuery } from "../generated/types";
+import { hearing } from "./echo";
 
 const KEY = Symbol("here");
 type Operation = NonNullable<ShellQuery["viewerOperations"]>[number];
@@ -34,8 +35,8 @@ export class Here {
     return (needed?.role ?? needed?.capability)?.toLowerCase();
   }
 
-  happened(type: string): void {
-    for (const listener of this.#listeners) listener(type);
+  happened(type: string, mutationId?: string | null): void {
+    hearing(mutationId, () => this.#listeners.forEach((listener) => listener(type)));
   }
 
   /** Calls back while a component is shown, for events whose type begins with one of these words. */

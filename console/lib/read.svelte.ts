@@ -2,6 +2,7 @@ import { untrack } from "svelte";
 import { CombinedError } from "@urql/core";
 import { client, reasonOf, type Reason } from "./client";
 import type { Known } from "./document";
+import { cause, contains } from "./echo";
 import { connection } from "./live.svelte";
 
 const TOGETHER = 250; // milliseconds between two readings that events cause
@@ -15,6 +16,9 @@ export class Read<Data, Variables extends Record<string, unknown>> {
   /** An answer is awaited. */
   busy = $state(true);
   #again = async () => {};
+  /** When the answer that is shown, or awaited, was asked for. */
+  #asked = 0;
+  #causes = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /** `begins` and `answered`: what is called for other variables, and for each answer. */
@@ -50,34 +54,45 @@ export class Read<Data, Variables extends Record<string, unknown>> {
     return this.#again();
   }
 
-  /** The same, once for many events that come together. */
+  /** The same, once for many events that come together; not for those whose changes were made here and have been read. */
   soon(): void {
-    if (this.#timer) return;
-    this.#timer = setTimeout(() => {
+    this.#causes.add(cause());
+    this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      void this.#again();
+      const causes = [...this.#causes];
+      this.#causes.clear();
+      if (causes.some((one) => !contains(this.#asked, one))) void this.#again();
     }, TOGETHER);
+  }
+
+  /** An answer that is awaited already may be older than this moment. */
+  #asks(): void {
+    if (!this.busy) this.#asked = performance.now();
+    this.busy = true;
   }
 
   #follow(document: Known<Data, Variables>, variables: Variables, answered: (data: Data) => void): () => void {
     this.data = undefined;
     this.reason = undefined;
-    this.busy = true;
+    this.busy = false;
+    this.#asks();
     const source = client.query<Data, Variables>(document, variables, { requestPolicy: "cache-and-network" });
     const { unsubscribe } = source.subscribe(({ data, error, stale }) => {
-      this.busy = stale;
+      if (stale) this.#asks();
+      else this.busy = false;
       // An answer that did not come leaves what is shown.
       if (data && data !== this.data) answered((this.data = data as Data));
       this.reason = error && !anything(data) ? reasonOf(error) : undefined;
       this.partial = error ? byRoot(error) : {};
     });
     this.#again = async () => {
-      this.busy = true;
+      this.#asks();
       await client.query<Data, Variables>(document, variables, { requestPolicy: "network-only" }).toPromise();
     };
     return () => {
       clearTimeout(this.#timer);
       this.#timer = undefined;
+      this.#causes.clear();
       unsubscribe();
     };
   }

@@ -141,6 +141,7 @@ const inner = (event: Event): HTMLAnchorElement | undefined => {
 export function startRouter(known: readonly Screen[]): void {
   screens = known;
   router.url = new URL(location.href);
+  prepare(location.href); // the document does not wait for the code
   addEventListener("popstate", () => (router.url = new URL(location.href)));
   document.addEventListener("click", (event) => {
     if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;

@@ -23,6 +23,7 @@ export const texts = {
     clear: "Clear",
     copy: "Copy",
     copied: "Copied",
+    changed: (name: string) => `${name} changed`,
     notCopied: "The browser did not copy it. Select the text instead.",
     meanwhileForm: "Somebody has changed this meanwhile. Save again to replace it, or cancel to see it.",
     meanwhile: (now: string) => `Somebody has changed this to “${now}” meanwhile. Save again to replace it with yours.`,
