@@ -129,14 +129,13 @@ async def house(
         yield House(place, page, ids)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def bare(house: House) -> House:
     """The same person, in a workspace of theirs in which nothing is."""
     here: dict[str, Any] = {"workspace_id": house.place.other.id, "user_id": await house.place.database.fetchval(ADA)}
     await house.place.add(Membership(role=Role.OWNER, accepted_at=now(), **here))
     empty = House(house.place, house.page, {})
     empty.slug = house.place.other.slug
-    await empty.load("settings/nowhere")
     return empty
 
 

@@ -134,6 +134,7 @@ async def test_an_empty_list_says_what_to_do(bare: House) -> None:
         await bare.go(address)
         return await bare.page.value(f"{silent}.map(one => one.innerText)")
 
+    await bare.load("settings/nowhere")
     await each(bare, judge)
 
 
@@ -261,7 +262,11 @@ async def test_the_copied_curl_reads_what_is_shown(house: House) -> None:
         body = curl.split("--data '", 1)[1].rsplit("'", 1)[0].replace("'\\''", "'")
         shown = await page.value(again.replace("BODY", json.dumps(body)))
         found = json.loads(out or b"{}")
-        return None if found.get("data") and lasting(found) == lasting(shown) else [curl, out.decode()[:500], json.dumps(shown)[:500]]
+        return (
+            None
+            if found.get("data") and lasting(found) == lasting(shown)
+            else [curl, out.decode()[:500], json.dumps(shown)[:500]]
+        )
 
     await house.load("")
     await each(house, judge)
