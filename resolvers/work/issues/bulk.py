@@ -26,9 +26,10 @@ from resolvers.kernel import (
 )
 from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.rules.issue_fields import AssigneeType, Priority
+from resolvers.work.issues.changing import replace_labels
 from resolvers.work.issues.events import IssuesBulkUpdated
 from resolvers.work.issues.graph import IS_ISSUE, ISSUE_ROWS
-from resolvers.work.issues.issues import LabelIds, replace_labels
+from resolvers.work.issues.issues import LabelIds
 from resolvers.work.missions.moving import record
 from resolvers.work.missions.reviewing import reviewed
 

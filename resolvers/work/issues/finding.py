@@ -9,7 +9,7 @@ from sqlalchemy import Text as SQLText
 from sqlmodel import col
 
 from models.work.issues import IssueComment, IssueLabel
-from models.work.missions import Mission, MissionType
+from models.work.missions import Mission
 from models.work.projects import Project
 from resolvers.kernel import (
     EVERYONE,
@@ -36,7 +36,7 @@ from resolvers.kernel import (
 from resolvers.kernel.reader.filters import linked, says_below
 from resolvers.rules.issue_fields import PRIORITIES
 from resolvers.rules.times import Since, from_time
-from resolvers.work.issues.graph import FilterIssues, IssueFilters
+from resolvers.work.issues.graph import FilterIssues, IssueFilters, OfType, listed
 
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 MOST_COUNTS = 1000
@@ -123,7 +123,6 @@ class BoardFilters(Input):
     due_before: Annotated[Annotated[str, Field(pattern=DAY, max_length=10)] | None, Filter(_due_before)] = None
     text: Annotated[Text | None, Filter(_says)] = None
     updated_since: Annotated[Since, from_time(Mission.updated_at)] = None
-    mission_type: Annotated[Text, Filter(Mission.mission_type)] = MissionType.issue.value
 
 
 class Ordering(Input):
@@ -132,7 +131,7 @@ class Ordering(Input):
     order_by: Annotated[IssueOrder | None, Order(ORDERS)] = None
 
 
-class FindIssues(FilterIssues, BoardFilters, Ordering):
+class FindIssues(FilterIssues, OfType, BoardFilters, Ordering):
     """Filters are combined with AND. `label` is the name of a label; `any_label_ids` and `all_label_ids` are ids.
 
     `search` matches a part of the title, `text` a part of the identifier, the title, the description or a comment; both
@@ -150,7 +149,7 @@ class IssueCountBy(StrEnum):
     project = "project"
 
 
-class CountIssues(IssueFilters, BoardFilters):
+class CountIssues(IssueFilters, OfType, BoardFilters):
     """The filters of the list of issues."""
 
     by: IssueCountBy
@@ -183,7 +182,7 @@ def find_issues(scope: QueryScope, data: FindIssues) -> Page[Mission]:
 
     Newest first by default. `orderBy: rank_asc` is the order of boards.
     """
-    return scope.select(Mission).matching(data).page(data)
+    return listed(scope, data)
 
 
 @query("issues.count", Action.READ, surfaces=GRAPHQL_ONLY)

@@ -26,7 +26,9 @@ from resolvers.kernel import (
     Input,
     Order,
     Otherwise,
+    Page,
     Paging,
+    QueryScope,
     Text,
     View,
     actor,
@@ -98,10 +100,19 @@ class FilterIssues(IssueFilters, Paging):
     sort: Annotated[IssueSort, Otherwise(IssueSort.created_at), Order(ORDERS)] = IssueSort.created_at
 
 
-class ListIssues(FilterIssues):
-    """Lists issues, or missions of another type."""
+class OfType(Input):
+    """Issues, or missions of another type."""
 
     mission_type: Annotated[Text, Filter(Mission.mission_type)] = MissionType.issue.value
+
+
+class ListIssues(OfType, FilterIssues):
+    """Lists issues, or missions of another type."""
+
+
+def listed(scope: QueryScope, data: FilterIssues) -> Page[Mission]:
+    """The list, by the filters and in the order that the input has."""
+    return scope.select(Mission).matching(data).page(data)
 
 
 class IssueComments(Paging):

@@ -2,7 +2,7 @@
 one.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 from sqlmodel import col
@@ -11,7 +11,7 @@ from models.actors import ActorType
 from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.work.issues import IssueComment, IssueLabel
-from models.work.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission, MissionStatus
+from models.work.missions import ISSUE_STATES, AuthoredVia, IssueStatus, Mission
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import (
     Action,
@@ -33,14 +33,12 @@ from resolvers.kernel import (
     query,
 )
 from resolvers.kernel.writing.actors import actor_of, check_actor
-from resolvers.work.issues.activity import record_changes
+from resolvers.work.issues.changing import change_issue, differing, known_labels
 from resolvers.work.issues.comments import CommentText, comment_of
 from resolvers.work.issues.events import IssueCreatedByService, IssueUpdated
 from resolvers.work.issues.graph import ListIssues
-from resolvers.work.issues.issues import LabelIds, Title, known_labels, list_issues, new_issue
+from resolvers.work.issues.issues import LabelIds, Title, list_issues, new_issue
 from resolvers.work.issues.naming import IDENTIFIER_TAKEN, ISSUE, ByIdentifier
-from resolvers.work.missions.moving import move_mission
-from resolvers.work.missions.reviewing import reviewed
 from resolvers.work.triage_rules import FOR_NEW_ISSUES
 
 AgentId = Annotated[Id, Field(min_length=1), Ref(Agent)]
@@ -157,16 +155,9 @@ async def update_agent_issue(ctx: Context, issue: Mission, data: UpdateAgentIssu
         raise invalid("agent_id", "comments here belong to an agent")
     actor = actor_of(ctx) if data.agent_id is None else Actor(ActorType.agent, data.agent_id)
     sent = {name: value for name, value in (("status", data.status), ("priority", data.priority)) if value is not None}
-    if sent.get("status") == issue.status:
-        del sent["status"]
-    changes: dict[str, Any] = {"priority": data.priority} if data.priority is not None else {}
-    if "status" in sent:
-        to = MissionStatus(sent["status"])
-        await move_mission(ctx, ISSUE_STATES, issue, to, refused=Code.BAD_REQUEST, by=actor, **changes)
-        await reviewed(ctx, issue, to)
-    elif changes:
-        await ctx.update(Mission, issue.id, **changes)
-    record_changes(ctx, issue, actor, sent)
+    sent = differing(issue, sent)
+    if sent:
+        await change_issue(ctx, issue, sent, ISSUE_STATES, actor)
     if data.comment is not None:
         ctx.record(comment_of(issue.id, actor, data.comment))
     ctx.emit(IssueUpdated(id=issue.id, identifier=issue.identifier or ""))

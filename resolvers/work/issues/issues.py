@@ -3,10 +3,8 @@
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlmodel import col
 
 from models import bounds
-from models.actors import ActorType
 from models.base import new_id
 from models.machines import Machine
 from models.people.workspaces import Capability
@@ -24,7 +22,6 @@ from models.work.missions import (
 )
 from models.work.projects import Milestone, Project
 from resolvers.attention.inbox.events import InboxItemUpdated, NotificationCreated
-from resolvers.attention.notifications import notify
 from resolvers.kernel import (
     GRAPHQL_ONLY,
     REST_ONLY,
@@ -56,9 +53,9 @@ from resolvers.kernel import (
 )
 from resolvers.kernel.writing.actors import actor_of, check_actor
 from resolvers.rules.issue_fields import AssigneeType, Day, Priority
-from resolvers.work.issues.activity import record_changes
+from resolvers.work.issues.changing import change_issue, differing, fits_project, no_routine, notify_assignee
 from resolvers.work.issues.events import IssueCreated, IssueDeleted, IssueUpdated
-from resolvers.work.issues.graph import BY_HAND, IS_ISSUE, ListIssues
+from resolvers.work.issues.graph import BY_HAND, IS_ISSUE, ListIssues, listed
 from resolvers.work.issues.naming import (
     IDENTIFIER,
     IDENTIFIER_TAKEN,
@@ -72,8 +69,6 @@ from resolvers.work.issues.naming import (
     OfCrew,
     next_number,
 )
-from resolvers.work.missions.moving import move_mission
-from resolvers.work.missions.reviewing import reviewed
 from resolvers.work.triage_rules import FOR_NEW_ISSUES, applied_on_creation
 
 MOST_LABELS = 100
@@ -139,7 +134,7 @@ def list_issues(scope: QueryScope, data: ListIssues) -> Page[Mission]:
 
     Newest first by default; always descending, ties by creation time.
     """
-    return scope.select(Mission).matching(data).page(data)
+    return listed(scope, data)
 
 
 @query("issues.get", Action.READ, subject=ISSUE, surfaces=REST_ONLY)
@@ -185,12 +180,6 @@ def list_sub_issues(scope: QueryScope, issue: Row[Mission], data: OfCrew) -> Row
     Includes sub-issues in other crews. Sorted by `sort_order`; ties by creation time.
     """
     return scope.children(issue, Mission, "parent_issue_id").where(*IS_ISSUE).order_by(*BY_HAND)
-
-
-def no_routine(id: Any) -> None:
-    """Refuses every id, because there are no routines yet."""
-    if id:
-        raise invalid("routine_id", "there is no such routine in this workspace")
 
 
 async def new_issue(ctx: Context, crew: Crew, creator: Actor | None, via: AuthoredVia, **values: Any) -> Mission:
@@ -257,7 +246,7 @@ async def update_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Missi
     Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
     work: use `start`.
     """
-    return await _updated(ctx, issue, data.something(), ISSUE_STATES)
+    return await _changed(ctx, issue, data.something(), ISSUE_STATES)
 
 
 @command(
@@ -278,80 +267,16 @@ async def edit_issue(ctx: Context, issue: Mission, data: UpdateIssue) -> Mission
     Moving an issue to another project clears the milestone, unless one is sent. The status IN_PROGRESS does not start
     work: use `startIssue`. Use `moveIssue` for the place on a board.
     """
-    sent = data.something()
-    if sent.get("status") == issue.status:
-        del sent["status"]
-    return await _updated(ctx, issue, sent, ISSUE_BOARD) if sent else await ctx.unchanged(Mission, issue.id)
+    sent = differing(issue, data.something())
+    return await _changed(ctx, issue, sent, ISSUE_BOARD) if sent else await ctx.unchanged(Mission, issue.id)
 
 
-async def _updated(
+async def _changed(
     ctx: Context, issue: Mission, sent: dict[str, Any], machine: Machine[Mission, MissionStatus]
 ) -> Mission:
-    labels = sent.pop("labels", sent.pop("label_ids", None))
-    sent.pop("label_ids", None)
-    changes = await changed(ctx, issue, sent)
-    status = changes.pop("status", None)
-    if labels is not None:
-        await replace_labels(ctx, [issue.id], labels)
-    if status is not None:
-        to = MissionStatus(status)
-        updated = await move_mission(ctx, machine, issue, to, refused=Code.BAD_REQUEST, **changes)
-        await reviewed(ctx, issue, updated.status)
-    else:
-        updated = await ctx.edit(issue, **changes)
-    record_changes(ctx, issue, actor_of(ctx), sent)
+    updated = await change_issue(ctx, issue, sent, machine)
     ctx.emit(IssueUpdated(id=issue.id))
-    if updated.assignee_id != issue.assignee_id:
-        await notify_assignee(ctx, updated)
     return updated
-
-
-async def notify_assignee(ctx: Context, issue: Mission) -> None:
-    """Notifies the person that an issue was assigned to. The operation declares NotificationCreated."""
-    if issue.assignee_type == ActorType.user:
-        await notify(ctx, issue.assignee_id, "assigned", ("issue", issue.id), issue.title)
-
-
-async def changed(ctx: Context, issue: Mission, sent: dict[str, Any]) -> dict[str, Any]:
-    """The columns that change, checked against the issue as it is."""
-    changes = dict(sent)
-    if changes.get("parent_issue_id") == issue.id:
-        raise invalid("parent_issue_id", "is the issue itself")
-    if "routine_id" in changes:
-        no_routine(changes.pop("routine_id"))
-        changes.setdefault("routine_inputs", {})
-    if changes.keys() & {"assignee_type", "assignee_id"}:
-        # both are written, so the check holds even if another call changes one of them at this moment
-        changes = {"assignee_type": issue.assignee_type, "assignee_id": issue.assignee_id} | changes
-        await check_actor(ctx, "assignee_id", changes["assignee_type"], changes["assignee_id"])
-    project_id = changes.get("project_id", issue.project_id)
-    if changes.get("milestone_id"):
-        await fits_project(ctx, changes["milestone_id"], project_id)
-    elif "milestone_id" not in changes and changes.get("project_id") and project_id != issue.project_id:
-        changes["milestone_id"] = None
-    return changes
-
-
-async def fits_project(ctx: Context, milestone_id: str | None, project_id: str | None) -> None:
-    """Checks that the milestone belongs to the issue's project, if it has one."""
-    if milestone_id is None or project_id is None:
-        return
-    if not await ctx.select(
-        Milestone, col(Milestone.id) == milestone_id, col(Milestone.project_id) == project_id
-    ).exists():
-        raise invalid("milestone_id", "is a milestone of another project")
-
-
-async def known_labels(ctx: Context, label_ids: list[str]) -> list[str]:
-    """The ids among these that are labels of the workspace."""
-    return [label.id for label in await ctx.select(Label, col(Label.id).in_(label_ids)).all()] if label_ids else []
-
-
-async def replace_labels(ctx: Context, issue_ids: list[str], label_ids: list[str]) -> None:
-    """Unknown labels are left out."""
-    known = await known_labels(ctx, label_ids)
-    await ctx.delete_where(IssueLabel, col(IssueLabel.mission_id).in_(issue_ids))
-    await ctx.insert_all([IssueLabel(mission_id=issue, label_id=label) for issue in issue_ids for label in known])
 
 
 @command(

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 from models.work.missions import ISSUE_BOARD, IssueStatus, Mission, MissionStatus
 from resolvers.attention.inbox.events import InboxItemUpdated
 from resolvers.kernel import GRAPHQL_ONLY, Action, ById, Code, Context, Id, Patch, Ref, Subject, command, invalid
+from resolvers.work.issues.changing import step
 from resolvers.work.issues.events import IssueUpdated
 from resolvers.work.issues.graph import IS_ISSUE
 from resolvers.work.issues.ranks import rank_behind
-from resolvers.work.missions.moving import move_mission
-from resolvers.work.missions.reviewing import reviewed
 
 ISSUE_BY_ID = Subject(Mission, "id", where=IS_ISSUE, called="Issue")
 Other = Annotated[Id, Ref(Mission, where=IS_ISSUE, called="Issue")]
@@ -48,8 +47,7 @@ async def move_issue(ctx: Context, issue: Mission, data: MoveIssue) -> Mission:
         changes["rank"] = await rank_behind(ctx, issue, sent["after"])
     to = MissionStatus(sent.get("status", issue.status))
     if to is not issue.status:
-        moved = await move_mission(ctx, ISSUE_BOARD, issue, to, refused=Code.BAD_REQUEST, **changes)
-        await reviewed(ctx, issue, to)
+        moved = await step(ctx, ISSUE_BOARD, issue, to, **changes)
     elif changes:
         moved = await ctx.edit(issue, **changes)
     else:

@@ -21,8 +21,9 @@ from models.work.recurring_issues import RecurringIssue
 from resolvers.kernel import AcrossWorkspaces, Actor, Context, Id, Input, Refusal, clock, job, log
 from resolvers.kernel.store.across import in_live_workspaces
 from resolvers.kernel.writing.actors import check_actor
+from resolvers.work.issues.changing import fits_project, known_labels
 from resolvers.work.issues.events import IssueCreatedByService
-from resolvers.work.issues.issues import MOST_LABELS, fits_project, known_labels, new_issue
+from resolvers.work.issues.issues import MOST_LABELS, new_issue
 from resolvers.work.recurring_issues.events import RecurringIssueUpdated
 from resolvers.work.recurring_issues.schedules import next_of
 

@@ -41,7 +41,8 @@ from resolvers.kernel import (
 from resolvers.kernel.reader import Derived
 from resolvers.kernel.writing.actors import check_actor
 from resolvers.rules.issue_fields import AssigneeType, Priority
-from resolvers.work.issues.issues import MilestoneId, ProjectId, fits_project
+from resolvers.work.issues.changing import fits_project
+from resolvers.work.issues.issues import MilestoneId, ProjectId
 from resolvers.work.recurring_issues.events import RecurringIssueCreated, RecurringIssueDeleted, RecurringIssueUpdated
 from resolvers.work.recurring_issues.schedules import first_of
 
