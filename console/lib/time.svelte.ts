@@ -39,13 +39,15 @@ export function ago(at: string, now: number): string {
 
 export const exactly = (at: string): string => exact.format(new Date(at));
 
-/** "840 ms", "12.4 s", "3 min 5 s", "2 h 10 min". */
+/** "840 ms", "12.4 s", "3 min 5 s", "2 h 10 min", "3 d 2 h". */
 export function duration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.max(0, Math.round(milliseconds))} ms`;
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  const hours = Math.floor(seconds / 3600);
+  if (hours >= 48) return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return `${hours} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
 
 export const money = (usd: number | null | undefined): string =>

@@ -36,6 +36,7 @@ PATIENCE = 30.0  # seconds until something must be on a page
 KEYS = {"Enter": (13, "\r"), "Escape": (27, ""), "Tab": (9, ""), "Space": (32, " "), "ArrowDown": (40, "")}
 KEYS |= {letter: (ord(letter.upper()), letter) for letter in "abcdefghijklmnopqrstuvwxyz"} | {"?": (191, "?")}
 KEYS |= {"ArrowUp": (38, ""), "ArrowLeft": (37, ""), "ArrowRight": (39, ""), "[": (219, "["), "]": (221, "]")}
+KEYS |= {"+": (187, "+"), "-": (189, "-")}
 
 
 class Page:
