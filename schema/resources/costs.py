@@ -5,7 +5,7 @@ import strawberry
 from models.resources.budgets import Budget
 from models.resources.costs import ModelCall, ModelPrice
 from resolvers.resources import costs as cost_ops
-from resolvers.resources.costs.edges import MissionUsage
+from resolvers.resources.costs.edges import MissionUsage, TaskUsage
 from schema.bridge.fields import mutation, node, output, query
 
 output(
@@ -113,6 +113,16 @@ class RunUsageType:
 @node(MissionUsage)
 class MissionUsageType:
     """The usage and cost of the model calls of a mission's work."""
+
+    fields = """
+        calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd
+    """
+    unpriced_calls = strawberry.field(description="Calls without a known price, which count as free.")
+
+
+@node(TaskUsage)
+class TaskUsageType:
+    """The usage and cost of the model calls of a task's last attempt."""
 
     fields = """
         calls unpriced_calls input_tokens output_tokens cached_input_tokens cache_creation_tokens cost_usd

@@ -52,12 +52,14 @@ class MissionTaskType:
         depends_on iteration max_iterations assignment_id assignment result_summary output_path error_message
         token_count estimated_cost started_at completed_at duration_ms confidence needs_review handoff_context
         evaluation_status evaluation_notes approval_required approval_status approved_by approved_at created_at
-        updated_at version
+        updated_at version usage
     """
     mission: Edge
     depends_on: list[strawberry.ID] = strawberry.field(description="Tasks of the same mission.")
     max_iterations = strawberry.field(description="The maximum number of attempts; null, 0 and 1 mean one.")
-    estimated_cost = strawberry.field(description="US dollars.")
+    token_count = strawberry.field(description="Input and output tokens of attempts that ended.")
+    estimated_cost = strawberry.field(description="The cost of attempts that ended, in US dollars.")
+    usage = strawberry.field(description="Sums of the model calls; null for callers who may not read costs.")
     confidence = strawberry.field(description="0.9 is high, 0.7 medium, 0.4 low.")
     handoff_context = strawberry.field(description="The output passed to dependent tasks.")
     approved_by: strawberry.ID | None

@@ -9,7 +9,7 @@ LISTS = ("modelCalls", "budgets", "workPauses")
 MONEY = {
     *((owner, name) for owner in ("Workspace", "Crew", "Agent") for name in ("costs", "budgets")),
     *((owner, name) for owner in ("Issue", "Mission", "Run") for name in ("modelCalls", "budgets")),
-    ("Mission", "usage"),
+    *((owner, "usage") for owner in ("Mission", "MissionTask")),
 }
 """Edges that not everybody may walk who may read the row: what that makes of an answer is tested with the domain."""
 OF_CALLS: Mapping[str, Rule] = {

@@ -1,11 +1,12 @@
-"""Edges to recent costs of a workspace, a crew, an agent or a mission, and to their budgets."""
+"""Edges to recent costs of a workspace, a crew, an agent, a mission or a task, and to their budgets."""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from models.base import table_of
+from models.base import alias_of, table_of
 from models.people.workspaces import Workspace
 from models.resources.budgets import Budget, RunReservation
 from models.resources.costs import CostDay, ModelCall
@@ -13,7 +14,7 @@ from models.staff.agents import Agent
 from models.staff.crews import Crew
 from models.staff.run_spans import RunSpan
 from models.staff.runs import Run
-from models.work.missions import Mission
+from models.work.missions import Mission, MissionTask
 from resolvers.kernel import EVERYONE, Action, View, constant, extend, graph, many, one, reads, sums_up
 from resolvers.kernel.ground.constants import DATE
 from resolvers.resources.costs.budgets import NEWEST_FIRST
@@ -98,8 +99,30 @@ class RunUsage(View):
 graph(RunUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
 
 
-def _usage(key: str) -> Any:
-    """The sums of the calls that name the row in `key`."""
+class TaskUsage(View):
+    """The usage and cost of the model calls of a task's last attempt, as of a run."""
+
+    calls: int
+    unpriced_calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_input_tokens: int
+    cache_creation_tokens: int
+    cost_usd: float
+
+
+graph(TaskUsage, gate=Action.READ, scope="workspace:read", visible=EVERYONE)
+
+
+def _of_assignment(task: Any, calls: Any) -> Any:
+    """The calls of the runs that execute the task's assignment."""
+    runs = alias_of(Run)
+    own = (runs.c.workspace_id == task.workspace_id, runs.c.assignment_id == task.assignment_id)
+    return calls.run_id.in_(select(runs.c.id).where(*own).correlate(task["id"].table))
+
+
+def _usage(which: Callable[[Any, Any], Any]) -> Any:
+    """The sums of the calls that `which` selects: `(row, calls)` -> a condition."""
 
     def source(row: Any, scope: Any) -> Any:
         call, own = scope.beside(ModelCall, row)
@@ -110,12 +133,13 @@ def _usage(key: str) -> Any:
             *[sum_of(calls[name]).label(name) for name in TOKENS],
             dollars(sum_of(calls.cost_micros)).label("cost_usd"),
         )
-        return made.where(calls[key] == row.id, *own).having(scope.may(row, MONEY))
+        return made.where(which(row, calls), *own).having(scope.may(row, MONEY))
 
     return source
 
 
-extend(Mission, usage=sums_up(MissionUsage, _usage("mission_id")))
-extend(Run, usage=sums_up(RunUsage, _usage("run_id")))
+extend(Mission, usage=sums_up(MissionUsage, _usage(lambda row, calls: calls.mission_id == row.id)))
+extend(MissionTask, usage=sums_up(TaskUsage, _usage(_of_assignment)))
+extend(Run, usage=sums_up(RunUsage, _usage(lambda row, calls: calls.run_id == row.id)))
 extend(RunSpan, model_call=one(ModelCall, "model_call_id"))
 extend(Run, budgets=many(Budget, "run_id", through=RunReservation, other_key="budget_id", order_by=NEWEST_FIRST))
