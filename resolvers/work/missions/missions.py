@@ -33,6 +33,7 @@ from resolvers.kernel import (
     QueryScope,
     Refusal,
     Row,
+    Rows,
     Subject,
     at_most,
     command,
@@ -131,6 +132,11 @@ class UpdateMission(Patch, InCrew):
     status: MissionStatus
 
 
+def _page(rows: Rows[Mission], data: FilterMissions) -> Page[Mission]:
+    """Of these rows what the filters let through, in the order that they choose or newest first."""
+    return rows.order_by(*NEWEST_FIRST).matching(data).page(data)
+
+
 @query("missions.find", Action.READ, surfaces=GRAPHQL_ONLY)
 def find_missions(scope: QueryScope, data: FindMissions) -> Page[Mission]:
     """List missions.
@@ -141,7 +147,16 @@ def find_missions(scope: QueryScope, data: FindMissions) -> Page[Mission]:
     rows = scope.select(Mission)
     if data.mission_type is not None:
         rows = rows.where(col(Mission.mission_type) == constant(data.mission_type))
-    return rows.matching(data).page(data)
+    return _page(rows, data)
+
+
+@query("missions.list_all", Action.READ, surfaces=REST_ONLY)
+def list_all_missions(scope: QueryScope, data: ListMissions) -> Page[Mission]:
+    """List missions.
+
+    Newest first.
+    """
+    return _page(scope.select(Mission), data)
 
 
 @query("missions.find_one", Action.READ, surfaces=GRAPHQL_ONLY, errors=(Code.NOT_FOUND,))
@@ -156,22 +171,13 @@ def find_mission(scope: QueryScope, data: ByMission) -> Row[Mission]:
     return rows.one(MISSION.missing)
 
 
-@query("missions.list_all", Action.READ, surfaces=REST_ONLY)
-def list_all_missions(scope: QueryScope, data: ListMissions) -> Page[Mission]:
-    """List missions.
-
-    Newest first.
-    """
-    return scope.select(Mission).matching(data).order_by(*NEWEST_FIRST).page(data)
-
-
 @query("missions.list", Action.READ)
 def list_missions(scope: QueryScope, data: ListCrewMissions) -> Page[Mission]:
     """List missions of a crew.
 
     Newest first.
     """
-    return scope.children(scope.find(CREW, data), Mission, "crew_id").matching(data).order_by(*NEWEST_FIRST).page(data)
+    return _page(scope.children(scope.find(CREW, data), Mission, "crew_id"), data)
 
 
 @query("missions.get", Action.READ, surfaces=REST_ONLY, subject=MISSION)
