@@ -133,7 +133,7 @@ class UpdateMission(Patch, InCrew):
 
 
 def _page(rows: Rows[Mission], data: FilterMissions) -> Page[Mission]:
-    """Of these rows what the filters let through, in the order that they choose or newest first."""
+    """The rows that the filters let through, in the order that they choose or newest first."""
     return rows.order_by(*NEWEST_FIRST).matching(data).page(data)
 
 
