@@ -1,1 +1,0 @@
-import{Ln as e,Rn as t,er as n,hr as r,kn as i,mr as a}from"./index-BaC-I9nX.js";import{n as o}from"./edits-1jkqPOej.js";function s(s,c){r(c,!0);let l=o({version:()=>c.version,again:()=>c.again()});var u=t(),d=n(u);i(d,()=>c.children,()=>l),e(s,u),a()}export{s as t};
