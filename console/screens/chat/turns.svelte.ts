@@ -91,8 +91,11 @@ export class Turns {
 
   constructor(readonly nameOf: (agentId: string | null) => string) {}
 
+  /** Turns that are shown already stay the same ones, so that nobody clicks on what is just drawn anew. */
   load(messages: readonly ChatMessageFragment[], { lastSeq, running }: Begun): void {
-    this.list = messages.map((one) => this.#stored(one));
+    this.#match(messages);
+    const shown = new Map(this.list.map((turn) => [turn.message?.id, turn]));
+    this.list = messages.map((one) => shown.get(one.id) ?? this.#stored(one));
     this.#current = undefined;
     this.running = running !== undefined;
     this.lastSeq = running?.fromSeq ?? lastSeq;
