@@ -58,10 +58,15 @@ class MessageType:
     """One turn of a chat. Parts of an agent's turn are its text, thinking and tool calls, in order."""
 
     fields = """
-        id chat_id chat agent_id agent role content parts tool_name tool_summary data author_user_id author run_id run
+        id chat_id chat seq agent_id agent role content parts part_count newest_parts tool_name tool_summary data author_user_id author run_id run
         reactions created_at
     """
     id = strawberry.field(description="Ids within a chat sort by time.")
+    seq = strawberry.field(description="Number of the message in its chat.")
+    part_count = strawberry.field(description="Number of parts, 0 for turns of users.")
+    newest_parts: JSON | None = strawberry.field(
+        description="The same as `parts` if these are small, else the last 12 of them.",
+    )
     parts: JSON | None = strawberry.field(
         description="Null for turns of users. Every part has a type; text, thinking and results have content.",
     )
@@ -98,6 +103,7 @@ class ChatQuery:
     agent_chats = query(chat_ops.list_chats_of_agent, ChatType)
     chat = query(chat_ops.get_chat, ChatType)
     messages = query(chat_ops.list_messages, MessageType)
+    find_messages = query(chat_ops.find_messages, MessageType)
     chat_participants = query(chat_ops.list_participants, ChatParticipantType)
     message_reactions = query(chat_ops.list_reactions, ReactionType)
 

@@ -7,6 +7,7 @@ from tests.reader.words import NEWEST, Arguments, Root, Value, by, only, tenants
 LATELY_ACTIVE: Order = by("-last_activity_at", "-id", "-workspace_id")
 LATELY_CHANGED: Order = by("-updated_at", "-id", "-workspace_id")
 SAID: Order = by("seq", "id")
+LAST_SAID: Order = by("-seq", "-id")
 
 
 def chats(store: Store, asker: Asker, arguments: Arguments) -> Listing:
@@ -53,6 +54,17 @@ def messages(store: Store, asker: Asker, arguments: Arguments) -> Listing:
     return Listing("Message", ordered(rows, SAID), SAID, (50, 500))
 
 
+def find_messages(store: Store, asker: Asker, arguments: Arguments) -> Listing:
+    """No seeded chat has as many messages as a search looks at."""
+    rows = [r for r in tenants(store, asker, "Message") if r["chat_id"] == arguments["chatId"]]
+    if arguments.get("search") is not None:
+        rows = [r for r in rows if found(r["content"], arguments["search"])]
+    rows = [r for r in rows if arguments.get("fromSeq") is None or r["seq"] >= arguments["fromSeq"]]
+    rows = [r for r in rows if arguments.get("untilSeq") is None or r["seq"] <= arguments["untilSeq"]]
+    order = SAID if arguments.get("sort") == "oldest" else LAST_SAID
+    return Listing("Message", ordered(rows, order), order, (50, 100))
+
+
 def counted(store: Store, asker: Asker, message_id: str, chat_id: str, workspace_id: str) -> Listing:
     """One row for each emoji; a text that is compared by code points has them in its order."""
     found: dict[str, set[str]] = {}
@@ -97,10 +109,11 @@ HERE: dict[str, Root] = {
 OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "chat": (chat, "chats", "id"),
     "messages": (messages, "chats", "chatId"),
+    "findMessages": (find_messages, "chats", "chatId"),
     "messageReactions": (reactions, "chats", "chatId"),
     "chatParticipants": (participants, "chats", "chatId"),
 }
-ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "findChats": LATELY_CHANGED, "messages": SAID}
+ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "findChats": LATELY_CHANGED, "messages": SAID, "findMessages": LAST_SAID}
 STRICT = (chat, reactions, participants)
 """Roots that refuse a chat which is not there."""
 REPORTS: dict[tuple[str, str], Value] = {("Message", "reactions"): of_message}
@@ -118,6 +131,8 @@ def attached(row: Row) -> str:
 DERIVED: dict[tuple[str, str], Value] = {
     ("ChatParticipant", column): of_user(column) for column in ("email", "full_name")
 } | {
+    ("Message", "part_count"): lambda _, __, row: len(row["parts"]) if isinstance(row["parts"], list) else 0,
+    ("Message", "newest_parts"): lambda _, __, row: row["parts"],  # none is long
     ("ChatAttachment", "path"): lambda _, __, row: attached(row),
     ("ChatAttachment", "agent_path"): lambda _, __, row: f"/output/{row['folder']}/{attached(row)}",
 }

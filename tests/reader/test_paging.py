@@ -73,6 +73,7 @@ OF_ONE = {
     ("Query", "credentialEvents"): ("id", "Credential.events"),
     ("Query", "credentialRotations"): ("id", "Credential.rotations"),
     ("Query", "messages"): ("chatId", "Chat.messages"),
+    ("Query", "findMessages"): ("chatId", "Chat.messages"),
     ("Query", "agentLogs"): ("agentId", "Agent.chats"),
     ("Query", "crewMissions"): ("crewId", "Crew.missions"),
     ("Query", "crewAssignments"): ("crewId", "Crew.agents"),

@@ -27,6 +27,7 @@ FOUND_RUNS = (
     'since: "2024-01-01T00:00:00Z", until: "2100-01-01T00:00:00Z"',
     "sort: oldest",
 )
+FOUND_MESSAGES = ("", 'search: "9"', "fromSeq: 500, sort: oldest", "untilSeq: 500")
 FOUND_CHATS = (
     f'agentId: "{AGENT}"',
     f'crewId: "{TEN}"',

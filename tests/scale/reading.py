@@ -17,7 +17,7 @@ import httpx2
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW, FAR
 from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
-from tests.scale.narrowing import FOUND, FOUND_RUNS, RUNS
+from tests.scale.narrowing import FOUND, FOUND_MESSAGES, FOUND_RUNS, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World
@@ -130,6 +130,13 @@ READS = (
     Read("chats found: behind a cursor at the end", field="findChats", behind=True),
     Read("chats found: the only unread one", field="findChats(unread: true", kind=Kind.skipped),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
+    *(Read(f"messages found: {chosen}", field=f'findMessages(chatId: "{CHAT}", {chosen}') for chosen in FOUND_MESSAGES),
+    Read("messages found: behind a cursor at the end", field=f'findMessages(chatId: "{CHAT}"', behind=True),
+    Read(
+        "messages found: a text that nobody wrote, among 20,000",
+        field=f'findMessages(chatId: "{CHAT}", search: "x"',
+        kind=Kind.skipped,
+    ),
     Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),
     *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
