@@ -102,6 +102,15 @@ class Credential(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             postgresql_where=text("deleted_at IS NULL"),
         ),
         Index(
+            "credentials_status_list_idx",
+            "workspace_id",
+            "status",
+            "type",
+            "recency",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
             "credentials_expired_idx",
             "workspace_id",
             "updated_at",

@@ -132,6 +132,18 @@ class Agent(TenantTable, SoftDelete, Versioned, Timestamps, table=True):
             text("id DESC"),
             postgresql_where=text("deleted_at IS NULL"),
         ),
+        *[
+            Index(
+                f"agents_{key}_list_idx",
+                "workspace_id",
+                key,
+                text("(expired_at IS NULL) DESC"),
+                text("listed_at DESC"),
+                text("id DESC"),
+                postgresql_where=text("deleted_at IS NULL"),
+            )
+            for key in ("crew_id", "agent_role")
+        ],
         Index(
             "agents_expires_at_idx",
             "expires_at",

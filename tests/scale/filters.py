@@ -13,8 +13,10 @@ ATTENTION = {
     "one row": f'subjectId: "ap_{7:020}"',
     "of late": 'since: "2024-01-01T00:05:00Z"',
 }
-AGENTS = ("", f'crewId: "{CREW}"', 'search: "9"', "status: IDLE", "agentRole: AGENT")
-CREDENTIALS = ("", "status: [ACTIVE]", "type: [SECRET]", 'search: "9"')
+AGENTS = (
+    "", f'crewId: "{CREW}"', 'crewId: "none"', 'search: "9"', "status: IDLE", "agentRole: AGENT", "agentRole: LEAD",
+)  # fmt: skip
+CREDENTIALS = ("", "status: [ACTIVE]", "status: [EXPIRED]", "type: [SECRET]", "type: [OAUTH2]", 'search: "9"')
 MISSIONS = (
     f'crewId: "{TEN}"',
     f'leadAgentId: "{AGENT}"',

@@ -1,7 +1,7 @@
 """Filters of lists that find rows, as they are measured."""
 
 from tests.scale.filters import AGENTS, CREDENTIALS
-from tests.scale.population import AGENT, TEN
+from tests.scale.population import AGENT, CHAT, TEN
 
 RUNS = (
     "status: FAILED",
@@ -45,4 +45,7 @@ FOUND = {
     )
     for chosen in filters
 }
+IN_CHAT = f'findMessages(chatId: "{CHAT}"'
+FOUND |= {f"messages found: {chosen or 'first page'}": f"{IN_CHAT}, {chosen}" for chosen in FOUND_MESSAGES}
+FOUND_IN_PAGES = ("findAgents", "findCredentials", "findChats", "findRuns", IN_CHAT)
 """What a read is called, and its field."""

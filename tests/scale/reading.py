@@ -17,7 +17,7 @@ import httpx2
 from resolvers.kernel.store.database import Connection, database
 from tests.scale.boards import BOARD, CREW, FAR
 from tests.scale.filters import ATTENTION, KINDS, LOGGED, MISSIONS, NEEDING
-from tests.scale.narrowing import FOUND, FOUND_MESSAGES, FOUND_RUNS, RUNS
+from tests.scale.narrowing import FOUND, FOUND_IN_PAGES, FOUND_RUNS, IN_CHAT, RUNS
 from tests.scale.population import AGENT, BIG, CHAT, HOOK, MISSION, SECRET, SERVER, TEN
 from tests.stalls import counts, recording
 from tests.world import World
@@ -29,12 +29,13 @@ DEEPEST = 300_000
 
 
 class Kind(StrEnum):
-    """What a read costs: its page; rows that an offset, or a rare answer, skips; rows it counts (contract); all it
-    lists, or a refusal.
+    """What a read costs: its page; rows that an offset skips; the newest rows, up to a limit; rows it counts
+    (contract); all it lists, or a refusal.
     """
 
     page = "page"
     skipped = "skipped"
+    bounded = "bounded"
     counted = "counted"
     whole = "whole"
 
@@ -125,24 +126,16 @@ READS = (
     ),
     Read("attention: totalCount", field="attention", kind=Kind.counted, rows=KINDS * 20, shown="totalCount"),
     *_list("agents", "/api/v1/agents", "agents", crew_id=CREW),
-    *(Read(f"{field}: behind a cursor", field=field, behind=True) for field in ("findAgents", "findCredentials")),
+    *(Read(f"{field}: behind a cursor", field=field, behind=True) for field in FOUND_IN_PAGES),
     *_list("chats", "/api/v1/chats", "chats", origin="CRON"),
-    Read("chats found: behind a cursor at the end", field="findChats", behind=True),
-    Read("chats found: the only unread one", field="findChats(unread: true", kind=Kind.skipped),
+    Read("chats found: unread among 1,000", field="findChats(unread: true", rows=1_000),
     *_list("messages", f"/api/v1/chats/{CHAT}/messages", f'messages(chatId: "{CHAT}"'),
-    *(Read(f"messages found: {chosen}", field=f'findMessages(chatId: "{CHAT}", {chosen}') for chosen in FOUND_MESSAGES),
-    Read("messages found: behind a cursor at the end", field=f'findMessages(chatId: "{CHAT}"', behind=True),
-    Read(
-        "messages found: a text that nobody wrote, among 20,000",
-        field=f'findMessages(chatId: "{CHAT}", search: "x"',
-        kind=Kind.skipped,
-    ),
+    Read("messages found: of the newest 20,000", field=f'{IN_CHAT}, search: "x"', kind=Kind.skipped),
     Read("reactions to a message", f"/api/v1/chats/{CHAT}/messages/msg_{7:020}/reactions", rows=1),
     *_list("runs", "/api/v1/runs", "runs", counts=True, status="FAILED", agent_id=AGENT, trigger="CRON", tag="rare"),
     Read("runs: first page", field="runs", shown=SHOWN_OF_RUNS),
     Read("runs found: first page", field="findRuns", shown=SHOWN_OF_RUNS),
-    Read("runs found: behind a cursor at the end", field="findRuns", behind=True),
-    Read("runs found: of the newest 20,000", field='findRuns(search: "9"', kind=Kind.skipped),
+    Read("runs found: of the newest 20,000", field='findRuns(search: "x9"', kind=Kind.bounded),
     *(Read(f"runs found: {chosen}, behind", field=f"findRuns({chosen}", behind=True) for chosen in FOUND_RUNS[:4]),
     *(Read(f"runs: {chosen}", field=f"runs({chosen}", shown=SHOWN_OF_RUNS) for chosen in RUNS),
     *(

@@ -23,8 +23,9 @@ disk; `SCALE_ROWS` names other sizes).
 | slope | of buffers, from the last size but one: before that, pages are not full yet, and indexes have a level less |
 
 Kinds: `page` costs its page, whatever the size. `skipped` costs an index entry for each row that the offset skips,
-{deepest:,} at most here. `counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows
-at most here ({own:,} workspaces). `write` is a command.
+{deepest:,} at most here. `bounded` looks at the newest rows, 20,000 at most.
+`counted` counts rows by contract, and grows with them. `whole` has no pages; {whole:,} rows at most here
+({own:,} workspaces). `write` is a command.
 
 Filters find a page of the oldest rows: whoever looks for them from the newest on would pass all the others. One agent
 has a tenth of all chats and runs, one chat has all messages, and one agent all entries of the log.

@@ -96,8 +96,8 @@ class FindCredentials(Paging):
 
     page_maximum: ClassVar[int] = 100
 
-    status: Annotated[States | None, Filter(Credential.status)] = None
-    type: Annotated[Types | None, Filter(Credential.type)] = None
+    status: Annotated[States | None, Filter(Credential.status, leads=True)] = None
+    type: Annotated[Types | None, Filter(Credential.type, leads=True)] = None
     search: Annotated[Text | None, Filter(contains(Credential.name))] = None
 
 

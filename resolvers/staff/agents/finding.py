@@ -3,16 +3,18 @@
 from typing import Annotated
 
 from models.staff.agents import Agent, AgentRole, AgentStatus
-from resolvers.kernel import GRAPHQL_ONLY, Action, Filter, Page, QueryScope, Text, contains, query
-from resolvers.staff.agents.agents import ListAgents, newest_first, of_crew
+from resolvers.kernel import GRAPHQL_ONLY, Action, Filter, Id, Page, QueryScope, Text, contains, query
+from resolvers.staff.agents.agents import ListAgents, newest_first
 
 
 class FindAgents(ListAgents):
     """Filters are combined with AND. `search` matches a part of the name, ignoring the case of ASCII letters."""
 
+    crew_id: Annotated[Id | None, Filter(Agent.crew_id, leads=True)] = None
+    agent_role: Annotated[AgentRole | None, Filter(Agent.agent_role, leads=True)] = None
     search: Annotated[Text | None, Filter(contains(Agent.name))] = None
+    # without an index: it would be written with every run
     status: Annotated[AgentStatus | None, Filter(Agent.status)] = None
-    agent_role: Annotated[AgentRole | None, Filter(Agent.agent_role)] = None
 
 
 @query("agents.find", Action.READ, surfaces=GRAPHQL_ONLY)
@@ -21,4 +23,4 @@ def find_agents(scope: QueryScope, data: FindAgents) -> Page[Agent]:
 
     Newest first; expired agents come last.
     """
-    return of_crew(scope.select(Agent), data).matching(data).order_by(*newest_first).page(data)
+    return scope.select(Agent).matching(data).order_by(*newest_first).page(data)

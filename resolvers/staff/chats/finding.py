@@ -1,5 +1,6 @@
 """Chats found by their words, their agent, and what is unread: filters that the contract's route does not have."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import and_, func, not_, or_, select
@@ -25,6 +26,9 @@ from resolvers.kernel import (
 from resolvers.staff.chats.listing import lately_changed
 
 ONE: Any = constant(1)
+LOOKED_AT = 1_000
+"""The chats of a workspace that changed last, among which unread ones are found."""
+EVER: Any = constant(datetime(1970, 1, 1, tzinfo=UTC))
 
 
 def _of_agent(column: str) -> Any:
@@ -44,7 +48,8 @@ def _of_crew(value: Any) -> Any:
 
 class FindChats(Paging):
     """Filters are combined with AND. `search` matches a part of the title or of the agent's name, ignoring the case of
-    ASCII letters. `unread`: chats with, or without, messages of others after the caller's read mark.
+    ASCII letters. `unread`: chats with, or without, messages of others after the caller's read mark; true looks at the
+    1,000 chats that changed last.
     """
 
     page_maximum: ClassVar[int] = 100
@@ -77,5 +82,12 @@ def find_chats(scope: QueryScope, data: FindChats) -> Page[Chat]:
     rows = scope.select(Chat).matching(data)
     if data.unread is not None:
         unread = _is_unread(scope)
-        rows = rows.where(unread if data.unread else not_(unread))
+        rows = rows.where(unread, col(Chat.updated_at) >= _oldest(scope)) if data.unread else rows.where(not_(unread))
     return rows.order_by(*lately_changed).page(data)
+
+
+def _oldest(scope: QueryScope) -> Any:
+    """When the last of the chats changed that are looked at."""
+    chats = scope.table(Chat)
+    changed = select(chats.c.updated_at).order_by(chats.c.updated_at.desc()).offset(constant(LOOKED_AT - 1)).limit(ONE)
+    return func.coalesce(scope.scalar(changed), EVER)

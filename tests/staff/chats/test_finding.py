@@ -6,6 +6,7 @@ import pytest
 
 from models.base import new_id
 from models.staff.chats import Chat, ChatReadCursor, MessageRole
+from resolvers.staff.chats.finding import LOOKED_AT
 from tests.every import each_of
 from tests.staff.chats.rooms import agent_of, chat_of, crew_of, said
 from tests.world import World
@@ -93,6 +94,24 @@ async def test_what_is_read_is_not_unread(talk: Talk) -> None:
     await talk.read_up_to(2)
     assert await talk.find(unread=True) == [0]
     await talk.read_up_to(1)
+    assert await talk.find(unread=True) == [2, 0]
+
+
+async def test_chats_that_changed_long_ago_are_not_looked_at(talk: Talk) -> None:
+    """For unread messages alone."""
+    database = talk.world.database
+    filling = (
+        "INSERT INTO chats (id, workspace_id, agent_id, mode, status, visibility, message_count, last_seq,"
+        " last_message_seq, created_at, updated_at) SELECT 'filling-' || i, workspace_id, agent_id, mode, status,"
+        " visibility, 0, 0, 0, created_at, now() + interval '1 day'"
+        " FROM chats, generate_series(1, $2) AS i WHERE id = $1"
+    )
+    await database.execute(filling, talk.chats[1].id, LOOKED_AT - 1)
+    try:
+        assert await talk.find(unread=True) == []
+        assert await talk.find(search="weather 100%") == [0]
+    finally:
+        await database.execute("DELETE FROM chats WHERE id LIKE 'filling-%'")
     assert await talk.find(unread=True) == [2, 0]
 
 
