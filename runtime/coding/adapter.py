@@ -26,7 +26,7 @@ from runtime.adapters.native.refusals import Refusals
 from runtime.coding.account import Booking, RunAccount
 from runtime.coding.allowance import REACHED, SPENT, USED, Allowance
 from runtime.coding.declaration import CodingAgent, Task
-from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
+from runtime.coding.events import Answered, Began, Called, Ended, Event, Pictured, Said, TriesAgain
 from runtime.coding.gateway import MODEL, OF_KEYS, KeyRefused, ModelGateway, ProviderWay
 from runtime.coding.inbox import Inbox
 from runtime.coding.installed import Installed
@@ -312,6 +312,9 @@ class _AgentRun:
                 answered: dict[str, Any] = {"tool_use_id": event.id, **_within(event.within)}
                 answered |= {"is_error": True} if event.is_error else {}
                 await self.sink.emit(ChatEventType.tool_result, event.content, answered)
+            case Pictured():
+                place = {"media_type": event.media_type, "tool_use_id": event.id, **_within(event.within)}
+                await self.sink.emit(ChatEventType.image, event.data, place)
             case TriesAgain():
                 await self.sink.emit(
                     ChatEventType.system, "api_retry", {**event.metadata, "subtype": SystemEvent.api_retry.value}

@@ -7,7 +7,7 @@ from typing import Any, Final
 from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from runtime.coding.declaration import FILES, CodingAgent, CommandLine, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
-from runtime.coding.texts import text_of
+from runtime.coding.texts import images_of, text_of
 
 COMMANDS: Final = "Bash,BashOutput,KillShell"
 RETRIES: Final = "4"
@@ -82,6 +82,7 @@ class ClaudeStream:
             if block["type"] == "tool_result":
                 said = text_of(block.get("content"))
                 yield Answered(block["tool_use_id"], said, bool(block.get("is_error")), within)
+                yield from images_of(block.get("content"), block["tool_use_id"], within)
 
     def _end(self, told: dict[str, Any]) -> Ended:
         """Only `is_error` is reliable: the subtype of a failed model call is `success`."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from models.staff.agents import CliAdapter, LlmProvider, ToolProfile
 from runtime.coding.declaration import CodingAgent, CommandLine, Task
 from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
-from runtime.coding.texts import text_of
+from runtime.coding.texts import images_of, text_of
 
 CONFIGURATION: Final = "/etc/codex/config.toml"
 """The system-wide configuration, which precedes the one in the home."""
@@ -85,6 +85,7 @@ class CodexStream:
             yield from self._call(item)
             if item["id"] in self.called:
                 yield Answered(item["id"], *_answer(item))
+                yield from images_of((item.get("result") or {}).get("content"), item["id"])
 
     def _call(self, item: dict[str, Any]) -> Iterator[Event]:
         if item["id"] in self.called:

@@ -66,6 +66,19 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Pictured:
+    """An image in the result of a call, in base64."""
+
+    id: str
+    media_type: str
+    data: str
+    within: str = ""
+
+    def __post_init__(self) -> None:
+        _is(str, self.id, self.media_type, self.data, self.within)
+
+
+@dataclass(frozen=True, slots=True)
 class TriesAgain:
     """A call of its model failed, and it makes another one."""
 
@@ -83,7 +96,7 @@ class Ended:
         _is(str, self.text, self.error or "")
 
 
-Event = Began | Said | Called | Answered | TriesAgain | Ended
+Event = Began | Said | Called | Answered | Pictured | TriesAgain | Ended
 
 
 class EventReading(Protocol):

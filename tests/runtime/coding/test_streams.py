@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from runtime.coding import claude_code, codex_cli, gemini_cli, opencode
-from runtime.coding.events import Answered, Began, Called, Ended, Event, Said, TriesAgain
+from runtime.coding.events import Answered, Began, Called, Ended, Event, Pictured, Said, TriesAgain
 
 
 def read(reading: Any, *told: dict[str, Any]) -> list[Event]:
@@ -136,3 +136,27 @@ def test_opencode_ends_with_the_step_that_calls_nothing() -> None:
         Began("ses_1"),
         Ended(error="no"),
     ]
+
+
+def test_raster_images_of_results_are_told_and_no_others() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+    blocks: list[Any] = [
+        {"type": "text", "text": "A chart"},
+        {"type": "image", "source": source},
+        {"type": "image", "data": "R0lGODdh", "mimeType": "image/gif"},
+        {"type": "image", "data": "PHN2Zz4=", "mimeType": "image/svg+xml"},
+        {"type": "image", "data": 'x" onerror="', "mimeType": "image/png"},
+        {"type": "image", "data": "A" * ((2 << 20) + 1), "mimeType": "image/png"},
+        {"type": "image", "source": {"type": "url", "url": "http://127.0.0.1/x.png"}},
+        {"type": "image", "data": 7, "mimeType": ["image/png"]},
+        *[{"type": "image", "data": "R0lGODdh", "mimeType": "image/gif"}] * 9,
+    ]
+    result = {"type": "tool_result", "tool_use_id": "t1", "content": blocks}
+    told = {"type": "user", "message": {"content": [result]}}
+    answered, *images = read(claude_code.ClaudeStream(), told)
+    assert isinstance(answered, Answered)
+    assert answered.content.startswith("A chart\n[image]")
+    gif = Pictured("t1", "image/gif", "R0lGODdh")
+    assert images == [Pictured("t1", "image/png", "iVBORw0KGgo="), gif, gif, gif]
+    call = {"id": "i1", "type": "mcp_tool_call", "server": "s", "tool": "t", "result": {"content": blocks[:2]}}
+    assert read(codex_cli.CodexStream(), item("completed", **call))[2:] == [Pictured("i1", "image/png", "iVBORw0KGgo=")]
