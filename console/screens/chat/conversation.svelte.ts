@@ -12,10 +12,12 @@ import { change, client, reasonOf, type Reason } from "../../lib/client";
 import { follow } from "../../lib/live.svelte";
 import { texts } from "../../lib/texts";
 import { attach } from "./files";
-import { Turns, type Frame } from "./turns.svelte";
+import type { Past } from "./past.svelte";
+import { Turns, type Frame, type Turn } from "./turns.svelte";
 
 type Chat = NonNullable<ConversationQuery["chat"]>;
 const BEGUN = "subscribed";
+const TOGETHER = 100; // milliseconds for which frames wait where nothing is drawn
 const PAUSE = 300; // milliseconds until what is stored of an answer is read
 
 /** A chat that is open: its turns, kept up by frames, and what a person does in it. */
@@ -27,8 +29,13 @@ export class Conversation {
   /** Something was answered while the page was open. */
   answered = $state(false);
   uploading = $state.raw<readonly string[]>([]);
+  /** Messages far above, shown instead of the newest. */
+  past = $state.raw<Past>();
+  /** The message that a search has found, and what for. */
+  found = $state.raw<{ id: string; text: string }>();
   readonly turns = new Turns((agentId) => (!agentId || agentId === this.data?.agent?.id ? this.data?.agent?.name : undefined) ?? texts.chat.agent);
   #visit = 0;
+  #heard: Frame[] = [];
   #stop = () => {};
 
   constructor(
@@ -53,6 +60,7 @@ export class Conversation {
   async #load(): Promise<void> {
     const visit = ++this.#visit;
     this.#stop();
+    this.#heard = [];
     const { data, error } = await client.query(Document, { id: this.id }, { requestPolicy: "network-only" }).toPromise();
     if (visit !== this.#visit) return;
     if (!data?.chat) {
@@ -72,9 +80,27 @@ export class Conversation {
     if (event.__typename.startsWith("Reaction")) void this.adopt();
     if (event.__typename === "SteeringQueuedEvent") this.turns.queued((event as unknown as { content: string }).content);
     if (event.__typename !== "RunBegin" && event.__typename !== "ChatFrame") return;
-    const outcome = this.turns.apply(event as Frame);
-    if (outcome === "gap") void this.#load();
-    if (outcome !== "end") return;
+    // Many frames come in the time in which a page is drawn once.
+    if (this.#heard.push(event as Frame) > 1) return;
+    let taken = false;
+    const take = () => {
+      if (taken) return;
+      taken = true;
+      this.#take(this.#heard.splice(0));
+    };
+    requestAnimationFrame(take);
+    setTimeout(take, TOGETHER); // a tab that nobody sees draws nothing
+  }
+
+  #take(frames: readonly Frame[]): void {
+    for (const frame of frames) {
+      const outcome = this.turns.apply(frame);
+      if (outcome === "gap") return void this.#load();
+      if (outcome === "end") this.#ended();
+    }
+  }
+
+  #ended(): void {
     this.answered = true;
     this.#markRead();
     const visit = this.#visit;
@@ -97,6 +123,13 @@ export class Conversation {
     const { nodes, pageInfo } = data.chat.messages;
     this.turns.before(nodes);
     this.earlier = pageInfo.hasPreviousPage ? pageInfo.startCursor : null;
+  }
+
+  /** The beginning of a long turn. */
+  async readSteps(turn: Turn): Promise<void> {
+    const { stepsOf } = await import("./past.svelte");
+    turn.opened = true;
+    this.trouble = await stepsOf(this, turn);
   }
 
   /** Sends a message, or queues it while the agent works. Returns whether the server took it. */

@@ -1,8 +1,21 @@
-import type { ChatMessageFragment, ChatRunFragment } from "../../generated/types";
+import type { ChatMessageFragment, ChatRunFragment, ConversationQuery } from "../../generated/types";
 import { texts } from "../../lib/texts";
 
 export type Kind = "text" | "thinking" | "tool" | "image" | "error" | "line" | "approval";
 export type Data = Record<string, unknown>;
+/** As it came: nobody has looked yet whether it is one. */
+export interface Image {
+  type: string;
+  data: string;
+}
+/** The beginning of a long turn, which the server has: in the stored message, or in the log of the run before a frame. */
+export interface Unread {
+  parts: number;
+  calls: number;
+  before?: number;
+}
+export type LiveRun = NonNullable<ConversationQuery["chat"]>["live"]["nodes"][number];
+export type LogEntry = LiveRun["log"]["nodes"][number];
 
 /** What a turn consists of. A tool call takes its result later; text grows. */
 export class Part {
@@ -10,6 +23,10 @@ export class Part {
   state = $state<"running" | "done" | "failed" | "stopped">("done");
   output = $state.raw<string>();
   ended = $state<string>();
+  /** Images that a tool returned: their types and contents. */
+  images = $state.raw<readonly Image[]>([]);
+  /** The frame that began it. */
+  seq = 0;
   /** Of a stored tool call: the run that has its times, and its place among the calls of its tool there. */
   place?: { run: string; at: number };
 
@@ -42,6 +59,11 @@ export class Turn {
   run = $state.raw<ChatRunFragment>();
   /** Why nothing was answered. */
   failure = $state.raw<ChatRunFragment>();
+  /** Its steps are shown: none of them is given up. */
+  opened = false;
+  unread = $state.raw<Unread>();
+  /** Results of calls that are not read. */
+  loose: Data[] = [];
   runId = "";
   at = $state<string>();
 
@@ -68,8 +90,11 @@ export type Frame =
 
 interface Begun {
   lastSeq: number;
-  running: { fromSeq: number | null; triggeredBy: string | null } | undefined;
+  running: LiveRun | undefined;
 }
+
+const MOST = 600; // parts of a turn that are kept while it grows
+const KEPT = 300;
 
 const FAILED = new Set<string>(["FAILED", "TIMEOUT"]);
 
@@ -99,13 +124,57 @@ export class Turns {
     this.#current = undefined;
     this.running = running !== undefined;
     this.lastSeq = running?.fromSeq ?? lastSeq;
-    const last = this.list.findLast(({ who }) => who === "user");
-    if (running && last && last.author === running.triggeredBy) last.state = "waiting"; // its frame comes again
+    if (running?.log.nodes.length) this.#resume(running);
+    else {
+      const last = this.list.findLast(({ who }) => who === "user");
+      if (running && last && last.author === running.triggeredBy) last.state = "waiting"; // its frame comes again
+    }
     this.#measure();
+  }
+
+  /** A turn that began before the page was opened: its end, from the log of its run. */
+  #resume({ id, agentId, log, spans, startedAt }: LiveRun): void {
+    this.#speaker = agentId;
+    this.#run = id;
+    const turn = this.#turn(startedAt);
+    if (log.pageInfo.hasPreviousPage) turn.unread = { parts: 0, calls: spans.totalCount, before: log.nodes[0]!.seq };
+    this.replay(log.nodes);
+    if (turn.unread) turn.unread = { ...turn.unread, calls: Math.max(0, spans.totalCount - callsOf(turn.parts)) };
+  }
+
+  replay(entries: readonly LogEntry[]): readonly Part[] {
+    for (const { seq, event, content, metadata, ts } of entries) {
+      this.lastSeq = seq;
+      this.#take(event, content, (metadata ?? {}) as Data, ts);
+    }
+    return this.#current?.parts ?? [];
+  }
+
+  /** The beginning of a turn, read when a person asked for it. */
+  complete(turn: Turn, earlier: readonly Part[]): void {
+    for (const data of turn.loose) {
+      const call = earlier.find(({ toolId }) => toolId === words(data.tool_use_id));
+      if (call) finish(call, words(data.content), data, words(data.at) || null);
+    }
+    const [last, first] = [earlier.at(-1), turn.parts[0]];
+    const joins = last && first && last.kind === first.kind && (last.kind === "text" || last.kind === "thinking");
+    if (joins) first.text = last.text + first.text;
+    turn.parts = [...(joins ? earlier.slice(0, -1) : earlier), ...turn.parts];
+    turn.unread = undefined;
+    turn.loose = [];
+  }
+
+  partsOf(message: ChatMessageFragment): readonly Part[] {
+    return this.#stored(message).parts;
   }
 
   before(messages: readonly ChatMessageFragment[]): void {
     this.list = [...messages.map((one) => this.#stored(one)), ...this.list];
+    this.#measure();
+  }
+
+  after(messages: readonly ChatMessageFragment[]): void {
+    this.list = [...this.list, ...messages.map((one) => this.#stored(one))];
     this.#measure();
   }
 
@@ -187,7 +256,7 @@ export class Turns {
     else if (type === "text" || type === "thinking") this.#grow(type, content, at);
     else if (type === "tool_call") this.#call(content, data, at);
     else if (type === "tool_result") this.#finish(content, data, at);
-    else if (type === "image") this.#part("image", content, words(data.media_type), at);
+    else if (type === "image") this.#image({ type: words(data.media_type), data: content }, words(data.tool_use_id), at);
     else if (type === "error" || type === "crew_provisioning") this.#fail(content, at);
     else if (type === "status") this.#turn(at).status = content;
     else if (type === "result") this.#turn(at).result = data;
@@ -219,8 +288,25 @@ export class Turns {
     const turn = this.#turn(at);
     turn.status = "";
     const part = new Part(++this.#keys, kind, text, name, id, input, at);
+    part.seq = this.lastSeq;
     turn.add(part);
+    if (turn.parts.length > MOST && !turn.opened) this.#giveUp(turn);
     return part;
+  }
+
+  /** An hour of work does not fill the memory of the browser: its beginning is read again when a person asks for it. */
+  #giveUp(turn: Turn): void {
+    const from = turn.parts.length - KEPT;
+    const gone = turn.parts.slice(0, from);
+    const { parts = 0, calls = 0 } = turn.unread ?? {};
+    turn.unread = { parts: parts + gone.length, calls: calls + callsOf(gone), before: turn.parts[from]!.seq };
+    turn.parts = turn.parts.slice(from);
+  }
+
+  #image(image: Image, id: string, at: string | null): void {
+    const call = id && this.#turn(at).parts.find(({ kind, toolId }) => kind === "tool" && toolId === id);
+    if (call) call.images = [...call.images, image];
+    else this.#part("image", image.data, image.type, at);
   }
 
   #grow(kind: "text" | "thinking", text: string, at: string | null): void {
@@ -236,10 +322,10 @@ export class Turns {
 
   #finish(content: string, data: Data, at: string | null): void {
     const id = words(data.tool_use_id);
-    const call = this.#turn(at).parts.find(({ kind, toolId }) => kind === "tool" && toolId === id) ?? this.#part("tool", "", texts.chat.result, at);
-    call.output = content;
-    call.state = data.is_error ? "failed" : "done";
-    call.ended = at ?? undefined;
+    const turn = this.#turn(at);
+    const call = turn.parts.findLast(({ kind, toolId }) => kind === "tool" && toolId === id);
+    if (!call && turn.unread) return void turn.loose.push({ ...data, content, at });
+    finish(call ?? this.#part("tool", "", texts.chat.result, at), content, data, at);
   }
 
   /** Of two errors in a row the second says less. */
@@ -282,10 +368,12 @@ export class Turns {
     if ((message.metadata as Data | null)?.kind === "queued_steer") turn.status = texts.chat.queued;
     const parts = who === "user" || !Array.isArray(message.parts) ? [{ type: "text", content: message.content }] : (message.parts as Data[]);
     const shown: Part[] = [];
-    for (const part of parts) this.#storedPart(shown, part);
+    const more = Math.max(0, message.partCount - parts.length);
+    for (const part of parts) this.#storedPart(shown, part, more > 0);
+    if (more && who !== "user") turn.unread = { parts: more, calls: 0 };
     const calls = new Map<string, number>();
     for (const part of shown) {
-      if (part.kind !== "tool" || !message.run) continue;
+      if (part.kind !== "tool" || !message.run || more) continue;
       const at = calls.get(part.name) ?? 0;
       calls.set(part.name, at + 1);
       part.place = { run: message.run.id, at };
@@ -294,7 +382,7 @@ export class Turns {
     return turn;
   }
 
-  #storedPart(shown: Part[], part: Data): void {
+  #storedPart(shown: Part[], part: Data, cut: boolean): void {
     const data = (part.metadata ?? {}) as Data;
     const [type, content] = [words(part.type), words(part.content)];
     const id = words(part.tool_id) || words(data.tool_id) || words(data.tool_use_id);
@@ -305,12 +393,26 @@ export class Turns {
       shown.push(call);
     } else if (type === "tool_result") {
       let call = shown.find(({ kind, toolId }) => kind === "tool" && toolId === id);
+      if (!call && cut) return; // of a call that is not read yet; the whole message has both
       if (!call) shown.push((call = new Part(key, "tool", "", texts.chat.result, id)));
       call.output = content;
       call.state = data.is_error ? "failed" : "done";
-    } else if (type === "image") shown.push(new Part(key, "image", content, words(data.media_type)));
+    } else if (type === "image") {
+      const image = { type: words(data.media_type), data: content };
+      const call = id && shown.find(({ kind, toolId }) => kind === "tool" && toolId === id);
+      if (call) call.images = [...call.images, image];
+      else shown.push(new Part(key, "image", content, image.type));
+    }
     else shown.push(new Part(key, type === "thinking" || type === "error" ? type : "text", content));
   }
+}
+
+export const callsOf = (parts: readonly Part[]): number => parts.filter(({ kind }) => kind === "tool").length;
+
+function finish(call: Part, content: string, data: Data, at: string | null): void {
+  call.output = content;
+  call.state = data.is_error ? "failed" : "done";
+  call.ended = at ?? undefined;
 }
 
 function retry({ attempt, max_retries: most, retry_delay_ms: pause, error_status: status }: Data): string {
