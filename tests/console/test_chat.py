@@ -8,7 +8,7 @@ import pytest
 from models.attention.approvals import Approval, ApprovalKind
 from models.staff.chats import Chat, Message
 from models.staff.run_spans import RunSpan, SpanKind, SpanStatus
-from tests.console.deck import PHONE, enter, page, pictures, place
+from tests.console.deck import PHONE, enter, page, pictures, place, press
 from tests.process.browser import CHROMIUM, Page
 from tests.process.looks import axe, judge
 from tests.process.players import RESULT, Player, call, returned, text
@@ -255,7 +255,7 @@ async def test_chats_are_found_renamed_and_deleted(place: World, player: Player,
     await page.until("location.search === '?q=RAIN' && document.querySelectorAll('.view li').length === 1")
     await page.click(".view a")
     await page.until(f"location.pathname.endsWith('/chat/{chat}') && location.search === '?q=RAIN'")
-    await page.click(".acts button")
+    await press(page, "Rename", ".acts")
     await page.until("document.activeElement.name === 'title' && document.activeElement.value === 'about rain'")
     await page.value("document.activeElement.select()")
     await page.command("Input.insertText", text=HOSTILE)

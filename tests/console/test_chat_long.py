@@ -71,7 +71,7 @@ async def test_an_hour_of_work_stays_readable(place: World, player: Player, page
     assert (await page.value(SUMMARY)).startswith(f"{CALLS} calls, ")
     first = f"{LAST}.querySelector('.parts details details')"
     await page.value(f"{first}.querySelector('summary').click()")
-    await page.see("built 0", "[role=log] details details pre")
+    await page.see("built 0", "[role=log] details details")
     assert await page.value(f"{LAST}.querySelectorAll('.parts details details').length") <= 101
     # stored: the same, of the message
     await page.command("Page.reload")

@@ -113,7 +113,12 @@ OF_ROWS: dict[str, tuple[Root, str, str]] = {
     "messageReactions": (reactions, "chats", "chatId"),
     "chatParticipants": (participants, "chats", "chatId"),
 }
-ORDERS: dict[str, Order] = {"chats": LATELY_CHANGED, "findChats": LATELY_CHANGED, "messages": SAID, "findMessages": LAST_SAID}
+ORDERS: dict[str, Order] = {
+    "chats": LATELY_CHANGED,
+    "findChats": LATELY_CHANGED,
+    "messages": SAID,
+    "findMessages": LAST_SAID,
+}
 STRICT = (chat, reactions, participants)
 """Roots that refuse a chat which is not there."""
 REPORTS: dict[tuple[str, str], Value] = {("Message", "reactions"): of_message}

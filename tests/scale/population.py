@@ -190,7 +190,7 @@ class Population:
         )
         kinds = {
             "version": "1",
-            "agent_role": "'AGENT'",
+            "agent_role": "CASE WHEN i IN (5, 500) THEN 'LEAD' ELSE 'AGENT' END",
             "status": "'IDLE'",
             "cli_adapter": "'CLAUDE_CODE'",
             "tool_profile": "'FULL'",

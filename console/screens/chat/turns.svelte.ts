@@ -1,4 +1,4 @@
-import type { ChatMessageFragment, ChatRunFragment, ConversationQuery } from "../../generated/types";
+import type { ChatMessageFragment, ChatRunFragment, ConversationQuery, LogFrameFragment } from "../../generated/types";
 import { texts } from "../../lib/texts";
 
 export type Kind = "text" | "thinking" | "tool" | "image" | "error" | "line" | "approval";
@@ -15,7 +15,7 @@ export interface Unread {
   before?: number;
 }
 export type LiveRun = NonNullable<ConversationQuery["chat"]>["live"]["nodes"][number];
-export type LogEntry = LiveRun["log"]["nodes"][number];
+export type LogEntry = LogFrameFragment;
 
 /** What a turn consists of. A tool call takes its result later; text grows. */
 export class Part {
@@ -124,7 +124,7 @@ export class Turns {
     this.#current = undefined;
     this.running = running !== undefined;
     this.lastSeq = running?.fromSeq ?? lastSeq;
-    if (running?.log.nodes.length) this.#resume(running);
+    if (running?.log.pageInfo.hasPreviousPage) this.#resume(running);
     else {
       const last = this.list.findLast(({ who }) => who === "user");
       if (running && last && last.author === running.triggeredBy) last.state = "waiting"; // its frame comes again
@@ -132,14 +132,14 @@ export class Turns {
     this.#measure();
   }
 
-  /** A turn that began before the page was opened: its end, from the log of its run. */
+  /** Of a long turn that began before the page was opened, the newest frames come again; the rest is in the log of its run. */
   #resume({ id, agentId, log, spans, startedAt }: LiveRun): void {
     this.#speaker = agentId;
     this.#run = id;
-    const turn = this.#turn(startedAt);
-    if (log.pageInfo.hasPreviousPage) turn.unread = { parts: 0, calls: spans.totalCount, before: log.nodes[0]!.seq };
-    this.replay(log.nodes);
-    if (turn.unread) turn.unread = { ...turn.unread, calls: Math.max(0, spans.totalCount - callsOf(turn.parts)) };
+    const before = log.nodes[0]!.seq;
+    const again = log.nodes.filter(({ event }) => event === "tool_call").length;
+    this.#turn(startedAt).unread = { parts: 0, calls: Math.max(0, spans.totalCount - again), before };
+    this.lastSeq = before - 1;
   }
 
   replay(entries: readonly LogEntry[]): readonly Part[] {
