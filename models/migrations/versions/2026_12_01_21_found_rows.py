@@ -2,8 +2,8 @@
 
 from models.migrations.revisions import execute
 
-revision = "2026_12_01_20"
-down_revision = "2026_12_01_19"
+revision = "2026_12_01_21"
+down_revision = "2026_12_01_20"
 branch_labels = None
 depends_on = None
 
