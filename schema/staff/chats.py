@@ -58,8 +58,8 @@ class MessageType:
     """One turn of a chat. Parts of an agent's turn are its text, thinking and tool calls, in order."""
 
     fields = """
-        id chat_id chat seq agent_id agent role content parts part_count newest_parts tool_name tool_summary data author_user_id author run_id run
-        reactions created_at
+        id chat_id chat seq agent_id agent role content parts part_count newest_parts tool_name tool_summary data
+        author_user_id author run_id run reactions created_at
     """
     id = strawberry.field(description="Ids within a chat sort by time.")
     seq = strawberry.field(description="Number of the message in its chat.")

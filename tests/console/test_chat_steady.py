@@ -1,4 +1,4 @@
-"""What is drawn of a conversation stays the same elements, whatever happens beside it: nobody clicks on what is gone."""
+"""What is drawn of a conversation stays the same elements, so that nobody clicks on what is gone."""
 
 import pytest
 
