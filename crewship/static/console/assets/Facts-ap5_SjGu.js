@@ -1,1 +1,0 @@
-import{$n as e,Ln as t,Zn as n,kn as r,sn as i,vr as a,wn as o,zn as s}from"./index-H9XQ8Pwt.js";var c=s(`<dl><!></dl>`);function l(s,l){let u=i(l,`bare`,3,!1);var d=c();let f;var p=e(d);r(p,()=>l.children),a(d),n(()=>f=o(d,1,`svelte-f5kgoh`,null,f,{bare:u()})),t(s,d)}export{l as t};

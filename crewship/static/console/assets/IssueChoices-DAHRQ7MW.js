@@ -1,1 +1,0 @@
-import{Lt as e}from"./index-H9XQ8Pwt.js";var t=e(`9a59911bdcbf8c55a86d9bc2350fbffc`);export{t};

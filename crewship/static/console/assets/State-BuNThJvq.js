@@ -1,1 +1,0 @@
-import{$n as e,Fn as t,Ln as n,Tn as r,Zn as i,nr as a,sn as o,vr as s,wn as c,zn as l}from"./index-H9XQ8Pwt.js";var u=l(`<span><i aria-hidden="true" class="svelte-9gk0ub"></i> </span>`);function d(l,d){let f=o(d,`live`,3,!1);var p=u();let m;var h=a(e(p),1,!0);s(p),i(()=>{m=c(p,1,r(d.tone),`svelte-9gk0ub`,m,{live:f()}),t(h,d.text)}),n(l,p)}export{d as t};

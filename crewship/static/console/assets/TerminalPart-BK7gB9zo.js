@@ -1,1 +1,0 @@
-import{Ln as e,Mn as t,Rn as n,er as r,hr as i,mr as a,qn as o,ur as s}from"./index-H9XQ8Pwt.js";import{t as c}from"./Terminal-vsBG-o7n.js";function l(l,u){i(u,!0);var d=n(),f=r(d);t(f,()=>u.crew.id,e=>{{let t=s(()=>({crew:u.crew.id}));c(e,{get place(){return o(t)},get name(){return u.crew.name}})}}),e(l,d),a()}export{l as default};

@@ -1,1 +1,0 @@
-import{Fn as e,Ln as t,Zn as n,_n as r,hr as i,mr as a,tr as o,zn as s}from"./index-H9XQ8Pwt.js";import{i as c,o as l,t as u}from"./time.svelte-BpbM9Tje.js";var d=s(`<time class="svelte-19qb811"> </time>`);function f(s,f){i(f,!0);var p=d(),m=o(p,!0);n((t,n)=>{r(p,`datetime`,f.at),r(p,`title`,t),e(m,n)},[()=>c(f.at),()=>u(f.at,l())]),t(s,p),a()}export{f as t};

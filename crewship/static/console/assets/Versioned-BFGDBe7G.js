@@ -1,1 +1,0 @@
-import{Ln as e,Rn as t,er as n,hr as r,kn as i,mr as a}from"./index-H9XQ8Pwt.js";import{n as o}from"./edits-ObheQI7g.js";function s(s,c){r(c,!0);let l=o({version:()=>c.version,again:()=>c.again()});var u=t(),d=n(u);i(d,()=>c.children,()=>l),e(s,u),a()}export{s as t};
